@@ -1,0 +1,79 @@
+"""Real processes in a temporary folder, for benchmarks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx2
+
+
+class Cluster:
+    """Service, searcher and workers on SQLite in a folder that is gone afterwards."""
+
+    def __init__(self, *, workers: int = 1, searcher: bool = True) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._kinds = ["serve", *(["search"] if searcher else []), *(["worker"] * workers)]
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.folder = Path(self._folder.name)
+        self.environment = os.environ | {
+            "FEATHERWEIGHT_DATABASE_URL": f"sqlite:///{self.folder}/featherweight.db",
+            "FEATHERWEIGHT_FILES": str(self.folder / "files"),
+            "FEATHERWEIGHT_PORT": str(self.port),
+            "FEATHERWEIGHT_URL": self.url,
+            "FEATHERWEIGHT_WORKER_FOLDER": str(self.folder / "worker"),
+        }
+
+    def __enter__(self) -> Self:
+        subprocess.run(self._command("migrate"), env=self.environment, check=True, stdout=-3)
+        self._processes = [self._start(kind) for kind in self._kinds]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for process in self._processes:
+            process.send_signal(signal.SIGTERM)
+        for process in self._processes:
+            process.wait(timeout=60)
+        self._folder.cleanup()
+
+    def wait_healthy(self, seconds: float = 60) -> None:
+        """Return when the service answers; raise after ``seconds``."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            try:
+                if httpx2.get(f"{self.url}/healthz", timeout=2).status_code == 200:
+                    return
+            except httpx2.TransportError:
+                time.sleep(0.02)
+        raise TimeoutError(f"no answer from {self.url} within {seconds} s")
+
+    def _command(self, kind: str) -> list[str]:
+        return [sys.executable, "-m", "featherweight.cli.main", kind]
+
+    def _start(self, kind: str) -> subprocess.Popen[bytes]:
+        log = (self.folder / f"{kind}-{len(self._processes)}.log").open("wb")
+        return subprocess.Popen(
+            self._command(kind), env=self.environment, stdout=log, stderr=subprocess.STDOUT
+        )
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,66 @@
+"""Claim and submit over HTTP on SQLite. Bounds: claim p50 under 10 ms, submit p99 under 50 ms."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+import httpx2
+import numpy as np
+
+from benchmarks import filling
+from benchmarks.processes import Cluster
+from featherweight import __version__
+from store import session
+
+CLAIMS = 300
+SUBMITS = 300
+
+
+def main() -> None:
+    """Print percentiles, and the ratio to the cheapest answer the service can give."""
+    with Cluster(workers=0, searcher=False) as cluster:
+        cluster.wait_healthy()
+        database = session.open_database(cluster.environment["FEATHERWEIGHT_DATABASE_URL"])
+        filling.add_dataset(database, cluster.folder / "files")
+        filling.add_job(database, CLAIMS)
+        database.dispose()
+        with httpx2.Client(base_url=cluster.url, timeout=30) as client:
+            empty = _times([lambda: client.get("/healthz")] * 200)
+            claim = _times([lambda: _claim(client)] * CLAIMS)
+            submit = _times([lambda: _submit(client)] * SUBMITS)
+    _print("healthz", empty, empty)
+    _print("claim", claim, empty)
+    _print("submit", submit, empty)
+
+
+def _claim(client: httpx2.Client) -> None:
+    worker = {
+        "name": "bench",
+        "boot_id": uuid.uuid4().hex,
+        "device": "cpu",
+        "threads": 1,
+        "version": __version__,
+    }
+    client.post("/v1/attempts", json={"worker": worker, "wait_seconds": 0}).raise_for_status()
+
+
+def _submit(client: httpx2.Client) -> None:
+    body = filling.spec(10).model_dump(mode="json")
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    client.post("/v1/jobs", json=body, headers=headers).raise_for_status()
+
+
+def _times(calls: list) -> np.ndarray:  # pyright: ignore[reportMissingTypeArgument, reportUnknownParameterType]
+    times = []
+    for call in calls:
+        began = time.perf_counter()
+        call()
+        times.append((time.perf_counter() - began) * 1e3)
+    return np.asarray(times)
+
+
+def _print(name: str, times: np.ndarray, empty: np.ndarray) -> None:
+    p50, p99 = np.percentile(times, [50, 99])
+    ratio = p50 / np.percentile(empty, 50)
+    print(f"{name:8} p50 {p50:6.2f} ms   p99 {p99:6.2f} ms   {ratio:.1f}x of an empty answer")

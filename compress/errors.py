@@ -1,0 +1,29 @@
+"""Errors of this room: each class is a fact; its name is the code a user sees."""
+
+
+class CompressError(Exception):
+    """The network could not be compressed as asked."""
+
+
+class InvalidCandidate(CompressError):
+    """The candidate does not fit the network it was meant for."""
+
+
+class NumericalError(CompressError):
+    """A weight, an activation or a measurement was not a finite number."""
+
+
+class ExportParityError(CompressError):
+    """The exported file does not answer like the network it was exported from."""
+
+
+class InvalidWeights(CompressError):
+    """The weights file is not safetensors, is too large, or does not fit the family."""
+
+
+class InvalidData(CompressError):
+    """The dataset file is not a bounded npz of the expected arrays."""
+
+
+class Stopped(CompressError):
+    """The caller asked for the work to stop."""

@@ -1,0 +1,55 @@
+"""Search ranges: what a config field says about how the search may turn it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, Field, model_validator
+
+Scalar: TypeAlias = bool | int | float | str
+
+
+class Interval(BaseModel, frozen=True, extra="forbid"):
+    """A closed numeric range ``[low, high]``, on a grid of ``step`` if given, log-uniform if asked."""
+
+    kind: Literal["interval"] = "interval"
+    low: float
+    high: float
+    step: float | None = Field(default=None, gt=0)
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Interval:
+        if self.low > self.high:
+            raise ValueError(f"low must not exceed high, got low={self.low} and high={self.high}")
+        if self.log and (self.low <= 0 or self.step is not None):
+            raise ValueError("a log range needs low > 0 and no step")
+        return self
+
+
+class Choice(BaseModel, frozen=True, extra="forbid"):
+    """One of the listed values."""
+
+    kind: Literal["choice"] = "choice"
+    choices: tuple[Scalar, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Choice:
+        if len({(type(c), c) for c in self.choices}) != len(self.choices):
+            raise ValueError(f"choices must be distinct, got {list(self.choices)}")
+        return self
+
+
+Range = Annotated[Interval | Choice, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searchable:
+    """Metadata on a config field: the default range of its knob.
+
+    ``per_stage`` fields hold one value per stage of the network and become one knob per stage.
+    """
+
+    default: Interval | Choice
+    per_stage: bool = False

@@ -1,0 +1,73 @@
+"""What was measured of one file. Every number comes from the file itself."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+Metric = Literal["accuracy", "size_bytes", "latency_ms", "macs", "parameters"]
+METRICS: tuple[Metric, ...] = ("accuracy", "size_bytes", "latency_ms", "macs", "parameters")
+Split = Literal["train", "validation", "test"]
+
+
+class Latency(BaseModel, frozen=True, extra="forbid"):
+    """Latency of one call with one input in ONNX Runtime, in milliseconds."""
+
+    median_ms: float = Field(gt=0)
+    p95_ms: float = Field(gt=0)
+    threads: int = Field(ge=1)
+    batch: int = Field(ge=1)
+
+
+class Parity(BaseModel, frozen=True, extra="forbid"):
+    """How far the file's answers are from those of the network it was exported from."""
+
+    max_abs_error: float = Field(ge=0)
+    agreement: float = Field(ge=0, le=1, description="Share of inputs with the same top class.")
+    images: int = Field(ge=1)
+
+
+class Measurement(BaseModel, frozen=True, extra="forbid"):
+    """Accuracy (0 to 1) per split, bytes, counts, latency and parity of one ONNX file."""
+
+    accuracy: dict[Split, float]
+    size_bytes: int = Field(gt=0)
+    parameters: int = Field(gt=0)
+    macs: int = Field(gt=0, description="Multiply-accumulates for one input.")
+    latency: Latency
+    parity: Parity
+    seconds: dict[str, float] = Field(
+        default_factory=dict, description="Where the trial's time went, in seconds."
+    )
+    train_images_per_second: float | None = Field(default=None, gt=0)
+    notes: tuple[str, ...] = Field(
+        default=(), description="Requests that had nothing to do, and other things worth knowing."
+    )
+
+    @model_validator(mode="after")
+    def _finite(self) -> Measurement:
+        if "validation" not in self.accuracy:
+            raise ValueError("accuracy on the validation split is missing")
+        for split, value in self.accuracy.items():
+            if not (math.isfinite(value) and 0 <= value <= 1):
+                raise ValueError(f"accuracy on {split} must be within 0 and 1, got {value}")
+        numbers = [*self.seconds.values(), self.latency.median_ms, self.latency.p95_ms]
+        if not all(math.isfinite(number) for number in numbers):
+            raise ValueError(f"every number of a measurement must be finite, got {numbers}")
+        return self
+
+    def value(self, metric: Metric) -> float:
+        """The number the search compares: accuracy is the one on the validation split."""
+        match metric:
+            case "accuracy":
+                return self.accuracy["validation"]
+            case "size_bytes":
+                return float(self.size_bytes)
+            case "latency_ms":
+                return self.latency.median_ms
+            case "macs":
+                return float(self.macs)
+            case "parameters":
+                return float(self.parameters)

@@ -1,0 +1,1 @@
+"""One folder per technique: ``config.py``, its mathematics, ``apply.py``."""

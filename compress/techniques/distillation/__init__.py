@@ -1,0 +1,1 @@
+"""Knowledge distillation: the student learns from the baseline's logits."""

@@ -1,0 +1,1 @@
+"""Structured pruning: whole channels leave, through the dependency graph."""

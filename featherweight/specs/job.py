@@ -1,0 +1,183 @@
+"""JobSpec: what a user asks for. Frozen, closed, and the source of the served JSON schema."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from compress import catalog
+from compress.families.catalog import Architecture, Normalisation
+from compress.knobs import Choice, Interval, Range, Scalar
+from compress.measurement import Metric
+from featherweight.specs.constraints import ConstraintField
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Reference = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"),
+    Field(description="Id or name of something uploaded before."),
+]
+SamplerName = Literal["auto", "tpe", "nsga2", "gp", "random"]
+
+
+class UntrainedModel(BaseModel, frozen=True, extra="forbid"):
+    """A network the baseline phase trains first, from a seeded random start."""
+
+    architecture: Architecture
+    epochs: int = Field(ge=1, le=1000, description="Epochs of baseline training.")
+    normalisation: Normalisation | None = Field(
+        default=None, description="Left out: mean and deviation of the training split."
+    )
+
+
+class Objective(BaseModel, frozen=True, extra="forbid"):
+    """One metric and the direction in which it is better."""
+
+    metric: Metric
+    direction: Literal["maximise", "minimise"]
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Objective:
+        wanted = "maximise" if self.metric == "accuracy" else "minimise"
+        if self.direction != wanted:
+            raise ValueError(f"{self.metric} can only be something to {wanted}")
+        return self
+
+
+def _read_objective(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    words = value.split()
+    if len(words) != 2:
+        raise ValueError(f"write an objective as 'minimise size_bytes', got {value!r}")
+    direction = {"maximize": "maximise", "minimize": "minimise"}.get(words[0], words[0])
+    return {"direction": direction, "metric": words[1]}
+
+
+ObjectiveField = Annotated[
+    Objective,
+    BeforeValidator(
+        _read_objective, json_schema_input_type=Objective | Annotated[str, Field(max_length=60)]
+    ),
+]
+
+
+def _read_range(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return {"kind": "choice", "choices": value}
+    if isinstance(value, bool | int | float | str):
+        return {"kind": "choice", "choices": [value]}
+    if isinstance(value, dict) and "kind" not in value:
+        return {"kind": "choice" if "choices" in value else "interval", **value}
+    return value
+
+
+RangeInput: TypeAlias = Interval | Choice | list[Scalar] | Scalar
+RangeField = Annotated[Range, BeforeValidator(_read_range, json_schema_input_type=RangeInput)]
+
+
+def _known_techniques(value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    for name, ranges in value.items():
+        if name not in catalog.BY_NAME:
+            raise ValueError(f"unknown technique {name!r}: expected one of {list(catalog.BY_NAME)}")
+        fields = [f for f in catalog.BY_NAME[name].config.model_fields if f != "technique"]
+        for field in ranges:
+            if field not in fields:
+                raise ValueError(f"{name} has no knob {field!r}: expected one of {fields}")
+    return value
+
+
+Techniques = Annotated[
+    dict[str, dict[str, RangeField]],
+    AfterValidator(_known_techniques),
+    Field(min_length=1, description="Technique name to the ranges of its knobs; {} for defaults."),
+]
+
+
+class Budget(BaseModel, frozen=True, extra="forbid"):
+    """What the job may cost. ``trials`` counts every trial: baseline, search and finish."""
+
+    trials: int = Field(default=30, ge=2, le=10_000)
+    seconds: float | None = Field(
+        default=None, gt=0, le=10_000_000, description="Wall time from the start; None is no limit."
+    )
+    parallel_trials: int = Field(default=2, ge=1, le=256)
+
+
+class EarlyStopping(BaseModel, frozen=True, extra="forbid"):
+    """Rungs of multi-objective successive halving.
+
+    ``rungs`` are the recovery epochs a candidate has had, in total, when it reaches each rung; a
+    rung of 0 measures the compressed network as it is.
+    """
+
+    rungs: tuple[Annotated[int, Field(ge=0, le=1000)], ...] = Field(
+        default=(0, 1, 3, 9), min_length=1, max_length=8
+    )
+    eta: float = Field(default=3.0, gt=1, le=16, description="One of eta trials climbs a rung.")
+
+    @model_validator(mode="after")
+    def _increasing(self) -> EarlyStopping:
+        if list(self.rungs) != sorted(set(self.rungs)):
+            raise ValueError(f"rungs must increase, got {list(self.rungs)}")
+        return self
+
+
+class Finish(BaseModel, frozen=True, extra="forbid"):
+    """The last phase: the best of the front, trained in full from several seeds, seen on test."""
+
+    trials: int = Field(default=4, ge=0, le=100, description="How many of the budget's trials.")
+    finalists: int = Field(default=2, ge=1, le=20)
+    epochs: int | None = Field(
+        default=None, ge=1, le=1000, description="Recovery epochs; None: twice the last rung's."
+    )
+
+
+class JobSpec(BaseModel, frozen=True, extra="forbid"):
+    """A job: a network, its data, what may be done to it, what counts, and what it may cost."""
+
+    name: Name = "job"
+    task: Literal["image_classification"] = "image_classification"
+    model: Reference | UntrainedModel
+    data: Reference
+    techniques: Techniques
+    objectives: tuple[ObjectiveField, ...] = Field(min_length=1, max_length=3)
+    constraints: tuple[ConstraintField, ...] = Field(default=(), max_length=8)
+    budget: Budget = Budget()
+    early_stopping: EarlyStopping = EarlyStopping()
+    finish: Finish = Finish()
+    sampler: SamplerName = "auto"
+    controls: bool = Field(
+        default=True, description="Spend a few search trials on uniform controls for comparison."
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> JobSpec:
+        metrics = [objective.metric for objective in self.objectives]
+        if len(set(metrics)) != len(metrics):
+            raise ValueError(f"every objective needs its own metric, got {metrics}")
+        if self.budget.trials < 2 + self.finish.trials:
+            raise ValueError(
+                f"budget.trials must leave a baseline and a search trial beside the "
+                f"{self.finish.trials} of finish, got {self.budget.trials}"
+            )
+        return self
+
+    @property
+    def search_trials(self) -> int:
+        """How many of the budget's trials the search phase has."""
+        return self.budget.trials - 1 - self.finish.trials
+
+    @property
+    def finish_epochs(self) -> int:
+        """Recovery epochs of a finish trial."""
+        return self.finish.epochs or max(1, 2 * self.early_stopping.rungs[-1])

@@ -1,0 +1,136 @@
+"""What workers and the service say to each other, over HTTP only."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, StringConstraints
+
+from compress.candidate import Candidate
+from compress.families.catalog import Architecture, Normalisation
+from compress.measurement import Measurement, Split
+from featherweight.specs.job import Name
+from featherweight.specs.states import FailureClass, Phase
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Text = Annotated[str, StringConstraints(max_length=4000)]
+FENCE_HEADER = "Fencing-Token"
+"""Header in which a worker shows the secret of its attempt."""
+
+
+class WorkerInfo(BaseModel, frozen=True, extra="forbid"):
+    """Who asks for work. ``boot_id`` is new in every process, so a name can be used again."""
+
+    name: Name
+    boot_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    device: Annotated[str, StringConstraints(max_length=100)]
+    threads: int = Field(ge=1, le=1024)
+    version: Annotated[str, StringConstraints(max_length=50)]
+
+
+class ClaimRequest(BaseModel, frozen=True, extra="forbid"):
+    """Ask for one trial; the answer may take up to ``wait_seconds`` (long poll)."""
+
+    worker: WorkerInfo
+    wait_seconds: float = Field(default=20.0, ge=0, le=60)
+
+
+class TrainingTask(BaseModel, frozen=True, extra="forbid"):
+    """The baseline trial of an untrained model: train it first."""
+
+    epochs: int = Field(ge=1)
+    normalisation: Normalisation | None
+
+
+class Weights(BaseModel, frozen=True, extra="forbid"):
+    """Trained weights to start from, and to learn from: a safetensors file by digest."""
+
+    sha256: Sha256
+    normalisation: Normalisation
+
+
+class Assignment(BaseModel, frozen=True, extra="forbid"):
+    """Everything a worker needs for one trial, and the fencing token that makes it the owner.
+
+    Exactly one of ``train`` and ``weights`` is given.
+    """
+
+    attempt: str
+    token: str
+    lease_seconds: float
+    job: str
+    trial: str
+    number: int
+    phase: Phase
+    candidate: Candidate
+    seed: int
+    rungs: tuple[int, ...] = Field(description="Total recovery epochs at each rung.")
+    first_rung: int = Field(
+        default=0, description="Rungs before this one were decided in an earlier attempt."
+    )
+    architecture: Architecture
+    train: TrainingTask | None
+    weights: Weights | None
+    dataset: Sha256
+    num_classes: int
+    splits: tuple[Split, ...] = Field(description="Splits to measure on, at the last rung.")
+    latency_threads: int = 1
+
+
+class HeartbeatReply(BaseModel, frozen=True, extra="forbid"):
+    """The lease was extended; ``stop`` is the reason to drop the trial, if there is one."""
+
+    lease_seconds: float
+    stop: str | None = None
+
+
+class Heartbeat(BaseModel, frozen=True, extra="forbid"):
+    """Progress, for people: what the trial is doing right now."""
+
+    stage: Annotated[str, StringConstraints(max_length=60)] = "running"
+    done: float = Field(default=0.0, ge=0, le=1, description="Share of this stage that is done.")
+
+
+class FileRef(BaseModel, frozen=True, extra="forbid"):
+    """A file that was uploaded within the attempt, and what it is."""
+
+    role: Literal["onnx", "weights", "manifest"]
+    sha256: Sha256
+    size_bytes: int = Field(gt=0)
+
+
+class Report(BaseModel, frozen=True, extra="forbid"):
+    """One rung is reached: the measurement and its files. A repeat gets the first answer again."""
+
+    rung: int = Field(ge=0, le=64)
+    epochs: int = Field(ge=0)
+    measurement: Measurement
+    files: tuple[FileRef, ...] = Field(min_length=1, max_length=3)
+    normalisation: Normalisation | None = Field(
+        default=None, description="Of a baseline that was trained here."
+    )
+
+
+class Decision(BaseModel, frozen=True, extra="forbid"):
+    """Whether the trial climbs on, and why."""
+
+    stop: bool
+    reason: str
+    rank: int | None = Field(default=None, description="Non-dominated rank at the rung, from 0.")
+    peers: int | None = Field(default=None, description="Trials seen at the rung, with this one.")
+    allowed: int | None = Field(default=None, description="How many of them may climb.")
+
+
+class Failure(BaseModel, frozen=True, extra="forbid"):
+    """Why an attempt failed."""
+
+    failure_class: FailureClass
+    message: Text
+
+
+class AttemptResult(BaseModel, frozen=True, extra="forbid"):
+    """What became of the trial after complete, fail or release."""
+
+    trial: str
+    state: str
+    repeated: bool = Field(description="True where this had been said before and nothing changed.")

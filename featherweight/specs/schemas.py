@@ -1,0 +1,315 @@
+"""Shapes of the public REST answers; the client returns exactly these."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, Field
+
+from compress.candidate import Candidate
+from compress.families.catalog import Architecture, Normalisation
+from compress.inspection import DatasetInfo, ModelInfo
+from compress.measurement import Measurement
+from featherweight.specs.job import JobSpec
+from featherweight.specs.protocol import Decision
+from featherweight.specs.states import FailureClass, JobState, Phase, StopReason, TrialState
+
+Item = TypeVar("Item")
+
+
+class Page(BaseModel, Generic[Item], frozen=True):
+    """One page of a listing; ``next_cursor`` is None on the last."""
+
+    items: tuple[Item, ...]
+    next_cursor: str | None = None
+
+
+class Problem(BaseModel, frozen=True):
+    """RFC 9457 problem details; ``code`` is the name of the error's class."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: tuple[dict[str, Any], ...] = ()
+
+
+class ModelSchema(BaseModel, frozen=True):
+    """An uploaded network."""
+
+    id: str
+    name: str
+    created_at: AwareDatetime
+    sha256: str
+    size_bytes: int
+    architecture: Architecture
+    normalisation: Normalisation
+    info: ModelInfo
+
+
+class DatasetSchema(BaseModel, frozen=True):
+    """An uploaded dataset."""
+
+    id: str
+    name: str
+    created_at: AwareDatetime
+    sha256: str
+    size_bytes: int
+    task: str
+    info: DatasetInfo
+
+
+class Counts(BaseModel, frozen=True):
+    """Trials of a job by state."""
+
+    waiting: int = 0
+    running: int = 0
+    complete: int = 0
+    stopped: int = 0
+    failed: int = 0
+    total: int = Field(default=0, description="Trials that exist; in the end, the budget.")
+
+
+class JobSchema(BaseModel, frozen=True):
+    """A job and where it stands."""
+
+    id: str
+    name: str
+    state: JobState
+    phase: Phase
+    stop_reason: StopReason | None
+    stop_detail: str
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None
+    finished_at: AwareDatetime | None
+    spec: JobSpec
+    trials: Counts
+    baseline: Measurement | None
+    last_event: int
+
+
+class TrialSchema(BaseModel, frozen=True):
+    """One candidate tried. ``measurement`` is the one of the last rung reached."""
+
+    id: str
+    job: str
+    number: int
+    phase: Phase
+    origin: str = Field(description="Who proposed it: baseline, sampler, control, finish, rerun.")
+    state: TrialState
+    candidate: Candidate
+    candidate_digest: str
+    description: str
+    seed: int
+    rung: int | None
+    epochs: int | None
+    measurement: Measurement | None
+    feasible: bool | None
+    file: str | None = Field(description="SHA-256 of its newest ONNX file.")
+    reason: str
+    failure_class: FailureClass | None
+    attempts: int
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None
+    finished_at: AwareDatetime | None
+
+
+class RungSchema(BaseModel, frozen=True):
+    """What happened at one rung of one trial."""
+
+    rung: int
+    epochs: int
+    decision: Decision
+    measurement: Measurement
+    file: str | None
+
+
+class AttemptSchema(BaseModel, frozen=True):
+    """One lease of the trial."""
+
+    id: str
+    worker: str
+    state: str
+    started_at: AwareDatetime
+    finished_at: AwareDatetime | None
+    detail: str
+
+
+class WhySchema(BaseModel, frozen=True):
+    """Why a trial ended as it did: rungs, ranks, constraints, attempts."""
+
+    trial: str
+    state: TrialState
+    reason: str
+    failure_class: FailureClass | None
+    violations: dict[str, float] = Field(
+        description="Constraint to violation as a share of its bound; above 0 is violated."
+    )
+    rungs: tuple[RungSchema, ...]
+    attempts: tuple[AttemptSchema, ...]
+
+
+class ArtifactSchema(BaseModel, frozen=True):
+    """One file of a trial."""
+
+    id: str
+    trial: str
+    job: str
+    rung: int
+    role: Literal["onnx", "weights", "manifest"]
+    sha256: str
+    size_bytes: int
+    created_at: AwareDatetime
+
+
+class FrontPoint(BaseModel, frozen=True):
+    """One file of the front."""
+
+    trial: str
+    number: int
+    phase: Phase
+    description: str
+    candidate: Candidate
+    seed: int
+    epochs: int
+    artifact: str
+    sha256: str
+    size_bytes: int
+    feasible: bool
+    measurement: Measurement
+    url: str
+    manifest_url: str | None
+
+
+class FrontSchema(BaseModel, frozen=True):
+    """Feasible files that no other feasible file dominates, the baseline for comparison."""
+
+    job: str
+    state: JobState
+    objectives: tuple[str, ...]
+    baseline: FrontPoint | None
+    points: tuple[FrontPoint, ...]
+    nearest: FrontPoint | None = Field(
+        default=None, description="Where nothing is feasible: the file nearest to the constraints."
+    )
+    blocked_by: str | None = Field(
+        default=None, description="Where nothing is feasible: the constraint in the way."
+    )
+    hypervolume: float = Field(
+        description="Share of the box between baseline-anchored reference and ideal; 0 to 1."
+    )
+
+
+class RecommendationSchema(BaseModel, frozen=True):
+    """One file and the reason to take it."""
+
+    job: str
+    point: FrontPoint | None
+    reason: str
+
+
+class FinalistSchema(BaseModel, frozen=True):
+    """One candidate retrained from several seeds: mean and spread over them."""
+
+    candidate: Candidate
+    description: str
+    trials: tuple[int, ...]
+    size_bytes: tuple[int, ...]
+    validation_mean: float
+    validation_std: float
+    test_mean: float | None
+    test_std: float | None
+
+
+class ReportSchema(BaseModel, frozen=True):
+    """What the job found, for people and scripts."""
+
+    job: str
+    state: JobState
+    baseline: Measurement | None
+    counts: Counts
+    controls: tuple[FrontPoint, ...]
+    finalists: tuple[FinalistSchema, ...]
+    best_without_search: FrontPoint | None = Field(
+        description="Best control on the front of controls, by the recommendation's rule."
+    )
+    seconds: dict[str, float] = Field(description="Where the trials' time went, in seconds.")
+    stop_reasons: dict[str, int] = Field(description="Reason of every trial's end, counted.")
+    compression_ratio: float | None = Field(
+        description="Baseline bytes over those of the smallest feasible file."
+    )
+    notes: tuple[str, ...]
+
+
+class KnobSchema(BaseModel, frozen=True):
+    """One dimension of the search space."""
+
+    name: str
+    kind: Literal["float", "int", "categorical", "fixed"]
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    log: bool = False
+    choices: tuple[bool | int | float | str, ...] = ()
+
+
+class Forecast(BaseModel, frozen=True):
+    """How long the job will take, from the measured speed of its baseline."""
+
+    seconds: float | None
+    basis: str
+
+
+class DryRunSchema(BaseModel, frozen=True):
+    """What a job would do, without doing it."""
+
+    valid: Literal[True] = True
+    space: tuple[KnobSchema, ...]
+    candidates: float = Field(description="Distinct candidates, infinite where a knob is real.")
+    sampler: str
+    trials: dict[str, int] = Field(description="Phase to trials; their sum is the budget.")
+    feasibility: tuple[str, ...] = Field(description="What was checked of each constraint.")
+    forecast: Forecast
+
+
+class EventSchema(BaseModel, frozen=True):
+    """One thing that happened to a job; ``seq`` counts from 1 without gaps."""
+
+    job: str
+    seq: int
+    type: str
+    at: AwareDatetime
+    data: dict[str, Any]
+
+
+class WorkerSchema(BaseModel, frozen=True):
+    """A worker as last heard of."""
+
+    name: str
+    device: str
+    threads: int
+    version: str
+    first_seen: AwareDatetime
+    last_seen: AwareDatetime
+    trial: str | None
+
+
+class TokenSchema(BaseModel, frozen=True):
+    """A bearer token; the secret is shown once, when it is made."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: AwareDatetime
+    revoked_at: AwareDatetime | None
+    secret: str | None = None
+
+
+class UploadSchema(BaseModel, frozen=True):
+    """A resumable upload: send the bytes from ``received`` on with PATCH."""
+
+    id: str
+    size_bytes: int
+    received: int
+    created_at: AwareDatetime

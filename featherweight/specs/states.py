@@ -1,0 +1,130 @@
+"""States of a job, a trial and an attempt, and the one table of allowed transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """Where a job stands. ``stopping`` carries a reason, so that a restart can finish the stop."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_finished(self) -> bool:
+        """Finished states never change."""
+        return not JOB_TRANSITIONS[self]
+
+
+class Phase(StrEnum):
+    """What a job is doing, and what a trial belongs to."""
+
+    BASELINE = "baseline"
+    SEARCH = "search"
+    FINISH = "finish"
+
+
+class TrialState(StrEnum):
+    """Where a trial stands. An infeasible trial is a complete one that violates a constraint."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+    @property
+    def is_finished(self) -> bool:
+        """Finished states never change."""
+        return not TRIAL_TRANSITIONS[self]
+
+
+class AttemptState(StrEnum):
+    """One lease of one trial to one worker."""
+
+    ACTIVE = "active"
+    DELIVERED = "delivered"
+    EXPIRED = "expired"
+    RELEASED = "released"
+
+    @property
+    def is_finished(self) -> bool:
+        """Finished states never change."""
+        return not ATTEMPT_TRANSITIONS[self]
+
+
+class FailureClass(StrEnum):
+    """Why a trial or an attempt failed."""
+
+    OUT_OF_MEMORY = "out_of_memory"
+    INVALID_CANDIDATE = "invalid_candidate"
+    NUMERICAL = "numerical"
+    EXPORT_PARITY = "export_parity"
+    LOST_WORKER = "lost_worker"
+    INFRASTRUCTURE = "infrastructure"
+    BUG = "bug"
+
+
+RETRIES: Mapping[FailureClass, int] = {
+    FailureClass.OUT_OF_MEMORY: 1,
+    FailureClass.INVALID_CANDIDATE: 0,
+    FailureClass.NUMERICAL: 0,
+    FailureClass.EXPORT_PARITY: 0,
+    FailureClass.LOST_WORKER: 3,
+    FailureClass.INFRASTRUCTURE: 5,
+    FailureClass.BUG: 0,
+}
+"""How often a trial is tried again after a failure of each class; then it is quarantined: failed."""
+
+JOB_TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.STOPPING}),
+    JobState.RUNNING: frozenset({JobState.PAUSED, JobState.STOPPING}),
+    JobState.PAUSED: frozenset({JobState.RUNNING, JobState.STOPPING}),
+    JobState.STOPPING: frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}),
+    JobState.SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+}
+
+TRIAL_TRANSITIONS: Mapping[TrialState, frozenset[TrialState]] = {
+    TrialState.WAITING: frozenset({TrialState.RUNNING, TrialState.STOPPED}),
+    TrialState.RUNNING: frozenset(
+        {TrialState.WAITING, TrialState.COMPLETE, TrialState.STOPPED, TrialState.FAILED}
+    ),
+    TrialState.COMPLETE: frozenset(),
+    TrialState.STOPPED: frozenset(),
+    TrialState.FAILED: frozenset(),
+}
+
+ATTEMPT_TRANSITIONS: Mapping[AttemptState, frozenset[AttemptState]] = {
+    AttemptState.ACTIVE: frozenset(
+        {AttemptState.DELIVERED, AttemptState.EXPIRED, AttemptState.RELEASED}
+    ),
+    AttemptState.DELIVERED: frozenset(),
+    AttemptState.EXPIRED: frozenset(),
+    AttemptState.RELEASED: frozenset(),
+}
+
+
+class StopReason(StrEnum):
+    """Why a job entered ``stopping``; it decides the state that follows."""
+
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    BASELINE_FAILED = "baseline_failed"
+    NOTHING_SUCCEEDED = "nothing_succeeded"
+
+
+FINAL_STATE: Mapping[StopReason, JobState] = {
+    StopReason.FINISHED: JobState.SUCCEEDED,
+    StopReason.CANCELLED: JobState.CANCELLED,
+    StopReason.BASELINE_FAILED: JobState.FAILED,
+    StopReason.NOTHING_SUCCEEDED: JobState.FAILED,
+}

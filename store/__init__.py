@@ -1,0 +1,1 @@
+"""Remembers: tables, queries, leases, files. The only room that speaks SQL."""

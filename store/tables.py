@@ -1,0 +1,299 @@
+"""The tables. Names start with ``fw_`` so that no other owner of the database is in the way."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime on every database; SQLite itself keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times; store UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a naive time cannot be stored: {value}")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give UTC back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Base of all records."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+        datetime: UtcDateTime,
+        str: String(255),
+    }
+
+
+class FileRecord(Base):
+    """A file of the store, addressed by its content."""
+
+    __tablename__ = "fw_files"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+
+
+class UploadRecord(Base):
+    """An upload that is not finished; its bytes lie in the file store under its id."""
+
+    __tablename__ = "fw_uploads"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    received: Mapped[int] = mapped_column(BigInteger, default=0)
+    created_at: Mapped[datetime]
+
+
+class ModelRecord(Base):
+    """An uploaded network: weights of a family."""
+
+    __tablename__ = "fw_models"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    sha256: Mapped[str] = mapped_column(ForeignKey("fw_files.sha256"))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    architecture: Mapped[dict[str, Any]]
+    normalisation: Mapped[dict[str, Any]]
+    info: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (Index(None, "created_at", "id"),)
+
+
+class DatasetRecord(Base):
+    """An uploaded dataset."""
+
+    __tablename__ = "fw_datasets"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    sha256: Mapped[str] = mapped_column(ForeignKey("fw_files.sha256"))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    task: Mapped[str]
+    info: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (Index(None, "created_at", "id"),)
+
+
+class JobRecord(Base):
+    """A job. ``last_event`` is the sequence number of its newest event, taken under this row."""
+
+    __tablename__ = "fw_jobs"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    name: Mapped[str]
+    state: Mapped[str] = mapped_column(String(20))
+    phase: Mapped[str] = mapped_column(String(20))
+    stop_reason: Mapped[str | None] = mapped_column(String(40))
+    stop_detail: Mapped[str] = mapped_column(Text, default="")
+    spec: Mapped[dict[str, Any]]
+    model_id: Mapped[str | None] = mapped_column(ForeignKey("fw_models.id"))
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("fw_datasets.id"))
+    weights_sha256: Mapped[str | None] = mapped_column(ForeignKey("fw_files.sha256"))
+    normalisation: Mapped[dict[str, Any] | None]
+    baseline: Mapped[dict[str, Any] | None]
+    budget_trials: Mapped[int]
+    last_event: Mapped[int] = mapped_column(Integer, default=0)
+    idempotency_key: Mapped[str | None] = mapped_column(unique=True)
+    body_sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    paused_at: Mapped[datetime | None]
+    paused_seconds: Mapped[float] = mapped_column(Float, default=0.0)
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (Index(None, "created_at", "id"), Index(None, "state", "created_at"))
+
+
+class TrialRecord(Base):
+    """One candidate tried. ``told`` marks that the searcher's study knows the outcome."""
+
+    __tablename__ = "fw_trials"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("fw_jobs.id"))
+    number: Mapped[int]
+    phase: Mapped[str] = mapped_column(String(20))
+    origin: Mapped[str] = mapped_column(String(40))
+    state: Mapped[str] = mapped_column(String(20))
+    candidate: Mapped[dict[str, Any]]
+    candidate_digest: Mapped[str] = mapped_column(String(64))
+    params: Mapped[dict[str, Any] | None]
+    seed: Mapped[int]
+    rungs: Mapped[list[Any]]
+    splits: Mapped[list[Any]]
+    rung: Mapped[int | None]
+    epochs: Mapped[int | None]
+    measurement: Mapped[dict[str, Any] | None]
+    violation: Mapped[float | None] = mapped_column(Float)
+    file_sha256: Mapped[str | None] = mapped_column(ForeignKey("fw_files.sha256"))
+    reason: Mapped[str] = mapped_column(Text, default="")
+    failure_class: Mapped[str | None] = mapped_column(String(40))
+    failures: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    num_attempts: Mapped[int] = mapped_column(Integer, default=0)
+    study_number: Mapped[int | None]
+    told: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("job_id", "number"),
+        UniqueConstraint("job_id", "phase", "candidate_digest", "seed"),
+        Index(None, "job_id", "state"),
+        Index(None, "state", "created_at", "number"),
+    )
+
+
+class AttemptRecord(Base):
+    """One lease of one trial to one worker; ``token_sha256`` is the hash of its fencing token."""
+
+    __tablename__ = "fw_attempts"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    trial_id: Mapped[str] = mapped_column(ForeignKey("fw_trials.id"))
+    job_id: Mapped[str] = mapped_column(ForeignKey("fw_jobs.id"))
+    worker: Mapped[str]
+    boot_id: Mapped[str] = mapped_column(String(32))
+    state: Mapped[str] = mapped_column(String(20))
+    token_sha256: Mapped[str] = mapped_column(String(64))
+    lease_until: Mapped[float] = mapped_column(Float)
+    detail: Mapped[str] = mapped_column(Text, default="")
+    progress: Mapped[dict[str, Any] | None]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index(None, "trial_id"),
+        Index(None, "state", "lease_until"),
+        Index(None, "job_id", "state"),
+    )
+
+
+class RungRecord(Base):
+    """What happened when a trial reached a rung; written once."""
+
+    __tablename__ = "fw_rungs"
+
+    trial_id: Mapped[str] = mapped_column(ForeignKey("fw_trials.id"), primary_key=True)
+    rung: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    job_id: Mapped[str] = mapped_column(ForeignKey("fw_jobs.id"))
+    phase: Mapped[str] = mapped_column(String(20))
+    epochs: Mapped[int]
+    measurement: Mapped[dict[str, Any]]
+    violation: Mapped[float] = mapped_column(Float)
+    decision: Mapped[dict[str, Any]]
+    file_sha256: Mapped[str] = mapped_column(ForeignKey("fw_files.sha256"))
+    created_at: Mapped[datetime]
+
+    __table_args__ = (Index(None, "job_id", "phase", "rung"),)
+
+
+class ArtifactRecord(Base):
+    """One file of one trial."""
+
+    __tablename__ = "fw_artifacts"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("fw_jobs.id"))
+    trial_id: Mapped[str] = mapped_column(ForeignKey("fw_trials.id"))
+    rung: Mapped[int]
+    role: Mapped[str] = mapped_column(String(20))
+    sha256: Mapped[str] = mapped_column(ForeignKey("fw_files.sha256"))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+
+    __table_args__ = (UniqueConstraint("trial_id", "rung", "role"), Index(None, "sha256"))
+
+
+class EventRecord(Base):
+    """One thing that happened to a job; ``seq`` has no gaps and is ordered like the commits."""
+
+    __tablename__ = "fw_events"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("fw_jobs.id"), primary_key=True)
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    type: Mapped[str] = mapped_column(String(40))
+    data: Mapped[dict[str, Any]]
+    at: Mapped[datetime]
+
+
+class WorkerRecord(Base):
+    """A worker process as last heard of."""
+
+    __tablename__ = "fw_workers"
+
+    boot_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str]
+    info: Mapped[dict[str, Any]]
+    first_seen: Mapped[datetime]
+    last_seen: Mapped[datetime]
+
+    __table_args__ = (Index(None, "last_seen"),)
+
+
+class TokenRecord(Base):
+    """A bearer token, as the hash of its secret."""
+
+    __tablename__ = "fw_tokens"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    name: Mapped[str]
+    secret_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    scopes: Mapped[list[Any]]
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class LeaderRecord(Base):
+    """Who is the one active searcher. One row; ``term`` counts its changes of hand."""
+
+    __tablename__ = "fw_leader"
+
+    name: Mapped[str] = mapped_column(String(20), primary_key=True)
+    holder: Mapped[str]
+    term: Mapped[int]
+    lease_until: Mapped[float] = mapped_column(Float)

@@ -1,0 +1,53 @@
+"""Rules of style that a machine can keep."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("featherweight", "compress", "store", "search", "service", "workers")
+SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+LONGEST_FUNCTION = 50
+LONGEST_FILE = 450
+
+
+def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    tree = ast.parse(path.read_text())
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return [node for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+def test_the_rooms_are_found():
+    assert len(SOURCES) > 50
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_functions_and_files_stay_small(path):
+    lengths = {f.name: (f.end_lineno or f.lineno) - f.lineno + 1 for f in functions(path)}
+    assert {n: size for n, size in lengths.items() if size > LONGEST_FUNCTION} == {}
+    assert len(path.read_text().splitlines()) <= LONGEST_FILE
+
+
+def test_half_of_all_functions_have_at_most_ten_lines():
+    sizes = sorted(
+        (f.end_lineno or f.lineno) - f.lineno + 1 for path in SOURCES for f in functions(path)
+    )
+    assert sizes[len(sizes) // 2] <= 12
+
+
+def test_nothing_places_a_thing_in_a_drawer_without_a_name():
+    drawers = {"utils.py", "helpers.py", "common.py", "manager.py", "engine.py"}
+    assert [path for path in SOURCES if path.name in drawers] == []
+
+
+def test_every_test_asserts_something():
+    silent = [
+        f"{path.relative_to(ROOT)}: {function.name}"
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for function in functions(path)
+        if function.name.startswith("test_")
+        and not re.search(r"\bassert|raises|check_", ast.unparse(function))
+    ]
+    assert silent == []
