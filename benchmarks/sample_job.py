@@ -1,4 +1,4 @@
-"""The sample job, as ``make run`` runs it: seconds, the best small file, and bookkeeping's share."""
+"""The sample job, as ``make run`` runs it: seconds, best small file, bookkeeping's share."""
 
 from __future__ import annotations
 

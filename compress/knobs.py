@@ -11,7 +11,7 @@ Scalar: TypeAlias = bool | int | float | str
 
 
 class Interval(BaseModel, frozen=True, extra="forbid"):
-    """A closed numeric range ``[low, high]``, on a grid of ``step`` if given, log-uniform if asked."""
+    """A closed range ``[low, high]``, on a grid of ``step`` if given, log-uniform if asked."""
 
     kind: Literal["interval"] = "interval"
     low: float

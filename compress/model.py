@@ -48,7 +48,7 @@ class CompressedModel:
 
     def evolve(self, **changes: object) -> CompressedModel:
         """A copy with some fields changed."""
-        return replace(self, **changes)  # pyright: ignore[reportArgumentType]
+        return replace(self, **changes)
 
 
 @dataclass(frozen=True, kw_only=True)

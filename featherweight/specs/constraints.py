@@ -1,4 +1,4 @@
-"""Constraints as a user writes them: ``accuracy >= baseline - 1 point``, ``size_bytes <= 64 kB``."""
+"""Constraints as users write them: ``accuracy >= baseline - 1 point``, ``size_bytes <= 64 kB``."""
 
 from __future__ import annotations
 

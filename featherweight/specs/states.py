@@ -81,7 +81,7 @@ RETRIES: Mapping[FailureClass, int] = {
     FailureClass.INFRASTRUCTURE: 5,
     FailureClass.BUG: 0,
 }
-"""How often a trial is tried again after a failure of each class; then it is quarantined: failed."""
+"""How often a trial is tried again after each class of failure; then it is quarantined: failed."""
 
 JOB_TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.STOPPING}),
