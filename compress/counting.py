@@ -1,0 +1,71 @@
+"""Parameters and multiply-accumulates, read from an ONNX file itself.
+
+Only Conv, Gemm and MatMul count, as in ``torch.utils.flop_counter`` (whose FLOPs are twice these
+MACs): a bias, a pool, an Add or a change of grid is not a multiply-accumulate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from onnx import ModelProto, NodeProto, shape_inference
+
+_COUNTED = frozenset({"Conv", "Gemm", "MatMul"})
+_CARRYING = frozenset({"DequantizeLinear", "Cast", "Mul"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Stored weights and biases, whatever their width, and MACs for one input."""
+
+    parameters: int
+    macs: int
+
+
+def count(model: ModelProto) -> Counts:
+    """Count a model whose only unknown dimension is the batch."""
+    shapes = _shapes(model)
+    constants = {tensor.name for tensor in model.graph.initializer}
+    producer = {name: node for node in model.graph.node for name in node.output}
+    parameters: dict[str, int] = {}
+    macs = 0
+    for node in model.graph.node:
+        if node.op_type not in _COUNTED:
+            continue
+        for name in node.input[1:]:
+            stored = _stored(name, producer)
+            if stored in constants:
+                parameters[stored] = prod(shapes[stored])
+        macs += _macs(node, shapes)
+    return Counts(parameters=sum(parameters.values()), macs=macs)
+
+
+def _macs(node: NodeProto, shapes: dict[str, list[int]]) -> int:
+    """Every output value is a dot product; its length is what one output channel weighs."""
+    outputs, weight = prod(shapes[node.output[0]]), shapes[node.input[1]]
+    if node.op_type == "Conv":
+        return outputs * prod(weight[1:])
+    if node.op_type == "Gemm":
+        return outputs * prod(weight) // shapes[node.output[0]][-1]
+    return outputs * shapes[node.input[0]][-1]
+
+
+def _stored(name: str, producer: dict[str, NodeProto]) -> str:
+    """The initializer behind a weight: before the change of width and grid."""
+    while name in producer and producer[name].op_type in _CARRYING:
+        name = producer[name].input[0]
+    return name
+
+
+def _shapes(model: ModelProto) -> dict[str, list[int]]:
+    single = ModelProto()
+    single.CopyFrom(model)
+    for value in [*single.graph.input, *single.graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    graph = shape_inference.infer_shapes(single, strict_mode=True, data_prop=True).graph
+    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    for value in [*graph.input, *graph.value_info, *graph.output]:
+        dimensions = value.type.tensor_type.shape.dim
+        shapes[value.name] = [dimension.dim_value for dimension in dimensions]
+    return shapes

@@ -1,0 +1,161 @@
+"""From a compressed network to a file: one ONNX graph on raw pixel values, gated and digested.
+
+The graph's input ``input`` is float32 ``(N, C, H, W)`` with the dataset's raw values and any N;
+its output ``logits`` is ``(N, K)``. Normalisation is one Mul and one Add. It cannot be folded into
+the first convolution, whose zero padding would then stand for another grey value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import ModelProto, version_converter
+from torch import Tensor, nn
+
+from compress import counting, onnx_graph, parity
+from compress.errors import InvalidData
+from compress.families.catalog import Normalisation
+from compress.measurement import Parity
+from compress.model import Artifact, CompressedModel, ImageData, Network
+from compress.runtime import INPUT, OUTPUT
+from compress.techniques.quantization import calibration, writer
+from compress.techniques.quantization.config import Quantization
+from compress.techniques.quantization.placement import quantized_tensors
+
+# The last version the TorchScript exporter writes every operator for, and the first with INT4.
+_TRACED_OPSET = 17
+_OPSET = 21
+_IR_VERSION = 10
+_EXPECTED_WARNINGS = (
+    # In favour of the torch.export-based exporter, which takes ten times as long per trial.
+    ("You are using the legacy TorchScript-based ONNX export", DeprecationWarning),
+    ("The feature will be removed", DeprecationWarning),
+    # Of the paddings that every F.pad writes; onnx_graph.fold evaluates them.
+    ("Constant folding - Only steps=1 can be constant folded", UserWarning),
+)
+
+
+def write(
+    compressed: CompressedModel, folder: Path, *, data: ImageData, name: str = "model"
+) -> Artifact:
+    """Export, quantize if asked, prove, and write ``folder / f"{name}.onnx"`` in one step.
+
+    The file appears under its name only when it is complete and has passed its gates (see
+    ``compress.parity``). Raises ExportParityError, NumericalError, InvalidData or
+    InvalidCandidate; then nothing is left behind.
+    """
+    _check_fit(compressed.network, data)
+    module = deepcopy(compressed.network.module).to("cpu").eval()
+    network = replace(compressed.network, module=module)
+    x_NCHW = parity.images(data.validation)
+    reference_NK = parity.torch_logits(network, x_NCHW)
+    graph = float_graph(network)
+    model = _file_form(graph)
+    gate = parity.check_float(model.SerializeToString(), reference_NK=reference_NK, x_NCHW=x_NCHW)
+    notes = compressed.notes
+    if compressed.quantization is not None:
+        model = _file_form(_quantized(graph, compressed.quantization, data.train.x_NCHW))
+        gate, logits_NK = parity.check_integer(model.SerializeToString(), x_NCHW=x_NCHW)
+        same = parity.agreement(logits_NK, reference_NK=reference_NK)
+        notes += (f"quantized and float network agree on {same:.1%} of {gate.images} images",)
+    return _written(model, folder / f"{name}.onnx", gate=gate, notes=notes)
+
+
+def float_graph(network: Network) -> ModelProto:
+    """The network, in eval mode, as an ONNX graph on raw values; BatchNorm and constants folded."""
+    buffer = io.BytesIO()
+    with torch.no_grad(), warnings.catch_warnings():
+        for message, category in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message, category)
+        torch.onnx.export(
+            _OnRawValues(network).eval(),
+            (torch.zeros(2, *network.input_shape),),
+            buffer,  # pyright: ignore[reportArgumentType] (any writable file will do)
+            dynamo=False,
+            opset_version=_TRACED_OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_axes={INPUT: {0: "N"}, OUTPUT: {0: "N"}},
+        )
+    traced = onnx.load_from_string(buffer.getvalue())
+    model = version_converter.convert_version(traced, _OPSET)
+    model.ir_version = _IR_VERSION
+    onnx_graph.fold(model)
+    return model
+
+
+def _check_fit(network: Network, data: ImageData) -> None:
+    takes, has = (network.input_shape, network.num_classes), (data.input_shape, data.num_classes)
+    if takes != has:
+        raise InvalidData(
+            f"the network takes images of shape {takes[0]} and knows {takes[1]} classes, the data "
+            f"has shape {has[0]} and {has[1]} classes"
+        )
+
+
+class _OnRawValues(nn.Module):
+    """``module((x * scale - mean) / std)`` as ``module(x * factor + offset)``."""
+
+    factor_C11: Tensor
+    offset_C11: Tensor
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        factor_C11, offset_C11 = _affine(network.normalisation)
+        self.is_identity = bool((factor_C11 == 1).all() and (offset_C11 == 0).all())
+        self.module = network.module
+        self.register_buffer("factor_C11", factor_C11)
+        self.register_buffer("offset_C11", offset_C11)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Logits for raw values."""
+        if self.is_identity:
+            return self.module(x_NCHW)
+        return self.module(x_NCHW * self.factor_C11 + self.offset_C11)
+
+
+def _affine(normalisation: Normalisation) -> tuple[Tensor, Tensor]:
+    mean_C = torch.tensor(normalisation.mean, dtype=torch.float64)
+    std_C = torch.tensor(normalisation.std, dtype=torch.float64)
+    factor_C, offset_C = normalisation.scale / std_C, -mean_C / std_C
+    return factor_C.float().reshape(-1, 1, 1), offset_C.float().reshape(-1, 1, 1)
+
+
+def _quantized(graph: ModelProto, config: Quantization, train_NCHW: Tensor) -> ModelProto:
+    x_NCHW = calibration.sample(train_NCHW, num_images=config.calibration_images)
+    ranges = calibration.collect(graph, tensors=quantized_tensors(graph), x_NCHW=x_NCHW)
+    return writer.quantize(graph, ranges=ranges, config=config)
+
+
+def _file_form(graph: ModelProto) -> ModelProto:
+    model = ModelProto()
+    model.CopyFrom(graph)
+    onnx_graph.compact(model)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _written(model: ModelProto, path: Path, *, gate: Parity, notes: tuple[str, ...]) -> Artifact:
+    content = model.SerializeToString(deterministic=True)
+    counts = counting.count(model)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+    return Artifact(
+        path=path,
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content),
+        max_abs_error=gate.max_abs_error,
+        agreement=gate.agreement,
+        parity_images=gate.images,
+        parameters=counts.parameters,
+        macs=counts.macs,
+        notes=notes,
+    )

@@ -1,0 +1,79 @@
+"""Logits of a network on raw images.
+
+Legend: N images, B images of a batch, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from compress import augmentation
+from compress.augmentation import View
+from compress.errors import Stopped
+from compress.families.catalog import Normalisation
+from compress.model import Network, ShouldStop, never
+
+BATCH_SIZE = 500
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Raw values to what the first layer expects: one multiply and one add per value."""
+
+    factor_C11: Tensor
+    offset_C11: Tensor
+
+    def __call__(self, x_BCHW: Tensor) -> Tensor:
+        """Normalised float32 images in channels-last memory."""
+        x_BCHW = x_BCHW.to(torch.float32, memory_format=torch.channels_last)
+        return torch.addcmul(self.offset_C11, x_BCHW, self.factor_C11)
+
+
+def preparation(normalisation: Normalisation, device: torch.device) -> Preparation:
+    """``(x * scale - mean) / std`` as ``x * factor + offset``."""
+    mean_C = torch.tensor(normalisation.mean, dtype=torch.float64)
+    std_C = torch.tensor(normalisation.std, dtype=torch.float64)
+    factor_C, offset_C = normalisation.scale / std_C, -mean_C / std_C
+    return Preparation(
+        factor_C.to(device, torch.float32)[:, None, None],
+        offset_C.to(device, torch.float32)[:, None, None],
+    )
+
+
+def copied_to(device: torch.device, module: nn.Module) -> nn.Module:
+    """A copy on the device, its convolutions in channels-last memory."""
+    module = copy.deepcopy(module).to(device)
+    return module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def back_from_device(module: nn.Module) -> nn.Module:
+    """The module itself on the CPU in ordinary memory, as everything else expects it."""
+    module = module.cpu()
+    return module.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+
+
+@torch.no_grad()
+def logits(
+    network: Network,
+    x_NCHW: Tensor,
+    *,
+    device: torch.device,
+    view: View | None = None,
+    should_stop: ShouldStop = never,
+) -> Tensor:
+    """Logits ``(N, K)``, float32 on the CPU, of raw images seen through ``view`` if given."""
+    module = copied_to(device, network.module).eval()
+    prepare = preparation(network.normalisation, device)
+    parts: list[Tensor] = []
+    for rows_B in torch.arange(len(x_NCHW)).split(BATCH_SIZE):
+        if should_stop():
+            raise Stopped("stopped while computing logits")
+        x_BCHW = x_NCHW[rows_B].to(device)
+        if view is not None:
+            x_BCHW = augmentation.apply(x_BCHW, view.take(rows_B).to(device))
+        parts.append(module(prepare(x_BCHW)).float().cpu())
+    return torch.cat(parts)

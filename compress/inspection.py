@@ -1,0 +1,280 @@
+"""What an uploaded dataset or weights file holds, and whether it may be used. Torch-free.
+
+Files come from strangers: everything is checked against limits before it is believed, and nothing
+in a file is ever executed.
+
+Legend: N images, H height, W width, C channels, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from compress import npz, safetensors_header
+from compress.errors import InvalidData, InvalidWeights
+from compress.families.catalog import Architecture
+from compress.families.residual import layout
+from compress.holdout import hold_out
+from compress.measurement import Split
+from compress.safetensors_header import TensorHeader
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+ARRAYS = frozenset(f"{axis}_{split}" for axis in "xy" for split in SPLITS)
+MAX_CLASSES = 10_000
+MAX_IMAGES = 10_000_000
+MAX_CHANNELS = 16
+SIDES = (4, 1024)
+Labels: TypeAlias = dict[Split, NDArray[np.int64]]
+_IMBALANCE = 10
+_FEW_IMAGES = 100
+_NAMES_SHOWN = 3
+
+
+class DatasetInfo(BaseModel, frozen=True, extra="forbid"):
+    """An image classification dataset, with its splits as they will be used.
+
+    ``input_shape`` is ``(C, H, W)``; ``value_range`` is the least and the largest raw value;
+    ``class_counts`` has one entry per class; ``held_out`` says that the validation split is a
+    fifth of what the file calls train.
+    """
+
+    task: Literal["image_classification"] = "image_classification"
+    num_classes: int
+    input_shape: tuple[int, int, int]
+    dtype: Literal["uint8", "float32"]
+    value_range: tuple[float, float]
+    splits: dict[Split, int]
+    class_counts: dict[Split, tuple[int, ...]]
+    held_out: bool
+    warnings: tuple[str, ...] = ()
+
+
+class ModelInfo(BaseModel, frozen=True, extra="forbid"):
+    """A network of a family; ``macs`` are for one image, None while the image size is unknown."""
+
+    architecture: Architecture
+    in_channels: int
+    num_classes: int
+    input_shape: tuple[int, int, int] | None = None
+    parameters: int
+    macs: int | None = None
+    layers: tuple[layout.Layer, ...]
+
+
+def inspect_dataset(path: Path, *, max_bytes: int = npz.MAX_BYTES) -> DatasetInfo:
+    """Read every byte of an npz dataset once and say what it holds.
+
+    Arrays: ``x_<split>`` of shape (N, H, W) or (N, H, W, C), uint8 or finite float32, and
+    ``y_<split>`` of shape (N,) with integers from 0; ``train`` is required, ``validation`` and
+    ``test`` are optional. Raises InvalidData saying what is wrong, where, and what was expected.
+    """
+    with npz.open_archive(path, names=ARRAYS, max_bytes=max_bytes) as archive:
+        present = _present_splits(archive.arrays)
+        shapes = {_image_shape(archive.arrays[f"x_{split}"]) for split in present}
+        dtypes = {archive.arrays[f"x_{split}"].dtype for split in present}
+        if len(shapes) > 1 or len(dtypes) > 1:
+            raise InvalidData(f"all splits must share one image shape and dtype, got {shapes}")
+        labels: Labels = {split: _labels(archive, split) for split in present}
+        ranges = [_value_range(archive, f"x_{split}") for split in present]
+    (channels, height, width), dtype = shapes.pop(), dtypes.pop()
+    num_classes = _num_classes(labels)
+    counts = _class_counts(labels, num_classes)
+    return DatasetInfo(
+        num_classes=num_classes,
+        input_shape=(channels, height, width),
+        dtype="uint8" if dtype == np.uint8 else "float32",
+        value_range=(min(low for low, _ in ranges), max(high for _, high in ranges)),
+        splits={split: sum(count) for split, count in counts.items()},
+        class_counts=counts,
+        held_out="validation" not in present,
+        warnings=tuple(_warnings(counts)),
+    )
+
+
+def inspect_weights(
+    path: Path, architecture: Architecture, *, input_shape: tuple[int, int, int] | None = None
+) -> ModelInfo:
+    """Check a safetensors file against its family without reading a weight.
+
+    Channels and classes follow from the first and the last layer. Raises InvalidWeights naming
+    the tensors that are missing, unknown or of another shape.
+    """
+    in_channels, num_classes = match_tensors(safetensors_header.read(path), architecture)
+    if input_shape is not None and input_shape[0] != in_channels:
+        raise InvalidWeights(f"the network takes {in_channels} channels, images have {input_shape}")
+    image = input_shape[1:] if input_shape else None
+    rows = layout.layers(
+        architecture, in_channels=in_channels, num_classes=num_classes, image=image
+    )
+    return ModelInfo(
+        architecture=architecture,
+        in_channels=in_channels,
+        num_classes=num_classes,
+        input_shape=input_shape,
+        parameters=sum(row.parameters for row in rows),
+        macs=sum(row.macs or 0 for row in rows) if image else None,
+        layers=tuple(rows),
+    )
+
+
+def match_tensors(
+    tensors: Mapping[str, TensorHeader], architecture: Architecture
+) -> tuple[int, int]:
+    """``(in_channels, num_classes)`` of tensors that fit the architecture; else InvalidWeights."""
+    weights = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if not name.endswith(".num_batches_tracked")
+    }
+    integers = [name for name, tensor in weights.items() if tensor.dtype == "I64"]
+    if integers:
+        raise InvalidWeights(f"weights must be F32, F16 or BF16, got I64 in {_some(integers)}")
+    in_channels = _dimension(weights, "conv1.weight", rank=4, axis=1)
+    num_classes = _dimension(weights, "linear.weight", rank=2, axis=0)
+    expected = layout.tensor_shapes(architecture, in_channels=in_channels, num_classes=num_classes)
+    _check_shapes({name: tensor.shape for name, tensor in weights.items()}, expected)
+    return in_channels, num_classes
+
+
+def _dimension(tensors: Mapping[str, TensorHeader], name: str, *, rank: int, axis: int) -> int:
+    shape = tensors[name].shape if name in tensors else None
+    if shape is None or len(shape) != rank or not 1 <= shape[axis] <= MAX_CLASSES:
+        raise InvalidWeights(f"expected a tensor {name!r} with {rank} dimensions, got {shape}")
+    return shape[axis]
+
+
+def _check_shapes(
+    shapes: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]
+) -> None:
+    missing = sorted(set(expected) - set(shapes))
+    unknown = sorted(set(shapes) - set(expected))
+    wrong = [
+        f"{name} is {shapes[name]}, expected {expected[name]}"
+        for name in expected
+        if name in shapes and shapes[name] != expected[name]
+    ]
+    problems = {"missing": missing, "unknown": unknown, "of another shape": wrong}
+    text = "; ".join(f"{what}: {_some(names)}" for what, names in problems.items() if names)
+    if text:
+        raise InvalidWeights(f"the tensors do not fit the architecture: {text}")
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(name[:80] for name in names[:_NAMES_SHOWN])
+    return shown if len(names) <= _NAMES_SHOWN else f"{shown} and {len(names) - _NAMES_SHOWN} more"
+
+
+def _present_splits(arrays: Mapping[str, npz.ArrayHeader]) -> list[Split]:
+    for split in SPLITS:
+        pair = {f"x_{split}", f"y_{split}"}
+        missing = sorted(pair - set(arrays))
+        if missing and (split == "train" or len(missing) == 1):
+            raise InvalidData(f"array {missing[0]!r} is missing, the file has {sorted(arrays)}")
+    return [split for split in SPLITS if f"x_{split}" in arrays]
+
+
+@dataclass(frozen=True)
+class _Bound:
+    what: str
+    low: int
+    high: int
+
+
+def _image_shape(header: npz.ArrayHeader) -> tuple[int, int, int]:
+    if header.dtype not in (np.dtype("u1"), np.dtype("<f4")):
+        raise InvalidData(f"{header.name} must be uint8 or float32, got {header.dtype}")
+    if len(header.shape) not in (3, 4):
+        raise InvalidData(
+            f"{header.name} must have shape (N, H, W) or (N, H, W, C), got {header.shape}"
+        )
+    images, height, width, channels = (*header.shape, 1)[:4]
+    bounds = (
+        (images, _Bound("images", 2 if header.name == "x_train" else 1, MAX_IMAGES)),
+        (height, _Bound("rows (H)", *SIDES)),
+        (width, _Bound("columns (W)", *SIDES)),
+        (channels, _Bound("channels (C, the last dimension)", 1, MAX_CHANNELS)),
+    )
+    for value, bound in bounds:
+        if not bound.low <= value <= bound.high:
+            raise InvalidData(
+                f"{header.name} must have {bound.low} to {bound.high} {bound.what}, got {value}"
+            )
+    return channels, height, width
+
+
+def _labels(archive: npz.Archive, split: Split) -> NDArray[np.int64]:
+    header, images = archive.arrays[f"y_{split}"], archive.arrays[f"x_{split}"].shape[0]
+    if header.dtype.kind not in "iu":
+        raise InvalidData(f"{header.name} must hold integers, got {header.dtype}")
+    if header.shape != (images,):
+        raise InvalidData(f"{header.name} must have shape ({images},), got {header.shape}")
+    labels_N = archive.read(header.name)
+    low, high = int(labels_N.min()), int(labels_N.max())
+    if low < 0 or high >= MAX_CLASSES:
+        raise InvalidData(
+            f"{header.name} must hold classes from 0 to {MAX_CLASSES - 1}, got {low} to {high}"
+        )
+    return labels_N.astype(np.int64)
+
+
+def _value_range(archive: npz.Archive, name: str) -> tuple[float, float]:
+    lows, highs, seen = [], [], 0
+    for chunk in archive.chunks(name):
+        low, high = float(chunk.min()), float(chunk.max())
+        if not np.isfinite([low, high]).all():
+            raise InvalidData(f"{name} holds a NaN or an infinity near its value {seen}")
+        lows.append(low)
+        highs.append(high)
+        seen += len(chunk)
+    return min(lows), max(highs)
+
+
+def _num_classes(labels: Labels) -> int:
+    num_classes = int(labels["train"].max()) + 1
+    if num_classes < 2:
+        raise InvalidData("y_train must hold at least 2 classes (0 and 1), got only 0")
+    for split, labels_N in labels.items():
+        if labels_N.max() >= num_classes:
+            raise InvalidData(
+                f"y_{split} holds class {labels_N.max()}, y_train only 0 to {num_classes - 1}"
+            )
+    return num_classes
+
+
+def _class_counts(labels: Labels, num_classes: int) -> dict[Split, tuple[int, ...]]:
+    used = dict(labels)
+    if "validation" not in used:
+        train, validation = hold_out(used["train"], num_classes)
+        if len(validation) == 0 or len(train) < 2:
+            raise InvalidData(
+                f"x_train has {len(used['train'])} images, too few to hold out a validation split: "
+                "give x_validation and y_validation"
+            )
+        used["train"], used["validation"] = labels["train"][train], labels["train"][validation]
+    return {
+        split: tuple(np.bincount(used[split], minlength=num_classes).tolist())
+        for split in SPLITS
+        if split in used
+    }
+
+
+def _warnings(counts: Mapping[Split, tuple[int, ...]]) -> list[str]:
+    found = []
+    for split, count in counts.items():
+        absent = [str(label) for label, number in enumerate(count) if number == 0]
+        if absent:
+            found.append(f"{split} has no image of class {_some(absent)}")
+    least = max(1, min(counts["train"]))
+    if max(counts["train"]) > _IMBALANCE * least:
+        found.append(f"train is unbalanced: {least} to {max(counts['train'])} images per class")
+    images = sum(counts["validation"])
+    if images < _FEW_IMAGES:
+        found.append(f"validation has {images} images: one image is {100 / images:.1f} points")
+    return found

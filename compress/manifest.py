@@ -1,0 +1,80 @@
+"""The manifest beside a file: its making, its input and its measurement. Torch-free."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from compress.candidate import Candidate
+from compress.families.catalog import Architecture, Normalisation
+from compress.measurement import Measurement
+
+FORMAT_VERSION = 1
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Input(BaseModel, frozen=True, extra="forbid"):
+    """What the file takes: raw pixel values, any number of images at a time."""
+
+    name: Literal["input"] = "input"
+    dtype: Literal["float32"] = "float32"
+    layout: Literal["NCHW"] = "NCHW"
+    shape: tuple[int, int, int] = Field(description="Channels, height and width of one image.")
+    values: Literal["raw"] = Field(
+        default="raw", description="As in the dataset: normalisation is part of the file."
+    )
+    normalisation: Normalisation = Field(description="For information: already in the file.")
+
+
+class Origin(BaseModel, frozen=True, extra="forbid"):
+    """Where a file comes from: enough to make it again."""
+
+    job: str = Field(min_length=1)
+    trial: int = Field(ge=0, description="Number of the trial within its job.")
+    rung: int = Field(ge=0)
+    epochs: int = Field(ge=0, description="Epochs of recovery so far.")
+    seed: int = Field(ge=0)
+    data_sha256: Sha256
+    weights_sha256: Sha256 | None = Field(
+        default=None, description="Of the uploaded weights; none if the baseline was trained here."
+    )
+
+
+class Manifest(BaseModel, frozen=True, extra="forbid"):
+    """Everything there is to know about one file."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    candidate: Candidate
+    candidate_digest: Sha256
+    architecture: Architecture = Field(description="Of the baseline the candidate starts from.")
+    origin: Origin
+    input: Input
+    num_classes: int = Field(ge=2)
+    measurement: Measurement
+    file_sha256: Sha256
+    file_bytes: int = Field(gt=0)
+    versions: dict[str, str] = Field(description="Of Python and the packages that made the file.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Manifest:
+        if self.candidate_digest != self.candidate.digest():
+            raise ValueError(
+                f"candidate_digest must be {self.candidate.digest()}, got {self.candidate_digest}"
+            )
+        if self.file_bytes != self.measurement.size_bytes:
+            raise ValueError(
+                f"file_bytes and the measured size differ: {self.file_bytes} and "
+                f"{self.measurement.size_bytes}"
+            )
+        return self
+
+
+def dump(manifest: Manifest) -> str:
+    """The manifest as JSON for people and programs; ``load`` reads it back unchanged."""
+    return manifest.model_dump_json(indent=2) + "\n"
+
+
+def load(text: str) -> Manifest:
+    """Read a manifest. Raises pydantic's ValidationError for anything else."""
+    return Manifest.model_validate_json(text)

@@ -1,0 +1,153 @@
+"""ONNX graphs as small files: constants folded and shared, defaults and documents dropped.
+
+A small network's file is dominated by names and attributes, so both are bytes worth saving. No
+function here changes what a graph computes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx.helper import get_attribute_value
+from onnx.reference import ReferenceEvaluator
+
+from compress.runtime import INPUT, OUTPUT
+
+_WINDOW = {"dilations": 1, "strides": 1, "pads": 0, "group": 1}
+_POOL = _WINDOW | {"ceil_mode": 0, "storage_order": 0, "count_include_pad": 0}
+# What the specification says a missing attribute means, for every entry of its value.
+_DEFAULTS = {
+    "Conv": _WINDOW,
+    "MaxPool": _POOL,
+    "AveragePool": _POOL,
+    "Gemm": {"alpha": 1, "beta": 1, "transA": 0, "transB": 0},
+    "Flatten": {"axis": 1},
+    "Reshape": {"allowzero": 0},
+    "ReduceMean": {"keepdims": 1, "noop_with_empty_axes": 0},
+}
+# C90 identifiers, as the ONNX specification asks of names.
+_FIRST = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
+_LATER = _FIRST + "0123456789"
+
+
+def fold(model: ModelProto) -> None:
+    """Evaluate, in place, every node whose inputs are all constants; drop what nobody reads."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    outputs = {value.name for value in model.graph.output}
+    same_as: dict[str, str] = {}
+    kept: list[NodeProto] = []
+    for node in model.graph.node:
+        _replace(node.input, [same_as.get(name, name) for name in node.input])
+        if all(name in constants for name in node.input if name):
+            constants.update(_evaluate(node, constants, model))
+        elif node.op_type == "Identity" and node.output[0] not in outputs:
+            same_as[node.output[0]] = node.input[0]
+        else:
+            kept.append(node)
+    _replace(model.graph.node, kept)
+    used = {name for node in kept for name in node.input}
+    _replace(model.graph.initializer, [t for name, t in constants.items() if name in used])
+
+
+def compact(model: ModelProto) -> None:
+    """Shrink, in place, what the file says without changing it."""
+    _drop_documents(model)
+    shapes = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        kept = [a for a in node.attribute if not _says_nothing(node, a, shapes)]
+        _replace(node.attribute, kept)
+    _share_constants(model)
+    _shorten_names(model)
+
+
+def _evaluate(
+    node: NodeProto, constants: dict[str, TensorProto], model: ModelProto
+) -> dict[str, TensorProto]:
+    if node.op_type == "Identity":
+        renamed = TensorProto()
+        renamed.CopyFrom(constants[node.input[0]])
+        renamed.name = node.output[0]
+        return {renamed.name: renamed}
+    versions = {opset.domain: opset.version for opset in model.opset_import}
+    feeds = {name: numpy_helper.to_array(constants[name]) for name in node.input if name}
+    values = ReferenceEvaluator(node, opsets=versions).run(None, feeds)
+    return {
+        name: numpy_helper.from_array(np.asarray(value), name)
+        for name, value in zip(node.output, values, strict=True)
+    }
+
+
+def _drop_documents(model: ModelProto) -> None:
+    for field in ("producer_name", "producer_version", "doc_string", "domain", "model_version"):
+        model.ClearField(field)
+    model.ClearField("metadata_props")
+    model.graph.ClearField("value_info")
+    model.graph.ClearField("doc_string")
+    model.graph.ClearField("metadata_props")
+    model.graph.name = "g"
+    for node in model.graph.node:
+        for field in ("name", "doc_string", "metadata_props"):
+            node.ClearField(field)
+    for value in [*model.graph.input, *model.graph.output]:
+        value.ClearField("doc_string")
+
+
+def _says_nothing(node: NodeProto, attribute: AttributeProto, shapes: dict[str, list[int]]) -> bool:
+    value = get_attribute_value(attribute)
+    if (node.op_type, attribute.name) == ("Conv", "kernel_shape"):
+        return list(value) == shapes.get(node.input[1], [])[2:]
+    if attribute.name not in _DEFAULTS.get(node.op_type, {}):
+        return False
+    default = _DEFAULTS[node.op_type][attribute.name]
+    return all(entry == default for entry in np.ravel(value))
+
+
+def _share_constants(model: ModelProto) -> None:
+    first: dict[bytes, TensorProto] = {}
+    renamed: dict[str, str] = {}
+    for tensor in model.graph.initializer:
+        tensor.ClearField("doc_string")
+        name = tensor.name
+        tensor.name = ""
+        key = tensor.SerializeToString(deterministic=True)
+        tensor.name = name
+        renamed[name] = first.setdefault(key, tensor).name
+    _replace(model.graph.initializer, list(first.values()))
+    _rename(model, renamed)
+
+
+def _shorten_names(model: ModelProto) -> None:
+    uses = Counter(
+        name for node in model.graph.node for name in [*node.input, *node.output] if name
+    )
+    fixed = {INPUT, OUTPUT}
+    short = (name for name in _names() if name not in fixed)
+    _rename(model, {name: next(short) for name, _ in uses.most_common() if name not in fixed})
+
+
+def _rename(model: ModelProto, names: dict[str, str]) -> None:
+    for node in model.graph.node:
+        _replace(node.input, [names.get(name, name) for name in node.input])
+        _replace(node.output, [names.get(name, name) for name in node.output])
+    for tensor in model.graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+
+
+def _names() -> Iterator[str]:
+    for number in count():
+        name, rest = _FIRST[number % len(_FIRST)], number // len(_FIRST)
+        while rest:
+            rest, digit = divmod(rest - 1, len(_LATER))
+            name += _LATER[digit]
+        yield name
+
+
+def _replace(field: object, values: object) -> None:
+    """Protobuf's repeated fields cannot be assigned; ``values`` may hold their own members."""
+    copies = list(values)  # pyright: ignore[reportArgumentType]
+    del field[:]  # pyright: ignore[reportIndexIssue]
+    field.extend(copies)  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,0 +1,101 @@
+"""A teacher's raw logits on fixed augmented views of the training images, computed once.
+
+Raw logits leave the temperature free, so one cache serves every candidate of a job.
+
+Legend: N images, K classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from uuid import uuid4
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from compress import augmentation, inference
+from compress.augmentation import View
+from compress.errors import NumericalError
+from compress.model import Images, Network, ShouldStop, never
+
+_MANY_IMAGES = 20_000
+_SEED = 20_260_103
+"""Constant, so that every trial and every job shares one set of views."""
+
+
+class TeacherLogits:
+    """Logits of one teacher on ``num_views`` views: 4 of up to 20,000 images, 2 of more.
+
+    With ``folder`` they are also kept on disk, named by a digest of teacher, images and view.
+    """
+
+    def __init__(
+        self, teacher: Network, images: Images, *, device: torch.device, folder: Path | None = None
+    ) -> None:
+        self._teacher = teacher
+        self._images = images
+        self._device = device
+        self._folder = folder
+        self._digest: str | None = None
+        self._logits: dict[int | None, Tensor] = {}
+        self.num_views = 4 if len(images) <= _MANY_IMAGES else 2
+
+    def view(self, number: int | None) -> View | None:
+        """The fixed view of that number, below ``num_views``; None is the images as they are."""
+        if number is None:
+            return None
+        _, channels, height, width = self._images.x_NCHW.shape
+        generator = torch.Generator().manual_seed(_SEED + number)
+        return augmentation.draw(len(self._images), (channels, height, width), generator)
+
+    def logits(self, number: int | None, *, should_stop: ShouldStop = never) -> Tensor:
+        """Raw logits ``(N, K)`` on a view, float32. Raises Stopped and NumericalError."""
+        if number not in self._logits:
+            self._logits[number] = self._load_or_compute(number, should_stop)
+        return self._logits[number]
+
+    def _load_or_compute(self, number: int | None, should_stop: ShouldStop) -> Tensor:
+        loaded = self._load(number)
+        return self._compute(number, should_stop) if loaded is None else loaded
+
+    def _compute(self, number: int | None, should_stop: ShouldStop) -> Tensor:
+        logits_NK = inference.logits(
+            self._teacher,
+            self._images.x_NCHW,
+            device=self._device,
+            view=self.view(number),
+            should_stop=should_stop,
+        )
+        if not bool(torch.isfinite(logits_NK).all()):
+            raise NumericalError("the teacher's logits hold a NaN or an infinity")
+        if self._folder is not None:
+            _write(self._path(self._folder, number), logits_NK)
+        return logits_NK
+
+    def _load(self, number: int | None) -> Tensor | None:
+        if self._folder is None or not (path := self._path(self._folder, number)).exists():
+            return None
+        return safetensors.torch.load_file(path)["logits"]
+
+    def _path(self, folder: Path, number: int | None) -> Path:
+        self._digest = self._digest or _digest(self._teacher, self._images)
+        name = "plain" if number is None else f"view-{number}"
+        return folder / f"teacher-{self._digest}-{name}.safetensors"
+
+
+def _write(path: Path, logits_NK: Tensor) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{uuid4().hex}.part")
+    safetensors.torch.save_file({"logits": logits_NK}, part)
+    part.replace(path)
+
+
+def _digest(teacher: Network, images: Images) -> str:
+    digest = hashlib.blake2b(teacher.normalisation.model_dump_json().encode(), digest_size=16)
+    state = teacher.module.state_dict()
+    for name, tensor in [*sorted(state.items()), ("images", images.x_NCHW)]:
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.cpu().contiguous().numpy())
+    return digest.hexdigest()

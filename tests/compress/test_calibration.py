@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from compress import export
+from compress.errors import InvalidData, NumericalError
+from compress.techniques.quantization import calibration
+from compress.techniques.quantization.placement import quantized_tensors
+
+
+def test_a_sample_is_spread_over_the_split_and_always_the_same(digits):
+    first = calibration.sample(digits.train.x_NCHW, num_images=100)
+    again = calibration.sample(digits.train.x_NCHW, num_images=100)
+    assert first.shape == (100, 1, 8, 8)
+    assert torch.equal(first, again)
+    assert torch.equal(first[0], digits.train.x_NCHW[0])
+    assert torch.equal(first[-1], digits.train.x_NCHW[-1])
+
+
+def test_a_sample_of_more_than_there_is_takes_every_image_once(digits):
+    assert torch.equal(calibration.sample(digits.test.x_NCHW, num_images=4096), digits.test.x_NCHW)
+
+
+def test_ranges_are_those_of_the_torch_network(trained, digits):
+    x = calibration.sample(digits.train.x_NCHW, num_images=70)
+    graph = export.float_graph(trained)
+    names = quantized_tensors(graph)
+    ranges = calibration.collect(graph, tensors=names, x_NCHW=x)
+
+    mean, std = trained.normalisation.mean[0], trained.normalisation.std[0]
+    normalised = (x.float() / 16 - mean) / std
+    stem = torch.relu(trained.module.stem_norm(trained.module.stem(normalised))).detach()
+    for name, expected in zip(names[:2], (normalised, stem), strict=True):
+        assert ranges[name].low == pytest.approx(float(expected.min()), abs=1e-4)
+        assert ranges[name].high == pytest.approx(float(expected.max()), abs=1e-4)
+        np.testing.assert_allclose(ranges[name].mean_C, expected.mean((0, 2, 3)), atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(0, 1, 8, 8), (5, 3, 8, 8), (5, 1, 9, 8), (5, 64)])
+def test_images_of_another_shape_are_refused(trained, shape):
+    graph = export.float_graph(trained)
+    with pytest.raises(InvalidData, match="calibration needs images of shape"):
+        calibration.collect(graph, tensors=quantized_tensors(graph), x_NCHW=torch.zeros(shape))
+
+
+def test_no_training_images_are_refused(digits):
+    with pytest.raises(InvalidData, match="at least one"):
+        calibration.sample(digits.train.x_NCHW[:0], num_images=16)
+
+
+def test_an_image_with_nan_is_refused(trained, digits):
+    x = digits.train.x_NCHW[:20].float()
+    x[3, 0, 0, 0] = torch.nan
+    graph = export.float_graph(trained)
+    with pytest.raises(NumericalError, match="not finite"):
+        calibration.collect(graph, tensors=quantized_tensors(graph), x_NCHW=x)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from compress import manifest, versions
+from compress.candidate import Candidate
+from compress.families.catalog import Normalisation
+from compress.families.residual.config import Residual
+from compress.measurement import Latency, Measurement, Parity
+from compress.techniques.filter_pruning.config import FilterPruning
+from compress.techniques.quantization.config import Quantization
+
+CANDIDATE = Candidate(steps=(FilterPruning(ratios=(0.5, 0.25, 0.1)), Quantization(weight_bits=4)))
+MEASUREMENT = Measurement(
+    accuracy={"validation": 0.97, "test": 0.96},
+    size_bytes=1234,
+    parameters=500,
+    macs=9000,
+    latency=Latency(median_ms=0.1, p95_ms=0.2, threads=1, batch=1),
+    parity=Parity(max_abs_error=0.01, agreement=0.99, images=256),
+    notes=("a note",),
+)
+
+
+@pytest.fixture
+def written():
+    return manifest.Manifest(
+        candidate=CANDIDATE,
+        candidate_digest=CANDIDATE.digest(),
+        architecture=Residual(),
+        origin=manifest.Origin(
+            job="digits", trial=3, rung=1, epochs=4, seed=7, data_sha256="ab" * 32
+        ),
+        input=manifest.Input(shape=(1, 8, 8), normalisation=Normalisation(mean=(0.3,), std=(0.4,))),
+        num_classes=10,
+        measurement=MEASUREMENT,
+        file_sha256="cd" * 32,
+        file_bytes=1234,
+        versions=versions.collect(),
+    )
+
+
+def test_a_manifest_comes_back_unchanged(written):
+    assert manifest.load(manifest.dump(written)) == written
+
+
+def test_a_manifest_says_how_to_feed_the_file(written):
+    taken = manifest.load(manifest.dump(written)).input
+    assert (taken.name, taken.dtype, taken.layout) == ("input", "float32", "NCHW")
+    assert (taken.values, taken.shape) == ("raw", (1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"candidate_digest": "00" * 32}, "candidate_digest must be"),
+        ({"file_bytes": 1}, "differ"),
+        ({"file_sha256": "abc"}, "pattern"),
+        ({"format_version": 2}, "format_version"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(written, change, complaint):
+    document = written.model_dump() | change
+    with pytest.raises(ValidationError, match=complaint):
+        manifest.Manifest.model_validate(document)
+
+
+def test_text_that_is_no_manifest_is_refused():
+    with pytest.raises(ValidationError):
+        manifest.load("{}")
+
+
+def test_versions_are_those_installed():
+    found = versions.collect()
+    assert found["python"] == platform.python_version()
+    for package in ("torch", "onnx", "onnxruntime"):
+        assert found[package] == importlib.metadata.version(package)
+    assert set(found) == {"python", *versions.PACKAGES}
+
+
+def test_manifests_and_versions_need_no_torch_and_no_onnx():
+    code = (
+        "import sys, compress.manifest, compress.versions; compress.versions.collect(); "
+        "print(sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from compress import export, measure
+from compress.errors import InvalidData, NumericalError
+from compress.families.catalog import Normalisation
+from compress.model import CompressedModel, Network
+from compress.techniques.quantization.config import Quantization
+
+
+@pytest.fixture
+def artifact(compressed, digits, tmp_path):
+    changed = compressed.evolve(quantization=Quantization(weight_bits=4))
+    return export.write(changed, tmp_path, data=digits)
+
+
+@pytest.fixture
+def linear(digits, tmp_path):
+    """One float layer: an integer grid would clip an infinity away."""
+    network = Network(
+        module=nn.Sequential(nn.Flatten(), nn.Linear(64, 10)),
+        normalisation=Normalisation(mean=(0.0,), std=(1.0,)),
+        input_shape=(1, 8, 8),
+        num_classes=10,
+    )
+    return export.write(CompressedModel(network=network), tmp_path, data=digits, name="linear")
+
+
+def accuracy_from_outside(path, images):
+    opened = onnxruntime.InferenceSession(str(path))
+    logits = opened.run(None, {"input": images.x_NCHW.numpy().astype(np.float32)})[0]
+    return (logits.argmax(axis=1) == images.y_N.numpy()).mean()
+
+
+def test_accuracy_and_size_are_those_of_the_file(artifact, digits):
+    measured = measure.run(artifact, digits, splits=("validation", "test"))
+    assert set(measured.accuracy) == {"validation", "test"}
+    for split, images in (("validation", digits.validation), ("test", digits.test)):
+        assert measured.accuracy[split] == accuracy_from_outside(artifact.path, images)
+    assert measured.size_bytes == len(artifact.path.read_bytes())
+    assert measured.parameters == artifact.parameters
+    assert measured.macs == artifact.macs
+    assert measured.parity.agreement == artifact.agreement
+    assert measured.parity.images == 256
+
+
+def test_latency_is_that_of_one_image_and_its_tail_is_not_shorter(artifact, digits):
+    latency = measure.run(artifact, digits, splits=("validation",), threads=1).latency
+    assert (latency.threads, latency.batch) == (1, 1)
+    assert 0 < latency.median_ms <= latency.p95_ms < 1000
+
+
+def test_notes_and_times_of_the_trial_are_kept(artifact, digits):
+    measured = measure.run(
+        artifact, digits, splits=("validation",), seconds={"train": 2.5}, notes=("after",)
+    )
+    assert measured.seconds["train"] == 2.5
+    assert measured.seconds["measure"] > 0
+    assert measured.notes == (*artifact.notes, "after")
+
+
+def test_float32_images_are_taken_as_they_are(artifact, digits):
+    as_float = replace(digits.test, x_NCHW=digits.test.x_NCHW.float())
+    expected = measure.accuracy_of_file(artifact.path, digits.test)
+    assert measure.accuracy_of_file(artifact.path, as_float) == expected
+
+
+def test_a_split_that_is_not_there_is_refused(artifact, digits):
+    with pytest.raises(InvalidData, match="no test images"):
+        measure.run(artifact, replace(digits, test=None), splits=("validation", "test"))
+
+
+def test_an_answer_that_is_not_finite_is_no_measurement(linear, digits):
+    x = digits.validation.x_NCHW.float()
+    x[5] = torch.inf
+    broken = replace(digits, validation=replace(digits.validation, x_NCHW=x))
+    with pytest.raises(NumericalError, match="1 of 300 images"):
+        measure.run(linear, broken, splits=("validation",))

@@ -1,0 +1,150 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from compress import data, pipeline, training
+from compress.candidate import Candidate
+from compress.errors import InvalidCandidate, Stopped
+from compress.families.residual.config import Residual
+from compress.model import ImageData, Images
+from compress.pipeline import Task
+
+CPU = torch.device("cpu")
+SMALL = Residual(widths=(8, 16), depths=(1, 1), shortcut="conv")
+PRUNE = {"technique": "filter_pruning", "ratios": [0.5, 0.5]}
+DISTIL = {"technique": "distillation", "temperature": 4, "weight": 0.5}
+INT4 = {"technique": "quantization", "weight_bits": 4}
+
+
+def candidate(*steps):
+    return Candidate.model_validate({"steps": steps})
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def task(digits):
+    few = Images(x_NCHW=digits.train.x_NCHW[:400], y_N=digits.train.y_N[:400])
+    small = ImageData(train=few, validation=digits.validation, test=None, num_classes=10)
+    return Task(data=small, device=CPU, seed=0)
+
+
+@pytest.fixture(scope="module")
+def baseline(task):
+    return pipeline.train_baseline(
+        SMALL, epochs=20, normalisation=data.sample_statistics(task.data.train), task=task
+    )
+
+
+def accuracy(network, task):
+    return training.evaluate(network, task.data.validation, CPU)
+
+
+def state(compressed):
+    return compressed.network.module.state_dict()
+
+
+def test_the_baseline_learns_and_is_the_same_for_the_same_seed(baseline, task):
+    assert accuracy(baseline, task) > 0.85
+    normalisation = data.sample_statistics(task.data.train)
+    one, same = (
+        pipeline.train_baseline(SMALL, epochs=1, normalisation=normalisation, task=task)
+        for _ in range(2)
+    )
+    assert torch.equal(one.module.linear.weight, same.module.linear.weight)
+
+
+def test_no_steps_give_the_network_itself_with_its_own_statistics(baseline, task):
+    assert pipeline.start(baseline, candidate(), task).network is baseline
+    quantized = pipeline.start(baseline, candidate(INT4), task)
+    assert quantized.network is baseline
+    assert quantized.quantization.weight_bits == 4
+
+
+def test_steps_apply_in_order_and_leave_later_work_in_the_compressed_model(baseline, task):
+    member = {"technique": "family_member", "width": 0.5}
+    compressed = pipeline.start(baseline, candidate(member, PRUNE, DISTIL, INT4), task)
+    module = compressed.network.module
+    assert module.conv1.out_channels == 2
+    assert compressed.distillation.temperature == 4
+    assert compressed.quantization.weight_bits == 4
+    assert (compressed.epochs, compressed.notes) == (0, ())
+
+
+def test_statistics_are_measured_anew_after_pruning(baseline, task):
+    pruned = pipeline.start(baseline, candidate(PRUNE), task)
+    stale = {tuple(t.tolist()) for n, t in baseline.module.named_buffers() if "running_var" in n}
+    kept = {tuple(t.tolist()) for n, t in state(pruned).items() if "running_var" in n}
+    assert not stale & kept
+    assert all(torch.isfinite(tensor).all() for tensor in state(pruned).values())
+
+
+def test_steps_without_effect_are_noted(baseline, task):
+    whole = {"technique": "family_member"}
+    nothing = {"technique": "filter_pruning", "ratios": [0, 0]}
+    deaf = {"technique": "distillation", "weight": 0}
+    compressed = pipeline.start(baseline, candidate(whole, nothing, deaf), task)
+    assert [note.split(":")[0] for note in compressed.notes] == [
+        "family_member",
+        "filter_pruning",
+        "distillation",
+    ]
+    assert compressed.distillation is None
+    assert compressed.network is baseline
+
+
+def test_recovery_brings_a_pruned_network_back(baseline, task):
+    pruned = pipeline.start(baseline, candidate(PRUNE, DISTIL), task)
+    taught = replace(task, teacher=baseline)
+    recovered = pipeline.recover(pruned, taught, epochs=6)
+    assert accuracy(recovered.network, task) > accuracy(pruned.network, task) + 0.1
+    assert recovered.epochs == 6
+    assert recovered.train_images_per_second > 0
+
+
+def test_no_epochs_change_nothing(baseline, task):
+    pruned = pipeline.start(baseline, candidate(PRUNE), task)
+    assert pipeline.recover(pruned, task, epochs=0) is pruned
+
+
+def test_segments_count_on_and_equal_seeds_repeat_them(baseline, task):
+    pruned = pipeline.start(baseline, candidate(PRUNE, INT4), task)
+    first = pipeline.recover(pruned, task, epochs=1)
+    then, again = (pipeline.recover(first, task, epochs=2) for _ in range(2))
+    assert then.epochs == 3
+    assert all(torch.equal(state(then)[name], state(again)[name]) for name in state(then))
+    other = pipeline.recover(first, replace(task, seed=1), epochs=2)
+    assert not torch.equal(state(then)["conv1.weight"], state(other)["conv1.weight"])
+
+
+def test_the_teachers_logits_are_kept_between_trials(baseline, task, tmp_path):
+    pruned = pipeline.start(baseline, candidate(PRUNE, DISTIL), task)
+    taught = replace(task, teacher=baseline, cache_folder=tmp_path)
+    one = pipeline.recover(pruned, taught, epochs=2)
+    assert len(list(tmp_path.iterdir())) == 2
+    again = pipeline.recover(pruned, replace(taught, device=CPU), epochs=2)
+    assert torch.equal(state(one)["linear.weight"], state(again)["linear.weight"])
+
+
+def test_distillation_without_a_teacher_is_an_invalid_candidate(baseline, task):
+    compressed = pipeline.start(baseline, candidate(DISTIL), task)
+    with pytest.raises(InvalidCandidate, match="teacher"):
+        pipeline.recover(compressed, task, epochs=1)
+
+
+def test_ratios_for_another_number_of_stages_are_an_invalid_candidate(baseline, task):
+    with pytest.raises(InvalidCandidate, match="2, got 3"):
+        pipeline.start(baseline, candidate(PRUNE | {"ratios": [0.5] * 3}), task)
+
+
+def test_recovery_stops_when_asked(baseline, task):
+    compressed = pipeline.start(baseline, candidate(), task)
+    with pytest.raises(Stopped):
+        pipeline.recover(compressed, task, epochs=1, should_stop=lambda: True)

@@ -1,0 +1,105 @@
+"""The published CIFAR-10 ResNet-20, when the shared data lies beside the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional
+
+from compress import export, measure
+from compress.families.catalog import Normalisation
+from compress.model import CompressedModel, ImageData, Images, Network
+from compress.techniques.quantization.config import Quantization
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+WEIGHTS = DATA / "checkpoints" / "cifar10_resnet20.safetensors"
+
+pytestmark = pytest.mark.skipif(not WEIGHTS.exists(), reason="the shared data is not here")
+
+
+class Block(nn.Module):
+    def __init__(self, fan_in, width, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(fan_in, width, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.stride, self.added = stride, (width - fan_in) // 2
+
+    def forward(self, x):
+        inner = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
+        if self.stride == 2:
+            x = functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.added, self.added))
+        return functional.relu(inner + x)
+
+
+class ResNet20(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.layer1 = nn.Sequential(*(Block(16, 16, 1) for _ in range(3)))
+        self.layer2 = nn.Sequential(Block(16, 32, 2), *(Block(32, 32, 1) for _ in range(2)))
+        self.layer3 = nn.Sequential(Block(32, 64, 2), *(Block(64, 64, 1) for _ in range(2)))
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, x):
+        x = functional.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.linear(x.mean((2, 3)))
+
+
+def sheet(name):
+    tiles = np.asarray(Image.open(DATA / "cifar10" / f"{name}.webp").convert("RGB"))
+    images = tiles.reshape(100, 32, 100, 32, 3).swapaxes(1, 2).reshape(-1, 32, 32, 3)
+    return torch.from_numpy(images[:1000].copy()).permute(0, 3, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def cifar():
+    labels = np.load(DATA / "cifar10" / "labels.npz")
+    y_train, y_test = (
+        torch.from_numpy(labels[k][:1000].astype(int)) for k in ("y_train", "y_test")
+    )
+    return ImageData(
+        train=Images(x_NCHW=sheet("train_0"), y_N=y_train),
+        validation=Images(x_NCHW=sheet("test"), y_N=y_test),
+        test=None,
+        num_classes=10,
+    )
+
+
+@pytest.fixture(scope="module")
+def resnet20():
+    module = ResNet20()
+    module.load_state_dict(load_file(WEIGHTS))
+    network = Network(
+        module=module,
+        normalisation=Normalisation(
+            scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+        ),
+        input_shape=(3, 32, 32),
+        num_classes=10,
+    )
+    return CompressedModel(network=network)
+
+
+def test_the_published_network_keeps_its_accuracy_in_a_quarter_and_a_seventh_of_the_bytes(
+    resnet20, cifar, tmp_path
+):
+    plain = export.write(resnet20, tmp_path, data=cifar)
+    accuracy = measure.accuracy_of_file(plain.path, cifar.validation)
+    assert accuracy == pytest.approx(0.917, abs=0.02)
+    assert plain.macs == 40_551_040
+    for bits, share, points in ((8, 0.27, 0.01), (4, 0.14, 0.025)):
+        changed = resnet20.evolve(quantization=Quantization(weight_bits=bits))
+        artifact = export.write(changed, tmp_path, data=cifar, name=f"w{bits}")
+        assert artifact.size_bytes < share * plain.size_bytes
+        assert artifact.parameters == plain.parameters
+        assert measure.accuracy_of_file(artifact.path, cifar.validation) > accuracy - points
