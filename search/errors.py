@@ -1,0 +1,29 @@
+"""Errors of this room: each class is a fact; its name is the code a user sees."""
+
+
+class SearchError(Exception):
+    """The search cannot go on as asked."""
+
+
+class InvalidSpace(SearchError):
+    """A range lies outside what a technique accepts."""
+
+
+class TechniqueDoesNotFit(SearchError):
+    """A technique asks for something the network does not have."""
+
+
+class InfeasibleConstraint(SearchError):
+    """No candidate of the space can meet a constraint."""
+
+
+class StudySchemaOutdated(SearchError):
+    """The study's tables are missing or old: run `featherweight migrate`."""
+
+
+class SearcherRunning(SearchError):
+    """A searcher holds the studies: stop it first."""
+
+
+class LeadLost(SearchError):
+    """Another searcher has taken over."""

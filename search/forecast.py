@@ -1,0 +1,55 @@
+"""How long a job will take, from the measured speed of its baseline."""
+
+from __future__ import annotations
+
+from compress.measurement import Measurement
+from featherweight.specs.job import JobSpec, UntrainedModel
+from featherweight.specs.schemas import Forecast
+
+_TRAINING = ("train", "recover")
+"""How stages of ``Measurement.seconds`` begin that grow with epochs."""
+
+
+def forecast(spec: JobSpec, *, train_images: int, baseline: Measurement | None) -> Forecast:
+    """Seconds for all trials on one worker, one after the other.
+
+    ``n`` search trials start; ``n / eta**r`` of them are expected to reach rung ``r``. Each pays
+    for its epochs at the baseline's training speed, and at every rung for export and measurement as
+    the baseline did. ``seconds`` is None, with the reason in ``basis``, while a speed is missing.
+    """
+    if baseline is None:
+        return Forecast(seconds=None, basis="the baseline is not measured yet")
+    if baseline.train_images_per_second is None:
+        return Forecast(
+            seconds=None,
+            basis="the baseline was not trained here, so its training speed is unknown",
+        )
+    epoch = train_images / baseline.train_images_per_second
+    fixed = sum(s for stage, s in baseline.seconds.items() if not stage.startswith(_TRAINING))
+    seconds = (
+        _baseline(spec, epoch, fixed) + _search(spec, epoch, fixed) + _finish(spec, epoch, fixed)
+    )
+    basis = (
+        f"one worker, {baseline.train_images_per_second:,.0f} training images per second and "
+        f"{fixed:.1f} s to export and measure, as measured of the baseline"
+    )
+    return Forecast(seconds=seconds, basis=basis)
+
+
+def _baseline(spec: JobSpec, epoch: float, fixed: float) -> float:
+    return fixed + (spec.model.epochs * epoch if isinstance(spec.model, UntrainedModel) else 0.0)
+
+
+def _search(spec: JobSpec, epoch: float, fixed: float) -> float:
+    """Capped by the job's limit of seconds, which ends this phase."""
+    rungs = spec.early_stopping.rungs
+    steps = [rung - before for rung, before in zip(rungs, (0, *rungs), strict=False)]
+    per_trial = sum(
+        (step * epoch + fixed) / spec.early_stopping.eta**rung for rung, step in enumerate(steps)
+    )
+    total = spec.search_trials * per_trial
+    return total if spec.budget.seconds is None else min(total, spec.budget.seconds)
+
+
+def _finish(spec: JobSpec, epoch: float, fixed: float) -> float:
+    return spec.finish.trials * (spec.finish_epochs * epoch + fixed)

@@ -1,0 +1,108 @@
+"""The searcher's process: wait for news, take every job a step further, until told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+from search.searcher import Searcher
+from search.settings import SearcherSettings
+from search.study.storage import OUTAGES
+from store import attempts
+from store.session import Database, open_database
+from store.watch import Watcher
+
+_log = logging.getLogger(__name__)
+_REAP_SECONDS = 1.0
+_SHORTEST_PAUSE, _LONGEST_PAUSE, _GOOD_WHILE = 0.5, 10.0, 30.0
+
+
+def run(
+    settings: SearcherSettings | None = None, *, stopping: threading.Event | None = None
+) -> None:
+    """Search until SIGTERM or SIGINT, or until ``stopping`` is set; outages are waited out.
+
+    Raises:
+        SchemaOutdated, StudySchemaOutdated: run `featherweight migrate` first.
+    """
+    settings = settings or SearcherSettings()
+    stopping = stopping or threading.Event()
+    pause = 0.0
+    with _signals(stopping):
+        while not stopping.wait(pause):
+            began = time.monotonic()
+            try:
+                with _opened(settings) as (database, searcher, watcher):
+                    _serve(database, searcher, watcher, settings=settings, stopping=stopping)
+            except OUTAGES as error:
+                pause = _next_pause(pause, lasted=time.monotonic() - began)
+                _log.warning("no database; trying again in %.1f s: %s", pause, error)
+
+
+def _serve(
+    database: Database,
+    searcher: Searcher,
+    watcher: Watcher,
+    *,
+    settings: SearcherSettings,
+    stopping: threading.Event,
+) -> None:
+    _log.info("the searcher is ready")
+    reap_at = 0.0
+    while not stopping.is_set():
+        if time.monotonic() >= reap_at:
+            _reap(database)
+            reap_at = time.monotonic() + _REAP_SECONDS
+        while searcher.step() and not stopping.is_set():
+            pass
+        watcher.wait(settings.searcher_poll_seconds)
+
+
+def _reap(database: Database) -> None:
+    """Leases that are over give their trials back, so that no job waits for a dead worker."""
+    with database.write() as session:
+        lost = attempts.reap(session)
+    if lost:
+        _log.warning("%d attempts were lost with their workers", lost)
+
+
+def _next_pause(pause: float, *, lasted: float) -> float:
+    """Seconds to wait after an outage: short after a good while, then ever longer."""
+    if pause == 0 or lasted > _GOOD_WHILE:
+        return _SHORTEST_PAUSE
+    return min(2 * pause, _LONGEST_PAUSE)
+
+
+@contextmanager
+def _opened(settings: SearcherSettings) -> Iterator[tuple[Database, Searcher, Watcher]]:
+    with ExitStack() as stack:
+        database = open_database(settings.database_url)
+        stack.callback(database.dispose)
+        searcher = Searcher(database, settings.study_storage_url, settings)
+        stack.callback(searcher.close)
+        watcher = Watcher(database)
+        stack.callback(watcher.close)
+        yield database, searcher, watcher
+
+
+@contextmanager
+def _signals(stopping: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set the event, where this is the thread that gets signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

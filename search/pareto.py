@@ -1,0 +1,159 @@
+"""Dominance between points that are minimised: ranks, front, hypervolume, knee.
+
+Everything is exact for one to three objectives. Fewer than three are padded with a constant one,
+which changes neither dominance nor (with a reference one above it) the volume, so there is a single
+algorithm: a sweep over points in lexicographic order that keeps, per front, the staircase of the
+remaining two objectives. A point of the sweep can only be dominated by earlier points.
+
+Non-dominated sorting after Zhang et al., An Efficient Approach to Nondominated Sorting (ENS-BS),
+IEEE TEVC 19(2), 2015; constraint domination after Deb et al., NSGA-II, IEEE TEVC 6(2), 2002;
+hypervolume by dimension sweep after Fonseca et al., CEC 2006. All take O(n log n) comparisons.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Point = Sequence[float]
+MOST_OBJECTIVES = 3
+
+
+class Staircase:
+    """Mutually non-dominated points of the plane, x ascending and y descending.
+
+    ``area`` is that of the region they dominate below ``reference``.
+    """
+
+    def __init__(self, reference: tuple[float, float] = (float("inf"), float("inf"))) -> None:
+        self._reference = reference
+        self._x: list[float] = []
+        self._y: list[float] = []
+        self.area = 0.0
+
+    def covers(self, x: float, y: float) -> bool:
+        """Whether some point is at most ``(x, y)`` in both coordinates."""
+        position = bisect_right(self._x, x)
+        return position > 0 and self._y[position - 1] <= y
+
+    def add(self, x: float, y: float) -> None:
+        """Take a point in and drop those it covers; nothing happens if it is covered itself."""
+        if self.covers(x, y):
+            return
+        start = bisect_left(self._x, x)
+        end = start
+        while end < len(self._x) and self._y[end] >= y:
+            end += 1
+        self.area += self._gain(x, y, start, end)
+        self._x[start:end] = [x]
+        self._y[start:end] = [y]
+
+    def _gain(self, x: float, y: float, start: int, end: int) -> float:
+        if self._reference[0] == float("inf"):
+            return 0.0
+        top = self._y[start - 1] if start else self._reference[1]
+        gain, left = 0.0, x
+        for position in range(start, end):
+            gain += (self._x[position] - left) * (top - y)
+            left, top = self._x[position], self._y[position]
+        right = self._x[end] if end < len(self._x) else self._reference[0]
+        return gain + (right - left) * (top - y)
+
+
+def ranks(points: Sequence[Point], violations: Sequence[float]) -> list[int]:
+    """Non-dominated rank of each point, from 0, constraints first.
+
+    Feasible points (violation at most 0) are ranked among themselves; after the last of them come
+    the infeasible ones by violation, equal violations sharing a rank. Equal points share a rank.
+    """
+    feasible = [index for index, violation in enumerate(violations) if violation <= 0]
+    result = [0] * len(points)
+    for index, rank in zip(feasible, _sort([points[i] for i in feasible]), strict=True):
+        result[index] = rank
+    below = max((result[index] for index in feasible), default=-1) + 1
+    worse = sorted({violation for violation in violations if violation > 0})
+    place = {violation: below + position for position, violation in enumerate(worse)}
+    for index, violation in enumerate(violations):
+        if violation > 0:
+            result[index] = place[violation]
+    return result
+
+
+def front_indices(points: Sequence[Point]) -> list[int]:
+    """Indices of the points that none dominates; of equal points only the first."""
+    if not points:
+        return []
+    padded = _padded(points)
+    _, first = np.unique(padded, axis=0, return_index=True)
+    staircase = Staircase()
+    kept: list[int] = []
+    for index in first:
+        _, x, y = padded[index].tolist()
+        if not staircase.covers(x, y):
+            staircase.add(x, y)
+            kept.append(int(index))
+    return sorted(kept)
+
+
+def hypervolume(points: Sequence[Point], reference: Point) -> float:
+    """Volume of what the points dominate below ``reference``; points beyond it add nothing."""
+    if not points:
+        return 0.0
+    corner = [*reference, *([1.0] * (MOST_OBJECTIVES - len(reference)))]
+    inside = [row for row in _padded(points).tolist() if all(map(float.__lt__, row, corner))]
+    staircase = Staircase((corner[1], corner[2]))
+    volume, previous = 0.0, 0.0
+    for z, x, y in sorted(inside):
+        volume += (z - previous) * staircase.area
+        staircase.add(x, y)
+        previous = z
+    return volume + (corner[0] - previous) * staircase.area if inside else 0.0
+
+
+def knee(points: Sequence[Point]) -> int:
+    """Index of the point farthest towards the ideal from the plane through the extremes.
+
+    Each objective is scaled to 0..1 over the given points; on that scale the plane through the
+    extremes has equal coordinates' sum, so the knee has the smallest sum (Das, Structural
+    Optimization 18, 1999). Ties go to the lexicographically smallest point.
+
+    Raises ValueError for no points.
+    """
+    if not points:
+        raise ValueError("no points, no knee")
+    sums = np.round(unit(points).sum(axis=1), 12)
+    return min(range(len(points)), key=lambda index: (sums[index], tuple(points[index])))
+
+
+def unit(points: Sequence[Point]) -> NDArray[np.float64]:
+    """The points with every objective scaled to 0..1 over them; one that never changes is 0."""
+    values = np.asarray(points, dtype=float)
+    low, high = values.min(axis=0), values.max(axis=0)
+    span = np.where(high > low, high - low, 1.0)
+    return (values - low) / span
+
+
+def _sort(points: Sequence[Point]) -> list[int]:
+    if not points:
+        return []
+    distinct, inverse = np.unique(_padded(points), axis=0, return_inverse=True)
+    fronts: list[Staircase] = []
+    rank: list[int] = []
+    for _, x, y in distinct.tolist():
+        place = bisect_left(fronts, True, key=lambda front, x=x, y=y: not front.covers(x, y))
+        if place == len(fronts):
+            fronts.append(Staircase())
+        fronts[place].add(x, y)
+        rank.append(place)
+    return [rank[index] for index in inverse.reshape(-1)]
+
+
+def _padded(points: Sequence[Point]) -> NDArray[np.float64]:
+    values = np.asarray(points, dtype=float)
+    missing = MOST_OBJECTIVES - values.shape[1]
+    if missing < 0:
+        raise ValueError(f"at most {MOST_OBJECTIVES} objectives, got {values.shape[1]}")
+    return np.pad(values, ((0, 0), (0, missing)))

@@ -1,0 +1,206 @@
+"""The phases of a job, as changes of its record: each one short transaction, each repeatable.
+
+Every function is called with the job's row locked and says whether it changed anything. What a
+phase needs to know is read under that lock, so nothing here depends on what the searcher remembers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import count, islice
+
+from sqlalchemy.orm import Session
+
+from compress.candidate import Candidate
+from compress.measurement import Measurement, Split
+from featherweight.specs.states import FINAL_STATE, JobState, Phase, StopReason, TrialState
+from search import front
+from store import datasets, jobs, rungs, trials
+from store.tables import JobRecord, TrialRecord
+
+BUDGET_SECONDS = "budget_seconds"
+"""Reason of a trial that never ran because the job's seconds were over."""
+_FINISH_SEED = 1000
+_SEEDS = 2**31
+"""Seeds stay below this, whatever is added to the job's."""
+
+
+def start(session: Session, job: JobRecord) -> bool:
+    """A queued job begins: its baseline trial waits."""
+    if job.state != JobState.QUEUED:
+        return False
+    jobs.move(session, job, JobState.RUNNING)
+    trials.create(
+        session,
+        job,
+        phase=Phase.BASELINE,
+        origin="baseline",
+        candidate=Candidate(),
+        seed=jobs.spec(job).seed,
+        rungs=(0,),
+        splits=_every_split(session, job),
+    )
+    return True
+
+
+def leave_baseline(session: Session, job: JobRecord) -> bool:
+    """Once the baseline is measured the search begins; without it there is no job."""
+    if job.state != JobState.RUNNING or job.phase != Phase.BASELINE:
+        return False
+    first = counted(trials.of_job(session, job.id, phase=Phase.BASELINE))[0]
+    match TrialState(first.state):
+        case TrialState.COMPLETE:
+            jobs.set_phase(session, job, Phase.SEARCH)
+        case TrialState.FAILED | TrialState.STOPPED:
+            _stop(session, job, StopReason.BASELINE_FAILED, first.reason)
+        case TrialState.WAITING | TrialState.RUNNING:
+            return False
+    return True
+
+
+def is_out_of_time(job: JobRecord, now: datetime) -> bool:
+    """Whether the job has run for its seconds, pauses not counted."""
+    seconds = jobs.spec(job).budget.seconds
+    return seconds is not None and jobs.running_seconds(job, now) >= seconds
+
+
+def stop_search(session: Session, job: JobRecord) -> bool:
+    """The seconds are over: what waits in the search phase will not run."""
+    if job.state != JobState.RUNNING or job.phase != Phase.SEARCH:
+        return False
+    return trials.stop_waiting(session, job, BUDGET_SECONDS, phase=Phase.SEARCH) > 0
+
+
+def leave_search(session: Session, job: JobRecord, *, shortfall: str = "") -> bool:
+    """Retrain the finalists once every search trial is over.
+
+    The caller has seen that no further search trial will be proposed; ``shortfall`` says why that
+    was before the budget's, if it was. All finish trials are made at once, round-robin over the
+    finalists with a new seed per round, until the budget's are there.
+    """
+    if job.state != JobState.RUNNING or job.phase != Phase.SEARCH:
+        return False
+    searched = counted(trials.of_job(session, job.id, phase=Phase.SEARCH))
+    if not all(TrialState(trial.state).is_finished for trial in searched):
+        return False
+    if sum(t.reason != BUDGET_SECONDS for t in searched) == jobs.spec(job).search_trials:
+        shortfall = ""
+    finalists = _finalists(session, job, searched)
+    if not finalists:
+        detail = _usual_reason(searched) or shortfall
+        _stop(session, job, StopReason.NOTHING_SUCCEEDED, detail)
+        return True
+    jobs.set_phase(session, job, Phase.FINISH)
+    job.stop_detail = shortfall
+    for candidate, round_ in islice(_rounds(finalists), jobs.spec(job).finish.trials):
+        _add_finish_trial(session, job, candidate, round_)
+    return True
+
+
+def leave_finish(session: Session, job: JobRecord) -> bool:
+    """The job is done once all of its trials are over, re-runs with them."""
+    if job.state != JobState.RUNNING or job.phase != Phase.FINISH or not is_idle(job):
+        return False
+    _stop(session, job, StopReason.FINISHED, job.stop_detail)
+    return True
+
+
+def stop_waiting(session: Session, job: JobRecord) -> bool:
+    """Of a stopping job, nothing that waits will run."""
+    if job.state != JobState.STOPPING:
+        return False
+    return trials.stop_waiting(session, job, job.stop_reason or "") > 0
+
+
+def settle(session: Session, job: JobRecord) -> bool:
+    """A stopping job ends once nothing of it runs or waits."""
+    if job.state != JobState.STOPPING or not is_idle(job):
+        return False
+    final = FINAL_STATE[StopReason(job.stop_reason or "")]
+    jobs.move(session, job, final, detail=job.stop_detail)
+    return True
+
+
+def give_up(session: Session, job: JobRecord, detail: str) -> bool:
+    """The job cannot be searched at all."""
+    if JobState(job.state) not in (JobState.RUNNING, JobState.PAUSED):
+        return False
+    _stop(session, job, StopReason.NOTHING_SUCCEEDED, detail)
+    return True
+
+
+def is_idle(job: JobRecord) -> bool:
+    """Whether nothing of the job runs or waits."""
+    unfinished = (state for state in TrialState if not state.is_finished)
+    return not any(job.counts.get(state, 0) for state in unfinished)
+
+
+def counted(rows: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Trials of the budget: re-runs come on top of it."""
+    return [row for row in rows if row.origin != trials.RERUN]
+
+
+def _stop(session: Session, job: JobRecord, reason: StopReason, detail: str) -> None:
+    jobs.move(session, job, JobState.STOPPING, reason=reason, detail=detail)
+    trials.stop_waiting(session, job, reason)
+
+
+def _every_split(session: Session, job: JobRecord) -> tuple[Split, ...]:
+    """Validation, and test where the dataset has one."""
+    has_test = "test" in datasets.get(session, job.dataset_id).info["splits"]
+    return ("validation", "test") if has_test else ("validation",)
+
+
+def _finalists(
+    session: Session, job: JobRecord, searched: Sequence[TrialRecord]
+) -> list[Candidate]:
+    candidates = {row.id: Candidate.model_validate(row.candidate) for row in searched}
+    spec = jobs.spec(job)
+    points = [
+        front.FrontCandidate(
+            key=candidates[rung.trial_id],
+            measurement=Measurement.model_validate(rung.measurement),
+            violation=rung.violation,
+        )
+        for rung in rungs.of_job(session, job.id)
+        if rung.trial_id in candidates
+    ]
+    return front.finalists(
+        points,
+        count=spec.finish.finalists,
+        objectives=spec.objectives,
+        constraints=spec.constraints,
+        baseline=jobs.baseline(job),
+    )
+
+
+def _rounds(finalists: Sequence[Candidate]) -> Iterator[tuple[Candidate, int]]:
+    for round_ in count():
+        for candidate in finalists:
+            yield candidate, round_
+
+
+def _add_finish_trial(
+    session: Session, job: JobRecord, candidate: Candidate, round_: int
+) -> TrialRecord:
+    spec = jobs.spec(job)
+    return trials.create(
+        session,
+        job,
+        phase=Phase.FINISH,
+        origin="finish",
+        candidate=candidate,
+        seed=(spec.seed + _FINISH_SEED + round_) % _SEEDS,
+        rungs=(spec.finish_epochs,),
+        splits=_every_split(session, job),
+    )
+
+
+def _usual_reason(rows: Sequence[TrialRecord]) -> str:
+    """The commonest reason why trials came to nothing."""
+    reasons = Counter(row.reason for row in rows if row.reason)
+    return (
+        f"every search trial failed, most often: {reasons.most_common(1)[0][0]}" if reasons else ""
+    )

@@ -1,0 +1,291 @@
+"""The searcher: looks at every active job and takes it one step further.
+
+It may be killed between any two statements. What it decided is in the tables; what it only told
+Optuna is found and put right when the next one opens the study. A seed per proposal makes that next
+one propose the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property, partial
+
+from sqlalchemy.orm import Session
+
+from compress.knobs import Scalar
+from featherweight.specs.job import JobSpec
+from featherweight.specs.states import JobState, Phase, TrialState
+from search import phases, unseen
+from search.errors import InvalidSpace, LeadLost, TechniqueDoesNotFit
+from search.settings import SearcherSettings
+from search.space import Space
+from search.study.projection import Proposal, StudyProjection, proposed
+from search.study.rebuilding import note, space_of
+from search.study.storage import OUTAGES, close_storage, open_storage
+from store import clock, jobs, leader, trials
+from store.errors import BudgetExhausted, DuplicateCandidate, NotRunning
+from store.session import Database
+from store.tables import JobRecord, TrialRecord
+
+_log = logging.getLogger(__name__)
+MOST_COPIES = 50
+"""After so many known candidates in a row the sampler is not asked again for this trial."""
+_EXHAUSTED = "the search space has no further candidate"
+
+
+@dataclass(kw_only=True)
+class _Open:
+    """A job whose study is open."""
+
+    spec: JobSpec
+    space: Space
+    study: StudyProjection
+    is_exhausted: bool = False
+
+    @cached_property
+    def controls(self) -> list[dict[str, Scalar]]:
+        """Candidates to compare with: at most a third of the search trials, the first of them."""
+        most = self.spec.search_trials // 3 if self.spec.controls else 0
+        return [params for _, params in self.space.controls()[:most]]
+
+
+class Searcher:
+    """The one process that asks and tells Optuna; of several, only the leader does anything."""
+
+    def __init__(
+        self,
+        database: Database,
+        study_url: str,
+        settings: SearcherSettings,
+        *,
+        holder: str | None = None,
+        now: Callable[[], datetime] = clock.utc_now,
+    ) -> None:
+        """Open the studies.
+
+        Args:
+            database: The store.
+            study_url: Optuna's storage, migrated.
+            settings: Lease and look-ahead.
+            holder: Who this is, for the leader's row; new for every process.
+            now: The clock of ``budget.seconds``.
+
+        Raises:
+            StudySchemaOutdated: the study's tables are missing or old.
+        """
+        self._database = database
+        self._storage = open_storage(study_url)
+        self._settings = settings
+        self._holder = holder or f"searcher-{uuid.uuid4()}"
+        self._now = now
+        self._renew_at = -math.inf
+        self._studies: dict[str, _Open] = {}
+
+    def step(self) -> bool:
+        """One pass over all active jobs, oldest first; whether anything changed."""
+        try:
+            if not self._leads():
+                return False
+            with self._database.read() as session:
+                active = [job.id for job in jobs.active(session)]
+            self._studies = {key: self._studies[key] for key in active if key in self._studies}
+            changes = [self._advance(job_id) for job_id in active]
+            return any(changes)
+        except LeadLost:
+            self._forget()
+            return False
+        except OUTAGES:
+            # Nobody knows what was written: the studies are read again and put right.
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
+        self._studies.clear()
+        self._renew_at = -math.inf
+
+    def close(self) -> None:
+        """Give the lead up and close every connection."""
+        try:
+            with self._database.write() as session:
+                leader.resign(session, self._holder)
+        finally:
+            close_storage(self._storage)
+
+    def _advance(self, job_id: str) -> bool:
+        """What can be done for one job now."""
+        with self._database.read() as session:
+            job = jobs.get(session, job_id)
+        match JobState(job.state):
+            case JobState.QUEUED:
+                return self._change(job, phases.start)
+            case JobState.RUNNING:
+                return self._tell(job) | self._run(job)
+            case JobState.STOPPING:
+                return self._change(job, phases.stop_waiting) | self._tell(job) | self._settle(job)
+            case _:
+                return self._tell(job)
+
+    def _run(self, job: JobRecord) -> bool:
+        match Phase(job.phase):
+            case Phase.BASELINE:
+                return phases.is_idle(job) and self._change(job, phases.leave_baseline)
+            case Phase.SEARCH:
+                return self._search(job)
+            case Phase.FINISH:
+                return phases.is_idle(job) and self._change(job, phases.leave_finish)
+
+    def _settle(self, job: JobRecord) -> bool:
+        return phases.is_idle(job) and self._change(job, phases.settle)
+
+    def _search(self, job: JobRecord) -> bool:
+        """Keep enough candidates waiting; when none will follow and all are over, go on."""
+        try:
+            opened = self._open(job)
+        except (InvalidSpace, TechniqueDoesNotFit) as error:
+            return self._change(job, partial(phases.give_up, detail=str(error)))
+        if phases.is_out_of_time(job, self._now()):
+            changed = self._change(job, phases.stop_search)
+        else:
+            changed = self._fill(job, opened)
+        if changed or not phases.is_idle(job):
+            return changed
+        shortfall = _EXHAUSTED if opened.is_exhausted else phases.BUDGET_SECONDS
+        return self._change(job, partial(phases.leave_search, shortfall=shortfall))
+
+    def _fill(self, job: JobRecord, opened: _Open) -> bool:
+        """Propose until enough trials wait; whether there is a new one."""
+        limit = opened.spec.budget.parallel_trials + self._settings.look_ahead
+        missing = limit - job.counts.get(TrialState.WAITING, 0)
+        if missing <= 0 or opened.is_exhausted:
+            return False
+        with self._database.read() as session:
+            rows = trials.of_job(session, job.id)
+        known = {row.candidate_digest: row for row in reversed(rows) if row.phase != Phase.FINISH}
+        index = sum(row.phase == Phase.SEARCH for row in phases.counted(rows))
+        last = min(index + missing, opened.spec.search_trials)
+        found = [self._propose(job, opened, known, index=i) for i in range(index, last)]
+        return any(found)
+
+    def _propose(
+        self, job: JobRecord, opened: _Open, known: dict[str, TrialRecord], *, index: int
+    ) -> bool:
+        """Find one new candidate and make it a trial; False where there is none any more."""
+        is_control = index < len(opened.controls)
+        if opened.is_exhausted:
+            return False
+        if is_control:
+            proposal = opened.study.place(opened.controls[index])
+        else:
+            proposal = self._new(job, opened, known, index=index)
+        if proposal is None:
+            opened.is_exhausted = True
+            return False
+        row = self._create(job, opened, proposal, origin="control" if is_control else "sampler")
+        if row is not None:
+            known[row.candidate_digest] = row
+        return row is not None
+
+    def _new(
+        self, job: JobRecord, opened: _Open, known: dict[str, TrialRecord], *, index: int
+    ) -> Proposal | None:
+        """A proposal whose candidate nobody has tried."""
+        study, space = opened.study, opened.space
+        while study.num_copies(index) < MOST_COPIES and len(known) < space.num_candidates:
+            proposal = study.ask(index=index)
+            original = known.get(space.candidate(proposal.params).digest())
+            if original is None:
+                return proposal
+            baseline = jobs.baseline(job)
+            study.tell_copy(proposal.study_number, original, index=index, baseline=baseline)
+        params = unseen.find(space, known, seed=(opened.spec.seed, index))
+        return None if params is None else study.place(params)
+
+    def _create(
+        self, job: JobRecord, opened: _Open, proposal: Proposal, *, origin: str
+    ) -> TrialRecord | None:
+        """The proposal's row; None where the job has stopped meanwhile."""
+        try:
+            with self._write() as session:
+                return trials.create(
+                    session,
+                    job,
+                    phase=Phase.SEARCH,
+                    origin=origin,
+                    candidate=opened.space.candidate(proposal.params),
+                    params=proposal.params,
+                    seed=opened.spec.seed,
+                    rungs=opened.spec.early_stopping.rungs,
+                    splits=("validation",),
+                    study_number=proposal.study_number,
+                )
+        except (BudgetExhausted, DuplicateCandidate, NotRunning, LeadLost) as refusal:
+            opened.study.discard(proposal.study_number)
+            if isinstance(refusal, LeadLost):
+                raise
+            _log.info("job %s takes no trial: %s", job.id, refusal)
+            return None
+
+    def _tell(self, job: JobRecord) -> bool:
+        """Let the study know how trials ended; whether there was news."""
+        with self._database.read() as session:
+            rows = trials.untold(session, job.id)
+        if not rows:
+            return False
+        for row in proposed(rows):
+            self._open(job).study.tell(row, jobs.baseline(job))
+        with self._write() as session:
+            for row in rows:
+                trials.mark_told(session, row.id)
+        return True
+
+    def _open(self, job: JobRecord) -> _Open:
+        """The job's study, brought up to the tables if it was not open yet."""
+        if job.id not in self._studies:
+            with self._database.read() as session:
+                space = space_of(session, job)
+                rows = trials.of_job(session, job.id, phase=Phase.SEARCH)
+            spec = jobs.spec(job)
+            study = StudyProjection(self._storage, job_id=job.id, spec=spec, space=space)
+            self._follow(job, study, rows)
+            self._studies[job.id] = _Open(spec=spec, space=space, study=study)
+        return self._studies[job.id]
+
+    def _follow(self, job: JobRecord, study: StudyProjection, rows: list[TrialRecord]) -> None:
+        if study.holds(rows):
+            study.reconcile(rows, jobs.baseline(job))
+            return
+        _log.warning("the study of job %s is not that of its trials: it is made again", job.id)
+        numbers = study.refill(rows, jobs.baseline(job))
+        with self._write() as session:
+            note(session, rows, numbers)
+
+    def _change(self, job: JobRecord, change: Callable[[Session, JobRecord], bool]) -> bool:
+        with self._write() as session:
+            return change(session, jobs.lock(session, job.id))
+
+    @contextmanager
+    def _write(self) -> Iterator[Session]:
+        """One transaction, refused if another searcher leads; the leader's row is locked last."""
+        with self._database.write() as session:
+            yield session
+            if not self._take(session):
+                raise LeadLost("another searcher has taken over")
+
+    def _leads(self) -> bool:
+        if time.monotonic() < self._renew_at:
+            return True
+        with self._database.write() as session:
+            return self._take(session)
+
+    def _take(self, session: Session) -> bool:
+        lease = self._settings.searcher_lease_seconds
+        taken = leader.take(session, self._holder, lease_seconds=lease)
+        self._renew_at = time.monotonic() + lease / 3 if taken else -math.inf
+        return taken

@@ -1,0 +1,19 @@
+"""How the searcher runs: read from the environment, prefix ``FEATHERWEIGHT_``."""
+
+from pydantic import Field
+
+from store.settings import StoreSettings
+
+
+class SearcherSettings(StoreSettings):
+    """Addresses of the store, and the searcher's own pace."""
+
+    searcher_lease_seconds: float = Field(
+        default=30.0, gt=0, description="A silent searcher is replaced by another one after this."
+    )
+    look_ahead: int = Field(
+        default=2, ge=0, description="Waiting trials beyond those that can run at once."
+    )
+    searcher_poll_seconds: float = Field(
+        default=1.0, gt=0, le=60, description="Longest pause between two looks at the jobs."
+    )

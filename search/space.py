@@ -1,0 +1,260 @@
+"""The search space of a job: one knob per thing that may be turned, from the configs themselves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from compress import catalog
+from compress.candidate import Candidate
+from compress.families.catalog import Architecture
+from compress.knobs import Choice, Interval, Scalar, Searchable
+from compress.techniques.family_member.config import FamilyMember
+from featherweight.specs.job import JobSpec
+from featherweight.specs.schemas import KnobSchema
+from search import controls, grid
+from search.errors import InvalidSpace, TechniqueDoesNotFit
+
+MOST_GRID_VALUES = 100_000
+"""A finer grid is refused: a range without a step says the same."""
+_MOST_ENUMERATED = 5_000
+_DEPTH = "family_member.depth"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """What a job may try. Built by ``build``; equal specs and architectures give equal spaces."""
+
+    knobs: tuple[KnobSchema, ...]
+    techniques: tuple[str, ...]
+    architecture: Architecture
+    seed: int
+
+    @property
+    def turning(self) -> tuple[KnobSchema, ...]:
+        """The knobs with more than one value: what a sampler is asked for."""
+        return tuple(knob for knob in self.knobs if knob.kind != "fixed")
+
+    @cached_property
+    def num_candidates(self) -> float:
+        """Distinct candidates; infinite where a knob is real.
+
+        Exact while every technique has at most 5,000 combinations of its own; beyond that an upper
+        bound that counts combinations.
+        """
+        return math.prod(self._num_configs(technique) for technique in self.techniques)
+
+    def candidate(self, params: Mapping[str, Scalar]) -> Candidate:
+        """The canonical candidate for one value per turning knob.
+
+        Canonical also means that a member as wide and as deep as the network is no step at all, and
+        that its depth is at most the network's.
+
+        Raises InvalidSpace for a missing or unknown knob, or a value that no config accepts.
+        """
+        wanted = {knob.name for knob in self.turning}
+        if set(params) != wanted:
+            odd = sorted(wanted.symmetric_difference(params))
+            raise InvalidSpace(f"expected values for exactly {sorted(wanted)}; check {odd}")
+        steps = [self._config(technique, params) for technique in self.techniques]
+        return Candidate.model_validate({"steps": [s for s in steps if s]}).canonical()
+
+    def controls(self) -> tuple[tuple[str, dict[str, Scalar]], ...]:
+        """Name and values of uniform candidates to compare with; distinct and not the baseline."""
+        found: dict[str, tuple[str, dict[str, Scalar]]] = {}
+        chosen = controls.named(self.knobs, techniques=frozenset(self.techniques), seed=self.seed)
+        for name, params in chosen:
+            found.setdefault(self.candidate(params).digest(), (name, params))
+        found.pop(Candidate().digest(), None)
+        return tuple(found.values())
+
+    def _config(self, technique: str, params: Mapping[str, Scalar]) -> dict[str, Any] | None:
+        """The step as plain values; None where it would leave this architecture as it is."""
+        fields: dict[str, Any] = {"technique": technique}
+        for knob in self._of(technique):
+            value = params[knob.name] if knob.kind != "fixed" else knob.choices[0]
+            _, field, *stage = knob.name.split(".")
+            fields[field] = (*fields.get(field, ()), value) if stage else value
+        return self._fitted(fields) if technique == "family_member" else fields
+
+    def _fitted(self, fields: dict[str, Any]) -> dict[str, Any] | None:
+        deepest = max(self.architecture.depths)
+        member = FamilyMember.model_validate(fields)
+        depth = min(member.depth, deepest)
+        if member.width == 1 and depth == deepest:
+            return None
+        return {"technique": "family_member", "width": member.width, "depth": depth}
+
+    def _of(self, technique: str) -> tuple[KnobSchema, ...]:
+        return tuple(knob for knob in self.knobs if knob.name.split(".")[0] == technique)
+
+    def _num_configs(self, technique: str) -> float:
+        knobs = self._of(technique)
+        every = grid.combinations(knobs, limit=_MOST_ENUMERATED)
+        if every is None:
+            return math.prod(grid.size(knob) for knob in knobs)
+        names = [knob.name for knob in knobs]
+        configs = [self._config(technique, dict(zip(names, row, strict=True))) for row in every]
+        return len(
+            {Candidate.model_validate({"steps": [c] if c else []}).digest() for c in configs}
+        )
+
+
+def build(spec: JobSpec, architecture: Architecture) -> Space:
+    """The space of a job on a network of this architecture.
+
+    A listed technique's searchable fields get their default ranges, any field may be given another
+    range or a fixed value, and a field that holds one value per stage becomes one knob per stage.
+
+    Raises:
+        InvalidSpace: a range leaves what the technique's config accepts.
+        TechniqueDoesNotFit: a range asks for more than the network has.
+    """
+    names = tuple(
+        technique.name for technique in catalog.TECHNIQUES if technique.name in spec.techniques
+    )
+    knobs = [knob for name in names for knob in _knobs(name, spec.techniques[name], architecture)]
+    return Space(knobs=tuple(knobs), techniques=names, architecture=architecture, seed=spec.seed)
+
+
+def _knobs(
+    technique: str, ranges: Mapping[str, Interval | Choice], architecture: Architecture
+) -> Iterator[KnobSchema]:
+    for field, info in catalog.BY_NAME[technique].config.model_fields.items():
+        searchable = _searchable(info)
+        wanted = ranges.get(field) or (
+            searchable and _default(technique, field, searchable, architecture)
+        )
+        if not wanted:
+            continue
+        knob = _knob(f"{technique}.{field}", info, wanted)
+        _check_fit(knob, architecture)
+        stages = architecture.num_stages if searchable and searchable.per_stage else None
+        _check_limits(knob, technique, field, stages)
+        if stages is None:
+            yield knob
+        else:
+            yield from (_renamed(knob, f"{knob.name}.{stage}") for stage in range(stages))
+
+
+def _default(
+    technique: str, field: str, searchable: Searchable, architecture: Architecture
+) -> Interval | Choice:
+    default = searchable.default
+    if f"{technique}.{field}" != _DEPTH or not isinstance(default, Choice):
+        return default
+    deepest = max(architecture.depths)
+    return Choice(choices=tuple(choice for choice in default.choices if int(choice) <= deepest))
+
+
+def _knob(name: str, info: FieldInfo, wanted: Interval | Choice) -> KnobSchema:
+    if isinstance(wanted, Choice):
+        kind = "fixed" if len(wanted.choices) == 1 else "categorical"
+        return KnobSchema(name=name, kind=kind, choices=wanted.choices)
+    number = _number(info)
+    if number is None:
+        raise InvalidSpace(f"{name} is not a number: give it a list of choices, not a range")
+    return _integer(name, wanted) if number is int else _real(name, wanted)
+
+
+def _integer(name: str, wanted: Interval) -> KnobSchema:
+    step = wanted.step or 1.0
+    ends = [wanted.low, wanted.high, step]
+    if wanted.log or not all(end.is_integer() for end in ends):
+        raise InvalidSpace(f"{name} takes whole numbers: low, high and step {ends} must be whole")
+    return _numeric(name, wanted.low, wanted.high, step, int)
+
+
+def _real(name: str, wanted: Interval) -> KnobSchema:
+    if wanted.step is not None:
+        return _numeric(name, wanted.low, wanted.high, wanted.step, float)
+    if wanted.low == wanted.high:
+        return KnobSchema(name=name, kind="fixed", choices=(wanted.low,))
+    return KnobSchema(name=name, kind="float", low=wanted.low, high=wanted.high, log=wanted.log)
+
+
+def _numeric(
+    name: str, low: float, high: float, step: float, number: type[int | float]
+) -> KnobSchema:
+    if (high - low) / step >= MOST_GRID_VALUES:
+        raise InvalidSpace(
+            f"{name} has more than {MOST_GRID_VALUES} values with step {step:g}: "
+            "use a larger step or none"
+        )
+    last = grid.last_on_grid(low, high, step)
+    if last <= low:
+        return KnobSchema(name=name, kind="fixed", choices=(number(low),))
+    kind = "int" if number is int else "float"
+    return KnobSchema(name=name, kind=kind, low=low, high=last, step=step)
+
+
+def _check_fit(knob: KnobSchema, architecture: Architecture) -> None:
+    deepest = max(architecture.depths)
+    if knob.name != _DEPTH:
+        return
+    asked = max((v for v in _ends(knob) if isinstance(v, int | float)), default=0)
+    if asked > deepest:
+        raise TechniqueDoesNotFit(
+            f"{_DEPTH} asks for {asked:g} blocks, but no stage of the network has more than "
+            f"{deepest} (depths {list(architecture.depths)}): use values of at most {deepest}"
+        )
+
+
+def _check_limits(knob: KnobSchema, technique: str, field: str, stages: int | None) -> None:
+    config = catalog.BY_NAME[technique].config
+    for value in _ends(knob):
+        fields = {
+            **_required(config, stages),
+            field: value if stages is None else (value,) * stages,
+        }
+        try:
+            config.model_validate(fields, strict=True)
+        except ValidationError as error:
+            limits = "; ".join(dict.fromkeys(found["msg"] for found in error.errors()))
+            raise InvalidSpace(
+                f"{technique} does not accept {field} = {value!r}: {limits}. "
+                f"Keep the range of {field} within that limit"
+            ) from error
+
+
+def _required(config: type[BaseModel], stages: int | None) -> dict[str, Any]:
+    """Any valid values for the fields that have no default."""
+    found = {}
+    for name, info in config.model_fields.items():
+        searchable = _searchable(info)
+        if info.is_required() and searchable:
+            default = searchable.default
+            value = default.low if isinstance(default, Interval) else default.choices[0]
+            found[name] = (value,) * (stages or 1) if searchable.per_stage else value
+    return found
+
+
+def _ends(knob: KnobSchema) -> tuple[Scalar, ...]:
+    if knob.choices:
+        return knob.choices
+    low, high = grid.bounds(knob)
+    return (int(low), int(high)) if knob.kind == "int" else (low, high)
+
+
+def _searchable(info: FieldInfo) -> Searchable | None:
+    return next((entry for entry in info.metadata if isinstance(entry, Searchable)), None)
+
+
+def _number(info: FieldInfo) -> type[int | float] | None:
+    """``int`` or ``float`` where the field, or every entry of it, is one."""
+    inner = info.annotation
+    while get_origin(inner) in (tuple, Annotated):
+        inner = get_args(inner)[0]
+    if inner is int:
+        return int
+    return float if inner is float else None
+
+
+def _renamed(knob: KnobSchema, name: str) -> KnobSchema:
+    return knob.model_copy(update={"name": name})

@@ -1,0 +1,18 @@
+"""The sampler's memory: one study of Optuna per job, a projection of our tables.
+
+Only the searcher writes it. It can be thrown away at any time and is made again from the trials.
+"""
+
+from search.study.projection import Proposal, StudyProjection
+from search.study.rebuilding import rebuild
+from search.study.storage import OUTAGES, close_storage, migrate, open_storage
+
+__all__ = [
+    "OUTAGES",
+    "Proposal",
+    "StudyProjection",
+    "close_storage",
+    "migrate",
+    "open_storage",
+    "rebuild",
+]

@@ -1,0 +1,114 @@
+"""From our words to Optuna's: distributions, values, and trials as it stores them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from compress.knobs import Scalar
+from compress.measurement import Measurement
+from featherweight.specs import states
+from featherweight.specs.job import JobSpec
+from featherweight.specs.schemas import KnobSchema
+from search import grid, objectives
+from search.space import Space
+from store.tables import TrialRecord
+
+DIRECTIONS = {"maximise": StudyDirection.MAXIMIZE, "minimise": StudyDirection.MINIMIZE}
+
+
+def distributions(space: Space) -> dict[str, BaseDistribution]:
+    """What each turning knob is for a sampler."""
+    return {knob.name: _distribution(knob) for knob in space.turning}
+
+
+def params(frozen: FrozenTrial, space: Space) -> dict[str, Scalar]:
+    """The knobs' values, free of the binary noise of a grid."""
+    return {knob.name: _cleaned(knob, frozen.params[knob.name]) for knob in space.turning}
+
+
+def values(trial: TrialRecord, spec: JobSpec) -> list[float] | None:
+    """The metrics of the last rung in their own direction, of a trial that is over with some."""
+    is_over = trial.state in (states.TrialState.COMPLETE, states.TrialState.STOPPED)
+    if not is_over or trial.measurement is None:
+        return None
+    measurement = Measurement.model_validate(trial.measurement)
+    return list(objectives.values(measurement, spec.objectives))
+
+
+def constraints(
+    trial: TrialRecord, spec: JobSpec, baseline: Measurement | None
+) -> dict[str, float]:
+    """Label of each constraint to its violation, of a trial that has values."""
+    if values(trial, spec) is None:
+        return {}
+    measurement = Measurement.model_validate(trial.measurement)
+    return objectives.violations(measurement, spec.constraints, baseline)
+
+
+def system_attrs(amounts: Mapping[str, float]) -> dict[str, float]:
+    """Constraints as Optuna keeps them, in its own spelling."""
+    return create_trial(state=TrialState.RUNNING, constraints=dict(amounts)).system_attrs
+
+
+def user_attrs(trial: TrialRecord) -> dict[str, str | int | None]:
+    """What a dashboard shows of our trial."""
+    return {
+        "trial": trial.id,
+        "number": trial.number,
+        "origin": trial.origin,
+        "state": trial.state,
+        "rung": trial.rung,
+    }
+
+
+def outcome(told: Sequence[float] | None) -> TrialState:
+    """Complete where there are values; a trial without any is a failure to the sampler."""
+    return TrialState.FAIL if told is None else TrialState.COMPLETE
+
+
+def again(
+    trial: TrialRecord, space: Space, spec: JobSpec, baseline: Measurement | None
+) -> FrozenTrial:
+    """The trial as the study would hold it had it followed from the start."""
+    told = values(trial, spec)
+    finished = trial.finished_at is not None
+    made = create_trial(
+        state=outcome(told) if finished else TrialState.RUNNING,
+        values=told if finished else None,
+        params=dict(trial.params or {}),
+        distributions=distributions(space),
+        user_attrs=user_attrs(trial) if finished else {},
+        constraints=constraints(trial, spec, baseline) if finished else {},
+    )
+    made.datetime_start = _naive(trial.started_at or trial.created_at)
+    made.datetime_complete = None if trial.finished_at is None else _naive(trial.finished_at)
+    return made
+
+
+def _distribution(knob: KnobSchema) -> BaseDistribution:
+    if knob.choices:
+        return CategoricalDistribution(knob.choices)
+    low, high = grid.bounds(knob)
+    if knob.kind == "int":
+        return IntDistribution(int(low), int(high), step=int(knob.step or 1))
+    return FloatDistribution(low, high, step=knob.step, log=knob.log)
+
+
+def _cleaned(knob: KnobSchema, value: Scalar) -> Scalar:
+    on_grid = knob.kind == "float" and knob.step is not None
+    return grid.clean(float(value)) if on_grid else value
+
+
+def _naive(moment: datetime) -> datetime:
+    # Optuna's tables keep UTC without a zone.
+    return moment.replace(tzinfo=None)

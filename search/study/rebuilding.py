@@ -1,0 +1,72 @@
+"""Making a study again from our tables."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+
+from optuna.storages import BaseStorage
+from sqlalchemy.orm import Session
+
+from featherweight.specs.job import UntrainedModel
+from featherweight.specs.states import Phase, TrialState
+from search import space as spaces
+from search.errors import SearcherRunning
+from search.study.projection import StudyProjection, proposed
+from search.study.storage import close_storage, open_storage
+from store import jobs, leader, models, trials
+from store.session import Database
+from store.tables import JobRecord, TrialRecord
+
+_LEASE_SECONDS = 600.0
+
+
+def rebuild(database: Database, study_url: str, job_id: str) -> int:
+    """Throw the job's study away and make it again; returns how many trials it has now.
+
+    Nobody may search meanwhile: this holds the searcher's row.
+
+    Raises:
+        SearcherRunning: a searcher is at work, or was killed less than its lease ago.
+        JobNotFound: there is no such job.
+    """
+    holder = f"rebuild-{uuid.uuid4()}"
+    with database.write() as session:
+        if not leader.take(session, holder, lease_seconds=_LEASE_SECONDS):
+            raise SearcherRunning("a searcher is running: stop it and try again")
+    storage = open_storage(study_url)
+    try:
+        return _rebuild(database, storage, job_id)
+    finally:
+        close_storage(storage)
+        with database.write() as session:
+            leader.resign(session, holder)
+
+
+def space_of(session: Session, job: JobRecord) -> spaces.Space:
+    """The job's search space; raises InvalidSpace or TechniqueDoesNotFit."""
+    spec = jobs.spec(job)
+    if isinstance(spec.model, UntrainedModel):
+        return spaces.build(spec, spec.model.architecture)
+    model = models.get(session, job.model_id or "")
+    return spaces.build(spec, spaces.Architecture.model_validate(model.architecture))
+
+
+def note(session: Session, rows: list[TrialRecord], numbers: Mapping[str, int]) -> None:
+    """Write down where the study has each trial now, and that it knows how those ended."""
+    for row in proposed(rows):
+        trials.set_study_number(session, row.id, numbers[row.id])
+        if TrialState(row.state).is_finished:
+            trials.mark_told(session, row.id)
+
+
+def _rebuild(database: Database, storage: BaseStorage, job_id: str) -> int:
+    with database.read() as session:
+        job = jobs.get(session, job_id)
+        space = space_of(session, job)
+        rows = trials.of_job(session, job_id, phase=Phase.SEARCH)
+    study = StudyProjection(storage, job_id=job_id, spec=jobs.spec(job), space=space)
+    numbers = study.refill(rows, jobs.baseline(job))
+    with database.write() as session:
+        note(session, rows, numbers)
+    return len(numbers)

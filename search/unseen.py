@@ -1,0 +1,46 @@
+"""A candidate nobody has tried, where the sampler keeps proposing known ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Iterator, Sequence
+
+import numpy as np
+
+from compress.knobs import Scalar
+from search import grid
+from search.space import Space
+
+MOST_ENUMERATED = 200_000
+_DRAWS = 20_000
+
+
+def find(space: Space, seen: Container[str], *, seed: Sequence[int]) -> dict[str, Scalar] | None:
+    """Values of a candidate whose digest is not in ``seen``; None when there is none.
+
+    Spaces of up to 200,000 combinations are enumerated in an order set by the seed, so None is
+    certain; in larger ones 20,000 random points are tried, and None means that they were all known.
+    """
+    for params in _points(space, np.random.default_rng(seed)):
+        if space.candidate(params).digest() not in seen:
+            return params
+    return None
+
+
+def _points(space: Space, random: np.random.Generator) -> Iterator[dict[str, Scalar]]:
+    combinations = math.prod(grid.size(knob) for knob in space.turning)
+    if combinations <= MOST_ENUMERATED:
+        for index in random.permutation(int(combinations)):
+            yield _at(space, int(index))
+        return
+    for _ in range(_DRAWS):
+        yield {knob.name: grid.draw(knob, random) for knob in space.turning}
+
+
+def _at(space: Space, index: int) -> dict[str, Scalar]:
+    """The combination with this number, the knobs being the digits."""
+    params = {}
+    for knob in space.turning:
+        index, digit = divmod(index, int(grid.size(knob)))
+        params[knob.name] = grid.value(knob, digit)
+    return params

@@ -1,0 +1,111 @@
+"""Whoever kills the searcher, and whenever: the same trials, and no study left behind."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import optuna
+import pytest
+from sqlalchemy import Connection, Engine, event
+
+from search.searcher import Searcher
+from search.study import close_storage, open_storage
+from store.session import Database
+from tests.search import simulated
+
+CHANGES = {
+    "techniques": {"filter_pruning": {"ratios": [0.0, 0.3, 0.6]}, "quantization": {}},
+    "budget": {"trials": 12, "parallel_trials": 1},
+    "finish": {"trials": 2, "finalists": 2},
+    "early_stopping": {"rungs": [0, 1], "eta": 2},
+    "sampler": "tpe",
+}
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def uninterrupted(database: Database, study_url: str) -> list[tuple[int, str, str, str, int]]:
+    job_id = simulated.submit(database, name="calm", **CHANGES)
+    with closing(Searcher(database, study_url, simulated.settings())) as searcher:
+        simulated.run(database, searcher)
+    assert simulated.is_finished(database, job_id)
+    return simulated.candidates(database, job_id)
+
+
+def test_a_searcher_restarted_at_every_step_gives_the_same_trials(
+    database: Database, study_url: str
+) -> None:
+    expected = uninterrupted(database, study_url)
+    job_id = simulated.submit(database, name="restless", **CHANGES)
+    for _ in range(200):
+        changed = True
+        while changed:
+            with closing(Searcher(database, study_url, simulated.settings())) as searcher:
+                changed = searcher.step()
+        if not simulated.work_once(database):
+            break
+    assert simulated.is_finished(database, job_id)
+    assert simulated.candidates(database, job_id) == expected
+
+
+@contextmanager
+def killed_after(commits: int) -> Iterator[None]:
+    """Die instead of the next commit but ``commits``, whichever database it goes to."""
+    left = commits
+
+    def count(connection: Connection) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            connection.invalidate()
+            raise Killed
+
+    event.listen(Engine, "commit", count)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "commit", count)
+
+
+def live(database: Database, study_url: str, *, commits: int) -> bool:
+    """One life of a searcher; whether it was killed before it ran out of things to do."""
+    # The lease of a killed searcher would have to run out; the same holder need not wait.
+    with closing(Searcher(database, study_url, simulated.settings(), holder="mortal")) as searcher:
+        try:
+            with killed_after(commits):
+                simulated.settle(searcher)
+        except Killed:
+            return True
+    return False
+
+
+@pytest.mark.slow
+def test_a_searcher_killed_between_any_commits_gives_the_same_trials(
+    database: Database, study_url: str
+) -> None:
+    expected = uninterrupted(database, study_url)
+    job_id = simulated.submit(database, name="mortal", **CHANGES)
+    lives, worked = 0, True
+    while worked:
+        # Every life gets a little farther than the one before; each turn dies at other commits.
+        spans = itertools.count(lives % 4, 4)
+        while live(database, study_url, commits=next(spans)):
+            lives += 1
+        worked = simulated.work_once(database)
+    assert lives > 50
+    assert simulated.is_finished(database, job_id)
+    assert simulated.candidates(database, job_id) == expected
+    assert running_in_study(study_url, job_id) == []
+
+
+def running_in_study(study_url: str, job_id: str) -> list[int]:
+    storage = open_storage(study_url)
+    try:
+        study = optuna.load_study(study_name=job_id, storage=storage)
+        return [trial.number for trial in study.trials if not trial.state.is_finished()]
+    finally:
+        close_storage(storage)

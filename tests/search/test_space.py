@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compress.candidate import Candidate
+from compress.families.catalog import Architecture
+from search import sampling, space, unseen
+from search.errors import InvalidSpace, TechniqueDoesNotFit
+from search.space import Space
+from tests import factories
+
+NETWORK = Architecture(widths=(16, 32, 64), depths=(2, 3, 2))
+ALL = {"family_member": {}, "filter_pruning": {}, "distillation": {}, "quantization": {}}
+
+
+def build(
+    techniques: dict[str, object], *, network: Architecture = NETWORK, seed: int = 0
+) -> Space:
+    return space.build(factories.spec(techniques=techniques, seed=seed), network)
+
+
+def one(name: str, found: Space) -> dict[str, object]:
+    return next(k.model_dump(exclude_defaults=True) for k in found.knobs if k.name == name)
+
+
+def test_every_searchable_field_becomes_a_knob_in_the_order_of_the_catalog() -> None:
+    names = [knob.name for knob in build(dict(reversed(ALL.items()))).knobs]
+    assert names == [
+        "family_member.width",
+        "family_member.depth",
+        "filter_pruning.ratios.0",
+        "filter_pruning.ratios.1",
+        "filter_pruning.ratios.2",
+        "distillation.temperature",
+        "distillation.weight",
+        "quantization.weight_bits",
+        "quantization.edges_8bit",
+    ]
+
+
+def test_default_depths_are_cut_to_those_of_the_network() -> None:
+    shallow = Architecture(widths=(8, 8), depths=(1, 2))
+    depth = one("family_member.depth", build(ALL, network=shallow))
+    assert depth == {"name": "family_member.depth", "kind": "categorical", "choices": (1, 2)}
+
+
+def test_a_range_with_a_step_ends_on_its_grid_without_binary_noise() -> None:
+    found = build({"filter_pruning": {"ratios": {"low": 0.1, "high": 0.75, "step": 0.1}}})
+    knob = found.knobs[0]
+    assert (knob.kind, knob.low, knob.high, knob.step) == ("float", 0.1, 0.7, 0.1)
+    assert space.grid.values(knob) == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+
+
+def test_a_single_value_is_a_fixed_knob_and_part_of_every_candidate() -> None:
+    found = build({"quantization": {"weight_bits": 4, "calibration_images": 64}})
+    assert [knob.kind for knob in found.knobs] == ["fixed"] * 3
+    assert found.turning == ()
+    step = found.candidate({}).steps[0].model_dump()
+    assert (step["weight_bits"], step["calibration_images"]) == (4, 64)
+    assert found.num_candidates == 1
+
+
+def test_a_whole_number_gets_a_whole_range() -> None:
+    found = build({"filter_pruning": {"round_to": {"low": 2, "high": 9, "step": 3}}})
+    knob = next(k for k in found.knobs if k.name == "filter_pruning.round_to")
+    assert (knob.kind, knob.low, knob.high, knob.step) == ("int", 2, 8, 3)
+    assert space.grid.values(knob) == (2, 5, 8)
+
+
+@pytest.mark.parametrize(
+    ("techniques", "words"),
+    [
+        (
+            {"filter_pruning": {"ratios": {"low": 0.0, "high": 0.99}}},
+            ["filter_pruning", "0.99", "0.95"],
+        ),
+        (
+            {"filter_pruning": {"ratios": [0.1, -0.5]}},
+            ["ratios", "-0.5", "greater than or equal to 0"],
+        ),
+        ({"quantization": {"weight_bits": [8, 3]}}, ["quantization", "weight_bits", "3", "4 or 8"]),
+        ({"quantization": {"weight_bits": {"low": 2, "high": 8}}}, ["weight_bits", "choices"]),
+        ({"quantization": {"weight_bits": ["8"]}}, ["weight_bits", "'8'"]),
+        ({"distillation": {"temperature": {"low": 0.5, "high": 4}}}, ["temperature", "0.5", "1"]),
+        ({"filter_pruning": {"round_to": {"low": 1.5, "high": 4}}}, ["round_to", "whole"]),
+        ({"filter_pruning": {"importance": ["l1", "l3"]}}, ["importance", "l3", "'l1' or 'l2'"]),
+        ({"family_member": {"width": [0.5, 1.5]}}, ["width", "1.5", "less than or equal to 1"]),
+        ({"distillation": {"weight": {"low": 0, "high": 1, "step": 1e-9}}}, ["weight", "step"]),
+    ],
+)
+def test_a_range_outside_the_limits_names_technique_knob_value_and_limit(
+    techniques: dict[str, object], words: list[str]
+) -> None:
+    with pytest.raises(InvalidSpace) as caught:
+        build(techniques)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_more_blocks_than_the_network_has_do_not_fit() -> None:
+    with pytest.raises(TechniqueDoesNotFit, match=r"asks for 5 blocks.*at most 3"):
+        build({"family_member": {"depth": [1, 5]}})
+
+
+def test_the_whole_member_of_the_family_is_no_step() -> None:
+    found = build({"family_member": {"width": [0.5, 1.0], "depth": [1, 2, 3]}})
+    assert found.candidate({"family_member.width": 1.0, "family_member.depth": 3}) == Candidate()
+    narrow = found.candidate({"family_member.width": 0.5, "family_member.depth": 3})
+    assert narrow.describe() == "width 0.5 depth 3"
+    assert found.candidate({"family_member.width": 1, "family_member.depth": 3}) == Candidate()
+
+
+def test_whole_and_real_spellings_of_a_value_are_one_candidate() -> None:
+    found = build({"family_member": {"width": [0.5, 1], "depth": [1, 2]}})
+    whole = found.candidate({"family_member.width": 1, "family_member.depth": 2})
+    real = found.candidate({"family_member.width": 1.0, "family_member.depth": 2})
+    assert whole.digest() == real.digest()
+
+
+def test_candidates_are_counted_once_however_they_are_spelled() -> None:
+    assert build({"quantization": {}}).num_candidates == 2
+    assert (
+        build(
+            {"distillation": {"weight": [0.0, 0.5], "temperature": [1.0, 2.0, 4.0]}}
+        ).num_candidates
+        == 4
+    )
+    assert build({"family_member": {}}).num_candidates == 9
+    assert math.isinf(build({"distillation": {"weight": {"low": 0, "high": 1}}}).num_candidates)
+    assert build({"filter_pruning": {}, "quantization": {}}).num_candidates == 8**3 * 2
+
+
+def test_missing_and_unknown_knobs_are_refused() -> None:
+    found = build({"quantization": {}})
+    with pytest.raises(InvalidSpace, match=r"quantization\.weight_bits"):
+        found.candidate({})
+    with pytest.raises(InvalidSpace, match="bogus"):
+        found.candidate({"quantization.weight_bits": 8, "bogus": 1})
+
+
+def test_controls_are_uniform_candidates_of_the_space() -> None:
+    found = build(ALL)
+    described = {name: found.candidate(params).describe() for name, params in found.controls()}
+    assert list(described) == ["uniform 8-bit", "uniform pruning", "narrower member", "random"]
+    assert described["uniform 8-bit"] == "distil T=4 w=0.5 + w8a8"
+    assert described["uniform pruning"] == "prune 0.5/0.5/0.5 + distil T=4 w=0.5 + w8a8"
+    assert described["narrower member"] == "width 0.5 depth 3 + distil T=4 w=0.5 + w8a8"
+
+
+def test_controls_stay_inside_narrow_ranges_and_are_distinct() -> None:
+    found = build({"filter_pruning": {"ratios": [0.1, 0.2]}, "quantization": {"weight_bits": 4}})
+    digests = [found.candidate(params).digest() for _, params in found.controls()]
+    assert len(digests) == len(set(digests)) >= 2
+    for _, params in found.controls():
+        assert set(params.values()) <= {0.1, 0.2}
+
+
+def test_the_same_seed_gives_the_same_controls() -> None:
+    assert build(ALL, seed=5).controls() == build(ALL, seed=5).controls()
+    assert build(ALL, seed=5).controls() != build(ALL, seed=6).controls()
+
+
+def test_unseen_candidates_are_found_until_there_are_none() -> None:
+    found = build({"family_member": {}, "quantization": {}})
+    seen: list[str] = []
+    while params := unseen.find(found, seen, seed=(3, len(seen))):
+        seen.append(found.candidate(params).digest())
+    assert len(seen) == len(set(seen)) == found.num_candidates == 18
+
+
+def test_in_an_endless_space_there_is_always_an_unseen_candidate() -> None:
+    found = build({"distillation": {"temperature": {"low": 1, "high": 8, "log": True}}})
+    params = unseen.find(found, (), seed=(1,))
+    assert params is not None
+    assert 1 <= params["distillation.temperature"] <= 8
+
+
+@given(st.integers(0, 2**31 - 1))
+def test_any_point_of_the_default_space_is_a_valid_candidate(seed: int) -> None:
+    found = build(ALL)
+    chosen = random.Random(seed)
+    params = {k.name: chosen.choice(space.grid.values(k)) for k in found.turning}
+    candidate = found.candidate(params)
+    assert candidate == candidate.canonical()
+    assert (
+        Candidate.model_validate(candidate.model_dump(mode="json")).digest() == candidate.digest()
+    )
+
+
+def test_the_sampler_is_chosen_by_space_and_budget() -> None:
+    real = {"distillation": {"temperature": {"low": 1, "high": 8}, "weight": {"low": 0, "high": 1}}}
+    assert sampling.choose_auto(build(ALL), 25)[0] == "tpe"
+    assert sampling.choose_auto(build(real), 25)[0] == "gp"
+    assert sampling.choose_auto(build(real), 301)[0] == "tpe"
+    assert sampling.choose_auto(build(ALL), 5000)[0] == "nsga2"
+    assert sampling.choose_auto(build({"quantization": {"weight_bits": 8}}), 5)[0] == "random"
+    assert sampling.resolve("gp", build(ALL), 25) == ("gp", "asked for by name")

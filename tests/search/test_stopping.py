@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compress.measurement import Measurement
+from featherweight.specs.job import Objective
+from featherweight.specs.protocol import Decision
+from search import stopping
+from tests import factories
+
+OBJECTIVES = (
+    Objective(metric="accuracy", direction="maximise"),
+    Objective(metric="size_bytes", direction="minimise"),
+)
+Peer = tuple[Measurement, float]
+peer = st.tuples(
+    st.builds(factories.measurement, st.integers(0, 8).map(lambda n: n / 8), st.integers(1, 8)),
+    st.sampled_from([-1.0, -1.0, 0.0, 0.1, 0.7]),
+)
+
+
+def decide(
+    measurement: Measurement,
+    peers: list[Peer],
+    *,
+    violation: float = -1.0,
+    eta: float = 3.0,
+    objectives: tuple[Objective, ...] = OBJECTIVES,
+    is_last: bool = False,
+) -> Decision:
+    return stopping.decide(
+        measurement, violation, peers, objectives=objectives, eta=eta, is_last=is_last
+    )
+
+
+def test_the_first_trial_at_a_rung_climbs() -> None:
+    decision = decide(factories.measurement(0.1, 10_000), [])
+    assert not decision.stop
+    assert (decision.rank, decision.peers, decision.allowed) == (0, 1, 1)
+
+
+def test_at_the_last_rung_there_is_nothing_to_decide() -> None:
+    decision = decide(
+        factories.measurement(0.1), [(factories.measurement(0.9), -1.0)], is_last=True
+    )
+    assert not decision.stop
+    assert decision.rank is None
+
+
+@given(st.lists(peer, max_size=12), st.floats(1.01, 16))
+def test_one_that_dominates_all_others_is_never_stopped(peers: list[Peer], eta: float) -> None:
+    best = factories.measurement(1.0, 1)
+    beaten = [p for p in peers if p[0] != best]
+    assert not decide(best, beaten, eta=eta).stop
+
+
+@given(st.lists(peer, min_size=3, max_size=12), st.floats(1.01, 16))
+def test_one_that_every_other_dominates_is_stopped(peers: list[Peer], eta: float) -> None:
+    worst = factories.measurement(0.0, 9)
+    feasible = [(m, -1.0) for m, _ in peers]
+    decision = decide(worst, feasible, eta=eta)
+    allowed = math.ceil((len(peers) + 1) / eta)
+    assert decision.stop == (allowed <= len(peers))
+
+
+@given(st.lists(peer, max_size=12), peer, st.randoms(), st.floats(1.01, 16))
+def test_the_order_of_the_peers_does_not_matter(
+    peers: list[Peer], new: Peer, random_: random.Random, eta: float
+) -> None:
+    shuffled = random_.sample(peers, len(peers))
+    measurement, violation = new
+    first = decide(measurement, peers, violation=violation, eta=eta)
+    assert decide(measurement, shuffled, violation=violation, eta=eta) == first
+
+
+@given(st.lists(peer, max_size=12), st.floats(1.01, 16))
+def test_no_more_than_its_share_of_a_rung_would_climb(peers: list[Peer], eta: float) -> None:
+    """Judged against all others at the end, at most ``ceil(n / eta)`` of them would climb."""
+    climbing = sum(
+        not decide(
+            measurement, peers[:index] + peers[index + 1 :], violation=violation, eta=eta
+        ).stop
+        for index, (measurement, violation) in enumerate(peers)
+    )
+    assert climbing <= math.ceil(len(peers) / eta)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 30])
+def test_of_equal_trials_only_the_first_climbs(n: int) -> None:
+    same = factories.measurement(0.8, 500)
+    stops = [decide(same, [(same, -1.0)] * before).stop for before in range(n)]
+    assert stops == [False] + [True] * (n - 1)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30, unique=True), st.integers(2, 8))
+def test_with_one_objective_it_is_plain_successive_halving(
+    accuracies: list[float], eta: int
+) -> None:
+    new, *others = [factories.measurement(a) for a in accuracies]
+    ahead = sum(a > accuracies[0] for a in accuracies)
+    decision = decide(new, [(o, -1.0) for o in others], eta=eta, objectives=OBJECTIVES[:1])
+    assert decision.stop == (ahead >= math.ceil(len(accuracies) / eta))
+    assert decision.rank == ahead
+
+
+def test_a_feasible_trial_climbs_before_any_infeasible_one() -> None:
+    better_but_infeasible = [(factories.measurement(0.99, 10), 0.2)] * 8
+    assert not decide(factories.measurement(0.2, 9000), better_but_infeasible).stop
+    stopped = decide(
+        factories.measurement(0.99, 1), [(factories.measurement(0.2), 0.0)] * 8, violation=0.1
+    )
+    assert stopped.stop
+    assert "a constraint violated by 10.0% of its bound" in stopped.reason
+
+
+def test_within_a_front_the_knee_climbs_first_and_then_the_farthest() -> None:
+    front = [(0.99, 1000), (0.97, 150), (0.96, 140), (0.5, 10)]
+    climbs = {}
+    for eta in (4, 2, 1.3):
+        climbs[eta] = [
+            not decide(
+                factories.measurement(*point),
+                [(factories.measurement(*other), -1.0) for other in front if other != point],
+                eta=eta,
+            ).stop
+            for point in front
+        ]
+    assert climbs[4] == [False, True, False, False]
+    assert climbs[2] == [False, True, False, True]
+    assert sum(climbs[1.3]) == 4
+
+
+def test_a_person_can_read_why() -> None:
+    peers = [(factories.measurement(0.9, 100 + n), -1.0) for n in range(6)]
+    decision = decide(factories.measurement(0.8, 5000), peers)
+    assert decision.reason == "stops: rank 6 of 7 trials at this rung; the best 3 climb"
+
+
+def test_thousands_of_peers_on_one_front_are_judged() -> None:
+    peers = [(factories.measurement(n / 10_000, 1 + n), -1.0) for n in range(2_000)]
+    decision = decide(factories.measurement(1.0, 3_000), peers)
+    assert decision.peers == 2_001
+    assert not decision.stop
