@@ -8,7 +8,8 @@ What differs: a trial is judged once, when it reaches the rung, against all that
 nobody waits and nobody is called back. Of the ``n`` seen at the rung, this one included, the best
 ``ceil(n / eta)`` climb, so the first trial at a rung always does. Constraints come first (Deb et
 al., 2002): any feasible trial is ahead of any infeasible one, and infeasible ones are ordered by
-how much they violate. Objectives that training does not change, such as size, count like the
+how much they violate. Below the last rung only constraints that training cannot mend count (see
+``lasting_violation``). Objectives that training does not change, such as size, count like the
 others. A trial exactly as good as an earlier one is behind it.
 """
 
@@ -20,12 +21,25 @@ from collections.abc import Sequence
 import numpy as np
 
 from compress.measurement import Measurement
+from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import Objective
 from featherweight.specs.protocol import Decision
 from search import objectives as metrics
 from search import pareto
 
 LAST = "the last rung is reached"
+
+
+def lasting_violation(
+    measurement: Measurement, constraints: Sequence[Constraint], baseline: Measurement | None
+) -> float:
+    """The largest violation that more training cannot mend: of every constraint but on accuracy.
+
+    A small network misses an accuracy floor at the first rungs and meets it after recovery; size,
+    latency and counts stay what they are. At most 0 is feasible.
+    """
+    lasting = [constraint for constraint in constraints if constraint.metric != "accuracy"]
+    return metrics.violation(measurement, lasting, baseline)
 
 
 def decide(
@@ -41,7 +55,7 @@ def decide(
 
     Args:
         measurement: What was measured of it at this rung.
-        violation: Its largest constraint violation there; at most 0 is feasible.
+        violation: Its ``lasting_violation``; at most 0 is feasible.
         peers: The same of every other trial that has reached this rung, in any order.
         objectives: What the job compares.
         eta: One of ``eta`` trials climbs; above 1.

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.measurement import Measurement
+from featherweight.specs.constraints import parse
 from featherweight.specs.job import Objective
 from featherweight.specs.protocol import Decision
 from search import stopping
@@ -146,3 +147,15 @@ def test_thousands_of_peers_on_one_front_are_judged() -> None:
     decision = decide(factories.measurement(1.0, 3_000), peers)
     assert decision.peers == 2_001
     assert not decision.stop
+
+
+def test_an_accuracy_floor_does_not_count_while_training_can_still_meet_it():
+    floor, limit = parse("accuracy >= baseline - 1 point"), parse("size_bytes <= 1000 B")
+    baseline = factories.measurement(0.9, 5000)
+    weak_and_small, strong_and_large = (
+        factories.measurement(0.5, 500),
+        factories.measurement(0.9, 2000),
+    )
+    both = (floor, limit)
+    assert stopping.lasting_violation(weak_and_small, both, baseline) <= 0
+    assert stopping.lasting_violation(strong_and_large, both, baseline) == 1.0
