@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -61,6 +62,14 @@ class Cluster:
             except httpx2.TransportError:
                 time.sleep(0.02)
         raise TimeoutError(f"no answer from {self.url} within {seconds} s")
+
+    def kill_one(self, rng: random.Random) -> str:
+        """``kill -9`` one process, start it again, and say which kind it was."""
+        number = rng.randrange(len(self._processes))
+        self._processes[number].kill()
+        self._processes[number].wait()
+        self._processes[number] = self._start(self._kinds[number])
+        return self._kinds[number]
 
     def _command(self, kind: str) -> list[str]:
         return [sys.executable, "-m", "featherweight.cli.main", kind]

@@ -20,10 +20,11 @@ from onnx import ModelProto, version_converter
 from torch import Tensor, nn
 
 from compress import counting, onnx_graph, parity
+from compress.compressed import CompressedModel
 from compress.errors import InvalidData
 from compress.families.catalog import Normalisation
 from compress.measurement import Parity
-from compress.model import Artifact, CompressedModel, ImageData, Network
+from compress.model import Artifact, ImageData, Network
 from compress.runtime import INPUT, OUTPUT
 from compress.techniques.quantization import calibration, writer
 from compress.techniques.quantization.config import Quantization

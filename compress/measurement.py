@@ -32,7 +32,12 @@ class Parity(BaseModel, frozen=True, extra="forbid"):
 class Measurement(BaseModel, frozen=True, extra="forbid"):
     """Accuracy (0 to 1) per split, bytes, counts, latency and parity of one ONNX file."""
 
-    accuracy: dict[Split, float]
+    accuracy: dict[Split, float] = Field(
+        json_schema_extra={
+            "required": ["validation"],
+            "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
+        }
+    )
     size_bytes: int = Field(gt=0)
     parameters: int = Field(gt=0)
     macs: int = Field(gt=0, description="Multiply-accumulates for one input.")

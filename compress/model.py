@@ -1,16 +1,14 @@
-"""The values that flow through a trial: a network, what became of it, and its file."""
+"""The values that flow through a trial: a network, its data, and its file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from compress.families.catalog import Normalisation
-from compress.techniques.distillation.config import Distillation
-from compress.techniques.quantization.config import Quantization
 
 ShouldStop = Callable[[], bool]
 """Asked between steps of every long operation; True makes it raise ``errors.Stopped``."""
@@ -33,22 +31,6 @@ class Network:
     normalisation: Normalisation
     input_shape: tuple[int, int, int]
     num_classes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompressedModel:
-    """A network on its way to a file: structure changed already, quantization still to come."""
-
-    network: Network
-    quantization: Quantization | None = None
-    distillation: Distillation | None = None
-    notes: tuple[str, ...] = ()
-    epochs: int = 0
-    train_images_per_second: float | None = None
-
-    def evolve(self, **changes: object) -> CompressedModel:
-        """A copy with some fields changed."""
-        return replace(self, **changes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,11 @@ import torch
 from compress import batchnorm, training
 from compress.candidate import Candidate
 from compress.catalog import TechniqueConfig
+from compress.compressed import CompressedModel
 from compress.errors import InvalidCandidate
 from compress.families.catalog import Architecture, Normalisation
 from compress.families.residual.network import build
-from compress.model import CompressedModel, ImageData, Network, ShouldStop, never
+from compress.model import ImageData, Network, ShouldStop, never
 from compress.teacher import TeacherLogits
 from compress.techniques.distillation.config import Distillation
 from compress.techniques.family_member import apply as family_member

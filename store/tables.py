@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -17,10 +15,12 @@ from sqlalchemy import (
     MetaData,
     String,
     Text,
-    TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from store.columns import UtcDateTime
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -31,34 +31,13 @@ NAMING = {
 }
 
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime on every database; SQLite itself keeps no time zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times; store UTC."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"a naive time cannot be stored: {value}")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give UTC back."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
 class Base(DeclarativeBase):
     """Base of all records."""
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map = {
-        dict[str, Any]: JSON,
-        list[Any]: JSON,
+        dict[str, Any]: JSON(none_as_null=True),
+        list[Any]: JSON(none_as_null=True),
         datetime: UtcDateTime,
         str: String(255),
     }
@@ -119,7 +98,12 @@ class DatasetRecord(Base):
 
 
 class JobRecord(Base):
-    """A job. ``last_event`` is the sequence number of its newest event, taken under this row."""
+    """A job.
+
+    ``last_event`` is the sequence number of its newest event, taken under this row. ``counts`` are
+    its trials by state, kept with every change under this row, so that a page of jobs costs the
+    same however many trials there are.
+    """
 
     __tablename__ = "fw_jobs"
 
@@ -136,6 +120,8 @@ class JobRecord(Base):
     normalisation: Mapped[dict[str, Any] | None]
     baseline: Mapped[dict[str, Any] | None]
     budget_trials: Mapped[int]
+    parallel_trials: Mapped[int]
+    counts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     last_event: Mapped[int] = mapped_column(Integer, default=0)
     idempotency_key: Mapped[str | None] = mapped_column(unique=True)
     body_sha256: Mapped[str] = mapped_column(String(64))
@@ -145,7 +131,19 @@ class JobRecord(Base):
     paused_seconds: Mapped[float] = mapped_column(Float, default=0.0)
     finished_at: Mapped[datetime | None]
 
-    __table_args__ = (Index(None, "created_at", "id"), Index(None, "state", "created_at"))
+    __table_args__ = (
+        Index(None, "created_at", "id"),
+        Index(None, "state", "created_at", "id"),
+        Index(None, "dataset_id", "created_at"),
+        Index(None, "model_id"),
+        Index(
+            "ix_fw_jobs_unfinished",
+            "created_at",
+            "id",
+            sqlite_where=text("finished_at IS NULL"),
+            postgresql_where=text("finished_at IS NULL"),
+        ),
+    )
 
 
 class TrialRecord(Base):
@@ -183,8 +181,8 @@ class TrialRecord(Base):
     __table_args__ = (
         UniqueConstraint("job_id", "number"),
         UniqueConstraint("job_id", "phase", "candidate_digest", "seed"),
-        Index(None, "job_id", "state"),
-        Index(None, "state", "created_at", "number"),
+        Index(None, "job_id", "state", "number"),
+        Index(None, "job_id", "told", "number"),
     )
 
 

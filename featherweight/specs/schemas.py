@@ -266,7 +266,9 @@ class DryRunSchema(BaseModel, frozen=True):
 
     valid: Literal[True] = True
     space: tuple[KnobSchema, ...]
-    candidates: float = Field(description="Distinct candidates, infinite where a knob is real.")
+    candidates: float | None = Field(
+        description="Distinct candidates; None where a knob is real and they cannot be counted."
+    )
     sampler: str
     trials: dict[str, int] = Field(description="Phase to trials; their sum is the budget.")
     feasibility: tuple[str, ...] = Field(description="What was checked of each constraint.")

@@ -10,8 +10,9 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
 
+from compress.compressed import CompressedModel
 from compress.families.catalog import Normalisation
-from compress.model import CompressedModel, ImageData, Images, Network
+from compress.model import ImageData, Images, Network
 
 NORMALISATION = Normalisation(scale=1 / 16, mean=(0.3053,), std=(0.3760,))
 

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from compress import export, measure, onnx_graph, parity, runtime
+from compress.compressed import CompressedModel
 from compress.errors import ExportParityError, InvalidData, NumericalError
 from compress.families.catalog import Normalisation
-from compress.model import CompressedModel
 from compress.techniques.quantization.config import Quantization
 
 

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from compress import export, measure
+from compress.compressed import CompressedModel
 from compress.errors import InvalidData, NumericalError
 from compress.families.catalog import Normalisation
-from compress.model import CompressedModel, Network
+from compress.model import Network
 from compress.techniques.quantization.config import Quantization
 
 

@@ -13,8 +13,9 @@ from torch import nn
 from torch.nn import functional
 
 from compress import export, measure
+from compress.compressed import CompressedModel
 from compress.families.catalog import Normalisation
-from compress.model import CompressedModel, ImageData, Images, Network
+from compress.model import ImageData, Images, Network
 from compress.techniques.quantization.config import Quantization
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -12,9 +12,10 @@ from torch import nn
 from torch.nn import functional
 
 from compress import export, measure, parity, runtime
+from compress.compressed import CompressedModel
 from compress.errors import InvalidCandidate
 from compress.families.catalog import Normalisation
-from compress.model import CompressedModel, Network
+from compress.model import Network
 from compress.techniques.quantization import grid
 from compress.techniques.quantization.config import Quantization
 

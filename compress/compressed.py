@@ -1,0 +1,25 @@
+"""A network on its way from a candidate to a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from compress.model import Network
+from compress.techniques.distillation.config import Distillation
+from compress.techniques.quantization.config import Quantization
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressedModel:
+    """A network on its way to a file: structure changed already, quantization still to come."""
+
+    network: Network
+    quantization: Quantization | None = None
+    distillation: Distillation | None = None
+    notes: tuple[str, ...] = ()
+    epochs: int = 0
+    train_images_per_second: float | None = None
+
+    def evolve(self, **changes: object) -> CompressedModel:
+        """A copy with some fields changed."""
+        return replace(self, **changes)

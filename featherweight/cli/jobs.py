@@ -1,0 +1,155 @@
+"""Commands about jobs: each is one call of the client."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from featherweight import jobfile
+from featherweight.cli import follow, tables
+from featherweight.cli.output import AsJson, Token, Url, client, console, show, write_json_line
+from featherweight.client import Client
+from featherweight.errors import NotFound
+from featherweight.specs.schemas import DryRunSchema
+from featherweight.specs.states import JobState
+
+app = typer.Typer()
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job.")]
+TrialId = Annotated[str, typer.Argument(metavar="TRIAL", help="Id of a trial.")]
+
+
+@app.command()
+def submit(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Job file, YAML or JSON.")],
+    dry_run: Annotated[bool, typer.Option(help="Only say what the job would do.")] = False,
+    key: Annotated[str | None, typer.Option(help="Idempotency key of the submission.")] = None,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """Start a job from a file; uploads its data and model where need be."""
+    job = jobfile.read(file)
+    with client(url, token) as service:
+        spec = job.resolve(service)
+        if dry_run:
+            show(service.dry_run(spec), as_json=json, human=_dry_run)
+        else:
+            show(service.submit(spec, idempotency_key=key), as_json=json, human=tables.job)
+
+
+@app.command()
+def jobs(
+    state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """List jobs, newest first."""
+    with client(url, token) as service:
+        show(list(islice(service.jobs(state=state), limit)), as_json=json, human=tables.jobs)
+
+
+@app.command()
+def watch(
+    job: JobId,
+    after: Annotated[int, typer.Option(min=0, help="With --json: events after this one.")] = 0,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """Follow a job to its end; --json prints one event per line. Fails if the job does."""
+    with client(url, token) as service:
+        found = service.job(job)
+        if json:
+            for event in service.watch(job, after=after):
+                write_json_line(event)
+            found = service.job(job)
+        else:
+            found = follow.follow(service, found, console(stderr=True))
+            console().print(tables.job(found))
+    if found.state != JobState.SUCCEEDED:
+        raise typer.Exit(1)
+
+
+@app.command()
+def front(job: JobId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
+    """The best files so far."""
+    with client(url, token) as service:
+        show(service.front(job), as_json=json, human=tables.front)
+
+
+@app.command()
+def why(trial: TrialId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
+    """Why a trial ended as it did."""
+    with client(url, token) as service:
+        show(service.why(trial), as_json=json, human=tables.why)
+
+
+@app.command()
+def report(job: JobId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
+    """What a job found."""
+    with client(url, token) as service:
+        show(service.report(job), as_json=json, human=tables.report)
+
+
+@app.command()
+def download(
+    target: Annotated[str, typer.Argument(metavar="ID", help="A job, for its front; or a file.")],
+    folder: Annotated[Path, typer.Option(help="Where to put it.")] = Path(),
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """Download every file of a job's front, or one file; verified by SHA-256."""
+    with client(url, token) as service:
+        paths = [str(path) for path in _downloaded(service, target, folder)]
+        show(paths, as_json=json, human="\n".join)
+
+
+@app.command()
+def cancel(job: JobId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
+    """Stop a job for good; its files stay."""
+    with client(url, token) as service:
+        show(service.cancel(job), as_json=json, human=tables.job)
+
+
+@app.command()
+def pause(job: JobId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
+    """Hand out no more trials of a job."""
+    with client(url, token) as service:
+        show(service.pause(job), as_json=json, human=tables.job)
+
+
+@app.command()
+def resume(job: JobId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
+    """Go on with a paused job."""
+    with client(url, token) as service:
+        show(service.resume(job), as_json=json, human=tables.job)
+
+
+def _downloaded(service: Client, target: str, folder: Path) -> list[Path]:
+    try:
+        points = service.front(target).points
+    except NotFound:
+        return [service.download(target, folder)]
+    return [service.download(point, folder) for point in points]
+
+
+def _dry_run(found: DryRunSchema) -> str:
+    knobs = "\n".join(
+        f"  {knob.name}: {list(knob.choices) or f'{knob.low} to {knob.high}'}"
+        for knob in found.space
+    )
+    trials = ", ".join(f"{count} {phase}" for phase, count in found.trials.items())
+    seconds = found.forecast.seconds
+    time = "unknown" if seconds is None else f"{seconds:.0f} s"
+    checks = "\n".join(f"  {check}" for check in found.feasibility) or "  none"
+    return (
+        f"trials: {trials}; sampler {found.sampler}\n"
+        f"space of {found.candidates:g} candidates:\n{knobs}\n"
+        f"constraints:\n{checks}\ntime: {time} ({found.forecast.basis})"
+    )

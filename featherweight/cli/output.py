@@ -1,0 +1,82 @@
+"""What commands print: tables for people, or one JSON document on stdout and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, TypeVar
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from featherweight.client import Client
+from featherweight.settings import ClientSettings
+
+_PIPE_WIDTH = 160
+Thing = TypeVar("Thing")
+
+Url = Annotated[
+    str | None,
+    typer.Option("--url", help="Address of the service. [env: FEATHERWEIGHT_URL]"),
+]
+Token = Annotated[
+    str | None, typer.Option("--token", help="Bearer token. [env: FEATHERWEIGHT_TOKEN]")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, and nothing else.")]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that does not fold tables to 80 columns where there is no terminal."""
+    found = Console(stderr=stderr, highlight=False)
+    if not found.is_terminal:
+        found = Console(stderr=stderr, highlight=False, width=_PIPE_WIDTH)
+    return found
+
+
+def client(url: str | None, token: str | None) -> Client:
+    """The client that the options and the environment describe."""
+    given = {"url": url, "token": token}
+    settings = ClientSettings.model_validate(
+        {**ClientSettings().model_dump(), **{k: v for k, v in given.items() if v is not None}}
+    )
+    return Client(settings.url, settings.secret)
+
+
+def show(thing: Thing, *, as_json: bool, human: Callable[[Thing], object]) -> None:
+    """Print ``thing`` as JSON, or what ``human`` makes of it."""
+    if as_json:
+        write_json(thing)
+    else:
+        console().print(human(thing))
+
+
+def write_json(thing: Any) -> None:
+    """One JSON document on stdout."""
+    typer.echo(json.dumps(_plain(thing), indent=2))
+
+
+def write_json_line(thing: BaseModel) -> None:
+    """One JSON document on one line of stdout, at once."""
+    typer.echo(thing.model_dump_json())
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A plain table; columns whose name starts with ``>`` are aligned to the right."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column.lstrip(">"), justify="right" if column[0] == ">" else "left")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def _plain(thing: Any) -> Any:
+    if isinstance(thing, BaseModel):
+        return thing.model_dump(mode="json")
+    if isinstance(thing, dict):
+        return {key: _plain(value) for key, value in thing.items()}
+    if isinstance(thing, list | tuple):
+        return [_plain(item) for item in thing]
+    return thing

@@ -1,0 +1,217 @@
+"""The commands that are the processes themselves, and those that open the database.
+
+The only file of this room that imports the rooms above it, and only when a command needs one.
+Options become environment variables: every process reads its settings from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from featherweight.cli.output import AsJson, Token, Url, console, write_json
+from featherweight.errors import FeatherweightError, ServiceUnavailable
+from featherweight.specs.schemas import TokenSchema
+
+if TYPE_CHECKING:
+    from store.session import Database
+
+app = typer.Typer()
+study = typer.Typer(help="Optuna's copy of what we know.", no_args_is_help=True)
+app.add_typer(study, name="study")
+DatabaseUrl = Annotated[
+    str | None, typer.Option(help="SQLite or PostgreSQL. [env: FEATHERWEIGHT_DATABASE_URL]")
+]
+# Tokens that a deployment brings with it: environment variable to name and scopes.
+_BROUGHT = {
+    "FEATHERWEIGHT_ADMIN_TOKEN": ("admin", ("read", "submit", "work", "admin")),
+    "FEATHERWEIGHT_WORKER_TOKEN": ("worker", ("work",)),
+}
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535)] = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Run the service."""
+    _set(HOST=host, PORT=port, DATABASE_URL=database_url)
+    _log_to_stderr()
+    from service import main
+
+    with translated():
+        main.run()
+
+
+@app.command()
+def dashboard(database_url: DatabaseUrl = None) -> None:
+    """Run Optuna's dashboard, reading only, for the service to pass on."""
+    _set(DATABASE_URL=database_url)
+    from service import dashboard as process
+
+    with translated():
+        process.run()
+
+
+@app.command()
+def search(database_url: DatabaseUrl = None) -> None:
+    """Run the searcher; one is active, others wait to take over."""
+    _set(DATABASE_URL=database_url)
+    _log_to_stderr()
+    from search import main
+
+    with translated():
+        main.run()
+
+
+@app.command()
+def worker(
+    url: Url = None,
+    token: Token = None,
+    folder: Annotated[Path | None, typer.Option(help="Caches and the outbox.")] = None,
+    name: Annotated[str | None, typer.Option(help="Left out: this machine's name.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Left out: every core.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=64, help="Workers on this machine.")] = 1,
+) -> None:
+    """Run trials for a service."""
+    _set(URL=url, TOKEN=token, WORKER_FOLDER=folder, WORKER_NAME=name, WORKER_THREADS=threads)
+    if count > 1:
+        from workers.fleets import local
+
+        local.run(workers=count)
+    else:
+        from workers import main
+
+        main.run()
+
+
+@app.command()
+def migrate(database_url: DatabaseUrl = None, json: AsJson = False) -> None:
+    """Upgrade the database and Optuna's storage; make the tokens named in the environment."""
+    _set(DATABASE_URL=database_url)
+    from search import study as studies
+    from store import migrate as schema
+    from store.settings import StoreSettings
+
+    settings = StoreSettings()
+    with translated():
+        schema.upgrade(settings.database_url)
+        studies.migrate(settings.study_storage_url)
+        made = _make_brought_tokens()
+        found = {"revision": schema.current(settings.database_url), "tokens_created": made}
+    if json:
+        write_json(found)
+    else:
+        tokens = f", made the tokens {', '.join(made)}" if made else ""
+        console().print(f"the schema is at {found['revision']}{tokens}")
+
+
+@study.command("rebuild")
+def rebuild(
+    job: Annotated[str, typer.Argument(metavar="JOB")],
+    database_url: DatabaseUrl = None,
+    json: AsJson = False,
+) -> None:
+    """Make a job's study anew from our tables, which are the record."""
+    _set(DATABASE_URL=database_url)
+    from search import study as studies
+    from store.settings import StoreSettings
+
+    with translated(), _database() as database:
+        told = studies.rebuild(database, StoreSettings().study_storage_url, job)
+    if json:
+        write_json({"job": job, "trials": told})
+    else:
+        console().print(f"the study of {job} holds {told} trials again")
+
+
+def create_token(name: str, scopes: Sequence[str]) -> TokenSchema:
+    """Make a token in the database. Raises FeatherweightError."""
+    from store import tokens, views
+
+    with translated(), _database() as database, database.write() as session:
+        record, secret = tokens.create(session, name=name, scopes=scopes)
+        return views.token(record, secret)
+
+
+def list_tokens() -> list[TokenSchema]:
+    """Every token in the database, without secrets. Raises FeatherweightError."""
+    from store import tokens, views
+
+    found: list[TokenSchema] = []
+    cursor: str | None = None
+    with translated(), _database() as database, database.read() as session:
+        while True:
+            page, cursor = tokens.page(session, limit=200, cursor=cursor)
+            found += [views.token(record) for record in page]
+            if cursor is None:
+                return found
+
+
+def revoke_token(token: str) -> TokenSchema:
+    """End a token. Raises FeatherweightError."""
+    from store import tokens, views
+
+    with translated(), _database() as database, database.write() as session:
+        return views.token(tokens.revoke(session, token))
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Errors of the store and the search as errors of the command line."""
+    from search.errors import SearchError
+    from store.errors import StoreError
+    from store.outages import OUTAGES
+
+    try:
+        yield
+    except (StoreError, SearchError) as error:
+        raise FeatherweightError(str(error)) from error
+    except OUTAGES as error:
+        raise ServiceUnavailable(f"the database does not answer: {error}") from error
+
+
+def _make_brought_tokens() -> list[str]:
+    from store import tokens
+    from store.errors import TokenTaken
+
+    made: list[str] = []
+    with _database() as database, database.write() as session:
+        for variable, (name, scopes) in _BROUGHT.items():
+            if not (secret := os.environ.get(variable)):
+                continue
+            with suppress(TokenTaken):  # made by an earlier run; revoked stays revoked
+                tokens.create(session, name=name, scopes=scopes, secret=secret)
+                made.append(name)
+    return made
+
+
+@contextmanager
+def _database() -> Iterator[Database]:
+    from store import session
+    from store.settings import StoreSettings
+
+    database = session.open_database(StoreSettings().database_url)
+    try:
+        yield database
+    finally:
+        database.dispose()
+
+
+def _log_to_stderr() -> None:
+    form = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _set(**values: object) -> None:
+    for name, value in values.items():
+        if value is not None:
+            os.environ[f"FEATHERWEIGHT_{name}"] = str(value)

@@ -1,0 +1,181 @@
+"""Jobs, fronts, reports and reasons as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from compress.measurement import Measurement
+from featherweight.cli.output import table
+from featherweight.specs.schemas import (
+    FinalistSchema,
+    FrontPoint,
+    FrontSchema,
+    JobSchema,
+    ReportSchema,
+    TokenSchema,
+    WhySchema,
+)
+
+ONE_POINT = 0.01
+_MOST_NOTES = 5
+
+
+def percent(value: float | None) -> str:
+    """An accuracy of 0 to 1 in percent."""
+    return "-" if value is None else f"{100 * value:.2f} %"
+
+
+def jobs(found: Sequence[JobSchema]) -> Table:
+    """One line per job."""
+    rows = [
+        (job.id, escape(job.name), job.state, job.phase, trials(job), f"{job.created_at:%F %T}")
+        for job in found
+    ]
+    return table(["job", "name", "state", "phase", ">trials", "created (UTC)"], rows)
+
+
+def trials(job: JobSchema) -> str:
+    """How many trials have ended, of how many."""
+    counts = job.trials
+    return f"{counts.complete + counts.stopped + counts.failed}/{job.spec.budget.trials}"
+
+
+def job(found: JobSchema) -> str:
+    """One job in a line."""
+    reason = f", {found.stop_detail or found.stop_reason}" if found.stop_reason else ""
+    return f"job {found.id} ({escape(found.name)}): {found.state}, {trials(found)} trials{reason}"
+
+
+def front(found: FrontSchema) -> RenderableType:
+    """The baseline and every file of the front, largest last."""
+    columns = [
+        ">trial", "phase", ">validation", ">test", ">bytes", ">ratio", ">ms (p95)", "what was done"
+    ]  # fmt: skip
+    points = [*([found.baseline] if found.baseline else []), *found.points]
+    lines: list[RenderableType] = [table(columns, [_row(point, found) for point in points])]
+    if found.nearest is not None:
+        lines.append(f"nothing meets the constraints; in the way: {escape(str(found.blocked_by))}")
+        lines.append(table(columns, [_row(found.nearest, found)]))
+    return Group(*lines)
+
+
+def _row(point: FrontPoint, found: FrontSchema) -> tuple[str, ...]:
+    measured, latency = point.measurement, point.measurement.latency
+    is_baseline = found.baseline is not None and point.artifact == found.baseline.artifact
+    return (
+        str(point.number),
+        "baseline" if is_baseline else point.phase,
+        percent(measured.accuracy.get("validation")),
+        percent(measured.accuracy.get("test")),
+        f"{point.size_bytes:,}",
+        ratio(point, found.baseline.measurement if found.baseline else None),
+        f"{latency.median_ms:.3f} ({latency.p95_ms:.3f})",
+        escape(f"{point.description}, {point.epochs} epochs"),
+    )
+
+
+def ratio(point: FrontPoint, baseline: Measurement | None) -> str:
+    """Baseline bytes over the file's."""
+    return f"{baseline.size_bytes / point.size_bytes:.1f}x" if baseline else "-"
+
+
+def best_within_a_point(found: FrontSchema) -> FrontPoint | None:
+    """The smallest file that loses at most one point of validation accuracy."""
+    if found.baseline is None:
+        return None
+    least = found.baseline.measurement.value("accuracy") - ONE_POINT
+    # Accuracies are counts over images: a hair of tolerance keeps exactly one point inside.
+    good = [p for p in found.points if p.measurement.value("accuracy") >= least - 1e-9]
+    return min(good, key=lambda point: point.size_bytes, default=None)
+
+
+def report(found: ReportSchema) -> RenderableType:
+    """What a job found."""
+    lines = [f"trials: {_counts(found)}", f"time in trials: {_seconds(found.seconds)}"]
+    if found.compression_ratio is not None:
+        lines.append(
+            f"compression ratio of the smallest feasible file: {found.compression_ratio:.1f}x"
+        )
+    if found.best_without_search is not None:
+        lines.append(f"best without the search: {_short(found.best_without_search)}")
+    if found.stop_reasons:
+        reasons = [f"{count} x {reason}" for reason, count in found.stop_reasons.items()]
+        lines.append("how trials ended: " + "; ".join(reasons))
+    lines += [f"note: {note}" for note in found.notes[:_MOST_NOTES]]
+    if len(found.notes) > _MOST_NOTES:
+        lines.append(f"{len(found.notes) - _MOST_NOTES} more notes: `featherweight report --json`")
+    text = [escape(line) for line in lines]
+    finalists = [_finalist(finalist) for finalist in found.finalists]
+    if not finalists:
+        return Group(*text)
+    columns = ["finalist", ">runs", ">validation", ">test", ">bytes"]
+    return Group(*text, table(columns, finalists))
+
+
+def _finalist(found: FinalistSchema) -> tuple[str, ...]:
+    return (
+        escape(found.description),
+        str(len(found.trials)),
+        f"{percent(found.validation_mean)} ± {100 * found.validation_std:.2f}",
+        "-"
+        if found.test_mean is None
+        else f"{percent(found.test_mean)} ± {100 * (found.test_std or 0.0):.2f}",
+        f"{min(found.size_bytes, default=0):,}",
+    )
+
+
+def _short(point: FrontPoint) -> str:
+    accuracy = percent(point.measurement.value("accuracy"))
+    return f"{point.description}, {accuracy}, {point.size_bytes:,} bytes"
+
+
+def _counts(found: ReportSchema) -> str:
+    counts = found.counts.model_dump(exclude={"total"})
+    return ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+
+
+def _seconds(seconds: dict[str, float]) -> str:
+    return ", ".join(f"{stage} {value:.1f} s" for stage, value in seconds.items()) or "-"
+
+
+def why(found: WhySchema) -> RenderableType:
+    """Why a trial ended as it did."""
+    failed = f" ({found.failure_class})" if found.failure_class else ""
+    lines: list[RenderableType] = [escape(f"{found.state}{failed}: {found.reason}")]
+    for text, violation in found.violations.items():
+        verdict = f"violated by {100 * violation:.1f} %" if violation > 0 else "met"
+        lines.append(escape(f"constraint {text}: {verdict}"))
+    rungs = [
+        (
+            str(rung.rung),
+            str(rung.epochs),
+            percent(rung.measurement.value("accuracy")),
+            f"{rung.measurement.size_bytes:,}",
+            f"{rung.decision.rank} of {rung.decision.peers}",
+            escape(rung.decision.reason),
+        )
+        for rung in found.rungs
+    ]
+    lines.append(table([">rung", ">epochs", ">validation", ">bytes", ">rank", "decision"], rungs))
+    attempts = [(a.id, escape(a.worker), a.state, escape(a.detail)) for a in found.attempts]
+    lines.append(table(["attempt", "worker", "state", "detail"], attempts))
+    return Group(*lines)
+
+
+def tokens(found: Sequence[TokenSchema]) -> Table:
+    """One line per token."""
+    rows = [
+        (
+            token.id,
+            escape(token.name),
+            " ".join(token.scopes),
+            f"{token.created_at:%F %T}",
+            "revoked" if token.revoked_at else "active",
+        )
+        for token in found
+    ]
+    return table(["token", "name", "scopes", "created (UTC)", "state"], rows)

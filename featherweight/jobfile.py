@@ -1,0 +1,183 @@
+"""Job files: a JobSpec in YAML or JSON, in which data and model may also be files or samples.
+
+    data: {sample: digits}
+    data: {path: my.npz, name: my-data}
+    model: {path: weights.safetensors, architecture: {...}, normalisation: {...}, name: my-net}
+
+Files are looked for beside the job file. They are uploaded, and what is posted names the uploads.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from compress.families.catalog import Architecture, Normalisation
+from featherweight import samples
+from featherweight.client import Client
+from featherweight.errors import InvalidJobFile, NotFound
+from featherweight.specs.job import JobSpec, Name
+from featherweight.transport import file_digest
+
+_LARGEST_BYTES = 1 << 20
+
+
+class SampleData(BaseModel, frozen=True, extra="forbid"):
+    """A dataset that comes with an installed package."""
+
+    sample: str
+
+
+class FileData(BaseModel, frozen=True, extra="forbid"):
+    """An npz file beside the job file."""
+
+    path: Path
+    name: Name | None = None
+
+
+class FileModel(BaseModel, frozen=True, extra="forbid"):
+    """A safetensors file beside the job file, and how to read it."""
+
+    path: Path
+    architecture: Architecture
+    normalisation: Normalisation
+    name: Name | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFile:
+    """A job file that was read and checked as far as that goes without a service."""
+
+    spec: JobSpec
+    data: SampleData | FileData | None
+    model: FileModel | None
+    folder: Path
+
+    def resolve(self, client: Client) -> JobSpec:
+        """Upload what is not on the service yet and name it in the spec. Raises ApiError."""
+        changes: dict[str, Any] = {}
+        if isinstance(self.data, SampleData):
+            changes["data"] = _sample(client, self.data.sample)
+        elif self.data is not None:
+            path = _existing(self.folder / self.data.path)
+            changes["data"] = _dataset(client, path, self.data.name or _named_for(path))
+        if self.model is not None:
+            changes["model"] = self._model(client, self.model)
+        return self.spec.model_copy(update=changes)
+
+    def _model(self, client: Client, model: FileModel) -> str:
+        path = _existing(self.folder / model.path)
+        name = model.name or _named_for(path)
+        shape = {"architecture": model.architecture, "normalisation": model.normalisation}
+        return client.upload_model(path, name=name, **shape).name
+
+
+def read(path: Path) -> JobFile:
+    """Read a job file. Raises InvalidJobFile that says what is wrong and where."""
+    document = _document(path)
+    try:
+        data = _data(document.get("data"))
+        model = _model(document.get("model"))
+        stand_ins = {"data": "unresolved"} if data else {}
+        stand_ins |= {"model": "unresolved"} if model else {}
+        spec = JobSpec.model_validate(document | stand_ins)
+    except ValidationError as error:
+        raise InvalidJobFile(f"{path}: {_words(error)}") from error
+    except InvalidJobFile as error:
+        raise InvalidJobFile(f"{path}: {error}") from error
+    job = JobFile(spec=spec, data=data, model=model, folder=path.parent)
+    for file in (item for item in (data, model) if isinstance(item, FileData | FileModel)):
+        _existing(job.folder / file.path)
+    return job
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key may stand only once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """As the base class does, after a look for repeated keys."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        repeated = {str(key) for key in keys if keys.count(key) > 1}
+        if repeated:
+            line = node.start_mark.line + 1
+            raise InvalidJobFile(f"{sorted(repeated)} stands twice in the mapping at line {line}")
+        return super().construct_mapping(node, deep=deep)
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise InvalidJobFile(f"{path}: a job file has at most {_LARGEST_BYTES} bytes")
+        # JSON is YAML, so that one parser reads both.
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise InvalidJobFile(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidJobFile(f"{path} is neither YAML nor JSON: {error}") from error
+    if not isinstance(document, dict):
+        found = type(document).__name__
+        raise InvalidJobFile(f"{path}: expected a mapping of a job's fields, got {found}")
+    return document
+
+
+def _data(value: Any) -> SampleData | FileData | None:
+    if not isinstance(value, dict):
+        return None
+    if "sample" not in value:
+        return FileData.model_validate(value)
+    data = SampleData.model_validate(value)
+    if data.sample not in samples.SAMPLES:
+        known = list(samples.SAMPLES)
+        raise InvalidJobFile(
+            f"data.sample: unknown sample {data.sample!r}, expected one of {known}"
+        )
+    return data
+
+
+def _model(value: Any) -> FileModel | None:
+    return FileModel.model_validate(value) if isinstance(value, dict) and "path" in value else None
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise InvalidJobFile(f"there is no file {path}")
+    return path
+
+
+def _sample(client: Client, name: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.npz"
+        samples.write(name, path)
+        return _dataset(client, path, name)
+
+
+def _dataset(client: Client, path: Path, name: str) -> str:
+    """Name of the dataset with these bytes, uploaded if need be; a taken name gets a suffix."""
+    digest = file_digest(path)
+    for candidate in (name, f"{name[:90]}-{digest[:8]}"):
+        try:
+            if client.dataset(candidate).sha256 == digest:
+                return candidate
+        except NotFound:
+            return client.upload_dataset(path, name=candidate).name
+    return client.upload_dataset(path, name=name).name
+
+
+def _named_for(path: Path) -> str:
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._") or "file"
+    return f"{stem[:80]}-{file_digest(path)[:8]}"
+
+
+def _words(error: ValidationError) -> str:
+    lines = [
+        f"{'.'.join(str(part) for part in item['loc']) or 'job'}: {item['msg']}"
+        for item in error.errors()
+    ]
+    return "\n  ".join(["not a valid job", *lines])

@@ -1,0 +1,1 @@
+"""Speaks HTTP: REST, events, web pages, and Optuna's dashboard through a proxy. Never torch."""

@@ -1,0 +1,116 @@
+"""The application: everything is opened at start, closed at the end, and nothing is global."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from anyio import CapacityLimiter
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from featherweight import __version__
+from service import headers, openapi, problems, proxy
+from service.bodies import UPLOAD_THREADS
+from service.metrics import Metrics, Observed
+from service.resources import Resources
+from service.routes import (
+    artifacts,
+    attempts,
+    dashboard,
+    datasets,
+    events,
+    files,
+    jobs,
+    models,
+    pages,
+    system,
+    tokens,
+    trials,
+    uploads,
+)
+from service.settings import ServiceSettings
+from service.wakeups import Wakeups
+from store.files import FileStore
+from store.session import Database, open_database
+from store.watch import Watcher
+
+ROUTERS = tuple(
+    module.router
+    for module in (
+        models,
+        datasets,
+        uploads,
+        jobs,
+        events,
+        trials,
+        artifacts,
+        attempts,
+        files,
+        tokens,
+        system,
+        pages,
+        dashboard,
+    )
+)
+
+
+def create_app(settings: ServiceSettings | None = None) -> FastAPI:
+    """The service as an ASGI application.
+
+    Raises at start (not here) SchemaOutdated where ``featherweight migrate`` has not been run.
+    """
+    chosen, metrics = settings or ServiceSettings(), Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with _opened(chosen, metrics) as resources:
+            app.state.resources = resources
+            yield
+
+    app = FastAPI(
+        title="Featherweight",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for router in ROUTERS:
+        app.include_router(router)
+    openapi.install(app, max_upload_bytes=chosen.max_upload_bytes)
+    problems.install(app, _routes())
+    app.add_middleware(headers.SafeHeaders)
+    app.add_middleware(Observed, metrics=metrics)
+    return app
+
+
+@asynccontextmanager
+async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[Resources]:
+    database = await asyncio.to_thread(open_database, settings.database_url)
+    wakeups = await _watch(database)
+    async with proxy.open_client(settings.dashboard_address) as client:
+        try:
+            yield Resources(
+                settings=settings,
+                database=database,
+                files=FileStore(settings.files),
+                wakeups=wakeups,
+                metrics=metrics,
+                dashboard=client,
+                upload_threads=CapacityLimiter(UPLOAD_THREADS),
+            )
+        finally:
+            wakeups.close()
+            database.dispose()
+
+
+async def _watch(database: Database) -> Wakeups:
+    wakeups = Wakeups(await asyncio.to_thread(Watcher, database), asyncio.get_running_loop())
+    wakeups.start()
+    return wakeups
+
+
+def _routes() -> list[APIRoute]:
+    return [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]

@@ -1,0 +1,202 @@
+"""Optuna's dashboard in a process of its own, for reading only.
+
+One study page of 3,000 trials costs it seconds of CPU, so it never runs inside the service; the
+service passes requests on to it (``service.proxy``) after looking at tokens. Three layers keep it
+from writing: only GET and HEAD get in, the storage refuses every writer, and the database
+connection itself is read-only.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Container, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import optuna_dashboard
+import uvicorn
+from a2wsgi import WSGIMiddleware
+from optuna.exceptions import StorageInternalError
+from optuna.storages import (
+    RDBStorage,
+    _CachedStorage,
+)
+from optuna.study import StudyDirection
+from optuna.study._multi_objective import (
+    _get_pareto_front_trials_by_trials,  # pyright: ignore[reportPrivateUsage]
+)
+from optuna.trial import FrozenTrial, TrialState
+from optuna_dashboard import _app as dashboard_app  # pyright: ignore[reportPrivateUsage]
+from sqlalchemy import URL, make_url
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from featherweight.specs.schemas import Problem
+from service.problems import respond
+from service.settings import ServiceSettings
+
+_WORKERS = 4
+_STOP_SECONDS = 2
+_ARTIFACT_POLICY = "sandbox; default-src 'none'; img-src 'self'"
+_WRITERS = (
+    "create_new_study",
+    "delete_study",
+    "set_study_user_attr",
+    "set_study_system_attr",
+    "create_new_trial",
+    "set_trial_param",
+    "set_trial_state_values",
+    "set_trial_intermediate_value",
+    "set_trial_user_attr",
+    "set_trial_system_attr",
+)
+
+
+class StudiesMissing(Exception):
+    """There is no study storage yet; the text says what to do."""
+
+
+class ReadOnlyStorage(_CachedStorage):
+    """Studies to look at, with constraints where the dashboard looks for them.
+
+    Optuna 5 writes one attribute per constraint, the dashboard reads the list of Optuna 4: without
+    it, infeasible trials would be shown as the best.
+    """
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """All trials of a study."""
+        found = super().get_all_trials(study_id, deepcopy=deepcopy, states=states)
+        return [_with_legacy_constraints(trial) for trial in found]
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """One trial."""
+        return _with_legacy_constraints(super().get_trial(trial_id))
+
+
+def _refusal(name: str) -> Any:
+    def refuse(self: ReadOnlyStorage, *args: object, **options: object) -> NoReturn:
+        raise PermissionError(f"{name}: the dashboard is for reading only")
+
+    return refuse
+
+
+for _name in _WRITERS:
+    setattr(ReadOnlyStorage, _name, _refusal(_name))
+
+
+class ReadOnly:
+    """Lets only GET and HEAD in, and lets no uploaded page run as ours."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a reading request on."""
+        if scope["type"] != "http":
+            return
+        if scope["method"] not in ("GET", "HEAD"):
+            await _refused()(scope, receive, send)
+            return
+        if "accept-encoding" not in Headers(scope=scope):
+            # Its static files fail without.
+            scope = {**scope, "headers": [*scope["headers"], (b"accept-encoding", b"identity")]}
+
+        async def safe(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _make_safe(MutableHeaders(scope=message), scope["path"])
+            await send(message)
+
+        await self._app(scope, receive, safe)
+
+
+def run(settings: ServiceSettings | None = None) -> None:
+    """Serve the dashboard until a signal comes; exits with a message where there are no studies."""
+    chosen = settings or ServiceSettings()
+    try:
+        app = create_app(chosen.study_storage_url)
+    except StudiesMissing as error:
+        sys.exit(str(error))
+    uvicorn.run(
+        app,
+        host=chosen.dashboard_host,
+        port=chosen.dashboard_listen_port,
+        log_level="warning",
+        timeout_graceful_shutdown=_STOP_SECONDS,
+        server_header=False,
+        lifespan="off",
+    )
+
+
+def create_app(study_url: str) -> ASGIApp:
+    """The dashboard of the studies at ``study_url``; raises StudiesMissing."""
+    dashboard_app.get_pareto_front_trials = _feasible_front
+    storage = ReadOnlyStorage(_open(study_url))
+    # Each of the three packages spells the same WSGI and ASGI types in its own way.
+    wsgi: Any = optuna_dashboard.wsgi(storage)
+    app: Any = WSGIMiddleware(wsgi, workers=_WORKERS)
+    return ReadOnly(app)
+
+
+def _open(study_url: str) -> RDBStorage:
+    url = make_url(study_url)
+    try:
+        return RDBStorage(
+            _read_only(url).render_as_string(hide_password=False),
+            # A restarted database leaves dead connections in the pool.
+            engine_kwargs={"pool_pre_ping": True},
+            skip_table_creation=True,
+        )
+    except (RuntimeError, StorageInternalError) as error:
+        where = url.render_as_string(hide_password=True)
+        raise StudiesMissing(
+            f"cannot read the studies at {where}: run `featherweight migrate`"
+        ) from error
+
+
+def _read_only(url: URL) -> URL:
+    """The same database through a connection that cannot write, and creates no file."""
+    if url.get_backend_name() == "sqlite":
+        file = f"file:{Path(url.database or '').absolute()}"
+        return url.set(database=file).update_query_dict({"mode": "ro", "uri": "true"})
+    options = url.query.get("options", "")
+    kept = options if isinstance(options, str) else " ".join(options)
+    return url.update_query_dict({"options": f"{kept} -cdefault_transaction_read_only=on".strip()})
+
+
+def _feasible_front(
+    trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]
+) -> list[FrozenTrial]:
+    return _get_pareto_front_trials_by_trials(trials, directions, consider_constraint=True)
+
+
+def _with_legacy_constraints(trial: FrozenTrial) -> FrozenTrial:
+    attributes = trial._system_attrs  # pyright: ignore[reportPrivateUsage] - no public writer
+    if "constraints" not in attributes:
+        found = [value for key, value in attributes.items() if key.startswith("constraints:")]
+        if found:
+            attributes["constraints"] = found
+    return trial
+
+
+def _refused() -> Any:
+    return respond(
+        Problem(
+            title="Method not allowed",
+            status=405,
+            code="MethodNotAllowed",
+            detail="the dashboard is for reading only",
+        ),
+        headers={"Allow": "GET, HEAD"},
+    )
+
+
+def _make_safe(headers: MutableHeaders, path: str) -> None:
+    del headers["Access-Control-Allow-Origin"]
+    headers["X-Content-Type-Options"] = "nosniff"
+    if path.startswith("/artifacts/"):
+        headers["Content-Security-Policy"] = _ARTIFACT_POLICY

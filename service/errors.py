@@ -1,0 +1,105 @@
+"""Errors of this room, and the one table that says what every error is over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from compress.errors import CompressError
+from search.errors import SearchError
+from store import errors as store_errors
+
+
+class ServiceError(Exception):
+    """The request could not be served as sent."""
+
+    def __init__(self, detail: str | None = None, *, headers: Mapping[str, str] | None = None):
+        super().__init__(detail or (type(self).__doc__ or "").strip())
+        self.headers = dict(headers or {})
+
+
+class NotAuthenticated(ServiceError):
+    """A valid token is needed: send it as 'Authorization: Bearer fw_...', or log in at /login."""
+
+
+class ScopeMissing(ServiceError):
+    """The token is valid and does not have the scope that this needs."""
+
+
+class CrossOrigin(ServiceError):
+    """A page of another origin must not change anything here."""
+
+
+class HostNotAllowed(ServiceError):
+    """Without tokens the service answers only to loopback names, as in http://127.0.0.1."""
+
+
+class BodyTooLarge(ServiceError):
+    """The body is over the limit."""
+
+
+class BodyInvalid(ServiceError):
+    """The body could not be read as what its content type says."""
+
+
+class UnsupportedMediaType(ServiceError):
+    """The content type is not one that this address takes."""
+
+
+class RangeNotSatisfiable(ServiceError):
+    """The range lies outside the file."""
+
+
+class UnknownModel(ServiceError):
+    """The job names a model that was never uploaded."""
+
+
+class UnknownDataset(ServiceError):
+    """The job names a dataset that was never uploaded."""
+
+
+class ModelDoesNotFitData(ServiceError):
+    """The network's channels or classes are not those of the dataset."""
+
+
+class DashboardUnavailable(ServiceError):
+    """The dashboard's process does not answer; start it with 'featherweight dashboard'."""
+
+
+class NotReady(ServiceError):
+    """Something that the service needs does not work."""
+
+
+STATUS: Mapping[type[Exception], HTTPStatus] = {
+    store_errors.StoreError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    store_errors.NotFound: HTTPStatus.NOT_FOUND,
+    store_errors.Conflict: HTTPStatus.CONFLICT,
+    store_errors.FileTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    store_errors.DigestMismatch: HTTPStatus.UNPROCESSABLE_ENTITY,
+    store_errors.InvalidCursor: HTTPStatus.NOT_FOUND,
+    store_errors.SchemaOutdated: HTTPStatus.SERVICE_UNAVAILABLE,
+    SearchError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    CompressError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotAuthenticated: HTTPStatus.UNAUTHORIZED,
+    ScopeMissing: HTTPStatus.FORBIDDEN,
+    CrossOrigin: HTTPStatus.FORBIDDEN,
+    HostNotAllowed: HTTPStatus.FORBIDDEN,
+    BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    BodyInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    RangeNotSatisfiable: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    UnknownModel: HTTPStatus.UNPROCESSABLE_ENTITY,
+    UnknownDataset: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ModelDoesNotFitData: HTTPStatus.UNPROCESSABLE_ENTITY,
+    DashboardUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""Error to status; a class that is not listed has the status of its nearest listed base."""
+
+
+def status_of(error: type[Exception]) -> HTTPStatus:
+    """The status of an error by its nearest listed base."""
+    for base in error.__mro__:
+        if base in STATUS:
+            return STATUS[base]
+    return HTTPStatus.INTERNAL_SERVER_ERROR

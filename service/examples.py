@@ -1,0 +1,29 @@
+"""Examples in the OpenAPI document; a test holds them against their schemas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+JOB_EXAMPLE: dict[str, Any] = {
+    "name": "digits",
+    "model": {
+        "architecture": {"family": "residual", "widths": [16, 32, 64], "depths": [2, 2, 2]},
+        "epochs": 12,
+    },
+    "data": "digits",
+    "techniques": {"filter_pruning": {}, "distillation": {}, "quantization": {"weight_bits": [8]}},
+    "objectives": ["maximise accuracy", "minimise size_bytes"],
+    "constraints": ["accuracy >= baseline - 1 point", "size_bytes <= baseline / 8"],
+    "budget": {"trials": 30, "parallel_trials": 2},
+    "seed": 0,
+}
+WORKER_EXAMPLE: dict[str, Any] = {
+    "worker": {
+        "name": "worker-1",
+        "boot_id": "0123456789abcdef0123456789abcdef",
+        "device": "cpu",
+        "threads": 2,
+        "version": "0.1.0",
+    },
+    "wait_seconds": 0,
+}

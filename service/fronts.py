@@ -1,0 +1,133 @@
+"""The front of a job and the file to take, from the records of its rungs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from compress.measurement import Measurement
+from featherweight.specs.job import JobSpec
+from featherweight.specs.schemas import FrontPoint, FrontSchema, RecommendationSchema
+from featherweight.specs.states import JobState, Phase
+from search import front as fronts
+from search.front import FrontCandidate
+from store import artifacts, jobs, rungs, trials, views
+from store.session import Session
+from store.tables import JobRecord, RungRecord
+
+Key: TypeAlias = tuple[str, int]
+"""Trial id and rung: every rung of every trial ends with a file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """Everything of a job that was measured, by trial and rung."""
+
+    job: JobRecord
+    spec: JobSpec
+    baseline: Measurement | None
+    rungs: dict[Key, RungRecord]
+    candidates: tuple[FrontCandidate[Key], ...]
+
+
+def measured(session: Session, job: JobRecord) -> Files:
+    """Read the job's rungs once."""
+    found = {(record.trial_id, record.rung): record for record in rungs.of_job(session, job.id)}
+    return Files(
+        job=job,
+        spec=jobs.spec(job),
+        baseline=jobs.baseline(job),
+        rungs=found,
+        candidates=tuple(
+            FrontCandidate(
+                key=key,
+                measurement=Measurement.model_validate(record.measurement),
+                violation=record.violation,
+            )
+            for key, record in found.items()
+        ),
+    )
+
+
+def front(session: Session, job: JobRecord) -> FrontSchema:
+    """The front now; while nothing is feasible, the nearest file and what blocks it."""
+    files = measured(session, job)
+    chosen = select(files, files.candidates)
+    points = points_of(session, files, [*chosen.front, *_given(chosen.nearest), *baseline(files)])
+    return FrontSchema(
+        job=job.id,
+        state=JobState(job.state),
+        objectives=tuple(f"{o.direction} {o.metric}" for o in files.spec.objectives),
+        baseline=next((points[key] for key in baseline(files)), None),
+        points=tuple(points[key] for key in chosen.front),
+        nearest=points[chosen.nearest] if chosen.nearest else None,
+        blocked_by=chosen.blocked_by,
+        hypervolume=chosen.hypervolume,
+    )
+
+
+def recommendation(session: Session, job: JobRecord) -> RecommendationSchema:
+    """One file to take, and why."""
+    files = measured(session, job)
+    key, reason = recommend(files, files.candidates)
+    points = points_of(session, files, _given(key))
+    return RecommendationSchema(job=job.id, point=points[key] if key else None, reason=reason)
+
+
+def select(files: Files, candidates: Sequence[FrontCandidate[Key]]) -> fronts.Selection[Key]:
+    """The front of some of the job's files, by the job's objectives and constraints."""
+    return fronts.select(
+        candidates,
+        objectives=files.spec.objectives,
+        constraints=files.spec.constraints,
+        baseline=files.baseline,
+    )
+
+
+def recommend(files: Files, candidates: Sequence[FrontCandidate[Key]]) -> tuple[Key | None, str]:
+    """The file to take among some of the job's files, and why."""
+    return fronts.recommend(
+        candidates,
+        objectives=files.spec.objectives,
+        constraints=files.spec.constraints,
+        baseline=files.baseline,
+    )
+
+
+def baseline(files: Files) -> list[Key]:
+    """The key of the baseline's file; empty while it is not measured."""
+    return [key for key, record in files.rungs.items() if record.phase == Phase.BASELINE][:1]
+
+
+def points_of(session: Session, files: Files, keys: Iterable[Key]) -> dict[Key, FrontPoint]:
+    """Points with their candidates and addresses; reads only the trials that are asked for."""
+    return {key: _point(session, files, key) for key in dict.fromkeys(keys)}
+
+
+def _point(session: Session, files: Files, key: Key) -> FrontPoint:
+    trial = views.trial(trials.get(session, key[0]))
+    record = files.rungs[key]
+    own = {a.role: a for a in artifacts.of_trial(session, key[0]) if a.rung == record.rung}
+    file = own["onnx"]
+    address = f"/v1/artifacts/{file.id}"
+    return FrontPoint(
+        trial=trial.id,
+        number=trial.number,
+        phase=trial.phase,
+        description=trial.description,
+        candidate=trial.candidate,
+        seed=trial.seed,
+        epochs=record.epochs,
+        artifact=file.id,
+        sha256=file.sha256,
+        size_bytes=file.size_bytes,
+        feasible=record.violation <= 0,
+        measurement=Measurement.model_validate(record.measurement),
+        url=address,
+        manifest_url=f"{address}/manifest" if "manifest" in own else None,
+    )
+
+
+def _given(key: Key | None) -> list[Key]:
+    return [] if key is None else [key]

@@ -1,0 +1,129 @@
+"""Taking in models and datasets: bytes, then a look inside, then a record; or nothing at all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request
+
+from service import bodies
+from service.errors import BodyInvalid
+from service.resources import Resources
+from store import files, uploads
+from store.files import StoredFile
+from store.session import Session
+from store.tables import FileRecord
+
+Spec = TypeVar("Spec", bound=BaseModel)
+Found = TypeVar("Found")
+Kept = TypeVar("Kept")
+_CHUNK_BYTES = 1 << 20
+_PARTS = frozenset({"spec", "file", "upload"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """A form that was received: what it says of the file, and the file or a finished upload."""
+
+    spec: str
+    file: BinaryIO | None
+    upload: str | None
+
+
+@asynccontextmanager
+async def receive(request: Request, *, limit: int) -> AsyncIterator[Delivery]:
+    """Read the form; its temporary file is gone afterwards.
+
+    Raises:
+        BodyTooLarge: more than ``limit`` bytes and a mebibyte of form.
+        BodyInvalid: not a form with ``spec`` and exactly one of ``file`` and ``upload``.
+    """
+    form = await bodies.form(request, limit=limit)
+    try:
+        yield _delivery(form)
+    finally:
+        await form.close()
+
+
+def read_spec(kind: type[Spec], text: str) -> Spec:
+    """The form's JSON part; raises RequestValidationError that says where in it."""
+    try:
+        return kind.model_validate(bodies.read_json(text))
+    except ValidationError as error:
+        found = [{**entry, "loc": ("body", "spec", *entry["loc"])} for entry in error.errors()]
+        raise RequestValidationError(found) from error
+    except ValueError as error:
+        entry = {"type": "json_invalid", "loc": ("body", "spec"), "msg": str(error)}
+        raise RequestValidationError([entry]) from error
+
+
+def store_file(
+    here: Resources,
+    delivery: Delivery,
+    *,
+    inspect: Callable[[Path], Found],
+    keep: Callable[[Session, StoredFile, Found], Kept],
+) -> Kept:
+    """Store the file, look inside, and keep it with its record; returns what ``keep`` does.
+
+    Where ``inspect`` or ``keep`` raises, neither the record nor the bytes stay, unless somebody
+    else has stored the same bytes.
+    """
+    stored = _stored(here, delivery)
+    try:
+        found = inspect(here.files.path(stored.sha256))
+        with here.database.write() as session:
+            if delivery.upload is not None:
+                uploads.delete(session, delivery.upload)
+            return keep(session, stored, found)
+    finally:
+        _drop_unknown(here, stored)
+
+
+def forget(session: Session, sha256: str) -> bool:
+    """Make a file unknown unless something still refers to it; then its bytes may go too."""
+    session.flush()
+    return files.forget(session, sha256)
+
+
+def _stored(here: Resources, delivery: Delivery) -> StoredFile:
+    if delivery.file is not None:
+        return here.files.put(_chunks(delivery.file), limit=here.settings.max_upload_bytes)
+    assert delivery.upload is not None
+    with here.database.read() as session:
+        size = uploads.get(session, delivery.upload).size_bytes
+    return here.files.adopt_upload(delivery.upload, expected_size=size)
+
+
+def _drop_unknown(here: Resources, stored: StoredFile) -> None:
+    with here.database.write() as session:
+        if session.get(FileRecord, stored.sha256) is None:
+            here.files.delete(stored.sha256)
+
+
+def _delivery(form: FormData) -> Delivery:
+    unknown = sorted(set(form) - _PARTS)
+    if unknown:
+        raise BodyInvalid(f"unknown part {unknown[0][:80]!r}: expected {sorted(_PARTS)}")
+    spec, file, upload = form.get("spec"), form.get("file"), form.get("upload")
+    if not isinstance(spec, str):
+        raise BodyInvalid("the part 'spec' (JSON) is missing")
+    if (
+        isinstance(file, str)
+        or isinstance(upload, UploadFile)
+        or (file is None) == (upload is None)
+    ):
+        raise BodyInvalid("send either the part 'file' with a file name, or the part 'upload'")
+    return Delivery(spec=spec, file=file.file if file else None, upload=upload)
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(_CHUNK_BYTES):
+        yield chunk

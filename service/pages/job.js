@@ -1,0 +1,129 @@
+import { ask, badge, bar, byId, bytes, duration, element, percent, say, time } from "./dom.js";
+import { draw } from "./plot.js";
+
+const JOB = location.pathname.split("/").pop();
+const API = "/v1/jobs/" + encodeURIComponent(JOB);
+const SHOWN_EVENTS = 200;
+const TYPES = [
+  ...["queued", "running", "paused", "stopping", "succeeded", "failed", "cancelled", "phase"].map((s) => "job." + s),
+  ...["created", "running", "rung", "waiting", "complete", "stopped", "failed"].map((s) => "trial." + s),
+];
+const FINAL = new Set(["job.succeeded", "job.failed", "job.cancelled"]);
+let pending = false;
+let again = false;
+
+function tile(value, words) {
+  return element("div", { class: "tile" }, element("b", {}, value), element("span", { class: "quiet small" }, words));
+}
+
+function showJob(job) {
+  document.title = job.name + " – Featherweight";
+  byId("name").textContent = job.name;
+  byId("state").replaceChildren(badge(job.state));
+  byId("phase").textContent = job.stop_reason ? job.stop_reason.replaceAll("_", " ") : job.phase;
+  byId("id").textContent = job.id;
+  const trials = job.trials;
+  byId("tiles").replaceChildren(
+    tile(trials.complete, "complete"),
+    tile(trials.stopped, "stopped early"),
+    tile(trials.failed, "failed"),
+    tile(trials.running, "running"),
+    tile(trials.waiting, "waiting"),
+    tile(job.baseline ? bytes(job.baseline.size_bytes) : "–", "baseline"),
+    tile(duration(job.started_at, job.finished_at), "time"),
+  );
+  const done = trials.complete + trials.stopped + trials.failed;
+  byId("progress").replaceChildren(bar(done / Math.max(job.spec.budget.trials, trials.total, 1)));
+}
+
+function showFront(front) {
+  draw(byId("plot"), front, select);
+  byId("legend").textContent = front.blocked_by
+    ? "Nothing meets every constraint yet; the nearest file is blocked by: " + front.blocked_by
+    : `${front.points.length} files that no other file beats; hypervolume ${front.hypervolume.toFixed(3)}. The ring is the baseline.`;
+  const shown = front.points.length ? front.points : [front.nearest].filter(Boolean);
+  byId("files").replaceChildren(...shown.map((point) => row(point, front.baseline)));
+  byId("empty").hidden = shown.length > 0;
+}
+
+function row(point, baseline) {
+  const measured = point.measurement;
+  const smaller = baseline ? (baseline.size_bytes / point.size_bytes).toFixed(1) + " x" : "–";
+  const test = measured.accuracy.test === undefined ? "–" : percent(measured.accuracy.test);
+  const links = [element("a", { href: point.url }, "download")];
+  if (point.manifest_url) links.push(" · ", element("a", { href: point.manifest_url }, "manifest"));
+  const made = element(
+    "tr",
+    { id: "file-" + point.artifact },
+    element("td", { class: "number" }, point.number),
+    element("td", {}, point.description, " ", element("span", { class: "quiet small" }, point.epochs + " epochs")),
+    element("td", { class: "number" }, percent(measured.accuracy.validation)),
+    element("td", { class: "number" }, test),
+    element("td", { class: "number" }, bytes(point.size_bytes)),
+    element("td", { class: "number" }, smaller),
+    element("td", { class: "number" }, measured.latency.median_ms.toFixed(2) + " ms"),
+    element("td", { class: "small" }, ...links),
+  );
+  return made;
+}
+
+function select(point) {
+  const found = byId("file-" + point.artifact);
+  if (found) found.scrollIntoView({ behavior: "smooth", block: "center" });
+}
+
+async function refresh() {
+  if (pending) {
+    again = true;
+    return;
+  }
+  pending = true;
+  try {
+    const [job, front] = await Promise.all([ask(API), ask(API + "/front")]);
+    showJob(job);
+    showFront(front);
+    say("");
+  } catch (problem) {
+    say(problem.message);
+  } finally {
+    pending = false;
+  }
+  if (again) {
+    again = false;
+    setTimeout(refresh, 300);
+  }
+}
+
+function words(event) {
+  const data = event.data;
+  const parts = [event.type.replace(".", " ")];
+  if (data.number !== undefined) parts[0] = `trial ${data.number} ${event.type.split(".")[1]}`;
+  if (data.description) parts.push(data.description);
+  if (data.phase && event.type === "job.phase") parts.push(data.phase);
+  if (data.accuracy !== undefined) parts.push(percent(data.accuracy));
+  if (data.size_bytes !== undefined) parts.push(bytes(data.size_bytes));
+  if (data.reason) parts.push(data.reason);
+  return parts.join(" · ");
+}
+
+function showEvent(event) {
+  const log = byId("log");
+  log.prepend(
+    element("li", {}, element("span", { class: "quiet small mono" }, time(event.at)), element("span", { class: "small" }, words(event))),
+  );
+  while (log.children.length > SHOWN_EVENTS) log.lastChild.remove();
+}
+
+function watch() {
+  const stream = new EventSource(API + "/events");
+  for (const type of TYPES) {
+    stream.addEventListener(type, (message) => {
+      showEvent(JSON.parse(message.data));
+      if (FINAL.has(type)) stream.close();
+      refresh();
+    });
+  }
+  stream.addEventListener("reset", () => byId("log").replaceChildren());
+}
+
+refresh().then(watch);

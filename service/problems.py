@@ -1,0 +1,157 @@
+"""Every error becomes one RFC 9457 problem; nothing of our insides leaves with it."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from compress.errors import CompressError
+from featherweight.specs.schemas import Problem
+from search.errors import SearchError
+from service import addresses
+from service.errors import NotAuthenticated, ServiceError, status_of
+from store.errors import StoreError
+from store.outages import OUTAGES
+
+_log = logging.getLogger(__name__)
+MEDIA_TYPE = "application/problem+json"
+_SHOWN_ERRORS = 20
+_SHOWN_CHARACTERS = 400
+_RETRY_AFTER_SECONDS = "2"
+
+
+def install(app: FastAPI, routes: Iterable[APIRoute]) -> None:
+    """Translate every error of the application; ``routes`` say which methods an address has."""
+    table = tuple(routes)
+
+    async def from_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return _from_http(request, error, table)
+
+    for base in (StoreError, SearchError, CompressError, ServiceError):
+        app.add_exception_handler(base, from_fact)
+    for outage in OUTAGES:
+        app.add_exception_handler(outage, from_outage)
+    app.add_exception_handler(RequestValidationError, from_validation)
+    app.add_exception_handler(HTTPException, from_http)
+    app.add_exception_handler(Exception, from_bug)
+
+
+def respond(problem: Problem, *, headers: Mapping[str, str] | None = None) -> Response:
+    """The problem as a response."""
+    return Response(
+        problem.model_dump_json(),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers={
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            **(headers or {}),
+        },
+    )
+
+
+async def from_fact(request: Request, error: Exception) -> Response:
+    """An error of the house: its class is the code, its text the detail."""
+    if isinstance(error, NotAuthenticated) and _is_page_visit(request):
+        return RedirectResponse(addresses.login(request.url), status_code=HTTPStatus.SEE_OTHER)
+    status = status_of(type(error))
+    headers = dict(error.headers) if isinstance(error, ServiceError) else {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="featherweight"'
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = _RETRY_AFTER_SECONDS
+    detail = str(error) or (type(error).__doc__ or "").strip()
+    return respond(describe(type(error).__name__, status, detail), headers=headers)
+
+
+async def from_validation(request: Request, error: Exception) -> Response:
+    """What is wrong with the request: where, what, and nothing of what was sent."""
+    assert isinstance(error, RequestValidationError)
+    found = [_validation_entry(entry) for entry in error.errors()]
+    first = found[0] if found else {"loc": [], "msg": ""}
+    where = ".".join(str(part) for part in first["loc"])
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    problem = describe(
+        "RequestValidationError",
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        f"{where}: {first['msg']}{more}",
+    )
+    return respond(problem.model_copy(update={"errors": tuple(found[:_SHOWN_ERRORS])}))
+
+
+async def from_outage(request: Request, error: Exception) -> Response:
+    """The database is away for a moment; the log has its words, the answer has not."""
+    _log.warning("the database does not answer: %s", error)
+    return respond(
+        describe(
+            "DatabaseUnavailable",
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "the database does not answer; try again in a moment",
+        ),
+        headers={"Retry-After": _RETRY_AFTER_SECONDS},
+    )
+
+
+async def from_bug(request: Request, error: Exception) -> Response:
+    """An error nobody expected: the log has the traceback, the answer has not."""
+    return respond(
+        describe(
+            "InternalError",
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "an unexpected error; the service's log has the details",
+        )
+    )
+
+
+def describe(code: str, status: HTTPStatus, detail: str) -> Problem:
+    """A problem whose title is its code in words."""
+    title = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", code).capitalize()
+    return Problem(title=title, status=int(status), code=code, detail=_shortened(detail))
+
+
+def _from_http(request: Request, error: HTTPException, routes: tuple[APIRoute, ...]) -> Response:
+    status = HTTPStatus(error.status_code)
+    headers = dict(error.headers or {})
+    detail = str(error.detail)
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods(request.url.path, routes))
+        detail = f"{request.method} is not possible here, only {headers['Allow']}"
+    if status == HTTPStatus.NOT_FOUND and detail == status.phrase:
+        detail = f"there is nothing at {request.url.path}"
+    return respond(
+        describe(status.phrase.title().replace(" ", ""), status, detail), headers=headers
+    )
+
+
+def _methods(path: str, routes: tuple[APIRoute, ...]) -> list[str]:
+    found: set[str] = set()
+    for route in routes:
+        if route.path_regex.match(path):
+            found |= route.methods or set()
+    return sorted(found)
+
+
+def _validation_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "loc": [part if isinstance(part, int) else _shortened(str(part)) for part in entry["loc"]],
+        "msg": _shortened(str(entry["msg"])),
+        "type": str(entry["type"]),
+    }
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
+
+
+def _is_page_visit(request: Request) -> bool:
+    return request.method == "GET" and "text/html" in request.headers.get("accept", "")

@@ -1,0 +1,120 @@
+"""The report of a job: what the search was worth, how sure that is, and where the time went."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+
+from compress.candidate import Candidate
+from compress.measurement import Measurement, Split
+from featherweight.specs.schemas import Counts, FinalistSchema, ReportSchema
+from featherweight.specs.states import JobState, Phase, TrialState
+from service import fronts
+from service.fronts import Files, Key
+from store import trials
+from store.session import Session
+from store.tables import JobRecord, TrialRecord
+
+CONTROL = "control"
+
+
+def report(session: Session, job: JobRecord, counts: Counts) -> ReportSchema:
+    """Everything the job found so far."""
+    files = fronts.measured(session, job)
+    tried = trials.of_job(session, job.id)
+    simple = [trial for trial in tried if trial.origin == CONTROL]
+    controls = _last_keys(files, simple)
+    of_simple = {trial.id for trial in simple}
+    best, _ = fronts.recommend(files, [c for c in files.candidates if c.key[0] in of_simple])
+    points = fronts.points_of(session, files, [*controls, *([best] if best else [])])
+    return ReportSchema(
+        job=job.id,
+        state=JobState(job.state),
+        baseline=files.baseline,
+        counts=counts,
+        controls=tuple(points[key] for key in controls),
+        finalists=tuple(_finalists(tried)),
+        best_without_search=points[best] if best else None,
+        seconds=_seconds(files),
+        stop_reasons=_stop_reasons(tried),
+        compression_ratio=_compression_ratio(files),
+        notes=_notes(files),
+    )
+
+
+def _last_keys(files: Files, tried: Sequence[TrialRecord]) -> list[Key]:
+    return [
+        (trial.id, trial.rung)
+        for trial in tried
+        if trial.rung is not None and (trial.id, trial.rung) in files.rungs
+    ]
+
+
+def _finalists(tried: Sequence[TrialRecord]) -> list[FinalistSchema]:
+    groups: dict[str, list[TrialRecord]] = {}
+    for trial in tried:
+        is_done = trial.state == TrialState.COMPLETE and trial.measurement is not None
+        if trial.phase == Phase.FINISH and is_done:
+            groups.setdefault(trial.candidate_digest, []).append(trial)
+    return [_finalist(group) for group in groups.values()]
+
+
+def _finalist(group: Sequence[TrialRecord]) -> FinalistSchema:
+    candidate = Candidate.model_validate(group[0].candidate)
+    measured = [Measurement.model_validate(trial.measurement) for trial in group]
+    validation_mean, validation_std = _spread(measured, "validation")
+    test_mean, test_std = _spread(measured, "test")
+    assert validation_mean is not None
+    assert validation_std is not None
+    return FinalistSchema(
+        candidate=candidate,
+        description=candidate.describe(),
+        trials=tuple(trial.number for trial in group),
+        size_bytes=tuple(one.size_bytes for one in measured),
+        validation_mean=validation_mean,
+        validation_std=validation_std,
+        test_mean=test_mean,
+        test_std=test_std,
+    )
+
+
+def _spread(measured: Sequence[Measurement], split: Split) -> tuple[float | None, float | None]:
+    """Mean and sample standard deviation; 0 of a single value, None of none."""
+    values = [one.accuracy[split] for one in measured if split in one.accuracy]
+    if not values:
+        return None, None
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def _seconds(files: Files) -> dict[str, float]:
+    total: Counter[str] = Counter()
+    for candidate in files.candidates:
+        total.update(candidate.measurement.seconds)
+    return dict(total)
+
+
+def _stop_reasons(tried: Sequence[TrialRecord]) -> dict[str, int]:
+    ended = [trial for trial in tried if TrialState(trial.state).is_finished]
+    return dict(Counter(_in_short(trial) for trial in ended).most_common())
+
+
+def _in_short(trial: TrialRecord) -> str:
+    """The reason without the numbers that only ``why`` of that trial needs."""
+    if trial.state == TrialState.FAILED:
+        return f"failed: {trial.failure_class}"
+    if trial.state == TrialState.STOPPED and trial.rung is not None and ":" in trial.reason:
+        return f"stopped at rung {trial.rung}"
+    return trial.reason or trial.state
+
+
+def _compression_ratio(files: Files) -> float | None:
+    sizes = [c.measurement.size_bytes for c in files.candidates if c.violation <= 0]
+    if files.baseline is None or not sizes:
+        return None
+    return files.baseline.size_bytes / min(sizes)
+
+
+def _notes(files: Files) -> tuple[str, ...]:
+    notes = [note for candidate in files.candidates for note in candidate.measurement.notes]
+    return tuple(dict.fromkeys(notes))

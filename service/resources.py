@@ -1,0 +1,41 @@
+"""What a running service holds, and how an endpoint gets it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import httpx2
+from anyio import CapacityLimiter
+from fastapi import Depends, Request
+
+from service.metrics import Metrics
+from service.settings import ServiceSettings
+from service.wakeups import Wakeups
+from store.files import FileStore
+from store.session import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """Everything that is opened at start and closed at the end."""
+
+    settings: ServiceSettings
+    database: Database
+    files: FileStore
+    wakeups: Wakeups
+    metrics: Metrics
+    dashboard: httpx2.AsyncClient
+    upload_threads: CapacityLimiter
+
+
+def of(request: Request) -> Resources:
+    """The resources of the application that serves the request."""
+    return request.app.state.resources
+
+
+async def _of_endpoint(request: Request) -> Resources:
+    return of(request)
+
+
+Here = Annotated[Resources, Depends(_of_endpoint)]

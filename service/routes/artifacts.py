@@ -1,0 +1,77 @@
+"""Files of trials: the bytes, and the manifest that says how they came to be."""
+
+from typing import Any
+
+from fastapi import Request, Response
+
+from compress import manifest as manifests
+from compress.manifest import Manifest
+from service import downloads
+from service.auth import READ
+from service.downloads import Download
+from service.openapi import problems
+from service.parameters import ArtifactId
+from service.resources import Here
+from service.routing import router as guarded
+from store import artifacts
+from store.errors import ArtifactNotFound
+from store.tables import ArtifactRecord
+
+router = guarded("artifacts")
+
+SUFFIX = {"onnx": "onnx", "weights": "safetensors", "manifest": "json"}
+BYTES: dict[str, Any] = {
+    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+}
+FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The whole file", **BYTES},
+    206: {"description": "The range that was asked for", **BYTES},
+    304: {"description": "The asker has it already"},
+    **problems(416),
+}
+
+
+@router.get(
+    "/v1/artifacts/{artifact_id}",
+    operation_id="download_artifact",
+    dependencies=[READ],
+    response_class=Response,
+    responses=FILE_RESPONSES,
+)
+@router.head("/v1/artifacts/{artifact_id}", dependencies=[READ], include_in_schema=False)
+def download_artifact(here: Here, request: Request, artifact_id: ArtifactId) -> Response:
+    """The file's bytes; `ETag` is its SHA-256, and `Range` works."""
+    with here.database.read() as session:
+        artifact = artifacts.get(session, artifact_id)
+    return downloads.respond(request, here.files, _download(artifact))
+
+
+@router.get(
+    "/v1/artifacts/{artifact_id}/manifest", operation_id="get_manifest", dependencies=[READ]
+)
+def get_manifest(here: Here, artifact_id: ArtifactId) -> Manifest:
+    """Candidate, seeds, digests, versions and measurement of a file."""
+    with here.database.read() as session:
+        artifact = artifacts.get(session, artifact_id)
+        found = [
+            one
+            for one in artifacts.of_trial(session, artifact.trial_id)
+            if one.role == "manifest" and one.rung == artifact.rung
+        ]
+    if not found:
+        raise ArtifactNotFound(f"the worker sent no manifest with artifact {artifact_id}")
+    try:
+        return manifests.load(b"".join(here.files.read(found[0].sha256)).decode())
+    except ValueError as error:
+        raise ArtifactNotFound(
+            f"what the worker sent as the manifest of artifact {artifact_id} is none"
+        ) from error
+
+
+def _download(artifact: ArtifactRecord) -> Download:
+    stem = f"{artifact.trial_id[:8]}-rung{artifact.rung}-{artifact.sha256[:12]}"
+    return Download(
+        sha256=artifact.sha256,
+        size_bytes=artifact.size_bytes,
+        filename=f"{stem}.{SUFFIX[artifact.role]}",
+    )

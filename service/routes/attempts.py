@@ -1,0 +1,233 @@
+"""The worker protocol: claim, heartbeat, files, report, complete, fail, release."""
+
+import asyncio
+import time
+from functools import partial
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import Body, Request, Response
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+
+from compress.measurement import Measurement
+from featherweight.specs.protocol import (
+    Assignment,
+    AttemptResult,
+    ClaimRequest,
+    Decision,
+    Failure,
+    Heartbeat,
+    HeartbeatReply,
+    Report,
+)
+from search import stopping
+from service import bodies, wakeups
+from service.auth import WORK
+from service.examples import WORKER_EXAMPLE
+from service.openapi import problems
+from service.parameters import AttemptId, Digest, Fence
+from service.resources import Here, Resources
+from service.routes.uploads import RAW_BODY
+from service.routing import router as guarded
+from store import attempts, files, liveness
+from store.files import StoredFile
+from store.rungs import RungContext
+from store.tables import FileRecord
+
+router = guarded("worker protocol")
+
+_LOOK_AGAIN_SECONDS = 2.0
+"""Most seconds between two looks: a wake-up can be lost with the database's connection."""
+
+
+class FileReceipt(BaseModel, frozen=True):
+    """A file that is in the store."""
+
+    sha256: str
+    size_bytes: int
+
+
+@router.post(
+    "/v1/attempts",
+    operation_id="claim_trial",
+    dependencies=[WORK],
+    responses={
+        200: {"model": Assignment, "description": "A trial for this worker"},
+        204: {"description": "There was nothing to do"},
+    },
+    response_model=None,
+)
+async def claim_trial(
+    here: Here, request: Request, claim: Annotated[ClaimRequest, Body(examples=[WORKER_EXAMPLE])]
+) -> Assignment | Response:
+    """Ask for a trial; waits for one, and gives it to nobody who has hung up."""
+    hung_up = asyncio.ensure_future(bodies.disconnected(request.receive))
+    try:
+        found = await _wait_for_trial(here, claim, hung_up)
+    finally:
+        hung_up.cancel()
+    return found or Response(status_code=204)
+
+
+@router.post(
+    "/v1/attempts/{attempt_id}/heartbeat",
+    operation_id="heartbeat",
+    dependencies=[WORK],
+    responses=problems(409),
+)
+def heartbeat(here: Here, attempt_id: AttemptId, token: Fence, beat: Heartbeat) -> HeartbeatReply:
+    """Extend the lease; the answer may ask to stop."""
+    with here.database.write() as session:
+        return attempts.heartbeat(
+            session, attempt_id, token, beat, lease_seconds=here.settings.lease_seconds
+        )
+
+
+@router.put(
+    "/v1/attempts/{attempt_id}/files/{sha256}",
+    operation_id="send_file",
+    status_code=201,
+    dependencies=[WORK],
+    responses={
+        200: {"model": FileReceipt, "description": "It was there already"},
+        **problems(409, 413, 422),
+    },
+    openapi_extra=RAW_BODY,
+)
+async def send_file(
+    here: Here,
+    request: Request,
+    response: Response,
+    attempt_id: AttemptId,
+    sha256: Digest,
+    token: Fence,
+) -> FileReceipt:
+    """Send a file of the trial; it is kept only if it has this digest."""
+    await run_in_threadpool(_check_fence, here, attempt_id, token)
+    limit = here.settings.max_upload_bytes
+    stream = bodies.bounded(request, limit=limit)
+    put = partial(here.files.put, bodies.from_thread_chunks(stream), limit=limit, expected=sha256)
+    stored = await to_thread.run_sync(put, limiter=here.upload_threads)
+    response.status_code = 201 if await run_in_threadpool(_record, here, stored) else 200
+    return FileReceipt(sha256=stored.sha256, size_bytes=stored.size_bytes)
+
+
+@router.post(
+    "/v1/attempts/{attempt_id}/reports",
+    operation_id="report_rung",
+    dependencies=[WORK],
+    responses=problems(409),
+)
+def report_rung(here: Here, attempt_id: AttemptId, token: Fence, report: Report) -> Decision:
+    """Say what was measured at a rung; the answer says whether the trial climbs on."""
+    with here.database.write() as session:
+        return attempts.report(session, attempt_id, token, report, decide=_decide)
+
+
+@router.post(
+    "/v1/attempts/{attempt_id}/complete",
+    operation_id="complete_attempt",
+    dependencies=[WORK],
+    responses=problems(409),
+)
+def complete_attempt(here: Here, attempt_id: AttemptId, token: Fence) -> AttemptResult:
+    """End the trial as its last report decided; a repeat changes nothing."""
+    with here.database.write() as session:
+        return attempts.complete(session, attempt_id, token)
+
+
+@router.post(
+    "/v1/attempts/{attempt_id}/fail",
+    operation_id="fail_attempt",
+    dependencies=[WORK],
+    responses=problems(409),
+)
+def fail_attempt(
+    here: Here, attempt_id: AttemptId, token: Fence, failure: Failure
+) -> AttemptResult:
+    """Say why the attempt failed; the trial waits for another try or is given up."""
+    with here.database.write() as session:
+        return attempts.fail(session, attempt_id, token, failure)
+
+
+@router.post(
+    "/v1/attempts/{attempt_id}/release",
+    operation_id="release_attempt",
+    dependencies=[WORK],
+    responses=problems(409),
+)
+def release_attempt(here: Here, attempt_id: AttemptId, token: Fence) -> AttemptResult:
+    """Give the trial back uncounted, because the worker stops."""
+    with here.database.write() as session:
+        return attempts.release(session, attempt_id, token)
+
+
+async def _wait_for_trial(
+    here: Resources, request: ClaimRequest, hung_up: asyncio.Future[None]
+) -> Assignment | None:
+    deadline = time.monotonic() + request.wait_seconds
+    is_first = True
+    while not hung_up.done() and not here.wakeups.is_closed:
+        ticket = here.wakeups.ticket()
+        found = await run_in_threadpool(_claim, here, request, look_first=not is_first)
+        if found is not None:
+            return await _handed_over(here, found, hung_up)
+        is_first = False
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return None
+        await wakeups.wait_or(ticket, hung_up, timeout=min(left, _LOOK_AGAIN_SECONDS))
+    return None
+
+
+def _claim(here: Resources, request: ClaimRequest, *, look_first: bool) -> Assignment | None:
+    # Every commit on SQLite wakes every waiting worker: only one look in reading, no write lock.
+    if look_first:
+        with here.database.read() as session:
+            if not liveness.work_is_waiting(session):
+                return None
+    with here.metrics.claim(), here.database.write() as session:
+        return attempts.claim(session, request, lease_seconds=here.settings.lease_seconds)
+
+
+async def _handed_over(
+    here: Resources, found: Assignment, hung_up: asyncio.Future[None]
+) -> Assignment | None:
+    await asyncio.sleep(0)
+    if not hung_up.done():
+        return found
+    await run_in_threadpool(_give_back, here, found)
+    return None
+
+
+def _give_back(here: Resources, found: Assignment) -> None:
+    with here.database.write() as session:
+        attempts.release(session, found.attempt, found.token)
+
+
+def _check_fence(here: Resources, attempt_id: str, token: str) -> None:
+    with here.database.read() as session:
+        attempts.check(session, attempt_id, token)
+
+
+def _record(here: Resources, stored: StoredFile) -> bool:
+    with here.database.write() as session:
+        is_new = session.get(FileRecord, stored.sha256) is None
+        files.record(session, stored)
+    return is_new
+
+
+def _decide(context: RungContext) -> Decision:
+    return stopping.decide(
+        context.measurement,
+        _lasting(context, context.measurement),
+        [(peer.measurement, _lasting(context, peer.measurement)) for peer in context.peers],
+        objectives=context.spec.objectives,
+        eta=context.spec.early_stopping.eta,
+        is_last=context.is_last,
+    )
+
+
+def _lasting(context: RungContext, measurement: Measurement) -> float:
+    return stopping.lasting_violation(measurement, context.spec.constraints, context.baseline)

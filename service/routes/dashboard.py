@@ -1,0 +1,36 @@
+"""Optuna's dashboard under this address and these tokens, for reading only."""
+
+from fastapi import Request, Response
+
+from service import proxy
+from service.auth import READ
+from service.resources import Here
+from service.routing import router as guarded
+
+router = guarded("dashboard")
+
+PATHS = (
+    "/dashboard",
+    "/dashboard/{rest:path}",
+    "/api/{rest:path}",
+    "/static/{rest:path}",
+    "/csv/{rest:path}",
+    "/artifacts/{rest:path}",
+)
+"""Addresses that the dashboard's pages ask for; they cannot be moved under a prefix."""
+
+
+async def show_dashboard(here: Here, request: Request) -> Response:
+    """The dashboard's own answer."""
+    return await proxy.forward(request, here.dashboard)
+
+
+for path in PATHS:
+    router.add_api_route(
+        path,
+        show_dashboard,
+        methods=["GET", "HEAD"],
+        dependencies=[READ],
+        response_class=Response,
+        include_in_schema=False,
+    )

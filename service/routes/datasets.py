@@ -1,0 +1,112 @@
+"""Uploaded datasets, looked into before they are kept."""
+
+import functools
+from pathlib import Path
+
+from fastapi import Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from compress import inspection
+from compress.inspection import DatasetInfo
+from featherweight.specs.schemas import DatasetSchema, Page
+from service import intake
+from service.auth import READ, SUBMIT
+from service.forms import DatasetSpec, openapi_body
+from service.intake import Delivery
+from service.openapi import problems
+from service.parameters import Cursor, Limit, Reference
+from service.resources import Here, Resources
+from service.routing import router as guarded
+from store import datasets, views
+from store.errors import DatasetNotFound
+from store.files import StoredFile
+from store.session import Session
+from store.tables import DatasetRecord
+
+router = guarded("datasets")
+
+
+@router.post(
+    "/v1/datasets",
+    operation_id="upload_dataset",
+    status_code=201,
+    dependencies=[SUBMIT],
+    responses={
+        200: {"model": DatasetSchema, "description": "The same name and bytes were there already"},
+        **problems(400, 404, 409, 413, 415, 422),
+    },
+    openapi_extra=openapi_body(DatasetSpec),
+)
+async def upload_dataset(here: Here, request: Request, response: Response) -> DatasetSchema:
+    """Keep an npz dataset: in this form, or by the id of a finished upload."""
+    async with intake.receive(request, limit=here.settings.max_upload_bytes) as delivery:
+        return await run_in_threadpool(_create, here, delivery, response)
+
+
+@router.get("/v1/datasets", operation_id="list_datasets", dependencies=[READ])
+def list_datasets(here: Here, limit: Limit = 50, cursor: Cursor = None) -> Page[DatasetSchema]:
+    """All datasets, newest first."""
+    with here.database.read() as session:
+        records, following = datasets.page(session, limit=limit, cursor=cursor)
+        items = tuple(views.dataset(record) for record in records)
+    return Page(items=items, next_cursor=following)
+
+
+@router.get("/v1/datasets/{reference}", operation_id="get_dataset", dependencies=[READ])
+def get_dataset(here: Here, reference: Reference) -> DatasetSchema:
+    """One dataset, with its splits, classes and balance."""
+    with here.database.read() as session:
+        return views.dataset(datasets.get(session, reference))
+
+
+@router.delete(
+    "/v1/datasets/{reference}",
+    operation_id="delete_dataset",
+    status_code=204,
+    dependencies=[SUBMIT],
+    responses=problems(409),
+)
+def delete_dataset(here: Here, reference: Reference) -> Response:
+    """Forget a dataset that no job refers to."""
+    with here.database.write() as session:
+        sha256 = datasets.get(session, reference).sha256
+        datasets.delete(session, reference)
+        is_unused = intake.forget(session, sha256)
+    if is_unused:
+        here.files.delete(sha256)
+    return Response(status_code=204)
+
+
+def _create(here: Resources, delivery: Delivery, response: Response) -> DatasetSchema:
+    spec = intake.read_spec(DatasetSpec, delivery.spec)
+    record, is_new = intake.store_file(
+        here,
+        delivery,
+        inspect=_inspect,
+        keep=functools.partial(_keep, spec),
+    )
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/v1/datasets/{record.id}"
+    return views.dataset(record)
+
+
+def _inspect(path: Path) -> DatasetInfo:
+    return inspection.inspect_dataset(path)
+
+
+def _keep(
+    spec: DatasetSpec, session: Session, stored: StoredFile, info: DatasetInfo
+) -> tuple[DatasetRecord, bool]:
+    known = _find(session, spec.name)
+    if known is not None and (known.sha256, known.task) == (stored.sha256, spec.task):
+        return known, False
+    created = datasets.create(session, name=spec.name, stored=stored, task=spec.task, info=info)
+    return created, True
+
+
+def _find(session: Session, name: str) -> DatasetRecord | None:
+    try:
+        found = datasets.get(session, name)
+    except DatasetNotFound:
+        return None
+    return found if found.name == name else None

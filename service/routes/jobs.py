@@ -1,0 +1,206 @@
+"""Jobs: submit, look, steer, and what they found."""
+
+from typing import Annotated, Any
+
+from fastapi import Body, Query, Response
+
+from featherweight.specs.job import JobSpec
+from featherweight.specs.schemas import (
+    Counts,
+    DryRunSchema,
+    FrontSchema,
+    JobSchema,
+    Page,
+    RecommendationSchema,
+    ReportSchema,
+    TrialSchema,
+)
+from featherweight.specs.states import JobState, TrialState
+from service import fronts, reports, submission
+from service.auth import READ, SUBMIT
+from service.examples import JOB_EXAMPLE
+from service.openapi import problems
+from service.parameters import Cursor, IdempotencyKey, JobId, Limit
+from service.resources import Here, Resources
+from service.routing import router as guarded
+from store import jobs, trials, views
+from store.session import Session
+from store.tables import JobRecord
+
+router = guarded("jobs")
+
+_YAML_TOO: dict[str, Any] = {
+    "requestBody": {
+        "content": {
+            "application/yaml": {
+                "schema": {"$ref": "#/components/schemas/JobSpec"},
+                "example": JOB_EXAMPLE,
+            }
+        }
+    }
+}
+_CREATED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": JobSchema | DryRunSchema,
+        "description": "The job that this key made before; or, for a dry run, what it would do",
+    },
+    201: {"model": JobSchema, "description": "The job was made"},
+}
+
+
+@router.post(
+    "/v1/jobs",
+    operation_id="submit_job",
+    status_code=201,
+    response_model=None,
+    dependencies=[SUBMIT],
+    responses={**_CREATED, **problems(409)},
+    openapi_extra=_YAML_TOO,
+)
+def submit_job(
+    here: Here,
+    response: Response,
+    spec: Annotated[JobSpec, Body(examples=[JOB_EXAMPLE])],
+    idempotency_key: IdempotencyKey = None,
+    dry_run: Annotated[bool, Query(description="Only say what the job would do.")] = False,
+) -> JobSchema | DryRunSchema:
+    """Start a job; with a key, a repeat of the request gets the same job."""
+    if dry_run:
+        response.status_code = 200
+        with here.database.read() as session:
+            return submission.preview(submission.check(session, spec))
+    return _submit(here, response, spec, idempotency_key)
+
+
+@router.get("/v1/jobs", operation_id="list_jobs", dependencies=[READ])
+def list_jobs(
+    here: Here, limit: Limit = 50, cursor: Cursor = None, state: JobState | None = None
+) -> Page[JobSchema]:
+    """All jobs, newest first."""
+    with here.database.read() as session:
+        records, following = jobs.page(session, limit=limit, cursor=cursor, state=state)
+        counts = jobs.counts(session, [record.id for record in records])
+        items = tuple(views.job(record, counts[record.id]) for record in records)
+    return Page(items=items, next_cursor=following)
+
+
+@router.get("/v1/jobs/{job_id}", operation_id="get_job", dependencies=[READ])
+def get_job(here: Here, job_id: JobId) -> JobSchema:
+    """One job."""
+    with here.database.read() as session:
+        return _view(session, jobs.get(session, job_id))
+
+
+@router.post(
+    "/v1/jobs/{job_id}/cancel",
+    operation_id="cancel_job",
+    dependencies=[SUBMIT],
+    responses=problems(409),
+)
+def cancel_job(here: Here, job_id: JobId) -> JobSchema:
+    """Stop a job for good; its files stay. A repeat while it stops changes nothing."""
+    with here.database.write() as session:
+        return _view(session, jobs.cancel(session, job_id))
+
+
+@router.post(
+    "/v1/jobs/{job_id}/pause",
+    operation_id="pause_job",
+    dependencies=[SUBMIT],
+    responses=problems(409),
+)
+def pause_job(here: Here, job_id: JobId) -> JobSchema:
+    """Hand out no more trials; running ones go on."""
+    with here.database.write() as session:
+        return _view(session, jobs.pause(session, job_id))
+
+
+@router.post(
+    "/v1/jobs/{job_id}/resume",
+    operation_id="resume_job",
+    dependencies=[SUBMIT],
+    responses=problems(409),
+)
+def resume_job(here: Here, job_id: JobId) -> JobSchema:
+    """Go on after a pause."""
+    with here.database.write() as session:
+        return _view(session, jobs.resume(session, job_id))
+
+
+@router.post(
+    "/v1/jobs/{job_id}/clone",
+    operation_id="clone_job",
+    status_code=201,
+    dependencies=[SUBMIT],
+    responses=problems(409),
+)
+def clone_job(
+    here: Here,
+    response: Response,
+    job_id: JobId,
+    changes: Annotated[dict[str, Any], Body(examples=[{"name": "again", "seed": 1}])],
+) -> JobSchema:
+    """Submit a job's spec again, with these fields of it in place of the old ones."""
+    with here.database.read() as session:
+        document = jobs.get(session, job_id).spec
+    return _submit(here, response, submission.changed(document, changes), None)
+
+
+@router.get("/v1/jobs/{job_id}/trials", operation_id="list_trials", dependencies=[READ])
+def list_trials(
+    here: Here,
+    job_id: JobId,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    state: TrialState | None = None,
+) -> Page[TrialSchema]:
+    """Trials of a job, by number."""
+    with here.database.read() as session:
+        jobs.get(session, job_id)
+        found, following = trials.page(session, job_id, limit=limit, cursor=cursor, state=state)
+        return Page(items=tuple(views.trial(one) for one in found), next_cursor=following)
+
+
+@router.get("/v1/jobs/{job_id}/front", operation_id="get_front", dependencies=[READ])
+def get_front(here: Here, job_id: JobId) -> FrontSchema:
+    """The best files so far, by ascending size; valid at every moment of the search."""
+    with here.database.read() as session:
+        return fronts.front(session, jobs.get(session, job_id))
+
+
+@router.get(
+    "/v1/jobs/{job_id}/recommendation", operation_id="get_recommendation", dependencies=[READ]
+)
+def get_recommendation(here: Here, job_id: JobId) -> RecommendationSchema:
+    """One file to take, and why."""
+    with here.database.read() as session:
+        return fronts.recommendation(session, jobs.get(session, job_id))
+
+
+@router.get("/v1/jobs/{job_id}/report", operation_id="get_report", dependencies=[READ])
+def get_report(here: Here, job_id: JobId) -> ReportSchema:
+    """Controls, finalists over their seeds, where the time went, and why trials ended."""
+    with here.database.read() as session:
+        job = jobs.get(session, job_id)
+        return reports.report(session, job, jobs.counts(session, [job.id])[job.id])
+
+
+def _submit(here: Resources, response: Response, spec: JobSpec, key: str | None) -> JobSchema:
+    with here.database.write() as session:
+        checked = submission.check(session, spec)
+        job, is_new = jobs.create(
+            session,
+            spec,
+            model=checked.model,
+            dataset=checked.dataset,
+            idempotency_key=key,
+            body_sha256=submission.digest(spec),
+        )
+        view = _view(session, job) if not is_new else views.job(job, Counts())
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/v1/jobs/{view.id}"
+    return view
+
+
+def _view(session: Session, job: JobRecord) -> JobSchema:
+    return views.job(job, jobs.counts(session, [job.id])[job.id])

@@ -1,0 +1,132 @@
+"""Uploaded networks: weights of a family, looked into before they are kept."""
+
+import functools
+from pathlib import Path
+
+from fastapi import Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from compress import inspection
+from compress.errors import InvalidWeights
+from compress.families.catalog import Architecture, Normalisation
+from compress.inspection import ModelInfo
+from featherweight.specs.schemas import ModelSchema, Page
+from service import intake
+from service.auth import READ, SUBMIT
+from service.forms import ModelSpec, openapi_body
+from service.intake import Delivery
+from service.openapi import problems
+from service.parameters import Cursor, Limit, Reference
+from service.resources import Here, Resources
+from service.routing import router as guarded
+from store import models, views
+from store.errors import ModelNotFound
+from store.files import StoredFile
+from store.session import Session
+from store.tables import ModelRecord
+
+router = guarded("models")
+
+
+@router.post(
+    "/v1/models",
+    operation_id="upload_model",
+    status_code=201,
+    dependencies=[SUBMIT],
+    responses={
+        200: {"model": ModelSchema, "description": "The same name and bytes were there already"},
+        **problems(400, 404, 409, 413, 415, 422),
+    },
+    openapi_extra=openapi_body(ModelSpec),
+)
+async def upload_model(here: Here, request: Request, response: Response) -> ModelSchema:
+    """Keep safetensors weights: in this form, or by the id of a finished upload."""
+    async with intake.receive(request, limit=here.settings.max_upload_bytes) as delivery:
+        return await run_in_threadpool(_create, here, delivery, response)
+
+
+@router.get("/v1/models", operation_id="list_models", dependencies=[READ])
+def list_models(here: Here, limit: Limit = 50, cursor: Cursor = None) -> Page[ModelSchema]:
+    """All models, newest first."""
+    with here.database.read() as session:
+        records, following = models.page(session, limit=limit, cursor=cursor)
+        items = tuple(views.model(record) for record in records)
+    return Page(items=items, next_cursor=following)
+
+
+@router.get("/v1/models/{reference}", operation_id="get_model", dependencies=[READ])
+def get_model(here: Here, reference: Reference) -> ModelSchema:
+    """One model, with its layers, parameters and MACs."""
+    with here.database.read() as session:
+        return views.model(models.get(session, reference))
+
+
+@router.delete(
+    "/v1/models/{reference}",
+    operation_id="delete_model",
+    status_code=204,
+    dependencies=[SUBMIT],
+    responses=problems(409),
+)
+def delete_model(here: Here, reference: Reference) -> Response:
+    """Forget a model that no job refers to."""
+    with here.database.write() as session:
+        sha256 = models.get(session, reference).sha256
+        models.delete(session, reference)
+        is_unused = intake.forget(session, sha256)
+    if is_unused:
+        here.files.delete(sha256)
+    return Response(status_code=204)
+
+
+def _create(here: Resources, delivery: Delivery, response: Response) -> ModelSchema:
+    spec = intake.read_spec(ModelSpec, delivery.spec)
+    record, is_new = intake.store_file(
+        here,
+        delivery,
+        inspect=functools.partial(_inspect, spec),
+        keep=functools.partial(_keep, spec),
+    )
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/v1/models/{record.id}"
+    return views.model(record)
+
+
+def _inspect(spec: ModelSpec, path: Path) -> ModelInfo:
+    info = inspection.inspect_weights(path, spec.architecture)
+    if len(spec.normalisation.mean) != info.in_channels:
+        raise InvalidWeights(
+            f"normalisation: has {len(spec.normalisation.mean)} channels, the network takes "
+            f"{info.in_channels}"
+        )
+    return info
+
+
+def _keep(
+    spec: ModelSpec, session: Session, stored: StoredFile, info: ModelInfo
+) -> tuple[ModelRecord, bool]:
+    known = _find(session, spec.name)
+    is_same = known is not None and (
+        known.sha256,
+        Architecture.model_validate(known.architecture),
+        Normalisation.model_validate(known.normalisation),
+    ) == (stored.sha256, spec.architecture, spec.normalisation)
+    if known is not None and is_same:
+        return known, False
+    created = models.create(
+        session,
+        name=spec.name,
+        stored=stored,
+        architecture=spec.architecture,
+        normalisation=spec.normalisation,
+        info=info,
+    )
+    return created, True
+
+
+def _find(session: Session, name: str) -> ModelRecord | None:
+    try:
+        found = models.get(session, name)
+    except ModelNotFound:
+        return None
+    return found if found.name == name else None

@@ -1,0 +1,124 @@
+"""Our own pages: jobs, one job with its live front, the login, and the API's reference."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from fastapi import Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse
+
+from service import addresses, auth, bodies
+from service.auth import PUBLIC, READ
+from service.errors import BodyInvalid
+from service.headers import PAGE_POLICY
+from service.parameters import JobId
+from service.resources import Here
+from service.routing import router as guarded
+
+router = guarded("pages")
+
+FOLDER = Path(__file__).parents[1] / "pages"
+TYPES: Mapping[str, str] = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+FILES: Mapping[str, bytes] = {
+    path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in TYPES
+}
+"""Every page file by name: what is not here cannot be asked for."""
+
+_MAX_LOGIN_BYTES = 4096
+_YEAR_SECONDS = 365 * 24 * 3600
+
+
+def page(name: str) -> Response:
+    """A page or one of its files."""
+    return Response(
+        FILES[name],
+        media_type=TYPES[Path(name).suffix],
+        headers={"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-cache"},
+    )
+
+
+@router.get("/", dependencies=[PUBLIC], include_in_schema=False)
+async def go_home() -> Response:
+    """The start page is the list of jobs."""
+    return RedirectResponse(addresses.HOME, status_code=HTTPStatus.SEE_OTHER)
+
+
+@router.get("/ui", dependencies=[READ], include_in_schema=False)
+async def show_jobs() -> Response:
+    """All jobs."""
+    return page("jobs.html")
+
+
+@router.get("/ui/jobs/{job_id}", dependencies=[READ], include_in_schema=False)
+async def show_job(job_id: JobId) -> Response:
+    """One job and its front."""
+    return page("job.html")
+
+
+@router.get("/ui/files/{name}", dependencies=[PUBLIC], include_in_schema=False)
+async def show_file(name: str) -> Response:
+    """A script or style of the pages; they hold no data."""
+    if name not in FILES or name.endswith(".html"):
+        return Response(status_code=HTTPStatus.NOT_FOUND)
+    return page(name)
+
+
+@router.get("/docs", dependencies=[PUBLIC], include_in_schema=False)
+async def show_docs() -> Response:
+    """The API's reference, drawn from /openapi.json without anything from elsewhere."""
+    return page("docs.html")
+
+
+@router.get("/login", dependencies=[PUBLIC], include_in_schema=False)
+async def show_login() -> Response:
+    """Where a browser shows its token."""
+    return page("login.html")
+
+
+@router.post("/login", dependencies=[PUBLIC], include_in_schema=False)
+async def log_in(here: Here, request: Request) -> Response:
+    """Keep a valid token in a cookie that no script can read."""
+    auth.check_same_origin(request)
+    fields = await _fields(request)
+    secret, wanted = fields.get("token", "").strip(), addresses.safe_next(fields.get("next"))
+    if await run_in_threadpool(auth.find_scopes, request, secret) is None:
+        back = addresses.login_failed(wanted)
+        return RedirectResponse(back, status_code=HTTPStatus.SEE_OTHER)
+    response = RedirectResponse(wanted, status_code=HTTPStatus.SEE_OTHER)
+    response.set_cookie(auth.COOKIE, secret, max_age=_YEAR_SECONDS, **_cookie(request))
+    return response
+
+
+@router.post("/logout", dependencies=[PUBLIC], include_in_schema=False)
+async def log_out(request: Request) -> Response:
+    """Forget the cookie."""
+    auth.check_same_origin(request)
+    response = RedirectResponse("/login", status_code=HTTPStatus.SEE_OTHER)
+    response.delete_cookie(auth.COOKIE, **_cookie(request))
+    return response
+
+
+def _cookie(request: Request) -> dict[str, Any]:
+    return {
+        "httponly": True,
+        "samesite": "strict",
+        "secure": request.url.scheme == "https",
+        "path": "/",
+    }
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    parts = [part async for part in bodies.bounded(request, limit=_MAX_LOGIN_BYTES)]
+    try:
+        found = parse_qs(b"".join(parts).decode(), max_num_fields=4)
+    except ValueError as error:
+        raise BodyInvalid(f"the form could not be read: {error}") from error
+    return {name: values[0] for name, values in found.items()}

@@ -1,0 +1,137 @@
+"""The service itself: workers, health, readiness, metrics, and the schema of a job."""
+
+import os
+from typing import Any, Literal
+
+import httpx2
+from fastapi import Response
+from pydantic import BaseModel, Field
+
+from featherweight.specs.job import JobSpec
+from featherweight.specs.schemas import Page, WorkerSchema
+from service.auth import PUBLIC, READ
+from service.resources import Here, Resources
+from service.routing import router as guarded
+from store import liveness, migrate, statistics, views, workers
+from store.errors import StoreError
+from store.outages import OUTAGES
+
+router = guarded("system")
+
+WORKERS_SEEN_SECONDS = 60.0
+Health = Literal["ok", "failed"]
+
+
+class HealthSchema(BaseModel, frozen=True):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class ReadinessSchema(BaseModel, frozen=True):
+    """Each dependency; ``ready`` says whether the service can do its own work."""
+
+    ready: bool
+    dependencies: dict[str, Health] = Field(
+        description="database, schema and files are needed; searcher and dashboard are for others."
+    )
+
+
+@router.get("/v1/workers", operation_id="list_workers", dependencies=[READ])
+def list_workers(here: Here) -> Page[WorkerSchema]:
+    """Workers heard of within the last minute, and the trial each has."""
+    with here.database.read() as session:
+        busy = workers.current_trials(session)
+        found = workers.recent(session, seconds=WORKERS_SEEN_SECONDS)
+        items = tuple(views.worker(record, busy.get(record.boot_id)) for record in found)
+    return Page(items=items)
+
+
+@router.get("/v1/schemas/job", operation_id="get_job_schema", dependencies=[PUBLIC])
+async def get_job_schema() -> dict[str, Any]:
+    """The JSON schema of a job."""
+    return JobSpec.model_json_schema()
+
+
+@router.get("/healthz", operation_id="get_health", dependencies=[PUBLIC])
+async def get_health() -> HealthSchema:
+    """Whether the process answers."""
+    return HealthSchema()
+
+
+@router.get(
+    "/readyz",
+    operation_id="get_readiness",
+    dependencies=[PUBLIC],
+    responses={503: {"model": ReadinessSchema, "description": "Something needed does not work"}},
+)
+def get_readiness(here: Here, response: Response) -> ReadinessSchema:
+    """Whether everything works that the service needs, one by one."""
+    found: dict[str, Health] = {
+        "database": _database(here),
+        "schema": _schema(here),
+        "files": _files(here),
+        "searcher": _searcher(here),
+        "dashboard": _dashboard(here),
+    }
+    ready = all(found[needed] == "ok" for needed in ("database", "schema", "files"))
+    if not ready:
+        response.status_code = 503
+        response.headers["Retry-After"] = "2"
+    return ReadinessSchema(ready=ready, dependencies=found)
+
+
+@router.get(
+    "/metrics",
+    operation_id="get_metrics",
+    dependencies=[READ],
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+def get_metrics(here: Here) -> Response:
+    """Metrics in Prometheus' text format."""
+    with here.database.read() as session:
+        counted = statistics.read(session)
+    return Response(here.metrics.page(counted), media_type="text/plain; version=0.0.4")
+
+
+def _database(here: Resources) -> Health:
+    try:
+        with here.database.read() as session:
+            liveness.searcher_is_alive(session)
+    except OUTAGES:
+        return "failed"
+    return "ok"
+
+
+def _schema(here: Resources) -> Health:
+    try:
+        migrate.check(here.database.url)
+    except (StoreError, *OUTAGES):
+        return "failed"
+    return "ok"
+
+
+def _files(here: Resources) -> Health:
+    folder = here.files.folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return "failed"
+    return "ok" if os.access(folder, os.W_OK | os.X_OK) else "failed"
+
+
+def _searcher(here: Resources) -> Health:
+    try:
+        with here.database.read() as session:
+            return "ok" if liveness.searcher_is_alive(session) else "failed"
+    except OUTAGES:
+        return "failed"
+
+
+def _dashboard(here: Resources) -> Health:
+    try:
+        answer = httpx2.get(f"{here.settings.dashboard_address}/dashboard", timeout=1.0)
+    except httpx2.HTTPError:
+        return "failed"
+    return "ok" if answer.is_success else "failed"

@@ -1,0 +1,53 @@
+"""Tokens: who may ask for what."""
+
+from typing import Annotated, Literal
+
+from fastapi import Response
+from pydantic import BaseModel, Field
+
+from featherweight.specs.job import Name
+from featherweight.specs.schemas import Page, TokenSchema
+from service.auth import ADMIN
+from service.parameters import Cursor, Limit, TokenId
+from service.resources import Here
+from service.routing import router as guarded
+from store import tokens, views
+
+router = guarded("tokens")
+
+
+class TokenSpec(BaseModel, frozen=True, extra="forbid"):
+    """A token to make."""
+
+    name: Name
+    scopes: Annotated[
+        tuple[Literal["read", "submit", "work", "admin"], ...],
+        Field(min_length=1, max_length=4, description="'admin' has all, 'submit' also reads."),
+    ]
+
+
+@router.get("/v1/tokens", operation_id="list_tokens", dependencies=[ADMIN])
+def list_tokens(here: Here, limit: Limit = 50, cursor: Cursor = None) -> Page[TokenSchema]:
+    """All tokens without their secrets, revoked ones too, newest first."""
+    with here.database.read() as session:
+        records, following = tokens.page(session, limit=limit, cursor=cursor)
+        items = tuple(views.token(record) for record in records)
+    return Page(items=items, next_cursor=following)
+
+
+@router.post("/v1/tokens", operation_id="create_token", status_code=201, dependencies=[ADMIN])
+def create_token(here: Here, spec: TokenSpec) -> TokenSchema:
+    """A new token. Its secret is in this answer and nowhere else."""
+    with here.database.write() as session:
+        record, secret = tokens.create(session, name=spec.name, scopes=spec.scopes)
+        return views.token(record).model_copy(update={"secret": secret})
+
+
+@router.delete(
+    "/v1/tokens/{token_id}", operation_id="revoke_token", status_code=204, dependencies=[ADMIN]
+)
+def revoke_token(here: Here, token_id: TokenId) -> Response:
+    """Make a token's secret worthless; a repeat changes nothing."""
+    with here.database.write() as session:
+        tokens.revoke(session, token_id)
+    return Response(status_code=204)

@@ -1,0 +1,73 @@
+"""Trials: one, why it ended, its files, and once more."""
+
+import random
+
+from featherweight.specs.schemas import ArtifactSchema, TrialSchema, WhySchema
+from search import objectives
+from service.auth import READ, SUBMIT
+from service.openapi import problems
+from service.parameters import TrialId
+from service.resources import Here
+from service.routing import router as guarded
+from store import artifacts, attempts, jobs, rungs, trials, views
+from store.session import Session
+from store.tables import TrialRecord
+
+router = guarded("trials")
+
+_HIGHEST_SEED = 2**31 - 1
+
+
+@router.get("/v1/trials/{trial_id}", operation_id="get_trial", dependencies=[READ])
+def get_trial(here: Here, trial_id: TrialId) -> TrialSchema:
+    """One trial."""
+    with here.database.read() as session:
+        return views.trial(trials.get(session, trial_id))
+
+
+@router.get("/v1/trials/{trial_id}/why", operation_id="explain_trial", dependencies=[READ])
+def explain_trial(here: Here, trial_id: TrialId) -> WhySchema:
+    """Why a trial ended as it did: rungs and ranks, constraints, attempts."""
+    with here.database.read() as session:
+        trial = trials.get(session, trial_id)
+        view = views.trial(trial)
+        return WhySchema(
+            trial=view.id,
+            state=view.state,
+            reason=view.reason,
+            failure_class=view.failure_class,
+            violations=_violations(session, trial),
+            rungs=tuple(views.rung(one) for one in rungs.of_trial(session, trial_id)),
+            attempts=tuple(views.attempt(one) for one in attempts.of_trial(session, trial_id)),
+        )
+
+
+@router.get("/v1/trials/{trial_id}/artifacts", operation_id="list_artifacts", dependencies=[READ])
+def list_artifacts(here: Here, trial_id: TrialId) -> tuple[ArtifactSchema, ...]:
+    """Files of a trial, by rung."""
+    with here.database.read() as session:
+        trials.get(session, trial_id)
+        return tuple(views.artifact(one) for one in artifacts.of_trial(session, trial_id))
+
+
+@router.post(
+    "/v1/trials/{trial_id}/rerun",
+    operation_id="rerun_trial",
+    status_code=201,
+    dependencies=[SUBMIT],
+    responses=problems(409),
+)
+def rerun_trial(here: Here, trial_id: TrialId) -> TrialSchema:
+    """The same candidate once more, from another seed; it comes on top of the budget."""
+    with here.database.write() as session:
+        return views.trial(
+            trials.rerun(session, trial_id, seed=random.SystemRandom().randint(0, _HIGHEST_SEED))
+        )
+
+
+def _violations(session: Session, trial: TrialRecord) -> dict[str, float]:
+    measurement = views.trial(trial).measurement
+    if measurement is None:
+        return {}
+    job = jobs.get(session, trial.job_id)
+    return objectives.violations(measurement, jobs.spec(job).constraints, jobs.baseline(job))

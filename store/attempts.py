@@ -1,0 +1,69 @@
+"""Attempts: leases of trials to workers. The whole worker protocol of the store, in one place.
+
+All of it checks the fence: the attempt is active and the token's hash is equal, else StaleAttempt.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from featherweight.specs.protocol import Heartbeat, HeartbeatReply
+from featherweight.specs.states import AttemptState, JobState, StopReason
+from store import clock, fence, secrets, workers
+from store.claims import active_count, claim
+from store.fence import check
+from store.outcomes import complete, fail, reap, release
+from store.reports import report
+from store.tables import AttemptRecord, JobRecord
+
+__all__ = [
+    "active_count",
+    "check",
+    "claim",
+    "complete",
+    "fail",
+    "heartbeat",
+    "of_trial",
+    "reap",
+    "release",
+    "report",
+]
+
+
+def heartbeat(
+    session: Session, attempt_id: str, token: str, beat: Heartbeat, *, lease_seconds: float
+) -> HeartbeatReply:
+    """Extend the lease, keep the progress, and tell the worker if it should stop.
+
+    Raises:
+        AttemptNotFound: no such attempt.
+        StaleAttempt: the worker does not own the attempt any more.
+    """
+    attempt = fence.find(session, attempt_id)
+    workers.touch(session, attempt.boot_id)
+    extend = (
+        update(AttemptRecord)
+        .where(
+            AttemptRecord.id == attempt_id,
+            AttemptRecord.state == AttemptState.ACTIVE,
+            AttemptRecord.token_sha256 == secrets.digest(token),
+        )
+        .values(lease_until=clock.db_now() + lease_seconds, progress=beat.model_dump(mode="json"))
+        .returning(AttemptRecord.id)
+    )
+    if session.scalar(extend, execution_options={"synchronize_session": False}) is None:
+        raise fence.stale(attempt)
+    return HeartbeatReply(lease_seconds=lease_seconds, stop=_stop(session, attempt.job_id))
+
+
+def _stop(session: Session, job_id: str) -> str | None:
+    job = session.get_one(JobRecord, job_id)
+    is_cancelled = job.state == JobState.STOPPING and job.stop_reason == StopReason.CANCELLED
+    return StopReason.CANCELLED.value if is_cancelled else None
+
+
+def of_trial(session: Session, trial_id: str) -> list[AttemptRecord]:
+    """All attempts at the trial, oldest first."""
+    query = select(AttemptRecord).where(AttemptRecord.trial_id == trial_id)
+    return list(session.scalars(query.order_by(AttemptRecord.started_at, AttemptRecord.id)))

@@ -1,0 +1,33 @@
+"""Baselines that earlier jobs measured: what forecasts and feasibility checks stand on."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from compress.measurement import Measurement
+from featherweight.specs.job import UntrainedModel
+from store.tables import DatasetRecord, JobRecord, ModelRecord
+
+_JOBS_LOOKED_AT = 50
+
+
+def newest(
+    session: Session, *, model: ModelRecord | UntrainedModel, dataset: DatasetRecord
+) -> Measurement | None:
+    """The newest baseline of the same network on the same dataset; None where none is known.
+
+    Of untrained models, the dataset's last 50 baselines are looked at.
+    """
+    query = select(JobRecord.spec, JobRecord.baseline).where(
+        JobRecord.dataset_id == dataset.id, JobRecord.baseline.is_not(None)
+    )
+    if isinstance(model, ModelRecord):
+        wanted, query = None, query.where(JobRecord.model_id == model.id)
+    else:
+        wanted, query = model.model_dump(mode="json"), query.where(JobRecord.model_id.is_(None))
+    found = session.execute(query.order_by(JobRecord.created_at.desc()).limit(_JOBS_LOOKED_AT))
+    for spec, baseline in found:
+        if wanted is None or spec["model"] == wanted:
+            return Measurement.model_validate(baseline)
+    return None

@@ -1,0 +1,123 @@
+"""Claims: the oldest waiting trial of the oldest job that may run one more."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy import Select, exists, func, select, update
+from sqlalchemy.orm import Session
+
+from featherweight.specs.protocol import Assignment, ClaimRequest, WorkerInfo
+from featherweight.specs.states import AttemptState, JobState, TrialState
+from store import assignments, clock, jobs, secrets, transitions, workers
+from store.tables import AttemptRecord, JobRecord, TrialRecord
+
+
+def claim(session: Session, request: ClaimRequest, *, lease_seconds: float) -> Assignment | None:
+    """Lease one trial to the worker; None when there is nothing to do.
+
+    A worker process runs one trial at a time. If it has an active attempt already, the answer to
+    its last claim was lost: it gets that attempt again under a new token, and the old one is stale.
+
+    Args:
+        session: A writing transaction.
+        request: Who asks.
+        lease_seconds: How long the lease stands without a heartbeat, by the database's clock.
+    """
+    # Locks the worker's row first: a repeated claim waits here for the one it repeats.
+    workers.seen(session, request.worker)
+    token = secrets.new()
+    attempt = _issue_again(session, request.worker, token, lease_seconds)
+    if attempt is None:
+        attempt = _take(session, request.worker, token, lease_seconds)
+    if attempt is None:
+        return None
+    return assignments.build(session, attempt, token=token, lease_seconds=lease_seconds)
+
+
+def active_count(session: Session, job_id: str) -> int:
+    """How many trials of the job are leased now."""
+    return session.execute(_active(job_id)).scalar_one()
+
+
+def _active(job_id: object) -> Select[int]:
+    return (
+        select(func.count())
+        .select_from(AttemptRecord)
+        .where(AttemptRecord.job_id == job_id, AttemptRecord.state == AttemptState.ACTIVE)
+    )
+
+
+def _issue_again(
+    session: Session, worker: WorkerInfo, token: str, lease_seconds: float
+) -> AttemptRecord | None:
+    again = (
+        update(AttemptRecord)
+        .where(AttemptRecord.boot_id == worker.boot_id, AttemptRecord.state == AttemptState.ACTIVE)
+        .values(token_sha256=secrets.digest(token), lease_until=clock.db_now() + lease_seconds)
+        .returning(AttemptRecord)
+    )
+    return session.scalars(again, execution_options={"populate_existing": True}).one_or_none()
+
+
+def _take(
+    session: Session, worker: WorkerInfo, token: str, lease_seconds: float
+) -> AttemptRecord | None:
+    for job_id in session.scalars(open_jobs()).all():
+        job = jobs.lock(session, job_id)
+        trial = _first_waiting(session, job)
+        if trial is not None:
+            return _lease(session, job, trial, worker, token, lease_seconds)
+    return None
+
+
+def open_jobs() -> Select[str]:
+    """Ids of running jobs that have a waiting trial and room for it, oldest first."""
+    waiting = exists().where(
+        TrialRecord.job_id == JobRecord.id, TrialRecord.state == TrialState.WAITING
+    )
+    busy = _active(JobRecord.id).correlate(JobRecord).scalar_subquery()
+    return (
+        select(JobRecord.id)
+        .where(JobRecord.state == JobState.RUNNING, waiting, busy < JobRecord.parallel_trials)
+        .order_by(JobRecord.created_at, JobRecord.id)
+    )
+
+
+def _first_waiting(session: Session, job: JobRecord) -> TrialRecord | None:
+    # Looked at again, now that nobody else can change it.
+    if job.state != JobState.RUNNING or active_count(session, job.id) >= job.parallel_trials:
+        return None
+    query = (
+        select(TrialRecord)
+        .where(TrialRecord.job_id == job.id, TrialRecord.state == TrialState.WAITING)
+        .order_by(TrialRecord.number)
+        .limit(1)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    return session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
+
+
+def _lease(
+    session: Session,
+    job: JobRecord,
+    trial: TrialRecord,
+    worker: WorkerInfo,
+    token: str,
+    lease_seconds: float,
+) -> AttemptRecord:
+    attempt = AttemptRecord(
+        id=str(uuid.uuid4()),
+        trial_id=trial.id,
+        job_id=job.id,
+        worker=worker.name,
+        boot_id=worker.boot_id,
+        state=AttemptState.ACTIVE,
+        token_sha256=secrets.digest(token),
+        lease_until=clock.db_now() + lease_seconds,
+        started_at=clock.utc_now(),
+    )
+    session.add(attempt)
+    trial.num_attempts += 1
+    transitions.move_trial(session, job, trial, TrialState.RUNNING, news={"worker": worker.name})
+    return attempt

@@ -1,0 +1,117 @@
+"""Errors of this room: each class is a fact; its name is the code a user sees."""
+
+
+class StoreError(Exception):
+    """The store could not do what was asked."""
+
+
+class NotFound(StoreError):
+    """Nothing of that id or name is stored."""
+
+
+class JobNotFound(NotFound):
+    """No job has this id."""
+
+
+class TrialNotFound(NotFound):
+    """No trial has this id."""
+
+
+class ModelNotFound(NotFound):
+    """No model has this id or name."""
+
+
+class DatasetNotFound(NotFound):
+    """No dataset has this id or name."""
+
+
+class ArtifactNotFound(NotFound):
+    """No such file is stored."""
+
+
+class AttemptNotFound(NotFound):
+    """No attempt has this id."""
+
+
+class UploadNotFound(NotFound):
+    """No upload has this id."""
+
+
+class TokenNotFound(NotFound):
+    """No token has this id."""
+
+
+class Conflict(StoreError):
+    """What was asked contradicts what is stored."""
+
+
+class IdempotencyConflict(Conflict):
+    """The idempotency key was used before with another body."""
+
+
+class NameTaken(Conflict):
+    """Something else has this name already."""
+
+
+class TokenTaken(Conflict):
+    """This secret belongs to another token already."""
+
+
+class StaleAttempt(Conflict):
+    """The worker does not own the attempt any more: drop the trial and claim another."""
+
+
+class IllegalTransition(Conflict):
+    """The state does not allow this step."""
+
+
+class StillInUse(Conflict):
+    """A job refers to it."""
+
+
+class DuplicateCandidate(Conflict):
+    """The job has tried this candidate with this seed in this phase already."""
+
+
+class BudgetExhausted(Conflict):
+    """The job has all the trials of its budget."""
+
+
+class RungOutOfOrder(Conflict):
+    """The trial does not stand before this rung."""
+
+
+class FileMismatch(Conflict):
+    """The reported files do not fit the report."""
+
+
+class UploadOffsetMismatch(Conflict):
+    """The bytes do not continue the upload where it stands."""
+
+
+class UploadBusy(Conflict):
+    """Another request is writing to this upload."""
+
+
+class NotRunning(Conflict):
+    """The job takes no new trials any more."""
+
+
+class FileTooLarge(StoreError):
+    """The file is larger than allowed."""
+
+
+class FileCorrupt(StoreError):
+    """The stored file is not what was once written: restore it from a backup."""
+
+
+class DigestMismatch(StoreError):
+    """The bytes that arrived do not have the announced SHA-256."""
+
+
+class SchemaOutdated(StoreError):
+    """The database's schema is not this version's: run ``featherweight migrate``."""
+
+
+class InvalidCursor(StoreError):
+    """The cursor was not made by this listing: start again without one."""

@@ -1,0 +1,44 @@
+"""The job's diary: numbered without gaps, in the order of the commits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
+
+from store import clock
+from store.tables import EventRecord, JobRecord
+
+CHANNEL = "fw_events"
+
+
+def append(session: Session, job: JobRecord, type: str, data: dict[str, Any]) -> int:
+    """Write one event and wake whoever watches; returns its number.
+
+    The number is taken from the job's row, which stays locked until the commit: a sequence would
+    hand out numbers that commit out of order, and a reader would miss some.
+    """
+    take = (
+        update(JobRecord).where(JobRecord.id == job.id).values(last_event=JobRecord.last_event + 1)
+    )
+    seq = session.execute(
+        take.returning(JobRecord.last_event), execution_options={"synchronize_session": False}
+    ).scalar_one()
+    set_committed_value(job, "last_event", seq)
+    session.add(EventRecord(job_id=job.id, seq=seq, type=type, data=data, at=clock.utc_now()))
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_notify(CHANNEL, job.id)))
+    return seq
+
+
+def after(session: Session, job_id: str, seq: int, *, limit: int = 500) -> list[EventRecord]:
+    """Events of the job with numbers above ``seq``, oldest first."""
+    query = select(EventRecord).where(EventRecord.job_id == job_id, EventRecord.seq > seq)
+    return list(session.scalars(query.order_by(EventRecord.seq).limit(limit)))
+
+
+def first_seq(session: Session, job_id: str) -> int | None:
+    """Number of the oldest event that is kept; None when there is none."""
+    return session.scalar(select(func.min(EventRecord.seq)).where(EventRecord.job_id == job_id))

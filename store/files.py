@@ -1,0 +1,240 @@
+"""Files addressed by their content: written elsewhere, then renamed; checked on reading."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from sqlalchemy import delete, exists, or_, select
+from sqlalchemy.orm import Session
+
+from store import clock, streams
+from store.errors import (
+    ArtifactNotFound,
+    DigestMismatch,
+    UploadBusy,
+    UploadNotFound,
+    UploadOffsetMismatch,
+)
+from store.streams import StoredFile
+from store.tables import ArtifactRecord, DatasetRecord, FileRecord, ModelRecord
+from store.upserts import insert_new
+
+__all__ = ["FileStore", "StoredFile", "forget", "record"]
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_UPLOAD = re.compile(r"[0-9A-Za-z-]{1,64}")
+
+
+class FileStore:
+    """A folder of content-addressed files. It knows no SQL: ``record`` makes a file known there."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use ``folder``; it is made when the first file comes."""
+        self.folder = folder
+        self._verified: dict[str, tuple[int, int]] = {}
+
+    def put(
+        self, chunks: Iterable[bytes], *, limit: int, expected: str | None = None
+    ) -> StoredFile:
+        """Store a stream of bytes; on any error nothing is left behind.
+
+        Args:
+            chunks: The content.
+            limit: Most bytes it may have.
+            expected: SHA-256 (hex) it must have, if it was announced.
+
+        Raises:
+            FileTooLarge: it is longer than ``limit``.
+            DigestMismatch: it is not what was announced.
+        """
+        with self._temporary() as temporary:
+            with temporary.open("xb") as file:
+                stored = streams.write(file, chunks, limit)
+            if expected not in (None, stored.sha256):
+                raise DigestMismatch(f"expected SHA-256 {expected}, the bytes have {stored.sha256}")
+            self._adopt(temporary, stored.sha256)
+        return stored
+
+    def path(self, sha256: str) -> Path:
+        """Where the file lies, unchecked; raises ArtifactNotFound."""
+        path = self._place(sha256)
+        if not path.is_file():
+            raise ArtifactNotFound(f"no file {sha256} is stored")
+        return path
+
+    def read(self, sha256: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes from ``start`` up to, not with, ``end``, in pieces.
+
+        A whole file is checked while it streams: its last piece only comes if the digest is right.
+        A part comes after the whole file was checked, once per change of the file.
+
+        Raises:
+            ArtifactNotFound: no such file.
+            FileCorrupt: the file is not what was stored.
+        """
+        if start == 0 and end is None:
+            return streams.read_checked(self.path(sha256), sha256)
+        self.verify(sha256)
+        return streams.read(self.path(sha256), start=start, end=end)
+
+    def verify(self, sha256: str) -> None:
+        """Check the whole file; a file unchanged since the last check is not read again.
+
+        Raises:
+            ArtifactNotFound: no such file.
+            FileCorrupt: the file is not what was stored.
+        """
+        path = self.path(sha256)
+        stat = path.stat()
+        version = (stat.st_mtime_ns, stat.st_size)
+        if self._verified.get(sha256) != version:
+            streams.check_digest(streams.hash_file(path), sha256)
+            self._verified[sha256] = version
+
+    def delete(self, sha256: str) -> None:
+        """Remove the file if it is there; call it after ``forget`` was committed."""
+        self._place(sha256).unlink(missing_ok=True)
+
+    def begin_upload(self, upload_id: str) -> None:
+        """Start an empty upload."""
+        path = self._upload(upload_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("xb").close()
+
+    def received(self, upload_id: str) -> int:
+        """Bytes of the upload that have arrived; raises UploadNotFound."""
+        return self._existing_upload(upload_id).stat().st_size
+
+    def append_upload(
+        self, upload_id: str, chunks: Iterable[bytes], *, offset: int, limit: int
+    ) -> int:
+        """Continue an upload; returns how many bytes it has then.
+
+        What arrived before the connection broke stays, so that the client can go on from there.
+
+        Args:
+            upload_id: Which upload.
+            chunks: The bytes that follow.
+            offset: Where they follow: must be what has been received.
+            limit: Most bytes the upload may have; beyond it, this piece is dropped as a whole.
+
+        Raises:
+            UploadNotFound: no such upload.
+            UploadBusy: another request is writing to it.
+            UploadOffsetMismatch: the upload does not stand at ``offset``.
+            FileTooLarge: it would be longer than ``limit``.
+        """
+        with self._locked_upload(upload_id) as file:
+            received = file.seek(0, os.SEEK_END)
+            if offset != received:
+                raise UploadOffsetMismatch(
+                    f"upload {upload_id} has {received} bytes: go on from there, not from {offset}"
+                )
+            return streams.append(file, chunks, received, limit)
+
+    def adopt_upload(self, upload_id: str, *, expected_size: int) -> StoredFile:
+        """Turn a finished upload into a stored file.
+
+        Raises:
+            UploadNotFound: no such upload.
+            UploadBusy: another request is writing to it.
+            UploadOffsetMismatch: it does not have ``expected_size`` bytes yet.
+        """
+        path = self._existing_upload(upload_id)
+        with self._locked_upload(upload_id) as file:
+            received = file.seek(0, os.SEEK_END)
+            if received != expected_size:
+                raise UploadOffsetMismatch(
+                    f"upload {upload_id} has {received} of {expected_size} bytes: send the rest"
+                )
+            os.fsync(file.fileno())
+            stored = StoredFile(sha256=streams.hash_file(path), size_bytes=received)
+            self._adopt(path, stored.sha256)
+        return stored
+
+    def drop_upload(self, upload_id: str) -> None:
+        """Throw an upload away, if it is there."""
+        self._upload(upload_id).unlink(missing_ok=True)
+
+    def remove_leftovers(self, *, older_than_seconds: float) -> int:
+        """Remove temporary files of processes that were killed; how many there were."""
+        oldest = time.time() - older_than_seconds
+        found = [p for p in self._temporary_folder().glob("*") if p.stat().st_mtime < oldest]
+        for path in found:
+            path.unlink(missing_ok=True)
+        return len(found)
+
+    @contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        self._temporary_folder().mkdir(parents=True, exist_ok=True)
+        path = self._temporary_folder() / uuid.uuid4().hex
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _temporary_folder(self) -> Path:
+        return self.folder / "temporary"
+
+    def _adopt(self, path: Path, sha256: str) -> None:
+        place = self._place(sha256)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        # Replaces an equal file too: that heals one that has become corrupt.
+        path.replace(place)
+        streams.sync_folder(place.parent)
+
+    def _place(self, sha256: str) -> Path:
+        if not _SHA256.fullmatch(sha256):
+            raise ArtifactNotFound(f"{sha256[:80]!r} is not a SHA-256 in lower-case hex")
+        return self.folder / "sha256" / sha256[:2] / sha256
+
+    def _upload(self, upload_id: str) -> Path:
+        if not _UPLOAD.fullmatch(upload_id):
+            raise UploadNotFound(f"{upload_id[:80]!r} is not the id of an upload")
+        return self.folder / "uploads" / upload_id
+
+    def _existing_upload(self, upload_id: str) -> Path:
+        path = self._upload(upload_id)
+        if not path.is_file():
+            raise UploadNotFound(f"no upload {upload_id}")
+        return path
+
+    @contextmanager
+    def _locked_upload(self, upload_id: str) -> Iterator[BinaryIO]:
+        with self._existing_upload(upload_id).open("r+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                message = f"another request is writing to upload {upload_id}"
+                raise UploadBusy(message) from error
+            yield file
+
+
+def record(session: Session, stored: StoredFile) -> None:
+    """Make a stored file known to the database; a repeat changes nothing."""
+    values = {
+        "sha256": stored.sha256,
+        "size_bytes": stored.size_bytes,
+        "created_at": clock.utc_now(),
+    }
+    insert_new(session, FileRecord, values)
+
+
+def forget(session: Session, sha256: str) -> bool:
+    """Make a file unknown to the database unless something refers to it; whether it is now."""
+    # Rungs, trials and jobs only refer to files that an artifact or a model refers to as well.
+    in_use = [
+        exists().where(t.sha256 == sha256) for t in (ArtifactRecord, ModelRecord, DatasetRecord)
+    ]
+    if session.execute(select(or_(*in_use))).scalar_one():
+        return False
+    session.execute(delete(FileRecord).where(FileRecord.sha256 == sha256))
+    return True

@@ -1,0 +1,221 @@
+"""Jobs: created once per idempotency key, changed only under their row's lock."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from compress.measurement import Measurement
+from featherweight.specs.job import JobSpec, UntrainedModel
+from featherweight.specs.schemas import Counts
+from featherweight.specs.states import JobState, Phase, StopReason
+from store import clock, events, paging, transitions
+from store.errors import (
+    DatasetNotFound,
+    IdempotencyConflict,
+    IllegalTransition,
+    JobNotFound,
+    ModelNotFound,
+)
+from store.tables import DatasetRecord, JobRecord, ModelRecord
+from store.upserts import insert_new
+
+_AGE = (JobRecord.created_at, JobRecord.id)
+
+
+def create(
+    session: Session,
+    spec: JobSpec,
+    *,
+    model: ModelRecord | None,
+    dataset: DatasetRecord,
+    idempotency_key: str | None,
+    body_sha256: str,
+) -> tuple[JobRecord, bool]:
+    """A queued job, and True; or the job that this key made before, and False.
+
+    Args:
+        session: A writing transaction.
+        spec: What was asked.
+        model: The uploaded model it names; None where the spec describes an untrained one.
+        dataset: The dataset it names.
+        idempotency_key: The client's key; None never equals another request's.
+        body_sha256: Digest of the request, to tell a repeat from a different request.
+
+    Raises:
+        IdempotencyConflict: the key came with another body before.
+        ModelNotFound, DatasetNotFound: it was deleted in this moment.
+    """
+    if (model is None) != isinstance(spec.model, UntrainedModel):
+        raise ValueError("give the model record exactly where the spec names a model")
+    _keep(session, model, dataset)
+    values = _values(spec, model, dataset) | {
+        "idempotency_key": idempotency_key,
+        "body_sha256": body_sha256,
+    }
+    if not insert_new(session, JobRecord, values):
+        return _repeated(session, idempotency_key, body_sha256), False
+    job = get(session, values["id"])
+    events.append(session, job, f"job.{job.state}", {"name": job.name})
+    return job, True
+
+
+def _keep(session: Session, model: ModelRecord | None, dataset: DatasetRecord) -> None:
+    shared = {"read": True, "key_share": True}
+    if session.get(DatasetRecord, dataset.id, with_for_update=shared) is None:
+        raise DatasetNotFound(f"no dataset {dataset.id}")
+    if model is not None and session.get(ModelRecord, model.id, with_for_update=shared) is None:
+        raise ModelNotFound(f"no model {model.id}")
+
+
+def _values(spec: JobSpec, model: ModelRecord | None, dataset: DatasetRecord) -> dict[str, Any]:
+    return {
+        "id": str(uuid.uuid4()),
+        "name": spec.name,
+        "state": JobState.QUEUED,
+        "phase": Phase.BASELINE,
+        "stop_detail": "",
+        "spec": spec.model_dump(mode="json"),
+        "model_id": model.id if model else None,
+        "dataset_id": dataset.id,
+        "weights_sha256": model.sha256 if model else None,
+        "normalisation": model.normalisation if model else None,
+        "budget_trials": spec.budget.trials,
+        "parallel_trials": spec.budget.parallel_trials,
+        "counts": {},
+        "last_event": 0,
+        "paused_seconds": 0.0,
+        "created_at": clock.utc_now(),
+    }
+
+
+def _repeated(session: Session, key: str | None, body_sha256: str) -> JobRecord:
+    job = session.scalars(select(JobRecord).where(JobRecord.idempotency_key == key)).one()
+    if job.body_sha256 != body_sha256:
+        raise IdempotencyConflict(
+            f"the idempotency key {key!r} made job {job.id} from another body: use a new key"
+        )
+    return job
+
+
+def get(session: Session, job_id: str) -> JobRecord:
+    """The job; raises JobNotFound."""
+    job = session.get(JobRecord, job_id)
+    if job is None:
+        raise JobNotFound(f"no job {job_id}")
+    return job
+
+
+def lock(session: Session, job_id: str) -> JobRecord:
+    """The job as it is now, locked until the transaction ends; raises JobNotFound."""
+    # NO KEY UPDATE: rows that merely refer to the job need not wait.
+    fresh = select(JobRecord).where(JobRecord.id == job_id).with_for_update(key_share=True)
+    job = session.scalars(fresh, execution_options={"populate_existing": True}).one_or_none()
+    if job is None:
+        raise JobNotFound(f"no job {job_id}")
+    return job
+
+
+def page(
+    session: Session, *, limit: int, cursor: str | None = None, state: JobState | None = None
+) -> tuple[list[JobRecord], str | None]:
+    """One page of jobs, newest first; raises InvalidCursor."""
+    query = select(JobRecord)
+    if state is not None:
+        query = query.where(JobRecord.state == state)
+    return paging.fetch(session, query, _AGE, limit=limit, cursor=cursor, descending=True)
+
+
+def active(session: Session) -> list[JobRecord]:
+    """Jobs that are not finished, oldest first."""
+    query = select(JobRecord).where(JobRecord.finished_at.is_(None)).order_by(*_AGE)
+    return list(session.scalars(query))
+
+
+def counts(session: Session, job_ids: Collection[str]) -> dict[str, Counts]:
+    """Trials by state of each job; ids that do not exist are left out."""
+    query = select(JobRecord.id, JobRecord.counts).where(JobRecord.id.in_(job_ids))
+    return {
+        job_id: Counts(**by_state, total=sum(by_state.values()))
+        for job_id, by_state in session.execute(query)
+    }
+
+
+def move(
+    session: Session,
+    job: JobRecord,
+    to: JobState,
+    *,
+    reason: StopReason | None = None,
+    detail: str = "",
+) -> None:
+    """Change the job's state; event ``job.<state>``.
+
+    Raises:
+        IllegalTransition: the states' table does not allow it, or trials are unfinished at the end.
+    """
+    transitions.move_job(session, lock(session, job.id), to, reason=reason, detail=detail)
+
+
+def set_phase(session: Session, job: JobRecord, phase: Phase) -> None:
+    """Note what the job does now; event ``job.phase``."""
+    job = lock(session, job.id)
+    job.phase = phase
+    events.append(session, job, "job.phase", {"phase": phase})
+
+
+def cancel(session: Session, job_id: str) -> JobRecord:
+    """Start to stop the job; a repeat changes nothing.
+
+    Waiting trials are stopped here, running ones learn of it with their next heartbeat.
+
+    Raises:
+        IllegalTransition: the job is finished.
+    """
+    job = lock(session, job_id)
+    if job.state != JobState.STOPPING:
+        transitions.move_job(session, job, JobState.STOPPING, reason=StopReason.CANCELLED)
+        transitions.stop_waiting(session, job, StopReason.CANCELLED)
+    return job
+
+
+def pause(session: Session, job_id: str) -> JobRecord:
+    """Hand out no more trials; running ones go on. A repeat changes nothing."""
+    return _change(session, lock(session, job_id), JobState.PAUSED)
+
+
+def resume(session: Session, job_id: str) -> JobRecord:
+    """Go on after a pause. A repeat changes nothing."""
+    job = lock(session, job_id)
+    if job.state == JobState.QUEUED:
+        raise IllegalTransition(f"job {job_id} is queued: it was never paused")
+    return _change(session, job, JobState.RUNNING)
+
+
+def _change(session: Session, job: JobRecord, to: JobState) -> JobRecord:
+    if job.state != to:
+        transitions.move_job(session, job, to)
+    return job
+
+
+def running_seconds(job: JobRecord, now: datetime) -> float:
+    """Seconds the job has run until ``now``, without its pauses."""
+    if job.started_at is None:
+        return 0.0
+    end = job.finished_at or job.paused_at or now
+    return max(0.0, (end - job.started_at).total_seconds() - job.paused_seconds)
+
+
+def spec(job: JobRecord) -> JobSpec:
+    """What was asked."""
+    return JobSpec.model_validate(job.spec)
+
+
+def baseline(job: JobRecord) -> Measurement | None:
+    """Measurement of the uncompressed file, once there is one."""
+    return None if job.baseline is None else Measurement.model_validate(job.baseline)

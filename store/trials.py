@@ -1,0 +1,210 @@
+"""Trials: an exact number per job, never the same candidate and seed twice in a phase."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from compress.candidate import Candidate
+from compress.knobs import Scalar
+from compress.measurement import Split
+from featherweight.specs.states import JobState, Phase, TrialState
+from store import clock, jobs, paging, transitions
+from store.errors import BudgetExhausted, DuplicateCandidate, NotRunning, TrialNotFound
+from store.tables import JobRecord, TrialRecord
+
+RERUN = "rerun"
+
+
+def create(  # noqa: PLR0913 - every field of a trial, by name
+    session: Session,
+    job: JobRecord,
+    *,
+    phase: Phase,
+    origin: str,
+    candidate: Candidate,
+    params: Mapping[str, Scalar] | None = None,
+    seed: int,
+    rungs: Sequence[int],
+    splits: Sequence[Split],
+    study_number: int | None = None,
+) -> TrialRecord:
+    """A waiting trial; event ``trial.created``. The candidate is kept in its canonical form.
+
+    Args:
+        session: A writing transaction.
+        job: Whose trial it is; its row is locked here.
+        phase: What the trial is for.
+        origin: Who proposed it: baseline, sampler, control, finish or rerun.
+        candidate: What to try.
+        params: The knobs' values it was built from.
+        seed: Seed of everything random in it.
+        rungs: Total recovery epochs at each rung.
+        splits: Splits to measure on at the last rung.
+        study_number: Its number in the sampler's study.
+
+    Raises:
+        BudgetExhausted: the job has all its trials; re-runs come on top.
+        DuplicateCandidate: the phase has this candidate with this seed.
+        NotRunning: the job stops or has stopped.
+    """
+    job = jobs.lock(session, job.id)
+    trial = TrialRecord(
+        id=str(uuid.uuid4()),
+        job_id=job.id,
+        phase=phase,
+        origin=origin,
+        state=TrialState.WAITING,
+        candidate=candidate.canonical().model_dump(mode="json"),
+        candidate_digest=candidate.digest(),
+        params=None if params is None else dict(params),
+        seed=seed,
+        rungs=list(rungs),
+        splits=list(splits),
+        study_number=study_number,
+    )
+    return _add(session, job, trial)
+
+
+def _add(session: Session, job: JobRecord, trial: TrialRecord) -> TrialRecord:
+    _check_running(job)
+    if trial.origin != RERUN:
+        _check_budget(session, job)
+    _check_new(session, trial)
+    trial.number = _next_number(session, job)
+    trial.created_at = clock.utc_now()
+    session.add(trial)
+    session.flush()
+    transitions.count(job, plus=TrialState.WAITING)
+    news = {
+        "description": transitions.describe(trial),
+        "phase": trial.phase,
+        "origin": trial.origin,
+    }
+    transitions.tell(session, job, trial, "created", news)
+    return trial
+
+
+def _check_running(job: JobRecord) -> None:
+    state = JobState(job.state)
+    if state is JobState.STOPPING or state.is_finished:
+        raise NotRunning(f"job {job.id} is {state}: it takes no new trials")
+
+
+def _check_budget(session: Session, job: JobRecord) -> None:
+    counted = select(func.count()).where(TrialRecord.job_id == job.id, TrialRecord.origin != RERUN)
+    if session.execute(counted).scalar_one() >= job.budget_trials:
+        raise BudgetExhausted(f"job {job.id} has all {job.budget_trials} trials of its budget")
+
+
+def _check_new(session: Session, trial: TrialRecord) -> None:
+    same = select(TrialRecord.number).where(
+        TrialRecord.job_id == trial.job_id,
+        TrialRecord.phase == trial.phase,
+        TrialRecord.candidate_digest == trial.candidate_digest,
+        TrialRecord.seed == trial.seed,
+    )
+    number = session.scalar(same)
+    if number is not None:
+        raise DuplicateCandidate(f"trial {number} is the same candidate with seed {trial.seed}")
+
+
+def _next_number(session: Session, job: JobRecord) -> int:
+    last = session.scalar(select(func.max(TrialRecord.number)).where(TrialRecord.job_id == job.id))
+    return 0 if last is None else last + 1
+
+
+def get(session: Session, trial_id: str) -> TrialRecord:
+    """The trial; raises TrialNotFound."""
+    trial = session.get(TrialRecord, trial_id)
+    if trial is None:
+        raise TrialNotFound(f"no trial {trial_id}")
+    return trial
+
+
+def lock(session: Session, trial_id: str) -> TrialRecord:
+    """The trial as it is now, locked; the job's row must be locked already."""
+    fresh = select(TrialRecord).where(TrialRecord.id == trial_id).with_for_update(key_share=True)
+    return session.scalars(fresh, execution_options={"populate_existing": True}).one()
+
+
+def page(
+    session: Session,
+    job_id: str,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    state: TrialState | None = None,
+) -> tuple[list[TrialRecord], str | None]:
+    """One page of the job's trials, by number; raises InvalidCursor."""
+    query = select(TrialRecord).where(TrialRecord.job_id == job_id)
+    if state is not None:
+        query = query.where(TrialRecord.state == state)
+    key = (TrialRecord.number,)
+    return paging.fetch(session, query, key, limit=limit, cursor=cursor, descending=False)
+
+
+def of_job(session: Session, job_id: str, *, phase: Phase | None = None) -> list[TrialRecord]:
+    """All trials of the job, or of one of its phases, by number."""
+    query = select(TrialRecord).where(TrialRecord.job_id == job_id)
+    if phase is not None:
+        query = query.where(TrialRecord.phase == phase)
+    return list(session.scalars(query.order_by(TrialRecord.number)))
+
+
+def untold(session: Session, job_id: str) -> list[TrialRecord]:
+    """Finished trials whose outcome the sampler's study does not know, by number."""
+    finished = [state for state in TrialState if state.is_finished]
+    query = select(TrialRecord).where(
+        TrialRecord.job_id == job_id,
+        TrialRecord.told.is_(False),
+        TrialRecord.state.in_(finished),
+    )
+    return list(session.scalars(query.order_by(TrialRecord.number)))
+
+
+def mark_told(session: Session, trial_id: str) -> None:
+    """Note that the study knows the outcome."""
+    _locked(session, trial_id).told = True
+
+
+def set_study_number(session: Session, trial_id: str, number: int) -> None:
+    """Note the trial's number in the sampler's study."""
+    _locked(session, trial_id).study_number = number
+
+
+def _locked(session: Session, trial_id: str) -> TrialRecord:
+    jobs.lock(session, get(session, trial_id).job_id)
+    return lock(session, trial_id)
+
+
+def stop_waiting(
+    session: Session, job: JobRecord, reason: str, *, phase: Phase | None = None
+) -> int:
+    """Stop the job's waiting trials, of one phase or of all; returns how many there were."""
+    return transitions.stop_waiting(session, jobs.lock(session, job.id), reason, phase=phase)
+
+
+def rerun(session: Session, trial_id: str, *, seed: int) -> TrialRecord:
+    """A waiting trial like this one with another seed, on top of the budget.
+
+    Raises:
+        NotRunning: the job stops or has stopped.
+        DuplicateCandidate: it ran with this seed before.
+    """
+    first = get(session, trial_id)
+    job = jobs.lock(session, first.job_id)
+    again = TrialRecord(
+        id=str(uuid.uuid4()),
+        origin=RERUN,
+        state=TrialState.WAITING,
+        seed=seed,
+        **{field: getattr(first, field) for field in _REPEATED},
+    )
+    return _add(session, job, again)
+
+
+_REPEATED = ("job_id", "phase", "candidate", "candidate_digest", "params", "rungs", "splits")

@@ -1,0 +1,46 @@
+"""Uploads that are not finished.
+
+How much has arrived is known by the file itself, ``FileStore.received``; the record's number is
+what was known after the last whole request.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy.orm import Session
+
+from store import clock
+from store.errors import UploadNotFound
+from store.tables import UploadRecord
+
+
+def create(session: Session, *, size_bytes: int) -> UploadRecord:
+    """An upload that will have this many bytes."""
+    upload = UploadRecord(
+        id=str(uuid.uuid4()), size_bytes=size_bytes, received=0, created_at=clock.utc_now()
+    )
+    session.add(upload)
+    session.flush()
+    return upload
+
+
+def get(session: Session, upload_id: str) -> UploadRecord:
+    """The upload; raises UploadNotFound."""
+    upload = session.get(UploadRecord, upload_id)
+    if upload is None:
+        raise UploadNotFound(f"no upload {upload_id}")
+    return upload
+
+
+def advance(session: Session, upload_id: str, *, received: int) -> UploadRecord:
+    """Note how much has arrived; raises UploadNotFound."""
+    upload = get(session, upload_id)
+    upload.received = received
+    return upload
+
+
+def delete(session: Session, upload_id: str) -> None:
+    """Forget the upload; raises UploadNotFound."""
+    session.delete(get(session, upload_id))
+    session.flush()

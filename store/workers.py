@@ -1,0 +1,71 @@
+"""Workers, as last heard of."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from featherweight.specs.protocol import WorkerInfo
+from featherweight.specs.states import AttemptState
+from store import clock
+from store.tables import AttemptRecord, WorkerRecord
+from store.upserts import insert_new
+
+SEEN_EVERY = timedelta(seconds=5)
+"""A sign of life is written at most this often: on SQLite every write wakes every watcher, and an
+idle worker that writes when it wakes would wake all the others for ever."""
+
+
+def seen(session: Session, info: WorkerInfo) -> None:
+    """Note a sign of life; locks the worker's row, so its requests happen one after another."""
+    worker = _lock(session, info.boot_id)
+    if worker is None:
+        insert_new(session, WorkerRecord, _values(info))
+        worker = _lock(session, info.boot_id)
+        assert worker is not None
+    if worker.last_seen < clock.utc_now() - SEEN_EVERY:
+        worker.last_seen = clock.utc_now()
+        worker.info = info.model_dump(mode="json")
+
+
+def _lock(session: Session, boot_id: str) -> WorkerRecord | None:
+    fresh = select(WorkerRecord).where(WorkerRecord.boot_id == boot_id).with_for_update()
+    return session.scalars(fresh, execution_options={"populate_existing": True}).one_or_none()
+
+
+def _values(info: WorkerInfo) -> dict[str, object]:
+    now = clock.utc_now()
+    return {
+        "boot_id": info.boot_id,
+        "name": info.name,
+        "info": info.model_dump(mode="json"),
+        "first_seen": now,
+        "last_seen": now,
+    }
+
+
+def touch(session: Session, boot_id: str) -> None:
+    """Note a sign of life of a worker that is known already."""
+    now = clock.utc_now()
+    session.execute(
+        update(WorkerRecord)
+        .where(WorkerRecord.boot_id == boot_id, WorkerRecord.last_seen < now - SEEN_EVERY)
+        .values(last_seen=now)
+    )
+
+
+def recent(session: Session, *, seconds: float) -> list[WorkerRecord]:
+    """Workers heard of within the last ``seconds``, by name."""
+    since = clock.utc_now() - timedelta(seconds=seconds)
+    query = select(WorkerRecord).where(WorkerRecord.last_seen >= since)
+    return list(session.scalars(query.order_by(WorkerRecord.name, WorkerRecord.first_seen)))
+
+
+def current_trials(session: Session) -> dict[str, str]:
+    """Boot id of every busy worker, and the trial it has."""
+    query = select(AttemptRecord.boot_id, AttemptRecord.trial_id).where(
+        AttemptRecord.state == AttemptState.ACTIVE
+    )
+    return dict(session.execute(query).all())

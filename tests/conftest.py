@@ -1,0 +1,106 @@
+"""Databases for tests: every test that asks for ``database`` runs on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import make_url
+
+from store import migrate
+from store.session import Database, open_database
+from tests import postgres
+
+DIALECTS = ("sqlite", "postgresql")
+TEMPLATE = "featherweight_template"
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    with postgres.server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: str) -> Iterator[str]:
+    """Name of a migrated database that tests copy."""
+    name = f"{TEMPLATE}_{uuid.uuid4().hex}"
+    run_on_server(postgresql_server, "CREATE DATABASE {}", name)
+    migrate.upgrade(address(postgresql_server, name))
+    yield name
+    run_on_server(postgresql_server, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file that tests copy."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    migrate.upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(params=DIALECTS)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Address of a database without any table, on both dialects."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/empty.db"
+        return
+    server = request.getfixturevalue("postgresql_server")
+    name = f"fw_{uuid.uuid4().hex}"
+    run_on_server(server, "CREATE DATABASE {}", name)
+    yield address(server, name)
+    run_on_server(server, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture(params=DIALECTS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Address of a fresh migrated database, on both dialects."""
+    if request.param == "sqlite":
+        template = request.getfixturevalue("sqlite_template")
+        shutil.copy(template, tmp_path / "featherweight.db")
+        yield f"sqlite:///{tmp_path}/featherweight.db"
+        return
+    server = request.getfixturevalue("postgresql_server")
+    template, name = request.getfixturevalue("postgresql_template"), f"fw_{uuid.uuid4().hex}"
+    run_on_server(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
+    yield address(server, name)
+    run_on_server(server, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A fresh migrated database, on both dialects."""
+    opened = open_database(database_url, check_schema=False)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def cut_connections(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Cuts every connection to a database, as a restart of PostgreSQL does; not SQLite's."""
+
+    def cut(url: str) -> None:
+        name = make_url(url).database
+        if make_url(url).get_backend_name() == "sqlite":
+            return
+        server = request.getfixturevalue("postgresql_server")
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+            )
+
+    return cut
+
+
+def run_on_server(server: str, statement: str, *names: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def address(server: str, name: str) -> str:
+    return make_url(server).set(database=name).render_as_string(hide_password=False)

@@ -1,0 +1,97 @@
+"""The whole road: a posted job, a worker, a front of files that run as measured."""
+
+import json
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from compress import manifest
+from featherweight.specs.states import JobState, Phase, TrialState
+from featherweight.transport import file_digest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def ended(house, client, digits):
+    """A tiny job, watched to its end by one worker: the events and the job."""
+    from tests.e2e.conftest import TINY, JobSpec
+
+    data = client.upload_dataset(digits, name="digits").name
+    house.start("worker")
+    job = client.submit(JobSpec.model_validate(TINY | {"data": data}))
+    events = list(client.watch(job.id))
+    yield events, client.job(job.id)
+    assert house.kill("worker", 15) == 0
+
+
+def test_the_job_succeeds_with_exactly_its_budget_of_trials(ended, client):
+    _, job = ended
+    assert (job.state, job.trials.total, job.trials.failed) == (JobState.SUCCEEDED, 4, 0)
+    trials = list(client.trials(job.id))
+    assert [trial.number for trial in trials] == [0, 1, 2, 3]
+    assert [trial.phase for trial in trials] == [
+        Phase.BASELINE, Phase.SEARCH, Phase.SEARCH, Phase.FINISH,
+    ]  # fmt: skip
+    assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.STOPPED}
+    assert all(trial.attempts == 1 for trial in trials)
+
+
+def test_every_event_is_seen_once_up_to_the_last(ended):
+    events, job = ended
+    assert [event.seq for event in events] == list(range(1, job.last_event + 1))
+    assert events[-1].type == "job.succeeded"
+
+
+def test_every_file_of_the_front_is_what_was_measured(ended, client, digits, tmp_path):
+    _, job = ended
+    front = client.front(job.id)
+    assert front.points
+    with np.load(digits) as arrays:
+        x, y = arrays["x_validation"].astype(np.float32)[:, None], arrays["y_validation"]
+    for point in front.points:
+        path = client.download(point, tmp_path)
+        assert path.stat().st_size == point.size_bytes
+        assert file_digest(path) == point.sha256
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        (logits,) = session.run(None, {"input": x})
+        accuracy = float((logits.argmax(axis=1) == y).mean())
+        assert accuracy == pytest.approx(point.measurement.accuracy["validation"], abs=1e-9)
+        told = manifest.load(json.dumps(client.manifest(point.artifact)))
+        assert told.file_sha256 == point.sha256
+        assert told.candidate == point.candidate
+        assert told.origin.trial == point.number
+
+
+def test_the_test_split_is_seen_by_baseline_and_finish_only(ended, client):
+    _, job = ended
+    for trial in client.trials(job.id):
+        seen = set(trial.measurement.accuracy)
+        expected = {"validation"} if trial.phase is Phase.SEARCH else {"validation", "test"}
+        assert seen == expected
+
+
+def test_the_baseline_leaves_its_weights_beside_its_file(ended, client):
+    _, job = ended
+    trials = list(client.trials(job.id))
+    roles = {file.role for file in client.artifacts(trials[0].id)}
+    assert roles == {"onnx", "manifest", "weights"}
+    assert {file.role for file in client.artifacts(trials[1].id)} == {"onnx", "manifest"}
+
+
+def test_every_measurement_says_where_the_time_went(ended, client):
+    _, job = ended
+    for trial in client.trials(job.id):
+        assert {"compress", "train", "export", "measure"} <= set(trial.measurement.seconds)
+        assert all(value >= 0 for value in trial.measurement.seconds.values())
+    assert client.job(job.id).baseline.train_images_per_second > 0
+
+
+def test_every_trial_says_why_it_ended(ended, client):
+    _, job = ended
+    for trial in client.trials(job.id):
+        why = client.why(trial.id)
+        assert why.reason
+        assert why.rungs
+        assert [attempt.state for attempt in why.attempts] == ["delivered"]

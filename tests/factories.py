@@ -1,0 +1,269 @@
+"""Plausible values and records for tests; every field can be given."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from compress.candidate import Candidate
+from compress.families.catalog import Architecture, Normalisation
+from compress.inspection import DatasetInfo, ModelInfo
+from compress.measurement import Latency, Measurement, Parity
+from featherweight.specs.job import JobSpec, UntrainedModel
+from featherweight.specs.protocol import (
+    Assignment,
+    AttemptResult,
+    ClaimRequest,
+    Decision,
+    FileRef,
+    Report,
+    WorkerInfo,
+)
+from featherweight.specs.states import JobState, Phase
+from store import attempts, datasets, files, jobs, models, trials
+from store.files import StoredFile
+from store.rungs import RungContext
+from store.tables import DatasetRecord, JobRecord, ModelRecord, TrialRecord
+
+ARCHITECTURE = Architecture(widths=(4, 8), depths=(1, 1))
+NORMALISATION = Normalisation(scale=1 / 16, mean=(0.3,), std=(0.4,))
+UNTRAINED = UntrainedModel(architecture=ARCHITECTURE, epochs=1)
+LEASE_SECONDS = 30.0
+OVER = -1.0
+"""A lease that is over when it begins: what a test has instead of waiting."""
+
+
+def spec(**changes: Any) -> JobSpec:
+    """A valid spec of an untrained model on the dataset ``digits``; whole fields are replaced."""
+    fields = {
+        "name": "job",
+        "model": UNTRAINED.model_dump(mode="json"),
+        "data": "digits",
+        "techniques": {"filter_pruning": {}, "quantization": {}},
+        "objectives": ["maximise accuracy", "minimise size_bytes"],
+        "budget": {"trials": 6, "parallel_trials": 2},
+        "early_stopping": {"rungs": [0, 1], "eta": 3},
+        "finish": {"trials": 1, "finalists": 1},
+    }
+    return JobSpec.model_validate(fields | changes)
+
+
+def measurement(
+    accuracy: float = 0.9, size_bytes: int = 1000, *, latency_ms: float = 1.0, **changes: Any
+) -> Measurement:
+    """A measurement on the validation split."""
+    fields = {
+        "accuracy": {"validation": accuracy},
+        "size_bytes": size_bytes,
+        "parameters": 500,
+        "macs": 20_000,
+        "latency": Latency(median_ms=latency_ms, p95_ms=latency_ms * 1.5, threads=1, batch=1),
+        "parity": Parity(max_abs_error=1e-5, agreement=1.0, images=64),
+    }
+    return Measurement.model_validate(fields | changes)
+
+
+def stored(session: Session, content: str | None = None, *, size_bytes: int = 1000) -> StoredFile:
+    """A file that the database knows; nothing is on disk. Without ``content`` it is a new one."""
+    digest = hashlib.sha256((content or uuid.uuid4().hex).encode()).hexdigest()
+    file = StoredFile(sha256=digest, size_bytes=size_bytes)
+    files.record(session, file)
+    return file
+
+
+def dataset_info(**changes: Any) -> DatasetInfo:
+    """What is known of 8x8 grey digits."""
+    fields = {
+        "num_classes": 2,
+        "input_shape": (1, 8, 8),
+        "dtype": "uint8",
+        "value_range": (0, 16),
+        "splits": {"train": 80, "validation": 20, "test": 20},
+        "class_counts": {"train": (40, 40), "validation": (10, 10), "test": (10, 10)},
+        "held_out": False,
+    }
+    return DatasetInfo.model_validate(fields | changes)
+
+
+def model_info(**changes: Any) -> ModelInfo:
+    """What is known of a small residual network."""
+    fields = {
+        "architecture": ARCHITECTURE,
+        "in_channels": 1,
+        "num_classes": 2,
+        "input_shape": (1, 8, 8),
+        "parameters": 500,
+        "macs": 20_000,
+        "layers": (),
+    }
+    return ModelInfo.model_validate(fields | changes)
+
+
+def dataset(session: Session, name: str = "digits", **changes: Any) -> DatasetRecord:
+    """An uploaded dataset."""
+    return datasets.create(
+        session,
+        name=name,
+        stored=stored(session, f"dataset {name}"),
+        task="image_classification",
+        info=dataset_info(**changes),
+    )
+
+
+def model(session: Session, name: str = "network", **changes: Any) -> ModelRecord:
+    """An uploaded model."""
+    return models.create(
+        session,
+        name=name,
+        stored=stored(session, f"model {name}"),
+        architecture=ARCHITECTURE,
+        normalisation=NORMALISATION,
+        info=model_info(**changes),
+    )
+
+
+def job(
+    session: Session,
+    *,
+    model: ModelRecord | None = None,
+    dataset: DatasetRecord | None = None,
+    key: str | None = None,
+    running: bool = False,
+    **changes: Any,
+) -> JobRecord:
+    """A queued (or running) job; ``changes`` are fields of its spec. Its dataset is made."""
+    dataset = dataset or _dataset_named(session, changes.get("data", "digits"))
+    if model is not None:
+        changes.setdefault("model", model.name)
+    asked = spec(**changes)
+    digest = hashlib.sha256(asked.model_dump_json().encode()).hexdigest()
+    record, _ = jobs.create(
+        session, asked, model=model, dataset=dataset, idempotency_key=key, body_sha256=digest
+    )
+    if running:
+        jobs.move(session, record, JobState.RUNNING)
+    return record
+
+
+def _dataset_named(session: Session, name: str) -> DatasetRecord:
+    found = session.query(DatasetRecord).filter_by(name=name).one_or_none()
+    return found or dataset(session, name)
+
+
+def candidate(ratio: float = 0.5, *, stages: int = 2) -> Candidate:
+    """Prune every stage by one ratio and store 8-bit weights."""
+    return Candidate.model_validate(
+        {
+            "steps": [
+                {"technique": "filter_pruning", "ratios": [ratio] * stages},
+                {"technique": "quantization"},
+            ]
+        }
+    )
+
+
+def trial(session: Session, job: JobRecord, **changes: Any) -> TrialRecord:
+    """A waiting search trial of a candidate that the job does not have yet."""
+    number = len(trials.of_job(session, job.id))
+    fields: dict[str, Any] = {
+        "phase": Phase.SEARCH,
+        "origin": "sampler",
+        "candidate": candidate(0.001 * number),
+        "seed": 0,
+        "rungs": (0, 1),
+        "splits": ("validation",),
+    }
+    return trials.create(session, job, **(fields | changes))
+
+
+def baseline_trial(session: Session, job: JobRecord) -> TrialRecord:
+    """The waiting trial 0."""
+    fields: dict[str, Any] = {"phase": Phase.BASELINE, "origin": "baseline", "rungs": (0,)}
+    return trial(session, job, candidate=Candidate(), **fields)
+
+
+def worker_info(name: str = "worker", *, boot_id: str | None = None) -> WorkerInfo:
+    """A worker process; the same name gives the same boot id unless one is given."""
+    return WorkerInfo(
+        name=name,
+        boot_id=boot_id or hashlib.md5(name.encode()).hexdigest(),
+        device="cpu",
+        threads=1,
+        version="0",
+    )
+
+
+def claim(
+    session: Session, worker: str = "worker", *, lease_seconds: float = LEASE_SECONDS
+) -> Assignment | None:
+    """Ask for work in the name of a worker."""
+    request = ClaimRequest(worker=worker_info(worker))
+    return attempts.claim(session, request, lease_seconds=lease_seconds)
+
+
+def must_claim(
+    session: Session, worker: str = "worker", *, lease_seconds: float = LEASE_SECONDS
+) -> Assignment:
+    """Ask for work where there must be some."""
+    assignment = claim(session, worker, lease_seconds=lease_seconds)
+    assert assignment is not None
+    return assignment
+
+
+def report_of(
+    session: Session,
+    assignment: Assignment,
+    *,
+    rung: int = 0,
+    measured: Measurement | None = None,
+) -> Report:
+    """A report whose files the database knows; with weights where the worker trained them."""
+    measured = measured or measurement()
+    onnx = stored(session, size_bytes=measured.size_bytes)
+    refs = [FileRef(role="onnx", sha256=onnx.sha256, size_bytes=onnx.size_bytes)]
+    if assignment.train is not None:
+        weights = stored(session)
+        refs.append(FileRef(role="weights", sha256=weights.sha256, size_bytes=weights.size_bytes))
+    return Report(
+        rung=rung,
+        epochs=assignment.rungs[rung] if rung < len(assignment.rungs) else rung,
+        measurement=measured,
+        files=tuple(refs),
+        normalisation=NORMALISATION if assignment.train is not None else None,
+    )
+
+
+def climb(context: RungContext) -> Decision:
+    """A stopping rule that lets everything climb to the last rung."""
+    return Decision(stop=context.is_last, reason="last rung" if context.is_last else "climbs")
+
+
+def stop(context: RungContext) -> Decision:
+    """A stopping rule that stops everything at once."""
+    return Decision(stop=True, reason=f"stopped at rung {context.rung}", rank=1, peers=2, allowed=1)
+
+
+def deliver(
+    session: Session, assignment: Assignment, *, measured: Measurement | None = None
+) -> AttemptResult:
+    """Report every rung that is left and complete the trial."""
+    for rung in range(assignment.first_rung, len(assignment.rungs)):
+        report = report_of(session, assignment, rung=rung, measured=measured)
+        attempts.report(session, assignment.attempt, assignment.token, report, decide=climb)
+    return attempts.complete(session, assignment.attempt, assignment.token)
+
+
+def searching_job(session: Session, *, waiting: int = 1, **changes: Any) -> JobRecord:
+    """A running job with a delivered baseline (0.9, 1000 bytes) and waiting search trials."""
+    job_record = job(session, running=True, **changes)
+    baseline_trial(session, job_record)
+    assignment = must_claim(session, "baseline-worker")
+    assert assignment.job == job_record.id, "an older job has waiting trials: make this one first"
+    deliver(session, assignment)
+    jobs.set_phase(session, job_record, Phase.SEARCH)
+    for _ in range(waiting):
+        trial(session, job_record)
+    return job_record

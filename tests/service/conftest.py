@@ -1,0 +1,32 @@
+"""A running service for tests: in process, on a fresh database and folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service.running import Service, serve
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """Address of a fresh migrated SQLite database."""
+    shutil.copy(sqlite_template, tmp_path / "featherweight.db")
+    return f"sqlite:///{tmp_path}/featherweight.db"
+
+
+@pytest.fixture
+def service(sqlite_url: str, tmp_path: Path) -> Iterator[Service]:
+    """A service on SQLite, open to loopback: no token exists."""
+    with serve(sqlite_url, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def either_service(database_url: str, tmp_path: Path) -> Iterator[Service]:
+    """A service on SQLite and on PostgreSQL, open to loopback."""
+    with serve(database_url, tmp_path) as running:
+        yield running

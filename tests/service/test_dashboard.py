@@ -1,0 +1,198 @@
+"""Optuna's dashboard: a process of its own behind the service, for reading only."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import optuna
+import pytest
+from optuna.storages import RDBStorage
+
+from service import dashboard
+from service.settings import ServiceSettings
+from tests.conftest import address, run_on_server
+from tests.service.running import BROWSER, Service, problem, serve, until
+
+COMMAND = "from service import dashboard; dashboard.run()"
+FOREIGN = ("authorization", "cookie")
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def make_study(url: str) -> None:
+    """A study with a feasible trial and a better one that violates a constraint."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = RDBStorage(url)
+    study = optuna.create_study(
+        storage=storage, study_name="a-job", directions=["maximize", "minimize"]
+    )
+    for values, violation in (((0.8, 300.0), -0.1), ((0.9, 200.0), 0.2)):
+        trial = study.ask()
+        trial.suggest_float("ratio", 0, 1)
+        trial.set_constraint("accuracy", violation)
+        study.tell(trial, values)
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def study_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    url = f"sqlite:///{tmp_path_factory.mktemp('studies')}/studies.db"
+    make_study(url)
+    return url
+
+
+@pytest.fixture(scope="module")
+def dashboard_url(study_url: str) -> Iterator[str]:
+    """Address of a real dashboard process on a real study."""
+    port = free_port()
+    environment = os.environ | {
+        "FEATHERWEIGHT_STUDY_URL": study_url,
+        "FEATHERWEIGHT_DASHBOARD_PORT": str(port),
+    }
+    url = f"http://127.0.0.1:{port}"
+    with subprocess.Popen([sys.executable, "-c", COMMAND], env=environment) as process:
+        until(lambda: process.poll() is None and answers(url), seconds=60)
+        yield url
+        process.terminate()
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx2.get(f"{url}/dashboard", timeout=5).is_success
+    except httpx2.TransportError:
+        return False
+
+
+@pytest.fixture
+def service(sqlite_url: str, dashboard_url: str, tmp_path: Path) -> Iterator[Service]:
+    """A service in front of the dashboard."""
+    with serve(sqlite_url, tmp_path, dashboard_url=dashboard_url) as running:
+        yield running
+
+
+def test_the_dashboard_is_reached_under_our_address(service):
+    page = service.client.get("/dashboard", headers=BROWSER)
+    assert page.status_code == 200
+    assert "Optuna Dashboard" in page.text
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'self'")
+    bundle = service.client.get("/static/bundle.js", headers={"Accept-Encoding": "gzip"})
+    assert bundle.status_code == 200
+    assert len(bundle.content) > 1_000_000
+    assert bundle.headers["Content-Encoding"] == "gzip"
+    plain = service.client.get("/static/bundle.js", headers={"Accept-Encoding": ""})
+    assert plain.content == bundle.content
+    assert service.client.get("/dashboard/studies/1").status_code == 200
+    assert service.client.get("/readyz").json()["dependencies"]["dashboard"] == "ok"
+
+
+def test_it_shows_the_study_and_only_feasible_trials_as_best(service):
+    [study] = service.client.get("/api/studies").json()["study_summaries"]
+    assert study["study_name"] == "a-job"
+    detail = service.client.get(f"/api/studies/{study['study_id']}").json()
+    assert [trial["number"] for trial in detail["trials"]] == [0, 1]
+    assert [trial["constraints"] for trial in detail["trials"]] == [[-0.1], [0.2]]
+    assert [trial["number"] for trial in detail["best_trials"]] == [0]
+
+
+def test_nobody_can_change_anything_through_it(service, dashboard_url):
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        ours = service.client.request(method, "/api/studies/1", json={})
+        problem(ours, 405, "MethodNotAllowed")
+        direct = httpx2.request(method, f"{dashboard_url}/api/studies/1", json={})
+        problem(direct, 405, "MethodNotAllowed")
+    assert len(service.client.get("/api/studies").json()["study_summaries"]) == 1
+
+
+def test_its_storage_and_its_connection_refuse_writers(study_url):
+    # The layers below the methods: each would hold without the one above it.
+    storage = dashboard.ReadOnlyStorage(dashboard._open(study_url))
+    for name in dashboard._WRITERS:
+        with pytest.raises(PermissionError, match=name):
+            getattr(storage, name)()
+    with pytest.raises(optuna.exceptions.StorageInternalError):
+        storage._backend.create_new_study([optuna.study.StudyDirection.MINIMIZE], "new")
+    storage._backend.remove_session()
+    storage._backend.engine.dispose()
+
+
+def test_it_is_for_those_who_may_read(service):
+    headers = service.token("work")
+    problem(service.client.get("/api/studies", headers=headers), 403, "ScopeMissing")
+    problem(service.client.get("/api/studies"), 401, "NotAuthenticated")
+    led = service.client.get("/dashboard", headers=BROWSER, follow_redirects=False)
+    assert led.headers["Location"] == "/login?next=%2Fdashboard"
+    assert service.client.get("/api/studies", headers=service.token("read")).status_code == 200
+
+
+def test_what_lies_in_its_artifacts_cannot_run_as_our_page(service):
+    answer = service.client.get("/artifacts/1/none")
+    assert answer.headers["Content-Security-Policy"].startswith("sandbox")
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_without_its_process_there_is_a_problem_and_everything_else_works(sqlite_url, tmp_path):
+    address = f"http://127.0.0.1:{free_port()}"
+    with serve(sqlite_url, tmp_path, dashboard_url=address) as service:
+        answer = service.client.get("/dashboard")
+        found = problem(answer, 503, "DashboardUnavailable")
+        assert "featherweight dashboard" in found["detail"]
+        assert service.client.get("/v1/jobs").status_code == 200
+
+
+def test_neither_token_nor_cookie_reaches_it(sqlite_url, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with serve(sqlite_url, tmp_path, dashboard_url=address) as service:
+            headers = service.token("read") | {
+                "Cookie": "featherweight_token=x",
+                "Accept": "text/x",
+            }
+            asked = asked_of(
+                listener, lambda: service.client.get("/api/studies?a=b%20c", headers=headers)
+            )
+    first, *lines = asked.decode().lower().split("\r\n")
+    assert first == "get /api/studies?a=b%20c http/1.1"
+    assert "accept: text/x" in lines
+    assert not [line for line in lines if line.startswith(FOREIGN)]
+
+
+def asked_of(listener: socket.socket, ask: Callable[[], object]) -> bytes:
+    """The request that reaches the socket while ``ask`` runs; it is answered with nothing."""
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        connection, _ = listener.accept()
+        with connection:
+            request = connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        asking.result(timeout=10)
+    return request
+
+
+def test_without_studies_it_says_what_to_do(tmp_path):
+    settings = ServiceSettings(study_url=f"sqlite:///{tmp_path}/none.db")
+    with pytest.raises(SystemExit, match="featherweight migrate"):
+        dashboard.run(settings)
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_it_reads_studies_on_postgresql_through_a_connection_that_cannot_write(postgresql_server):
+    run_on_server(postgresql_server, "CREATE DATABASE {}", "dashboard_studies")
+    url = address(postgresql_server, "dashboard_studies")
+    make_study(url)
+    backend = dashboard._open(url)
+    assert len(dashboard.ReadOnlyStorage(backend).get_all_trials(1)) == 2
+    with pytest.raises(optuna.exceptions.StorageInternalError):
+        backend.create_new_study([optuna.study.StudyDirection.MINIMIZE], "new")
+    backend.remove_session()
+    backend.engine.dispose()
+    run_on_server(postgresql_server, "DROP DATABASE {} WITH (FORCE)", "dashboard_studies")

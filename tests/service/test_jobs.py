@@ -1,0 +1,265 @@
+"""Jobs over HTTP: submit once, look, steer, and see what they found."""
+
+import json
+
+import pytest
+
+from featherweight.specs.job import JobSpec
+from featherweight.specs.schemas import DryRunSchema, FrontSchema, JobSchema, ReportSchema
+from featherweight.specs.states import JobState, Phase, StopReason
+from store import jobs, trials
+from tests import factories
+from tests.service.running import problem, spec
+
+
+def finish(session, job_id, reason=StopReason.FINISHED, to=JobState.SUCCEEDED):
+    job = jobs.lock(session, job_id)
+    trials.stop_waiting(session, job, "over")
+    jobs.move(session, job, JobState.STOPPING, reason=reason)
+    jobs.move(session, job, to)
+
+
+def test_a_job_is_made_once_however_often_it_is_sent(either_service):
+    service = either_service
+    service.dataset()
+    headers = {"Idempotency-Key": "key-1"}
+    first = service.client.post("/v1/jobs", json=spec(), headers=headers)
+    again = service.client.post("/v1/jobs", json=spec(), headers=headers)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json() == again.json()
+    assert first.headers["Location"] == f"/v1/jobs/{first.json()['id']}"
+    assert len(service.client.get("/v1/jobs").json()["items"]) == 1
+
+
+def test_the_same_job_in_other_words_is_the_same_body(service):
+    service.dataset()
+    headers = {"Idempotency-Key": "key-1"}
+    short = spec(objectives=["maximise accuracy", "minimise size_bytes"])
+    short = dict(reversed(short.items()))
+    first = service.client.post("/v1/jobs", json=spec(), headers=headers)
+    again = service.client.post("/v1/jobs", json=short, headers=headers)
+    assert (first.status_code, again.status_code) == (201, 200)
+
+
+def test_without_a_key_every_request_is_a_job_of_its_own(service):
+    service.dataset()
+    assert service.submit()["id"] != service.submit()["id"]
+
+
+def test_a_dry_run_says_what_would_happen_and_does_nothing(service):
+    service.dataset()
+    answer = service.client.post(
+        "/v1/jobs?dry_run=true", json=spec(constraints=["size_bytes <= 1 MB"])
+    )
+    assert answer.status_code == 200
+    found = DryRunSchema.model_validate(answer.json())
+    assert [knob.name for knob in found.space][:2] == [
+        "filter_pruning.ratios.0",
+        "filter_pruning.ratios.1",
+    ]
+    assert found.candidates == 128
+    assert found.sampler.startswith("tpe")
+    assert found.trials == {"baseline": 1, "search": 4, "finish": 1}
+    assert "size_bytes <= 1 MB" in found.feasibility[0]
+    assert found.forecast.seconds is None
+    assert service.client.get("/v1/jobs").json()["items"] == []
+
+
+def test_a_dry_run_forecasts_from_the_measured_baseline_of_the_same_network(either_service):
+    service = either_service
+    measured = factories.measurement(train_images_per_second=100.0, seconds={"measure": 2.0})
+    with service.database.write() as session:
+        job = factories.job(session, running=True)
+        factories.baseline_trial(session, job)
+        factories.deliver(session, factories.must_claim(session), measured=measured)
+    answer = service.client.post("/v1/jobs?dry_run=true", json=spec()).json()
+    assert answer["forecast"]["seconds"] > 0
+    other = spec(model={"architecture": {"widths": [8], "depths": [1]}, "epochs": 2})
+    answer = service.client.post("/v1/jobs?dry_run=true", json=other).json()
+    assert answer["forecast"]["seconds"] is None
+
+
+def test_a_space_that_cannot_be_counted_has_no_number_of_candidates(service):
+    service.dataset()
+    techniques = {"distillation": {"weight": {"low": 0.1, "high": 0.9}}}
+    answer = service.client.post("/v1/jobs?dry_run=true", json=spec(techniques=techniques))
+    assert answer.json()["candidates"] is None
+
+
+def test_jobs_are_listed_newest_first_page_by_page(either_service):
+    service = either_service
+    service.dataset()
+    made = [service.submit(name=f"job-{number}")["id"] for number in range(5)]
+    found, cursor = [], None
+    while True:
+        params = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = service.client.get("/v1/jobs", params=params).json()
+        found += [job["id"] for job in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert found == made[::-1]
+    assert service.client.get("/v1/jobs?state=running").json()["items"] == []
+    assert len(service.client.get("/v1/jobs?state=queued").json()["items"]) == 5
+    problem(service.client.get("/v1/jobs?state=odd"), 422, "RequestValidationError")
+
+
+def test_a_job_pauses_resumes_and_is_cancelled_for_good(either_service):
+    service = either_service
+    job = service.searching_job(waiting=2)
+    path = f"/v1/jobs/{job}"
+    assert service.client.post(f"{path}/pause").json()["state"] == "paused"
+    assert service.client.post(f"{path}/pause").json()["state"] == "paused"
+    assert service.client.post(f"{path}/resume").json()["state"] == "running"
+    cancelled = service.client.post(f"{path}/cancel").json()
+    assert (cancelled["state"], cancelled["stop_reason"]) == ("stopping", "cancelled")
+    assert cancelled["trials"]["stopped"] == 2
+    assert service.client.post(f"{path}/cancel").status_code == 200
+    with service.database.write() as session:
+        jobs.move(session, jobs.lock(session, job), JobState.CANCELLED)
+    problem(service.client.post(f"{path}/cancel"), 409, "IllegalTransition")
+    problem(service.client.post(f"{path}/resume"), 409, "IllegalTransition")
+
+
+def test_a_clone_is_the_same_job_with_other_words_in_some_places(service):
+    service.dataset()
+    first = service.submit(name="first", seed=3)
+    answer = service.client.post(f"/v1/jobs/{first['id']}/clone", json={"name": "second"})
+    assert answer.status_code == 201
+    clone = answer.json()
+    assert clone["id"] != first["id"]
+    assert clone["spec"] == first["spec"] | {"name": "second"}
+    wrong = service.client.post(f"/v1/jobs/{first['id']}/clone", json={"seed": -1})
+    assert problem(wrong, 422, "RequestValidationError")["errors"][0]["loc"] == ["body", "seed"]
+    problem(service.client.post("/v1/jobs/none/clone", json={}), 404, "JobNotFound")
+
+
+def test_trials_are_listed_by_number(either_service):
+    service = either_service
+    job = service.searching_job(waiting=3)
+    page = service.client.get(f"/v1/jobs/{job}/trials?limit=3").json()
+    assert [trial["number"] for trial in page["items"]] == [0, 1, 2]
+    rest = service.client.get(f"/v1/jobs/{job}/trials?limit=3&cursor={page['next_cursor']}").json()
+    assert [trial["number"] for trial in rest["items"]] == [3]
+    waiting = service.client.get(f"/v1/jobs/{job}/trials?state=waiting").json()["items"]
+    assert len(waiting) == 3
+
+
+def search_with(service, *measured, **changes):
+    """A job whose search trials were measured like this."""
+    job = service.searching_job(waiting=len(measured), **changes)
+    with service.database.write() as session:
+        for one in measured:
+            factories.deliver(session, factories.must_claim(session), measured=one)
+    return job
+
+
+def test_the_front_holds_what_nothing_beats_by_ascending_size(either_service):
+    service = either_service
+    job = search_with(
+        service,
+        factories.measurement(0.80, 300),
+        factories.measurement(0.85, 500),
+        factories.measurement(0.70, 600),
+    )
+    front = FrontSchema.model_validate(service.client.get(f"/v1/jobs/{job}/front").json())
+    assert [(p.size_bytes, p.measurement.accuracy["validation"]) for p in front.points] == [
+        (300, 0.80),
+        (500, 0.85),
+        (1000, 0.90),
+    ]
+    assert front.baseline is not None
+    assert front.baseline.number == 0
+    assert front.objectives == ("maximise accuracy", "minimise size_bytes")
+    assert 0 < front.hypervolume < 1
+    assert front.points[0].url == f"/v1/artifacts/{front.points[0].artifact}"
+
+
+def test_without_a_feasible_file_the_front_names_the_nearest_and_what_blocks_it(service):
+    constraints = ["accuracy >= 95 %"]
+    job = search_with(service, factories.measurement(0.80, 300), constraints=constraints)
+    front = service.client.get(f"/v1/jobs/{job}/front").json()
+    assert front["points"] == []
+    assert front["nearest"]["number"] == 0
+    assert front["blocked_by"] == "accuracy >= 95 %"
+
+
+def test_the_recommendation_gives_its_reason(service):
+    constraints = ["accuracy >= baseline - 10 points"]
+    job = search_with(
+        service,
+        factories.measurement(0.82, 300),
+        factories.measurement(0.85, 500),
+        constraints=constraints,
+    )
+    found = service.client.get(f"/v1/jobs/{job}/recommendation").json()
+    assert found["point"]["size_bytes"] == 300
+    assert "smallest" in found["reason"]
+    empty = service.submit(name="new")["id"]
+    assert service.client.get(f"/v1/jobs/{empty}/recommendation").json()["point"] is None
+
+
+def test_the_report_gives_mean_and_spread_of_finalists_and_the_best_control(either_service):
+    service = either_service
+    job = service.searching_job(waiting=0, budget={"trials": 8, "parallel_trials": 2})
+    with service.database.write() as session:
+        record = jobs.lock(session, job)
+        factories.trial(session, record, origin="control")
+        factories.deliver(
+            session, factories.must_claim(session), measured=factories.measurement(0.8, 400)
+        )
+        for seed, accuracy in ((1000, 0.88), (1001, 0.90)):
+            changes = {"phase": Phase.FINISH, "origin": "finish", "seed": seed}
+            factories.trial(
+                session, record, rungs=(2,), candidate=factories.candidate(0.3), **changes
+            )
+            by_split = {"validation": accuracy, "test": accuracy - 0.01}
+            measured = factories.measurement(size_bytes=250, seconds={"train": 2.0})
+            measured = measured.model_copy(update={"accuracy": by_split})
+            factories.deliver(session, factories.must_claim(session), measured=measured)
+        finish(session, job)
+    report = ReportSchema.model_validate(service.client.get(f"/v1/jobs/{job}/report").json())
+    assert report.state == "succeeded"
+    [finalist] = report.finalists
+    assert finalist.validation_mean == pytest.approx(0.89)
+    assert finalist.validation_std == pytest.approx(0.01 * 2**0.5)
+    assert finalist.test_mean == pytest.approx(0.88)
+    assert finalist.size_bytes == (250, 250)
+    assert [control.size_bytes for control in report.controls] == [400]
+    assert report.best_without_search is not None
+    assert report.compression_ratio == 4
+    assert report.seconds == {"train": 4.0}
+    assert sum(report.stop_reasons.values()) == 4
+    assert report.counts.total == 4
+
+
+def test_a_job_answers_in_the_shape_of_its_schema(service):
+    service.dataset()
+    made = service.submit()
+    assert JobSchema.model_validate(made).spec == JobSpec.model_validate(spec())
+    schema = service.client.get("/v1/schemas/job").json()
+    assert schema == json.loads(json.dumps(JobSpec.model_json_schema()))
+
+
+def test_why_tells_rungs_violations_and_attempts(service):
+    job = search_with(service, factories.measurement(0.80, 300), constraints=["accuracy >= 85 %"])
+    trial = service.client.get(f"/v1/jobs/{job}/trials").json()["items"][1]
+    why = service.client.get(f"/v1/trials/{trial['id']}/why").json()
+    assert why["violations"] == {"accuracy >= 85 %": pytest.approx(0.05 / 0.85)}
+    assert [rung["rung"] for rung in why["rungs"]] == [0, 1]
+    assert [attempt["worker"] for attempt in why["attempts"]] == ["worker"]
+    assert trial["feasible"] is False
+
+
+def test_a_rerun_is_the_same_candidate_from_another_seed(either_service):
+    service = either_service
+    job = search_with(service, factories.measurement(0.80, 300))
+    trial = service.client.get(f"/v1/jobs/{job}/trials").json()["items"][1]
+    answer = service.client.post(f"/v1/trials/{trial['id']}/rerun")
+    assert answer.status_code == 201
+    again = answer.json()
+    assert again["candidate_digest"] == trial["candidate_digest"]
+    assert (again["origin"], again["state"]) == ("rerun", "waiting")
+    assert again["seed"] != trial["seed"]
+    service.client.post(f"/v1/jobs/{job}/cancel")
+    problem(service.client.post(f"/v1/trials/{trial['id']}/rerun"), 409, "NotRunning")

@@ -1,0 +1,81 @@
+"""The fence: a worker that lost its lease can change nothing."""
+
+import pytest
+
+from featherweight.specs.protocol import Failure, Heartbeat
+from featherweight.specs.states import FailureClass, TrialState
+from store import attempts, events, jobs, rungs, trials
+from store.errors import AttemptNotFound, StaleAttempt
+from tests import factories
+
+BROKEN = Failure(failure_class=FailureClass.BUG, message="broken")
+
+STEPS = {
+    "heartbeat": lambda session, mine: attempts.heartbeat(
+        session, mine.attempt, mine.token, Heartbeat(), lease_seconds=9
+    ),
+    "report": lambda session, mine: attempts.report(
+        session,
+        mine.attempt,
+        mine.token,
+        factories.report_of(session, mine),
+        decide=factories.climb,
+    ),
+    "complete": lambda session, mine: attempts.complete(session, mine.attempt, mine.token),
+    "fail": lambda session, mine: attempts.fail(session, mine.attempt, mine.token, BROKEN),
+    "release": lambda session, mine: attempts.release(session, mine.attempt, mine.token),
+    "check": lambda session, mine: attempts.check(session, mine.attempt, mine.token),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_worker_that_lost_its_lease_can_change_nothing(database, step):
+    with database.write() as session:
+        job = factories.searching_job(session)
+        lost = factories.must_claim(session, "slow", lease_seconds=factories.OVER)
+        attempts.reap(session)
+        owner = factories.must_claim(session, "quick")
+    with database.read() as session:
+        before = jobs.get(session, job.id).last_event
+    with pytest.raises(StaleAttempt), database.write() as session:
+        STEPS[step](session, lost)
+    with database.write() as session:
+        assert trials.get(session, owner.trial).state == TrialState.RUNNING
+        assert rungs.of_trial(session, owner.trial) == []
+        assert len(events.after(session, job.id, before)) == 0
+        assert factories.deliver(session, owner).state == TrialState.COMPLETE
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_wrong_token_opens_nothing(database, step):
+    with database.write() as session:
+        factories.searching_job(session)
+        mine = factories.must_claim(session)
+    with pytest.raises(StaleAttempt), database.write() as session:
+        STEPS[step](session, mine.model_copy(update={"token": "guessed"}))
+    with database.read() as session:
+        assert trials.get(session, mine.trial).state == TrialState.RUNNING
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_unknown_attempt_is_not_found(database, step):
+    with database.write() as session:
+        factories.searching_job(session)
+        mine = factories.must_claim(session)
+    with pytest.raises(AttemptNotFound), database.write() as session:
+        STEPS[step](session, mine.model_copy(update={"attempt": "nothing"}))
+
+
+def test_the_token_opens_its_own_active_attempt(database):
+    with database.write() as session:
+        factories.searching_job(session)
+        mine = factories.must_claim(session)
+        assert attempts.check(session, mine.attempt, mine.token).trial_id == mine.trial
+
+
+def test_the_token_itself_is_not_stored(database):
+    with database.write() as session:
+        factories.searching_job(session)
+        mine = factories.must_claim(session)
+        attempt = attempts.of_trial(session, mine.trial)[0]
+        assert mine.token not in str(vars(attempt))

@@ -1,0 +1,132 @@
+"""Listings and claims go through an index: their cost does not grow with the tables."""
+
+import json
+import uuid
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import event, insert, text
+
+from featherweight.specs.states import JobState, TrialState
+from store import attempts, clock, events, jobs, trials
+from store.claims import open_jobs
+from store.tables import EventRecord, JobRecord, TrialRecord
+from tests import factories
+
+NUM_JOBS = 2000
+NUM_TRIALS = 5000
+
+
+def columns_of(record):
+    return {column.key: getattr(record, column.key) for column in record.__mapper__.column_attrs}
+
+
+@pytest.fixture
+def large(database):
+    """Id of a running job with 5,000 finished trials and events, beside 2,000 finished jobs."""
+    with database.write() as session:
+        job = factories.searching_job(session, budget={"trials": 9999})
+        row = columns_of(job) | {"state": JobState.CANCELLED, "finished_at": clock.utc_now()}
+        old = [
+            row | {"id": str(uuid.uuid4()), "created_at": clock.utc_now() - timedelta(seconds=i)}
+            for i in range(NUM_JOBS)
+        ]
+        session.execute(insert(JobRecord), old)
+        last = columns_of(trials.of_job(session, job.id)[-1]) | {"state": TrialState.COMPLETE}
+        many = [
+            last | {"id": str(uuid.uuid4()), "number": i, "told": True, "seed": i}
+            for i in range(10, NUM_TRIALS + 10)
+        ]
+        session.execute(insert(TrialRecord), many)
+        news = {"type": "test", "data": {}, "at": clock.utc_now(), "job_id": job.id}
+        session.execute(
+            insert(EventRecord), [news | {"seq": i} for i in range(100, NUM_TRIALS + 100)]
+        )
+        session.execute(text("ANALYZE"))
+    return job.id
+
+
+def plans(database, look):
+    """The plans of every SELECT that ``look`` sends."""
+    sent = []
+
+    def remember(connection, cursor, statement, parameters, context, many):
+        if statement.startswith("SELECT"):
+            sent.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", remember)
+    with database.read() as session:
+        look(session)
+    event.remove(database.engine, "before_cursor_execute", remember)
+    assert sent
+    return [explain(database, statement, parameters) for statement, parameters in sent]
+
+
+def explain(database, statement, parameters):
+    word = "EXPLAIN QUERY PLAN" if database.dialect == "sqlite" else "EXPLAIN (FORMAT JSON)"
+    with database.engine.connect() as connection:
+        rows = connection.exec_driver_sql(f"{word} {statement}", parameters).all()
+    if database.dialect == "sqlite":
+        return [row.detail for row in rows]
+    return [json.dumps(row[0]) for row in rows]
+
+
+SMALL = "ix_fw_jobs_unfinished"
+"""An index that holds unfinished jobs only: to walk through it, or to sort them, is cheap."""
+
+
+def whole_table_reads(plan, *, has_limit=False):
+    if any(SMALL in line for line in plan):
+        return []
+    return [
+        line
+        for line in plan
+        if "Seq Scan" in line
+        or '"Node Type": "Sort"' in line
+        or "TEMP B-TREE FOR ORDER BY" in line
+        # Walking an index is fine where a limit ends the walk.
+        or (line.startswith("SCAN") and not (has_limit and "USING" in line))
+    ]
+
+
+LOOKS = {
+    "first page of jobs": lambda session, job: jobs.page(session, limit=50),
+    "next page of jobs": lambda session, job: jobs.page(
+        session, limit=50, cursor=jobs.page(session, limit=50)[1]
+    ),
+    "jobs in a state": lambda session, job: jobs.page(session, limit=50, state=JobState.RUNNING),
+    "active jobs": lambda session, job: jobs.active(session),
+    "first page of trials": lambda session, job: trials.page(session, job, limit=50),
+    "next page of trials": lambda session, job: trials.page(
+        session, job, limit=50, cursor=trials.page(session, job, limit=50)[1]
+    ),
+    "trials in a state": lambda session, job: trials.page(
+        session, job, limit=50, state=TrialState.WAITING
+    ),
+    "untold trials": lambda session, job: trials.untold(session, job),
+    "events after a number": lambda session, job: events.after(session, job, 4000, limit=50),
+    "jobs with something to do": lambda session, job: session.execute(open_jobs()).all(),
+    "active attempts": lambda session, job: attempts.active_count(session, job),
+}
+
+
+def test_every_look_goes_through_an_index(database, large):
+    # Attempts are few in this store, and a small table may well be read as a whole.
+    found = {
+        name: [
+            line
+            for plan in plans(database, lambda session, look=look: look(session, large))
+            for line in whole_table_reads(plan, has_limit="page of jobs" in name)
+            if "fw_attempts" not in line
+        ]
+        for name, look in LOOKS.items()
+    }
+    assert found == {name: [] for name in LOOKS}
+
+
+def test_a_look_at_the_whole_table_would_be_seen(database, large):
+    by_name = plans(
+        database,
+        lambda session: session.query(JobRecord).filter_by(name="other").order_by("name").all(),
+    )
+    assert [line for plan in by_name for line in whole_table_reads(plan)] != []

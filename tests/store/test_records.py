@@ -1,0 +1,210 @@
+"""Models, datasets, and the shapes in which records are shown."""
+
+import pytest
+from pydantic import BaseModel
+
+from featherweight.specs.states import JobState
+from store import (
+    artifacts,
+    attempts,
+    baselines,
+    datasets,
+    events,
+    jobs,
+    leader,
+    liveness,
+    models,
+    rungs,
+    statistics,
+    tokens,
+    trials,
+    uploads,
+    views,
+    workers,
+)
+from store.errors import DatasetNotFound, ModelNotFound, NameTaken, StillInUse
+from tests import factories
+
+KINDS = [
+    (models, factories.model, ModelNotFound),
+    (datasets, factories.dataset, DatasetNotFound),
+]
+
+
+@pytest.mark.parametrize(("room", "make", "missing"), KINDS)
+def test_a_name_or_an_id_finds_what_was_uploaded(database, room, make, missing):
+    with database.write() as session:
+        made = make(session, "mine")
+        make(session, "other")
+        assert room.get(session, "mine").id == room.get(session, made.id).id == made.id
+        with pytest.raises(missing, match="nothing"):
+            room.get(session, "nothing")
+
+
+@pytest.mark.parametrize(("room", "make", "missing"), KINDS)
+def test_an_id_comes_before_a_name_that_looks_like_it(database, room, make, missing):
+    with database.write() as session:
+        first = make(session, "mine")
+        make(session, first.id)
+        assert room.get(session, first.id).name == "mine"
+
+
+@pytest.mark.parametrize(("room", "make", "missing"), KINDS)
+def test_a_name_is_given_once(database, room, make, missing):
+    with database.write() as session:
+        make(session, "mine")
+        with pytest.raises(NameTaken, match="mine"):
+            make(session, "mine")
+
+
+@pytest.mark.parametrize(("room", "make", "missing"), KINDS)
+def test_what_no_job_refers_to_can_be_deleted(database, room, make, missing):
+    with database.write() as session:
+        make(session, "mine")
+        room.delete(session, "mine")
+        with pytest.raises(missing):
+            room.delete(session, "mine")
+        assert make(session, "mine").name == "mine"
+
+
+def test_what_a_job_refers_to_stays(database):
+    with database.write() as session:
+        model, dataset = factories.model(session), factories.dataset(session)
+        job = factories.job(session, model=model, dataset=dataset)
+        with pytest.raises(StillInUse, match=job.id):
+            models.delete(session, model.id)
+        with pytest.raises(StillInUse, match=job.id):
+            datasets.delete(session, dataset.name)
+
+
+def test_a_job_cannot_be_made_from_what_was_deleted(database):
+    with database.write() as session:
+        model, dataset = factories.model(session), factories.dataset(session)
+        models.delete(session, model.id)
+        with pytest.raises(ModelNotFound):
+            factories.job(session, model=model, dataset=dataset)
+        datasets.delete(session, dataset.id)
+        with pytest.raises(DatasetNotFound):
+            factories.job(session, dataset=dataset)
+
+
+def test_every_record_has_its_shape(database):
+    with database.write() as session:
+        job = factories.searching_job(session, constraints=["size_bytes <= 500 B"])
+        mine = factories.must_claim(session, "busy")
+        factories.deliver(session, mine, measured=factories.measurement(0.8, 600))
+        trial = trials.get(session, mine.trial)
+        token, secret = tokens.create(session, name="ci", scopes=["read"])
+        shapes: dict[str, BaseModel] = {
+            "job": views.job(job, jobs.counts(session, [job.id])[job.id]),
+            "trial": views.trial(trial),
+            "model": views.model(factories.model(session)),
+            "dataset": views.dataset(datasets.get(session, "digits")),
+            "artifact": views.artifact(artifacts.of_trial(session, trial.id)[0]),
+            "attempt": views.attempt(attempts.of_trial(session, trial.id)[0]),
+            "rung": views.rung(rungs.of_trial(session, trial.id)[0]),
+            "event": views.event(events.after(session, job.id, 0)[0]),
+            "worker": views.worker(workers.recent(session, seconds=60)[0], "some trial"),
+            "token": views.token(token, secret),
+            "upload": views.upload(uploads.create(session, size_bytes=5)),
+        }
+    expected = {
+        "job": {"state": "running", "baseline": factories.measurement(), "last_event": 12},
+        "trial": {
+            "job": job.id,
+            "number": 1,
+            "state": "complete",
+            "feasible": False,
+            "attempts": 1,
+            "file": trial.file_sha256,
+            "description": "prune 0.001/0.001 + w8a8",
+            "measurement": factories.measurement(0.8, 600),
+        },
+        "model": {"name": "network", "info": factories.model_info()},
+        "dataset": {"name": "digits", "info": factories.dataset_info()},
+        "artifact": {"job": job.id, "trial": trial.id, "role": "onnx", "size_bytes": 600},
+        "attempt": {"worker": "busy", "state": "delivered"},
+        "rung": {"rung": 0, "file": rungs.of_trial(session, trial.id)[0].file_sha256},
+        "event": {"job": job.id, "seq": 1, "type": "job.queued"},
+        "worker": {"name": "baseline-worker", "device": "cpu", "trial": "some trial"},
+        "token": {"name": "ci", "scopes": ("read",), "secret": secret},
+        "upload": {"size_bytes": 5, "received": 0},
+    }
+    found = {
+        name: {field: getattr(shapes[name], field) for field in fields}
+        for name, fields in expected.items()
+    }
+    assert found == expected
+
+
+def test_a_listed_token_does_not_show_its_secret(database):
+    with database.write() as session:
+        tokens.create(session, name="ci", scopes=["read"])
+        listed, _ = tokens.page(session, limit=5)
+        assert views.token(listed[0]).secret is None
+
+
+def test_a_trial_without_a_measurement_is_neither_feasible_nor_not(database):
+    with database.write() as session:
+        shown = views.trial(factories.trial(session, factories.job(session)))
+    assert (shown.feasible, shown.measurement, shown.file) == (None, None, None)
+
+
+def test_the_newest_baseline_of_the_same_network_and_data_is_found(database):
+    with database.write() as session:
+        dataset = factories.dataset(session)
+        assert baselines.newest(session, model=factories.UNTRAINED, dataset=dataset) is None
+        factories.searching_job(session, waiting=0)
+        other = factories.UNTRAINED.model_copy(update={"epochs": 9})
+        found = baselines.newest(session, model=factories.UNTRAINED, dataset=dataset)
+        assert found == factories.measurement()
+        assert baselines.newest(session, model=other, dataset=dataset) is None
+        elsewhere = factories.dataset(session, "elsewhere")
+        assert baselines.newest(session, model=factories.UNTRAINED, dataset=elsewhere) is None
+
+
+def test_the_baseline_of_an_uploaded_model_is_found_by_the_model(database):
+    with database.write() as session:
+        model, dataset = factories.model(session), factories.dataset(session)
+        job = factories.job(session, model=model, running=True)
+        factories.baseline_trial(session, job)
+        factories.deliver(session, factories.must_claim(session))
+        found = baselines.newest(session, model=model, dataset=dataset)
+        assert found == factories.measurement()
+        other = factories.model(session, "other")
+        assert baselines.newest(session, model=other, dataset=dataset) is None
+
+
+def test_everything_is_counted(database):
+    with database.write() as session:
+        factories.searching_job(session, waiting=3)
+        factories.must_claim(session, lease_seconds=factories.OVER)
+        attempts.reap(session)
+        factories.must_claim(session)
+        factories.trial(session, factories.job(session))
+        found = statistics.read(session)
+    assert {state: number for state, number in found.jobs.items() if number} == {
+        "queued": 1,
+        "running": 1,
+    }
+    assert found.trials == {"waiting": 3, "running": 1, "complete": 1, "stopped": 0, "failed": 0}
+    assert found.attempts == {"active": 1, "delivered": 1, "expired": 1, "released": 0}
+    assert found.queue_depth == 2
+
+
+def test_work_waits_only_in_running_jobs(database):
+    with database.write() as session:
+        job = factories.job(session)
+        factories.trial(session, job)
+        assert not liveness.work_is_waiting(session)
+        jobs.move(session, job, JobState.RUNNING)
+        assert liveness.work_is_waiting(session)
+
+
+def test_a_searcher_is_alive_while_it_holds_its_role(database):
+    with database.write() as session:
+        assert not liveness.searcher_is_alive(session)
+        leader.take(session, "one", lease_seconds=60)
+        assert liveness.searcher_is_alive(session)
+        leader.take(session, "one", lease_seconds=-1)
+        assert not liveness.searcher_is_alive(session)

@@ -1,0 +1,1 @@
+"""Run trials: claim over HTTP, compress, train, measure, export, report."""

@@ -1,0 +1,236 @@
+"""The process that speaks for a worker: claims, heartbeats, and looks after the one that trains.
+
+It never imports torch, so that no long operation can hold a heartbeat up.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from compress.errors import Stopped
+from featherweight import __version__
+from featherweight.errors import ApiError, FeatherweightError, ServiceUnavailable
+from featherweight.specs.protocol import Assignment, Failure, Heartbeat, WorkerInfo
+from featherweight.specs.states import FailureClass
+from featherweight.transport import FOREVER
+from featherweight.worker_client import WorkerClient, lease_of
+from workers import exits, outbox
+from workers.children import Child, ChildEnded
+from workers.line import Line, is_lost
+from workers.messages import Ended, Progress, Ready, Run, Stop
+from workers.outbox import RELEASE, Outbox, Tray, Verdict
+from workers.settings import WorkerSettings
+from workers.stopping import StopFlag
+
+_LOOK_SECONDS = 0.2
+_BEATS_PER_LEASE = 3
+_RESTARTED = Verdict(
+    kind="fail",
+    failure=Failure(failure_class=FailureClass.LOST_WORKER, message="the worker was restarted"),
+)
+_log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """One worker. ``run`` returns when ``stop`` is set and the trial at hand is given back."""
+
+    def __init__(self, settings: WorkerSettings, *, stop: StopFlag) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._client = WorkerClient(settings.url, settings.secret)
+        self._line = Line(stop)
+        self._boot_id = uuid4().hex
+        self._child: Child | None = None
+        self._info: Ready | None = None
+        self._deaths = 0
+
+    def run(self) -> None:
+        """Work until asked to stop. Raises FeatherweightError when the service refuses us."""
+        self._settings.own_folder.mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            self._outbox = Outbox(self._settings.own_folder / "outbox")
+            try:
+                self._settle_leftovers()
+                while not self._stop():
+                    self._turn()
+            except Stopped:
+                _log.info("stopped while the service was away; what is left lies in the outbox")
+            finally:
+                self._close()
+
+    def kill(self) -> None:
+        """End the child at once, for a supervisor that is about to exit."""
+        if self._child is not None:
+            self._child.kill()
+
+    def _turn(self) -> None:
+        info = self._ready()
+        if info is None:
+            return
+        wait_seconds = self._settings.claim_wait_seconds
+        assignment = self._line.call(lambda: self._client.claim(info, wait_seconds=wait_seconds))
+        if assignment is not None:
+            self._attend(assignment)
+
+    def _settle_leftovers(self) -> None:
+        for tray in self._outbox.leftovers():
+            _log.info("settling trial %d, left by an earlier process", tray.label.number)
+            self._settle(tray, otherwise=_RESTARTED)
+
+    def _ready(self) -> WorkerInfo | None:
+        """A child that can work, started if need be; None when asked to stop or when it died."""
+        if self._child is None or not self._child.is_alive:
+            self._start()
+        child = self._child
+        if child is None or self._info is None:
+            return None
+        return WorkerInfo(
+            name=self._settings.worker_name,
+            boot_id=self._boot_id,
+            device=self._info.device,
+            threads=self._info.threads,
+            version=__version__,
+        )
+
+    def _start(self) -> None:
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+        if self._deaths and self._stop.wait(FOREVER.pause(self._deaths) or 0.0):
+            return
+        self._child = Child(self._settings)
+        try:
+            self._info = self._child.ready(self._stop)
+        except ChildEnded as ended:
+            self._deaths += 1
+            self._info = None
+            _log.error("the training process does not start: status %d", ended.status)
+
+    def _attend(self, assignment: Assignment) -> None:
+        assert self._child is not None
+        tray = self._outbox.open(assignment)
+        _log.info("trial %d of job %s: %s", assignment.number, assignment.job, _words(assignment))
+        watch = _Watch(child=self._child, assignment=assignment, stop=self._stop)
+        watch.grace_seconds = self._settings.stop_grace_seconds
+        try:
+            watch.attend(client=self._client, line=self._line)
+            self._deaths = 0
+        except ChildEnded as ended:
+            self._after_death(ended, tray=tray, watch=watch)
+
+    def _after_death(self, ended: ChildEnded, *, tray: Tray, watch: _Watch) -> None:
+        self._deaths += 1
+        failure = exits.failure(ended.status, oom_kills_before=watch.child.oom_kills_before)
+        if watch.order is None:
+            _log.error("trial %d: %s", tray.label.number, failure.message)
+            self._settle(tray, otherwise=Verdict(kind="fail", failure=failure))
+        elif watch.order.is_ours:
+            self._settle(tray, otherwise=RELEASE)
+        else:
+            tray.close()
+
+    def _settle(self, tray: Tray, *, otherwise: Verdict) -> None:
+        try:
+            outbox.settle(tray, client=self._client, line=self._line, otherwise=otherwise)
+        except ApiError as error:
+            _log.error("trial %d could not be settled: %s", tray.label.number, error)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        path = self._settings.own_folder / "lock"
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            raise FeatherweightError(
+                f"another worker named {self._settings.worker_name!r} runs on "
+                f"{self._settings.worker_folder}: give this one another --name"
+            ) from error
+        finally:
+            os.close(lock)
+
+    def _close(self) -> None:
+        if self._child is not None:
+            self._child.close()
+        self._client.close()
+
+
+@dataclass(kw_only=True)
+class _Watch:
+    """One attempt in the child's hands, from the order to run it to its end."""
+
+    child: Child
+    assignment: Assignment
+    stop: StopFlag
+    grace_seconds: float = 10.0
+    order: Stop | None = None
+    ordered_at: float = 0.0
+    beat: Heartbeat = field(default_factory=Heartbeat)
+
+    def attend(self, *, client: WorkerClient, line: Line) -> None:
+        """Heartbeat until the child says that it is through. Raises ChildEnded."""
+        self.child.send(Run(assignment=self.assignment))
+        next_beat = 0.0
+        while not self._listen():
+            if time.monotonic() >= next_beat:
+                self._heartbeat(client, line)
+                next_beat = time.monotonic() + self.assignment.lease_seconds / _BEATS_PER_LEASE
+            if self.stop():
+                self._order(str(self.stop.reason))
+            self._insist()
+
+    def _listen(self) -> bool:
+        message = self.child.receive(_LOOK_SECONDS)
+        while message is not None:
+            match message:
+                case Ended(attempt=attempt) if attempt == self.assignment.attempt:
+                    return True
+                case Progress(stage=stage, done=done):
+                    self.beat = Heartbeat(stage=stage, done=done)
+                case _:
+                    pass
+            message = self.child.receive(0)
+        return False
+
+    def _heartbeat(self, client: WorkerClient, line: Line) -> None:
+        lease = lease_of(self.assignment)
+        try:
+            reply = line.once(lambda: client.heartbeat(lease, self.beat))
+            if reply.stop is not None:
+                self._order(reply.stop)
+        except ServiceUnavailable:
+            return  # said once by the line; the attempt may still be ours when it is back
+        except ApiError as error:
+            if is_lost(error):
+                self._order("the lease was lost", is_ours=False)
+            else:
+                _log.error("heartbeat refused: %s", error)
+
+    def _order(self, reason: str, *, is_ours: bool = True) -> None:
+        if self.order is not None:
+            return
+        _log.info("stopping trial %d: %s", self.assignment.number, reason)
+        self.order = Stop(attempt=self.assignment.attempt, reason=reason, is_ours=is_ours)
+        self.ordered_at = time.monotonic()
+        self.child.send(self.order)
+
+    def _insist(self) -> None:
+        if self.order is None:
+            return
+        waited = time.monotonic() - self.ordered_at
+        if waited > 2 * self.grace_seconds:
+            self.child.kill()
+        elif waited > self.grace_seconds:
+            self.child.terminate()
+
+
+def _words(assignment: Assignment) -> str:
+    return assignment.candidate.describe()

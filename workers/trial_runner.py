@@ -1,0 +1,203 @@
+"""One trial, from its assignment to its last report: a straight line.
+
+Every rung ends with a file, measured as it will ship. The report is on disk before it is sent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from compress import data, export, manifest, measure, pipeline, versions, weights
+from compress.compressed import CompressedModel
+from compress.errors import Stopped
+from compress.manifest import Input, Manifest, Origin
+from compress.measurement import Measurement, Split
+from compress.model import Artifact, Network
+from compress.pipeline import Task
+from featherweight.specs.protocol import Assignment, Decision, Report, TrainingTask
+from featherweight.worker_client import WorkerClient, file_ref
+from workers.line import Line
+from workers.outbox import COMPLETE, FILE_NAMES, Tray
+from workers.stopping import StopFlag
+from workers.workshop import Workshop
+
+Tell = Callable[[str, float], None]
+"""Told ``(stage, share done)`` for people who watch."""
+
+
+@dataclass(kw_only=True)
+class Stopwatch:
+    """Seconds per stage of a trial."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Add the context's wall time to ``stage``."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - started
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
+
+
+@dataclass(kw_only=True)
+class TrialRunner:
+    """What one trial is run with."""
+
+    assignment: Assignment
+    workshop: Workshop
+    tray: Tray
+    client: WorkerClient
+    line: Line
+    stop: StopFlag
+    tell: Tell
+    clock: Stopwatch = field(default_factory=Stopwatch)
+
+    def run(self) -> None:
+        """Climb the rungs until the service says stop, or the last one is reached.
+
+        Leaves a verdict in the tray. Raises Stopped, and whatever goes wrong on the way.
+        """
+        if self.assignment.first_rung < len(self.assignment.rungs):
+            self._climb()
+        self.tray.conclude(COMPLETE)
+
+    def _climb(self) -> None:
+        with self.clock.time("load"):
+            task = self.workshop.task(self.assignment)
+        network = task.teacher or self._trained(task)
+        self._stage("compress")
+        with self.clock.time("compress"):
+            compressed = pipeline.start(network, self.assignment.candidate, task)
+        for rung, epochs in enumerate(self.assignment.rungs):
+            compressed = self._recovered(compressed, task, epochs=epochs)
+            if rung >= self.assignment.first_rung and self._reached(rung, compressed, task).stop:
+                return
+
+    def _trained(self, task: Task) -> Network:
+        training = self.assignment.train
+        assert training is not None  # one of weights and train is given
+        self._stage("train the baseline")
+        with self.clock.time("train"):
+            return pipeline.train_baseline(
+                self.assignment.architecture,
+                epochs=training.epochs,
+                normalisation=training.normalisation or data.sample_statistics(task.data.train),
+                task=task,
+                should_stop=self.stop,
+                on_progress=self._epoch,
+            )
+
+    def _recovered(
+        self, compressed: CompressedModel, task: Task, *, epochs: int
+    ) -> CompressedModel:
+        self._stage("train")
+        with self.clock.time("train"):
+            return pipeline.recover(
+                compressed,
+                task,
+                epochs=epochs - compressed.epochs,
+                should_stop=self.stop,
+                on_progress=self._epoch,
+            )
+
+    def _reached(self, rung: int, compressed: CompressedModel, task: Task) -> Decision:
+        folder = self.tray.draft(rung)
+        self._stage("export")
+        with self.clock.time("export"):
+            artifact = export.write(compressed, folder, data=task.data)
+        self._stage("measure")
+        measurement = self._measured(rung, artifact, compressed, task)
+        self._describe(rung, artifact, compressed, measurement)
+        if self.assignment.train is not None:
+            weights.save(compressed.network, folder / FILE_NAMES["weights"])
+        self.tray.put(self._report(rung, compressed, measurement, folder))
+        self._stage("report")
+        return self.tray.deliver(rung, client=self.client, line=self.line)
+
+    def _measured(
+        self, rung: int, artifact: Artifact, compressed: CompressedModel, task: Task
+    ) -> Measurement:
+        is_last = rung == len(self.assignment.rungs) - 1
+        splits: tuple[Split, ...] = self.assignment.splits if is_last else ("validation",)
+        measurement = measure.run(
+            artifact,
+            task.data,
+            splits=splits,
+            threads=self.assignment.latency_threads,
+            seconds=self.clock.seconds,
+            notes=compressed.notes,
+        )
+        # The runner's own clock has to know, so that the next rung's sum holds this rung too.
+        self.clock.seconds["measure"] = measurement.seconds["measure"]
+        speed = compressed.train_images_per_second or self._baseline_speed(task)
+        return measurement.model_copy(update={"train_images_per_second": speed})
+
+    def _baseline_speed(self, task: Task) -> float | None:
+        training = self.assignment.train
+        if training is None:
+            return None
+        return training.epochs * len(task.data.train) / self.clock.seconds["train"]
+
+    def _report(
+        self, rung: int, compressed: CompressedModel, measurement: Measurement, folder: Path
+    ) -> Report:
+        files = [
+            file_ref(folder / name, role)
+            for role, name in FILE_NAMES.items()
+            if (folder / name).exists()
+        ]
+        trained_here = isinstance(self.assignment.train, TrainingTask)
+        return Report(
+            rung=rung,
+            epochs=self.assignment.rungs[rung],
+            measurement=measurement,
+            files=tuple(files),
+            normalisation=compressed.network.normalisation if trained_here else None,
+        )
+
+    def _describe(
+        self,
+        rung: int,
+        artifact: Artifact,
+        compressed: CompressedModel,
+        measurement: Measurement,
+    ) -> None:
+        network, given = compressed.network, self.assignment
+        document = Manifest(
+            candidate=given.candidate,
+            candidate_digest=given.candidate.digest(),
+            architecture=given.architecture,
+            origin=Origin(
+                job=given.job,
+                trial=given.number,
+                rung=rung,
+                epochs=given.rungs[rung],
+                seed=given.seed,
+                data_sha256=given.dataset,
+                weights_sha256=given.weights.sha256 if given.weights else None,
+            ),
+            input=Input(shape=network.input_shape, normalisation=network.normalisation),
+            num_classes=network.num_classes,
+            measurement=measurement,
+            file_sha256=artifact.sha256,
+            file_bytes=artifact.size_bytes,
+            versions=versions.collect(),
+        )
+        path = artifact.path.with_name(FILE_NAMES["manifest"])
+        path.write_text(manifest.dump(document), encoding="utf-8")
+
+    def _stage(self, stage: str) -> None:
+        """Between two stages: the place to stop, and to say what comes next."""
+        if self.stop():
+            raise Stopped(self.stop.reason)
+        self.tell(stage, 0.0)
+
+    def _epoch(self, epoch: int, epochs: int, loss: float) -> None:
+        self.tell(f"train, loss {loss:.3f}", epoch / epochs)

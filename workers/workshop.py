@@ -1,0 +1,101 @@
+"""What trials need at hand: data and networks by digest, kept in memory from trial to trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+
+from compress import data, pipeline, threads, weights
+from compress.model import ImageData, Network
+from compress.pipeline import Task
+from featherweight.specs.protocol import Assignment
+from workers.cache import Cache
+
+Thing = TypeVar("Thing")
+_MOST_LOGITS_FILES = 64
+
+
+class Newest(Generic[Thing]):
+    """Remembers the last thing that was made, by the key it was made for."""
+
+    def __init__(self) -> None:
+        self._key: str | None = None
+        self._thing: Thing | None = None
+
+    def get(self, key: str, make: Callable[[], Thing]) -> Thing:
+        """The thing for ``key``, made if it is not the one from the last time."""
+        if self._thing is None or key != self._key:
+            self._thing = None  # before the next is made: two data sets may not fit
+            self._thing = make()
+            self._key = key
+        return self._thing
+
+
+class Workshop:
+    """The caches of one child process."""
+
+    def __init__(self, cache: Cache, *, logits_folder: Path) -> None:
+        self.device: torch.device = pipeline.choose_device()
+        self._cache = cache
+        self._logits_folder = logits_folder
+        self._data: Newest[ImageData] = Newest()
+        self._network: Newest[Network] = Newest()
+        self._most_threads = torch.get_num_threads()
+        _keep_newest(logits_folder, _MOST_LOGITS_FILES)
+
+    def task(self, assignment: Assignment) -> Task:
+        """Data, and the baseline as the teacher where there is one already.
+
+        Raises InvalidData, InvalidWeights, and the errors of a download.
+        """
+        images = self._data.get(assignment.dataset, lambda: self._load_data(assignment.dataset))
+        task = Task(
+            data=images,
+            device=self.device,
+            seed=assignment.seed,
+            teacher=self._baseline(assignment, images),
+            cache_folder=self._logits_folder,
+        )
+        self._set_threads(assignment, task)
+        return task
+
+    def _set_threads(self, assignment: Assignment, task: Task) -> None:
+        suited = threads.suited(
+            assignment.architecture,
+            input_shape=task.data.input_shape,
+            num_classes=assignment.num_classes,
+            images=task.batch_size,
+            most=self._most_threads,
+        )
+        torch.set_num_threads(suited)
+
+    def _baseline(self, assignment: Assignment, images: ImageData) -> Network | None:
+        if assignment.weights is None:
+            return None
+        key = f"{assignment.weights.model_dump_json()} {assignment.architecture.model_dump_json()}"
+        return self._network.get(key, lambda: self._load_network(assignment, images))
+
+    def _load_data(self, sha256: str) -> ImageData:
+        with self._cache.hold(sha256) as path:
+            return data.load(path)
+
+    def _load_network(self, assignment: Assignment, images: ImageData) -> Network:
+        assert assignment.weights is not None
+        with self._cache.hold(assignment.weights.sha256) as path:
+            return weights.load(
+                path,
+                architecture=assignment.architecture,
+                normalisation=assignment.weights.normalisation,
+                input_shape=images.input_shape,
+                num_classes=assignment.num_classes,
+            )
+
+
+def _keep_newest(folder: Path, count: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    files = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in files[count:]:
+        old.unlink(missing_ok=True)
