@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 bin := .venv/bin
 PYTHON ?= python3
 
-.PHONY: run test setup check format lock bench soak clean
+.PHONY: run test setup check format docs lock bench soak clean
 
 run: .venv/ready
 	$(bin)/featherweight up --job examples/digits.yaml
@@ -25,6 +25,9 @@ check: .venv/ready
 format: .venv/ready
 	$(bin)/ruff check --fix-only .
 	$(bin)/ruff format .
+
+docs: .venv/ready
+	$(bin)/python docs/generate.py
 
 bench: .venv/ready
 	$(bin)/python -m benchmarks

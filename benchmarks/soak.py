@@ -15,18 +15,18 @@ from pathlib import Path
 from benchmarks.processes import Cluster
 from featherweight.client import Client
 from featherweight.errors import ServiceUnavailable
-from featherweight.jobfile import resolve
+from featherweight.jobfile import JobFile, read
 
-JOB = {
-    "name": "soak",
-    "model": {"architecture": {"widths": [8, 16], "depths": [1, 1]}, "epochs": 2},
-    "data": {"sample": "digits"},
-    "techniques": {"filter_pruning": {}, "distillation": {}, "quantization": {}},
-    "objectives": ["maximise accuracy", "minimise size_bytes"],
-    "budget": {"trials": 12, "parallel_trials": 4},
-    "early_stopping": {"rungs": [0, 1], "eta": 2},
-    "finish": {"trials": 2},
-}
+JOB = """
+name: soak
+model: {architecture: {widths: [8, 16], depths: [1, 1]}, epochs: 2}
+data: {sample: digits}
+techniques: {filter_pruning: {}, distillation: {}, quantization: {}}
+objectives: [maximise accuracy, minimise size_bytes]
+budget: {trials: 12, parallel_trials: 4}
+early_stopping: {rungs: [0, 1], eta: 2}
+finish: {trials: 2}
+"""
 
 
 def main() -> None:
@@ -40,10 +40,13 @@ def main() -> None:
     with Cluster(workers=2) as cluster:
         cluster.wait_healthy()
         client = Client(cluster.url)
+        path = cluster.folder / "soak.yaml"
+        path.write_text(JOB)
+        job = read(path)
         submitted: list[str] = []
         killed: dict[str, int] = {}
         for number in range(options.kills):
-            _keep_busy(client, submitted)
+            _keep_busy(client, job, submitted)
             time.sleep(rng.uniform(0.2, 2 * options.seconds_between))
             kind = cluster.kill_one(rng)
             killed[kind] = killed.get(kind, 0) + 1
@@ -54,12 +57,12 @@ def main() -> None:
     print("0 lost, 0 double, every budget exact")
 
 
-def _keep_busy(client: Client, submitted: list[str]) -> None:
+def _keep_busy(client: Client, job: JobFile, submitted: list[str]) -> None:
     try:
         unfinished = [job for job in client.jobs() if not job.state.is_finished]
         if len(unfinished) < 2:
-            seeded = JOB | {"seed": len(submitted)}
-            submitted.append(client.submit(resolve(seeded, client, folder=Path())).id)
+            spec = job.resolve(client).model_copy(update={"seed": len(submitted)})
+            submitted.append(client.submit(spec).id)
     except ServiceUnavailable:
         return
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 
 import httpx2
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks import filling
 from benchmarks.processes import Cluster
 from featherweight import __version__
 from store import session
 
+FloatArray = NDArray[np.float64]
 CLAIMS = 300
 SUBMITS = 300
 
@@ -51,7 +54,7 @@ def _submit(client: httpx2.Client) -> None:
     client.post("/v1/jobs", json=body, headers=headers).raise_for_status()
 
 
-def _times(calls: list) -> np.ndarray:  # pyright: ignore[reportMissingTypeArgument, reportUnknownParameterType]
+def _times(calls: list[Callable[[], object]]) -> FloatArray:
     times = []
     for call in calls:
         began = time.perf_counter()
@@ -60,7 +63,7 @@ def _times(calls: list) -> np.ndarray:  # pyright: ignore[reportMissingTypeArgum
     return np.asarray(times)
 
 
-def _print(name: str, times: np.ndarray, empty: np.ndarray) -> None:
+def _print(name: str, times: FloatArray, empty: FloatArray) -> None:
     p50, p99 = np.percentile(times, [50, 99])
     ratio = p50 / np.percentile(empty, 50)
     print(f"{name:8} p50 {p50:6.2f} ms   p99 {p99:6.2f} ms   {ratio:.1f}x of an empty answer")

@@ -30,7 +30,7 @@ _SMALL_DATASET = 20_000
 _SMALL_BATCH = 64
 _BATCH = 128
 _BASELINE_RATE = 0.1
-_RECOVERY_RATE = 0.05
+_RECOVERY_RATE = 0.02
 _ROUNDED_BITS = 4
 """Weights of 8 bits lose too little to train against; weights of 4 bits are trained rounded."""
 

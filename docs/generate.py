@@ -21,7 +21,7 @@ import store.errors
 from compress import catalog
 from compress.knobs import Choice, Interval, Searchable
 from featherweight.settings import ClientSettings
-from search.settings import SearchSettings
+from search.settings import SearcherSettings
 from service.app import create_app
 from service.settings import ServiceSettings
 from store.settings import StoreSettings
@@ -99,7 +99,7 @@ def _settings() -> str:
     classes: tuple[type[BaseSettings], ...] = (
         StoreSettings,
         ServiceSettings,
-        SearchSettings,
+        SearcherSettings,
         WorkerSettings,
         ClientSettings,
     )

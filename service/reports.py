@@ -88,9 +88,13 @@ def _spread(measured: Sequence[Measurement], split: Split) -> tuple[float | None
 
 
 def _seconds(files: Files) -> dict[str, float]:
+    """Summed over the newest rung of every trial: a trial's clock runs on from rung to rung."""
+    newest = dict(sorted(files.rungs))
     total: Counter[str] = Counter()
     for candidate in files.candidates:
-        total.update(candidate.measurement.seconds)
+        trial, rung = candidate.key
+        if newest[trial] == rung:
+            total.update(candidate.measurement.seconds)
     return dict(total)
 
 
@@ -116,5 +120,7 @@ def _compression_ratio(files: Files) -> float | None:
 
 
 def _notes(files: Files) -> tuple[str, ...]:
-    notes = [note for candidate in files.candidates for note in candidate.measurement.notes]
-    return tuple(dict.fromkeys(notes))
+    """What the files of the front have to say; the others speak for themselves in ``why``."""
+    front = set(fronts.select(files, files.candidates).front)
+    shown = [candidate for candidate in files.candidates if candidate.key in front]
+    return tuple(dict.fromkeys(note for one in shown for note in one.measurement.notes))

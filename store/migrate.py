@@ -18,8 +18,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, make_url, text
 
 import migrations
+from store.engines import open_engine
 from store.errors import SchemaOutdated
-from store.session import open_engine
 from store.tables import Base
 
 VERSION_TABLE = "fw_alembic_version"

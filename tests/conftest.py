@@ -6,6 +6,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -97,7 +98,7 @@ def cut_connections(request: pytest.FixtureRequest) -> Callable[[str], None]:
     return cut
 
 
-def run_on_server(server: str, statement: str, *names: str) -> None:
+def run_on_server(server: str, statement: LiteralString, *names: str) -> None:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 

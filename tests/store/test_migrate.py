@@ -11,8 +11,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, make_url, text
 
 from store import migrate
+from store.engines import open_engine
 from store.errors import SchemaOutdated
-from store.session import open_database, open_engine
+from store.session import open_database
 from store.tables import Base
 
 ROOT = Path(__file__).parents[2]
