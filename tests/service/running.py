@@ -76,7 +76,7 @@ def spec(**changes: Any) -> dict[str, Any]:
     return json.loads(factories.spec().model_dump_json()) | changes
 
 
-def check_problem(answer: Any, status: int, code: str) -> dict[str, Any]:
+def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
     """The problem in an answer that must be one."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"

@@ -12,7 +12,7 @@ from compress.manifest import Input, Manifest, Origin
 from featherweight.specs.protocol import FileRef, Report
 from store import attempts, files
 from tests import factories
-from tests.service.running import Service, check_problem
+from tests.service.running import Service, problem
 
 CONTENT = bytes(range(256)) * 4
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -112,7 +112,7 @@ def test_a_range_after_the_end_is_refused_with_the_length(service, artifacts):
     path = f"/v1/artifacts/{artifacts['onnx']['id']}"
     for asked in ("bytes=1024-", "bytes=-0"):
         answer = service.client.get(path, headers={"Range": asked})
-        check_problem(answer, 416, "RangeNotSatisfiable")
+        problem(answer, 416, "RangeNotSatisfiable")
         assert answer.headers["Content-Range"] == "bytes */1024"
 
 
@@ -141,7 +141,7 @@ def test_the_head_of_a_file_is_its_answer_without_the_bytes(service, artifacts):
 def test_a_file_that_has_changed_on_disk_is_never_sent(service, artifacts):
     service.files.path(DIGEST).write_bytes(b"other bytes")
     answer = service.client.get(f"/v1/artifacts/{artifacts['onnx']['id']}")
-    check_problem(answer, 500, "FileCorrupt")
+    problem(answer, 500, "FileCorrupt")
 
 
 def test_the_manifest_says_how_the_file_came_to_be(service, artifacts):
@@ -157,7 +157,7 @@ def test_a_manifest_that_is_none_is_not_found(service):
     trial = service.client.get(f"/v1/jobs/{job}/trials").json()["items"][0]
     [file, *_] = service.client.get(f"/v1/trials/{trial['id']}/artifacts").json()
     answer = service.client.get(f"/v1/artifacts/{file['id']}/manifest")
-    check_problem(answer, 404, "ArtifactNotFound")
+    problem(answer, 404, "ArtifactNotFound")
 
 
 def test_a_manifest_that_cannot_be_read_is_not_found_either(service):
@@ -175,9 +175,7 @@ def test_a_manifest_that_cannot_be_read_is_not_found_either(service):
         )
     assert assignment.job == job
     [file, *_] = service.client.get(f"/v1/trials/{assignment.trial}/artifacts").json()
-    check_problem(
-        service.client.get(f"/v1/artifacts/{file['id']}/manifest"), 404, "ArtifactNotFound"
-    )
+    problem(service.client.get(f"/v1/artifacts/{file['id']}/manifest"), 404, "ArtifactNotFound")
 
 
 def test_the_front_leads_to_files_that_can_be_downloaded(service, artifacts):

@@ -4,7 +4,7 @@ import pytest
 
 from service import auth
 from service.addresses import safe_next
-from tests.service.running import BROWSER, LOOPBACK, check_problem, serve, spec
+from tests.service.running import BROWSER, LOOPBACK, problem, serve, spec
 
 ORIGIN = {"Origin": LOOPBACK, "Sec-Fetch-Site": "same-origin"}
 ENDPOINTS = {
@@ -35,7 +35,7 @@ def test_a_token_allows_what_its_scope_implies_and_nothing_else(service, scope):
         if needed in ALLOWED[scope]:
             assert answer.status_code in (200, 422), (needed, answer.text)
         else:
-            assert needed in check_problem(answer, 403, "ScopeMissing")["detail"]
+            assert needed in problem(answer, 403, "ScopeMissing")["detail"]
 
 
 def test_without_a_token_nothing_but_health_is_answered_once_tokens_exist(either_service):
@@ -43,9 +43,9 @@ def test_without_a_token_nothing_but_health_is_answered_once_tokens_exist(either
     service.token("read")
     for method, path in ENDPOINTS.values():
         answer = service.client.request(method, path, json={})
-        check_problem(answer, 401, "NotAuthenticated")
+        problem(answer, 401, "NotAuthenticated")
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-    check_problem(service.client.get("/metrics"), 401, "NotAuthenticated")
+    problem(service.client.get("/metrics"), 401, "NotAuthenticated")
     assert service.client.get("/healthz").status_code == 200
     assert service.client.get("/readyz").status_code == 200
 
@@ -65,20 +65,20 @@ def test_without_a_token_nothing_but_health_is_answered_once_tokens_exist(either
 def test_a_wrong_token_is_refused(service, header):
     service.token("admin")
     headers = {"Authorization": header.encode("latin-1")}
-    check_problem(service.client.get("/v1/jobs", headers=headers), 401, "NotAuthenticated")
+    problem(service.client.get("/v1/jobs", headers=headers), 401, "NotAuthenticated")
 
 
 def test_a_wrong_token_is_refused_even_while_no_token_exists(service):
     headers = {"Authorization": "Bearer fw_wrong"}
-    check_problem(service.client.get("/v1/jobs", headers=headers), 401, "NotAuthenticated")
+    problem(service.client.get("/v1/jobs", headers=headers), 401, "NotAuthenticated")
 
 
 def test_a_revoked_token_is_worthless_and_does_not_open_the_service_again(service):
     headers = service.token("admin")
     token = service.client.get("/v1/tokens", headers=headers).json()["items"][0]
     assert service.client.delete(f"/v1/tokens/{token['id']}", headers=headers).status_code == 204
-    check_problem(service.client.get("/v1/jobs", headers=headers), 401, "NotAuthenticated")
-    check_problem(service.client.get("/v1/jobs"), 401, "NotAuthenticated")
+    problem(service.client.get("/v1/jobs", headers=headers), 401, "NotAuthenticated")
+    problem(service.client.get("/v1/jobs"), 401, "NotAuthenticated")
 
 
 def test_a_token_is_shown_once_and_listed_without_its_secret(service):
@@ -92,13 +92,13 @@ def test_a_token_is_shown_once_and_listed_without_its_secret(service):
     assert service.client.get("/v1/jobs", headers=own).status_code == 200
     unknown = {"name": "laptop", "scopes": ["everything"]}
     answer = service.client.post("/v1/tokens", json=unknown, headers=headers)
-    check_problem(answer, 422, "RequestValidationError")
+    problem(answer, 422, "RequestValidationError")
 
 
 def test_scopes_are_looked_at_before_the_body_is_read(service):
     headers = service.token("read") | {"Content-Type": "application/json"}
     answer = service.client.post("/v1/jobs", content="{not json", headers=headers)
-    check_problem(answer, 403, "ScopeMissing")
+    problem(answer, 403, "ScopeMissing")
 
 
 def test_without_tokens_only_loopback_names_are_answered(service):
@@ -110,12 +110,12 @@ def test_without_tokens_only_loopback_names_are_answered(service):
         "127.0.0.1.evil.example",
         "localhost.evil.example",
     ):
-        check_problem(service.client.get("/v1/jobs", headers={"Host": host}), 403, "HostNotAllowed")
+        problem(service.client.get("/v1/jobs", headers={"Host": host}), 403, "HostNotAllowed")
 
 
 def test_without_tokens_an_address_that_others_can_reach_stays_closed(database_url, tmp_path):
     with serve(database_url, tmp_path, host="0.0.0.0") as service:
-        check_problem(service.client.get("/v1/jobs"), 401, "NotAuthenticated")
+        problem(service.client.get("/v1/jobs"), 401, "NotAuthenticated")
         assert service.client.get("/v1/jobs", headers=service.token("read")).status_code == 200
 
 
@@ -129,7 +129,7 @@ def test_without_tokens_a_foreign_page_cannot_change_anything(service):
         {"Sec-Fetch-Site": "same-site"},
     ):
         answer = service.client.post("/v1/jobs", json=spec(), headers=headers)
-        check_problem(answer, 403, "CrossOrigin")
+        problem(answer, 403, "CrossOrigin")
     assert service.client.post("/v1/jobs", json=spec(), headers=ORIGIN).status_code == 201
 
 
@@ -139,7 +139,7 @@ def test_a_cookie_reads_and_changes_only_from_our_own_pages(service):
     assert service.client.get("/v1/jobs", headers=headers).status_code == 200
     for told in ({}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
         answer = service.client.post("/v1/jobs", json=spec(), headers=headers | told)
-        check_problem(answer, 403, "CrossOrigin")
+        problem(answer, 403, "CrossOrigin")
     answer = service.client.post("/v1/jobs", json=spec(), headers=headers | ORIGIN)
     assert answer.status_code == 201
 
@@ -171,7 +171,7 @@ def test_a_foreign_page_cannot_log_anybody_in_or_out(service):
     headers = {"Origin": "http://evil.example"}
     fields = {"token": service.token("read")["Authorization"].removeprefix("Bearer ")}
     for path in ("/login", "/logout"):
-        check_problem(service.client.post(path, data=fields, headers=headers), 403, "CrossOrigin")
+        problem(service.client.post(path, data=fields, headers=headers), 403, "CrossOrigin")
 
 
 def test_logging_out_forgets_the_cookie(service):
@@ -201,4 +201,4 @@ def test_the_login_leads_nowhere_else(elsewhere):
 def test_a_program_is_not_led_to_the_login(service):
     service.token("read")
     answer = service.client.get("/ui", headers={"Accept": "application/json"})
-    check_problem(answer, 401, "NotAuthenticated")
+    problem(answer, 401, "NotAuthenticated")

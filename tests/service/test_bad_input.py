@@ -4,7 +4,7 @@ import json
 
 from service.bodies import MAX_DOCUMENT_BYTES
 from tests import factories
-from tests.service.running import check_problem, claim, spec
+from tests.service.running import claim, problem, spec
 
 
 def num_jobs(service) -> int:
@@ -17,7 +17,7 @@ def post(service, **changes):
 
 def test_an_unknown_field_is_named_with_its_place(service):
     service.dataset()
-    found = check_problem(post(service, budgett={}), 422, "RequestValidationError")
+    found = problem(post(service, budgett={}), 422, "RequestValidationError")
     assert found["errors"] == [
         {
             "loc": ["body", "budgett"],
@@ -32,7 +32,7 @@ def test_an_unknown_field_is_named_with_its_place(service):
 def test_a_range_outside_the_limits_of_a_technique_names_technique_knob_and_value(service):
     service.dataset()
     techniques = {"filter_pruning": {"ratios": {"low": 0.5, "high": 2.0}}}
-    found = check_problem(post(service, techniques=techniques), 422, "InvalidSpace")
+    found = problem(post(service, techniques=techniques), 422, "InvalidSpace")
     for part in ("filter_pruning", "ratios", "2.0", "0.95"):
         assert part in found["detail"]
     assert num_jobs(service) == 0
@@ -40,9 +40,9 @@ def test_a_range_outside_the_limits_of_a_technique_names_technique_knob_and_valu
 
 def test_an_unknown_technique_or_knob_names_the_known_ones(service):
     service.dataset()
-    found = check_problem(post(service, techniques={"magic": {}}), 422, "RequestValidationError")
+    found = problem(post(service, techniques={"magic": {}}), 422, "RequestValidationError")
     assert "filter_pruning" in found["detail"]
-    knob = check_problem(
+    knob = problem(
         post(service, techniques={"quantization": {"bits": [8]}}), 422, "RequestValidationError"
     )
     assert "weight_bits" in knob["detail"]
@@ -51,14 +51,14 @@ def test_an_unknown_technique_or_knob_names_the_known_ones(service):
 def test_a_constraint_that_nothing_can_meet_is_refused(service):
     service.dataset()
     for constraint in ("accuracy >= 101 %", "size_bytes <= 10 B"):
-        found = check_problem(post(service, constraints=[constraint]), 422, "InfeasibleConstraint")
+        found = problem(post(service, constraints=[constraint]), 422, "InfeasibleConstraint")
         assert constraint in found["detail"]
     assert num_jobs(service) == 0
 
 
 def test_a_constraint_that_cannot_be_read_says_how_to_write_one(service):
     service.dataset()
-    found = check_problem(
+    found = problem(
         post(service, constraints=["as small as you can"]), 422, "RequestValidationError"
     )
     assert "METRIC <= VALUE" in found["detail"]
@@ -67,22 +67,22 @@ def test_a_constraint_that_cannot_be_read_says_how_to_write_one(service):
 def test_a_technique_that_does_not_fit_the_model_is_refused(service):
     service.dataset()
     answer = post(service, techniques={"family_member": {"depth": [7]}})
-    found = check_problem(answer, 422, "TechniqueDoesNotFit")
+    found = problem(answer, 422, "TechniqueDoesNotFit")
     assert "family_member.depth" in found["detail"]
 
 
 def test_an_unknown_dataset_or_model_is_named(service):
-    missing = check_problem(post(service, data="nowhere"), 422, "UnknownDataset")
+    missing = problem(post(service, data="nowhere"), 422, "UnknownDataset")
     assert "nowhere" in missing["detail"]
     service.dataset()
-    assert "none" in check_problem(post(service, model="none"), 422, "UnknownModel")["detail"]
+    assert "none" in problem(post(service, model="none"), 422, "UnknownModel")["detail"]
 
 
 def test_a_model_that_does_not_fit_the_data_is_refused(service):
     with service.database.write() as session:
         factories.dataset(session, num_classes=3)
         factories.model(session)
-    found = check_problem(post(service, model="network"), 422, "ModelDoesNotFitData")
+    found = problem(post(service, model="network"), 422, "ModelDoesNotFitData")
     assert "2 classes" in found["detail"]
     assert "3" in found["detail"]
 
@@ -90,16 +90,13 @@ def test_a_model_that_does_not_fit_the_data_is_refused(service):
 def test_a_normalisation_of_other_channels_than_the_data_is_refused(service):
     service.dataset()
     model = spec()["model"] | {"normalisation": {"mean": [0, 0, 0], "std": [1, 1, 1]}}
-    assert (
-        "3 channels"
-        in check_problem(post(service, model=model), 422, "ModelDoesNotFitData")["detail"]
-    )
+    assert "3 channels" in problem(post(service, model=model), 422, "ModelDoesNotFitData")["detail"]
 
 
 def test_a_body_over_the_limit_is_refused_by_its_announced_length(service):
     body = json.dumps(spec(name="x" * MAX_DOCUMENT_BYTES)).encode()
     headers = {"Content-Type": "application/json"}
-    found = check_problem(
+    found = problem(
         service.client.post("/v1/jobs", content=body, headers=headers), 413, "BodyTooLarge"
     )
     assert str(MAX_DOCUMENT_BYTES) in found["detail"]
@@ -109,7 +106,7 @@ def test_a_body_over_the_limit_is_refused_by_counting_when_its_length_is_not_ann
     headers = {"Content-Type": "application/json"}
     chunks = (b" " * 100_000 for _ in range(20))
     answer = service.client.post("/v1/jobs", content=chunks, headers=headers)
-    check_problem(answer, 413, "BodyTooLarge")
+    problem(answer, 413, "BodyTooLarge")
 
 
 def test_a_second_job_with_the_same_key_and_another_body_is_refused(either_service):
@@ -119,7 +116,7 @@ def test_a_second_job_with_the_same_key_and_another_body_is_refused(either_servi
     first = service.client.post("/v1/jobs", json=spec(), headers=headers)
     assert first.status_code == 201
     other = service.client.post("/v1/jobs", json=spec(seed=1), headers=headers)
-    assert "once" in check_problem(other, 409, "IdempotencyConflict")["detail"]
+    assert "once" in problem(other, 409, "IdempotencyConflict")["detail"]
     assert num_jobs(service) == 1
 
 
@@ -131,12 +128,10 @@ def test_a_worker_with_a_stale_token_is_told_so(either_service):
     assert second["attempt"] == first["attempt"]
     headers = {"Fencing-Token": first["token"]}
     path = f"/v1/attempts/{first['attempt']}"
-    check_problem(
-        service.client.post(f"{path}/heartbeat", json={}, headers=headers), 409, "StaleAttempt"
-    )
-    check_problem(service.client.post(f"{path}/complete", headers=headers), 409, "StaleAttempt")
+    problem(service.client.post(f"{path}/heartbeat", json={}, headers=headers), 409, "StaleAttempt")
+    problem(service.client.post(f"{path}/complete", headers=headers), 409, "StaleAttempt")
     file = service.client.put(f"{path}/files/{'0' * 64}", content=b"x", headers=headers)
-    check_problem(file, 409, "StaleAttempt")
+    problem(file, 409, "StaleAttempt")
 
 
 def test_a_number_that_is_not_finite_is_no_measurement(service):
@@ -151,7 +146,7 @@ def test_a_number_that_is_not_finite_is_no_measurement(service):
             content=body.replace("0.9", number),
             headers=headers,
         )
-        found = check_problem(answer, 422, "RequestValidationError")
+        found = problem(answer, 422, "RequestValidationError")
         assert found["errors"][0]["type"] == "json_invalid"
 
 
@@ -166,7 +161,7 @@ def test_an_accuracy_above_one_is_no_measurement(service):
         json={"rung": 0, "epochs": 0, "measurement": measurement, "files": [file]},
         headers={"Fencing-Token": assignment["token"]},
     )
-    found = check_problem(answer, 422, "RequestValidationError")
+    found = problem(answer, 422, "RequestValidationError")
     assert "1.5" in found["detail"]
     trial = service.client.get(f"/v1/trials/{assignment['trial']}").json()
     assert trial["measurement"] is None
@@ -184,15 +179,15 @@ def test_json_that_no_database_could_hold_is_refused(service):
     for body in bodies:
         headers = {"Content-Type": "application/json"}
         answer = service.client.post("/v1/jobs", content=body, headers=headers)
-        check_problem(answer, 422, "RequestValidationError")
+        problem(answer, 422, "RequestValidationError")
 
 
 def test_a_problem_does_not_repeat_the_request(service):
     answer = post(service, name="x" * 5000 + "secret")
-    assert "secret" not in check_problem(answer, 422, "RequestValidationError")["detail"]
+    assert "secret" not in problem(answer, 422, "RequestValidationError")["detail"]
     assert len(answer.content) < 3000
     many = service.client.post("/v1/jobs", json={f"field{number}": 1 for number in range(500)})
-    assert len(check_problem(many, 422, "RequestValidationError")["errors"]) == 20
+    assert len(problem(many, 422, "RequestValidationError")["errors"]) == 20
 
 
 def test_yaml_is_read_like_json(service):
@@ -235,13 +230,13 @@ def test_yaml_cannot_do_harm(service):
 def test_yaml_has_no_infinity_either(service):
     headers = {"Content-Type": "application/yaml"}
     answer = service.client.post("/v1/jobs", content="budget: {seconds: .inf}", headers=headers)
-    check_problem(answer, 422, "RequestValidationError")
+    problem(answer, 422, "RequestValidationError")
 
 
 def test_an_unknown_address_and_a_wrong_method_are_problems(service):
-    check_problem(service.client.get("/v1/nothing"), 404, "NotFound")
+    problem(service.client.get("/v1/nothing"), 404, "NotFound")
     answer = service.client.put("/v1/jobs")
-    check_problem(answer, 405, "MethodNotAllowed")
+    problem(answer, 405, "MethodNotAllowed")
     assert answer.headers["Allow"] == "GET, POST"
     assert service.client.patch("/dashboard").headers["Allow"] == "GET, HEAD"
 
@@ -267,12 +262,12 @@ UNKNOWN = {
 
 def test_an_unknown_id_is_not_found(service):
     for path, code in UNKNOWN.items():
-        check_problem(service.client.get(path), 404, code)
+        problem(service.client.get(path), 404, code)
 
 
 def test_an_id_that_cannot_be_one_is_refused_before_the_database_sees_it(either_service):
     for path in ("/v1/jobs/a%00b", "/v1/models/a%00b", "/v1/trials/%ff", "/v1/files/xyz"):
-        check_problem(either_service.client.get(path), 422, "RequestValidationError")
+        problem(either_service.client.get(path), 422, "RequestValidationError")
 
 
 def test_a_cursor_of_another_listing_is_refused(either_service):
@@ -281,10 +276,10 @@ def test_a_cursor_of_another_listing_is_refused(either_service):
     service.submit(name="second")
     cursor = service.client.get("/v1/jobs?limit=1").json()["next_cursor"]
     answer = service.client.get(f"/v1/jobs/{job}/trials?cursor={cursor}")
-    check_problem(answer, 404, "InvalidCursor")
-    check_problem(service.client.get("/v1/jobs?cursor=abc"), 404, "InvalidCursor")
-    check_problem(service.client.get("/v1/jobs?limit=0"), 422, "RequestValidationError")
-    check_problem(service.client.get("/v1/jobs?limit=201"), 422, "RequestValidationError")
+    problem(answer, 404, "InvalidCursor")
+    problem(service.client.get("/v1/jobs?cursor=abc"), 404, "InvalidCursor")
+    problem(service.client.get("/v1/jobs?limit=0"), 422, "RequestValidationError")
+    problem(service.client.get("/v1/jobs?limit=201"), 422, "RequestValidationError")
 
 
 def test_a_value_of_another_type_is_not_turned_into_the_right_one(service):
@@ -295,5 +290,5 @@ def test_a_value_of_another_type_is_not_turned_into_the_right_one(service):
         ({"controls": 1}, ["body", "controls"]),
         ({"early_stopping": {"rungs": [0, "1"]}}, ["body", "early_stopping", "rungs", 1]),
     ):
-        found = check_problem(post(service, **changes), 422, "RequestValidationError")
+        found = problem(post(service, **changes), 422, "RequestValidationError")
         assert [error["loc"] for error in found["errors"]] == [place]

@@ -16,7 +16,7 @@ from optuna.storages import RDBStorage
 from service import dashboard
 from service.settings import ServiceSettings
 from tests.conftest import address, run_on_server
-from tests.service.running import BROWSER, Service, check_problem, serve, until
+from tests.service.running import BROWSER, Service, problem, serve, until
 
 COMMAND = "from service import dashboard; dashboard.run()"
 FOREIGN = ("authorization", "cookie")
@@ -107,9 +107,9 @@ def test_it_shows_the_study_and_only_feasible_trials_as_best(service):
 def test_nobody_can_change_anything_through_it(service, dashboard_url):
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         ours = service.client.request(method, "/api/studies/1", json={})
-        check_problem(ours, 405, "MethodNotAllowed")
+        problem(ours, 405, "MethodNotAllowed")
         direct = httpx2.request(method, f"{dashboard_url}/api/studies/1", json={})
-        check_problem(direct, 405, "MethodNotAllowed")
+        problem(direct, 405, "MethodNotAllowed")
     assert len(service.client.get("/api/studies").json()["study_summaries"]) == 1
 
 
@@ -127,8 +127,8 @@ def test_its_storage_and_its_connection_refuse_writers(study_url):
 
 def test_it_is_for_those_who_may_read(service):
     headers = service.token("work")
-    check_problem(service.client.get("/api/studies", headers=headers), 403, "ScopeMissing")
-    check_problem(service.client.get("/api/studies"), 401, "NotAuthenticated")
+    problem(service.client.get("/api/studies", headers=headers), 403, "ScopeMissing")
+    problem(service.client.get("/api/studies"), 401, "NotAuthenticated")
     led = service.client.get("/dashboard", headers=BROWSER, follow_redirects=False)
     assert led.headers["Location"] == "/login?next=%2Fdashboard"
     assert service.client.get("/api/studies", headers=service.token("read")).status_code == 200
@@ -144,7 +144,7 @@ def test_without_its_process_there_is_a_problem_and_everything_else_works(sqlite
     address = f"http://127.0.0.1:{free_port()}"
     with serve(sqlite_url, tmp_path, dashboard_url=address) as service:
         answer = service.client.get("/dashboard")
-        found = check_problem(answer, 503, "DashboardUnavailable")
+        found = problem(answer, 503, "DashboardUnavailable")
         assert "featherweight dashboard" in found["detail"]
         assert service.client.get("/v1/jobs").status_code == 200
 

@@ -10,7 +10,7 @@ from featherweight.specs.states import JobState
 from store import jobs
 from store.tables import EventRecord
 from tests import factories
-from tests.service.running import check_problem, listening
+from tests.service.running import listening, problem
 
 
 def read(text: str) -> list[dict[str, str]]:
@@ -77,7 +77,7 @@ def test_a_reader_that_missed_removed_events_is_told_to_start_anew(service):
 def test_a_last_event_id_must_be_a_number(service):
     job = finished_job(service)
     answer = service.client.get(f"/v1/jobs/{job}/events", headers={"Last-Event-ID": "abc"})
-    check_problem(answer, 422, "RequestValidationError")
+    problem(answer, 422, "RequestValidationError")
 
 
 def test_an_event_reaches_a_waiting_reader_and_the_last_one_ends_the_stream(either_service):

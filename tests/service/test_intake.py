@@ -79,22 +79,20 @@ def test_another_file_under_a_taken_name_is_refused_and_not_kept(service):
 def test_a_taken_model_name_is_refused_and_the_new_bytes_are_not_kept(service):
     first = service.client.post("/v1/models", **form(weights(), **MODEL_FIELDS)).json()
     three = form(weights(num_classes=3), **MODEL_FIELDS)
-    check_problem(service.client.post("/v1/models", **three), 409, "NameTaken")
+    problem(service.client.post("/v1/models", **three), 409, "NameTaken")
     assert stored_files(service) == {first["sha256"]}
 
 
 def test_what_is_no_dataset_or_no_weights_is_refused_and_not_kept(service):
-    check_problem(upload_dataset(service, b"not a zip"), 422, "InvalidData")
+    problem(upload_dataset(service, b"not a zip"), 422, "InvalidData")
     answer = service.client.post("/v1/models", **form(b"not safetensors", **MODEL_FIELDS))
-    check_problem(answer, 422, "InvalidWeights")
+    problem(answer, 422, "InvalidWeights")
     other = MODEL_FIELDS | {"architecture": {"family": "residual", "widths": [9], "depths": [1]}}
-    check_problem(
-        service.client.post("/v1/models", **form(weights(), **other)), 422, "InvalidWeights"
-    )
+    problem(service.client.post("/v1/models", **form(weights(), **other)), 422, "InvalidWeights")
     normalisation = {"mean": [0, 0, 0], "std": [1, 1, 1]}
     fields = MODEL_FIELDS | {"normalisation": normalisation}
     answer = service.client.post("/v1/models", **form(weights(), **fields))
-    assert "3 channels" in check_problem(answer, 422, "InvalidWeights")["detail"]
+    assert "3 channels" in problem(answer, 422, "InvalidWeights")["detail"]
     assert stored_files(service) == set()
     assert leftovers(service) == []
     assert service.client.get("/v1/models").json()["items"] == []
@@ -103,7 +101,7 @@ def test_what_is_no_dataset_or_no_weights_is_refused_and_not_kept(service):
 def test_the_bytes_of_a_refused_file_stay_where_somebody_else_uses_them(service):
     content = npz()
     upload_dataset(service, content)
-    check_problem(
+    problem(
         service.client.post("/v1/models", **form(content, **MODEL_FIELDS)), 422, "InvalidWeights"
     )
     assert stored_files(service) == {sha256(content)}
@@ -111,31 +109,31 @@ def test_the_bytes_of_a_refused_file_stay_where_somebody_else_uses_them(service)
 
 def test_a_form_that_is_not_one_says_what_is_missing(service):
     post = service.client.post
-    check_problem(post("/v1/datasets", json={}), 415, "UnsupportedMediaType")
-    check_problem(post("/v1/datasets", files={"file": ("f", b"x")}), 422, "BodyInvalid")
+    problem(post("/v1/datasets", json={}), 415, "UnsupportedMediaType")
+    problem(post("/v1/datasets", files={"file": ("f", b"x")}), 422, "BodyInvalid")
     both = form(npz(), name="digits")
     both["data"]["upload"] = "abc"
-    check_problem(post("/v1/datasets", **both), 422, "BodyInvalid")
+    problem(post("/v1/datasets", **both), 422, "BodyInvalid")
     extra = form(npz(), name="digits")
     extra["data"]["surprise"] = "x"
-    assert "surprise" in check_problem(post("/v1/datasets", **extra), 422, "BodyInvalid")["detail"]
+    assert "surprise" in problem(post("/v1/datasets", **extra), 422, "BodyInvalid")["detail"]
     broken = form(npz())
     broken["data"]["spec"] = "{no json"
-    found = check_problem(post("/v1/datasets", **broken), 422, "RequestValidationError")
+    found = problem(post("/v1/datasets", **broken), 422, "RequestValidationError")
     assert found["errors"][0]["loc"] == ["body", "spec"]
     unknown = form(npz(), name="digits", tusk="x")
-    found = check_problem(post("/v1/datasets", **unknown), 422, "RequestValidationError")
+    found = problem(post("/v1/datasets", **unknown), 422, "RequestValidationError")
     assert found["errors"][0]["loc"] == ["body", "spec", "tusk"]
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
-    check_problem(post("/v1/datasets", content=b"--y\r\n", headers=headers), 422, "BodyInvalid")
+    problem(post("/v1/datasets", content=b"--y\r\n", headers=headers), 422, "BodyInvalid")
 
 
 def test_a_file_over_the_limit_is_refused_and_not_kept(database_url, tmp_path):
     with serve(database_url, tmp_path, max_upload_bytes=1000) as service:
-        check_problem(upload_dataset(service, b"x" * 1001), 413, "FileTooLarge")
-        check_problem(upload_dataset(service, b"x" * 3_000_000), 413, "BodyTooLarge")
+        problem(upload_dataset(service, b"x" * 1001), 413, "FileTooLarge")
+        problem(upload_dataset(service, b"x" * 3_000_000), 413, "BodyTooLarge")
         begun = service.client.post("/v1/uploads", json={"size_bytes": 1001})
-        assert "1000" in check_problem(begun, 422, "RequestValidationError")["detail"]
+        assert "1000" in problem(begun, 422, "RequestValidationError")["detail"]
         assert stored_files(service) == set()
         assert leftovers(service) == []
 
@@ -146,9 +144,9 @@ def test_a_dataset_that_a_job_uses_cannot_be_deleted(either_service):
     upload_dataset(service, content)
     upload_dataset(service, content, name="copy")
     service.submit()
-    check_problem(service.client.delete("/v1/datasets/digits"), 409, "StillInUse")
+    problem(service.client.delete("/v1/datasets/digits"), 409, "StillInUse")
     assert service.client.delete("/v1/datasets/copy").status_code == 204
-    check_problem(service.client.delete("/v1/datasets/copy"), 404, "DatasetNotFound")
+    problem(service.client.delete("/v1/datasets/copy"), 404, "DatasetNotFound")
     assert stored_files(service) == {sha256(content)}
 
 
@@ -171,15 +169,15 @@ def test_an_upload_goes_on_from_where_it_stands(either_service):
     upload = begun.json()["id"]
     first = patch(service.client, upload, content[:100], 0)
     assert first.json()["received"] == 100
-    check_problem(patch(service.client, upload, content[:100], 0), 409, "UploadOffsetMismatch")
+    problem(patch(service.client, upload, content[:100], 0), 409, "UploadOffsetMismatch")
     assert service.client.head(f"/v1/uploads/{upload}").headers["Upload-Offset"] == "100"
     early = service.client.post("/v1/datasets", files=finished(upload))
-    check_problem(early, 409, "UploadOffsetMismatch")
+    problem(early, 409, "UploadOffsetMismatch")
     patch(service.client, upload, content[100:], 100)
     made = service.client.post("/v1/datasets", files=finished(upload))
     assert made.status_code == 201, made.text
     assert made.json()["sha256"] == sha256(content)
-    check_problem(service.client.get(f"/v1/uploads/{upload}"), 404, "UploadNotFound")
+    problem(service.client.get(f"/v1/uploads/{upload}"), 404, "UploadNotFound")
     assert leftovers(service) == []
 
 
@@ -190,23 +188,23 @@ def finished(upload):
 def test_an_upload_takes_no_more_than_was_announced(service):
     upload = service.client.post("/v1/uploads", json={"size_bytes": 10}).json()["id"]
     patch(service.client, upload, b"12345", 0)
-    check_problem(patch(service.client, upload, b"67890x", 5), 413, "FileTooLarge")
+    problem(patch(service.client, upload, b"67890x", 5), 413, "FileTooLarge")
     assert service.client.get(f"/v1/uploads/{upload}").json()["received"] == 5
-    check_problem(patch(service.client, upload, b"x" * 11, 5), 413, "BodyTooLarge")
+    problem(patch(service.client, upload, b"x" * 11, 5), 413, "BodyTooLarge")
 
 
 def test_an_upload_can_be_dropped(service):
     upload = service.client.post("/v1/uploads", json={"size_bytes": 10}).json()["id"]
     patch(service.client, upload, b"12345", 0)
     assert service.client.delete(f"/v1/uploads/{upload}").status_code == 204
-    check_problem(patch(service.client, upload, b"67890", 5), 404, "UploadNotFound")
+    problem(patch(service.client, upload, b"67890", 5), 404, "UploadNotFound")
     assert leftovers(service) == []
 
 
 @pytest.mark.parametrize("size", [0, -1, 2**63, "many"])
 def test_an_upload_needs_a_possible_size(service, size):
     answer = service.client.post("/v1/uploads", json={"size_bytes": size})
-    check_problem(answer, 422, "RequestValidationError")
+    problem(answer, 422, "RequestValidationError")
 
 
 def test_what_arrived_before_the_line_broke_stays(service):

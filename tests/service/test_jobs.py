@@ -9,7 +9,7 @@ from featherweight.specs.schemas import DryRunSchema, FrontSchema, JobSchema, Re
 from featherweight.specs.states import JobState, Phase, StopReason
 from store import jobs, trials
 from tests import factories
-from tests.service.running import check_problem, spec
+from tests.service.running import problem, spec
 
 
 def finish(session, job_id, reason=StopReason.FINISHED, to=JobState.SUCCEEDED):
@@ -101,7 +101,7 @@ def test_jobs_are_listed_newest_first_page_by_page(either_service):
     assert found == made[::-1]
     assert service.client.get("/v1/jobs?state=running").json()["items"] == []
     assert len(service.client.get("/v1/jobs?state=queued").json()["items"]) == 5
-    check_problem(service.client.get("/v1/jobs?state=odd"), 422, "RequestValidationError")
+    problem(service.client.get("/v1/jobs?state=odd"), 422, "RequestValidationError")
 
 
 def test_a_job_pauses_resumes_and_is_cancelled_for_good(either_service):
@@ -117,8 +117,8 @@ def test_a_job_pauses_resumes_and_is_cancelled_for_good(either_service):
     assert service.client.post(f"{path}/cancel").status_code == 200
     with service.database.write() as session:
         jobs.move(session, jobs.lock(session, job), JobState.CANCELLED)
-    check_problem(service.client.post(f"{path}/cancel"), 409, "IllegalTransition")
-    check_problem(service.client.post(f"{path}/resume"), 409, "IllegalTransition")
+    problem(service.client.post(f"{path}/cancel"), 409, "IllegalTransition")
+    problem(service.client.post(f"{path}/resume"), 409, "IllegalTransition")
 
 
 def test_a_clone_is_the_same_job_with_other_words_in_some_places(service):
@@ -130,11 +130,11 @@ def test_a_clone_is_the_same_job_with_other_words_in_some_places(service):
     assert clone["id"] != first["id"]
     assert clone["spec"] == first["spec"] | {"name": "second"}
     wrong = service.client.post(f"/v1/jobs/{first['id']}/clone", json={"seed": -1})
-    assert check_problem(wrong, 422, "RequestValidationError")["errors"][0]["loc"] == [
+    assert problem(wrong, 422, "RequestValidationError")["errors"][0]["loc"] == [
         "body",
         "seed",
     ]
-    check_problem(service.client.post("/v1/jobs/none/clone", json={}), 404, "JobNotFound")
+    problem(service.client.post("/v1/jobs/none/clone", json={}), 404, "JobNotFound")
 
 
 def test_trials_are_listed_by_number(either_service):
@@ -265,4 +265,4 @@ def test_a_rerun_is_the_same_candidate_from_another_seed(either_service):
     assert (again["origin"], again["state"]) == ("rerun", "waiting")
     assert again["seed"] != trial["seed"]
     service.client.post(f"/v1/jobs/{job}/cancel")
-    check_problem(service.client.post(f"/v1/trials/{trial['id']}/rerun"), 409, "NotRunning")
+    problem(service.client.post(f"/v1/trials/{trial['id']}/rerun"), 409, "NotRunning")

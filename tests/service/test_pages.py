@@ -5,7 +5,7 @@ import re
 import pytest
 
 from service.routes.pages import FILES, FOLDER
-from tests.service.running import check_problem
+from tests.service.running import problem
 
 PAGES = {
     "/ui": "jobs.html",
@@ -67,5 +67,5 @@ def test_answers_of_the_api_are_not_kept_and_never_sniffed(service):
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["X-Frame-Options"] == "DENY"
     refused = service.client.get("/v1/jobs/none")
-    check_problem(refused, 404, "JobNotFound")
+    problem(refused, 404, "JobNotFound")
     assert refused.headers["X-Content-Type-Options"] == "nosniff"

@@ -13,7 +13,7 @@ from service.settings import ServiceSettings, is_loopback
 from store import leader, tokens
 from store.errors import SchemaOutdated
 from store.session import Database
-from tests.service.running import LOOPBACK, check_problem, claim
+from tests.service.running import LOOPBACK, claim, problem
 
 HEAVY = {"torch", "torch_pruning", "onnx", "onnxruntime", "ray", "optuna", "sklearn", "scipy"}
 
@@ -65,7 +65,7 @@ def test_a_database_that_does_not_answer_is_a_problem_with_a_time_to_come_back(s
     with service.database.write() as session:
         session.connection().exec_driver_sql("ALTER TABLE fw_jobs RENAME TO gone")
     answer = service.client.get("/v1/jobs")
-    found = check_problem(answer, 503, "DatabaseUnavailable")
+    found = problem(answer, 503, "DatabaseUnavailable")
     assert "fw_jobs" not in found["detail"]
     assert answer.headers["Retry-After"]
     assert service.client.get("/healthz").status_code == 200
@@ -80,7 +80,7 @@ def test_an_unexpected_error_shows_nothing_of_our_insides(service):
     app.add_api_route("/explode", explode)
     with TestClient(app, base_url=LOOPBACK, raise_server_exceptions=False) as client:
         answer = client.get("/explode")
-    check_problem(answer, 500, "InternalError")
+    problem(answer, 500, "InternalError")
     assert "secret" not in answer.text
 
 

@@ -9,7 +9,7 @@ from featherweight.specs.protocol import Assignment
 from featherweight.specs.states import TrialState
 from store import jobs, trials
 from tests import factories
-from tests.service.running import check_problem, claim, listening, sha256
+from tests.service.running import claim, listening, problem, sha256
 
 ONNX = b"o" * 1000
 
@@ -69,34 +69,32 @@ def test_a_file_is_kept_only_if_it_is_what_was_announced(service):
     service.searching_job()
     assignment = claim(service).json()
     answer = send(service, assignment, ONNX, digest="0" * 64)
-    assert sha256(ONNX) in check_problem(answer, 422, "DigestMismatch")["detail"]
+    assert sha256(ONNX) in problem(answer, 422, "DigestMismatch")["detail"]
     assert not service.files.folder.joinpath("sha256").exists()
 
 
 def test_a_report_needs_its_files_and_its_turn(service):
     service.searching_job()
     assignment = claim(service).json()
-    check_problem(report(service, assignment, 0), 404, "ArtifactNotFound")
+    problem(report(service, assignment, 0), 404, "ArtifactNotFound")
     send(service, assignment, ONNX)
-    check_problem(report(service, assignment, 1), 409, "RungOutOfOrder")
-    check_problem(say(service, assignment, "complete"), 409, "Conflict")
+    problem(report(service, assignment, 1), 409, "RungOutOfOrder")
+    problem(say(service, assignment, "complete"), 409, "Conflict")
 
 
 def test_a_worker_without_its_token_may_do_nothing(service):
     service.searching_job()
     assignment = claim(service).json()
     path = f"/v1/attempts/{assignment['attempt']}"
-    check_problem(service.client.post(f"{path}/complete"), 422, "RequestValidationError")
+    problem(service.client.post(f"{path}/complete"), 422, "RequestValidationError")
     wrong = {"Fencing-Token": "wrong"}
-    check_problem(service.client.post(f"{path}/complete", headers=wrong), 409, "StaleAttempt")
-    check_problem(
+    problem(service.client.post(f"{path}/complete", headers=wrong), 409, "StaleAttempt")
+    problem(
         service.client.put(f"{path}/files/{sha256(ONNX)}", content=ONNX, headers=wrong),
         409,
         "StaleAttempt",
     )
-    check_problem(
-        say(service, assignment | {"attempt": "none"}, "complete"), 404, "AttemptNotFound"
-    )
+    problem(say(service, assignment | {"attempt": "none"}, "complete"), 404, "AttemptNotFound")
 
 
 def test_a_weak_trial_is_stopped_at_its_rung_and_can_say_why(service):
@@ -124,7 +122,7 @@ def test_a_failed_trial_has_its_class_and_does_not_end_the_job(service):
     assert (trial["failure_class"], "loss is not finite" in trial["reason"]) == ("numerical", True)
     assert service.client.get(f"/v1/jobs/{job}").json()["state"] == "running"
     odd = {"failure_class": "weather", "message": ""}
-    check_problem(say(service, assignment, "fail", odd), 422, "RequestValidationError")
+    problem(say(service, assignment, "fail", odd), 422, "RequestValidationError")
 
 
 def test_cancelling_reaches_the_worker_with_its_next_heartbeat(service):
