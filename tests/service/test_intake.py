@@ -10,6 +10,7 @@ from tests.service.running import (
     form,
     listening,
     npz,
+    problem,
     serve,
     sha256,
     until,
