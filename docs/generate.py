@@ -135,11 +135,12 @@ def _error_classes(modules: tuple[ModuleType, ...]) -> set[type[Exception]]:
 
 
 def _endpoints(app: FastAPI) -> str:
-    lines = [HEADER, "# Endpoints", "", "| | | |", "| --- | --- | --- |"]
+    lines = [HEADER, "# Endpoints", "", "| method | path | what it does |", "| --- | --- | --- |"]
     paths: dict[str, dict[str, Any]] = app.openapi()["paths"]
     for path, operations in sorted(paths.items()):
         for method, operation in operations.items():
-            lines.append(f"| `{method.upper()}` | `{path}` | {operation.get('summary', '')} |")
+            meaning = " ".join(operation.get("description", "").split("\n\n")[0].split())
+            lines.append(f"| `{method.upper()}` | `{path}` | {meaning} |")
     return "\n".join(lines) + "\n"
 
 

@@ -104,8 +104,8 @@ class Running:
         self.start("serve")
         self.wait_until_ready()
 
-    def wait_until_ready(self) -> None:
-        with Client(self.url) as client:
+    def wait_until_ready(self, token: str | None = None) -> None:
+        with Client(self.url, token) as client:
             until(lambda: self._serves(client))
 
     def _serves(self, client: Client) -> bool:
