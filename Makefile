@@ -11,8 +11,9 @@ PYTHON ?= python3
 run: .venv/ready
 	$(bin)/featherweight up --job examples/digits.yaml
 
+# Most tests wait for real processes, so three at a time suit two cores.
 test: check
-	$(bin)/pytest
+	$(bin)/pytest -n 3 --dist worksteal
 
 setup: .venv/ready
 
