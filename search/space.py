@@ -216,7 +216,8 @@ def _check_limits(knob: KnobSchema, technique: str, field: str, stages: int | No
         try:
             config.model_validate(fields, strict=True)
         except ValidationError as error:
-            limits = "; ".join(dict.fromkeys(found["msg"] for found in error.errors()))
+            # The first says it; those after it only follow from it.
+            limits = error.errors()[0]["msg"]
             raise InvalidSpace(
                 f"{technique} does not accept {field} = {value!r}: {limits}. "
                 f"Keep the range of {field} within that limit"
