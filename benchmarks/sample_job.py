@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import psutil
 
 from benchmarks.processes import free_port
@@ -24,7 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         began = time.perf_counter()
-        cpu = _run(folder)
+        cpu, protocol = _run(folder)
         seconds = time.perf_counter() - began
         result = json.loads((folder / "front.json").read_text())
     baseline, front = result["baseline"], result["front"]
@@ -37,8 +39,11 @@ def main() -> None:
         f"smallest file within 1 point: {best['size_bytes']:,} B at {_accuracy(best):.4f}, "
         f"1/{ratio:.1f} of the baseline (bound: 1/8): {best['description']}"
     )
-    work = sum(result["report"]["seconds"].values())
+    stages = result["report"]["seconds"]
+    work = sum(stages[stage] for stage in ("compress", "train", "export", "measure"))
     print(f"compress + train + export + measure: {work:.1f} s; {_cpu_line(cpu)}")
+    for name, spent in protocol.items():
+        print(f"{name}: {spent:.2f} s, {spent / work:.2%} of it")
 
 
 def _accuracy(point: dict[str, Any]) -> float:
@@ -52,22 +57,43 @@ def _cpu_line(cpu: dict[str, float]) -> str:
     return f"CPU seconds: {parts}; service + searcher are {share:.1%} of all"
 
 
-def _run(folder: Path) -> dict[str, float]:
+def _run(folder: Path) -> tuple[dict[str, float], dict[str, float]]:
+    port, protocol = free_port(), {}
     command = [sys.executable, "-m", "featherweight.cli.main", "up"]
     command += ["--job", str(ROOT / "examples/digits.yaml"), "--exit", "--folder", str(folder)]
-    command += ["--json", str(folder / "front.json"), "--port", str(free_port())]
+    command += ["--json", str(folder / "front.json"), "--port", str(port)]
     with (folder / "up.log").open("wb") as log:
         process = psutil.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         seen: dict[tuple[int, str], float] = {}
         while process.poll() is None:
             seen.update(_cpu_seconds(process))
+            protocol = _protocol_seconds(port) or protocol
             time.sleep(0.5)
     if process.returncode != 0:
         raise RuntimeError((folder / "up.log").read_text()[-2000:])
     totals: dict[str, float] = {}
     for (_, kind), seconds in seen.items():
         totals[kind] = totals.get(kind, 0.0) + seconds
-    return totals
+    return totals, protocol
+
+
+def _protocol_seconds(port: int) -> dict[str, float]:
+    """Seconds the service took to answer workers so far; the wait inside a claim is not counted."""
+    try:
+        text = httpx2.get(f"http://127.0.0.1:{port}/metrics", timeout=2).text
+    except httpx2.TransportError:
+        return {}
+    sums = re.findall(
+        r'^featherweight_request_seconds_sum\{.*route="([^"]+)".*\} (\S+)', text, re.M
+    )
+    claims = re.search(r"^featherweight_claim_seconds_sum (\S+)", text, re.M)
+    of_route = [(route, float(spent)) for route, spent in sums if "/attempts/" in route]
+    uploads = sum(spent for route, spent in of_route if "/files/" in route)
+    answers = sum(spent for _, spent in of_route) - uploads
+    return {
+        "claims, heartbeats, reports, completes": answers + (float(claims[1]) if claims else 0.0),
+        "uploads of files": uploads,
+    }
 
 
 def _cpu_seconds(root: psutil.Process) -> Iterator[tuple[tuple[int, str], float]]:
