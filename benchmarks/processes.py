@@ -37,7 +37,7 @@ class Cluster:
 
     def __enter__(self) -> Self:
         subprocess.run(self._command("migrate"), env=self.environment, check=True, stdout=-3)
-        self._processes = [self._start(kind) for kind in self._kinds]
+        self._processes = [self._start(number) for number in range(len(self._kinds))]
         return self
 
     def __exit__(
@@ -68,17 +68,20 @@ class Cluster:
         number = rng.randrange(len(self._processes))
         self._processes[number].kill()
         self._processes[number].wait()
-        self._processes[number] = self._start(self._kinds[number])
+        self._processes[number] = self._start(number)
         return self._kinds[number]
 
     def _command(self, kind: str) -> list[str]:
         return [sys.executable, "-m", "featherweight.cli.main", kind]
 
-    def _start(self, kind: str) -> subprocess.Popen[bytes]:
-        log = (self.folder / f"{kind}-{len(self._processes)}.log").open("wb")
-        return subprocess.Popen(
-            self._command(kind), env=self.environment, stdout=log, stderr=subprocess.STDOUT
-        )
+    def _start(self, number: int) -> subprocess.Popen[bytes]:
+        kind = self._kinds[number]
+        # Workers on one folder are told apart by their names.
+        environment = self.environment | {"FEATHERWEIGHT_WORKER_NAME": f"bench-{number}"}
+        with (self.folder / f"{kind}-{number}.log").open("ab") as log:
+            return subprocess.Popen(
+                self._command(kind), env=environment, stdout=log, stderr=subprocess.STDOUT
+            )
 
 
 def free_port() -> int:
