@@ -53,12 +53,16 @@ def measure(candidate: Candidate, *, epochs: int, seed: int) -> Measurement:
 def decide(context: RungContext) -> Decision:
     return stopping.decide(
         context.measurement,
-        context.violation,
-        [(peer.measurement, peer.violation) for peer in context.peers],
+        lasting(context, context.measurement),
+        [(peer.measurement, lasting(context, peer.measurement)) for peer in context.peers],
         objectives=context.spec.objectives,
         eta=context.spec.early_stopping.eta,
         is_last=context.is_last,
     )
+
+
+def lasting(context: RungContext, measurement: Measurement) -> float:
+    return stopping.lasting_violation(measurement, context.spec.constraints, context.baseline)
 
 
 def never(assignment: Assignment) -> bool:
