@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -28,6 +28,7 @@ app.add_typer(study, name="study")
 DatabaseUrl = Annotated[
     str | None, typer.Option(help="SQLite or PostgreSQL. [env: FEATHERWEIGHT_DATABASE_URL]")
 ]
+Fleet = Literal["local", "ray"]
 # Tokens that a deployment brings with it: environment variable to name and scopes.
 _BROUGHT = {
     "FEATHERWEIGHT_ADMIN_TOKEN": ("admin", ("read", "submit", "work", "admin")),
@@ -72,17 +73,39 @@ def search(database_url: DatabaseUrl = None) -> None:
 
 
 @app.command()
-def worker(
+def worker(  # noqa: PLR0913 - every option of the command, by name
     url: Url = None,
     token: Token = None,
     folder: Annotated[Path | None, typer.Option(help="Caches and the outbox.")] = None,
     name: Annotated[str | None, typer.Option(help="Left out: this machine's name.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Left out: every core.")] = None,
-    count: Annotated[int, typer.Option(min=1, max=64, help="Workers on this machine.")] = 1,
+    count: Annotated[int, typer.Option(min=1, max=64, help="How many workers.")] = 1,
+    fleet: Annotated[Fleet, typer.Option(help="On this machine, or on a Ray cluster.")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help="HOST:PORT. Left out: the cluster of this machine.")
+    ] = None,
+    cpus_per_worker: Annotated[
+        float | None, typer.Option(min=0.01, help="CPUs set aside by Ray. Left out: 1.")
+    ] = None,
+    gpus_per_worker: Annotated[
+        float | None, typer.Option(min=0, help="GPUs, or parts of one. Left out: none.")
+    ] = None,
 ) -> None:
     """Run trials for a service."""
     _set(URL=url, TOKEN=token, WORKER_FOLDER=folder, WORKER_NAME=name, WORKER_THREADS=threads)
-    if count > 1:
+    asked = {
+        "address": ray_address,
+        "cpus_per_worker": cpus_per_worker,
+        "gpus_per_worker": gpus_per_worker,
+    }
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if fleet == "ray":
+        from workers.fleets import ray
+
+        ray.run(workers=count, **given)
+    elif given:
+        raise typer.BadParameter("the options of a Ray cluster need --fleet ray")
+    elif count > 1:
         from workers.fleets import local
 
         local.run(workers=count)

@@ -33,22 +33,26 @@ def run(settings: WorkerSettings | None = None, *, workers: int) -> None:
 def roles(settings: WorkerSettings, *, workers: int) -> list[Role]:
     """One role per worker: its own name, its share of the cores."""
     threads = settings.worker_threads or max(1, (os.cpu_count() or 1) // workers)
-    shared = {
+    return [role(settings, index=index, threads=threads) for index in range(workers)]
+
+
+def role(settings: WorkerSettings, *, index: int, threads: int) -> Role:
+    """The worker of this index: one supervisor process; its secret travels in the environment."""
+    name = f"{settings.worker_name}-{index}"
+    environment = {
         "FEATHERWEIGHT_URL": settings.url,
         "FEATHERWEIGHT_WORKER_FOLDER": str(settings.worker_folder),
+        "FEATHERWEIGHT_WORKER_NAME": name,
         "FEATHERWEIGHT_WORKER_THREADS": str(threads),
         "FEATHERWEIGHT_WORKER_CACHE_BYTES": str(settings.worker_cache_bytes),
         "FEATHERWEIGHT_CLAIM_WAIT_SECONDS": str(settings.claim_wait_seconds),
         "FEATHERWEIGHT_STOP_GRACE_SECONDS": str(settings.stop_grace_seconds),
     }
     if settings.secret:
-        shared["FEATHERWEIGHT_TOKEN"] = settings.secret
-    return [
-        Role(
-            name=f"worker-{index}",
-            command=[sys.executable, "-m", "featherweight.cli.main", "worker"],
-            environment=shared | {"FEATHERWEIGHT_WORKER_NAME": f"{settings.worker_name}-{index}"},
-            stop_seconds=3 * settings.stop_grace_seconds,
-        )
-        for index in range(workers)
-    ]
+        environment["FEATHERWEIGHT_TOKEN"] = settings.secret
+    return Role(
+        name=f"worker-{index}",
+        command=[sys.executable, "-m", "featherweight.cli.main", "worker"],
+        environment=environment,
+        stop_seconds=3 * settings.stop_grace_seconds,
+    )
