@@ -74,23 +74,29 @@ def store_file(
     """Store the file, look inside, and keep it with its record; returns what ``keep`` does.
 
     Where ``inspect`` or ``keep`` raises, neither the record nor the bytes stay, unless somebody
-    else has stored the same bytes.
+    else has stored the same bytes. An upload that was taken in before is what it became then, so
+    that a request whose answer was lost can be sent again.
     """
     stored = _stored(here, delivery)
     try:
+        if delivery.upload is not None:
+            _note_finished(here, delivery.upload, stored)
         found = inspect(here.files.path(stored.sha256))
         with here.database.write() as session:
-            if delivery.upload is not None:
-                uploads.delete(session, delivery.upload)
             return keep(session, stored, found)
     finally:
         _drop_unknown(here, stored)
 
 
-def forget(session: Session, sha256: str) -> bool:
-    """Make a file unknown unless something still refers to it; then its bytes may go too."""
-    session.flush()
-    return files.forget(session, sha256)
+def discard(here: Resources, reference: str, *, delete: Callable[[Session, str], str]) -> None:
+    """Forget a model or dataset by its ``delete``, and its bytes where nothing refers to them."""
+    with here.database.write() as session:
+        sha256 = delete(session, reference)
+        is_unused = files.forget(session, sha256)
+        if is_unused:
+            uploads.forget(session, sha256)
+    if is_unused:
+        here.files.delete(sha256)
 
 
 def _stored(here: Resources, delivery: Delivery) -> StoredFile:
@@ -98,13 +104,24 @@ def _stored(here: Resources, delivery: Delivery) -> StoredFile:
         return here.files.put(_chunks(delivery.file), limit=here.settings.max_upload_bytes)
     assert delivery.upload is not None
     with here.database.read() as session:
-        size = uploads.get(session, delivery.upload).size_bytes
-    return here.files.adopt_upload(delivery.upload, expected_size=size)
+        upload = uploads.get(session, delivery.upload)
+        size_bytes, sha256 = upload.size_bytes, upload.sha256
+    if sha256 is not None:
+        # It was taken in before and the answer was lost: the same request gets the same answer.
+        return StoredFile(sha256=sha256, size_bytes=size_bytes)
+    return here.files.adopt_upload(delivery.upload, expected_size=size_bytes)
+
+
+def _note_finished(here: Resources, upload: str, stored: StoredFile) -> None:
+    # Before the look inside, which may take long: the client may ask again meanwhile.
+    with here.database.write() as session:
+        uploads.finish(session, upload, sha256=stored.sha256)
 
 
 def _drop_unknown(here: Resources, stored: StoredFile) -> None:
     with here.database.write() as session:
         if session.get(FileRecord, stored.sha256) is None:
+            uploads.forget(session, stored.sha256)
             here.files.delete(stored.sha256)
 
 

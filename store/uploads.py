@@ -1,13 +1,15 @@
-"""Uploads that are not finished.
+"""Uploads: files that come in parts.
 
 How much has arrived is known by the file itself, ``FileStore.received``; the record's number is
-what was known after the last whole request.
+what was known after the last whole request. A finished one has become a stored file; it is kept
+as long as that, so that a request whose answer was lost can be repeated.
 """
 
 from __future__ import annotations
 
 import uuid
 
+from sqlalchemy import delete as delete_from
 from sqlalchemy.orm import Session
 
 from store import clock
@@ -38,6 +40,16 @@ def advance(session: Session, upload_id: str, *, received: int) -> UploadRecord:
     upload = get(session, upload_id)
     upload.received = received
     return upload
+
+
+def finish(session: Session, upload_id: str, *, sha256: str) -> None:
+    """Note which stored file it has become; raises UploadNotFound."""
+    get(session, upload_id).sha256 = sha256
+
+
+def forget(session: Session, sha256: str) -> None:
+    """Forget the uploads that became this file, which is about to go."""
+    session.execute(delete_from(UploadRecord).where(UploadRecord.sha256 == sha256))
 
 
 def delete(session: Session, upload_id: str) -> None:

@@ -61,10 +61,16 @@ function row(point, baseline) {
     element("td", { class: "number" }, test),
     element("td", { class: "number" }, bytes(point.size_bytes)),
     element("td", { class: "number" }, smaller),
+    element("td", { class: "number" }, known(measured.download_bytes)),
+    element("td", { class: "number" }, known(measured.peak_memory_bytes)),
     element("td", { class: "number" }, measured.latency.median_ms.toFixed(2) + " ms"),
     element("td", { class: "small" }, ...links),
   );
   return made;
+}
+
+function known(count) {
+  return count ? bytes(count) : "–";
 }
 
 function select(point) {

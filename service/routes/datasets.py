@@ -18,7 +18,6 @@ from service.parameters import Cursor, Limit, Reference
 from service.resources import Here, Resources
 from service.routing import router as guarded
 from store import datasets, views
-from store.errors import DatasetNotFound
 from store.files import StoredFile
 from store.session import Session
 from store.tables import DatasetRecord
@@ -68,12 +67,7 @@ def get_dataset(here: Here, reference: Reference) -> DatasetSchema:
 )
 def delete_dataset(here: Here, reference: Reference) -> Response:
     """Forget a dataset that no job refers to."""
-    with here.database.write() as session:
-        sha256 = datasets.get(session, reference).sha256
-        datasets.delete(session, reference)
-        is_unused = intake.forget(session, sha256)
-    if is_unused:
-        here.files.delete(sha256)
+    intake.discard(here, reference, delete=datasets.delete)
     return Response(status_code=204)
 
 
@@ -97,16 +91,8 @@ def _inspect(path: Path) -> DatasetInfo:
 def _keep(
     spec: DatasetSpec, session: Session, stored: StoredFile, info: DatasetInfo
 ) -> tuple[DatasetRecord, bool]:
-    known = _find(session, spec.name)
+    known = datasets.named(session, spec.name)
     if known is not None and (known.sha256, known.task) == (stored.sha256, spec.task):
         return known, False
     created = datasets.create(session, name=spec.name, stored=stored, task=spec.task, info=info)
     return created, True
-
-
-def _find(session: Session, name: str) -> DatasetRecord | None:
-    try:
-        found = datasets.get(session, name)
-    except DatasetNotFound:
-        return None
-    return found if found.name == name else None

@@ -20,7 +20,6 @@ from service.parameters import Cursor, Limit, Reference
 from service.resources import Here, Resources
 from service.routing import router as guarded
 from store import models, views
-from store.errors import ModelNotFound
 from store.files import StoredFile
 from store.session import Session
 from store.tables import ModelRecord
@@ -70,12 +69,7 @@ def get_model(here: Here, reference: Reference) -> ModelSchema:
 )
 def delete_model(here: Here, reference: Reference) -> Response:
     """Forget a model that no job refers to."""
-    with here.database.write() as session:
-        sha256 = models.get(session, reference).sha256
-        models.delete(session, reference)
-        is_unused = intake.forget(session, sha256)
-    if is_unused:
-        here.files.delete(sha256)
+    intake.discard(here, reference, delete=models.delete)
     return Response(status_code=204)
 
 
@@ -105,7 +99,7 @@ def _inspect(spec: ModelSpec, path: Path) -> ModelInfo:
 def _keep(
     spec: ModelSpec, session: Session, stored: StoredFile, info: ModelInfo
 ) -> tuple[ModelRecord, bool]:
-    known = _find(session, spec.name)
+    known = models.named(session, spec.name)
     is_same = known is not None and (
         known.sha256,
         Architecture.model_validate(known.architecture),
@@ -122,11 +116,3 @@ def _keep(
         info=info,
     )
     return created, True
-
-
-def _find(session: Session, name: str) -> ModelRecord | None:
-    try:
-        found = models.get(session, name)
-    except ModelNotFound:
-        return None
-    return found if found.name == name else None

@@ -1,5 +1,6 @@
 """Our own pages: jobs, one job with its live front, the login, and the API's reference."""
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -27,8 +28,20 @@ TYPES: Mapping[str, str] = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+_INCLUDE = re.compile(rb"<!-- include (\w+\.html) -->")
+
+
+def _whole(path: Path) -> bytes:
+    """The file, with the parts that its pages share in their places."""
+    return _INCLUDE.sub(lambda found: _part(found[1].decode()), path.read_bytes())
+
+
+def _part(name: str) -> bytes:
+    return (FOLDER / "parts" / name).read_bytes().strip()
+
+
 FILES: Mapping[str, bytes] = {
-    path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in TYPES
+    path.name: _whole(path) for path in sorted(FOLDER.iterdir()) if path.suffix in TYPES
 }
 """Every page file by name: what is not here cannot be asked for."""
 
@@ -69,6 +82,12 @@ async def show_file(name: str) -> Response:
     if name not in FILES or name.endswith(".html"):
         return Response(status_code=HTTPStatus.NOT_FOUND)
     return page(name)
+
+
+@router.get("/favicon.ico", dependencies=[PUBLIC], include_in_schema=False)
+async def show_icon() -> Response:
+    """What a browser asks for by itself where a page names no icon, as Optuna's do."""
+    return page("icon.svg")
 
 
 @router.get("/docs", dependencies=[PUBLIC], include_in_schema=False)

@@ -182,8 +182,70 @@ def test_an_upload_goes_on_from_where_it_stands(either_service):
     assert leftovers(service) == []
 
 
-def finished(upload):
-    return {"spec": (None, json.dumps({"name": "digits"})), "upload": (None, upload)}
+def finished(upload, **fields):
+    spec = {"name": "digits"} | fields
+    return {"spec": (None, json.dumps(spec)), "upload": (None, upload)}
+
+
+def sent(service, content) -> str:
+    """Id of an upload whose bytes have all arrived."""
+    begun = service.client.post("/v1/uploads", json={"size_bytes": len(content)})
+    assert patch(service.client, begun.json()["id"], content, 0).status_code == 200
+    return begun.json()["id"]
+
+
+def test_a_finished_upload_posted_again_gets_the_same_answer(either_service):
+    service = either_service
+    upload = sent(service, npz())
+    first, again = (service.client.post("/v1/datasets", files=finished(upload)) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json() == again.json()
+    assert first.headers["Location"] == again.headers["Location"]
+    assert stored_files(service) == {first.json()["sha256"]}
+
+
+def test_an_upload_of_a_known_dataset_posted_again_gets_the_same_answer(service):
+    made = upload_dataset(service, npz()).json()
+    upload = sent(service, npz())
+    for _ in range(2):
+        answer = service.client.post("/v1/datasets", files=finished(upload))
+        assert (answer.status_code, answer.json()) == (200, made)
+
+
+def test_a_finished_model_upload_posted_again_gets_the_same_answer(service):
+    upload = sent(service, weights())
+    files = finished(upload, **MODEL_FIELDS)
+    first, again = (service.client.post("/v1/models", files=files) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json() == again.json()
+    other = {"normalisation": {"mean": [0.1], "std": [0.9]}}
+    files = finished(upload, **(MODEL_FIELDS | other))
+    found = problem(service.client.post("/v1/models", files=files), 409, "NameTaken")
+    assert "'network'" in found["detail"]
+    assert stored_files(service) == {first.json()["sha256"]}
+
+
+def test_a_finished_upload_is_forgotten_with_the_dataset_that_it_became(service):
+    upload = sent(service, npz())
+    service.client.post("/v1/datasets", files=finished(upload))
+    service.client.post("/v1/datasets", files=finished(upload, name="copy"))
+    assert service.client.delete("/v1/datasets/digits").status_code == 204
+    back = service.client.post("/v1/datasets", files=finished(upload))
+    assert (back.status_code, back.json()["name"]) == (201, "digits")
+    for name in ("digits", "copy"):
+        assert service.client.delete(f"/v1/datasets/{name}").status_code == 204
+    again = service.client.post("/v1/datasets", files=finished(upload))
+    problem(again, 404, "UploadNotFound")
+    assert stored_files(service) == set()
+
+
+def test_a_refused_upload_leaves_nothing_and_has_to_be_sent_again(service):
+    upload = sent(service, b"not a zip")
+    problem(service.client.post("/v1/datasets", files=finished(upload)), 422, "InvalidData")
+    again = service.client.post("/v1/datasets", files=finished(upload))
+    problem(again, 404, "UploadNotFound")
+    assert stored_files(service) == set()
+    assert leftovers(service) == []
 
 
 def test_an_upload_takes_no_more_than_was_announced(service):

@@ -42,6 +42,21 @@ def test_every_page_keeps_to_its_policy(service, name):
         assert answer.headers["Content-Type"] != "text/html; charset=utf-8"
 
 
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".html")])
+def test_every_page_is_whole(service, name):
+    text = FILES[name].decode()
+    assert "<!--" not in text
+    for once in ("<title>", '<meta charset="utf-8">', '<link rel="icon"', "style.css", "<main>"):
+        assert text.count(once) == 1, once
+    assert text.count("<header>") == (name != "login.html")
+
+
+def test_a_browser_that_asks_for_an_icon_by_itself_gets_one(service):
+    answer = service.client.get("/favicon.ico")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "image/svg+xml")
+    assert answer.content.startswith(b"<svg ")
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.js")), ids=lambda path: path.name)
 def test_no_script_turns_text_into_markup(path):
     text = path.read_text()
@@ -52,7 +67,7 @@ def test_no_script_turns_text_into_markup(path):
 
 
 def test_only_page_files_can_be_asked_for(service):
-    for name in ("../settings.py", "%2e%2e/app.py", "jobs.html", "none.js"):
+    for name in ("../settings.py", "%2e%2e/app.py", "jobs.html", "none.js", "parts/head.html"):
         assert service.client.get(f"/ui/files/{name}").status_code == 404
 
 

@@ -1,0 +1,85 @@
+"""What models and datasets have in common: a name of their own, and bytes that jobs refer to."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from store import clock, files, paging
+from store.errors import NameTaken, NotFound, StillInUse
+from store.files import StoredFile
+from store.tables import DatasetRecord, JobRecord, ModelRecord
+from store.upserts import insert_new
+
+Record = TypeVar("Record", ModelRecord, DatasetRecord)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shelf(Generic[Record]):
+    """All records of one kind: its word, its error, and the columns by which jobs refer to it."""
+
+    record: type[Record]
+    word: str
+    missing: type[NotFound]
+    used_by: tuple[InstrumentedAttribute[Any], ...]
+
+    def create(
+        self, session: Session, *, name: str, stored: StoredFile, fields: Mapping[str, Any]
+    ) -> Record:
+        """A record of this name with these further fields; raises NameTaken."""
+        files.record(session, stored)
+        values = {
+            "id": str(uuid.uuid4()),
+            "name": name,
+            "sha256": stored.sha256,
+            "size_bytes": stored.size_bytes,
+            "created_at": clock.utc_now(),
+            **fields,
+        }
+        if not insert_new(session, self.record, values):
+            raise NameTaken(f"there is a {self.word} named {name!r} already: choose another name")
+        return self.get(session, values["id"])
+
+    def get(self, session: Session, reference: str) -> Record:
+        """The one of this id or name; raises the kind's NotFound."""
+        kind = self.record
+        query = select(kind).where(or_(kind.id == reference, kind.name == reference))
+        found = session.scalars(query.order_by(kind.id != reference).limit(1)).one_or_none()
+        if found is None:
+            raise self.missing(f"no {self.word} has the id or name {reference!r}")
+        return found
+
+    def named(self, session: Session, name: str) -> Record | None:
+        """The one of this name, if there is one."""
+        kind = self.record
+        return session.scalars(select(kind).where(kind.name == name)).one_or_none()
+
+    def page(
+        self, session: Session, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[Record], str | None]:
+        """One page, newest first; raises InvalidCursor."""
+        kind = self.record
+        key = (kind.created_at, kind.id)
+        return paging.fetch(session, select(kind), key, limit=limit, cursor=cursor, descending=True)
+
+    def delete(self, session: Session, reference: str) -> str:
+        """Forget it; the digest of its bytes, which may go when nothing else refers to them.
+
+        Raises:
+            NotFound: of this kind.
+            StillInUse: a job refers to it.
+        """
+        found = self.get(session, reference)
+        session.refresh(found, with_for_update=True)
+        uses = or_(*(column == found.id for column in self.used_by))
+        job_id = session.scalar(select(JobRecord.id).where(uses).limit(1))
+        if job_id is not None:
+            raise StillInUse(f"job {job_id} refers to the {self.word} {found.name!r}")
+        session.delete(found)
+        session.flush()
+        return found.sha256
