@@ -17,7 +17,10 @@ _CARRYING = frozenset({"DequantizeLinear", "Cast", "Mul"})
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Stored weights and biases, whatever their width, and MACs for one input."""
+    """Weights and biases in place, whatever form stores them, and MACs for one input.
+
+    A weight that is zero counts like any other: sparsity is bytes saved, not parameters.
+    """
 
     parameters: int
     macs: int
@@ -26,7 +29,7 @@ class Counts:
 def count(model: ModelProto) -> Counts:
     """Count a model whose only unknown dimension is the batch."""
     shapes = _shapes(model)
-    constants = {tensor.name for tensor in model.graph.initializer}
+    constants = _constants(model)
     producer = {name: node for node in model.graph.node for name in node.output}
     parameters: dict[str, int] = {}
     macs = 0
@@ -51,8 +54,17 @@ def _macs(node: NodeProto, shapes: dict[str, list[int]]) -> int:
     return outputs * shapes[node.input[0]][-1]
 
 
+def _constants(model: ModelProto) -> set[str]:
+    """Everything that follows from initializers alone: what a file decodes as it is loaded."""
+    names = {tensor.name for tensor in model.graph.initializer} | {""}
+    for node in model.graph.node:
+        if names.issuperset(node.input):
+            names.update(node.output)
+    return names
+
+
 def _stored(name: str, producer: dict[str, NodeProto]) -> str:
-    """The initializer behind a weight: before the change of width and grid."""
+    """The tensor behind a weight: before the change of width and grid, after any decoding."""
     while name in producer and producer[name].op_type in _CARRYING:
         name = producer[name].input[0]
     return name

@@ -16,6 +16,7 @@ from onnx.helper import get_attribute_value
 from onnx.reference import ReferenceEvaluator
 
 from compress.runtime import INPUT, OUTPUT
+from compress.storage.building import shortest_form
 
 _WINDOW = {"dilations": 1, "strides": 1, "pads": 0, "group": 1}
 _POOL = _WINDOW | {"ceil_mode": 0, "storage_order": 0, "count_include_pad": 0}
@@ -35,7 +36,10 @@ _LATER = _FIRST + "0123456789"
 
 
 def fold(model: ModelProto) -> None:
-    """Evaluate, in place, every node whose inputs are all constants; drop what nobody reads."""
+    """Evaluate, in place, every node whose inputs are all constants; drop what nobody reads.
+
+    For the float graph, before ``compress.storage`` puts nodes before its weights.
+    """
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     outputs = {value.name for value in model.graph.output}
     same_as: dict[str, str] = {}
@@ -54,12 +58,13 @@ def fold(model: ModelProto) -> None:
 
 
 def compact(model: ModelProto) -> None:
-    """Shrink, in place, what the file says without changing it."""
+    """Shrink, in place, what the file says without changing it; nodes that decode weights stay."""
     _drop_documents(model)
     shapes = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
     for node in model.graph.node:
         kept = [a for a in node.attribute if not _says_nothing(node, a, shapes)]
         _replace(node.attribute, kept)
+    _replace(model.graph.initializer, [shortest_form(t) for t in model.graph.initializer])
     _share_constants(model)
     _shorten_names(model)
 

@@ -1,0 +1,1 @@
+"""The smallest honest ONNX form of a weight, whatever technique made it."""
