@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import hashlib
+import json
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -10,7 +12,7 @@ from compress.candidate import Candidate
 from compress.families.catalog import Architecture, Normalisation
 from compress.measurement import Measurement
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -39,12 +41,15 @@ class Origin(BaseModel, frozen=True, extra="forbid"):
     weights_sha256: Sha256 | None = Field(
         default=None, description="Of the uploaded weights; none if the baseline was trained here."
     )
+    tutor_sha256: Sha256 | None = Field(
+        default=None, description="Of the weights of the uploaded teacher; none if none taught."
+    )
 
 
 class Manifest(BaseModel, frozen=True, extra="forbid"):
     """Everything there is to know about one file."""
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[2] = FORMAT_VERSION
     candidate: Candidate
     candidate_digest: Sha256
     architecture: Architecture = Field(description="Of the baseline the candidate starts from.")
@@ -55,6 +60,12 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     file_sha256: Sha256
     file_bytes: int = Field(gt=0)
     versions: dict[str, str] = Field(description="Of Python and the packages that made the file.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgraded(cls, document: Any) -> Any:
+        is_old = isinstance(document, dict) and document.get("format_version") == 1
+        return _from_version_1(document) if is_old else document
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
@@ -71,10 +82,31 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
 
 
 def dump(manifest: Manifest) -> str:
-    """The manifest as JSON for people and programs; ``load`` reads it back unchanged."""
+    """The manifest as JSON for people and programs; ``load`` reads it back unchanged.
+
+    Settings at their defaults are written out too.
+    """
     return manifest.model_dump_json(indent=2) + "\n"
 
 
 def load(text: str) -> Manifest:
-    """Read a manifest. Raises pydantic's ValidationError for anything else."""
+    """Read a manifest of this format or an older one, upgraded; what it lacks is None.
+
+    Raises pydantic's ValidationError for anything else.
+    """
     return Manifest.model_validate_json(text)
+
+
+def _from_version_1(document: dict[str, Any]) -> dict[str, Any]:
+    """The same in the present format: digests were of every field, those at defaults included."""
+    candidate = Candidate.model_validate(document.get("candidate"))
+    written = zip(document["candidate"].get("steps", ()), candidate.steps, strict=True)
+    counted = {"steps": [fields for fields, step in written if step.has_effect]}
+    text = json.dumps(counted, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    if document.get("candidate_digest") != digest:
+        raise ValueError(
+            f"candidate_digest must be {digest}, got {document.get('candidate_digest')}"
+        )
+    changes = {"format_version": FORMAT_VERSION, "candidate_digest": candidate.digest()}
+    return document | changes

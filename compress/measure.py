@@ -1,4 +1,4 @@
-"""Measure one ONNX file as it will ship: accuracy, bytes and latency, all in ONNX Runtime.
+"""Measure one ONNX file as it will ship: accuracy, bytes, memory and latency in ONNX Runtime.
 
 Shapes: N images, C channels, H rows, W columns.
 """
@@ -11,19 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import zstandard
 
-from compress import runtime
+from compress import peak_memory, runtime
 from compress.errors import InvalidData
 from compress.measurement import Latency, Measurement, Parity, Split
-from compress.model import Artifact, ImageData, Images
+from compress.model import Artifact, ImageData, Images, ShouldStop, never
 
+_DOWNLOAD_LEVEL = 19
 _WARM_UP_CALLS = 5
 _FEWEST_CALLS = 50
 _MOST_CALLS = 5000
 _TIMED_SECONDS = 0.3
 
 
-def run(
+def run(  # noqa: PLR0913 - what the trial knows of itself, by name
     artifact: Artifact,
     data: ImageData,
     *,
@@ -31,12 +33,14 @@ def run(
     threads: int = 1,
     seconds: Mapping[str, float] | None = None,
     notes: tuple[str, ...] = (),
+    should_stop: ShouldStop = never,
 ) -> Measurement:
     """Measure a file on the named splits, which must hold ``validation``.
 
     ``seconds`` says where the trial's time went so far; ``measure`` is added to it. Latency is
-    that of one image with ``threads`` threads. Raises NumericalError when an answer is not finite
-    and InvalidData when a split is missing or empty.
+    that of one image with ``threads`` threads, and memory what a fresh process needs for it.
+    Raises NumericalError when an answer is not finite, InvalidData when a split is missing or
+    empty, Stopped, and an OSError when the process that measures memory fails.
     """
     started = time.perf_counter()
     opened = runtime.session(artifact.path, threads=threads)
@@ -44,9 +48,14 @@ def run(
         split: _accuracy(opened, _images(data, split)) for split in splits
     }
     latency = _latency(opened, data.validation, threads=threads)
+    loading = peak_memory.of_file(artifact.path, threads=threads, should_stop=should_stop)
+    missing = (peak_memory.NOT_MEASURED,) if loading.peak_memory_bytes is None else ()
     return Measurement(
         accuracy=accuracy,
         size_bytes=artifact.path.stat().st_size,
+        download_bytes=download_bytes(artifact.path),
+        peak_memory_bytes=loading.peak_memory_bytes,
+        load_ms=loading.load_ms,
         parameters=artifact.parameters,
         macs=artifact.macs,
         latency=latency,
@@ -56,8 +65,13 @@ def run(
             images=artifact.parity_images,
         ),
         seconds={**(seconds or {}), "measure": time.perf_counter() - started},
-        notes=(*artifact.notes, *notes),
+        notes=(*artifact.notes, *notes, *missing),
     )
+
+
+def download_bytes(path: Path) -> int:
+    """Bytes of the file compressed with zstd at level 19, in one frame."""
+    return len(zstandard.ZstdCompressor(level=_DOWNLOAD_LEVEL).compress(path.read_bytes()))
 
 
 def accuracy_of_file(path: Path, images: Images, *, threads: int = 1) -> float:

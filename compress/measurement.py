@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, Field, model_validator
 
-Metric = Literal["accuracy", "size_bytes", "latency_ms", "macs", "parameters"]
-METRICS: tuple[Metric, ...] = ("accuracy", "size_bytes", "latency_ms", "macs", "parameters")
+Metric = Literal[
+    "accuracy",
+    "size_bytes",
+    "download_bytes",
+    "peak_memory_bytes",
+    "latency_ms",
+    "macs",
+    "parameters",
+]
+METRICS: tuple[Metric, ...] = get_args(Metric)
 Split = Literal["train", "validation", "test"]
 
 
@@ -39,6 +47,25 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
         }
     )
     size_bytes: int = Field(gt=0)
+    download_bytes: int | None = Field(
+        default=None,
+        gt=0,
+        description="Bytes compressed with zstd at level 19; None: an older measurement.",
+    )
+    peak_memory_bytes: int | None = Field(
+        default=None,
+        gt=0,
+        description=(
+            "Most resident memory that loading the file and running one image added to a fresh "
+            "process with ONNX Runtime; None: not Linux, or an older measurement."
+        ),
+    )
+    load_ms: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Median time to make a session from the file, in milliseconds.",
+    )
     parameters: int = Field(gt=0)
     macs: int = Field(gt=0, description="Multiply-accumulates for one input.")
     latency: Latency
@@ -64,15 +91,29 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
         return self
 
     def value(self, metric: Metric) -> float:
-        """The number the search compares: accuracy is the one on the validation split."""
+        """The number the search compares: accuracy is the one on the validation split.
+
+        Raises ValueError for a metric that was not measured.
+        """
+        found = self.known(metric)
+        if found is None:
+            raise ValueError(f"{metric} was not measured")
+        return float(found)
+
+    def known(self, metric: Metric) -> float | None:
+        """``value``, or None where the metric was not measured."""
         match metric:
             case "accuracy":
                 return self.accuracy["validation"]
             case "size_bytes":
-                return float(self.size_bytes)
+                return self.size_bytes
+            case "download_bytes":
+                return self.download_bytes
+            case "peak_memory_bytes":
+                return self.peak_memory_bytes
             case "latency_ms":
                 return self.latency.median_ms
             case "macs":
-                return float(self.macs)
+                return self.macs
             case "parameters":
-                return float(self.parameters)
+                return self.parameters

@@ -53,7 +53,8 @@ def job(found: JobSchema) -> str:
 def front(found: FrontSchema) -> RenderableType:
     """The baseline and every file of the front, largest last."""
     columns = [
-        ">trial", "phase", ">validation", ">test", ">bytes", ">ratio", ">ms (p95)", "what was done"
+        ">trial", "phase", ">validation", ">test", ">bytes", ">ratio", ">download", ">memory",
+        ">ms (p95)", "what was done",
     ]  # fmt: skip
     baseline = [found.baseline] if found.baseline else []
     points = [*baseline, *(point for point in found.points if point not in baseline)]
@@ -74,9 +75,19 @@ def _row(point: FrontPoint, found: FrontSchema) -> tuple[str, ...]:
         percent(measured.accuracy.get("test")),
         f"{point.size_bytes:,}",
         ratio(point, found.baseline.measurement if found.baseline else None),
+        _count(measured.download_bytes),
+        _megabytes(measured.peak_memory_bytes),
         f"{latency.median_ms:.3f} ({latency.p95_ms:.3f})",
         escape(f"{point.description}, {point.epochs} epochs"),
     )
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
+
+
+def _megabytes(count: int | None) -> str:
+    return "-" if count is None else f"{count / 1e6:.1f} MB"
 
 
 def ratio(point: FrontPoint, baseline: Measurement | None) -> str:

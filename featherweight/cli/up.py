@@ -163,6 +163,8 @@ def _entry(client: Client, point: FrontPoint, folder: Path) -> dict[str, Any]:
         "path": str(client.download(point, folder)),
         "sha256": point.sha256,
         "size_bytes": point.size_bytes,
+        "download_bytes": measured.download_bytes,
+        "peak_memory_bytes": measured.peak_memory_bytes,
         "accuracy": dict(measured.accuracy),
         "latency_ms": measured.latency.median_ms,
         "latency_p95_ms": measured.latency.p95_ms,

@@ -9,9 +9,12 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from compress.measurement import METRICS, Measurement, Metric
 
+_BYTES = {"": 1.0, "b": 1.0, "kb": 1e3, "mb": 1e6, "kib": 1024.0, "mib": 1024.0**2}
 _UNITS: dict[str, dict[str, float]] = {
     "accuracy": {"": 1.0, "%": 0.01, "point": 0.01, "points": 0.01},
-    "size_bytes": {"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "kib": 1024, "mib": 1024**2},
+    "size_bytes": _BYTES,
+    "download_bytes": _BYTES,
+    "peak_memory_bytes": _BYTES,
     "latency_ms": {"": 1.0, "ms": 1.0, "us": 1e-3, "s": 1e3},
     "macs": {"": 1, "k": 1e3, "m": 1e6, "g": 1e9},
     "parameters": {"": 1, "k": 1e3, "m": 1e6, "g": 1e9},

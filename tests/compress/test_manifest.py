@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -16,10 +18,14 @@ from compress.measurement import Latency, Measurement, Parity
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.quantization.config import Quantization
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 CANDIDATE = Candidate(steps=(FilterPruning(ratios=(0.5, 0.25, 0.1)), Quantization(weight_bits=4)))
 MEASUREMENT = Measurement(
     accuracy={"validation": 0.97, "test": 0.96},
     size_bytes=1234,
+    download_bytes=1000,
+    peak_memory_bytes=12_000_000,
+    load_ms=2.5,
     parameters=500,
     macs=9000,
     latency=Latency(median_ms=0.1, p95_ms=0.2, threads=1, batch=1),
@@ -50,6 +56,13 @@ def test_a_manifest_comes_back_unchanged(written):
     assert manifest.load(manifest.dump(written)) == written
 
 
+def test_a_manifest_names_the_uploaded_teacher(written):
+    origin = written.origin.model_copy(update={"tutor_sha256": "ef" * 32})
+    taught = written.model_copy(update={"origin": origin})
+    assert manifest.load(manifest.dump(taught)).origin.tutor_sha256 == "ef" * 32
+    assert written.origin.tutor_sha256 is None
+
+
 def test_a_manifest_says_how_to_feed_the_file(written):
     taken = manifest.load(manifest.dump(written)).input
     assert (taken.name, taken.dtype, taken.layout) == ("input", "float32", "NCHW")
@@ -62,7 +75,7 @@ def test_a_manifest_says_how_to_feed_the_file(written):
         ({"candidate_digest": "00" * 32}, "candidate_digest must be"),
         ({"file_bytes": 1}, "differ"),
         ({"file_sha256": "abc"}, "pattern"),
-        ({"format_version": 2}, "format_version"),
+        ({"format_version": 3}, "format_version"),
         ({"surprise": 1}, "surprise"),
     ],
 )
@@ -70,6 +83,42 @@ def test_a_manifest_that_contradicts_itself_is_refused(written, change, complain
     document = written.model_dump() | change
     with pytest.raises(ValidationError, match=complaint):
         manifest.Manifest.model_validate(document)
+
+
+def test_a_manifest_of_version_2_loses_nothing_when_it_is_read():
+    text = (GOLDEN / "manifest-v2.json").read_text()
+    loaded = manifest.load(text)
+    # What later versions added is at its default, and was not in the file.
+    assert loaded.model_dump_json(indent=2, exclude_unset=True) + "\n" == text
+    assert manifest.load(manifest.dump(loaded)) == loaded
+    assert loaded.candidate.digest() == loaded.candidate_digest
+
+
+def test_a_manifest_of_version_1_is_upgraded_when_it_is_read():
+    document = json.loads((GOLDEN / "manifest-v1.json").read_text())
+    loaded = manifest.load(json.dumps(document))
+    assert loaded.format_version == 2
+    assert loaded.measurement.download_bytes is None
+    assert loaded.measurement.peak_memory_bytes is None
+    newer = manifest.load((GOLDEN / "manifest-v2.json").read_text())
+    assert loaded.candidate == newer.candidate
+    assert loaded.candidate_digest == newer.candidate_digest != document["candidate_digest"]
+    assert manifest.load(manifest.dump(loaded)) == loaded
+    kept = loaded.model_dump(mode="json", exclude_unset=True)
+    changed = {"format_version", "candidate_digest"}
+    assert {name: kept[name] for name in kept if name not in changed} == {
+        name: document[name] for name in document if name not in changed
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"candidate_digest": "00" * 32}, {"candidate": {"steps": []}}, {"candidate": None}],
+)
+def test_a_manifest_of_version_1_that_contradicts_itself_is_refused(change):
+    document = json.loads((GOLDEN / "manifest-v1.json").read_text()) | change
+    with pytest.raises(ValidationError):
+        manifest.load(json.dumps(document))
 
 
 def test_text_that_is_no_manifest_is_refused():

@@ -6,19 +6,20 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+import zstandard
 from torch import nn
 
 from compress import export, measure
 from compress.compressed import CompressedModel
-from compress.errors import InvalidData, NumericalError
+from compress.errors import InvalidData, NumericalError, Stopped
 from compress.families.catalog import Normalisation
 from compress.model import Network
-from compress.techniques.quantization.config import Quantization
+from tests.compress.applying import quantized
 
 
 @pytest.fixture
 def artifact(compressed, digits, tmp_path):
-    changed = compressed.evolve(quantization=Quantization(weight_bits=4))
+    changed = quantized(compressed, digits, weight_bits=4)
     return export.write(changed, tmp_path, data=digits)
 
 
@@ -50,6 +51,26 @@ def test_accuracy_and_size_are_those_of_the_file(artifact, digits):
     assert measured.macs == artifact.macs
     assert measured.parity.agreement == artifact.agreement
     assert measured.parity.images == 256
+
+
+def test_the_bytes_of_a_download_are_those_of_the_file_compressed(artifact, digits):
+    measured = measure.run(artifact, digits, splits=("validation",))
+    content = artifact.path.read_bytes()
+    packed = zstandard.ZstdCompressor(level=19).compress(content)
+    assert zstandard.ZstdDecompressor().decompress(packed) == content
+    assert measured.download_bytes == len(packed) < measured.size_bytes
+
+
+def test_memory_and_load_time_are_measured_with_everything_else(artifact, digits):
+    measured = measure.run(artifact, digits, splits=("validation",))
+    assert measured.size_bytes < measured.peak_memory_bytes < 100e6
+    assert 0 < measured.load_ms < 5000
+    assert measured.notes == artifact.notes
+
+
+def test_a_trial_that_is_stopped_is_not_measured_to_the_end(artifact, digits):
+    with pytest.raises(Stopped, match="memory"):
+        measure.run(artifact, digits, splits=("validation",), should_stop=lambda: True)
 
 
 def test_latency_is_that_of_one_image_and_its_tail_is_not_shorter(artifact, digits):
