@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from copy import deepcopy
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -19,14 +19,26 @@ import torch
 from onnx import ModelProto, version_converter
 from torch import Tensor, nn
 
-from compress import counting, onnx_graph, parity
+from compress import (
+    constraints,
+    counting,
+    folding,
+    layers,
+    onnx_graph,
+    onnx_layers,
+    parity,
+    quantized_graph,
+)
 from compress.compressed import CompressedModel
 from compress.errors import InvalidData
 from compress.families.catalog import Normalisation
+from compress.folding import Stored
 from compress.measurement import Parity
 from compress.model import Artifact, ImageData, Network
+from compress.onnx_layers import WeightedNode
 from compress.runtime import INPUT, OUTPUT
-from compress.techniques.quantization import calibration, writer
+from compress.storage.stored import exactly
+from compress.techniques.quantization import calibration
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.quantization.placement import quantized_tensors
 
@@ -53,20 +65,65 @@ def write(
     InvalidCandidate; then nothing is left behind.
     """
     _check_fit(compressed.network, data)
-    module = deepcopy(compressed.network.module).to("cpu").eval()
-    network = replace(compressed.network, module=module)
+    network, stored = constraints.bake(compressed.network)
+    network = replace(network, module=network.module.to("cpu").eval())
     x_NCHW = parity.images(data.validation)
     reference_NK = parity.torch_logits(network, x_NCHW)
-    graph = float_graph(network)
-    model = _file_form(graph)
+    quantization = compressed.quantization
+    halves = quantization is not None and quantization.scale_bits == 16
+    folded, stored = folding.fold(network, stored, halves=halves)
+    if halves:
+        reference_NK = parity.check_halved(folded, reference_NK=reference_NK, x_NCHW=x_NCHW)
+    graph = Shipping.of(folded, stored)
+    in_integers = quantization is not None and quantization.activations == "int8"
+    # The integers of a file with integer kernels are the second gate's business.
+    model = _file_form(graph.graph if in_integers else graph.in_float())
     gate = parity.check_float(model.SerializeToString(), reference_NK=reference_NK, x_NCHW=x_NCHW)
     notes = compressed.notes
-    if compressed.quantization is not None:
-        model = _file_form(_quantized(graph, compressed.quantization, data.train.x_NCHW))
+    if quantization is not None and in_integers:
+        model = _file_form(graph.in_integers(quantization, data.train.x_NCHW))
         gate, logits_NK = parity.check_integer(model.SerializeToString(), x_NCHW=x_NCHW)
         same = parity.agreement(logits_NK, reference_NK=reference_NK)
-        notes += (f"quantized and float network agree on {same:.1%} of {gate.images} images",)
+        notes += (f"8-bit and float activations agree on {same:.1%} of {gate.images} images",)
     return _written(model, folder / f"{name}.onnx", gate=gate, notes=notes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shipping:
+    """A folded network as a float graph, with what is to be stored for its layers."""
+
+    graph: ModelProto
+    nodes: Mapping[str, WeightedNode]
+    stored: Mapping[str, Stored]
+
+    @classmethod
+    def of(cls, network: Network, stored: Mapping[str, Stored]) -> Shipping:
+        """Trace a plain, folded network; weights that are integers anyway are stored as such."""
+        graph = float_graph(network)
+        found = layers.weighted(network)
+        exact = {layer.name: exactly(layer.module.weight.detach().numpy()) for layer in found}
+        kept = {name: weight for name, weight in exact.items() if weight is not None}
+        return cls(graph=graph, nodes=onnx_layers.match(graph, found), stored=kept | dict(stored))
+
+    def in_float(self) -> ModelProto:
+        """The graph with its weights stored, computing in float."""
+        return quantized_graph.with_stored_weights(self.graph, nodes=self.nodes, stored=self.stored)
+
+    def in_integers(self, config: Quantization, train_NCHW: Tensor) -> ModelProto:
+        """The graph with its weights stored, computing in integers between calibrated grids."""
+        x_NCHW = calibration.sample(train_NCHW, num_images=config.calibration_images)
+        integer = quantized_graph.integer_nodes(self.nodes, self.stored)
+        tensors = quantized_tensors(self.graph, integer=integer)
+        ranges = calibration.collect(
+            self.graph,
+            tensors=tensors,
+            x_NCHW=x_NCHW,
+            observer=config.activation_observer,
+            percentile=config.percentile,
+        )
+        return quantized_graph.with_integer_kernels(
+            self.graph, nodes=self.nodes, stored=self.stored, ranges=ranges
+        )
 
 
 def float_graph(network: Network) -> ModelProto:
@@ -127,12 +184,6 @@ def _affine(normalisation: Normalisation) -> tuple[Tensor, Tensor]:
     std_C = torch.tensor(normalisation.std, dtype=torch.float64)
     factor_C, offset_C = normalisation.scale / std_C, -mean_C / std_C
     return factor_C.float().reshape(-1, 1, 1), offset_C.float().reshape(-1, 1, 1)
-
-
-def _quantized(graph: ModelProto, config: Quantization, train_NCHW: Tensor) -> ModelProto:
-    x_NCHW = calibration.sample(train_NCHW, num_images=config.calibration_images)
-    ranges = calibration.collect(graph, tensors=quantized_tensors(graph), x_NCHW=x_NCHW)
-    return writer.quantize(graph, ranges=ranges, config=config)
 
 
 def _file_form(graph: ModelProto) -> ModelProto:

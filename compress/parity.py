@@ -1,10 +1,13 @@
 """The gate every file passes before it counts: does it answer like the network it came from?
 
-Two comparisons on the same raw images, at most ``MOST_IMAGES`` of the validation split:
+Comparisons on the same raw images, at most ``MOST_IMAGES`` of the validation split:
 
 * **float gate**: the float file in ONNX Runtime against the torch module on normalised input.
   The largest difference of two logits is at most 0.1 % of the logits' spread (largest minus
   smallest reference logit over all images), and 99 % of the images get the same class.
+* **halving gate**, where scales and biases are rounded to 16 bits: the rounded torch network
+  against the one before, within 1 % of the spread; the rounded one is then the float gate's
+  reference.
 * **integer gate**, for a quantized file: the file as it will run, with its fused integer kernels,
   against the same graph run node by node as written, which is float arithmetic on the integers'
   grid. 98 % of the images get the same class. It proves that the kernels do what the file says
@@ -49,6 +52,7 @@ class Gate:
 
 
 FLOAT = Gate(name="float file against torch", error=1e-3, agreement=0.99, tie=1e-3)
+HALVED = Gate(name="16-bit scales against 32-bit ones", error=1e-2, agreement=0.98, tie=1e-2)
 INTEGER = Gate(
     name="integer kernels against the graph as written",
     error=float("inf"),
@@ -81,6 +85,15 @@ def check_float(model: bytes, *, reference_NK: NDArray[np.float32], x_NCHW: Tens
     """The float gate. Raises ExportParityError or NumericalError."""
     logits_NK = runtime.answers(runtime.session(model), x_NCHW)
     return check(logits_NK, reference_NK=reference_NK, gate=FLOAT)
+
+
+def check_halved(
+    network: Network, *, reference_NK: NDArray[np.float32], x_NCHW: Tensor
+) -> NDArray[np.float32]:
+    """The halving gate; gives the rounded network's answers. Raises ExportParityError."""
+    logits_NK = torch_logits(network, x_NCHW)
+    check(logits_NK, reference_NK=reference_NK, gate=HALVED)
+    return logits_NK
 
 
 def check_integer(model: bytes, *, x_NCHW: Tensor) -> tuple[Parity, NDArray[np.float32]]:

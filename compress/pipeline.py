@@ -1,80 +1,70 @@
-"""From a candidate to a compressed network: change the structure, then recover, rung by rung."""
+"""From a candidate to a compressed network: apply its steps, then recover, rung by rung."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
-
-import torch
-
-from compress import batchnorm, training
+from compress import batchnorm, layers, patterns, recovery, training
+from compress.appliers import apply
 from compress.candidate import Candidate
 from compress.catalog import TechniqueConfig
 from compress.compressed import CompressedModel
-from compress.errors import InvalidCandidate
 from compress.families.catalog import Architecture, Normalisation
 from compress.families.residual.network import build
-from compress.model import ImageData, Network, ShouldStop, never
+from compress.model import Network, ShouldStop, never
+from compress.task import Task
 from compress.teacher import TeacherLogits
-from compress.techniques.distillation.config import Distillation
-from compress.techniques.family_member import apply as family_member
-from compress.techniques.family_member.config import FamilyMember
-from compress.techniques.filter_pruning import apply as filter_pruning
-from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.quantization.config import Quantization
 from compress.training import Hooks, OnProgress, TrainingPlan, silent
 
 _SEED_STRIDE = 1_000_003
-_SMALL_DATASET = 20_000
-_SMALL_BATCH = 64
-_BATCH = 128
 _BASELINE_RATE = 0.1
 _RECOVERY_RATE = 0.02
-_ROUNDED_BITS = 4
-"""Weights of 8 bits lose too little to train against; weights of 4 bits are trained rounded."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """What a trial works with. ``cache_folder`` keeps the teacher's logits between trials."""
-
-    data: ImageData
-    device: torch.device
-    seed: int
-    teacher: Network | None = None
-    cache_folder: Path | None = None
-
-    @property
-    def batch_size(self) -> int:
-        """Images of one training step."""
-        return _SMALL_BATCH if len(self.data.train) <= _SMALL_DATASET else _BATCH
-
-    @cached_property
-    def teacher_logits(self) -> TeacherLogits | None:
-        """The teacher's answers on the training images; computed when first asked for."""
-        if self.teacher is None:
-            return None
-        return TeacherLogits(
-            self.teacher, self.data.train, device=self.device, folder=self.cache_folder
-        )
-
-
-def choose_device() -> torch.device:
-    """The GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def start(network: Network, candidate: Candidate, task: Task) -> CompressedModel:
     """Apply a candidate without training: rung 0.
 
-    Structure changes in the catalog's order, then BatchNorm is measured anew if it changed.
-    Raises InvalidCandidate when a step does not fit the network.
+    The steps follow each other in the catalog's order. BatchNorm is measured anew after those that
+    change the network, but before quantization, which corrects its own mean errors: better than
+    new statistics would on the published ResNet-20 (89.8 % against 89.3 % with 3 bits).
+
+    Raises InvalidCandidate when a step does not fit the network, or one of its patterns matches no
+    layer of it.
     """
     compressed = CompressedModel(network=network)
     for step in candidate.steps:
-        compressed = _apply(compressed, step)
-    if compressed.network is network:
+        if isinstance(step, Quantization):
+            compressed = _settled(compressed, network, task)
+        compressed = apply(compressed, _renamed(step, network, compressed.network), task)
+    quantized = compressed.quantization is not None
+    return compressed if quantized else _settled(compressed, network, task)
+
+
+def _renamed(step: TechniqueConfig, original: Network, network: Network) -> TechniqueConfig:
+    """The step with its patterns, which mean layers of the original network, as names of today.
+
+    A block that an earlier step has cut or a layer that it has split is no mistake of the pattern.
+    """
+    texts = {name: getattr(step, name, "") for name in patterns.FIELDS}
+    written = {name: text for name, text in texts.items() if text}
+    if not written:
+        return step
+    before, now = (_names(each, step.technique) for each in (original, network))
+    names = {
+        field: patterns.resolved(text, original=before, present=now, technique=step.technique)
+        for field, text in written.items()
+    }
+    return step.model_copy(update=names)
+
+
+def _names(network: Network, technique: str) -> list[str]:
+    """Layers that the technique may touch: channels also leave layers that are not trained."""
+    every = technique == "filter_pruning"
+    return [layer.name for layer in layers.weighted(network) if layer.is_trained or every]
+
+
+def _settled(compressed: CompressedModel, original: Network, task: Task) -> CompressedModel:
+    """With BatchNorm statistics of its own, if the network has changed."""
+    if compressed.network is original:
         return compressed
     fresh = batchnorm.reestimate(compressed.network, task.data.train, device=task.device)
     return compressed.evolve(network=fresh)
@@ -90,25 +80,30 @@ def recover(
 ) -> CompressedModel:
     """Train ``epochs`` more epochs with the labels, and the teacher if the candidate says so.
 
-    Every segment anneals to zero, because every rung ends with a file. No epochs change nothing.
-    Raises InvalidCandidate when distillation has no teacher, Stopped, and NumericalError.
+    Every segment anneals to zero, because every rung ends with a file, and what it made worse is
+    dropped. No epochs change nothing. Raises InvalidCandidate when distillation's teacher is not
+    there, Stopped, and NumericalError.
     """
     if epochs == 0:
         return compressed
-    if compressed.distillation is not None and task.teacher is None:
-        raise InvalidCandidate("distillation needs the baseline as its teacher, there is none")
-    network, report = training.fit(
+    trained, report = training.fit(
         compressed.network,
         task.data.train,
         _recovery_plan(compressed, task, epochs),
         device=task.device,
-        teacher=task.teacher_logits,
+        teacher=_teacher(compressed, task),
         hooks=Hooks(should_stop=should_stop, on_progress=on_progress),
     )
+    quantization = compressed.quantization
+    if quantization is not None and not quantization.trains_rounded:
+        # Its BatchNorm has seen other weights than those that the file will hold.
+        trained = batchnorm.reestimate(trained, task.data.train, device=task.device)
+    network, note = recovery.best_of(compressed.network, trained, task.data.validation, task.device)
     return compressed.evolve(
         network=network,
         epochs=compressed.epochs + epochs,
         train_images_per_second=report.images_per_second,
+        notes=compressed.notes + ((note,) if note else ()),
     )
 
 
@@ -144,32 +139,17 @@ def train_baseline(
     return trained
 
 
-def _apply(compressed: CompressedModel, step: TechniqueConfig) -> CompressedModel:
-    match step:
-        case FamilyMember():
-            network, notes = family_member.apply(compressed.network, step)
-            return replace(compressed, network=network, notes=compressed.notes + notes)
-        case FilterPruning():
-            network, notes = filter_pruning.apply(compressed.network, step)
-            return replace(compressed, network=network, notes=compressed.notes + notes)
-        case Distillation() if not step.has_effect:
-            note = "distillation: weight is 0, only the labels are learnt from"
-            return replace(compressed, notes=(*compressed.notes, note))
-        case Distillation():
-            return replace(compressed, distillation=step)
-        case Quantization():
-            return replace(compressed, quantization=step)
+def _teacher(compressed: CompressedModel, task: Task) -> TeacherLogits | None:
+    return recovery.teacher_of(
+        compressed.distillation, baseline=task.teacher_logits, uploaded=task.tutor_logits
+    )
 
 
 def _recovery_plan(compressed: CompressedModel, task: Task, epochs: int) -> TrainingPlan:
-    quantization = compressed.quantization
-    rounded = quantization is not None and quantization.weight_bits <= _ROUNDED_BITS
     return TrainingPlan(
         epochs=epochs,
         seed=task.seed * _SEED_STRIDE + compressed.epochs,
         batch_size=task.batch_size,
         learning_rate=_RECOVERY_RATE,
         distillation=compressed.distillation,
-        weight_bits=quantization.weight_bits if quantization and rounded else None,
-        edges_8bit=quantization.edges_8bit if quantization else True,
     )

@@ -17,7 +17,7 @@ from compress.errors import Stopped
 from compress.manifest import Input, Manifest, Origin
 from compress.measurement import Measurement, Split
 from compress.model import Artifact, Network
-from compress.pipeline import Task
+from compress.task import Task
 from featherweight.specs.protocol import Assignment, Decision, Report, TrainingTask
 from featherweight.worker_client import WorkerClient, file_ref
 from workers.line import Line
@@ -70,7 +70,7 @@ class TrialRunner:
 
     def _climb(self) -> None:
         with self.clock.time("load"):
-            task = self.workshop.task(self.assignment)
+            task = self.workshop.task(self.assignment, should_stop=self.stop)
         network = task.teacher or self._trained(task)
         self._stage("compress")
         with self.clock.time("compress"):
@@ -133,6 +133,7 @@ class TrialRunner:
             threads=self.assignment.latency_threads,
             seconds=self.clock.seconds,
             notes=compressed.notes,
+            should_stop=self.stop,
         )
         # The runner's own clock has to know, so that the next rung's sum holds this rung too.
         self.clock.seconds["measure"] = measurement.seconds["measure"]
@@ -182,6 +183,7 @@ class TrialRunner:
                 seed=given.seed,
                 data_sha256=given.dataset,
                 weights_sha256=given.weights.sha256 if given.weights else None,
+                tutor_sha256=given.tutor.weights.sha256 if given.tutor else None,
             ),
             input=Input(shape=network.input_shape, normalisation=network.normalisation),
             num_classes=network.num_classes,

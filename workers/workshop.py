@@ -8,10 +8,11 @@ from typing import Generic, TypeVar
 
 import torch
 
-from compress import data, pipeline, threads, weights
-from compress.model import ImageData, Network
-from compress.pipeline import Task
-from featherweight.specs.protocol import Assignment
+from compress import data, threads, weights
+from compress.families.catalog import Architecture
+from compress.model import ImageData, Network, ShouldStop
+from compress.task import Task, choose_device
+from featherweight.specs.protocol import Assignment, Weights
 from workers.cache import Cache
 
 Thing = TypeVar("Thing")
@@ -38,16 +39,17 @@ class Workshop:
     """The caches of one child process."""
 
     def __init__(self, cache: Cache, *, logits_folder: Path) -> None:
-        self.device: torch.device = pipeline.choose_device()
+        self.device: torch.device = choose_device()
         self._cache = cache
         self._logits_folder = logits_folder
         self._data: Newest[ImageData] = Newest()
         self._network: Newest[Network] = Newest()
+        self._tutor: Newest[Network] = Newest()
         self._most_threads = torch.get_num_threads()
         _keep_newest(logits_folder, _MOST_LOGITS_FILES)
 
-    def task(self, assignment: Assignment) -> Task:
-        """Data, and the baseline as the teacher where there is one already.
+    def task(self, assignment: Assignment, *, should_stop: ShouldStop) -> Task:
+        """Data, the baseline as the teacher where there is one already, and the uploaded teacher.
 
         Raises InvalidData, InvalidWeights, and the errors of a download.
         """
@@ -57,7 +59,9 @@ class Workshop:
             device=self.device,
             seed=assignment.seed,
             teacher=self._baseline(assignment, images),
+            tutor=self._uploaded_teacher(assignment, images),
             cache_folder=self._logits_folder,
+            should_stop=should_stop,
         )
         self._set_threads(assignment, task)
         return task
@@ -75,22 +79,35 @@ class Workshop:
     def _baseline(self, assignment: Assignment, images: ImageData) -> Network | None:
         if assignment.weights is None:
             return None
-        key = f"{assignment.weights.model_dump_json()} {assignment.architecture.model_dump_json()}"
-        return self._network.get(key, lambda: self._load_network(assignment, images))
+        return self._kept(self._network, assignment.weights, assignment.architecture, images)
+
+    def _uploaded_teacher(self, assignment: Assignment, images: ImageData) -> Network | None:
+        if assignment.tutor is None:
+            return None
+        tutor = assignment.tutor
+        return self._kept(self._tutor, tutor.weights, tutor.architecture, images)
+
+    def _kept(
+        self, newest: Newest[Network], given: Weights, architecture: Architecture, images: ImageData
+    ) -> Network:
+        # The same weights may read images of another size in the next job.
+        key = f"{images.input_shape} {given.model_dump_json()} {architecture.model_dump_json()}"
+        return newest.get(key, lambda: self._load_network(given, architecture, images))
 
     def _load_data(self, sha256: str) -> ImageData:
         with self._cache.hold(sha256) as path:
             return data.load(path)
 
-    def _load_network(self, assignment: Assignment, images: ImageData) -> Network:
-        assert assignment.weights is not None
-        with self._cache.hold(assignment.weights.sha256) as path:
+    def _load_network(
+        self, given: Weights, architecture: Architecture, images: ImageData
+    ) -> Network:
+        with self._cache.hold(given.sha256) as path:
             return weights.load(
                 path,
-                architecture=assignment.architecture,
-                normalisation=assignment.weights.normalisation,
+                architecture=architecture,
+                normalisation=given.normalisation,
                 input_shape=images.input_shape,
-                num_classes=assignment.num_classes,
+                num_classes=images.num_classes,
             )
 
 

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from compress import counting, export
 from compress.families.catalog import Normalisation
 from compress.model import Network
-from compress.techniques.quantization.config import Quantization
+from tests.compress.applying import quantized
 
 
 def macs_of_torch(module, shape):
@@ -33,7 +33,7 @@ def test_counts_of_a_float_file_are_those_of_torch(compressed, digits, tmp_path)
 
 @pytest.mark.parametrize("bits", [8, 4])
 def test_quantization_changes_no_count(compressed, digits, tmp_path, bits):
-    changed = compressed.evolve(quantization=Quantization(weight_bits=bits))
+    changed = quantized(compressed, digits, weight_bits=bits)
     artifact = export.write(changed, tmp_path, data=digits)
     module = compressed.network.module
     assert artifact.macs == macs_of_torch(module, (1, 8, 8))

@@ -15,7 +15,7 @@ from compress import export, measure, onnx_graph, parity, runtime
 from compress.compressed import CompressedModel
 from compress.errors import ExportParityError, InvalidData, NumericalError
 from compress.families.catalog import Normalisation
-from compress.techniques.quantization.config import Quantization
+from tests.compress.applying import quantized
 
 
 def test_the_file_takes_raw_values_of_any_batch(compressed, digits, tmp_path):
@@ -43,7 +43,7 @@ def test_the_artifact_describes_the_very_file_on_disk(compressed, digits, tmp_pa
 
 
 def test_the_same_network_gives_the_same_bytes(compressed, digits, tmp_path):
-    changed = compressed.evolve(quantization=Quantization(weight_bits=4))
+    changed = quantized(compressed, digits, weight_bits=4)
     digests = {
         export.write(changed, tmp_path, data=digits, name=name).sha256 for name in ("a", "b")
     }
@@ -153,7 +153,7 @@ def test_data_that_does_not_fit_the_network_is_refused(trained, digits, tmp_path
 def test_a_quantized_file_notes_how_often_it_agrees_with_the_float_network(
     compressed, digits, tmp_path
 ):
-    changed = compressed.evolve(quantization=Quantization(), notes=("before",))
+    changed = quantized(compressed.evolve(notes=("before",)), digits)
     artifact = export.write(changed, tmp_path, data=digits)
     before, note = artifact.notes
     assert before == "before"

@@ -8,7 +8,7 @@ from onnx import numpy_helper
 
 from compress import export, parity, runtime
 from compress.errors import ExportParityError, InvalidData, NumericalError
-from compress.techniques.quantization.config import Quantization
+from tests.compress.applying import quantized
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def test_a_file_that_gives_nan_is_refused(compressed, digits, tmp_path, x, refer
 
 
 def test_integer_kernels_do_what_the_quantized_file_says(compressed, digits, tmp_path, x):
-    quantized = compressed.evolve(quantization=Quantization())
-    content = export.write(quantized, tmp_path, data=digits).path.read_bytes()
+    changed = quantized(compressed, digits)
+    content = export.write(changed, tmp_path, data=digits).path.read_bytes()
     gate, logits = parity.check_integer(content, x_NCHW=x)
     assert gate.agreement >= 0.98
     assert logits.shape == (256, 10)
@@ -70,8 +70,8 @@ def test_integer_kernels_do_what_the_quantized_file_says(compressed, digits, tmp
 def test_a_quantized_file_whose_biases_overflow_the_kernels_is_refused(
     compressed, digits, tmp_path, x
 ):
-    quantized = compressed.evolve(quantization=Quantization())
-    path = export.write(quantized, tmp_path, data=digits).path
+    changed = quantized(compressed, digits)
+    path = export.write(changed, tmp_path, data=digits).path
 
     def shrink_scales(value):
         # The scales of weights are the only positive vectors: with tiny ones the biases, float in
@@ -113,8 +113,8 @@ def test_a_gate_without_images_is_refused(digits):
 def test_fused_kernels_and_the_graph_as_written_are_really_two_executions(
     compressed, digits, tmp_path, x
 ):
-    quantized = compressed.evolve(quantization=Quantization())
-    path = export.write(quantized, tmp_path, data=digits).path
+    changed = quantized(compressed, digits)
+    path = export.write(changed, tmp_path, data=digits).path
     for optimise, integer_convolutions in ((True, 9), (False, 0)):
         runtime.session(path, optimise=optimise, dump=tmp_path / "executed.onnx")
         nodes = onnx.load(tmp_path / "executed.onnx").graph.node

@@ -8,7 +8,7 @@ from compress.candidate import Candidate
 from compress.errors import InvalidCandidate, Stopped
 from compress.families.residual.config import Residual
 from compress.model import ImageData, Images
-from compress.pipeline import Task
+from compress.task import Task
 
 CPU = torch.device("cpu")
 SMALL = Residual(widths=(8, 16), depths=(1, 1), shortcut="conv")
@@ -61,11 +61,15 @@ def test_the_baseline_learns_and_is_the_same_for_the_same_seed(baseline, task):
     assert torch.equal(one.module.linear.weight, same.module.linear.weight)
 
 
-def test_no_steps_give_the_network_itself_with_its_own_statistics(baseline, task):
+def test_no_steps_give_the_network_itself(baseline, task):
     assert pipeline.start(baseline, candidate(), task).network is baseline
+
+
+def test_quantization_corrects_the_mean_errors_of_its_layers(baseline, task):
     quantized = pipeline.start(baseline, candidate(INT4), task)
-    assert quantized.network is baseline
     assert quantized.quantization.weight_bits == 4
+    then, now = baseline.module.bn1, quantized.network.module.bn1
+    assert not torch.equal(now.running_mean, then.running_mean)
 
 
 def test_steps_apply_in_order_and_leave_later_work_in_the_compressed_model(baseline, task):
@@ -100,6 +104,39 @@ def test_steps_without_effect_are_noted(baseline, task):
     assert compressed.network is baseline
 
 
+def test_a_pattern_whose_block_was_cut_spares_nothing_and_fails_nothing(task):
+    network = pipeline.train_baseline(
+        Residual(widths=(8, 16), depths=(2, 2)),
+        epochs=1,
+        normalisation=data.sample_statistics(task.data.train),
+        task=task,
+    )
+    shallow = {"technique": "family_member", "depth": 1}
+    exact = {"technique": "sparsity", "exclude": "layer1.1.*, linear"}
+    compressed = pipeline.start(network, candidate(shallow, exact), task)
+    module = compressed.network.module
+    assert not hasattr(module.linear, "parametrizations")
+    assert hasattr(module.conv1, "parametrizations")
+
+
+def test_a_pattern_also_means_the_factors_of_a_layer_that_was_split(baseline, task):
+    split = {"technique": "low_rank", "size_ratio": 0.3, "energy": 1.0, "exclude": "linear"}
+    name = "layer2.0.conv2"
+    bits = INT4 | {"layer_bits": f"{name}=2", "exclude": "conv1"}
+    spared = {"technique": "sparsity", "exclude": name}
+    module = pipeline.start(baseline, candidate(split, spared, bits), task).network.module
+    factors = list(module.get_submodule(name).children())
+    assert len(factors) >= 2
+    for factor in factors:
+        (grid,) = factor.parametrizations.weight
+        assert grid.rule.bits == 2
+
+
+def test_a_pattern_that_never_matched_is_an_invalid_candidate(baseline, task):
+    with pytest.raises(InvalidCandidate, match=r"quantization: the pattern 'layer9\.\*'"):
+        pipeline.start(baseline, candidate(INT4 | {"exclude": "layer9.*"}), task)
+
+
 def test_recovery_brings_a_pruned_network_back(baseline, task):
     pruned = pipeline.start(baseline, candidate(PRUNE, DISTIL), task)
     taught = replace(task, teacher=baseline)
@@ -121,7 +158,7 @@ def test_segments_count_on_and_equal_seeds_repeat_them(baseline, task):
     assert then.epochs == 3
     assert all(torch.equal(state(then)[name], state(again)[name]) for name in state(then))
     other = pipeline.recover(first, replace(task, seed=1), epochs=2)
-    assert not torch.equal(state(then)["conv1.weight"], state(other)["conv1.weight"])
+    assert not torch.equal(state(then)["bn1.weight"], state(other)["bn1.weight"])
 
 
 def test_the_teachers_logits_are_kept_between_trials(baseline, task, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, numpy_helper
+from onnx import numpy_helper
 from torch import nn
 from torch.nn import functional
 
@@ -17,7 +17,7 @@ from compress.errors import InvalidCandidate
 from compress.families.catalog import Normalisation
 from compress.model import Network
 from compress.techniques.quantization import grid
-from compress.techniques.quantization.config import Quantization
+from tests.compress import applying
 
 
 def executed(path, folder):
@@ -27,7 +27,7 @@ def executed(path, folder):
 
 
 def quantized(compressed, data, folder, **config):
-    changed = compressed.evolve(quantization=Quantization(**config))
+    changed = applying.quantized(compressed, data, **config)
     return export.write(changed, folder, data=data, name="quantized")
 
 
@@ -55,38 +55,41 @@ def test_every_convolution_and_residual_add_runs_in_integers(compressed, digits,
 
 def test_normalisation_stays_float_before_the_first_grid(compressed, digits, tmp_path):
     artifact = quantized(compressed, digits, tmp_path)
-    kinds = [node.op_type for node in onnx.load(artifact.path).graph.node]
-    assert kinds[:4] == ["Mul", "Add", "QuantizeLinear", "DequantizeLinear"]
-    assert "Relu" not in kinds
+    nodes = list(onnx.load(artifact.path).graph.node)
+    way = [next(node for node in nodes if "input" in node.input)]
+    while way[-1].op_type != "Conv":
+        way.append(next(node for node in nodes if node.input[:1] == way[-1].output[:1]))
+    kinds = [node.op_type for node in way]
+    assert kinds == ["Mul", "Add", "QuantizeLinear", "DequantizeLinear", "Conv"]
+    assert "Relu" not in {node.op_type for node in nodes}
 
 
-def test_four_bit_weights_take_four_bits_in_the_file(compressed, digits, tmp_path):
-    artifact = quantized(compressed, digits, tmp_path, weight_bits=4)
-    stored = Counter(tensor.data_type for tensor in onnx.load(artifact.path).graph.initializer)
-    assert stored[TensorProto.INT4] == 8
-    assert stored[TensorProto.INT8] == 2
-    packed = [
-        tensor
-        for tensor in onnx.load(artifact.path).graph.initializer
-        if tensor.data_type == TensorProto.INT4
-    ]
-    assert all(len(t.raw_data) == (np.prod(t.dims) + 1) // 2 for t in packed)
+def weights_executed(path, tmp_path):
+    """The integers that ONNX Runtime multiplies with, by shape."""
+    runtime.session(path, dump=tmp_path / "dump.onnx")
+    graph = onnx.load(tmp_path / "dump.onnx").graph
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "QLinearConv"]
+    return [numpy_helper.to_array(tensors[node.input[3]]).astype(int) for node in convolutions]
 
 
 def test_the_edges_have_four_bits_only_if_asked(compressed, digits, tmp_path):
-    artifact = quantized(compressed, digits, tmp_path, weight_bits=4, edges_8bit=False)
-    stored = Counter(tensor.data_type for tensor in onnx.load(artifact.path).graph.initializer)
-    assert stored[TensorProto.INT4] == 10
-    assert stored[TensorProto.INT8] == 0
+    spared = quantized(compressed, digits, tmp_path, weight_bits=4)
+    stem, *others = weights_executed(spared.path, tmp_path)
+    assert np.abs(stem).max() > 7
+    assert max(np.abs(weight).max() for weight in others) == 7
+    changed = quantized(compressed, digits, tmp_path, weight_bits=4, edges_8bit=False)
+    assert np.abs(weights_executed(changed.path, tmp_path)[0]).max() == 7
+    assert changed.size_bytes < spared.size_bytes
 
 
 def test_fewer_bits_make_a_smaller_file_at_nearly_the_same_accuracy(compressed, digits, tmp_path):
     float_file = export.write(compressed, tmp_path, data=digits)
     eight = export.write(
-        compressed.evolve(quantization=Quantization()), tmp_path, data=digits, name="eight"
+        applying.quantized(compressed, digits), tmp_path, data=digits, name="eight"
     )
     four = export.write(
-        compressed.evolve(quantization=Quantization(weight_bits=4)),
+        applying.quantized(compressed, digits, weight_bits=4),
         tmp_path,
         data=digits,
         name="four",
@@ -101,13 +104,12 @@ def test_fewer_bits_make_a_smaller_file_at_nearly_the_same_accuracy(compressed, 
 
 def test_the_stored_weights_are_the_folded_ones_on_their_grid(compressed, digits, tmp_path):
     artifact = quantized(compressed, digits, tmp_path)
-    stored = {t.name: t for t in onnx.load(artifact.path).graph.initializer}
-    shape = [16, 1, 3, 3]
-    q = next(numpy_helper.to_array(t) for t in stored.values() if list(t.dims) == shape)
+    q = weights_executed(artifact.path, tmp_path)[0]
     norm, stem = compressed.network.module.stem_norm, compressed.network.module.stem
     factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     folded = (stem.weight * factor[:, None, None, None]).detach().numpy()
-    expected, _ = grid.quantize_weight(folded, 8)
+    step = grid.best_scale(folded.reshape(16, 9), 8).reshape(-1, 1, 1, 1)
+    expected = np.rint(folded / step).clip(-127, 127)
     assert np.abs(q.astype(int) - expected).max() <= 1
     assert (q == expected).mean() > 0.99
 

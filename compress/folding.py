@@ -1,0 +1,113 @@
+"""BatchNorm folded into the layer before it, in torch: the network as its file will hold it.
+
+``gamma (w x + b - mu) / sigma + beta`` is one layer with the weight ``f w`` and the bias
+``beta + f (b - mu)``, where ``f = gamma / sigma`` (Jacob et al., arXiv:1712.05877, section 3.2).
+A weight on a grid stays on one: its integers stay and its scales are multiplied by ``f``; a
+negative ``f`` turns the integers' signs.
+
+Legend: O output channels, I everything else of a weight.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from compress import layers
+from compress.layers import Layer, Norm
+from compress.model import Network
+from compress.storage.stored import SparseFloat, StoredWeight
+
+Stored = StoredWeight | SparseFloat
+
+
+@torch.no_grad()
+def fold(
+    network: Network, stored: Mapping[str, Stored], *, halves: bool = False
+) -> tuple[Network, Mapping[str, Stored]]:
+    """A copy in eval mode without the BatchNorms that follow a layer, and its stored weights.
+
+    ``network`` is plain (``constraints.bake``), and so is the copy; a layer's weight equals the
+    ``values()`` of what is stored for it, exactly. With ``halves`` the scales and biases of layers
+    on a grid are rounded to float16, one part in 2,048 at most, so that a file may store them so.
+    """
+    folded = replace(network, module=copy.deepcopy(network.module).eval())
+    kept = dict(stored)
+    names = {part: name for name, part in folded.module.named_modules()}
+    for layer in layers.weighted(folded):
+        if layer.norm is not None and layer.norm.running_var is not None:
+            _fold_(layer, layer.norm, kept)
+            folded.module.set_submodule(names[layer.norm], nn.Identity())
+        if halves and isinstance(on_grid := kept.get(layer.name), StoredWeight):
+            kept[layer.name] = _halve_(layer, on_grid)
+    return folded, kept
+
+
+def _fold_(layer: Layer, norm: Norm, kept: dict[str, Stored]) -> None:
+    factor_O = _factor(norm)
+    if layer.name in kept:
+        kept[layer.name] = scaled(kept[layer.name], factor_O.numpy())
+        weight = torch.from_numpy(kept[layer.name].values())
+    else:
+        weight = _per_channel(factor_O, layer) * layer.module.weight.double()
+    layer.module.weight.copy_(weight)
+    layer.module.bias = nn.Parameter(_bias(layer, norm, factor_O), requires_grad=False)
+
+
+def _halve_(layer: Layer, stored: StoredWeight) -> StoredWeight:
+    halved = replace(stored, scale=stored.scale.astype(np.float16).astype(np.float32))
+    layer.module.weight.copy_(torch.from_numpy(halved.values()))
+    if layer.module.bias is not None:
+        layer.module.bias.copy_(layer.module.bias.half())
+    return halved
+
+
+def scaled(stored: Stored, factor_O: NDArray[np.float64]) -> Stored:
+    """A stored weight times one factor per output channel."""
+    match stored:
+        case SparseFloat():
+            values_OI = stored.values_OI * _broadcast(factor_O, stored.values_OI.ndim)
+            return SparseFloat(values_OI=values_OI.astype(np.float32))
+        case StoredWeight():
+            sign_O = np.where(factor_O < 0, -1, 1).astype(np.int8)
+            integers_OI = stored.integers_OI * _broadcast(sign_O, stored.integers_OI.ndim)
+            scale = stored.scale if stored.scale.ndim == 2 else stored.scale.reshape(-1, 1)
+            scale = (scale * np.abs(factor_O)[:, None]).astype(np.float32)
+            if stored.scale.ndim < 2:
+                scale = scale[:, 0]
+            return StoredWeight(integers_OI=integers_OI, scale=_one_if_equal(scale))
+
+
+def _one_if_equal(scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    """One scale where all are: a grid per tensor was made for the folded weight."""
+    first = scale.ravel()[0]
+    same = scale.ndim == 1 and np.allclose(scale, first, rtol=1e-5, atol=0)
+    return first.reshape(()) if same else scale
+
+
+def _factor(norm: Norm) -> Tensor:
+    assert norm.running_var is not None  # the caller has looked
+    factor_O = torch.rsqrt(norm.running_var.double() + norm.eps)
+    return factor_O if norm.weight is None else factor_O * norm.weight.double()
+
+
+def _bias(layer: Layer, norm: Norm, factor_O: Tensor) -> Tensor:
+    assert norm.running_mean is not None  # kept wherever the variance is
+    before_O = layer.module.bias.double() if layer.module.bias is not None else 0.0
+    after_O = norm.bias.double() if norm.bias is not None else 0.0
+    return ((before_O - norm.running_mean.double()) * factor_O + after_O).float()
+
+
+def _per_channel(factor_O: Tensor, layer: Layer) -> Tensor:
+    return factor_O.view(-1, *[1] * (layer.module.weight.ndim - 1))
+
+
+def _broadcast(factor_O: NDArray[Any], rank: int) -> NDArray[Any]:
+    return factor_O.reshape(-1, *[1] * (rank - 1))

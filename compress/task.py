@@ -1,0 +1,59 @@
+"""What a trial works with: its data, its device, its seed, and the teacher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from compress.model import ImageData, Network, ShouldStop, never
+from compress.teacher import TeacherLogits
+
+_SMALL_DATASET = 20_000
+_SMALL_BATCH = 64
+_BATCH = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a trial works with.
+
+    ``teacher`` is the baseline, ``tutor`` a model that was uploaded to teach; ``cache_folder``
+    keeps the logits of both between trials. ``should_stop`` is asked by every step that takes long.
+    """
+
+    data: ImageData
+    device: torch.device
+    seed: int
+    teacher: Network | None = None
+    tutor: Network | None = None
+    cache_folder: Path | None = None
+    should_stop: ShouldStop = never
+
+    @property
+    def batch_size(self) -> int:
+        """Images of one training step."""
+        return _SMALL_BATCH if len(self.data.train) <= _SMALL_DATASET else _BATCH
+
+    @cached_property
+    def teacher_logits(self) -> TeacherLogits | None:
+        """The baseline's answers on the training images; computed when first asked for."""
+        return self._logits_of(self.teacher)
+
+    @cached_property
+    def tutor_logits(self) -> TeacherLogits | None:
+        """The uploaded teacher's answers on the training images."""
+        return self._logits_of(self.tutor)
+
+    def _logits_of(self, network: Network | None) -> TeacherLogits | None:
+        if network is None:
+            return None
+        images, folder = self.data.train, self.cache_folder
+        return TeacherLogits(network, images, device=self.device, folder=folder)
+
+
+def choose_device() -> torch.device:
+    """The GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,27 @@
+"""One technique on a network, as the pipeline applies it."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import TypeAdapter
+
+from compress import appliers
+from compress.catalog import TechniqueConfig
+from compress.compressed import CompressedModel
+from compress.model import ImageData
+from compress.task import Task
+
+CONFIG: TypeAdapter[TechniqueConfig] = TypeAdapter(TechniqueConfig)
+
+
+def task_of(data: ImageData, *, seed: int = 0, teacher=None) -> Task:
+    return Task(data=data, device=torch.device("cpu"), seed=seed, teacher=teacher)
+
+
+def applied(compressed: CompressedModel, data: ImageData, **config) -> CompressedModel:
+    """The network after the step that ``config`` describes; ``technique`` is one of its fields."""
+    return appliers.apply(compressed, CONFIG.validate_python(config), task_of(data))
+
+
+def quantized(compressed: CompressedModel, data: ImageData, **config) -> CompressedModel:
+    return applied(compressed, data, technique="quantization", **config)
