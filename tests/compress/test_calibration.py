@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
@@ -8,6 +7,12 @@ from compress import export
 from compress.errors import InvalidData, NumericalError
 from compress.techniques.quantization import calibration
 from compress.techniques.quantization.placement import quantized_tensors
+
+
+def on_grids(graph):
+    """Names of the activations on a grid when every layer multiplies integers."""
+    weighted = [node.output[0] for node in graph.graph.node if node.op_type in ("Conv", "Gemm")]
+    return quantized_tensors(graph, integer=frozenset(weighted))
 
 
 def test_a_sample_is_spread_over_the_split_and_always_the_same(digits):
@@ -26,7 +31,7 @@ def test_a_sample_of_more_than_there_is_takes_every_image_once(digits):
 def test_ranges_are_those_of_the_torch_network(trained, digits):
     x = calibration.sample(digits.train.x_NCHW, num_images=70)
     graph = export.float_graph(trained)
-    names = quantized_tensors(graph)
+    names = on_grids(graph)
     ranges = calibration.collect(graph, tensors=names, x_NCHW=x)
 
     mean, std = trained.normalisation.mean[0], trained.normalisation.std[0]
@@ -35,14 +40,13 @@ def test_ranges_are_those_of_the_torch_network(trained, digits):
     for name, expected in zip(names[:2], (normalised, stem), strict=True):
         assert ranges[name].low == pytest.approx(float(expected.min()), abs=1e-4)
         assert ranges[name].high == pytest.approx(float(expected.max()), abs=1e-4)
-        np.testing.assert_allclose(ranges[name].mean_C, expected.mean((0, 2, 3)), atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(0, 1, 8, 8), (5, 3, 8, 8), (5, 1, 9, 8), (5, 64)])
 def test_images_of_another_shape_are_refused(trained, shape):
     graph = export.float_graph(trained)
     with pytest.raises(InvalidData, match="calibration needs images of shape"):
-        calibration.collect(graph, tensors=quantized_tensors(graph), x_NCHW=torch.zeros(shape))
+        calibration.collect(graph, tensors=on_grids(graph), x_NCHW=torch.zeros(shape))
 
 
 def test_no_training_images_are_refused(digits):
@@ -55,4 +59,4 @@ def test_an_image_with_nan_is_refused(trained, digits):
     x[3, 0, 0, 0] = torch.nan
     graph = export.float_graph(trained)
     with pytest.raises(NumericalError, match="not finite"):
-        calibration.collect(graph, tensors=quantized_tensors(graph), x_NCHW=x)
+        calibration.collect(graph, tensors=on_grids(graph), x_NCHW=x)

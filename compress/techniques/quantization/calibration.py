@@ -1,17 +1,16 @@
 """Activation ranges: what every tensor that will be quantized holds on some training images.
 
 The float network runs in ONNX Runtime with those tensors as extra outputs; each range is the
-smallest and largest value seen. Clipping outliers instead (the 99.99th and 99.9th percentile) was
-measured and gained nothing with 8 bits; see ``docs/techniques/quantization.md``. The means of
-the channels serve the correction of biases (``grid.mean_shift``).
+smallest and largest value seen, or what an observer makes of a histogram between the two
+(``histogram``), for which the images pass a second time: memory stays that of one batch.
 
 Shapes: N images, C channels, H rows, W columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +19,19 @@ from torch import Tensor
 
 from compress import runtime
 from compress.errors import InvalidData, NumericalError
+from compress.techniques.quantization import histogram
+from compress.techniques.quantization.histogram import Observer
 
 _IMAGES_PER_BATCH = 32
+_Batch = list[tuple[str, NDArray[np.float32]]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationRange:
-    """Smallest and largest value of a tensor, and the mean of each of its channels (axis 1)."""
+    """Smallest and largest value of a tensor."""
 
     low: float
     high: float
-    mean_C: NDArray[np.float64]
 
 
 def sample(x_NCHW: Tensor, *, num_images: int) -> Tensor:
@@ -42,9 +43,14 @@ def sample(x_NCHW: Tensor, *, num_images: int) -> Tensor:
 
 
 def collect(
-    model: ModelProto, *, tensors: Iterable[str], x_NCHW: Tensor
+    model: ModelProto,
+    *,
+    tensors: Iterable[str],
+    x_NCHW: Tensor,
+    observer: Observer = "minmax",
+    percentile: float = 99.9,
 ) -> dict[str, ActivationRange]:
-    """Ranges of ``tensors`` over raw images ``x_NCHW``.
+    """Ranges of ``tensors`` over raw images ``x_NCHW``; ``percentile`` is in percent.
 
     Raises InvalidData for no images or images of another shape than the model's input, and
     NumericalError for NaN or infinity.
@@ -53,33 +59,51 @@ def collect(
     names = list(tensors)
     if not names:
         return {}
-    opened = runtime.session(_with_outputs(model, names).SerializeToString())
+    watched = _with_outputs(model, names)
     ranges: dict[str, ActivationRange] = {}
-    chunks = x_NCHW.split(_IMAGES_PER_BATCH)
-    for chunk in chunks:
-        share = len(chunk) / len(x_NCHW)
+    for batch in _batches(watched, names, x_NCHW):
+        for name, value in batch:
+            ranges[name] = _merged(ranges.get(name), _range_of(name, value))
+    if observer == "minmax":
+        return ranges
+    counts = {name: np.zeros(histogram.BINS, np.int64) for name in names}
+    for batch in _batches(watched, names, x_NCHW):
+        for name, value in batch:
+            ends = (ranges[name].low, ranges[name].high)
+            counts[name] += histogram.count(value, *ends)
+    return {
+        name: _clipped(ranges[name], counts[name], observer=observer, percentile=percentile)
+        for name in names
+    }
+
+
+def _batches(watched: ModelProto, names: list[str], x_NCHW: Tensor) -> Iterator[_Batch]:
+    opened = runtime.session(watched.SerializeToString())
+    for chunk in x_NCHW.split(_IMAGES_PER_BATCH):
         values = runtime.outputs(opened, names, x_NCHW=runtime.raw(chunk))
-        for name, value in zip(names, values, strict=True):
-            ranges[name] = _merged(ranges.get(name), _range_of(name, value, share=share))
-    return ranges
+        yield list(zip(names, values, strict=True))
 
 
-def _range_of(name: str, value: NDArray[np.float32], *, share: float) -> ActivationRange:
+def _clipped(
+    seen: ActivationRange, counts_B: NDArray[np.int64], *, observer: Observer, percentile: float
+) -> ActivationRange:
+    low, high = histogram.clipped(
+        counts_B, seen.low, seen.high, observer=observer, percentile=percentile
+    )
+    return replace(seen, low=low, high=high)
+
+
+def _range_of(name: str, value: NDArray[np.float32]) -> ActivationRange:
     low, high = float(value.min()), float(value.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise NumericalError(f"activation {name} is not finite on the calibration images")
-    axes = tuple(axis for axis in range(value.ndim) if axis != 1)
-    return ActivationRange(low=low, high=high, mean_C=value.mean(axes, np.float64) * share)
+    return ActivationRange(low=low, high=high)
 
 
 def _merged(before: ActivationRange | None, new: ActivationRange) -> ActivationRange:
     if before is None:
         return new
-    return ActivationRange(
-        low=min(before.low, new.low),
-        high=max(before.high, new.high),
-        mean_C=before.mean_C + new.mean_C,
-    )
+    return ActivationRange(low=min(before.low, new.low), high=max(before.high, new.high))
 
 
 def _with_outputs(model: ModelProto, names: list[str]) -> ModelProto:

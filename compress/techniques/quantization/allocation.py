@@ -1,0 +1,123 @@
+"""Bits per layer: named ones, 8 at the edges, and the rest equal or where they help most.
+
+How much a layer suffers from ``b`` bits is estimated to second order, as in HAWQ-V2 (Dong et al.,
+arXiv:1911.03852, equation 10), with the Hessian of the squared error of the logits in its
+Gauss-Newton form, factorised as in K-FAC (Martens and Grosse, arXiv:1503.05671) with a diagonal
+output factor:
+
+    damage(b) = sum_o  g_o  d_o M d_o^T,    d = w - s q
+
+``M = E[x x^T]`` are the second moments of the layer's inputs, ``g_o`` is the squared gradient of
+the logits (in a random direction, so that one backward pass does) summed over positions. Bits then
+go to the layer where they remove most damage per bit, until the budget is spent.
+
+Legend: O output channels, K weights of one of them, S groups of a convolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from compress import patterns
+from compress.errors import InvalidCandidate
+from compress.layers import Layer
+from compress.techniques.quantization import rounding
+from compress.techniques.quantization.config import Quantization
+
+WIDTHS = range(1, 9)
+_EDGE_BITS = 8
+
+
+def fixed(found: Sequence[Layer], config: Quantization) -> dict[str, int]:
+    """Bits of the layers, first to last, that are not for allocation to choose.
+
+    Raises InvalidCandidate when a pattern of ``layer_bits`` matches no layer.
+    """
+    names = [layer.name for layer in found]
+    bits: dict[str, int] = {}
+    if config.edges_8bit:
+        bits |= {names[0]: _EDGE_BITS, names[-1]: _EDGE_BITS}
+    for pattern, width in config.bits_of_patterns:
+        matched = patterns.matching(pattern, names, technique="quantization")
+        bits |= dict.fromkeys(matched, width)
+    return bits
+
+
+def spend(
+    damage: Mapping[str, Mapping[int, float]], sizes: Mapping[str, int], *, budget_bits: float
+) -> dict[str, int]:
+    """Bits per layer of little total damage, with ``sum size * bits <= budget_bits``.
+
+    ``damage[layer][bits]`` for 1 to 8 bits; ``sizes`` counts weights. Greedy: the step up, by one
+    bit or several, that removes most damage per bit of the file comes first. Raises
+    InvalidCandidate when the budget is below 1 bit per weight.
+    """
+    chosen = dict.fromkeys(damage, WIDTHS[0])
+    left = budget_bits - sum(sizes[name] for name in damage)
+    if left < 0:
+        raise InvalidCandidate(f"quantization: {budget_bits:g} bits are below 1 bit per weight")
+    while True:
+        steps = [
+            ((damage[name][now] - damage[name][more]) / (sizes[name] * (more - now)), name, more)
+            for name, now in chosen.items()
+            for more in range(now + 1, WIDTHS[-1] + 1)
+            if sizes[name] * (more - now) <= left
+        ]
+        gain, name, more = max(steps, default=(0.0, "", 0), key=lambda step: step[0])
+        if gain <= 0:
+            return chosen
+        left -= sizes[name] * (more - chosen[name])
+        chosen[name] = more
+
+
+def damages(
+    layer: Layer, *, rounded: Callable[[int], Tensor], moment_SKK: Tensor, pull_O: Tensor
+) -> dict[int, float]:
+    """The damage of every width; ``rounded(bits)`` is the weight on a grid of that many bits."""
+    weight = layer.module.weight.detach()
+    return {bits: _damage(weight - rounded(bits), moment_SKK, pull_O) for bits in WIDTHS}
+
+
+def _damage(error: Tensor, moment_SKK: Tensor, pull_O: Tensor) -> float:
+    error_SOK = error.flatten(1).unflatten(0, (len(moment_SKK), -1))
+    pairs = zip(error_SOK, moment_SKK, strict=True)
+    output_O = torch.cat([rounding.output_error(rows, moment) for rows, moment in pairs])
+    return float((output_O * pull_O).sum())
+
+
+def output_pulls(
+    module: nn.Module, found: Sequence[Layer], x_BCHW: Tensor, *, seed: int
+) -> dict[str, Tensor]:
+    """Mean over images of the logits' squared gradient ``(O,)`` at each layer's output.
+
+    The logits are weighed with random signs: the expectation is the sum over all of them.
+    """
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str, part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        outputs[name] = output
+
+    handles = [each.module.register_forward_hook(partial(keep, each.name)) for each in found]
+    try:
+        with torch.enable_grad():
+            logits_BK = module(x_BCHW.detach().requires_grad_())
+    finally:
+        for handle in handles:
+            handle.remove()
+    generator = torch.Generator().manual_seed(seed)
+    signs_BK = torch.randint(0, 2, logits_BK.shape, generator=generator) * 2.0 - 1
+    signs_BK = signs_BK.to(logits_BK.device)
+    gradients = torch.autograd.grad(logits_BK, list(outputs.values()), signs_BK)
+    return {
+        name: _per_channel(gradient, linear=isinstance(each.module, nn.Linear))
+        for each, (name, gradient) in zip(found, zip(outputs, gradients, strict=True), strict=True)
+    }
+
+
+def _per_channel(gradient: Tensor, *, linear: bool) -> Tensor:
+    squares = gradient.square().movedim(-1 if linear else 1, 1)
+    return squares.reshape(*squares.shape[:2], -1).sum(dim=2).mean(dim=0)

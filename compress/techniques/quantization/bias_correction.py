@@ -1,0 +1,133 @@
+"""Bring the statistics of every layer's output back to what they were before rounding.
+
+Nagel et al., arXiv:1906.04721, section 4.2: ``E[W x]`` of the float network minus that of the
+quantized one goes into the bias. Both are measured (their appendix D), layer by layer in the order
+of execution: when a layer is corrected, those before it already are.
+
+Where a BatchNorm follows, its running mean takes the correction, and its running variance that of
+the scale: rounding to few levels also shrinks or stretches an output (Banner et al.,
+arXiv:1810.05723, section 4, correct both for the weights). With ``m, v`` the mean and the variance
+of the float output on the calibration images and ``m', v'`` those of the quantized one, BatchNorm's
+``mu, sigma`` become
+
+    sigma' = sigma r,    mu' = m' - (m - mu) r,    r = sqrt(v' / v)
+
+so that its output has the mean and the variance that it had. Measuring its statistics anew
+(``compress.batchnorm``) would replace those of the training by those of the calibration.
+
+Legend: O output channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from compress.layers import Layer, Norm
+
+# A variance can become zero where rounding switches a channel off; the ratio may not.
+_LEAST_RATIO, _LARGEST_RATIO = 0.25, 4.0
+
+Watch = Callable[[Layer, Tensor], Tensor | None]
+"""Told a layer and its output; what it returns, if anything, replaces the output."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputStatistics:
+    """Mean and variance of every output channel over images and positions."""
+
+    mean_O: Tensor
+    variance_O: Tensor
+
+
+@torch.no_grad()
+def output_statistics(
+    module: nn.Module, found: Sequence[Layer], x_BCHW: Tensor
+) -> dict[str, OutputStatistics]:
+    """Of the outputs of these layers, by name."""
+    statistics: dict[str, OutputStatistics] = {}
+
+    def note(layer: Layer, output: Tensor) -> None:
+        statistics[layer.name] = _statistics(layer, output)
+
+    _watch(module, found, x_BCHW, note)
+    return statistics
+
+
+@torch.no_grad()
+def correct_(
+    module: nn.Module,
+    found: Sequence[Layer],
+    x_BCHW: Tensor,
+    *,
+    before: Mapping[str, OutputStatistics],
+    spread: bool = True,
+) -> tuple[str, ...]:
+    """Bring the outputs of the layers back to these statistics, in place, in one pass.
+
+    Without ``spread`` only the means move. Returns the names of the layers without BatchNorm and
+    bias, which have nowhere to put it.
+    """
+
+    def correct(layer: Layer, output: Tensor) -> Tensor | None:
+        now, wanted = _statistics(layer, output), before[layer.name]
+        if layer.norm is not None and layer.norm.running_mean is not None:
+            _correct_norm_(layer.norm, now=now, wanted=wanted, spread=spread)
+            return None
+        if layer.module.bias is None:
+            return None
+        shift_O = now.mean_O - wanted.mean_O
+        layer.module.bias.sub_(shift_O)
+        return output - _along_channels(layer, shift_O, output)
+
+    _watch(module, found, x_BCHW, correct)
+    return tuple(each.name for each in found if each.norm is None and each.module.bias is None)
+
+
+def _correct_norm_(
+    norm: Norm, *, now: OutputStatistics, wanted: OutputStatistics, spread: bool
+) -> None:
+    assert norm.running_mean is not None  # the caller has looked
+    assert norm.running_var is not None  # kept wherever the mean is
+    ratio_O = (now.variance_O / wanted.variance_O.clamp_min(1e-12)).sqrt()
+    ratio_O = ratio_O.clamp(_LEAST_RATIO, _LARGEST_RATIO) if spread else torch.ones_like(ratio_O)
+    norm.running_mean.copy_(now.mean_O - (wanted.mean_O - norm.running_mean) * ratio_O)
+    # The factor is 1 / sqrt(variance + epsilon): epsilon grows with the variance, and back.
+    squared_O = (norm.running_var + norm.eps) * ratio_O.square()
+    norm.running_var.copy_((squared_O - norm.eps).clamp_min(0))
+
+
+def _watch(module: nn.Module, found: Sequence[Layer], x_BCHW: Tensor, watch: Watch) -> None:
+    """Run the module on the images with a view on the layers' outputs."""
+
+    def hook(
+        layer: Layer, part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
+    ) -> Tensor | None:
+        return watch(layer, output)
+
+    handles = [each.module.register_forward_hook(partial(hook, each)) for each in found]
+    try:
+        module(x_BCHW)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _statistics(layer: Layer, output: Tensor) -> OutputStatistics:
+    output_ON = output.movedim(_channel_axis(layer), 0).flatten(1)
+    variance_O, mean_O = torch.var_mean(output_ON, dim=1, correction=0)
+    return OutputStatistics(mean_O=mean_O, variance_O=variance_O)
+
+
+def _along_channels(layer: Layer, values_O: Tensor, output: Tensor) -> Tensor:
+    shape = [1] * output.ndim
+    shape[_channel_axis(layer)] = len(values_O)
+    return values_O.view(shape)
+
+
+def _channel_axis(layer: Layer) -> int:
+    return -1 if isinstance(layer.module, nn.Linear) else 1

@@ -1,0 +1,124 @@
+"""What the layers of a network see on the calibration images: second moments of their inputs.
+
+A layer is a matrix product ``W x`` for every image and position; ``E[x x^T]`` of those columns is
+all that rounding needs to know of the data, since the mean squared error of the output is
+``d E[x x^T] d^T`` for a row ``d`` of weight errors.
+
+Legend: B images, C channels, H height, W width, N columns (images and positions), S groups of a
+convolution, K weights of an output channel, O output channels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from compress import inference
+from compress.errors import InvalidData, NumericalError
+from compress.layers import Layer, Weighted
+from compress.model import Network
+from compress.task import Task
+from compress.techniques.quantization import calibration
+
+_MOST_COLUMNS = 16_384
+"""Of a layer, at equal distances: more of them change the moments little and cost time."""
+_MOST_VALUES = 2**22
+"""Of all images together: they pass the network as one batch where order matters."""
+_BATCH = 32
+
+
+def calibration_images(network: Network, task: Task, *, num_images: int) -> Tensor:
+    """Prepared training images on the task's device, fewer where they are large.
+
+    Raises InvalidData for no images or images of another shape than the network's.
+    """
+    x_NCHW = task.data.train.x_NCHW
+    if tuple(x_NCHW.shape[1:]) != network.input_shape:
+        raise InvalidData(
+            f"calibration needs images of shape {network.input_shape}, got {tuple(x_NCHW.shape)}"
+        )
+    most = max(16, _MOST_VALUES // math.prod(network.input_shape))
+    chosen = calibration.sample(x_NCHW, num_images=min(num_images, most))
+    return inference.preparation(network.normalisation, task.device)(chosen.to(task.device))
+
+
+@torch.no_grad()
+def second_moments(module: nn.Module, found: Sequence[Layer], x_BCHW: Tensor) -> dict[str, Tensor]:
+    """``E[x x^T]`` of shape ``(S, K, K)``, float32, for each of the layers by name.
+
+    Raises NumericalError when an input of a layer is not finite.
+    """
+    sums: dict[str, Tensor] = {}
+    share = _BATCH / max(_BATCH, len(x_BCHW))
+    handles = [
+        layer.module.register_forward_pre_hook(partial(_add, sums, layer.name, share))
+        for layer in found
+    ]
+    try:
+        for chunk in x_BCHW.split(_BATCH):
+            module(chunk)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: _mean(name, total) for name, total in sums.items()}
+
+
+def columns(layer: Weighted, x: Tensor) -> Tensor:
+    """The inputs of every output position, ``(S, N, K)``, in the order of the weight's entries."""
+    if isinstance(layer, nn.Linear):
+        return x.reshape(1, -1, x.shape[-1])
+    if isinstance(layer, nn.Conv1d):
+        x_BCHW, padding = x[:, :, None], (*_padding(layer), 0, 0)
+        kernel, stride, dilation = (1, *layer.kernel_size), (1, *layer.stride), (1, *layer.dilation)
+    else:
+        x_BCHW, padding = x, _padding(layer)
+        kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    x_BCHW = functional.pad(x_BCHW, padding, mode=mode)
+    x_BKN = functional.unfold(x_BCHW, kernel, dilation=dilation, stride=stride)
+    x_BSKN = x_BKN.reshape(len(x), layer.groups, -1, x_BKN.shape[-1])
+    return x_BSKN.permute(1, 0, 3, 2).flatten(1, 2)
+
+
+def _add(
+    sums: dict[str, Tensor],
+    name: str,
+    share: float,
+    layer: nn.Module,
+    inputs: tuple[Tensor, ...],
+) -> None:
+    assert isinstance(layer, Weighted)
+    x_SNK = columns(layer, inputs[0])
+    most = max(1, int(_MOST_COLUMNS * share))
+    if x_SNK.shape[1] > most:
+        taken_N = torch.linspace(0, x_SNK.shape[1] - 1, most, device=x_SNK.device).long()
+        x_SNK = x_SNK[:, taken_N]
+    total = torch.cat([x_SNK, x_SNK.new_ones(*x_SNK.shape[:2], 1)], dim=2)
+    moment = (total.mT @ total).double()
+    sums[name] = sums[name] + moment if name in sums else moment
+
+
+def _mean(name: str, total_SKK: Tensor) -> Tensor:
+    """The last entry counts the columns: a column of ones rode along."""
+    if not bool(torch.isfinite(total_SKK).all()):
+        raise NumericalError(f"an input of layer {name} is not finite on the calibration images")
+    return (total_SKK[:, :-1, :-1] / total_SKK[0, -1, -1]).float()
+
+
+def _padding(layer: nn.Conv1d | nn.Conv2d) -> tuple[int, ...]:
+    """Zeros before and after every dimension, last dimension first, as ``functional.pad`` wants."""
+    sides: list[int] = []
+    for index in reversed(range(len(layer.kernel_size))):
+        if layer.padding == "same":
+            whole = layer.dilation[index] * (layer.kernel_size[index] - 1)
+            sides += [whole // 2, whole - whole // 2]
+        elif isinstance(layer.padding, str):
+            sides += [0, 0]
+        else:
+            sides += [layer.padding[index]] * 2
+    return tuple(sides)

@@ -1,0 +1,46 @@
+"""A grid whose step is trained with the weights: learned step size quantization.
+
+Esser et al., LSQ, arXiv:1902.08153: equation 3 is the gradient of the step, section 2.2 its scale
+``1 / sqrt(N Q_P)`` with ``N`` weights per step and ``Q_P`` the largest integer. The step starts at
+the fitted scale instead of ``2 mean|w| / sqrt(Q_P)``; with few levels that is much closer.
+
+Legend: O output channels, R rows: weights that share a scale, S steps: R, or 1 for a whole tensor.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from compress.layers import Layer
+from compress.techniques.quantization.constraint import GridConstraint, Sharing, straight_through
+from compress.techniques.quantization.observers import GridRule
+
+
+class LearnedStep(GridConstraint):
+    """A weight on a grid with trained steps; their zero points stay where they were fitted."""
+
+    step_S: Tensor
+
+    def __init__(self, layer: Layer, rule: GridRule, sharing: Sharing) -> None:
+        super().__init__(layer, rule, sharing)
+        fitted_S = self.step_S
+        del self.step_S
+        self.step_S = nn.Parameter(fitted_S)
+        weights_per_step = layer.num_weights / len(fitted_S)
+        self._gradient_scale = 1 / math.sqrt(weights_per_step * rule.largest)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The rounded weight, differentiable in the weight (inside the range) and in the step."""
+        step_S = straight_through(self.step_S, self.step_S * self._gradient_scale)
+        scale = self._row(self._per_row(step_S))
+        in_steps = self._clamped(self._rows(weight) / scale)
+        integers = straight_through(self._integers(weight), in_steps)
+        return self._in_rows(integers * scale, weight)
+
+    @torch.no_grad()
+    def refresh(self, weight: Tensor) -> None:
+        """Only follow the factors of BatchNorm that a step per tensor depends on: it is trained."""
+        self._follow_norm_()
