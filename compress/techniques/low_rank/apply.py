@@ -1,0 +1,131 @@
+"""Replace layers by rows of thinner ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from compress import constraints, layers
+from compress.compressed import CompressedModel
+from compress.errors import InvalidCandidate, NumericalError
+from compress.layers import Layer
+from compress.model import Network
+from compress.task import Task
+from compress.techniques.low_rank import factorisation, moments, thinner
+from compress.techniques.low_rank.config import LowRank
+from compress.techniques.low_rank.factorisation import Factors, Wanted
+from compress.techniques.low_rank.moments import Moments
+
+_NAME = "low_rank"
+
+
+def apply(compressed: CompressedModel, config: LowRank, task: Task) -> CompressedModel:
+    """A copy with factorised layers, and notes about those that stay as they are.
+
+    A layer stays when its factors would hold no fewer weights or need more multiplications.
+    Raises InvalidCandidate for a layer whose weight is constrained already, NumericalError for
+    weights that are not finite, and InvalidData when ``activation`` has no images to look at.
+    """
+    if not config.has_effect:
+        return _noted(compressed, ["energy and size_ratio are 1, every layer stays whole"])
+    network = replace(compressed.network, module=deepcopy(compressed.network.module))
+    found = layers.trained(network, exclude=config.exclude, technique=_NAME)
+    possible = tuple(layer for layer in found if _is_possible(layer))
+    odd = [layer.name for layer in found if layer not in possible]
+    notes = (
+        [f"grouped and one-dimensional convolutions stay whole: {', '.join(odd)}"] if odd else []
+    )
+    whole, network = _replaced(network, possible, config, task)
+    if whole:
+        notes.append(f"factors would not be smaller, these stay whole: {', '.join(whole)}")
+    if len(whole) == len(possible):
+        return _noted(compressed, [*notes, "no layer was factorised"])
+    return _noted(compressed.evolve(network=network), notes)
+
+
+def _replaced(
+    network: Network, possible: tuple[Layer, ...], config: LowRank, task: Task
+) -> tuple[list[str], Network]:
+    """The names of the layers that stay whole, and the network with the others replaced."""
+    if not possible:
+        return [], network
+    seen = moments.measure(
+        network,
+        possible,
+        task.data.train,
+        num_images=config.calibration_images if config.weighting == "activation" else 0,
+        device=task.device,
+    )
+    whole: list[str] = []
+    for layer in possible:
+        part = _factorised(layer, seen[layer.name], config)
+        if part is None:
+            whole.append(layer.name)
+        elif layer.name:
+            network.module.set_submodule(layer.name, part)
+        else:
+            network = replace(network, module=part)
+    return whole, network
+
+
+def _is_possible(layer: Layer) -> bool:
+    if constraints.on(layer.module):
+        raise InvalidCandidate(f"{_NAME}: {layer.name} is constrained already, factorise it first")
+    if not bool(torch.isfinite(layers.latent(layer.module)).all()):
+        raise NumericalError(f"{_NAME}: the weight of {layer.name} holds a NaN or an infinity")
+    module = layer.module
+    return isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
+
+
+def _factorised(layer: Layer, seen: Moments, config: LowRank) -> nn.Module | None:
+    """The best row of factors that saves weights and costs no multiplications; None without."""
+    module = layer.module
+    most_macs = thinner.macs([module], seen.input_shape)
+    best: tuple[float, nn.Module] | None = None
+    for factors in _candidates(layer, seen, config):
+        row = thinner.build(module, factors, bias=_bias(layer, factors, seen))
+        fits = factors.num_weights < layer.num_weights
+        if not fits or thinner.macs(list(row.children()), seen.input_shape) > most_macs:
+            continue
+        rank = factors.num_weights if config.size_ratio == 1 else factors.lost
+        if best is None or rank < best[0]:
+            best = rank, row
+    return None if best is None else best[1]
+
+
+def _candidates(layer: Layer, seen: Moments, config: LowRank) -> Iterator[Factors]:
+    weight = layers.latent(layer.module).detach().double()
+    most = int(config.size_ratio * weight.numel()) if config.size_ratio < 1 else None
+    wanted = Wanted(energy=config.energy, most_weights=most)
+    has_kernel = weight.ndim == 4 and weight[0, 0].numel() > 1
+    if not has_kernel or config.method in ("auto", "channel"):
+        centred = _absorbs_means(layer)
+        answers_OO = seen.covariance(centred=centred)
+        yield factorisation.channel(weight, wanted, answers_OO=answers_OO)
+    if has_kernel and config.method in ("auto", "spatial"):
+        yield factorisation.spatial(weight, wanted, columns_II=seen.columns_II)
+    if has_kernel and config.method in ("auto", "tucker2"):
+        yield factorisation.tucker2(weight, wanted, inputs_CC=seen.inputs_CC)
+
+
+def _absorbs_means(layer: Layer) -> bool:
+    """Whether a constant error of a channel costs nothing: a bias or BatchNorm takes it."""
+    return layer.norm is not None or layer.module.bias is not None
+
+
+def _bias(layer: Layer, factors: Factors, seen: Moments) -> Tensor | None:
+    """The layer's bias; behind a projection it also holds what the mean answer lost there."""
+    bias = layer.module.bias
+    if bias is None or factors.method != "channel" or seen.answers_O is None:
+        return bias
+    basis_OR = factors.weights[-1].flatten(1)
+    mean_O = seen.mean() - bias.detach().double()
+    return (bias.detach() + mean_O - basis_OR @ (basis_OR.T @ mean_O)).to(bias.dtype)
+
+
+def _noted(compressed: CompressedModel, what: list[str]) -> CompressedModel:
+    return compressed.evolve(notes=(*compressed.notes, *(f"{_NAME}: {text}" for text in what)))

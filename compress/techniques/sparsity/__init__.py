@@ -1,0 +1,1 @@
+"""Single weights become zeros: unstructured, or N of every M."""

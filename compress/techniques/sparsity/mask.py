@@ -1,0 +1,63 @@
+"""The constraint of a sparse layer: some of its weights are exact zeros."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compress.constraints import Constraint
+from compress.storage.stored import SparseFloat
+from compress.techniques.sparsity import selection
+
+Rule = Callable[[Tensor, float], Tensor]
+"""From scores and a share of the final zeros to what stays."""
+
+
+class Mask(Constraint):
+    """Multiplies a weight by zeros and ones.
+
+    ``factor`` times the magnitude is the importance. In one shot the mask is chosen from ``weight``
+    and stays. A gradual one is complete before any training, so that a file can be written;
+    the first training starts it again from no zeros, follows the latent weights up to the last
+    zero, and leaves it fixed.
+    """
+
+    mask: Tensor
+    factor: Tensor
+
+    def __init__(self, weight: Tensor, *, rule: Rule, factor: Tensor, is_gradual: bool) -> None:
+        super().__init__()
+        self._rule = rule
+        self._is_fixed = not is_gradual
+        self._share = 1.0
+        self._is_stale = False
+        self.register_buffer("factor", factor)
+        self.register_buffer("mask", self._select(weight))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight where the mask is True; pruned weights get no gradient."""
+        if self._is_stale:
+            self.mask = self._select(weight)
+            self._is_stale = False
+        return torch.where(self.mask, weight, torch.zeros_like(weight))
+
+    def advance(self, progress: float) -> None:
+        """Choose again, with the zeros of this moment of the schedule."""
+        if self._is_fixed:
+            return
+        share = selection.gradual(progress)
+        self._is_stale = share != self._share
+        self._share = share
+        self._is_fixed = progress >= 1
+
+    def stored(self, weight: Tensor) -> SparseFloat:
+        """The masked weight itself."""
+        values = self(weight).detach().cpu().numpy()
+        return SparseFloat(values_OI=np.ascontiguousarray(values))
+
+    @torch.no_grad()
+    def _select(self, weight: Tensor) -> Tensor:
+        return self._rule(weight.abs() * self.factor, self._share)

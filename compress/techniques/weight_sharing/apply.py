@@ -1,0 +1,79 @@
+"""Put codebooks on the layers of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from compress import constraints, layers, observation
+from compress.compressed import CompressedModel
+from compress.errors import InvalidCandidate, NumericalError
+from compress.layers import Layer
+from compress.model import Network
+from compress.task import Task
+from compress.techniques.weight_sharing.codebook import Codebook
+from compress.techniques.weight_sharing.config import WeightSharing
+
+_NAME = "weight_sharing"
+
+
+def apply(compressed: CompressedModel, config: WeightSharing, task: Task) -> CompressedModel:
+    """A copy whose layers take their weights from codebooks.
+
+    Raises InvalidCandidate when one bit of index has to hold the zeros of a mask as well,
+    NumericalError for weights that are not finite, and InvalidData when ``activation`` has no
+    images to look at.
+    """
+    if not config.has_effect:
+        return _noted(compressed, "index_bits is 0, no weight is shared")
+    network = replace(compressed.network, module=deepcopy(compressed.network.module))
+    found = layers.trained(network, exclude=config.exclude, technique=_NAME)
+    if not found:
+        return _noted(compressed, "every layer is excluded, no weight is shared")
+    importances = _importances(network, found, config, task)
+    for layer in found:
+        _put(layer, importances[layer.name], config)
+    return compressed.evolve(network=network)
+
+
+def _put(layer: Layer, importance: Tensor, config: WeightSharing) -> None:
+    weight = layer.module.weight.detach()
+    if not bool(torch.isfinite(weight).all()):
+        raise NumericalError(f"{_NAME}: the weight of {layer.name} holds a NaN or an infinity")
+    # A mask of a gradual schedule has no zeros at times.
+    keep_zero = bool((weight == 0).any()) or bool(constraints.on(layer.module))
+    if keep_zero and config.index_bits == 1:
+        raise InvalidCandidate(
+            f"{_NAME}: {layer.name} holds zeros, so index_bits 1 leaves one other value: "
+            "use at least 2, or exclude the layer"
+        )
+    codebook = Codebook(weight, config=config, importance=importance, keep_zero=keep_zero)
+    constraints.constrain(layer.module, codebook)
+
+
+def _importances(
+    network: Network, found: tuple[Layer, ...], config: WeightSharing, task: Task
+) -> Mapping[str, Tensor]:
+    """What the squared error of a weight counts, in a shape that broadcasts to the weight's."""
+    if config.weighting == "none":
+        return {layer.name: torch.ones(()) for layer in found}
+    x_NCHW = observation.sample(
+        task.data.train, num_images=config.calibration_images, input_shape=network.input_shape
+    )
+    squares = observation.mean_squares(network, found, x_NCHW, device=task.device)
+    return {layer.name: _per_weight(squares[layer.name], layer) for layer in found}
+
+
+def _per_weight(square: Tensor, layer: Layer) -> Tensor:
+    """``E[x^2]`` relative to its mean in the layer, and never nothing: every weight counts."""
+    relative = square / square.mean().clamp_min(torch.finfo(square.dtype).tiny)
+    repeats = len(layers.latent(layer.module)) // len(square)
+    return relative.clamp_min(1e-3).repeat_interleave(repeats, dim=0)
+
+
+def _noted(compressed: CompressedModel, what: str) -> CompressedModel:
+    return compressed.evolve(notes=(*compressed.notes, f"{_NAME}: {what}"))
