@@ -1,34 +1,77 @@
-"""Which channels must leave together, and how they leave.
+"""Which channels must leave together, and how they leave, in any network that can be traced.
 
-The dependency graph is torch-pruning's (Fang et al., DepGraph, arXiv:2301.12900); what is
-important and what stays is decided by the techniques. Every removal is tried out before it is
-believed: forward, backward, output shape and achieved counts.
+The dependency graph is torch-pruning's (Fang et al., DepGraph, arXiv:2301.12900). What is
+important and what stays is decided by the techniques, and the slicing is done here, once for all
+groups. Every removal is tried out before it is believed: forward, backward and output shape.
+
+Legend: O channels of a group, S slices of a tensor that belong to them, I everything else.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import torch
-import torch_pruning
 from torch import Tensor, nn
 
+from compress import channel_slices, dependencies
+from compress.channel_slices import Kind
 from compress.errors import InvalidCandidate
-from compress.families.residual.network import ResidualNetwork
 from compress.model import Network
 
 _DRY_RUN_BATCH = 2
 
 
+@runtime_checkable
+class Staged(Protocol):
+    """A network that knows its stages."""
+
+    @property
+    def num_stages(self) -> int:
+        """Number of stages."""
+        ...
+
+    def stage_of(self, module_name: str) -> int | None:
+        """The stage that a module belongs to, None where it belongs to none."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One tensor that loses slices along ``axis`` when its group loses channels."""
+    """A layer that loses slices when its group loses channels.
 
-    weight: Tensor
-    axis: Literal[0, 1]
+    A ``filter`` produces the channels, a ``reader`` reads them; a ``depthwise`` convolution, a
+    ``batchnorm`` and every ``other`` layer or parameter passes them on. Slice ``slice_S[i]`` leaves
+    with channel ``channel_S[i]``: a reader behind a flattening has many slices per channel, a
+    layer behind a concatenation holds channels of several groups.
+
+    ``weight`` is None where nothing is trained; else ``tensor`` is its parameter's name.
+    """
+
+    layer: str
+    kind: Kind
+    weight: Tensor | None
+    channel_S: Tensor
+    slice_S: Tensor
+    tensor: str = ""
+    sections: int = 1
+    axis: int = 0
+
+    def slices(self, values: Tensor) -> Tensor:
+        """``(S, I)``: what the group holds of a tensor of the weight's shape."""
+        if self.kind == "reader":
+            values = _by_input(values, self.sections)
+        elif self.axis:
+            values = values.movedim(self.axis, 0)
+        return values.reshape(len(values), -1)[self.slice_S]
+
+    def summed(self, values_S: Tensor, num_channels: int) -> Tensor:
+        """``(O,)``: a value per slice, added up over the slices of every channel."""
+        return torch.zeros(num_channels).index_add_(0, self.channel_S, values_S.float())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,120 +79,208 @@ class ChannelGroup:
     """Channels of one stage that exist in several tensors at once.
 
     ``root`` names the first layer that produces them: the residual stream of a stage is one
-    group, the channels inside each block are another.
+    group, the channels inside each block are another. Channels leave all ``sections`` of a grouped
+    convolution alike, so what stays is a multiple of ``sections``.
     """
 
     root: str
     stage: int
     num_channels: int
     members: tuple[Member, ...]
+    sections: int = 1
+
+    @property
+    def trained(self) -> tuple[Member, ...]:
+        """The members whose weights are trained: those that importance may look at."""
+        return tuple(member for member in self.members if member.weight is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channels:
+    """The groups of a network, in the order in which it runs their roots.
+
+    ``fixed`` names the roots of groups that cannot lose channels, and says why.
+    """
+
+    groups: tuple[ChannelGroup, ...]
+    fixed: Mapping[str, str]
+    num_stages: int
+
+    @cached_property
+    def by_root(self) -> Mapping[str, ChannelGroup]:
+        """The groups by the names of their roots."""
+        return {group.root: group for group in self.groups}
 
 
 Importance = Callable[[ChannelGroup], Tensor]
 """Importance of every channel of a group, ``(num_channels,)``."""
 
 
+def find(network: Network) -> Channels:
+    """All groups that may lose channels; logits and input channels belong to none.
+
+    A group that spans several stages counts for the first. Where the network has no stages of its
+    own, layers of the same resolution are a stage.
+
+    Raises InvalidCandidate when the network cannot be traced or a layer runs twice.
+    """
+    trace = dependencies.trace(network)
+    stages = _stages(network.module, trace)
+    found: list[ChannelGroup] = []
+    fixed: dict[str, str] = {}
+    for coupling in trace.couplings:
+        try:
+            found.append(_channel_group(network.module, coupling, stages))
+        except channel_slices.Untouchable as reason:
+            fixed[coupling.root] = str(reason)
+    return Channels(groups=tuple(found), fixed=fixed, num_stages=max(stages.values()) + 1)
+
+
 def groups(network: Network) -> list[ChannelGroup]:
-    """All groups that may lose channels; logits and input channels belong to none."""
-    module = _family_member(network)
-    graph = _graph(network, module)
-    names: dict[nn.Module, str] = {layer: name for name, layer in module.named_modules()}
-    return [
-        _channel_group(graph, group, names)
-        for group in graph.get_all_groups(ignored_layers=[module.linear])
-    ]
+    """All groups that may lose channels; see ``find``."""
+    return list(find(network).groups)
 
 
 def keep(network: Network, counts: Mapping[str, int], importance: Importance) -> Network:
     """A copy in which each group named by its root keeps its most important channels.
 
-    ``counts`` says how many, from 1 to all. Raises InvalidCandidate when the smaller network
-    does not run.
+    ``counts`` says how many, from 1 to all; a group that it does not name keeps all. Raises
+    InvalidCandidate when the smaller network does not run.
     """
+    found = groups(network)
     removed = {
-        group.root: _least_important(importance(group), counts[group.root])
-        for group in groups(network)
-        if counts[group.root] < group.num_channels
+        group.root: least_important(group, importance(group), counts[group.root])
+        for group in found
+        if counts.get(group.root, group.num_channels) < group.num_channels
     }
-    smaller = replace(network, module=copy.deepcopy(network.module))
-    _remove_(smaller, removed)
-    _check(smaller, counts)
-    return smaller
+    return remove(network, found, removed)
 
 
-def num_stages(network: Network) -> int:
-    """Number of stages of the network."""
-    return _family_member(network).num_stages
+def least_important(group: ChannelGroup, importance_O: Tensor, count: int) -> Tensor:
+    """The channels that leave so that ``count`` stay, in order; every layer keeps one at least."""
+    per_unit_U = by_unit(group, importance_O).clone()
+    for member in group.members:
+        unit_S = member.channel_S % len(per_unit_U)
+        if len(member.channel_S) < group.num_channels:
+            per_unit_U[unit_S[per_unit_U[unit_S].argmax()]] = torch.inf
+    order_U = torch.argsort(per_unit_U, descending=True, stable=True)
+    unit_R = order_U[count // group.sections :]
+    start_S1 = torch.arange(group.sections)[:, None] * len(per_unit_U)
+    return (start_S1 + unit_R).flatten().sort().values
 
 
-def _family_member(network: Network) -> ResidualNetwork:
-    if not isinstance(network.module, ResidualNetwork):
-        raise InvalidCandidate(
-            f"channels can be removed from residual networks, not {type(network.module).__name__}"
-        )
-    return network.module
+def by_unit(group: ChannelGroup, importance_O: Tensor) -> Tensor:
+    """Mean importance of the channels that leave all sections together, ``(O / sections,)``."""
+    return importance_O.reshape(group.sections, -1).mean(0)
 
 
-def _graph(network: Network, module: nn.Module) -> torch_pruning.DependencyGraph:
-    example = torch.zeros(1, *network.input_shape)
-    with torch.enable_grad():
-        return torch_pruning.DependencyGraph().build_dependency(module, example, verbose=False)
+def remove(
+    network: Network, found: Sequence[ChannelGroup], removed: Mapping[str, Tensor]
+) -> Network:
+    """A copy without some channels of the groups, named by their roots; tried out.
 
-
-def _channel_group(
-    graph: torch_pruning.DependencyGraph,
-    group: torch_pruning.dependency.Group,
-    names: Mapping[nn.Module, str],
-) -> ChannelGroup:
-    members: list[Member] = []
-    stages: set[int] = set()
-    for dependency, _ in group.items:
-        layer = dependency.target.module
-        if layer not in names:
-            continue
-        produces = graph.is_out_channel_pruning_fn(dependency.handler)
-        stage = ResidualNetwork.stage_of(names[layer])
-        if produces and stage is not None:
-            stages.add(stage)
-        if layer.weight.requires_grad:
-            members.append(Member(weight=layer.weight.detach(), axis=0 if produces else 1))
-    assert len(stages) == 1, f"a group spans the stages {stages}"
-    root = group[0].dep.target.module
-    return ChannelGroup(
-        root=names[root],
-        stage=stages.pop(),
-        num_channels=root.out_channels,
-        members=tuple(members),
+    Raises InvalidCandidate, naming the groups to blame, when the smaller network does not run.
+    """
+    smaller = without(network, found, removed)
+    problem = _problem(smaller)
+    if problem is None:
+        return smaller
+    guilty = [
+        root
+        for root, channel_R in removed.items()
+        if _problem(without(network, found, {root: channel_R})) is not None
+    ]
+    raise InvalidCandidate(
+        f"the network does not run without the channels removed: {problem}. Channels of these "
+        f"layers cannot leave, name them in exclude: {guilty or list(removed)}"
     )
 
 
-def _least_important(importance_O: Tensor, count: int) -> list[int]:
-    order_O = torch.argsort(importance_O, descending=True, stable=True)
-    return sorted(order_O[count:].tolist())
+def without(
+    network: Network, found: Sequence[ChannelGroup], removed: Mapping[str, Tensor]
+) -> Network:
+    """A copy without some channels, not tried out yet."""
+    cuts: dict[str, channel_slices.Cut] = {}
+    for group in found:
+        channel_R = removed.get(group.root)
+        if channel_R is None:
+            continue
+        for member in group.members:
+            lost_S = member.slice_S[torch.isin(member.channel_S, channel_R)]
+            cut = cuts.setdefault(member.layer, channel_slices.Cut(axis=member.axis))
+            (cut.inputs if member.kind == "reader" else cut.outputs).append(lost_S)
+    module = copy.deepcopy(network.module)
+    for name, cut in cuts.items():
+        channel_slices.narrow_(module, name, cut)
+    return replace(network, module=module)
 
 
-def _remove_(network: Network, removed: Mapping[str, list[int]]) -> None:
+def num_stages(network: Network) -> int:
+    """Number of stages of the network: its own, or those of ``find``."""
     module = network.module
-    frozen = [name for name, weight in module.named_parameters() if not weight.requires_grad]
-    graph = _graph(network, module)
-    for root, channels in removed.items():
-        layer = module.get_submodule(root)
-        prune = torch_pruning.prune_conv_out_channels
-        graph.get_pruning_group(layer, prune, idxs=channels).prune()
-    for name in frozen:
-        module.get_parameter(name).requires_grad_(False)
+    return module.num_stages if isinstance(module, Staged) else find(network).num_stages
 
 
-def _check(network: Network, counts: Mapping[str, int]) -> None:
-    achieved = {group.root: group.num_channels for group in groups(network)}
-    if achieved != dict(counts):
-        raise InvalidCandidate(f"expected channels {dict(counts)}, the network has {achieved}")
+def _channel_group(
+    module: nn.Module, coupling: dependencies.Coupling, stages: Mapping[str, int]
+) -> ChannelGroup:
+    members = tuple(_member(module, item) for item in coupling.items)
+    sections = channel_slices.sections(module, coupling)
+    return ChannelGroup(
+        root=coupling.root,
+        stage=min((stages[m.layer] for m in members if m.kind == "filter"), default=0),
+        num_channels=coupling.num_channels,
+        members=members,
+        sections=sections,
+    )
+
+
+def _member(module: nn.Module, item: dependencies.Item) -> Member:
+    lone = item.parameter_axis is not None
+    part = None if lone else module.get_submodule(item.name)
+    tensor = item.name if lone else f"{item.name}.weight"
+    weight = dict(module.named_parameters()).get(tensor)
+    return Member(
+        layer=item.name,
+        kind=channel_slices.kind(part, item),
+        weight=weight.detach() if weight is not None and weight.requires_grad else None,
+        tensor=tensor,
+        channel_S=torch.tensor(item.channels),
+        slice_S=torch.tensor(item.slices),
+        sections=getattr(part, "groups", 1),
+        axis=item.parameter_axis or 0,
+    )
+
+
+def _by_input(weight: Tensor, sections: int) -> Tensor:
+    """``(I, ...)`` of a weight ``(O, I / sections, ...)``: everything that reads an input."""
+    outputs, inputs = weight.shape[:2]
+    split = weight.reshape(sections, outputs // sections, inputs, -1)
+    return split.transpose(1, 2).reshape(sections * inputs, -1)
+
+
+def _stages(module: nn.Module, trace: dependencies.Trace) -> dict[str, int]:
+    """The stage of every weighted layer; a layer outside the stages belongs to the one before."""
+    if not isinstance(module, Staged):
+        resolutions = list(dict.fromkeys(trace.positions.values()))
+        return {name: resolutions.index(size) for name, size in trace.positions.items()}
+    stages: dict[str, int] = {}
+    for name in trace.positions:
+        own = module.stage_of(name)
+        stages[name] = own if own is not None else max(stages.values(), default=0)
+    return stages
+
+
+def _problem(network: Network) -> str | None:
+    """Why the network does not run forward and backward, None where it does."""
     trial = copy.deepcopy(network.module).eval()
-    with torch.enable_grad():
-        logits_BK = trial(torch.zeros(_DRY_RUN_BATCH, *network.input_shape))
-        logits_BK.sum().backward()
-    if logits_BK.shape != (_DRY_RUN_BATCH, network.num_classes):
-        raise InvalidCandidate(
-            f"expected logits of shape {(_DRY_RUN_BATCH, network.num_classes)}, the smaller "
-            f"network gives {tuple(logits_BK.shape)}"
-        )
+    try:
+        with torch.enable_grad():
+            logits_BK = trial(torch.zeros(_DRY_RUN_BATCH, *network.input_shape))
+            logits_BK.sum().backward()
+    except (RuntimeError, ValueError, IndexError) as error:
+        return str(error).splitlines()[0]
+    expected = (_DRY_RUN_BATCH, network.num_classes)
+    if logits_BK.shape != expected:
+        return f"expected logits of shape {expected}, got {tuple(logits_BK.shape)}"
+    return None

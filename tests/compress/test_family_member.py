@@ -1,16 +1,21 @@
 import pytest
 import torch
 
+from compress.compressed import CompressedModel
 from compress.families.catalog import Normalisation
 from compress.families.residual.config import Residual
 from compress.families.residual.network import ResidualNetwork, build
-from compress.model import Network
+from compress.model import ImageData, Images, Network
+from compress.task import Task
 from compress.techniques.family_member import apply as family_member
 from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.filter_pruning import apply as filter_pruning
 from compress.techniques.filter_pruning.config import FilterPruning
 
 SHORTCUTS = ["pad", "conv"]
+NO_IMAGES = Images(x_NCHW=torch.zeros(0, 1, 8, 8), y_N=torch.zeros(0, dtype=torch.int64))
+DATA = ImageData(train=NO_IMAGES, validation=NO_IMAGES, test=None, num_classes=4)
+TASK = Task(data=DATA, device=torch.device("cpu"), seed=0)
 
 
 def network(shortcut="conv"):
@@ -24,7 +29,8 @@ def network(shortcut="conv"):
 
 
 def cut(net, **config):
-    return family_member.apply(net, FamilyMember(**config))
+    compressed = family_member.apply(CompressedModel(network=net), FamilyMember(**config), TASK)
+    return compressed.network, compressed.notes
 
 
 def shape(module):
@@ -106,5 +112,6 @@ def test_the_network_itself_stays_untouched():
 @pytest.mark.parametrize("shortcut", SHORTCUTS)
 def test_a_member_can_still_be_pruned(shortcut):
     student, _ = cut(network(shortcut), width=0.75, depth=1)
-    pruned, _ = filter_pruning.apply(student, FilterPruning(ratios=(0.5, 0.5), round_to=1))
-    assert shape(pruned.module) == ([1, 1], [{3}, {5}], 5)
+    config = FilterPruning(ratios=(0.5, 0.5), round_to=1)
+    pruned = filter_pruning.apply(CompressedModel(network=student), config, TASK)
+    assert shape(pruned.network.module) == ([1, 1], [{3}, {5}], 5)

@@ -1,18 +1,41 @@
+import json
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from compress import channels
-from compress.channels import ChannelGroup, Member
-from compress.errors import InvalidCandidate
+from compress import channels, export
+from compress.candidate import Candidate
+from compress.compressed import CompressedModel
+from compress.errors import InvalidCandidate, InvalidData, NumericalError
 from compress.families.catalog import Normalisation
 from compress.families.residual.config import Residual
 from compress.families.residual.network import PadShortcut, build
-from compress.model import Network
+from compress.model import ImageData, Images, Network
+from compress.task import Task
 from compress.techniques.filter_pruning import apply as filter_pruning
+from compress.techniques.filter_pruning import cost
 from compress.techniques.filter_pruning.config import FilterPruning
-from compress.techniques.filter_pruning.importance import group_norm, slice_norm
+from featherweight import jobfile
+from search import space as spaces
+from tests.compress.networks import (
+    Concatenated,
+    Grouped,
+    HardCoded,
+    Normalised,
+    Separable,
+    Transposed,
+    seeded,
+)
+from tests.running import ROOT
 
 SHORTCUTS = ["pad", "conv"]
+CPU = torch.device("cpu")
+IMPORTANCES = [
+    "l1", "l2", "batchnorm", "taylor", "hessian", "fpgm", "lamp", "activation", "apoz", "random",
+]  # fmt: skip
 
 
 def network(shortcut="pad", *, widths=(8, 12, 16), depths=(2, 2, 1), seed=0):
@@ -31,8 +54,25 @@ def network(shortcut="pad", *, widths=(8, 12, 16), depths=(2, 2, 1), seed=0):
     )
 
 
+def task(number=64, shape=(3, 8, 8), *, seed=0):
+    generator = torch.Generator().manual_seed(7)
+    images = Images(
+        x_NCHW=torch.randn(number, *shape, generator=generator),
+        y_N=torch.randint(0, 5, (number,), generator=generator),
+    )
+    data = ImageData(train=images, validation=images, test=None, num_classes=5)
+    return Task(data=data, device=CPU, seed=seed)
+
+
+def apply(net, with_task=None, **config):
+    compressed = CompressedModel(network=net, notes=("earlier",))
+    found = filter_pruning.apply(compressed, FilterPruning(**config), with_task or task())
+    assert found.notes[0] == "earlier"
+    return found.network, found.notes[1:]
+
+
 def prune(net, *ratios, **changes):
-    return filter_pruning.apply(net, FilterPruning(ratios=ratios, **changes))
+    return apply(net, ratios=ratios, **changes)
 
 
 def counts(net):
@@ -42,6 +82,11 @@ def counts(net):
 def logits(net):
     x = torch.randn(3, *net.input_shape, generator=torch.Generator().manual_seed(1))
     return net.module(x)
+
+
+def share_removed(before, after, target):
+    meter = cost.meter(before)
+    return 1 - meter.read(after.module).of(target) / meter.read(before.module).of(target)
 
 
 @pytest.mark.parametrize("shortcut", SHORTCUTS)
@@ -70,8 +115,9 @@ def test_channels_that_carry_nothing_leave_without_changing_an_answer(shortcut):
     net = network(shortcut, widths=(8, 16), depths=(2, 2))
     with torch.no_grad():
         for group in channels.groups(net):
-            for member in group.members:
-                member.weight.movedim(member.axis, 0)[::2] = 0
+            for member in group.trained:
+                axis = 1 if member.kind == "reader" else 0
+                net.module.get_parameter(member.tensor).movedim(axis, 0)[::2] = 0
         for name, tensor in net.module.named_parameters():
             if name.endswith("bias") and name != "linear.bias":
                 tensor[::2] = 0
@@ -83,34 +129,165 @@ def test_channels_that_carry_nothing_leave_without_changing_an_answer(shortcut):
     torch.testing.assert_close(logits(pruned), logits(net), atol=1e-4, rtol=1e-4)
 
 
-def test_pruning_keeps_the_largest_norms_summed_over_the_group():
-    importance = group_norm(
-        ChannelGroup(
-            root="a",
-            stage=0,
-            num_channels=2,
-            members=(
-                Member(weight=torch.tensor([[3.0, 4.0], [0.0, 1.0]]), axis=0),
-                Member(weight=torch.tensor([[1.0, -2.0], [1.0, 2.0]]), axis=1),
-            ),
-        ),
-        "l2",
-    )
-    assert importance.tolist() == pytest.approx([5 + 2**0.5, 1 + 8**0.5])
+@pytest.mark.parametrize("importance", IMPORTANCES)
+def test_every_importance_removes_half_of_the_macs_the_same_way_for_the_same_seed(importance):
+    net = network(widths=(16, 24), depths=(1, 1))
+    config = {"scope": "global", "target": "macs", "ratio": 0.5, "importance": importance}
+    one, notes = apply(net, calibration_images=40, **config)
+    same, _ = apply(net, calibration_images=40, **config)
+    assert share_removed(net, one, "macs") == pytest.approx(0.5, abs=0.05)
+    assert "removed" in notes[0]
+    assert torch.equal(logits(one), logits(same))
 
 
-def test_norms_are_the_sums_they_are_named_for():
-    weight = torch.arange(-6.0, 6.0).reshape(2, 3, 2)
-    assert slice_norm(weight, axis=0, norm="l1").tolist() == [21, 15]
-    columns = [float(weight[:, i].square().sum().sqrt()) for i in range(3)]
-    assert slice_norm(weight, axis=1, norm="l2").tolist() == pytest.approx(columns)
-
-
-def test_the_two_norms_can_choose_differently():
-    one, _ = prune(network(), 0.5, 0.5, 0.5, importance="l1")
-    two, _ = prune(network(), 0.5, 0.5, 0.5, importance="l2")
+def test_random_channels_follow_the_seed():
+    one, _ = apply(network(), task(seed=1), ratios=(0.5,) * 3, importance="random")
+    two, _ = apply(network(), task(seed=2), ratios=(0.5,) * 3, importance="random")
     assert counts(one) == counts(two)
     assert not torch.equal(logits(one), logits(two))
+
+
+@pytest.mark.parametrize("kind", [Separable, Normalised, Grouped, Concatenated])
+@pytest.mark.parametrize("importance", ["l1", "taylor", "activation"])
+def test_networks_of_no_family_are_pruned_too(kind, importance):
+    net = seeded(kind)
+    config = {"scope": "global", "ratio": 0.5, "importance": importance}
+    pruned, notes = apply(net, task(shape=(1, 8, 8)), **config)
+    kept = sum(counts(pruned).values()) / sum(counts(net).values())
+    assert 0.4 < kept < 0.75
+    assert logits(pruned).shape == (3, 5)
+    assert notes == ()
+
+
+@pytest.mark.parametrize("target", ["macs", "parameters", "bytes"])
+@pytest.mark.parametrize("scope", ["uniform", "same_number", "global"])
+def test_targets_are_met_and_the_note_says_how_nearly(target, scope):
+    net = network(widths=(16, 32, 64), depths=(1, 1, 1))
+    pruned, notes = apply(net, scope=scope, target=target, ratio=0.4)
+    share = share_removed(net, pruned, target)
+    assert share == pytest.approx(0.4, abs=0.03)
+    assert notes == (f"filter_pruning: removed {share:.1%} of the {target}, 40.0% was asked",)
+
+
+def test_stage_ratios_are_proportions_where_something_else_than_channels_is_the_target():
+    net = network(widths=(16, 32, 64), depths=(1, 1, 1))
+    pruned, _ = apply(net, target="macs", ratios=(0.0, 0.2, 0.4), ratio=0.3)
+    assert share_removed(net, pruned, "macs") == pytest.approx(0.3, abs=0.03)
+    before, after = counts(net), counts(pruned)
+    lost = {root: 1 - after[root] / before[root] for root in before}
+    assert lost["conv1"] == 0
+    assert lost["layer3.0.conv1"] == pytest.approx(2 * lost["layer2.0.conv1"], abs=0.07)
+
+
+def test_what_a_target_counts_is_what_the_file_holds(digits, tmp_path, trained):
+    pruned, _ = apply(trained, scope="global", target="macs", ratio=0.5)
+    read = cost.meter(trained).read(pruned.module)
+    artifact = export.write(CompressedModel(network=pruned), tmp_path, data=digits)
+    assert (read.macs, read.parameters) == (artifact.macs, artifact.parameters)
+    assert read.bytes < artifact.size_bytes < read.bytes + 10_000
+
+
+def test_a_target_out_of_reach_is_an_invalid_candidate_that_says_how_far_it_can_go():
+    with pytest.raises(InvalidCandidate, match=r"can remove \d+\.\d% of the macs, 90.0% was asked"):
+        apply(network(), scope="uniform", target="macs", ratio=0.9, round_to=8)
+
+
+def test_the_same_number_leaves_every_group():
+    net = network(widths=(8, 12, 16), depths=(1, 1, 1))
+    pruned, _ = apply(net, scope="same_number", ratio=0.4, round_to=1)
+    before, after = counts(net), counts(pruned)
+    assert {before[root] - after[root] for root in before} == {5}
+
+
+def test_a_global_ranking_spares_what_matters_and_leaves_a_share_of_every_group():
+    net = network(widths=(20, 20), depths=(1, 1))
+    with torch.no_grad():
+        for name in ("layer2.0.conv1.weight", "layer2.0.conv2.weight"):
+            tensor = net.module.get_parameter(name)
+            tensor.copy_(1e-3 * torch.rand(tensor.shape))
+    config = {"scope": "global", "ratio": 0.4, "normalisation": "none", "round_to": 1}
+    pruned, _ = apply(net, keep_at_least=0.2, importance="l1", **config)
+    assert counts(pruned)["layer2.0.conv1"] == 4
+    assert sum(counts(pruned).values()) == round(0.6 * 80)
+
+
+def test_steps_prune_gradually_and_look_again_in_between():
+    net, images = network(widths=(16, 32), depths=(1, 1)), task()
+    config = {"scope": "global", "target": "macs", "ratio": 0.5, "importance": "taylor"}
+    one_shot, _ = apply(net, images, **config)
+    gradual, notes = apply(net, images, steps=4, **config)
+    assert share_removed(net, gradual, "macs") == pytest.approx(0.5, abs=0.04)
+    assert counts(gradual) != counts(one_shot) or not torch.equal(logits(gradual), logits(one_shot))
+    assert len(notes) == 1
+
+
+def test_steps_of_channels_end_with_the_ratio_asked_for():
+    net = network(widths=(16, 32), depths=(1, 1))
+    for config in ({"ratios": (0.5, 0.25)}, {"scope": "uniform", "ratio": 0.5}):
+        assert counts(apply(net, steps=3, **config)[0]) == counts(apply(net, **config)[0])
+
+
+def test_training_between_the_steps_is_noted():
+    _, notes = apply(network(), ratios=(0.5,) * 3, steps=3, step_epochs=1)
+    assert notes == (
+        "filter_pruning: trained 0 epochs for sparsity and 2 between the steps, beside the epochs "
+        "of the rungs",
+    )
+
+
+def test_sparsity_training_pushes_scales_to_zero_before_they_are_ranked(trained, digits):
+    images = Task(data=digits, device=CPU, seed=0)
+    config = {"scope": "global", "ratio": 0.3, "importance": "batchnorm", "normalisation": "none"}
+    strict, notes = apply(trained, images, slimming_epochs=3, slimming_penalty=0.02, **config)
+    loose, _ = apply(trained, images, slimming_epochs=3, slimming_penalty=1e-6, **config)
+
+    def scales(net):
+        norms = [part for part in net.module.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+        return float(torch.cat([norm.weight.detach().abs() for norm in norms]).mean())
+
+    assert scales(strict) < 0.9 * scales(loose)
+    assert "trained 3 epochs for sparsity" in notes[-1]
+
+
+def test_groups_with_an_excluded_layer_are_left_alone():
+    net = network()
+    pruned, _ = apply(net, ratios=(0.5,) * 3, exclude="layer2.*.conv1")
+    before, after = counts(net), counts(pruned)
+    spared = {"layer2.0.conv1", "layer2.1.conv1", "conv1", "layer2.0.conv2"}
+    assert {root for root in before if after[root] == before[root]} == spared & set(before)
+    assert after["layer3.0.conv1"] == before["layer3.0.conv1"] // 2
+
+
+def test_a_pattern_that_matches_nothing_is_an_invalid_candidate():
+    with pytest.raises(InvalidCandidate, match=r"'layer9\.\*' matches no layer"):
+        apply(network(), ratios=(0.5,) * 3, exclude="layer9.*")
+
+
+def test_groups_that_cannot_lose_channels_are_noted():
+    _, notes = apply(seeded(Transposed), task(shape=(1, 8, 8)), scope="uniform", ratio=0.5)
+    assert notes == (
+        "filter_pruning: the channels of 'first' stay: up is a ConvTranspose2d, which keeps its "
+        "channels",
+    )
+
+
+def test_a_group_without_batchnorm_has_no_importance_by_its_scales():
+    with pytest.raises(InvalidCandidate, match="of 'conv' have no importance 'batchnorm'"):
+        apply(
+            seeded(Normalised),
+            task(shape=(1, 8, 8)),
+            scope="global",
+            ratio=0.5,
+            importance="batchnorm",
+        )
+
+
+def test_excluding_what_does_not_run_lets_the_rest_be_pruned():
+    net, images = seeded(HardCoded), task(shape=(1, 8, 8))
+    with pytest.raises(InvalidCandidate, match=r"name them in exclude: \['conv'\]"):
+        apply(net, images, scope="uniform", ratio=0.5)
+    pruned, _ = apply(net, images, scope="uniform", ratio=0.5, exclude="conv")
+    assert counts(pruned) == {"conv": 6, "other": 4}
 
 
 @pytest.mark.parametrize(
@@ -129,6 +306,22 @@ def test_the_two_norms_can_choose_differently():
 )
 def test_channel_counts_are_rounded_up_and_never_reach_zero(count, ratio, round_to, expected):
     assert filter_pruning.kept(count, ratio=ratio, round_to=round_to) == expected
+
+
+@settings(deadline=None, max_examples=8)
+@given(
+    scope=st.sampled_from(["uniform", "same_number", "global"]),
+    ratio=st.floats(0.0, 0.95),
+    round_to=st.integers(1, 9),
+)
+def test_whatever_is_asked_counts_stay_multiples_and_more_leaves_less(scope, ratio, round_to):
+    net = network(widths=(8, 12), depths=(1, 1))
+    config = {"scope": scope, "round_to": round_to, "importance": "l1"}
+    less, more = (apply(net, ratio=r, **config)[0] for r in (ratio, min(0.95, ratio + 0.2)))
+    before, few, fewer = counts(net), counts(less), counts(more)
+    for root, size in before.items():
+        assert 1 <= fewer[root] <= few[root] <= size
+        assert few[root] % round_to == 0 or few[root] == size
 
 
 @pytest.mark.parametrize("shortcut", SHORTCUTS)
@@ -151,10 +344,11 @@ def test_pruned_pad_shortcuts_stay_zeros_and_ones_that_are_not_trained():
 def test_the_network_itself_stays_untouched():
     net = network()
     before = {name: tensor.clone() for name, tensor in net.module.state_dict().items()}
-    prune(net, 0.5, 0.5, 0.5)
+    prune(net, 0.5, 0.5, 0.5, importance="taylor", steps=2)
     after = net.module.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
     assert not any(part.training for part in net.module.modules())
+    assert all(parameter.grad is None for parameter in net.module.parameters())
 
 
 def test_a_pruned_network_can_be_pruned_again():
@@ -163,7 +357,7 @@ def test_a_pruned_network_can_be_pruned_again():
     assert twice.module.conv1.out_channels == 2
 
 
-@pytest.mark.parametrize("ratios", [(0.5,), (0.5, 0.5), (0.1,) * 4])
+@pytest.mark.parametrize("ratios", [(), (0.5,), (0.5, 0.5), (0.1,) * 4])
 def test_another_number_of_ratios_than_stages_is_an_invalid_candidate(ratios):
     with pytest.raises(InvalidCandidate, match=f"one ratio per stage: 3, got {len(ratios)}"):
         prune(network(), *ratios)
@@ -177,14 +371,91 @@ def test_ratios_that_remove_nothing_are_noted():
     _, notes = prune(net, 0.1, 0.5, 0.0, round_to=8)
     assert len(notes) == 1
     assert "ratio 0.1 of stage 1 removed nothing" in notes[0]
+    same, notes = apply(net, scope="uniform", ratio=0.01)
+    assert same is net
+    assert "ratio 0.01 removed nothing" in notes[0]
 
 
-def test_a_network_of_no_family_is_an_invalid_candidate():
+def test_a_network_of_only_its_logits_is_an_invalid_candidate():
     plain = Network(
         module=torch.nn.Linear(3, 5),
         normalisation=Normalisation(mean=(0.0,), std=(1.0,)),
         input_shape=(1, 1, 3),
         num_classes=5,
     )
-    with pytest.raises(InvalidCandidate, match="not Linear"):
-        prune(plain, 0.5)
+    with pytest.raises(InvalidCandidate, match="Linear has no channels that may leave"):
+        apply(plain, scope="uniform", ratio=0.5)
+
+
+def test_weights_that_are_not_numbers_are_a_numerical_error():
+    net = network()
+    net.module.conv1.weight.data[0, 0, 0, 0] = torch.nan
+    with pytest.raises(NumericalError, match=r"'conv1\.weight' holds a NaN"):
+        prune(net, 0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("number", "shape", "message"),
+    [(0, (3, 8, 8), "there are none"), (8, (3, 9, 8), "the network expects")],
+)
+def test_calibration_images_must_be_there_and_fit_the_network(number, shape, message):
+    with pytest.raises(InvalidData, match=message):
+        apply(network(), task(number, shape), ratios=(0.5,) * 3, importance="taylor")
+
+
+def test_candidates_written_before_there_were_scopes_still_load_and_mean_the_same():
+    old = {
+        "technique": "filter_pruning",
+        "ratios": [0.5, 0.25],
+        "importance": "l1",
+        "round_to": 4,
+    }
+    step = Candidate.model_validate_json(json.dumps({"steps": [old]})).steps[0]
+    assert step == FilterPruning(ratios=(0.5, 0.25), importance="l1", round_to=4)
+    assert (step.scope, step.target, step.steps) == ("stage", "channels", 1)
+
+
+def test_fields_that_another_field_makes_meaningless_do_not_tell_candidates_apart():
+    plain = FilterPruning(ratios=(0.5,))
+    assert FilterPruning(ratios=(0.5,), ratio=0.3, keep_at_least=0.5, step_epochs=3) == plain
+    assert FilterPruning(ratios=(0.5,), slimming_penalty=0.01, calibration_images=9) == plain
+    whole = FilterPruning(scope="uniform", ratio=0.5, ratios=(0.1, 0.2))
+    assert whole == FilterPruning(scope="uniform", ratio=0.5)
+    assert FilterPruning.model_validate_json(whole.model_dump_json()) == whole
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({}, False),
+        ({"ratios": (0.0, 0.1)}, True),
+        ({"ratio": 0.5}, False),
+        ({"scope": "global", "ratio": 0.5}, True),
+        ({"scope": "global", "ratios": (0.5,)}, False),
+        ({"target": "macs", "ratios": (0.5,)}, False),
+        ({"target": "macs", "ratios": (0.5,), "ratio": 0.1}, True),
+    ],
+)
+def test_a_config_knows_whether_it_can_change_anything(config, expected):
+    assert FilterPruning(**config).has_effect is expected
+
+
+@pytest.mark.parametrize("field", ["ratio", "ratios"])
+def test_a_ratio_of_one_is_refused_even_where_it_would_not_count(field):
+    value = 1.0 if field == "ratio" else (1.0,)
+    for scope in ("stage", "global"):
+        with pytest.raises(ValidationError, match=r"less than or equal to 0\.95"):
+            FilterPruning(**{"scope": scope, field: value})
+
+
+def test_the_slimming_recipe_is_a_job_whose_candidates_differ_in_how_much_leaves():
+    job = jobfile.read(ROOT / "examples" / "network_slimming.yaml")
+    space = spaces.build(job.spec, job.spec.model.architecture)
+    (knob,) = space.turning
+    assert knob.name == "filter_pruning.ratio"
+    (step,) = space.candidate({knob.name: 0.5}).steps
+    assert (step.importance, step.scope, step.target, step.ratios) == (
+        "batchnorm", "global", "macs", (),
+    )  # fmt: skip
+    assert step.slimming_epochs > 0
+    assert step.steps > 1

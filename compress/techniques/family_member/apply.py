@@ -9,32 +9,39 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from functools import partial
 
-from torch import nn
+from torch import Tensor, nn
 
 from compress import channels
+from compress.channels import ChannelGroup
+from compress.compressed import CompressedModel
 from compress.errors import InvalidCandidate
 from compress.families.residual.network import ResidualNetwork
 from compress.model import Network
+from compress.task import Task
 from compress.techniques.family_member.config import FamilyMember
-from compress.techniques.filter_pruning.importance import group_norm
+from compress.techniques.filter_pruning.importance import Evidence, importance
 
 
-def apply(network: Network, config: FamilyMember) -> tuple[Network, tuple[str, ...]]:
+def apply(compressed: CompressedModel, config: FamilyMember, task: Task) -> CompressedModel:
     """A student of at most ``depth`` blocks per stage and ``width`` of every stage's channels.
 
     The network itself, with a note, when that is all of it.
     """
+    network = compressed.network
     student = _shallower(network, config.depth)
-    counts = {
-        group.root: scaled(group.num_channels, config.width) for group in channels.groups(student)
-    }
-    if any(counts[group.root] < group.num_channels for group in channels.groups(student)):
-        return channels.keep(student, counts, partial(group_norm, norm="l2")), ()
+    found = channels.groups(student)
+    counts = {group.root: scaled(group.num_channels, config.width) for group in found}
+    if any(counts[group.root] < group.num_channels for group in found):
+        return compressed.evolve(network=channels.keep(student, counts, _group_norm))
     if student is network:
-        return network, ("family_member: width and depth keep all of the network",)
-    return student, ()
+        note = "family_member: width and depth keep all of the network"
+        return compressed.evolve(notes=(*compressed.notes, note))
+    return compressed.evolve(network=student)
+
+
+def _group_norm(group: ChannelGroup) -> Tensor:
+    return importance(group, name="l2", evidence=Evidence())
 
 
 def scaled(num_channels: int, width: float) -> int:

@@ -27,3 +27,8 @@ class FamilyMember(BaseModel, frozen=True, extra="forbid"):
     def has_effect(self) -> bool:
         """Whether applying it could change a network at all."""
         return self.width < 1.0 or self.depth < 64
+
+    @property
+    def words(self) -> str:
+        """The step in a few words."""
+        return f"width {self.width:g}" + (f" depth {self.depth}" if self.depth < 64 else "")

@@ -1,62 +1,260 @@
-"""Remove whole channels, with one ratio per stage.
+"""Remove whole channels: in one shot or step by step, by share or to a target.
 
-A stage's ratio holds for its residual stream and for the channels inside each of its blocks, so a
-ratio of one half leaves about a quarter of the stage's weights.
+A ratio of channels holds for the residual stream of a stage and for the channels inside each of
+its blocks, so a ratio of one half leaves about a quarter of the stage's weights.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
-from compress import channels
-from compress.channels import ChannelGroup
-from compress.errors import InvalidCandidate
+import torch
+from torch import nn
+
+from compress import batchnorm, channels, layers, patterns, training
+from compress.channels import ChannelGroup, Channels
+from compress.compressed import CompressedModel
+from compress.errors import InvalidCandidate, NumericalError, Stopped
 from compress.model import Network
+from compress.task import Task
+from compress.techniques.filter_pruning import calibration, cost, strategies, targets
 from compress.techniques.filter_pruning.config import FilterPruning
-from compress.techniques.filter_pruning.importance import group_norm
+from compress.techniques.filter_pruning.cost import Cost, Meter
+from compress.techniques.filter_pruning.importance import importance
+from compress.techniques.filter_pruning.strategies import Counts, Ranked, kept
+from compress.training import Hooks, TrainingPlan
+
+__all__ = ["apply", "kept"]
+
+_NAME = "filter_pruning"
+_SEED_STRIDE = 1_000_003
+_SLIMMING_RATE = 0.05
+_RECOVERY_RATE = 0.02
 
 
-def apply(network: Network, config: FilterPruning) -> tuple[Network, tuple[str, ...]]:
-    """A pruned copy and notes about ratios that removed nothing.
+@dataclass(frozen=True, kw_only=True)
+class _Start:
+    """The network before the first step: what amounts and targets are shares of."""
 
-    Raises InvalidCandidate unless there is one ratio per stage.
+    sizes: Mapping[str, int]
+    """Channels of the groups that may be pruned, keyed by root."""
+    meter: Meter
+    cost: Cost
+
+    def groups(self, network: Network) -> list[ChannelGroup]:
+        """The same groups in a network that some of the channels have left."""
+        return [group for group in channels.groups(network) if group.root in self.sizes]
+
+
+def apply(compressed: CompressedModel, config: FilterPruning, task: Task) -> CompressedModel:
+    """The network without its least important channels.
+
+    Notes say what a ratio did not do, how near a target was met, and what was trained before the
+    first rung. Raises InvalidCandidate when the network cannot be traced or holds no channel that
+    may leave, the ratios are not one per stage, or a target is out of reach; NumericalError for
+    weights that are not finite; InvalidData for calibration images that do not fit.
     """
-    stages = channels.num_stages(network)
-    if len(config.ratios) != stages:
+    network = compressed.network
+    _check_finite(network.module)
+    found = channels.find(network)
+    _check_ratios(found, config)
+    if not config.has_effect:
+        return _noted(compressed, (f"{_NAME}: every ratio is 0, nothing was removed",))
+    start = _start(network, _prunable(network, found, config))
+    pruned = _slimmed(network, config, task)
+    for step in range(config.steps):
+        if task.should_stop():
+            raise Stopped(f"{_NAME}: stopped before step {step + 1} of {config.steps}")
+        if step > 0:
+            pruned = _recovered(pruned, config, task, step=step)
+        pruned = _pruned(pruned, start, config, task, step=step)
+    notes = (
+        *(f"{_NAME}: the channels of {root!r} stay: {why}" for root, why in found.fixed.items()),
+        *_notes(found, pruned, start, config),
+    )
+    return _noted(compressed.evolve(network=pruned), notes)
+
+
+def _check_finite(module: nn.Module) -> None:
+    for name, tensor in module.state_dict().items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise NumericalError(f"{_NAME}: tensor {name!r} holds a NaN or an infinity")
+
+
+def _check_ratios(found: Channels, config: FilterPruning) -> None:
+    if config.scope == "stage" and len(config.ratios) != found.num_stages:
         raise InvalidCandidate(
-            f"filter_pruning needs one ratio per stage: {stages}, got {len(config.ratios)}"
+            f"{_NAME} needs one ratio per stage: {found.num_stages}, got {len(config.ratios)}"
         )
-    groups = channels.groups(network)
-    counts = {group.root: _count(group, config) for group in groups}
-    notes = _notes(groups, counts, config)
-    if all(counts[group.root] == group.num_channels for group in groups):
-        return network, notes
-    return channels.keep(network, counts, partial(group_norm, norm=config.importance)), notes
 
 
-def kept(num_channels: int, *, ratio: float, round_to: int) -> int:
-    """How many of the channels stay: rounded up to a multiple, never more than there are."""
-    removed = math.floor(num_channels * ratio + 1e-9)
-    remaining = max(1, num_channels - removed)
-    return min(num_channels, math.ceil(remaining / round_to) * round_to)
+def _prunable(network: Network, found: Channels, config: FilterPruning) -> list[ChannelGroup]:
+    names = [layer.name for layer in layers.weighted(network)]
+    spared = set(patterns.matching(config.exclude, names, technique=_NAME))
+    groups = [g for g in found.groups if not spared & {member.layer for member in g.members}]
+    if not groups:
+        raise InvalidCandidate(
+            f"{_NAME}: {type(network.module).__name__} has no channels that may leave; those of "
+            f"its input, of its logits and of the excluded layers {sorted(spared)} stay"
+        )
+    return groups
 
 
-def _count(group: ChannelGroup, config: FilterPruning) -> int:
-    ratio = config.ratios[group.stage]
-    return kept(group.num_channels, ratio=ratio, round_to=config.round_to)
+def _start(network: Network, groups: Collection[ChannelGroup]) -> _Start:
+    meter = cost.meter(network)
+    sizes = {group.root: group.num_channels for group in groups}
+    return _Start(sizes=sizes, meter=meter, cost=meter.read(network.module))
+
+
+def _slimmed(network: Network, config: FilterPruning, task: Task) -> Network:
+    """Liu et al., Network Slimming, arXiv:1708.06519: training with an L1 penalty on scales."""
+    if config.slimming_epochs == 0:
+        return network
+    plan = TrainingPlan(
+        epochs=config.slimming_epochs,
+        seed=task.seed,
+        batch_size=task.batch_size,
+        learning_rate=_SLIMMING_RATE,
+        batchnorm_l1=config.slimming_penalty,
+    )
+    slimmed, _ = training.fit(
+        network,
+        task.data.train,
+        plan,
+        device=task.device,
+        hooks=Hooks(should_stop=task.should_stop),
+    )
+    return slimmed
+
+
+def _recovered(network: Network, config: FilterPruning, task: Task, *, step: int) -> Network:
+    """Between two steps: fresh BatchNorm statistics, and training if the config says so."""
+    fresh = batchnorm.reestimate(network, task.data.train, device=task.device)
+    if config.step_epochs == 0:
+        return fresh
+    plan = TrainingPlan(
+        epochs=config.step_epochs,
+        seed=task.seed * _SEED_STRIDE + step,
+        batch_size=task.batch_size,
+        learning_rate=_RECOVERY_RATE,
+    )
+    trained, _ = training.fit(
+        fresh, task.data.train, plan, device=task.device, hooks=Hooks(should_stop=task.should_stop)
+    )
+    return trained
+
+
+def _pruned(
+    network: Network, start: _Start, config: FilterPruning, task: Task, *, step: int
+) -> Network:
+    """One step; after the last of them the whole amount has left."""
+    groups = start.groups(network)
+    ranked = _ranked(network, groups, start, config, task, step=step)
+    counts = _counts(network, ranked, start, config, share=(step + 1) / config.steps)
+    removed = _removed(ranked, counts)
+    return channels.remove(network, groups, removed) if removed else network
+
+
+def _ranked(
+    network: Network,
+    groups: Sequence[ChannelGroup],
+    start: _Start,
+    config: FilterPruning,
+    task: Task,
+    *,
+    step: int,
+) -> list[Ranked]:
+    evidence = calibration.gather(network, config, task, step=step)
+    return [
+        Ranked(
+            group=group,
+            importance_O=importance(
+                group,
+                name=config.importance,
+                combination=config.combination,
+                evidence=evidence,
+            ),
+            original=start.sizes[group.root],
+        )
+        for group in groups
+    ]
+
+
+def _counts(
+    network: Network,
+    ranked: Sequence[Ranked],
+    start: _Start,
+    config: FilterPruning,
+    *,
+    share: float,
+) -> Counts:
+    if config.target == "channels":
+        whole = 1.0 if config.scope == "stage" else config.ratio
+        return strategies.counts(ranked, config, whole * share)
+    target, groups = config.target, [one.group for one in ranked]
+
+    def cost_of(counts: Counts) -> int:
+        smaller = channels.without(network, groups, _removed(ranked, counts))
+        return start.meter.read(smaller.module).of(target)
+
+    goal = start.cost.of(target) * (1 - config.ratio * share)
+    return targets.nearest(ranked, config, cost_of=cost_of, goal=goal)
+
+
+def _removed(ranked: Sequence[Ranked], counts: Counts) -> dict[str, torch.Tensor]:
+    return {
+        one.group.root: channels.least_important(one.group, one.importance_O, count)
+        for one in ranked
+        if (count := counts[one.group.root]) < one.group.num_channels
+    }
 
 
 def _notes(
-    groups: list[ChannelGroup], counts: Mapping[str, int], config: FilterPruning
+    found: Channels, pruned: Network, start: _Start, config: FilterPruning
 ) -> tuple[str, ...]:
-    if not config.has_effect:
-        return ("filter_pruning: every ratio is 0, nothing was removed",)
-    shrunk = {group.stage for group in groups if counts[group.root] < group.num_channels}
-    return tuple(
-        f"filter_pruning: ratio {ratio:g} of stage {stage + 1} removed nothing, its channels are "
-        f"rounded up to multiples of {config.round_to}"
-        for stage, ratio in enumerate(config.ratios)
-        if ratio > 0 and stage not in shrunk
+    narrower = {
+        found.by_root[group.root].stage
+        for group in start.groups(pruned)
+        if group.num_channels < start.sizes[group.root]
+    }
+    if config.target != "channels":
+        notes = (_achieved(pruned, start, config),)
+    elif config.scope == "stage":
+        notes = tuple(
+            f"{_NAME}: ratio {ratio:g} of stage {stage + 1} removed nothing, its channels are "
+            f"rounded up to multiples of {config.round_to}"
+            for stage, ratio in enumerate(config.ratios)
+            if ratio > 0 and stage not in narrower
+        )
+    else:
+        rounded = f"channels are rounded up to multiples of {config.round_to}"
+        nothing = f"{_NAME}: ratio {config.ratio:g} removed nothing, {rounded}"
+        notes = () if narrower else (nothing,)
+    return (*notes, *_trained(config))
+
+
+def _achieved(pruned: Network, start: _Start, config: FilterPruning) -> str:
+    """Raises InvalidCandidate when the target was missed by more than the tolerance."""
+    assert config.target != "channels"
+    share = 1 - start.meter.read(pruned.module).of(config.target) / start.cost.of(config.target)
+    if share < config.ratio - targets.TOLERANCE:
+        raise InvalidCandidate(
+            f"{_NAME} can remove {share:.1%} of the {config.target}, {config.ratio:.1%} was asked: "
+            "ask for less, exclude fewer layers, or lower round_to or keep_at_least"
+        )
+    return f"{_NAME}: removed {share:.1%} of the {config.target}, {config.ratio:.1%} was asked"
+
+
+def _trained(config: FilterPruning) -> tuple[str, ...]:
+    between = config.step_epochs * (config.steps - 1)
+    if config.slimming_epochs + between == 0:
+        return ()
+    return (
+        f"{_NAME}: trained {config.slimming_epochs} epochs for sparsity and {between} between the "
+        "steps, beside the epochs of the rungs",
     )
+
+
+def _noted(compressed: CompressedModel, notes: tuple[str, ...]) -> CompressedModel:
+    return compressed.evolve(notes=compressed.notes + notes)

@@ -1,32 +1,172 @@
-"""Config of ``filter_pruning``: which share of the channels leaves in every stage."""
+"""Config of ``filter_pruning``: how many channels leave, which, and on what way."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
+from compress import patterns
 from compress.knobs import Interval, Searchable
 
 StageRatio = Annotated[float, Field(ge=0.0, le=0.95)]
+Scope = Literal["stage", "uniform", "same_number", "global"]
+Target = Literal["channels", "macs", "parameters", "bytes"]
+ImportanceName = Literal[
+    "l1",
+    "l2",
+    "batchnorm",
+    "taylor",
+    "hessian",
+    "fpgm",
+    "lamp",
+    "activation",
+    "apoz",
+    "random",
+]
+CALIBRATED = frozenset({"taylor", "hessian", "activation", "apoz"})
+"""Importances that look at training images."""
 
 
 class FilterPruning(BaseModel, frozen=True, extra="forbid"):
-    """Remove channels by importance, with one ratio per stage."""
+    """Remove channels by importance: one ratio per stage, or one for the whole network.
+
+    A field that another one makes meaningless is set to its default, so that candidates which do
+    the same are equal: ``ratios`` count with the scope ``stage`` only, ``ratio`` with the other
+    scopes and with the other targets.
+    """
 
     technique: Literal["filter_pruning"] = "filter_pruning"
+    scope: Scope = Field(
+        default="stage",
+        description=(
+            "Who shares a ratio: every stage has its own (ratios), the same for every group "
+            "(uniform), as many channels from every group (same_number), or one ranking over all "
+            "of them (global)."
+        ),
+    )
+    target: Target = Field(
+        default="channels", description="What the ratio is a share of; bytes are those of floats."
+    )
     ratios: Annotated[
         tuple[StageRatio, ...],
         Searchable(default=Interval(low=0.0, high=0.7, step=0.1), per_stage=True),
-    ] = Field(min_length=1, max_length=16, description="Share of channels removed, per stage.")
-    importance: Literal["l1", "l2"] = Field(
-        default="l2", description="Norm of a channel's weights, summed over its dependency group."
+    ] = Field(
+        default=(),
+        max_length=16,
+        description=(
+            "Share of channels removed, per stage; with another target, the proportions in which "
+            "the stages lose channels. For the scope stage."
+        ),
+    )
+    ratio: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=0.95,
+        description="Share of the target removed from the whole network. Not for stage + channels.",
+    )
+    importance: ImportanceName = Field(
+        default="l2", description="What makes a channel important; the smallest leave."
+    )
+    combination: Literal["sum", "mean"] = Field(
+        default="sum",
+        description="Over the layers of a group: their sum, or the mean of each over its own mean.",
+    )
+    normalisation: Literal["mean", "none"] = Field(
+        default="mean",
+        description="Global ranking: importance over its group's mean, or as it is.",
+    )
+    keep_at_least: float = Field(
+        default=0.1, ge=0.0, le=1.0, description="Global ranking: share of a group that stays."
     )
     round_to: int = Field(
         default=2, ge=1, le=64, description="Channel counts are rounded up to this multiple."
+    )
+    steps: int = Field(
+        default=1,
+        ge=1,
+        le=32,
+        description="1 is one shot; more prune, measure importance again, and prune again.",
+    )
+    step_epochs: int = Field(
+        default=0, ge=0, le=64, description="Epochs of recovery between two steps."
+    )
+    calibration_images: int = Field(
+        default=256,
+        ge=1,
+        le=4096,
+        description="Training images for taylor, hessian, activation and apoz.",
+    )
+    slimming_epochs: int = Field(
+        default=0,
+        ge=0,
+        le=200,
+        description="Epochs of sparsity training on BatchNorm scales before the first step.",
+    )
+    slimming_penalty: float = Field(
+        default=1e-4, gt=0.0, le=0.1, description="Weight of the L1 penalty in that training."
+    )
+    exclude: str = Field(
+        default="",
+        max_length=500,
+        description="Layers left alone: names or patterns with *, separated by commas.",
     )
 
     @property
     def has_effect(self) -> bool:
         """Whether applying it could change a network at all."""
-        return any(ratio > 0 for ratio in self.ratios)
+        if self.scope != "stage":
+            return self.ratio > 0
+        return any(ratio > 0 for ratio in self.ratios) and (
+            self.target == "channels" or self.ratio > 0
+        )
+
+    @property
+    def words(self) -> str:
+        """The step in a few words: what is not as usual."""
+        shares = "/".join(f"{ratio:g}" for ratio in self.ratios) or f"{self.ratio:g}"
+        if self.scope == "stage" and self.target != "channels":
+            shares = f"{self.ratio:g} ({shares})"
+        of = f" of {self.target}" if self.target != "channels" else ""
+        scope = f" {self.scope}" if self.scope != "stage" else ""
+        by = f" by {self.importance}" if self.importance != "l2" else ""
+        steps = f" in {self.steps} steps" if self.steps > 1 else ""
+        slimming = f" after {self.slimming_epochs} slimming" if self.slimming_epochs else ""
+        return f"prune {shares}{of}{scope}{by}{steps}{slimming}{patterns.words(self.exclude)}"
+
+    @field_validator("ratios")
+    @classmethod
+    def _only_by_stage(cls, value: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        return value if info.data.get("scope") == "stage" else ()
+
+    @field_validator("ratio")
+    @classmethod
+    def _only_for_all(cls, value: float, info: ValidationInfo) -> float:
+        local = (info.data.get("scope"), info.data.get("target")) == ("stage", "channels")
+        return 0.0 if local else value
+
+    @field_validator("normalisation", "keep_at_least")
+    @classmethod
+    def _only_global(cls, value: Any, info: ValidationInfo) -> Any:
+        return _counts(value, info, used=info.data.get("scope") == "global")
+
+    @field_validator("step_epochs")
+    @classmethod
+    def _only_between_steps(cls, value: int, info: ValidationInfo) -> int:
+        return value if info.data.get("steps", 1) > 1 else 0
+
+    @field_validator("calibration_images")
+    @classmethod
+    def _only_calibrated(cls, value: int, info: ValidationInfo) -> int:
+        return _counts(value, info, used=info.data.get("importance") in CALIBRATED)
+
+    @field_validator("slimming_penalty")
+    @classmethod
+    def _only_slimming(cls, value: float, info: ValidationInfo) -> float:
+        return _counts(value, info, used=info.data.get("slimming_epochs", 0) > 0)
+
+
+def _counts(value: Any, info: ValidationInfo, *, used: bool) -> Any:
+    """The value where it is used, else the field's default."""
+    assert info.field_name is not None
+    return value if used else FilterPruning.model_fields[info.field_name].default

@@ -1,0 +1,117 @@
+"""What importances need to see: gradients and activations on a few training images.
+
+Legend: N images, B images of a batch, A inputs of a layer, P positions, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from compress import inference, layers
+from compress.errors import InvalidData
+from compress.model import Network
+from compress.task import Task
+from compress.techniques.filter_pruning.config import FilterPruning
+from compress.techniques.filter_pruning.importance import Evidence
+
+_SEED_STRIDE = 1_000_003
+_BATCH_SIZE = 32
+Batches = list[tuple[Tensor, Tensor]]
+Statistic = Callable[[Tensor], Tensor]
+
+
+def gather(network: Network, config: FilterPruning, task: Task, *, step: int) -> Evidence:
+    """What the config's importance asks for, on up to ``calibration_images`` images.
+
+    Raises InvalidData when there are no training images or they do not fit the network.
+    """
+    number = config.calibration_images
+    match config.importance:
+        case "taylor" | "hessian":
+            size = _BATCH_SIZE if config.importance == "taylor" else 1
+            batches = _batches(network, task, number=number, size=size)
+            return Evidence(squared_gradients=squared_gradients(network, batches, task.device))
+        case "activation" | "apoz":
+            batches = _batches(network, task, number=number, size=_BATCH_SIZE)
+            statistic = mean_size if config.importance == "activation" else share_of_nonzeros
+            return Evidence(inputs=layer_inputs(network, batches, statistic, task.device))
+        case _:
+            seed = task.seed * _SEED_STRIDE + step
+            return Evidence(generator=torch.Generator().manual_seed(seed))
+
+
+def squared_gradients(
+    network: Network, batches: Batches, device: torch.device
+) -> Mapping[str, Tensor]:
+    """``E[g^2]`` per parameter, ``g`` the gradient of a batch's mean cross-entropy.
+
+    With batches of one image this is the diagonal of the empirical Fisher matrix. (One image after
+    the other: ``torch.func.vmap`` is no faster on these networks and imports torch's compiler.)
+    """
+    module = inference.copied_to(device, network.module).eval()
+    parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
+    total = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
+    with torch.enable_grad():
+        for x_BCHW, y_B in batches:
+            loss = functional.cross_entropy(module(x_BCHW.to(device)), y_B.to(device))
+            found = torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)
+            for name, gradient in zip(parameters, found, strict=True):
+                total[name] += gradient.square()
+    return {name: (value / len(batches)).cpu() for name, value in total.items()}
+
+
+@torch.no_grad()
+def layer_inputs(
+    network: Network, batches: Batches, statistic: Statistic, device: torch.device
+) -> Mapping[str, Tensor]:
+    """A statistic ``(A,)`` of every weighted layer's inputs, over images and positions."""
+    module = inference.copied_to(device, network.module).eval()
+    named = [(layer.name, module.get_submodule(layer.name)) for layer in layers.weighted(network)]
+    total: dict[str, Tensor] = {}
+    handles = [p.register_forward_pre_hook(_adder(name, total, statistic)) for name, p in named]
+    for x_BCHW, _ in batches:
+        module(x_BCHW.to(device))
+    for handle in handles:
+        handle.remove()
+    number = sum(len(y_B) for _, y_B in batches)
+    return {name: (value / number).cpu() for name, value in total.items()}
+
+
+def mean_size(x_PA: Tensor) -> Tensor:
+    """Mean absolute activation ``(A,)``."""
+    return x_PA.abs().mean(0)
+
+
+def share_of_nonzeros(x_PA: Tensor) -> Tensor:
+    """One minus the average percentage of zeros. Hu et al., arXiv:1607.03250, equation 1."""
+    return (x_PA != 0).float().mean(0)
+
+
+def _adder(
+    name: str, total: dict[str, Tensor], statistic: Statistic
+) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    def add(part: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        (x,) = inputs
+        x_PA = (x if isinstance(part, nn.Linear) else x.movedim(1, -1)).flatten(0, -2)
+        total[name] = total.get(name, 0) + len(x) * statistic(x_PA)
+
+    return add
+
+
+def _batches(network: Network, task: Task, *, number: int, size: int) -> Batches:
+    images = task.data.train
+    if len(images) == 0:
+        raise InvalidData("filter_pruning needs training images for calibration, there are none")
+    if tuple(images.x_NCHW.shape[1:]) != network.input_shape:
+        raise InvalidData(
+            f"filter_pruning: the images have the shape {tuple(images.x_NCHW.shape[1:])}, the "
+            f"network expects {network.input_shape}"
+        )
+    prepare = inference.preparation(network.normalisation, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(task.seed)
+    chosen = torch.randperm(len(images), generator=generator)[:number]
+    return [(prepare(images.x_NCHW[rows_B]), images.y_N[rows_B]) for rows_B in chosen.split(size)]

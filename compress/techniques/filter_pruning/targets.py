@@ -1,0 +1,47 @@
+"""Counts of channels that meet a target of multiply-accumulates, parameters or bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from compress.techniques.filter_pruning import strategies
+from compress.techniques.filter_pruning.config import FilterPruning
+from compress.techniques.filter_pruning.strategies import Counts, Ranked
+
+TOLERANCE = 0.05
+"""Share of the whole by which the target may be missed before the candidate is refused."""
+_HALVINGS = 16
+CostOf = Callable[[Counts], int]
+
+
+def nearest(
+    ranked: Sequence[Ranked], config: FilterPruning, *, cost_of: CostOf, goal: float
+) -> Counts:
+    """The counts whose cost is nearest to ``goal``, or the smallest possible if that is larger.
+
+    The amount is bisected; the last step of rounding is then taken group by group, from the first
+    layer to the last.
+    """
+    low, high = 0.0, strategies.largest_amount(config)
+    narrow = strategies.counts(ranked, config, high)
+    if cost_of(narrow) >= goal:
+        return narrow
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        found = strategies.counts(ranked, config, middle)
+        if cost_of(found) <= goal:
+            high, narrow = middle, found
+        else:
+            low = middle
+    return _between(strategies.counts(ranked, config, low), narrow, cost_of=cost_of, goal=goal)
+
+
+def _between(wide: Counts, narrow: Counts, *, cost_of: CostOf, goal: float) -> Counts:
+    before, cost_before = wide, cost_of(wide)
+    for root in [root for root in wide if wide[root] != narrow[root]]:
+        after = before | {root: narrow[root]}
+        cost_after = cost_of(after)
+        if cost_after <= goal:
+            return after if goal - cost_after <= cost_before - goal else before
+        before, cost_before = after, cost_after
+    return before
