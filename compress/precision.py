@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from compress.constraints import Constraint
+
 Precision = Literal["fp32", "bf16"]
 _STEPS = 3
 _WORTHWHILE_MACS = 10**9
@@ -26,8 +28,11 @@ def choose(module: nn.Module, x_BCHW: Tensor) -> Precision:
     """The faster precision for a training step on this batch; bf16 must win by 15 %.
 
     Steps below a billion multiply-accumulates stay in fp32 unprobed: there the casts cost more
-    than they save. Verdicts are kept per process by device, threads and shapes.
+    than they save, and so do networks under constraints, whose grids bfloat16 would blur. Verdicts
+    are kept per process by device, threads and shapes.
     """
+    if any(isinstance(part, Constraint) for part in module.modules()):
+        return "fp32"
     if _macs(module, x_BCHW[:1]) * len(x_BCHW) < _WORTHWHILE_MACS or not _supported(x_BCHW.device):
         return "fp32"
     shapes = tuple(tuple(tensor.shape) for tensor in module.parameters())

@@ -13,11 +13,15 @@ from torch import Tensor, nn
 
 
 class NesterovSGD:
-    """Updates the trained parameters of a module in place; biases and BatchNorm do not decay."""
+    """Updates the trained parameters of modules in place.
 
-    def __init__(self, module: nn.Module, *, momentum: float, weight_decay: float) -> None:
+    Parameters of one dimension or none do not decay: biases, BatchNorm, and the steps and levels
+    that constraints learn.
+    """
+
+    def __init__(self, *modules: nn.Module, momentum: float, weight_decay: float) -> None:
         self._momentum = momentum
-        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        trained = [p for module in modules for p in module.parameters() if p.requires_grad]
         self._decay = [weight_decay if parameter.ndim > 1 else 0.0 for parameter in trained]
         self._parameters = trained
         self._velocities: list[Tensor | None] = [None] * len(trained)

@@ -34,7 +34,7 @@ class TeacherLogits:
     def __init__(
         self, teacher: Network, images: Images, *, device: torch.device, folder: Path | None = None
     ) -> None:
-        self._teacher = teacher
+        self.teacher = teacher
         self._images = images
         self._device = device
         self._folder = folder
@@ -62,7 +62,7 @@ class TeacherLogits:
 
     def _compute(self, number: int | None, should_stop: ShouldStop) -> Tensor:
         logits_NK = inference.logits(
-            self._teacher,
+            self.teacher,
             self._images.x_NCHW,
             device=self._device,
             view=self.view(number),
@@ -80,7 +80,7 @@ class TeacherLogits:
         return safetensors.torch.load_file(path)["logits"]
 
     def _path(self, folder: Path, number: int | None) -> Path:
-        self._digest = self._digest or _digest(self._teacher, self._images)
+        self._digest = self._digest or _digest(self.teacher, self._images)
         name = "plain" if number is None else f"view-{number}"
         return folder / f"teacher-{self._digest}-{name}.safetensors"
 

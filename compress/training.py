@@ -11,24 +11,28 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from compress import augmentation, inference, precision
+from compress import augmentation, constraints, inference, precision
 from compress.augmentation import View
+from compress.batchnorm import BatchNorm
+from compress.constraints import Constraint
 from compress.errors import NumericalError, Stopped
 from compress.inference import Preparation
+from compress.lessons import Batch, KeptAnswers, Labels, Lesson, OnlineTeacher
 from compress.model import Images, Network, ShouldStop, never
 from compress.precision import Precision
 from compress.sgd import NesterovSGD
 from compress.teacher import TeacherLogits
 from compress.techniques.distillation.config import Distillation
-from compress.techniques.distillation.loss import distillation_loss
-from compress.techniques.quantization.straight_through import StraightThrough
+
+_MOST_ADVANCES = 100
+"""A schedule moves in that many steps at most: each may sort every weight of the network."""
 
 OnProgress = Callable[[int, int, float], None]
 """Told ``(epoch, epochs, mean loss)`` after every epoch, counted from 1."""
@@ -43,8 +47,8 @@ class TrainingPlan:
     """SGD with Nesterov momentum; the rate rises linearly, then falls to zero along a cosine.
 
     Loshchilov and Hutter, arXiv:1608.03983, equation 5, without restarts. ``warmup`` is the share
-    of steps that rise; ``weight_decay`` spares biases and BatchNorm. ``weight_bits`` trains
-    against the weights as a file of that many bits will store them.
+    of steps that rise; ``weight_decay`` spares biases, BatchNorm and what constraints learn.
+    ``batchnorm_l1`` pulls the scales of BatchNorm to zero (network slimming).
     """
 
     epochs: int
@@ -56,8 +60,7 @@ class TrainingPlan:
     warmup: float = 0.2
     augment: bool = True
     distillation: Distillation | None = None
-    weight_bits: int | None = None
-    edges_8bit: bool = True
+    batchnorm_l1: float = 0.0
     precision: Literal["auto"] | Precision = "auto"
 
 
@@ -93,18 +96,19 @@ def fit(
     Raises ValueError when distillation has no teacher, Stopped when asked to stop, and
     NumericalError when the loss or a weight is not finite.
     """
-    distils = plan.distillation is not None and plan.distillation.has_effect
-    if distils and teacher is None:
-        raise ValueError("distillation needs a teacher")
     module = inference.copied_to(device, network.module).train()
     loop = _Loop(
         network=replace(network, module=module),
         images=Images(x_NCHW=images.x_NCHW.to(device), y_N=images.y_N.to(device)),
         plan=plan,
-        teacher=teacher if distils else None,
+        teacher=teacher,
         hooks=hooks,
     )
-    report = loop.run()
+    try:
+        with _seeded(plan.seed, device):
+            report = loop.run()
+    finally:
+        loop.lesson.close()
     module = inference.back_from_device(module).eval()
     _check_finite(module)
     return replace(network, module=module), report
@@ -135,35 +139,42 @@ class _Loop:
         teacher: TeacherLogits | None,
         hooks: Hooks,
     ) -> None:
+        self.network = network
         self.module = network.module
         self.images = images
         self.plan = plan
-        self.teacher = teacher
         self.hooks = hooks
-        self.input_shape = network.input_shape
         self.device = images.y_N.device
         self.prepare: Preparation = inference.preparation(network.normalisation, self.device)
         self.generator = torch.Generator().manual_seed(plan.seed)
         self.batch_size = min(plan.batch_size, len(images))
         self.steps_per_epoch = len(images) // self.batch_size
+        self.steps = plan.epochs * self.steps_per_epoch
         self.precision: Precision = self._choose_precision()
+        self.constraints = [part for part in self.module.modules() if isinstance(part, Constraint)]
+        self.advances_every = max(1, math.ceil(self.steps / _MOST_ADVANCES))
+        self.thinned = _scales(self.module) if plan.batchnorm_l1 > 0 else []
+        self.lesson = self._lesson(teacher)
+        self.optimiser = NesterovSGD(
+            self.module,
+            self.lesson.trained,
+            momentum=plan.momentum,
+            weight_decay=plan.weight_decay,
+        )
 
     def run(self) -> FitReport:
         loss, seconds = math.nan, 0.0
-        with StraightThrough.on(
-            self.module, bits=self.plan.weight_bits, edges_8bit=self.plan.edges_8bit
-        ) as grid:
-            self.optimiser = NesterovSGD(
-                self.module, momentum=self.plan.momentum, weight_decay=self.plan.weight_decay
-            )
-            for epoch in range(self.plan.epochs):
-                grid.refresh()
-                view, soft_NK = self._view(epoch)
-                start = time.perf_counter()
-                loss = self._epoch(epoch, view, soft_NK)
-                seconds += time.perf_counter() - start
-                self.hooks.on_progress(epoch + 1, self.plan.epochs, loss)
-        trained = self.plan.epochs * self.steps_per_epoch * self.batch_size
+        for epoch in range(self.plan.epochs):
+            self._advance(epoch * self.steps_per_epoch)
+            constraints.refresh(self.module)
+            view = self.lesson.view(epoch, self._fresh_view)
+            start = time.perf_counter()
+            loss = self._epoch(epoch, view)
+            seconds += time.perf_counter() - start
+            self.hooks.on_progress(epoch + 1, self.plan.epochs, loss)
+        self._advance(self.steps)
+        constraints.settle(self.module)
+        trained = self.steps * self.batch_size
         return FitReport(
             images_per_second=trained / max(seconds, 1e-9),
             seconds=seconds,
@@ -171,71 +182,96 @@ class _Loop:
             precision=self.precision,
         )
 
-    def _epoch(self, epoch: int, view: View | None, soft_NK: Tensor | None) -> float:
+    def _epoch(self, epoch: int, view: View | None) -> float:
         total = torch.zeros((), device=self.device)
-        steps = self.plan.epochs * self.steps_per_epoch
         for index, rows_B in enumerate(self._batches()):
             if self.hooks.should_stop():
                 raise Stopped(f"stopped in epoch {epoch + 1} of {self.plan.epochs}")
             step = epoch * self.steps_per_epoch + index
-            total += self._step(rows_B, view, soft_NK)
-            self.optimiser.step(learning_rate(step, steps=steps, plan=self.plan))
+            if step % self.advances_every == 0:
+                self._advance(step)
+            total += self._step(rows_B, view)
+            self._thin_out_batchnorm_()
+            self.optimiser.step(learning_rate(step, steps=self.steps, plan=self.plan))
+            self.lesson.stepped()
         loss = float(total) / self.steps_per_epoch
         if not math.isfinite(loss):
             raise NumericalError(f"the loss became {loss} in epoch {epoch + 1}")
         return loss
 
-    def _step(self, rows_B: Tensor, view: View | None, soft_NK: Tensor | None) -> Tensor:
-        x_BCHW = self._inputs(rows_B, view)
-        labels_B = self.images.y_N.index_select(0, rows_B)
+    def _step(self, rows_B: Tensor, view: View | None) -> Tensor:
+        batch = self._batch(rows_B, view)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            logits_BK = self.module(x_BCHW)
-        loss = self._loss(logits_BK.float(), labels_B, rows_B, soft_NK)
+            logits_BK = self.module(self.prepare(batch.x_BCHW))
+        loss = self.lesson.loss(logits_BK.float(), batch)
         loss.backward()
         return loss.detach()
 
-    def _loss(
-        self, logits_BK: Tensor, labels_B: Tensor, rows_B: Tensor, soft_NK: Tensor | None
-    ) -> Tensor:
-        distillation = self.plan.distillation
-        if soft_NK is None or distillation is None:
-            return functional.cross_entropy(logits_BK, labels_B)
-        return distillation_loss(
-            logits_BK,
-            soft_NK.index_select(0, rows_B),
-            labels_B,
-            temperature=distillation.temperature,
-            weight=distillation.weight,
-        )
+    def _advance(self, step: int) -> None:
+        for constraint in self.constraints:
+            constraint.advance(step / max(1, self.steps))
 
-    def _inputs(self, rows_B: Tensor, view: View | None) -> Tensor:
+    def _thin_out_batchnorm_(self) -> None:
+        """Add the subgradient of ``l1 * sum |gamma|``: Liu et al., arXiv:1708.06519, equation 1."""
+        for scale_C in self.thinned:
+            if scale_C.grad is not None:
+                scale_C.grad.add_(scale_C.detach().sign(), alpha=self.plan.batchnorm_l1)
+
+    def _batch(self, rows_B: Tensor, view: View | None) -> Batch:
         x_BCHW = self.images.x_NCHW.index_select(0, rows_B)
         if view is not None:
             x_BCHW = augmentation.apply(x_BCHW, view.take(rows_B))
-        return self.prepare(x_BCHW)
+        labels_B = self.images.y_N.index_select(0, rows_B)
+        return Batch(rows_B=rows_B, x_BCHW=x_BCHW, labels_B=labels_B)
 
     def _batches(self) -> Iterator[Tensor]:
         order_N = torch.randperm(len(self.images), generator=self.generator).to(self.device)
         return iter(order_N.split(self.batch_size)[: self.steps_per_epoch])
 
-    def _view(self, epoch: int) -> tuple[View | None, Tensor | None]:
-        if self.teacher is None:
-            return self._fresh_view(), None
-        number = epoch % self.teacher.num_views if self.plan.augment else None
-        view = self.teacher.view(number)
-        soft_NK = self.teacher.logits(number, should_stop=self.hooks.should_stop)
-        return view.to(self.device) if view else None, soft_NK.to(self.device)
+    def _lesson(self, teacher: TeacherLogits | None) -> Lesson:
+        config, augment = self.plan.distillation, self.plan.augment
+        if config is None or not config.has_effect:
+            return Labels()
+        if config.teacher != "self" and teacher is None:
+            raise ValueError("distillation needs a teacher")
+        if config.is_online:
+            return OnlineTeacher(
+                self.network,
+                teacher.teacher if teacher and config.teacher != "self" else None,
+                config,
+                x_BCHW=self.images.x_NCHW[: self.batch_size],
+                precision=self.precision,
+            )
+        assert teacher is not None
+        should_stop = self.hooks.should_stop
+        return KeptAnswers(
+            teacher, config, device=self.device, augment=augment, should_stop=should_stop
+        )
 
     def _fresh_view(self) -> View | None:
         if not self.plan.augment:
             return None
-        return augmentation.draw(len(self.images), self.input_shape, self.generator).to(self.device)
+        return augmentation.draw(len(self.images), self.network.input_shape, self.generator).to(
+            self.device
+        )
 
     def _choose_precision(self) -> Precision:
         if self.plan.precision != "auto":
             return self.plan.precision
-        rows_B = torch.arange(self.batch_size, device=self.device)
-        return precision.choose(self.module, self._inputs(rows_B, None))
+        return precision.choose(self.module, self.prepare(self.images.x_NCHW[: self.batch_size]))
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Dropout knows no generator but the global one, which is left as it was."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def _scales(module: nn.Module) -> list[nn.Parameter]:
+    norms = [part for part in module.modules() if isinstance(part, BatchNorm) and part.affine]
+    return [norm.weight for norm in norms if norm.weight.requires_grad]
 
 
 def _check_finite(module: nn.Module) -> None:

@@ -2,51 +2,200 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.nn import functional
 
-from compress.techniques.distillation.loss import distillation_loss, soft_loss
+from compress.compressed import CompressedModel
+from compress.task import Task
+from compress.techniques.distillation import apply as distillation
+from compress.techniques.distillation.config import Distillation
+from compress.techniques.distillation.loss import (
+    decoupled,
+    distillation_loss,
+    jensen_shannon,
+    kl,
+    soft_loss,
+    standardised,
+)
 
 LABELS = torch.tensor([0, 2])
 STUDENT = torch.tensor([[1.0, -2.0, 0.5], [0.0, 0.3, -1.0]])
 TEACHER = torch.tensor([[3.0, 0.0, -1.0], [0.2, 0.1, 2.0]])
+FORMS = ("kl", "standardised", "decoupled", "js", "mse", "reverse_kl")
+SOFTENED = ("kl", "standardised", "decoupled", "js", "reverse_kl")
 
 
-def test_the_soft_loss_of_two_classes_is_its_closed_form():
+def gradient(config, student=STUDENT):
+    student = student.clone().requires_grad_()
+    soft_loss(student, TEACHER, LABELS, config).backward()
+    return student.grad
+
+
+def two_classes(logit, temperature):
+    p = 1 / (1 + math.exp(-logit / temperature))
+    return p, 1 - p
+
+
+def divergence(p, q):
+    return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+
+
+def test_the_divergences_of_two_classes_are_their_closed_forms():
     student, teacher, temperature = 0.4, -1.3, 3.0
-    p = 1 / (1 + math.exp(-teacher / temperature))
-    q = 1 / (1 + math.exp(-student / temperature))
-    divergence = p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
-    found = soft_loss(
-        torch.tensor([[student, 0.0]]), torch.tensor([[teacher, 0.0]]), temperature=temperature
+    p, q = two_classes(teacher, temperature), two_classes(student, temperature)
+    m = [(a + b) / 2 for a, b in zip(p, q, strict=True)]
+    logits = torch.tensor([[student, 0.0]]), torch.tensor([[teacher, 0.0]])
+    forwards = kl(*logits, temperature=temperature)
+    backwards = soft_loss(
+        *logits, LABELS[:1], Distillation(loss="reverse_kl", temperature=temperature)
     )
-    assert float(found) == pytest.approx(temperature**2 * divergence, rel=1e-5)
+    shannon = jensen_shannon(*logits, temperature=temperature)
+    assert float(forwards) == pytest.approx(9 * divergence(p, q), rel=1e-4)
+    assert float(backwards) == pytest.approx(9 * divergence(q, p), rel=1e-4)
+    expected = 9 * (divergence(p, m) + divergence(q, m)) / 2
+    assert float(shannon) == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_student_that_agrees_with_its_teacher_has_no_soft_loss():
-    shifted = TEACHER + torch.tensor([[5.0], [-7.0]])
-    assert float(soft_loss(shifted, TEACHER, temperature=4.0)) == pytest.approx(0, abs=1e-6)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_student_that_agrees_with_its_teacher_has_no_soft_loss(form):
+    config = Distillation(loss=form)
+    assert float(soft_loss(TEACHER, TEACHER, LABELS, config)) == pytest.approx(0, abs=1e-5)
+    assert float(soft_loss(STUDENT, TEACHER, LABELS, config)) > 0.01
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_following_the_gradient_brings_the_student_closer(form):
+    config = Distillation(loss=form)
+    before = soft_loss(STUDENT, TEACHER, LABELS, config)
+    after = soft_loss(STUDENT - 1e-3 * gradient(config), TEACHER, LABELS, config)
+    assert float(after) < float(before)
+
+
+@pytest.mark.parametrize("form", ["kl", "js", "decoupled", "reverse_kl"])
+def test_only_the_differences_between_logits_count(form):
+    shifted = STUDENT + torch.tensor([[5.0], [-7.0]])
+    config = Distillation(loss=form)
+    torch.testing.assert_close(
+        soft_loss(shifted, TEACHER, LABELS, config), soft_loss(STUDENT, TEACHER, LABELS, config)
+    )
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0, 20.0])
 def test_the_gradient_is_t_times_the_difference_of_the_softened_distributions(temperature):
-    student = STUDENT.clone().requires_grad_()
-    soft_loss(student, TEACHER, temperature=temperature).backward()
     difference = (STUDENT / temperature).softmax(1) - (TEACHER / temperature).softmax(1)
-    torch.testing.assert_close(student.grad, temperature * difference / len(STUDENT))
+    torch.testing.assert_close(
+        gradient(Distillation(temperature=temperature)), temperature * difference / len(STUDENT)
+    )
 
 
-def test_the_size_of_the_gradient_does_not_vanish_with_the_temperature():
-    sizes = []
-    for temperature in (50.0, 100.0):
-        student = STUDENT.clone().requires_grad_()
-        soft_loss(student, TEACHER, temperature=temperature).backward()
-        sizes.append(float(student.grad.norm()))
-    assert sizes[1] == pytest.approx(sizes[0], rel=0.02)
+@pytest.mark.parametrize("form", SOFTENED)
+def test_the_size_of_the_gradient_does_not_vanish_with_the_temperature(form):
+    sizes = [
+        float(gradient(Distillation(loss=form, temperature=temperature)).norm())
+        for temperature in (25.0, 50.0)
+    ]
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.06)
+
+
+@given(
+    scale=st.floats(0.1, 30),
+    shift=st.floats(-20, 20),
+    logits=st.lists(st.integers(-9, 9), min_size=3, max_size=3, unique=True),
+)
+@settings(max_examples=50, deadline=None)
+def test_standardised_logits_know_neither_shift_nor_scale(scale, shift, logits):
+    plain = torch.tensor([logits], dtype=torch.float64)
+    found = standardised(plain)
+    torch.testing.assert_close(standardised(plain * scale + shift), found, rtol=1e-4, atol=1e-4)
+    assert float(found.mean()) == pytest.approx(0, abs=1e-6)
+    assert float(found.square().mean()) == pytest.approx(1, rel=1e-4)
+
+
+def test_equal_logits_can_be_standardised_and_trained_on():
+    flat = torch.zeros(2, 3)
+    assert torch.equal(standardised(flat), flat)
+    assert torch.isfinite(gradient(Distillation(loss="standardised"), student=flat)).all()
+
+
+@given(seed=st.integers(0, 10_000), temperature=st.floats(1, 8))
+@settings(max_examples=30, deadline=None)
+def test_the_decoupled_parts_add_up_to_kl_when_weighted_by_the_teachers_doubt(seed, temperature):
+    generator = torch.Generator().manual_seed(seed)
+    student, teacher = torch.randn(2, 1, 5, generator=generator, dtype=torch.float64) * 3
+    label = torch.tensor([seed % 5])
+    target, others = decoupled(student, teacher, label, temperature=temperature)
+    doubt = 1 - (teacher / temperature).softmax(1)[0, label]
+    whole = kl(student, teacher, temperature=temperature)
+    torch.testing.assert_close(target + doubt[0] * others, whole)
+
+
+def test_alpha_and_beta_weigh_the_target_class_and_the_others():
+    target, others = decoupled(STUDENT, TEACHER, LABELS, temperature=4.0)
+    for alpha, beta in ((1.0, 0.0), (0.0, 1.0), (2.0, 8.0)):
+        config = Distillation(loss="decoupled", alpha=alpha, beta=beta)
+        found = soft_loss(STUDENT, TEACHER, LABELS, config)
+        torch.testing.assert_close(found, alpha * target + beta * others)
+    assert float(target) > 0
+    assert float(others) > 0
+
+
+def test_jensen_shannon_is_symmetric_and_bounded_and_a_quarter_of_kl_near_agreement():
+    there = jensen_shannon(STUDENT, TEACHER, temperature=1.0)
+    torch.testing.assert_close(there, jensen_shannon(TEACHER, STUDENT, temperature=1.0))
+    apart = torch.tensor([[99.0, 0.0]]), torch.tensor([[0.0, 99.0]])
+    assert float(jensen_shannon(*apart, temperature=1.0)) == pytest.approx(math.log(2))
+    near = TEACHER.double() + 1e-3 * STUDENT.double()
+    ratio = kl(near, TEACHER.double(), temperature=1.0) / jensen_shannon(
+        near, TEACHER.double(), temperature=1.0
+    )
+    assert float(ratio) == pytest.approx(4, rel=0.01)
+
+
+def test_kl_of_ever_softer_centred_logits_becomes_the_squared_error():
+    student, teacher = (x.double() - x.double().mean(1, keepdim=True) for x in (STUDENT, TEACHER))
+    squared = soft_loss(student, teacher, LABELS, Distillation(loss="mse"))
+    assert float(squared) == pytest.approx(
+        float((student - teacher).square().mean()) / 2, rel=1e-12
+    )
+    assert float(kl(student, teacher, temperature=3000.0)) == pytest.approx(
+        float(squared), rel=0.01
+    )
 
 
 def test_the_weight_shares_the_loss_between_labels_and_teacher():
     hard = functional.cross_entropy(STUDENT, LABELS)
-    soft = soft_loss(STUDENT, TEACHER, temperature=2.0)
+    soft = kl(STUDENT, TEACHER, temperature=2.0)
     for weight, expected in ((0.0, hard), (1.0, soft), (0.3, 0.7 * hard + 0.3 * soft)):
-        found = distillation_loss(STUDENT, TEACHER, LABELS, temperature=2.0, weight=weight)
-        torch.testing.assert_close(found, expected)
+        config = Distillation(temperature=2.0, weight=weight)
+        torch.testing.assert_close(distillation_loss(STUDENT, TEACHER, LABELS, config), expected)
+
+
+@pytest.mark.parametrize(
+    ("config", "has_effect", "is_online"),
+    [
+        (Distillation(), True, False),
+        (Distillation(weight=0), False, False),
+        (Distillation(weight=0, features="hints"), True, True),
+        (Distillation(weight=0, features="hints", feature_weight=0), False, False),
+        (Distillation(teacher="self"), True, True),
+        (Distillation(teacher="uploaded"), True, False),
+    ],
+)
+def test_a_config_knows_whether_it_does_anything_and_whether_the_teacher_runs_along(
+    config, has_effect, is_online
+):
+    assert config.has_effect == has_effect
+    assert config.is_online == is_online
+
+
+def test_applying_it_keeps_the_network_and_says_so_where_only_labels_are_left(trained, digits):
+    task = Task(data=digits, device=torch.device("cpu"), seed=0)
+    start = CompressedModel(network=trained)
+    taught = distillation.apply(start, Distillation(), task)
+    assert taught.network is trained
+    assert taught.distillation == Distillation()
+    assert taught.notes == ()
+    deaf = distillation.apply(start, Distillation(weight=0), task)
+    assert deaf.distillation is None
+    assert deaf.notes == ("distillation: its weights are 0, only the labels are learnt from",)

@@ -13,8 +13,6 @@ from compress.model import Images, Network
 from compress.sgd import NesterovSGD
 from compress.teacher import TeacherLogits
 from compress.techniques.distillation.config import Distillation
-from compress.techniques.quantization.grid import quantize_weight
-from compress.techniques.quantization.straight_through import StraightThrough
 from compress.training import Hooks, TrainingPlan
 
 CPU = torch.device("cpu")
@@ -206,30 +204,3 @@ def test_bfloat16_trains_the_same_network_to_float32_weights(few):
     assert report.loss == pytest.approx(reference.loss, rel=0.1)
     assert state(trained)["conv1.weight"].dtype == torch.float32
     assert not torch.equal(state(trained)["conv1.weight"], state(full)["conv1.weight"])
-
-
-def test_rounded_weights_lie_on_the_grid_of_the_file_and_leave_with_the_block(few):
-    module = network(few).module
-    weight = module.get_parameter("layer1.0.conv2.weight").detach().clone()
-    with StraightThrough.on(module, bits=4, edges_8bit=True):
-        rounded = module.get_submodule("layer1.0.conv2").weight.detach()
-        stem = module.get_submodule("conv1").weight.detach()
-    q, scale = quantize_weight(weight.numpy(), 4)
-    torch.testing.assert_close(
-        rounded, torch.from_numpy(q * scale[:, None, None, None]), atol=1e-6, rtol=0
-    )
-    assert torch.equal(stem, module.get_parameter("conv1.weight"))
-    assert torch.equal(module.get_parameter("layer1.0.conv2.weight"), weight)
-
-
-def test_training_against_the_grid_loses_less_to_rounding(few):
-    start, _ = training.fit(
-        network(few), few, TrainingPlan(epochs=6, seed=0, batch_size=50), device=CPU
-    )
-    losses = {}
-    for bits in (None, 2):
-        plan = TrainingPlan(epochs=6, seed=1, batch_size=50, learning_rate=0.05, weight_bits=bits)
-        trained, _ = training.fit(start, few, plan, device=CPU)
-        with StraightThrough.on(trained.module, bits=2, edges_8bit=True):
-            losses[bits] = training.evaluate(trained, few, CPU)
-    assert losses[2] > losses[None]

@@ -1,4 +1,4 @@
-"""Config of ``distillation``: how much, and how softly, the student listens to its teacher."""
+"""Config of ``distillation``: who teaches, what is compared, and how much it counts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from pydantic import BaseModel, Field
 
 from compress.knobs import Interval, Searchable
 
+LogitsLoss = Literal["kl", "standardised", "decoupled", "js", "mse", "reverse_kl"]
+Features = Literal["none", "hints", "attention", "relational"]
+Teacher = Literal["baseline", "self", "uploaded"]
+
 
 class Distillation(BaseModel, frozen=True, extra="forbid"):
-    """Temperature and weight of the distillation loss used in every recovery step."""
+    """The distillation loss used in every recovery step."""
 
     technique: Literal["distillation"] = "distillation"
     temperature: Annotated[float, Searchable(default=Interval(low=1.0, high=8.0, step=1.0))] = (
@@ -19,8 +23,51 @@ class Distillation(BaseModel, frozen=True, extra="forbid"):
     weight: Annotated[float, Searchable(default=Interval(low=0.0, high=0.9, step=0.1))] = Field(
         default=0.5, ge=0.0, le=1.0, description="Share of the soft loss; the labels get the rest."
     )
+    loss: LogitsLoss = Field(
+        default="kl", description="How far the student's logits are from the teacher's."
+    )
+    alpha: float = Field(
+        default=1.0,
+        ge=0.0,
+        le=100.0,
+        description="Weight of the target class in the decoupled loss.",
+    )
+    beta: float = Field(
+        default=1.0,
+        ge=0.0,
+        le=100.0,
+        description="Weight of the other classes in the decoupled loss.",
+    )
+    features: Features = Field(
+        default="none", description="What of the stages' outputs is compared besides the logits."
+    )
+    feature_weight: float = Field(
+        default=1.0, ge=0.0, le=1000.0, description="Weight of the feature loss; added to the rest."
+    )
+    teacher: Teacher = Field(
+        default="baseline",
+        description="The baseline, the student's own running average, or an uploaded model.",
+    )
 
     @property
     def has_effect(self) -> bool:
         """Whether applying it could change a network at all."""
-        return self.weight > 0
+        return self.weight > 0 or self.compares_features
+
+    @property
+    def words(self) -> str:
+        """The step in a few words: what is not as usual."""
+        loss = f" {self.loss}" if self.loss != "kl" else ""
+        compared = f" {self.features} {self.feature_weight:g}" if self.compares_features else ""
+        by = f" by {self.teacher}" if self.teacher != "baseline" else ""
+        return f"distil T={self.temperature:g} w={self.weight:g}{loss}{compared}{by}"
+
+    @property
+    def compares_features(self) -> bool:
+        """Whether the teacher's feature maps are needed in every step."""
+        return self.features != "none" and self.feature_weight > 0
+
+    @property
+    def is_online(self) -> bool:
+        """Whether the teacher has to run in every step: kept logits do not do."""
+        return self.compares_features or self.teacher == "self"

@@ -1,0 +1,19 @@
+"""Apply distillation: nothing changes now, the recovery learns from a teacher."""
+
+from __future__ import annotations
+
+from compress.compressed import CompressedModel
+from compress.task import Task
+from compress.techniques.distillation.config import Distillation
+
+
+def apply(compressed: CompressedModel, config: Distillation, task: Task) -> CompressedModel:
+    """The same network, to be recovered with this loss.
+
+    Whether the task has the teacher is asked when the recovery starts: a trial without one needs
+    none.
+    """
+    if config.has_effect:
+        return compressed.evolve(distillation=config)
+    note = "distillation: its weights are 0, only the labels are learnt from"
+    return compressed.evolve(notes=(*compressed.notes, note))
