@@ -6,23 +6,31 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from compress.applies import OFF
 from compress.catalog import BY_NAME
 from compress.knobs import Scalar
 from featherweight.specs.schemas import KnobSchema
 from search import grid
 
 Wishes = Mapping[str, Scalar]
+_RECOVERING = "distillation"
+"""How a control recovers is left as it is usually done."""
 _UNTOUCHED: Wishes = {
-    "family_member.width": 1.0,
-    "family_member.depth": 64,
-    "filter_pruning.ratios": 0.0,
+    f"{technique}.{field}": value
+    for technique, fields in OFF.items()
+    for field, value in fields.items()
+    if technique != _RECOVERING
 }
 _CONTROLS: tuple[tuple[str, frozenset[str], Wishes], ...] = (
     ("uniform 8-bit", frozenset({"quantization"}), {"quantization.weight_bits": 8}),
     (
         "uniform pruning",
         frozenset({"filter_pruning"}),
-        {"filter_pruning.ratios": 0.5, "quantization.weight_bits": 8},
+        {
+            "filter_pruning.ratios": 0.5,
+            "filter_pruning.ratio": 0.5,
+            "quantization.weight_bits": 8,
+        },
     ),
     (
         "narrower member",

@@ -1,9 +1,12 @@
 """Constraints that nothing can meet, refused before they cost anything.
 
 The lower bounds are true ones, from the smallest network the space can describe: every stage as
-narrow and shallow as the family member may be, every channel count pruned by the largest ratio of
-any stage, weights of convolutions and of the linear layer only (normalisation folds away), each
-stored in the fewest bits. A real file is larger: it also holds biases, scales and the graph.
+narrow and shallow as the family member may be, as few channels as the pruning can leave, every
+layer split with rank 1, weights of convolutions and of the linear layer only (normalisation folds
+away), and one node of the graph for each of them. Where the values of the weights are chosen (a
+grid, a codebook, zeros), how many bits they take in the file depends on how they are distributed,
+and only what no code can go below is certain: one bit for a block of nine (``docs/storage.md``). A
+real file is larger: it also holds biases, scales and names.
 """
 
 from __future__ import annotations
@@ -11,18 +14,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from compress.families.catalog import Architecture
 from compress.families.residual import layout
 from compress.measurement import Measurement, Metric
 from featherweight.specs.constraints import Constraint
-from featherweight.specs.job import JobSpec
+from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.schemas import KnobSchema
-from search import grid
+from search import fitting
 from search import space as spaces
 from search.errors import InfeasibleConstraint
 
 FLOAT_BITS = 32.0
+CODED_BITS = 1 / 9
+"""Bits of a weight whose block of nine, the longest there is, has a code of one bit."""
+NODE_BYTES = 17
+"""A node of a graph: its kind, two inputs and an output, each with a name of one letter."""
+_MOST_PRUNED = 0.95
+"""The share of its channels that a stage may lose to meet a target."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +71,7 @@ def check(
         input_shape=input_shape,
     )
     said = tuple(_check(constraint, limits, baseline) for constraint in spec.constraints)
-    _check_pairs([c for c in spec.constraints if baseline or not c.is_relative], baseline)
+    _check_pairs([c for c in spec.constraints if _is_bound(c, baseline)], baseline)
     return said
 
 
@@ -74,45 +84,95 @@ def lower_bounds(
     input_shape: tuple[int, int, int] | None,
 ) -> Bounds:
     """Bytes, parameters and MACs that no candidate of the job's space can be below."""
-    smallest, bits = _smallest(spec, architecture)
-    shapes = layout.tensor_shapes(smallest, in_channels=in_channels, num_classes=num_classes)
-    weights = sum(math.prod(shape) for shape in shapes.values() if len(shape) > 1)
-    macs = 0
-    if input_shape is not None:
-        _, height, width = input_shape
-        macs = layout.macs(
-            smallest, in_channels=in_channels, num_classes=num_classes, height=height, width=width
-        )
-    return Bounds(size_bytes=weights * bits / 8, parameters=weights, macs=macs)
-
-
-def _smallest(spec: JobSpec, architecture: Architecture) -> tuple[Architecture, float]:
-    """The narrowest and shallowest network of the space, and the fewest bits of a weight."""
     knobs = spaces.build(spec, architecture).knobs
-    share = min(_ends(knobs, "family_member.width"), default=1.0)
-    depth = int(min(_ends(knobs, "family_member.depth"), default=max(architecture.depths)))
-    keep = 1.0 - max(_ends(knobs, "filter_pruning.ratios"), default=0.0)
-    usual = 8.0 if "quantization" in spec.techniques else FLOAT_BITS
+    rows = layout.layers(
+        _smallest(knobs, architecture),
+        in_channels=in_channels,
+        num_classes=num_classes,
+        image=input_shape[1:] if input_shape is not None else None,
+    )
+    is_split = _may_split(knobs)
+    weights = {row.name: _least_weights(row, is_split=is_split) for row in rows}
+    parameters = sum(weights[row.name] for row in rows if row.kind != "pad")
+    macs = sum((row.macs or 0) * weights[row.name] / math.prod(row.shape) for row in rows)
+    bits = CODED_BITS if _may_choose_values(spec, knobs) else FLOAT_BITS
+    size_bytes = math.ceil(parameters * bits / 8) + NODE_BYTES * len(rows)
+    return Bounds(size_bytes=size_bytes, parameters=parameters, macs=macs)
+
+
+def _smallest(knobs: Sequence[KnobSchema], architecture: Architecture) -> Architecture:
+    """The narrowest and shallowest network of the space."""
+    share = min(_values(knobs, "family_member.width"))
+    depth = int(min(_values(knobs, "family_member.depth")))
+    keep = _least_kept(knobs)
     smaller = {
         "widths": tuple(_narrowed(_narrowed(width, share), keep) for width in architecture.widths),
         "depths": tuple(min(depth, blocks) for blocks in architecture.depths),
     }
-    bits = min(_ends(knobs, "quantization.weight_bits"), default=usual)
-    return architecture.model_copy(update=smaller), bits
+    return architecture.model_copy(update=smaller)
+
+
+def _least_kept(knobs: Sequence[KnobSchema]) -> float:
+    """The smallest share of a group's channels that pruning may leave; 0 is a single channel."""
+    ratio = max(_values(knobs, "filter_pruning.ratio"))
+    scopes = set(_values(knobs, "filter_pruning.scope"))
+    has_target = set(_values(knobs, "filter_pruning.target")) != {"channels"}
+    kept = [1.0 - max(_flat(_values(knobs, "filter_pruning.ratios")), default=0.0)]
+    if ratio > 0 and has_target and "stage" in scopes:
+        kept.append(1.0 - _MOST_PRUNED)
+    if ratio > 0 and scopes != {"stage"}:
+        kept.append(1.0 - ratio if scopes <= {"stage", "uniform"} and not has_target else 0.0)
+    return min(kept)
+
+
+def _may_split(knobs: Sequence[KnobSchema]) -> bool:
+    shares = [*_values(knobs, "low_rank.energy"), *_values(knobs, "low_rank.size_ratio")]
+    return min(shares) < 1
+
+
+def _least_weights(row: layout.Layer, *, is_split: bool) -> int:
+    """Weights of a layer, split with rank 1 (Tucker's way has the fewest) if it may be."""
+    outputs, inputs, *kernel = row.shape
+    whole = math.prod(row.shape)
+    if row.kind == "pad" or not is_split:
+        return whole
+    core = math.prod(kernel) if math.prod(kernel) > 1 else 0
+    return min(whole, outputs + inputs + core)
+
+
+def _may_choose_values(spec: JobSpec, knobs: Sequence[KnobSchema]) -> bool:
+    """Whether weights may be anything but floats; nobody knows what an uploaded file holds."""
+    return (
+        "quantization" in spec.techniques
+        or not isinstance(spec.model, UntrainedModel)
+        or max(_values(knobs, "weight_sharing.index_bits")) > 0
+        or max(_values(knobs, "sparsity.sparsity")) > 0
+        or set(_values(knobs, "sparsity.pattern")) != {""}
+    )
 
 
 def _narrowed(width: int, share: float) -> int:
     return max(1, math.floor(width * share + 1e-9))
 
 
-def _ends(knobs: Sequence[KnobSchema], name: str) -> list[float]:
-    """Extreme values of the knobs of that name, of every stage."""
-    found = [knob for knob in knobs if knob.name == name or knob.name.startswith(f"{name}.")]
-    return [float(end) for knob in found for end in (knob.choices or grid.bounds(knob))]
+def _values(knobs: Sequence[KnobSchema], field: str) -> Sequence[Any]:
+    return fitting.values_of(knobs, field)
+
+
+def _flat(found: Sequence[Any]) -> list[float]:
+    """Ratios of stages; an empty row of them, a default, has none."""
+    return [ratio for ratio in found if isinstance(ratio, int | float)]
+
+
+def _is_bound(constraint: Constraint, baseline: Measurement | None) -> bool:
+    """Whether the bound is a number yet: an older baseline may lack the metric it needs."""
+    return not constraint.is_relative or (
+        baseline is not None and baseline.known(constraint.metric) is not None
+    )
 
 
 def _check(constraint: Constraint, limits: Bounds, baseline: Measurement | None) -> str:
-    if constraint.is_relative and baseline is None:
+    if not _is_bound(constraint, baseline):
         return f"{constraint.label}: relative; checked once the baseline is measured"
     bound = constraint.bound(baseline)
     if constraint.comparison == "at_most":
@@ -151,5 +211,5 @@ def _check_pairs(constraints: Sequence[Constraint], baseline: Measurement | None
 
 
 def _shown(metric: Metric, value: float) -> str:
-    unit = {"size_bytes": " bytes", "latency_ms": " ms"}.get(metric, "")
+    unit = " bytes" if metric.endswith("_bytes") else " ms" if metric.endswith("_ms") else ""
     return f"{metric} {value:,.6g}{unit}" if value < 1e6 else f"{metric} {value:,.0f}{unit}"

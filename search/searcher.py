@@ -11,21 +11,20 @@ import logging
 import math
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, partial
+from functools import partial
 
 from sqlalchemy.orm import Session
 
-from compress.knobs import Scalar
-from featherweight.specs.job import JobSpec
 from featherweight.specs.states import JobState, Phase, TrialState
 from search import phases, unseen
 from search.errors import InvalidSpace, LeadLost, TechniqueDoesNotFit
+from search.opened import OpenJob
 from search.settings import SearcherSettings
-from search.space import Space
+from search.spent import Spent
 from search.study.projection import Proposal, StudyProjection, proposed
 from search.study.rebuilding import note, space_of
 from search.study.storage import OUTAGES, close_storage, open_storage
@@ -38,22 +37,6 @@ _log = logging.getLogger(__name__)
 MOST_COPIES = 50
 """After so many known candidates in a row the sampler is not asked again for this trial."""
 _EXHAUSTED = "the search space has no further candidate"
-
-
-@dataclass(kw_only=True)
-class _Open:
-    """A job whose study is open."""
-
-    spec: JobSpec
-    space: Space
-    study: StudyProjection
-    is_exhausted: bool = False
-
-    @cached_property
-    def controls(self) -> list[dict[str, Scalar]]:
-        """Candidates to compare with: at most a third of the search trials, the first of them."""
-        most = self.spec.search_trials // 3 if self.spec.controls else 0
-        return [params for _, params in self.space.controls()[:most]]
 
 
 class Searcher:
@@ -85,8 +68,9 @@ class Searcher:
         self._settings = settings
         self._holder = holder or f"searcher-{uuid.uuid4()}"
         self._now = now
-        self._renew_at = -math.inf
-        self._studies: dict[str, _Open] = {}
+        self._renew_at = self._leads_until = -math.inf
+        self._studies: dict[str, OpenJob] = {}
+        self._spent: defaultdict[str, Spent] = defaultdict(Spent)
 
     def step(self) -> bool:
         """One pass over all active jobs, oldest first; whether anything changed."""
@@ -142,39 +126,44 @@ class Searcher:
                 return phases.is_idle(job) and self._change(job, phases.leave_finish)
 
     def _settle(self, job: JobRecord) -> bool:
-        return phases.is_idle(job) and self._change(job, phases.settle)
+        is_over = phases.is_idle(job) and self._change(job, phases.settle)
+        if is_over:
+            _log.info("job %s is over: %s", job.id, self._spent.pop(job.id, Spent()))
+        return is_over
 
     def _search(self, job: JobRecord) -> bool:
         """Keep enough candidates waiting; when none will follow and all are over, go on."""
         try:
-            opened = self._open(job)
+            with self._spent[job.id].asking():
+                opened = self._open(job)
         except (InvalidSpace, TechniqueDoesNotFit) as error:
             return self._change(job, partial(phases.give_up, detail=str(error)))
         if phases.is_out_of_time(job, self._now()):
             changed = self._change(job, phases.stop_search)
         else:
-            changed = self._fill(job, opened)
+            with self._spent[job.id].asking():
+                changed = self._fill(job, opened)
         if changed or not phases.is_idle(job):
             return changed
         shortfall = _EXHAUSTED if opened.is_exhausted else phases.BUDGET_SECONDS
         return self._change(job, partial(phases.leave_search, shortfall=shortfall))
 
-    def _fill(self, job: JobRecord, opened: _Open) -> bool:
+    def _fill(self, job: JobRecord, opened: OpenJob) -> bool:
         """Propose until enough trials wait; whether there is a new one."""
         limit = opened.spec.budget.parallel_trials + self._settings.look_ahead
         missing = limit - job.counts.get(TrialState.WAITING, 0)
         if missing <= 0 or opened.is_exhausted:
             return False
         with self._database.read() as session:
-            rows = trials.of_job(session, job.id)
-        known = {row.candidate_digest: row for row in reversed(rows) if row.phase != Phase.FINISH}
-        index = sum(row.phase == Phase.SEARCH for row in phases.counted(rows))
+            rows = trials.tried(session, job.id)
+        known = {row.digest: row.trial_id for row in reversed(rows) if row.phase != Phase.FINISH}
+        index = sum(row.phase == Phase.SEARCH and row.origin != trials.RERUN for row in rows)
         last = min(index + missing, opened.spec.search_trials)
         found = [self._propose(job, opened, known, index=i) for i in range(index, last)]
         return any(found)
 
     def _propose(
-        self, job: JobRecord, opened: _Open, known: dict[str, TrialRecord], *, index: int
+        self, job: JobRecord, opened: OpenJob, known: dict[str, str], *, index: int
     ) -> bool:
         """Find one new candidate and make it a trial; False where there is none any more."""
         is_control = index < len(opened.controls)
@@ -189,26 +178,31 @@ class Searcher:
             return False
         row = self._create(job, opened, proposal, origin="control" if is_control else "sampler")
         if row is not None:
-            known[row.candidate_digest] = row
+            self._spent[job.id].num_asks += 1
+            known[row.candidate_digest] = row.id
         return row is not None
 
     def _new(
-        self, job: JobRecord, opened: _Open, known: dict[str, TrialRecord], *, index: int
+        self, job: JobRecord, opened: OpenJob, known: dict[str, str], *, index: int
     ) -> Proposal | None:
         """A proposal whose candidate nobody has tried."""
         study, space = opened.study, opened.space
-        while study.num_copies(index) < MOST_COPIES and len(known) < space.num_candidates:
+        while study.num_copies(index) < MOST_COPIES:
             proposal = study.ask(index=index)
-            original = known.get(space.candidate(proposal.params).digest())
-            if original is None:
+            original_id = known.get(space.candidate(proposal.params).digest())
+            if original_id is None:
                 return proposal
+            with self._database.read() as session:
+                original = trials.get(session, original_id)
             baseline = jobs.baseline(job)
             study.tell_copy(proposal.study_number, original, index=index, baseline=baseline)
+            if len(known) >= space.num_candidates:
+                break
         params = unseen.find(space, known, seed=(opened.spec.seed, index))
         return None if params is None else study.place(params)
 
     def _create(
-        self, job: JobRecord, opened: _Open, proposal: Proposal, *, origin: str
+        self, job: JobRecord, opened: OpenJob, proposal: Proposal, *, origin: str
     ) -> TrialRecord | None:
         """The proposal's row; None where the job has stopped meanwhile."""
         try:
@@ -238,14 +232,14 @@ class Searcher:
             rows = trials.untold(session, job.id)
         if not rows:
             return False
-        for row in proposed(rows):
-            self._open(job).study.tell(row, jobs.baseline(job))
-        with self._write() as session:
-            for row in rows:
-                trials.mark_told(session, row.id)
+        with self._spent[job.id].telling(len(rows)):
+            for row in proposed(rows):
+                self._open(job).study.tell(row, jobs.baseline(job))
+            with self._write() as session:
+                trials.mark_told(session, job.id, [row.id for row in rows])
         return True
 
-    def _open(self, job: JobRecord) -> _Open:
+    def _open(self, job: JobRecord) -> OpenJob:
         """The job's study, brought up to the tables if it was not open yet."""
         if job.id not in self._studies:
             with self._database.read() as session:
@@ -254,7 +248,7 @@ class Searcher:
             spec = jobs.spec(job)
             study = StudyProjection(self._storage, job_id=job.id, spec=spec, space=space)
             self._follow(job, study, rows)
-            self._studies[job.id] = _Open(spec=spec, space=space, study=study)
+            self._studies[job.id] = OpenJob(spec=spec, space=space, study=study)
         return self._studies[job.id]
 
     def _follow(self, job: JobRecord, study: StudyProjection, rows: list[TrialRecord]) -> None:
@@ -285,7 +279,11 @@ class Searcher:
             return self._take(session)
 
     def _take(self, session: Session) -> bool:
-        lease = self._settings.searcher_lease_seconds
+        lease, asked_at = self._settings.searcher_lease_seconds, time.monotonic()
         taken = leader.take(session, self._holder, lease_seconds=lease)
-        self._renew_at = time.monotonic() + lease / 3 if taken else -math.inf
+        if asked_at >= self._leads_until:
+            # Another may have searched meanwhile: what is remembered of the studies is old.
+            self._studies.clear()
+        self._renew_at = asked_at + lease / 3 if taken else -math.inf
+        self._leads_until = asked_at + lease if taken else -math.inf
         return taken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, get_args, get_origin
@@ -11,14 +11,14 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from compress import catalog
+from compress import canonical, catalog, compatibility
 from compress.candidate import Candidate
 from compress.families.catalog import Architecture
 from compress.knobs import Choice, Interval, Scalar, Searchable
 from compress.techniques.family_member.config import FamilyMember
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import KnobSchema
-from search import controls, grid
+from search import controls, fitting, grid
 from search.errors import InvalidSpace, TechniqueDoesNotFit
 
 MOST_GRID_VALUES = 100_000
@@ -45,16 +45,17 @@ class Space:
     def num_candidates(self) -> float:
         """Distinct candidates; infinite where a knob is real.
 
-        Exact while every technique has at most 5,000 combinations of its own; beyond that an upper
-        bound that counts combinations.
+        Exact while techniques that decide something of each other have at most 5,000 combinations;
+        beyond that an upper bound.
         """
-        return math.prod(self._num_configs(technique) for technique in self.techniques)
+        return math.prod(self._num_candidates(group) for group in _linked(self.techniques))
 
     def candidate(self, params: Mapping[str, Scalar]) -> Candidate:
         """The canonical candidate for one value per turning knob.
 
         Canonical also means that a member as wide and as deep as the network is no step at all, and
-        that its depth is at most the network's.
+        that its depth is at most the network's. Values that are refused beside each other become
+        the nearest that are not: the later field gives way (``compress.applies.REFUSED``).
 
         Raises InvalidSpace for a missing or unknown knob, or a value that no config accepts.
         """
@@ -62,8 +63,7 @@ class Space:
         if set(params) != wanted:
             odd = sorted(wanted.symmetric_difference(params))
             raise InvalidSpace(f"expected values for exactly {sorted(wanted)}; check {odd}")
-        steps = [self._config(technique, params) for technique in self.techniques]
-        return Candidate.model_validate({"steps": [s for s in steps if s]}).canonical()
+        return self._candidate(self.techniques, params)
 
     def controls(self) -> tuple[tuple[str, dict[str, Scalar]], ...]:
         """Name and values of uniform candidates to compare with; distinct and not the baseline."""
@@ -74,9 +74,15 @@ class Space:
         found.pop(Candidate().digest(), None)
         return tuple(found.values())
 
-    def _config(self, technique: str, params: Mapping[str, Scalar]) -> dict[str, Any] | None:
-        """The step as plain values; None where it would leave this architecture as it is."""
-        fields: dict[str, Any] = {"technique": technique}
+    def _candidate(self, techniques: Sequence[str], params: Mapping[str, Scalar]) -> Candidate:
+        asked = {technique: self._fields(technique, params) for technique in techniques}
+        values = {technique: fields for technique, fields in asked.items() if fields is not None}
+        steps = [{"technique": t, **v} for t, v in canonical.accepted(values).items()]
+        return Candidate.model_validate({"steps": steps}).canonical()
+
+    def _fields(self, technique: str, params: Mapping[str, Scalar]) -> dict[str, Any] | None:
+        """Values of the step's fields; None where it would leave this architecture as it is."""
+        fields: dict[str, Any] = {}
         for knob in self._of(technique):
             value = params[knob.name] if knob.kind != "fixed" else knob.choices[0]
             _, field, *stage = knob.name.split(".")
@@ -89,21 +95,38 @@ class Space:
         depth = min(member.depth, deepest)
         if member.width == 1 and depth == deepest:
             return None
-        return {"technique": "family_member", "width": member.width, "depth": depth}
+        return {"width": member.width, "depth": depth}
 
     def _of(self, technique: str) -> tuple[KnobSchema, ...]:
         return tuple(knob for knob in self.knobs if knob.name.split(".")[0] == technique)
 
-    def _num_configs(self, technique: str) -> float:
-        knobs = self._of(technique)
+    def _num_candidates(self, techniques: Sequence[str]) -> float:
+        knobs = tuple(knob for technique in techniques for knob in self._of(technique))
         every = grid.combinations(knobs, limit=_MOST_ENUMERATED)
+        if every is None and len(techniques) > 1:
+            return math.prod(self._num_candidates((technique,)) for technique in techniques)
         if every is None:
             return math.prod(grid.size(knob) for knob in knobs)
         names = [knob.name for knob in knobs]
-        configs = [self._config(technique, dict(zip(names, row, strict=True))) for row in every]
-        return len(
-            {Candidate.model_validate({"steps": [c] if c else []}).digest() for c in configs}
-        )
+        points = (dict(zip(names, row, strict=True)) for row in every)
+        return len({self._candidate(techniques, point).digest() for point in points})
+
+
+def _linked(techniques: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Techniques in groups, such that none decides anything of one in another group."""
+    left = list(techniques)
+    while left:
+        group = [left.pop(0)]
+        for member in group:
+            near = [each for each in left if _decides(member, each)]
+            group += near
+            left = [each for each in left if each not in near]
+        yield tuple(sorted(group, key=catalog.ORDER.__getitem__))
+
+
+def _decides(one: str, other: str) -> bool:
+    first, second = sorted((one, other), key=catalog.ORDER.__getitem__)
+    return compatibility.between(first, second).kind == "decides"
 
 
 def build(spec: JobSpec, architecture: Architecture) -> Space:
@@ -112,15 +135,22 @@ def build(spec: JobSpec, architecture: Architecture) -> Space:
     A listed technique's searchable fields get their default ranges, any field may be given another
     range or a fixed value, and a field that holds one value per stage becomes one knob per stage.
 
+    A knob that counts for nothing whatever the others say is fixed.
+
     Raises:
         InvalidSpace: a range leaves what the technique's config accepts.
-        TechniqueDoesNotFit: a range asks for more than the network has.
+        TechniqueDoesNotFit: a range asks for more than the network has, a pattern names none of its
+            layers, or two techniques exclude each other.
     """
     names = tuple(
         technique.name for technique in catalog.TECHNIQUES if technique.name in spec.techniques
     )
-    knobs = [knob for name in names for knob in _knobs(name, spec.techniques[name], architecture)]
-    return Space(knobs=tuple(knobs), techniques=names, architecture=architecture, seed=spec.seed)
+    fitting.check_pairs(names)
+    asked = [knob for name in names for knob in _knobs(name, spec.techniques[name], architecture)]
+    fitting.check_values(asked)
+    fitting.check_patterns(asked, architecture)
+    knobs = fitting.at_rest(asked)
+    return Space(knobs=knobs, techniques=names, architecture=architecture, seed=spec.seed)
 
 
 def _knobs(
@@ -216,12 +246,14 @@ def _check_limits(knob: KnobSchema, technique: str, field: str, stages: int | No
         try:
             config.model_validate(fields, strict=True)
         except ValidationError as error:
-            # The first says it; those after it only follow from it.
-            limits = error.errors()[0]["msg"]
-            raise InvalidSpace(
-                f"{technique} does not accept {field} = {value!r}: {limits}. "
-                f"Keep the range of {field} within that limit"
-            ) from error
+            # What has no place is between fields: ``fitting`` looks at those. Of the others the
+            # first says it; those after it only follow from it.
+            limits = [each["msg"] for each in error.errors() if each["loc"]]
+            if limits:
+                raise InvalidSpace(
+                    f"{technique} does not accept {field} = {value!r}: {limits[0]}. "
+                    f"Keep the range of {field} within that limit"
+                ) from error
 
 
 def _required(config: type[BaseModel], stages: int | None) -> dict[str, Any]:

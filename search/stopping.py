@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 from compress.measurement import Measurement
 from featherweight.specs.constraints import Constraint
-from featherweight.specs.job import Objective
+from featherweight.specs.job import JobSpec, Objective
 from featherweight.specs.protocol import Decision
 from search import objectives as metrics
 from search import pareto
@@ -40,6 +41,49 @@ def lasting_violation(
     """
     lasting = [constraint for constraint in constraints if constraint.metric != "accuracy"]
     return metrics.violation(measurement, lasting, baseline)
+
+
+class Reached(Protocol):
+    """A rung that a trial has reached, as the rule sees it."""
+
+    @property
+    def measurement(self) -> Measurement:
+        """What was measured of the trial at this rung."""
+        ...
+
+    @property
+    def peers(self) -> Sequence[Measurement]:
+        """The same of every other trial of the phase that has reached it; unused at the last."""
+        ...
+
+    @property
+    def is_last(self) -> bool:
+        """Whether there is no rung above."""
+        ...
+
+    @property
+    def spec(self) -> JobSpec:
+        """What the job compares and demands."""
+        ...
+
+    @property
+    def baseline(self) -> Measurement | None:
+        """What relative constraints refer to."""
+        ...
+
+
+def judge(reached: Reached) -> Decision:
+    """The rule of every job: ``decide`` by its objectives and its lasting constraints."""
+    spec = reached.spec
+    demands = {"constraints": spec.constraints, "baseline": reached.baseline}
+    return decide(
+        reached.measurement,
+        lasting_violation(reached.measurement, **demands),
+        [(peer, lasting_violation(peer, **demands)) for peer in reached.peers],
+        objectives=spec.objectives,
+        eta=spec.early_stopping.eta,
+        is_last=reached.is_last,
+    )
 
 
 def decide(

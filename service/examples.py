@@ -17,6 +17,11 @@ JOB_EXAMPLE: dict[str, Any] = {
     "budget": {"trials": 30, "parallel_trials": 2},
     "seed": 0,
 }
+TAUGHT_EXAMPLE: dict[str, Any] = JOB_EXAMPLE | {
+    "name": "taught",
+    "teacher": "large",
+    "techniques": JOB_EXAMPLE["techniques"] | {"distillation": {"teacher": ["uploaded"]}},
+}
 WORKER_EXAMPLE: dict[str, Any] = {
     "worker": {
         "name": "worker-1",

@@ -5,19 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from featherweight.specs.states import AttemptState
 from store.statistics import Statistics
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_WAITED = "waited_seconds"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_HELD_OPEN = ("/v1/jobs/{job_id}/events", "/v1/attempts")
-"""Addresses that wait by design: their time would say nothing, so they are only counted."""
+_HELD_OPEN = frozenset({"/v1/jobs/{job_id}/events"})
+"""Addresses that only wait: their time would say nothing, so they are only counted."""
 
 
 class Metrics:
@@ -27,7 +30,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.requests = Histogram(
             "featherweight_request_seconds",
-            "Time from request to the end of the answer, by route template.",
+            "Time from request to the end of the answer, by route template, waits not counted.",
             ("method", "route", "status"),
             buckets=_SECONDS,
             registry=self.registry,
@@ -50,6 +53,17 @@ class Metrics:
         counted = CollectorRegistry()
         counted.register(_Counted(statistics))
         return generate_latest(self.registry) + generate_latest(counted)
+
+
+@contextmanager
+def waiting(request: Request) -> Iterator[None]:
+    """A wait within a request that is not counted as time of its answer: a long poll's."""
+    begin = time.perf_counter()
+    try:
+        yield
+    finally:
+        before = getattr(request.state, _WAITED, 0.0)
+        setattr(request.state, _WAITED, before + time.perf_counter() - begin)
 
 
 class _Counted(Collector):
@@ -111,7 +125,8 @@ class Observed:
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
-        if route in _HELD_OPEN and status in (200, 204):
+        if route in _HELD_OPEN and status == HTTPStatus.OK:
             seconds = 0.0
+        seconds -= scope.get("state", {}).get(_WAITED, 0.0)
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.requests.labels(method, route, str(status)).observe(seconds)

@@ -31,6 +31,7 @@ class Checked:
 
     spec: JobSpec
     model: ModelRecord | None
+    teacher: ModelRecord | None
     dataset: DatasetRecord
     data: DatasetInfo
     space: Space
@@ -43,14 +44,16 @@ def check(session: Session, spec: JobSpec) -> Checked:
 
     Raises:
         UnknownModel, UnknownDataset: the spec names something that was not uploaded.
-        ModelDoesNotFitData: channels or classes differ.
+        ModelDoesNotFitData: channels or classes of the model or of the teacher differ.
         search.errors.SearchError: a range, a technique or a constraint is impossible.
     """
     dataset = _dataset(session, spec)
     data = DatasetInfo.model_validate(dataset.info)
-    model = _model(session, spec)
+    model, teacher = _model(session, spec), _teacher(session, spec)
     architecture = _architecture(spec, model)
     _check_fit(spec, model, data)
+    if teacher is not None:
+        _check_network("teacher", teacher, data, spec.data)
     space = spaces.build(spec, architecture)
     network = spec.model if isinstance(spec.model, UntrainedModel) else model
     assert network is not None
@@ -66,6 +69,7 @@ def check(session: Session, spec: JobSpec) -> Checked:
     return Checked(
         spec=spec,
         model=model,
+        teacher=teacher,
         dataset=dataset,
         data=data,
         space=space,
@@ -96,7 +100,8 @@ def preview(checked: Checked) -> DryRunSchema:
 
 def digest(spec: JobSpec) -> str:
     """SHA-256 of the canonical spec: equal for requests that mean the same job."""
-    document = spec.model_dump(mode="json")
+    # A job without a teacher has the digest that it had before there were teachers.
+    document = spec.model_dump(mode="json", exclude=None if spec.teacher else {"teacher"})
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -119,11 +124,19 @@ def _dataset(session: Session, spec: JobSpec) -> DatasetRecord:
 def _model(session: Session, spec: JobSpec) -> ModelRecord | None:
     if isinstance(spec.model, UntrainedModel):
         return None
+    return _uploaded(session, "model", spec.model)
+
+
+def _teacher(session: Session, spec: JobSpec) -> ModelRecord | None:
+    return None if spec.teacher is None else _uploaded(session, "teacher", spec.teacher)
+
+
+def _uploaded(session: Session, field: str, reference: str) -> ModelRecord:
     try:
-        return models.get(session, spec.model)
+        return models.get(session, reference)
     except ModelNotFound as error:
         raise UnknownModel(
-            f"model: no model has the id or name {spec.model!r}; upload it to /v1/models first"
+            f"{field}: no model has the id or name {reference!r}; upload it to /v1/models first"
         ) from error
 
 
@@ -145,12 +158,17 @@ def _check_fit(spec: JobSpec, model: ModelRecord | None, data: DatasetInfo) -> N
             )
         return
     assert model is not None
+    _check_network("model", model, data, spec.data)
+
+
+def _check_network(field: str, model: ModelRecord, data: DatasetInfo, data_name: str) -> None:
     info = ModelInfo.model_validate(model.info)
-    found, expected = (info.in_channels, info.num_classes), (channels, data.num_classes)
+    found = (info.in_channels, info.num_classes)
+    expected = (data.input_shape[0], data.num_classes)
     if found != expected:
         raise ModelDoesNotFitData(
-            f"model: {spec.model!r} takes {found[0]} channels and tells {found[1]} classes apart, "
-            f"the data {spec.data!r} has {expected[0]} and {expected[1]}"
+            f"{field}: {model.name!r} takes {found[0]} channels and tells {found[1]} classes "
+            f"apart, the data {data_name!r} has {expected[0]} and {expected[1]}"
         )
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from compress.candidate import Candidate
+from compress.techniques.distillation.config import Distillation
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.protocol import Assignment
 from featherweight.specs.states import Phase
@@ -20,6 +22,7 @@ def build(
     job = session.get_one(JobRecord, attempt.job_id)
     trial = session.get_one(TrialRecord, attempt.trial_id)
     dataset = session.get_one(DatasetRecord, job.dataset_id)
+    candidate = Candidate.model_validate(trial.candidate)
     return Assignment.model_validate(
         {
             "attempt": attempt.id,
@@ -28,8 +31,10 @@ def build(
             "job": job.id,
             "dataset": dataset.sha256,
             "num_classes": dataset.info["num_classes"],
+            "candidate": candidate,
             **_of_trial(trial),
             **_network(session, job, trial),
+            "tutor": _tutor(session, job, candidate),
         }
     )
 
@@ -39,7 +44,6 @@ def _of_trial(trial: TrialRecord) -> dict[str, Any]:
         "trial": trial.id,
         "number": trial.number,
         "phase": trial.phase,
-        "candidate": trial.candidate,
         "seed": trial.seed,
         "rungs": trial.rungs,
         "first_rung": 0 if trial.rung is None else trial.rung + 1,
@@ -56,6 +60,21 @@ def _network(session: Session, job: JobRecord, trial: TrialRecord) -> dict[str, 
         "train": training,
         "weights": None if training else weights,
     }
+
+
+def _tutor(session: Session, job: JobRecord, candidate: Candidate) -> dict[str, Any] | None:
+    if job.teacher_id is None or not _learns_from_upload(candidate):
+        return None
+    model = session.get_one(ModelRecord, job.teacher_id)
+    weights = {"sha256": model.sha256, "normalisation": model.normalisation}
+    return {"weights": weights, "architecture": model.architecture}
+
+
+def _learns_from_upload(candidate: Candidate) -> bool:
+    return any(
+        isinstance(step, Distillation) and step.teacher == "uploaded" and step.has_effect
+        for step in candidate.steps
+    )
 
 
 def _training(spec: JobSpec, trial: TrialRecord) -> dict[str, Any] | None:

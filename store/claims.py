@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import Select, exists, func, select, update
+from sqlalchemy import Select, bindparam, exists, func, select
 from sqlalchemy.orm import Session
 
 from featherweight.specs.protocol import Assignment, ClaimRequest, WorkerInfo
@@ -51,19 +51,22 @@ def _active(job_id: object) -> Select[int]:
 def _issue_again(
     session: Session, worker: WorkerInfo, token: str, lease_seconds: float
 ) -> AttemptRecord | None:
-    again = (
-        update(AttemptRecord)
+    active = (
+        select(AttemptRecord)
         .where(AttemptRecord.boot_id == worker.boot_id, AttemptRecord.state == AttemptState.ACTIVE)
-        .values(token_sha256=secrets.digest(token), lease_until=clock.db_now() + lease_seconds)
-        .returning(AttemptRecord)
+        .with_for_update(key_share=True)
     )
-    return session.scalars(again, execution_options={"populate_existing": True}).one_or_none()
+    attempt = session.scalars(active, execution_options={"populate_existing": True}).one_or_none()
+    if attempt is not None:
+        attempt.token_sha256 = secrets.digest(token)
+        attempt.lease_until = clock.db_now() + lease_seconds
+    return attempt
 
 
 def _take(
     session: Session, worker: WorkerInfo, token: str, lease_seconds: float
 ) -> AttemptRecord | None:
-    for job_id in session.scalars(open_jobs()).all():
+    for job_id in session.scalars(_OPEN_JOBS).all():
         job = jobs.lock(session, job_id)
         trial = _first_waiting(session, job)
         if trial is not None:
@@ -86,16 +89,14 @@ def open_jobs() -> Select[str]:
 
 def _first_waiting(session: Session, job: JobRecord) -> TrialRecord | None:
     # Looked at again, now that nobody else can change it.
-    if job.state != JobState.RUNNING or active_count(session, job.id) >= job.parallel_trials:
+    if job.state != JobState.RUNNING:
         return None
-    query = (
-        select(TrialRecord)
-        .where(TrialRecord.job_id == job.id, TrialRecord.state == TrialState.WAITING)
-        .order_by(TrialRecord.number)
-        .limit(1)
-        .with_for_update(skip_locked=True, key_share=True)
+    found = session.scalars(
+        _FIRST_WAITING,
+        {"job": job.id, "parallel": job.parallel_trials},
+        execution_options={"populate_existing": True},
     )
-    return session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
+    return found.one_or_none()
 
 
 def _lease(
@@ -121,3 +122,17 @@ def _lease(
     trial.num_attempts += 1
     transitions.move_trial(session, job, trial, TrialState.RUNNING, news={"worker": worker.name})
     return attempt
+
+
+_OPEN_JOBS = open_jobs()
+_FIRST_WAITING = (
+    select(TrialRecord)
+    .where(
+        TrialRecord.job_id == bindparam("job"),
+        TrialRecord.state == TrialState.WAITING,
+        _active(bindparam("job")).scalar_subquery() < bindparam("parallel"),
+    )
+    .order_by(TrialRecord.number)
+    .limit(1)
+    .with_for_update(skip_locked=True, key_share=True)
+)

@@ -85,6 +85,10 @@ class FileMismatch(Conflict):
     """The reported files do not fit the report."""
 
 
+class MetricMissing(Conflict):
+    """The job compares files by a number that the report does not have."""
+
+
 class UploadOffsetMismatch(Conflict):
     """The bytes do not continue the upload where it stands."""
 
@@ -111,6 +115,10 @@ class DigestMismatch(StoreError):
 
 class SchemaOutdated(StoreError):
     """The database's schema is not this version's: run ``featherweight migrate``."""
+
+
+class BrokenReferences(StoreError):
+    """Rows of the database refer to rows that are not there: restore it from a backup."""
 
 
 class InvalidCursor(StoreError):

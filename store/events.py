@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
-from sqlalchemy.orm.attributes import set_committed_value
 
 from store import clock
 from store.tables import EventRecord, JobRecord
@@ -17,16 +16,11 @@ CHANNEL = "fw_events"
 def append(session: Session, job: JobRecord, type: str, data: dict[str, Any]) -> int:
     """Write one event and wake whoever watches; returns its number.
 
-    The number is taken from the job's row, which stays locked until the commit: a sequence would
-    hand out numbers that commit out of order, and a reader would miss some.
+    The number is taken from the job's row, which the caller holds until the commit: a sequence
+    would hand out numbers that commit out of order, and a reader would miss some. Two writers that
+    did not hold the row could not both commit: the number is part of the event's key.
     """
-    take = (
-        update(JobRecord).where(JobRecord.id == job.id).values(last_event=JobRecord.last_event + 1)
-    )
-    seq = session.execute(
-        take.returning(JobRecord.last_event), execution_options={"synchronize_session": False}
-    ).scalar_one()
-    set_committed_value(job, "last_event", seq)
+    seq = job.last_event = job.last_event + 1
     session.add(EventRecord(job_id=job.id, seq=seq, type=type, data=data, at=clock.utc_now()))
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_notify(CHANNEL, job.id)))

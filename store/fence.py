@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from featherweight.specs.states import AttemptState
-from store import jobs, secrets, trials
+from store import secrets
 from store.errors import AttemptNotFound, StaleAttempt
 from store.tables import AttemptRecord, JobRecord, TrialRecord
+
+_HELD = (
+    select(JobRecord, TrialRecord, AttemptRecord)
+    .select_from(AttemptRecord)
+    .join(TrialRecord, TrialRecord.id == AttemptRecord.trial_id)
+    .join(JobRecord, JobRecord.id == AttemptRecord.job_id)
+    .where(AttemptRecord.id == bindparam("attempt"))
+    .with_for_update(of=[JobRecord, TrialRecord, AttemptRecord], key_share=True)
+)
 
 
 @dataclass(frozen=True)
@@ -47,19 +56,26 @@ def hold(session: Session, attempt_id: str, token: str) -> Held:
         AttemptNotFound: no such attempt.
         StaleAttempt: the token is another's.
     """
-    held = lock(session, find(session, attempt_id))
+    held = lock(session, attempt_id)
     if not secrets.matches(token, held.attempt.token_sha256):
         raise stale(held.attempt)
     return held
 
 
-def lock(session: Session, attempt: AttemptRecord) -> Held:
-    """Lock the three rows, in the order of ``store.session``."""
-    job = jobs.lock(session, attempt.job_id)
-    trial = trials.lock(session, attempt.trial_id)
-    fresh = select(AttemptRecord).where(AttemptRecord.id == attempt.id).with_for_update()
-    attempt = session.scalars(fresh, execution_options={"populate_existing": True}).one()
-    return Held(job, trial, attempt)
+def lock(session: Session, attempt_id: str) -> Held:
+    """Lock the three rows in one statement, in the order of ``store.session``.
+
+    PostgreSQL locks the rows of a result in the order of ``OF``, each in its newest version.
+
+    Raises:
+        AttemptNotFound: no such attempt.
+    """
+    row = session.execute(
+        _HELD, {"attempt": attempt_id}, execution_options={"populate_existing": True}
+    ).one_or_none()
+    if row is None:
+        raise AttemptNotFound(f"no attempt {attempt_id}")
+    return Held(*row)
 
 
 def find(session: Session, attempt_id: str) -> AttemptRecord:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from compress.measurement import Measurement
@@ -26,9 +26,13 @@ from store.tables import DatasetRecord, JobRecord, ModelRecord
 from store.upserts import insert_new
 
 _AGE = (JobRecord.created_at, JobRecord.id)
+# NO KEY UPDATE: rows that merely refer to the job need not wait.
+_LOCKED = select(JobRecord).where(JobRecord.id == bindparam("job")).with_for_update(key_share=True)
+_MOST_UNDERSTOOD = 256
+_understood: dict[str, tuple[dict[str, Any], JobSpec]] = {}
 
 
-def create(
+def create(  # noqa: PLR0913 - what a job refers to, by name
     session: Session,
     spec: JobSpec,
     *,
@@ -36,6 +40,7 @@ def create(
     dataset: DatasetRecord,
     idempotency_key: str | None,
     body_sha256: str,
+    teacher: ModelRecord | None = None,
 ) -> tuple[JobRecord, bool]:
     """A queued job, and True; or the job that this key made before, and False.
 
@@ -46,6 +51,7 @@ def create(
         dataset: The dataset it names.
         idempotency_key: The client's key; None never equals another request's.
         body_sha256: Digest of the request, to tell a repeat from a different request.
+        teacher: The uploaded model it names as its teacher, if it names one.
 
     Raises:
         IdempotencyConflict: the key came with another body before.
@@ -53,8 +59,11 @@ def create(
     """
     if (model is None) != isinstance(spec.model, UntrainedModel):
         raise ValueError("give the model record exactly where the spec names a model")
-    _keep(session, model, dataset)
+    if (teacher is None) != (spec.teacher is None):
+        raise ValueError("give the teacher's record exactly where the spec names a teacher")
+    _keep(session, dataset, (model, teacher))
     values = _values(spec, model, dataset) | {
+        "teacher_id": teacher.id if teacher else None,
         "idempotency_key": idempotency_key,
         "body_sha256": body_sha256,
     }
@@ -65,12 +74,15 @@ def create(
     return job, True
 
 
-def _keep(session: Session, model: ModelRecord | None, dataset: DatasetRecord) -> None:
+def _keep(
+    session: Session, dataset: DatasetRecord, networks: Collection[ModelRecord | None]
+) -> None:
     shared = {"read": True, "key_share": True}
     if session.get(DatasetRecord, dataset.id, with_for_update=shared) is None:
         raise DatasetNotFound(f"no dataset {dataset.id}")
-    if model is not None and session.get(ModelRecord, model.id, with_for_update=shared) is None:
-        raise ModelNotFound(f"no model {model.id}")
+    for model in networks:
+        if model is not None and session.get(ModelRecord, model.id, with_for_update=shared) is None:
+            raise ModelNotFound(f"no model {model.id}")
 
 
 def _values(spec: JobSpec, model: ModelRecord | None, dataset: DatasetRecord) -> dict[str, Any]:
@@ -113,9 +125,8 @@ def get(session: Session, job_id: str) -> JobRecord:
 
 def lock(session: Session, job_id: str) -> JobRecord:
     """The job as it is now, locked until the transaction ends; raises JobNotFound."""
-    # NO KEY UPDATE: rows that merely refer to the job need not wait.
-    fresh = select(JobRecord).where(JobRecord.id == job_id).with_for_update(key_share=True)
-    job = session.scalars(fresh, execution_options={"populate_existing": True}).one_or_none()
+    found = session.scalars(_LOCKED, {"job": job_id}, execution_options={"populate_existing": True})
+    job = found.one_or_none()
     if job is None:
         raise JobNotFound(f"no job {job_id}")
     return job
@@ -212,8 +223,14 @@ def running_seconds(job: JobRecord, now: datetime) -> float:
 
 
 def spec(job: JobRecord) -> JobSpec:
-    """What was asked."""
-    return JobSpec.model_validate(job.spec)
+    """What was asked; understood once per process, as every call of a worker needs it."""
+    written, understood = _understood.get(job.id, (None, None))
+    if understood is None or written != job.spec:
+        understood = JobSpec.model_validate(job.spec)
+        if len(_understood) >= _MOST_UNDERSTOOD:
+            _understood.clear()
+        _understood[job.id] = (job.spec, understood)
+    return understood
 
 
 def baseline(job: JobRecord) -> Measurement | None:

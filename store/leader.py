@@ -21,8 +21,14 @@ def take(session: Session, holder: str, *, lease_seconds: float, name: str = SEA
         lease_seconds: How long the role is kept without renewal.
         name: Which role.
     """
+    if _renewed(session, holder, lease_seconds=lease_seconds, name=name):
+        return True
     new = {"name": name, "holder": "", "term": 0, "lease_until": 0.0}
-    insert_new(session, LeaderRecord, new)
+    is_first = insert_new(session, LeaderRecord, new)
+    return is_first and _renewed(session, holder, lease_seconds=lease_seconds, name=name)
+
+
+def _renewed(session: Session, holder: str, *, lease_seconds: float, name: str) -> bool:
     changes_hand = case((LeaderRecord.holder == holder, 0), else_=1)
     lease = (
         update(LeaderRecord)

@@ -10,16 +10,17 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import alembic.command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, make_url, text
+from sqlalchemy import Connection, Engine, event, make_url, text
 
 import migrations
 from store.engines import open_engine
-from store.errors import SchemaOutdated
+from store.errors import BrokenReferences, SchemaOutdated
 from store.tables import Base
 
 VERSION_TABLE = "fw_alembic_version"
@@ -27,8 +28,14 @@ _ADVISORY_LOCK = 7_305_807_001
 
 
 def upgrade(url: str) -> None:
-    """Bring the database at ``url`` to the newest schema; creates a missing SQLite file."""
+    """Bring the database at ``url`` to the newest schema, or leave it as it was.
+
+    Creates a missing SQLite file. Raises BrokenReferences where a file's rows refer to rows that
+    are not there.
+    """
     with _only_one(url), _engine(url) as engine:
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _let_tables_be_rebuilt)
         _upgrade(engine)
 
 
@@ -89,6 +96,21 @@ def _upgrade(engine: Engine) -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
         settings.attributes["connection"] = connection
         alembic.command.upgrade(settings, "head")
+        _check_references(connection)
+
+
+def _let_tables_be_rebuilt(connection: Any, record: Any) -> None:
+    # SQLite alters a table by copying it, and dropping the old one looks like a loss of its rows.
+    connection.execute("PRAGMA foreign_keys=OFF")
+
+
+def _check_references(connection: Connection) -> None:
+    if connection.dialect.name != "sqlite":
+        return
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    if broken:
+        tables = sorted({row[0] for row in broken})
+        raise BrokenReferences(f"{len(broken)} rows of {tables} refer to rows that are not there")
 
 
 def config() -> Config:

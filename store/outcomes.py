@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from featherweight.specs.protocol import AttemptResult, Decision, Failure
+from featherweight.specs.protocol import AttemptResult, Failure
 from featherweight.specs.states import (
     RETRIES,
     AttemptState,
@@ -19,7 +19,8 @@ from featherweight.specs.states import (
 from store import clock, fence, reports, rungs, transitions
 from store.errors import Conflict
 from store.fence import Held
-from store.tables import AttemptRecord, JobRecord, RungRecord
+from store.rungs import Reached
+from store.tables import AttemptRecord, JobRecord
 
 
 def complete(session: Session, attempt_id: str, token: str) -> AttemptResult:
@@ -76,19 +77,19 @@ def release(session: Session, attempt_id: str, token: str) -> AttemptResult:
 
 def reap(session: Session) -> int:
     """Expire every lease that is over by the database's clock; how many there were."""
-    return sum(_expire(session, fence.lock(session, attempt)) for attempt in _overdue(session))
+    return sum(_expire(session, fence.lock(session, overdue)) for overdue in _overdue(session))
 
 
-def _overdue(session: Session) -> Iterator[AttemptRecord]:
+def _overdue(session: Session) -> Sequence[str]:
     query = (
-        select(AttemptRecord)
+        select(AttemptRecord.id)
         .join(JobRecord, JobRecord.id == AttemptRecord.job_id)
         .where(
             AttemptRecord.state == AttemptState.ACTIVE, AttemptRecord.lease_until < clock.db_now()
         )
         .order_by(JobRecord.created_at, JobRecord.id, AttemptRecord.started_at)
     )
-    return iter(session.scalars(query).all())
+    return session.scalars(query).all()
 
 
 def _expire(session: Session, held: Held) -> bool:
@@ -131,18 +132,18 @@ def _stop(session: Session, held: Held, reason: str) -> None:
 
 def _settle(session: Session, held: Held) -> bool:
     """End the trial if its last report decided how, whatever became of the worker since."""
-    reached = rungs.of_trial(session, held.trial.id)
-    if not reached or not reports.is_decided(held, reached[-1]):
+    last = rungs.last(session, held.trial)
+    if last is None or not reports.is_decided(held.trial, last):
         return False
-    to, reason = _end(held, reached[-1])
+    to, reason = _end(held, last)
     transitions.move_trial(session, held.job, held.trial, to, reason=reason, news=_last(held))
     return True
 
 
-def _end(held: Held, last: RungRecord) -> tuple[TrialState, str]:
+def _end(held: Held, last: Reached) -> tuple[TrialState, str]:
     is_last = last.rung == len(held.trial.rungs) - 1
     state = TrialState.COMPLETE if is_last else TrialState.STOPPED
-    return state, Decision.model_validate(last.decision).reason
+    return state, last.decision.reason
 
 
 def _last(held: Held) -> dict[str, object]:

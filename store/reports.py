@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from compress.measurement import Metric
 from featherweight.specs.job import UntrainedModel
 from featherweight.specs.protocol import Decision, FileRef, Report
 from featherweight.specs.states import AttemptState
 from store import clock, fence, jobs, rungs, transitions
-from store.errors import ArtifactNotFound, FileMismatch, RungOutOfOrder
+from store.errors import ArtifactNotFound, FileMismatch, MetricMissing, RungOutOfOrder
 from store.fence import Held
-from store.rungs import RungContext
-from store.tables import ArtifactRecord, FileRecord, RungRecord
+from store.rungs import Reached, RungContext
+from store.tables import ArtifactRecord, FileRecord, RungRecord, TrialRecord
 
 NO_CONSTRAINTS = -1.0
 """Violation where a job has no constraints: clearly feasible."""
@@ -41,45 +43,50 @@ def report(
         StaleAttempt: the worker does not own the attempt any more.
         RungOutOfOrder: the trial does not stand before this rung.
         ArtifactNotFound, FileMismatch: a file was not uploaded or does not fit the report.
+        MetricMissing: the worker did not measure what the job compares.
     """
     held = fence.hold(session, attempt_id, token)
-    known = session.get(RungRecord, (held.trial.id, report.rung))
+    known = _known(session, held, report)
     if known is not None and held.attempt.state in (AttemptState.ACTIVE, AttemptState.DELIVERED):
-        return Decision.model_validate(known.decision)
+        return known.decision
     if not held.is_active:
         raise fence.stale(held.attempt)
-    _check_turn(session, held, report)
+    _check_turn(session, held.trial, report)
     _check_files(session, held, report)
+    _check_metrics(held, report)
     _keep_baseline(held, report)
     context = _context(session, held, report)
     decision = decide(context)
-    rung = _record(session, held, context, report)
-    rung.decision = decision.model_dump(mode="json")
-    session.add(rung)
+    _record(session, held, context, report, decision)
     _tell(session, held, report, decision)
     return decision
 
 
-def is_decided(held: Held, last: RungRecord | None) -> bool:
-    """Whether the trial's rungs say already how it ends."""
-    if last is None:
-        return False
-    return last.rung == len(held.trial.rungs) - 1 or bool(last.decision["stop"])
+def is_decided(trial: TrialRecord, last: Reached) -> bool:
+    """Whether the trial's highest rung says already how it ends."""
+    return last.rung == len(trial.rungs) - 1 or last.decision.stop
 
 
-def _check_turn(session: Session, held: Held, report: Report) -> None:
-    reached = rungs.of_trial(session, held.trial.id)
-    if is_decided(held, reached[-1] if reached else None):
-        raise RungOutOfOrder(f"trial {held.trial.id} has ended at rung {reached[-1].rung}")
-    if report.rung != len(reached):
+def _known(session: Session, held: Held, report: Report) -> Reached | None:
+    """The report's rung, if the trial has reached it before."""
+    if held.trial.rung is None or report.rung > held.trial.rung:
+        return None
+    return rungs.at(session, held.trial.id, report.rung)
+
+
+def _check_turn(session: Session, trial: TrialRecord, report: Report) -> None:
+    last = rungs.last(session, trial)
+    if last is not None and is_decided(trial, last):
+        raise RungOutOfOrder(f"trial {trial.id} has ended at rung {last.rung}")
+    stands_before = 0 if last is None else last.rung + 1
+    if report.rung != stands_before:
         raise RungOutOfOrder(
-            f"trial {held.trial.id} stands before rung {len(reached)}, not {report.rung}"
+            f"trial {trial.id} stands before rung {stands_before}, not {report.rung}"
         )
 
 
 def _check_files(session: Session, held: Held, report: Report) -> None:
-    for file in report.files:
-        _check_stored(session, file)
+    _check_stored(session, report.files)
     by_role = {file.role: file for file in report.files}
     if len(by_role) != len(report.files) or "onnx" not in by_role:
         raise FileMismatch("a report needs one onnx file and at most one file of each other role")
@@ -92,13 +99,27 @@ def _check_files(session: Session, held: Held, report: Report) -> None:
         raise FileMismatch("the baseline trained here must come with its weights and normalisation")
 
 
-def _check_stored(session: Session, file: FileRef) -> None:
-    stored = session.get(FileRecord, file.sha256)
-    if stored is None:
-        raise ArtifactNotFound(f"the {file.role} file {file.sha256} was not uploaded")
-    if stored.size_bytes != file.size_bytes:
-        raise FileMismatch(
-            f"the {file.role} file has {stored.size_bytes} bytes, not {file.size_bytes}"
+def _check_stored(session: Session, files: Sequence[FileRef]) -> None:
+    wanted = FileRecord.sha256.in_([file.sha256 for file in files])
+    query = select(FileRecord.sha256, FileRecord.size_bytes).where(wanted)
+    stored = dict(session.execute(query).all())
+    for file in files:
+        if file.sha256 not in stored:
+            raise ArtifactNotFound(f"the {file.role} file {file.sha256} was not uploaded")
+        if stored[file.sha256] != file.size_bytes:
+            raise FileMismatch(
+                f"the {file.role} file has {stored[file.sha256]} bytes, not {file.size_bytes}"
+            )
+
+
+def _check_metrics(held: Held, report: Report) -> None:
+    spec = jobs.spec(held.job)
+    compared: set[Metric] = {wanted.metric for wanted in (*spec.objectives, *spec.constraints)}
+    missing = sorted(metric for metric in compared if report.measurement.known(metric) is None)
+    if missing:
+        raise MetricMissing(
+            f"the job compares {', '.join(missing)}, which this worker did not measure: it needs "
+            "Linux and this version"
         )
 
 
@@ -126,20 +147,21 @@ def _file(report: Report, role: str) -> FileRef:
 def _context(session: Session, held: Held, report: Report) -> RungContext:
     spec, baseline = jobs.spec(held.job), jobs.baseline(held.job)
     violations = [c.violation(report.measurement, baseline) for c in spec.constraints]
+    is_last = report.rung == len(held.trial.rungs) - 1
     return RungContext(
-        job=held.job,
         spec=spec,
-        trial=held.trial,
         rung=report.rung,
-        is_last=report.rung == len(held.trial.rungs) - 1,
+        is_last=is_last,
         measurement=report.measurement,
         violation=max(violations, default=NO_CONSTRAINTS),
         baseline=baseline,
-        peers=rungs.peers(session, held.trial, report.rung),
+        peers=() if is_last else rungs.peers(session, held.trial, report.rung),
     )
 
 
-def _record(session: Session, held: Held, context: RungContext, report: Report) -> RungRecord:
+def _record(
+    session: Session, held: Held, context: RungContext, report: Report, decision: Decision
+) -> None:
     onnx = _file(report, "onnx").sha256
     measurement = report.measurement.model_dump(mode="json")
     rung = RungRecord(
@@ -150,14 +172,14 @@ def _record(session: Session, held: Held, context: RungContext, report: Report) 
         epochs=report.epochs,
         measurement=measurement,
         violation=context.violation,
+        decision=decision.model_dump(mode="json"),
         file_sha256=onnx,
         created_at=clock.utc_now(),
     )
     trial = held.trial
     trial.rung, trial.epochs, trial.file_sha256 = report.rung, report.epochs, onnx
     trial.measurement, trial.violation = measurement, context.violation
-    session.add_all([_artifact(rung, file) for file in report.files])
-    return rung
+    session.add_all([rung, *(_artifact(rung, file) for file in report.files)])
 
 
 def _artifact(rung: RungRecord, file: FileRef) -> ArtifactRecord:

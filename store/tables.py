@@ -54,13 +54,14 @@ class FileRecord(Base):
 
 
 class UploadRecord(Base):
-    """An upload that is not finished; its bytes lie in the file store under its id."""
+    """An upload; its bytes lie in the file store under its id, then as the file ``sha256``."""
 
     __tablename__ = "fw_uploads"
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     received: Mapped[int] = mapped_column(BigInteger, default=0)
+    sha256: Mapped[str | None] = mapped_column(String(64), index=True)
     created_at: Mapped[datetime]
 
 
@@ -115,6 +116,7 @@ class JobRecord(Base):
     stop_detail: Mapped[str] = mapped_column(Text, default="")
     spec: Mapped[dict[str, Any]]
     model_id: Mapped[str | None] = mapped_column(ForeignKey("fw_models.id"))
+    teacher_id: Mapped[str | None] = mapped_column(ForeignKey("fw_models.id"))
     dataset_id: Mapped[str] = mapped_column(ForeignKey("fw_datasets.id"))
     weights_sha256: Mapped[str | None] = mapped_column(ForeignKey("fw_files.sha256"))
     normalisation: Mapped[dict[str, Any] | None]
@@ -136,6 +138,7 @@ class JobRecord(Base):
         Index(None, "state", "created_at", "id"),
         Index(None, "dataset_id", "created_at"),
         Index(None, "model_id"),
+        Index(None, "teacher_id"),
         Index(
             "ix_fw_jobs_unfinished",
             "created_at",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from compress.candidate import Candidate
@@ -17,6 +18,16 @@ from store.errors import BudgetExhausted, DuplicateCandidate, NotRunning, TrialN
 from store.tables import JobRecord, TrialRecord
 
 RERUN = "rerun"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Which candidate a trial tries, and what for."""
+
+    trial_id: str
+    phase: str
+    origin: str
+    digest: str
 
 
 def create(  # noqa: PLR0913 - every field of a trial, by name
@@ -71,13 +82,9 @@ def create(  # noqa: PLR0913 - every field of a trial, by name
 
 def _add(session: Session, job: JobRecord, trial: TrialRecord) -> TrialRecord:
     _check_running(job)
-    if trial.origin != RERUN:
-        _check_budget(session, job)
+    trial.number = _next_number(session, job, is_rerun=trial.origin == RERUN)
     _check_new(session, trial)
-    trial.number = _next_number(session, job)
     trial.created_at = clock.utc_now()
-    session.add(trial)
-    session.flush()
     transitions.count(job, plus=TrialState.WAITING)
     news = {
         "description": transitions.describe(trial),
@@ -85,6 +92,8 @@ def _add(session: Session, job: JobRecord, trial: TrialRecord) -> TrialRecord:
         "origin": trial.origin,
     }
     transitions.tell(session, job, trial, "created", news)
+    session.add(trial)
+    session.flush()
     return trial
 
 
@@ -94,10 +103,14 @@ def _check_running(job: JobRecord) -> None:
         raise NotRunning(f"job {job.id} is {state}: it takes no new trials")
 
 
-def _check_budget(session: Session, job: JobRecord) -> None:
-    counted = select(func.count()).where(TrialRecord.job_id == job.id, TrialRecord.origin != RERUN)
-    if session.execute(counted).scalar_one() >= job.budget_trials:
+def _next_number(session: Session, job: JobRecord, *, is_rerun: bool) -> int:
+    of_budget = func.count().filter(TrialRecord.origin != RERUN)
+    last = func.coalesce(func.max(TrialRecord.number), -1)
+    query = select(of_budget, last).where(TrialRecord.job_id == job.id)
+    taken, number = session.execute(query).one()
+    if taken >= job.budget_trials and not is_rerun:
         raise BudgetExhausted(f"job {job.id} has all {job.budget_trials} trials of its budget")
+    return number + 1
 
 
 def _check_new(session: Session, trial: TrialRecord) -> None:
@@ -110,11 +123,6 @@ def _check_new(session: Session, trial: TrialRecord) -> None:
     number = session.scalar(same)
     if number is not None:
         raise DuplicateCandidate(f"trial {number} is the same candidate with seed {trial.seed}")
-
-
-def _next_number(session: Session, job: JobRecord) -> int:
-    last = session.scalar(select(func.max(TrialRecord.number)).where(TrialRecord.job_id == job.id))
-    return 0 if last is None else last + 1
 
 
 def get(session: Session, trial_id: str) -> TrialRecord:
@@ -155,6 +163,18 @@ def of_job(session: Session, job_id: str, *, phase: Phase | None = None) -> list
     return list(session.scalars(query.order_by(TrialRecord.number)))
 
 
+def tried(session: Session, job_id: str) -> list[Tried]:
+    """What has been tried of the job so far, by number: little to read, however many there are."""
+    fields = (
+        TrialRecord.id,
+        TrialRecord.phase,
+        TrialRecord.origin,
+        TrialRecord.candidate_digest,
+    )
+    query = select(*fields).where(TrialRecord.job_id == job_id).order_by(TrialRecord.number)
+    return [Tried(*row) for row in session.execute(query)]
+
+
 def untold(session: Session, job_id: str) -> list[TrialRecord]:
     """Finished trials whose outcome the sampler's study does not know, by number."""
     finished = [state for state in TrialState if state.is_finished]
@@ -166,19 +186,17 @@ def untold(session: Session, job_id: str) -> list[TrialRecord]:
     return list(session.scalars(query.order_by(TrialRecord.number)))
 
 
-def mark_told(session: Session, trial_id: str) -> None:
-    """Note that the study knows the outcome."""
-    _locked(session, trial_id).told = True
+def mark_told(session: Session, job_id: str, trial_ids: Collection[str]) -> None:
+    """Note that the study knows how these trials of the job ended."""
+    jobs.lock(session, job_id)
+    told = update(TrialRecord).where(TrialRecord.job_id == job_id, TrialRecord.id.in_(trial_ids))
+    session.execute(told.values(told=True), execution_options={"synchronize_session": False})
 
 
 def set_study_number(session: Session, trial_id: str, number: int) -> None:
     """Note the trial's number in the sampler's study."""
-    _locked(session, trial_id).study_number = number
-
-
-def _locked(session: Session, trial_id: str) -> TrialRecord:
     jobs.lock(session, get(session, trial_id).job_id)
-    return lock(session, trial_id)
+    lock(session, trial_id).study_number = number
 
 
 def stop_waiting(

@@ -176,13 +176,17 @@ class _Watch:
     beat: Heartbeat = field(default_factory=Heartbeat)
 
     def attend(self, *, client: WorkerClient, line: Line) -> None:
-        """Heartbeat until the child says that it is through. Raises ChildEnded."""
+        """Heartbeat until the child says that it is through. Raises ChildEnded.
+
+        The claim was the first sign of life: a short trial needs no other.
+        """
         self.child.send(Run(assignment=self.assignment))
-        next_beat = 0.0
+        pause = self.assignment.lease_seconds / _BEATS_PER_LEASE
+        next_beat = time.monotonic() + pause
         while not self._listen():
             if time.monotonic() >= next_beat:
                 self._heartbeat(client, line)
-                next_beat = time.monotonic() + self.assignment.lease_seconds / _BEATS_PER_LEASE
+                next_beat = time.monotonic() + pause
             if self.stop():
                 self._order(str(self.stop.reason))
             self._insist()

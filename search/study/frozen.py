@@ -90,8 +90,8 @@ def again(
         user_attrs=user_attrs(trial) if finished else {},
         constraints=constraints(trial, spec, baseline) if finished else {},
     )
-    made.datetime_start = _naive(trial.started_at or trial.created_at)
-    made.datetime_complete = None if trial.finished_at is None else _naive(trial.finished_at)
+    made.datetime_start = local(trial.started_at or trial.created_at)
+    made.datetime_complete = None if trial.finished_at is None else local(trial.finished_at)
     return made
 
 
@@ -109,6 +109,6 @@ def _cleaned(knob: KnobSchema, value: Scalar) -> Scalar:
     return grid.clean(float(value)) if on_grid else value
 
 
-def _naive(moment: datetime) -> datetime:
-    # Optuna's tables keep UTC without a zone.
-    return moment.replace(tzinfo=None)
+def local(moment: datetime) -> datetime:
+    """The moment as a trial of Optuna has it: local time without a zone."""
+    return moment.astimezone().replace(tzinfo=None)

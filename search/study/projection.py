@@ -1,23 +1,33 @@
-"""One job's study: proposals out, outcomes in. Every method may be repeated after a crash."""
+"""One job's study: proposals out, outcomes in. Every method may be repeated after a crash.
+
+The sampler works on a copy in memory, read once when the study is opened; what is decided is
+written to Optuna's tables before it counts. An exception from here leaves the two apart: open the
+study again.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.storages import BaseStorage
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from compress.knobs import Scalar
 from compress.measurement import Measurement
 from featherweight.specs.job import JobSpec, SamplerName
 from search import samplers, sampling
+from search.errors import LeadLost
 from search.space import Space
-from search.study import frozen
+from search.study import frozen, memory
+from search.study.memory import STUDY
+from search.study.records import StudyRecords
+from store import clock
 from store.tables import TrialRecord
 
 COPY_OF = "copy_of"
@@ -40,59 +50,62 @@ class StudyProjection:
     candidates; a study that was rebuilt does without those.
     """
 
-    def __init__(self, storage: BaseStorage, *, job_id: str, spec: JobSpec, space: Space) -> None:
+    def __init__(self, storage: RDBStorage, *, job_id: str, spec: JobSpec, space: Space) -> None:
         """Open the job's study in a storage, or create it."""
-        self._storage = optuna.storages.get_storage(storage)
+        self._storage = storage
         self._job_id = job_id
         self._spec = spec
         self._space = space
         self._distributions = frozen.distributions(space)
         self._sampler: SamplerName
         self._sampler, self._reason = sampling.resolve(spec.sampler, space, spec.search_trials)
-        self._study = self._create()
+        self._open()
 
     def ask(self, *, index: int) -> Proposal:
         """The sampler's proposal for the job's search trial number ``index``.
 
         Its seed comes from the job's seed, the index and how many copies were proposed for it
-        before, so the same history gives the same proposal, whoever asks.
+        before, so the same history gives the same proposal, whoever asks. Raises LeadLost.
         """
         seed = _mixed(self._spec.seed, index, self.num_copies(index))
         self._study.sampler = samplers.build(
             self._sampler, seed=seed, trials=self._spec.search_trials
         )
-        trial = self._study.ask(fixed_distributions=self._distributions)
-        return self._proposal(self._trial(trial.number))
+        number = self._study.ask(fixed_distributions=self._distributions).number
+        self._keep_sampler_notes()
+        return self._written(number)
 
     def place(self, params: Mapping[str, Scalar]) -> Proposal:
-        """A proposal that no sampler made, in one transaction and without Optuna's queue."""
+        """A proposal that no sampler made. Raises LeadLost."""
         made = create_trial(
             state=TrialState.RUNNING, params=dict(params), distributions=self._distributions
         )
-        trial_id = self._storage.create_new_trial(self._study_id, template_trial=made)
-        return self._proposal(self._storage.get_trial(trial_id))
+        return self._written(self._memory.create_new_trial(STUDY, template_trial=made))
 
     def num_copies(self, index: int) -> int:
         """How often a known candidate was proposed for this search trial."""
         return sum(trial.user_attrs.get(INSTEAD_OF) == index for trial in self._trials())
 
     def tell(self, trial: TrialRecord, baseline: Measurement | None) -> None:
-        """The outcome of a finished trial: complete with the last rung's values, or failed."""
+        """The outcome of a finished trial: complete with the last rung's values, or failed.
+
+        Raises LeadLost.
+        """
         assert trial.study_number is not None
-        if not self._trial(trial.study_number).state.is_finished():
-            self._describe(trial.study_number, frozen.user_attrs(trial))
-            self._finish(trial.study_number, trial, baseline)
+        if not self._known(trial.study_number).state.is_finished():
+            self._finish(trial.study_number, trial, baseline, attrs=frozen.user_attrs(trial))
 
     def tell_copy(
         self, study_number: int, original: TrialRecord, *, index: int, baseline: Measurement | None
     ) -> None:
         """A proposal equals a known candidate: it shares what is known of it and is not run."""
-        self._describe(study_number, {COPY_OF: original.id, INSTEAD_OF: index})
-        self._finish(study_number, original, baseline)
+        attrs = {COPY_OF: original.id, INSTEAD_OF: index}
+        self._finish(study_number, original, baseline, attrs=attrs)
 
     def discard(self, study_number: int) -> None:
         """The proposal came to nothing."""
-        self._study.tell(study_number, state=TrialState.FAIL, skip_if_finished=True)
+        if not self._known(study_number).state.is_finished():
+            self._end(study_number, None)
 
     def holds(self, trials: Sequence[TrialRecord]) -> bool:
         """Whether the study has every trial that our tables say it has."""
@@ -102,38 +115,41 @@ class StudyProjection:
     def reconcile(self, trials: Sequence[TrialRecord], baseline: Measurement | None) -> None:
         """Bring the study up to the tables after a crash: proposals without a row have failed."""
         rows = {trial.study_number: trial for trial in proposed(trials)}
-        originals = {trial.id: trial for trial in trials}
         for known in self._trials():
             if known.state.is_finished():
                 continue
-            if row := rows.get(known.number):
-                self._catch_up(row, baseline)
-            elif original := originals.get(known.user_attrs.get(COPY_OF, "")):
-                self._finish(known.number, original, baseline)
-            else:
+            row = rows.get(known.number)
+            if row is None:
                 self.discard(known.number)
+            elif row.finished_at is not None:
+                self.tell(row, baseline)
 
     def refill(self, trials: Sequence[TrialRecord], baseline: Measurement | None) -> dict[str, int]:
         """Throw the study away and make it again; id of each trial to its new number."""
-        self._storage.delete_study(self._study_id)
-        self._study = self._create()
-        numbers: dict[str, int] = {}
-        for trial in proposed(trials):
-            made = frozen.again(trial, self._space, self._spec, baseline)
-            trial_id = self._storage.create_new_trial(self._study_id, template_trial=made)
-            numbers[trial.id] = self._storage.get_trial_number_from_id(trial_id)
-        return numbers
+        self._storage.delete_study(self._storage.get_study_id_from_name(self._job_id))
+        self._open()
+        rows = proposed(trials)
+        for row in rows:
+            made = frozen.again(row, self._space, self._spec, baseline)
+            self._memory.create_new_trial(STUDY, template_trial=made)
+        if rows:
+            self._records.add(self._trials())
+        return {row.id: number for number, row in enumerate(rows)}
 
     @property
     def study(self) -> optuna.Study:
         """Optuna's own object, to read."""
         return self._study
 
-    @property
-    def _study_id(self) -> int:
-        return self._storage.get_study_id_from_name(self._job_id)
+    def _open(self) -> None:
+        self._study_id = self._create()
+        self._records = StudyRecords(self._storage, self._study_id)
+        self._memory = memory.of_study(self._storage, self._study_id, self._records.trials())
+        self._study = optuna.load_study(study_name=self._job_id, storage=self._memory)
+        self._noted = set(self._memory.get_study_system_attrs(STUDY))
 
-    def _create(self) -> optuna.Study:
+    def _create(self) -> int:
+        """Id of the job's study in the tables, made if need be."""
         directions = [frozen.DIRECTIONS[o.direction] for o in self._spec.objectives]
         study = optuna.create_study(
             storage=self._storage,
@@ -150,10 +166,16 @@ class StudyProjection:
             study.set_user_attr("job", self._spec.name)
             study.set_user_attr("sampler", self._sampler)
             study.set_user_attr("sampler_reason", self._reason)
-        return study
+        return self._storage.get_study_id_from_name(self._job_id)
 
     def _trials(self) -> list[FrozenTrial]:
-        return self._study.get_trials(deepcopy=False)
+        return self._memory.get_all_trials(STUDY, deepcopy=False)
+
+    def _known(self, number: int) -> FrozenTrial:
+        known = self._trials()
+        if number >= len(known):
+            raise LeadLost(f"trial {number} of the study was proposed by somebody else")
+        return known[number]
 
     def _is_same(self, known: Sequence[FrozenTrial], trial: TrialRecord) -> bool:
         number, wanted = trial.study_number, dict(trial.params or {})
@@ -161,31 +183,52 @@ class StudyProjection:
             return False
         return frozen.params(known[number], self._space) == wanted
 
-    def _trial_id(self, number: int) -> int:
-        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+    def _written(self, number: int) -> Proposal:
+        known = self._memory.get_trial(number)
+        self._records.add([known])
+        return Proposal(study_number=number, params=frozen.params(known, self._space))
 
-    def _trial(self, number: int) -> FrozenTrial:
-        return self._storage.get_trial(self._trial_id(number))
+    def _keep_sampler_notes(self) -> None:
+        """What a sampler noted of the whole study, as NSGA-II does its parents."""
+        for key, value in self._memory.get_study_system_attrs(STUDY).items():
+            if key not in self._noted:
+                self._storage.set_study_system_attr(self._study_id, key, value)
+                self._noted.add(key)
 
-    def _proposal(self, known: FrozenTrial) -> Proposal:
-        return Proposal(study_number=known.number, params=frozen.params(known, self._space))
-
-    def _catch_up(self, trial: TrialRecord, baseline: Measurement | None) -> None:
-        if trial.finished_at is not None:
-            self.tell(trial, baseline)
-
-    def _describe(self, number: int, attrs: Mapping[str, str | int | None]) -> None:
-        trial_id = self._trial_id(number)
-        for name, value in attrs.items():
-            self._storage.set_trial_user_attr(trial_id, name, value)
-
-    def _finish(self, number: int, trial: TrialRecord, baseline: Measurement | None) -> None:
+    def _finish(
+        self,
+        number: int,
+        trial: TrialRecord,
+        baseline: Measurement | None,
+        *,
+        attrs: Mapping[str, str | int | None],
+    ) -> None:
         told = frozen.values(trial, self._spec)
         amounts = frozen.constraints(trial, self._spec, baseline)
-        trial_id = self._trial_id(number)
-        for name, value in frozen.system_attrs(amounts).items():
-            self._storage.set_trial_system_attr(trial_id, name, value)
-        self._study.tell(number, values=told, state=frozen.outcome(told), skip_if_finished=True)
+        self._end(number, told, user=attrs, system=frozen.system_attrs(amounts))
+
+    def _end(
+        self,
+        number: int,
+        told: Sequence[float] | None,
+        *,
+        user: Mapping[str, str | int | None] = MappingProxyType({}),
+        system: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        state = frozen.outcome(told)
+        self._records.finish(
+            self._known(number),
+            state,
+            values=told,
+            user_attrs=user,
+            system_attrs=system,
+            moment=frozen.local(clock.utc_now()),
+        )
+        for key, value in user.items():
+            self._memory.set_trial_user_attr(number, key, value)
+        for key, value in system.items():
+            self._memory.set_trial_system_attr(number, key, value)
+        self._memory.set_trial_state_values(number, state, told)
 
 
 def proposed(trials: Sequence[TrialRecord]) -> list[TrialRecord]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 
-from optuna.storages import BaseStorage
+from optuna.storages import RDBStorage
 from sqlalchemy.orm import Session
 
 from featherweight.specs.job import UntrainedModel
@@ -54,13 +54,15 @@ def space_of(session: Session, job: JobRecord) -> spaces.Space:
 
 def note(session: Session, rows: list[TrialRecord], numbers: Mapping[str, int]) -> None:
     """Write down where the study has each trial now, and that it knows how those ended."""
-    for row in proposed(rows):
+    inside = proposed(rows)
+    for row in inside:
         trials.set_study_number(session, row.id, numbers[row.id])
-        if TrialState(row.state).is_finished:
-            trials.mark_told(session, row.id)
+    over = [row for row in inside if TrialState(row.state).is_finished]
+    if over:
+        trials.mark_told(session, over[0].job_id, [row.id for row in over])
 
 
-def _rebuild(database: Database, storage: BaseStorage, job_id: str) -> int:
+def _rebuild(database: Database, storage: RDBStorage, job_id: str) -> int:
     with database.read() as session:
         job = jobs.get(session, job_id)
         space = space_of(session, job)

@@ -2,15 +2,15 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from anyio import to_thread
 from fastapi import Body, Request, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from compress.measurement import Measurement
 from featherweight.specs.protocol import (
     Assignment,
     AttemptResult,
@@ -22,7 +22,7 @@ from featherweight.specs.protocol import (
     Report,
 )
 from search import stopping
-from service import bodies, wakeups
+from service import bodies, metrics, wakeups
 from service.auth import WORK
 from service.examples import WORKER_EXAMPLE
 from service.openapi import problems
@@ -32,10 +32,10 @@ from service.routes.uploads import RAW_BODY
 from service.routing import router as guarded
 from store import attempts, files, liveness
 from store.files import StoredFile
-from store.rungs import RungContext
 from store.tables import FileRecord
 
 router = guarded("worker protocol")
+Answer = TypeVar("Answer")
 
 _LOOK_AGAIN_SECONDS = 2.0
 """Most seconds between two looks: a wake-up can be lost with the database's connection."""
@@ -64,7 +64,7 @@ async def claim_trial(
     """Ask for a trial; waits for one, and gives it to nobody who has hung up."""
     hung_up = asyncio.ensure_future(bodies.disconnected(request.receive))
     try:
-        found = await _wait_for_trial(here, claim, hung_up)
+        found = await _wait_for_trial(here, request, claim, hung_up)
     finally:
         hung_up.cancel()
     return found or Response(status_code=204)
@@ -76,12 +76,14 @@ async def claim_trial(
     dependencies=[WORK],
     responses=problems(409),
 )
-def heartbeat(here: Here, attempt_id: AttemptId, token: Fence, beat: Heartbeat) -> HeartbeatReply:
+async def heartbeat(
+    here: Here, attempt_id: AttemptId, token: Fence, beat: Heartbeat
+) -> HeartbeatReply:
     """Extend the lease; the answer may ask to stop."""
-    with here.database.write() as session:
-        return attempts.heartbeat(
-            session, attempt_id, token, beat, lease_seconds=here.settings.lease_seconds
-        )
+    seconds = here.settings.lease_seconds
+    return await _write(
+        here, lambda s: attempts.heartbeat(s, attempt_id, token, beat, lease_seconds=seconds)
+    )
 
 
 @router.put(
@@ -108,8 +110,8 @@ async def send_file(
     limit = here.settings.max_upload_bytes
     stream = bodies.bounded(request, limit=limit)
     put = partial(here.files.put, bodies.from_thread_chunks(stream), limit=limit, expected=sha256)
-    stored = await to_thread.run_sync(put, limiter=here.upload_threads)
-    response.status_code = 201 if await run_in_threadpool(_record, here, stored) else 200
+    stored, is_new = await to_thread.run_sync(_keep, here, put, limiter=here.upload_threads)
+    response.status_code = 201 if is_new else 200
     return FileReceipt(sha256=stored.sha256, size_bytes=stored.size_bytes)
 
 
@@ -119,10 +121,11 @@ async def send_file(
     dependencies=[WORK],
     responses=problems(409),
 )
-def report_rung(here: Here, attempt_id: AttemptId, token: Fence, report: Report) -> Decision:
+async def report_rung(here: Here, attempt_id: AttemptId, token: Fence, report: Report) -> Decision:
     """Say what was measured at a rung; the answer says whether the trial climbs on."""
-    with here.database.write() as session:
-        return attempts.report(session, attempt_id, token, report, decide=_decide)
+    return await _write(
+        here, lambda s: attempts.report(s, attempt_id, token, report, decide=stopping.judge)
+    )
 
 
 @router.post(
@@ -131,10 +134,9 @@ def report_rung(here: Here, attempt_id: AttemptId, token: Fence, report: Report)
     dependencies=[WORK],
     responses=problems(409),
 )
-def complete_attempt(here: Here, attempt_id: AttemptId, token: Fence) -> AttemptResult:
+async def complete_attempt(here: Here, attempt_id: AttemptId, token: Fence) -> AttemptResult:
     """End the trial as its last report decided; a repeat changes nothing."""
-    with here.database.write() as session:
-        return attempts.complete(session, attempt_id, token)
+    return await _write(here, lambda s: attempts.complete(s, attempt_id, token))
 
 
 @router.post(
@@ -143,12 +145,11 @@ def complete_attempt(here: Here, attempt_id: AttemptId, token: Fence) -> Attempt
     dependencies=[WORK],
     responses=problems(409),
 )
-def fail_attempt(
+async def fail_attempt(
     here: Here, attempt_id: AttemptId, token: Fence, failure: Failure
 ) -> AttemptResult:
     """Say why the attempt failed; the trial waits for another try or is given up."""
-    with here.database.write() as session:
-        return attempts.fail(session, attempt_id, token, failure)
+    return await _write(here, lambda s: attempts.fail(s, attempt_id, token, failure))
 
 
 @router.post(
@@ -157,27 +158,37 @@ def fail_attempt(
     dependencies=[WORK],
     responses=problems(409),
 )
-def release_attempt(here: Here, attempt_id: AttemptId, token: Fence) -> AttemptResult:
+async def release_attempt(here: Here, attempt_id: AttemptId, token: Fence) -> AttemptResult:
     """Give the trial back uncounted, because the worker stops."""
+    return await _write(here, lambda s: attempts.release(s, attempt_id, token))
+
+
+async def _write(here: Resources, act: Callable[[Any], Answer]) -> Answer:
+    """One transaction on one thread. FastAPI takes a second one for endpoints without ``async``."""
+    return await run_in_threadpool(_in_transaction, here, act)
+
+
+def _in_transaction(here: Resources, act: Callable[[Any], Answer]) -> Answer:
     with here.database.write() as session:
-        return attempts.release(session, attempt_id, token)
+        return act(session)
 
 
 async def _wait_for_trial(
-    here: Resources, request: ClaimRequest, hung_up: asyncio.Future[None]
+    here: Resources, request: Request, claim: ClaimRequest, hung_up: asyncio.Future[None]
 ) -> Assignment | None:
-    deadline = time.monotonic() + request.wait_seconds
+    deadline = time.monotonic() + claim.wait_seconds
     is_first = True
     while not hung_up.done() and not here.wakeups.is_closed:
         ticket = here.wakeups.ticket()
-        found = await run_in_threadpool(_claim, here, request, look_first=not is_first)
+        found = await run_in_threadpool(_claim, here, claim, look_first=not is_first)
         if found is not None:
             return await _handed_over(here, found, hung_up)
         is_first = False
         left = deadline - time.monotonic()
         if left <= 0:
             return None
-        await wakeups.wait_or(ticket, hung_up, timeout=min(left, _LOOK_AGAIN_SECONDS))
+        with metrics.waiting(request):
+            await wakeups.wait_or(ticket, hung_up, timeout=min(left, _LOOK_AGAIN_SECONDS))
     return None
 
 
@@ -211,23 +222,9 @@ def _check_fence(here: Resources, attempt_id: str, token: str) -> None:
         attempts.check(session, attempt_id, token)
 
 
-def _record(here: Resources, stored: StoredFile) -> bool:
+def _keep(here: Resources, put: Callable[[], StoredFile]) -> tuple[StoredFile, bool]:
+    stored = put()
     with here.database.write() as session:
         is_new = session.get(FileRecord, stored.sha256) is None
         files.record(session, stored)
-    return is_new
-
-
-def _decide(context: RungContext) -> Decision:
-    return stopping.decide(
-        context.measurement,
-        _lasting(context, context.measurement),
-        [(peer.measurement, _lasting(context, peer.measurement)) for peer in context.peers],
-        objectives=context.spec.objectives,
-        eta=context.spec.early_stopping.eta,
-        is_last=context.is_last,
-    )
-
-
-def _lasting(context: RungContext, measurement: Measurement) -> float:
-    return stopping.lasting_violation(measurement, context.spec.constraints, context.baseline)
+    return stored, is_new

@@ -18,7 +18,7 @@ from featherweight.specs.schemas import (
 from featherweight.specs.states import JobState, TrialState
 from service import fronts, reports, submission
 from service.auth import READ, SUBMIT
-from service.examples import JOB_EXAMPLE
+from service.examples import JOB_EXAMPLE, TAUGHT_EXAMPLE
 from service.openapi import problems
 from service.parameters import Cursor, IdempotencyKey, JobId, Limit
 from service.resources import Here, Resources
@@ -60,7 +60,7 @@ _CREATED: dict[int | str, dict[str, Any]] = {
 def submit_job(
     here: Here,
     response: Response,
-    spec: Annotated[JobSpec, Body(examples=[JOB_EXAMPLE])],
+    spec: Annotated[JobSpec, Body(examples=[JOB_EXAMPLE, TAUGHT_EXAMPLE])],
     idempotency_key: IdempotencyKey = None,
     dry_run: Annotated[bool, Query(description="Only say what the job would do.")] = False,
 ) -> JobSchema | DryRunSchema:
@@ -192,6 +192,7 @@ def _submit(here: Resources, response: Response, spec: JobSpec, key: str | None)
             session,
             spec,
             model=checked.model,
+            teacher=checked.teacher,
             dataset=checked.dataset,
             idempotency_key=key,
             body_sha256=submission.digest(spec),

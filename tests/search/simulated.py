@@ -8,13 +8,12 @@ from collections.abc import Callable
 from compress.candidate import Candidate
 from compress.measurement import Measurement
 from featherweight.specs.job import JobSpec
-from featherweight.specs.protocol import Assignment, Decision, Failure
+from featherweight.specs.protocol import Assignment, Failure
 from featherweight.specs.states import FailureClass, JobState
 from search import stopping
 from search.searcher import Searcher
 from search.settings import SearcherSettings
 from store import attempts, jobs, rungs, trials
-from store.rungs import RungContext
 from store.session import Database
 from store.tables import JobRecord, TrialRecord
 from tests import factories
@@ -50,21 +49,6 @@ def measure(candidate: Candidate, *, epochs: int, seed: int) -> Measurement:
     )
 
 
-def decide(context: RungContext) -> Decision:
-    return stopping.decide(
-        context.measurement,
-        lasting(context, context.measurement),
-        [(peer.measurement, lasting(context, peer.measurement)) for peer in context.peers],
-        objectives=context.spec.objectives,
-        eta=context.spec.early_stopping.eta,
-        is_last=context.is_last,
-    )
-
-
-def lasting(context: RungContext, measurement: Measurement) -> float:
-    return stopping.lasting_violation(measurement, context.spec.constraints, context.baseline)
-
-
 def never(assignment: Assignment) -> bool:
     return False
 
@@ -94,7 +78,7 @@ def climb(database: Database, assignment: Assignment) -> None:
         with database.write() as session:
             report = factories.report_of(session, assignment, rung=rung, measured=measured)
             decision = attempts.report(
-                session, assignment.attempt, assignment.token, report, decide=decide
+                session, assignment.attempt, assignment.token, report, decide=stopping.judge
             )
         if decision.stop:
             return

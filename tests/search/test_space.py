@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.candidate import Candidate
+from compress.compatibility import Relation
 from compress.families.catalog import Architecture
-from search import sampling, space, unseen
+from search import fitting, sampling, space, unseen
 from search.errors import InvalidSpace, TechniqueDoesNotFit
 from search.space import Space
 from tests import factories
@@ -83,12 +84,17 @@ def test_a_whole_number_gets_a_whole_range() -> None:
             {"filter_pruning": {"ratios": [0.1, -0.5]}},
             ["ratios", "-0.5", "greater than or equal to 0"],
         ),
-        ({"quantization": {"weight_bits": [8, 3]}}, ["quantization", "weight_bits", "3", "4 or 8"]),
-        ({"quantization": {"weight_bits": {"low": 2, "high": 8}}}, ["weight_bits", "choices"]),
+        (
+            {"quantization": {"weight_bits": [8, 9]}},
+            ["quantization", "weight_bits", "9", "less than or equal to 8"],
+        ),
+        ({"quantization": {"observer": {"low": 2, "high": 8}}}, ["observer", "choices"]),
+        ({"quantization": {"layer_bits": ["conv1=9"]}}, ["layer_bits", "conv1=9", "1 to 8 bits"]),
+        ({"quantization": {"group_size": 5000}}, ["group_size", "5000", "1024"]),
         ({"quantization": {"weight_bits": ["8"]}}, ["weight_bits", "'8'"]),
         ({"distillation": {"temperature": {"low": 0.5, "high": 4}}}, ["temperature", "0.5", "1"]),
         ({"filter_pruning": {"round_to": {"low": 1.5, "high": 4}}}, ["round_to", "whole"]),
-        ({"filter_pruning": {"importance": ["l1", "l3"]}}, ["importance", "l3", "'l1' or 'l2'"]),
+        ({"filter_pruning": {"importance": ["l1", "l3"]}}, ["importance", "l3", "'l1', 'l2'"]),
         ({"family_member": {"width": [0.5, 1.5]}}, ["width", "1.5", "less than or equal to 1"]),
         ({"distillation": {"weight": {"low": 0, "high": 1, "step": 1e-9}}}, ["weight", "step"]),
     ],
@@ -189,6 +195,204 @@ def test_any_point_of_the_default_space_is_a_valid_candidate(seed: int) -> None:
     assert (
         Candidate.model_validate(candidate.model_dump(mode="json")).digest() == candidate.digest()
     )
+
+
+@pytest.mark.parametrize(
+    ("techniques", "resting"),
+    [
+        ({"distillation": {"weight": 0}}, {"distillation.temperature": 4.0}),
+        ({"distillation": {"loss": "mse"}}, {"distillation.temperature": 4.0}),
+        ({"quantization": {"group_size": [16, 64]}}, {"quantization.group_size": 32}),
+        ({"quantization": {"percentile": [95.0, 99.0]}}, {"quantization.percentile": 99.9}),
+        (
+            {"filter_pruning": {"scope": "global", "ratio": {"low": 0.1, "high": 0.5}}},
+            {f"filter_pruning.ratios.{stage}": 0.0 for stage in range(3)},
+        ),
+        ({"sparsity": {"pattern": "2:4"}}, {"sparsity.sparsity": 0.5}),
+        (
+            {"weight_sharing": {"index_bits": 0, "normalise": ["channel", "layer"]}},
+            {"weight_sharing.normalise": "channel"},
+        ),
+        (
+            {"weight_sharing": {"index_bits": [3, 4]}, "quantization": {"weight_bits": [2, 3]}},
+            {"quantization.weight_bits": 8},
+        ),
+    ],
+)
+def test_a_knob_that_can_never_count_is_not_given_to_the_sampler(
+    techniques: dict[str, object], resting: dict[str, object]
+) -> None:
+    found = build(techniques)
+    fixed = {knob.name: knob.choices[0] for knob in found.knobs if knob.kind == "fixed"}
+    assert resting.items() <= fixed.items()
+    assert found.num_candidates > 0
+
+
+@pytest.mark.parametrize(
+    ("techniques", "knob"),
+    [
+        ({"distillation": {"weight": [0, 0.5]}}, "distillation.temperature"),
+        ({"weight_sharing": {}, "quantization": {}}, "quantization.weight_bits"),
+        (
+            {"weight_sharing": {"index_bits": 4, "exclude": "linear"}, "quantization": {}},
+            "quantization.weight_bits",
+        ),
+        (
+            {
+                "quantization": {
+                    "granularity": ["channel", "group"],
+                    "activations": "float",
+                    "group_size": [16, 64],
+                }
+            },
+            "quantization.group_size",
+        ),
+    ],
+)
+def test_a_knob_that_counts_somewhere_turns(techniques: dict[str, object], knob: str) -> None:
+    assert knob in {each.name for each in build(techniques).turning}
+
+
+def test_techniques_that_exclude_each_other_are_both_named_with_the_way_out() -> None:
+    never = Relation(first="low_rank", second="sparsity", kind="excludes", why="They fight.")
+    with pytest.raises(TechniqueDoesNotFit, match=r"low_rank and sparsity.*They fight.*Leave one"):
+        fitting.check_pairs(("low_rank", "sparsity"), [never])
+
+
+def test_all_seven_techniques_may_be_in_one_job() -> None:
+    names = ("family_member", "filter_pruning", "low_rank", "distillation", "sparsity")
+    found = build({name: {} for name in (*names, "weight_sharing", "quantization")})
+    assert len(found.techniques) == 7
+    assert found.num_candidates > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("techniques", "error", "words"),
+    [
+        (
+            {"quantization": {"granularity": ["channel", "group"]}},
+            InvalidSpace,
+            ["quantization.granularity", "'group'", "quantization.activations", "'float'"],
+        ),
+        (
+            {
+                "quantization": {
+                    "granularity": "group",
+                    "activations": "float",
+                    "scheme": "affine",
+                }
+            },
+            InvalidSpace,
+            ["quantization.scheme", "'affine'", "granularity", "leave 'affine' out"],
+        ),
+        (
+            {"quantization": {"extra_bits": {"low": 0, "high": 0.5}}},
+            InvalidSpace,
+            ["extra_bits", "0.5", "allocation", "'sensitivity'"],
+        ),
+        (
+            {
+                "quantization": {
+                    "weight_bits": 8,
+                    "allocation": "sensitivity",
+                    "extra_bits": [0.25],
+                }
+            },
+            InvalidSpace,
+            ["extra_bits", "0.25", "weight_bits", "at most 7"],
+        ),
+        (
+            {"sparsity": {"sparsity": [0.5, 0.8]}, "weight_sharing": {"index_bits": [1, 2]}},
+            TechniqueDoesNotFit,
+            ["weight_sharing.index_bits", "1", "sparsity.sparsity", "at least 2"],
+        ),
+    ],
+)
+def test_a_value_that_can_never_stand_is_refused_with_the_way_out(
+    techniques: dict[str, object], error: type[Exception], words: list[str]
+) -> None:
+    with pytest.raises(error) as caught:
+        build(techniques)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+MIXED = {
+    "sparsity": {"pattern": ["", "2:4"], "criterion": ["magnitude", "lamp"]},
+    "weight_sharing": {"index_bits": [0, 1, 3], "exclude": ["", "linear"]},
+    "quantization": {
+        "weight_bits": [1, 4, 8],
+        "granularity": ["channel", "group"],
+        "activations": ["int8", "float"],
+        "scheme": ["symmetric", "affine"],
+        "allocation": ["uniform", "sensitivity"],
+        "extra_bits": [0.0, 0.5],
+    },
+}
+
+
+@given(st.integers(0, 2**31 - 1))
+def test_no_point_of_a_space_with_refused_combinations_is_refused(seed: int) -> None:
+    found = build(MIXED)
+    chosen = random.Random(seed)
+    params = {knob.name: chosen.choice(space.grid.values(knob)) for knob in found.turning}
+    steps = {step.technique: step for step in found.candidate(params).steps}
+    quantization = steps.get("quantization")
+    if quantization and params["quantization.activations"] == "int8":
+        assert quantization.granularity == "channel"
+    if "weight_sharing" in steps and "sparsity" in steps:
+        assert steps["weight_sharing"].index_bits >= 2
+
+
+def test_what_gives_way_is_counted_once() -> None:
+    found = build(
+        {
+            "quantization": {k: MIXED["quantization"][k] for k in ("granularity", "activations")}
+            | {"weight_bits": 4}
+        }
+    )
+    assert found.num_candidates == 3
+    decided = build({"weight_sharing": {"index_bits": [0, 4]}, "quantization": {}})
+    assert decided.num_candidates == 3
+
+
+@pytest.mark.parametrize(
+    ("techniques", "words"),
+    [
+        (
+            {"low_rank": {"exclude": ["", "conv9"]}},
+            ["low_rank.exclude", "'conv9'", "layer1.0.conv1"],
+        ),
+        (
+            {"quantization": {"layer_bits": ["conv1=8, layer4.*=3"]}},
+            ["quantization.layer_bits", "'layer4.*'", "linear"],
+        ),
+    ],
+)
+def test_a_pattern_that_names_no_layer_of_the_network_is_refused(
+    techniques: dict[str, object], words: list[str]
+) -> None:
+    with pytest.raises(TechniqueDoesNotFit) as caught:
+        build(techniques)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_patterns_may_name_layers_that_some_candidates_have_lost() -> None:
+    found = build(
+        {
+            "family_member": {"depth": [1, 2]},
+            "low_rank": {},
+            "quantization": {"exclude": ["", "layer2.2.*"], "layer_bits": "linear=8"},
+        }
+    )
+    assert "quantization.exclude" in {knob.name for knob in found.turning}
+
+
+def test_a_pad_shortcut_has_channels_but_no_weights() -> None:
+    network = Architecture(widths=(8, 16), depths=(1, 1), shortcut="pad")
+    pad = {"exclude": "layer2.0.shortcut"}
+    assert build({"filter_pruning": pad}, network=network).techniques == ("filter_pruning",)
+    with pytest.raises(TechniqueDoesNotFit, match="shortcut"):
+        build({"sparsity": pad}, network=network)
 
 
 def test_the_sampler_is_chosen_by_space_and_budget() -> None:

@@ -1,6 +1,7 @@
 """The worker protocol over HTTP."""
 
 import threading
+import time
 
 import httpx2
 import pytest
@@ -184,3 +185,14 @@ def test_busy_workers_are_listed_with_their_trial(either_service):
     }
     assert found["busy"] == assignment["trial"]
     assert found["idle"] is None
+
+
+def test_the_wait_for_a_trial_is_not_counted_as_time_of_the_answer(service):
+    service.searching_job(waiting=0)
+    began = time.monotonic()
+    assert claim(service, wait_seconds=1).status_code == 204
+    waited = time.monotonic() - began
+    text = service.client.get("/metrics").text
+    sums = 'featherweight_request_seconds_sum{method="POST",route="/v1/attempts",status="204"}'
+    [line] = [line for line in text.splitlines() if line.startswith(sums)]
+    assert 0 < float(line.rpartition(" ")[2]) < waited - 0.5

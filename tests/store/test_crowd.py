@@ -39,8 +39,8 @@ def steer(session, chance, job):
         case 0:
             factories.trial(session, job, candidate=factories.candidate(chance.random() * 0.9))
         case 1:
-            for trial in trials.untold(session, job.id):
-                trials.mark_told(session, trial.id)
+            ended = trials.untold(session, job.id)
+            trials.mark_told(session, job.id, [trial.id for trial in ended])
         case 2:
             jobs.pause(session, job.id)
         case 3:

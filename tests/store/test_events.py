@@ -14,7 +14,7 @@ def test_events_of_concurrent_writers_have_no_gaps_and_no_reader_misses_one(data
     def write(worker):
         for i in range(15):
             with database.write() as session:
-                events.append(session, jobs.get(session, job.id), "test", {"from": [worker, i]})
+                events.append(session, jobs.lock(session, job.id), "test", {"from": [worker, i]})
 
     seen: list[int] = []
 

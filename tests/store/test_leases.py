@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from featherweight.specs.protocol import Heartbeat
+from compress.candidate import Candidate
+from featherweight.specs.protocol import Heartbeat, Tutor, Weights
 from featherweight.specs.states import AttemptState, Phase, TrialState
 from store import attempts, jobs, trials, workers
 from store.errors import StaleAttempt
@@ -35,6 +36,30 @@ def test_an_assignment_says_all_that_a_worker_needs(database):
     assert assignment.weights is not None
     assert assignment.weights.sha256 == job.weights_sha256
     assert assignment.weights.normalisation == factories.NORMALISATION
+
+
+@pytest.mark.parametrize(
+    ("step", "is_taught"),
+    [
+        ({"teacher": "uploaded"}, True),
+        ({"teacher": "uploaded", "weight": 0.0}, False),
+        ({"teacher": "baseline"}, False),
+    ],
+)
+def test_an_assignment_brings_the_teacher_to_a_candidate_that_learns_from_it(
+    database, step, is_taught
+):
+    candidate = Candidate.model_validate({"steps": [{"technique": "distillation"} | step]})
+    with database.write() as session:
+        teacher = factories.model(session, "large")
+        job = factories.searching_job(session, waiting=0, teacher=teacher)
+        factories.trial(session, job, candidate=candidate)
+        tutor = factories.must_claim(session).tutor
+    expected = Tutor(
+        weights=Weights(sha256=teacher.sha256, normalisation=factories.NORMALISATION),
+        architecture=factories.ARCHITECTURE,
+    )
+    assert tutor == (expected if is_taught else None)
 
 
 def test_the_baseline_of_an_untrained_model_is_to_be_trained(database):

@@ -1,18 +1,21 @@
 """Migrations: equal to the tables, repeatable, safe when several processes run them at once."""
 
+import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import alembic.command
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect, make_url, text
+from sqlalchemy import MetaData, inspect, make_url, text
+from sqlalchemy.exc import IntegrityError
 
 from store import migrate
 from store.engines import open_engine
-from store.errors import SchemaOutdated
+from store.errors import BrokenReferences, SchemaOutdated
 from store.session import open_database
 from store.tables import Base
 
@@ -76,6 +79,64 @@ def test_an_upgrade_twice_is_the_same_as_once(empty_database_url):
     migrate.upgrade(empty_database_url)
     assert migrate.current(empty_database_url) == migrate.head()
     assert differences(empty_database_url) == []
+
+
+def test_an_upgrade_keeps_the_rows_and_what_they_refer_to(empty_database_url):
+    url = empty_database_url
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        settings = migrate.config()
+        settings.attributes["connection"] = connection
+        alembic.command.upgrade(settings, "0002")
+        fill(connection)
+    migrate.upgrade(url)
+    with engine.connect() as connection:
+        jobs = connection.execute(text("SELECT id, name, teacher_id FROM fw_jobs")).all()
+        events = connection.execute(text("SELECT job_id FROM fw_events")).all()
+    assert (jobs, events) == ([("j", "old", None)], [("j",)])
+    with engine.connect() as connection, pytest.raises(IntegrityError):
+        connection.execute(text("DELETE FROM fw_jobs"))
+    engine.dispose()
+    assert differences(url) == []
+
+
+def test_an_upgrade_that_finds_broken_references_changes_nothing(tmp_path):
+    url = f"sqlite:///{tmp_path}/broken.db"
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        settings = migrate.config()
+        settings.attributes["connection"] = connection
+        alembic.command.upgrade(settings, "0002")
+    with sqlite3.connect(tmp_path / "broken.db") as connection:  # checks no references
+        connection.execute(
+            "INSERT INTO fw_events VALUES ('nothing', 1, 'test', '{}', '2026-01-01')"
+        )
+    with pytest.raises(BrokenReferences, match=r"1 rows of \['fw_events'\]"):
+        migrate.upgrade(url)
+    engine.dispose()
+    assert migrate.current(url) == "0002"
+
+
+def fill(connection):
+    """A job of an early version, its dataset, and an event that refers to it."""
+    now, sha = datetime.now(UTC), "0" * 64
+    tables = MetaData()
+    tables.reflect(connection)
+    rows = {
+        "fw_files": {"sha256": sha, "size_bytes": 1, "created_at": now},
+        "fw_datasets": {
+            "id": "d", "name": "digits", "sha256": sha, "size_bytes": 1, "task": "t", "info": {},
+            "created_at": now,
+        },
+        "fw_jobs": {
+            "id": "j", "name": "old", "state": "queued", "phase": "baseline", "stop_detail": "",
+            "spec": {}, "dataset_id": "d", "budget_trials": 2, "parallel_trials": 1, "counts": {},
+            "last_event": 1, "body_sha256": sha, "created_at": now, "paused_seconds": 0.0,
+        },
+        "fw_events": {"job_id": "j", "seq": 1, "type": "job.queued", "data": {}, "at": now},
+    }  # fmt: skip
+    for name, row in rows.items():
+        connection.execute(tables.tables[name].insert(), row)
 
 
 def test_several_processes_can_upgrade_an_empty_database_at_once(empty_database_url):

@@ -77,6 +77,23 @@ def test_what_a_job_refers_to_stays(database):
             datasets.delete(session, dataset.name)
 
 
+def test_a_model_that_only_teaches_a_job_stays(database):
+    with database.write() as session:
+        teacher = factories.model(session, "large")
+        job = factories.job(session, teacher=teacher)
+        assert (job.model_id, job.teacher_id) == (None, teacher.id)
+        with pytest.raises(StillInUse, match=job.id):
+            models.delete(session, "large")
+
+
+def test_a_job_cannot_be_made_with_a_teacher_that_was_deleted(database):
+    with database.write() as session:
+        teacher, dataset = factories.model(session, "large"), factories.dataset(session)
+        models.delete(session, "large")
+        with pytest.raises(ModelNotFound, match=teacher.id):
+            factories.job(session, teacher=teacher, dataset=dataset)
+
+
 def test_a_job_cannot_be_made_from_what_was_deleted(database):
     with database.write() as session:
         model, dataset = factories.model(session), factories.dataset(session)

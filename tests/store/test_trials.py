@@ -169,7 +169,7 @@ def test_finished_trials_are_untold_until_they_are_marked(database):
         job = factories.searching_job(session, waiting=2)
         baseline = trials.of_job(session, job.id)[0]
         assert [trial.id for trial in trials.untold(session, job.id)] == [baseline.id]
-        trials.mark_told(session, baseline.id)
+        trials.mark_told(session, job.id, [baseline.id])
         assert trials.untold(session, job.id) == []
         mine = factories.must_claim(session)
         factories.deliver(session, mine)
@@ -189,7 +189,6 @@ def test_the_studys_number_is_kept(database):
     "look",
     [
         trials.get,
-        trials.mark_told,
         lambda session, trial: trials.rerun(session, trial, seed=1),
         lambda session, trial: trials.set_study_number(session, trial, 1),
     ],

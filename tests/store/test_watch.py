@@ -47,7 +47,7 @@ def test_many_changes_are_one_wake_up(database, watcher):
         job = factories.job(session)
     for _ in range(5):
         with database.write() as session:
-            events.append(session, jobs.get(session, job.id), "test", {})
+            events.append(session, jobs.lock(session, job.id), "test", {})
     assert watcher.wait(5)
     assert not watcher.wait(0.1)
 

@@ -1,0 +1,148 @@
+"""What a job asks for, held against the tables of ``compress`` and the layers of its network.
+
+What can never be done is refused with the way out; a knob that can never matter is taken out of
+the sampler's hands.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from compress import canonical, conditions, patterns
+from compress.applies import APPLIES, OFF, REFUSED, Applies, Refused
+from compress.compatibility import RELATIONS, Relation, conflict
+from compress.conditions import ValuesOf
+from compress.errors import InvalidCandidate
+from compress.families.catalog import Architecture
+from compress.families.residual import layout
+from compress.knobs import Scalar
+from featherweight.specs.schemas import KnobSchema
+from search import grid
+from search.errors import InvalidSpace, TechniqueDoesNotFit
+
+
+def check_pairs(techniques: Sequence[str], relations: Sequence[Relation] = RELATIONS) -> None:
+    """Raises TechniqueDoesNotFit for two techniques that exclude each other."""
+    found = conflict(techniques, relations)
+    if found is not None:
+        raise TechniqueDoesNotFit(
+            f"{found.first} and {found.second} exclude each other: {found.why} Leave one of them "
+            "out, or give each a job of its own"
+        )
+
+
+def check_values(knobs: Sequence[KnobSchema]) -> None:
+    """Raises for a value that was asked for and that no other value in the job lets stand.
+
+    InvalidSpace within one technique, TechniqueDoesNotFit between two. Where only some combinations
+    are refused, the later field gives way in those (``compress.canonical.accepted``).
+    """
+    find = _values_of(knobs)
+    for refused in REFUSED:
+        if refused.value.field in {_field(knob) for knob in knobs}:
+            _check_value(refused, find)
+
+
+def check_patterns(knobs: Sequence[KnobSchema], architecture: Architecture) -> None:
+    """Raises TechniqueDoesNotFit for a pattern that matches no layer of the network."""
+    for knob in knobs:
+        technique, field = knob.name.split(".")[:2]
+        if field in patterns.FIELDS:
+            names = layer_names(architecture, technique=technique)
+            for text in knob.choices:
+                _check_pattern(str(text), names, knob.name)
+
+
+def layer_names(architecture: Architecture, *, technique: str) -> list[str]:
+    """The layers that a technique's patterns can name; a pad shortcut only has channels."""
+    rows = layout.layers(architecture, in_channels=1, num_classes=1)
+    return [row.name for row in rows if row.kind != "pad" or technique == "filter_pruning"]
+
+
+def at_rest(knobs: Sequence[KnobSchema]) -> tuple[KnobSchema, ...]:
+    """The knobs, those fixed that count for nothing whatever the others say."""
+    found = list(knobs)
+    for technique in _off(found):
+        found = [_rested(knob) if knob.name.startswith(f"{technique}.") else knob for knob in found]
+    for rule in APPLIES:
+        if _is_idle(rule, _values_of(found)):
+            found = [_rested(knob) if _is_of(rule.field, knob) else knob for knob in found]
+    return tuple(found)
+
+
+def values(knob: KnobSchema) -> Sequence[Scalar]:
+    """Every value of a knob; of a real one the two ends."""
+    return grid.values(knob) if math.isfinite(grid.size(knob)) else grid.bounds(knob)
+
+
+def values_of(knobs: Sequence[KnobSchema], field: str) -> Sequence[Any]:
+    """What ``technique.field`` may be: its knobs' values, its default, or off where absent."""
+    return _values_of(knobs)(field)
+
+
+def _values_of(knobs: Sequence[KnobSchema]) -> ValuesOf:
+    by_field: dict[str, list[Scalar]] = {}
+    for knob in knobs:
+        by_field.setdefault(_field(knob), []).extend(values(knob))
+    listed = {knob.name.split(".")[0] for knob in knobs}
+
+    def find(field: str) -> Sequence[Any]:
+        if field in by_field:
+            return by_field[field]
+        is_listed = field.split(".")[0] in listed
+        return [canonical.default(field) if is_listed else canonical.rest_of(field)]
+
+    return find
+
+
+def _check_value(refused: Refused, find: ValuesOf) -> None:
+    asked = [value for value in find(refused.value.field) if refused.value.holds(value)]
+    if not asked or not conditions.must_hold(refused.beside, find):
+        return
+    beside = " or ".join(sorted({part.field for parts in refused.beside for part in parts}))
+    own = {part.technique for parts in refused.beside for part in parts}
+    error = InvalidSpace if own == {refused.value.technique} else TechniqueDoesNotFit
+    raise error(
+        f"{refused.value.field} can never be {asked[-1]!r} in this job, because of {beside}: "
+        f"{refused.why}. Way out: {refused.way_out}"
+    )
+
+
+def _check_pattern(text: str, names: Sequence[str], knob: str) -> None:
+    try:
+        patterns.matching(text, names, technique=knob)
+    except InvalidCandidate as error:
+        raise TechniqueDoesNotFit(f"{error}. Correct the pattern or leave it out") from error
+
+
+def _off(knobs: Sequence[KnobSchema]) -> Iterator[str]:
+    """Techniques that do nothing in the whole space."""
+    find: Callable[[str], Sequence[Any]] = _values_of(knobs)
+    for technique in {knob.name.split(".")[0] for knob in knobs}:
+        off: Mapping[str, Scalar] = OFF[technique]
+        if off and all(set(find(f"{technique}.{field}")) <= {off[field]} for field in off):
+            yield technique
+
+
+def _is_idle(rule: Applies, find: ValuesOf) -> bool:
+    return not rule.values and not conditions.may_hold(rule.when, find)
+
+
+def _is_of(field: str, knob: KnobSchema) -> bool:
+    """Whether the field is the knob's, or the technique all of whose knobs are meant."""
+    return field in (_field(knob), knob.name.split(".")[0])
+
+
+def _rested(knob: KnobSchema) -> KnobSchema:
+    """Fixed: at the field's default, which is what it counts as, where a knob can say that."""
+    if knob.kind == "fixed":
+        return knob
+    default = canonical.default(_field(knob))
+    value = default if isinstance(default, bool | int | float | str) else values(knob)[0]
+    return KnobSchema(name=knob.name, kind="fixed", choices=(value,))
+
+
+def _field(knob: KnobSchema) -> str:
+    return ".".join(knob.name.split(".")[:2])

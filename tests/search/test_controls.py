@@ -1,0 +1,46 @@
+"""Named controls are what they say: everything that they are not about is off."""
+
+from __future__ import annotations
+
+from compress.families.catalog import Architecture
+from search import space
+from search.space import Space
+from tests import factories
+
+NETWORK = Architecture(widths=(16, 32, 64), depths=(2, 3, 2))
+EVERYTHING = (
+    "family_member",
+    "filter_pruning",
+    "low_rank",
+    "distillation",
+    "sparsity",
+    "weight_sharing",
+    "quantization",
+)
+
+
+def build(techniques: dict[str, object]) -> Space:
+    return space.build(factories.spec(techniques=techniques), NETWORK)
+
+
+def described(found: Space) -> dict[str, str]:
+    return {name: found.candidate(params).describe() for name, params in found.controls()}
+
+
+def test_with_every_technique_the_controls_do_what_their_names_say() -> None:
+    found = described(build({name: {} for name in EVERYTHING}))
+    assert found["uniform 8-bit"] == "distil T=4 w=0.5 + w8a8"
+    assert found["uniform pruning"] == "prune 0.5/0.5/0.5 + distil T=4 w=0.5 + w8a8"
+    assert found["narrower member"] == "width 0.5 depth 3 + distil T=4 w=0.5 + w8a8"
+
+
+def test_uniform_pruning_also_has_a_ratio_for_the_whole_network() -> None:
+    pruning = {"scope": "uniform", "ratio": {"low": 0.0, "high": 0.8, "step": 0.1}}
+    found = described(build({"filter_pruning": pruning, "quantization": {}}))
+    assert found["uniform 8-bit"] == "w8a8"
+    assert found["uniform pruning"] == "prune 0.5 uniform + w8a8"
+
+
+def test_what_a_range_cannot_switch_off_is_as_little_as_it_can_be() -> None:
+    found = described(build({"sparsity": {"sparsity": [0.3, 0.6]}, "quantization": {}}))
+    assert found["uniform 8-bit"] == "30% zeros + w8a8"
