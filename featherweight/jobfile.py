@@ -1,8 +1,9 @@
-"""Job files: a JobSpec in YAML or JSON, in which data and model may also be files or samples.
+"""Job files: a JobSpec in YAML or JSON, in which data and networks may also be files or samples.
 
     data: {sample: digits}
     data: {path: my.npz, name: my-data}
     model: {path: weights.safetensors, architecture: {...}, normalisation: {...}, name: my-net}
+    teacher: {path: larger.safetensors, architecture: {...}, normalisation: {...}}
 
 Files are looked for beside the job file. They are uploaded, and what is posted names the uploads.
 """
@@ -11,13 +12,13 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from compress.families.catalog import Architecture, Normalisation
 from featherweight import samples
@@ -51,13 +52,16 @@ class FileModel(BaseModel, frozen=True, extra="forbid"):
     name: Name | None = None
 
 
+_NETWORKS = TypeAdapter(dict[str, FileModel])
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobFile:
     """A job file that was read and checked as far as that goes without a service."""
 
     spec: JobSpec
     data: SampleData | FileData | None
-    model: FileModel | None
+    networks: Mapping[str, FileModel]
     folder: Path
 
     def resolve(self, client: Client) -> JobSpec:
@@ -68,14 +72,14 @@ class JobFile:
         elif self.data is not None:
             path = _existing(self.folder / self.data.path)
             changes["data"] = _dataset(client, path, self.data.name or _named_for(path))
-        if self.model is not None:
-            changes["model"] = self._model(client, self.model)
+        for field, network in self.networks.items():
+            changes[field] = self._network(client, network)
         return self.spec.model_copy(update=changes)
 
-    def _model(self, client: Client, model: FileModel) -> str:
-        path = _existing(self.folder / model.path)
-        name = model.name or _named_for(path)
-        shape = {"architecture": model.architecture, "normalisation": model.normalisation}
+    def _network(self, client: Client, network: FileModel) -> str:
+        path = _existing(self.folder / network.path)
+        name = network.name or _named_for(path)
+        shape = {"architecture": network.architecture, "normalisation": network.normalisation}
         return client.upload_model(path, name=name, **shape).name
 
 
@@ -84,16 +88,15 @@ def read(path: Path) -> JobFile:
     document = _document(path)
     try:
         data = _data(document.get("data"))
-        model = _model(document.get("model"))
-        stand_ins = {"data": "unresolved"} if data else {}
-        stand_ins |= {"model": "unresolved"} if model else {}
+        networks = _networks(document)
+        stand_ins = dict.fromkeys([*networks, *(["data"] if data else [])], "unresolved")
         spec = JobSpec.model_validate(document | stand_ins)
     except ValidationError as error:
         raise InvalidJobFile(f"{path}: {_words(error)}") from error
     except InvalidJobFile as error:
         raise InvalidJobFile(f"{path}: {error}") from error
-    job = JobFile(spec=spec, data=data, model=model, folder=path.parent)
-    for file in (item for item in (data, model) if isinstance(item, FileData | FileModel)):
+    job = JobFile(spec=spec, data=data, networks=networks, folder=path.parent)
+    for file in (*networks.values(), *([data] if isinstance(data, FileData) else [])):
         _existing(job.folder / file.path)
     return job
 
@@ -141,8 +144,11 @@ def _data(value: Any) -> SampleData | FileData | None:
     return data
 
 
-def _model(value: Any) -> FileModel | None:
-    return FileModel.model_validate(value) if isinstance(value, dict) and "path" in value else None
+def _networks(document: dict[str, Any]) -> dict[str, FileModel]:
+    """The fields that name a network by its file; their places are in a ValidationError."""
+    given = {field: document.get(field) for field in ("model", "teacher")}
+    files = {f: value for f, value in given.items() if isinstance(value, dict) and "path" in value}
+    return _NETWORKS.validate_python(files)
 
 
 def _existing(path: Path) -> Path:

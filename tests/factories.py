@@ -31,6 +31,8 @@ from store.tables import DatasetRecord, JobRecord, ModelRecord, TrialRecord
 ARCHITECTURE = Architecture(widths=(4, 8), depths=(1, 1))
 NORMALISATION = Normalisation(scale=1 / 16, mean=(0.3,), std=(0.4,))
 UNTRAINED = UntrainedModel(architecture=ARCHITECTURE, epochs=1)
+TAUGHT = {"distillation": {"teacher": ["baseline", "uploaded"]}}
+"""Techniques of a job that needs an uploaded teacher."""
 LEASE_SECONDS = 30.0
 OVER = -1.0
 """A lease that is over when it begins: what a test has instead of waiting."""
@@ -129,6 +131,7 @@ def job(
     session: Session,
     *,
     model: ModelRecord | None = None,
+    teacher: ModelRecord | None = None,
     dataset: DatasetRecord | None = None,
     key: str | None = None,
     running: bool = False,
@@ -138,10 +141,18 @@ def job(
     dataset = dataset or _dataset_named(session, changes.get("data", "digits"))
     if model is not None:
         changes.setdefault("model", model.name)
+    if teacher is not None:
+        changes = {"techniques": TAUGHT, "teacher": teacher.name} | changes
     asked = spec(**changes)
     digest = hashlib.sha256(asked.model_dump_json().encode()).hexdigest()
     record, _ = jobs.create(
-        session, asked, model=model, dataset=dataset, idempotency_key=key, body_sha256=digest
+        session,
+        asked,
+        model=model,
+        teacher=teacher,
+        dataset=dataset,
+        idempotency_key=key,
+        body_sha256=digest,
     )
     if running:
         jobs.move(session, record, JobState.RUNNING)

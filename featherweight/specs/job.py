@@ -148,6 +148,9 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
     task: Literal["image_classification"] = "image_classification"
     model: Reference | UntrainedModel
     data: Reference
+    teacher: Reference | None = Field(
+        default=None, description="The model that teaches where distillation's teacher is uploaded."
+    )
     techniques: Techniques
     objectives: tuple[ObjectiveField, ...] = Field(min_length=1, max_length=3)
     constraints: tuple[ConstraintField, ...] = Field(default=(), max_length=8)
@@ -171,6 +174,26 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
                 f"{self.finish.trials} of finish, got {self.budget.trials}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _taught(self) -> JobSpec:
+        if self.may_learn_from_upload and self.teacher is None:
+            raise ValueError(
+                "techniques.distillation.teacher can be 'uploaded': name an uploaded model as the "
+                "job's teacher, or leave 'uploaded' out"
+            )
+        if self.teacher is not None and not self.may_learn_from_upload:
+            raise ValueError(
+                f"no candidate would learn from the teacher {self.teacher!r}: put 'uploaded' among "
+                "techniques.distillation.teacher, or leave teacher out"
+            )
+        return self
+
+    @property
+    def may_learn_from_upload(self) -> bool:
+        """Whether an uploaded model is among the teachers of the job's distillation."""
+        teachers = self.techniques.get("distillation", {}).get("teacher")
+        return isinstance(teachers, Choice) and "uploaded" in teachers.choices
 
     @property
     def search_trials(self) -> int:

@@ -49,6 +49,13 @@ class Weights(BaseModel, frozen=True, extra="forbid"):
     normalisation: Normalisation
 
 
+class Tutor(BaseModel, frozen=True, extra="forbid"):
+    """An uploaded model that teaches, and does nothing else."""
+
+    weights: Weights
+    architecture: Architecture
+
+
 class Assignment(BaseModel, frozen=True, extra="forbid"):
     """Everything a worker needs for one trial, and the fencing token that makes it the owner.
 
@@ -71,6 +78,9 @@ class Assignment(BaseModel, frozen=True, extra="forbid"):
     architecture: Architecture
     train: TrainingTask | None
     weights: Weights | None
+    tutor: Tutor | None = Field(
+        default=None, description="Given where the candidate learns from an uploaded model."
+    )
     dataset: Sha256
     num_classes: int
     splits: tuple[Split, ...] = Field(description="Splits to measure on, at the last rung.")

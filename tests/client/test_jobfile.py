@@ -10,7 +10,7 @@ import yaml
 from compress.families.residual import layout
 from featherweight import jobfile
 from featherweight.errors import Conflict, InvalidJobFile
-from tests.factories import ARCHITECTURE, NORMALISATION
+from tests.factories import ARCHITECTURE, NORMALISATION, TAUGHT
 from tests.running import ROOT
 
 JOB = {
@@ -101,6 +101,23 @@ def test_weights_beside_the_job_are_uploaded_with_their_architecture(write, clie
         jobfile.read(write(model=other)).resolve(client)
 
 
+def test_a_teacher_beside_the_job_is_uploaded_like_the_model(write, client, tmp_path):
+    larger = ARCHITECTURE.model_copy(update={"widths": (6, 12)})
+    shapes = layout.tensor_shapes(larger, in_channels=1, num_classes=4)
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    safetensors.numpy.save_file(tensors, tmp_path / "large.safetensors")
+    teacher = {
+        "path": "large.safetensors",
+        "architecture": larger.model_dump(mode="json"),
+        "normalisation": NORMALISATION.model_dump(mode="json"),
+    }
+    spec = jobfile.read(write(teacher=teacher, techniques=TAUGHT)).resolve(client)
+    assert spec.teacher is not None
+    assert spec.teacher.startswith("large-")
+    assert client.model(spec.teacher).architecture == larger
+    assert spec.model == jobfile.read(write()).spec.model
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -112,7 +129,11 @@ def test_weights_beside_the_job_are_uploaded_with_their_architecture(write, clie
         ({"data": {"sample": "cats"}}, "unknown sample 'cats', expected one of"),
         ({"data": {"path": "nowhere.npz"}}, "there is no file .*nowhere.npz"),
         ({"data": {"path": "x.npz", "url": "http://x"}}, "url: Extra inputs"),
-        ({"model": {"path": "w.safetensors"}}, "architecture: Field required"),
+        ({"model": {"path": "w.safetensors"}}, r"model\.architecture: Field required"),
+        ({"teacher": {"path": "w.safetensors"}}, r"teacher\.architecture: Field required"),
+        ({"teacher": {"sample": "w"}}, "teacher: Input should be a valid string"),
+        ({"teacher": "large"}, "no candidate would learn from the teacher 'large'"),
+        ({"techniques": TAUGHT}, "name an uploaded model as the job's teacher"),
     ],
 )
 def test_a_wrong_job_is_refused_with_the_place_and_the_reason(write, changes, words):

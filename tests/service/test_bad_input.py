@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from service.bodies import MAX_DOCUMENT_BYTES
 from tests import factories
 from tests.service.running import claim, problem, spec
@@ -71,6 +73,16 @@ def test_a_technique_that_does_not_fit_the_model_is_refused(service):
     assert "family_member.depth" in found["detail"]
 
 
+def test_a_pattern_without_a_layer_is_refused_before_the_job_exists(service):
+    service.dataset()
+    for path in ("/v1/jobs", "/v1/jobs?dry_run=true"):
+        body = spec(techniques={"quantization": {"exclude": "layer7.*"}})
+        found = problem(service.client.post(path, json=body), 422, "TechniqueDoesNotFit")
+        assert "'layer7.*'" in found["detail"]
+        assert "layer1.0.conv1" in found["detail"]
+    assert num_jobs(service) == 0
+
+
 def test_an_unknown_dataset_or_model_is_named(service):
     missing = problem(post(service, data="nowhere"), 422, "UnknownDataset")
     assert "nowhere" in missing["detail"]
@@ -85,6 +97,30 @@ def test_a_model_that_does_not_fit_the_data_is_refused(service):
     found = problem(post(service, model="network"), 422, "ModelDoesNotFitData")
     assert "2 classes" in found["detail"]
     assert "3" in found["detail"]
+
+
+@pytest.mark.parametrize("query", ["", "?dry_run=true"])
+def test_a_teacher_that_is_unknown_or_does_not_fit_the_data_is_refused(service, query):
+    with service.database.write() as session:
+        factories.dataset(session)
+        factories.model(session, "coloured", in_channels=3)
+
+    def refusal(teacher, code):
+        job = spec(techniques=factories.TAUGHT, teacher=teacher)
+        return problem(service.client.post(f"/v1/jobs{query}", json=job), 422, code)["detail"]
+
+    assert refusal("none", "UnknownModel").startswith("teacher: no model has the id or name 'none'")
+    assert "teacher: 'coloured' takes 3 channels" in refusal("coloured", "ModelDoesNotFitData")
+    assert num_jobs(service) == 0
+
+
+def test_an_uploaded_teacher_and_the_wish_for_one_need_each_other(service):
+    service.dataset()
+    alone = problem(post(service, techniques=factories.TAUGHT), 422, "RequestValidationError")
+    assert "name an uploaded model as the job's teacher" in alone["detail"]
+    unheard = problem(post(service, teacher="large"), 422, "RequestValidationError")
+    assert "put 'uploaded' among techniques.distillation.teacher" in unheard["detail"]
+    assert num_jobs(service) == 0
 
 
 def test_a_normalisation_of_other_channels_than_the_data_is_refused(service):

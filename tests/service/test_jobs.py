@@ -1,5 +1,6 @@
 """Jobs over HTTP: submit once, look, steer, and see what they found."""
 
+import hashlib
 import json
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import DryRunSchema, FrontSchema, JobSchema, ReportSchema
 from featherweight.specs.states import JobState, Phase, StopReason
+from service import submission
 from store import jobs, trials
 from tests import factories
 from tests.service.running import problem, spec
@@ -39,6 +41,29 @@ def test_the_same_job_in_other_words_is_the_same_body(service):
     first = service.client.post("/v1/jobs", json=spec(), headers=headers)
     again = service.client.post("/v1/jobs", json=short, headers=headers)
     assert (first.status_code, again.status_code) == (201, 200)
+
+
+def test_a_key_given_before_there_were_teachers_means_the_same_body():
+    asked = factories.spec()
+    before = asked.model_dump(mode="json", exclude={"teacher"})
+    text = json.dumps(before, sort_keys=True, separators=(",", ":"))
+    assert submission.digest(asked) == hashlib.sha256(text.encode()).hexdigest()
+    taught = {"techniques": factories.TAUGHT}
+    one, other = (factories.spec(**taught, teacher=name) for name in ("one", "other"))
+    assert submission.digest(one) != submission.digest(other)
+
+
+def test_a_job_remembers_its_teacher_and_keeps_it_from_being_deleted(either_service):
+    service = either_service
+    service.dataset()
+    with service.database.write() as session:
+        teacher = factories.model(session, "large")
+    made = service.submit(techniques=factories.TAUGHT, teacher="large")
+    assert made["spec"]["teacher"] == "large"
+    with service.database.read() as session:
+        assert jobs.get(session, made["id"]).teacher_id == teacher.id
+    found = problem(service.client.delete("/v1/models/large"), 409, "StillInUse")
+    assert made["id"] in found["detail"]
 
 
 def test_without_a_key_every_request_is_a_job_of_its_own(service):
@@ -242,6 +267,13 @@ def test_a_job_answers_in_the_shape_of_its_schema(service):
     assert JobSchema.model_validate(made).spec == JobSpec.model_validate(spec())
     schema = service.client.get("/v1/schemas/job").json()
     assert schema == json.loads(json.dumps(JobSpec.model_json_schema()))
+
+
+def test_the_examples_are_jobs(service):
+    operation = service.client.get("/openapi.json").json()["paths"]["/v1/jobs"]["post"]
+    examples = operation["requestBody"]["content"]["application/json"]["schema"]["examples"]
+    taught = [JobSpec.model_validate(example).teacher for example in examples]
+    assert taught == [None, "large"]
 
 
 def test_why_tells_rungs_violations_and_attempts(service):

@@ -1,0 +1,90 @@
+"""A teacher uploaded for a job: a worker fetches it, and the candidate learns from it."""
+
+import json
+
+import pytest
+import safetensors.torch
+import torch
+
+from compress import data, manifest, pipeline, weights
+from compress.families.catalog import Architecture
+from compress.task import Task
+from compress.teacher import TeacherLogits
+from featherweight import jobfile
+from featherweight.specs.states import JobState
+from featherweight.transport import file_digest
+from tests.e2e.conftest import TINY
+
+pytestmark = pytest.mark.slow
+CPU = torch.device("cpu")
+LARGER = Architecture(widths=(6, 12), depths=(1, 1))
+
+
+@pytest.fixture(scope="module")
+def images(digits):
+    return data.load(digits)
+
+
+@pytest.fixture(scope="module")
+def teacher(images):
+    """A network that was trained for two epochs, wider than the one of the job."""
+    return pipeline.train_baseline(
+        LARGER,
+        epochs=2,
+        normalisation=data.sample_statistics(images.train),
+        task=Task(data=images, device=CPU, seed=1),
+    )
+
+
+@pytest.fixture(scope="module")
+def taught(house, client, digits, teacher, tmp_path_factory):
+    """The digest of the teacher's file, and a job that learns from it, at its end."""
+    folder = tmp_path_factory.mktemp("job")
+    weights.save(teacher, folder / "large.safetensors")
+    given = {
+        "path": "large.safetensors",
+        "architecture": LARGER.model_dump(mode="json"),
+        "normalisation": teacher.normalisation.model_dump(mode="json"),
+    }
+    changes = {
+        "data": client.upload_dataset(digits, name="digits").name,
+        "teacher": given,
+        "techniques": {"distillation": {"teacher": "uploaded", "weight": [0.9]}},
+        "budget": {"trials": 2, "parallel_trials": 1},
+        "early_stopping": {"rungs": [1]},
+        "finish": {"trials": 0},
+    }
+    (folder / "job.json").write_text(json.dumps(TINY | changes))
+    house.start("worker")
+    job = client.submit(jobfile.read(folder / "job.json").resolve(client))
+    for _ in client.watch(job.id):
+        pass
+    yield file_digest(folder / "large.safetensors"), client.job(job.id)
+    assert house.kill("worker", 15) == 0
+
+
+def told(client, trial):
+    [file] = [file for file in client.artifacts(trial.id) if file.role == "onnx"]
+    return manifest.load(json.dumps(client.manifest(file.id)))
+
+
+def test_a_file_says_which_uploaded_teacher_its_candidate_learned_from(taught, client):
+    digest, job = taught
+    assert job.state == JobState.SUCCEEDED
+    baseline, learner = client.trials(job.id)
+    assert told(client, learner).origin.tutor_sha256 == digest
+    assert told(client, baseline).origin.tutor_sha256 is None
+    assert [step.teacher for step in learner.candidate.steps] == ["uploaded"]
+
+
+@pytest.mark.usefixtures("taught")
+def test_what_the_worker_learned_from_are_the_answers_of_the_uploaded_teacher(
+    house, images, teacher
+):
+    kept = list((house.folder / "worker" / "logits").iterdir())
+    assert kept
+    assert len({path.name.split("-")[1] for path in kept}) == 1
+    number = int(kept[0].stem.rsplit("-", 1)[1])
+    own = TeacherLogits(teacher, images.train, device=CPU).logits(number)
+    used = safetensors.torch.load_file(kept[0])["logits"]
+    torch.testing.assert_close(used, own, atol=1e-4, rtol=1e-4)

@@ -1,0 +1,102 @@
+"""What a trial gets at hand: its data, the baseline, and the teacher that was uploaded."""
+
+import numpy as np
+import pytest
+import torch
+
+from compress import weights
+from compress.candidate import Candidate
+from compress.families.catalog import Normalisation
+from compress.families.residual.network import build
+from compress.model import Network, never
+from featherweight.specs.protocol import Assignment, Tutor, Weights
+from featherweight.transport import file_digest
+from tests import factories
+from workers.cache import Cache
+from workers.workshop import Workshop
+
+LARGER = factories.ARCHITECTURE.model_copy(update={"widths": (6, 12)})
+OTHER = Normalisation(scale=1 / 255, mean=(0.5,), std=(0.2,))
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Name to path of two networks and of data sets of two image sizes."""
+    found = {}
+    for name, architecture in (("small", factories.ARCHITECTURE), ("large", LARGER)):
+        network = Network(
+            module=build(architecture, in_channels=1, num_classes=2, seed=0),
+            normalisation=factories.NORMALISATION,
+            input_shape=(1, 8, 8),
+            num_classes=2,
+        )
+        found[name] = tmp_path / f"{name}.safetensors"
+        weights.save(network, found[name])
+    for side in (8, 12):
+        images = np.random.default_rng(0).integers(0, 16, (40, side, side), dtype=np.uint8)
+        found[f"{side}x{side}"] = tmp_path / f"{side}.npz"
+        np.savez(found[f"{side}x{side}"], x_train=images, y_train=np.arange(40) % 2)
+    return found
+
+
+@pytest.fixture
+def workshop(files, tmp_path):
+    by_digest = {file_digest(path): path for path in files.values()}
+
+    def fetch(sha256, target):
+        target.write_bytes(by_digest[sha256].read_bytes())
+
+    threads = torch.get_num_threads()
+    cache = Cache(tmp_path / "cache", fetch=fetch, limit_bytes=10**7)
+    yield Workshop(cache, logits_folder=tmp_path / "logits")
+    torch.set_num_threads(threads)
+
+
+def assignment(files, *, data="8x8", tutor=None):
+    return Assignment(
+        attempt="a",
+        token="t",
+        lease_seconds=30,
+        job="j",
+        trial="t",
+        number=1,
+        phase="search",
+        candidate=Candidate(),
+        seed=0,
+        rungs=(0,),
+        architecture=factories.ARCHITECTURE,
+        train=None,
+        weights=Weights(sha256=file_digest(files["small"]), normalisation=factories.NORMALISATION),
+        tutor=tutor,
+        dataset=file_digest(files[data]),
+        num_classes=2,
+        splits=("validation",),
+    )
+
+
+def test_an_uploaded_teacher_has_its_own_architecture_and_normalisation(workshop, files):
+    given = Weights(sha256=file_digest(files["large"]), normalisation=OTHER)
+    tutor = Tutor(weights=given, architecture=LARGER)
+    task = workshop.task(assignment(files, tutor=tutor), should_stop=never)
+    assert task.tutor is not None
+    assert task.teacher is not None
+    assert task.tutor.normalisation == OTHER
+    assert task.teacher.normalisation == factories.NORMALISATION
+    assert task.tutor.module.linear.in_features == 12
+    assert task.teacher.module.linear.in_features == 8
+
+
+def test_a_trial_that_learns_from_no_upload_has_no_uploaded_teacher(workshop, files):
+    assert workshop.task(assignment(files), should_stop=never).tutor is None
+
+
+def test_the_same_weights_on_images_of_another_size_are_another_network(workshop, files):
+    for data, shape in (("8x8", (1, 8, 8)), ("12x12", (1, 12, 12))):
+        task = workshop.task(assignment(files, data=data), should_stop=never)
+        assert task.teacher is not None
+        assert task.teacher.input_shape == shape
+
+
+def test_a_network_is_read_once_for_many_trials(workshop, files):
+    first, again = (workshop.task(assignment(files), should_stop=never) for _ in range(2))
+    assert first.teacher is again.teacher
