@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
+from compress import canonical
 from compress.catalog import ORDER, TechniqueConfig
 
 
@@ -27,28 +31,56 @@ class Candidate(BaseModel, frozen=True, extra="forbid"):
         return self
 
     def canonical(self) -> Candidate:
-        """The same candidate without the steps that cannot change anything."""
-        return Candidate(steps=tuple(step for step in self.steps if step.has_effect))
+        """The same candidate without what cannot change anything: steps, and values of fields."""
+        values = {step.technique: dict(step) for step in self.steps if step.has_effect}
+        counted = canonical.without_the_uncounted(values)
+        found = (_with(step, counted.get(step.technique)) for step in self.steps)
+        steps = tuple(step for step in found if step and step.has_effect)
+        return self if steps == self.steps else Candidate(steps=steps)
 
     def digest(self) -> str:
-        """SHA-256 (hex) of the canonical form: equal digests mean equal networks under a seed."""
-        document = self.canonical().model_dump(mode="json")
+        """SHA-256 (hex) of the canonical form: equal digests mean equal networks under a seed.
+
+        Of every config the technique's name and what differs from the defaults: a field that a
+        later version adds changes no digest, as long as no default ever changes.
+        """
+        document = {"steps": [_deviations(step) for step in self.canonical().steps]}
         text = json.dumps(document, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def describe(self) -> str:
         """One line for a table: what was done, in words."""
-        return " + ".join(_describe(step) for step in self.canonical().steps) or "baseline"
+        return " + ".join(step.words for step in self.canonical().steps) or "baseline"
 
 
-def _describe(step: TechniqueConfig) -> str:
-    match step.technique:
-        case "family_member":
-            depth = f" depth {step.depth}" if step.depth < 64 else ""
-            return f"width {step.width:g}{depth}"
-        case "filter_pruning":
-            return "prune " + "/".join(f"{ratio:g}" for ratio in step.ratios)
-        case "distillation":
-            return f"distil T={step.temperature:g} w={step.weight:g}"
-        case "quantization":
-            return f"w{step.weight_bits}a8"
+def _with(step: TechniqueConfig, values: dict[str, Any] | None) -> TechniqueConfig | None:
+    """The step with these values; None without any."""
+    if values is None or values == dict(step):
+        return None if values is None else step
+    return type(step).model_validate(values)
+
+
+def _deviations(model: BaseModel) -> dict[str, Any]:
+    """Tags, which say what a model is, and every field that is not at its default, as JSON."""
+    fields = type(model).model_fields
+    return {
+        name: _plain(value)
+        for name, value in model
+        if _is_tag(fields[name]) or value != fields[name].get_default(call_default_factory=True)
+    }
+
+
+def _is_tag(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case BaseModel():
+            return _deviations(value)
+        case tuple() | list():
+            return [_plain(item) for item in value]
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case _:
+            return to_jsonable_python(value)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from compress.techniques.distillation.config import Distillation
 from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.filter_pruning.config import FilterPruning
+from compress.techniques.low_rank.config import LowRank
 from compress.techniques.quantization.config import Quantization
+from compress.techniques.sparsity.config import Sparsity
+from compress.techniques.weight_sharing.config import WeightSharing
 
 TechniqueConfig = Annotated[
-    FamilyMember | FilterPruning | Distillation | Quantization,
+    FamilyMember | FilterPruning | LowRank | Distillation | Sparsity | WeightSharing | Quantization,
     Field(discriminator="technique"),
 ]
 
@@ -23,7 +26,7 @@ class Technique:
     """One line of the catalog."""
 
     name: str
-    config: type[FamilyMember] | type[FilterPruning] | type[Distillation] | type[Quantization]
+    config: type[BaseModel]
     summary: str
 
 
@@ -36,17 +39,32 @@ TECHNIQUES: tuple[Technique, ...] = (
     Technique(
         name="filter_pruning",
         config=FilterPruning,
-        summary="Remove whole channels by importance, one ratio per stage.",
+        summary="Remove whole channels, the least important ones.",
+    ),
+    Technique(
+        name="low_rank",
+        config=LowRank,
+        summary="Split layers into thinner ones that do nearly the same.",
     ),
     Technique(
         name="distillation",
         config=Distillation,
-        summary="Recover with the baseline as the teacher.",
+        summary="Recover with a teacher's answers beside the labels.",
+    ),
+    Technique(
+        name="sparsity",
+        config=Sparsity,
+        summary="Set single weights to zero, anywhere or N of M.",
+    ),
+    Technique(
+        name="weight_sharing",
+        config=WeightSharing,
+        summary="Let weights choose from a small codebook per layer.",
     ),
     Technique(
         name="quantization",
         config=Quantization,
-        summary="Store weights in 8 or 4 bits and compute in 8-bit integers.",
+        summary="Store weights in 1 to 8 bits; compute in 8-bit integers or in float.",
     ),
 )
 

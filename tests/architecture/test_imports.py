@@ -28,6 +28,7 @@ def loaded_by(module: str) -> set[str]:
         ("workers.supervisor", (*HEAVY, "optuna", "sqlalchemy")),
         ("compress.inspection", HEAVY),
         ("compress.manifest", HEAVY),
+        ("compress.peak_memory", ("torch", "onnx", "pydantic")),
     ],
 )
 def test_a_room_loads_nothing_heavier_than_it_may(module, absent):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from compress import manifest, versions
+from compress import catalog, manifest, versions
 from compress.candidate import Candidate
 from compress.families.catalog import Normalisation
 from compress.families.residual.config import Residual
@@ -92,6 +92,17 @@ def test_a_manifest_of_version_2_loses_nothing_when_it_is_read():
     assert loaded.model_dump_json(indent=2, exclude_unset=True) + "\n" == text
     assert manifest.load(manifest.dump(loaded)) == loaded
     assert loaded.candidate.digest() == loaded.candidate_digest
+
+
+def test_a_manifest_with_every_technique_loses_nothing_when_it_is_read():
+    text = (GOLDEN / "manifest-v2-all.json").read_text()
+    loaded = manifest.load(text)
+    assert [step.technique for step in loaded.candidate.steps] == list(catalog.ORDER)
+    assert loaded.model_dump_json(indent=2, exclude_unset=True) + "\n" == text
+    assert manifest.load(manifest.dump(loaded)) == loaded
+    # A changed default or a renamed field would turn old trials into other ones.
+    recorded = "9785a2e043373c85abc7c8ccf59d5c22a9dcf6189fdd098b98ae0a6cc7673e0d"
+    assert loaded.candidate.digest() == loaded.candidate_digest == recorded
 
 
 def test_a_manifest_of_version_1_is_upgraded_when_it_is_read():

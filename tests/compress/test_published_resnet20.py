@@ -16,7 +16,7 @@ from compress import export, measure
 from compress.compressed import CompressedModel
 from compress.families.catalog import Normalisation
 from compress.model import ImageData, Images, Network
-from compress.techniques.quantization.config import Quantization
+from tests.compress.applying import quantized
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 WEIGHTS = DATA / "checkpoints" / "cifar10_resnet20.safetensors"
@@ -99,7 +99,7 @@ def test_the_published_network_keeps_its_accuracy_in_a_quarter_and_a_seventh_of_
     assert accuracy == pytest.approx(0.917, abs=0.02)
     assert plain.macs == 40_551_040
     for bits, share, points in ((8, 0.27, 0.01), (4, 0.14, 0.025)):
-        changed = resnet20.evolve(quantization=Quantization(weight_bits=bits))
+        changed = quantized(resnet20, cifar, weight_bits=bits)
         artifact = export.write(changed, tmp_path, data=cifar, name=f"w{bits}")
         assert artifact.size_bytes < share * plain.size_bytes
         assert artifact.parameters == plain.parameters
