@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import listing, sample_job, start, store_latency
+from benchmarks import listing, resnet20, sample_job, start, store_latency
 
 BENCHMARKS = {
     "start": start.main,
     "store_latency": store_latency.main,
     "listing": listing.main,
     "sample_job": sample_job.main,
+    "resnet20": resnet20.main,
 }
 
 

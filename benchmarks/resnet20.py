@@ -1,13 +1,12 @@
 """The published CIFAR-10 ResNet-20, made smaller in every way; run with ``make bench``.
 
 Prints, for each candidate, the three sizes of its file, its accuracy, how many answers the file
-gives otherwise than the simulated network, and where the seconds went. ``--recover`` trains the
-candidates that need it, ``--latency`` times files against the baseline's in turns.
+gives otherwise than the simulated network, and where the seconds went; then the latency of the
+files, calls taken in turns. Nothing is trained.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ from compress.model import Artifact, ImageData
 from compress.task import Task
 
 Steps = list[dict[str, object]]
-LIMITS_KB = (100, 64, 48, 32, 24)
+_THREADS = 2
 
 W8: Steps = [{"technique": "quantization"}]
 UNTRAINED: Mapping[str, Steps] = {
@@ -78,20 +77,15 @@ class Row:
 
 
 def main() -> None:
-    """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--latency", action="store_true")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    """Every candidate untrained, then the latency of their files in turns."""
+    torch.set_num_threads(_THREADS)
     task = Task(data=cifar.images(train_images=10_000), device=torch.device("cpu"), seed=0)
     with tempfile.TemporaryDirectory() as name:
         rows = [
             untrained(label, steps, task, Path(name) / str(index))
             for index, (label, steps) in enumerate(UNTRAINED.items())
         ]
-        if arguments.latency:
-            compare_latency({row.name: row.artifact.path for row in rows}, task.data)
+        compare_latency({row.name: row.artifact.path for row in rows}, task.data)
 
 
 def untrained(name: str, steps: Steps, task: Task, folder: Path) -> Row:
@@ -168,7 +162,3 @@ def compare_latency(files: Mapping[str, Path], data: ImageData) -> None:
         print(f"batch {batch}, one thread, baseline {first:.2f} ms:")
         for name, median in medians.items():
             print(f"  {name:42} {median / first:.2f}")
-
-
-if __name__ == "__main__":
-    main()
