@@ -14,8 +14,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from compress import augmentation
-from compress.errors import InvalidData
+from compress import augmentation, observation
 from compress.inference import Preparation, preparation
 from compress.model import Images, Network
 
@@ -29,14 +28,9 @@ _SEED = 20_260_102
 def reestimate(network: Network, images: Images, *, device: torch.device) -> Network:
     """A copy whose running statistics are the averages over up to 1,024 of the images.
 
-    Raises InvalidData when there is no image or when they are of another shape: statistics of
-    nothing would be silently wrong.
+    Raises InvalidData when there is no image or when they are of another shape.
     """
-    if len(images) == 0 or tuple(images.x_NCHW.shape[1:]) != network.input_shape:
-        raise InvalidData(
-            f"BatchNorm statistics need at least one training image of shape "
-            f"{network.input_shape}, got {tuple(images.x_NCHW.shape)}"
-        )
+    observation.check(images, input_shape=network.input_shape)
     module = copy.deepcopy(network.module).to(device).eval()
     norms = [part for part in module.modules() if isinstance(part, BatchNorm)]
     momenta = [norm.momentum for norm in norms]

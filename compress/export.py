@@ -24,6 +24,7 @@ from compress import (
     counting,
     folding,
     layers,
+    observation,
     onnx_graph,
     onnx_layers,
     parity,
@@ -81,7 +82,12 @@ def write(
     gate = parity.check_float(model.SerializeToString(), reference_NK=reference_NK, x_NCHW=x_NCHW)
     notes = compressed.notes
     if quantization is not None and in_integers:
-        model = _file_form(graph.in_integers(quantization, data.train.x_NCHW))
+        seen_NCHW = observation.sample(
+            data.train,
+            num_images=quantization.calibration_images,
+            input_shape=network.input_shape,
+        )
+        model = _file_form(graph.in_integers(quantization, seen_NCHW))
         gate, logits_NK = parity.check_integer(model.SerializeToString(), x_NCHW=x_NCHW)
         same = parity.agreement(logits_NK, reference_NK=reference_NK)
         notes += (f"8-bit and float activations agree on {same:.1%} of {gate.images} images",)
@@ -109,9 +115,8 @@ class Shipping:
         """The graph with its weights stored, computing in float."""
         return quantized_graph.with_stored_weights(self.graph, nodes=self.nodes, stored=self.stored)
 
-    def in_integers(self, config: Quantization, train_NCHW: Tensor) -> ModelProto:
-        """The graph with its weights stored, computing in integers between calibrated grids."""
-        x_NCHW = calibration.sample(train_NCHW, num_images=config.calibration_images)
+    def in_integers(self, config: Quantization, x_NCHW: Tensor) -> ModelProto:
+        """The graph with its weights stored, computing in integers between grids for ``x_NCHW``."""
         integer = quantized_graph.integer_nodes(self.nodes, self.stored)
         tensors = quantized_tensors(self.graph, integer=integer)
         ranges = calibration.collect(

@@ -51,7 +51,7 @@ def fold(
 
 
 def _fold_(layer: Layer, norm: Norm, kept: dict[str, Stored]) -> None:
-    factor_O = _factor(norm)
+    factor_O = layers.norm_factor(layer)
     if layer.name in kept:
         kept[layer.name] = scaled(kept[layer.name], factor_O.numpy())
         weight = torch.from_numpy(kept[layer.name].values())
@@ -90,12 +90,6 @@ def _one_if_equal(scale: NDArray[np.float32]) -> NDArray[np.float32]:
     first = scale.ravel()[0]
     same = scale.ndim == 1 and np.allclose(scale, first, rtol=1e-5, atol=0)
     return first.reshape(()) if same else scale
-
-
-def _factor(norm: Norm) -> Tensor:
-    assert norm.running_var is not None  # the caller has looked
-    factor_O = torch.rsqrt(norm.running_var.double() + norm.eps)
-    return factor_O if norm.weight is None else factor_O * norm.weight.double()
 
 
 def _bias(layer: Layer, norm: Norm, factor_O: Tensor) -> Tensor:

@@ -81,18 +81,16 @@ def trained(network: Network, *, exclude: str = "", technique: str) -> tuple[Lay
 
 
 def norm_factor(layer: Layer) -> Tensor:
-    """What the BatchNorm behind a layer multiplies its output channels by, ``(O,)``; else ones.
+    """What the BatchNorm behind a layer multiplies its output channels by, float64 ``(O,)``.
 
     ``gamma / sqrt(variance + epsilon)``: the factor by which an exporter scales the weights when
-    it folds the two into one.
+    it folds the two into one. Ones where there is none.
     """
     norm = layer.norm
     if norm is None or norm.running_var is None:
-        return torch.ones(len(latent(layer.module)))
-    factor_O = torch.rsqrt(norm.running_var + norm.eps)
-    if norm.weight is not None:
-        factor_O = factor_O * norm.weight.detach()
-    return factor_O.detach()
+        return torch.ones(len(latent(layer.module)), dtype=torch.float64)
+    factor_O = torch.rsqrt(norm.running_var.double() + norm.eps)
+    return factor_O if norm.weight is None else factor_O * norm.weight.detach().double()
 
 
 def by_name(found: Sequence[Layer]) -> Mapping[str, Layer]:

@@ -21,17 +21,24 @@ Watch = Callable[[str, Weighted, Tensor], None]
 """Told a layer's name, the layer (a copy in eval mode on the device), and one batch of input."""
 
 
+def check(images: Images, *, input_shape: tuple[int, int, int]) -> None:
+    """Raises InvalidData when there is no image or when they are of another shape.
+
+    Whatever is measured on nothing would be silently wrong.
+    """
+    if len(images) == 0 or tuple(images.x_NCHW.shape[1:]) != input_shape:
+        raise InvalidData(
+            f"calibration needs at least one training image of shape {input_shape}, got "
+            f"{len(images)} of shape {tuple(images.x_NCHW.shape[1:])}"
+        )
+
+
 def sample(images: Images, *, num_images: int, input_shape: tuple[int, int, int]) -> Tensor:
     """``num_images`` raw images at equal distances through the split: the same ones every time.
 
     Raises InvalidData when there is none or when they are of another shape.
     """
-    if len(images) == 0:
-        raise InvalidData("calibration needs at least one training image, got none")
-    if tuple(images.x_NCHW.shape[1:]) != input_shape:
-        raise InvalidData(
-            f"calibration needs images of shape {input_shape}, got {tuple(images.x_NCHW.shape[1:])}"
-        )
+    check(images, input_shape=input_shape)
     taken = min(num_images, len(images))
     rows = torch.linspace(0, len(images) - 1, taken, dtype=torch.float64).round().long()
     return images.x_NCHW[rows]

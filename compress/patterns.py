@@ -9,9 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from fnmatch import translate
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
 
 from compress.errors import InvalidCandidate
 
+Exclude: TypeAlias = Annotated[
+    str,
+    Field(
+        max_length=500,
+        description="Layers left alone: names or patterns with *, separated by commas.",
+    ),
+]
 FIELDS = ("exclude", "layer_bits")
 """The fields of configs that hold patterns."""
 _MOST_SHOWN = 2

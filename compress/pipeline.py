@@ -9,7 +9,7 @@ from compress.catalog import TechniqueConfig
 from compress.compressed import CompressedModel
 from compress.families.catalog import Architecture, Normalisation
 from compress.families.residual.network import build
-from compress.model import Network, ShouldStop, never
+from compress.model import Network
 from compress.task import Task
 from compress.teacher import TeacherLogits
 from compress.techniques.quantization.config import Quantization
@@ -75,7 +75,6 @@ def recover(
     task: Task,
     *,
     epochs: int,
-    should_stop: ShouldStop = never,
     on_progress: OnProgress = silent,
 ) -> CompressedModel:
     """Train ``epochs`` more epochs with the labels, and the teacher if the candidate says so.
@@ -92,7 +91,7 @@ def recover(
         _recovery_plan(compressed, task, epochs),
         device=task.device,
         teacher=_teacher(compressed, task),
-        hooks=Hooks(should_stop=should_stop, on_progress=on_progress),
+        hooks=Hooks(should_stop=task.should_stop, on_progress=on_progress),
     )
     quantization = compressed.quantization
     if quantization is not None and not quantization.trains_rounded:
@@ -113,7 +112,6 @@ def train_baseline(
     epochs: int,
     normalisation: Normalisation,
     task: Task,
-    should_stop: ShouldStop = never,
     on_progress: OnProgress = silent,
 ) -> Network:
     """Train a network of the architecture from fresh weights."""
@@ -134,7 +132,7 @@ def train_baseline(
         batch_size=task.batch_size,
         learning_rate=_BASELINE_RATE,
     )
-    hooks = Hooks(should_stop=should_stop, on_progress=on_progress)
+    hooks = Hooks(should_stop=task.should_stop, on_progress=on_progress)
     trained, _ = training.fit(network, task.data.train, plan, device=task.device, hooks=hooks)
     return trained
 

@@ -45,6 +45,26 @@ def check_values(knobs: Sequence[KnobSchema]) -> None:
             _check_value(refused, find)
 
 
+def check_counted(knobs: Sequence[KnobSchema], asked: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises InvalidSpace for a field that was asked for and whose own technique makes idle.
+
+    ``asked`` holds the fields that the user named, by technique: what they say would be dropped in
+    silence. Where another technique decides, both may be listed; a default may stand anywhere.
+    """
+    find = _values_of(knobs)
+    for rule in APPLIES:
+        technique, _, field = rule.field.partition(".")
+        within = {part.technique for parts in rule.when for part in parts} == {technique}
+        if not within or field not in asked.get(technique, ()) or not _is_idle(rule, find):
+            continue
+        if any(value != canonical.default(rule.field) for value in find(rule.field)):
+            raise InvalidSpace(
+                f"{rule.field} counts for nothing in this job: it counts where "
+                f"{conditions.words(rule.when, beside=technique).replace('`', '')}. Change that, "
+                f"or leave {field} out"
+            )
+
+
 def check_patterns(knobs: Sequence[KnobSchema], architecture: Architecture) -> None:
     """Raises TechniqueDoesNotFit for a pattern that matches no layer of the network."""
     for knob in knobs:

@@ -138,7 +138,7 @@ def build(spec: JobSpec, architecture: Architecture) -> Space:
     A knob that counts for nothing whatever the others say is fixed.
 
     Raises:
-        InvalidSpace: a range leaves what the technique's config accepts.
+        InvalidSpace: a range leaves what the technique's config accepts, or counts for nothing.
         TechniqueDoesNotFit: a range asks for more than the network has, a pattern names none of its
             layers, or two techniques exclude each other.
     """
@@ -148,6 +148,7 @@ def build(spec: JobSpec, architecture: Architecture) -> Space:
     fitting.check_pairs(names)
     asked = [knob for name in names for knob in _knobs(name, spec.techniques[name], architecture)]
     fitting.check_values(asked)
+    fitting.check_counted(asked, spec.techniques)
     fitting.check_patterns(asked, architecture)
     knobs = fitting.at_rest(asked)
     return Space(knobs=knobs, techniques=names, architecture=architecture, seed=spec.seed)

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from service import auth, bodies, resources, strictness
+from service import auth, bodies, strictness
 
 
 class Guarded(APIRoute):
@@ -28,9 +28,7 @@ class Guarded(APIRoute):
         takes_yaml = _takes_yaml(self.openapi_extra)
 
         async def handle(request: Request) -> Response:
-            if scopes and resources.of(request).database.reads_at_once:
-                auth.authorise(request, scopes)
-            elif scopes:
+            if scopes:
                 await run_in_threadpool(auth.authorise, request, scopes)
             if takes_document:
                 document = await _document(request, takes_yaml=takes_yaml)

@@ -27,11 +27,6 @@ class Database:
         self.dialect = self.engine.dialect.name
         self._reader, self._writer = _reader_and_writer(self.engine)
 
-    @property
-    def reads_at_once(self) -> bool:
-        """Whether a short read costs less than a thread: SQLite makes it wait for nobody."""
-        return self.dialect == "sqlite"
-
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction that cannot write; its records stay readable afterwards."""

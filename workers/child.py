@@ -35,7 +35,6 @@ from workers.trial_runner import TrialRunner
 from workers.workshop import Workshop
 
 _log = logging.getLogger(__name__)
-_NICENESS = 5
 
 
 class Orders:
@@ -156,7 +155,5 @@ if __name__ == "__main__":
     # Ctrl-C reaches every process of a terminal; the supervisor decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     lifeline.die_with_named_parent()
-    # Training wants every core all the time; heartbeats, and a service beside it, need one briefly.
-    os.nice(_NICENESS)
     main.log_to_stderr()
     run(Connection(int(sys.argv[1])))

@@ -90,7 +90,6 @@ class TrialRunner:
                 epochs=training.epochs,
                 normalisation=training.normalisation or data.sample_statistics(task.data.train),
                 task=task,
-                should_stop=self.stop,
                 on_progress=self._epoch,
             )
 
@@ -103,7 +102,6 @@ class TrialRunner:
                 compressed,
                 task,
                 epochs=epochs - compressed.epochs,
-                should_stop=self.stop,
                 on_progress=self._epoch,
             )
 

@@ -18,7 +18,7 @@ from onnx import TensorProto
 
 from compress.storage import floats
 from compress.storage.building import Building
-from compress.storage.stored import TOP, SparseFloat, StoredWeight
+from compress.storage.stored import SparseFloat, StoredWeight
 from compress.storage.streams import Stream, occurring
 
 
@@ -47,20 +47,11 @@ class Item:
         """Number of weights."""
         return prod(self.shape)
 
-    @cached_property
-    def has_offset(self) -> bool:
-        """Whether codes are stored from zero, because channels lie on different ranges."""
-        if isinstance(self.weight, SparseFloat) or self.has_palette or not self.weight.offset.ndim:
-            return False
-        codes_OI = self._from_zero()
-        fits = codes_OI.min() >= -TOP and codes_OI.max() <= TOP
-        return bool(fits and np.ptp(codes_OI) < np.ptp(self.integers.astype(np.int16)))
-
     @property
     def casts(self) -> bool:
         """Whether its codes are the integers of a float weight."""
         is_grid = isinstance(self.weight, StoredWeight)
-        return self.is_float and is_grid and not self.has_palette and not self.has_offset
+        return self.is_float and is_grid and not self.has_palette
 
     @property
     def integers(self) -> NDArray[np.int8]:
@@ -85,8 +76,6 @@ class Item:
         """What the stream holds, flat."""
         if self.has_palette:
             return np.searchsorted(self.codebook, self.integers).astype(np.int8).ravel()
-        if self.has_offset:
-            return self._from_zero().astype(np.int8).ravel()
         return self.integers.ravel()
 
     @property
@@ -96,18 +85,8 @@ class Item:
         Those of 3x3 kernels come first: blocks of three weights are then rows of a kernel.
         """
         is_loose = prod(self.shape[1:]) % 9 != 0
-        kinds = (
-            self.is_float,
-            self.has_palette,
-            self.has_offset,
-            isinstance(self.weight, SparseFloat),
-        )
+        kinds = (self.is_float, self.has_palette, isinstance(self.weight, SparseFloat))
         return (is_loose, len(self.shape), self.shape[1:], self.groups, *kinds)
-
-    def _from_zero(self) -> NDArray[np.int16]:
-        assert isinstance(self.weight, StoredWeight)
-        offset = self.weight.offset.reshape(-1, *[1] * (len(self.shape) - 1))
-        return self.integers.astype(np.int16) - offset
 
 
 def ordered(items: Sequence[Item]) -> list[Item]:
@@ -144,9 +123,6 @@ def _tensors(building: Building, stream: Stream, part: list[Item]) -> dict[str, 
     size = sum(item.size for item in part)
     shaped = building.reshape(stream.name, [sum(channels), *first.shape[1:]])
     building.temporaries += 2 * stream.itemsize * size
-    if first.has_offset:
-        shaped = building.add("Add", [shaped, building.constant(_offsets(part))])
-        building.temporaries += size
     if first.is_float and not first.has_palette and isinstance(first.weight, StoredWeight):
         if stream.itemsize == 1:
             shaped = building.add("Cast", [shaped], to=TensorProto.FLOAT)
@@ -206,8 +182,3 @@ def _scaled(building: Building, name: str, part: list[Item]) -> str:
     scale_OG1 = floats.constant(building, np.concatenate(scales)[..., None])
     grouped = building.reshape(name, [shape[0], groups, prod(shape[1:]) // groups])
     return building.reshape(building.add("Mul", [grouped, scale_OG1]), shape)
-
-
-def _offsets(part: list[Item]) -> NDArray[np.int8]:
-    offsets = [item.weight.offset for item in part if isinstance(item.weight, StoredWeight)]
-    return np.concatenate(offsets).reshape(-1, *[1] * (len(part[0].shape) - 1))

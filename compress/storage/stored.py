@@ -6,7 +6,7 @@ consecutive inputs, row-major, in one output channel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -17,10 +17,6 @@ from compress.errors import NumericalError
 TOP = 127
 
 
-def _no_offset() -> NDArray[np.int8]:
-    return np.zeros((), np.int8)
-
-
 @dataclass(frozen=True, kw_only=True)
 class StoredWeight:
     """A weight on an integer grid: ``value = scale * integers``.
@@ -28,15 +24,14 @@ class StoredWeight:
     ``integers_OI`` is int8 in ``[-127, 127]`` and has the weight's own shape: ``(O, I, kh, kw)`` of
     a convolution, ``(O, I)`` of a linear layer. ``scale`` is float32 and finite: ``()`` or ``(1,)``
     for the whole tensor, ``(O,)`` for each output channel, ``(O, G)`` for each group of
-    ``I * kh * kw / G`` consecutive inputs. ``offset``, int8 of shape ``()`` or ``(O,)``, is what
-    the encoder may subtract first: on an affine grid ``integers - offset`` is ``0 .. 2^b - 1``.
+    ``I * kh * kw / G`` consecutive inputs. A zero point is in the integers already: on an affine
+    grid they are codes minus zero points, and prefix codes need no codes that start at zero.
 
     Raises ValueError for another type or shape and NumericalError for a scale that is not finite.
     """
 
     integers_OI: NDArray[np.int8]
     scale: NDArray[np.float32]
-    offset: NDArray[np.int8] = field(default_factory=_no_offset)
 
     def __post_init__(self) -> None:
         """Refuse what no form can hold exactly."""
@@ -50,11 +45,6 @@ class StoredWeight:
         if self.integers_OI.min() < -TOP:
             raise ValueError("integers must lie in [-127, 127]: -128 has no opposite")
         self._check_scale()
-        if self.offset.dtype != np.int8 or self.offset.shape not in {(), (len(self.integers_OI),)}:
-            raise ValueError(
-                f"the offset must be int8 of shape () or ({len(self.integers_OI)},), not "
-                f"{self.offset.dtype} of shape {self.offset.shape}"
-            )
 
     @property
     def groups(self) -> int:

@@ -3,10 +3,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from compress import export
+from compress import export, observation
 from compress.errors import InvalidData, NumericalError
+from compress.model import Images
 from compress.techniques.quantization import calibration
 from compress.techniques.quantization.placement import quantized_tensors
+
+
+def sample(images, *, num_images):
+    return observation.sample(images, num_images=num_images, input_shape=(1, 8, 8))
 
 
 def on_grids(graph):
@@ -16,8 +21,7 @@ def on_grids(graph):
 
 
 def test_a_sample_is_spread_over_the_split_and_always_the_same(digits):
-    first = calibration.sample(digits.train.x_NCHW, num_images=100)
-    again = calibration.sample(digits.train.x_NCHW, num_images=100)
+    first, again = (sample(digits.train, num_images=100) for _ in range(2))
     assert first.shape == (100, 1, 8, 8)
     assert torch.equal(first, again)
     assert torch.equal(first[0], digits.train.x_NCHW[0])
@@ -25,11 +29,11 @@ def test_a_sample_is_spread_over_the_split_and_always_the_same(digits):
 
 
 def test_a_sample_of_more_than_there_is_takes_every_image_once(digits):
-    assert torch.equal(calibration.sample(digits.test.x_NCHW, num_images=4096), digits.test.x_NCHW)
+    assert torch.equal(sample(digits.test, num_images=4096), digits.test.x_NCHW)
 
 
 def test_ranges_are_those_of_the_torch_network(trained, digits):
-    x = calibration.sample(digits.train.x_NCHW, num_images=70)
+    x = sample(digits.train, num_images=70)
     graph = export.float_graph(trained)
     names = on_grids(graph)
     ranges = calibration.collect(graph, tensors=names, x_NCHW=x)
@@ -51,7 +55,7 @@ def test_images_of_another_shape_are_refused(trained, shape):
 
 def test_no_training_images_are_refused(digits):
     with pytest.raises(InvalidData, match="at least one"):
-        calibration.sample(digits.train.x_NCHW[:0], num_images=16)
+        sample(Images(x_NCHW=digits.train.x_NCHW[:0], y_N=digits.train.y_N[:0]), num_images=16)
 
 
 def test_an_image_with_nan_is_refused(trained, digits):

@@ -254,32 +254,6 @@ def test_what_a_config_accepts_is_kept_but_for_what_does_not_count(values: dict[
     assert again.digest() == made.digest()
 
 
-@settings(deadline=None)
-@given(
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "scope": st.sampled_from(["stage", "uniform", "global"]),
-            "target": st.sampled_from(["channels", "macs"]),
-            "ratios": st.sampled_from([(0.5, 0.2)]),
-            "ratio": st.sampled_from([0.0, 0.4]),
-            "normalisation": st.sampled_from(["mean", "none"]),
-            "keep_at_least": st.sampled_from([0.1, 0.3]),
-            "steps": st.integers(1, 3),
-            "step_epochs": st.integers(0, 2),
-            "importance": st.sampled_from(["l2", "taylor", "hessian", "activation", "apoz"]),
-            "calibration_images": st.sampled_from([64, 256]),
-            "slimming_epochs": st.integers(0, 1),
-            "slimming_penalty": st.sampled_from([1e-4, 1e-2]),
-        },
-    )
-)
-def test_the_table_says_of_filter_pruning_what_its_config_does(fields: dict[str, Any]) -> None:
-    by_config = dict(catalog.BY_NAME["filter_pruning"].config.model_validate(fields))
-    by_table = canonical.without_the_uncounted({"filter_pruning": fields})["filter_pruning"]
-    assert {name: by_config[name] for name in by_table} == by_table
-
-
 @pytest.mark.parametrize(
     ("step", "words"),
     [

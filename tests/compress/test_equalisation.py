@@ -69,7 +69,7 @@ def names(pairs):
 @torch.no_grad()
 def ranges(pair):
     first, second = pair.first, pair.second.module
-    before = first.module.weight.flatten(1).abs().amax(1) * layers.norm_factor(first).abs()
+    before = first.module.weight.flatten(1).abs().amax(1) * layers.norm_factor(first).abs().float()
     axis = 1 if second.weight.shape[1] > 1 else 0
     return before, second.weight.transpose(0, axis).flatten(1).abs().amax(1)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compress import export
+from compress import export, observation
 from compress.techniques.quantization import calibration, histogram
 
 
@@ -52,7 +52,7 @@ def test_evenly_spread_values_are_not_clipped():
 
 
 def test_observed_ranges_lie_within_the_seen_ones_and_keep_their_means(trained, digits):
-    x = calibration.sample(digits.train.x_NCHW, num_images=64)
+    x = observation.sample(digits.train, num_images=64, input_shape=(1, 8, 8))
     graph = export.float_graph(trained)
     names = [node.output[0] for node in graph.graph.node if node.op_type in ("Relu", "Add")]
     seen = calibration.collect(graph, tensors=names, x_NCHW=x)

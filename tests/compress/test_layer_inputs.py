@@ -91,7 +91,7 @@ def test_images_are_prepared_and_of_the_networks_shape(trained, digits):
 def test_images_of_another_shape_are_refused(trained, digits):
     wrong = Images(x_NCHW=torch.zeros(5, 3, 8, 8), y_N=torch.zeros(5).long())
     task = Task(data=replace(digits, train=wrong), device=torch.device("cpu"), seed=0)
-    with pytest.raises(InvalidData, match=r"shape \(1, 8, 8\), got \(5, 3, 8, 8\)"):
+    with pytest.raises(InvalidData, match=r"shape \(1, 8, 8\), got 5 of shape \(3, 8, 8\)"):
         layer_inputs.calibration_images(trained, task, num_images=32)
 
 

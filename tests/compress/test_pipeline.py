@@ -184,4 +184,4 @@ def test_ratios_for_another_number_of_stages_are_an_invalid_candidate(baseline, 
 def test_recovery_stops_when_asked(baseline, task):
     compressed = pipeline.start(baseline, candidate(), task)
     with pytest.raises(Stopped):
-        pipeline.recover(compressed, task, epochs=1, should_stop=lambda: True)
+        pipeline.recover(compressed, replace(task, should_stop=lambda: True), epochs=1)

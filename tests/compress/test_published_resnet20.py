@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
+from benchmarks import cifar as published
 from compress import export, measure
 from compress.compressed import CompressedModel
-from compress.families.catalog import Normalisation
-from compress.model import ImageData, Images, Network
+from compress.model import Images, Network
 from tests.compress.applying import quantized
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-WEIGHTS = DATA / "checkpoints" / "cifar10_resnet20.safetensors"
+WEIGHTS = published.DATA / "checkpoints" / "cifar10_resnet20.safetensors"
 
 pytestmark = pytest.mark.skipif(not WEIGHTS.exists(), reason="the shared data is not here")
 
@@ -56,24 +52,11 @@ class ResNet20(nn.Module):
         return self.linear(x.mean((2, 3)))
 
 
-def sheet(name):
-    tiles = np.asarray(Image.open(DATA / "cifar10" / f"{name}.webp").convert("RGB"))
-    images = tiles.reshape(100, 32, 100, 32, 3).swapaxes(1, 2).reshape(-1, 32, 32, 3)
-    return torch.from_numpy(images[:1000].copy()).permute(0, 3, 1, 2)
-
-
 @pytest.fixture(scope="module")
 def cifar():
-    labels = np.load(DATA / "cifar10" / "labels.npz")
-    y_train, y_test = (
-        torch.from_numpy(labels[k][:1000].astype(int)) for k in ("y_train", "y_test")
-    )
-    return ImageData(
-        train=Images(x_NCHW=sheet("train_0"), y_N=y_train),
-        validation=Images(x_NCHW=sheet("test"), y_N=y_test),
-        test=None,
-        num_classes=10,
-    )
+    data = published.images(train_images=1000)
+    first = Images(x_NCHW=data.validation.x_NCHW[:1000], y_N=data.validation.y_N[:1000])
+    return replace(data, validation=first, test=None)
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +65,7 @@ def resnet20():
     module.load_state_dict(load_file(WEIGHTS))
     network = Network(
         module=module,
-        normalisation=Normalisation(
-            scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
-        ),
+        normalisation=published.NORMALISATION,
         input_shape=(3, 32, 32),
         num_classes=10,
     )

@@ -226,7 +226,7 @@ def test_a_weight_that_is_nan_is_refused(trained, task):
 def test_calibration_images_of_another_shape_are_refused(trained, digits):
     wrong = Images(x_NCHW=torch.zeros(5, 1, 9, 9), y_N=torch.zeros(5).long())
     task = Task(data=replace(digits, train=wrong), device=CPU, seed=0)
-    with pytest.raises(InvalidData, match="calibration needs images of shape"):
+    with pytest.raises(InvalidData, match="calibration needs at least one training image of shape"):
         quantized(trained, task)
 
 

@@ -1,13 +1,12 @@
 import copy
-from pathlib import Path
 
-import numpy as np
 import pytest
 import safetensors.torch
 import torch
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import cifar
 from compress import training, weights
 from compress.errors import InvalidWeights, NumericalError
 from compress.families.catalog import Normalisation
@@ -16,13 +15,11 @@ from compress.families.residual.config import Residual
 from compress.families.residual.network import PadShortcut, build
 from compress.model import Images, Network
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
 ARCHITECTURES = [
     Residual(widths=(8, 12, 20), depths=(2, 1, 2), shortcut="pad"),
     Residual(widths=(8, 12, 20), depths=(2, 1, 2), shortcut="conv"),
     Residual(widths=(5,), depths=(1,), shortcut="pad"),
 ]
-IMAGENET = Normalisation(scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 def network(architecture=ARCHITECTURES[0], *, seed=0, channels=3):
@@ -136,21 +133,8 @@ def test_a_network_that_has_lost_channels_cannot_be_saved_as_a_family_member(tmp
 
 
 def test_the_published_resnet20_scores_as_published():
-    image_module = pytest.importorskip("PIL.Image")
-    if not SHARED.exists():
+    if not cifar.DATA.exists():
         pytest.skip("the published checkpoint and CIFAR-10 are not beside the repository")
-    published = weights.load(
-        SHARED / "checkpoints" / "cifar10_resnet20.safetensors",
-        architecture=Residual(widths=(16, 32, 64), depths=(3, 3, 3), shortcut="pad"),
-        normalisation=IMAGENET,
-        input_shape=(3, 32, 32),
-        num_classes=10,
-    )
-    sheet = np.asarray(image_module.open(SHARED / "cifar10" / "test.webp").convert("RGB"))
-    tiles = sheet.reshape(100, 32, 100, 32, 3).swapaxes(1, 2).reshape(-1, 32, 32, 3)[:1000]
-    labels = np.load(SHARED / "cifar10" / "labels.npz")["y_test"][:1000]
-    images = Images(
-        x_NCHW=torch.from_numpy(tiles.copy()).permute(0, 3, 1, 2),
-        y_N=torch.from_numpy(labels.astype(np.int64)),
-    )
-    assert training.evaluate(published, images, torch.device("cpu")) >= 0.90
+    validation = cifar.images(train_images=100).validation
+    first = Images(x_NCHW=validation.x_NCHW[:1000], y_N=validation.y_N[:1000])
+    assert training.evaluate(cifar.network(), first, torch.device("cpu")) >= 0.90

@@ -88,8 +88,7 @@ def stored(draw):
         st.sampled_from([(), (1,), shape[:1], (shape[0], draw(st.sampled_from(groups)))])
     )
     scale = draw(arrays.arrays(np.float32, scale_shape, elements=st.floats(-2, 2, width=32)))
-    offset = draw(arrays.arrays(np.int8, draw(st.sampled_from([(), shape[:1]]))))
-    return StoredWeight(integers_OI=integers, scale=scale, offset=offset)
+    return StoredWeight(integers_OI=integers, scale=scale)
 
 
 @st.composite
@@ -211,17 +210,6 @@ def test_a_palette_of_its_own_in_every_layer_costs_no_more_than_places_in_it():
             expected = weight.integers_OI if form == "int8" else weight.values()
             np.testing.assert_array_equal(answers[name], expected)
         assert bytes_of(decoding) < 4 * 32 * 32 * 9 / 2 + 900
-
-
-def test_channels_on_affine_grids_are_stored_from_zero():
-    rng = np.random.default_rng(0)
-    offset = rng.integers(-60, 60, 64).astype(np.int8)
-    integers = (rng.integers(0, 8, (64, 64, 3, 3)) + offset[:, None, None, None]).astype(np.int8)
-    scale = np.ones(64, np.float32)
-    weights = {"w": StoredWeight(integers_OI=integers, scale=scale, offset=offset)}
-    decoding = encoder.encode(weights, form={"w": "int8"})
-    np.testing.assert_array_equal(decoded(weights, decoding, {"w": "int8"})["w"], integers)
-    assert bytes_of(decoding) < integers.size * 3 / 8 + 700
 
 
 def test_zeros_of_a_float_weight_take_a_bit_each():

@@ -110,7 +110,7 @@ def test_without_techniques_that_shrink_the_bound_is_the_network_itself() -> Non
         {"quantization": {"weight_bits": 8}},
         {"quantization": {"weight_bits": 2}},
         {"sparsity": {}},
-        {"sparsity": {"sparsity": 0, "pattern": "2:4"}},
+        {"sparsity": {"pattern": "2:4"}},
         {"weight_sharing": {"index_bits": [0, 2]}},
     ],
 )

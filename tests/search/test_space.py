@@ -202,8 +202,6 @@ def test_any_point_of_the_default_space_is_a_valid_candidate(seed: int) -> None:
     [
         ({"distillation": {"weight": 0}}, {"distillation.temperature": 4.0}),
         ({"distillation": {"loss": "mse"}}, {"distillation.temperature": 4.0}),
-        ({"quantization": {"group_size": [16, 64]}}, {"quantization.group_size": 32}),
-        ({"quantization": {"percentile": [95.0, 99.0]}}, {"quantization.percentile": 99.9}),
         (
             {"filter_pruning": {"scope": "global", "ratio": {"low": 0.1, "high": 0.5}}},
             {f"filter_pruning.ratios.{stage}": 0.0 for stage in range(3)},
@@ -226,6 +224,28 @@ def test_a_knob_that_can_never_count_is_not_given_to_the_sampler(
     fixed = {knob.name: knob.choices[0] for knob in found.knobs if knob.kind == "fixed"}
     assert resting.items() <= fixed.items()
     assert found.num_candidates > 0
+
+
+@pytest.mark.parametrize(
+    ("techniques", "words"),
+    [
+        ({"quantization": {"group_size": [16, 64]}}, "group_size .* where granularity is group"),
+        ({"quantization": {"percentile": 95.0}}, "percentile .* where observer is percentile"),
+        ({"filter_pruning": {"ratio": [0.3, 0.5]}}, "ratio .* where scope is not stage"),
+        ({"filter_pruning": {"ratio": 0.5}}, "ratio .* leave ratio out"),
+        ({"distillation": {"weight": 0, "temperature": [2, 4]}}, "temperature .* weight is above"),
+        ({"sparsity": {"pattern": "2:4", "sparsity": 0.7}}, "sparsity .* where pattern is empty"),
+    ],
+)
+def test_what_was_asked_for_and_counts_for_nothing_is_refused(
+    techniques: dict[str, object], words: str
+) -> None:
+    with pytest.raises(InvalidSpace, match=words):
+        build(techniques)
+
+
+def test_a_default_may_be_written_where_it_counts_for_nothing() -> None:
+    assert build({"quantization": {"group_size": 32, "percentile": 99.9}}).num_candidates == 2
 
 
 @pytest.mark.parametrize(

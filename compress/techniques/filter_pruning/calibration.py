@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress import inference, layers
-from compress.errors import InvalidData
+from compress import inference, layers, observation
+from compress.layers import Weighted
 from compress.model import Network
 from compress.task import Task
 from compress.techniques.filter_pruning.config import FilterPruning
@@ -36,9 +36,11 @@ def gather(network: Network, config: FilterPruning, task: Task, *, step: int) ->
             batches = _batches(network, task, number=number, size=size)
             return Evidence(squared_gradients=squared_gradients(network, batches, task.device))
         case "activation" | "apoz":
-            batches = _batches(network, task, number=number, size=_BATCH_SIZE)
             statistic = mean_size if config.importance == "activation" else share_of_nonzeros
-            return Evidence(inputs=layer_inputs(network, batches, statistic, task.device))
+            x_NCHW = observation.sample(
+                task.data.train, num_images=number, input_shape=network.input_shape
+            )
+            return Evidence(inputs=layer_inputs(network, x_NCHW, statistic, task.device))
         case _:
             seed = task.seed * _SEED_STRIDE + step
             return Evidence(generator=torch.Generator().manual_seed(seed))
@@ -64,21 +66,18 @@ def squared_gradients(
     return {name: (value / len(batches)).cpu() for name, value in total.items()}
 
 
-@torch.no_grad()
 def layer_inputs(
-    network: Network, batches: Batches, statistic: Statistic, device: torch.device
+    network: Network, x_NCHW: Tensor, statistic: Statistic, device: torch.device
 ) -> Mapping[str, Tensor]:
-    """A statistic ``(A,)`` of every weighted layer's inputs, over images and positions."""
-    module = inference.copied_to(device, network.module).eval()
-    named = [(layer.name, module.get_submodule(layer.name)) for layer in layers.weighted(network)]
+    """A statistic ``(A,)`` of every weighted layer's inputs, over raw images and positions."""
     total: dict[str, Tensor] = {}
-    handles = [p.register_forward_pre_hook(_adder(name, total, statistic)) for name, p in named]
-    for x_BCHW, _ in batches:
-        module(x_BCHW.to(device))
-    for handle in handles:
-        handle.remove()
-    number = sum(len(y_B) for _, y_B in batches)
-    return {name: (value / number).cpu() for name, value in total.items()}
+
+    def see(name: str, layer: Weighted, x: Tensor) -> None:
+        x_PA = (x if isinstance(layer, nn.Linear) else x.movedim(1, -1)).flatten(0, -2)
+        total[name] = total.get(name, 0) + len(x) * statistic(x_PA)
+
+    observation.watch(network, layers.weighted(network), x_NCHW, device=device, see=see)
+    return {name: (value / len(x_NCHW)).cpu() for name, value in total.items()}
 
 
 def mean_size(x_PA: Tensor) -> Tensor:
@@ -91,26 +90,9 @@ def share_of_nonzeros(x_PA: Tensor) -> Tensor:
     return (x_PA != 0).float().mean(0)
 
 
-def _adder(
-    name: str, total: dict[str, Tensor], statistic: Statistic
-) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-    def add(part: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        (x,) = inputs
-        x_PA = (x if isinstance(part, nn.Linear) else x.movedim(1, -1)).flatten(0, -2)
-        total[name] = total.get(name, 0) + len(x) * statistic(x_PA)
-
-    return add
-
-
 def _batches(network: Network, task: Task, *, number: int, size: int) -> Batches:
     images = task.data.train
-    if len(images) == 0:
-        raise InvalidData("filter_pruning needs training images for calibration, there are none")
-    if tuple(images.x_NCHW.shape[1:]) != network.input_shape:
-        raise InvalidData(
-            f"filter_pruning: the images have the shape {tuple(images.x_NCHW.shape[1:])}, the "
-            f"network expects {network.input_shape}"
-        )
+    observation.check(images, input_shape=network.input_shape)
     prepare = inference.preparation(network.normalisation, torch.device("cpu"))
     generator = torch.Generator().manual_seed(task.seed)
     chosen = torch.randperm(len(images), generator=generator)[:number]

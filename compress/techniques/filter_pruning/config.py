@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, Field
 
 from compress import patterns
 from compress.knobs import Interval, Searchable
+from compress.patterns import Exclude
 
 StageRatio = Annotated[float, Field(ge=0.0, le=0.95)]
 Scope = Literal["stage", "uniform", "same_number", "global"]
@@ -31,9 +32,8 @@ CALIBRATED = frozenset({"taylor", "hessian", "activation", "apoz"})
 class FilterPruning(BaseModel, frozen=True, extra="forbid"):
     """Remove channels by importance: one ratio per stage, or one for the whole network.
 
-    A field that another one makes meaningless is set to its default, so that candidates which do
-    the same are equal: ``ratios`` count with the scope ``stage`` only, ``ratio`` with the other
-    scopes and with the other targets.
+    ``ratios`` count with the scope ``stage`` only, ``ratio`` with the other scopes and with the
+    other targets (``compress.applies``).
     """
 
     technique: Literal["filter_pruning"] = "filter_pruning"
@@ -106,11 +106,7 @@ class FilterPruning(BaseModel, frozen=True, extra="forbid"):
     slimming_penalty: float = Field(
         default=1e-4, gt=0.0, le=0.1, description="Weight of the L1 penalty in that training."
     )
-    exclude: str = Field(
-        default="",
-        max_length=500,
-        description="Layers left alone: names or patterns with *, separated by commas.",
-    )
+    exclude: Exclude = ""
 
     @property
     def has_effect(self) -> bool:
@@ -124,49 +120,13 @@ class FilterPruning(BaseModel, frozen=True, extra="forbid"):
     @property
     def words(self) -> str:
         """The step in a few words: what is not as usual."""
-        shares = "/".join(f"{ratio:g}" for ratio in self.ratios) or f"{self.ratio:g}"
-        if self.scope == "stage" and self.target != "channels":
-            shares = f"{self.ratio:g} ({shares})"
+        shares = f"{self.ratio:g}"
+        if self.scope == "stage":
+            by_stage = "/".join(f"{ratio:g}" for ratio in self.ratios)
+            shares = by_stage if self.target == "channels" else f"{shares} ({by_stage})"
         of = f" of {self.target}" if self.target != "channels" else ""
         scope = f" {self.scope}" if self.scope != "stage" else ""
         by = f" by {self.importance}" if self.importance != "l2" else ""
         steps = f" in {self.steps} steps" if self.steps > 1 else ""
         slimming = f" after {self.slimming_epochs} slimming" if self.slimming_epochs else ""
         return f"prune {shares}{of}{scope}{by}{steps}{slimming}{patterns.words(self.exclude)}"
-
-    @field_validator("ratios")
-    @classmethod
-    def _only_by_stage(cls, value: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
-        return value if info.data.get("scope") == "stage" else ()
-
-    @field_validator("ratio")
-    @classmethod
-    def _only_for_all(cls, value: float, info: ValidationInfo) -> float:
-        local = (info.data.get("scope"), info.data.get("target")) == ("stage", "channels")
-        return 0.0 if local else value
-
-    @field_validator("normalisation", "keep_at_least")
-    @classmethod
-    def _only_global(cls, value: Any, info: ValidationInfo) -> Any:
-        return _counts(value, info, used=info.data.get("scope") == "global")
-
-    @field_validator("step_epochs")
-    @classmethod
-    def _only_between_steps(cls, value: int, info: ValidationInfo) -> int:
-        return value if info.data.get("steps", 1) > 1 else 0
-
-    @field_validator("calibration_images")
-    @classmethod
-    def _only_calibrated(cls, value: int, info: ValidationInfo) -> int:
-        return _counts(value, info, used=info.data.get("importance") in CALIBRATED)
-
-    @field_validator("slimming_penalty")
-    @classmethod
-    def _only_slimming(cls, value: float, info: ValidationInfo) -> float:
-        return _counts(value, info, used=info.data.get("slimming_epochs", 0) > 0)
-
-
-def _counts(value: Any, info: ValidationInfo, *, used: bool) -> Any:
-    """The value where it is used, else the field's default."""
-    assert info.field_name is not None
-    return value if used else FilterPruning.model_fields[info.field_name].default

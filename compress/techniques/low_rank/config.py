@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from compress import patterns
 from compress.knobs import Choice, Searchable
+from compress.patterns import Exclude
 
 
 class LowRank(BaseModel, frozen=True, extra="forbid"):
@@ -39,11 +40,7 @@ class LowRank(BaseModel, frozen=True, extra="forbid"):
     calibration_images: int = Field(
         default=128, ge=1, le=4096, description="Training images that show those answers."
     )
-    exclude: str = Field(
-        default="",
-        max_length=500,
-        description="Layers left alone: names or patterns with *, separated by commas.",
-    )
+    exclude: Exclude = ""
 
     @property
     def has_effect(self) -> bool:

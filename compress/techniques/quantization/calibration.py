@@ -34,14 +34,6 @@ class ActivationRange:
     high: float
 
 
-def sample(x_NCHW: Tensor, *, num_images: int) -> Tensor:
-    """``num_images`` images at equal distances through the split: the same ones every time."""
-    if len(x_NCHW) == 0:
-        raise InvalidData("calibration needs at least one training image, got none")
-    taken = min(num_images, len(x_NCHW))
-    return x_NCHW[np.linspace(0, len(x_NCHW) - 1, taken).round().astype(np.int64)]
-
-
 def collect(
     model: ModelProto,
     *,

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from compress import patterns
 from compress.knobs import Choice, Searchable
+from compress.patterns import Exclude
 
 _AFFINE_BITS = range(2, 8)
 _REDUCED_AFFINE_BITS = range(2, 7)
@@ -86,11 +87,7 @@ class Quantization(BaseModel, frozen=True, extra="forbid"):
         default=32,
         description="Bits of the scales and biases in the file; 16 is exact to one part in 2,048.",
     )
-    exclude: str = Field(
-        default="",
-        max_length=500,
-        description="Layers left alone: names or patterns with *, separated by commas.",
-    )
+    exclude: Exclude = ""
 
     @property
     def has_effect(self) -> bool:

@@ -122,17 +122,12 @@ class GridConstraint(Constraint):
 
     @torch.no_grad()
     def stored(self, weight: Tensor) -> StoredWeight:
-        """Integers and scales; affine grids also say which integer is their lowest code."""
+        """Integers, from which affine grids have taken their zero points, and scales."""
         integers = self._in_rows(self._integers(weight), weight).cpu().numpy().astype(np.int8)
         scale = self.scales().detach().cpu().numpy()
         if self.num_rows != len(weight):
             scale = scale.reshape(len(weight), -1)
-        if self.rule.scheme == "symmetric":
-            return StoredWeight(integers_OI=integers, scale=scale)
-        low = self.low_S.cpu().numpy().astype(np.int8)
-        return StoredWeight(
-            integers_OI=integers, scale=scale, offset=low[0] if self.one_step else low
-        )
+        return StoredWeight(integers_OI=integers, scale=scale)
 
     def _integers(self, weight: Tensor) -> Tensor:
         weight = self._rows(weight)

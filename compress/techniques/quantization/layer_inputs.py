@@ -18,12 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress import inference
-from compress.errors import InvalidData, NumericalError
+from compress import inference, observation
+from compress.errors import NumericalError
 from compress.layers import Layer, Weighted
 from compress.model import Network
 from compress.task import Task
-from compress.techniques.quantization import calibration
 
 _MOST_COLUMNS = 16_384
 """Of a layer, at equal distances: more of them change the moments little and cost time."""
@@ -37,13 +36,10 @@ def calibration_images(network: Network, task: Task, *, num_images: int) -> Tens
 
     Raises InvalidData for no images or images of another shape than the network's.
     """
-    x_NCHW = task.data.train.x_NCHW
-    if tuple(x_NCHW.shape[1:]) != network.input_shape:
-        raise InvalidData(
-            f"calibration needs images of shape {network.input_shape}, got {tuple(x_NCHW.shape)}"
-        )
     most = max(16, _MOST_VALUES // math.prod(network.input_shape))
-    chosen = calibration.sample(x_NCHW, num_images=min(num_images, most))
+    chosen = observation.sample(
+        task.data.train, num_images=min(num_images, most), input_shape=network.input_shape
+    )
     return inference.preparation(network.normalisation, task.device)(chosen.to(task.device))
 
 

@@ -67,13 +67,11 @@ def _divisible(
             f"{_NAME}: the pattern {config.pattern} divides the input channels of no layer: "
             f"{', '.join(odd)}; use a smaller pattern, or none"
         )
-    notes = [f"{_NAME}: the pattern {config.pattern} decides, not sparsity {config.sparsity:g}"]
-    if 1 - config.kept_of_group[0] / size == config.sparsity:
-        notes = []
+    notes: tuple[str, ...] = ()
     if odd:
         what = f"does not divide the input channels of {', '.join(odd)}, left dense"
-        notes.append(f"{_NAME}: the pattern {config.pattern} {what}")
-    return tuple(layer for layer in found if inputs[layer.name] % size == 0), tuple(notes)
+        notes = (f"{_NAME}: the pattern {config.pattern} {what}",)
+    return tuple(layer for layer in found if inputs[layer.name] % size == 0), notes
 
 
 def _factors(
@@ -124,7 +122,7 @@ def _zeros(
 
 def _behind_norm(layer: Layer, score_OI: Tensor) -> Tensor:
     """In the units of what BatchNorm makes of a channel: only these compare between layers."""
-    factor_O = layers.norm_factor(layer).abs()
+    factor_O = layers.norm_factor(layer).abs().float()
     return score_OI * factor_O.view(-1, *[1] * (score_OI.ndim - 1))
 
 

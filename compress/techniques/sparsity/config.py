@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from compress import patterns
 from compress.knobs import Interval, Searchable
+from compress.patterns import Exclude
 
 _LARGEST_GROUP = 64
 
@@ -40,11 +41,7 @@ class Sparsity(BaseModel, frozen=True, extra="forbid"):
     calibration_images: int = Field(
         default=128, ge=1, le=4096, description="Training images that show wanda the inputs."
     )
-    exclude: str = Field(
-        default="",
-        max_length=500,
-        description="Layers left alone: names or patterns with *, separated by commas.",
-    )
+    exclude: Exclude = ""
 
     @field_validator("pattern")
     @classmethod
