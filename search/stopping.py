@@ -118,7 +118,7 @@ def decide(
     position = _position(points, ranks, allowed)
     return Decision(
         stop=position >= allowed,
-        reason=_reason(ranks[0], position, len(points), allowed, violation),
+        reason=_reason(ranks, position, allowed, violation),
         rank=ranks[0],
         peers=len(points),
         allowed=allowed,
@@ -156,10 +156,14 @@ def _place(points: Sequence[pareto.Point], places: int) -> int:
     return places
 
 
-def _reason(rank: int, position: int, seen: int, allowed: int, violation: float) -> str:
-    if seen == 1:
+def _reason(ranks: Sequence[int], position: int, allowed: int, violation: float) -> str:
+    if len(ranks) == 1:
         return "the first trial at this rung climbs"
     best = "the best climbs" if allowed == 1 else f"the best {allowed} climb"
     fate = "climbs" if position < allowed else "stops"
     infeasible = f", a constraint violated by {violation:.1%} of its bound" if violation > 0 else ""
-    return f"{fate}: rank {rank} of {seen} trials at this rung{infeasible}; {best}"
+    equals = ranks.count(ranks[0])
+    places = allowed - sum(rank < ranks[0] for rank in ranks)
+    tied = f", {places} of {equals} with this rank" if 0 < places < equals else ""
+    standing = f"rank {ranks[0]} of {len(ranks)} trials at this rung"
+    return f"{fate}: {standing}{infeasible}; {best}{tied}"

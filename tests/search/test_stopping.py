@@ -142,6 +142,14 @@ def test_a_person_can_read_why() -> None:
     assert decision.reason == "stops: rank 6 of 7 trials at this rung; the best 3 climb"
 
 
+def test_a_person_can_read_why_one_of_equal_rank_stops() -> None:
+    peers = [(factories.measurement(a, b), -1.0) for a, b in ((0.99, 1000), (0.97, 150), (0.5, 10))]
+    decision = decide(factories.measurement(0.96, 140), peers, eta=2)
+    assert decision.reason == (
+        "stops: rank 0 of 4 trials at this rung; the best 2 climb, 2 of 4 with this rank"
+    )
+
+
 def test_thousands_of_peers_on_one_front_are_judged() -> None:
     peers = [(factories.measurement(n / 10_000, 1 + n), -1.0) for n in range(2_000)]
     decision = decide(factories.measurement(1.0, 3_000), peers)
