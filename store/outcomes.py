@@ -16,15 +16,24 @@ from featherweight.specs.states import (
     StopReason,
     TrialState,
 )
-from store import clock, fence, reports, rungs, transitions
+from store import clock, fence, rungs, transitions
 from store.errors import Conflict
 from store.fence import Held
 from store.rungs import Reached
 from store.tables import AttemptRecord, JobRecord
 
 
+def end_if_decided(session: Session, held: Held, reached: Reached) -> None:
+    """End the trial and its attempt, if the rung just reached says how."""
+    if _end_as_decided(session, held, reached):
+        transitions.move_attempt(held.attempt, AttemptState.DELIVERED)
+
+
 def complete(session: Session, attempt_id: str, token: str) -> AttemptResult:
-    """End the trial as its last report decided; a repeat changes nothing.
+    """End the trial as its last report decided.
+
+    That report has ended it already, so this changes nothing but for a trial of a cancelled job,
+    which a worker may end with what it has.
 
     Raises:
         StaleAttempt: the worker does not own the attempt any more.
@@ -131,9 +140,13 @@ def _stop(session: Session, held: Held, reason: str) -> None:
 
 
 def _settle(session: Session, held: Held) -> bool:
-    """End the trial if its last report decided how, whatever became of the worker since."""
+    """End a trial whose last report decided how, and was kept by a version that waited."""
     last = rungs.last(session, held.trial)
-    if last is None or not reports.is_decided(held.trial, last):
+    return last is not None and _end_as_decided(session, held, last)
+
+
+def _end_as_decided(session: Session, held: Held, last: Reached) -> bool:
+    if not rungs.is_decided(held.trial, last):
         return False
     to, reason = _end(held, last)
     transitions.move_trial(session, held.job, held.trial, to, reason=reason, news=_last(held))

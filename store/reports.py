@@ -12,7 +12,7 @@ from compress.measurement import Metric
 from featherweight.specs.job import UntrainedModel
 from featherweight.specs.protocol import Decision, FileRef, Report
 from featherweight.specs.states import AttemptState
-from store import clock, fence, jobs, rungs, transitions
+from store import clock, fence, jobs, outcomes, rungs, transitions
 from store.errors import ArtifactNotFound, FileMismatch, MetricMissing, RungOutOfOrder
 from store.fence import Held
 from store.rungs import Reached, RungContext
@@ -29,8 +29,10 @@ def report(
 ) -> Decision:
     """Record one rung of the attempt's trial, and answer whether the trial climbs on.
 
-    The first report of a rung is the one that is kept; a repeat gets the same decision again. The
-    baseline's report also gives the job its baseline and, where it was trained here, its weights.
+    A report that decides how the trial ends also ends it, and the attempt is delivered: there is
+    no moment in which a decided trial can be lost. The first report of a rung is the one that is
+    kept; a repeat gets the same decision again. The baseline's report also gives the job its
+    baseline and, where it was trained here, its weights.
 
     Args:
         session: A writing transaction.
@@ -51,7 +53,7 @@ def report(
         return known.decision
     if not held.is_active:
         raise fence.stale(held.attempt)
-    _check_turn(session, held.trial, report)
+    _check_turn(held.trial, report)
     _check_files(session, held, report)
     _check_metrics(held, report)
     _keep_baseline(held, report)
@@ -59,12 +61,8 @@ def report(
     decision = decide(context)
     _record(session, held, context, report, decision)
     _tell(session, held, report, decision)
+    outcomes.end_if_decided(session, held, Reached(rung=report.rung, decision=decision))
     return decision
-
-
-def is_decided(trial: TrialRecord, last: Reached) -> bool:
-    """Whether the trial's highest rung says already how it ends."""
-    return last.rung == len(trial.rungs) - 1 or last.decision.stop
 
 
 def _known(session: Session, held: Held, report: Report) -> Reached | None:
@@ -74,11 +72,8 @@ def _known(session: Session, held: Held, report: Report) -> Reached | None:
     return rungs.at(session, held.trial.id, report.rung)
 
 
-def _check_turn(session: Session, trial: TrialRecord, report: Report) -> None:
-    last = rungs.last(session, trial)
-    if last is not None and is_decided(trial, last):
-        raise RungOutOfOrder(f"trial {trial.id} has ended at rung {last.rung}")
-    stands_before = 0 if last is None else last.rung + 1
+def _check_turn(trial: TrialRecord, report: Report) -> None:
+    stands_before = 0 if trial.rung is None else trial.rung + 1
     if report.rung != stands_before:
         raise RungOutOfOrder(
             f"trial {trial.id} stands before rung {stands_before}, not {report.rung}"

@@ -73,6 +73,11 @@ def last(session: Session, trial: TrialRecord) -> Reached | None:
     return None if trial.rung is None else at(session, trial.id, trial.rung)
 
 
+def is_decided(trial: TrialRecord, reached: Reached) -> bool:
+    """Whether this rung, the trial's highest, says already how the trial ends."""
+    return reached.rung == len(trial.rungs) - 1 or reached.decision.stop
+
+
 def peers(session: Session, trial: TrialRecord, rung: int) -> list[Measurement]:
     """What was measured of the other trials of the same phase at this rung, in any order."""
     query = select(RungRecord.trial_id).where(

@@ -1,7 +1,7 @@
 """What the service must still be told, on disk before it is sent.
 
-One tray per attempt: the lease, a folder per reached rung with the report and its files, the last
-decision, and the verdict. Everything in it may be sent twice, nothing needs to be sent in a hurry:
+One tray per attempt: the lease, a folder per reached rung with the report and its files, and the
+last decision. Everything in it may be sent twice, nothing needs to be sent in a hurry:
 after a kill the next process finds the tray and settles it.
 """
 
@@ -99,23 +99,14 @@ class Tray:
         shutil.rmtree(folder)
         return decision
 
-    def conclude(self, verdict: Verdict) -> None:
-        """Write down how the attempt ends; the first verdict stays."""
-        if self.verdict() is None:
-            _write(self.folder / "verdict.json", verdict)
-            _sync(self.folder)
-
-    def verdict(self) -> Verdict | None:
-        """How the attempt ends, as far as that is written or follows from the last decision."""
-        written = self.folder / "verdict.json"
-        if written.exists():
-            return Verdict.model_validate_json(written.read_bytes())
+    @property
+    def is_over(self) -> bool:
+        """Whether the service has ended the trial with its answer to the last report."""
         answered = self.folder / "decided.json"
-        if answered.exists():
-            decided = Decided.model_validate_json(answered.read_bytes())
-            if decided.decision.stop or decided.rung == self.label.last_rung:
-                return COMPLETE
-        return None
+        if not answered.exists():
+            return False
+        decided = Decided.model_validate_json(answered.read_bytes())
+        return decided.decision.stop or decided.rung == self.label.last_rung
 
     def close(self) -> None:
         """There is nothing more to tell of this attempt."""
@@ -155,7 +146,7 @@ class Outbox:
 def settle(tray: Tray, *, client: WorkerClient, line: Line, otherwise: Verdict) -> None:
     """Tell the service everything that is still to be told, then forget the attempt.
 
-    Pending reports go first; then the verdict that follows, or ``otherwise`` where none does.
+    Pending reports go first; then ``otherwise``, where none of them has ended the trial.
     An attempt that is not ours any more is dropped with a line in the log. Raises Stopped when
     asked to stop in an outage; the tray is still there then.
     """
@@ -174,7 +165,8 @@ def _tell_all(tray: Tray, *, client: WorkerClient, line: Line, otherwise: Verdic
     try:
         for rung in tray.pending():
             tray.deliver(rung, client=client, line=line)
-        _say(tray.verdict() or otherwise, lease, client=client, line=line)
+        if not tray.is_over:
+            _say(otherwise, lease, client=client, line=line)
     except ApiError as error:
         if is_lost(error):
             raise

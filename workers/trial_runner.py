@@ -21,7 +21,7 @@ from compress.task import Task
 from featherweight.specs.protocol import Assignment, Decision, Report, TrainingTask
 from featherweight.worker_client import WorkerClient, file_ref
 from workers.line import Line
-from workers.outbox import COMPLETE, FILE_NAMES, Tray
+from workers.outbox import FILE_NAMES, Tray
 from workers.stopping import StopFlag
 from workers.workshop import Workshop
 
@@ -62,11 +62,10 @@ class TrialRunner:
     def run(self) -> None:
         """Climb the rungs until the service says stop, or the last one is reached.
 
-        Leaves a verdict in the tray. Raises Stopped, and whatever goes wrong on the way.
+        Raises Stopped, and whatever goes wrong on the way.
         """
         if self.assignment.first_rung < len(self.assignment.rungs):
             self._climb()
-        self.tray.conclude(COMPLETE)
 
     def _climb(self) -> None:
         with self.clock.time("load"):

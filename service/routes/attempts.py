@@ -122,7 +122,7 @@ async def send_file(
     responses=problems(409),
 )
 async def report_rung(here: Here, attempt_id: AttemptId, token: Fence, report: Report) -> Decision:
-    """Say what was measured at a rung; the answer says whether the trial climbs on."""
+    """Say what was measured at a rung; the answer says if the trial climbs on or has ended."""
     return await _write(
         here, lambda s: attempts.report(s, attempt_id, token, report, decide=stopping.judge)
     )
@@ -135,7 +135,7 @@ async def report_rung(here: Here, attempt_id: AttemptId, token: Fence, report: R
     responses=problems(409),
 )
 async def complete_attempt(here: Here, attempt_id: AttemptId, token: Fence) -> AttemptResult:
-    """End the trial as its last report decided; a repeat changes nothing."""
+    """Say that the trial is over; the last report has ended it, so mostly this changes nothing."""
     return await _write(here, lambda s: attempts.complete(s, attempt_id, token))
 
 

@@ -227,10 +227,26 @@ def test_a_trial_whose_end_was_decided_is_not_run_again_when_its_worker_dies(dat
         mine = factories.must_claim(session, lease_seconds=factories.OVER)
         report = factories.report_of(session, mine)
         attempts.report(session, mine.attempt, mine.token, report, decide=factories.stop)
-        assert attempts.reap(session) == 1
+        assert attempts.reap(session) == 0
+        assert factories.claim(session, "other") is None
         trial = trials.get(session, mine.trial)
     assert (trial.state, trial.reason) == (TrialState.STOPPED, "stopped at rung 0")
     assert trial.failures == {}
+
+
+def test_a_decided_trial_that_an_older_version_left_running_ends_when_its_lease_does(database):
+    with database.write() as session:
+        factories.searching_job(session)
+        mine = factories.must_claim(session, lease_seconds=factories.OVER)
+        report = factories.report_of(session, mine)
+        attempts.report(session, mine.attempt, mine.token, report, decide=factories.stop)
+        trial = trials.get(session, mine.trial)
+        (attempt,) = attempts.of_trial(session, mine.trial)
+        trial.state, attempt.state = TrialState.RUNNING, AttemptState.ACTIVE
+    with database.write() as session:
+        assert attempts.reap(session) == 1
+        assert trials.get(session, mine.trial).state == TrialState.STOPPED
+        assert trials.get(session, mine.trial).failures == {}
 
 
 def test_workers_are_known_by_their_claims_with_the_trial_they_have(database):

@@ -33,18 +33,23 @@ def test_a_trial_that_may_not_climb_is_stopped_with_the_reason(database):
         mine = claimed(session)
         report = factories.report_of(session, mine)
         attempts.report(session, mine.attempt, mine.token, report, decide=factories.stop)
-        assert attempts.complete(session, mine.attempt, mine.token).state == TrialState.STOPPED
         trial = trials.get(session, mine.trial)
-        assert (trial.reason, trial.measurement) == (
+        assert (trial.state, trial.reason, trial.measurement) == (
+            TrialState.STOPPED,
             "stopped at rung 0",
             report.measurement.model_dump(mode="json"),
         )
+        (attempt,) = attempts.of_trial(session, trial.id)
+        assert attempt.state == AttemptState.DELIVERED
 
 
-def test_complete_twice_is_the_same_as_once(database):
+def test_a_last_report_ends_the_trial_and_complete_changes_nothing(database):
     with database.write() as session:
         mine = claimed(session)
-        assert not factories.deliver(session, mine).repeated
+        for rung in (0, 1):
+            report = factories.report_of(session, mine, rung=rung)
+            attempts.report(session, mine.attempt, mine.token, report, decide=factories.climb)
+        assert trials.get(session, mine.trial).state == TrialState.COMPLETE
     with database.write() as session:
         job = jobs.get(session, mine.job)
         again = attempts.complete(session, mine.attempt, mine.token)

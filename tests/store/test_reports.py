@@ -6,7 +6,13 @@ from pydantic import ValidationError
 from featherweight.specs.protocol import FileRef, Report
 from featherweight.specs.states import Phase
 from store import artifacts, attempts, events, jobs, rungs, trials
-from store.errors import ArtifactNotFound, FileMismatch, MetricMissing, RungOutOfOrder
+from store.errors import (
+    ArtifactNotFound,
+    FileMismatch,
+    MetricMissing,
+    RungOutOfOrder,
+    StaleAttempt,
+)
 from tests import factories
 
 
@@ -86,7 +92,7 @@ def test_a_stopped_trial_climbs_no_further(database):
         factories.searching_job(session)
         mine = factories.must_claim(session)
         report(session, mine, decide=factories.stop)
-        with pytest.raises(RungOutOfOrder, match="has ended at rung 0"):
+        with pytest.raises(StaleAttempt, match="is delivered"):
             report(session, mine, rung=1)
 
 
@@ -96,7 +102,7 @@ def test_there_is_no_rung_after_the_last(database):
         mine = factories.must_claim(session)
         report(session, mine)
         report(session, mine, rung=1)
-        with pytest.raises(RungOutOfOrder):
+        with pytest.raises(StaleAttempt, match="is delivered"):
             report(session, mine, rung=2)
 
 

@@ -60,12 +60,13 @@ def test_a_report_is_delivered_with_its_files(claimed, outbox, line, worker_clie
     assert facts(records, assignment) == (TrialState.RUNNING, [AttemptState.ACTIVE], 1)
 
 
-def test_pending_reports_go_before_the_verdict(claimed, outbox, line, worker_client, records):
+def test_pending_reports_go_before_the_verdict_and_may_end_the_trial_themselves(
+    claimed, outbox, line, worker_client, records
+):
     assignment = claimed()
     tray = outbox.open(assignment)
     put(tray, 0)
     put(tray, 1)
-    tray.conclude(COMPLETE)
     settle(tray, client=worker_client, line=line, otherwise=FAILED)
     assert facts(records, assignment) == (TrialState.COMPLETE, [AttemptState.DELIVERED], 2)
     assert not tray.folder.exists()
