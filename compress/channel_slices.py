@@ -88,6 +88,18 @@ def narrow_(module: nn.Module, name: str, cut: Cut) -> None:
         _narrow_passing_(part, cut.outputs)
 
 
+def reorder_(module: nn.Module, name: str, moves: tuple[Tensor, Tensor], kind: Kind) -> None:
+    """Move slices of the layer of that name, in place: ``moves`` says to where, and from where."""
+    part = module.get_submodule(name)
+    axis = 1 if kind == "reader" else 0
+    tensors = [part.get_parameter("weight")] if axis else [*part.parameters(), *part.buffers()]
+    with torch.no_grad():
+        for tensor in (one for one in tensors if one.ndim):
+            order = torch.arange(tensor.shape[axis])
+            order[moves[0]] = moves[1]
+            tensor.copy_(tensor.index_select(axis, order.to(tensor.device)))
+
+
 def _split(module: nn.Module, item: dependencies.Item) -> int:
     if item.parameter_axis is not None:
         return 1

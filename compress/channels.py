@@ -156,6 +156,21 @@ def keep(network: Network, counts: Mapping[str, int], importance: Importance) ->
     return remove(network, found, removed)
 
 
+def ordered(network: Network, importance: Importance) -> Network:
+    """A copy that answers alike, with the most important channels of every group first.
+
+    Groups whose layers hold only some of their channels, or split them, stay as they are.
+    """
+    module = copy.deepcopy(network.module)
+    for group in groups(network):
+        if not _can_be_ordered(group):
+            continue
+        order_O = torch.argsort(importance(group), descending=True, stable=True)
+        for member in group.members:
+            channel_slices.reorder_(module, member.layer, _moves(member, order_O), member.kind)
+    return replace(network, module=module)
+
+
 def least_important(group: ChannelGroup, importance_O: Tensor, count: int) -> Tensor:
     """The channels that leave so that ``count`` stay, in order; every layer keeps one at least."""
     per_unit_U = by_unit(group, importance_O).clone()
@@ -219,6 +234,21 @@ def num_stages(network: Network) -> int:
     """Number of stages of the network: its own, or those of ``find``."""
     module = network.module
     return module.num_stages if isinstance(module, Staged) else find(network).num_stages
+
+
+def _can_be_ordered(group: ChannelGroup) -> bool:
+    """Whether every layer holds each channel equally often."""
+    held = [m.channel_S.bincount(minlength=group.num_channels).unique() for m in group.members]
+    is_plain = all(member.kind != "other" for member in group.members)
+    return group.sections == 1 and is_plain and all(len(times) == 1 for times in held)
+
+
+def _moves(member: Member, order_O: Tensor) -> tuple[Tensor, Tensor]:
+    """``(to, from)``: slices of the channel ``order_O[j]`` go where those of channel ``j`` were."""
+    by_channel_OS = member.slice_S[torch.argsort(member.channel_S, stable=True)].reshape(
+        len(order_O), -1
+    )
+    return by_channel_OS.flatten(), by_channel_OS[order_O].flatten()
 
 
 def _channel_group(

@@ -8,7 +8,7 @@ Legend: N images, H height, W width, C channels, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -19,8 +19,8 @@ from pydantic import BaseModel
 
 from compress import npz, safetensors_header
 from compress.errors import InvalidData, InvalidWeights
-from compress.families.catalog import Architecture
-from compress.families.residual import layout
+from compress.families import layout
+from compress.families.catalog import Architecture, plan_of
 from compress.holdout import hold_out
 from compress.measurement import Split
 from compress.safetensors_header import TensorHeader
@@ -128,19 +128,32 @@ def match_tensors(
     tensors: Mapping[str, TensorHeader], architecture: Architecture
 ) -> tuple[int, int]:
     """``(in_channels, num_classes)`` of tensors that fit the architecture; else InvalidWeights."""
+    names = own_names(tensors, architecture)
     weights = {
-        name: tensor
+        names[name]: tensor
         for name, tensor in tensors.items()
         if not name.endswith(".num_batches_tracked")
     }
     integers = [name for name, tensor in weights.items() if tensor.dtype == "I64"]
     if integers:
         raise InvalidWeights(f"weights must be F32, F16 or BF16, got I64 in {_some(integers)}")
-    in_channels = _dimension(weights, "conv1.weight", rank=4, axis=1)
-    num_classes = _dimension(weights, "linear.weight", rank=2, axis=0)
+    drawn = plan_of(architecture, in_channels=1, num_classes=2)
+    in_channels = _dimension(weights, f"{drawn.layers[0].name}.weight", rank=4, axis=1)
+    num_classes = _dimension(weights, f"{drawn.layers[-1].name}.weight", rank=2, axis=0)
     expected = layout.tensor_shapes(architecture, in_channels=in_channels, num_classes=num_classes)
     _check_shapes({name: tensor.shape for name, tensor in weights.items()}, expected)
     return in_channels, num_classes
+
+
+def own_names(names: Collection[str], architecture: Architecture) -> dict[str, str]:
+    """What the family calls the tensors of a file, which may follow another published layout."""
+    drawn = plan_of(architecture, in_channels=1, num_classes=2)
+    own = {alias: name for name, alias in drawn.aliases.items()}
+    first = f"{drawn.layers[0].name}.weight"
+    if not own or first in names:
+        return {name: name for name in names}
+    parts = {name: name.rpartition(".") for name in names}
+    return {name: f"{own.get(prefix, prefix)}.{last}" for name, (prefix, _, last) in parts.items()}
 
 
 def _dimension(tensors: Mapping[str, TensorHeader], name: str, *, rank: int, axis: int) -> int:

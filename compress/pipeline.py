@@ -8,7 +8,7 @@ from compress.candidate import Candidate
 from compress.catalog import TechniqueConfig
 from compress.compressed import CompressedModel
 from compress.families.catalog import Architecture, Normalisation
-from compress.families.residual.network import build
+from compress.families.network import build
 from compress.model import Network
 from compress.task import Task
 from compress.teacher import TeacherLogits

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from compress.families.catalog import Architecture
 from compress.model import ImageData, Network, ShouldStop, never
 from compress.teacher import TeacherLogits
 
@@ -21,7 +22,9 @@ class Task:
     """What a trial works with.
 
     ``teacher`` is the baseline, ``tutor`` a model that was uploaded to teach; ``cache_folder``
-    keeps the logits of both between trials. ``should_stop`` is asked by every step that takes long.
+    keeps the logits of both between trials. ``student`` is the largest network of which members may
+    start anew, None where that is the baseline's own architecture; ``supernet`` is trained and its
+    members take slices of it. ``should_stop`` is asked by every step that takes long.
     """
 
     data: ImageData
@@ -29,6 +32,8 @@ class Task:
     seed: int
     teacher: Network | None = None
     tutor: Network | None = None
+    student: Architecture | None = None
+    supernet: Network | None = None
     cache_folder: Path | None = None
     should_stop: ShouldStop = never
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from compress.families import layout
 from compress.families.catalog import Architecture
-from compress.families.residual import layout
 
 _MACS_PER_THREAD = 10**9
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
 from compress import inspection, safetensors_header
 from compress.errors import InvalidWeights, NumericalError
+from compress.families import layout
 from compress.families.catalog import Architecture, Normalisation
-from compress.families.residual import layout
-from compress.families.residual.network import PadShortcut, ResidualNetwork, pad_weight
+from compress.families.network import FamilyNetwork, pad_shortcuts, pad_weight
 from compress.model import Network
 
 COUNTER = ".num_batches_tracked"
@@ -34,10 +34,10 @@ def load(
     """
     found = inspection.match_tensors(safetensors_header.read(path), architecture)
     _check_fit(found, (input_shape[0], num_classes), normalisation)
-    module = ResidualNetwork(
-        architecture, in_channels=input_shape[0], num_classes=num_classes
-    ).eval()
-    module.load_state_dict(_read(path), strict=False)
+    module = FamilyNetwork(architecture, in_channels=input_shape[0], num_classes=num_classes).eval()
+    tensors = _read(path)
+    names = inspection.own_names(tensors, architecture)
+    module.load_state_dict({names[name]: t for name, t in tensors.items()}, strict=False)
     return Network(
         module=module,
         normalisation=normalisation,
@@ -53,7 +53,7 @@ def save(network: Network, path: Path) -> None:
     cannot say which channels are left.
     """
     module = network.module
-    if not isinstance(module, ResidualNetwork) or not _is_whole(module):
+    if not isinstance(module, FamilyNetwork) or not _is_whole(module):
         raise ValueError("only a network with the layout of its family can be saved as weights")
     tensors = {name: tensor.contiguous().cpu() for name, tensor in _published(module).items()}
     part = path.with_name(path.name + ".part")
@@ -92,8 +92,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     return kept
 
 
-def _published(module: ResidualNetwork) -> dict[str, Tensor]:
-    fixed = {f"{name}.weight" for name, _ in _pad_shortcuts(module)}
+def _published(module: FamilyNetwork) -> dict[str, Tensor]:
+    fixed = {f"{name}.weight" for name, _ in pad_shortcuts(module)}
     return {
         name: tensor
         for name, tensor in module.state_dict().items()
@@ -101,18 +101,14 @@ def _published(module: ResidualNetwork) -> dict[str, Tensor]:
     }
 
 
-def _is_whole(module: ResidualNetwork) -> bool:
+def _is_whole(module: FamilyNetwork) -> bool:
     shapes = {name: tuple(tensor.shape) for name, tensor in _published(module).items()}
     expected = layout.tensor_shapes(
         module.architecture,
-        in_channels=module.conv1.in_channels,
-        num_classes=module.linear.out_features,
+        in_channels=module.plan.layers[0].inputs,
+        num_classes=module.plan.layers[-1].outputs,
     )
     return shapes == expected and all(
         torch.equal(pad.weight.cpu(), pad_weight(pad.in_channels, pad.out_channels))
-        for _, pad in _pad_shortcuts(module)
+        for _, pad in pad_shortcuts(module)
     )
-
-
-def _pad_shortcuts(module: nn.Module) -> list[tuple[str, PadShortcut]]:
-    return [(name, pad) for name, pad in module.named_modules() if isinstance(pad, PadShortcut)]

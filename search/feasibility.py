@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from compress.families import layout
 from compress.families.catalog import Architecture
-from compress.families.residual import layout
+from compress.families.config import Shape
 from compress.measurement import Measurement, Metric
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec, UntrainedModel
@@ -91,8 +92,8 @@ def lower_bounds(
         num_classes=num_classes,
         image=input_shape[1:] if input_shape is not None else None,
     )
-    is_split = _may_split(knobs)
-    weights = {row.name: _least_weights(row, is_split=is_split) for row in rows}
+    least = _Least(keep=_least_kept(knobs), is_split=_may_split(knobs))
+    weights = {row.name: least.weights(row, rows) for row in rows}
     parameters = sum(weights[row.name] for row in rows if row.kind != "pad")
     macs = sum((row.macs or 0) * weights[row.name] / math.prod(row.shape) for row in rows)
     bits = CODED_BITS if _may_choose_values(spec, knobs) else FLOAT_BITS
@@ -101,15 +102,17 @@ def lower_bounds(
 
 
 def _smallest(knobs: Sequence[KnobSchema], architecture: Architecture) -> Architecture:
-    """The narrowest and shallowest network of the space."""
-    share = min(_values(knobs, "family_member.width"))
-    depth = int(min(_values(knobs, "family_member.depth")))
-    keep = _least_kept(knobs)
-    smaller = {
-        "widths": tuple(_narrowed(_narrowed(width, share), keep) for width in architecture.widths),
-        "depths": tuple(min(depth, blocks) for blocks in architecture.depths),
-    }
-    return architecture.model_copy(update=smaller)
+    """The smallest member of the space."""
+    sides = [side for side in _values(knobs, "family_member.resolution") if side]
+    shape = Shape(
+        width=min(_values(knobs, "family_member.width")),
+        depth=int(min(_values(knobs, "family_member.depth"))),
+        kernel=int(min(_values(knobs, "family_member.kernel"))),
+        expansion=min(_values(knobs, "family_member.expansion")),
+        resolution=int(min(sides, default=0)),
+        excitation=min(_values(knobs, "family_member.excitation")),
+    )
+    return architecture.member(shape)
 
 
 def _least_kept(knobs: Sequence[KnobSchema]) -> float:
@@ -130,14 +133,24 @@ def _may_split(knobs: Sequence[KnobSchema]) -> bool:
     return min(shares) < 1
 
 
-def _least_weights(row: layout.Layer, *, is_split: bool) -> int:
-    """Weights of a layer, split with rank 1 (Tucker's way has the fewest) if it may be."""
-    outputs, inputs, *kernel = row.shape
-    whole = math.prod(row.shape)
-    if row.kind == "pad" or not is_split:
-        return whole
-    core = math.prod(kernel) if math.prod(kernel) > 1 else 0
-    return min(whole, outputs + inputs + core)
+@dataclass(frozen=True, kw_only=True)
+class _Least:
+    """How few weights layers may have: with ``keep`` of their channels, and split or not."""
+
+    keep: float
+    is_split: bool
+
+    def weights(self, row: layout.Layer, rows: Sequence[layout.Layer]) -> int:
+        """Of one of the rows; the image's channels and the classes never leave."""
+        outputs, inputs, *kernel = row.shape
+        outputs = outputs if row is rows[-1] else _narrowed(outputs, self.keep)
+        inputs = inputs if row is rows[0] else _narrowed(inputs, self.keep)
+        whole = math.prod((outputs, inputs, *kernel))
+        if row.kind == "pad" or not self.is_split:
+            return whole
+        # Tucker's way has the fewest, with rank 1.
+        core = math.prod(kernel) if math.prod(kernel) > 1 else 0
+        return min(whole, outputs + inputs + core)
 
 
 def _may_choose_values(spec: JobSpec, knobs: Sequence[KnobSchema]) -> bool:

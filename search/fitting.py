@@ -15,8 +15,8 @@ from compress.applies import APPLIES, OFF, REFUSED, Applies, Refused
 from compress.compatibility import RELATIONS, Relation, conflict
 from compress.conditions import ValuesOf
 from compress.errors import InvalidCandidate
+from compress.families import layout
 from compress.families.catalog import Architecture
-from compress.families.residual import layout
 from compress.knobs import Scalar
 from featherweight.specs.schemas import KnobSchema
 from search import grid

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from compress import canonical, catalog, compatibility
 from compress.candidate import Candidate
 from compress.families.catalog import Architecture
+from compress.families.config import Dimension
 from compress.knobs import Choice, Interval, Scalar, Searchable
 from compress.techniques.family_member.config import FamilyMember
 from featherweight.specs.job import JobSpec
@@ -24,7 +25,7 @@ from search.errors import InvalidSpace, TechniqueDoesNotFit
 MOST_GRID_VALUES = 100_000
 """A finer grid is refused: a range without a step says the same."""
 _MOST_ENUMERATED = 5_000
-_DEPTH = "family_member.depth"
+_MEMBER = "family_member"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,15 +88,17 @@ class Space:
             value = params[knob.name] if knob.kind != "fixed" else knob.choices[0]
             _, field, *stage = knob.name.split(".")
             fields[field] = (*fields.get(field, ()), value) if stage else value
-        return self._fitted(fields) if technique == "family_member" else fields
+        return self._fitted(fields) if technique == _MEMBER else fields
 
     def _fitted(self, fields: dict[str, Any]) -> dict[str, Any] | None:
-        deepest = max(self.architecture.depths)
+        """The fields at most at what the network has; None where that is all of it."""
         member = FamilyMember.model_validate(fields)
-        depth = min(member.depth, deepest)
-        if member.width == 1 and depth == deepest:
+        is_whole = self.architecture.member(member.shape) == self.architecture
+        if is_whole and member.weights == "inherited":
             return None
-        return {"width": member.width, "depth": depth}
+        limits = {name: most for name, most in _most(self.architecture).items() if name != "width"}
+        fitted = {name: min(getattr(member, name), most) for name, most in limits.items()}
+        return {**fields, **fitted}
 
     def _of(self, technique: str) -> tuple[KnobSchema, ...]:
         return tuple(knob for knob in self.knobs if knob.name.split(".")[0] == technique)
@@ -176,12 +179,14 @@ def _knobs(
 
 def _default(
     technique: str, field: str, searchable: Searchable, architecture: Architecture
-) -> Interval | Choice:
+) -> Interval | Choice | None:
     default = searchable.default
-    if f"{technique}.{field}" != _DEPTH or not isinstance(default, Choice):
+    if technique != _MEMBER or not isinstance(default, Choice):
         return default
-    deepest = max(architecture.depths)
-    return Choice(choices=tuple(choice for choice in default.choices if int(choice) <= deepest))
+    if field not in architecture.elastic:
+        return None
+    most = _most(architecture).get(field, math.inf)
+    return Choice(choices=tuple(c for c in default.choices if float(c) <= most) or (most,))
 
 
 def _knob(name: str, info: FieldInfo, wanted: Interval | Choice) -> KnobSchema:
@@ -225,15 +230,30 @@ def _numeric(
     return KnobSchema(name=name, kind=kind, low=low, high=last, step=step)
 
 
+def _most(architecture: Architecture) -> dict[str, int]:
+    """The largest values that make a difference."""
+    found = {"depth": max(architecture.blocks)}
+    if "kernel" in architecture.elastic:
+        found["kernel"] = architecture.largest_kernel
+    return found
+
+
 def _check_fit(knob: KnobSchema, architecture: Architecture) -> None:
-    deepest = max(architecture.depths)
-    if knob.name != _DEPTH:
+    technique, field, *_ = knob.name.split(".")
+    if technique != _MEMBER:
         return
-    asked = max((v for v in _ends(knob) if isinstance(v, int | float)), default=0)
-    if asked > deepest:
+    if field in get_args(Dimension) and field not in architecture.elastic:
         raise TechniqueDoesNotFit(
-            f"{_DEPTH} asks for {asked:g} blocks, but no stage of the network has more than "
-            f"{deepest} (depths {list(architecture.depths)}): use values of at most {deepest}"
+            f"{knob.name}: members of the family {architecture.family!r} differ in "
+            f"{sorted(architecture.elastic)} and in their resolution; leave {field} out"
+        )
+    asked = max((v for v in _ends(knob) if isinstance(v, int | float)), default=0)
+    most = _most(architecture).get(field, math.inf)
+    if asked > most:
+        what = "blocks, but no stage" if field == "depth" else "rows, but no kernel"
+        raise TechniqueDoesNotFit(
+            f"{knob.name} asks for {asked:g} {what} of the network has more than {most} "
+            f"(blocks per stage: {list(architecture.blocks)}): use values of at most {most}"
         )
 
 

@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, Field, model_validator
 
+from compress.families.plan import Plan
 from compress.families.residual.config import Residual
+from compress.families.residual.plan import draw as draw_residual
 
 Architecture: TypeAlias = Residual
-"""The configs of all families; becomes a union, told apart by ``family``, with the second one."""
+"""The configs of all families, told apart by ``family``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One line of the table of families.
+
+    ``draw`` makes the plan of ``(config, in_channels, num_classes)``.
+    """
+
+    name: str
+    config: type[BaseModel]
+    draw: Callable[[Any, int, int], Plan]
+    summary: str
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        name="residual",
+        config=Residual,
+        draw=draw_residual,
+        summary="Residual networks for small images, 6n+2 layers.",
+    ),
+)
+BY_NAME: dict[str, Family] = {family.name: family for family in FAMILIES}
 
 Channel = Annotated[float, Field(gt=-1e6, lt=1e6)]
 Deviation = Annotated[float, Field(gt=0, lt=1e6)]
@@ -32,3 +60,8 @@ class Normalisation(BaseModel, frozen=True, extra="forbid"):
                 f"mean and std need one entry per channel, got {self.mean}, {self.std}"
             )
         return self
+
+
+def plan_of(architecture: Architecture, *, in_channels: int, num_classes: int) -> Plan:
+    """What a network of this architecture computes."""
+    return BY_NAME[architecture.family].draw(architecture, in_channels, num_classes)

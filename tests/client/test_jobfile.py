@@ -7,7 +7,7 @@ import pytest
 import safetensors.numpy
 import yaml
 
-from compress.families.residual import layout
+from compress.families import layout
 from featherweight import jobfile
 from featherweight.errors import Conflict, InvalidJobFile
 from tests.factories import ARCHITECTURE, NORMALISATION, TAUGHT

@@ -28,8 +28,8 @@ from compress import (
 from compress.candidate import Candidate
 from compress.catalog import TechniqueConfig
 from compress.compressed import CompressedModel
+from compress.families.network import build
 from compress.families.residual.config import Residual
-from compress.families.residual.network import build
 from compress.folding import Stored
 from compress.measurement import Latency, Measurement, Parity
 from compress.model import Artifact, ImageData, Images, Network

@@ -14,8 +14,8 @@ from compress import constraints, layers, pipeline, runtime
 from compress.candidate import Candidate
 from compress.catalog import TechniqueConfig
 from compress.errors import CompressError, ExportParityError, InvalidCandidate, InvalidData
+from compress.families.network import build
 from compress.families.residual.config import Residual
-from compress.families.residual.network import build
 from compress.model import Images, Network
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.low_rank.config import LowRank

@@ -5,8 +5,8 @@ from torch import nn
 from compress import channels
 from compress.channels import ChannelGroup, Member
 from compress.errors import InvalidCandidate
+from compress.families.network import build
 from compress.families.residual.config import Residual
-from compress.families.residual.network import build
 from tests.compress.networks import (
     Concatenated,
     ConcatenatedLast,
@@ -177,7 +177,8 @@ def test_without_stages_of_its_own_a_network_has_one_per_resolution():
 def test_a_group_that_spans_stages_counts_for_the_first():
     architecture = Residual(widths=(8, 8), depths=(1, 1), shortcut="conv")
     module = build(architecture, in_channels=1, num_classes=5, seed=0)
-    module.layer2[0].shortcut = nn.AvgPool2d(2)
+    module.set_submodule("layer2.0.shortcut.0", nn.AvgPool2d(2))
+    module.set_submodule("layer2.0.shortcut.1", nn.Identity())
     found = channels.find(wrapped(module))
     stream = found.by_root["conv1"]
     assert stream.stage == 0

@@ -6,8 +6,8 @@ from torch import nn
 
 from compress import constraints, data, precision, training
 from compress.constraints import Constraint
+from compress.families.network import build
 from compress.families.residual.config import Residual
-from compress.families.residual.network import build
 from compress.model import Images, Network
 from compress.sgd import NesterovSGD
 from compress.training import TrainingPlan

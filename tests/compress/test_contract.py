@@ -281,7 +281,7 @@ def test_weights_that_are_not_finite_never_become_a_file(made, position, value, 
 @pytest.mark.parametrize("name", sorted(set(NETWORKS) - set(FAMILY)))
 def test_a_network_of_no_family_has_no_members(name, baselines):
     member = Candidate.model_validate({"steps": [{"technique": "family_member", "width": 0.5}]})
-    with pytest.raises(InvalidCandidate, match="family_member needs a family"):
+    with pytest.raises(InvalidCandidate, match="only a network of a family has members"):
         pipeline.start(baselines[name].network, member, baselines[name].task)
 
 

@@ -6,8 +6,8 @@ from compress import augmentation, batchnorm, data, inference
 from compress.augmentation import View
 from compress.errors import InvalidData, Stopped
 from compress.families.catalog import Normalisation
+from compress.families.network import build
 from compress.families.residual.config import Residual
-from compress.families.residual.network import build
 from compress.holdout import hold_out
 from compress.model import Images, Network
 

@@ -9,8 +9,8 @@ from torch import nn
 
 from compress import data, inference, training
 from compress.errors import InvalidCandidate
+from compress.families.network import build
 from compress.families.residual.config import Residual
-from compress.families.residual.network import build
 from compress.model import Images, Network
 from compress.running_average import RunningAverage
 from compress.teacher import TeacherLogits
@@ -123,7 +123,7 @@ def test_least_squares_finds_the_channels_that_a_pruned_map_still_holds():
 def test_stages_end_with_the_last_map_of_every_size(few):
     net = network(few, widths=(4, 8, 16), depth=2)
     found = taps.stages(net.module, prepared(net, few)[:2])
-    assert [tap.name for tap in found] == ["layer1", "layer2", "layer3"]
+    assert [tap.name for tap in found] == ["stage_ends.0", "stage_ends.1", "stage_ends.2"]
     assert not net.module.training
 
 

@@ -7,8 +7,8 @@ from compress import channels, export
 from compress.compressed import CompressedModel
 from compress.errors import InvalidCandidate, InvalidData, NumericalError
 from compress.families.catalog import Normalisation
+from compress.families.network import PadShortcut, build
 from compress.families.residual.config import Residual
-from compress.families.residual.network import PadShortcut, build
 from compress.model import ImageData, Images, Network
 from compress.task import Task
 from compress.techniques.filter_pruning import apply as filter_pruning
@@ -95,10 +95,13 @@ def test_ratios_hold_for_the_stream_and_the_inside_of_their_own_stage(shortcut):
     pruned, notes = prune(network(shortcut), 0.5, 0.0, 0.25)
     module = pruned.module
     assert module.conv1.out_channels == 4
-    assert [block.conv1.out_channels for block in module.layer1] == [4, 4]
-    assert [block.conv2.out_channels for block in module.layer2] == [12, 12]
-    assert module.layer2[0].conv1.in_channels == 4
-    assert (module.layer3[0].conv1.out_channels, module.linear.in_features) == (12, 12)
+    assert [block.conv1.out_channels for block in module.layer1.children()] == [4, 4]
+    assert [block.conv2.out_channels for block in module.layer2.children()] == [12, 12]
+    assert module.get_submodule("layer2.0.conv1").in_channels == 4
+    assert (module.get_submodule("layer3.0.conv1").out_channels, module.linear.in_features) == (
+        12,
+        12,
+    )
     assert logits(pruned).shape == (3, 5)
     assert notes == ()
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from compress import inspection, npz
 from compress.errors import InvalidData, InvalidWeights
-from compress.families.residual import layout
+from compress.families import layout
 from compress.families.residual.config import Residual
 
 ARCHITECTURE = Residual(widths=(4, 8), depths=(1, 1), shortcut="pad")

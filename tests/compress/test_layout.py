@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from compress.families.residual import layout
+from compress.families import layout
 from compress.families.residual.config import Residual
 
 RESNET20 = Residual(widths=(16, 32, 64), depths=(3, 3, 3), shortcut="pad")
@@ -47,7 +47,7 @@ def test_every_later_stage_halves_the_image_rounding_up(side, last):
 
 
 def test_the_torch_free_files_import_no_torch():
-    names = ("families.residual.layout", "inspection", "npz", "safetensors_header", "holdout")
+    names = ("families.layout", "inspection", "npz", "safetensors_header", "holdout")
     imports = "; ".join(f"import compress.{name}" for name in names)
     code = f"{imports}; import sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

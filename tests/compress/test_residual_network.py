@@ -9,10 +9,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import cifar
 from compress import training, weights
 from compress.errors import InvalidWeights, NumericalError
+from compress.families import layout
 from compress.families.catalog import Normalisation
-from compress.families.residual import layout
+from compress.families.network import PadShortcut, build
 from compress.families.residual.config import Residual
-from compress.families.residual.network import PadShortcut, build
 from compress.model import Images, Network
 
 ARCHITECTURES = [

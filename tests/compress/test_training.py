@@ -7,8 +7,8 @@ from torch import nn
 
 from compress import augmentation, data, inference, precision, training
 from compress.errors import NumericalError, Stopped
+from compress.families.network import build
 from compress.families.residual.config import Residual
-from compress.families.residual.network import build
 from compress.model import Images, Network
 from compress.sgd import NesterovSGD
 from compress.teacher import TeacherLogits

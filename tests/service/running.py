@@ -17,7 +17,7 @@ import numpy as np
 import uvicorn
 from fastapi.testclient import TestClient
 
-from compress.families.residual import layout
+from compress.families import layout
 from service.app import create_app
 from service.settings import ServiceSettings
 from store import tokens

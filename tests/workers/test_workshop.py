@@ -7,7 +7,7 @@ import torch
 from compress import weights
 from compress.candidate import Candidate
 from compress.families.catalog import Normalisation
-from compress.families.residual.network import build
+from compress.families.network import build
 from compress.model import Network, never
 from featherweight.specs.protocol import Assignment, Tutor, Weights
 from featherweight.transport import file_digest

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
+
+from compress.families.config import FamilyConfig, Shape, scaled
 
 Channels = Annotated[int, Field(ge=1, le=2048)]
 Blocks = Annotated[int, Field(ge=1, le=64)]
 
 
-class Residual(BaseModel, frozen=True, extra="forbid"):
+class Residual(FamilyConfig, frozen=True, extra="forbid"):
     """A 3x3 stem and ``len(widths)`` stages; the first block of stages 2.. has stride 2.
 
     ``shortcut`` says how a stage's first block skips when the shape changes: ``pad`` takes every
@@ -36,6 +38,15 @@ class Residual(BaseModel, frozen=True, extra="forbid"):
         return self
 
     @property
-    def num_stages(self) -> int:
-        """Number of stages."""
-        return len(self.widths)
+    def blocks(self) -> tuple[int, ...]:
+        """Blocks of every stage."""
+        return self.depths
+
+    def resized(self, shape: Shape) -> Residual:
+        """Narrower stages of fewer blocks."""
+        return self.model_copy(
+            update={
+                "widths": tuple(scaled(width, shape.width) for width in self.widths),
+                "depths": tuple(min(depth, shape.depth) for depth in self.depths),
+            }
+        )

@@ -1,4 +1,4 @@
-"""Cut a narrower, shallower student out of the network, with the weights it already has.
+"""A smaller member of the family, with slices of the weights that the larger network has.
 
 Yu et al., Slimmable Neural Networks, arXiv:1812.08928 (width), and Cai et al., Once-for-All,
 arXiv:1908.09791, section 3.3 (first blocks of a stage; most important channels first). There the
@@ -7,16 +7,16 @@ members share trained weights; here the weights are inherited once and then reco
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from compress import channels
+from compress import channels, slices
 from compress.channels import ChannelGroup
 from compress.compressed import CompressedModel
 from compress.errors import InvalidCandidate
-from compress.families.residual.network import ResidualNetwork
+from compress.families.config import Shape
+from compress.families.network import build
 from compress.model import Network
 from compress.task import Task
 from compress.techniques.family_member.config import FamilyMember
@@ -24,40 +24,57 @@ from compress.techniques.filter_pruning.importance import Evidence, importance
 
 
 def apply(compressed: CompressedModel, config: FamilyMember, task: Task) -> CompressedModel:
-    """A student of at most ``depth`` blocks per stage and ``width`` of every stage's channels.
+    """The member of that shape; the network itself, with a note, when that is all of it.
 
-    The network itself, with a note, when that is all of it.
+    Raises InvalidCandidate for a network of no family, and where a supernet is asked for and there
+    is none.
     """
     network = compressed.network
-    student = _shallower(network, config.depth)
-    found = channels.groups(student)
-    counts = {group.root: scaled(group.num_channels, config.width) for group in found}
-    if any(counts[group.root] < group.num_channels for group in found):
-        return compressed.evolve(network=channels.keep(student, counts, _group_norm))
+    match config.weights:
+        case "fresh":
+            return compressed.evolve(network=_fresh(network, config.shape, task))
+        case "supernet":
+            return compressed.evolve(network=_sliced(task.supernet, config.shape))
+        case "inherited":
+            student = _inherited(network, config.shape)
     if student is network:
-        note = "family_member: width and depth keep all of the network"
+        note = "family_member: its shape keeps all of the network"
         return compressed.evolve(notes=(*compressed.notes, note))
     return compressed.evolve(network=student)
 
 
+def _fresh(network: Network, shape: Shape, task: Task) -> Network:
+    largest = task.student or slices.of_family(network).architecture
+    module = build(
+        largest.member(shape),
+        in_channels=network.input_shape[0],
+        num_classes=network.num_classes,
+        seed=task.seed,
+    )
+    return replace(network, module=module)
+
+
+def _sliced(supernet: Network | None, shape: Shape) -> Network:
+    if supernet is None:
+        raise InvalidCandidate(
+            "family_member.weights is 'supernet', but no supernet was trained: give the job one, "
+            "or take 'inherited' or 'fresh'"
+        )
+    return slices.extract(supernet, slices.of_family(supernet).architecture.member(shape))
+
+
+def _inherited(network: Network, shape: Shape) -> Network:
+    whole = slices.of_family(network).architecture
+    member = whole.member(shape)
+    if member == whole:
+        return network
+    # What no channel is needed for goes first: the others are ranked in the network that stays.
+    full = whole.member(replace(shape, width=1.0, expansion=1.0))
+    student = slices.extract(network, full)
+    if member == full:
+        return student
+    return slices.extract(channels.ordered(student, _group_norm), member)
+
+
 def _group_norm(group: ChannelGroup) -> Tensor:
     return importance(group, name="l2", evidence=Evidence())
-
-
-def scaled(num_channels: int, width: float) -> int:
-    """Channels at a width, rounded to the nearest, at least one."""
-    return max(1, int(num_channels * width + 0.5))
-
-
-def _shallower(network: Network, depth: int) -> Network:
-    module = network.module
-    if not isinstance(module, ResidualNetwork):
-        raise InvalidCandidate(f"family_member needs a family, not {type(module).__name__}")
-    if all(len(module.stage(index)) <= depth for index in range(module.num_stages)):
-        return network
-    student = copy.deepcopy(module)
-    for index in range(student.num_stages):
-        student.set_submodule(
-            f"layer{index + 1}", nn.Sequential(*list(student.stage(index))[:depth])
-        )
-    return replace(network, module=student)

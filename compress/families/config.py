@@ -1,0 +1,87 @@
+"""What all configs of families have in common: what their members may differ in. Torch-free."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
+
+from pydantic import BaseModel, Field
+
+Dimension = Literal["width", "depth", "kernel", "expansion", "excitation", "activation", "cell"]
+AS_IS = 10**6
+"""Larger than any depth or kernel: a limit that limits nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What a member keeps of the largest network of its family.
+
+    ``width`` and ``expansion`` are shares of channels (of every stage; inside a block), ``depth``
+    and ``kernel`` the most blocks of a stage and the most rows of a kernel, ``resolution`` the side
+    in pixels of what the first layer sees (0: the image as it is). ``excitation`` False leaves
+    squeeze and excitation out, ``activation`` replaces the one inside the blocks, ``cell`` names
+    the operation of every edge; empty means as it is.
+    """
+
+    width: float = 1.0
+    depth: int = AS_IS
+    kernel: int = AS_IS
+    expansion: float = 1.0
+    resolution: int = 0
+    excitation: bool = True
+    activation: str = ""
+    cell: tuple[str, ...] = ()
+
+
+class FamilyConfig(BaseModel, frozen=True, extra="forbid"):
+    """A network of a family, by its published settings or by other ones."""
+
+    elastic: ClassVar[frozenset[Dimension]] = frozenset({"width", "depth"})
+    """In what the members of the family may differ, apart from the resolution."""
+    resolution: int | None = Field(
+        default=None,
+        ge=4,
+        le=1024,
+        description="Side in pixels that images are resized to in the network; None leaves them.",
+    )
+
+    @property
+    @abstractmethod
+    def blocks(self) -> tuple[int, ...]:
+        """Blocks of every stage."""
+
+    @property
+    def num_stages(self) -> int:
+        """Number of stages."""
+        return len(self.blocks)
+
+    @property
+    def largest_kernel(self) -> int:
+        """Rows of the largest kernel that a member may have smaller; 1 where it may not."""
+        return 1
+
+    @abstractmethod
+    def resized(self, shape: Shape) -> Self:
+        """The member of that shape, ``resolution`` apart. No dimension ever grows."""
+
+    def member(self, shape: Shape) -> Self:
+        """The member of that shape: itself where the shape keeps everything."""
+        smaller = self.resized(shape)
+        if shape.resolution == 0:
+            return smaller
+        return smaller.model_copy(update={"resolution": shape.resolution})
+
+
+def scaled(channels: int, share: float) -> int:
+    """Channels at a width, rounded to the nearest, at least one."""
+    return max(1, int(channels * share + 0.5))
+
+
+def divisible(channels: float, divisor: int = 8) -> int:
+    """Rounded to a multiple, as the mobile families do: never more than a tenth is lost.
+
+    ``_make_divisible`` of the published MobileNet code.
+    """
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded
