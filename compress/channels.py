@@ -156,14 +156,25 @@ def keep(network: Network, counts: Mapping[str, int], importance: Importance) ->
     return remove(network, found, removed)
 
 
-def ordered(network: Network, importance: Importance) -> Network:
+def any_group(group: ChannelGroup) -> bool:
+    """A choice of groups that leaves none out."""
+    return True
+
+
+def ordered(
+    network: Network,
+    importance: Importance,
+    *,
+    may_move: Callable[[ChannelGroup], bool] = any_group,
+) -> Network:
     """A copy that answers alike, with the most important channels of every group first.
 
-    Groups whose layers hold only some of their channels, or split them, stay as they are.
+    Groups whose layers hold only some of their channels, or split them, stay as they are, and so
+    do those that ``may_move`` leaves out.
     """
     module = copy.deepcopy(network.module)
     for group in groups(network):
-        if not _can_be_ordered(group):
+        if not _can_be_ordered(group) or not may_move(group):
             continue
         order_O = torch.argsort(importance(group), descending=True, stable=True)
         for member in group.members:
@@ -254,6 +265,8 @@ def _moves(member: Member, order_O: Tensor) -> tuple[Tensor, Tensor]:
 def _channel_group(
     module: nn.Module, coupling: dependencies.Coupling, stages: Mapping[str, int]
 ) -> ChannelGroup:
+    if coupling.fixed is not None:
+        raise channel_slices.Untouchable(coupling.fixed)
     members = tuple(_member(module, item) for item in coupling.items)
     sections = channel_slices.sections(module, coupling)
     return ChannelGroup(

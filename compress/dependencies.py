@@ -10,13 +10,15 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 
 import torch
 import torch_pruning
 from torch import Tensor, nn
 
-from compress import layers
+from compress import barriers, layers
+from compress.barriers import Barrier
 from compress.errors import InvalidCandidate
 from compress.layers import Weighted
 from compress.model import Network
@@ -51,11 +53,16 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Coupling:
-    """Layers whose channels can only leave together; ``root`` is the first that makes them."""
+    """Layers whose channels can only leave together; ``root`` is the first that makes them.
+
+    ``fixed`` says why they cannot leave at all, where the way they go through the network does not
+    let them.
+    """
 
     root: str
     num_channels: int
     items: tuple[Item, ...]
+    fixed: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +88,13 @@ def trace(network: Network) -> Trace:
     Raises InvalidCandidate when it cannot be traced, does not run, or runs a layer twice.
     """
     positions = output_positions(network)
-    module = copy.deepcopy(network.module)
-    graph = _graph(module, network.input_shape)
+    module = copy.deepcopy(network.module).eval()
+    barred = barriers.raise_(module, torch.zeros(1, *network.input_shape))
+    graph = _graph(module, network.input_shape, barred)
     closing = _closing_layers(graph)
     if not closing:
         raise _untraceable(ValueError("its logits do not depend on its layers differentiably"))
-    names = {part: name for name, part in module.named_modules()}
+    names = {part: name for name, part in module.named_modules() if part not in set(barred)}
     names |= {parameter: name for name, parameter in module.named_parameters()}
     couplings: dict[str, Coupling] = {}
     for group in _groups(graph, list(closing)):
@@ -94,9 +102,18 @@ def trace(network: Network) -> Trace:
         size = len(group.items[0].idxs)
         root = _root(module, items, size, candidates=[n for n in positions if n not in couplings])
         if root is not None:
-            couplings[root] = Coupling(root=root, num_channels=size, items=items)
+            couplings[root] = Coupling(
+                root=root, num_channels=size, items=items, fixed=_barred(group)
+            )
     in_order = [couplings[name] for name in positions if name in couplings]
     return Trace(positions=positions, couplings=tuple(in_order))
+
+
+def _barred(group: torch_pruning.dependency.Group) -> str | None:
+    """Why the channels of a group that meets barriers stay."""
+    met = (item.dep.target.module for item in group.items)
+    reasons = dict.fromkeys(part.reason for part in met if isinstance(part, Barrier))
+    return " and ".join(reasons) or None
 
 
 def _root(
@@ -137,7 +154,9 @@ def _recorder(
     return record
 
 
-def _graph(module: nn.Module, input_shape: tuple[int, int, int]) -> torch_pruning.DependencyGraph:
+def _graph(
+    module: nn.Module, input_shape: tuple[int, int, int], barred: Sequence[Barrier]
+) -> torch_pruning.DependencyGraph:
     # A gradient of the input keeps layers with frozen weights in the graph.
     example = torch.zeros(1, *input_shape, requires_grad=True)
     try:
@@ -145,16 +164,17 @@ def _graph(module: nn.Module, input_shape: tuple[int, int, int]) -> torch_prunin
             return torch_pruning.DependencyGraph().build_dependency(
                 module,
                 example,
-                forward_fn=_answer,  # pyright: ignore[reportArgumentType]
+                forward_fn=partial(_answer, barred),  # pyright: ignore[reportArgumentType]
                 verbose=False,
             )
     except _UNTRACEABLE as error:
         raise _untraceable(error) from error
 
 
-def _answer(module: nn.Module, example: Tensor) -> Tensor:
+def _answer(barred: Sequence[Barrier], module: nn.Module, example: Tensor) -> Tensor:
     """Without it torch-pruning first tries the images of the batch as separate arguments."""
-    return module(example)
+    with barriers.behind(barred):
+        return module(example)
 
 
 def _groups(

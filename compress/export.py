@@ -27,6 +27,7 @@ from compress import (
     observation,
     onnx_graph,
     onnx_layers,
+    onnx_shapes,
     parity,
     quantized_graph,
 )
@@ -41,7 +42,7 @@ from compress.runtime import INPUT, OUTPUT
 from compress.storage.stored import exactly
 from compress.techniques.quantization import calibration
 from compress.techniques.quantization.config import Quantization
-from compress.techniques.quantization.placement import quantized_tensors
+from compress.techniques.quantization.placement import Placement, quantized_tensors
 
 # The last version the TorchScript exporter writes every operator for, and the first with INT4.
 _TRACED_OPSET = 17
@@ -90,6 +91,7 @@ def write(
         model = _file_form(graph.in_integers(quantization, seen_NCHW))
         gate, logits_NK = parity.check_integer(model.SerializeToString(), x_NCHW=x_NCHW)
         same = parity.agreement(logits_NK, reference_NK=reference_NK)
+        notes += graph.float_steps()
         notes += (f"8-bit and float activations agree on {same:.1%} of {gate.images} images",)
     return _written(model, folder / f"{name}.onnx", gate=gate, notes=notes)
 
@@ -130,6 +132,16 @@ class Shipping:
             self.graph, nodes=self.nodes, stored=self.stored, ranges=ranges
         )
 
+    def float_steps(self) -> tuple[str, ...]:
+        """A note about what a file with integer kernels still computes in float, if anything.
+
+        The normalisation in front and whatever comes behind the last integer layer go unsaid.
+        """
+        integer = quantized_graph.integer_nodes(self.nodes, self.stored)
+        found = Placement.of(self.graph, integer=integer).in_float(self.graph.graph.node)
+        said = ", ".join(f"{number} {kind}" for kind, number in sorted(found.items()))
+        return (f"between integer layers, in float: {said}",) if said else ()
+
 
 def float_graph(network: Network) -> ModelProto:
     """The network, in eval mode, as an ONNX graph on raw values; BatchNorm and constants folded."""
@@ -151,6 +163,7 @@ def float_graph(network: Network) -> ModelProto:
     model = version_converter.convert_version(traced, _OPSET)
     model.ir_version = _IR_VERSION
     onnx_graph.fold(model)
+    onnx_shapes.resolve(model)
     return model
 
 

@@ -141,7 +141,8 @@ def match_tensors(
     in_channels = _dimension(weights, f"{drawn.layers[0].name}.weight", rank=4, axis=1)
     num_classes = _dimension(weights, f"{drawn.layers[-1].name}.weight", rank=2, axis=0)
     expected = layout.tensor_shapes(architecture, in_channels=in_channels, num_classes=num_classes)
-    _check_shapes({name: tensor.shape for name, tensor in weights.items()}, expected)
+    shapes = {name: _own_shape(t.shape, expected.get(name)) for name, t in weights.items()}
+    _check_shapes(shapes, expected)
     return in_channels, num_classes
 
 
@@ -154,6 +155,12 @@ def own_names(names: Collection[str], architecture: Architecture) -> dict[str, s
         return {name: name for name in names}
     parts = {name: name.rpartition(".") for name in names}
     return {name: f"{own.get(prefix, prefix)}.{last}" for name, (prefix, _, last) in parts.items()}
+
+
+def _own_shape(shape: tuple[int, ...], expected: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The shape itself; where a linear layer is expected, a 1x1 convolution is one."""
+    is_linear = expected is not None and len(expected) == 2 and shape[2:] == (1, 1)
+    return shape[:2] if is_linear else shape
 
 
 def _dimension(tensors: Mapping[str, TensorHeader], name: str, *, rank: int, axis: int) -> int:

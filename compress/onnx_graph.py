@@ -29,7 +29,9 @@ _DEFAULTS = {
     "Flatten": {"axis": 1},
     "Reshape": {"allowzero": 0},
     "ReduceMean": {"keepdims": 1, "noop_with_empty_axes": 0},
+    "Resize": {"coordinate_transformation_mode": b"half_pixel", "cubic_coeff_a": -0.75},
 }
+_WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 # C90 identifiers, as the ONNX specification asks of names.
 _FIRST = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
 _LATER = _FIRST + "0123456789"
@@ -38,18 +40,23 @@ _LATER = _FIRST + "0123456789"
 def fold(model: ModelProto) -> None:
     """Evaluate, in place, every node whose inputs are all constants; drop what nobody reads.
 
+    What two nodes compute alike is computed once: an activation in front of every edge of a cell.
     For the float graph, before ``compress.storage`` puts nodes before its weights.
     """
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     outputs = {value.name for value in model.graph.output}
     same_as: dict[str, str] = {}
+    first: dict[bytes, NodeProto] = {}
     kept: list[NodeProto] = []
     for node in model.graph.node:
         _replace(node.input, [same_as.get(name, name) for name in node.input])
+        alike = first.setdefault(_what_it_computes(node), node)
         if all(name in constants for name in node.input if name):
             constants.update(_evaluate(node, constants, model))
         elif node.op_type == "Identity" and node.output[0] not in outputs:
             same_as[node.output[0]] = node.input[0]
+        elif alike is not node and outputs.isdisjoint(node.output):
+            same_as.update(zip(node.output, alike.output, strict=True))
         else:
             kept.append(node)
     _replace(model.graph.node, kept)
@@ -67,6 +74,15 @@ def compact(model: ModelProto) -> None:
     _replace(model.graph.initializer, [shortest_form(t) for t in model.graph.initializer])
     _share_constants(model)
     _shorten_names(model)
+
+
+def _what_it_computes(node: NodeProto) -> bytes:
+    """The node but for its name and those of its outputs; every layer stays a node of its own."""
+    if node.op_type in _WEIGHTED:
+        return node.output[0].encode()
+    bare = NodeProto(op_type=node.op_type, domain=node.domain, input=node.input)
+    bare.attribute.extend(sorted(node.attribute, key=lambda attribute: attribute.name))
+    return bare.SerializeToString(deterministic=True)
 
 
 def _evaluate(

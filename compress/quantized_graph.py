@@ -6,6 +6,7 @@ DequantizeLinear`` and every weight ``DequantizeLinear(int8)``; ONNX Runtime fus
 node with its neighbours into one integer kernel. The forms below are those it really fuses (1.32):
 
 * activations are unsigned with an explicit zero point; signed ones keep Relu from being absorbed;
+* what only moves values about, such as a MaxPool or a Reshape, moves the integers themselves;
 * a Relu whose output is quantized is not written at all: its range starts at zero, so its zero
   point is 0 and QuantizeLinear clips negative values exactly as Relu does;
 * biases stay float in the file: as many bytes as int32, but no scales of their own. ONNX Runtime
@@ -170,7 +171,9 @@ class _Writing:
 
     def add_node(self, node: NodeProto) -> None:
         """Write one node of the float graph, and the pairs of its outputs."""
-        if not self.placement.absorbed(node):
+        if self.placement.moves_integers(node):
+            self._add_move(node)
+        elif not self.placement.absorbed(node):
             copy = NodeProto()
             copy.CopyFrom(node)
             for index, name in enumerate(node.input):
@@ -191,8 +194,18 @@ class _Writing:
             return
         grid_inputs = self._activation_grid(name)
         integers = f"{name}.q"
-        self._add("QuantizeLinear", [self._source(name), *grid_inputs], integers)
-        self._add("DequantizeLinear", [integers, *grid_inputs], f"{name}.float")
+        producer = self.placement.producer.get(name)
+        if producer is None or not self.placement.moves_integers(producer):
+            self._add("QuantizeLinear", [self._source(name), *grid_inputs], integers)
+        readers = self.placement.readers.get(name, ())
+        if not all(map(self.placement.moves_integers, readers)):
+            self._add("DequantizeLinear", [integers, *grid_inputs], f"{name}.float")
+
+    def _add_move(self, node: NodeProto) -> None:
+        copy = NodeProto()
+        copy.CopyFrom(node)
+        copy.input[0], copy.output[0] = f"{node.input[0]}.q", f"{node.output[0]}.q"
+        self.nodes.append(copy)
 
     def finished(self, model: ModelProto) -> ModelProto:
         """The float model with this graph in place of its own."""

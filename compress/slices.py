@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from compress.errors import InvalidCandidate
 from compress.families.catalog import Architecture
 from compress.families.network import FamilyNetwork
-from compress.families.plan import Conv, Layer, Linear, Pad, Plan, Size
+from compress.families.plan import Conv, Layer, Linear, Norm, Pad, Plan, Size
 from compress.model import Network
 
 _SHOWN = 3
@@ -59,6 +59,15 @@ def of_family(network: Network) -> FamilyNetwork:
             f"only a network of a family has members, not {type(network.module).__name__}"
         )
     return network.module
+
+
+def check_depends(network: Network) -> None:
+    """Raises InvalidCandidate for a network of a family that answers alike whatever the image."""
+    if of_family(network).plan.is_constant:
+        raise InvalidCandidate(
+            "no path leads through the cell of this network, so it answers alike whatever the "
+            "image: give operations other than 'none' to edges from its input to its output"
+        )
 
 
 def cut(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -112,5 +121,5 @@ def _dimensions(layer: Layer) -> str:
         case Conv():
             kernel = "x".join(str(side) for side in layer.kernel)
             return f"{kernel} from {layer.inputs} to {layer.outputs} channels"
-        case Pad() | Linear():
+        case Pad() | Norm() | Linear():
             return f"from {layer.inputs} to {layer.outputs} channels"

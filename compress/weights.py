@@ -37,7 +37,10 @@ def load(
     module = FamilyNetwork(architecture, in_channels=input_shape[0], num_classes=num_classes).eval()
     tensors = _read(path)
     names = inspection.own_names(tensors, architecture)
-    module.load_state_dict({names[name]: t for name, t in tensors.items()}, strict=False)
+    own = module.state_dict()
+    # All shapes match, but for 1x1 convolutions that are linear layers here.
+    fitting = {names[name]: t.reshape(own[names[name]].shape) for name, t in tensors.items()}
+    module.load_state_dict(fitting, strict=False)
     return Network(
         module=module,
         normalisation=normalisation,
@@ -53,12 +56,26 @@ def save(network: Network, path: Path) -> None:
     cannot say which channels are left.
     """
     module = network.module
-    if not isinstance(module, FamilyNetwork) or not _is_whole(module):
+    if not isinstance(module, FamilyNetwork) or not is_whole(module):
         raise ValueError("only a network with the layout of its family can be saved as weights")
     tensors = {name: tensor.contiguous().cpu() for name, tensor in _published(module).items()}
     part = path.with_name(path.name + ".part")
     safetensors.torch.save_file(tensors, part)
     part.replace(path)
+
+
+def is_whole(module: FamilyNetwork) -> bool:
+    """Whether every tensor has the name and the shape of the family, pad shortcuts their values."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in _published(module).items()}
+    expected = layout.tensor_shapes(
+        module.architecture,
+        in_channels=module.plan.layers[0].inputs,
+        num_classes=module.plan.layers[-1].outputs,
+    )
+    return shapes == expected and all(
+        torch.equal(pad.weight.cpu(), pad_weight(pad.in_channels, pad.out_channels))
+        for _, pad in pad_shortcuts(module)
+    )
 
 
 def _check_fit(
@@ -99,16 +116,3 @@ def _published(module: FamilyNetwork) -> dict[str, Tensor]:
         for name, tensor in module.state_dict().items()
         if name not in fixed and not name.endswith(COUNTER)
     }
-
-
-def _is_whole(module: FamilyNetwork) -> bool:
-    shapes = {name: tuple(tensor.shape) for name, tensor in _published(module).items()}
-    expected = layout.tensor_shapes(
-        module.architecture,
-        in_channels=module.plan.layers[0].inputs,
-        num_classes=module.plan.layers[-1].outputs,
-    )
-    return shapes == expected and all(
-        torch.equal(pad.weight.cpu(), pad_weight(pad.in_channels, pad.out_channels))
-        for _, pad in pad_shortcuts(module)
-    )

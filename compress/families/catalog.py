@@ -6,14 +6,50 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_validator
 
+from compress.families.ds_cnn.config import DsCnn
+from compress.families.ds_cnn.plan import draw as draw_ds_cnn
+from compress.families.efficientnet.config import EfficientNet
+from compress.families.efficientnet.plan import draw as draw_efficientnet
+from compress.families.mobilenet_v2.config import MobileNetV2
+from compress.families.mobilenet_v2.plan import draw as draw_mobilenet_v2
+from compress.families.mobilenet_v3.config import MobileNetV3
+from compress.families.mobilenet_v3.plan import draw as draw_mobilenet_v3
+from compress.families.nasbench201.config import NasBench201
+from compress.families.nasbench201.plan import draw as draw_nasbench201
 from compress.families.plan import Plan
 from compress.families.residual.config import Residual
 from compress.families.residual.plan import draw as draw_residual
+from compress.families.resnet.config import ResNet
+from compress.families.resnet.plan import draw as draw_resnet
+from compress.families.shufflenet_v2.config import ShuffleNetV2
+from compress.families.shufflenet_v2.plan import draw as draw_shufflenet_v2
+from compress.families.vgg_bn.config import VggBn
+from compress.families.vgg_bn.plan import draw as draw_vgg_bn
 
-Architecture: TypeAlias = Residual
-"""The configs of all families, told apart by ``family``."""
+
+def _named(document: Any) -> Any:
+    """The document, of the first family where it names none, as before there were others."""
+    is_unnamed = isinstance(document, dict) and "family" not in document
+    return {"family": "residual", **document} if is_unnamed else document
+
+
+Architecture: TypeAlias = Annotated[
+    Residual
+    | MobileNetV2
+    | MobileNetV3
+    | ShuffleNetV2
+    | EfficientNet
+    | ResNet
+    | VggBn
+    | DsCnn
+    | NasBench201,
+    Field(discriminator="family"),
+    BeforeValidator(_named),
+]
+"""The configs of all families, told apart by ``family``; without one it is ``residual``."""
+_ARCHITECTURE: TypeAdapter[Architecture] = TypeAdapter(Architecture)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +71,54 @@ FAMILIES: tuple[Family, ...] = (
         config=Residual,
         draw=draw_residual,
         summary="Residual networks for small images, 6n+2 layers.",
+    ),
+    Family(
+        name="mobilenet_v2",
+        config=MobileNetV2,
+        draw=draw_mobilenet_v2,
+        summary="MobileNetV2: inverted residuals.",
+    ),
+    Family(
+        name="mobilenet_v3",
+        config=MobileNetV3,
+        draw=draw_mobilenet_v3,
+        summary="MobileNetV3, large and small: h-swish, squeeze and excitation.",
+    ),
+    Family(
+        name="shufflenet_v2",
+        config=ShuffleNetV2,
+        draw=draw_shufflenet_v2,
+        summary="ShuffleNet V2: half of the channels pass, half are computed, both are shuffled.",
+    ),
+    Family(
+        name="efficientnet",
+        config=EfficientNet,
+        draw=draw_efficientnet,
+        summary="EfficientNet B0 to B7 and lite: inverted residuals under compound scaling.",
+    ),
+    Family(
+        name="resnet",
+        config=ResNet,
+        draw=draw_resnet,
+        summary="Residual networks for ImageNet, ResNet-18 to 152: basic or bottleneck blocks.",
+    ),
+    Family(
+        name="nasbench201",
+        config=NasBench201,
+        draw=draw_nasbench201,
+        summary="NAS-Bench-201: three stages of equal cells, an operation for each of six edges.",
+    ),
+    Family(
+        name="vgg_bn",
+        config=VggBn,
+        draw=draw_vgg_bn,
+        summary="VGG-11 to 19 with BatchNorm: plain 3x3 convolutions between max pools.",
+    ),
+    Family(
+        name="ds_cnn",
+        config=DsCnn,
+        draw=draw_ds_cnn,
+        summary="DS-CNN: depthwise-separable convolutions for keyword spotting.",
     ),
 )
 BY_NAME: dict[str, Family] = {family.name: family for family in FAMILIES}
@@ -60,6 +144,11 @@ class Normalisation(BaseModel, frozen=True, extra="forbid"):
                 f"mean and std need one entry per channel, got {self.mean}, {self.std}"
             )
         return self
+
+
+def read(document: Any) -> Architecture:
+    """The architecture that a document, as in JSON, describes. Raises ValidationError."""
+    return _ARCHITECTURE.validate_python(document)
 
 
 def plan_of(architecture: Architecture, *, in_channels: int, num_classes: int) -> Plan:

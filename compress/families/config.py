@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 Dimension = Literal["width", "depth", "kernel", "expansion", "excitation", "activation", "cell"]
 AS_IS = 10**6
 """Larger than any depth or kernel: a limit that limits nothing."""
+_SMALLEST_SIDE = 4
+_LARGEST_SIDE = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +42,39 @@ class FamilyConfig(BaseModel, frozen=True, extra="forbid"):
 
     elastic: ClassVar[frozenset[Dimension]] = frozenset({"width", "depth"})
     """In what the members of the family may differ, apart from the resolution."""
+    fewer_strides: ClassVar[str] = "fewer stages"
+    """What else to change where the strides leave nothing of an image."""
     resolution: int | None = Field(
         default=None,
-        ge=4,
-        le=1024,
+        ge=_SMALLEST_SIDE,
+        le=_LARGEST_SIDE,
         description="Side in pixels that images are resized to in the network; None leaves them.",
     )
+
+    @model_validator(mode="after")
+    def _resolution_is_enough(self) -> Self:
+        if self.too_coarse is not None:
+            raise ValueError(self.too_coarse)
+        return self
+
+    @property
+    @abstractmethod
+    def reduction(self) -> int:
+        """Pixels of a side of the image per pixel of the last map."""
+
+    @property
+    def too_coarse(self) -> str | None:
+        """Why no image can be resized to this resolution; None where it can.
+
+        A config that was read has been asked. A member has not: it is only a change of another.
+        """
+        least = max(_SMALLEST_SIDE, self.reduction)
+        if self.resolution is None or self.resolution >= least:
+            return None
+        return (
+            f"resolution {self.resolution} leaves no pixel behind strides of {self.reduction} in "
+            f"all: use at least {least}, or {self.fewer_strides}"
+        )
 
     @property
     @abstractmethod
@@ -60,6 +90,18 @@ class FamilyConfig(BaseModel, frozen=True, extra="forbid"):
     def largest_kernel(self) -> int:
         """Rows of the largest kernel that a member may have smaller; 1 where it may not."""
         return 1
+
+    @property
+    def operations(self) -> tuple[tuple[str, ...], ...]:
+        """What a member may have on every edge of its cell, the most costly first.
+
+        Empty where there is no cell.
+        """
+        return ()
+
+    def least(self, allowed: Sequence[Sequence[str]]) -> tuple[str, ...]:
+        """A cell that costs no more than what any cell of these operations needs, edge by edge."""
+        return ()
 
     @abstractmethod
     def resized(self, shape: Shape) -> Self:

@@ -5,6 +5,7 @@ Legend: B images, C channels, H height, W width, G groups of a shuffle.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -15,13 +16,17 @@ from torch.nn import functional
 from compress.families.plan import (
     Activate,
     Activation,
+    Border,
     Cell,
     Chain,
+    Change,
     Concat,
     Conv,
     Excite,
+    Flatten,
     Linear,
     Node,
+    Norm,
     Pad,
     Plan,
     Pool,
@@ -45,6 +50,10 @@ class Layers(Protocol):
 
     def convolve(self, layer: Conv | Pad, x_BCHW: Tensor) -> Tensor:
         """The convolution and its BatchNorm, without the activation."""
+        ...
+
+    def normalise(self, layer: Norm, x_BCHW: Tensor) -> Tensor:
+        """The BatchNorm, without the activation."""
         ...
 
     def multiply(self, layer: Linear, x_BC: Tensor) -> Tensor:
@@ -78,15 +87,17 @@ def _node(node: Node, x: Tensor, layers: Layers) -> Tensor:
             return _ACTIVATIONS[node.activation](layers.convolve(node, x))
         case Pad():
             return layers.convolve(node, x)
+        case Norm():
+            return _ACTIVATIONS[node.activation](layers.normalise(node, x))
         case Linear():
             return _ACTIVATIONS[node.activation](layers.multiply(node, x))
-        case Activate() | Pool() | Resize():
-            return _changed(node, x)
-        case _:
+        case Excite() | Sum() | Concat() | Cell():
             return _joined(node, x, layers)
+        case _:
+            return _changed(node, x)
 
 
-def _changed(node: Activate | Pool | Resize, x: Tensor) -> Tensor:
+def _changed(node: Change, x: Tensor) -> Tensor:
     match node:
         case Activate():
             return _ACTIVATIONS[node.activation](x)
@@ -95,6 +106,10 @@ def _changed(node: Activate | Pool | Resize, x: Tensor) -> Tensor:
         case Resize():
             size = (node.side, node.side)
             return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
+        case Border():
+            return functional.pad(x, (0, node.right, 0, node.below))
+        case Flatten():
+            return _averaged(x, node.side).flatten(1)
 
 
 def _joined(node: Excite | Sum | Concat | Cell, x: Tensor, layers: Layers) -> Tensor:
@@ -113,11 +128,23 @@ def _joined(node: Excite | Sum | Concat | Cell, x: Tensor, layers: Layers) -> Te
 def _pool(node: Pool, x_BCHW: Tensor) -> Tensor:
     if node.kind == "global":
         return functional.adaptive_avg_pool2d(x_BCHW, 1).flatten(1)
+    zeros, ceil = (node.kernel - 1) // 2, node.round_up
     if node.kind == "max":
-        return functional.max_pool2d(x_BCHW, node.kernel, node.stride, (node.kernel - 1) // 2)
+        return functional.max_pool2d(x_BCHW, node.kernel, node.stride, zeros, ceil_mode=ceil)
     return functional.avg_pool2d(
-        x_BCHW, node.kernel, node.stride, (node.kernel - 1) // 2, count_include_pad=False
+        x_BCHW, node.kernel, node.stride, zeros, ceil_mode=ceil, count_include_pad=False
     )
+
+
+def _averaged(x_BCHW: Tensor, side: int) -> Tensor:
+    """Maps of ``side`` by ``side`` pixels, by a pool that the exporter to ONNX can write."""
+    with warnings.catch_warnings():
+        # Height and width are constants of an exported file, whatever the tracer suspects.
+        warnings.filterwarnings("ignore", message="Converting a tensor to a Python integer")
+        height, width = (int(length) for length in x_BCHW.shape[2:])
+    if height % side or width % side:
+        raise ValueError(f"maps of {height}x{width} pixels cannot be averaged to {side}x{side}")
+    return functional.avg_pool2d(x_BCHW, (height // side, width // side))
 
 
 def _sum(node: Sum, x: Tensor, layers: Layers) -> Tensor:
@@ -144,7 +171,7 @@ def shuffle(x_BCHW: Tensor, groups: int) -> Tensor:
 
 def _cell(node: Cell, x: Tensor, layers: Layers) -> Tensor:
     maps = [x]
-    for edges in node.nodes:
+    for edges in node.live:
         parts = [_chain(edge.chain, maps[edge.source], layers) for edge in edges]
         maps.append(sum(parts[1:], parts[0]) if parts else torch.zeros_like(x))
     return maps[-1]

@@ -11,11 +11,24 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from compress.errors import InvalidCandidate
 from compress.families import plan
 from compress.families.catalog import Architecture, plan_of
-from compress.families.plan import Cell, Chain, Concat, Conv, Excite, Linear, Pad, Pool, Size, Sum
+from compress.families.plan import (
+    Cell,
+    Chain,
+    Concat,
+    Conv,
+    Excite,
+    Linear,
+    Norm,
+    Pad,
+    Pool,
+    Size,
+    Sum,
+)
 
-Kind = Literal["conv", "pad", "linear"]
+Kind = Literal["conv", "pad", "norm", "linear"]
 _NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 _POINT: Size = (1, 1)
 
@@ -70,9 +83,10 @@ def layers(
     num_classes: int,
     image: Size | None = None,
 ) -> list[Layer]:
-    """One row per convolution and linear layer, in order of computation.
+    """One row per convolution, linear layer and BatchNorm by itself, in order of computation.
 
-    ``image`` is ``(height, width)``; without it ``output`` and ``macs`` are None.
+    ``image`` is ``(height, width)``; without it ``output`` and ``macs`` are None. Raises
+    InvalidCandidate where maps cannot be laid out as a vector at that size.
     """
     drawn = plan_of(architecture, in_channels=in_channels, num_classes=num_classes)
     sizes = _sizes(drawn, image) if image else {}
@@ -93,6 +107,8 @@ def _tensors(layer: plan.Layer) -> dict[str, tuple[int, ...]]:
                 f"{layer.name}.weight": (layer.outputs, layer.inputs),
                 f"{layer.name}.bias": (layer.outputs,),
             }
+        case Norm():
+            return {f"{layer.name}.{name}": (layer.channels,) for name in _NORM_TENSORS}
         case Pad():
             return {}
 
@@ -105,6 +121,8 @@ def _row(layer: plan.Layer, size: Size | None, places: dict[str, Size]) -> Layer
             kind, shape = "conv", layer.shape
         case Pad():
             kind, shape = "pad", (layer.outputs, layer.inputs, 1, 1)
+        case Norm():
+            kind, shape = "norm", (layer.channels,)
         case Linear():
             kind, shape = "linear", (layer.outputs, layer.inputs)
     output = None
@@ -116,10 +134,15 @@ def _row(layer: plan.Layer, size: Size | None, places: dict[str, Size]) -> Layer
         shape=shape,
         parameters=sum(math.prod(s) for s in trained.values()),
         output=output,
-        macs=math.prod(shape) * math.prod(size) if size is not None else None,
+        macs=_macs(kind, shape, size) if size is not None else None,
         stage=stage,
         block=block,
     )
+
+
+def _macs(kind: Kind, shape: tuple[int, ...], size: Size) -> int:
+    """One per weight and place; a BatchNorm only scales."""
+    return 0 if kind == "norm" else math.prod(shape) * math.prod(size)
 
 
 def _sizes(drawn: plan.Plan, image: Size) -> dict[str, Size]:
@@ -141,13 +164,16 @@ def _through(node: plan.Node | Chain, size: Size, found: dict[str, Size]) -> Siz
         case Conv() | Pad():
             found[node.name] = _strided(node, size)
             return found[node.name]
+        case Norm():
+            found[node.name] = size
+            return size
         case Linear():
             found[node.name] = _POINT
             return _POINT
-        case Pool() | plan.Resize() | plan.Activate():
-            return _changed(node, size)
-        case _:
+        case Excite() | Sum() | Concat() | Cell():
             return _joined(node, size, found)
+        case _:
+            return _changed(node, size)
 
 
 def _joined(node: Excite | Sum | Concat | Cell, size: Size, found: dict[str, Size]) -> Size:
@@ -164,27 +190,43 @@ def _joined(node: Excite | Sum | Concat | Cell, size: Size, found: dict[str, Siz
             return size
 
 
-def _changed(node: Pool | plan.Resize | plan.Activate, size: Size) -> Size:
+def _changed(node: plan.Change, size: Size) -> Size:
     match node:
         case Pool(kind="global"):
             return _POINT
+        case plan.Flatten():
+            return _flattened(node.side, size)
         case Pool():
-            zeros = (node.kernel - 1) // 2
-            return _stepped(size, (node.kernel, node.kernel), node.stride, (zeros, zeros))
+            zeros, steps = (node.kernel - 1) // 2, (node.stride, node.stride)
+            missing = node.stride - 1 if node.round_up else 0
+            whole = (size[0] + missing, size[1] + missing)
+            return _stepped(whole, (node.kernel, node.kernel), steps, (zeros, zeros))
         case plan.Resize():
             return (node.side, node.side)
+        case plan.Border():
+            return (size[0] + node.below, size[1] + node.right)
         case plan.Activate():
             return size
 
 
+def _flattened(side: int, size: Size) -> Size:
+    if any(length % side for length in size):
+        raise InvalidCandidate(
+            f"maps of {size[0]}x{size[1]} pixels cannot be averaged to {side}x{side}: their sides "
+            f"must be multiples of {side}. Give the network a resolution, or average to 1x1"
+        )
+    return _POINT
+
+
 def _strided(layer: Conv | Pad, size: Size) -> Size:
     if isinstance(layer, Pad):
-        return _stepped(size, _POINT, layer.stride, (0, 0))
-    return _stepped(size, layer.kernel, layer.stride, layer.zeros)
+        return _stepped(size, _POINT, (layer.stride, layer.stride), (0, 0))
+    return _stepped(size, layer.kernel, layer.steps, layer.zeros)
 
 
-def _stepped(size: Size, kernel: Size, stride: int, zeros: Size) -> Size:
+def _stepped(size: Size, kernel: Size, steps: Size, zeros: Size) -> Size:
     height, width = (
-        (side + 2 * pad - k) // stride + 1 for side, k, pad in zip(size, kernel, zeros, strict=True)
+        (side + 2 * pad - k) // step + 1
+        for side, k, step, pad in zip(size, kernel, steps, zeros, strict=True)
     )
     return height, width

@@ -10,9 +10,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from compress.errors import InvalidCandidate
 from compress.families import execution
 from compress.families.catalog import Architecture, plan_of
-from compress.families.plan import Conv, Layer, Linear, Pad, Plan
+from compress.families.plan import Conv, Layer, Linear, Norm, Pad, Plan
 
 
 class PadShortcut(nn.Conv2d):
@@ -41,10 +42,14 @@ class FamilyNetwork(nn.Module):
 
     ``architecture`` and ``plan`` are what it was built as; techniques change or replace the layers,
     not this record: where one has been split in two, both run under its name.
+
+    Raises InvalidCandidate where its strides leave nothing of images of its resolution.
     """
 
     def __init__(self, architecture: Architecture, *, in_channels: int, num_classes: int) -> None:
         super().__init__()
+        if architecture.too_coarse is not None:
+            raise InvalidCandidate(architecture.too_coarse)
         self.architecture = architecture
         self.plan: Plan = plan_of(architecture, in_channels=in_channels, num_classes=num_classes)
         for layer in self.plan.layers:
@@ -78,6 +83,10 @@ class FamilyNetwork(nn.Module):
         if isinstance(layer, Pad) or layer.norm is None:
             return y_BCHW
         return self.get_submodule(layer.norm)(y_BCHW)
+
+    def normalise(self, layer: Norm, x_BCHW: Tensor) -> Tensor:
+        """The BatchNorm, without the activation."""
+        return self.get_submodule(layer.name)(x_BCHW)
 
     def multiply(self, layer: Linear, x_BC: Tensor) -> Tensor:
         """The linear layer, without the activation."""
@@ -121,6 +130,8 @@ def _add(network: nn.Module, layer: Layer, epsilon: float) -> None:
         case Pad():
             pad = PadShortcut(layer.inputs, layer.outputs, stride=layer.stride)
             _put(network, layer.name, pad)
+        case Norm():
+            _put(network, layer.name, nn.BatchNorm2d(layer.channels, eps=epsilon))
         case Linear():
             _put(network, layer.name, nn.Linear(layer.inputs, layer.outputs))
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+from compress.families import paths
+
 Activation = Literal["none", "relu", "relu6", "hardswish", "hardsigmoid", "silu", "sigmoid"]
 Size: TypeAlias = tuple[int, int]
 Names: TypeAlias = tuple[str, str | None]
@@ -28,7 +30,7 @@ class Conv:
     inputs: int
     outputs: int
     kernel: Size
-    stride: int = 1
+    stride: int | Size = 1
     groups: int = 1
     norm: str | None = None
     bias: bool = False
@@ -41,6 +43,11 @@ class Conv:
         """Rows and columns of zeros on each side of the input."""
         height, width = self.kernel
         return self.padding or ((height - 1) // 2, (width - 1) // 2)
+
+    @property
+    def steps(self) -> Size:
+        """Rows and columns from one output to the next."""
+        return self.stride if isinstance(self.stride, tuple) else (self.stride, self.stride)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -70,15 +77,37 @@ class Linear:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Norm:
+    """A BatchNorm of maps that no convolution has to itself, and an activation."""
+
+    name: str
+    channels: int
+    activation: Activation = "none"
+    alias: str | None = None
+
+    @property
+    def inputs(self) -> int:
+        """Channels that it reads."""
+        return self.channels
+
+    @property
+    def outputs(self) -> int:
+        """Channels that it puts out."""
+        return self.channels
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pool:
     """A pool over maps; ``global`` is the mean of each map, which leaves a vector.
 
-    Zeros around a map do not count in an average.
+    Zeros around a map do not count in an average. ``round_up`` keeps the last window where only a
+    part of it is inside, so that sizes are those of a convolution with the same stride.
     """
 
     kind: Literal["max", "average", "global"]
     kernel: int = 1
     stride: int = 1
+    round_up: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +120,24 @@ class Activate:
 @dataclass(frozen=True, kw_only=True)
 class Resize:
     """Bilinear, to ``side`` pixels in height and width."""
+
+    side: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Border:
+    """Rows of zeros below a map and columns to its right, for kernels with an even side."""
+
+    below: int
+    right: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flatten:
+    """Maps averaged to ``side`` by ``side`` pixels, then laid out as a vector, map by map.
+
+    The maps' own sides are multiples of it.
+    """
 
     side: int
 
@@ -136,15 +183,28 @@ class Edge:
 class Cell:
     """A graph of maps of one shape: node 0 is the input, each next one the sum of its edges.
 
-    The last node is the output; a node without edges is zero.
+    The last node is the output. A node that no edge reaches from the input is zero, and so is
+    whatever reads only that.
     """
 
     nodes: tuple[tuple[Edge, ...], ...]
 
+    @cached_property
+    def live(self) -> tuple[tuple[Edge, ...], ...]:
+        """The nodes without the edges that cannot change the output."""
+        numbered = tuple(enumerate(self.nodes, 1))
+        arrows = [(edge.source, node) for node, edges in numbered for edge in edges]
+        kept = paths.between(arrows, last=len(self.nodes))
+        return tuple(
+            tuple(edge for edge in edges if (edge.source, node) in kept) for node, edges in numbered
+        )
 
-Node: TypeAlias = Conv | Pad | Linear | Pool | Activate | Resize | Excite | Sum | Concat | Cell
+
+Change: TypeAlias = Activate | Pool | Resize | Border | Flatten
+"""What has no weights and reads one map."""
+Node: TypeAlias = Conv | Pad | Norm | Linear | Change | Excite | Sum | Concat | Cell
 Chain: TypeAlias = tuple[Node, ...]
-Layer: TypeAlias = Conv | Pad | Linear
+Layer: TypeAlias = Conv | Pad | Norm | Linear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +244,12 @@ class Plan:
         return {layer.name: layer for layer in self.layers}
 
     @cached_property
+    def is_constant(self) -> bool:
+        """Whether it answers alike whatever the image: a cell has no path through it."""
+        nodes = (node for chain in self.chains for node in chain)
+        return any(isinstance(node, Cell) and not node.live[-1] for node in nodes)
+
+    @cached_property
     def places(self) -> dict[str, Size]:
         """``(stage, block)`` of the layers within stages, both from 0."""
         return {
@@ -203,7 +269,7 @@ class Plan:
                     found[layer.name] = conv
                     if layer.norm is not None and norm is not None:
                         found[layer.norm] = norm
-                case Linear(alias=str() as alias):
+                case Norm(alias=str() as alias) | Linear(alias=str() as alias):
                     found[layer.name] = alias
                 case _:
                     pass
@@ -213,7 +279,7 @@ class Plan:
 def layers_of(node: Node | Chain) -> Iterator[Layer]:
     """The layers of a node or of a chain, in the order in which they are computed."""
     match node:
-        case Conv() | Pad() | Linear():
+        case Conv() | Pad() | Norm() | Linear():
             yield node
         case tuple():
             for part in node:

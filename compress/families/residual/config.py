@@ -24,9 +24,17 @@ class Residual(FamilyConfig, frozen=True, extra="forbid"):
     """
 
     family: Literal["residual"] = "residual"
-    widths: tuple[Channels, ...] = Field(default=(16, 32, 64), min_length=1, max_length=8)
-    depths: tuple[Blocks, ...] = Field(default=(3, 3, 3), min_length=1, max_length=8)
-    shortcut: Literal["pad", "conv"] = "conv"
+    widths: tuple[Channels, ...] = Field(
+        default=(16, 32, 64), min_length=1, max_length=8, description="Channels of every stage."
+    )
+    depths: tuple[Blocks, ...] = Field(
+        default=(3, 3, 3), min_length=1, max_length=8, description="Blocks of every stage."
+    )
+    shortcut: Literal["pad", "conv"] = Field(
+        default="conv",
+        description="How a stage's first block skips where the shape changes: by zeros or a 1x1 "
+        "convolution.",
+    )
 
     @model_validator(mode="after")
     def _same_length(self) -> Residual:
@@ -41,6 +49,11 @@ class Residual(FamilyConfig, frozen=True, extra="forbid"):
     def blocks(self) -> tuple[int, ...]:
         """Blocks of every stage."""
         return self.depths
+
+    @property
+    def reduction(self) -> int:
+        """Pixels of a side of the image per pixel of the last map."""
+        return int(2 ** (self.num_stages - 1))
 
     def resized(self, shape: Shape) -> Residual:
         """Narrower stages of fewer blocks."""

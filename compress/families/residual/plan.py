@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compress.families.plan import Chain, Conv, Linear, Pad, Plan, Pool, Sum
+from compress.families.plan import Chain, Conv, Linear, Pad, Plan, Pool, Resize, Sum
 from compress.families.residual.config import Residual
 
 
 def draw(config: Residual, in_channels: int, num_classes: int) -> Plan:
     """A 3x3 stem, the stages, average pooling and a linear layer."""
-    stem = config.widths[0]
+    resize = () if config.resolution is None else (Resize(side=config.resolution),)
     return Plan(
-        stem=(_conv("conv1", "bn1", in_channels, stem),),
+        stem=(*resize, _conv("conv1", "bn1", in_channels, config.widths[0])),
         stages=tuple(_stages(config)),
         head=(
             Pool(kind="global"),

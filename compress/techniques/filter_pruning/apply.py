@@ -6,7 +6,7 @@ its blocks, so a ratio of one half leaves about a quarter of the stage's weights
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -70,7 +70,7 @@ def apply(compressed: CompressedModel, config: FilterPruning, task: Task) -> Com
             pruned = _recovered(pruned, config, task, step=step)
         pruned = _pruned(pruned, start, config, task, step=step)
     notes = (
-        *(f"{_NAME}: the channels of {root!r} stay: {why}" for root, why in found.fixed.items()),
+        *_fixed(found),
         *_notes(found, pruned, start, config),
     )
     return _noted(compressed.evolve(network=pruned), notes)
@@ -232,6 +232,13 @@ def _notes(
         nothing = f"{_NAME}: ratio {config.ratio:g} removed nothing, {rounded}"
         notes = () if narrower else (nothing,)
     return (*notes, *_trained(config))
+
+
+def _fixed(found: Channels) -> Iterator[str]:
+    """Which channels stay whatever is asked, once per reason."""
+    for why in dict.fromkeys(found.fixed.values()):
+        roots = ", ".join(repr(root) for root, reason in found.fixed.items() if reason == why)
+        yield f"{_NAME}: the channels of {roots} stay: {why}"
 
 
 def _achieved(pruned: Network, start: _Start, config: FilterPruning) -> str:

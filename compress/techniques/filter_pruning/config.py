@@ -50,7 +50,7 @@ class FilterPruning(BaseModel, frozen=True, extra="forbid"):
     )
     ratios: Annotated[
         tuple[StageRatio, ...],
-        Searchable(default=Interval(low=0.0, high=0.7, step=0.1), per_stage=True),
+        Searchable(default=Interval(low=0.0, high=0.7, step=0.1), per="stage"),
     ] = Field(
         default=(),
         max_length=16,

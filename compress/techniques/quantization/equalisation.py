@@ -11,7 +11,8 @@ Legend: O output channels of the first layer, which are the second's inputs; S g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -80,6 +81,16 @@ def factors(first_O: Tensor, second_O: Tensor) -> Tensor:
 class _Tracer(fx.Tracer):
     """Layers stay whole, whatever their class derives from."""
 
+    def iter(self, obj: fx.Proxy) -> Iterator[fx.Proxy]:
+        """A split has as many parts as it was told to make."""
+        node = obj.node
+        if node.target == "chunk" and len(node.args) > 1 and isinstance(node.args[1], int):
+            parts = range(node.args[1])
+            return iter(
+                [self.create_proxy("call_function", operator.getitem, (obj, i), {}) for i in parts]
+            )
+        return super().iter(obj)
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, Weighted | Norm) or super().is_leaf_module(m, module_qualified_name)
 
@@ -126,8 +137,10 @@ def _divide_outputs_(layer: Weighted, factor_O: Tensor) -> None:
 
 def _input_range(layer: Weighted) -> Tensor:
     """Largest magnitude of the weights that read every input channel, ``(O,)``."""
-    size_SOIK = layer.weight.abs().unflatten(0, (_groups(layer), -1)).flatten(3)
-    return size_SOIK.amax(dim=(1, 3) if size_SOIK.ndim > 3 else 1).flatten()
+    size_OIK = (
+        layer.weight.abs().flatten(2) if layer.weight.ndim > 2 else layer.weight.abs()[..., None]
+    )
+    return size_OIK.unflatten(0, (_groups(layer), -1)).amax(dim=(1, 3)).flatten()
 
 
 def _multiply_inputs_(layer: Weighted, factor_O: Tensor) -> None:

@@ -1,0 +1,1 @@
+"""EfficientNet: inverted residuals scaled in width, depth and resolution together."""

@@ -1,0 +1,1 @@
+"""MobileNetV2: inverted residuals, elastic in width, depth, kernel and expansion."""

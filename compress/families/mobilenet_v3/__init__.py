@@ -1,0 +1,1 @@
+"""MobileNetV3, large and small: inverted residuals with h-swish and squeeze and excitation."""

@@ -1,0 +1,1 @@
+"""The residual family of He et al., ImageNet form: elastic in width, depth and inner channels."""

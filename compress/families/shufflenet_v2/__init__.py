@@ -1,0 +1,1 @@
+"""ShuffleNet V2: half of the channels pass, half are computed, then both are shuffled."""

@@ -1,0 +1,1 @@
+"""The VGG family with BatchNorm: elastic in width and depth."""
