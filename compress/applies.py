@@ -75,6 +75,17 @@ def _decided() -> Iterator[Applies]:
             yield Applies(field="quantization", when=(on_activations, *relation.unless))
 
 
+_NEEDS_A_GRID = (
+    "granularity",
+    "scheme",
+    "observer",
+    "rounding",
+    "training",
+    "bias_correction",
+    "equalise",
+    "reduced_range",
+    "calibration_images",
+)
 _MIXED_BITS = (
     When("quantization.allocation", among=("sensitivity",)),
     When("quantization.layer_bits", not_among=("",)),
@@ -122,13 +133,22 @@ APPLIES: tuple[Applies, ...] = (
         When("weight_sharing.weighting", among=("activation",)),
     ),
     *_decided(),
+    # Float16 has no grid to choose, and rounds too little to make up for.
+    *(
+        _applies(
+            f"quantization.{field}",
+            When("quantization.weight_bits", not_among=(16,)),
+            When("quantization.layer_bits", not_among=("",)),
+        )
+        for field in _NEEDS_A_GRID
+    ),
     _applies("quantization.activation_observer", When("quantization.activations", among=("int8",))),
     _applies("quantization.group_size", When("quantization.granularity", among=("group",))),
     _applies("quantization.extra_bits", When("quantization.allocation", among=("sensitivity",))),
-    # The edges have 8 bits where all layers have.
+    # The edges have 8 bits where all layers have, and 16 beside those of 16.
     _applies(
         "quantization.edges_8bit",
-        When("quantization.weight_bits", not_among=(8,)),
+        When("quantization.weight_bits", not_among=(8, 16)),
         When("quantization.allocation", among=("sensitivity",)),
     ),
     # Neither 1 nor 8 bits have an affine grid.
@@ -183,6 +203,13 @@ REFUSED: tuple[Refused, ...] = (
         way_out="use at least 2 bits, or let sparsity be 0",
     ),
     Refused(
+        value=When("quantization.activations", among=("int8",)),
+        beside=either(When("quantization.weight_bits", among=(16,))),
+        instead="float",
+        why="an integer kernel multiplies weights of 8 bits at most",
+        way_out="let activations be 'float', or weight_bits be at most 8",
+    ),
+    Refused(
         value=When("quantization.granularity", among=("group",)),
         beside=either(When("quantization.activations", among=("int8",))),
         instead="channel",
@@ -197,6 +224,13 @@ REFUSED: tuple[Refused, ...] = (
         way_out="let granularity be 'channel' or 'tensor', or leave 'affine' out",
     ),
     Refused(
+        value=When("quantization.allocation", among=("sensitivity",)),
+        beside=either(When("quantization.weight_bits", among=(16,))),
+        instead="uniform",
+        why="sensitivity allots 1 to 8 bits",
+        way_out="let weight_bits be at most 8, or leave 'sensitivity' out",
+    ),
+    Refused(
         value=When("quantization.extra_bits", above=0),
         beside=either(When("quantization.allocation", among=("uniform",))),
         instead=0.0,
@@ -205,7 +239,7 @@ REFUSED: tuple[Refused, ...] = (
     ),
     Refused(
         value=When("quantization.extra_bits", above=0),
-        beside=either(When("quantization.weight_bits", among=(8,))),
+        beside=either(When("quantization.weight_bits", among=(8, 16))),
         instead=0.0,
         why="8 bits are all there are",
         way_out="let weight_bits be at most 7, or leave extra_bits out",

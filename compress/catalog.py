@@ -64,7 +64,7 @@ TECHNIQUES: tuple[Technique, ...] = (
     Technique(
         name="quantization",
         config=Quantization,
-        summary="Store weights in 1 to 8 bits; compute in 8-bit integers or in float.",
+        summary="Store weights in 1 to 8 bits or 16; compute in 8-bit integers or in float.",
     ),
 )
 

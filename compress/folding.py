@@ -23,9 +23,11 @@ from torch import Tensor, nn
 from compress import layers
 from compress.layers import Layer, Norm
 from compress.model import Network
-from compress.storage.stored import SparseFloat, StoredWeight
+from compress.storage.stored import HalfFloat, SparseFloat, StoredWeight, halved
 
 Stored = StoredWeight | SparseFloat
+_WEIGHTS = "let weight_bits be at most 8"
+_SCALES = "let scale_bits be 32"
 
 
 @torch.no_grad()
@@ -36,18 +38,29 @@ def fold(
 
     ``network`` is plain (``constraints.bake``), and so is the copy; a layer's weight equals the
     ``values()`` of what is stored for it, exactly. With ``halves`` the scales and biases of layers
-    on a grid are rounded to float16, one part in 2,048 at most, so that a file may store them so.
+    on a grid or in float16 are rounded to float16, one part in 2,048 at most, so that a file may
+    store them so. Raises NumericalError for a number that float16 should hold and cannot.
     """
     folded = replace(network, module=copy.deepcopy(network.module).eval())
     kept = dict(stored)
     names = {part: name for name, part in folded.module.named_modules()}
-    for layer in layers.weighted(folded):
-        if layer.norm is not None and layer.norm.running_var is not None:
-            _fold_(layer, layer.norm, kept)
-            folded.module.set_submodule(names[layer.norm], nn.Identity())
-        if halves and isinstance(on_grid := kept.get(layer.name), StoredWeight):
-            kept[layer.name] = _halve_(layer, on_grid)
+    # More than once: behind the BatchNorm of a layer there may be another.
+    while normed := _normed(folded):
+        for layer, norm in normed:
+            _fold_(layer, norm, kept)
+            folded.module.set_submodule(names[norm], nn.Identity())
+    for layer in layers.weighted(folded) if halves else ():
+        if isinstance(rounded := kept.get(layer.name), StoredWeight | HalfFloat):
+            kept[layer.name] = _halve_(layer, rounded)
     return folded, kept
+
+
+def _normed(network: Network) -> list[tuple[Layer, Norm]]:
+    return [
+        (layer, layer.norm)
+        for layer in layers.weighted(network)
+        if layer.norm is not None and layer.norm.running_var is not None
+    ]
 
 
 def _fold_(layer: Layer, norm: Norm, kept: dict[str, Stored]) -> None:
@@ -61,17 +74,25 @@ def _fold_(layer: Layer, norm: Norm, kept: dict[str, Stored]) -> None:
     layer.module.bias = nn.Parameter(_bias(layer, norm, factor_O), requires_grad=False)
 
 
-def _halve_(layer: Layer, stored: StoredWeight) -> StoredWeight:
-    halved = replace(stored, scale=stored.scale.astype(np.float16).astype(np.float32))
-    layer.module.weight.copy_(torch.from_numpy(halved.values()))
+def _halve_(layer: Layer, stored: StoredWeight | HalfFloat) -> Stored:
+    if isinstance(stored, StoredWeight):
+        scale = halved(stored.scale, what=f"a scale of {layer.name}", way_out=_SCALES)
+        stored = replace(stored, scale=scale)
+        layer.module.weight.copy_(torch.from_numpy(stored.values()))
     if layer.module.bias is not None:
-        layer.module.bias.copy_(layer.module.bias.half())
-    return halved
+        bias = layer.module.bias.numpy()
+        bias_O = halved(bias, what=f"a bias of {layer.name}", way_out=_SCALES)
+        layer.module.bias.copy_(torch.from_numpy(bias_O))
+    return stored
 
 
 def scaled(stored: Stored, factor_O: NDArray[np.float64]) -> Stored:
     """A stored weight times one factor per output channel."""
     match stored:
+        case HalfFloat():
+            factor_O1 = _broadcast(factor_O, stored.values_OI.ndim)
+            values_OI = stored.values_OI * factor_O1
+            return HalfFloat(values_OI=halved(values_OI, what="a weight", way_out=_WEIGHTS))
         case SparseFloat():
             values_OI = stored.values_OI * _broadcast(factor_O, stored.values_OI.ndim)
             return SparseFloat(values_OI=values_OI.astype(np.float32))

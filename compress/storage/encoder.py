@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper
 
-from compress.storage import floats, initializers, layout, streams
+from compress.storage import floats, half_floats, initializers, layout, streams
 from compress.storage.building import Building
 from compress.storage.layout import Item
 from compress.storage.stored import SparseFloat, StoredWeight
@@ -28,6 +28,7 @@ from compress.storage.streams import Stream
 
 Form = Literal["int8", "float"]
 _Streaming = Callable[[Building, NDArray[np.int8]], Stream | None]
+_FloatStreaming = Callable[[Building, NDArray[np.float32]], Stream | None]
 MOST_BYTES = 2**29
 # Bytes of temporaries per weight below which no prefix code fits: it is not even tried.
 _LEAST_FOR_CODES = 40
@@ -187,14 +188,20 @@ class _Choice:
         return min([own, *fitting], key=lambda piece: piece.building.size_bytes)
 
     def floats(self, items: Sequence[Item]) -> list[_Piece]:
-        dense = [item for item in items if not self.forms or not _is_sparse(item)]
-        rest = [item for item in items if item not in dense]
-        pieces = [self._initializers(dense)]
-        if rest:
-            masked, own = self._masked(rest), self._initializers(rest)
-            is_smaller = masked.building.size_bytes < own.building.size_bytes
-            pieces.append(masked if is_smaller and self._fits(masked) else own)
-        return pieces
+        """Pieces of one item or of many: those of float16 and of float32 share nothing."""
+        kinds: dict[tuple[bool, bool], list[Item]] = {}
+        for item in items:
+            kinds.setdefault((item.is_half, _is_sparse(item)), []).append(item)
+        return [self._floats(kinds[kind], *kind) for kind in sorted(kinds)]
+
+    def _floats(self, items: Sequence[Item], is_half: bool, is_sparse: bool) -> _Piece:
+        forms: list[_FloatStreaming] = [streams.sparse] * is_sparse
+        forms += [half_floats.whole] * is_half
+        forms += [half_floats.coded] * (is_half and streams.huffman in self.forms)
+        pieces = [self._float_stream(items, form) for form in forms if self.forms]
+        fitting = [piece for piece in pieces if piece is not None and self._fits(piece)]
+        own = self._initializers(items)
+        return min([own, *fitting], key=lambda piece: piece.building.size_bytes)
 
     def _streamed(self, items: Sequence[Item], form: _Streaming) -> _Piece | None:
         building, members = self._new(), layout.ordered(items)
@@ -204,10 +211,12 @@ class _Choice:
         names = layout.lay_out(building, stream, members)
         return _Piece(building=building, names=names, items=tuple(items))
 
-    def _masked(self, items: Sequence[Item]) -> _Piece:
+    def _float_stream(self, items: Sequence[Item], form: _FloatStreaming) -> _Piece | None:
         building, members = self._new(), layout.ordered(items)
-        values = np.concatenate([item.weight.values().ravel() for item in members])
-        names = layout.lay_out(building, streams.sparse(building, values), members)
+        stream = form(building, np.concatenate([i.weight.values().ravel() for i in members]))
+        if stream is None:
+            return None
+        names = layout.lay_out(building, stream, members)
         return _Piece(building=building, names=names, items=tuple(items))
 
     def _initializers(self, items: Sequence[Item]) -> _Piece:

@@ -14,6 +14,7 @@ from onnx import TensorProto
 
 from compress.errors import NumericalError
 from compress.storage.building import Building
+from compress.storage.stored import is_half
 
 
 def constant(building: Building, values: NDArray[np.float32]) -> str:
@@ -43,12 +44,6 @@ def pooled(building: Building, floats: Mapping[str, NDArray[np.float32]]) -> dic
     halves = {name: values for name, values in floats.items() if is_half(values)}
     others = {name: values for name, values in floats.items() if name not in halves}
     return _pool(building, halves) | _pool(building, others)
-
-
-def is_half(values: NDArray[np.float32]) -> bool:
-    """Whether float16 holds exactly these values."""
-    with np.errstate(over="ignore", under="ignore"):
-        return bool((values.astype(np.float16).astype(np.float32) == values).all())
 
 
 def _pool(building: Building, floats: Mapping[str, NDArray[np.float32]]) -> dict[str, str]:

@@ -1,11 +1,11 @@
-"""Weights as initializers of their own: int8, INT4 widened by a Cast, or dense float32."""
+"""Weights as initializers of their own: int8, INT4 or float16 widened by a Cast, or float32."""
 
 from __future__ import annotations
 
 import numpy as np
 from onnx import TensorProto
 
-from compress.storage import layout
+from compress.storage import floats, layout
 from compress.storage.building import Building
 from compress.storage.layout import Item
 from compress.storage.stored import SparseFloat
@@ -19,7 +19,8 @@ def own(building: Building, item: Item) -> str:
     """The tensor of one item, stored on its own."""
     if isinstance(item.weight, SparseFloat):
         values = item.weight.values_OI
-        return building.constant(values.T if item.transposed else values)
+        building.temporaries += 4 * item.size if item.is_half else 0
+        return floats.constant(building, values.T if item.transposed else values)
     integers = item.integers
     if item.transposed and not item.is_float:
         integers = np.ascontiguousarray(integers.T)

@@ -18,7 +18,7 @@ from onnx import TensorProto
 
 from compress.storage import floats
 from compress.storage.building import Building
-from compress.storage.stored import SparseFloat, StoredWeight
+from compress.storage.stored import SparseFloat, StoredWeight, is_half
 from compress.storage.streams import Stream, occurring
 
 
@@ -58,6 +58,11 @@ class Item:
         """The integers of a weight on a grid."""
         assert isinstance(self.weight, StoredWeight)
         return self.weight.integers_OI
+
+    @cached_property
+    def is_half(self) -> bool:
+        """Whether float16 holds exactly the values of a float weight."""
+        return isinstance(self.weight, SparseFloat) and is_half(self.weight.values_OI)
 
     @property
     def groups(self) -> int:

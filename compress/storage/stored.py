@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,6 +115,34 @@ class SparseFloat:
     def values(self) -> NDArray[np.float32]:
         """The weights."""
         return self.values_OI
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalfFloat(SparseFloat):
+    """A weight that is stored as float16, zeros or not.
+
+    Its values are those of float16 once the factors of its channels are folded in
+    (``compress.folding``): until then they are such values divided by the factors.
+    """
+
+
+def halved(values: NDArray[np.floating[Any]], *, what: str, way_out: str) -> NDArray[np.float32]:
+    """The nearest values that float16 holds. Raises NumericalError beyond 65,504, where it ends."""
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = values.astype(np.float16).astype(np.float32)
+    is_beyond = np.isinf(rounded) & np.isfinite(values)
+    if is_beyond.any():
+        largest = float(np.abs(values[is_beyond]).max())
+        raise NumericalError(
+            f"{what} is {largest:g} and does not fit 16 bits, which end at 65,504: {way_out}"
+        )
+    return rounded
+
+
+def is_half(values: NDArray[np.float32]) -> bool:
+    """Whether float16 holds exactly these values."""
+    with np.errstate(over="ignore", under="ignore"):
+        return bool((values.astype(np.float16).astype(np.float32) == values).all())
 
 
 def exactly(weight_OI: NDArray[np.float32]) -> StoredWeight | None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import FunctionProto, TensorProto, helper
 
-from compress.storage import prefix
+from compress.storage import floats, prefix
 from compress.storage.building import Building
 from compress.storage.prefix import Code
 
@@ -108,6 +108,7 @@ def sparse(building: Building, values_N: NDArray[np.float32]) -> Stream:
     """A bit for every value and the values that are not zero: ``N / 8 + 4 nonzeros`` bytes.
 
     A running count of the bits is the place of a value among those stored; zeros take the first.
+    Where float16 holds all of them they are two bytes each.
     """
     is_kept_N = values_N != 0
     plane = building.plane(is_kept_N)
@@ -116,7 +117,7 @@ def sparse(building: Building, values_N: NDArray[np.float32]) -> Stream:
     places = building.add("CumSum", [bits, building.constant(np.asarray(0))])
     index = building.add("Mul", [bits, places])
     building.temporaries += 16 * len(values_N)
-    name = building.add("Gather", [building.constant(kept), index])
+    name = building.add("Gather", [floats.constant(building, kept), index])
     return Stream(name=name, size=len(values_N), itemsize=4)
 
 

@@ -111,6 +111,11 @@ CASES = (
         idle=Quantization(weight_bits=4, exclude="*", activations="float"),
     ),
     Case(
+        name="16 bits",
+        config=Quantization(weight_bits=16, activations="float"),
+        idle=Quantization(weight_bits=16, exclude="*", activations="float"),
+    ),
+    Case(
         name="3 bits in groups, float activations",
         config=Quantization(
             weight_bits=3, activations="float", granularity="group", rounding="gptq"

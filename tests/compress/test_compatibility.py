@@ -18,6 +18,7 @@ from compress.knobs import Searchable
 
 NAMES = [technique.name for technique in catalog.TECHNIQUES]
 CODEBOOKS = {"technique": "weight_sharing", "index_bits": 3}
+HALVES = {"technique": "quantization", "weight_bits": 16, "activations": "float"}
 
 
 def candidate(*steps: dict[str, Any]) -> Candidate:
@@ -89,7 +90,7 @@ def test_a_technique_at_its_off_values_has_no_effect(technique: str) -> None:
     off: dict[str, Any] = dict(applies.OFF[technique])
     for field in off:
         searchable = (m for m in config.model_fields[field].metadata if isinstance(m, Searchable))
-        if any(entry.per_stage for entry in searchable):
+        if any(entry.per for entry in searchable):
             off[field] = (off[field],)
     step = {"technique": technique, **off}
     assert (candidate(step).canonical() == Candidate()) == bool(off)
@@ -139,6 +140,23 @@ def test_excluding_techniques_are_found_whatever_their_order() -> None:
             {"technique": "low_rank", "weighting": "none"},
         ),
         ({"technique": "weight_sharing", "calibration_images": 5}, {"technique": "weight_sharing"}),
+        (
+            HALVES
+            | {
+                "granularity": "tensor",
+                "scheme": "affine",
+                "observer": "percentile",
+                "percentile": 95.0,
+                "rounding": "gptq",
+                "training": "none",
+                "bias_correction": False,
+                "equalise": True,
+                "edges_8bit": False,
+                "reduced_range": True,
+                "calibration_images": 64,
+            },
+            HALVES,
+        ),
     ],
 )
 def test_fields_that_do_not_count_make_no_other_candidate(
@@ -152,6 +170,12 @@ def test_fields_that_do_not_count_make_no_other_candidate(
     [
         (quantization(weight_bits=4, edges_8bit=False), quantization(weight_bits=4)),
         (quantization(layer_bits="conv1=4", training="none"), quantization(layer_bits="conv1=4")),
+        (HALVES, quantization(activations="float")),
+        (HALVES | {"scale_bits": 16}, HALVES),
+        (
+            HALVES | {"layer_bits": "conv1=4", "rounding": "gptq"},
+            HALVES | {"layer_bits": "conv1=4"},
+        ),
         (
             quantization(granularity="group", activations="float", group_size=64),
             quantization(granularity="group", activations="float"),
@@ -195,6 +219,9 @@ def test_the_later_field_gives_way_where_a_config_would_refuse() -> None:
     grouped = {"activations": "float", "granularity": "group", "scheme": "affine", "weight_bits": 4}
     found = canonical.accepted({"quantization": grouped})["quantization"]
     assert (found["granularity"], found["scheme"]) == ("group", "symmetric")
+    found = canonical.accepted({"quantization": {"weight_bits": 16, "allocation": "sensitivity"}})
+    found = found["quantization"]
+    assert (found["activations"], found["allocation"]) == ("float", "uniform")
     masked = {"sparsity": {"sparsity": 0.5}, "weight_sharing": {"index_bits": 1}}
     assert canonical.accepted(masked)["weight_sharing"]["index_bits"] == 2
     dense = {"sparsity": {"sparsity": 0.0}, "weight_sharing": {"index_bits": 1}}
@@ -202,7 +229,7 @@ def test_the_later_field_gives_way_where_a_config_would_refuse() -> None:
 
 
 QUANTIZATION = {
-    "weight_bits": st.integers(1, 8),
+    "weight_bits": st.sampled_from([*range(1, 9), 16]),
     "edges_8bit": st.booleans(),
     "activations": st.sampled_from(["int8", "float"]),
     "granularity": st.sampled_from(["channel", "tensor", "group"]),
@@ -211,7 +238,7 @@ QUANTIZATION = {
     "allocation": st.sampled_from(["uniform", "sensitivity"]),
     "extra_bits": st.sampled_from([0.0, 0.25, 0.5]),
     "training": st.sampled_from(["straight_through", "noise", "none"]),
-    "layer_bits": st.sampled_from(["", "conv1=8"]),
+    "layer_bits": st.sampled_from(["", "conv1=8", "conv1=16"]),
 }
 SHARING = {"index_bits": st.integers(0, 4), "exclude": st.sampled_from(["", "linear"])}
 SPARSITY = {
@@ -283,6 +310,7 @@ def test_what_a_config_accepts_is_kept_but_for_what_does_not_count(values: dict[
         ({"technique": "sparsity", "pattern": "2:4"}, "2:4 zeros"),
         ({"technique": "weight_sharing"}, "codebooks of 4 bits"),
         (quantization(weight_bits=4), "w4a8"),
+        (quantization(weight_bits=16, activations="float"), "w16af"),
         (
             quantization(weight_bits=4, rounding="gptq", exclude="a, b,c"),
             "w4a8 gptq except a, b, ...",

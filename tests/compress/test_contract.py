@@ -24,7 +24,7 @@ from compress import (
 )
 from compress.candidate import Candidate
 from compress.errors import InvalidCandidate, NumericalError
-from compress.storage.stored import StoredWeight
+from compress.storage.stored import HalfFloat, StoredWeight, is_half
 from tests.compress import contract
 from tests.compress.contract import CASES, FAMILY, NETWORKS, SPARED, Made
 
@@ -180,6 +180,10 @@ def few_bits(config, compressed, artifact, folder):
     _, stored = contract.shipped(compressed)
     found = [layer.name for layer in compressed_layers(compressed)]
     edges = {found[0], found[-1]} if config.edges_8bit else set()
+    if config.weight_bits == 16:
+        assert all(isinstance(stored[name], HalfFloat) for name in found)
+        assert all(is_half(stored[name].values()) for name in found)
+        return
     for name in found:
         top = 2 ** ((8 if name in edges else config.weight_bits) - 1) - 1
         assert isinstance(stored[name], StoredWeight)

@@ -41,6 +41,13 @@ WAYS = {
     "equalised": {"weight_bits": 4, "equalise": True},
     "named": {"layer_bits": "blocks.*=2, classifier=5"},
     "reduced": {"reduced_range": True},
+    "float16": {"weight_bits": 16, "activations": "float"},
+    "float16 and grids": {
+        "weight_bits": 16,
+        "activations": "float",
+        "layer_bits": "classifier=4",
+    },
+    "one layer in float16": {"weight_bits": 3, "rounding": "gptq", "layer_bits": "blocks.1.*=16"},
 }
 
 
@@ -241,6 +248,11 @@ def test_calibration_images_of_another_shape_are_refused(trained, digits):
             "one zero point per channel",
         ),
         ({"layer_bits": "conv1"}, "pairs like"),
+        ({"weight_bits": 16}, "needs activations 'float'"),
+        (
+            {"weight_bits": 16, "activations": "float", "allocation": "sensitivity"},
+            "needs allocation 'uniform'",
+        ),
         ({"layer_bits": "conv1=9"}, "1 to 8 bits"),
         ({"layer_bits": "conv1=3, =2"}, "got '=2'"),
         ({"extra_bits": 0.5}, "allocation 'sensitivity'"),

@@ -26,7 +26,7 @@ from compress import patterns
 from compress.errors import InvalidCandidate
 from compress.layers import Layer
 from compress.techniques.quantization import rounding
-from compress.techniques.quantization.config import Quantization
+from compress.techniques.quantization.config import HALF_BITS, Quantization
 
 WIDTHS = range(1, 9)
 _EDGE_BITS = 8
@@ -39,7 +39,7 @@ def fixed(found: Sequence[Layer], config: Quantization) -> dict[str, int]:
     """
     names = [layer.name for layer in found]
     bits: dict[str, int] = {}
-    if config.edges_8bit:
+    if config.edges_8bit and config.weight_bits != HALF_BITS:
         bits |= {names[0]: _EDGE_BITS, names[-1]: _EDGE_BITS}
     for pattern, width in config.bits_of_patterns:
         matched = patterns.matching(pattern, names, technique="quantization")

@@ -1,4 +1,4 @@
-"""Put the weights of a network on integer grids, so that it computes as its file will.
+"""Put the weights of a network on grids or in float16, so that it computes as its file will.
 
 Legend: O output channels, S groups of a convolution, K weights of an output channel.
 """
@@ -27,8 +27,9 @@ from compress.techniques.quantization import (
     rounding,
 )
 from compress.techniques.quantization.bias_correction import OutputStatistics
-from compress.techniques.quantization.config import Quantization
+from compress.techniques.quantization.config import HALF_BITS, Quantization
 from compress.techniques.quantization.constraint import GridConstraint, Sharing
+from compress.techniques.quantization.half_precision import HalfPrecision
 from compress.techniques.quantization.learned_step import LearnedStep
 from compress.techniques.quantization.noise import QuantNoise, UniformNoise
 from compress.techniques.quantization.observers import GridRule
@@ -89,6 +90,10 @@ class _Work:
         """All steps in their order; what there is to say about them."""
         if not self.chosen:
             return ["no layer is left to put on a grid, the weights stay as they are"]
+        if not self.config.has_grids:
+            for layer in self.chosen:
+                constraints.constrain(layer.module, HalfPrecision(layer))
+            return []
         notes = self._equalise_()
         bits = self._bits()
         notes += self._said(bits)
@@ -157,6 +162,9 @@ class _Work:
         return notes
 
     def _constrain_(self, layer: Layer, bits: int, *, seed: int) -> None:
+        if bits == HALF_BITS:
+            constraints.constrain(layer.module, HalfPrecision(layer))
+            return
         constraint = self._constraint(layer, bits, seed=seed)
         if self.config.rounding != "nearest":
             self._move_(layer, constraint)

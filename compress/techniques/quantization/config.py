@@ -12,14 +12,19 @@ from compress.patterns import Exclude
 
 _AFFINE_BITS = range(2, 8)
 _REDUCED_AFFINE_BITS = range(2, 7)
+HALF_BITS = 16
+_WIDTHS = (*range(1, 9), HALF_BITS)
 
 
 class Quantization(BaseModel, frozen=True, extra="forbid"):
-    """Weights of 1 to 8 bits and 8-bit activations, calibrated statically."""
+    """Weights of 1 to 8 bits or float16, and 8-bit activations, calibrated statically."""
 
     technique: Literal["quantization"] = "quantization"
     weight_bits: Annotated[int, Searchable(default=Choice(choices=(8, 4)))] = Field(
-        default=8, ge=1, le=8, description="Bits of a weight as stored in the file."
+        default=8,
+        ge=1,
+        le=HALF_BITS,
+        description="Bits of a weight as stored in the file: 1 to 8 on a grid, or 16 as float16.",
     )
     edges_8bit: Annotated[bool, Searchable(default=Choice(choices=(True,)))] = Field(
         default=True,
@@ -111,7 +116,12 @@ class Quantization(BaseModel, frozen=True, extra="forbid"):
     @property
     def trains_rounded(self) -> bool:
         """Whether recovery sees the weights as the file will hold them."""
-        return self.training in {"straight_through", "lsq", "noise"}
+        return not self.has_grids or self.training in {"straight_through", "lsq", "noise"}
+
+    @property
+    def has_grids(self) -> bool:
+        """Whether any layer may get a grid of integers; 16 bits have none."""
+        return self.weight_bits != HALF_BITS or bool(self.layer_bits)
 
     @property
     def bits_of_patterns(self) -> tuple[tuple[str, int], ...]:
@@ -128,15 +138,22 @@ class Quantization(BaseModel, frozen=True, extra="forbid"):
         fitting = _REDUCED_AFFINE_BITS if self.reduced_range else _AFFINE_BITS
         return self.scheme if bits in fitting else "symmetric"
 
+    @field_validator("weight_bits")
+    @classmethod
+    def _there_is_such_a_width(cls, bits: int) -> int:
+        if bits not in _WIDTHS:
+            raise ValueError(f"weight_bits should be less than or equal to 8, or 16, got {bits}")
+        return bits
+
     @field_validator("layer_bits")
     @classmethod
     def _layer_bits_are_pairs(cls, text: str) -> str:
         for part in text.split(","):
             pattern, equals, bits = (piece.strip() for piece in part.partition("="))
-            if part.strip() and not (pattern and equals and bits in {*"12345678"}):
+            if part.strip() and not (pattern and equals and bits in map(str, _WIDTHS)):
                 raise ValueError(
-                    f"layer_bits must be pairs like 'layer3.*=3' with 1 to 8 bits, separated by "
-                    f"commas, got {part.strip()!r}"
+                    f"layer_bits must be pairs like 'layer3.*=3' with 1 to 8 bits or 16, separated "
+                    f"by commas, got {part.strip()!r}"
                 )
         return text
 
@@ -157,9 +174,24 @@ class Quantization(BaseModel, frozen=True, extra="forbid"):
         return self
 
     @model_validator(mode="after")
+    def _float16_needs_float_activations(self) -> Quantization:
+        if self.weight_bits != HALF_BITS:
+            return self
+        if self.activations == "int8":
+            raise ValueError(
+                "weight_bits 16 needs activations 'float': an integer kernel multiplies weights of "
+                "8 bits at most"
+            )
+        if self.allocation == "sensitivity":
+            raise ValueError(
+                "weight_bits 16 needs allocation 'uniform': sensitivity allots 1 to 8 bits"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _extra_bits_need_sensitivity(self) -> Quantization:
         if self.extra_bits and self.allocation == "uniform":
             raise ValueError("extra_bits needs allocation 'sensitivity': equal bits are whole")
-        if self.weight_bits + self.extra_bits > 8:
+        if self.extra_bits and self.weight_bits + self.extra_bits > 8:
             raise ValueError("weight_bits and extra_bits are more than 8 bits together")
         return self
