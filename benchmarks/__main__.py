@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import listing, resnet20, sample_job, start, store_latency
+from benchmarks import listing, resnet20, sample_job, start, store_latency, supernet
 
 BENCHMARKS = {
     "start": start.main,
@@ -12,6 +12,7 @@ BENCHMARKS = {
     "listing": listing.main,
     "sample_job": sample_job.main,
     "resnet20": resnet20.main,
+    "supernet": supernet.main,
 }
 
 

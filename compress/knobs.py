@@ -48,8 +48,9 @@ Range = Annotated[Interval | Choice, Field(discriminator="kind")]
 class Searchable:
     """Metadata on a config field: the default range of its knob.
 
-    ``per_stage`` fields hold one value per stage of the network and become one knob per stage.
+    Fields with a ``per`` hold one value for each of these parts of the network, its stages or the
+    edges of its cell, and become one knob for each.
     """
 
     default: Interval | Choice
-    per_stage: bool = False
+    per: Literal["stage", "edge"] | None = None

@@ -44,6 +44,9 @@ class Origin(BaseModel, frozen=True, extra="forbid"):
     tutor_sha256: Sha256 | None = Field(
         default=None, description="Of the weights of the uploaded teacher; none if none taught."
     )
+    supernet_sha256: Sha256 | None = Field(
+        default=None, description="Of the shared weights; none if the candidate has its own."
+    )
 
 
 class Manifest(BaseModel, frozen=True, extra="forbid"):
@@ -53,6 +56,9 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     candidate: Candidate
     candidate_digest: Sha256
     architecture: Architecture = Field(description="Of the baseline the candidate starts from.")
+    student: Architecture | None = Field(
+        default=None, description="The largest network of which it is a member; none: the baseline."
+    )
     origin: Origin
     input: Input
     num_classes: int = Field(ge=2)

@@ -17,6 +17,8 @@ class NesterovSGD:
 
     Parameters of one dimension or none do not decay: biases, BatchNorm, and the steps and levels
     that constraints learn.
+
+    ``velocities`` are the momentum of those parameters, in order; None before the first gradient.
     """
 
     def __init__(self, *modules: nn.Module, momentum: float, weight_decay: float) -> None:
@@ -24,7 +26,7 @@ class NesterovSGD:
         trained = [p for module in modules for p in module.parameters() if p.requires_grad]
         self._decay = [weight_decay if parameter.ndim > 1 else 0.0 for parameter in trained]
         self._parameters = trained
-        self._velocities: list[Tensor | None] = [None] * len(trained)
+        self.velocities: list[Tensor | None] = [None] * len(trained)
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
@@ -35,9 +37,9 @@ class NesterovSGD:
                 continue
             if self._decay[index]:
                 gradient = gradient.add_(parameter, alpha=self._decay[index])
-            velocity = self._velocities[index]
+            velocity = self.velocities[index]
             if velocity is None:
-                velocity = self._velocities[index] = gradient.clone()
+                velocity = self.velocities[index] = gradient.clone()
             else:
                 velocity.mul_(self._momentum).add_(gradient)
             parameter.add_(gradient.add_(velocity, alpha=self._momentum), alpha=-rate)

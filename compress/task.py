@@ -22,7 +22,8 @@ class Task:
     """What a trial works with.
 
     ``teacher`` is the baseline, ``tutor`` a model that was uploaded to teach; ``cache_folder``
-    keeps the logits of both between trials. ``student`` is the largest network of which members may
+    keeps the logits of both between trials, ``teacher_views`` of the training images each (None:
+    by their number, see ``TeacherLogits``). ``student`` is the largest network of which members may
     start anew, None where that is the baseline's own architecture; ``supernet`` is trained and its
     members take slices of it. ``should_stop`` is asked by every step that takes long.
     """
@@ -35,6 +36,7 @@ class Task:
     student: Architecture | None = None
     supernet: Network | None = None
     cache_folder: Path | None = None
+    teacher_views: int | None = None
     should_stop: ShouldStop = never
 
     @property
@@ -55,8 +57,13 @@ class Task:
     def _logits_of(self, network: Network | None) -> TeacherLogits | None:
         if network is None:
             return None
-        images, folder = self.data.train, self.cache_folder
-        return TeacherLogits(network, images, device=self.device, folder=folder)
+        return TeacherLogits(
+            network,
+            self.data.train,
+            device=self.device,
+            folder=self.cache_folder,
+            num_views=self.teacher_views,
+        )
 
 
 def choose_device() -> torch.device:

@@ -26,21 +26,31 @@ _SEED = 20_260_103
 
 
 class TeacherLogits:
-    """Logits of one teacher on ``num_views`` views: 4 of up to 20,000 images, 2 of more.
+    """Logits of one teacher on ``num_views`` views: by default 4 of up to 20,000 images, 2 of more.
 
-    With ``folder`` they are also kept on disk, named by a digest of teacher, images and view.
+    A training takes the views in turn, so more of them mean more passes of the teacher, each in the
+    epoch that first needs it, and fewer repetitions for the student. With ``folder`` they are also kept on disk, named by a digest of teacher, images and view.
     """
 
     def __init__(
-        self, teacher: Network, images: Images, *, device: torch.device, folder: Path | None = None
+        self,
+        teacher: Network,
+        images: Images,
+        *,
+        device: torch.device,
+        folder: Path | None = None,
+        num_views: int | None = None,
     ) -> None:
+        """Raises ValueError when there would be no view."""
+        if num_views is not None and num_views < 1:
+            raise ValueError(f"a teacher needs at least one view of the images, got {num_views}")
         self.teacher = teacher
         self._images = images
         self._device = device
         self._folder = folder
         self._digest: str | None = None
         self._logits: dict[int | None, Tensor] = {}
-        self.num_views = 4 if len(images) <= _MANY_IMAGES else 2
+        self.num_views = num_views or (4 if len(images) <= _MANY_IMAGES else 2)
 
     def view(self, number: int | None) -> View | None:
         """The fixed view of that number, below ``num_views``; None is the images as they are."""

@@ -1,4 +1,4 @@
-"""The one training loop: baselines, recovery and students, on CPU and GPU alike.
+"""The one training loop: baselines, recovery, students and supernets, on CPU and GPU alike.
 
 Data stays on the device as one tensor; batches are rows of it, augmented and normalised there.
 Memory is channels-last; bfloat16 is used where a timed probe says that it pays.
@@ -96,22 +96,30 @@ def fit(
     Raises ValueError when distillation has no teacher, Stopped when asked to stop, and
     NumericalError when the loss or a weight is not finite.
     """
-    module = inference.copied_to(device, network.module).train()
-    loop = _Loop(
-        network=replace(network, module=module),
-        images=Images(x_NCHW=images.x_NCHW.to(device), y_N=images.y_N.to(device)),
-        plan=plan,
-        teacher=teacher,
-        hooks=hooks,
-    )
-    try:
-        with _seeded(plan.seed, device):
-            report = loop.run()
-    finally:
-        loop.lesson.close()
+    student = replace(network, module=inference.copied_to(device, network.module).train())
+    images = Images(x_NCHW=images.x_NCHW.to(device), y_N=images.y_N.to(device))
+    plan = with_precision(plan, student, images)
+    lesson = _lesson(student, images, plan, teacher, hooks.should_stop)
+    report = Loop(student, images, plan, lesson=lesson, hooks=hooks).run()
+    return replace(network, module=finished(student.module)), report
+
+
+def with_precision(plan: TrainingPlan, network: Network, images: Images) -> TrainingPlan:
+    """The plan with ``auto`` settled for a network and images that are on their device."""
+    if plan.precision != "auto":
+        return plan
+    prepare = inference.preparation(network.normalisation, images.y_N.device)
+    chosen = precision.choose(network.module, prepare(images.x_NCHW[: plan.batch_size]))
+    return replace(plan, precision=chosen)
+
+
+def finished(module: nn.Module) -> nn.Module:
+    """The module itself, back on the CPU; raises NumericalError unless all of it is finite."""
     module = inference.back_from_device(module).eval()
-    _check_finite(module)
-    return replace(network, module=module), report
+    for name, tensor in module.state_dict().items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise NumericalError(f"tensor {name!r} holds a NaN or an infinity after training")
+    return module
 
 
 def evaluate(network: Network, images: Images, device: torch.device) -> float:
@@ -129,20 +137,21 @@ def learning_rate(step: int, *, steps: int, plan: TrainingPlan) -> float:
     return plan.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
 
-class _Loop:
+class Loop:
+    """Steps over images that are on the device, as is the network, which is trained in place.
+
+    The plan's precision is settled.
+    """
+
     def __init__(
-        self,
-        *,
-        network: Network,
-        images: Images,
-        plan: TrainingPlan,
-        teacher: TeacherLogits | None,
-        hooks: Hooks,
+        self, network: Network, images: Images, plan: TrainingPlan, *, lesson: Lesson, hooks: Hooks
     ) -> None:
+        assert plan.precision != "auto"
         self.network = network
         self.module = network.module
         self.images = images
         self.plan = plan
+        self.lesson = lesson
         self.hooks = hooks
         self.device = images.y_N.device
         self.prepare: Preparation = inference.preparation(network.normalisation, self.device)
@@ -150,21 +159,32 @@ class _Loop:
         self.batch_size = min(plan.batch_size, len(images))
         self.steps_per_epoch = len(images) // self.batch_size
         self.steps = plan.epochs * self.steps_per_epoch
-        self.precision: Precision = self._choose_precision()
+        self.precision: Precision = plan.precision
         self.constraints = [part for part in self.module.modules() if isinstance(part, Constraint)]
         self.advances_every = max(1, math.ceil(self.steps / _MOST_ADVANCES))
         self.thinned = _scales(self.module) if plan.batchnorm_l1 > 0 else []
-        self.lesson = self._lesson(teacher)
         self.optimiser = NesterovSGD(
-            self.module,
-            self.lesson.trained,
-            momentum=plan.momentum,
-            weight_decay=plan.weight_decay,
+            self.module, lesson.trained, momentum=plan.momentum, weight_decay=plan.weight_decay
         )
 
-    def run(self) -> FitReport:
+    def run(self, *, first: int = 0, last: int | None = None) -> FitReport:
+        """Train epochs ``first`` to ``last``, the last excluded; all of the plan's by default.
+
+        Batches, views and learning rates are those that the epochs have in an unbroken training.
+        """
+        epochs = range(first, self.plan.epochs if last is None else last)
+        try:
+            with _seeded(self.plan.seed, self.device):
+                return self._run(epochs)
+        finally:
+            self.lesson.close()
+
+    def _run(self, epochs: range) -> FitReport:
         loss, seconds = math.nan, 0.0
-        for epoch in range(self.plan.epochs):
+        for epoch in range(epochs.start):
+            self.lesson.view(epoch, self._fresh_view)
+            self._batches()
+        for epoch in epochs:
             self._advance(epoch * self.steps_per_epoch)
             constraints.refresh(self.module)
             view = self.lesson.view(epoch, self._fresh_view)
@@ -172,9 +192,9 @@ class _Loop:
             loss = self._epoch(epoch, view)
             seconds += time.perf_counter() - start
             self.hooks.on_progress(epoch + 1, self.plan.epochs, loss)
-        self._advance(self.steps)
+        self._advance(epochs.stop * self.steps_per_epoch)
         constraints.settle(self.module)
-        trained = self.steps * self.batch_size
+        trained = len(epochs) * self.steps_per_epoch * self.batch_size
         return FitReport(
             images_per_second=trained / max(seconds, 1e-9),
             seconds=seconds,
@@ -228,26 +248,6 @@ class _Loop:
         order_N = torch.randperm(len(self.images), generator=self.generator).to(self.device)
         return iter(order_N.split(self.batch_size)[: self.steps_per_epoch])
 
-    def _lesson(self, teacher: TeacherLogits | None) -> Lesson:
-        config, augment = self.plan.distillation, self.plan.augment
-        if config is None or not config.has_effect:
-            return Labels()
-        if config.teacher != "self" and teacher is None:
-            raise ValueError("distillation needs a teacher")
-        if config.is_online:
-            return OnlineTeacher(
-                self.network,
-                teacher.teacher if teacher and config.teacher != "self" else None,
-                config,
-                x_BCHW=self.images.x_NCHW[: self.batch_size],
-                precision=self.precision,
-            )
-        assert teacher is not None
-        should_stop = self.hooks.should_stop
-        return KeptAnswers(
-            teacher, config, device=self.device, augment=augment, should_stop=should_stop
-        )
-
     def _fresh_view(self) -> View | None:
         if not self.plan.augment:
             return None
@@ -255,10 +255,32 @@ class _Loop:
             self.device
         )
 
-    def _choose_precision(self) -> Precision:
-        if self.plan.precision != "auto":
-            return self.plan.precision
-        return precision.choose(self.module, self.prepare(self.images.x_NCHW[: self.batch_size]))
+
+def _lesson(
+    student: Network,
+    images: Images,
+    plan: TrainingPlan,
+    teacher: TeacherLogits | None,
+    should_stop: ShouldStop,
+) -> Lesson:
+    config = plan.distillation
+    if config is None or not config.has_effect:
+        return Labels()
+    if config.teacher != "self" and teacher is None:
+        raise ValueError("distillation needs a teacher")
+    if config.is_online:
+        assert plan.precision != "auto"
+        return OnlineTeacher(
+            student,
+            teacher.teacher if teacher and config.teacher != "self" else None,
+            config,
+            x_BCHW=images.x_NCHW[: plan.batch_size],
+            precision=plan.precision,
+        )
+    assert teacher is not None
+    return KeptAnswers(
+        teacher, config, device=images.y_N.device, augment=plan.augment, should_stop=should_stop
+    )
 
 
 @contextmanager
@@ -272,9 +294,3 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
 def _scales(module: nn.Module) -> list[nn.Parameter]:
     norms = [part for part in module.modules() if isinstance(part, BatchNorm) and part.affine]
     return [norm.weight for norm in norms if norm.weight.requires_grad]
-
-
-def _check_finite(module: nn.Module) -> None:
-    for name, tensor in module.state_dict().items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise NumericalError(f"tensor {name!r} holds a NaN or an infinity after training")

@@ -162,7 +162,7 @@ def _range(searchable: Searchable | None) -> str:
             text = f"{low:g} to {high:g}" + (f" in steps of {step:g}" if step else "")
         case _:
             raise TypeError(f"unknown range {searchable}")
-    return text + (", per stage" if searchable.per_stage else "")
+    return text + (f", per {searchable.per}" if searchable.per else "")
 
 
 def _settings() -> str:

@@ -17,6 +17,14 @@ class InfeasibleConstraint(SearchError):
     """No candidate of the space can meet a constraint."""
 
 
+class ImagesTooSmall(SearchError):
+    """A network's strides leave nothing of the images."""
+
+
+class SupernetDoesNotFit(SearchError):
+    """The supernet that the job asks for cannot be trained, or could serve no candidate."""
+
+
 class StudySchemaOutdated(SearchError):
     """The study's tables are missing or old: run `featherweight migrate`."""
 

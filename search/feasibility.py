@@ -86,12 +86,13 @@ def lower_bounds(
 ) -> Bounds:
     """Bytes, parameters and MACs that no candidate of the job's space can be below."""
     knobs = spaces.build(spec, architecture).knobs
-    rows = layout.layers(
+    every = layout.layers(
         _smallest(knobs, architecture),
         in_channels=in_channels,
         num_classes=num_classes,
         image=input_shape[1:] if input_shape is not None else None,
     )
+    rows = [row for row in every if row.kind != "norm"]
     least = _Least(keep=_least_kept(knobs), is_split=_may_split(knobs))
     weights = {row.name: least.weights(row, rows) for row in rows}
     parameters = sum(weights[row.name] for row in rows if row.kind != "pad")
@@ -111,6 +112,7 @@ def _smallest(knobs: Sequence[KnobSchema], architecture: Architecture) -> Archit
         expansion=min(_values(knobs, "family_member.expansion")),
         resolution=int(min(sides, default=0)),
         excitation=min(_values(knobs, "family_member.excitation")),
+        cell=architecture.least(fitting.per_edge(knobs)),
     )
     return architecture.member(shape)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from compress import canonical, conditions, patterns
 from compress.applies import APPLIES, OFF, REFUSED, Applies, Refused
@@ -16,7 +16,8 @@ from compress.compatibility import RELATIONS, Relation, conflict
 from compress.conditions import ValuesOf
 from compress.errors import InvalidCandidate
 from compress.families import layout
-from compress.families.catalog import Architecture
+from compress.families.catalog import Architecture, plan_of
+from compress.families.config import Shape
 from compress.knobs import Scalar
 from featherweight.specs.schemas import KnobSchema
 from search import grid
@@ -76,9 +77,51 @@ def check_patterns(knobs: Sequence[KnobSchema], architecture: Architecture) -> N
 
 
 def layer_names(architecture: Architecture, *, technique: str) -> list[str]:
-    """The layers that a technique's patterns can name; a pad shortcut only has channels."""
+    """The layers that a technique's patterns can name; a pad shortcut only has channels.
+
+    A BatchNorm by itself is no layer to name.
+    """
     rows = layout.layers(architecture, in_channels=1, num_classes=1)
-    return [row.name for row in rows if row.kind != "pad" or technique == "filter_pruning"]
+    named = {"conv", "linear"} | ({"pad"} if technique == "filter_pruning" else set())
+    return [row.name for row in rows if row.kind in named]
+
+
+def parts(
+    knob: KnobSchema, per: Literal["stage", "edge"] | None, architecture: Architecture
+) -> tuple[KnobSchema, ...] | None:
+    """One knob per stage or per edge; None for a knob that is one for the whole network.
+
+    An edge gets those of the operations that it has, the most costly first. Raises
+    TechniqueDoesNotFit for an edge that has none of them.
+    """
+    match per:
+        case None:
+            return None
+        case "stage":
+            stages = range(architecture.num_stages)
+            return tuple(_named(knob, f"{knob.name}.{stage}") for stage in stages)
+        case "edge":
+            return tuple(
+                _of_edge(knob, edge, allowed)
+                for edge, allowed in enumerate(architecture.operations)
+            )
+
+
+def per_edge(knobs: Sequence[KnobSchema]) -> tuple[tuple[str, ...], ...]:
+    """What every edge of a cell may have; empty where the search leaves the cell as it is."""
+    edges = (knob for knob in knobs if _field(knob) == "family_member.cell")
+    return tuple(tuple(str(name) for name in knob.choices) for knob in edges)
+
+
+def check_paths(knobs: Sequence[KnobSchema], architecture: Architecture) -> None:
+    """Raises TechniqueDoesNotFit where every candidate answers alike whatever the image."""
+    fullest = architecture.member(Shape(cell=tuple(names[0] for names in per_edge(knobs))))
+    if plan_of(fullest, in_channels=1, num_classes=2).is_constant:
+        raise TechniqueDoesNotFit(
+            f"no path leads through a cell of {list(fullest.least(()))}, the fullest of the job: "
+            "its answers are alike whatever the image. Let edges from its input to its output have "
+            "operations other than 'none'"
+        )
 
 
 def at_rest(knobs: Sequence[KnobSchema]) -> tuple[KnobSchema, ...]:
@@ -115,6 +158,21 @@ def _values_of(knobs: Sequence[KnobSchema]) -> ValuesOf:
         return [canonical.default(field) if is_listed else canonical.rest_of(field)]
 
     return find
+
+
+def _named(knob: KnobSchema, name: str) -> KnobSchema:
+    return knob.model_copy(update={"name": name})
+
+
+def _of_edge(knob: KnobSchema, edge: int, allowed: Sequence[str]) -> KnobSchema:
+    choices = tuple(name for name in allowed if name in knob.choices)
+    if not choices:
+        raise TechniqueDoesNotFit(
+            f"{knob.name} lists {list(knob.choices)}, and edge {edge} of the network's cell has "
+            f"only {list(allowed)}: list one of these too, or start from a cell with 'all' there"
+        )
+    kind = "fixed" if len(choices) == 1 else "categorical"
+    return KnobSchema(name=f"{knob.name}.{edge}", kind=kind, choices=choices)
 
 
 def _check_value(refused: Refused, find: ValuesOf) -> None:

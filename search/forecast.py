@@ -5,17 +5,24 @@ from __future__ import annotations
 from compress.measurement import Measurement
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.schemas import Forecast
+from search import supernets
+from search.supernets import Costs
 
+_AS_BASELINE = Costs()
 _TRAINING = ("train", "recover")
 """How stages of ``Measurement.seconds`` begin that grow with epochs."""
 
 
-def forecast(spec: JobSpec, *, train_images: int, baseline: Measurement | None) -> Forecast:
+def forecast(
+    spec: JobSpec, *, train_images: int, baseline: Measurement | None, costs: Costs = _AS_BASELINE
+) -> Forecast:
     """Seconds for all trials on one worker, one after the other.
 
     ``n`` search trials start; ``n / eta**r`` of them are expected to reach rung ``r``. Each pays
     for its epochs at the baseline's training speed, and at every rung for export and measurement as
-    the baseline did. ``seconds`` is None, with the reason in ``basis``, while a speed is missing.
+    the baseline did. Where members are not the baseline's own, or share weights that are trained
+    first, their ``costs`` say how much longer their epochs are. ``seconds`` is None, with the
+    reason in ``basis``, while a speed is missing.
     """
     if baseline is None:
         return Forecast(seconds=None, basis="the baseline is not measured yet")
@@ -26,9 +33,9 @@ def forecast(spec: JobSpec, *, train_images: int, baseline: Measurement | None) 
         )
     epoch = train_images / baseline.train_images_per_second
     fixed = sum(s for stage, s in baseline.seconds.items() if not stage.startswith(_TRAINING))
-    seconds = (
-        _baseline(spec, epoch, fixed) + _search(spec, epoch, fixed) + _finish(spec, epoch, fixed)
-    )
+    own, member = _baseline(spec, epoch, fixed), costs.member * epoch
+    seconds = own + _supernet(spec, costs.supernet * epoch, fixed)
+    seconds += _search(spec, member, fixed) + _finish(spec, member, fixed)
     basis = (
         f"one worker, {baseline.train_images_per_second:,.0f} training images per second and "
         f"{fixed:.1f} s to export and measure, as measured of the baseline"
@@ -38,6 +45,13 @@ def forecast(spec: JobSpec, *, train_images: int, baseline: Measurement | None) 
 
 def _baseline(spec: JobSpec, epoch: float, fixed: float) -> float:
     return fixed + (spec.model.epochs * epoch if isinstance(spec.model, UntrainedModel) else 0.0)
+
+
+def _supernet(spec: JobSpec, epoch: float, fixed: float) -> float:
+    if spec.supernet is None or not spec.trains_supernet:
+        return 0.0
+    epochs = spec.supernet.epochs
+    return epochs * epoch + len(supernets.checkpoints(epochs)) * fixed
 
 
 def _search(spec: JobSpec, epoch: float, fixed: float) -> float:

@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 from compress.candidate import Candidate
 from compress.measurement import Measurement, Split
 from featherweight.specs.states import FINAL_STATE, JobState, Phase, StopReason, TrialState
-from search import front
+from search import front, supernet_phase
+from search.errors import SearchError
 from store import datasets, jobs, rungs, trials
 from store.tables import JobRecord, TrialRecord
 
@@ -45,16 +46,44 @@ def start(session: Session, job: JobRecord) -> bool:
     return True
 
 
-def leave_baseline(session: Session, job: JobRecord) -> bool:
-    """Once the baseline is measured the search begins; without it there is no job."""
+def leave_baseline(session: Session, job: JobRecord, *, now: datetime) -> bool:
+    """Once the baseline is measured the search begins; without it there is no job.
+
+    Where members share weights, these are trained first.
+    """
     if job.state != JobState.RUNNING or job.phase != Phase.BASELINE:
         return False
     first = counted(trials.of_job(session, job.id, phase=Phase.BASELINE))[0]
     match TrialState(first.state):
         case TrialState.COMPLETE:
-            jobs.set_phase(session, job, Phase.SEARCH)
+            _begin_members(session, job, now)
         case TrialState.FAILED | TrialState.STOPPED:
             _stop(session, job, StopReason.BASELINE_FAILED, first.reason)
+        case TrialState.WAITING | TrialState.RUNNING:
+            return False
+    return True
+
+
+def _begin_members(session: Session, job: JobRecord, now: datetime) -> None:
+    if not jobs.spec(job).trains_supernet:
+        jobs.set_phase(session, job, Phase.SEARCH)
+        return
+    try:
+        supernet_phase.begin(session, job, now)
+    except SearchError as error:
+        _stop(session, job, StopReason.SUPERNET_FAILED, str(error))
+
+
+def leave_supernet(session: Session, job: JobRecord) -> bool:
+    """Once the shared weights are trained the search begins; without them no member has any."""
+    if job.state != JobState.RUNNING or job.phase != Phase.SUPERNET:
+        return False
+    first = counted(trials.of_job(session, job.id, phase=Phase.SUPERNET))[0]
+    match TrialState(first.state):
+        case TrialState.COMPLETE:
+            jobs.set_phase(session, job, Phase.SEARCH)
+        case TrialState.FAILED | TrialState.STOPPED:
+            _stop(session, job, StopReason.SUPERNET_FAILED, first.reason)
         case TrialState.WAITING | TrialState.RUNNING:
             return False
     return True

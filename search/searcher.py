@@ -36,6 +36,8 @@ from store.tables import JobRecord, TrialRecord
 _log = logging.getLogger(__name__)
 MOST_COPIES = 50
 """After so many known candidates in a row the sampler is not asked again for this trial."""
+_COMPARED = (Phase.BASELINE, Phase.SEARCH)
+"""Phases whose candidates are not tried again: the files of a supernet are checkpoints."""
 _EXHAUSTED = "the search space has no further candidate"
 
 
@@ -119,7 +121,10 @@ class Searcher:
     def _run(self, job: JobRecord) -> bool:
         match Phase(job.phase):
             case Phase.BASELINE:
-                return phases.is_idle(job) and self._change(job, phases.leave_baseline)
+                leave = partial(phases.leave_baseline, now=self._now())
+                return phases.is_idle(job) and self._change(job, leave)
+            case Phase.SUPERNET:
+                return phases.is_idle(job) and self._change(job, phases.leave_supernet)
             case Phase.SEARCH:
                 return self._search(job)
             case Phase.FINISH:
@@ -156,7 +161,7 @@ class Searcher:
             return False
         with self._database.read() as session:
             rows = trials.tried(session, job.id)
-        known = {row.digest: row.trial_id for row in reversed(rows) if row.phase != Phase.FINISH}
+        known = {row.digest: row.trial_id for row in reversed(rows) if row.phase in _COMPARED}
         index = sum(row.phase == Phase.SEARCH and row.origin != trials.RERUN for row in rows)
         last = min(index + missing, opened.spec.search_trials)
         found = [self._propose(job, opened, known, index=i) for i in range(index, last)]

@@ -25,6 +25,7 @@ from search.errors import InvalidSpace, TechniqueDoesNotFit
 MOST_GRID_VALUES = 100_000
 """A finer grid is refused: a range without a step says the same."""
 _MOST_ENUMERATED = 5_000
+_MOST_TRIED = 64
 _MEMBER = "family_member"
 
 
@@ -86,8 +87,8 @@ class Space:
         fields: dict[str, Any] = {}
         for knob in self._of(technique):
             value = params[knob.name] if knob.kind != "fixed" else knob.choices[0]
-            _, field, *stage = knob.name.split(".")
-            fields[field] = (*fields.get(field, ()), value) if stage else value
+            _, field, *part = knob.name.split(".")
+            fields[field] = (*fields.get(field, ()), value) if part else value
         return self._fitted(fields) if technique == _MEMBER else fields
 
     def _fitted(self, fields: dict[str, Any]) -> dict[str, Any] | None:
@@ -136,7 +137,8 @@ def build(spec: JobSpec, architecture: Architecture) -> Space:
     """The space of a job on a network of this architecture.
 
     A listed technique's searchable fields get their default ranges, any field may be given another
-    range or a fixed value, and a field that holds one value per stage becomes one knob per stage.
+    range or a fixed value, and a field that holds one value per stage, or per edge of a cell,
+    becomes one knob for each.
 
     A knob that counts for nothing whatever the others say is fixed.
 
@@ -149,10 +151,11 @@ def build(spec: JobSpec, architecture: Architecture) -> Space:
         technique.name for technique in catalog.TECHNIQUES if technique.name in spec.techniques
     )
     fitting.check_pairs(names)
-    asked = [knob for name in names for knob in _knobs(name, spec.techniques[name], architecture)]
+    asked = [knob for name in names for knob in _knobs(name, spec.ranges[name], architecture)]
     fitting.check_values(asked)
     fitting.check_counted(asked, spec.techniques)
     fitting.check_patterns(asked, architecture)
+    fitting.check_paths(asked, architecture)
     knobs = fitting.at_rest(asked)
     return Space(knobs=knobs, techniques=names, architecture=architecture, seed=spec.seed)
 
@@ -169,12 +172,9 @@ def _knobs(
             continue
         knob = _knob(f"{technique}.{field}", info, wanted)
         _check_fit(knob, architecture)
-        stages = architecture.num_stages if searchable and searchable.per_stage else None
-        _check_limits(knob, technique, field, stages)
-        if stages is None:
-            yield knob
-        else:
-            yield from (_renamed(knob, f"{knob.name}.{stage}") for stage in range(stages))
+        parts = fitting.parts(knob, searchable.per if searchable else None, architecture)
+        _check_limits(knob, technique, field, None if parts is None else len(parts))
+        yield from parts or (knob,)
 
 
 def _default(
@@ -185,7 +185,9 @@ def _default(
         return default
     if field not in architecture.elastic:
         return None
-    most = _most(architecture).get(field, math.inf)
+    most = _most(architecture).get(field)
+    if most is None:
+        return default
     return Choice(choices=tuple(c for c in default.choices if float(c) <= most) or (most,))
 
 
@@ -257,12 +259,12 @@ def _check_fit(knob: KnobSchema, architecture: Architecture) -> None:
         )
 
 
-def _check_limits(knob: KnobSchema, technique: str, field: str, stages: int | None) -> None:
+def _check_limits(knob: KnobSchema, technique: str, field: str, parts: int | None) -> None:
     config = catalog.BY_NAME[technique].config
-    for value in _ends(knob):
+    for value in _tried(knob):
         fields = {
-            **_required(config, stages),
-            field: value if stages is None else (value,) * stages,
+            **_required(config, parts),
+            field: value if parts is None else (value,) * parts,
         }
         try:
             config.model_validate(fields, strict=True)
@@ -277,7 +279,7 @@ def _check_limits(knob: KnobSchema, technique: str, field: str, stages: int | No
                 ) from error
 
 
-def _required(config: type[BaseModel], stages: int | None) -> dict[str, Any]:
+def _required(config: type[BaseModel], parts: int | None) -> dict[str, Any]:
     """Any valid values for the fields that have no default."""
     found = {}
     for name, info in config.model_fields.items():
@@ -285,8 +287,14 @@ def _required(config: type[BaseModel], stages: int | None) -> dict[str, Any]:
         if info.is_required() and searchable:
             default = searchable.default
             value = default.low if isinstance(default, Interval) else default.choices[0]
-            found[name] = (value,) * (stages or 1) if searchable.per_stage else value
+            found[name] = (value,) * (parts or 1) if searchable.per else value
     return found
+
+
+def _tried(knob: KnobSchema) -> tuple[Scalar, ...]:
+    """Every value of a short range of whole numbers, which may have gaps; else the ends."""
+    is_short = knob.kind == "int" and grid.size(knob) <= _MOST_TRIED
+    return grid.values(knob) if is_short else _ends(knob)
 
 
 def _ends(knob: KnobSchema) -> tuple[Scalar, ...]:
@@ -308,7 +316,3 @@ def _number(info: FieldInfo) -> type[int | float] | None:
     if inner is int:
         return int
     return float if inner is float else None
-
-
-def _renamed(knob: KnobSchema, name: str) -> KnobSchema:
-    return knob.model_copy(update={"name": name})

@@ -25,10 +25,12 @@ from compress.measurement import Measurement
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec, Objective
 from featherweight.specs.protocol import Decision
+from featherweight.specs.states import Phase
 from search import objectives as metrics
 from search import pareto
 
 LAST = "the last rung is reached"
+CHECKPOINT = "a checkpoint of the supernet: its training goes on"
 
 
 def lasting_violation(
@@ -57,6 +59,11 @@ class Reached(Protocol):
         ...
 
     @property
+    def phase(self) -> Phase:
+        """What the trial is for."""
+        ...
+
+    @property
     def is_last(self) -> bool:
         """Whether there is no rung above."""
         ...
@@ -73,7 +80,12 @@ class Reached(Protocol):
 
 
 def judge(reached: Reached) -> Decision:
-    """The rule of every job: ``decide`` by its objectives and its lasting constraints."""
+    """The rule of every job: ``decide`` by its objectives and its lasting constraints.
+
+    A supernet is no candidate: it trains to its end.
+    """
+    if reached.phase is Phase.SUPERNET and not reached.is_last:
+        return Decision(stop=False, reason=CHECKPOINT)
     spec = reached.spec
     demands = {"constraints": spec.constraints, "baseline": reached.baseline}
     return decide(

@@ -22,7 +22,10 @@ Key: TypeAlias = tuple[str, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
-    """Everything of a job that was measured, by trial and rung."""
+    """Everything of a job that was measured, by trial and rung.
+
+    ``candidates`` are those that may be on a front: checkpoints of a supernet are not.
+    """
 
     job: JobRecord
     spec: JobSpec
@@ -46,6 +49,7 @@ def measured(session: Session, job: JobRecord) -> Files:
                 violation=record.violation,
             )
             for key, record in found.items()
+            if record.phase != Phase.SUPERNET
         ),
     )
 

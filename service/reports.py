@@ -91,10 +91,9 @@ def _seconds(files: Files) -> dict[str, float]:
     """Summed over the newest rung of every trial: a trial's clock runs on from rung to rung."""
     newest = dict(sorted(files.rungs))
     total: Counter[str] = Counter()
-    for candidate in files.candidates:
-        trial, rung = candidate.key
+    for (trial, rung), record in files.rungs.items():
         if newest[trial] == rung:
-            total.update(candidate.measurement.seconds)
+            total.update(record.measurement.get("seconds", {}))
     return dict(total)
 
 

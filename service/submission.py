@@ -15,9 +15,11 @@ from compress.inspection import DatasetInfo, ModelInfo
 from compress.measurement import Measurement
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.schemas import DryRunSchema
-from search import feasibility, forecast, sampling
+from search import feasibility, forecast, images, sampling, supernets
 from search import space as spaces
+from search.errors import SupernetDoesNotFit
 from search.space import Space
+from search.supernets import Costs
 from service.errors import ModelDoesNotFitData, UnknownDataset, UnknownModel
 from store import baselines, datasets, models
 from store.errors import DatasetNotFound, ModelNotFound
@@ -32,9 +34,11 @@ class Checked:
     spec: JobSpec
     model: ModelRecord | None
     teacher: ModelRecord | None
+    supernet: ModelRecord | None
     dataset: DatasetRecord
     data: DatasetInfo
     space: Space
+    costs: Costs
     feasibility: tuple[str, ...]
     baseline: Measurement | None
 
@@ -44,36 +48,74 @@ def check(session: Session, spec: JobSpec) -> Checked:
 
     Raises:
         UnknownModel, UnknownDataset: the spec names something that was not uploaded.
-        ModelDoesNotFitData: channels or classes of the model or of the teacher differ.
-        search.errors.SearchError: a range, a technique or a constraint is impossible.
+        ModelDoesNotFitData: channels or classes of the model, of the teacher or of the supernet
+            differ.
+        search.errors.SearchError: a range, a technique, a constraint or a supernet is impossible,
+            or the images are too small.
     """
     dataset = _dataset(session, spec)
     data = DatasetInfo.model_validate(dataset.info)
-    model, teacher = _model(session, spec), _teacher(session, spec)
-    architecture = _architecture(spec, model)
+    model, teacher, supernet = _model(session, spec), _teacher(session, spec), None
     _check_fit(spec, model, data)
     if teacher is not None:
         _check_network("teacher", teacher, data, spec.data)
-    space = spaces.build(spec, architecture)
+    own = _architecture(spec, model)
+    largest = supernets.searched(spec, own)
+    if spec.supernet is not None and spec.supernet.model is not None:
+        supernet = _supernet(session, spec.supernet.model, largest)
+        _check_network("supernet.model", supernet, data, spec.data)
     network = spec.model if isinstance(spec.model, UntrainedModel) else model
     assert network is not None
     baseline = baselines.newest(session, model=network, dataset=dataset)
-    said = feasibility.check(
-        spec,
-        architecture=architecture,
-        in_channels=data.input_shape[0],
-        num_classes=data.num_classes,
-        input_shape=data.input_shape,
-        baseline=baseline,
-    )
+    space = spaces.build(spec, largest)
+    images.check_job(spec, space, own=own, image=data.input_shape[1:])
     return Checked(
         spec=spec,
         model=model,
         teacher=teacher,
+        supernet=supernet,
         dataset=dataset,
         data=data,
         space=space,
-        feasibility=said,
+        costs=_costs(spec, space, own, data, baseline),
+        feasibility=_feasibility(spec, space, data, baseline),
+        baseline=baseline,
+    )
+
+
+def _costs(
+    spec: JobSpec,
+    space: Space,
+    own: Architecture,
+    data: DatasetInfo,
+    baseline: Measurement | None,
+) -> Costs:
+    """What epochs of the members cost; raises SupernetDoesNotFit where they cannot be trained."""
+    supernets.check(spec, space, own=own)
+    found = supernets.costs(
+        spec, space, own=own, input_shape=data.input_shape, num_classes=data.num_classes
+    )
+    supernets.check_seconds(
+        found,
+        train_images=data.splits["train"],
+        baseline=baseline,
+        left=spec.budget.seconds,
+    )
+    return found
+
+
+def _feasibility(
+    spec: JobSpec,
+    space: Space,
+    data: DatasetInfo,
+    baseline: Measurement | None,
+) -> tuple[str, ...]:
+    return feasibility.check(
+        spec,
+        architecture=space.architecture,
+        in_channels=data.input_shape[0],
+        num_classes=data.num_classes,
+        input_shape=data.input_shape,
         baseline=baseline,
     )
 
@@ -88,20 +130,26 @@ def preview(checked: Checked) -> DryRunSchema:
         sampler=_sampler(checked),
         trials={
             "baseline": 1,
+            **({"supernet": 1} if spec.trains_supernet else {}),
             "search": spec.search_trials,
             "finish": spec.finish.trials,
         },
         feasibility=checked.feasibility,
         forecast=forecast.forecast(
-            spec, train_images=checked.data.splits["train"], baseline=checked.baseline
+            spec,
+            train_images=checked.data.splits["train"],
+            baseline=checked.baseline,
+            costs=checked.costs,
         ),
     )
 
 
 def digest(spec: JobSpec) -> str:
     """SHA-256 of the canonical spec: equal for requests that mean the same job."""
-    # A job without a teacher has the digest that it had before there were teachers.
-    document = spec.model_dump(mode="json", exclude=None if spec.teacher else {"teacher"})
+    # A job without a teacher has the digest that it had before there were teachers; and so on.
+    added = {"teacher", "student", "supernet"}
+    left_out = {field for field in added if getattr(spec, field) is None}
+    document = spec.model_dump(mode="json", exclude=left_out)
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -129,6 +177,19 @@ def _model(session: Session, spec: JobSpec) -> ModelRecord | None:
 
 def _teacher(session: Session, spec: JobSpec) -> ModelRecord | None:
     return None if spec.teacher is None else _uploaded(session, "teacher", spec.teacher)
+
+
+def _supernet(session: Session, reference: str, largest: Architecture) -> ModelRecord:
+    """The uploaded supernet; raises SupernetDoesNotFit where it is another network."""
+    model = _uploaded(session, "supernet.model", reference)
+    if ModelInfo.model_validate(model.info).architecture != largest:
+        raise SupernetDoesNotFit(
+            f"supernet.model: {model.name!r} has another architecture than the network whose "
+            f"members are tried ({largest.model_dump_json(exclude_defaults=True)} of the family "
+            f"{largest.family!r}): name a supernet of that one, or make its architecture the "
+            "job's student"
+        )
+    return model
 
 
 def _uploaded(session: Session, field: str, reference: str) -> ModelRecord:
@@ -170,6 +231,7 @@ def _check_network(field: str, model: ModelRecord, data: DatasetInfo, data_name:
             f"{field}: {model.name!r} takes {found[0]} channels and tells {found[1]} classes "
             f"apart, the data {data_name!r} has {expected[0]} and {expected[1]}"
         )
+    images.check(info.architecture, image=data.input_shape[1:], where=field, data=data_name)
 
 
 def changed(document: dict[str, Any], changes: dict[str, Any]) -> JobSpec:

@@ -11,7 +11,7 @@ from compress.techniques.distillation.config import Distillation
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.protocol import Assignment
 from featherweight.specs.states import Phase
-from store import jobs
+from store import jobs, supernets
 from store.tables import AttemptRecord, DatasetRecord, JobRecord, ModelRecord, TrialRecord
 
 
@@ -35,6 +35,7 @@ def build(
             **_of_trial(trial),
             **_network(session, job, trial),
             "tutor": _tutor(session, job, candidate),
+            **supernets.of_trial(session, job, trial),
         }
     )
 

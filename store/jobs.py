@@ -41,6 +41,7 @@ def create(  # noqa: PLR0913 - what a job refers to, by name
     idempotency_key: str | None,
     body_sha256: str,
     teacher: ModelRecord | None = None,
+    supernet: ModelRecord | None = None,
 ) -> tuple[JobRecord, bool]:
     """A queued job, and True; or the job that this key made before, and False.
 
@@ -52,6 +53,7 @@ def create(  # noqa: PLR0913 - what a job refers to, by name
         idempotency_key: The client's key; None never equals another request's.
         body_sha256: Digest of the request, to tell a repeat from a different request.
         teacher: The uploaded model it names as its teacher, if it names one.
+        supernet: The uploaded supernet it names, if it names one.
 
     Raises:
         IdempotencyConflict: the key came with another body before.
@@ -61,9 +63,10 @@ def create(  # noqa: PLR0913 - what a job refers to, by name
         raise ValueError("give the model record exactly where the spec names a model")
     if (teacher is None) != (spec.teacher is None):
         raise ValueError("give the teacher's record exactly where the spec names a teacher")
-    _keep(session, dataset, (model, teacher))
+    _keep(session, dataset, (model, teacher, supernet))
     values = _values(spec, model, dataset) | {
         "teacher_id": teacher.id if teacher else None,
+        **_shared(spec, supernet),
         "idempotency_key": idempotency_key,
         "body_sha256": body_sha256,
     }
@@ -103,6 +106,17 @@ def _values(spec: JobSpec, model: ModelRecord | None, dataset: DatasetRecord) ->
         "last_event": 0,
         "paused_seconds": 0.0,
         "created_at": clock.utc_now(),
+    }
+
+
+def _shared(spec: JobSpec, supernet: ModelRecord | None) -> dict[str, str | None]:
+    named = None if spec.supernet is None else spec.supernet.model
+    if (supernet is None) != (named is None):
+        raise ValueError("give the supernet's record exactly where the spec names one")
+    is_ready = supernet is not None and not spec.trains_supernet
+    return {
+        "supernet_model_id": supernet.id if supernet else None,
+        "supernet_sha256": supernet.sha256 if supernet and is_ready else None,
     }
 
 

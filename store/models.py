@@ -19,7 +19,7 @@ _SHELF = Shelf(
     record=ModelRecord,
     word="model",
     missing=ModelNotFound,
-    used_by=(JobRecord.model_id, JobRecord.teacher_id),
+    used_by=(JobRecord.model_id, JobRecord.teacher_id, JobRecord.supernet_model_id),
 )
 get, named, page, delete = _SHELF.get, _SHELF.named, _SHELF.page, _SHELF.delete
 

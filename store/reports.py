@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from compress.measurement import Metric
 from featherweight.specs.job import UntrainedModel
 from featherweight.specs.protocol import Decision, FileRef, Report
-from featherweight.specs.states import AttemptState
-from store import clock, fence, jobs, outcomes, rungs, transitions
+from featherweight.specs.states import AttemptState, Phase
+from store import clock, fence, jobs, outcomes, rungs, supernets, transitions
 from store.errors import ArtifactNotFound, FileMismatch, MetricMissing, RungOutOfOrder
 from store.fence import Held
 from store.rungs import Reached, RungContext
@@ -32,7 +32,8 @@ def report(
     A report that decides how the trial ends also ends it, and the attempt is delivered: there is
     no moment in which a decided trial can be lost. The first report of a rung is the one that is
     kept; a repeat gets the same decision again. The baseline's report also gives the job its
-    baseline and, where it was trained here, its weights.
+    baseline and, where it was trained here, its weights; the last one of the supernet gives it the
+    weights that its members share.
 
     Args:
         session: A writing transaction.
@@ -57,6 +58,7 @@ def report(
     _check_files(session, held, report)
     _check_metrics(held, report)
     _keep_baseline(held, report)
+    _keep_supernet(held, report)
     context = _context(session, held, report)
     decision = decide(context)
     _record(session, held, context, report, decision)
@@ -92,6 +94,8 @@ def _check_files(session: Session, held: Held, report: Report) -> None:
         )
     if _must_bring_weights(held) and ("weights" not in by_role or report.normalisation is None):
         raise FileMismatch("the baseline trained here must come with its weights and normalisation")
+    if _is_supernet(held) and "weights" not in by_role:
+        raise FileMismatch("a supernet must come with its weights at every rung: its checkpoint")
 
 
 def _check_stored(session: Session, files: Sequence[FileRef]) -> None:
@@ -135,6 +139,15 @@ def _keep_baseline(held: Held, report: Report) -> None:
         held.job.normalisation = report.normalisation.model_dump(mode="json")
 
 
+def _is_supernet(held: Held) -> bool:
+    return held.trial.phase == Phase.SUPERNET
+
+
+def _keep_supernet(held: Held, report: Report) -> None:
+    if _is_supernet(held) and report.rung == len(held.trial.rungs) - 1:
+        supernets.keep(held, _file(report, "weights"))
+
+
 def _file(report: Report, role: str) -> FileRef:
     return next(file for file in report.files if file.role == role)
 
@@ -145,6 +158,7 @@ def _context(session: Session, held: Held, report: Report) -> RungContext:
     is_last = report.rung == len(held.trial.rungs) - 1
     return RungContext(
         spec=spec,
+        phase=Phase(held.trial.phase),
         rung=report.rung,
         is_last=is_last,
         measurement=report.measurement,

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from compress.measurement import Measurement
 from featherweight.specs.job import JobSpec
 from featherweight.specs.protocol import Decision
+from featherweight.specs.states import Phase
 from store.tables import RungRecord, TrialRecord
 
 _MOST_UNDERSTOOD = 20_000
@@ -36,6 +37,7 @@ class RungContext:
     """
 
     spec: JobSpec
+    phase: Phase
     rung: int
     is_last: bool
     measurement: Measurement

@@ -103,7 +103,8 @@ class JobRecord(Base):
 
     ``last_event`` is the sequence number of its newest event, taken under this row. ``counts`` are
     its trials by state, kept with every change under this row, so that a page of jobs costs the
-    same however many trials there are.
+    same however many trials there are. ``supernet_sha256`` are the weights that its members share,
+    ``elastic`` what they may differ in.
     """
 
     __tablename__ = "fw_jobs"
@@ -119,6 +120,9 @@ class JobRecord(Base):
     teacher_id: Mapped[str | None] = mapped_column(ForeignKey("fw_models.id"))
     dataset_id: Mapped[str] = mapped_column(ForeignKey("fw_datasets.id"))
     weights_sha256: Mapped[str | None] = mapped_column(ForeignKey("fw_files.sha256"))
+    supernet_model_id: Mapped[str | None] = mapped_column(ForeignKey("fw_models.id"))
+    supernet_sha256: Mapped[str | None] = mapped_column(ForeignKey("fw_files.sha256"))
+    elastic: Mapped[dict[str, Any] | None]
     normalisation: Mapped[dict[str, Any] | None]
     baseline: Mapped[dict[str, Any] | None]
     budget_trials: Mapped[int]
@@ -139,6 +143,7 @@ class JobRecord(Base):
         Index(None, "dataset_id", "created_at"),
         Index(None, "model_id"),
         Index(None, "teacher_id"),
+        Index(None, "supernet_model_id"),
         Index(
             "ix_fw_jobs_unfinished",
             "created_at",

@@ -49,7 +49,7 @@ def create(  # noqa: PLR0913 - every field of a trial, by name
         session: A writing transaction.
         job: Whose trial it is; its row is locked here.
         phase: What the trial is for.
-        origin: Who proposed it: baseline, sampler, control, finish or rerun.
+        origin: Who proposed it: baseline, supernet, sampler, control, finish or rerun.
         candidate: What to try.
         params: The knobs' values it was built from.
         seed: Seed of everything random in it.

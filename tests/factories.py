@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from compress.candidate import Candidate
-from compress.families.catalog import Architecture, Normalisation
+from compress.families.catalog import Normalisation
+from compress.families.residual.config import Residual
 from compress.inspection import DatasetInfo, ModelInfo
 from compress.measurement import Latency, Measurement, Parity
 from featherweight.specs.job import JobSpec, UntrainedModel
@@ -28,11 +29,17 @@ from store.files import StoredFile
 from store.rungs import RungContext
 from store.tables import DatasetRecord, JobRecord, ModelRecord, TrialRecord
 
-ARCHITECTURE = Architecture(widths=(4, 8), depths=(1, 1))
+ARCHITECTURE = Residual(widths=(4, 8), depths=(1, 1))
 NORMALISATION = Normalisation(scale=1 / 16, mean=(0.3,), std=(0.4,))
 UNTRAINED = UntrainedModel(architecture=ARCHITECTURE, epochs=1)
 TAUGHT = {"distillation": {"teacher": ["baseline", "uploaded"]}}
 """Techniques of a job that needs an uploaded teacher."""
+SHARED: dict[str, Any] = {
+    "techniques": {"family_member": {"width": [0.25, 0.5, 0.75, 1.0]}, "quantization": {}},
+    "supernet": {"epochs": 2},
+    "budget": {"trials": 7, "parallel_trials": 2},
+}
+"""Changes of a spec whose members share weights that a trial of two checkpoints trains."""
 LEASE_SECONDS = 30.0
 OVER = -1.0
 """A lease that is over when it begins: what a test has instead of waiting."""
@@ -132,17 +139,23 @@ def job(
     *,
     model: ModelRecord | None = None,
     teacher: ModelRecord | None = None,
+    shared: ModelRecord | None = None,
     dataset: DatasetRecord | None = None,
     key: str | None = None,
     running: bool = False,
     **changes: Any,
 ) -> JobRecord:
-    """A queued (or running) job; ``changes`` are fields of its spec. Its dataset is made."""
+    """A queued (or running) job; ``changes`` are fields of its spec. Its dataset is made.
+
+    ``shared`` is an uploaded supernet, as it is unless its field says otherwise.
+    """
     dataset = dataset or _dataset_named(session, changes.get("data", "digits"))
     if model is not None:
         changes.setdefault("model", model.name)
     if teacher is not None:
         changes = {"techniques": TAUGHT, "teacher": teacher.name} | changes
+    if shared is not None:
+        changes = SHARED | {"supernet": {"epochs": 0, "model": shared.name}} | changes
     asked = spec(**changes)
     digest = hashlib.sha256(asked.model_dump_json().encode()).hexdigest()
     record, _ = jobs.create(
@@ -150,6 +163,7 @@ def job(
         asked,
         model=model,
         teacher=teacher,
+        supernet=shared,
         dataset=dataset,
         idempotency_key=key,
         body_sha256=digest,
@@ -235,7 +249,7 @@ def report_of(
     measured = measured or measurement()
     onnx = stored(session, size_bytes=measured.size_bytes)
     refs = [FileRef(role="onnx", sha256=onnx.sha256, size_bytes=onnx.size_bytes)]
-    if assignment.train is not None:
+    if assignment.train is not None or assignment.supernet_task is not None:
         weights = stored(session)
         refs.append(FileRef(role="weights", sha256=weights.sha256, size_bytes=weights.size_bytes))
     return Report(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from compress import data, export, manifest, measure, pipeline, versions, weights
@@ -18,10 +18,17 @@ from compress.manifest import Input, Manifest, Origin
 from compress.measurement import Measurement, Split
 from compress.model import Artifact, Network
 from compress.task import Task
-from featherweight.specs.protocol import Assignment, Decision, Report, TrainingTask
+from featherweight.specs.protocol import (
+    Assignment,
+    Decision,
+    Report,
+    SupernetTask,
+    TrainingTask,
+)
 from featherweight.worker_client import WorkerClient, file_ref
 from workers.line import Line
 from workers.outbox import FILE_NAMES, Tray
+from workers.shared_training import SharedTraining
 from workers.stopping import StopFlag
 from workers.workshop import Workshop
 
@@ -71,13 +78,40 @@ class TrialRunner:
         with self.clock.time("load"):
             task = self.workshop.task(self.assignment, should_stop=self.stop)
         network = task.teacher or self._trained(task)
-        self._stage("compress")
-        with self.clock.time("compress"):
-            compressed = pipeline.start(network, self.assignment.candidate, task)
+        if self.assignment.supernet_task is not None:
+            self._share(network, task, self.assignment.supernet_task)
+            return
+        compressed = self._compressed(network, task)
         for rung, epochs in enumerate(self.assignment.rungs):
             compressed = self._recovered(compressed, task, epochs=epochs)
             if rung >= self.assignment.first_rung and self._reached(rung, compressed, task).stop:
                 return
+
+    def _share(self, baseline: Network, task: Task, given: SupernetTask) -> None:
+        """Train the supernet from checkpoint to checkpoint; what is measured is all of it."""
+        self._stage("prepare the supernet")
+        training = SharedTraining(
+            given, largest=self.assignment.student or self.assignment.architecture, task=task
+        )
+        checkpoint = self.workshop.checkpoint(self.assignment, task.data)
+        training.begin(checkpoint, baseline)
+        first, rungs = self.assignment.first_rung, self.assignment.rungs
+        for rung in range(first, len(rungs)):
+            done = rungs[rung - 1] if rung else 0
+            self._stage("train the supernet")
+            with self.clock.time("train"):
+                training.train(done, rungs[rung], on_progress=self._epoch)
+            compressed = self._compressed(baseline, replace(task, supernet=training.supernet))
+            compressed = compressed.evolve(
+                epochs=rungs[rung], train_images_per_second=training.images_per_second
+            )
+            if self._reached(rung, compressed, task, weights_of=training.supernet).stop:
+                return
+
+    def _compressed(self, network: Network, task: Task) -> CompressedModel:
+        self._stage("compress")
+        with self.clock.time("compress"):
+            return pipeline.start(network, self.assignment.candidate, task)
 
     def _trained(self, task: Task) -> Network:
         training = self.assignment.train
@@ -104,7 +138,14 @@ class TrialRunner:
                 on_progress=self._epoch,
             )
 
-    def _reached(self, rung: int, compressed: CompressedModel, task: Task) -> Decision:
+    def _reached(
+        self,
+        rung: int,
+        compressed: CompressedModel,
+        task: Task,
+        *,
+        weights_of: Network | None = None,
+    ) -> Decision:
         folder = self.tray.draft(rung)
         self._stage("export")
         with self.clock.time("export"):
@@ -112,8 +153,9 @@ class TrialRunner:
         self._stage("measure")
         measurement = self._measured(rung, artifact, compressed, task)
         self._describe(rung, artifact, compressed, measurement)
-        if self.assignment.train is not None:
-            weights.save(compressed.network, folder / FILE_NAMES["weights"])
+        trained = compressed.network if self.assignment.train is not None else weights_of
+        if trained is not None:
+            weights.save(trained, folder / FILE_NAMES["weights"])
         self.tray.put(self._report(rung, compressed, measurement, folder))
         self._stage("report")
         return self.tray.deliver(rung, client=self.client, line=self.line)
@@ -172,6 +214,7 @@ class TrialRunner:
             candidate=given.candidate,
             candidate_digest=given.candidate.digest(),
             architecture=given.architecture,
+            student=given.student,
             origin=Origin(
                 job=given.job,
                 trial=given.number,
@@ -181,6 +224,7 @@ class TrialRunner:
                 data_sha256=given.dataset,
                 weights_sha256=given.weights.sha256 if given.weights else None,
                 tutor_sha256=given.tutor.weights.sha256 if given.tutor else None,
+                supernet_sha256=given.supernet.sha256 if given.supernet else None,
             ),
             input=Input(shape=network.input_shape, normalisation=network.normalisation),
             num_classes=network.num_classes,

@@ -45,11 +45,12 @@ class Workshop:
         self._data: Newest[ImageData] = Newest()
         self._network: Newest[Network] = Newest()
         self._tutor: Newest[Network] = Newest()
+        self._supernet: Newest[Network] = Newest()
         self._most_threads = torch.get_num_threads()
         _keep_newest(logits_folder, _MOST_LOGITS_FILES)
 
     def task(self, assignment: Assignment, *, should_stop: ShouldStop) -> Task:
-        """Data, the baseline as the teacher where there is one already, and the uploaded teacher.
+        """Data, the baseline as the teacher where there is one already, and what else is given.
 
         Raises InvalidData, InvalidWeights, and the errors of a download.
         """
@@ -60,15 +61,25 @@ class Workshop:
             seed=assignment.seed,
             teacher=self._baseline(assignment, images),
             tutor=self._uploaded_teacher(assignment, images),
+            student=assignment.student,
+            supernet=self._shared(assignment, assignment.supernet, images),
             cache_folder=self._logits_folder,
             should_stop=should_stop,
         )
         self._set_threads(assignment, task)
         return task
 
+    def checkpoint(self, assignment: Assignment, images: ImageData) -> Network | None:
+        """The supernet as far as it is trained; None before the first checkpoint.
+
+        Raises InvalidWeights, and the errors of a download.
+        """
+        task = assignment.supernet_task
+        return None if task is None else self._shared(assignment, task.checkpoint, images)
+
     def _set_threads(self, assignment: Assignment, task: Task) -> None:
         suited = threads.suited(
-            assignment.architecture,
+            _largest(assignment),
             input_shape=task.data.input_shape,
             num_classes=assignment.num_classes,
             images=task.batch_size,
@@ -86,6 +97,13 @@ class Workshop:
             return None
         tutor = assignment.tutor
         return self._kept(self._tutor, tutor.weights, tutor.architecture, images)
+
+    def _shared(
+        self, assignment: Assignment, given: Weights | None, images: ImageData
+    ) -> Network | None:
+        if given is None:
+            return None
+        return self._kept(self._supernet, given, _largest(assignment), images)
 
     def _kept(
         self, newest: Newest[Network], given: Weights, architecture: Architecture, images: ImageData
@@ -109,6 +127,11 @@ class Workshop:
                 input_shape=images.input_shape,
                 num_classes=images.num_classes,
             )
+
+
+def _largest(assignment: Assignment) -> Architecture:
+    """The network whose members the job tries."""
+    return assignment.student or assignment.architecture
 
 
 def _keep_newest(folder: Path, count: int) -> None:

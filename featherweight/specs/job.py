@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
@@ -25,6 +26,7 @@ Reference = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"),
     Field(description="Id or name of something uploaded before."),
 ]
+_MEMBER = "family_member"
 SamplerName = Literal["auto", "tpe", "nsga2", "gp", "random"]
 
 
@@ -103,7 +105,7 @@ Techniques = Annotated[
 
 
 class Budget(BaseModel, frozen=True, extra="forbid"):
-    """What the job may cost. ``trials`` counts every trial: baseline, search and finish."""
+    """What the job may cost. ``trials`` counts all: baseline, supernet, search and finish."""
 
     trials: int = Field(default=30, ge=2, le=10_000)
     seconds: float | None = Field(
@@ -141,6 +143,35 @@ class Finish(BaseModel, frozen=True, extra="forbid"):
     )
 
 
+class SupernetTraining(BaseModel, frozen=True, extra="forbid"):
+    """Weights that all members share, trained once before the search: one trial of the budget."""
+
+    epochs: int = Field(
+        ge=0, le=1000, description="Epochs of training; 0 only with model: its weights as they are."
+    )
+    model: Reference | None = Field(
+        default=None,
+        description="A supernet uploaded before, of the same architecture: training begins there.",
+    )
+    start: Literal["fresh", "baseline"] = Field(
+        default="fresh", description="Without model: from new weights, or from the baseline's."
+    )
+
+    @model_validator(mode="after")
+    def _begins(self) -> SupernetTraining:
+        if self.epochs == 0 and self.model is None:
+            raise ValueError(
+                "epochs must be at least 1 where no model is given: nothing else would train the "
+                "weights that the members share"
+            )
+        if self.model is not None and self.start != "fresh":
+            raise ValueError(
+                f"training begins either from the model {self.model!r} or from the baseline: leave "
+                "model or start out"
+            )
+        return self
+
+
 class JobSpec(BaseModel, frozen=True, extra="forbid"):
     """A job: a network, its data, what may be done to it, what counts, and what it may cost."""
 
@@ -150,6 +181,14 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
     data: Reference
     teacher: Reference | None = Field(
         default=None, description="The model that teaches where distillation's teacher is uploaded."
+    )
+    student: Architecture | None = Field(
+        default=None,
+        description="The largest network of the family whose members are tried; left out: the "
+        "model's own.",
+    )
+    supernet: SupernetTraining | None = Field(
+        default=None, description="Share trained weights between the members that are tried."
     )
     techniques: Techniques
     objectives: tuple[ObjectiveField, ...] = Field(min_length=1, max_length=3)
@@ -168,9 +207,10 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
         metrics = [objective.metric for objective in self.objectives]
         if len(set(metrics)) != len(metrics):
             raise ValueError(f"every objective needs its own metric, got {metrics}")
-        if self.budget.trials < 2 + self.finish.trials:
+        if self.search_trials < 1:
+            first = "a baseline, a supernet" if self.trains_supernet else "a baseline"
             raise ValueError(
-                f"budget.trials must leave a baseline and a search trial beside the "
+                f"budget.trials must leave {first} and a search trial beside the "
                 f"{self.finish.trials} of finish, got {self.budget.trials}"
             )
         return self
@@ -189,6 +229,47 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
             )
         return self
 
+    @model_validator(mode="after")
+    def _has_members(self) -> JobSpec:
+        for field in ("student", "supernet"):
+            if getattr(self, field) is not None and _MEMBER not in self.techniques:
+                raise ValueError(
+                    f"no candidate would be a member of the {field}: list {_MEMBER} among the "
+                    f"techniques, or leave {field} out"
+                )
+        asked = self.techniques.get(_MEMBER, {}).get("weights")
+        if isinstance(asked, Choice):
+            self._check_weights([str(choice) for choice in asked.choices])
+        return self
+
+    def _check_weights(self, asked: Sequence[str]) -> None:
+        field = f"techniques.{_MEMBER}.weights"
+        if "supernet" in asked and self.supernet is None:
+            raise ValueError(f"{field} can be 'supernet': give the job a supernet, or leave it out")
+        if "inherited" in asked and self.student is not None:
+            raise ValueError(
+                f"{field} cannot be 'inherited' where the members are those of a student: the "
+                "model's weights are of another network. Use 'fresh', or 'supernet' with a supernet"
+            )
+        if "supernet" not in asked and self.supernet is not None:
+            raise ValueError(
+                f"no candidate would use the supernet: put 'supernet' into {field}, or leave one "
+                "of the two out"
+            )
+
+    @property
+    def ranges(self) -> dict[str, dict[str, Range]]:
+        """The techniques' ranges, with the member's weights where the job leaves only one kind."""
+        if _MEMBER not in self.techniques or (self.student is None and self.supernet is None):
+            return self.techniques
+        weights = Choice(choices=("fresh" if self.supernet is None else "supernet",))
+        return self.techniques | {_MEMBER: {"weights": weights, **self.techniques[_MEMBER]}}
+
+    @property
+    def trains_supernet(self) -> bool:
+        """Whether a trial of the budget trains the weights that members share."""
+        return self.supernet is not None and self.supernet.epochs > 0
+
     @property
     def may_learn_from_upload(self) -> bool:
         """Whether an uploaded model is among the teachers of the job's distillation."""
@@ -198,7 +279,7 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
     @property
     def search_trials(self) -> int:
         """How many of the budget's trials the search phase has."""
-        return self.budget.trials - 1 - self.finish.trials
+        return self.budget.trials - 1 - self.trains_supernet - self.finish.trials
 
     @property
     def finish_epochs(self) -> int:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from compress.candidate import Candidate
 from compress.families.catalog import Architecture, Normalisation
 from compress.measurement import Measurement, Split
+from compress.supernet.config import Elastic
 from featherweight.specs.job import Name
 from featherweight.specs.states import FailureClass, Phase
 
@@ -43,7 +44,7 @@ class TrainingTask(BaseModel, frozen=True, extra="forbid"):
 
 
 class Weights(BaseModel, frozen=True, extra="forbid"):
-    """Trained weights to start from, and to learn from: a safetensors file by digest."""
+    """Trained weights to start from, to learn from or to share: a safetensors file by digest."""
 
     sha256: Sha256
     normalisation: Normalisation
@@ -54,6 +55,18 @@ class Tutor(BaseModel, frozen=True, extra="forbid"):
 
     weights: Weights
     architecture: Architecture
+
+
+class SupernetTask(BaseModel, frozen=True, extra="forbid"):
+    """Train the weights that members share; every rung is a checkpoint of them."""
+
+    elastic: Elastic
+    epochs: int = Field(ge=1, description="Of the whole training.")
+    start: Literal["fresh", "baseline"]
+    checkpoint: Weights | None = Field(
+        default=None,
+        description="Go on from here: what the rung before first_rung left, or an uploaded model.",
+    )
 
 
 class Assignment(BaseModel, frozen=True, extra="forbid"):
@@ -80,6 +93,15 @@ class Assignment(BaseModel, frozen=True, extra="forbid"):
     weights: Weights | None
     tutor: Tutor | None = Field(
         default=None, description="Given where the candidate learns from an uploaded model."
+    )
+    student: Architecture | None = Field(
+        default=None, description="The largest network whose members are tried, if not the model."
+    )
+    supernet: Weights | None = Field(
+        default=None, description="Given where the candidate takes its slices of a supernet."
+    )
+    supernet_task: SupernetTask | None = Field(
+        default=None, description="Given where the trial trains the supernet."
     )
     dataset: Sha256
     num_classes: int

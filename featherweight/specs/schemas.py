@@ -86,6 +86,9 @@ class JobSchema(BaseModel, frozen=True):
     spec: JobSpec
     trials: Counts
     baseline: Measurement | None
+    supernet_sha256: str | None = Field(
+        default=None, description="SHA-256 of the weights that the members share, once trained."
+    )
     last_event: int
 
 
@@ -96,7 +99,9 @@ class TrialSchema(BaseModel, frozen=True):
     job: str
     number: int
     phase: Phase
-    origin: str = Field(description="Who proposed it: baseline, sampler, control, finish, rerun.")
+    origin: str = Field(
+        description="Who proposed it: baseline, supernet, sampler, control, finish, rerun."
+    )
     state: TrialState
     candidate: Candidate
     candidate_digest: str

@@ -27,6 +27,7 @@ class Phase(StrEnum):
     """What a job is doing, and what a trial belongs to."""
 
     BASELINE = "baseline"
+    SUPERNET = "supernet"
     SEARCH = "search"
     FINISH = "finish"
 
@@ -119,6 +120,7 @@ class StopReason(StrEnum):
     FINISHED = "finished"
     CANCELLED = "cancelled"
     BASELINE_FAILED = "baseline_failed"
+    SUPERNET_FAILED = "supernet_failed"
     NOTHING_SUCCEEDED = "nothing_succeeded"
 
 
@@ -126,5 +128,6 @@ FINAL_STATE: Mapping[StopReason, JobState] = {
     StopReason.FINISHED: JobState.SUCCEEDED,
     StopReason.CANCELLED: JobState.CANCELLED,
     StopReason.BASELINE_FAILED: JobState.FAILED,
+    StopReason.SUPERNET_FAILED: JobState.FAILED,
     StopReason.NOTHING_SUCCEEDED: JobState.FAILED,
 }

@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from optuna.storages import RDBStorage
 from sqlalchemy.orm import Session
 
+from compress.families import catalog
+from compress.families.catalog import Architecture
 from featherweight.specs.job import UntrainedModel
 from featherweight.specs.states import Phase, TrialState
 from search import space as spaces
+from search import supernets
 from search.errors import SearcherRunning
 from search.study.projection import StudyProjection, proposed
 from search.study.storage import close_storage, open_storage
@@ -46,10 +49,15 @@ def rebuild(database: Database, study_url: str, job_id: str) -> int:
 def space_of(session: Session, job: JobRecord) -> spaces.Space:
     """The job's search space; raises InvalidSpace or TechniqueDoesNotFit."""
     spec = jobs.spec(job)
+    return spaces.build(spec, supernets.searched(spec, architecture_of(session, job)))
+
+
+def architecture_of(session: Session, job: JobRecord) -> Architecture:
+    """The architecture of the job's own model."""
+    spec = jobs.spec(job)
     if isinstance(spec.model, UntrainedModel):
-        return spaces.build(spec, spec.model.architecture)
-    model = models.get(session, job.model_id or "")
-    return spaces.build(spec, spaces.Architecture.model_validate(model.architecture))
+        return spec.model.architecture
+    return catalog.read(models.get(session, job.model_id or "").architecture)
 
 
 def note(session: Session, rows: list[TrialRecord], numbers: Mapping[str, int]) -> None:

@@ -193,6 +193,7 @@ def _submit(here: Resources, response: Response, spec: JobSpec, key: str | None)
             spec,
             model=checked.model,
             teacher=checked.teacher,
+            supernet=checked.supernet,
             dataset=checked.dataset,
             idempotency_key=key,
             body_sha256=submission.digest(spec),

@@ -8,7 +8,8 @@ from starlette.concurrency import run_in_threadpool
 
 from compress import inspection
 from compress.errors import InvalidWeights
-from compress.families.catalog import Architecture, Normalisation
+from compress.families import catalog
+from compress.families.catalog import Normalisation
 from compress.inspection import ModelInfo
 from featherweight.specs.schemas import ModelSchema, Page
 from service import intake
@@ -102,7 +103,7 @@ def _keep(
     known = models.named(session, spec.name)
     is_same = known is not None and (
         known.sha256,
-        Architecture.model_validate(known.architecture),
+        catalog.read(known.architecture),
         Normalisation.model_validate(known.normalisation),
     ) == (stored.sha256, spec.architecture, spec.normalisation)
     if known is not None and is_same:

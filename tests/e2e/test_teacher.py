@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 
 from compress import data, manifest, pipeline, weights
-from compress.families.catalog import Architecture
+from compress.families.residual.config import Residual
 from compress.task import Task
 from compress.teacher import TeacherLogits
 from featherweight import jobfile
@@ -17,7 +17,7 @@ from tests.e2e.conftest import TINY
 
 pytestmark = pytest.mark.slow
 CPU = torch.device("cpu")
-LARGER = Architecture(widths=(6, 12), depths=(1, 1))
+LARGER = Residual(widths=(6, 12), depths=(1, 1))
 
 
 @pytest.fixture(scope="module")

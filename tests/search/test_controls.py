@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from compress.families.catalog import Architecture
+from compress.families.residual.config import Residual
 from search import space
 from search.space import Space
 from tests import factories
 
-NETWORK = Architecture(widths=(16, 32, 64), depths=(2, 3, 2))
+NETWORK = Residual(widths=(16, 32, 64), depths=(2, 3, 2))
 EVERYTHING = (
     "family_member",
     "filter_pruning",

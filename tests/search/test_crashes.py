@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, event
 from search.searcher import Searcher
 from search.study import close_storage, open_storage
 from store.session import Database
+from tests import factories
 from tests.search import simulated
 
 CHANGES = {
@@ -47,6 +48,7 @@ def uninterrupted(
     [
         {},
         {"sampler": "nsga2", "budget": {"trials": 24, "parallel_trials": 1}, "techniques": LARGE},
+        factories.SHARED | {"finish": {"trials": 1, "finalists": 1}},
     ],
 )
 def test_a_searcher_restarted_at_every_step_gives_the_same_trials(
@@ -118,11 +120,12 @@ def live(database: Database, study_url: str, *, commits: int) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("changes", "least"), [({}, 30), (factories.SHARED, 15)])
 def test_a_searcher_killed_between_any_commits_gives_the_same_trials(
-    database: Database, study_url: str
+    database: Database, study_url: str, changes: dict[str, object], least: int
 ) -> None:
-    expected = uninterrupted(database, study_url)
-    job_id = simulated.submit(database, name="mortal", **CHANGES)
+    expected = uninterrupted(database, study_url, **changes)
+    job_id = simulated.submit(database, name="mortal", **(CHANGES | changes))
     lives, worked = 0, True
     while worked:
         # Every life gets a little farther than the one before; each turn dies at other commits.
@@ -130,7 +133,7 @@ def test_a_searcher_killed_between_any_commits_gives_the_same_trials(
         while live(database, study_url, commits=next(spans)):
             lives += 1
         worked = simulated.work_once(database)
-    assert lives > 30
+    assert lives > least
     assert simulated.is_finished(database, job_id)
     assert simulated.candidates(database, job_id) == expected
     assert running_in_study(study_url, job_id) == []

@@ -4,13 +4,13 @@ import math
 
 import pytest
 
-from compress.families.catalog import Architecture
+from compress.families.residual.config import Residual
 from compress.measurement import Measurement
 from search import feasibility
 from search.errors import InfeasibleConstraint
 from tests import factories
 
-NETWORK = Architecture(widths=(16, 32, 64), depths=(3, 3, 3))
+NETWORK = Residual(widths=(16, 32, 64), depths=(3, 3, 3))
 ALL = {"family_member": {}, "filter_pruning": {}, "quantization": {}}
 
 

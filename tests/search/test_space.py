@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from compress.candidate import Candidate
 from compress.compatibility import Relation
 from compress.families.catalog import Architecture
+from compress.families.residual.config import Residual
 from search import fitting, sampling, space, unseen
 from search.errors import InvalidSpace, TechniqueDoesNotFit
 from search.space import Space
 from tests import factories
 
-NETWORK = Architecture(widths=(16, 32, 64), depths=(2, 3, 2))
+NETWORK = Residual(widths=(16, 32, 64), depths=(2, 3, 2))
 ALL = {"family_member": {}, "filter_pruning": {}, "distillation": {}, "quantization": {}}
 
 
@@ -45,7 +46,7 @@ def test_every_searchable_field_becomes_a_knob_in_the_order_of_the_catalog() -> 
 
 
 def test_default_depths_are_cut_to_those_of_the_network() -> None:
-    shallow = Architecture(widths=(8, 8), depths=(1, 2))
+    shallow = Residual(widths=(8, 8), depths=(1, 2))
     depth = one("family_member.depth", build(ALL, network=shallow))
     assert depth == {"name": "family_member.depth", "kind": "categorical", "choices": (1, 2)}
 
@@ -408,7 +409,7 @@ def test_patterns_may_name_layers_that_some_candidates_have_lost() -> None:
 
 
 def test_a_pad_shortcut_has_channels_but_no_weights() -> None:
-    network = Architecture(widths=(8, 16), depths=(1, 1), shortcut="pad")
+    network = Residual(widths=(8, 16), depths=(1, 1), shortcut="pad")
     pad = {"exclude": "layer2.0.shortcut"}
     assert build({"filter_pruning": pad}, network=network).techniques == ("filter_pruning",)
     with pytest.raises(TechniqueDoesNotFit, match="shortcut"):

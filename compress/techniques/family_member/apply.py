@@ -26,17 +26,18 @@ from compress.techniques.filter_pruning.importance import Evidence, importance
 def apply(compressed: CompressedModel, config: FamilyMember, task: Task) -> CompressedModel:
     """The member of that shape; the network itself, with a note, when that is all of it.
 
-    Raises InvalidCandidate for a network of no family, and where a supernet is asked for and there
-    is none.
+    Raises InvalidCandidate for a network of no family, where a supernet is asked for and there is
+    none, and for a member that answers alike whatever the image.
     """
     network = compressed.network
     match config.weights:
         case "fresh":
-            return compressed.evolve(network=_fresh(network, config.shape, task))
+            student = _fresh(network, config.shape, task)
         case "supernet":
-            return compressed.evolve(network=_sliced(task.supernet, config.shape))
+            student = _sliced(task.supernet, config.shape)
         case "inherited":
             student = _inherited(network, config.shape)
+    slices.check_depends(student)
     if student is network:
         note = "family_member: its shape keeps all of the network"
         return compressed.evolve(notes=(*compressed.notes, note))

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from compress.families.config import Shape
+from compress.families.nasbench201.config import OPERATIONS, Operation
 from compress.knobs import Choice, Searchable
 
 _DEEPEST = 64
@@ -50,6 +51,13 @@ class FamilyMember(BaseModel, frozen=True, extra="forbid"):
     activation: Literal["", "relu", "relu6", "hardswish", "silu"] = Field(
         default="", description="Replaces the activation of the blocks; empty leaves it."
     )
+    cell: Annotated[
+        tuple[Operation, ...], Searchable(default=Choice(choices=OPERATIONS), per="edge")
+    ] = Field(
+        default=(),
+        max_length=100,
+        description="The operation on every edge of the cell; empty leaves what is there.",
+    )
     weights: Literal["inherited", "fresh", "supernet"] = Field(
         default="inherited",
         description="From the network, most important channels first; new; or from the supernet.",
@@ -66,6 +74,7 @@ class FamilyMember(BaseModel, frozen=True, extra="forbid"):
             resolution=self.resolution,
             excitation=self.excitation,
             activation=self.activation,
+            cell=self.cell,
         )
 
     @property
@@ -83,5 +92,6 @@ class FamilyMember(BaseModel, frozen=True, extra="forbid"):
         parts += [f"at {self.resolution} px"] if self.resolution else []
         parts += [] if self.excitation else ["no excitation"]
         parts += [self.activation] if self.activation else []
+        parts += [f"cell {'/'.join(self.cell)}"] if self.cell else []
         parts += [f"{self.weights} weights"] if self.weights != "inherited" else []
         return " ".join(parts)
