@@ -90,7 +90,7 @@ def _protocol_seconds(port: int) -> dict[str, float]:
     sums = re.findall(
         r'^featherweight_request_seconds_sum\{.*route="([^"]+)".*\} (\S+)', text, re.M
     )
-    of_route = [(route, float(spent)) for route, spent in sums if "/attempts/" in route]
+    of_route = [(route, float(spent)) for route, spent in sums if "/v1/attempts" in route]
     uploads = sum(spent for route, spent in of_route if "/files/" in route)
     answers = sum(spent for _, spent in of_route) - uploads
     return {
