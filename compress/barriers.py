@@ -23,6 +23,7 @@ SPLIT = "they are split between branches"
 _SHUFFLES = frozenset({"channel_shuffle", "native_channel_shuffle"})
 _SPLITS = frozenset({"chunk", "split", "split_with_sizes", "tensor_split"})
 _VIEWS = frozenset({"reshape", "view", "flatten", "unflatten"})
+_RUN_THEIR_PARTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _MOVES = frozenset({"transpose", "swapaxes", "swapdims", "permute", "contiguous", "clone"})
 
 
@@ -49,11 +50,17 @@ def raise_(module: nn.Module, example: Tensor) -> Sequence[Barrier]:
     with torch.no_grad(), torch.random.fork_rng(devices=[]), _Watch(place):
         module(example)
     if found:
-        name = "barriers"
-        while hasattr(module, name):
-            name += "_"
-        module.add_module(name, nn.ModuleList(found))
+        _hold(module, found)
     return found
+
+
+def _hold(module: nn.Module, found: Sequence[Barrier]) -> None:
+    """Make the barriers parts of the module, where none of its runs would run them too."""
+    holder = next(part for part in module.modules() if not isinstance(part, _RUN_THEIR_PARTS))
+    name = "barriers"
+    while hasattr(holder, name):
+        name += "_"
+    holder.add_module(name, nn.ModuleList(found))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_validator
 
+from compress.families.config import FamilyConfig
 from compress.families.ds_cnn.config import DsCnn
 from compress.families.ds_cnn.plan import draw as draw_ds_cnn
 from compress.families.efficientnet.config import EfficientNet
@@ -60,7 +61,7 @@ class Family:
     """
 
     name: str
-    config: type[BaseModel]
+    config: type[FamilyConfig]
     draw: Callable[[Any, int, int], Plan]
     summary: str
 

@@ -2,7 +2,8 @@
 
 Zhang et al., arXiv:1711.07128, section 3.5. Names follow the variables of the published TensorFlow
 code (``conv_1``, ``conv_ds_1/dw_conv``, ``fc1``), dots for slashes. The convolutions have no bias:
-BatchNorm's stands for it, as in the sizes that the paper counts.
+BatchNorm's stands for it, as in the sizes that the paper counts. A strided block pads its maps on
+both sides; TensorFlow pads an even side only at its end.
 """
 
 from __future__ import annotations

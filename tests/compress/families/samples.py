@@ -71,7 +71,7 @@ MEMBERS: dict[str, tuple[Shape, ...]] = {
     "vgg_bn": (Shape(width=0.5), Shape(width=0.3, depth=1)),
     "vgg_bn, one layer": (Shape(width=0.5), Shape(width=0.3, depth=1)),
     "ds_cnn": (Shape(width=0.5, kernel=3), Shape(width=0.3, depth=1)),
-    "nasbench201": (Shape(width=0.5), Shape(width=0.3, cell=CELL)),
+    "nasbench201": (Shape(width=0.5), Shape(width=0.3)),
     "nasbench201, one cell": (Shape(width=0.5), Shape(cell=(*CELL[:2], "none", *CELL[3:]))),
 }
 UNADDED = frozenset({"vgg_bn", "vgg_bn, one layer", "ds_cnn"})

@@ -156,6 +156,17 @@ def test_the_8_bit_file_answers_like_the_network(name, tmp_path):
     assert artifact.macs == tiny.counted(net)[1]
 
 
+@pytest.mark.parametrize("name", [n for n in SAMPLES if n != "shufflenet_v2"])
+def test_every_group_of_channels_can_be_halved(name):
+    net = tiny.network(SAMPLES[name])
+    found = channels.find(net)
+    assert found.fixed == {}
+    counts = {group.root: group.num_channels // 2 for group in found.groups}
+    pruned = channels.keep(net, counts, lambda group: torch.arange(float(group.num_channels)))
+    assert tiny.answers(pruned).shape == (3, tiny.NUM_CLASSES)
+    assert tiny.counted(pruned) < tiny.counted(net)
+
+
 @EVERY
 def test_channels_in_order_of_importance_answer_as_before(name):
     net = tiny.network(SAMPLES[name])
@@ -165,6 +176,9 @@ def test_channels_in_order_of_importance_answer_as_before(name):
 
     kept = SAMPLES[name].family == "residual" and "pad" in name
     ordered = channels.ordered(net, by_position, may_move=lambda group: not kept)
+    first = f"{net.module.plan.layers[0].name}.weight"
+    moved = not torch.equal(ordered.module.get_parameter(first), net.module.get_parameter(first))
+    assert moved != kept
     scale = float(tiny.answers(net).abs().max())
     torch.testing.assert_close(
         tiny.answers(ordered), tiny.answers(net), atol=1e-5 * scale, rtol=1e-4

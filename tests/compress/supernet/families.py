@@ -11,7 +11,9 @@ from compress.families.mobilenet_v2.config import MobileNetV2
 from compress.families.mobilenet_v3.config import MobileNetV3
 from compress.families.nasbench201.config import OPERATIONS, NasBench201
 from compress.families.residual.config import Residual
+from compress.families.resnet.config import ResNet
 from compress.families.shufflenet_v2.config import ShuffleNetV2
+from compress.families.vgg_bn.config import VggBn
 from compress.model import ImageData, Images
 from compress.supernet.config import Elastic
 from compress.task import Task
@@ -36,6 +38,14 @@ SUPERNETS: dict[str, tuple[Architecture, Elastic]] = {
         _EVERYTHING,
     ),
     "efficientnet": (EfficientNet(width=0.1, resolution=tiny.SIDE, stem_stride=1), _EVERYTHING),
+    "resnet": (
+        ResNet(block="bottleneck", widths=(4, 8), depths=(2, 2), stem_kernel=3, stem_pool=False),
+        Elastic(widths=(0.5, 1.0), depths=(1, 2), expansions=(0.5, 1.0)),
+    ),
+    "vgg_bn": (
+        VggBn(widths=(8, 12), depths=(1, 2), pool=2, hidden=12),
+        Elastic(widths=(0.25, 0.5, 1.0), depths=(1, 2)),
+    ),
     "ds_cnn": (
         DsCnn(channels=16, depth=2, kernel=5, stem_kernel=(3, 3)),
         Elastic(widths=(0.5, 1.0), depths=(1, 2), kernels=(3, 5)),
