@@ -10,7 +10,7 @@ from compress.candidate import Candidate
 from compress.inspection import DatasetInfo
 from featherweight.specs.states import Phase
 from search import supernets
-from search.study.rebuilding import architecture_of, space_of
+from search.job_space import architecture_of, space_of
 from store import datasets, jobs, trials
 from store import supernets as shared
 from store.tables import JobRecord

@@ -14,7 +14,12 @@ from featherweight.specs.protocol import SupernetTask
 
 
 class SharedTraining:
-    """A supernet on its way; ``supernet`` is what is trained so far."""
+    """A supernet on its way; ``supernet`` is what is trained so far.
+
+    Between two calls of ``train`` the optimiser keeps its momentum, so that checkpoints change
+    nothing. A checkpoint holds weights only: what begins at one has the batches, members and
+    learning rates of the unbroken training, but an optimiser at rest, so its weights are others.
+    """
 
     def __init__(self, given: SupernetTask, *, largest: Architecture, task: Task) -> None:
         self.supernet: Network | None = None

@@ -1,4 +1,4 @@
-"""The digits are always the same file."""
+"""The digits are always the same file, and the examples are jobs on them."""
 
 import subprocess
 import sys
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from compress.inspection import inspect_dataset
-from featherweight import samples
+from featherweight import jobfile, samples
 from featherweight.transport import file_digest
-from tests.running import environment
+from tests.running import ROOT, environment
 
 DIGEST = "712f8dd56c528ae75493c24a1dc4f5f30fe99f1dcbb16cbf3923fe95b3c027e1"
 
@@ -63,3 +63,12 @@ def test_an_unknown_sample_is_an_error(tmp_path):
     with pytest.raises(KeyError):
         samples.write("cats", tmp_path / "cats.npz")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_example_is_a_job_that_the_service_would_take(client, path):
+    spec = jobfile.read(path).resolve(client)
+    found = client.dry_run(spec)
+    assert sum(found.trials.values()) == spec.budget.trials
+    assert f"examples/{path.name}" in path.read_text()
+    assert ("supernet" in found.trials) == (path.stem in ("supernet", "cells"))

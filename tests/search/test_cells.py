@@ -67,9 +67,10 @@ def test_an_operation_that_an_edge_does_not_have_is_refused_with_the_edge() -> N
 
 
 def test_per_edge_is_empty_where_the_search_leaves_the_cell_as_it_is() -> None:
-    assert fitting.per_edge(build(cell=["none", "skip_connect"]).knobs) == (
-        ("skip_connect", "none"),
-    ) * 6
+    assert (
+        fitting.per_edge(build(cell=["none", "skip_connect"]).knobs)
+        == (("skip_connect", "none"),) * 6
+    )
     plain = spaces.build(factories.spec(), factories.ARCHITECTURE)
     assert fitting.per_edge(plain.knobs) == ()
 

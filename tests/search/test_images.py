@@ -67,7 +67,7 @@ def test_pooling_divides_like_strides() -> None:
 
 
 def test_maps_that_cannot_be_averaged_to_a_vector_are_refused_with_the_place() -> None:
-    with pytest.raises(ImagesTooSmall, match="model: the images of .* cannot be averaged to 7x7"):
+    with pytest.raises(ImagesTooSmall, match=r"model: the images of .* cannot be averaged to 7x7"):
         check(VggBn(pool=7), (32, 32))
     check(VggBn(pool=7), (224, 224))
 

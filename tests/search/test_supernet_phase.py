@@ -140,6 +140,26 @@ def test_a_supernet_of_which_no_epoch_can_be_trained_in_time_fails_the_job_and_s
     assert [row.phase for row in simulated.rows(database, job_id)] == ["baseline"]
 
 
+def test_a_job_whose_seconds_end_while_its_supernet_trains_keeps_its_weights_and_says_why(
+    database: Database, study_url: str
+) -> None:
+    times = [clock.utc_now()]
+    budget = {"trials": 7, "parallel_trials": 2, "seconds": 100}
+    job_id = simulated.submit(database, **(SHARED | {"budget": budget}))
+    settings = simulated.settings()
+    with closing(Searcher(database, study_url, settings, now=lambda: times[-1])) as searcher:
+        simulated.settle(searcher)
+        simulated.work_once(database)
+        simulated.settle(searcher)
+        simulated.work_once(database)
+        times.append(times[-1] + timedelta(seconds=200))
+        simulated.settle(searcher)
+    job = simulated.job(database, job_id)
+    assert (job.state, job.stop_reason) == (JobState.FAILED, StopReason.NOTHING_SUCCEEDED)
+    assert "budget_seconds" in job.stop_detail
+    assert job.supernet_sha256 is not None
+
+
 def test_a_supernet_that_was_uploaded_needs_no_phase(
     database: Database, searcher: Searcher
 ) -> None:
@@ -208,14 +228,10 @@ def test_a_checkpoint_however_bad_never_stops_the_training_of_a_supernet(
     with database.write() as session:
         mine = factories.must_claim(session)
         what = factories.report_of(session, mine, rung=0, measured=bad)
-        decision = attempts.report(
-            session, mine.attempt, mine.token, what, decide=stopping.judge
-        )
+        decision = attempts.report(session, mine.attempt, mine.token, what, decide=stopping.judge)
         assert (decision.stop, decision.reason) == (False, stopping.CHECKPOINT)
         what = factories.report_of(session, mine, rung=1, measured=bad)
-        decision = attempts.report(
-            session, mine.attempt, mine.token, what, decide=stopping.judge
-        )
+        decision = attempts.report(session, mine.attempt, mine.token, what, decide=stopping.judge)
         assert (decision.stop, decision.reason) == (False, stopping.LAST)
     simulated.settle(searcher)
     assert phase_of(database, job_id) == Phase.SEARCH

@@ -33,12 +33,12 @@ def report(session, mine, rung):
     return next(file.sha256 for file in what.files if file.role == "weights")
 
 
-def member(session, job, **changes):
-    """What a worker gets that claims a search trial of this member."""
+def member(session, job, *, worker="worker", **changes):
+    """What this worker gets when it claims a search trial of this member."""
     candidate = Candidate.model_validate({"steps": [MEMBER | changes]})
     jobs.set_phase(session, job, Phase.SEARCH)
     factories.trial(session, job, candidate=candidate)
-    return factories.must_claim(session)
+    return factories.must_claim(session, worker)
 
 
 def test_the_supernets_trial_is_told_what_to_train_and_from_where(database):
@@ -121,15 +121,14 @@ def test_a_rerun_of_the_supernet_begins_anew_and_changes_no_job(database):
 
 def test_members_get_the_shared_weights_and_nobody_else(database):
     with database.write() as session:
-        job = at_supernet(session)
+        job = at_supernet(session, budget={"trials": 7, "parallel_trials": 3})
         mine = factories.must_claim(session)
         report(session, mine, 0)
         last = report(session, mine, 1)
         sliced = member(session, job)
-        own = member(session, job, weights="fresh")
-        again = trials.of_job(session, job.id)[0]
-        trials.rerun(session, again.id, seed=3)
-        baseline = factories.must_claim(session)
+        own = member(session, job, worker="second", weights="fresh")
+        trials.rerun(session, trials.of_job(session, job.id)[0].id, seed=3)
+        baseline = factories.must_claim(session, "third")
     assert sliced.supernet is not None
     assert sliced.supernet.sha256 == last
     assert sliced.supernet.normalisation == factories.NORMALISATION

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from compress import weights
@@ -9,7 +10,8 @@ from compress.candidate import Candidate
 from compress.families.catalog import Normalisation
 from compress.families.network import build
 from compress.model import Network, never
-from featherweight.specs.protocol import Assignment, Tutor, Weights
+from compress.supernet.config import Elastic
+from featherweight.specs.protocol import Assignment, SupernetTask, Tutor, Weights
 from featherweight.transport import file_digest
 from tests import factories
 from workers.cache import Cache
@@ -52,31 +54,34 @@ def workshop(files, tmp_path):
     torch.set_num_threads(threads)
 
 
-def assignment(files, *, data="8x8", tutor=None):
-    return Assignment(
-        attempt="a",
-        token="t",
-        lease_seconds=30,
-        job="j",
-        trial="t",
-        number=1,
-        phase="search",
-        candidate=Candidate(),
-        seed=0,
-        rungs=(0,),
-        architecture=factories.ARCHITECTURE,
-        train=None,
-        weights=Weights(sha256=file_digest(files["small"]), normalisation=factories.NORMALISATION),
-        tutor=tutor,
-        dataset=file_digest(files[data]),
-        num_classes=2,
-        splits=("validation",),
-    )
+def given(files, name, normalisation=factories.NORMALISATION):
+    return Weights(sha256=file_digest(files[name]), normalisation=normalisation)
+
+
+def assignment(files, *, data="8x8", **changes):
+    fields = {
+        "attempt": "a",
+        "token": "t",
+        "lease_seconds": 30,
+        "job": "j",
+        "trial": "t",
+        "number": 1,
+        "phase": "search",
+        "candidate": Candidate(),
+        "seed": 0,
+        "rungs": (0,),
+        "architecture": factories.ARCHITECTURE,
+        "train": None,
+        "weights": given(files, "small"),
+        "dataset": file_digest(files[data]),
+        "num_classes": 2,
+        "splits": ("validation",),
+    }
+    return Assignment.model_validate(fields | changes)
 
 
 def test_an_uploaded_teacher_has_its_own_architecture_and_normalisation(workshop, files):
-    given = Weights(sha256=file_digest(files["large"]), normalisation=OTHER)
-    tutor = Tutor(weights=given, architecture=LARGER)
+    tutor = Tutor(weights=given(files, "large", OTHER), architecture=LARGER)
     task = workshop.task(assignment(files, tutor=tutor), should_stop=never)
     assert task.tutor is not None
     assert task.teacher is not None
@@ -100,3 +105,41 @@ def test_the_same_weights_on_images_of_another_size_are_another_network(workshop
 def test_a_network_is_read_once_for_many_trials(workshop, files):
     first, again = (workshop.task(assignment(files), should_stop=never) for _ in range(2))
     assert first.teacher is again.teacher
+
+
+def test_a_member_gets_the_supernet_of_its_students_architecture(workshop, files):
+    found = assignment(files, student=LARGER, supernet=given(files, "large", OTHER))
+    task = workshop.task(found, should_stop=never)
+    assert task.student == LARGER
+    assert task.supernet is not None
+    assert task.supernet.module.architecture == LARGER
+    assert task.supernet.normalisation == OTHER
+
+
+def test_without_a_student_the_supernet_is_the_jobs_own_network(workshop, files):
+    task = workshop.task(assignment(files, supernet=given(files, "small")), should_stop=never)
+    assert task.supernet is not None
+    assert (task.student, task.supernet.module.architecture) == (None, factories.ARCHITECTURE)
+
+
+def trains(files, checkpoint):
+    task = SupernetTask(
+        elastic=Elastic(widths=(0.5, 1.0)), epochs=2, start="fresh", checkpoint=checkpoint
+    )
+    return assignment(files, student=LARGER, supernet_task=task)
+
+
+def test_a_checkpoint_is_as_far_as_the_supernet_is_trained(workshop, files):
+    found = trains(files, given(files, "large"))
+    task = workshop.task(found, should_stop=never)
+    checkpoint = workshop.checkpoint(found, task.data)
+    assert checkpoint is not None
+    kept = safetensors.torch.load_file(files["large"])
+    assert torch.equal(checkpoint.module.get_parameter("conv1.weight"), kept["conv1.weight"])
+    assert task.supernet is None
+
+
+def test_before_the_first_checkpoint_there_is_none(workshop, files):
+    for found in (trains(files, None), assignment(files)):
+        task = workshop.task(found, should_stop=never)
+        assert workshop.checkpoint(found, task.data) is None
