@@ -1,4 +1,4 @@
-"""The samplers of Optuna that a job can ask for, each made for one proposal and thrown away.
+"""The samplers that a job can ask for, each made for one proposal and thrown away.
 
 A sampler made anew from ``(seed, trial)`` keeps no state of its own, so a restarted searcher
 proposes what the one before it would have proposed from the same history.
@@ -8,60 +8,118 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    NSGAIIISampler,
+    NSGAIISampler,
+    RandomSampler,
+    TPESampler,
+)
 
 from featherweight.specs.job import SamplerName
+from search.samplers.known_cost import CostFunction, Knowledge, KnownCostSampler
+from search.samplers.known_cost.knowledge import NOTHING
+from search.samplers.local_search import LocalSearchSampler
+from search.samplers.regularized_evolution import RegularizedEvolutionSampler
+
+__all__ = ["CostFunction", "Knowledge", "KnownCostSampler", "build"]
 
 
-def build(name: SamplerName, *, seed: int, trials: int) -> BaseSampler:
+@dataclass(frozen=True, kw_only=True)
+class _Wish:
+    seed: int
+    trials: int
+    known: Knowledge
+
+
+def build(name: SamplerName, *, seed: int, trials: int, known: Knowledge = NOTHING) -> BaseSampler:
     """A sampler for one proposal.
 
     Args:
         name: A resolved name, that is any but ``auto`` (see ``search.sampling``).
         seed: Seed of this one proposal, 0 to 2**32 - 1.
         trials: Search trials of the whole job; sizes start-up and population.
+        known: The space, and what is known of it; only some samplers look at it.
     """
-    return _SAMPLERS[name](seed, trials)
+    return _SAMPLERS[name](_Wish(seed=seed, trials=trials, known=known))
 
 
-def _tpe(seed: int, trials: int) -> BaseSampler:
+def _known_cost(wish: _Wish) -> BaseSampler:
+    startup = _startup(wish.trials)
+    return KnownCostSampler(seed=wish.seed, known=wish.known, num_startup_trials=startup)
+
+
+def _tpe(wish: _Wish) -> BaseSampler:
     with warnings.catch_warnings():
         # ``group`` has been experimental since 2.8; without it knobs of absent techniques mislead.
         warnings.simplefilter("ignore", ExperimentalWarning)
         return TPESampler(
-            seed=seed,
-            n_startup_trials=_startup(trials),
+            seed=wish.seed,
+            n_startup_trials=_startup(wish.trials),
             multivariate=True,
             group=True,
             constant_liar=True,
         )
 
 
-def _nsga2(seed: int, trials: int) -> BaseSampler:
-    """At least six generations within the budget, if populations of eight allow it."""
-    return NSGAIISampler(seed=seed, population_size=min(50, max(8, trials // 6)))
+def _nsga2(wish: _Wish) -> BaseSampler:
+    return NSGAIISampler(seed=wish.seed, population_size=_population(wish.trials))
 
 
-def _gp(seed: int, trials: int) -> BaseSampler:
+def _nsga3(wish: _Wish) -> BaseSampler:
+    with warnings.catch_warnings():
+        # Experimental since 3.2: its interface may change, and is ours here.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return NSGAIIISampler(seed=wish.seed, population_size=_population(wish.trials))
+
+
+def _cmaes(wish: _Wish) -> BaseSampler:
+    return CmaEsSampler(seed=wish.seed, warn_independent_sampling=False)
+
+
+def _regularized_evolution(wish: _Wish) -> BaseSampler:
+    return RegularizedEvolutionSampler(
+        seed=wish.seed, space=wish.known.space, population=_population(wish.trials)
+    )
+
+
+def _local_search(wish: _Wish) -> BaseSampler:
+    startup = _startup(wish.trials)
+    return LocalSearchSampler(seed=wish.seed, space=wish.known.space, num_startup_trials=startup)
+
+
+def _gp(wish: _Wish) -> BaseSampler:
     # Optuna imports torch with it, so nobody pays who does not ask.
     from optuna.samplers import GPSampler
 
-    return GPSampler(seed=seed, n_startup_trials=_startup(trials))
+    return GPSampler(seed=wish.seed, n_startup_trials=_startup(wish.trials))
 
 
-def _random(seed: int, trials: int) -> BaseSampler:
-    return RandomSampler(seed=seed)
+def _random(wish: _Wish) -> BaseSampler:
+    return RandomSampler(seed=wish.seed)
 
 
 def _startup(trials: int) -> int:
     return min(10, max(2, trials // 3))
 
 
-_SAMPLERS: Mapping[str, Callable[[int, int], BaseSampler]] = {
+def _population(trials: int) -> int:
+    """At least six generations within the budget, if populations of eight allow it."""
+    return min(50, max(8, trials // 6))
+
+
+_SAMPLERS: Mapping[str, Callable[[_Wish], BaseSampler]] = {
+    "known_cost": _known_cost,
     "tpe": _tpe,
     "nsga2": _nsga2,
+    "nsga3": _nsga3,
+    "regularized_evolution": _regularized_evolution,
+    "local_search": _local_search,
+    "cmaes": _cmaes,
     "gp": _gp,
     "random": _random,
 }

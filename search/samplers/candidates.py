@@ -1,0 +1,126 @@
+"""Points among which the next one is chosen: all of a space, or a draw of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.samplers import moves
+from search.samplers.history import History
+from search.samplers.knobs import Codes, Knob
+
+MOST_ENUMERATED = 40_000
+"""Spaces of at most so many points are looked at as a whole."""
+_DRAWN = 4_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Absence:
+    """A knob is absent where another knob has one of these codes."""
+
+    knob: int
+    decider: int
+    codes: frozenset[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """Candidates: ``full`` has a code for every knob, ``codes`` NaN for those that are absent."""
+
+    knobs: Sequence[Knob]
+    full: Codes
+    codes: Codes
+
+    def params(self, index: int) -> dict[str, Any]:
+        """A value for every knob of one candidate."""
+        pairs = zip(self.knobs, self.full[index], strict=True)
+        return {knob.name: knob.value(code) for knob, code in pairs}
+
+    def present(self) -> list[dict[str, Any]]:
+        """The values of every candidate, without knobs that are absent."""
+        pairs = zip(self.knobs, self.full.T, strict=True)
+        columns = [_column(knob, codes) for knob, codes in pairs]
+        names = [knob.name for knob in self.knobs]
+        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        for row, column in np.argwhere(np.isnan(self.codes)):
+            del rows[row][names[column]]
+        return rows
+
+    def untried(self, tried: Codes) -> NDArray[np.intp]:
+        """Indices of the candidates that were not tried."""
+        known = set(moves.keys(tried))
+        new = [key not in known for key in moves.keys(self.codes)]
+        return np.flatnonzero(np.array(new, dtype=bool))
+
+    def and_also(self, other: Pool) -> Pool:
+        """The candidates of both."""
+        return replace(
+            self,
+            full=np.concatenate([self.full, other.full]),
+            codes=np.concatenate([self.codes, other.codes]),
+        )
+
+    def at(self, indices: NDArray[np.intp]) -> Pool:
+        """Some of the candidates."""
+        return replace(self, full=self.full[indices], codes=self.codes[indices])
+
+
+def absences(past: History, knobs: Sequence[Knob]) -> list[Absence]:
+    """Which knob's value decides whether another one is there, as far as the trials show.
+
+    A decider has finitely many values, is always there, and no value of it was seen both with and
+    without the other. Without a decider the knob is taken to be there.
+    """
+    codes = np.concatenate([past.told, past.running])
+    missing = np.isnan(codes)
+    always = [
+        i for i, knob in enumerate(knobs) if math.isfinite(knob.size) and not missing[:, i].any()
+    ]
+    sometimes = np.flatnonzero(missing.any(axis=0)).tolist()
+    found = (_decided(codes, column, always) for column in sometimes)
+    return [absence for absence in found if absence is not None]
+
+
+def every(knobs: Sequence[Knob], rules: Sequence[Absence]) -> Pool | None:
+    """Every point of a space; None where there are more than ``MOST_ENUMERATED``."""
+    if math.prod(knob.size for knob in knobs) > MOST_ENUMERATED:
+        return None
+    axes = np.meshgrid(*[knob.codes for knob in knobs], indexing="ij")
+    return pool(knobs, np.stack([axis.reshape(-1) for axis in axes], axis=1), rules)
+
+
+def drawn(
+    knobs: Sequence[Knob], rules: Sequence[Absence], parents: Codes, random: np.random.Generator
+) -> Pool:
+    """Uniform points, and changed copies of the parents."""
+    uniform = moves.points(knobs, _DRAWN, random)
+    return pool(knobs, np.concatenate([uniform, moves.children(knobs, parents, random)]), rules)
+
+
+def pool(knobs: Sequence[Knob], full: Codes, rules: Sequence[Absence]) -> Pool:
+    """The distinct ones of some points."""
+    codes = full.copy()
+    for rule in rules:
+        codes[np.isin(full[:, rule.decider], list(rule.codes)), rule.knob] = np.nan
+    _, first = np.unique(moves.rounded(codes), axis=0, return_index=True)
+    kept = np.sort(first)
+    return Pool(knobs=knobs, full=full[kept], codes=codes[kept])
+
+
+def _decided(codes: Codes, column: int, always: Sequence[int]) -> Absence | None:
+    missing = np.isnan(codes[:, column])
+    for decider in always:
+        without = frozenset(codes[missing, decider].tolist())
+        if without.isdisjoint(codes[~missing, decider].tolist()):
+            return Absence(knob=column, decider=decider, codes=without)
+    return None
+
+
+def _column(knob: Knob, codes: NDArray[np.float64]) -> list[Any]:
+    known: Mapping[float, Any] = {code: knob.value(code) for code in set(codes.tolist())}
+    return [known[code] for code in codes.tolist()]

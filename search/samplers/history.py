@@ -1,0 +1,137 @@
+"""What a study says, as arrays. Everything is to be minimised."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from search.samplers.knobs import Codes, Knob
+
+REFUSED = "refused"
+"""User attribute of a trial whose values nobody measured: nothing is learned from them."""
+_TWICE = 2
+"""A point that failed once may have had bad luck."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Trials that are over with values (``told``), those that run, and points not to try again.
+
+    ``signs`` is 1 for each objective that is minimised, -1 for one that is maximised.
+    ``values`` is ``(told, objectives)``, minimised; ``violations`` holds one number per told trial
+    for each constraint, NaN where a trial has none.
+    """
+
+    told: Codes
+    values: NDArray[np.float64]
+    violations: Mapping[str, NDArray[np.float64]]
+    told_params: Sequence[Mapping[str, Any]]
+    running: Codes
+    running_params: Sequence[Mapping[str, Any]]
+    spent: Codes
+    signs: NDArray[np.float64]
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """What a seed is mixed with: proposals change with what is known, not with lost trials."""
+        return len(self.told), len(self.running), len(self.spent)
+
+    @property
+    def worst_violation(self) -> NDArray[np.float64]:
+        """The largest violation of each told trial; -1 without constraints."""
+        none = np.full(len(self.told), -np.inf)
+        worst = np.nanmax(np.stack([none, *self.violations.values()], axis=1), axis=1)
+        return np.nan_to_num(worst, neginf=-1.0)
+
+    @property
+    def tried(self) -> Codes:
+        """Every point that is not to be proposed again."""
+        return np.concatenate([self.told, self.running, self.spent])
+
+
+def space(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
+    """Every knob of the trials that are over, as its latest trial had it."""
+    found: dict[str, BaseDistribution] = {}
+    for trial in trials:
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+            found |= trial.distributions
+    return dict(sorted(found.items()))
+
+
+def read(study: Study, current: FrozenTrial, knobs: Sequence[Knob]) -> History:
+    """The history of a study as seen by the trial that asks.
+
+    Failed trials are as good as deleted, as everywhere in Optuna, but a point that failed twice is
+    not proposed again; nor is one that was stopped before it had values, or was refused.
+    """
+    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.params]
+    told = [trial for trial in trials if _is_told(trial)]
+    running = [
+        trial
+        for trial in trials
+        if trial.state == TrialState.RUNNING and trial.number != current.number
+    ]
+    values = np.array([trial.values for trial in told], dtype=float)
+    return History(
+        told=_codes(told, knobs),
+        values=values.reshape(len(told), len(study.directions)) * _signs(study),
+        violations=_violations(told),
+        told_params=[trial.params for trial in told],
+        running=_codes(running, knobs),
+        running_params=[trial.params for trial in running],
+        spent=_spent(trials, knobs),
+        signs=_signs(study),
+    )
+
+
+def _signs(study: Study) -> NDArray[np.float64]:
+    return np.array([-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in study.directions])
+
+
+def _codes(trials: Sequence[FrozenTrial], knobs: Sequence[Knob]) -> Codes:
+    columns = [_column(trials, knob) for knob in knobs]
+    return np.array(columns, dtype=float).reshape(len(knobs), len(trials)).T
+
+
+def _column(trials: Sequence[FrozenTrial], knob: Knob) -> list[float]:
+    known: dict[Any, float] = {}
+    column = []
+    for trial in trials:
+        value = trial.params.get(knob.name, knob)
+        # 1, 1.0 and True are one key of a dict, and may be three choices.
+        key = (type(value), value)
+        if key not in known:
+            known[key] = np.nan if value is knob else knob.code(value)
+        column.append(known[key])
+    return column
+
+
+def _violations(told: Sequence[FrozenTrial]) -> dict[str, NDArray[np.float64]]:
+    found = [trial.constraints for trial in told]
+    keys = sorted({key for amounts in found for key in amounts})
+    return {key: np.array([amounts.get(key, np.nan) for amounts in found]) for key in keys}
+
+
+def _spent(trials: Sequence[FrozenTrial], knobs: Sequence[Knob]) -> Codes:
+    failed = [trial for trial in trials if trial.state == TrialState.FAIL]
+    times = Counter(_key(trial) for trial in failed)
+    twice = {_key(trial): trial for trial in failed if times[_key(trial)] >= _TWICE}
+    over = (TrialState.PRUNED, TrialState.COMPLETE)
+    stopped = [trial for trial in trials if trial.state in over and not _is_told(trial)]
+    return _codes([*twice.values(), *stopped], knobs)
+
+
+def _is_told(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.COMPLETE and REFUSED not in trial.user_attrs
+
+
+def _key(trial: FrozenTrial) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(trial.params.items()))

@@ -1,0 +1,116 @@
+"""What is known of a search space before anything was tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+
+Array: TypeAlias = NDArray[np.float64]
+CostFunction: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], Sequence[float]]
+"""One number for each of many candidates, which are given as name of a knob to its value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knowledge:
+    """What a sampler may take for granted.
+
+    ``space`` holds every knob's distribution; None leaves it to the trials so far. ``costs`` maps
+    the index of an objective to its exact value in the objective's own direction, ``limits`` the
+    key of a constraint to its exact violation (at most 0 is feasible). ``estimates`` maps the index
+    of an objective that is learned to a guess of it, positive and of the same order for better and
+    worse; a guess helps to learn and decides nothing.
+    """
+
+    space: Mapping[str, BaseDistribution] | None = None
+    costs: Mapping[int, CostFunction] = field(default_factory=dict)
+    limits: Mapping[str, CostFunction] = field(default_factory=dict)
+    estimates: Mapping[int, CostFunction] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an objective that is both exact and guessed."""
+        both = sorted(set(self.costs) & set(self.estimates))
+        if both:
+            raise ValueError(
+                f"objectives {both} have an exact cost and an estimate: leave the estimate out"
+            )
+
+
+NOTHING = Knowledge()
+"""Every objective is learned: a plain Bayesian sampler."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of N points; costs minimised, estimates as logarithms, each ``(N,)``."""
+
+    costs: Mapping[int, Array]
+    limits: Mapping[str, Array]
+    estimates: Mapping[int, Array]
+
+    def at(self, rows: NDArray[np.intp]) -> Facts:
+        """Some of the points."""
+        return Facts(
+            costs={key: values[rows] for key, values in self.costs.items()},
+            limits={key: values[rows] for key, values in self.limits.items()},
+            estimates={key: values[rows] for key, values in self.estimates.items()},
+        )
+
+
+def facts(knowledge: Knowledge, signs: Array, params: Sequence[Mapping[str, Any]]) -> Facts:
+    """Ask every function of the knowledge.
+
+    Raises ValueError where one answers with something else than a finite number per candidate, or
+    an estimate is not positive.
+    """
+    costs = {
+        index: signs[index] * _answers(f"the cost of objective {index}", function, params)
+        for index, function in knowledge.costs.items()
+    }
+    limits = {
+        key: _answers(f"the violation of {key!r}", function, params)
+        for key, function in knowledge.limits.items()
+    }
+    estimates = {
+        index: _logarithms(f"the estimate of objective {index}", function, params)
+        for index, function in knowledge.estimates.items()
+    }
+    return Facts(costs=costs, limits=limits, estimates=estimates)
+
+
+def _answers(what: str, function: CostFunction, params: Sequence[Mapping[str, Any]]) -> Array:
+    values = np.asarray(function(params) if params else [], dtype=float)
+    if values.shape != (len(params),):
+        raise ValueError(
+            f"{what} must be one number for each of {len(params)} candidates, got the shape "
+            f"{values.shape}: return a sequence as long as that of the candidates"
+        )
+    if not np.isfinite(values).all():
+        worst = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise ValueError(
+            f"{what} must be finite, got {values[worst]} for {dict(params[worst])}: give what "
+            "cannot be tried a limit instead"
+        )
+    return values
+
+
+def _logarithms(what: str, function: CostFunction, params: Sequence[Mapping[str, Any]]) -> Array:
+    values = _answers(what, function, params)
+    if (values <= 0).any():
+        raise ValueError(f"{what} must be positive, got {values.min()}: shift it, or leave it out")
+    return np.log(values)
+
+
+def joined(one: Facts, other: Facts) -> Facts:
+    """The points of both, one after the other."""
+    return Facts(
+        costs={key: np.concatenate([one.costs[key], other.costs[key]]) for key in one.costs},
+        limits={key: np.concatenate([one.limits[key], other.limits[key]]) for key in one.limits},
+        estimates={
+            key: np.concatenate([one.estimates[key], other.estimates[key]]) for key in one.estimates
+        },
+    )

@@ -1,0 +1,255 @@
+"""What trying a point is worth: learned from a study, and exact where costs are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search import pareto
+from search.samplers.history import History
+from search.samplers.knobs import Codes, Knob
+from search.samplers.known_cost import improvement, scales, surrogate
+from search.samplers.known_cost.improvement import Guess
+from search.samplers.known_cost.knowledge import Facts
+from search.samplers.known_cost.scales import Scale
+from search.samplers.known_cost.surrogate import Blocks, Surrogate
+
+Array = NDArray[np.float64]
+_REACH = 2.0
+"""Length of the axis of a known cost, as that of a numeric knob."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axes:
+    """The coordinates that everything is learned over: the knobs, and what is known."""
+
+    knobs: Sequence[Knob]
+    costs: Mapping[int, Scale]
+    estimates: Mapping[int, Scale]
+
+    @classmethod
+    def over(cls, knobs: Sequence[Knob], known: Sequence[Facts]) -> Axes:
+        """Axes long enough for all of these points."""
+        first = known[0]
+        costs = {i: Scale.over(np.concatenate([f.costs[i] for f in known])) for i in first.costs}
+        estimates = {
+            i: Scale.over(np.concatenate([f.estimates[i] for f in known])) for i in first.estimates
+        }
+        return cls(knobs=knobs, costs=costs, estimates=estimates)
+
+    def blocks(self, codes: Codes, facts: Facts) -> list[Array]:
+        """Coordinates in blocks: see ``knobs``."""
+        pairs = zip(self.knobs, codes.T, strict=True)
+        found = [block for knob, column in pairs for block in knob.blocks(column)]
+        lines = [scale.of(facts.costs[i]) for i, scale in self.costs.items()]
+        lines += [scale.of(facts.estimates[i]) for i, scale in self.estimates.items()]
+        return [*found, *(_REACH * line[:, None] for line in lines)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """An objective that has to be measured.
+
+    With an estimate ``e`` the logarithm of the objective is ``a + b log e`` plus what the
+    surrogate says; ``trend`` is ``(a, b)``.
+    """
+
+    surrogate: Surrogate
+    trend: tuple[float, float] | None = None
+
+    def guess(self, blocks: Blocks, estimates: Array | None) -> Guess:
+        """Mean and deviation at every point."""
+        mean, deviation = self.surrogate.predict(blocks)
+        if self.trend is not None and estimates is not None:
+            mean = mean + self.trend[0] + self.trend[1] * estimates
+        return Guess(mean=mean, deviation=deviation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """Everything that a score needs. Made by ``learn``.
+
+    ``front`` holds the feasible trials and, at their expected values, those that run.
+    """
+
+    axes: Axes
+    objectives: Mapping[int, Learned]
+    constraints: Mapping[str, Surrogate]
+    front: Array
+    reference: Array
+    has_feasible: bool
+
+    def score(self, codes: Codes, facts: Facts) -> Array:
+        """How much each point is worth, ``(N,)``; the highest is the one to try.
+
+        The expected improvement of the hypervolume times the probability that every constraint
+        holds; only the latter while no trial was feasible (Schonlau, Welch and Jones, 1998; Gardner
+        et al., ICML 2014). Where neither says anything, how little is known of the point.
+        """
+        blocks = self.axes.blocks(codes, facts)
+        chance = self.log_feasible(blocks)
+        if not self.has_feasible:
+            return chance
+        guesses = self.guesses(blocks, facts)
+        gain = improvement.expected(guesses, self.front, self.reference)
+        if gain.max(initial=0.0) > 0:
+            with np.errstate(divide="ignore"):
+                return np.log(np.maximum(gain, 0.0)) + chance
+        doubts = [np.log(g.deviation) for g in guesses if g.deviation is not None]
+        return np.sum(doubts, axis=0) + chance if doubts else chance
+
+    def guesses(self, blocks: Blocks, facts: Facts) -> list[Guess]:
+        """Every objective at every point, on the axes of the hypervolume."""
+        found: list[Guess] = []
+        for index in range(len(self.reference)):
+            if index in self.axes.costs:
+                found.append(Guess(mean=self.axes.costs[index].of(facts.costs[index])))
+            else:
+                learned = self.objectives[index]
+                found.append(learned.guess(blocks, facts.estimates.get(index)))
+        return found
+
+    def log_feasible(self, blocks: Blocks) -> Array:
+        """Logarithm of the probability that every learned constraint holds."""
+        from scipy.special import log_ndtr
+
+        total = np.zeros(len(blocks[0]))
+        for constraint in self.constraints.values():
+            mean, deviation = constraint.predict(blocks)
+            total += log_ndtr(-mean / deviation)
+        return total
+
+
+def learn(history: History, axes: Axes, told: Facts, running: Facts) -> Model:
+    """A model of a study with at least one told trial.
+
+    Args:
+        history: The study.
+        axes: Coordinates, for the candidates too.
+        told: What is known of the told trials.
+        running: What is known of the running ones.
+    """
+    targets = _targets(history, axes, told)
+    violation = _violation(history, told)
+    chosen = _chosen(targets, violation)
+    blocks = [block[chosen] for block in axes.blocks(history.told, told)]
+    waiting = axes.blocks(history.running, running)
+    objectives = {
+        index: _learned(targets[chosen, index], blocks, _estimates(told, index, chosen))
+        for index in range(targets.shape[1])
+        if index not in axes.costs
+    }
+    constraints = {
+        key: fitted.believing(waiting)
+        for key, amounts in history.violations.items()
+        if key not in told.limits and (fitted := _limit(amounts[chosen], blocks)) is not None
+    }
+    feasible = violation <= 0
+    worst, best = targets.max(axis=0), targets.min(axis=0)
+    span = np.where(worst > best, worst - best, 1.0)
+    reference = worst + scales.BEYOND * span
+    for index in axes.costs:
+        reference[index] = 1.0 + scales.BEYOND
+    model = Model(
+        axes=axes,
+        objectives=objectives,
+        constraints=constraints,
+        front=targets[feasible],
+        reference=reference,
+        has_feasible=bool(feasible.any()),
+    )
+    return _believing(model, waiting, running)
+
+
+def _believing(model: Model, waiting: Blocks, running: Facts) -> Model:
+    """The model after the running trials turned out as it expects."""
+    if len(waiting[0]) == 0:
+        return model
+    means = np.stack([guess.mean for guess in model.guesses(waiting, running)], axis=1)
+    likely = model.log_feasible(waiting) >= np.log(0.5)
+    for amounts in running.limits.values():
+        likely &= amounts <= 0
+    objectives = {
+        index: Learned(surrogate=known.surrogate.believing(waiting), trend=known.trend)
+        for index, known in model.objectives.items()
+    }
+    return Model(
+        axes=model.axes,
+        objectives=objectives,
+        constraints=model.constraints,
+        front=np.concatenate([model.front, means[likely]]),
+        reference=model.reference,
+        has_feasible=model.has_feasible,
+    )
+
+
+def _targets(history: History, axes: Axes, told: Facts) -> Array:
+    """Values of the told trials, ``(told, objectives)``: what front and surrogates hold."""
+    columns = []
+    for index, values in enumerate(history.values.T):
+        if index in axes.costs:
+            columns.append(axes.costs[index].of(told.costs[index]))
+        elif index in told.estimates:
+            columns.append(scales.fenced(_log(values, index)))
+        else:
+            columns.append(scales.fenced(values))
+    return np.stack(columns, axis=1)
+
+
+def _log(values: Array, index: int) -> Array:
+    if (values <= 0).any():
+        raise ValueError(
+            f"objective {index} has an estimate, so it must be minimised and positive, got "
+            f"{values.min()}: leave the estimate out"
+        )
+    return np.log(values)
+
+
+def _violation(history: History, told: Facts) -> Array:
+    """The worst violation of each told trial; -1 without constraints."""
+    amounts = [*history.violations.values(), *told.limits.values()]
+    every = np.stack([np.full(len(history.told), -np.inf), *amounts], axis=1)
+    return np.nan_to_num(np.nanmax(every, axis=1), neginf=-1.0)
+
+
+def _learned(targets: Array, blocks: Blocks, estimates: Array | None) -> Learned:
+    if estimates is None:
+        return Learned(surrogate=surrogate.fit(blocks, targets))
+    slope = _slope(estimates, targets)
+    level = float(np.mean(targets - slope * estimates))
+    rest = targets - level - slope * estimates
+    return Learned(surrogate=surrogate.fit(blocks, rest), trend=(level, slope))
+
+
+def _slope(estimates: Array, targets: Array) -> float:
+    """Least squares, as if one more point a decade off had said 1."""
+    x, y = estimates - estimates.mean(), targets - targets.mean()
+    prior = np.log(10.0) ** 2
+    return float((x @ y + prior) / (x @ x + prior))
+
+
+def _estimates(told: Facts, index: int, chosen: NDArray[np.intp]) -> Array | None:
+    return told.estimates[index][chosen] if index in told.estimates else None
+
+
+def _limit(amounts: Array, blocks: Blocks) -> Surrogate | None:
+    """A constraint's violation as it is learned; None where no trial has one."""
+    known = ~np.isnan(amounts)
+    if not known.any():
+        return None
+    fair = -scales.fenced(-scales.fenced(amounts[known]))
+    return surrogate.fit([block[known] for block in blocks], fair)
+
+
+def _chosen(targets: Array, violation: Array) -> NDArray[np.intp]:
+    """Points to learn from: all, or half of them the best by rank, and the others evenly."""
+    most = surrogate.MOST_POINTS
+    if len(targets) <= most:
+        return np.arange(len(targets))
+    order = np.argsort(pareto.ranks(targets.tolist(), violation.tolist()), kind="stable")
+    best, rest = order[: most // 2], np.sort(order[most // 2 :])
+    evenly = rest[np.linspace(0, len(rest) - 1, most - len(best)).astype(int)]
+    return np.sort(np.concatenate([best, evenly]))

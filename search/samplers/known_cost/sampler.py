@@ -1,0 +1,144 @@
+"""Bayesian search by expected hypervolume improvement, with costs that are known beforehand.
+
+Most of what compression trades against accuracy can be counted without training anything. A sampler
+that is told so spends its trials on what is not known.
+
+No state is kept between two proposals: the same seed and history give the same proposal, whichever
+object is asked. A space that is small enough to be looked at as a whole is remembered with its
+costs; that follows from the space and the knowledge alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.samplers import candidates, moves, stateless
+from search.samplers.candidates import Absence, Pool
+from search.samplers.history import History
+from search.samplers.knobs import Knob
+from search.samplers.known_cost import design, knowledge, model
+from search.samplers.known_cost.knowledge import NOTHING, Facts, Knowledge
+from search.samplers.known_cost.model import Axes, Model
+from search.samplers.stateless import StatelessSampler
+
+_PARENTS = 50
+_ROUNDS = 2
+"""How often the best candidates of a draw are changed in search of better ones."""
+_BEST = 10
+
+
+class KnownCostSampler(StatelessSampler):
+    """Proposes the point from which most hypervolume is expected.
+
+    One to three objectives, any of them known, any number of constraints, categorical, integer and
+    real knobs, knobs that only some trials have. Running trials count as if they had turned out as
+    expected, so many workers may ask at once.
+    """
+
+    def __init__(
+        self, *, seed: int, known: Knowledge = NOTHING, num_startup_trials: int = 10
+    ) -> None:
+        """A sampler.
+
+        Args:
+            seed: Together with the study's history it decides every proposal.
+            known: The space, exact costs and limits, estimates.
+            num_startup_trials: Trials with values before anything is learned, at least 1. Until
+                then proposals are spread over the known costs and far from each other.
+        """
+        super().__init__(seed=seed, space=known.space)
+        self._known = known
+        self._startup = max(1, num_startup_trials)
+        self._whole: tuple[object, tuple[Pool, Facts] | None] | None = None
+
+    def propose(
+        self, past: History, knobs: Sequence[Knob], random: np.random.Generator
+    ) -> dict[str, Any]:
+        """The point of which most is expected.
+
+        Raises ValueError for knowledge about objectives that the study does not have, or knowledge
+        that answers with anything but one finite number per candidate.
+        """
+        self._check(past.values.shape[1])
+        desk = _Desk(
+            knobs=knobs,
+            rules=tuple(candidates.absences(past, knobs)),
+            ask=partial(knowledge.facts, self._known, past.signs),
+            random=random,
+        )
+        whole = self._whole_space(desk)
+        pool, facts = whole or desk.drawn(past)
+        told, running = desk.ask(past.told_params), desk.ask(past.running_params)
+        axes = Axes.over(knobs, [facts, told, running])
+        new = pool.untried(past.tried)
+        new = _allowed(new if len(new) else np.arange(len(pool.codes)), facts)
+        pool, facts = pool.at(new), facts.at(new)
+        if len(past.told) < self._startup:
+            seen = np.concatenate([past.told, past.running]), knowledge.joined(told, running)
+            return pool.params(design.farthest(axes, seen, (pool.codes, facts), random))
+        learned = model.learn(past, axes, told, running)
+        if whole is None:
+            pool, facts = desk.bettered(pool, facts, learned, past)
+        return pool.params(int(np.argmax(learned.score(pool.codes, facts))))
+
+    def _whole_space(self, desk: _Desk) -> tuple[Pool, Facts] | None:
+        """Every candidate, where they are few enough."""
+        key = (tuple(desk.knobs), desk.rules)
+        if self._whole is None or self._whole[0] != key:
+            pool = candidates.every(desk.knobs, desk.rules)
+            found = None if pool is None else (pool, desk.ask(pool.present()))
+            self._whole = key, found
+        return self._whole[1]
+
+    def _check(self, count: int) -> None:
+        odd = sorted({*self._known.costs, *self._known.estimates} - set(range(count)))
+        if odd:
+            raise ValueError(
+                f"there is knowledge about objectives {odd}, and the study has those from 0 to "
+                f"{count - 1}: count them from 0, in the order of the study's directions"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Desk:
+    """What one proposal needs to make candidates."""
+
+    knobs: Sequence[Knob]
+    rules: tuple[Absence, ...]
+    ask: Callable[[Sequence[Mapping[str, Any]]], Facts]
+    random: np.random.Generator
+
+    def drawn(self, past: History) -> tuple[Pool, Facts]:
+        """Uniform points, and the best trials with a change."""
+        ranks = stateless.ranked(past, np.arange(len(past.told)))
+        parents = past.told[np.argsort(ranks, kind="stable")[:_PARENTS]]
+        pool = candidates.drawn(self.knobs, self.rules, parents, self.random)
+        return pool, self.ask(pool.present())
+
+    def bettered(
+        self, pool: Pool, facts: Facts, learned: Model, past: History
+    ) -> tuple[Pool, Facts]:
+        """The best of a draw, after each was changed a few times in search of a better one."""
+        for _ in range(_ROUNDS):
+            best = np.argsort(-learned.score(pool.codes, facts), kind="stable")[:_BEST]
+            children = moves.children(self.knobs, pool.full[best], self.random)
+            near = candidates.pool(self.knobs, children, self.rules)
+            around = self.ask(near.present())
+            new = _allowed(near.untried(past.tried), around)
+            pool = pool.at(best).and_also(near.at(new))
+            facts = knowledge.joined(facts.at(best), around.at(new))
+        return pool, facts
+
+
+def _allowed(rows: NDArray[np.intp], facts: Facts) -> NDArray[np.intp]:
+    """Those of the candidates that keep every known limit; if none does, the nearest to it."""
+    if not facts.limits or len(rows) == 0:
+        return rows
+    worst = np.max([np.maximum(amounts[rows], 0) for amounts in facts.limits.values()], axis=0)
+    return rows[worst <= worst.min()]

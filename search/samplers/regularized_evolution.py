@@ -1,0 +1,50 @@
+"""Regularised evolution: the parent is the best of a few of the latest trials, one knob changed.
+
+Real et al., Regularized Evolution for Image Classifier Architecture Search, arXiv:1802.01548,
+algorithm 1: the oldest leave the population, whatever they are worth. Here the best of a sample has
+the lowest non-dominated rank in it, constraints first, and among equals one is drawn. A number
+changes by a small step as often as to any value; the paper's knobs are all choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+
+from search.samplers import moves, stateless
+from search.samplers.history import History
+from search.samplers.knobs import Knob
+from search.samplers.stateless import StatelessSampler
+
+_SAMPLED = 0.25
+"""Share of the population that a parent is the best of, as in the paper (25 of 100)."""
+
+
+class RegularizedEvolutionSampler(StatelessSampler):
+    """Random points until the population is full, then changed copies of good young ones."""
+
+    def __init__(
+        self, *, seed: int, space: Mapping[str, BaseDistribution] | None, population: int
+    ) -> None:
+        """A population of the latest ``population`` trials with values, at least 2."""
+        super().__init__(seed=seed, space=space)
+        self._population = max(2, population)
+
+    def propose(
+        self, past: History, knobs: Sequence[Knob], random: np.random.Generator
+    ) -> dict[str, Any]:
+        """A child of the best of a sample of the latest."""
+        if len(past.told) < self._population:
+            return stateless.uniform(knobs, random)
+        latest = np.arange(len(past.told))[-self._population :]
+        size = max(2, round(_SAMPLED * self._population))
+        sample = random.choice(latest, size, replace=False)
+        ranks = np.array(stateless.ranked(past, sample))
+        parent = random.choice(sample[ranks == ranks.min()])
+        child = moves.filled(knobs, past.told[parent], random)
+        changed = int(random.integers(len(knobs)))
+        child[changed] = random.choice(moves.others(knobs[changed], child[changed], random))
+        return stateless.params(knobs, child)

@@ -1,0 +1,88 @@
+"""What the samplers of this room have in common: seed and history alone decide a proposal."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from search import pareto
+from search.samplers import history, moves
+from search.samplers.history import History
+from search.samplers.knobs import Codes, Knob
+
+
+class StatelessSampler(BaseSampler):
+    """Proposes values for all knobs together; subclasses say which in ``propose``."""
+
+    def __init__(self, *, seed: int, space: Mapping[str, BaseDistribution] | None) -> None:
+        """A sampler of a space; None leaves the space to the trials so far."""
+        self._seed = seed
+        self._space = space
+
+    @abstractmethod
+    def propose(
+        self, past: History, knobs: Sequence[Knob], random: np.random.Generator
+    ) -> dict[str, Any]:
+        """A value for each of the knobs, at least one."""
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """The space that was given, or every knob of the trials so far."""
+        found = self._space
+        if found is None:
+            found = history.space(study.get_trials(deepcopy=False))
+        return {name: found[name] for name in sorted(found) if not found[name].single()}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Values for every knob of the space. Raises ValueError for more than 3 objectives."""
+        count = len(study.directions)
+        if count > pareto.MOST_OBJECTIVES:
+            raise ValueError(
+                f"expected 1 to {pareto.MOST_OBJECTIVES} objectives, got {count}: drop some of them"
+            )
+        if not search_space:
+            return {}
+        knobs = [Knob(name=name, distribution=found) for name, found in search_space.items()]
+        past = history.read(study, trial, knobs)
+        return self.propose(past, knobs, np.random.default_rng([self._seed, *past.counts]))
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """A uniform value, where nothing is known of the knob yet."""
+        knob = Knob(name=param_name, distribution=param_distribution)
+        counts = history.read(study, trial, []).counts
+        random = np.random.default_rng([self._seed, *counts, crc32(param_name.encode())])
+        return knob.value(moves.uniform(knob, 1, random)[0])
+
+
+def ranked(past: History, rows: NDArray[np.intp]) -> list[int]:
+    """Non-dominated rank of some of the told trials among themselves, constraints first."""
+    points = np.nan_to_num(past.values[rows])
+    return pareto.ranks(points.tolist(), past.worst_violation[rows].tolist())
+
+
+def params(knobs: Sequence[Knob], codes: Codes) -> dict[str, Any]:
+    """The values of one point, which has a code for every knob."""
+    return {knob.name: knob.value(code) for knob, code in zip(knobs, codes, strict=True)}
+
+
+def uniform(knobs: Sequence[Knob], random: np.random.Generator) -> dict[str, Any]:
+    """A random point."""
+    return {knob.name: knob.value(moves.uniform(knob, 1, random)[0]) for knob in knobs}

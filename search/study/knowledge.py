@@ -1,0 +1,54 @@
+"""What a job's sampler is told before anything was tried: the space, and what candidates cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from compress.knobs import Scalar
+from featherweight.specs.constraints import Constraint
+from featherweight.specs.job import JobSpec
+from search.feasibility import Network
+from search.known_costs import KnownCosts
+from search.samplers import CostFunction, Knowledge
+from search.space import Space
+from search.study import frozen
+
+
+def of_job(spec: JobSpec, space: Space, network: Network | None) -> Knowledge:
+    """Costs that are counted exactly, guesses of others, and limits on the former.
+
+    Without the ``network`` that candidates begin from, only the space is known.
+    """
+    distributions = frozen.distributions(space)
+    if network is None:
+        return Knowledge(space=distributions)
+    counted = KnownCosts(space=space, network=network)
+    metrics = {index: objective.metric for index, objective in enumerate(spec.objectives)}
+    return Knowledge(
+        space=distributions,
+        costs={i: partial(counted.column, m) for i, m in metrics.items() if m in counted.exact},
+        limits=_limits(spec, counted),
+        estimates={
+            i: partial(counted.column, m) for i, m in metrics.items() if m in counted.estimated
+        },
+    )
+
+
+def _limits(spec: JobSpec, counted: KnownCosts) -> dict[str, CostFunction]:
+    """Violations that follow from the counts; a bound relative to the baseline is learned."""
+    return {
+        constraint.label: partial(_violations, constraint, counted)
+        for constraint in spec.constraints
+        if constraint.metric in counted.exact and not constraint.is_relative
+    }
+
+
+def _violations(
+    constraint: Constraint, counted: KnownCosts, candidates: Sequence[Mapping[str, Scalar]]
+) -> list[float]:
+    """As shares of the bound, like ``Constraint.violation``."""
+    bound = constraint.bound(None)
+    sign = 1.0 if constraint.comparison == "at_most" else -1.0
+    values = counted.column(constraint.metric, candidates)
+    return [sign * (value - bound) / max(abs(bound), 1e-12) for value in values]
