@@ -1,0 +1,1 @@
+"""Allocation: bits and ratios where a profile says that they harm least."""

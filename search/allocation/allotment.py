@@ -1,0 +1,265 @@
+"""Ratios per stage and bits per layer for a budget, from a profile.
+
+The damages of stages and layers are added up (ZeroQ, arXiv:2001.00281, section 3.2): how pruning
+and few bits make each other worse is not known. The budget is spent in two steps, each a knapsack
+solved exactly: first the stages lose channels until a share of the weights is left, then the layers
+that remain share out the bytes. Costs are estimates, weights times bits: the file also holds
+scales, biases and names, and its coder finds less.
+
+The cost of a stage's ratio has to stand by itself in the first step. A layer between two stages
+counts half for each, with ``(1 - r)^2`` of its weights left: exact where the two ratios are equal,
+and a little too much where they differ much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from compress.profile.document import LayerProfile, ProfileDocument
+from search.allocation import curves, knapsack
+from search.allocation.knapsack import Option
+
+Axis = Literal["bytes", "macs"]
+FLOAT_BITS = 32
+_EDGE_BITS = 8
+_EPSILON = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allotment:
+    """Ratios by stage and bits by layer, the damage expected of both, and the share that is left.
+
+    ``share`` is of the baseline's bytes of weights, or of its multiply-accumulates.
+    """
+
+    ratios: tuple[float, ...]
+    bits: Mapping[str, int]
+    damage: float
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What may be allotted: ratios for every stage (none: no pruning), bits for every layer.
+
+    ``bits`` are increasing; a single width is given, not chosen.
+    """
+
+    ratios: tuple[tuple[float, ...], ...]
+    bits: tuple[int, ...]
+    axis: Axis
+
+    @property
+    def chooses_ratios(self) -> bool:
+        """Whether any stage has a choice."""
+        return any(len(values) > 1 for values in self.ratios)
+
+    @property
+    def chooses_bits(self) -> bool:
+        """Whether a layer may have one width or another."""
+        return self.axis == "bytes" and len(self.bits) > 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allotter:
+    """Allots by one profile within one job's choices."""
+
+    profile: ProfileDocument
+    choices: Choices
+
+    def allot(
+        self, share: float, *, pruning: float, sharpness: float, edges_8bit: bool = True
+    ) -> Allotment:
+        """The gentlest allotment within ``share`` of the baseline.
+
+        Args:
+            share: Of the baseline's bytes of weights, or of its multiply-accumulates.
+            pruning: How much of the way down from the widest bits channels go, on a logarithmic
+                scale: 0 leaves to the bits what they can do, 1 keeps the widest bits.
+            sharpness: How far a stage or a layer may be from the uniform choice: 0 is uniform, 1
+                is free.
+            edges_8bit: Whether the first and the last layer keep 8 bits.
+
+        Returns:
+            Where the share cannot be reached, the nearest to it.
+        """
+        widths = (self.choices.bits[-1:], self.choices.bits)[self.choices.chooses_bits]
+        widest = self._share({}, self._uniform_bits(widths[-1], edges_8bit=edges_8bit))
+        way = pruning if self.choices.chooses_bits else 1.0
+        narrowest = self._share({}, self._uniform_bits(widths[0], edges_8bit=edges_8bit))
+        left = min(1.0, (share / widest) ** way, share / narrowest)
+        ratios = self._ratios(left, sharpness)
+        bits = self._bits(share, ratios, widths, sharpness, edges_8bit=edges_8bit)
+        return Allotment(
+            ratios=tuple(ratios[stage] for stage in range(len(self.choices.ratios))),
+            bits=bits,
+            damage=self._damage(ratios, bits),
+            share=self._share(ratios, bits),
+        )
+
+    @property
+    def least(self) -> float:
+        """The smallest share that can be reached."""
+        ratios = {stage: values[-1] for stage, values in self._stages.items()}
+        return self._share(ratios, self._uniform_bits(self.choices.bits[0], edges_8bit=False))
+
+    def _ratios(self, left: float, sharpness: float) -> dict[int, float]:
+        uniform = self._uniform_ratios(left)
+        parts = [
+            [
+                Option(value=r, cost=self._kept(stage, r), damage=self._of_stage(stage, r))
+                for r in values
+                if abs(r - uniform[stage]) <= sharpness * (values[-1] - values[0]) + _EPSILON
+            ]
+            for stage, values in self._stages.items()
+        ]
+        fixed = sum(
+            self._size(layer)
+            for layer in self.profile.layers
+            if layer.writes is None and layer.reads is None
+        )
+        limit = left * sum(self._size(layer) for layer in self.profile.layers) - fixed
+        chosen = knapsack.solve(parts, limit)
+        found = dict(zip(self._stages, chosen, strict=True))
+        return {stage: option.value for stage, option in found.items()}
+
+    def _uniform_ratios(self, left: float) -> dict[int, float]:
+        """The least ratio for all stages, each at its nearest, with which this share is left."""
+        found = {stage: values[0] for stage, values in self._stages.items()}
+        for ratio in sorted({r for values in self._stages.values() for r in values}):
+            found = {
+                stage: min(values, key=lambda r: (abs(r - ratio), r))
+                for stage, values in self._stages.items()
+            }
+            if self._left(found) <= left + _EPSILON:
+                break
+        return found
+
+    def _bits(
+        self,
+        share: float,
+        ratios: Mapping[int, float],
+        widths: Sequence[int],
+        sharpness: float,
+        *,
+        edges_8bit: bool,
+    ) -> dict[str, int]:
+        uniform = self._uniform_width(share, ratios, widths, edges_8bit=edges_8bit)
+        window = sharpness * (widths[-1] - widths[0]) + _EPSILON
+        edges = self._edges if edges_8bit else frozenset[str]()
+        parts = [
+            [
+                Option(
+                    value=b,
+                    cost=self._size(layer) * self._keep(layer, ratios) * b / FLOAT_BITS,
+                    damage=self._of_layer(layer, b),
+                )
+                for b in self._widths_of(layer, widths, uniform, window, edges)
+            ]
+            for layer in self.profile.layers
+        ]
+        whole = sum(self._size(layer) for layer in self.profile.layers)
+        chosen = knapsack.solve(parts, share * whole)
+        found = zip(self.profile.layers, chosen, strict=True)
+        return {layer.name: int(option.value) for layer, option in found}
+
+    def _widths_of(
+        self,
+        layer: LayerProfile,
+        widths: Sequence[int],
+        uniform: int,
+        window: float,
+        edges: frozenset[str],
+    ) -> list[int]:
+        """The widths a layer may have; what was not probed keeps the most."""
+        if layer.name in edges and widths[-1] < FLOAT_BITS:
+            return [_EDGE_BITS]
+        if not layer.points:
+            return [widths[-1]]
+        return [bits for bits in widths if abs(bits - uniform) <= window]
+
+    def _uniform_width(
+        self, share: float, ratios: Mapping[int, float], widths: Sequence[int], *, edges_8bit: bool
+    ) -> int:
+        fits = [
+            bits
+            for bits in widths
+            if self._share(ratios, self._uniform_bits(bits, edges_8bit=edges_8bit))
+            <= share + _EPSILON
+        ]
+        return max(fits, default=widths[0])
+
+    def _uniform_bits(self, bits: int, *, edges_8bit: bool) -> dict[str, int]:
+        is_float = bits == FLOAT_BITS
+        edges = self._edges if edges_8bit and not is_float else frozenset[str]()
+        return {
+            layer.name: _EDGE_BITS if layer.name in edges else bits for layer in self.profile.layers
+        }
+
+    @cached_property
+    def _stages(self) -> dict[int, tuple[float, ...]]:
+        """Ratios of every stage; of one that was not probed only the least."""
+        probed = {stage.stage for stage in self.profile.stages if stage.points}
+        return {
+            stage: values if stage in probed else values[:1]
+            for stage, values in enumerate(self.choices.ratios)
+        }
+
+    @cached_property
+    def _edges(self) -> frozenset[str]:
+        layers = self.profile.layers
+        return frozenset({layers[0].name, layers[-1].name})
+
+    @cached_property
+    def _whole(self) -> float:
+        return float(sum(self._size(layer) for layer in self.profile.layers))
+
+    def _size(self, layer: LayerProfile) -> float:
+        return float(layer.weights if self.choices.axis == "bytes" else layer.macs)
+
+    def _keep(self, layer: LayerProfile, ratios: Mapping[int, float]) -> float:
+        """The share of the layer that is left."""
+        ends = (stage for stage in (layer.writes, layer.reads) if stage is not None)
+        kept = 1.0
+        for stage in ends:
+            kept *= 1.0 - ratios.get(stage, 0.0)
+        return kept
+
+    def _kept(self, stage: int, ratio: float) -> float:
+        """What is left of the layers of a stage, of those at its ends its half."""
+        left = 0.0
+        for layer in self.profile.layers:
+            ends = [end for end in (layer.writes, layer.reads) if end is not None]
+            mine = ends.count(stage) / len(ends) if ends else 0.0
+            left += self._size(layer) * mine * (1.0 - ratio) ** len(ends)
+        return left
+
+    def _left(self, ratios: Mapping[int, float]) -> float:
+        sizes = (self._size(layer) * self._keep(layer, ratios) for layer in self.profile.layers)
+        return sum(sizes) / self._whole
+
+    def _share(self, ratios: Mapping[int, float], bits: Mapping[str, int]) -> float:
+        """Of the baseline; multiply-accumulates cost the same whatever the bits."""
+        if self.choices.axis == "macs":
+            return self._left(ratios)
+        sizes = (
+            self._size(layer) * self._keep(layer, ratios) * bits[layer.name] / FLOAT_BITS
+            for layer in self.profile.layers
+        )
+        return sum(sizes) / self._whole
+
+    def _damage(self, ratios: Mapping[int, float], bits: Mapping[str, int]) -> float:
+        pruned = sum(self._of_stage(stage, ratio) for stage, ratio in ratios.items())
+        return pruned + sum(self._of_layer(x, bits[x.name]) for x in self.profile.layers)
+
+    def _of_stage(self, stage: int, ratio: float) -> float:
+        points = next((s.points for s in self.profile.stages if s.stage == stage), ())
+        return curves.of_ratio(points, ratio) if points else 0.0
+
+    def _of_layer(self, layer: LayerProfile, bits: int) -> float:
+        if bits == FLOAT_BITS or not layer.points:
+            return 0.0
+        return curves.of_bits(layer.points, bits)

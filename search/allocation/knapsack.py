@@ -1,0 +1,73 @@
+"""One option per part, least damage, within a limit: the multiple-choice knapsack problem.
+
+    minimise  sum_i sum_j d_ij x_ij   with  sum_j x_ij = 1,  sum_ij c_ij x_ij <= limit,  x binary
+
+as HAWQ-V3 (Yao et al., arXiv:2011.10680, section 3.3) chooses bits by integer programming. It is
+solved to the end by HiGHS through ``scipy.optimize.milp``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from search.errors import SearchError
+
+_SCALE = 1e4
+"""Of damages: the solver's absolute tolerances are far below the least of them that matters."""
+_SLACK = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """What a part may be, what that costs, and the damage it does."""
+
+    value: float
+    cost: float
+    damage: float
+
+
+def solve(parts: Sequence[Sequence[Option]], limit: float) -> tuple[Option, ...]:
+    """One option of each part, of least total damage, with costs of at most ``limit`` together.
+
+    Where nothing is within the limit, the cheapest of each part. Of equal damages the cheaper one.
+    """
+    cheapest = tuple(min(options, key=lambda o: (o.cost, o.damage)) for options in parts)
+    gentlest = tuple(min(options, key=lambda o: (o.damage, o.cost)) for options in parts)
+    if _cost(gentlest) <= limit * (1 + _SLACK):
+        return gentlest
+    if _cost(cheapest) >= limit * (1 - _SLACK):
+        return cheapest
+    return _milp(parts, limit)
+
+
+def _cost(chosen: Sequence[Option]) -> float:
+    return sum(option.cost for option in chosen)
+
+
+def _milp(parts: Sequence[Sequence[Option]], limit: float) -> tuple[Option, ...]:
+    # Half a second of imports that the service, which only builds spaces, goes without.
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import csr_array
+
+    flat = [option for options in parts for option in options]
+    owners = [part for part, options in enumerate(parts) for _ in options]
+    places = np.arange(len(flat))
+    shape = (len(parts), len(flat))
+    choose = csr_array((np.ones(len(flat)), (owners, places)), shape=shape)
+    costs = np.array([[option.cost / limit for option in flat]])
+    damages = np.array([option.damage for option in flat])
+    found = milp(
+        damages * (_SCALE / max(damages.max(), np.finfo(np.float64).tiny)),
+        integrality=np.ones(len(flat)),
+        bounds=Bounds(0, 1),
+        constraints=[LinearConstraint(choose, 1, 1), LinearConstraint(costs, -np.inf, 1)],
+        # With its presolve HiGHS often writes to the standard output, where it mends a solution.
+        options={"mip_rel_gap": 0.0, "presolve": False},
+    )
+    if found.x is None:
+        raise SearchError(f"the allocation could not be solved: {found.message}")
+    chosen = [option for option, taken in zip(flat, found.x, strict=True) if taken > 0.5]
+    return tuple(chosen)
