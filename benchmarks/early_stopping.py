@@ -1,0 +1,276 @@
+"""Training epochs to 98 % of the full-budget hypervolume: our stopping against two others.
+
+Learning curves are replayed (``benchmarks.curves``), one trial after the other, with 20 seeds. The
+full budget is every network, or every proposal of Optuna's TPE, trained to its end; 98 % of the
+hypervolume that this leaves, of the same seed, is the mark. Every rung leaves a file, whoever
+trains, and all files count.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution
+
+from benchmarks import curves
+from benchmarks.curves import Candidate
+from compress.measurement import Measurement
+from featherweight.specs.job import Objective, SamplerName
+from featherweight.specs.stopping import TieBreak
+from search import extrapolation, front, objectives, pareto, samplers, stopping
+from search.stopping import Rule
+
+SEEDS = 20
+ENOUGH = 0.98
+ETA = 3.0
+OBJECTIVES = (
+    Objective(metric="accuracy", direction="maximise"),
+    Objective(metric="size_bytes", direction="minimise"),
+)
+Propose = Callable[[Sequence["Run"]], Candidate | None]
+Way = Callable[["Course", int], "Spending"]
+"""How one seed spends its epochs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """Where candidates come from: rungs, the baseline, and how many epochs may be spent."""
+
+    name: str
+    rungs: tuple[int, ...]
+    baseline: Measurement
+    epochs: int
+    trials: int
+    proposals: Callable[[SamplerName, int], Propose]
+
+
+@dataclass(kw_only=True)
+class Run:
+    """One trial: its candidate, and what was measured of it at each rung so far."""
+
+    candidate: Candidate
+    measured: list[Measurement] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class Spending:
+    """Epochs spent, and the hypervolume of all files so far whenever there is a new one."""
+
+    of: Course
+    epochs: int = 0
+    front: list[Measurement] = field(default_factory=list)
+    history: list[tuple[int, float]] = field(default_factory=list)
+
+    def train(self, run: Run) -> bool:
+        """Take the run to its next rung; False where the epochs do not last."""
+        rung = len(run.measured)
+        step = self.of.rungs[rung] - (self.of.rungs[rung - 1] if rung else 0)
+        if self.epochs + step > self.of.epochs:
+            return False
+        self.epochs += step
+        run.measured.append(run.candidate.at(self.of.rungs[rung]))
+        self._note(run.measured[-1])
+        return True
+
+    def _note(self, measurement: Measurement) -> None:
+        files = [*self.front, measurement]
+        points = [objectives.vector(each, OBJECTIVES) for each in files]
+        self.front = [files[index] for index in pareto.front_indices(points)]
+        volume = front.hypervolume(self.front, objectives=OBJECTIVES, baseline=self.of.baseline)
+        self.history.append((self.epochs, volume))
+
+    def reached(self, volume: float) -> int | None:
+        """Epochs until the hypervolume was that large; None where it never was."""
+        return next((epochs for epochs, found in self.history if found >= volume), None)
+
+
+def without_stopping(of: Course, propose: Propose) -> Spending:
+    """Every proposal is trained to its end."""
+    spending, runs = Spending(of=of), []
+    while len(runs) < of.trials and (candidate := propose(runs)) is not None:
+        runs.append(Run(candidate=candidate))
+        if not all(spending.train(runs[-1]) for _ in of.rungs):
+            break
+    return spending
+
+
+def with_our_stopping(
+    of: Course, propose: Propose, *, tie_break: TieBreak, extrapolate: bool = False
+) -> Spending:
+    """``search.stopping`` decides at every rung, once."""
+    spending, runs = Spending(of=of), []
+    rule = Rule(objectives=OBJECTIVES, eta=ETA, tie_break=tie_break, baseline=of.baseline)
+    while len(runs) < of.trials and (candidate := propose(runs)) is not None:
+        run = Run(candidate=candidate)
+        while spending.train(run):
+            others = [each for each in runs if len(each.measured) >= len(run.measured)]
+            is_last = len(run.measured) == len(of.rungs)
+            if is_last or _stops(run, others, rule, of, extrapolate=extrapolate):
+                break
+        if not run.measured:
+            break
+        runs.append(run)
+    return spending
+
+
+def _stops(run: Run, others: Sequence[Run], rule: Rule, of: Course, *, extrapolate: bool) -> bool:
+    rung = len(run.measured) - 1
+    seen = [each.measured[rung] for each in (run, *others)]
+    if extrapolate:
+        found = [[one.value("accuracy") for one in each.measured] for each in (run, *others)]
+        hopes = extrapolation.expected(found, num_rungs=len(of.rungs))
+        seen = [stopping.hoped(one, hope) for one, hope in zip(seen, hopes, strict=True)]
+    return stopping.decide(seen[0], -1.0, [(each, -1.0) for each in seen[1:]], rule=rule).stop
+
+
+def halving_by_sorting(of: Course, propose: Propose) -> Spending:
+    """Asynchronous successive halving (Li et al., algorithm 2) by non-dominated rank.
+
+    The highest rung at which a run is among the best ``n / eta`` and was not promoted yet gives the
+    next promotion; ranks that only partly fit are taken in the order of arrival.
+    """
+    spending, runs = Spending(of=of), []
+    while len(runs) < 20 * of.trials:
+        promoted = next(_promotable(runs, of), None)
+        if promoted is None:
+            candidate = propose(runs)
+            if candidate is None:
+                break
+            promoted = Run(candidate=candidate)
+            runs.append(promoted)
+        if not spending.train(promoted):
+            break
+    return spending
+
+
+def _promotable(runs: Sequence[Run], of: Course) -> Iterator[Run]:
+    for rung in reversed(range(len(of.rungs) - 1)):
+        there = [run for run in runs if len(run.measured) > rung]
+        points = [objectives.vector(run.measured[rung], OBJECTIVES) for run in there]
+        ranks = pareto.ranks(points, [-1.0] * len(points)) if points else []
+        order = sorted(range(len(there)), key=ranks.__getitem__)
+        for index in order[: int(len(there) / ETA)]:
+            if len(there[index].measured) == rung + 1:
+                yield there[index]
+
+
+def recorded() -> Course:
+    """19 CIFAR-10 networks of 200 epochs, in an order that the seed shuffles; each once."""
+    networks = curves.recorded()
+    largest = max(networks, key=lambda network: network.size_bytes)
+    rungs = (2, 7, 22, 66, 200)
+
+    def proposals(_: SamplerName, seed: int) -> Propose:
+        order = np.random.default_rng(seed).permutation(len(networks))
+        return lambda runs: networks[order[len(runs)]] if len(runs) < len(order) else None
+
+    return Course(
+        name="19 recorded networks, random order",
+        rungs=rungs,
+        baseline=largest.at(rungs[-1]),
+        epochs=len(networks) * rungs[-1],
+        trials=len(networks),
+        proposals=proposals,
+    )
+
+
+def crossing() -> Course:
+    """Three real knobs, curves that cross; the epochs of 25 trials trained to their end."""
+    rungs = (1, 3, 9, 27, 81)
+    return Course(
+        name="curves that cross, three knobs",
+        rungs=rungs,
+        baseline=curves.crossing((1.0, 1.0, 0.7), epochs=rungs, seed=0).at(rungs[-1]),
+        epochs=25 * rungs[-1],
+        trials=300,
+        proposals=_sampled(rungs),
+    )
+
+
+def _sampled(rungs: Sequence[int]) -> Callable[[SamplerName, int], Propose]:
+    names = ("width", "bits", "setting")
+    space: dict[str, BaseDistribution] = {name: FloatDistribution(0.0, 1.0) for name in names}
+
+    def proposals(sampler: SamplerName, seed: int) -> Propose:
+        study = optuna.create_study(directions=["maximize", "minimize"])
+        asked: list[optuna.Trial] = []
+
+        def propose(runs: Sequence[Run]) -> Candidate:
+            if asked and sampler != "random":
+                last = runs[-1].measured[-1]
+                study.tell(asked[-1], [last.value("accuracy"), float(last.size_bytes)])
+            mixed = int(np.random.SeedSequence([seed, len(asked)]).generate_state(1)[0])
+            study.sampler = samplers.build(sampler, seed=mixed, trials=100)
+            asked.append(study.ask(fixed_distributions=space))
+            point = [float(asked[-1].params[name]) for name in names]
+            return curves.crossing(point, epochs=rungs, seed=seed)
+
+        return propose
+
+    return proposals
+
+
+def main() -> None:
+    """Print epochs to 98 % of the full-budget hypervolume, and the hypervolume at the end."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if curves.RECORDED.exists():
+        _compare(recorded(), full="every network", ways=_WAYS)
+    else:
+        print(f"without recorded curves: {curves.RECORDED.name} is not beside the repository")
+    _compare(crossing(), full="TPE", ways={**_WAYS, **_WITH_TPE})
+
+
+def _compare(of: Course, *, full: str, ways: Mapping[str, Way]) -> None:
+    print(f"{of.name}: {SEEDS} seeds, rungs {of.rungs}, at most {of.epochs} epochs")
+    whole = [without_stopping(of, of.proposals("tpe", seed)) for seed in range(SEEDS)]
+    marks = [ENOUGH * spending.history[-1][1] for spending in whole]
+    _print(f"{full}, no stopping", whole, marks)
+    for name, spend in ways.items():
+        _print(name, [spend(of, seed) for seed in range(SEEDS)], marks)
+
+
+def _ours(sampler: SamplerName, tie_break: TieBreak, *, extrapolate: bool = False) -> Way:
+    def spend(of: Course, seed: int) -> Spending:
+        proposals = of.proposals(sampler, seed)
+        return with_our_stopping(of, proposals, tie_break=tie_break, extrapolate=extrapolate)
+
+    return spend
+
+
+def _asha(of: Course, seed: int) -> Spending:
+    return halving_by_sorting(of, of.proposals("random", seed))
+
+
+_WAYS: Mapping[str, Way] = {
+    "random, ASHA by plain sorting": _asha,
+    "random, ours, net": _ours("random", "net"),
+    "random, ours, hypervolume": _ours("random", "hypervolume"),
+    "random, ours, net, extrapolated": _ours("random", "net", extrapolate=True),
+    "random, ours, hypervolume, extrapolated": _ours("random", "hypervolume", extrapolate=True),
+}
+_WITH_TPE: Mapping[str, Way] = {
+    "TPE, ours, net": _ours("tpe", "net"),
+    "TPE, ours, hypervolume": _ours("tpe", "hypervolume"),
+    "TPE, ours, hypervolume, extrapolated": _ours("tpe", "hypervolume", extrapolate=True),
+}
+
+
+def _print(name: str, found: Sequence[Spending], marks: Sequence[float]) -> None:
+    epochs = [each.reached(mark) for each, mark in zip(found, marks, strict=True)]
+    there = [each for each in epochs if each is not None]
+    took = f"{statistics.fmean(there):7.0f} ± {_spread(there):5.0f}" if there else "      -        "
+    volumes = [each.history[-1][1] for each in found]
+    spent = statistics.fmean(each.epochs for each in found)
+    print(
+        f"  {name:40} {took} epochs ({len(there)} of {len(found)} seeds), at the end "
+        f"{statistics.fmean(volumes):.4f} ± {_spread(volumes):.4f} after {spent:.0f} epochs",
+        flush=True,
+    )
+
+
+def _spread(values: Sequence[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else 0.0

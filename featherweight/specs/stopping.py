@@ -1,0 +1,76 @@
+"""When a trial stops early, and when the search of a job ends before its budget."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from featherweight.specs.constraints import ConstraintField
+
+TieBreak = Literal["hypervolume", "net"]
+
+
+class EarlyStopping(BaseModel, frozen=True, extra="forbid"):
+    """Rungs of multi-objective successive halving.
+
+    ``rungs`` are the recovery epochs a candidate has had, in total, when it reaches each rung; a
+    rung of 0 measures the compressed network as it is.
+    """
+
+    rungs: tuple[Annotated[int, Field(ge=0, le=1000)], ...] = Field(
+        default=(0, 1, 3, 9), min_length=1, max_length=8
+    )
+    eta: float = Field(default=3.0, gt=1, le=16, description="One of eta trials climbs a rung.")
+    tie_break: TieBreak = Field(
+        default="hypervolume",
+        description="Which of equally ranked trials climb where only some may: those that alone "
+        "add most hypervolume, or the knee and then the farthest from it.",
+    )
+    extrapolate: bool = Field(
+        default=False,
+        description="Judge a trial by the accuracy that its rungs let hope for at the last one.",
+    )
+
+    @model_validator(mode="after")
+    def _increasing(self) -> EarlyStopping:
+        if list(self.rungs) != sorted(set(self.rungs)):
+            raise ValueError(f"rungs must increase, got {list(self.rungs)}")
+        return self
+
+    @property
+    def first_training(self) -> int | None:
+        """Epochs of the first rung that trains; None where no rung does."""
+        return next((epochs for epochs in self.rungs if epochs > 0), None)
+
+
+class NoGain(BaseModel, frozen=True, extra="forbid"):
+    """The last ``trials`` search trials to end added less than ``gain`` to the hypervolume."""
+
+    trials: int = Field(ge=1, le=10_000)
+    gain: float = Field(default=0.001, gt=0, le=1, description="Share of the box, 0 to 1.")
+
+
+class StopRules(BaseModel, frozen=True, extra="forbid"):
+    """What ends the search phase before its budget is used up; finalists are retrained anyway."""
+
+    target: tuple[ConstraintField, ...] = Field(
+        default=(),
+        max_length=8,
+        description="Enough: one file of the search that meets all of these, and the constraints.",
+    )
+    no_gain: NoGain | None = Field(
+        default=None, description="The front has stopped to grow; counted from its first file on."
+    )
+
+
+class Controls(BaseModel, frozen=True, extra="forbid"):
+    """Which simple candidates are tried for comparison."""
+
+    random: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="Share of the search trials that are uniform random points of the space; at "
+        "least one is.",
+    )

@@ -1,0 +1,53 @@
+"""The gate of a job as it stands now: what the searcher holds a new candidate against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from compress.candidate import Candidate
+from compress.inspection import DatasetInfo
+from compress.measurement import Measurement
+from featherweight.specs.states import Phase
+from search import refusal
+from search.feasibility import Network
+from search.refusal import Gate, Refusal
+from search.space import Space
+from store import datasets, endings, jobs
+from store.tables import JobRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """``files`` are the measured ones that are good enough to keep a candidate out."""
+
+    gate: Gate | None
+    files: Sequence[Measurement]
+
+    def refusal(self, candidate: Candidate) -> Refusal | None:
+        """Why the candidate is not tried; None where it is."""
+        return None if self.gate is None else self.gate.refusal(candidate, self.files)
+
+    def admits(self, candidate: Candidate) -> bool:
+        """Whether it may enter the front, as far as anybody knows."""
+        return self.refusal(candidate) is None
+
+
+def of(session: Session, job: JobRecord, space: Space) -> Door:
+    """The door of a job whose baseline is measured; open where nothing is known beforehand."""
+    spec, baseline = jobs.spec(job), jobs.baseline(job)
+    if baseline is None or not refusal.has_use(spec):
+        return Door(gate=None, files=())
+    data = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
+    network = Network(
+        architecture=space.architecture,
+        input_shape=data.input_shape,
+        num_classes=data.num_classes,
+    )
+    gate = refusal.gate(spec, network, baseline)
+    tried = endings.measured(session, job.id, phase=Phase.SEARCH)
+    files = [baseline, *(each for trial in tried for each in trial.measurements)]
+    good = [file for file in files if file.value("accuracy") >= gate.best_accuracy]
+    return Door(gate=gate, files=good)

@@ -1,0 +1,32 @@
+"""Candidates that were refused before they became trials: events, one per candidate."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from compress.candidate import Candidate
+from store import events, jobs
+from store.tables import EventRecord, JobRecord
+
+TYPE = "candidate.refused"
+
+
+def note(session: Session, job: JobRecord, candidate: Candidate, reason: str) -> bool:
+    """Write down that the candidate is refused; False where that is known already.
+
+    A searcher that was killed before its study knew refuses the same candidate again.
+    """
+    job, digest = jobs.lock(session, job.id), candidate.digest()
+    known = select(EventRecord.data).where(EventRecord.job_id == job.id, EventRecord.type == TYPE)
+    if any(data["digest"] == digest for data in session.scalars(known)):
+        return False
+    news = {"digest": digest, "description": candidate.describe(), "reason": reason}
+    events.append(session, job, TYPE, news)
+    return True
+
+
+def count(session: Session, job_id: str) -> int:
+    """How many candidates of the job were refused."""
+    query = select(func.count()).where(EventRecord.job_id == job_id, EventRecord.type == TYPE)
+    return session.execute(query).scalar_one()
