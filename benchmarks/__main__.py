@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import listing, resnet20, sample_job, start, store_latency, supernet
+from benchmarks import (
+    early_stopping,
+    listing,
+    resnet20,
+    resnet20_flips,
+    resnet20_peers,
+    resnet20_trained,
+    sample_job,
+    start,
+    store_latency,
+    supernet,
+)
 
 BENCHMARKS = {
     "start": start.main,
@@ -12,17 +23,22 @@ BENCHMARKS = {
     "listing": listing.main,
     "sample_job": sample_job.main,
     "resnet20": resnet20.main,
+    "resnet20_peers": resnet20_peers.main,
+    "resnet20_flips": resnet20_flips.main,
     "supernet": supernet.main,
+    "early_stopping": early_stopping.main,
 }
+LONG = {"resnet20_trained": resnet20_trained.main}
+"""They train for an hour or more on one core, so they run only where they are named."""
 
 
 def main() -> None:
     """Run the named benchmarks in their order."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], default=[])
+    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS, *LONG], default=[])
     for name in parser.parse_args().names or BENCHMARKS:
         print(f"== {name}")
-        BENCHMARKS[name]()
+        (BENCHMARKS | LONG)[name]()
 
 
 if __name__ == "__main__":

@@ -18,15 +18,59 @@ Metric = Literal[
 ]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 Split = Literal["train", "validation", "test"]
+TRAIN_SAMPLE = 10_000
+"""Accuracy on the training split is that of at most so many of its images, evenly spaced."""
 
 
 class Latency(BaseModel, frozen=True, extra="forbid"):
-    """Latency of one call with one input in ONNX Runtime, in milliseconds."""
+    """Latency of one call with one input in ONNX Runtime, in milliseconds.
+
+    A candidate's file is timed in turns with the baseline's, so that what else the machine does
+    meets both (``docs/decisions/0009-latency-beside-the-baseline.md``).
+    """
 
     median_ms: float = Field(gt=0)
     p95_ms: float = Field(gt=0)
     threads: int = Field(ge=1)
     batch: int = Field(ge=1)
+    baseline_ms: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Median of the baseline's file in the same run; None: timed alone.",
+    )
+    reference_ms: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Median that the baseline's own trial recorded; None: timed alone.",
+    )
+    device: str | None = Field(
+        default=None,
+        max_length=200,
+        description="What it was timed on: the model of the CPU; None: an older measurement.",
+    )
+
+    @model_validator(mode="after")
+    def _beside(self) -> Latency:
+        if (self.baseline_ms is None) != (self.reference_ms is None):
+            raise ValueError("give baseline_ms and reference_ms both, or neither")
+        return self
+
+    @property
+    def ratio(self) -> float | None:
+        """The file's median over the baseline's in the same run; None where it was timed alone."""
+        return None if self.baseline_ms is None else self.median_ms / self.baseline_ms
+
+    @property
+    def compared_ms(self) -> float:
+        """What the search compares: the ratio times the baseline's recorded median.
+
+        The median itself where the file was timed alone.
+        """
+        if self.ratio is None or self.reference_ms is None:
+            return self.median_ms
+        return self.ratio * self.reference_ms
 
 
 class Parity(BaseModel, frozen=True, extra="forbid"):
@@ -91,7 +135,9 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
         return self
 
     def value(self, metric: Metric) -> float:
-        """The number the search compares: accuracy is the one on the validation split.
+        """The number the search compares.
+
+        Accuracy is the one on the validation split, latency the one relative to the baseline.
 
         Raises ValueError for a metric that was not measured.
         """
@@ -112,7 +158,7 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
             case "peak_memory_bytes":
                 return self.peak_memory_bytes
             case "latency_ms":
-                return self.latency.median_ms
+                return self.latency.compared_ms
             case "macs":
                 return self.macs
             case "parameters":

@@ -9,7 +9,7 @@ for point in client.front(job.id).points:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from compress.families.catalog import Architecture, Normalisation
 from featherweight import events, transport, uploads
+from featherweight.specs.candidates import CandidateRequest, CandidateSchema, ProposedSchema
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
     ArtifactSchema,
@@ -42,6 +43,7 @@ from featherweight.transport import Call, RetryPolicy, Transport
 
 Schema = TypeVar("Schema", bound=BaseModel)
 Spec = JobSpec | Mapping[str, Any]
+Candidates = Sequence[CandidateRequest | Mapping[str, Any]]
 
 
 class Client:
@@ -115,6 +117,24 @@ class Client:
         """Run a trial's candidate once more, from another seed."""
         call = Call(method="POST", path=f"/v1/trials/{trial}/rerun", idempotent=False)
         return self._ask(TrialSchema, call)
+
+    def propose(
+        self, job: str, candidates: Candidates, *, idempotency_key: str | None = None
+    ) -> tuple[ProposedSchema, ...]:
+        """Let a job try these candidates before the sampler's next ones; equal ones run once.
+
+        Each is a mapping with ``params`` (values of the job's knobs) or ``steps`` (configs of
+        techniques). The answers come in the same order.
+        """
+        body = [_document(one) for one in candidates]
+        headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
+        path = f"/v1/jobs/{job}/candidates"
+        answer = self._transport.send(Call(method="POST", path=path, json=body, headers=headers))
+        return TypeAdapter(tuple[ProposedSchema, ...]).validate_json(answer.content)
+
+    def candidates(self, job: str) -> Iterator[CandidateSchema]:
+        """Candidates that users or earlier jobs proposed, in the order in which they are tried."""
+        return self._pages(CandidateSchema, f"/v1/jobs/{job}/candidates")
 
     def front(self, job: str) -> FrontSchema:
         """The best files so far."""
@@ -256,5 +276,5 @@ class Client:
             cursor = {"cursor": page.next_cursor}
 
 
-def _document(spec: Spec) -> dict[str, Any]:
-    return spec.model_dump(mode="json") if isinstance(spec, JobSpec) else dict(spec)
+def _document(given: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
+    return given.model_dump(mode="json") if isinstance(given, BaseModel) else dict(given)

@@ -115,19 +115,24 @@ class _Loader(yaml.SafeLoader):
 
 
 def _document(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _LARGEST_BYTES:
-            raise InvalidJobFile(f"{path}: a job file has at most {_LARGEST_BYTES} bytes")
-        # JSON is YAML, so that one parser reads both.
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except OSError as error:
-        raise InvalidJobFile(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidJobFile(f"{path} is neither YAML nor JSON: {error}") from error
+    document = load(path)
     if not isinstance(document, dict):
         found = type(document).__name__
         raise InvalidJobFile(f"{path}: expected a mapping of a job's fields, got {found}")
     return document
+
+
+def load(path: Path) -> Any:
+    """What stands in a YAML or JSON file. Raises InvalidJobFile."""
+    try:
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise InvalidJobFile(f"{path}: such a file has at most {_LARGEST_BYTES} bytes")
+        # JSON is YAML, so that one parser reads both.
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise InvalidJobFile(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidJobFile(f"{path} is neither YAML nor JSON: {error}") from error
 
 
 def _data(value: Any) -> SampleData | FileData | None:

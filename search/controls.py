@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -20,7 +20,9 @@ _UNTOUCHED: Wishes = {
     for technique, fields in OFF.items()
     for field, value in fields.items()
     if technique != _RECOVERING
-}
+} | {"allocation.bytes": 1.0, "allocation.macs": 1.0, "allocation.pruning": 0.0}
+_ALLOTTED: Wishes = {"allocation.bytes": 0.3, "allocation.macs": 0.3, "allocation.pruning": 1.0}
+"""Shares of the most that may be allotted, with which every stage loses half of its channels."""
 _CONTROLS: tuple[tuple[str, frozenset[str], Wishes], ...] = (
     ("uniform 8-bit", frozenset({"quantization"}), {"quantization.weight_bits": 8}),
     (
@@ -30,6 +32,7 @@ _CONTROLS: tuple[tuple[str, frozenset[str], Wishes], ...] = (
             "filter_pruning.ratios": 0.5,
             "filter_pruning.ratio": 0.5,
             "quantization.weight_bits": 8,
+            **_ALLOTTED,
         },
     ),
     (
@@ -41,12 +44,12 @@ _CONTROLS: tuple[tuple[str, frozenset[str], Wishes], ...] = (
 
 
 def named(
-    knobs: tuple[KnobSchema, ...], *, techniques: frozenset[str], seed: int
+    knobs: tuple[KnobSchema, ...], *, techniques: frozenset[str], seed: int, num_random: int = 1
 ) -> tuple[tuple[str, dict[str, Scalar]], ...]:
     """Name and values (of the knobs that can turn) of each control that the techniques allow.
 
-    Every wish is met by the knob's nearest value. The last control is one random point of the
-    space, the same for the same seed.
+    Every wish is met by the knob's nearest value. The last ``num_random`` controls are uniform
+    random points of the space, the same for the same seed.
     """
     found = [
         (name, _params(knobs, {**_UNTOUCHED, **wishes}))
@@ -54,20 +57,30 @@ def named(
         if needs <= techniques
     ]
     random = np.random.default_rng([seed, len(_CONTROLS)])
-    found.append(("random", {k.name: grid.draw(k, random) for k in _turning(knobs)}))
+    for _ in range(num_random):
+        found.append(("random", {k.name: grid.draw(k, random) for k in _turning(knobs)}))
     return tuple(found)
 
 
-def _params(knobs: tuple[KnobSchema, ...], wishes: Wishes) -> dict[str, Scalar]:
-    return {knob.name: grid.snap(knob, _wish(knob.name, wishes)) for knob in _turning(knobs)}
+def untouched(knobs: Sequence[KnobSchema]) -> dict[str, Scalar]:
+    """A value of every knob that turns, with which as little is done as the ranges allow."""
+    return _params(knobs, _UNTOUCHED)
 
 
-def _wish(name: str, wishes: Wishes) -> Scalar:
-    technique, field = name.split(".")[:2]
-    if f"{technique}.{field}" in wishes:
-        return wishes[f"{technique}.{field}"]
+def _params(knobs: Sequence[KnobSchema], wishes: Wishes) -> dict[str, Scalar]:
+    return {knob.name: grid.snap(knob, _wish(knob, wishes)) for knob in _turning(knobs)}
+
+
+def _wish(knob: KnobSchema, wishes: Wishes) -> Scalar:
+    technique, field = knob.name.split(".")[:2]
+    wished = wishes.get(f"{technique}.{field}")
+    if technique == "allocation":
+        # Only bytes and macs have a largest value other than 1; nothing is allotted unevenly.
+        return float(wished or 0.0) * grid.bounds(knob)[1]
+    if wished is not None:
+        return wished
     return BY_NAME[technique].config.model_fields[field].default
 
 
-def _turning(knobs: tuple[KnobSchema, ...]) -> list[KnobSchema]:
+def _turning(knobs: Sequence[KnobSchema]) -> list[KnobSchema]:
     return [knob for knob in knobs if knob.kind != "fixed"]

@@ -13,6 +13,22 @@ class TechniqueDoesNotFit(SearchError):
     """A technique asks for something the network does not have."""
 
 
+class CandidateDoesNotFit(SearchError):
+    """A proposed candidate is not one that the job could try."""
+
+
+class WarmStartDoesNotFit(SearchError):
+    """A job cannot start from the jobs that it names."""
+
+
+class ForeignStudy(SearchError):
+    """The study that is to be imported cannot be read."""
+
+
+class SamplerDoesNotFit(SearchError):
+    """The sampler that the job asks for cannot search its space."""
+
+
 class InfeasibleConstraint(SearchError):
     """No candidate of the space can meet a constraint."""
 
@@ -23,6 +39,10 @@ class ImagesTooSmall(SearchError):
 
 class SupernetDoesNotFit(SearchError):
     """The supernet that the job asks for cannot be trained, or could serve no candidate."""
+
+
+class ProfileDoesNotFit(SearchError):
+    """A profile is missing, or is of another network than the job's."""
 
 
 class StudySchemaOutdated(SearchError):

@@ -12,13 +12,16 @@ real file is larger: it also holds biases, scales and names.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from compress.candidate import Candidate
 from compress.families import layout
 from compress.families.catalog import Architecture
 from compress.families.config import Shape
+from compress.knobs import Scalar
 from compress.measurement import Measurement, Metric
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec, UntrainedModel
@@ -32,6 +35,7 @@ CODED_BITS = 1 / 9
 """Bits of a weight whose block of nine, the longest there is, has a code of one bit."""
 NODE_BYTES = 17
 """A node of a graph: its kind, two inputs and an output, each with a name of one letter."""
+_MOST_LAID_OUT = 256
 _MOST_PRUNED = 0.95
 """The share of its channels that a stage may lose to meet a target."""
 
@@ -59,7 +63,7 @@ def check(
     input_shape: tuple[int, int, int] | None,
     baseline: Measurement | None,
 ) -> tuple[str, ...]:
-    """Say for each constraint what was checked; ``input_shape`` is ``(C, H, W)``.
+    """Say for each constraint and target what was checked; ``input_shape`` is ``(C, H, W)``.
 
     Raises InfeasibleConstraint for a bound that no candidate can reach, and for two constraints
     that contradict each other.
@@ -71,8 +75,9 @@ def check(
         num_classes=num_classes,
         input_shape=input_shape,
     )
-    said = tuple(_check(constraint, limits, baseline) for constraint in spec.constraints)
-    _check_pairs([c for c in spec.constraints if _is_bound(c, baseline)], baseline)
+    every = (*spec.constraints, *spec.stop.target)
+    said = tuple(_check(constraint, limits, baseline) for constraint in every)
+    _check_pairs([c for c in every if _is_bound(c, baseline)], baseline)
     return said
 
 
@@ -85,14 +90,44 @@ def lower_bounds(
     input_shape: tuple[int, int, int] | None,
 ) -> Bounds:
     """Bytes, parameters and MACs that no candidate of the job's space can be below."""
-    knobs = spaces.build(spec, architecture).knobs
-    every = layout.layers(
-        _smallest(knobs, architecture),
-        in_channels=in_channels,
-        num_classes=num_classes,
-        image=input_shape[1:] if input_shape is not None else None,
-    )
-    rows = [row for row in every if row.kind != "norm"]
+    knobs = spaces.build(spec, architecture).concrete
+    shape = (in_channels, *(input_shape[1:] if input_shape is not None else (0, 0)))
+    network = Network(architecture=architecture, input_shape=shape, num_classes=num_classes)
+    return _lowest(spec, knobs, network)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """What candidates begin from; ``input_shape`` is ``(C, H, W)``, with H and W 0 if unknown."""
+
+    architecture: Architecture
+    input_shape: tuple[int, int, int]
+    num_classes: int
+
+
+def candidate_bounds(spec: JobSpec, candidate: Candidate, network: Network) -> Bounds:
+    """Bytes, parameters and MACs that this candidate of the job cannot be below."""
+    knobs = [
+        KnobSchema(name=name, kind="fixed", choices=(value,))
+        for step in candidate.steps
+        for field, found in step.model_dump(exclude={"technique"}).items()
+        for name, value in _parts(f"{step.technique}.{field}", found)
+    ]
+    return _lowest(spec, knobs, network)
+
+
+def _parts(name: str, value: Any) -> Iterator[tuple[str, Scalar]]:
+    """The field's value, or that of each of its parts; what no knob can be is left out."""
+    if isinstance(value, bool | int | float | str):
+        yield name, value
+    if isinstance(value, tuple):
+        for index, part in enumerate(value):
+            if isinstance(part, bool | int | float | str):
+                yield f"{name}.{index}", part
+
+
+def _lowest(spec: JobSpec, knobs: Sequence[KnobSchema], network: Network) -> Bounds:
+    rows = _rows(_smallest(knobs, network.architecture), network.input_shape, network.num_classes)
     least = _Least(keep=_least_kept(knobs), is_split=_may_split(knobs))
     weights = {row.name: least.weights(row, rows) for row in rows}
     parameters = sum(weights[row.name] for row in rows if row.kind != "pad")
@@ -100,6 +135,21 @@ def lower_bounds(
     bits = CODED_BITS if _may_choose_values(spec, knobs) else FLOAT_BITS
     size_bytes = math.ceil(parameters * bits / 8) + NODE_BYTES * len(rows)
     return Bounds(size_bytes=size_bytes, parameters=parameters, macs=macs)
+
+
+@lru_cache(maxsize=_MOST_LAID_OUT)
+def _rows(
+    architecture: Architecture, input_shape: tuple[int, int, int], num_classes: int
+) -> tuple[layout.Layer, ...]:
+    """The layers that have weights in a file; many candidates are of one architecture."""
+    channels, height, width = input_shape
+    every = layout.layers(
+        architecture,
+        in_channels=channels,
+        num_classes=num_classes,
+        image=(height, width) if height and width else None,
+    )
+    return tuple(row for row in every if row.kind != "norm")
 
 
 def _smallest(knobs: Sequence[KnobSchema], architecture: Architecture) -> Architecture:

@@ -34,7 +34,7 @@ def forecast(
     epoch = train_images / baseline.train_images_per_second
     fixed = sum(s for stage, s in baseline.seconds.items() if not stage.startswith(_TRAINING))
     own, member = _baseline(spec, epoch, fixed), costs.member * epoch
-    seconds = own + _supernet(spec, costs.supernet * epoch, fixed)
+    seconds = own + _supernet(spec, costs.supernet * epoch, fixed) + _profile(spec, epoch)
     seconds += _search(spec, member, fixed) + _finish(spec, member, fixed)
     basis = (
         f"one worker, {baseline.train_images_per_second:,.0f} training images per second and "
@@ -54,14 +54,28 @@ def _supernet(spec: JobSpec, epoch: float, fixed: float) -> float:
     return epochs * epoch + len(supernets.checkpoints(epochs)) * fixed
 
 
+def _profile(spec: JobSpec, epoch: float) -> float:
+    """The most that probing may take; 0 where it is not asked for or has no cap."""
+    if spec.profile is None:
+        return 0.0
+    if spec.budget.seconds is not None:
+        return spec.profile.share * spec.budget.seconds
+    return spec.profile.share * _epochs(spec) * epoch
+
+
+def _epochs(spec: JobSpec) -> int:
+    return spec.model.epochs if isinstance(spec.model, UntrainedModel) else 0
+
+
 def _search(spec: JobSpec, epoch: float, fixed: float) -> float:
-    """Capped by the job's limit of seconds, which ends this phase."""
+    """Capped by the job's limits of epochs and of seconds, which end this phase."""
     rungs = spec.early_stopping.rungs
     steps = [rung - before for rung, before in zip(rungs, (0, *rungs), strict=False)]
-    per_trial = sum(
-        (step * epoch + fixed) / spec.early_stopping.eta**rung for rung, step in enumerate(steps)
-    )
-    total = spec.search_trials * per_trial
+    reach = [spec.search_trials / spec.early_stopping.eta**rung for rung in range(len(rungs))]
+    epochs = sum(step * trials for step, trials in zip(steps, reach, strict=True))
+    if spec.budget.epochs is not None:
+        epochs = min(epochs, spec.budget.epochs)
+    total = epochs * epoch + sum(reach) * fixed
     return total if spec.budget.seconds is None else min(total, spec.budget.seconds)
 
 

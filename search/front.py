@@ -81,7 +81,7 @@ def hypervolume(
     """
     if baseline is None:
         return 0.0
-    points = [_on_axes(measurement, objectives, baseline) for measurement in measurements]
+    points = [on_axes(measurement, objectives, baseline) for measurement in measurements]
     return pareto.hypervolume(points, (1.0,) * len(objectives))
 
 
@@ -162,9 +162,10 @@ def _front(
     return sorted(front, key=lambda point: point.measurement.size_bytes)
 
 
-def _on_axes(
+def on_axes(
     measurement: Measurement, objectives: Sequence[Objective], baseline: Measurement
 ) -> tuple[float, ...]:
+    """Where a measurement lies in the hypervolume's box: per objective, 0 is ideal, 1 worthless."""
     return tuple(_axis(measurement, objective, baseline) for objective in objectives)
 
 
@@ -182,7 +183,7 @@ def _knee(
 ) -> FrontCandidate[Key]:
     """The knee among the points inside the hypervolume's box; of all if none is inside."""
     anchor = baseline or max((p.measurement for p in front), key=lambda m: m.size_bytes)
-    axes = [_on_axes(point.measurement, objectives, anchor) for point in front]
+    axes = [on_axes(point.measurement, objectives, anchor) for point in front]
     inside = [index for index, axis in enumerate(axes) if max(axis) <= 1.0]
     kept = inside or list(range(len(front)))
     return front[kept[pareto.knee([axes[index] for index in kept])]]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cached_property
 
 from compress.knobs import Scalar
 from featherweight.specs.job import JobSpec
+from featherweight.specs.stopping import Controls
+from search import opening
+from search.ending import Ending
 from search.space import Space
 from search.study.projection import StudyProjection
 
@@ -19,9 +24,51 @@ class OpenJob:
     space: Space
     study: StudyProjection
     is_exhausted: bool = False
+    ending: Ending | None = None
+    looked_at: int = -1
+    """The job's event up to which ``ending`` was looked for: nothing changes without another."""
 
     @cached_property
     def controls(self) -> list[dict[str, Scalar]]:
-        """Candidates to compare with: at most a third of the search trials, the first of them."""
-        most = self.spec.search_trials // 3 if self.spec.controls else 0
-        return [params for _, params in self.space.controls()[:most]]
+        """Candidates to compare with: at most a third of the search trials.
+
+        A share of random points that the job asks for comes on top of the third.
+        """
+        asked, trials = self.spec.controls, self.spec.search_trials
+        if not asked:
+            return []
+        share = asked.random if isinstance(asked, Controls) else 0.0
+        num_random = max(1, math.floor(share * trials + 1e-9))
+        most = trials // 3 + num_random - 1
+        return [params for _, params in self.space.controls(num_random=num_random)[:most]]
+
+    def control_beside(self, known: Container[str]) -> dict[str, Scalar] | None:
+        """The first control whose candidate's digest is not among ``known``: none is left out."""
+        digests = zip(self._control_digests, self.controls, strict=True)
+        return next((params for digest, params in digests if digest not in known), None)
+
+    def given(self, known: Container[str]) -> tuple[str, dict[str, Scalar] | None]:
+        """Origin and values of the next candidate; the values are None where a sampler is to say.
+
+        First what to compare with, then what a profile opens with.
+        """
+        control = self.control_beside(known)
+        if control is not None:
+            return "control", control
+        opener = self.opener_beside(known)
+        return ("sampler", None) if opener is None else ("allocation", opener)
+
+    def opener_beside(self, known: Container[str]) -> dict[str, Scalar] | None:
+        """The first candidate that the profile opens with and that is not among ``known``."""
+        return next((p for digest, p in self._openers.items() if digest not in known), None)
+
+    @cached_property
+    def _openers(self) -> dict[str, dict[str, Scalar]]:
+        """Digest to values of what a profile says is best: at most a third of the trials."""
+        most = self.spec.search_trials // 3
+        found = opening.candidates(self.spec, self.space, count=most)
+        return {self.space.candidate(params).digest(): params for params in found}
+
+    @cached_property
+    def _control_digests(self) -> list[str]:
+        return [self.space.candidate(params).digest() for params in self.controls]

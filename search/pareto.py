@@ -113,6 +113,58 @@ def hypervolume(points: Sequence[Point], reference: Point) -> float:
     return volume + (corner[0] - previous) * staircase.area if inside else 0.0
 
 
+def contributions(points: Sequence[Point], reference: Point) -> list[float]:
+    """Volume that each point alone dominates below ``reference``; 0 for one of equal points.
+
+    What a point ``p`` dominates alone lies in the box from ``p`` to a corner: in each coordinate
+    the nearest of the points that are at most ``p`` in all others. Only the points inside that
+    corner can take anything more away, and they are few (bounding boxes of Bringmann and Friedrich,
+    EMO 2009). Takes O(n^2) vectorised comparisons.
+    """
+    if not points:
+        return []
+    values = _padded(points)
+    corner = np.array([*reference, *([1.0] * (MOST_OBJECTIVES - len(reference)))])
+    return [_alone(values, index, corner) for index in range(len(values))]
+
+
+def _alone(values: NDArray[np.float64], index: int, reference: NDArray[np.float64]) -> float:
+    point, others = values[index], np.delete(values, index, axis=0)
+    below = others <= point
+    if np.any(point >= reference) or np.any(below.all(axis=1)):
+        return 0.0
+    corner = reference.copy()
+    for axis in range(MOST_OBJECTIVES):
+        bounding = others[np.delete(below, axis, axis=1).all(axis=1), axis]
+        corner[axis] = min(corner[axis], bounding.min(initial=np.inf))
+    near = np.maximum(others[(others < corner).all(axis=1)], point)
+    return float(np.prod(corner - point)) - _volume_above(near, point, corner)
+
+
+def _volume_above(
+    near: NDArray[np.float64], point: NDArray[np.float64], corner: NDArray[np.float64]
+) -> float:
+    if not len(near):
+        return 0.0
+    return hypervolume((near - point).tolist(), (corner - point).tolist())
+
+
+def crowding(points: Sequence[Point]) -> list[float]:
+    """How far each point's neighbours are apart, summed over the axes; the ends are infinite.
+
+    Each axis is scaled to 0..1 over the points (Deb et al., NSGA-II, IEEE TEVC 6(2), 2002). Equal
+    points share what the one point would have, so the order of the points does not matter.
+    """
+    distinct, inverse = np.unique(np.asarray(points, dtype=float), axis=0, return_inverse=True)
+    scaled = unit(distinct.tolist())
+    total = np.zeros(len(distinct))
+    for axis in scaled.T:
+        order = np.argsort(axis, kind="stable")
+        total[order[[0, -1]]] = np.inf
+        total[order[1:-1]] += axis[order[2:]] - axis[order[:-2]]
+    return [float(total[index]) for index in inverse.reshape(-1)]
+
+
 def knee(points: Sequence[Point]) -> int:
     """Index of the point farthest towards the ideal from the plane through the extremes.
 

@@ -15,14 +15,14 @@ from sqlalchemy.orm import Session
 
 from compress.candidate import Candidate
 from compress.measurement import Measurement, Split
+from featherweight.specs.job import UntrainedModel
 from featherweight.specs.states import FINAL_STATE, JobState, Phase, StopReason, TrialState
-from search import front, supernet_phase
+from search import front, profile_phase, supernet_phase
+from search.ending import BUDGET_SECONDS, EXHAUSTED
 from search.errors import SearchError
-from store import datasets, jobs, rungs, trials
+from store import candidates, datasets, jobs, rungs, trials
 from store.tables import JobRecord, TrialRecord
 
-BUDGET_SECONDS = "budget_seconds"
-"""Reason of a trial that never ran because the job's seconds were over."""
 _FINISH_SEED = 1000
 _SEEDS = 2**31
 """Seeds stay below this, whatever is added to the job's."""
@@ -41,7 +41,7 @@ def start(session: Session, job: JobRecord) -> bool:
         candidate=Candidate(),
         seed=jobs.spec(job).seed,
         rungs=(0,),
-        splits=_every_split(session, job),
+        splits=_baseline_splits(session, job),
     )
     return True
 
@@ -49,7 +49,8 @@ def start(session: Session, job: JobRecord) -> bool:
 def leave_baseline(session: Session, job: JobRecord, *, now: datetime) -> bool:
     """Once the baseline is measured the search begins; without it there is no job.
 
-    Where members share weights, these are trained first.
+    Where members share weights, these are trained first; where it was asked for, the baseline is
+    probed first.
     """
     if job.state != JobState.RUNNING or job.phase != Phase.BASELINE:
         return False
@@ -65,7 +66,11 @@ def leave_baseline(session: Session, job: JobRecord, *, now: datetime) -> bool:
 
 
 def _begin_members(session: Session, job: JobRecord, now: datetime) -> None:
-    if not jobs.spec(job).trains_supernet:
+    spec = jobs.spec(job)
+    if spec.profile is not None:
+        profile_phase.begin(session, job)
+        return
+    if not spec.trains_supernet:
         jobs.set_phase(session, job, Phase.SEARCH)
         return
     try:
@@ -76,30 +81,34 @@ def _begin_members(session: Session, job: JobRecord, now: datetime) -> None:
 
 def leave_supernet(session: Session, job: JobRecord) -> bool:
     """Once the shared weights are trained the search begins; without them no member has any."""
-    if job.state != JobState.RUNNING or job.phase != Phase.SUPERNET:
+    return _leave_trial(session, job, Phase.SUPERNET, StopReason.SUPERNET_FAILED)
+
+
+def leave_profile(session: Session, job: JobRecord) -> bool:
+    """Once the baseline is probed the search begins; without that it would begin on nothing."""
+    return _leave_trial(session, job, Phase.PROFILE, StopReason.PROFILE_FAILED)
+
+
+def _leave_trial(session: Session, job: JobRecord, phase: Phase, otherwise: StopReason) -> bool:
+    """Search once the one trial of the phase is complete; without it the job stops."""
+    if job.state != JobState.RUNNING or job.phase != phase:
         return False
-    first = counted(trials.of_job(session, job.id, phase=Phase.SUPERNET))[0]
+    first = counted(trials.of_job(session, job.id, phase=phase))[0]
     match TrialState(first.state):
         case TrialState.COMPLETE:
             jobs.set_phase(session, job, Phase.SEARCH)
         case TrialState.FAILED | TrialState.STOPPED:
-            _stop(session, job, StopReason.SUPERNET_FAILED, first.reason)
+            _stop(session, job, otherwise, first.reason)
         case TrialState.WAITING | TrialState.RUNNING:
             return False
     return True
 
 
-def is_out_of_time(job: JobRecord, now: datetime) -> bool:
-    """Whether the job has run for its seconds, pauses not counted."""
-    seconds = jobs.spec(job).budget.seconds
-    return seconds is not None and jobs.running_seconds(job, now) >= seconds
-
-
-def stop_search(session: Session, job: JobRecord) -> bool:
-    """The seconds are over: what waits in the search phase will not run."""
+def stop_search(session: Session, job: JobRecord, *, reason: str) -> bool:
+    """The search has ended early: what waits in its phase will not run."""
     if job.state != JobState.RUNNING or job.phase != Phase.SEARCH:
         return False
-    return trials.stop_waiting(session, job, BUDGET_SECONDS, phase=Phase.SEARCH) > 0
+    return trials.stop_waiting(session, job, reason, phase=Phase.SEARCH) > 0
 
 
 def leave_search(session: Session, job: JobRecord, *, shortfall: str = "") -> bool:
@@ -114,18 +123,28 @@ def leave_search(session: Session, job: JobRecord, *, shortfall: str = "") -> bo
     searched = counted(trials.of_job(session, job.id, phase=Phase.SEARCH))
     if not all(TrialState(trial.state).is_finished for trial in searched):
         return False
-    if sum(t.reason != BUDGET_SECONDS for t in searched) == jobs.spec(job).search_trials:
+    if not _is_queue_empty(session, job, shortfall):
+        return False
+    has_all = sum(trial.num_attempts > 0 for trial in searched) == jobs.spec(job).search_trials
+    if has_all and shortfall in (BUDGET_SECONDS, EXHAUSTED):
         shortfall = ""
     finalists = _finalists(session, job, searched)
     if not finalists:
         detail = _usual_reason(searched) or shortfall
         _stop(session, job, StopReason.NOTHING_SUCCEEDED, detail)
         return True
-    jobs.set_phase(session, job, Phase.FINISH)
+    jobs.set_phase(session, job, Phase.FINISH, detail=shortfall)
     job.stop_detail = shortfall
     for candidate, round_ in islice(_rounds(finalists), jobs.spec(job).finish.trials):
         _add_finish_trial(session, job, candidate, round_)
     return True
+
+
+def _is_queue_empty(session: Session, job: JobRecord, shortfall: str) -> bool:
+    """Whether no proposed candidate has a claim to be tried: an ended search drops those it has."""
+    if shortfall not in ("", EXHAUSTED):
+        candidates.drop_waiting(session, job, shortfall)
+    return not candidates.any_waiting(session, job.id)
 
 
 def leave_finish(session: Session, job: JobRecord) -> bool:
@@ -147,6 +166,7 @@ def settle(session: Session, job: JobRecord) -> bool:
     """A stopping job ends once nothing of it runs or waits."""
     if job.state != JobState.STOPPING or not is_idle(job):
         return False
+    candidates.drop_waiting(session, job, job.stop_reason or "")
     final = FINAL_STATE[StopReason(job.stop_reason or "")]
     jobs.move(session, job, final, detail=job.stop_detail)
     return True
@@ -174,6 +194,12 @@ def counted(rows: Sequence[TrialRecord]) -> list[TrialRecord]:
 def _stop(session: Session, job: JobRecord, reason: StopReason, detail: str) -> None:
     jobs.move(session, job, JobState.STOPPING, reason=reason, detail=detail)
     trials.stop_waiting(session, job, reason)
+
+
+def _baseline_splits(session: Session, job: JobRecord) -> tuple[Split, ...]:
+    """All of them: an uploaded model may have been trained on what it is validated on."""
+    found = _every_split(session, job)
+    return found if isinstance(jobs.spec(job).model, UntrainedModel) else (*found, "train")
 
 
 def _every_split(session: Session, job: JobRecord) -> tuple[Split, ...]:

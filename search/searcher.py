@@ -20,25 +20,27 @@ from functools import partial
 from sqlalchemy.orm import Session
 
 from featherweight.specs.states import JobState, Phase, TrialState
-from search import phases, unseen
-from search.errors import InvalidSpace, LeadLost, TechniqueDoesNotFit
+from search import door, ending, phases, unseen
+from search.ending import Ending
+from search.errors import InvalidSpace, LeadLost, ProfileDoesNotFit, TechniqueDoesNotFit
+from search.job_space import space_of
 from search.opened import OpenJob
+from search.proposed_candidates import make_trial
 from search.settings import SearcherSettings
 from search.spent import Spent
 from search.study.projection import Proposal, StudyProjection, proposed
-from search.study.rebuilding import note, space_of
+from search.study.rebuilding import note, open_study
 from search.study.storage import OUTAGES, close_storage, open_storage
-from store import clock, jobs, leader, trials
-from store.errors import BudgetExhausted, DuplicateCandidate, NotRunning
+from store import candidates, clock, jobs, leader, refusals, trials
+from store.errors import BudgetExhausted, CandidatesWait, DuplicateCandidate, NotRunning
 from store.session import Database
-from store.tables import JobRecord, TrialRecord
+from store.tables import CandidateRecord, JobRecord, TrialRecord
 
 _log = logging.getLogger(__name__)
 MOST_COPIES = 50
 """After so many known candidates in a row the sampler is not asked again for this trial."""
 _COMPARED = (Phase.BASELINE, Phase.SEARCH)
 """Phases whose candidates are not tried again: the files of a supernet are checkpoints."""
-_EXHAUSTED = "the search space has no further candidate"
 
 
 class Searcher:
@@ -125,6 +127,8 @@ class Searcher:
                 return phases.is_idle(job) and self._change(job, leave)
             case Phase.SUPERNET:
                 return phases.is_idle(job) and self._change(job, phases.leave_supernet)
+            case Phase.PROFILE:
+                return phases.is_idle(job) and self._change(job, phases.leave_profile)
             case Phase.SEARCH:
                 return self._search(job)
             case Phase.FINISH:
@@ -141,47 +145,72 @@ class Searcher:
         try:
             with self._spent[job.id].asking():
                 opened = self._open(job)
-        except (InvalidSpace, TechniqueDoesNotFit) as error:
+        except (InvalidSpace, TechniqueDoesNotFit, ProfileDoesNotFit) as error:
             return self._change(job, partial(phases.give_up, detail=str(error)))
-        if phases.is_out_of_time(job, self._now()):
-            changed = self._change(job, phases.stop_search)
-        else:
+        ended = self._ending(job, opened)
+        if ended is None:
             with self._spent[job.id].asking():
                 changed = self._fill(job, opened)
+        else:
+            stop = partial(phases.stop_search, reason=ended.reason)
+            changed = ended.drops_waiting and self._change(job, stop)
         if changed or not phases.is_idle(job):
             return changed
-        shortfall = _EXHAUSTED if opened.is_exhausted else phases.BUDGET_SECONDS
+        exhausted = ending.EXHAUSTED if opened.is_exhausted else ""
+        shortfall = ended.reason if ended else exhausted
         return self._change(job, partial(phases.leave_search, shortfall=shortfall))
+
+    def _ending(self, job: JobRecord, opened: OpenJob) -> Ending | None:
+        """What ends the search before its trials are used up, if anything does."""
+        if opened.looked_at != job.last_event:
+            with self._database.read() as session:
+                opened.ending = ending.by_record(session, job)
+            opened.looked_at = job.last_event
+        return opened.ending or ending.by_clock(job, self._now())
 
     def _fill(self, job: JobRecord, opened: OpenJob) -> bool:
         """Propose until enough trials wait; whether there is a new one."""
         limit = opened.spec.budget.parallel_trials + self._settings.look_ahead
         missing = limit - job.counts.get(TrialState.WAITING, 0)
-        if missing <= 0 or opened.is_exhausted:
+        if missing <= 0:
             return False
         with self._database.read() as session:
             rows = trials.tried(session, job.id)
+            queue = candidates.waiting(session, job.id)
         known = {row.digest: row.trial_id for row in reversed(rows) if row.phase in _COMPARED}
+        if queue:
+            return self._try_proposed(job, opened, queue[:missing], known)
         index = sum(row.phase == Phase.SEARCH and row.origin != trials.RERUN for row in rows)
         last = min(index + missing, opened.spec.search_trials)
         found = [self._propose(job, opened, known, index=i) for i in range(index, last)]
         return any(found)
 
+    def _try_proposed(
+        self,
+        job: JobRecord,
+        opened: OpenJob,
+        queue: list[CandidateRecord],
+        known: dict[str, str],
+    ) -> bool:
+        """Make trials of what somebody proposed, in that order; whether anything changed."""
+        made = [make_trial(self._write, job, opened, one, known=known) for one in queue]
+        return any(made)
+
     def _propose(
         self, job: JobRecord, opened: OpenJob, known: dict[str, str], *, index: int
     ) -> bool:
         """Find one new candidate and make it a trial; False where there is none any more."""
-        is_control = index < len(opened.controls)
         if opened.is_exhausted:
             return False
-        if is_control:
-            proposal = opened.study.place(opened.controls[index])
+        origin, given = opened.given(known)
+        if given is not None:
+            proposal = opened.study.place(given)
         else:
             proposal = self._new(job, opened, known, index=index)
         if proposal is None:
             opened.is_exhausted = True
             return False
-        row = self._create(job, opened, proposal, origin="control" if is_control else "sampler")
+        row = self._create(job, opened, proposal, origin=origin)
         if row is not None:
             self._spent[job.id].num_asks += 1
             known[row.candidate_digest] = row.id
@@ -190,11 +219,19 @@ class Searcher:
     def _new(
         self, job: JobRecord, opened: OpenJob, known: dict[str, str], *, index: int
     ) -> Proposal | None:
-        """A proposal whose candidate nobody has tried."""
+        """A proposal whose candidate nobody has tried, and which may enter the front."""
         study, space = opened.study, opened.space
+        with self._database.read() as session:
+            at = door.of(session, job, space)
         while study.num_copies(index) < MOST_COPIES:
             proposal = study.ask(index=index)
-            original_id = known.get(space.candidate(proposal.params).digest())
+            candidate = space.candidate(proposal.params)
+            original_id = known.get(candidate.digest())
+            if original_id is None and (refusal := at.refusal(candidate)):
+                with self._write() as session:
+                    refusals.note(session, job, candidate, refusal.reason)
+                study.tell_refusal(proposal.study_number, refusal, index=index)
+                continue
             if original_id is None:
                 return proposal
             with self._database.read() as session:
@@ -203,7 +240,7 @@ class Searcher:
             study.tell_copy(proposal.study_number, original, index=index, baseline=baseline)
             if len(known) >= space.num_candidates:
                 break
-        params = unseen.find(space, known, seed=(opened.spec.seed, index))
+        params = unseen.find(space, known, seed=(opened.spec.seed, index), admits=at.admits)
         return None if params is None else study.place(params)
 
     def _create(
@@ -212,6 +249,7 @@ class Searcher:
         """The proposal's row; None where the job has stopped meanwhile."""
         try:
             with self._write() as session:
+                candidates.check_none_waits(session, job)
                 return trials.create(
                     session,
                     job,
@@ -224,7 +262,13 @@ class Searcher:
                     splits=("validation",),
                     study_number=proposal.study_number,
                 )
-        except (BudgetExhausted, DuplicateCandidate, NotRunning, LeadLost) as refusal:
+        except (
+            BudgetExhausted,
+            CandidatesWait,
+            DuplicateCandidate,
+            NotRunning,
+            LeadLost,
+        ) as refusal:
             opened.study.discard(proposal.study_number)
             if isinstance(refusal, LeadLost):
                 raise
@@ -250,10 +294,9 @@ class Searcher:
             with self._database.read() as session:
                 space = space_of(session, job)
                 rows = trials.of_job(session, job.id, phase=Phase.SEARCH)
-            spec = jobs.spec(job)
-            study = StudyProjection(self._storage, job_id=job.id, spec=spec, space=space)
+                study = open_study(session, self._storage, job, space)
             self._follow(job, study, rows)
-            self._studies[job.id] = OpenJob(spec=spec, space=space, study=study)
+            self._studies[job.id] = OpenJob(spec=jobs.spec(job), space=space, study=study)
         return self._studies[job.id]
 
     def _follow(self, job: JobRecord, study: StudyProjection, rows: list[TrialRecord]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any, get_args, get_origin
 
@@ -16,10 +16,12 @@ from compress.candidate import Candidate
 from compress.families.catalog import Architecture
 from compress.families.config import Dimension
 from compress.knobs import Choice, Interval, Scalar, Searchable
+from compress.profile.document import ProfileDocument
 from compress.techniques.family_member.config import FamilyMember
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import KnobSchema
 from search import controls, fitting, grid
+from search.allocation.knobs import Allocation, check_profile, profiled
 from search.errors import InvalidSpace, TechniqueDoesNotFit
 
 MOST_GRID_VALUES = 100_000
@@ -37,6 +39,27 @@ class Space:
     techniques: tuple[str, ...]
     architecture: Architecture
     seed: int
+    allocation: Allocation | None = None
+    """What the knobs mean that allot by a profile; None where every knob is a field's."""
+    profile: ProfileDocument | None = None
+    """What the job's model can lose where, once that is known."""
+
+    @property
+    def concrete(self) -> tuple[KnobSchema, ...]:
+        """The knobs of fields only: those that allot give way to the ones they stand for."""
+        if self.allocation is None:
+            return self.knobs
+        of_fields = [knob for knob in self.knobs if not knob.name.startswith("allocation.")]
+        return (*of_fields, *self.allocation.replaced)
+
+    def on(self, profile: ProfileDocument) -> Space:
+        """The same space with the model's profile, by which its knobs may allot.
+
+        Raises ProfileDoesNotFit where that is of another network.
+        """
+        check_profile(profile, self.architecture)
+        allotting = self.allocation and self.allocation.on(profile)
+        return replace(self, allocation=allotting, profile=profile)
 
     @property
     def turning(self) -> tuple[KnobSchema, ...]:
@@ -50,6 +73,8 @@ class Space:
         Exact while techniques that decide something of each other have at most 5,000 combinations;
         beyond that an upper bound.
         """
+        if self.allocation is not None:
+            return math.inf
         return math.prod(self._num_candidates(group) for group in _linked(self.techniques))
 
     def candidate(self, params: Mapping[str, Scalar]) -> Candidate:
@@ -59,7 +84,8 @@ class Space:
         that its depth is at most the network's. Values that are refused beside each other become
         the nearest that are not: the later field gives way (``compress.applies.REFUSED``).
 
-        Raises InvalidSpace for a missing or unknown knob, or a value that no config accepts.
+        Raises InvalidSpace for a missing or unknown knob, or a value that no config accepts, and
+        ProfileDoesNotFit where knobs allot by a profile that is not there yet.
         """
         wanted = {knob.name for knob in self.turning}
         if set(params) != wanted:
@@ -67,10 +93,18 @@ class Space:
             raise InvalidSpace(f"expected values for exactly {sorted(wanted)}; check {odd}")
         return self._candidate(self.techniques, params)
 
-    def controls(self) -> tuple[tuple[str, dict[str, Scalar]], ...]:
-        """Name and values of uniform candidates to compare with; distinct and not the baseline."""
+    def controls(self, *, num_random: int = 1) -> tuple[tuple[str, dict[str, Scalar]], ...]:
+        """Name and values of candidates to compare with; distinct and not the baseline.
+
+        First uniform ones, then so many random points of the space.
+        """
         found: dict[str, tuple[str, dict[str, Scalar]]] = {}
-        chosen = controls.named(self.knobs, techniques=frozenset(self.techniques), seed=self.seed)
+        chosen = controls.named(
+            self.knobs,
+            techniques=frozenset(self.techniques),
+            seed=self.seed,
+            num_random=num_random,
+        )
         for name, params in chosen:
             found.setdefault(self.candidate(params).digest(), (name, params))
         found.pop(Candidate().digest(), None)
@@ -78,9 +112,21 @@ class Space:
 
     def _candidate(self, techniques: Sequence[str], params: Mapping[str, Scalar]) -> Candidate:
         asked = {technique: self._fields(technique, params) for technique in techniques}
+        for technique, fields in self._allotted(asked, params).items():
+            asked[technique] = {**(asked[technique] or {}), **fields}
         values = {technique: fields for technique, fields in asked.items() if fields is not None}
         steps = [{"technique": t, **v} for t, v in canonical.accepted(values).items()]
         return Candidate.model_validate({"steps": steps}).canonical()
+
+    def _allotted(
+        self, asked: Mapping[str, dict[str, Any] | None], params: Mapping[str, Scalar]
+    ) -> dict[str, dict[str, Any]]:
+        """Technique to fields that the allocation decides, beside what was ``asked``."""
+        if self.allocation is None:
+            return {}
+        quantization = asked.get("quantization") or {}
+        edges = bool(quantization.get("edges_8bit", canonical.default("quantization.edges_8bit")))
+        return self.allocation.fields(params, edges_8bit=edges)
 
     def _fields(self, technique: str, params: Mapping[str, Scalar]) -> dict[str, Any] | None:
         """Values of the step's fields; None where it would leave this architecture as it is."""
@@ -156,8 +202,14 @@ def build(spec: JobSpec, architecture: Architecture) -> Space:
     fitting.check_counted(asked, spec.techniques)
     fitting.check_patterns(asked, architecture)
     fitting.check_paths(asked, architecture)
-    knobs = fitting.at_rest(asked)
-    return Space(knobs=knobs, techniques=names, architecture=architecture, seed=spec.seed)
+    knobs, allotted = profiled(spec, fitting.at_rest(asked), architecture)
+    return Space(
+        knobs=knobs,
+        techniques=names,
+        architecture=architecture,
+        seed=spec.seed,
+        allocation=allotted,
+    )
 
 
 def _knobs(
@@ -171,7 +223,7 @@ def _knobs(
         if not wanted:
             continue
         knob = _knob(f"{technique}.{field}", info, wanted)
-        _check_fit(knob, architecture)
+        check_fit(knob, architecture)
         parts = fitting.parts(knob, searchable.per if searchable else None, architecture)
         _check_limits(knob, technique, field, None if parts is None else len(parts))
         yield from parts or (knob,)
@@ -240,7 +292,8 @@ def _most(architecture: Architecture) -> dict[str, int]:
     return found
 
 
-def _check_fit(knob: KnobSchema, architecture: Architecture) -> None:
+def check_fit(knob: KnobSchema, architecture: Architecture) -> None:
+    """Raises TechniqueDoesNotFit for a member that this architecture does not have."""
     technique, field, *_ = knob.name.split(".")
     if technique != _MEMBER:
         return

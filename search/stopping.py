@@ -1,8 +1,8 @@
 """Whether a trial climbs to the next rung: multi-objective asynchronous successive halving.
 
 Li et al., ASHA, arXiv:1810.05934, algorithm 2, with the order of Schmucker et al., MO-ASHA,
-arXiv:2106.12639: non-dominated rank first, and inside a rank the epsilon-net of Salinas et al.,
-arXiv:2106.05680: begin at the knee, then always the point farthest from those already taken.
+arXiv:2106.12639: non-dominated rank first. Inside a rank that only partly fits, the way that the
+job's ``early_stopping.tie_break`` names (``search.tie_breaks``).
 
 What differs: a trial is judged once, when it reaches the rung, against all that have been there;
 nobody waits and nobody is called back. Of the ``n`` seen at the rung, this one included, the best
@@ -11,23 +11,27 @@ al., 2002): any feasible trial is ahead of any infeasible one, and infeasible on
 how much they violate. Below the last rung only constraints that training cannot mend count (see
 ``lasting_violation``). Objectives that training does not change, such as size, count like the
 others. A trial exactly as good as an earlier one is behind it.
+
+Whatever the rule looks at is in the records of the rungs, so each decision can be repeated from
+those that were written before it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
-
-import numpy as np
 
 from compress.measurement import Measurement
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec, Objective
 from featherweight.specs.protocol import Decision
 from featherweight.specs.states import Phase
+from featherweight.specs.stopping import TieBreak
+from search import extrapolation, front, pareto, tie_breaks
 from search import objectives as metrics
-from search import pareto
+from search.tie_breaks import Place
 
 LAST = "the last rung is reached"
 CHECKPOINT = "a checkpoint of the supernet: its training goes on"
@@ -59,6 +63,31 @@ class Reached(Protocol):
         ...
 
     @property
+    def curve(self) -> Sequence[float]:
+        """Accuracies of the trial at every rung so far; empty where nothing is extrapolated."""
+        ...
+
+    @property
+    def peer_curves(self) -> Sequence[Sequence[float]]:
+        """The same of every peer, as far as it has been; empty where nothing is extrapolated."""
+        ...
+
+    @property
+    def rungs(self) -> Sequence[int]:
+        """Total recovery epochs at each rung of the trial."""
+        ...
+
+    @property
+    def rung(self) -> int:
+        """Which of them it has reached."""
+        ...
+
+    @property
+    def epochs_left(self) -> int | None:
+        """What ``budget.epochs`` leaves for the trial in total; None where there is no limit."""
+        ...
+
+    @property
     def phase(self) -> Phase:
         """What the trial is for."""
         ...
@@ -79,23 +108,85 @@ class Reached(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """How trials at a rung are compared: one of ``eta`` climbs.
+
+    ``baseline`` anchors the hypervolume and relative constraints.
+    """
+
+    objectives: Sequence[Objective]
+    eta: float
+    tie_break: TieBreak = "hypervolume"
+    baseline: Measurement | None = None
+
+
 def judge(reached: Reached) -> Decision:
     """The rule of every job: ``decide`` by its objectives and its lasting constraints.
 
-    A supernet is no candidate: it trains to its end.
+    A supernet is no candidate: it trains to its end. A trial whose next rung would pass
+    ``budget.epochs`` stops, however good it is.
     """
-    if reached.phase is Phase.SUPERNET and not reached.is_last:
+    if reached.is_last:
+        return Decision(stop=False, reason=LAST)
+    if reached.phase is Phase.SUPERNET:
         return Decision(stop=False, reason=CHECKPOINT)
+    following = reached.rungs[reached.rung + 1]
+    if reached.epochs_left is not None and following > reached.epochs_left:
+        return _out_of_epochs(following, reached)
+    return _compared(reached)
+
+
+def _out_of_epochs(following: int, reached: Reached) -> Decision:
+    more = following - reached.rungs[reached.rung]
+    left = (reached.epochs_left or 0) - reached.rungs[reached.rung]
+    budget = reached.spec.budget.epochs
+    return Decision(
+        stop=True,
+        reason=f"stops: the next rung takes {more} more epochs, and of the job's {budget} "
+        f"(budget.epochs) {max(left, 0)} are free",
+    )
+
+
+def _compared(reached: Reached) -> Decision:
     spec = reached.spec
     demands = {"constraints": spec.constraints, "baseline": reached.baseline}
-    return decide(
-        reached.measurement,
-        lasting_violation(reached.measurement, **demands),
-        [(peer, lasting_violation(peer, **demands)) for peer in reached.peers],
-        objectives=spec.objectives,
-        eta=spec.early_stopping.eta,
-        is_last=reached.is_last,
+    measured = [reached.measurement, *reached.peers]
+    violations = [lasting_violation(one, **demands) for one in measured]
+    hopes = _hopes(reached)
+    seen = [hoped(one, hope) for one, hope in zip(measured, hopes, strict=True)]
+    decision = decide(
+        seen[0],
+        violations[0],
+        list(zip(seen[1:], violations[1:], strict=True)),
+        rule=Rule(
+            objectives=spec.objectives,
+            eta=spec.early_stopping.eta,
+            tie_break=spec.early_stopping.tie_break,
+            baseline=reached.baseline,
+        ),
     )
+    if hopes[0] is None:
+        return decision
+    expected = f"; judged by an accuracy of {hopes[0]:.4f} that the last rung may bring"
+    return decision.model_copy(
+        update={"extrapolated": hopes[0], "reason": decision.reason + expected}
+    )
+
+
+def _hopes(reached: Reached) -> list[float | None]:
+    """What accuracy the trial and its peers may reach; None where that is not asked or unknown."""
+    if not reached.spec.early_stopping.extrapolate:
+        return [None] * (1 + len(reached.peers))
+    curves = [reached.curve, *reached.peer_curves]
+    return extrapolation.expected(curves, num_rungs=len(reached.rungs))
+
+
+def hoped(measurement: Measurement, hope: float | None) -> Measurement:
+    """The measurement with the accuracy that is hoped for; as it is where nothing is."""
+    if hope is None:
+        return measurement
+    return measurement.model_copy(update={"accuracy": {**measurement.accuracy, "validation": hope}})
 
 
 def decide(
@@ -103,69 +194,60 @@ def decide(
     violation: float,
     peers: Sequence[tuple[Measurement, float]],
     *,
-    objectives: Sequence[Objective],
-    eta: float,
-    is_last: bool,
+    rule: Rule,
 ) -> Decision:
-    """Judge a trial that reached a rung.
+    """Judge a trial that reached a rung, and not the last one.
 
     Args:
         measurement: What was measured of it at this rung.
         violation: Its ``lasting_violation``; at most 0 is feasible.
         peers: The same of every other trial that has reached this rung, in any order.
-        objectives: What the job compares.
-        eta: One of ``eta`` trials climbs; above 1.
-        is_last: Whether there is no rung above; then there is nothing to decide.
+        rule: What the job compares, and how.
 
     Returns:
-        The decision with rank (from 0), number of trials seen and how many may climb.
+        The decision with rank (from 0), number of trials seen, how many may climb, and by what the
+        trial was placed among those of its rank, where that mattered.
+
+    Raises:
+        ValueError: a tie is to be broken by hypervolume and there is no baseline.
     """
-    if is_last:
-        return Decision(stop=False, reason=LAST)
-    points = [metrics.vector(measurement, objectives)]
-    points += [metrics.vector(peer, objectives) for peer, _ in peers]
-    violations = [violation, *(amount for _, amount in peers)]
-    ranks = pareto.ranks(points, violations)
-    allowed = math.ceil(len(points) / eta)
-    position = _position(points, ranks, allowed)
+    measured = [measurement, *(peer for peer, _ in peers)]
+    points = [metrics.vector(each, rule.objectives) for each in measured]
+    ranks = pareto.ranks(points, [violation, *(amount for _, amount in peers)])
+    allowed = math.ceil(len(points) / rule.eta)
+    ahead = sum(rank < ranks[0] for rank in ranks)
+    equals = [index for index, rank in enumerate(ranks) if rank == ranks[0]]
+    place = None
+    if ahead < allowed < ahead + len(equals):
+        place = _place([measured[index] for index in equals], rule, allowed - ahead)
+    position = ahead + (place.place if place else 0)
     return Decision(
         stop=position >= allowed,
-        reason=_reason(ranks, position, allowed, violation),
+        reason=_reason(ranks, position, allowed, violation) + _said(place, rule),
         rank=ranks[0],
         peers=len(points),
         allowed=allowed,
+        tie_break=place.value if place else None,
     )
 
 
-def _position(points: Sequence[pareto.Point], ranks: Sequence[int], allowed: int) -> int:
-    """How many trials are ahead of the first point, looking only as far as it matters."""
-    ahead = sum(rank < ranks[0] for rank in ranks)
-    equals = [point for point, rank in zip(points, ranks, strict=True) if rank == ranks[0]]
-    if ahead >= allowed or ahead + len(equals) <= allowed:
-        return ahead
-    return ahead + _place(equals, allowed - ahead)
+def _place(equals: Sequence[Measurement], rule: Rule, places: int) -> Place:
+    """Where the first of equally ranked trials, the newcomer, stands among them."""
+    points = [metrics.vector(each, rule.objectives) for each in equals]
+    if rule.tie_break == "net":
+        return tie_breaks.by_net(points, places)
+    if rule.baseline is None:
+        raise ValueError("a tie is broken by hypervolume, and there is no baseline to anchor it")
+    axes = [front.on_axes(each, rule.objectives, rule.baseline) for each in equals]
+    return tie_breaks.by_hypervolume(points, axes, places)
 
 
-def _place(points: Sequence[pareto.Point], places: int) -> int:
-    """Where the epsilon-net takes the first point, counted from 0; ``places`` if it does not.
-
-    The first point is the newcomer. It loses every tie, and other ties go to the lexicographically
-    smallest point, so that the order of the peers does not matter.
-    """
-    order = sorted(range(len(points)), key=lambda index: (tuple(points[index]), index == 0))
-    newcomer = order.index(0)
-    points = [points[index] for index in order]
-    scaled = pareto.unit(points)
-    nearest = np.full(len(points), np.inf)
-    taken = pareto.knee(points)
-    for place in range(places):
-        if taken == newcomer:
-            return place
-        away = np.linalg.norm(scaled - scaled[taken], axis=1)
-        nearest = np.round(np.minimum(nearest, away), 12)
-        nearest[taken] = -np.inf
-        taken = int(nearest.argmax())
-    return places
+def _said(place: Place | None, rule: Rule) -> str:
+    if place is None:
+        return ""
+    if rule.tie_break == "net":
+        return f", at a distance of {place.value:.3g} from those taken before"
+    return f", by the hypervolume that it alone adds: {place.value:.3g}"
 
 
 def _reason(ranks: Sequence[int], position: int, allowed: int, violation: float) -> str:

@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 import numpy as np
 
+from compress.candidate import Candidate
 from compress.knobs import Scalar
 from search import grid
 from search.space import Space
 
 MOST_ENUMERATED = 200_000
 _DRAWS = 20_000
+_MOST_REFUSED = 1_000
+Admits = Callable[[Candidate], bool]
 
 
-def find(space: Space, seen: Container[str], *, seed: Sequence[int]) -> dict[str, Scalar] | None:
-    """Values of a candidate whose digest is not in ``seen``; None when there is none.
+def _everything(candidate: Candidate) -> bool:
+    return True
+
+
+def find(
+    space: Space, seen: Container[str], *, seed: Sequence[int], admits: Admits = _everything
+) -> dict[str, Scalar] | None:
+    """Values of a candidate that is admitted and not in ``seen`` (digests); None without any.
 
     Spaces of up to 200,000 combinations are enumerated in an order set by the seed, so None is
-    certain; in larger ones 20,000 random points are tried, and None means that they were all known.
+    certain; in larger ones 20,000 random points are tried, and None means that none of them does.
+    In both, a thousand that are not admitted are enough.
     """
+    refused = 0
     for params in _points(space, np.random.default_rng(seed)):
-        if space.candidate(params).digest() not in seen:
+        candidate = space.candidate(params)
+        if candidate.digest() in seen:
+            continue
+        if admits(candidate):
             return params
+        refused += 1
+        if refused == _MOST_REFUSED:
+            break
     return None
 
 

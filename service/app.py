@@ -18,6 +18,7 @@ from service.resources import Resources
 from service.routes import (
     artifacts,
     attempts,
+    candidates,
     dashboard,
     datasets,
     events,
@@ -43,6 +44,7 @@ ROUTERS = tuple(
         datasets,
         uploads,
         jobs,
+        candidates,
         events,
         trials,
         artifacts,

@@ -22,6 +22,14 @@ TAUGHT_EXAMPLE: dict[str, Any] = JOB_EXAMPLE | {
     "teacher": "large",
     "techniques": JOB_EXAMPLE["techniques"] | {"distillation": {"teacher": ["uploaded"]}},
 }
+CANDIDATES_EXAMPLE: list[dict[str, Any]] = [
+    {
+        "steps": [
+            {"technique": "filter_pruning", "ratios": [0.2, 0.4, 0.5]},
+            {"technique": "quantization", "weight_bits": 4},
+        ]
+    }
+]
 WORKER_EXAMPLE: dict[str, Any] = {
     "worker": {
         "name": "worker-1",

@@ -14,8 +14,10 @@ from search import front as fronts
 from search.front import FrontCandidate
 from store import artifacts, jobs, rungs, trials, views
 from store.session import Session
-from store.tables import JobRecord, RungRecord
+from store.tables import JobRecord, RungRecord, TrialRecord
 
+CONTROL = "control"
+"""Origin of a trial that the search is compared with."""
 Key: TypeAlias = tuple[str, int]
 """Trial id and rung: every rung of every trial ends with a file."""
 
@@ -24,7 +26,8 @@ Key: TypeAlias = tuple[str, int]
 class Files:
     """Everything of a job that was measured, by trial and rung.
 
-    ``candidates`` are those that may be on a front: checkpoints of a supernet are not.
+    ``candidates`` are those that may be on a front: checkpoints of a supernet are not, and the
+    baseline is not twice.
     """
 
     job: JobRecord
@@ -49,7 +52,7 @@ def measured(session: Session, job: JobRecord) -> Files:
                 violation=record.violation,
             )
             for key, record in found.items()
-            if record.phase != Phase.SUPERNET
+            if record.phase not in (Phase.SUPERNET, Phase.PROFILE)
         ),
     )
 
@@ -58,13 +61,16 @@ def front(session: Session, job: JobRecord) -> FrontSchema:
     """The front now; while nothing is feasible, the nearest file and what blocks it."""
     files = measured(session, job)
     chosen = select(files, files.candidates)
-    points = points_of(session, files, [*chosen.front, *_given(chosen.nearest), *baseline(files)])
+    simple = last_keys(files, trials.of_origin(session, job.id, CONTROL))
+    shown = [*chosen.front, *simple, *_given(chosen.nearest), *baseline(files)]
+    points = points_of(session, files, shown)
     return FrontSchema(
         job=job.id,
         state=JobState(job.state),
         objectives=tuple(f"{o.direction} {o.metric}" for o in files.spec.objectives),
         baseline=next((points[key] for key in baseline(files)), None),
         points=tuple(points[key] for key in chosen.front),
+        controls=tuple(points[key] for key in simple),
         nearest=points[chosen.nearest] if chosen.nearest else None,
         blocked_by=chosen.blocked_by,
         hypervolume=chosen.hypervolume,
@@ -102,6 +108,15 @@ def recommend(files: Files, candidates: Sequence[FrontCandidate[Key]]) -> tuple[
 def baseline(files: Files) -> list[Key]:
     """The key of the baseline's file; empty while it is not measured."""
     return [key for key, record in files.rungs.items() if record.phase == Phase.BASELINE][:1]
+
+
+def last_keys(files: Files, tried: Iterable[TrialRecord]) -> list[Key]:
+    """The newest file of each of the trials that has one."""
+    return [
+        (trial.id, trial.rung)
+        for trial in tried
+        if trial.rung is not None and (trial.id, trial.rung) in files.rungs
+    ]
 
 
 def points_of(session: Session, files: Files, keys: Iterable[Key]) -> dict[Key, FrontPoint]:

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from compress.candidate import Candidate
+from compress.inspection import DatasetInfo
 from compress.measurement import Measurement, Split
 from featherweight.specs.schemas import Counts, FinalistSchema, ReportSchema
 from featherweight.specs.states import JobState, Phase, TrialState
-from service import fronts
-from service.fronts import Files, Key
-from store import trials
+from service import fronts, honesty
+from service.fronts import Files
+from store import datasets, refusals, trials
 from store.session import Session
 from store.tables import JobRecord, TrialRecord
-
-CONTROL = "control"
 
 
 def report(session: Session, job: JobRecord, counts: Counts) -> ReportSchema:
     """Everything the job found so far."""
     files = fronts.measured(session, job)
     tried = trials.of_job(session, job.id)
-    simple = [trial for trial in tried if trial.origin == CONTROL]
-    controls = _last_keys(files, simple)
+    simple = [trial for trial in tried if trial.origin == fronts.CONTROL]
+    controls = fronts.last_keys(files, simple)
     of_simple = {trial.id for trial in simple}
-    best, _ = fronts.recommend(files, [c for c in files.candidates if c.key[0] in of_simple])
+    without_search = [c for c in files.candidates if c.key[0] in of_simple]
+    best, _ = fronts.recommend(files, without_search)
+    finalists = tuple(_finalists(tried))
     points = fronts.points_of(session, files, [*controls, *([best] if best else [])])
     return ReportSchema(
         job=job.id,
@@ -34,21 +35,16 @@ def report(session: Session, job: JobRecord, counts: Counts) -> ReportSchema:
         baseline=files.baseline,
         counts=counts,
         controls=tuple(points[key] for key in controls),
-        finalists=tuple(_finalists(tried)),
+        finalists=finalists,
         best_without_search=points[best] if best else None,
+        hypervolume=fronts.select(files, files.candidates).hypervolume,
+        hypervolume_of_controls=fronts.select(files, without_search).hypervolume,
+        refused=refusals.count(session, job.id),
         seconds=_seconds(files),
         stop_reasons=_stop_reasons(tried),
         compression_ratio=_compression_ratio(files),
-        notes=_notes(files),
+        notes=(*_warnings(session, files, finalists), *_notes(files)),
     )
-
-
-def _last_keys(files: Files, tried: Sequence[TrialRecord]) -> list[Key]:
-    return [
-        (trial.id, trial.rung)
-        for trial in tried
-        if trial.rung is not None and (trial.id, trial.rung) in files.rungs
-    ]
 
 
 def _finalists(tried: Sequence[TrialRecord]) -> list[FinalistSchema]:
@@ -116,6 +112,17 @@ def _compression_ratio(files: Files) -> float | None:
     if files.baseline is None or not sizes:
         return None
     return files.baseline.size_bytes / min(sizes)
+
+
+def _warnings(session: Session, files: Files, finalists: Sequence[FinalistSchema]) -> Iterator[str]:
+    """What makes the report's numbers worth less than they look."""
+    data = DatasetInfo.model_validate(datasets.get(session, files.job.dataset_id).info)
+    yield from honesty.leaked_validation(
+        files.baseline, data, expected_accuracy=files.spec.expected_accuracy
+    )
+    front = set(fronts.select(files, files.candidates).front)
+    shown = [one.measurement for one in files.candidates if one.key in front]
+    yield from honesty.wide_spread(finalists, shown)
 
 
 def _notes(files: Files) -> tuple[str, ...]:

@@ -15,11 +15,13 @@ from compress.inspection import DatasetInfo, ModelInfo
 from compress.measurement import Measurement
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.schemas import DryRunSchema
-from search import feasibility, forecast, images, sampling, supernets
+from featherweight.specs.stopping import StopRules
+from search import feasibility, forecast, images, sampling, supernets, warm
 from search import space as spaces
 from search.errors import SupernetDoesNotFit
 from search.space import Space
 from search.supernets import Costs
+from search.warm import Own, Start
 from service.errors import ModelDoesNotFitData, UnknownDataset, UnknownModel
 from store import baselines, datasets, models
 from store.errors import DatasetNotFound, ModelNotFound
@@ -41,6 +43,7 @@ class Checked:
     costs: Costs
     feasibility: tuple[str, ...]
     baseline: Measurement | None
+    start: Start
 
 
 def check(session: Session, spec: JobSpec) -> Checked:
@@ -50,8 +53,8 @@ def check(session: Session, spec: JobSpec) -> Checked:
         UnknownModel, UnknownDataset: the spec names something that was not uploaded.
         ModelDoesNotFitData: channels or classes of the model, of the teacher or of the supernet
             differ.
-        search.errors.SearchError: a range, a technique, a constraint or a supernet is impossible,
-            or the images are too small.
+        search.errors.SearchError: a range, a technique, a constraint, a sampler, a supernet or a
+            warm start is impossible, or the images are too small.
     """
     dataset = _dataset(session, spec)
     data = DatasetInfo.model_validate(dataset.info)
@@ -69,6 +72,7 @@ def check(session: Session, spec: JobSpec) -> Checked:
     baseline = baselines.newest(session, model=network, dataset=dataset)
     space = spaces.build(spec, largest)
     images.check_job(spec, space, own=own, image=data.input_shape[1:])
+    sampling.check(spec.sampler, space, num_objectives=len(spec.objectives))
     return Checked(
         spec=spec,
         model=model,
@@ -80,6 +84,10 @@ def check(session: Session, spec: JobSpec) -> Checked:
         costs=_costs(spec, space, own, data, baseline),
         feasibility=_feasibility(spec, space, data, baseline),
         baseline=baseline,
+        start=warm.choose(
+            session,
+            Own(spec=spec, space=space, model=model, teacher=teacher, dataset=dataset),
+        ),
     )
 
 
@@ -128,9 +136,11 @@ def preview(checked: Checked) -> DryRunSchema:
         space=checked.space.knobs,
         candidates=candidates if candidates != float("inf") else None,
         sampler=_sampler(checked),
+        warm_start=tuple(f"{p.candidate.describe()}, {p.note}" for p in checked.start.candidates),
         trials={
             "baseline": 1,
             **({"supernet": 1} if spec.trains_supernet else {}),
+            **({"profile": 1} if spec.profile else {}),
             "search": spec.search_trials,
             "finish": spec.finish.trials,
         },
@@ -147,16 +157,37 @@ def preview(checked: Checked) -> DryRunSchema:
 def digest(spec: JobSpec) -> str:
     """SHA-256 of the canonical spec: equal for requests that mean the same job."""
     # A job without a teacher has the digest that it had before there were teachers; and so on.
-    added = {"teacher", "student", "supernet"}
+    added = {"teacher", "student", "supernet", "profile", "warm_start"}
     left_out = {field for field in added if getattr(spec, field) is None}
     document = spec.model_dump(mode="json", exclude=left_out)
+    _leave_out_defaults(document)
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+_ADDED: dict[str, dict[str, Any]] = {
+    "budget": {"epochs": None},
+    "early_stopping": {"tie_break": "hypervolume", "extrapolate": False},
+}
+
+
+def _leave_out_defaults(document: dict[str, Any]) -> None:
+    """Drop what was added within a part of the spec, or as a part, where it is as if not there."""
+    for part, defaults in _ADDED.items():
+        for field, default in defaults.items():
+            if document[part][field] == default:
+                del document[part][field]
+    if document["stop"] == StopRules().model_dump(mode="json"):
+        del document["stop"]
+    if document["expected_accuracy"] is None:
+        del document["expected_accuracy"]
+
+
 def _sampler(checked: Checked) -> str:
     spec = checked.spec
-    name, reason = sampling.resolve(spec.sampler, checked.space, spec.search_trials)
+    name, reason = sampling.resolve(
+        spec.sampler, checked.space, spec.search_trials, metrics=spec.metrics
+    )
     return f"{name} ({reason})"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compress.candidate import Candidate
@@ -11,7 +12,7 @@ from compress.techniques.distillation.config import Distillation
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.protocol import Assignment
 from featherweight.specs.states import Phase
-from store import jobs, supernets
+from store import jobs, profiles, supernets
 from store.tables import AttemptRecord, DatasetRecord, JobRecord, ModelRecord, TrialRecord
 
 
@@ -35,7 +36,9 @@ def build(
             **_of_trial(trial),
             **_network(session, job, trial),
             "tutor": _tutor(session, job, candidate),
+            "baseline_file": _baseline_file(session, job),
             **supernets.of_trial(session, job, trial),
+            **profiles.of_trial(session, job, trial),
         }
     )
 
@@ -69,6 +72,15 @@ def _tutor(session: Session, job: JobRecord, candidate: Candidate) -> dict[str, 
     model = session.get_one(ModelRecord, job.teacher_id)
     weights = {"sha256": model.sha256, "normalisation": model.normalisation}
     return {"weights": weights, "architecture": model.architecture}
+
+
+def _baseline_file(session: Session, job: JobRecord) -> dict[str, Any] | None:
+    baseline = jobs.baseline(job)
+    if baseline is None:
+        return None
+    file = select(TrialRecord.file_sha256).where(TrialRecord.job_id == job.id)
+    sha256 = session.scalars(file.where(TrialRecord.number == 0)).one()
+    return {"sha256": sha256, "latency_ms": baseline.latency.median_ms}
 
 
 def _learns_from_upload(candidate: Candidate) -> bool:

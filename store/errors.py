@@ -97,6 +97,10 @@ class UploadBusy(Conflict):
     """Another request is writing to this upload."""
 
 
+class CandidatesWait(Conflict):
+    """Candidates that somebody proposed are tried first."""
+
+
 class NotRunning(Conflict):
     """The job takes no new trials any more."""
 

@@ -187,11 +187,13 @@ def move(
     transitions.move_job(session, lock(session, job.id), to, reason=reason, detail=detail)
 
 
-def set_phase(session: Session, job: JobRecord, phase: Phase) -> None:
-    """Note what the job does now; event ``job.phase``."""
+def set_phase(session: Session, job: JobRecord, phase: Phase, *, detail: str = "") -> None:
+    """Note what the job does now, and why already; event ``job.phase``."""
     job = lock(session, job.id)
     job.phase = phase
-    events.append(session, job, "job.phase", {"phase": phase})
+    events.append(
+        session, job, "job.phase", {"phase": phase} | ({"detail": detail} if detail else {})
+    )
 
 
 def cancel(session: Session, job_id: str) -> JobRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -12,7 +13,8 @@ from compress.measurement import Metric
 from featherweight.specs.job import UntrainedModel
 from featherweight.specs.protocol import Decision, FileRef, Report
 from featherweight.specs.states import AttemptState, Phase
-from store import clock, fence, jobs, outcomes, rungs, supernets, transitions
+from store import clock, epochs, fence, jobs, outcomes, profiles, rungs, supernets, transitions
+from store.epochs import RERUN
 from store.errors import ArtifactNotFound, FileMismatch, MetricMissing, RungOutOfOrder
 from store.fence import Held
 from store.rungs import Reached, RungContext
@@ -33,7 +35,7 @@ def report(
     no moment in which a decided trial can be lost. The first report of a rung is the one that is
     kept; a repeat gets the same decision again. The baseline's report also gives the job its
     baseline and, where it was trained here, its weights; the last one of the supernet gives it the
-    weights that its members share.
+    weights that its members share, that of probing its profile.
 
     Args:
         session: A writing transaction.
@@ -56,9 +58,11 @@ def report(
         raise fence.stale(held.attempt)
     _check_turn(held.trial, report)
     _check_files(session, held, report)
+    profiles.check(session, held, report)
     _check_metrics(held, report)
     _keep_baseline(held, report)
     _keep_supernet(held, report)
+    profiles.keep(session, held, report)
     context = _context(session, held, report)
     decision = decide(context)
     _record(session, held, context, report, decision)
@@ -113,7 +117,9 @@ def _check_stored(session: Session, files: Sequence[FileRef]) -> None:
 
 def _check_metrics(held: Held, report: Report) -> None:
     spec = jobs.spec(held.job)
-    compared: set[Metric] = {wanted.metric for wanted in (*spec.objectives, *spec.constraints)}
+    compared: set[Metric] = {
+        wanted.metric for wanted in (*spec.objectives, *spec.constraints, *spec.stop.target)
+    }
     missing = sorted(metric for metric in compared if report.measurement.known(metric) is None)
     if missing:
         raise MetricMissing(
@@ -160,12 +166,29 @@ def _context(session: Session, held: Held, report: Report) -> RungContext:
         spec=spec,
         phase=Phase(held.trial.phase),
         rung=report.rung,
+        rungs=held.trial.rungs,
         is_last=is_last,
         measurement=report.measurement,
         violation=max(violations, default=NO_CONSTRAINTS),
         baseline=baseline,
-        peers=() if is_last else rungs.peers(session, held.trial, report.rung),
+        **_others(session, held, report, is_last=is_last),
     )
+
+
+def _others(session: Session, held: Held, report: Report, *, is_last: bool) -> dict[str, Any]:
+    """What a rung is judged by, besides its own measurement; at the last there is nothing."""
+    if is_last:
+        return {"peers": ()}
+    spec, trial = jobs.spec(held.job), held.trial
+    found: dict[str, Any] = {"peers": rungs.peers(session, trial, report.rung)}
+    if spec.early_stopping.extrapolate:
+        found["curve"] = [*rungs.curve(session, trial), report.measurement.value("accuracy")]
+        found["peer_curves"] = rungs.peer_curves(session, trial, report.rung)
+    counts = trial.phase == Phase.SEARCH and trial.origin != RERUN
+    if spec.budget.epochs is not None and counts:
+        others = epochs.committed(session, held.job.id, besides=trial.id)
+        found["epochs_left"] = spec.budget.epochs - others
+    return found
 
 
 def _record(

@@ -33,17 +33,23 @@ class RungContext:
 
     ``violation`` is the largest of the job's constraints, at most 0 where all are met, -1 where
     there are none. ``peers`` are the other trials of the phase at this rung; nobody is stopped at
-    the last one, so there they are not read.
+    the last one, so there they are not read. ``curve`` and ``peer_curves`` are accuracies from rung
+    0 on, read only where the job extrapolates; ``epochs_left`` is what the other search trials
+    leave of ``budget.epochs``.
     """
 
     spec: JobSpec
     phase: Phase
     rung: int
+    rungs: Sequence[int]
     is_last: bool
     measurement: Measurement
     violation: float
     baseline: Measurement | None
     peers: Sequence[Measurement]
+    curve: Sequence[float] = ()
+    peer_curves: Sequence[Sequence[float]] = ()
+    epochs_left: int | None = None
 
 
 def of_job(session: Session, job_id: str) -> list[RungRecord]:
@@ -81,27 +87,62 @@ def is_decided(trial: TrialRecord, reached: Reached) -> bool:
 
 
 def peers(session: Session, trial: TrialRecord, rung: int) -> list[Measurement]:
-    """What was measured of the other trials of the same phase at this rung, in any order."""
+    """What was measured of the other trials of the same phase at this rung, by trial id."""
+    trial_ids = _others_at(session, trial, rung)
+    return measurements(session, [(key, rung) for key in trial_ids])
+
+
+def curve(session: Session, trial: TrialRecord) -> list[float]:
+    """The trial's accuracies on validation at every rung so far."""
+    reached = 0 if trial.rung is None else trial.rung + 1
+    keys = [(trial.id, rung) for rung in range(reached)]
+    return [each.value("accuracy") for each in measurements(session, keys)]
+
+
+def peer_curves(session: Session, trial: TrialRecord, rung: int) -> list[list[float]]:
+    """The same of each of ``peers``, in their order, as far as it has been."""
+    others = _others_at(session, trial, rung)
+    query = select(RungRecord.trial_id, RungRecord.rung).where(
+        RungRecord.job_id == trial.job_id, RungRecord.phase == trial.phase
+    )
+    keys = sorted((trial_id, at) for trial_id, at in session.execute(query))
+    curves: dict[str, list[float]] = {key: [] for key in others}
+    for (trial_id, _), measured in zip(keys, measurements(session, keys), strict=True):
+        if trial_id in curves:
+            curves[trial_id].append(measured.value("accuracy"))
+    return list(curves.values())
+
+
+def _others_at(session: Session, trial: TrialRecord, rung: int) -> Sequence[str]:
     query = select(RungRecord.trial_id).where(
         RungRecord.job_id == trial.job_id,
         RungRecord.phase == trial.phase,
         RungRecord.rung == rung,
         RungRecord.trial_id != trial.id,
     )
-    trial_ids = session.scalars(query).all()
-    known = {key: _understood[key, rung] for key in trial_ids if (key, rung) in _understood}
-    new = [key for key in trial_ids if key not in known]
-    return [*known.values(), *_read(session, new, rung)]
+    return sorted(session.scalars(query).all())
 
 
-def _read(session: Session, trial_ids: Sequence[str], rung: int) -> list[Measurement]:
-    if not trial_ids:
-        return []
+def measurements(session: Session, keys: Sequence[tuple[str, int]]) -> list[Measurement]:
+    """The measurements of trials at rungs, in the order of the keys."""
+    known = {key: _understood[key] for key in keys if key in _understood}
+    missing: dict[int, list[str]] = {}
+    for trial_id, rung in keys:
+        if (trial_id, rung) not in known:
+            missing.setdefault(rung, []).append(trial_id)
+    for rung, trial_ids in missing.items():
+        known |= _read(session, trial_ids, rung)
+    return [known[key] for key in keys]
+
+
+def _read(
+    session: Session, trial_ids: Sequence[str], rung: int
+) -> dict[tuple[str, int], Measurement]:
     query = select(RungRecord.trial_id, RungRecord.measurement).where(
         RungRecord.trial_id.in_(trial_ids), RungRecord.rung == rung
     )
-    read = {key: Measurement.model_validate(found) for key, found in session.execute(query)}
+    read = {(key, rung): Measurement.model_validate(found) for key, found in session.execute(query)}
     if len(_understood) + len(read) > _MOST_UNDERSTOOD:
         _understood.clear()
-    _understood.update({(key, rung): measurement for key, measurement in read.items()})
-    return list(read.values())
+    _understood.update(read)
+    return read

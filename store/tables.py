@@ -98,13 +98,32 @@ class DatasetRecord(Base):
     __table_args__ = (Index(None, "created_at", "id"),)
 
 
+class ProfileRecord(Base):
+    """What probing a network on a dataset found; written once, for every job on the two.
+
+    ``version`` is that of the document. Weights that were trained in a job have a digest too.
+    """
+
+    __tablename__ = "fw_profiles"
+
+    sha256: Mapped[str] = mapped_column(ForeignKey("fw_files.sha256"), primary_key=True)
+    weights_sha256: Mapped[str] = mapped_column(String(64))
+    dataset_sha256: Mapped[str] = mapped_column(String(64))
+    version: Mapped[int] = mapped_column(Integer)
+    document: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (Index(None, "weights_sha256", "dataset_sha256", "version"),)
+
+
 class JobRecord(Base):
     """A job.
 
     ``last_event`` is the sequence number of its newest event, taken under this row. ``counts`` are
     its trials by state, kept with every change under this row, so that a page of jobs costs the
     same however many trials there are. ``supernet_sha256`` are the weights that its members share,
-    ``elastic`` what they may differ in.
+    ``elastic`` what they may differ in. ``profile_sha256`` is the profile that the search
+    stands on.
     """
 
     __tablename__ = "fw_jobs"
@@ -123,6 +142,7 @@ class JobRecord(Base):
     supernet_model_id: Mapped[str | None] = mapped_column(ForeignKey("fw_models.id"))
     supernet_sha256: Mapped[str | None] = mapped_column(ForeignKey("fw_files.sha256"))
     elastic: Mapped[dict[str, Any] | None]
+    profile_sha256: Mapped[str | None] = mapped_column(ForeignKey("fw_profiles.sha256"))
     normalisation: Mapped[dict[str, Any] | None]
     baseline: Mapped[dict[str, Any] | None]
     budget_trials: Mapped[int]
@@ -192,6 +212,58 @@ class TrialRecord(Base):
         Index(None, "job_id", "state", "number"),
         Index(None, "job_id", "told", "number"),
     )
+
+
+class CandidateRecord(Base):
+    """A candidate that a user or an earlier job proposed, in the order in which they are tried.
+
+    ``params`` are the knobs' values where the job's space has it, ``trial_id`` the trial that tries
+    it, ``dropped`` why none will.
+    """
+
+    __tablename__ = "fw_candidates"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("fw_jobs.id"))
+    number: Mapped[int]
+    origin: Mapped[str] = mapped_column(String(40))
+    candidate: Mapped[dict[str, Any]]
+    candidate_digest: Mapped[str] = mapped_column(String(64))
+    params: Mapped[dict[str, Any] | None]
+    note: Mapped[str] = mapped_column(Text, default="")
+    trial_id: Mapped[str | None] = mapped_column(ForeignKey("fw_trials.id"))
+    dropped: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        UniqueConstraint("job_id", "number"),
+        UniqueConstraint("job_id", "candidate_digest"),
+    )
+
+
+class CandidatePostRecord(Base):
+    """A request that proposed candidates under a key, to tell a repeat from another request."""
+
+    __tablename__ = "fw_candidate_posts"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("fw_jobs.id"), primary_key=True)
+    idempotency_key: Mapped[str] = mapped_column(primary_key=True)
+    body_sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
+class WarmSourceRecord(Base):
+    """A finished job that another one starts from.
+
+    ``is_history`` says that the sampler learns of the source's trials.
+    """
+
+    __tablename__ = "fw_warm_sources"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("fw_jobs.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    source_id: Mapped[str] = mapped_column(ForeignKey("fw_jobs.id"))
+    is_history: Mapped[bool]
 
 
 class AttemptRecord(Base):

@@ -13,11 +13,10 @@ from compress.candidate import Candidate
 from compress.knobs import Scalar
 from compress.measurement import Split
 from featherweight.specs.states import JobState, Phase, TrialState
-from store import clock, jobs, paging, transitions
+from store import clock, epochs, jobs, paging, transitions
+from store.epochs import RERUN
 from store.errors import BudgetExhausted, DuplicateCandidate, NotRunning, TrialNotFound
 from store.tables import JobRecord, TrialRecord
-
-RERUN = "rerun"
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,8 @@ def create(  # noqa: PLR0913 - every field of a trial, by name
         session: A writing transaction.
         job: Whose trial it is; its row is locked here.
         phase: What the trial is for.
-        origin: Who proposed it: baseline, supernet, sampler, control, finish or rerun.
+        origin: Who proposed it: baseline, supernet, profile, sampler, control, allocation, finish
+            or rerun.
         candidate: What to try.
         params: The knobs' values it was built from.
         seed: Seed of everything random in it.
@@ -58,7 +58,8 @@ def create(  # noqa: PLR0913 - every field of a trial, by name
         study_number: Its number in the sampler's study.
 
     Raises:
-        BudgetExhausted: the job has all its trials; re-runs come on top.
+        BudgetExhausted: the job has all its trials, or no epochs for the first rung of this one;
+            re-runs come on top.
         DuplicateCandidate: the phase has this candidate with this seed.
         NotRunning: the job stops or has stopped.
     """
@@ -83,6 +84,7 @@ def create(  # noqa: PLR0913 - every field of a trial, by name
 def _add(session: Session, job: JobRecord, trial: TrialRecord) -> TrialRecord:
     _check_running(job)
     trial.number = _next_number(session, job, is_rerun=trial.origin == RERUN)
+    _check_epochs(session, job, trial)
     _check_new(session, trial)
     trial.created_at = clock.utc_now()
     transitions.count(job, plus=TrialState.WAITING)
@@ -111,6 +113,18 @@ def _next_number(session: Session, job: JobRecord, *, is_rerun: bool) -> int:
     if taken >= job.budget_trials and not is_rerun:
         raise BudgetExhausted(f"job {job.id} has all {job.budget_trials} trials of its budget")
     return number + 1
+
+
+def _check_epochs(session: Session, job: JobRecord, trial: TrialRecord) -> None:
+    limit = jobs.spec(job).budget.epochs
+    if limit is None or trial.phase != Phase.SEARCH or trial.origin == RERUN or not trial.rungs[0]:
+        return
+    left = limit - epochs.committed(session, job.id)
+    if trial.rungs[0] > left:
+        raise BudgetExhausted(
+            f"job {job.id} has {left} of its {limit} epochs left, and the trial begins with "
+            f"{trial.rungs[0]}"
+        )
 
 
 def _check_new(session: Session, trial: TrialRecord) -> None:
@@ -160,6 +174,12 @@ def of_job(session: Session, job_id: str, *, phase: Phase | None = None) -> list
     query = select(TrialRecord).where(TrialRecord.job_id == job_id)
     if phase is not None:
         query = query.where(TrialRecord.phase == phase)
+    return list(session.scalars(query.order_by(TrialRecord.number)))
+
+
+def of_origin(session: Session, job_id: str, origin: str) -> list[TrialRecord]:
+    """The job's trials that somebody proposed, by number."""
+    query = select(TrialRecord).where(TrialRecord.job_id == job_id, TrialRecord.origin == origin)
     return list(session.scalars(query.order_by(TrialRecord.number)))
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import uuid
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from compress.candidate import Candidate
+from compress.families import layout
 from compress.families.catalog import Normalisation
 from compress.families.residual.config import Residual
 from compress.inspection import DatasetInfo, ModelInfo
 from compress.measurement import Latency, Measurement, Parity
+from compress.profile.document import ProfileDocument
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.protocol import (
     Assignment,
@@ -40,6 +43,12 @@ SHARED: dict[str, Any] = {
     "budget": {"trials": 7, "parallel_trials": 2},
 }
 """Changes of a spec whose members share weights that a trial of two checkpoints trains."""
+PROFILED: dict[str, Any] = {
+    "techniques": {"filter_pruning": {}, "quantization": {"weight_bits": [8, 4, 2]}},
+    "profile": {},
+    "budget": {"trials": 9, "parallel_trials": 2},
+}
+"""Changes of a spec whose model is probed before the search."""
 LEASE_SECONDS = 30.0
 OVER = -1.0
 """A lease that is over when it begins: what a test has instead of waiting."""
@@ -238,6 +247,64 @@ def must_claim(
     return assignment
 
 
+def profile_document(**changes: Any) -> ProfileDocument:
+    """A profile of ``ARCHITECTURE``: later layers and later stages matter less."""
+    rows = layout.layers(ARCHITECTURE, in_channels=1, num_classes=2, image=(8, 8))
+    layers = [
+        {
+            "name": row.name,
+            "weights": math.prod(row.shape),
+            "outputs": row.shape[0],
+            "macs": row.macs,
+            "writes": None if row.kind == "linear" else row.stage or 0,
+            "reads": None if number == 0 else 1 if row.kind == "linear" else row.stage,
+            "points": [
+                {"bits": bits, "damage": 4.0**-bits / (1 + number), "accuracy": 0.9}
+                for bits in (2, 4, 8)
+            ],
+        }
+        for number, row in enumerate(row for row in rows if row.kind in ("conv", "linear"))
+    ]
+    stages = [
+        {
+            "stage": stage,
+            "points": [
+                {"ratio": ratio, "damage": ratio**2 / (1 + stage), "accuracy": 0.9}
+                for ratio in (0.25, 0.5, 0.9)
+            ],
+        }
+        for stage in range(ARCHITECTURE.num_stages)
+    ]
+    fields = {
+        "weights_sha256": "0" * 64,
+        "data_sha256": "1" * 64,
+        "images": 80,
+        "accuracy": 0.9,
+        "seconds": 1.0,
+        "allowed_seconds": None,
+        "probes": 30,
+        "planned": 30,
+        "layers": layers,
+        "stages": stages,
+        "groups": [],
+    }
+    return ProfileDocument.model_validate(fields | changes)
+
+
+def profile_of(assignment: Assignment, **changes: Any) -> ProfileDocument:
+    """The profile that a worker brings from this assignment."""
+    task, weights = assignment.profile_task, assignment.weights
+    assert task is not None
+    assert weights is not None
+    own = {
+        "weights_sha256": weights.sha256,
+        "data_sha256": assignment.dataset,
+        "images": task.images,
+        "allowed_seconds": task.allowed_seconds,
+    }
+    return profile_document(**(own | changes))
+
+
 def report_of(
     session: Session,
     assignment: Assignment,
@@ -252,13 +319,24 @@ def report_of(
     if assignment.train is not None or assignment.supernet_task is not None:
         weights = stored(session)
         refs.append(FileRef(role="weights", sha256=weights.sha256, size_bytes=weights.size_bytes))
+    profile = profile_of(assignment) if assignment.profile_task is not None else None
+    if profile is not None:
+        refs.append(profile_file(session, profile))
     return Report(
         rung=rung,
         epochs=assignment.rungs[rung] if rung < len(assignment.rungs) else rung,
         measurement=measured,
         files=tuple(refs),
         normalisation=NORMALISATION if assignment.train is not None else None,
+        profile=profile,
     )
+
+
+def profile_file(session: Session, profile: ProfileDocument) -> FileRef:
+    """The file of a profile, which the database knows."""
+    size_bytes = len(profile.text().encode())
+    files.record(session, StoredFile(sha256=profile.digest(), size_bytes=size_bytes))
+    return FileRef(role="profile", sha256=profile.digest(), size_bytes=size_bytes)
 
 
 def climb(context: RungContext) -> Decision:

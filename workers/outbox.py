@@ -27,6 +27,7 @@ FILE_NAMES: Mapping[str, str] = {
     "onnx": "model.onnx",
     "manifest": "manifest.json",
     "weights": "weights.safetensors",
+    "profile": "profile.json",
 }
 _LONGEST_MESSAGE = 4000
 _log = logging.getLogger(__name__)

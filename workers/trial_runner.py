@@ -21,11 +21,13 @@ from compress.task import Task
 from featherweight.specs.protocol import (
     Assignment,
     Decision,
+    ProfileTask,
     Report,
     SupernetTask,
     TrainingTask,
 )
 from featherweight.worker_client import WorkerClient, file_ref
+from workers import profiling
 from workers.line import Line
 from workers.outbox import FILE_NAMES, Tray
 from workers.shared_training import SharedTraining
@@ -81,6 +83,9 @@ class TrialRunner:
         if self.assignment.supernet_task is not None:
             self._share(network, task, self.assignment.supernet_task)
             return
+        if self.assignment.profile_task is not None:
+            self._profile(network, task, self.assignment.profile_task)
+            return
         compressed = self._compressed(network, task)
         for rung, epochs in enumerate(self.assignment.rungs):
             compressed = self._recovered(compressed, task, epochs=epochs)
@@ -107,6 +112,23 @@ class TrialRunner:
             )
             if self._reached(rung, compressed, task, weights_of=training.supernet).stop:
                 return
+
+    def _profile(self, baseline: Network, task: Task, given: ProfileTask) -> None:
+        """Probe the baseline; its file and its measurement are there already."""
+        self._stage("profile the baseline")
+        with self.clock.time("profile"):
+            document = profiling.probe(
+                self.assignment,
+                given,
+                baseline,
+                task,
+                on_progress=lambda share: self.tell("profile the baseline", share),
+            )
+        folder = self.tray.draft(0)
+        self.workshop.copy_file(given.file, folder / FILE_NAMES["onnx"])
+        self.tray.put(profiling.report(document, given, folder, seconds=self.clock.seconds))
+        self._stage("report")
+        self.tray.deliver(0, client=self.client, line=self.line)
 
     def _compressed(self, network: Network, task: Task) -> CompressedModel:
         self._stage("compress")
@@ -165,15 +187,17 @@ class TrialRunner:
     ) -> Measurement:
         is_last = rung == len(self.assignment.rungs) - 1
         splits: tuple[Split, ...] = self.assignment.splits if is_last else ("validation",)
-        measurement = measure.run(
-            artifact,
-            task.data,
-            splits=splits,
-            threads=self.assignment.latency_threads,
-            seconds=self.clock.seconds,
-            notes=compressed.notes,
-            should_stop=self.stop,
-        )
+        with self.workshop.beside(self.assignment) as beside:
+            measurement = measure.run(
+                artifact,
+                task.data,
+                splits=splits,
+                threads=self.assignment.latency_threads,
+                seconds=self.clock.seconds,
+                notes=compressed.notes,
+                beside=beside,
+                should_stop=self.stop,
+            )
         # The runner's own clock has to know, so that the next rung's sum holds this rung too.
         self.clock.seconds["measure"] = measurement.seconds["measure"]
         speed = compressed.train_images_per_second or self._baseline_speed(task)

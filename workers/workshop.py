@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -10,6 +12,7 @@ import torch
 
 from compress import data, threads, weights
 from compress.families.catalog import Architecture
+from compress.latency import Beside
 from compress.model import ImageData, Network, ShouldStop
 from compress.task import Task, choose_device
 from featherweight.specs.protocol import Assignment, Weights
@@ -76,6 +79,24 @@ class Workshop:
         """
         task = assignment.supernet_task
         return None if task is None else self._shared(assignment, task.checkpoint, images)
+
+    @contextmanager
+    def beside(self, assignment: Assignment) -> Iterator[Beside | None]:
+        """The baseline's file, to time beside the candidate's; None for the baseline itself.
+
+        Raises the errors of a download.
+        """
+        file = assignment.baseline_file
+        if file is None:
+            yield None
+            return
+        with self._cache.hold(file.sha256) as path:
+            yield Beside(path=path, reference_ms=file.latency_ms)
+
+    def copy_file(self, sha256: str, target: Path) -> None:
+        """Put a stored file at ``target``. Raises the errors of a download."""
+        with self._cache.hold(sha256) as path:
+            shutil.copyfile(path, target)
 
     def _set_threads(self, assignment: Assignment, task: Task) -> None:
         suited = threads.suited(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from featherweight import jobfile
+from featherweight import candidatefile, jobfile
 from featherweight.cli import follow, tables
 from featherweight.cli.output import AsJson, Token, Url, client, console, show, write_json_line
 from featherweight.client import Client
@@ -73,6 +73,22 @@ def watch(
             console().print(tables.job(found))
     if found.state != JobState.SUCCEEDED:
         raise typer.Exit(1)
+
+
+@app.command()
+def propose(
+    job: JobId,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="List of candidates, YAML or JSON.")],
+    key: Annotated[str | None, typer.Option(help="Idempotency key of the request.")] = None,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """Let a job try candidates of your own before the sampler's next ones."""
+    found = candidatefile.read(file)
+    with client(url, token) as service:
+        answers = service.propose(job, found, idempotency_key=key)
+        show(answers, as_json=json, human=tables.proposed)
 
 
 @app.command()

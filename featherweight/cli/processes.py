@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from featherweight.cli.output import AsJson, Token, Url, console, write_json
+from featherweight.cli import tables
+from featherweight.cli.output import AsJson, Token, Url, client, console, show, write_json
 from featherweight.errors import FeatherweightError, ServiceUnavailable
 from featherweight.specs.schemas import TokenSchema
 
@@ -153,6 +154,31 @@ def rebuild(
         write_json({"job": job, "trials": told})
     else:
         console().print(f"the study of {job} holds {told} trials again")
+
+
+@study.command("import")
+def import_study(  # noqa: PLR0913 - every option of the command, by name
+    database: Annotated[
+        str, typer.Argument(metavar="FILE|URL", help="An SQLite file, or sqlite:///file.db.")
+    ],
+    name: Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study in it.")],
+    job: Annotated[str, typer.Argument(metavar="JOB", help="The job that tries its best.")],
+    count: Annotated[int, typer.Option(min=1, max=100, help="At most so many candidates.")] = 4,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """Let a job try the best trials of somebody else's Optuna study, by the names of its knobs."""
+    from search import study as studies
+
+    with client(url, token) as service:
+        knobs = service.dry_run(service.job(job).spec).space
+        with translated():
+            found = studies.best_of(database, name, knobs, count=count)
+        answers = service.propose(job, [{"params": params} for params in found.params])
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
+    show(answers, as_json=json, human=tables.proposed)
 
 
 def create_token(name: str, scopes: Sequence[str]) -> TokenSchema:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from compress.measurement import Measurement
 from featherweight.cli.output import table
+from featherweight.specs.candidates import ProposedSchema
 from featherweight.specs.schemas import (
     FinalistSchema,
     FrontPoint,
@@ -54,11 +55,12 @@ def front(found: FrontSchema) -> RenderableType:
     """The baseline and every file of the front, largest last."""
     columns = [
         ">trial", "phase", ">validation", ">test", ">bytes", ">ratio", ">download", ">memory",
-        ">ms (p95)", "what was done",
+        ">ms (p95)", ">x baseline", "what was done",
     ]  # fmt: skip
     baseline = [found.baseline] if found.baseline else []
     points = [*baseline, *(point for point in found.points if point not in baseline)]
     lines: list[RenderableType] = [table(columns, [_row(point, found) for point in points])]
+    lines += [escape(line) for line in _devices(points)]
     if found.nearest is not None:
         lines.append(f"nothing meets the constraints; in the way: {escape(str(found.blocked_by))}")
         lines.append(table(columns, [_row(found.nearest, found)]))
@@ -78,8 +80,25 @@ def _row(point: FrontPoint, found: FrontSchema) -> tuple[str, ...]:
         _count(measured.download_bytes),
         _megabytes(measured.peak_memory_bytes),
         f"{latency.median_ms:.3f} ({latency.p95_ms:.3f})",
+        "-" if latency.ratio is None else f"{latency.ratio:.2f}",
         escape(f"{point.description}, {point.epochs} epochs"),
     )
+
+
+def _devices(points: Sequence[FrontPoint]) -> list[str]:
+    """Where the milliseconds were taken, and of which trials where that is not one place."""
+    places: dict[str, list[int]] = {}
+    for point in points:
+        latency = point.measurement.latency
+        threads = f"{latency.threads} thread" + ("" if latency.threads == 1 else "s")
+        place = f"{latency.device or 'an unnamed device'}, {threads}"
+        places.setdefault(place, []).append(point.number)
+    if len(places) < 2:
+        return [f"latency: on {place}" for place in places]
+    return [
+        f"latency of {', '.join(map(str, sorted(set(numbers))))}: on {place}"
+        for place, numbers in places.items()
+    ]
 
 
 def _count(number: int | None) -> str:
@@ -114,6 +133,12 @@ def report(found: ReportSchema) -> RenderableType:
         )
     if found.best_without_search is not None:
         lines.append(f"best without the search: {_short(found.best_without_search)}")
+    lines.append(
+        f"hypervolume: {found.hypervolume:.4f}, of the controls alone "
+        f"{found.hypervolume_of_controls:.4f}"
+    )
+    if found.refused:
+        lines.append(f"refused before they cost anything: {found.refused} candidates")
     if found.stop_reasons:
         reasons = [f"{count} x {reason}" for reason, count in found.stop_reasons.items()]
         lines.append("how trials ended: " + "; ".join(reasons))
@@ -152,6 +177,20 @@ def _counts(found: ReportSchema) -> str:
 
 def _seconds(seconds: dict[str, float]) -> str:
     return ", ".join(f"{stage} {value:.1f} s" for stage, value in seconds.items()) or "-"
+
+
+def proposed(found: Sequence[ProposedSchema]) -> Table:
+    """One line per candidate: whether it is new, and which trial has it."""
+    rows = [
+        (
+            "new" if one.is_new else "known",
+            one.state if one.trial_number is None else f"trial {one.trial_number}",
+            "" if one.in_space else "outside the space: the sampler does not learn from it",
+            escape(one.description),
+        )
+        for one in found
+    ]
+    return table(["candidate", "state", "note", "what is done"], rows)
 
 
 def why(found: WhySchema) -> RenderableType:

@@ -168,6 +168,8 @@ def _entry(client: Client, point: FrontPoint, folder: Path) -> dict[str, Any]:
         "accuracy": dict(measured.accuracy),
         "latency_ms": measured.latency.median_ms,
         "latency_p95_ms": measured.latency.p95_ms,
+        "latency_ratio": measured.latency.ratio,
+        "latency_device": measured.latency.device,
         "manifest": client.manifest(point.artifact),
         "feasible": point.feasible,
     }

@@ -19,6 +19,7 @@ from compress.families.catalog import Architecture, Normalisation
 from compress.knobs import Choice, Interval, Range, Scalar
 from compress.measurement import Metric
 from featherweight.specs.constraints import ConstraintField
+from featherweight.specs.stopping import Controls, EarlyStopping, StopRules
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Reference = Annotated[
@@ -26,8 +27,22 @@ Reference = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"),
     Field(description="Id or name of something uploaded before."),
 ]
+JobReference = Annotated[str, StringConstraints(pattern=r"^[0-9a-zA-Z-]{1,36}$")]
 _MEMBER = "family_member"
-SamplerName = Literal["auto", "tpe", "nsga2", "gp", "random"]
+_PROFILED = frozenset({"filter_pruning", "quantization"})
+"""Techniques of which a profile says how much they may do where."""
+SamplerName = Literal[
+    "auto",
+    "known_cost",
+    "tpe",
+    "nsga2",
+    "nsga3",
+    "regularized_evolution",
+    "local_search",
+    "cmaes",
+    "gp",
+    "random",
+]
 
 
 class UntrainedModel(BaseModel, frozen=True, extra="forbid"):
@@ -105,32 +120,19 @@ Techniques = Annotated[
 
 
 class Budget(BaseModel, frozen=True, extra="forbid"):
-    """What the job may cost. ``trials`` counts all: baseline, supernet, search and finish."""
+    """What the job may cost. ``trials`` counts all: baseline, supernet, profile, search, finish."""
 
     trials: int = Field(default=30, ge=2, le=10_000)
     seconds: float | None = Field(
         default=None, gt=0, le=10_000_000, description="Wall time from the start; None is no limit."
     )
-    parallel_trials: int = Field(default=2, ge=1, le=256)
-
-
-class EarlyStopping(BaseModel, frozen=True, extra="forbid"):
-    """Rungs of multi-objective successive halving.
-
-    ``rungs`` are the recovery epochs a candidate has had, in total, when it reaches each rung; a
-    rung of 0 measures the compressed network as it is.
-    """
-
-    rungs: tuple[Annotated[int, Field(ge=0, le=1000)], ...] = Field(
-        default=(0, 1, 3, 9), min_length=1, max_length=8
+    epochs: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000_000,
+        description="Recovery epochs of all search trials together; None is no limit.",
     )
-    eta: float = Field(default=3.0, gt=1, le=16, description="One of eta trials climbs a rung.")
-
-    @model_validator(mode="after")
-    def _increasing(self) -> EarlyStopping:
-        if list(self.rungs) != sorted(set(self.rungs)):
-            raise ValueError(f"rungs must increase, got {list(self.rungs)}")
-        return self
+    parallel_trials: int = Field(default=2, ge=1, le=256)
 
 
 class Finish(BaseModel, frozen=True, extra="forbid"):
@@ -172,6 +174,59 @@ class SupernetTraining(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
+class Profile(BaseModel, frozen=True, extra="forbid"):
+    """Probe the model before the search: how much each layer and each stage can lose.
+
+    One trial of the budget, unless the same model was probed on the same data before.
+    """
+
+    share: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Most of budget.seconds that probing may take; without them, most of the "
+        "baseline's training time; with neither, every probe is made.",
+    )
+    images: int = Field(
+        default=512, ge=16, le=65_536, description="Training images that every probe answers."
+    )
+    allocate: bool = Field(
+        default=True,
+        description="Search a few knobs that allot bits and ratios by the profile, in place of "
+        "filter_pruning.ratios and quantization.weight_bits.",
+    )
+
+
+class WarmStart(BaseModel, frozen=True, extra="forbid"):
+    """Begin where finished jobs ended: candidates of their fronts are the first to be tried."""
+
+    jobs: tuple[JobReference, ...] = Field(
+        default=(), max_length=20, description="Ids of finished jobs, the most important first."
+    )
+    auto: bool = Field(
+        default=False,
+        description="Find them: the newest finished ones on the same model and data, else on the "
+        "same family or data.",
+    )
+    candidates: int = Field(
+        default=4,
+        ge=1,
+        le=100,
+        description="How many candidates of their fronts open the search, run again in its budget.",
+    )
+
+    @model_validator(mode="after")
+    def _from_somewhere(self) -> WarmStart:
+        if self.auto == bool(self.jobs):
+            raise ValueError(
+                f"name the jobs to start from, or say auto: true, one of the two; got auto "
+                f"{self.auto} and {len(self.jobs)} jobs"
+            )
+        if len(set(self.jobs)) != len(self.jobs):
+            raise ValueError(f"jobs must be distinct, got {list(self.jobs)}")
+        return self
+
+
 class JobSpec(BaseModel, frozen=True, extra="forbid"):
     """A job: a network, its data, what may be done to it, what counts, and what it may cost."""
 
@@ -190,17 +245,33 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
     supernet: SupernetTraining | None = Field(
         default=None, description="Share trained weights between the members that are tried."
     )
+    profile: Profile | None = Field(
+        default=None, description="Probe the model first, and let the search begin from that."
+    )
     techniques: Techniques
     objectives: tuple[ObjectiveField, ...] = Field(min_length=1, max_length=3)
     constraints: tuple[ConstraintField, ...] = Field(default=(), max_length=8)
     budget: Budget = Budget()
     early_stopping: EarlyStopping = EarlyStopping()
+    stop: StopRules = StopRules()
     finish: Finish = Finish()
     sampler: SamplerName = "auto"
-    controls: bool = Field(
-        default=True, description="Spend a few search trials on uniform controls for comparison."
+    controls: bool | Controls = Field(
+        default=True,
+        description="Spend a few search trials on uniform controls and random points, for "
+        "comparison.",
+    )
+    expected_accuracy: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Accuracy of the uploaded model on images it has never seen, if you know it: "
+        "the report warns where the validation split says something else.",
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    warm_start: WarmStart | None = Field(
+        default=None, description="Finished jobs whose best candidates open the search."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> JobSpec:
@@ -208,10 +279,31 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
         if len(set(metrics)) != len(metrics):
             raise ValueError(f"every objective needs its own metric, got {metrics}")
         if self.search_trials < 1:
-            first = "a baseline, a supernet" if self.trains_supernet else "a baseline"
+            first = "a baseline"
+            first += ", a supernet" if self.trains_supernet else ""
+            first += ", a profile" if self.profile else ""
             raise ValueError(
                 f"budget.trials must leave {first} and a search trial beside the "
                 f"{self.finish.trials} of finish, got {self.budget.trials}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_train(self) -> JobSpec:
+        least, limit = self.early_stopping.first_training, self.budget.epochs
+        if limit is not None and least is not None and limit < least:
+            raise ValueError(
+                f"budget.epochs of {limit} lets no search trial train: the first rung that trains "
+                f"takes {least} (early_stopping.rungs)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _expects(self) -> JobSpec:
+        if self.expected_accuracy is not None and isinstance(self.model, UntrainedModel):
+            raise ValueError(
+                f"expected_accuracy {self.expected_accuracy:g} is that of an uploaded model, and "
+                "this one is trained here: leave it out"
             )
         return self
 
@@ -242,6 +334,27 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
             self._check_weights([str(choice) for choice in asked.choices])
         return self
 
+    @model_validator(mode="after")
+    def _is_profiled(self) -> JobSpec:
+        if self.profile is None:
+            return self
+        if _MEMBER in self.techniques:
+            raise ValueError(
+                f"the profile measures the model itself, and {_MEMBER} tries other networks: leave "
+                "one of the two out"
+            )
+        if not _PROFILED & set(self.techniques):
+            raise ValueError(
+                f"no candidate would use the profile: list one of {sorted(_PROFILED)} among the "
+                "techniques, or leave profile out"
+            )
+        if self.profile.allocate and self.warm_start is not None:
+            raise ValueError(
+                "warm_start proposes values of knobs that profile.allocate puts others in the "
+                "place of: let allocate be false, or leave warm_start out"
+            )
+        return self
+
     def _check_weights(self, asked: Sequence[str]) -> None:
         field = f"techniques.{_MEMBER}.weights"
         if "supernet" in asked and self.supernet is None:
@@ -266,6 +379,11 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
         return self.techniques | {_MEMBER: {"weights": weights, **self.techniques[_MEMBER]}}
 
     @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Of the objectives, in their order."""
+        return tuple(objective.metric for objective in self.objectives)
+
+    @property
     def trains_supernet(self) -> bool:
         """Whether a trial of the budget trains the weights that members share."""
         return self.supernet is not None and self.supernet.epochs > 0
@@ -279,7 +397,8 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
     @property
     def search_trials(self) -> int:
         """How many of the budget's trials the search phase has."""
-        return self.budget.trials - 1 - self.trains_supernet - self.finish.trials
+        before = 1 + self.trains_supernet + (self.profile is not None)
+        return self.budget.trials - before - self.finish.trials
 
     @property
     def finish_epochs(self) -> int:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from compress.candidate import Candidate
 from compress.families.catalog import Architecture, Normalisation
 from compress.measurement import Measurement, Split
+from compress.profile.document import ProfileDocument
 from compress.supernet.config import Elastic
 from featherweight.specs.job import Name
 from featherweight.specs.states import FailureClass, Phase
@@ -65,8 +66,25 @@ class SupernetTask(BaseModel, frozen=True, extra="forbid"):
     start: Literal["fresh", "baseline"]
     checkpoint: Weights | None = Field(
         default=None,
-        description="Go on from here: what the rung before first_rung left, or an uploaded model.",
+        description="Go on from here, with the optimiser at rest: what the rung before first_rung "
+        "left, or an uploaded model.",
     )
+
+
+class BaselineFile(BaseModel, frozen=True, extra="forbid"):
+    """The baseline's ONNX file, to be timed in turns with the candidate's."""
+
+    sha256: Sha256
+    latency_ms: float = Field(gt=0, description="Median that the baseline's own trial recorded.")
+
+
+class ProfileTask(BaseModel, frozen=True, extra="forbid"):
+    """Probe the baseline, which was measured already: its measurement and its file."""
+
+    images: int = Field(ge=1, description="Training images that every probe answers.")
+    allowed_seconds: float | None = Field(ge=0, description="None: until every probe is made.")
+    baseline: Measurement
+    file: Sha256
 
 
 class Assignment(BaseModel, frozen=True, extra="forbid"):
@@ -103,10 +121,16 @@ class Assignment(BaseModel, frozen=True, extra="forbid"):
     supernet_task: SupernetTask | None = Field(
         default=None, description="Given where the trial trains the supernet."
     )
+    profile_task: ProfileTask | None = Field(
+        default=None, description="Given where the trial probes the baseline."
+    )
     dataset: Sha256
     num_classes: int
     splits: tuple[Split, ...] = Field(description="Splits to measure on, at the last rung.")
     latency_threads: int = 1
+    baseline_file: BaselineFile | None = Field(
+        default=None, description="Given once the baseline is measured."
+    )
 
 
 class HeartbeatReply(BaseModel, frozen=True, extra="forbid"):
@@ -126,7 +150,7 @@ class Heartbeat(BaseModel, frozen=True, extra="forbid"):
 class FileRef(BaseModel, frozen=True, extra="forbid"):
     """A file that was uploaded within the attempt, and what it is."""
 
-    role: Literal["onnx", "weights", "manifest"]
+    role: Literal["onnx", "weights", "manifest", "profile"]
     sha256: Sha256
     size_bytes: int = Field(gt=0)
 
@@ -141,6 +165,9 @@ class Report(BaseModel, frozen=True, extra="forbid"):
     normalisation: Normalisation | None = Field(
         default=None, description="Of a baseline that was trained here."
     )
+    profile: ProfileDocument | None = Field(
+        default=None, description="What is in the file of this role, of a trial that probes."
+    )
 
 
 class Decision(BaseModel, frozen=True, extra="forbid"):
@@ -151,6 +178,14 @@ class Decision(BaseModel, frozen=True, extra="forbid"):
     rank: int | None = Field(default=None, description="Non-dominated rank at the rung, from 0.")
     peers: int | None = Field(default=None, description="Trials seen at the rung, with this one.")
     allowed: int | None = Field(default=None, description="How many of them may climb.")
+    tie_break: float | None = Field(
+        default=None,
+        description="Where only some of the rank may climb: the hypervolume the trial alone adds, "
+        "or with the net its distance from those taken before.",
+    )
+    extrapolated: float | None = Field(
+        default=None, description="The accuracy it was judged by, where that was extrapolated."
+    )
 
 
 class Failure(BaseModel, frozen=True, extra="forbid"):

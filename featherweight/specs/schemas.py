@@ -89,6 +89,9 @@ class JobSchema(BaseModel, frozen=True):
     supernet_sha256: str | None = Field(
         default=None, description="SHA-256 of the weights that the members share, once trained."
     )
+    profile_sha256: str | None = Field(
+        default=None, description="SHA-256 of the profile that the search stands on, once known."
+    )
     last_event: int
 
 
@@ -100,7 +103,8 @@ class TrialSchema(BaseModel, frozen=True):
     number: int
     phase: Phase
     origin: str = Field(
-        description="Who proposed it: baseline, supernet, sampler, control, finish, rerun."
+        description="Who proposed it: baseline, supernet, profile, sampler, control, allocation, "
+        "user, warm (an earlier job's front), finish, rerun."
     )
     state: TrialState
     candidate: Candidate
@@ -162,7 +166,7 @@ class ArtifactSchema(BaseModel, frozen=True):
     trial: str
     job: str
     rung: int
-    role: Literal["onnx", "weights", "manifest"]
+    role: Literal["onnx", "weights", "manifest", "profile"]
     sha256: str
     size_bytes: int
     created_at: AwareDatetime
@@ -195,6 +199,9 @@ class FrontSchema(BaseModel, frozen=True):
     objectives: tuple[str, ...]
     baseline: FrontPoint | None
     points: tuple[FrontPoint, ...]
+    controls: tuple[FrontPoint, ...] = Field(
+        default=(), description="Newest file of every control, on the front or not."
+    )
     nearest: FrontPoint | None = Field(
         default=None, description="Where nothing is feasible: the file nearest to the constraints."
     )
@@ -239,6 +246,13 @@ class ReportSchema(BaseModel, frozen=True):
     best_without_search: FrontPoint | None = Field(
         description="Best control on the front of controls, by the recommendation's rule."
     )
+    hypervolume: float = Field(description="That of the front of all files.")
+    hypervolume_of_controls: float = Field(
+        description="That of the controls' files alone: what is had without a search."
+    )
+    refused: int = Field(
+        description="Candidates refused beforehand: they could not have entered the front."
+    )
     seconds: dict[str, float] = Field(description="Where the trials' time went, in seconds.")
     stop_reasons: dict[str, int] = Field(description="Reason of every trial's end, counted.")
     compression_ratio: float | None = Field(
@@ -275,6 +289,9 @@ class DryRunSchema(BaseModel, frozen=True):
         description="Distinct candidates; None where a knob is real and they cannot be counted."
     )
     sampler: str
+    warm_start: tuple[str, ...] = Field(
+        default=(), description="The candidates that open the search, and where they come from."
+    )
     trials: dict[str, int] = Field(description="Phase to trials; their sum is the budget.")
     feasibility: tuple[str, ...] = Field(description="What was checked of each constraint.")
     forecast: Forecast

@@ -28,6 +28,7 @@ class Phase(StrEnum):
 
     BASELINE = "baseline"
     SUPERNET = "supernet"
+    PROFILE = "profile"
     SEARCH = "search"
     FINISH = "finish"
 
@@ -121,6 +122,7 @@ class StopReason(StrEnum):
     CANCELLED = "cancelled"
     BASELINE_FAILED = "baseline_failed"
     SUPERNET_FAILED = "supernet_failed"
+    PROFILE_FAILED = "profile_failed"
     NOTHING_SUCCEEDED = "nothing_succeeded"
 
 
@@ -129,5 +131,6 @@ FINAL_STATE: Mapping[StopReason, JobState] = {
     StopReason.CANCELLED: JobState.CANCELLED,
     StopReason.BASELINE_FAILED: JobState.FAILED,
     StopReason.SUPERNET_FAILED: JobState.FAILED,
+    StopReason.PROFILE_FAILED: JobState.FAILED,
     StopReason.NOTHING_SUCCEEDED: JobState.FAILED,
 }

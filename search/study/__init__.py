@@ -3,6 +3,7 @@
 Only the searcher writes it. It can be thrown away at any time and is made again from the trials.
 """
 
+from search.study.importing import best_of
 from search.study.projection import Proposal, StudyProjection
 from search.study.rebuilding import rebuild
 from search.study.storage import OUTAGES, close_storage, migrate, open_storage
@@ -11,6 +12,7 @@ __all__ = [
     "OUTAGES",
     "Proposal",
     "StudyProjection",
+    "best_of",
     "close_storage",
     "migrate",
     "open_storage",

@@ -15,7 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from compress.knobs import Scalar
-from compress.measurement import Measurement
+from compress.measurement import Measurement, Metric
 from featherweight.specs import states
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import KnobSchema
@@ -23,6 +23,8 @@ from search import grid, objectives
 from search.space import Space
 from store.tables import TrialRecord
 
+PRIOR = "prior"
+"""Attribute of a trial that another job has run."""
 DIRECTIONS = {"maximise": StudyDirection.MAXIMIZE, "minimise": StudyDirection.MINIMIZE}
 
 
@@ -92,6 +94,23 @@ def again(
     )
     made.datetime_start = local(trial.started_at or trial.created_at)
     made.datetime_complete = None if trial.finished_at is None else local(trial.finished_at)
+    return made
+
+
+def prior(
+    trial: TrialRecord, space: Space, spec: JobSpec, baseline: Measurement | None
+) -> FrozenTrial | None:
+    """A trial of another job as history of this one; None where it lacks what this one compares.
+
+    Its values are held against this job's objectives, constraints and baseline.
+    """
+    measured = Measurement.model_validate(trial.measurement)
+    metrics: set[Metric] = {wanted.metric for wanted in (*spec.objectives, *spec.constraints)}
+    if any(measured.known(metric) is None for metric in metrics):
+        return None
+    made = again(trial, space, spec, baseline)
+    for key, value in {PRIOR: True, "job": trial.job_id}.items():
+        made.set_user_attr(key, value)
     return made
 
 

@@ -23,8 +23,12 @@ from compress.measurement import Measurement
 from featherweight.specs.job import JobSpec, SamplerName
 from search import samplers, sampling
 from search.errors import LeadLost
+from search.feasibility import Network
+from search.refusal import Refusal
+from search.samplers.history import REFUSED
 from search.space import Space
-from search.study import frozen, memory
+from search.study import frozen, knowledge, memory
+from search.study.frozen import PRIOR
 from search.study.memory import STUDY
 from search.study.records import StudyRecords
 from store import clock
@@ -47,18 +51,35 @@ class StudyProjection:
     """The study named by the job's id.
 
     Everything it knows is in our tables too, except which proposals were copies of known
-    candidates; a study that was rebuilt does without those.
+    candidates; a study that was rebuilt does without those. Its first trials are those that other
+    jobs have run, where the job starts from them; no budget counts them.
     """
 
-    def __init__(self, storage: RDBStorage, *, job_id: str, spec: JobSpec, space: Space) -> None:
-        """Open the job's study in a storage, or create it."""
+    def __init__(
+        self,
+        storage: RDBStorage,
+        *,
+        job_id: str,
+        spec: JobSpec,
+        space: Space,
+        prior: Sequence[FrozenTrial] = (),
+        network: Network | None = None,
+    ) -> None:
+        """Open the job's study in a storage, or create it with the ``prior`` trials.
+
+        With the ``network`` that candidates begin from, samplers learn what candidates cost.
+        """
         self._storage = storage
         self._job_id = job_id
         self._spec = spec
         self._space = space
+        self._prior = prior
         self._distributions = frozen.distributions(space)
         self._sampler: SamplerName
-        self._sampler, self._reason = sampling.resolve(spec.sampler, space, spec.search_trials)
+        self._sampler, self._reason = sampling.resolve(
+            spec.sampler, space, spec.search_trials, metrics=spec.metrics
+        )
+        self._knowledge = knowledge.of_job(spec, space, network)
         self._open()
 
     def ask(self, *, index: int) -> Proposal:
@@ -69,7 +90,7 @@ class StudyProjection:
         """
         seed = _mixed(self._spec.seed, index, self.num_copies(index))
         self._study.sampler = samplers.build(
-            self._sampler, seed=seed, trials=self._spec.search_trials
+            self._sampler, seed=seed, trials=self._spec.search_trials, known=self._knowledge
         )
         number = self._study.ask(fixed_distributions=self._distributions).number
         self._keep_sampler_notes()
@@ -83,7 +104,7 @@ class StudyProjection:
         return self._written(self._memory.create_new_trial(STUDY, template_trial=made))
 
     def num_copies(self, index: int) -> int:
-        """How often a known candidate was proposed for this search trial."""
+        """How often a known or a hopeless candidate was proposed for this search trial."""
         return sum(trial.user_attrs.get(INSTEAD_OF) == index for trial in self._trials())
 
     def tell(self, trial: TrialRecord, baseline: Measurement | None) -> None:
@@ -102,6 +123,13 @@ class StudyProjection:
         attrs = {COPY_OF: original.id, INSTEAD_OF: index}
         self._finish(study_number, original, baseline, attrs=attrs)
 
+    def tell_refusal(self, study_number: int, refusal: Refusal, *, index: int) -> None:
+        """A proposal cannot enter the front: its violations, or without any a failure."""
+        attrs = {REFUSED: refusal.reason, INSTEAD_OF: index}
+        told = list(refusal.values) if refusal.violations else None
+        system = frozen.system_attrs(refusal.violations)
+        self._end(study_number, told, user=attrs, system=system)
+
     def discard(self, study_number: int) -> None:
         """The proposal came to nothing."""
         if not self._known(study_number).state.is_finished():
@@ -110,7 +138,10 @@ class StudyProjection:
     def holds(self, trials: Sequence[TrialRecord]) -> bool:
         """Whether the study has every trial that our tables say it has."""
         known = self._trials()
-        return all(self._is_same(known, trial) for trial in proposed(trials))
+        begins_well = [bool(trial.user_attrs.get(PRIOR)) for trial in known] == [
+            number < len(self._prior) for number in range(len(known))
+        ]
+        return begins_well and all(self._is_same(known, trial) for trial in proposed(trials))
 
     def reconcile(self, trials: Sequence[TrialRecord], baseline: Measurement | None) -> None:
         """Bring the study up to the tables after a crash: proposals without a row have failed."""
@@ -132,9 +163,10 @@ class StudyProjection:
         for row in rows:
             made = frozen.again(row, self._space, self._spec, baseline)
             self._memory.create_new_trial(STUDY, template_trial=made)
+        first = len(self._prior)
         if rows:
-            self._records.add(self._trials())
-        return {row.id: number for number, row in enumerate(rows)}
+            self._records.add(self._trials()[first:])
+        return {row.id: number for number, row in enumerate(rows, start=first)}
 
     @property
     def study(self) -> optuna.Study:
@@ -147,6 +179,11 @@ class StudyProjection:
         self._memory = memory.of_study(self._storage, self._study_id, self._records.trials())
         self._study = optuna.load_study(study_name=self._job_id, storage=self._memory)
         self._noted = set(self._memory.get_study_system_attrs(STUDY))
+        if self._prior and not self._trials():
+            # All in one transaction: whoever opens the study next finds all of them or none.
+            for trial in self._prior:
+                self._memory.create_new_trial(STUDY, template_trial=trial)
+            self._records.add(self._trials())
 
     def _create(self) -> int:
         """Id of the job's study in the tables, made if need be."""

@@ -8,16 +8,14 @@ from collections.abc import Mapping
 from optuna.storages import RDBStorage
 from sqlalchemy.orm import Session
 
-from compress.families import catalog
-from compress.families.catalog import Architecture
-from featherweight.specs.job import UntrainedModel
 from featherweight.specs.states import Phase, TrialState
 from search import space as spaces
-from search import supernets
 from search.errors import SearcherRunning
+from search.job_space import network_of, space_of
+from search.study import frozen, history
 from search.study.projection import StudyProjection, proposed
 from search.study.storage import close_storage, open_storage
-from store import jobs, leader, models, trials
+from store import jobs, leader, trials
 from store.session import Database
 from store.tables import JobRecord, TrialRecord
 
@@ -25,7 +23,9 @@ _LEASE_SECONDS = 600.0
 
 
 def rebuild(database: Database, study_url: str, job_id: str) -> int:
-    """Throw the job's study away and make it again; returns how many trials it has now.
+    """Throw the job's study away and make it again; returns how many of its trials it has now.
+
+    What it knows from other jobs is there again too, and is not counted.
 
     Nobody may search meanwhile: this holds the searcher's row.
 
@@ -46,18 +46,21 @@ def rebuild(database: Database, study_url: str, job_id: str) -> int:
             leader.resign(session, holder)
 
 
-def space_of(session: Session, job: JobRecord) -> spaces.Space:
-    """The job's search space; raises InvalidSpace or TechniqueDoesNotFit."""
-    spec = jobs.spec(job)
-    return spaces.build(spec, supernets.searched(spec, architecture_of(session, job)))
-
-
-def architecture_of(session: Session, job: JobRecord) -> Architecture:
-    """The architecture of the job's own model."""
-    spec = jobs.spec(job)
-    if isinstance(spec.model, UntrainedModel):
-        return spec.model.architecture
-    return catalog.read(models.get(session, job.model_id or "").architecture)
+def open_study(
+    session: Session, storage: RDBStorage, job: JobRecord, space: spaces.Space
+) -> StudyProjection:
+    """The job's study, with what it knows from other jobs."""
+    spec, baseline = jobs.spec(job), jobs.baseline(job)
+    known = [frozen.prior(row, space, spec, baseline) for row in history.of(session, job)]
+    prior = [trial for trial in known if trial is not None]
+    return StudyProjection(
+        storage,
+        job_id=job.id,
+        spec=spec,
+        space=space,
+        prior=prior,
+        network=network_of(session, job, space),
+    )
 
 
 def note(session: Session, rows: list[TrialRecord], numbers: Mapping[str, int]) -> None:
@@ -75,7 +78,7 @@ def _rebuild(database: Database, storage: RDBStorage, job_id: str) -> int:
         job = jobs.get(session, job_id)
         space = space_of(session, job)
         rows = trials.of_job(session, job_id, phase=Phase.SEARCH)
-    study = StudyProjection(storage, job_id=job_id, spec=jobs.spec(job), space=space)
+        study = open_study(session, storage, job, space)
     numbers = study.refill(rows, jobs.baseline(job))
     with database.write() as session:
         note(session, rows, numbers)

@@ -7,6 +7,8 @@ const SHOWN_EVENTS = 200;
 const TYPES = [
   ...["queued", "running", "paused", "stopping", "succeeded", "failed", "cancelled", "phase"].map((s) => "job." + s),
   ...["created", "running", "rung", "waiting", "complete", "stopped", "failed"].map((s) => "trial." + s),
+  "candidate.refused",
+  "candidate.proposed",
 ];
 const FINAL = new Set(["job.succeeded", "job.failed", "job.cancelled"]);
 let pending = false;
@@ -20,7 +22,8 @@ function showJob(job) {
   document.title = job.name + " – Featherweight";
   byId("name").textContent = job.name;
   byId("state").replaceChildren(badge(job.state));
-  byId("phase").textContent = job.stop_reason ? job.stop_reason.replaceAll("_", " ") : job.phase;
+  const now = job.stop_reason ? job.stop_reason.replaceAll("_", " ") : job.phase;
+  byId("phase").textContent = job.stop_detail ? `${now} (${job.stop_detail})` : now;
   byId("id").textContent = job.id;
   const trials = job.trials;
   byId("tiles").replaceChildren(
@@ -40,7 +43,7 @@ function showFront(front) {
   draw(byId("plot"), front, select);
   byId("legend").textContent = front.blocked_by
     ? "Nothing meets every constraint yet; the nearest file is blocked by: " + front.blocked_by
-    : `${front.points.length} files that no other file beats; hypervolume ${front.hypervolume.toFixed(3)}. The ring is the baseline.`;
+    : `${front.points.length} files that no other file beats; hypervolume ${front.hypervolume.toFixed(3)}. The ring is the baseline, dashed squares are controls.`;
   const shown = front.points.length ? front.points : [front.nearest].filter(Boolean);
   byId("files").replaceChildren(...shown.map((point) => row(point, front.baseline)));
   byId("empty").hidden = shown.length > 0;
@@ -63,10 +66,19 @@ function row(point, baseline) {
     element("td", { class: "number" }, smaller),
     element("td", { class: "number" }, known(measured.download_bytes)),
     element("td", { class: "number" }, known(measured.peak_memory_bytes)),
-    element("td", { class: "number" }, measured.latency.median_ms.toFixed(2) + " ms"),
+    element(
+      "td",
+      { class: "number", title: where(measured.latency) },
+      measured.latency.median_ms.toFixed(2) + " ms",
+    ),
     element("td", { class: "small" }, ...links),
   );
   return made;
+}
+
+function where(latency) {
+  const times = latency.baseline_ms ? `, ${(latency.median_ms / latency.baseline_ms).toFixed(2)} x baseline` : "";
+  return `${latency.device || "an unnamed device"}, ${latency.threads} thread(s)${times}`;
 }
 
 function known(count) {
@@ -109,6 +121,7 @@ function words(event) {
   if (data.accuracy !== undefined) parts.push(percent(data.accuracy));
   if (data.size_bytes !== undefined) parts.push(bytes(data.size_bytes));
   if (data.reason) parts.push(data.reason);
+  if (data.detail) parts.push(data.detail);
   return parts.join(" · ");
 }
 

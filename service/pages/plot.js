@@ -4,7 +4,7 @@ import { bytes, drawing, percent } from "./dom.js";
 const BOX = { left: 58, right: 620, top: 16, bottom: 296 };
 
 export function draw(svg, front, choose) {
-  const marks = [...front.points, front.baseline, front.nearest].filter(Boolean);
+  const marks = [...front.points, ...front.controls, front.baseline, front.nearest].filter(Boolean);
   if (!marks.length) {
     svg.replaceChildren(text(320, 160, "No file has been measured yet.", "middle"));
     return;
@@ -15,6 +15,7 @@ export function draw(svg, front, choose) {
   svg.replaceChildren(
     ...axes(across, up),
     line(front.points.map(place)),
+    ...front.controls.map((control) => square(control, place(control))),
     ...front.points.map((point) => dot(point, place(point), "point", choose)),
     ...(front.baseline ? [dot(front.baseline, place(front.baseline), "baseline", choose)] : []),
     ...(front.nearest ? [dot(front.nearest, place(front.nearest), "nearest", choose)] : []),
@@ -49,11 +50,22 @@ function line(places) {
 }
 
 function dot(mark, [cx, cy], kind, choose) {
-  const title = drawing("title");
   const words = kind === "point" ? mark.description : kind + ": " + mark.description;
-  title.textContent = `trial ${mark.number}: ${words}\n${percent(accuracy(mark))}, ${bytes(mark.size_bytes)}`;
-  const made = drawing("circle", { class: kind === "baseline" ? "baseline" : "point " + kind, cx, cy, r: 6, tabindex: 0 }, title);
+  const shape = { class: kind === "baseline" ? "baseline" : "point " + kind, cx, cy, r: 6, tabindex: 0 };
+  const made = drawing("circle", shape, title(mark, words));
   made.addEventListener("click", () => choose(mark));
+  return made;
+}
+
+// What a person would try without a search: larger than a point, so that one on the front shows both.
+function square(mark, [cx, cy]) {
+  const shape = { class: "control", x: cx - 8, y: cy - 8, width: 16, height: 16, tabindex: 0 };
+  return drawing("rect", shape, title(mark, "control: " + mark.description));
+}
+
+function title(mark, words) {
+  const made = drawing("title");
+  made.textContent = `trial ${mark.number}: ${words}\n${percent(accuracy(mark))}, ${bytes(mark.size_bytes)}`;
   return made;
 }
 

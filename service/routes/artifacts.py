@@ -19,7 +19,7 @@ from store.tables import ArtifactRecord
 
 router = guarded("artifacts")
 
-SUFFIX = {"onnx": "onnx", "weights": "safetensors", "manifest": "json"}
+SUFFIX = {"onnx": "onnx", "weights": "safetensors", "manifest": "json", "profile": "json"}
 BYTES: dict[str, Any] = {
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 }

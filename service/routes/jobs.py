@@ -16,6 +16,7 @@ from featherweight.specs.schemas import (
     TrialSchema,
 )
 from featherweight.specs.states import JobState, TrialState
+from search import warm
 from service import fronts, reports, submission
 from service.auth import READ, SUBMIT
 from service.examples import JOB_EXAMPLE, TAUGHT_EXAMPLE
@@ -198,6 +199,8 @@ def _submit(here: Resources, response: Response, spec: JobSpec, key: str | None)
             idempotency_key=key,
             body_sha256=submission.digest(spec),
         )
+        if is_new:
+            warm.begin(session, job, checked.start)
         view = _view(session, job) if not is_new else views.job(job, Counts())
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/jobs/{view.id}"

@@ -7,7 +7,7 @@ import pytest
 
 from featherweight import errors, uploads
 from featherweight.client import Client
-from featherweight.specs.job import JobSpec
+from featherweight.specs.job import Budget, JobSpec
 from featherweight.specs.states import JobState
 from featherweight.transport import Transport, file_digest
 from tests import factories
@@ -166,3 +166,22 @@ def test_a_token_opens_what_its_scopes_say(house, sqlite_template, tmp_path):
     with pytest.raises(errors.Unauthorised), Client(house.url, "fw_wrong") as stranger:
         list(stranger.jobs())
     assert call("token", "list", "--json", **house.settings).stdout.strip() == "[]"
+
+
+def test_candidates_are_proposed_and_listed_over_pages(client, spec):
+    job = client.submit(spec.model_copy(update={"budget": Budget(trials=200)}))
+    ratios = [number / 1000 for number in range(1, 121)]
+    found = [
+        {"steps": [{"technique": "filter_pruning", "ratios": [ratio, ratio]}]} for ratio in ratios
+    ]
+    first = client.propose(job.id, found[:60], idempotency_key="one")
+    client.propose(job.id, found[60:])
+    assert client.propose(job.id, found[:60], idempotency_key="one")[0].is_new is False
+    assert all(one.is_new and one.state == "waiting" for one in first)
+    listed = list(client.candidates(job.id))
+    assert [one.number for one in listed] == list(range(120))
+    assert [one.candidate_digest for one in listed[:60]] == [one.candidate_digest for one in first]
+    with pytest.raises(errors.Conflict, match="IdempotencyConflict"):
+        client.propose(job.id, found[:1], idempotency_key="one")
+    with pytest.raises(errors.Invalid, match="2 stages"):
+        client.propose(job.id, [{"steps": [{"technique": "filter_pruning", "ratios": [0.1]}]}])

@@ -13,7 +13,7 @@ from compress import export, measure
 from compress.compressed import CompressedModel
 from compress.errors import InvalidData, NumericalError, Stopped
 from compress.families.catalog import Normalisation
-from compress.model import Network
+from compress.model import Images, Network
 from tests.compress.applying import quantized
 
 
@@ -51,6 +51,16 @@ def test_accuracy_and_size_are_those_of_the_file(artifact, digits):
     assert measured.macs == artifact.macs
     assert measured.parity.agreement == artifact.agreement
     assert measured.parity.images == 256
+
+
+def test_accuracy_on_training_images_is_that_of_an_even_sample(artifact, digits):
+    few = replace(digits, train=measure.sample(digits.train, most=90))
+    measured = measure.run(artifact, few, splits=("validation", "train"))
+    assert measured.accuracy["train"] == accuracy_from_outside(artifact.path, few.train)
+    counted = Images(x_NCHW=torch.arange(10.0)[:, None, None, None], y_N=torch.arange(10))
+    assert measure.sample(counted, most=4).y_N.tolist() == [0, 3, 6, 9]
+    assert measure.sample(counted, most=4).x_NCHW.flatten().tolist() == [0, 3, 6, 9]
+    assert measure.sample(counted, most=10) is counted
 
 
 def test_the_bytes_of_a_download_are_those_of_the_file_compressed(artifact, digits):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from compress.families.residual.config import Residual
 from search import space
+from search.opened import OpenJob
 from search.space import Space
 from tests import factories
 
@@ -44,3 +47,36 @@ def test_uniform_pruning_also_has_a_ratio_for_the_whole_network() -> None:
 def test_what_a_range_cannot_switch_off_is_as_little_as_it_can_be() -> None:
     found = described(build({"sparsity": {"sparsity": [0.3, 0.6]}, "quantization": {}}))
     assert found["uniform 8-bit"] == "30% zeros + w8a8"
+
+
+@pytest.mark.parametrize(
+    ("asked", "trials", "expected"),
+    [
+        (False, 31, 0),
+        (True, 31, 3),
+        (True, 8, 2),
+        ({"random": 0.0}, 31, 3),
+        ({"random": 0.2}, 31, 3 + 5 - 1),
+        ({"random": 0.5}, 8, 2 + 3 - 1),
+    ],
+)
+def test_a_share_of_the_search_trials_may_be_random(
+    asked: object, trials: int, expected: int
+) -> None:
+    """Of the trials one is the baseline and one is for finish."""
+    spec = factories.spec(controls=asked, budget={"trials": trials})
+    opened = OpenJob(
+        spec=spec,
+        space=space.build(spec, NETWORK),
+        study=None,  # type: ignore[arg-type] - nobody is asked
+    )
+    found = opened.controls
+    assert len(found) == expected
+    assert opened.controls == found
+    digests = [opened.space.candidate(params).digest() for params in found]
+    assert len(set(digests)) == len(digests)
+
+
+def test_a_share_above_a_half_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"less than or equal to 0\.5"):
+        factories.spec(controls={"random": 0.6})

@@ -49,6 +49,7 @@ def uninterrupted(
         {},
         {"sampler": "nsga2", "budget": {"trials": 24, "parallel_trials": 1}, "techniques": LARGE},
         factories.SHARED | {"finish": {"trials": 1, "finalists": 1}},
+        factories.PROFILED,
     ],
 )
 def test_a_searcher_restarted_at_every_step_gives_the_same_trials(
@@ -120,7 +121,9 @@ def live(database: Database, study_url: str, *, commits: int) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("changes", "least"), [({}, 30), (factories.SHARED, 15)])
+@pytest.mark.parametrize(
+    ("changes", "least"), [({}, 30), (factories.SHARED, 15), (factories.PROFILED, 15)]
+)
 def test_a_searcher_killed_between_any_commits_gives_the_same_trials(
     database: Database, study_url: str, changes: dict[str, object], least: int
 ) -> None:

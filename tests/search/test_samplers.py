@@ -47,7 +47,11 @@ def project(
     [
         ("auto", MIXED),
         ("tpe", MIXED),
+        ("known_cost", MIXED),
         ("nsga2", MIXED),
+        ("nsga3", MIXED),
+        ("regularized_evolution", MIXED),
+        ("local_search", MIXED),
         ("random", MIXED),
         ("tpe", REAL),
         ("gp", REAL),
@@ -65,7 +69,10 @@ def test_every_sampler_proposes_candidates_of_the_space(
         projection.study.tell(proposal.study_number, values=[0.5 + index / 100, 1000.0 - index])
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+@pytest.mark.parametrize(
+    "sampler",
+    ["known_cost", "tpe", "nsga2", "nsga3", "regularized_evolution", "local_search", "random"],
+)
 def test_the_same_seed_and_history_give_the_same_proposals(
     storage: RDBStorage, sampler: str
 ) -> None:
@@ -86,7 +93,9 @@ def test_the_same_seed_and_history_give_the_same_proposals(
 def test_the_study_says_which_sampler_it_uses_and_why(storage: RDBStorage) -> None:
     study = project(storage, "one", "auto", MIXED).study
     assert study.user_attrs["sampler"] == "tpe"
-    assert study.user_attrs["sampler_reason"] == "knobs on a grid or choices"
+    assert study.user_attrs["sampler_reason"] == (
+        "knobs on a grid or choices, and costs that must be measured"
+    )
     assert study.metric_names == ["accuracy", "size_bytes"]
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
 

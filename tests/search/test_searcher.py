@@ -246,6 +246,8 @@ def test_an_uploaded_model_is_searched_with_its_own_architecture(
 
     rows = simulated.rows(database, job_id)
     assert len(rows) == 12
+    assert rows[0].splits == ["validation", "test", "train"]
+    assert {tuple(row.splits) for row in rows[-3:]} == {("validation", "test")}
     assert set(rows[1].params) == {
         "filter_pruning.ratios.0",
         "filter_pruning.ratios.1",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from compress.candidate import Candidate
 from compress.compatibility import Relation
 from compress.families.catalog import Architecture
 from compress.families.residual.config import Residual
+from compress.measurement import Metric
 from search import fitting, sampling, space, unseen
 from search.errors import InvalidSpace, TechniqueDoesNotFit
 from search.space import Space
@@ -418,9 +420,27 @@ def test_a_pad_shortcut_has_channels_but_no_weights() -> None:
 
 def test_the_sampler_is_chosen_by_space_and_budget() -> None:
     real = {"distillation": {"temperature": {"low": 1, "high": 8}, "weight": {"low": 0, "high": 1}}}
-    assert sampling.choose_auto(build(ALL), 25)[0] == "tpe"
-    assert sampling.choose_auto(build(real), 25)[0] == "gp"
-    assert sampling.choose_auto(build(real), 301)[0] == "tpe"
-    assert sampling.choose_auto(build(ALL), 5000)[0] == "nsga2"
-    assert sampling.choose_auto(build({"quantization": {"weight_bits": 8}}), 5)[0] == "random"
-    assert sampling.resolve("gp", build(ALL), 25) == ("gp", "asked for by name")
+    assert auto(ALL, 25)[0] == "tpe"
+    assert auto(real, 25)[0] == "gp"
+    assert auto(real, 301)[0] == "tpe"
+    assert auto(ALL, 5000)[0] == "nsga2"
+    assert auto({"quantization": {"weight_bits": 8}}, 5)[0] == "random"
+    asked = sampling.resolve("gp", build(ALL), 25, metrics=("accuracy", "macs"))
+    assert asked == ("gp", "asked for by name")
+
+
+def test_costs_that_can_be_counted_choose_the_sampler_that_knows_them() -> None:
+    counted = {"family_member": {}, "quantization": {}}
+    assert auto(counted, 25, "macs") == ("known_cost", "macs of every candidate can be counted")
+    both = auto(counted, 25, "parameters", "macs")
+    assert both[1] == "macs and parameters of every candidate can be counted"
+    assert auto(counted, 25, "macs", "size_bytes")[0] == "tpe"
+    # Pruning leaves counts that are known only when it is done.
+    assert auto(ALL, 25, "macs")[0] == "tpe"
+    # Accuracy alone has no costs.
+    assert sampling.choose_auto(build(counted), 25, metrics=("accuracy",))[0] == "tpe"
+
+
+def auto(techniques: dict[str, Any], trials: int, *costs: Metric) -> tuple[str, str]:
+    metrics = ("accuracy", *(costs or ("size_bytes",)))
+    return sampling.choose_auto(build(techniques), trials, metrics=metrics)

@@ -11,14 +11,20 @@ from compress.measurement import Measurement
 from featherweight.specs.constraints import parse
 from featherweight.specs.job import Objective
 from featherweight.specs.protocol import Decision
+from featherweight.specs.states import Phase
+from featherweight.specs.stopping import TieBreak
 from search import stopping
+from search.stopping import Rule
+from store.rungs import RungContext
 from tests import factories
 
 OBJECTIVES = (
     Objective(metric="accuracy", direction="maximise"),
     Objective(metric="size_bytes", direction="minimise"),
 )
+BASELINE = factories.measurement(0.9, 5000)
 Peer = tuple[Measurement, float]
+ties = st.sampled_from(["hypervolume", "net"])
 peer = st.tuples(
     st.builds(factories.measurement, st.integers(0, 8).map(lambda n: n / 8), st.integers(1, 8)),
     st.sampled_from([-1.0, -1.0, 0.0, 0.1, 0.7]),
@@ -32,25 +38,16 @@ def decide(
     violation: float = -1.0,
     eta: float = 3.0,
     objectives: tuple[Objective, ...] = OBJECTIVES,
-    is_last: bool = False,
+    tie_break: TieBreak = "hypervolume",
 ) -> Decision:
-    return stopping.decide(
-        measurement, violation, peers, objectives=objectives, eta=eta, is_last=is_last
-    )
+    rule = Rule(objectives=objectives, eta=eta, tie_break=tie_break, baseline=BASELINE)
+    return stopping.decide(measurement, violation, peers, rule=rule)
 
 
 def test_the_first_trial_at_a_rung_climbs() -> None:
     decision = decide(factories.measurement(0.1, 10_000), [])
     assert not decision.stop
     assert (decision.rank, decision.peers, decision.allowed) == (0, 1, 1)
-
-
-def test_at_the_last_rung_there_is_nothing_to_decide() -> None:
-    decision = decide(
-        factories.measurement(0.1), [(factories.measurement(0.9), -1.0)], is_last=True
-    )
-    assert not decision.stop
-    assert decision.rank is None
 
 
 @given(st.lists(peer, max_size=12), st.floats(1.01, 16))
@@ -69,22 +66,28 @@ def test_one_that_every_other_dominates_is_stopped(peers: list[Peer], eta: float
     assert decision.stop == (allowed <= len(peers))
 
 
-@given(st.lists(peer, max_size=12), peer, st.randoms(), st.floats(1.01, 16))
+@given(st.lists(peer, max_size=12), peer, st.randoms(), st.floats(1.01, 16), ties)
 def test_the_order_of_the_peers_does_not_matter(
-    peers: list[Peer], new: Peer, random_: random.Random, eta: float
+    peers: list[Peer], new: Peer, random_: random.Random, eta: float, tie_break: TieBreak
 ) -> None:
     shuffled = random_.sample(peers, len(peers))
     measurement, violation = new
-    first = decide(measurement, peers, violation=violation, eta=eta)
-    assert decide(measurement, shuffled, violation=violation, eta=eta) == first
+    how = {"violation": violation, "eta": eta, "tie_break": tie_break}
+    assert decide(measurement, shuffled, **how) == decide(measurement, peers, **how)
 
 
-@given(st.lists(peer, max_size=12), st.floats(1.01, 16))
-def test_no_more_than_its_share_of_a_rung_would_climb(peers: list[Peer], eta: float) -> None:
+@given(st.lists(peer, max_size=12), st.floats(1.01, 16), ties)
+def test_no_more_than_its_share_of_a_rung_would_climb(
+    peers: list[Peer], eta: float, tie_break: TieBreak
+) -> None:
     """Judged against all others at the end, at most ``ceil(n / eta)`` of them would climb."""
     climbing = sum(
         not decide(
-            measurement, peers[:index] + peers[index + 1 :], violation=violation, eta=eta
+            measurement,
+            peers[:index] + peers[index + 1 :],
+            violation=violation,
+            eta=eta,
+            tie_break=tie_break,
         ).stop
         for index, (measurement, violation) in enumerate(peers)
     )
@@ -119,7 +122,30 @@ def test_a_feasible_trial_climbs_before_any_infeasible_one() -> None:
     assert "a constraint violated by 10.0% of its bound" in stopped.reason
 
 
-def test_within_a_front_the_knee_climbs_first_and_then_the_farthest() -> None:
+def test_within_a_front_those_climb_that_alone_add_most_hypervolume() -> None:
+    front = [(0.9, 1000), (0.88, 150), (0.87, 149), (0.5, 148)]
+    found = [
+        decide(
+            factories.measurement(*point),
+            [(factories.measurement(*other), -1.0) for other in front if other != point],
+            eta=2,
+        )
+        for point in front
+    ]
+    assert [decision.stop for decision in found] == [False, False, True, True]
+    values = [decision.tie_break for decision in found]
+    assert all(value is not None for value in values)
+    assert sorted(values, reverse=True) == values[:2] + sorted(values[2:], reverse=True)
+
+
+def test_without_a_baseline_no_tie_can_be_broken_by_hypervolume() -> None:
+    peers = [(factories.measurement(0.5, 10), -1.0), (factories.measurement(0.7, 20), -1.0)]
+    rule = Rule(objectives=OBJECTIVES, eta=3.0)
+    with pytest.raises(ValueError, match="no baseline to anchor it"):
+        stopping.decide(factories.measurement(0.9, 100), -1.0, peers, rule=rule)
+
+
+def test_with_the_net_the_knee_climbs_first_and_then_the_farthest() -> None:
     front = [(0.99, 1000), (0.97, 150), (0.96, 140), (0.5, 10)]
     climbs = {}
     for eta in (4, 2, 1.3):
@@ -128,6 +154,7 @@ def test_within_a_front_the_knee_climbs_first_and_then_the_farthest() -> None:
                 factories.measurement(*point),
                 [(factories.measurement(*other), -1.0) for other in front if other != point],
                 eta=eta,
+                tie_break="net",
             ).stop
             for point in front
         ]
@@ -146,7 +173,12 @@ def test_a_person_can_read_why_one_of_equal_rank_stops() -> None:
     peers = [(factories.measurement(a, b), -1.0) for a, b in ((0.99, 1000), (0.97, 150), (0.5, 10))]
     decision = decide(factories.measurement(0.96, 140), peers, eta=2)
     assert decision.reason == (
-        "stops: rank 0 of 4 trials at this rung; the best 2 climb, 2 of 4 with this rank"
+        "stops: rank 0 of 4 trials at this rung; the best 2 climb, 2 of 4 with this rank, by the "
+        f"hypervolume that it alone adds: {decision.tie_break:.3g}"
+    )
+    by_net = decide(factories.measurement(0.96, 140), peers, eta=2, tie_break="net")
+    assert by_net.reason.endswith(
+        f"with this rank, at a distance of {by_net.tie_break:.3g} from those taken before"
     )
 
 
@@ -167,3 +199,53 @@ def test_an_accuracy_floor_does_not_count_while_training_can_still_meet_it():
     both = (floor, limit)
     assert stopping.lasting_violation(weak_and_small, both, baseline) <= 0
     assert stopping.lasting_violation(strong_and_large, both, baseline) == 1.0
+
+
+def reached(measurement: Measurement, peers: list[Measurement], **changes: object) -> RungContext:
+    """A search trial at rung 0 of 0, 1 and 3 epochs, without constraints."""
+    fields: dict[str, object] = {
+        "spec": factories.spec(early_stopping={"rungs": [0, 1, 3], "eta": 3}),
+        "phase": Phase.SEARCH,
+        "rung": 0,
+        "rungs": (0, 1, 3),
+        "is_last": False,
+        "measurement": measurement,
+        "violation": -1.0,
+        "baseline": BASELINE,
+        "peers": peers,
+    }
+    return RungContext(**(fields | changes))  # type: ignore[arg-type]
+
+
+def test_at_the_last_rung_there_is_nothing_to_decide() -> None:
+    better = factories.measurement(0.9)
+    decision = stopping.judge(reached(factories.measurement(0.1), [better], is_last=True))
+    assert not decision.stop
+    assert decision.rank is None
+
+
+def test_a_trial_stops_where_its_next_rung_would_pass_the_epochs() -> None:
+    spec = factories.spec(budget={"trials": 6, "epochs": 12})
+    best = factories.measurement(1.0, 1)
+    at = {"spec": spec, "rung": 1}
+    assert not stopping.judge(reached(best, [], epochs_left=3, **at)).stop
+    decision = stopping.judge(reached(best, [], epochs_left=2, **at))
+    assert decision.stop
+    assert decision.reason == (
+        "stops: the next rung takes 2 more epochs, and of the job's 12 (budget.epochs) 1 are free"
+    )
+
+
+def test_a_late_bloomer_climbs_by_the_accuracy_that_its_peers_let_hope_for() -> None:
+    """Peers that began low and rose ended best; without extrapolation the risen one is last."""
+    spec = factories.spec(early_stopping={"rungs": [0, 1, 3], "eta": 3, "extrapolate": True})
+    curves = [[0.2 + 0.1 * n, 0.6 + 0.01 * n, 0.95 - 0.03 * n] for n in range(6)]
+    peers = [factories.measurement(curve[1], 1000) for curve in curves]
+    bloomer = factories.measurement(0.59, 1000)
+    at = {"rung": 1, "curve": [0.1, 0.59], "peer_curves": curves}
+    plain = stopping.judge(reached(bloomer, peers, **at))
+    hopeful = stopping.judge(reached(bloomer, peers, spec=spec, **at))
+    assert (plain.stop, plain.extrapolated) == (True, None)
+    assert not hopeful.stop
+    assert hopeful.extrapolated == pytest.approx(0.98, abs=0.03)
+    assert f"an accuracy of {hopeful.extrapolated:.4f} that the last rung may" in hopeful.reason

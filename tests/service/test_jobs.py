@@ -1,6 +1,5 @@
 """Jobs over HTTP: submit once, look, steer, and see what they found."""
 
-import hashlib
 import json
 
 import pytest
@@ -44,10 +43,11 @@ def test_the_same_job_in_other_words_is_the_same_body(service):
 
 
 def test_a_key_given_before_there_were_teachers_and_supernets_means_the_same_body():
-    asked = factories.spec()
-    before = asked.model_dump(mode="json", exclude={"teacher", "student", "supernet"})
-    text = json.dumps(before, sort_keys=True, separators=(",", ":"))
-    assert submission.digest(asked) == hashlib.sha256(text.encode()).hexdigest()
+    before = "d039a8ec1523ccdc9431e2a01827032f060b88b276c4afd6a5bd67472a4779fa"
+    assert submission.digest(factories.spec()) == before
+    early = {"rungs": [0, 1], "eta": 3, "tie_break": "net"}
+    for changes in ({"early_stopping": early}, {"stop": {"no_gain": {"trials": 9}}}):
+        assert submission.digest(factories.spec(**changes)) != before
     taught = {"techniques": factories.TAUGHT}
     one, other = (factories.spec(**taught, teacher=name) for name in ("one", "other"))
     assert submission.digest(one) != submission.digest(other)
@@ -102,6 +102,24 @@ def test_a_dry_run_forecasts_from_the_measured_baseline_of_the_same_network(eith
     other = spec(model={"architecture": {"widths": [8], "depths": [1]}, "epochs": 2})
     answer = service.client.post("/v1/jobs?dry_run=true", json=other).json()
     assert answer["forecast"]["seconds"] is None
+
+
+def test_a_dry_run_shows_the_trial_that_probes_and_the_knobs_that_allot(service):
+    service.dataset()
+    asked = spec(profile={}, budget={"trials": 8, "parallel_trials": 2})
+    answer = service.client.post("/v1/jobs?dry_run=true", json=asked)
+    found = DryRunSchema.model_validate(answer.json())
+    assert found.trials == {"baseline": 1, "profile": 1, "search": 5, "finish": 1}
+    assert [knob.name for knob in found.space][:3] == [
+        "allocation.bytes",
+        "allocation.pruning",
+        "allocation.sharpness",
+    ]
+    assert found.candidates is None
+    refused = service.client.post(
+        "/v1/jobs", json=spec(profile={}, techniques={"quantization": {"weight_bits": 8}})
+    )
+    assert "there is nothing to allot" in problem(refused, 422, "InvalidSpace")["detail"]
 
 
 def test_a_space_that_cannot_be_counted_has_no_number_of_candidates(service):
@@ -203,6 +221,45 @@ def test_the_front_holds_what_nothing_beats_by_ascending_size(either_service):
     assert front.points[0].url == f"/v1/artifacts/{front.points[0].artifact}"
 
 
+def test_the_front_also_names_the_newest_file_of_every_control(either_service):
+    service = either_service
+    job = service.searching_job(waiting=0)
+    with service.database.write() as session:
+        record = jobs.lock(session, job)
+        factories.trial(session, record, origin="control")
+        factories.trial(session, record)
+        for size in (400, 300):
+            measured = factories.measurement(0.8, size)
+            factories.deliver(session, factories.must_claim(session), measured=measured)
+    front = FrontSchema.model_validate(service.client.get(f"/v1/jobs/{job}/front").json())
+    assert [point.size_bytes for point in front.points] == [300, 1000]
+    assert [(p.size_bytes, p.epochs, p.number) for p in front.controls] == [(400, 1, 1)]
+
+
+def test_epochs_that_let_no_trial_train_are_refused(service):
+    service.dataset()
+    changes = {"budget": {"trials": 6, "epochs": 2}, "early_stopping": {"rungs": [0, 3, 9]}}
+    found = problem(
+        service.client.post("/v1/jobs", json=spec(**changes)), 422, "RequestValidationError"
+    )
+    assert "budget.epochs of 2 lets no search trial train" in found["detail"]
+    assert "takes 3" in found["detail"]
+
+
+def test_a_target_that_nothing_can_meet_is_refused(service):
+    service.dataset()
+    asked = {"target": ["accuracy >= 0.9", "size_bytes <= 20 B"]}
+    found = problem(
+        service.client.post("/v1/jobs", json=spec(stop=asked)), 422, "InfeasibleConstraint"
+    )
+    assert "size_bytes <= 20 B allows" in found["detail"]
+    against = {"target": ["size_bytes >= 90 kB"]}
+    answer = service.client.post(
+        "/v1/jobs", json=spec(stop=against, constraints=["size_bytes <= 64 kB"])
+    )
+    assert "contradict each other" in problem(answer, 422, "InfeasibleConstraint")["detail"]
+
+
 def test_without_a_feasible_file_the_front_names_the_nearest_and_what_blocks_it(service):
     constraints = ["accuracy >= 95 %"]
     job = search_with(service, factories.measurement(0.80, 300), constraints=constraints)
@@ -254,6 +311,8 @@ def test_the_report_gives_mean_and_spread_of_finalists_and_the_best_control(eith
     assert finalist.test_mean == pytest.approx(0.88)
     assert finalist.size_bytes == (250, 250)
     assert [control.size_bytes for control in report.controls] == [400]
+    assert 0 < report.hypervolume_of_controls < report.hypervolume < 1
+    assert report.refused == 0
     assert report.best_without_search is not None
     assert report.compression_ratio == 4
     assert report.seconds == {"train": 4.0}

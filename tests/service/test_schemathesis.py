@@ -33,6 +33,7 @@ UNSAID = {
     "POST /v1/models": "the bytes must be weights of the family",
     "POST /v1/datasets": "the bytes must be an npz archive of images",
     "POST /v1/jobs": "data must exist, objectives and trials must go together",
+    "POST /v1/jobs/{job_id}/candidates": "candidates must fit the space and the network of the job",
     "POST /v1/jobs/{job_id}/clone": "the changes must make a valid job",
     "POST /v1/attempts/{attempt_id}/reports": "mean and deviation must have the same length",
 }

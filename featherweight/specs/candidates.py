@@ -1,0 +1,80 @@
+"""Candidates that a user proposes to a job, and what becomes of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, Field, RootModel, StringConstraints, model_validator
+
+from compress.candidate import Candidate
+from compress.catalog import TechniqueConfig
+from compress.knobs import Scalar
+
+MOST_CANDIDATES = 100
+"""Of one request."""
+KnobName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_.]{1,100}$")]
+
+
+class CandidateRequest(BaseModel, frozen=True, extra="forbid"):
+    """One candidate: the values of the job's knobs, or the steps themselves."""
+
+    params: dict[KnobName, Scalar] | None = Field(
+        default=None,
+        max_length=1000,
+        description="A value for every knob of the job's space, as a dry run lists them.",
+    )
+    steps: tuple[TechniqueConfig, ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=20,
+        description="Configs of techniques, in the order of the catalog.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> CandidateRequest:
+        if (self.params is None) == (self.steps is None):
+            raise ValueError("give either params or steps")
+        if self.steps is not None:
+            Candidate(steps=self.steps)
+        return self
+
+
+class CandidateRequests(
+    RootModel[
+        Annotated[tuple[CandidateRequest, ...], Field(min_length=1, max_length=MOST_CANDIDATES)]
+    ],
+    frozen=True,
+):
+    """Candidates in the order in which they are to be tried."""
+
+
+class CandidateSchema(BaseModel, frozen=True):
+    """A candidate that somebody proposed."""
+
+    number: int = Field(description="In the order in which they are tried.")
+    origin: str = Field(description="Who proposed it: user, or warm for an earlier job's front.")
+    state: Literal["waiting", "tried", "dropped"]
+    trial: str | None = Field(description="The trial that tries it, once there is one.")
+    candidate: Candidate
+    candidate_digest: str
+    description: str
+    in_space: bool = Field(
+        description="Whether the job's space has it, so that the sampler learns from it."
+    )
+    note: str
+    reason: str | None = Field(description="Why it was dropped.")
+    created_at: AwareDatetime
+
+
+class ProposedSchema(BaseModel, frozen=True):
+    """What became of one candidate of a request."""
+
+    is_new: bool = Field(description="False where the job had it already: it is not run twice.")
+    state: Literal["waiting", "tried", "dropped"]
+    trial: str | None = Field(description="The trial that tries it, once there is one.")
+    trial_number: int | None
+    candidate_digest: str
+    description: str
+    in_space: bool = Field(
+        description="Whether the job's space has it, so that the sampler learns from it."
+    )

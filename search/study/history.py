@@ -1,0 +1,37 @@
+"""What a job's study knows before its first trial: the trials of the jobs that it starts from."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from featherweight.specs.states import Phase, TrialState
+from store import trials, warm
+from store.tables import JobRecord, TrialRecord
+
+MOST_PRIOR = 1000
+"""Samplers read their whole history for every proposal."""
+_ENDED_WITH_VALUES = (TrialState.COMPLETE, TrialState.STOPPED)
+
+
+def of(session: Session, job: JobRecord) -> list[TrialRecord]:
+    """Finished search trials of the jobs whose space, model and data are this job's.
+
+    In the order of the jobs and of their trials. Those jobs are over, so it is always the same.
+    """
+    found = [
+        row
+        for source in warm.sources(session, job.id)
+        if source.is_history
+        for row in trials.of_job(session, source.source_id, phase=Phase.SEARCH)
+        if _is_known(row)
+    ]
+    return found[:MOST_PRIOR]
+
+
+def _is_known(row: TrialRecord) -> bool:
+    return (
+        row.params is not None
+        and row.measurement is not None
+        and row.origin != trials.RERUN
+        and row.state in _ENDED_WITH_VALUES
+    )

@@ -1,0 +1,140 @@
+"""Candidates of a user, held against the job and put where the searcher finds them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from compress.candidate import Candidate
+from compress.errors import CompressError
+from compress.inspection import DatasetInfo
+from featherweight.specs.candidates import (
+    CandidateRequest,
+    CandidateRequests,
+    CandidateSchema,
+    ProposedSchema,
+)
+from search import custom
+from search.custom import Proposed
+from search.errors import SearchError
+from search.job_space import space_of
+from search.space import Space
+from store import candidates, datasets, jobs
+from store.session import Session
+from store.tables import CandidateRecord, JobRecord
+
+
+def propose(
+    session: Session, job_id: str, requests: CandidateRequests, *, key: str | None
+) -> tuple[tuple[ProposedSchema, ...], bool]:
+    """What became of each candidate, and whether any is new.
+
+    All of them are taken or none.
+
+    Raises:
+        JobNotFound: there is no such job.
+        RequestValidationError: candidates that the job cannot try, each with its place.
+        NotRunning: the job's search is over.
+        BudgetExhausted: there is no room for all of them.
+        IdempotencyConflict: the key came with other candidates before.
+    """
+    job = jobs.lock(session, job_id)
+    is_first = key is None or candidates.begin_post(
+        session, job, key=key, body_sha256=_digest(requests)
+    )
+    if is_first:
+        candidates.check_open(job)
+    checked = _checked(session, job, requests.root)
+    answers = tuple(_taken(session, job, one) for one in checked)
+    return answers, any(answer.is_new for answer in answers)
+
+
+def view(record: CandidateRecord) -> CandidateSchema:
+    """A proposed candidate as the API shows it."""
+    return CandidateSchema.model_validate(
+        {
+            "number": record.number,
+            "origin": record.origin,
+            "state": _state(record),
+            "trial": record.trial_id,
+            "candidate": record.candidate,
+            "candidate_digest": record.candidate_digest,
+            "description": _described(record),
+            "in_space": record.params is not None,
+            "note": record.note,
+            "reason": record.dropped,
+            "created_at": record.created_at,
+        }
+    )
+
+
+def _digest(requests: CandidateRequests) -> str:
+    text = json.dumps(requests.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _checked(
+    session: Session, job: JobRecord, requests: Sequence[CandidateRequest]
+) -> list[Proposed]:
+    space = space_of(session, job)
+    image = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info).input_shape[1:]
+    found: list[Proposed] = []
+    errors: list[dict[str, Any]] = []
+    for index, request in enumerate(requests):
+        try:
+            found.append(_understood(space, job, request, image=image))
+        except (SearchError, CompressError) as error:
+            entry = {"type": type(error).__name__, "msg": str(error)}
+            errors.append({**entry, "loc": ("body", index)})
+        except ValidationError as error:
+            errors += _placed(error, index)
+    if errors:
+        raise RequestValidationError(errors)
+    return found
+
+
+def _placed(error: ValidationError, index: int) -> Iterator[dict[str, Any]]:
+    """What configs refuse of values that each knob has, at the place of their candidate."""
+    for entry in error.errors():
+        yield {"type": entry["type"], "msg": entry["msg"], "loc": ("body", index, *entry["loc"])}
+
+
+def _understood(
+    space: Space, job: JobRecord, request: CandidateRequest, *, image: tuple[int, int]
+) -> Proposed:
+    if request.steps is None:
+        return custom.of_params(space, request.params or {})
+    return custom.of_steps(space, jobs.spec(job), request.steps, image=image)
+
+
+def _taken(session: Session, job: JobRecord, proposed: Proposed) -> ProposedSchema:
+    found = candidates.find(session, job.id, proposed.candidate.digest())
+    is_new = found.record is None and found.trial is None
+    record = found.record
+    if is_new:
+        wanted = candidates.Proposed(candidate=proposed.candidate, params=proposed.params)
+        record = candidates.add(session, job, wanted, origin=candidates.USER)
+    return ProposedSchema(
+        is_new=is_new,
+        state="tried" if record is None or found.trial is not None else _state(record),
+        trial=None if found.trial is None else found.trial.id,
+        trial_number=None if found.trial is None else found.trial.number,
+        candidate_digest=proposed.candidate.digest(),
+        description=proposed.candidate.describe(),
+        in_space=proposed.params is not None,
+    )
+
+
+def _state(record: CandidateRecord) -> Literal["waiting", "tried", "dropped"]:
+    if record.trial_id is not None:
+        return "tried"
+    return "waiting" if record.dropped is None else "dropped"
+
+
+def _described(record: CandidateRecord) -> str:
+    return Candidate.model_validate(record.candidate).describe()

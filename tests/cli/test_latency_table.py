@@ -1,0 +1,58 @@
+"""A front as a table says how long files take, beside the baseline and on which device."""
+
+import io
+
+from rich.console import Console
+
+from compress.measurement import Latency
+from featherweight.cli import tables
+from featherweight.specs.schemas import FrontPoint, FrontSchema
+from tests import factories
+
+CPU = "Some CPU at 2 GHz"
+
+
+def latency(median_ms, *, device=CPU, **changes):
+    fields = {"median_ms": median_ms, "p95_ms": 2 * median_ms, "threads": 1, "batch": 1}
+    return Latency.model_validate(fields | {"device": device} | changes)
+
+
+def point(number, timed):
+    measured = factories.measurement(latency=timed)
+    return FrontPoint(
+        trial=f"t{number}", number=number, phase="search", description="what was done",
+        candidate=factories.candidate(0.1 * number), seed=0, epochs=0, artifact=f"a{number}",
+        sha256="0" * 64, size_bytes=1000, feasible=True, measurement=measured, url="/",
+        manifest_url=None,
+    )  # fmt: skip
+
+
+def shown(*points):
+    front = FrontSchema(
+        job="j", state="running", objectives=(), baseline=points[0], points=points[1:],
+        hypervolume=0.5,
+    )  # fmt: skip
+    console = Console(file=io.StringIO(), width=200)
+    console.print(tables.front(front))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_ratio_stands_beside_the_milliseconds_and_the_device_below():
+    beside = {"baseline_ms": 4.0, "reference_ms": 3.0}
+    text = shown(point(0, latency(3.0)), point(1, latency(1.0, **beside)))
+    line = next(line for line in text.splitlines() if line.strip().startswith("1 "))
+    assert "1.000 (2.000)" in line
+    assert "0.25" in line
+    assert f"latency: on {CPU}, 1 thread" in text
+
+
+def test_files_from_several_devices_are_told_apart():
+    text = shown(
+        point(0, latency(3.0)),
+        point(1, latency(1.0, device="Another CPU", threads=2)),
+        point(2, latency(2.0, device=None)),
+    )
+    assert f"latency of 0: on {CPU}, 1 thread" in text
+    assert "latency of 1: on Another CPU, 2 threads" in text
+    assert "latency of 2: on an unnamed device, 1 thread" in text

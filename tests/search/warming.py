@@ -1,0 +1,30 @@
+"""Jobs that start from others, written down as the service does it."""
+
+from __future__ import annotations
+
+from search import warm
+from search.job_space import space_of
+from search.warm import Own
+from store import jobs
+from store.session import Database
+from store.tables import DatasetRecord, ModelRecord
+from tests import factories
+
+
+def submit(database: Database, *, model: str | None = None, **changes: object) -> str:
+    """Id of a new job; ``model`` is the name of an uploaded one."""
+    with database.write() as session:
+        uploaded = None
+        if model is not None:
+            uploaded = session.query(ModelRecord).filter_by(name=model).one_or_none()
+            uploaded = uploaded or factories.model(session, model)
+        job = factories.job(session, model=uploaded, **changes)
+        own = Own(
+            spec=jobs.spec(job),
+            space=space_of(session, job),
+            model=uploaded,
+            teacher=None,
+            dataset=session.get_one(DatasetRecord, job.dataset_id),
+        )
+        warm.begin(session, job, warm.choose(session, own))
+        return job.id
