@@ -38,7 +38,8 @@ class Door:
 def of(session: Session, job: JobRecord, space: Space) -> Door:
     """The door of a job whose baseline is measured; open where nothing is known beforehand."""
     spec, baseline = jobs.spec(job), jobs.baseline(job)
-    if baseline is None or not refusal.has_use(spec):
+    is_of_use = refusal.has_use(spec) or bool(space.architecture.operations)
+    if baseline is None or not is_of_use:
         return Door(gate=None, files=())
     data = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
     network = Network(

@@ -4,7 +4,8 @@ What is known of a candidate before it is built are lower bounds of its paramete
 (``search.feasibility``); nothing is claimed of its latency, memory or download. It is refused where
 such a bound violates a constraint that other candidates of the space may meet, or where a measured
 file dominates it whatever its accuracy: at most its bounds in every objective but accuracy, and as
-accurate as any candidate is taken to become.
+accurate as any candidate is taken to become. A cell without a path through it is refused too: it
+answers alike whatever the image.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from compress.candidate import Candidate
+from compress.families.catalog import plan_of
 from compress.measurement import Measurement, Metric
+from compress.techniques.family_member.config import FamilyMember
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec
 from search import feasibility
@@ -23,15 +26,16 @@ KNOWN: tuple[Metric, ...] = ("parameters", "macs", "size_bytes")
 """Of these a lower bound is known of every candidate."""
 _LEAST_ERROR = 0.5
 """No candidate is taken to have less than this share of the baseline's error."""
+CONSTANT = "no path leads through its cell: it would answer alike whatever the image"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
     """Why a candidate is not tried, and what a sampler is told of it.
 
-    ``violations`` are by constraint. Where they are empty, a file dominates the candidate and there
-    is nothing to tell. ``values`` are the objectives: its bounds, and what is unknown of it, its
-    accuracy among it, as of the baseline.
+    ``violations`` are by constraint. Where they are empty, a file dominates the candidate or it is
+    constant, and there is nothing to tell. ``values`` are the objectives: its bounds, and what is
+    unknown of it, its accuracy among it, as of the baseline.
     """
 
     reason: str
@@ -50,6 +54,8 @@ class Gate:
 
     def refusal(self, candidate: Candidate, files: Iterable[Measurement]) -> Refusal | None:
         """Why the candidate cannot enter a front that these measured files are on; None: it may."""
+        if self._is_constant(candidate):
+            return Refusal(reason=CONSTANT, violations={}, values=())
         bounds = feasibility.candidate_bounds(self.spec, candidate, self.network)
         violations = self._violations(bounds)
         if violations:
@@ -65,6 +71,14 @@ class Gate:
     def best_accuracy(self) -> float:
         """What no candidate is taken to exceed: half of the baseline's error is left."""
         return 1.0 - _LEAST_ERROR * (1.0 - self.baseline.value("accuracy"))
+
+    def _is_constant(self, candidate: Candidate) -> bool:
+        architecture = self.network.architecture
+        shapes = [step.shape for step in candidate.steps if isinstance(step, FamilyMember)]
+        return bool(architecture.operations) and any(
+            plan_of(architecture.member(shape), in_channels=1, num_classes=2).is_constant
+            for shape in shapes
+        )
 
     def _violations(self, bounds: Bounds) -> dict[str, float]:
         """Every constraint's violation where one is certain: 0 for those that nobody knows."""

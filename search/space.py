@@ -80,8 +80,9 @@ class Space:
     def candidate(self, params: Mapping[str, Scalar]) -> Candidate:
         """The canonical candidate for one value per turning knob.
 
-        Canonical also means that a member as wide and as deep as the network is no step at all, and
-        that its depth is at most the network's. Values that are refused beside each other become
+        Canonical also means that a member as wide and as deep as the network is no step at all,
+        that its depth is at most the network's, and that edges of a cell without an effect have no
+        operation. Values that are refused beside each other become
         the nearest that are not: the later field gives way (``compress.applies.REFUSED``).
 
         Raises InvalidSpace for a missing or unknown knob, or a value that no config accepts, and
@@ -144,7 +145,12 @@ class Space:
         if is_whole and member.weights == "inherited":
             return None
         limits = {name: most for name, most in _most(self.architecture).items() if name != "width"}
-        fitted = {name: min(getattr(member, name), most) for name, most in limits.items()}
+        fitted: dict[str, Any] = {
+            name: min(getattr(member, name), most) for name, most in limits.items()
+        }
+        if member.cell:
+            # Cells that differ only where nothing reaches the answer are one cell.
+            fitted["cell"] = self.architecture.member(member.shape).least(())
         return {**fields, **fitted}
 
     def _of(self, technique: str) -> tuple[KnobSchema, ...]:

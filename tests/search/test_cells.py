@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from compress.candidate import Candidate
 from compress.families.nasbench201.config import OPERATIONS, NasBench201
-from search import fitting
+from search import fitting, refusal
 from search import space as spaces
 from search.errors import TechniqueDoesNotFit
+from search.feasibility import Network
 from search.space import Space
 from tests import factories
 
@@ -45,7 +47,7 @@ def test_an_edge_that_holds_one_operation_keeps_it_or_has_none() -> None:
 
 def test_a_candidate_names_the_operation_of_every_edge() -> None:
     space = build()
-    names = ("none", "skip_connect", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3", "none")
+    names = ("nor_conv_3x3", "skip_connect", "none", "nor_conv_1x1", "avg_pool_3x3", "skip_connect")
     params = {knob.name: name for knob, name in zip(space.turning, names, strict=True)}
     candidate = space.candidate(params)
     [step] = candidate.steps
@@ -86,3 +88,31 @@ def test_cells_without_a_path_from_input_to_output_are_refused() -> None:
 def test_one_path_is_enough() -> None:
     only = ALL.model_copy(update={"cell": ("none", "none", "none", "all", "none", "none")})
     assert build(only).num_candidates == 5
+
+
+def test_cells_that_differ_only_where_nothing_reaches_the_answer_are_one_candidate() -> None:
+    space = build()
+    dead = ("skip_connect", "none", "none", "nor_conv_3x3", "none", "none")
+    deader = ("none", "none", "none", "nor_conv_3x3", "none", "none")
+    one, other = (space.candidate(_params(names)) for names in (dead, deader))
+    assert one.digest() == other.digest()
+    assert one.steps[0].cell == deader
+    alive = ("skip_connect", "none", "none", "nor_conv_3x3", "avg_pool_3x3", "none")
+    assert space.candidate(_params(alive)).steps[0].cell == alive
+
+
+def test_a_cell_without_a_path_is_refused_before_it_costs_a_trial() -> None:
+    spec = factories.spec(techniques={"family_member": {}})
+    network = Network(architecture=ALL, input_shape=(1, 8, 8), num_classes=10)
+    gate = refusal.gate(spec, network, factories.measurement(0.9, 100_000))
+    space = build()
+    closed = space.candidate(_params(("nor_conv_3x3",) + ("none",) * 5))
+    found = gate.refusal(closed, ())
+    assert found is not None
+    assert found.reason == refusal.CONSTANT
+    through = space.candidate(_params(("none",) * 3 + ("skip_connect", "none", "none")))
+    assert gate.refusal(through, ()) is None
+
+
+def _params(names: Sequence[str]) -> dict[str, str]:
+    return {f"family_member.cell.{edge}": name for edge, name in enumerate(names)}
