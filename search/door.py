@@ -35,20 +35,29 @@ class Door:
         return self.refusal(candidate) is None
 
 
-def of(session: Session, job: JobRecord, space: Space) -> Door:
-    """The door of a job whose baseline is measured; open where nothing is known beforehand."""
+def gate_of(session: Session, job: JobRecord, space: Space) -> Gate | None:
+    """What the job's candidates are held against, the same for as long as it runs.
+
+    None before its baseline is measured, and where nothing is known of candidates beforehand.
+    """
     spec, baseline = jobs.spec(job), jobs.baseline(job)
     is_of_use = refusal.has_use(spec) or bool(space.architecture.operations)
     if baseline is None or not is_of_use:
-        return Door(gate=None, files=())
+        return None
     data = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
     network = Network(
         architecture=space.architecture,
         input_shape=data.input_shape,
         num_classes=data.num_classes,
     )
-    gate = refusal.gate(spec, network, baseline)
+    return refusal.gate(spec, network, baseline)
+
+
+def of(session: Session, job: JobRecord, gate: Gate | None) -> Door:
+    """The door of a job as its files stand now; open where there is no gate."""
+    if gate is None:
+        return Door(gate=None, files=())
     tried = endings.measured(session, job.id, phase=Phase.SEARCH)
-    files = [baseline, *(each for trial in tried for each in trial.measurements)]
+    files = [gate.baseline, *(each for trial in tried for each in trial.measurements)]
     good = [file for file in files if file.value("accuracy") >= gate.best_accuracy]
     return Door(gate=gate, files=good)

@@ -12,6 +12,7 @@ from featherweight.specs.job import JobSpec
 from featherweight.specs.stopping import Controls
 from search import opening
 from search.ending import Ending
+from search.refusal import Gate
 from search.space import Space
 from search.study.projection import StudyProjection
 
@@ -23,6 +24,8 @@ class OpenJob:
     spec: JobSpec
     space: Space
     study: StudyProjection
+    gate: Gate | None
+    """Of a job that is searched its baseline is measured, so this does not change."""
     is_exhausted: bool = False
     ending: Ending | None = None
     looked_at: int = -1

@@ -222,7 +222,7 @@ class Searcher:
         """A proposal whose candidate nobody has tried, and which may enter the front."""
         study, space = opened.study, opened.space
         with self._database.read() as session:
-            at = door.of(session, job, space)
+            at = door.of(session, job, opened.gate)
         while study.num_copies(index) < MOST_COPIES:
             proposal = study.ask(index=index)
             candidate = space.candidate(proposal.params)
@@ -295,8 +295,11 @@ class Searcher:
                 space = space_of(session, job)
                 rows = trials.of_job(session, job.id, phase=Phase.SEARCH)
                 study = open_study(session, self._storage, job, space)
+                gate = door.gate_of(session, job, space)
             self._follow(job, study, rows)
-            self._studies[job.id] = OpenJob(spec=jobs.spec(job), space=space, study=study)
+            self._studies[job.id] = OpenJob(
+                spec=jobs.spec(job), space=space, study=study, gate=gate
+            )
         return self._studies[job.id]
 
     def _follow(self, job: JobRecord, study: StudyProjection, rows: list[TrialRecord]) -> None:

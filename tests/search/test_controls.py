@@ -66,6 +66,7 @@ def test_a_share_of_the_search_trials_may_be_random(
     """Of the trials one is the baseline and one is for finish."""
     spec = factories.spec(controls=asked, budget={"trials": trials})
     opened = OpenJob(
+        gate=None,
         spec=spec,
         space=space.build(spec, NETWORK),
         study=None,  # type: ignore[arg-type] - nobody is asked
