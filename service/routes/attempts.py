@@ -60,14 +60,16 @@ class FileReceipt(BaseModel, frozen=True):
 )
 async def claim_trial(
     here: Here, request: Request, claim: Annotated[ClaimRequest, Body(examples=[WORKER_EXAMPLE])]
-) -> Assignment | Response:
+) -> Response:
     """Ask for a trial; waits for one, and gives it to nobody who has hung up."""
     hung_up = asyncio.ensure_future(bodies.disconnected(request.receive))
     try:
         found = await _wait_for_trial(here, request, claim, hung_up)
     finally:
         hung_up.cancel()
-    return found or Response(status_code=204)
+    if found is None:
+        return Response(status_code=204)
+    return Response(found.model_dump_json(), media_type="application/json")
 
 
 @router.post(
