@@ -43,12 +43,17 @@ def images(*, train_images: int = 50_000) -> ImageData:
     )
 
 
-def network(depth: int = 20) -> Network:
-    """The published ResNet-20 or ResNet-56 (option A shortcuts)."""
+def architecture(depth: int) -> Residual:
+    """A ResNet for CIFAR of so many layers, with option A shortcuts."""
     blocks = (depth - 2) // 6
+    return Residual(widths=(16, 32, 64), depths=(blocks, blocks, blocks), shortcut="pad")
+
+
+def network(depth: int = 20) -> Network:
+    """The published ResNet-20 or ResNet-56."""
     return weights.load(
         DATA / "checkpoints" / f"cifar10_resnet{depth}.safetensors",
-        architecture=Residual(widths=(16, 32, 64), depths=(blocks, blocks, blocks), shortcut="pad"),
+        architecture=architecture(depth),
         normalisation=NORMALISATION,
         input_shape=(3, 32, 32),
         num_classes=10,

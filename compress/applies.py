@@ -106,6 +106,7 @@ APPLIES: tuple[Applies, ...] = (
     ),
     _applies("filter_pruning.slimming_penalty", When("filter_pruning.slimming_epochs", above=0)),
     _applies("low_rank.calibration_images", When("low_rank.weighting", among=("activation",))),
+    _applies("quantization.short_scales", When("quantization.activations", among=("int8",))),
     _applies("distillation.features", When("distillation.feature_weight", above=0)),
     _applies("distillation.feature_weight", When("distillation.features", not_among=("none",))),
     _applies("distillation.loss", When("distillation.weight", above=0)),

@@ -73,8 +73,12 @@ def write(
     reference_NK = parity.torch_logits(network, x_NCHW)
     quantization = compressed.quantization
     halves = quantization is not None and quantization.scale_bits == 16
-    folded, stored = folding.fold(network, stored, halves=halves)
-    if halves:
+    short = quantization is not None and quantization.shortens
+    folded, stored = folding.fold(network, stored, halves=halves, short=short)
+    if short:
+        # Another grid, not another form of the same: what it costs is measured, not gated.
+        reference_NK = parity.torch_logits(folded, x_NCHW)
+    elif halves:
         reference_NK = parity.check_halved(folded, reference_NK=reference_NK, x_NCHW=x_NCHW)
     graph = Shipping.of(folded, stored)
     in_integers = quantization is not None and quantization.activations == "int8"
@@ -128,6 +132,8 @@ class Shipping:
             observer=config.activation_observer,
             percentile=config.percentile,
         )
+        if config.shortens:
+            ranges = {name: seen.on_power_of_two() for name, seen in ranges.items()}
         return quantized_graph.with_integer_kernels(
             self.graph, nodes=self.nodes, stored=self.stored, ranges=ranges
         )

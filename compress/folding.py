@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from compress import layers
 from compress.layers import Layer, Norm
 from compress.model import Network
-from compress.storage.stored import HalfFloat, SparseFloat, StoredWeight, halved
+from compress.storage.stored import HalfFloat, SparseFloat, StoredWeight, halved, shortened
 
 Stored = StoredWeight | SparseFloat
 _WEIGHTS = "let weight_bits be at most 8"
@@ -32,14 +32,19 @@ _SCALES = "let scale_bits be 32"
 
 @torch.no_grad()
 def fold(
-    network: Network, stored: Mapping[str, Stored], *, halves: bool = False
+    network: Network,
+    stored: Mapping[str, Stored],
+    *,
+    halves: bool = False,
+    short: bool = False,
 ) -> tuple[Network, Mapping[str, Stored]]:
     """A copy in eval mode without the BatchNorms that follow a layer, and its stored weights.
 
     ``network`` is plain (``constraints.bake``), and so is the copy; a layer's weight equals the
     ``values()`` of what is stored for it, exactly. With ``halves`` the scales and biases of layers
     on a grid or in float16 are rounded to float16, one part in 2,048 at most, so that a file may
-    store them so. Raises NumericalError for a number that float16 should hold and cannot.
+    store them so. With ``short`` the scales of layers on a grid are rounded to 8 significant bits,
+    one part in 256 at most. Raises NumericalError for a number that float16 should hold and cannot.
     """
     folded = replace(network, module=copy.deepcopy(network.module).eval())
     kept = dict(stored)
@@ -49,6 +54,9 @@ def fold(
         for layer, norm in normed:
             _fold_(layer, norm, kept)
             folded.module.set_submodule(names[norm], nn.Identity())
+    for layer in layers.weighted(folded) if short else ():
+        if isinstance(rounded := kept.get(layer.name), StoredWeight):
+            kept[layer.name] = _rescale_(layer, rounded, shortened(rounded.scale))
     for layer in layers.weighted(folded) if halves else ():
         if isinstance(rounded := kept.get(layer.name), StoredWeight | HalfFloat):
             kept[layer.name] = _halve_(layer, rounded)
@@ -77,12 +85,17 @@ def _fold_(layer: Layer, norm: Norm, kept: dict[str, Stored]) -> None:
 def _halve_(layer: Layer, stored: StoredWeight | HalfFloat) -> Stored:
     if isinstance(stored, StoredWeight):
         scale = halved(stored.scale, what=f"a scale of {layer.name}", way_out=_SCALES)
-        stored = replace(stored, scale=scale)
-        layer.module.weight.copy_(torch.from_numpy(stored.values()))
+        stored = _rescale_(layer, stored, scale)
     if layer.module.bias is not None:
         bias = layer.module.bias.numpy()
         bias_O = halved(bias, what=f"a bias of {layer.name}", way_out=_SCALES)
         layer.module.bias.copy_(torch.from_numpy(bias_O))
+    return stored
+
+
+def _rescale_(layer: Layer, stored: StoredWeight, scale: NDArray[np.float32]) -> StoredWeight:
+    stored = replace(stored, scale=scale)
+    layer.module.weight.copy_(torch.from_numpy(stored.values()))
     return stored
 
 

@@ -19,6 +19,7 @@ from compress.training import Hooks, OnProgress, TrainingPlan, silent
 
 _SEED_STRIDE = 1_000_003
 _BASELINE_RATE = 0.1
+_USUAL = Schedule()
 
 
 def start(network: Network, candidate: Candidate, task: Task) -> CompressedModel:
@@ -89,7 +90,7 @@ def recover(
     task: Task,
     *,
     epochs: int,
-    schedule: Schedule = Schedule(),
+    schedule: Schedule = _USUAL,
     on_progress: OnProgress = silent,
 ) -> CompressedModel:
     """Train ``epochs`` more epochs with the labels, and the teacher if the candidate says so.

@@ -29,7 +29,8 @@ class TeacherLogits:
     """Logits of one teacher on ``num_views`` views: by default 4 of up to 20,000 images, 2 of more.
 
     A training takes the views in turn, so more of them mean more passes of the teacher, each in the
-    epoch that first needs it, and fewer repetitions for the student. With ``folder`` they are also kept on disk, named by a digest of teacher, images and view.
+    epoch that first needs it, and fewer repetitions for the student. With ``folder`` they are also
+    kept on disk, named by a digest of teacher, images and view.
     """
 
     def __init__(

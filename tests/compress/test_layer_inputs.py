@@ -55,6 +55,17 @@ def test_the_columns_of_other_layers_too():
     torch.testing.assert_close(product(conv, layer_inputs.columns(conv, x)), expected)
 
 
+def test_some_of_the_columns_are_those_at_equal_distances():
+    for layer, x in (
+        (nn.Conv2d(4, 6, 3, dilation=2, stride=(1, 2), groups=2), images(3, 4, 9, 8)),
+        (nn.Linear(5, 3), images(20, 5)),
+    ):
+        every_SNK = layer_inputs.columns(layer, x)
+        some_SNK = layer_inputs.columns(layer, x, most=7)
+        places = torch.linspace(0, every_SNK.shape[1] - 1, 7).long()
+        assert torch.equal(some_SNK, every_SNK[:, places])
+
+
 def test_moments_are_means_over_all_images_in_batches_of_any_size():
     module = nn.Linear(3, 2)
     x = images(70, 3)

@@ -8,6 +8,7 @@ from compress.candidate import Candidate
 from compress.errors import InvalidCandidate, Stopped
 from compress.families.residual.config import Residual
 from compress.model import ImageData, Images
+from compress.recovery import Schedule
 from compress.task import Task
 
 CPU = torch.device("cpu")
@@ -168,6 +169,27 @@ def test_the_teachers_logits_are_kept_between_trials(baseline, task, tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
     again = pipeline.recover(pruned, replace(taught, device=CPU), epochs=2)
     assert torch.equal(state(one)["linear.weight"], state(again)["linear.weight"])
+
+
+def test_a_recovery_trains_at_the_rate_of_its_schedule(baseline, task):
+    start = pipeline.start(baseline, candidate(PRUNE, DISTIL), task)
+    taught = replace(task, teacher=baseline)
+    usual, same, still = (
+        state(pipeline.recover(start, taught, epochs=6, schedule=schedule))["linear.weight"]
+        for schedule in (Schedule(), Schedule(learning_rate=0.02), Schedule(learning_rate=0.0))
+    )
+    assert torch.equal(usual, same)
+    assert torch.equal(still, state(start)["linear.weight"])
+    assert not torch.equal(usual, still)
+
+
+def test_a_task_says_on_how_many_views_its_teachers_answer(baseline, task, tmp_path):
+    pruned = pipeline.start(baseline, candidate(PRUNE, DISTIL), task)
+    taught = replace(task, teacher=baseline, cache_folder=tmp_path, teacher_views=1)
+    pipeline.recover(pruned, taught, epochs=3)
+    assert len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(ValueError, match="at least one view of the images, got 0"):
+        pipeline.recover(pruned, replace(taught, teacher_views=0), epochs=1)
 
 
 def test_distillation_without_a_teacher_is_an_invalid_candidate(baseline, task):

@@ -71,3 +71,12 @@ def test_the_config_chooses_among_the_teachers(trained, digits):
 def test_a_teacher_that_is_not_there_is_an_invalid_candidate(teacher, missing):
     with pytest.raises(InvalidCandidate, match=f"teacher='{teacher}' needs {missing}.*'self'"):
         recovery.teacher_of(Distillation(teacher=teacher), baseline=None, uploaded=None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "bounds"),
+    [("learning_rate", -0.1, "0 to 1"), ("weight_decay", 1.0, "0 to 0.1"), ("warmup", 2, "0 to 1")],
+)
+def test_a_schedule_out_of_range_is_refused_with_the_range(field, value, bounds):
+    with pytest.raises(ValueError, match=f"{field} of a recovery must be {bounds}, got"):
+        recovery.Schedule(**{field: value})

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from compress import runtime
 from compress.errors import InvalidData, NumericalError
-from compress.techniques.quantization import histogram
+from compress.techniques.quantization import grid, histogram
 from compress.techniques.quantization.histogram import Observer
 
 _IMAGES_PER_BATCH = 32
@@ -32,6 +32,13 @@ class ActivationRange:
 
     low: float
     high: float
+
+    def on_power_of_two(self) -> ActivationRange:
+        """The range of the finest 8-bit grid around this one whose scale is a power of two."""
+        scale, _ = grid.affine_parameters(self.low, self.high)
+        step = float(2.0 ** np.ceil(np.log2(float(scale))))
+        below = float(np.clip(np.rint(-min(self.low, 0.0) / step), 0, grid.ACTIVATION_LEVELS))
+        return ActivationRange(low=-below * step, high=(grid.ACTIVATION_LEVELS - below) * step)
 
 
 def collect(

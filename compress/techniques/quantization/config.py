@@ -81,7 +81,7 @@ class Quantization(BaseModel, frozen=True, extra="forbid"):
     )
     layer_bits: str = Field(
         default="",
-        max_length=500,
+        max_length=4000,
         description="Bits of single layers, as `layer3.*=3, conv1=8`; the last match counts.",
     )
     reduced_range: bool = Field(
@@ -91,6 +91,11 @@ class Quantization(BaseModel, frozen=True, extra="forbid"):
     scale_bits: Literal[16, 32] = Field(
         default=32,
         description="Bits of the scales and biases in the file; 16 is exact to one part in 2,048.",
+    )
+    short_scales: bool = Field(
+        default=False,
+        description="Scales of 8 significant bits, powers of two for activations: integer kernels "
+        "and float arithmetic then give the same bits.",
     )
     exclude: Exclude = ""
 
@@ -112,6 +117,11 @@ class Quantization(BaseModel, frozen=True, extra="forbid"):
         named = f" {self.layer_bits}" if self.layer_bits else ""
         bits = f"w{self.weight_bits + self.extra_bits:g}a{activations}"
         return " ".join([bits, *unusual]) + f"{named[:40]}{patterns.words(self.exclude)}"
+
+    @property
+    def shortens(self) -> bool:
+        """Whether the scales in the file are short: only integer kernels have any use for it."""
+        return self.short_scales and self.activations == "int8"
 
     @property
     def trains_rounded(self) -> bool:

@@ -5,7 +5,7 @@ all that rounding needs to know of the data, since the mean squared error of the
 ``d E[x x^T] d^T`` for a row ``d`` of weight errors.
 
 Legend: B images, C channels, H height, W width, N columns (images and positions), S groups of a
-convolution, K weights of an output channel, O output channels.
+convolution, K weights of an output channel, k those of one of its inputs, O output channels.
 """
 
 from __future__ import annotations
@@ -64,10 +64,15 @@ def second_moments(module: nn.Module, found: Sequence[Layer], x_BCHW: Tensor) ->
     return {name: _mean(name, total) for name, total in sums.items()}
 
 
-def columns(layer: Weighted, x: Tensor) -> Tensor:
-    """The inputs of every output position, ``(S, N, K)``, in the order of the weight's entries."""
+def columns(layer: Weighted, x: Tensor, *, most: int | None = None) -> Tensor:
+    """The inputs of every output position, ``(S, N, K)``, in the order of the weight's entries.
+
+    With ``most``, that many of them at equal distances at most: only these are ever copied, the
+    windows of a convolution are a view of its input.
+    """
     if isinstance(layer, nn.Linear):
-        return x.reshape(1, -1, x.shape[-1])
+        x_NK = x.reshape(-1, x.shape[-1])
+        return x_NK[_taken(len(x_NK), most, x.device)][None]
     if isinstance(layer, nn.Conv1d):
         x_BCHW, padding = x[:, :, None], (*_padding(layer), 0, 0)
         kernel, stride, dilation = (1, *layer.kernel_size), (1, *layer.stride), (1, *layer.dilation)
@@ -75,10 +80,20 @@ def columns(layer: Weighted, x: Tensor) -> Tensor:
         x_BCHW, padding = x, _padding(layer)
         kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    x_BCHW = functional.pad(x_BCHW, padding, mode=mode)
-    x_BKN = functional.unfold(x_BCHW, kernel, dilation=dilation, stride=stride)
-    x_BSKN = x_BKN.reshape(len(x), layer.groups, -1, x_BKN.shape[-1])
-    return x_BSKN.permute(1, 0, 3, 2).flatten(1, 2)
+    windows = functional.pad(x_BCHW, padding, mode=mode)
+    for axis, size, step, gap in zip((2, 3), kernel, stride, dilation, strict=True):
+        windows = windows.unfold(axis, gap * (size - 1) + 1, step)[..., ::gap]
+    height, width = windows.shape[2:4]
+    taken_N = _taken(len(x) * height * width, most, x.device)
+    image_N, place_N = taken_N // (height * width), taken_N % (height * width)
+    x_NCk = windows[image_N, :, place_N // width, place_N % width]
+    return x_NCk.reshape(len(taken_N), layer.groups, -1).transpose(0, 1)
+
+
+def _taken(number: int, most: int | None, device: torch.device) -> Tensor:
+    if most is None or number <= most:
+        return torch.arange(number, device=device)
+    return torch.linspace(0, number - 1, most, device=device).long()
 
 
 def _add(
@@ -89,11 +104,7 @@ def _add(
     inputs: tuple[Tensor, ...],
 ) -> None:
     assert isinstance(layer, Weighted)
-    x_SNK = columns(layer, inputs[0])
-    most = max(1, int(_MOST_COLUMNS * share))
-    if x_SNK.shape[1] > most:
-        taken_N = torch.linspace(0, x_SNK.shape[1] - 1, most, device=x_SNK.device).long()
-        x_SNK = x_SNK[:, taken_N]
+    x_SNK = columns(layer, inputs[0], most=max(1, int(_MOST_COLUMNS * share)))
     total = torch.cat([x_SNK, x_SNK.new_ones(*x_SNK.shape[:2], 1)], dim=2)
     moment = (total.mT @ total).double()
     sums[name] = sums[name] + moment if name in sums else moment

@@ -65,9 +65,8 @@ class Placement:
 
     def on_grid(self, name: str) -> bool:
         """Whether this activation is quantized; an optional input that is left out is none."""
-        if not name or name in self.constants or name in self.outputs or self._feeds_absorbed_relu(name):
-            return False
-        return self._wants_grid(name)
+        is_float = not name or name in self.constants or name in self.outputs
+        return not is_float and not self._feeds_absorbed_relu(name) and self._wants_grid(name)
 
     def absorbed(self, node: NodeProto) -> bool:
         """Whether this node is a Relu, or a Clip like one, that the grid of its output replaces."""

@@ -1,0 +1,227 @@
+"""Seeds, spread and peers on the published CIFAR-10 ResNet-20; ``make bench`` runs it.
+
+For each seed the same 256 random training images calibrate our candidates and ONNX Runtime's own
+``quantize_static`` on the same float file; accuracy is that of the written file on the same 5,000
+images, through the same code. Then one candidate trained for one short epoch, and the latency of
+pruned and quantized files, calls taken in turns. Seconds are those of the processor.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+from torch import Tensor
+
+from benchmarks import cifar, resnet20
+from compress import export, measure, pipeline, runtime
+from compress.candidate import Candidate
+from compress.model import ImageData, Images
+from compress.recovery import Schedule
+from compress.task import Task
+
+Steps = list[dict[str, object]]
+CPU = torch.device("cpu")
+SEEDS = (0, 1, 2)
+_CALIBRATION_IMAGES = 256
+_TRAINING_IMAGES = 10_000
+_BATCH = 32
+
+
+def _quantized(**fields: object) -> Steps:
+    return [{"technique": "quantization", **fields}]
+
+
+OURS: Mapping[str, Steps] = {
+    "8 bits": _quantized(),
+    "8 bits, short scales": _quantized(short_scales=True),
+    "4 bits": _quantized(weight_bits=4),
+    "4 bits, short scales": _quantized(weight_bits=4, short_scales=True),
+    "3 bits, GPTQ": _quantized(weight_bits=3, rounding="gptq"),
+    "2 bits, GPTQ": _quantized(weight_bits=2, rounding="gptq"),
+}
+_UINT8 = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
+PEERS: Mapping[str, Mapping[str, object]] = {
+    "onnxruntime, its defaults": {},
+    "onnxruntime, per channel, uint8": {"per_channel": True, **_UINT8},
+    "onnxruntime, the same, percentile": {
+        "per_channel": True,
+        "calibrate_method": CalibrationMethod.Percentile,
+        **_UINT8,
+    },
+    "onnxruntime, the same, 4-bit weights": {
+        "per_channel": True,
+        "activation_type": QuantType.QUInt8,
+        "weight_type": QuantType.QInt4,
+    },
+}
+TRAINED: Steps = [
+    {"technique": "distillation"},
+    *_quantized(weight_bits=2, rounding="gptq", activations="float", scale_bits=16),
+]
+LATENCY: Mapping[str, Steps] = {
+    "baseline": [],
+    "8 bits": _quantized(),
+    "30 % of channels, in eights": [
+        {"technique": "filter_pruning", "ratios": [0.3] * 3, "round_to": 8}
+    ],
+    "30 % of channels": [{"technique": "filter_pruning", "ratios": [0.3] * 3, "round_to": 1}],
+    "30 % of channels, in eights, 8 bits": [
+        {"technique": "filter_pruning", "ratios": [0.3] * 3, "round_to": 8},
+        *_quantized(),
+    ],
+    "30 % of channels, 8 bits": [
+        {"technique": "filter_pruning", "ratios": [0.3] * 3, "round_to": 1},
+        *_quantized(),
+    ],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One file of one seed; accuracy is 0 to 1."""
+
+    size_bytes: int
+    accuracy: float
+    seconds: float
+
+
+def main() -> None:
+    """The three tables."""
+    torch.set_num_threads(1)
+    data = cifar.images(train_images=_TRAINING_IMAGES)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        untrained(data, folder)
+        trained(data, folder)
+        latency(data, folder)
+
+
+def untrained(data: ImageData, folder: Path) -> None:
+    """Our candidates and the peers, calibrated on the same images of each seed."""
+    exported = pipeline.start(cifar.network(), _candidate([]), _task(data, seed=0))
+    baseline = export.write(exported, folder, data=data, name="baseline").path
+    print(f"baseline {measure.accuracy_of_file(baseline, data.validation):.2%}", flush=True)
+    found: dict[str, list[Outcome]] = {}
+    for seed in SEEDS:
+        seen = _sampled(data, seed)
+        for name, steps in OURS.items():
+            found.setdefault(name, []).append(_ours(steps, _task(seen, seed=seed), folder))
+        for name, options in PEERS.items():
+            found.setdefault(name, []).append(_theirs(options, baseline, seen, folder))
+    for name, outcomes in found.items():
+        show(name, outcomes)
+
+
+def trained(data: ImageData, folder: Path) -> None:
+    """Two bits after one epoch of 10,000 images, distilled from the baseline."""
+    outcomes: list[Outcome] = []
+    for seed in SEEDS:
+        task = replace(_task(data, seed=seed), teacher=cifar.network())
+        began = time.process_time()
+        start = pipeline.start(cifar.network(), _candidate(TRAINED), task)
+        recovered = pipeline.recover(start, task, epochs=1, schedule=Schedule(precision="bf16"))
+        path = export.write(recovered, folder, data=data, name="trained").path
+        outcomes.append(_outcome(path, data, seconds=time.process_time() - began))
+    show("2 bits, GPTQ, one epoch of 10,000", outcomes)
+
+
+def latency(data: ImageData, folder: Path) -> None:
+    """Int8 and pruned channels over the baseline, calls taken in turns."""
+    files: dict[str, Path] = {}
+    for index, (name, steps) in enumerate(LATENCY.items()):
+        compressed = pipeline.start(cifar.network(), _candidate(steps), _task(data, seed=0))
+        written = export.write(compressed, folder, data=data, name=f"latency{index}")
+        files[name] = written.path
+        print(f"{name:38} {written.size_bytes:9,} B  {written.macs:12,} multiply-accumulates")
+    resnet20.compare_latency(files, data)
+
+
+def show(name: str, outcomes: list[Outcome]) -> None:
+    """Mean and deviation over the seeds."""
+    accuracy = np.array([outcome.accuracy for outcome in outcomes])
+    sizes = np.array([outcome.size_bytes for outcome in outcomes])
+    seconds = np.mean([outcome.seconds for outcome in outcomes])
+    print(
+        f"{name:38} {sizes.mean():9,.0f} +- {sizes.std(ddof=1):5,.0f} B  {accuracy.mean():.2%} +- "
+        f"{accuracy.std(ddof=1):.2%}  ({', '.join(f'{a:.2%}' for a in accuracy)})  {seconds:.1f} s",
+        flush=True,
+    )
+
+
+def _ours(steps: Steps, task: Task, folder: Path) -> Outcome:
+    began = time.process_time()
+    compressed = pipeline.start(cifar.network(), _candidate(steps), task)
+    path = export.write(compressed, folder, data=task.data, name="ours").path
+    return _outcome(path, task.data, seconds=time.process_time() - began)
+
+
+def _theirs(
+    options: Mapping[str, object], baseline: Path, data: ImageData, folder: Path
+) -> Outcome:
+    path = folder / "theirs.onnx"
+    began = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quantize_static(
+            str(baseline),
+            str(path),
+            _Reader(data.train.x_NCHW),
+            quant_format=QuantFormat.QDQ,
+            **options,  # pyright: ignore[reportArgumentType] (options of several types)
+        )
+    return _outcome(path, data, seconds=time.process_time() - began)
+
+
+def _outcome(path: Path, data: ImageData, *, seconds: float) -> Outcome:
+    onnx.checker.check_model(str(path))
+    return Outcome(
+        size_bytes=path.stat().st_size,
+        accuracy=measure.accuracy_of_file(path, data.validation),
+        seconds=seconds,
+    )
+
+
+class _Reader(CalibrationDataReader):
+    """Raw images in batches, as onnxruntime asks for them."""
+
+    def __init__(self, x_NCHW: Tensor) -> None:
+        self._batches: Iterator[Tensor] = iter(x_NCHW.split(_BATCH))
+
+    def get_next(self) -> dict[str, NDArray[np.float32]]:
+        """The next batch, nothing at the end."""
+        batch = next(self._batches, None)
+        return {} if batch is None else {runtime.INPUT: runtime.raw(batch)}
+
+
+def _sampled(data: ImageData, seed: int) -> ImageData:
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randperm(len(data.train), generator=generator)[:_CALIBRATION_IMAGES]
+    return replace(data, train=Images(x_NCHW=data.train.x_NCHW[rows], y_N=data.train.y_N[rows]))
+
+
+def _task(data: ImageData, *, seed: int) -> Task:
+    return Task(data=data, device=CPU, seed=seed)
+
+
+def _candidate(steps: Steps) -> Candidate:
+    return Candidate.model_validate({"steps": steps})
+
+
+if __name__ == "__main__":
+    main()
