@@ -14,51 +14,14 @@ A block without squeeze and excitation is numbered as if it had it, so that it i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from compress.families.config import divisible
 from compress.families.efficientnet.config import STAGES, EfficientNet, Stage
-from compress.families.plan import (
-    Activation,
-    Chain,
-    Conv,
-    Excite,
-    Linear,
-    Names,
-    Plan,
-    Pool,
-    Resize,
-    Size,
-    Sum,
-)
+from compress.families.inverted_residual import InvertedResidual, Squeeze
+from compress.families.plan import Activation, Chain, Conv, Linear, Plan, Pool, Resize, Size
 
 _SQUEEZE = 4
 _POINT: Size = (1, 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Block:
-    """One inverted residual; ``other`` is timm's prefix, ``first`` the number of its first part."""
-
-    config: EfficientNet
-    prefix: str
-    other: str
-    inputs: int
-    outputs: int
-    kernel: int
-    stride: int
-    is_expanded: bool
-    is_added: bool
-
-    @property
-    def first(self) -> int:
-        return 1 if self.is_expanded else 0
-
-    @property
-    def inner(self) -> int:
-        if not self.is_expanded:
-            return self.inputs
-        return divisible(self.inputs * self.config.expansion)
 
 
 def draw(config: EfficientNet, in_channels: int, num_classes: int) -> Plan:
@@ -99,96 +62,28 @@ def _stages(config: EfficientNet) -> Iterator[tuple[Chain, ...]]:
     for number, (stage, outputs, depth) in enumerate(shapes):
         sizes = [(inputs, outputs), *[(outputs, outputs)] * (depth - 1)]
         yield tuple(
-            _chain(_block(config, (number, block), stage, size)) for block, size in enumerate(sizes)
+            _block(config, (number, block), stage, size).chain() for block, size in enumerate(sizes)
         )
         inputs = outputs
 
 
-def _block(config: EfficientNet, place: Size, stage: Stage, channels: Size) -> _Block:
-    number, block = place
-    return _Block(
-        config=config,
+def _block(config: EfficientNet, place: Size, stage: Stage, channels: Size) -> InvertedResidual:
+    (number, block), (inputs, outputs) = place, channels
+    activation, last = _activation(config), 3 if stage.is_expanded else 2
+    squeeze = Squeeze(channels=max(1, inputs // _SQUEEZE), activation=activation, gate="sigmoid")
+    return InvertedResidual(
         prefix=f"features.{number + 1}.{block}.block",
         other=f"blocks.{number}.{block}",
-        inputs=channels[0],
-        outputs=channels[1],
+        inputs=inputs,
+        inner=divisible(inputs * config.expansion) if stage.is_expanded else inputs,
+        outputs=outputs,
         kernel=min(stage.kernel, config.kernel),
         stride=config.strides[number] if block == 0 else 1,
+        activation=activation,
         is_expanded=stage.is_expanded,
         is_added=block > 0,
-    )
-
-
-def _chain(block: _Block) -> Chain:
-    excite = (_excite(block),) if block.config.has_excitation else ()
-    expand = (_expand(block),) if block.is_expanded else ()
-    body: Chain = (*expand, _depthwise(block), *excite, _project(block))
-    return (Sum(branches=(body, ())),) if block.is_added else body
-
-
-def _expand(block: _Block) -> Conv:
-    return Conv(
-        name=f"{block.prefix}.0.0",
-        norm=f"{block.prefix}.0.1",
-        alias=(f"{block.other}.conv_pw", f"{block.other}.bn1"),
-        inputs=block.inputs,
-        outputs=block.inner,
-        kernel=_POINT,
-        activation=_activation(block.config),
-    )
-
-
-def _depthwise(block: _Block) -> Conv:
-    index = block.first
-    return Conv(
-        name=f"{block.prefix}.{index}.0",
-        norm=f"{block.prefix}.{index}.1",
-        alias=(f"{block.other}.conv_dw", f"{block.other}.bn{index + 1}"),
-        inputs=block.inner,
-        outputs=block.inner,
-        kernel=(block.kernel, block.kernel),
-        stride=block.stride,
-        groups=block.inner,
-        activation=_activation(block.config),
-    )
-
-
-def _excite(block: _Block) -> Excite:
-    prefix, squeeze = f"{block.prefix}.{block.first + 1}", max(1, block.inputs // _SQUEEZE)
-    reduce: Names = (f"{block.other}.se.conv_reduce", None)
-    expand: Names = (f"{block.other}.se.conv_expand", None)
-    return Excite(
-        reduce=Conv(
-            name=f"{prefix}.fc1",
-            alias=reduce,
-            inputs=block.inner,
-            outputs=squeeze,
-            kernel=_POINT,
-            bias=True,
-            activation=_activation(block.config),
-        ),
-        expand=Conv(
-            name=f"{prefix}.fc2",
-            alias=expand,
-            inputs=squeeze,
-            outputs=block.inner,
-            kernel=_POINT,
-            bias=True,
-            activation="sigmoid",
-        ),
-    )
-
-
-def _project(block: _Block) -> Conv:
-    index = block.first + 2
-    other = "conv_pwl" if block.is_expanded else "conv_pw"
-    return Conv(
-        name=f"{block.prefix}.{index}.0",
-        norm=f"{block.prefix}.{index}.1",
-        alias=(f"{block.other}.{other}", f"{block.other}.bn{block.first + 2}"),
-        inputs=block.inner,
-        outputs=block.outputs,
-        kernel=_POINT,
+        last=(f"{last}.0", f"{last}.1"),
+        squeeze=squeeze if config.has_excitation else None,
     )
 
 

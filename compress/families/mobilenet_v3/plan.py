@@ -12,44 +12,15 @@ the authors' code; torchvision rounds the product of width and published channel
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from compress.families.config import divisible
+from compress.families.inverted_residual import InvertedResidual, Squeeze
 from compress.families.mobilenet_v3.config import MobileNetV3
 from compress.families.mobilenet_v3.published import STEM, Stage
-from compress.families.plan import (
-    Activation,
-    Chain,
-    Conv,
-    Excite,
-    Linear,
-    Plan,
-    Pool,
-    Resize,
-    Size,
-    Sum,
-)
+from compress.families.plan import Chain, Conv, Linear, Plan, Pool, Resize, Size
 
 _POINT: Size = (1, 1)
 _SQUEEZE = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Block:
-    """One inverted residual; ``other`` is timm's prefix, ``first`` the number of its depthwise."""
-
-    prefix: str
-    other: str
-    inputs: int
-    inner: int
-    outputs: int
-    kernel: int
-    stride: int
-    activation: Activation
-    first: int
-    is_excited: bool
-    is_added: bool
-    last: int
 
 
 def draw(config: MobileNetV3, in_channels: int, num_classes: int) -> Plan:
@@ -102,30 +73,31 @@ def _stages(config: MobileNetV3) -> Iterator[tuple[Chain, ...]]:
     for stage, (outputs, depth) in enumerate(zip(config.channels, config.blocks, strict=True)):
         sizes = [(inputs, outputs), *[(outputs, outputs)] * (depth - 1)]
         yield tuple(
-            _chain(_block(config, (stage, block), size)) for block, size in enumerate(sizes)
+            _block(config, (stage, block), size).chain() for block, size in enumerate(sizes)
         )
         inputs = outputs
 
 
-def _block(config: MobileNetV3, place: Size, channels: Size) -> _Block:
-    stage, block = place
+def _block(config: MobileNetV3, place: Size, channels: Size) -> InvertedResidual:
+    (stage, block), (inputs, outputs) = place, channels
     published = config.table.stages[stage]
-    stride = config.steps[stage] if block == 0 else 1
-    first = 1 if stage > 0 else 0
-    inputs, outputs = channels
-    return _Block(
+    stride, first = config.steps[stage] if block == 0 else 1, 1 if stage > 0 else 0
+    inner = _inner(config, place, inputs) if first else inputs
+    last = first + (2 if published.is_excited else 1)
+    squeeze = Squeeze(channels=divisible(inner / _SQUEEZE), activation="relu", gate="hardsigmoid")
+    return InvertedResidual(
         prefix=f"features.{1 + sum(config.table.depths[:stage]) + block}.block",
         other=f"blocks.{stage}.{block}",
         inputs=inputs,
-        inner=_inner(config, place, inputs) if first else inputs,
+        inner=inner,
         outputs=outputs,
         kernel=min(published.kernel, config.kernel),
         stride=stride,
         activation=config.activations[stage],
-        first=first,
-        is_excited=published.is_excited and config.excitation,
+        is_expanded=bool(first),
         is_added=stride == 1 and _read(config, place) == published.outputs,
-        last=first + (2 if published.is_excited else 1),
+        last=(f"{last}.0", f"{last}.1"),
+        squeeze=squeeze if published.is_excited and config.excitation else None,
     )
 
 
@@ -143,72 +115,3 @@ def _read(config: MobileNetV3, place: Size) -> int:
     if block > 0:
         return stages[stage].outputs
     return stages[stage - 1].outputs if stage > 0 else STEM
-
-
-def _chain(block: _Block) -> Chain:
-    expand = (_expand(block),) if block.first else ()
-    excite = (_excite(block),) if block.is_excited else ()
-    body: Chain = (*expand, _depthwise(block), *excite, _project(block))
-    return (Sum(branches=(body, ())),) if block.is_added else body
-
-
-def _expand(block: _Block) -> Conv:
-    return Conv(
-        name=f"{block.prefix}.0.0",
-        norm=f"{block.prefix}.0.1",
-        alias=(f"{block.other}.conv_pw", f"{block.other}.bn1"),
-        inputs=block.inputs,
-        outputs=block.inner,
-        kernel=_POINT,
-        activation=block.activation,
-    )
-
-
-def _depthwise(block: _Block) -> Conv:
-    return Conv(
-        name=f"{block.prefix}.{block.first}.0",
-        norm=f"{block.prefix}.{block.first}.1",
-        alias=(f"{block.other}.conv_dw", f"{block.other}.bn{block.first + 1}"),
-        inputs=block.inner,
-        outputs=block.inner,
-        kernel=(block.kernel, block.kernel),
-        stride=block.stride,
-        groups=block.inner,
-        activation=block.activation,
-    )
-
-
-def _excite(block: _Block) -> Excite:
-    prefix, squeezed = f"{block.prefix}.{block.first + 1}", divisible(block.inner / _SQUEEZE)
-    return Excite(
-        reduce=Conv(
-            name=f"{prefix}.fc1",
-            alias=(f"{block.other}.se.conv_reduce", None),
-            inputs=block.inner,
-            outputs=squeezed,
-            kernel=_POINT,
-            bias=True,
-            activation="relu",
-        ),
-        expand=Conv(
-            name=f"{prefix}.fc2",
-            alias=(f"{block.other}.se.conv_expand", None),
-            inputs=squeezed,
-            outputs=block.inner,
-            kernel=_POINT,
-            bias=True,
-            activation="hardsigmoid",
-        ),
-    )
-
-
-def _project(block: _Block) -> Conv:
-    other = "conv_pwl" if block.first else "conv_pw"
-    return Conv(
-        name=f"{block.prefix}.{block.last}.0",
-        norm=f"{block.prefix}.{block.last}.1",
-        alias=(f"{block.other}.{other}", f"{block.other}.bn{block.first + 2}"),
-        inputs=block.inner,
-        outputs=block.outputs,
-        kernel=_POINT,
-    )
