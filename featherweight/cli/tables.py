@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from compress.measurement import Measurement
+from compress.measurement import Measurement, Metric
 from featherweight.cli.output import table
 from featherweight.specs.candidates import ProposedSchema
 from featherweight.specs.schemas import (
@@ -23,6 +23,7 @@ from featherweight.specs.schemas import (
 
 ONE_POINT = 0.01
 _MOST_NOTES = 5
+_COUNTS: tuple[Metric, ...] = ("parameters", "macs")
 
 
 def percent(value: float | None) -> str:
@@ -52,10 +53,13 @@ def job(found: JobSchema) -> str:
 
 
 def front(found: FrontSchema) -> RenderableType:
-    """The baseline and every file of the front, largest last."""
+    """The baseline and every file of the front, largest last.
+
+    What can be counted has a column where it is an objective.
+    """
     columns = [
         ">trial", "phase", ">validation", ">test", ">bytes", ">ratio", ">download", ">memory",
-        ">ms (p95)", ">x baseline", "what was done",
+        ">ms (p95)", ">x baseline", *(f">{metric}" for metric in _counted(found)), "what was done",
     ]  # fmt: skip
     baseline = [found.baseline] if found.baseline else []
     points = [*baseline, *(point for point in found.points if point not in baseline)]
@@ -81,8 +85,14 @@ def _row(point: FrontPoint, found: FrontSchema) -> tuple[str, ...]:
         _megabytes(measured.peak_memory_bytes),
         f"{latency.median_ms:.3f} ({latency.p95_ms:.3f})",
         "-" if latency.ratio is None else f"{latency.ratio:.2f}",
+        *(f"{measured.value(metric):,.0f}" for metric in _counted(found)),
         escape(f"{point.description}, {point.epochs} epochs"),
     )
+
+
+def _counted(found: FrontSchema) -> list[Metric]:
+    compared = {objective.split()[-1] for objective in found.objectives}
+    return [metric for metric in _COUNTS if metric in compared]
 
 
 def _devices(points: Sequence[FrontPoint]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A front as a table says how long files take, beside the baseline and on which device."""
+"""A front as a table: how long files take, beside the baseline and on which device, and counts."""
 
 import io
 
@@ -27,9 +27,9 @@ def point(number, timed):
     )  # fmt: skip
 
 
-def shown(*points):
+def shown(*points, objectives=()):
     front = FrontSchema(
-        job="j", state="running", objectives=(), baseline=points[0], points=points[1:],
+        job="j", state="running", objectives=objectives, baseline=points[0], points=points[1:],
         hypervolume=0.5,
     )  # fmt: skip
     console = Console(file=io.StringIO(), width=200)
@@ -56,3 +56,13 @@ def test_files_from_several_devices_are_told_apart():
     assert f"latency of 0: on {CPU}, 1 thread" in text
     assert "latency of 1: on Another CPU, 2 threads" in text
     assert "latency of 2: on an unnamed device, 1 thread" in text
+
+
+def test_what_is_counted_has_a_column_where_it_is_an_objective():
+    points = (point(0, latency(3.0)), point(1, latency(1.0)))
+    macs = f"{points[1].measurement.macs:,}"
+    asked = shown(*points, objectives=("maximise accuracy", "minimise macs"))
+    assert "macs" in asked
+    assert next(line for line in asked.splitlines() if line.strip().startswith("1 ")).count(macs)
+    assert "parameters" not in asked
+    assert "macs" not in shown(*points, objectives=("maximise accuracy", "minimise size_bytes"))
