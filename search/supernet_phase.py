@@ -7,10 +7,12 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from compress.candidate import Candidate
+from compress.families.catalog import Architecture
 from compress.inspection import DatasetInfo
 from featherweight.specs.states import Phase
 from search import supernets
 from search.job_space import architecture_of, space_of
+from search.space import Space
 from store import datasets, jobs, trials
 from store import supernets as shared
 from store.tables import JobRecord
@@ -29,7 +31,7 @@ def begin(session: Session, job: JobRecord, now: datetime) -> None:
     spec, own = jobs.spec(job), architecture_of(session, job)
     space = space_of(session, job)
     supernets.check(spec, space, own=own)
-    _check_seconds(session, job, now)
+    _check_seconds(session, job, space, own, now=now)
     elastic = supernets.elastic(space)
     shared.set_elastic(session, job, elastic)
     jobs.set_phase(session, job, Phase.SUPERNET)
@@ -46,13 +48,15 @@ def begin(session: Session, job: JobRecord, now: datetime) -> None:
     )
 
 
-def _check_seconds(session: Session, job: JobRecord, now: datetime) -> None:
+def _check_seconds(
+    session: Session, job: JobRecord, space: Space, own: Architecture, *, now: datetime
+) -> None:
     spec, seconds = jobs.spec(job), jobs.spec(job).budget.seconds
     data = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
     costs = supernets.costs(
         spec,
-        space_of(session, job),
-        own=architecture_of(session, job),
+        space,
+        own=own,
         input_shape=data.input_shape,
         num_classes=data.num_classes,
     )

@@ -156,31 +156,25 @@ def preview(checked: Checked) -> DryRunSchema:
 
 def digest(spec: JobSpec) -> str:
     """SHA-256 of the canonical spec: equal for requests that mean the same job."""
-    # A job without a teacher has the digest that it had before there were teachers; and so on.
-    added = {"teacher", "student", "supernet", "profile", "warm_start"}
-    left_out = {field for field in added if getattr(spec, field) is None}
-    document = spec.model_dump(mode="json", exclude=left_out)
-    _leave_out_defaults(document)
+    document = spec.model_dump(mode="json")
+    for path, default in _ADDED.items():
+        *parts, field = path.split(".")
+        place = document[parts[0]] if parts else document
+        if place[field] == default:
+            del place[field]
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-_ADDED: dict[str, dict[str, Any]] = {
-    "budget": {"epochs": None},
-    "early_stopping": {"tie_break": "hypervolume", "extrapolate": False},
+_ADDED: dict[str, Any] = {
+    **dict.fromkeys(("teacher", "student", "supernet", "profile", "warm_start")),
+    "expected_accuracy": None,
+    "stop": StopRules().model_dump(mode="json"),
+    "budget.epochs": None,
+    "early_stopping.tie_break": "hypervolume",
+    "early_stopping.extrapolate": False,
 }
-
-
-def _leave_out_defaults(document: dict[str, Any]) -> None:
-    """Drop what was added within a part of the spec, or as a part, where it is as if not there."""
-    for part, defaults in _ADDED.items():
-        for field, default in defaults.items():
-            if document[part][field] == default:
-                del document[part][field]
-    if document["stop"] == StopRules().model_dump(mode="json"):
-        del document["stop"]
-    if document["expected_accuracy"] is None:
-        del document["expected_accuracy"]
+"""Fields that came later: at these values a job has the digest that it had without them."""
 
 
 def _sampler(checked: Checked) -> str:

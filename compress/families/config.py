@@ -127,3 +127,17 @@ def divisible(channels: float, divisor: int = 8) -> int:
     """
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded
+
+
+def check_one_per_stage(**entries: Sequence[object]) -> None:
+    """Raises ValueError where lists that have an entry for each stage differ in length."""
+    if len({len(entry) for entry in entries.values()}) > 1:
+        lengths = [str(len(entry)) for entry in entries.values()]
+        raise ValueError(
+            f"{_listed(list(entries))} need one entry per stage, got {_listed(lengths)}"
+        )
+
+
+def _listed(words: Sequence[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}"

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from compress.families.config import Dimension, FamilyConfig, Shape, scaled
+from compress.families.config import Dimension, FamilyConfig, Shape, check_one_per_stage, scaled
 
 Channels = Annotated[int, Field(ge=1, le=2048)]
 Blocks = Annotated[int, Field(ge=1, le=64)]
@@ -52,11 +52,7 @@ class ResNet(FamilyConfig, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _same_length(self) -> ResNet:
-        if len(self.widths) != len(self.depths):
-            raise ValueError(
-                f"widths and depths need one entry per stage, got {len(self.widths)} and "
-                f"{len(self.depths)}"
-            )
+        check_one_per_stage(widths=self.widths, depths=self.depths)
         return self
 
     @property

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from compress.families.config import FamilyConfig, Shape, scaled
+from compress.families.config import FamilyConfig, Shape, check_one_per_stage, scaled
 
 Channels = Annotated[int, Field(ge=1, le=2048)]
 Blocks = Annotated[int, Field(ge=1, le=16)]
@@ -59,11 +59,7 @@ class VggBn(FamilyConfig, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _one_entry_per_stage(self) -> VggBn:
-        if not len(self.widths) == len(self.depths) == len(self.numbered):
-            raise ValueError(
-                f"widths, depths and places need one entry per stage, got {len(self.widths)}, "
-                f"{len(self.depths)} and {len(self.numbered)}"
-            )
+        check_one_per_stage(widths=self.widths, depths=self.depths, places=self.numbered)
         if any(place < depth for place, depth in zip(self.numbered, self.depths, strict=True)):
             raise ValueError(
                 f"places {self.numbered} must be at least depths {self.depths}, stage by stage"
