@@ -24,7 +24,7 @@ from store.tables import JobRecord
 
 BUDGET_SECONDS = "budget_seconds"
 """Why a trial never ran because the job's seconds were over."""
-EXHAUSTED = "the search space has no further candidate"
+EXHAUSTED = "no further candidate was found that is new and may enter the front"
 TARGET = "target"
 NO_GAIN = "no_gain"
 BUDGET_EPOCHS = "budget_epochs"

@@ -27,9 +27,9 @@ def find(
 ) -> dict[str, Scalar] | None:
     """Values of a candidate that is admitted and not in ``seen`` (digests); None without any.
 
-    Spaces of up to 200,000 combinations are enumerated in an order set by the seed, so None is
-    certain; in larger ones 20,000 random points are tried, and None means that none of them does.
-    In both, a thousand that are not admitted are enough.
+    Spaces of up to 200,000 combinations are enumerated in an order set by the seed; in larger ones
+    20,000 random points are tried. Either ends after a thousand new ones that are not admitted, so
+    None is certain only for a small space in which fewer were refused.
     """
     refused = 0
     for params in _points(space, np.random.default_rng(seed)):

@@ -143,10 +143,8 @@ def report(found: ReportSchema) -> RenderableType:
         )
     if found.best_without_search is not None:
         lines.append(f"best without the search: {_short(found.best_without_search)}")
-    lines.append(
-        f"hypervolume: {found.hypervolume:.4f}, of the controls alone "
-        f"{found.hypervolume_of_controls:.4f}"
-    )
+    of_controls = f", of the controls alone {found.hypervolume_of_controls:.4f}"
+    lines.append(f"hypervolume: {found.hypervolume:.4f}{of_controls if found.controls else ''}")
     if found.refused:
         lines.append(f"refused before they cost anything: {found.refused} candidates")
     if found.stop_reasons:
