@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, model_validator
@@ -32,11 +33,16 @@ class Candidate(BaseModel, frozen=True, extra="forbid"):
 
     def canonical(self) -> Candidate:
         """The same candidate without what cannot change anything: steps, and values of fields."""
+        return self._shorter or self
+
+    @cached_property
+    def _shorter(self) -> Candidate | None:
+        """The canonical form where it is another; one that held itself could not be compared."""
         values = {step.technique: dict(step) for step in self.steps if step.has_effect}
         counted = canonical.without_the_uncounted(values)
         found = (_with(step, counted.get(step.technique)) for step in self.steps)
         steps = tuple(step for step in found if step and step.has_effect)
-        return self if steps == self.steps else Candidate(steps=steps)
+        return None if steps == self.steps else Candidate(steps=steps)
 
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical form: equal digests mean equal networks under a seed.
@@ -44,6 +50,10 @@ class Candidate(BaseModel, frozen=True, extra="forbid"):
         Of every config the technique's name and what differs from the defaults: a field that a
         later version adds changes no digest, as long as no default ever changes.
         """
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         document = {"steps": [_deviations(step) for step in self.canonical().steps]}
         text = json.dumps(document, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 from compress.candidate import Candidate
+from compress.conditions import ValuesOf
 from compress.families import layout
 from compress.families.catalog import Architecture
 from compress.families.config import Shape
@@ -127,12 +128,14 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Scalar]]:
 
 
 def _lowest(spec: JobSpec, knobs: Sequence[KnobSchema], network: Network) -> Bounds:
-    rows = _rows(_smallest(knobs, network.architecture), network.input_shape, network.num_classes)
-    least = _Least(keep=_least_kept(knobs), is_split=_may_split(knobs))
+    values = fitting.values_of(knobs)
+    smallest = _smallest(values, network.architecture, per_edge=fitting.per_edge(knobs))
+    rows = _rows(smallest, network.input_shape, network.num_classes)
+    least = _Least(keep=_least_kept(values), is_split=_may_split(values))
     weights = {row.name: least.weights(row, rows) for row in rows}
     parameters = sum(weights[row.name] for row in rows if row.kind != "pad")
     macs = sum((row.macs or 0) * weights[row.name] / math.prod(row.shape) for row in rows)
-    bits = CODED_BITS if _may_choose_values(spec, knobs) else FLOAT_BITS
+    bits = CODED_BITS if _may_choose_values(spec, values) else FLOAT_BITS
     size_bytes = math.ceil(parameters * bits / 8) + NODE_BYTES * len(rows)
     return Bounds(size_bytes=size_bytes, parameters=parameters, macs=macs)
 
@@ -152,27 +155,29 @@ def _rows(
     return tuple(row for row in every if row.kind != "norm")
 
 
-def _smallest(knobs: Sequence[KnobSchema], architecture: Architecture) -> Architecture:
+def _smallest(
+    values: ValuesOf, architecture: Architecture, *, per_edge: Sequence[Sequence[str]]
+) -> Architecture:
     """The smallest member of the space."""
-    sides = [side for side in _values(knobs, "family_member.resolution") if side]
+    sides = [side for side in values("family_member.resolution") if side]
     shape = Shape(
-        width=min(_values(knobs, "family_member.width")),
-        depth=int(min(_values(knobs, "family_member.depth"))),
-        kernel=int(min(_values(knobs, "family_member.kernel"))),
-        expansion=min(_values(knobs, "family_member.expansion")),
+        width=min(values("family_member.width")),
+        depth=int(min(values("family_member.depth"))),
+        kernel=int(min(values("family_member.kernel"))),
+        expansion=min(values("family_member.expansion")),
         resolution=int(min(sides, default=0)),
-        excitation=min(_values(knobs, "family_member.excitation")),
-        cell=architecture.least(fitting.per_edge(knobs)),
+        excitation=min(values("family_member.excitation")),
+        cell=architecture.least(per_edge),
     )
     return architecture.member(shape)
 
 
-def _least_kept(knobs: Sequence[KnobSchema]) -> float:
+def _least_kept(values: ValuesOf) -> float:
     """The smallest share of a group's channels that pruning may leave; 0 is a single channel."""
-    ratio = max(_values(knobs, "filter_pruning.ratio"))
-    scopes = set(_values(knobs, "filter_pruning.scope"))
-    has_target = set(_values(knobs, "filter_pruning.target")) != {"channels"}
-    kept = [1.0 - max(_flat(_values(knobs, "filter_pruning.ratios")), default=0.0)]
+    ratio = max(values("filter_pruning.ratio"))
+    scopes = set(values("filter_pruning.scope"))
+    has_target = set(values("filter_pruning.target")) != {"channels"}
+    kept = [1.0 - max(_flat(values("filter_pruning.ratios")), default=0.0)]
     if ratio > 0 and has_target and "stage" in scopes:
         kept.append(1.0 - _MOST_PRUNED)
     if ratio > 0 and scopes != {"stage"}:
@@ -180,8 +185,8 @@ def _least_kept(knobs: Sequence[KnobSchema]) -> float:
     return min(kept)
 
 
-def _may_split(knobs: Sequence[KnobSchema]) -> bool:
-    shares = [*_values(knobs, "low_rank.energy"), *_values(knobs, "low_rank.size_ratio")]
+def _may_split(values: ValuesOf) -> bool:
+    shares = [*values("low_rank.energy"), *values("low_rank.size_ratio")]
     return min(shares) < 1
 
 
@@ -205,23 +210,19 @@ class _Least:
         return min(whole, outputs + inputs + core)
 
 
-def _may_choose_values(spec: JobSpec, knobs: Sequence[KnobSchema]) -> bool:
+def _may_choose_values(spec: JobSpec, values: ValuesOf) -> bool:
     """Whether weights may be anything but floats; nobody knows what an uploaded file holds."""
     return (
         "quantization" in spec.techniques
         or not isinstance(spec.model, UntrainedModel)
-        or max(_values(knobs, "weight_sharing.index_bits")) > 0
-        or max(_values(knobs, "sparsity.sparsity")) > 0
-        or set(_values(knobs, "sparsity.pattern")) != {""}
+        or max(values("weight_sharing.index_bits")) > 0
+        or max(values("sparsity.sparsity")) > 0
+        or set(values("sparsity.pattern")) != {""}
     )
 
 
 def _narrowed(width: int, share: float) -> int:
     return max(1, math.floor(width * share + 1e-9))
-
-
-def _values(knobs: Sequence[KnobSchema], field: str) -> Sequence[Any]:
-    return fitting.values_of(knobs, field)
 
 
 def _flat(found: Sequence[Any]) -> list[float]:

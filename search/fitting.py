@@ -40,7 +40,7 @@ def check_values(knobs: Sequence[KnobSchema]) -> None:
     InvalidSpace within one technique, TechniqueDoesNotFit between two. Where only some combinations
     are refused, the later field gives way in those (``compress.canonical.accepted``).
     """
-    find = _values_of(knobs)
+    find = values_of(knobs)
     for refused in REFUSED:
         if refused.value.field in {_field(knob) for knob in knobs}:
             _check_value(refused, find)
@@ -52,7 +52,7 @@ def check_counted(knobs: Sequence[KnobSchema], asked: Mapping[str, Mapping[str, 
     ``asked`` holds the fields that the user named, by technique: what they say would be dropped in
     silence. Where another technique decides, both may be listed; a default may stand anywhere.
     """
-    find = _values_of(knobs)
+    find = values_of(knobs)
     for rule in APPLIES:
         technique, _, field = rule.field.partition(".")
         within = {part.technique for parts in rule.when for part in parts} == {technique}
@@ -130,7 +130,7 @@ def at_rest(knobs: Sequence[KnobSchema]) -> tuple[KnobSchema, ...]:
     for technique in _off(found):
         found = [_rested(knob) if knob.name.startswith(f"{technique}.") else knob for knob in found]
     for rule in APPLIES:
-        if _is_idle(rule, _values_of(found)):
+        if _is_idle(rule, values_of(found)):
             found = [_rested(knob) if _is_of(rule.field, knob) else knob for knob in found]
     return tuple(found)
 
@@ -140,12 +140,8 @@ def values(knob: KnobSchema) -> Sequence[Scalar]:
     return grid.values(knob) if math.isfinite(grid.size(knob)) else grid.bounds(knob)
 
 
-def values_of(knobs: Sequence[KnobSchema], field: str) -> Sequence[Any]:
-    """What ``technique.field`` may be: its knobs' values, its default, or off where absent."""
-    return _values_of(knobs)(field)
-
-
-def _values_of(knobs: Sequence[KnobSchema]) -> ValuesOf:
+def values_of(knobs: Sequence[KnobSchema]) -> ValuesOf:
+    """What each ``technique.field`` may be: its knobs' values, its default, or off where absent."""
     by_field: dict[str, list[Scalar]] = {}
     for knob in knobs:
         by_field.setdefault(_field(knob), []).extend(values(knob))
@@ -197,7 +193,7 @@ def _check_pattern(text: str, names: Sequence[str], knob: str) -> None:
 
 def _off(knobs: Sequence[KnobSchema]) -> Iterator[str]:
     """Techniques that do nothing in the whole space."""
-    find: Callable[[str], Sequence[Any]] = _values_of(knobs)
+    find: Callable[[str], Sequence[Any]] = values_of(knobs)
     for technique in {knob.name.split(".")[0] for knob in knobs}:
         off: Mapping[str, Scalar] = OFF[technique]
         if off and all(set(find(f"{technique}.{field}")) <= {off[field]} for field in off):

@@ -50,7 +50,7 @@ def check_job(spec: JobSpec, space: Space, *, own: Architecture, image: Image) -
     """The same of the job's ``own`` model, and of members at every resolution they may have."""
     check(own, image=image, where="model", data=spec.data)
     where = "model" if spec.student is None else "student"
-    for side in sorted(set(fitting.values_of(space.knobs, "family_member.resolution"))):
+    for side in sorted(set(fitting.values_of(space.knobs)("family_member.resolution"))):
         place = f"{where} at family_member.resolution = {side}" if side else where
         member = space.architecture.member(Shape(resolution=int(side)))
         check(member, image=image, where=place, data=spec.data)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from compress.candidate import Candidate
 from compress.knobs import Scalar
 from featherweight.specs.job import JobSpec
 from featherweight.specs.stopping import Controls
@@ -14,7 +15,15 @@ from search import opening
 from search.ending import Ending
 from search.refusal import Gate
 from search.space import Space
-from search.study.projection import StudyProjection
+from search.study.projection import Proposal, StudyProjection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposed:
+    """A proposal of the study, and the candidate that its values make."""
+
+    proposal: Proposal
+    candidate: Candidate
 
 
 @dataclass(kw_only=True)
@@ -44,6 +53,11 @@ class OpenJob:
         num_random = max(1, math.floor(share * trials + 1e-9))
         most = trials // 3 + num_random - 1
         return [params for _, params in self.space.controls(num_random=num_random)[:most]]
+
+    def place(self, params: Mapping[str, Scalar]) -> Proposed:
+        """A proposal of these values, which no sampler made. Raises LeadLost."""
+        candidate = self.space.candidate(params)
+        return Proposed(proposal=self.study.place(params), candidate=candidate)
 
     def control_beside(self, known: Container[str]) -> dict[str, Scalar] | None:
         """The first control whose candidate's digest is not among ``known``: none is left out."""

@@ -191,16 +191,17 @@ def unit(points: Sequence[Point]) -> NDArray[np.float64]:
 def _sort(points: Sequence[Point]) -> list[int]:
     if not points:
         return []
-    distinct, inverse = np.unique(_padded(points), axis=0, return_inverse=True)
+    rows = [tuple(row) for row in _padded(points).tolist()]
     fronts: list[Staircase] = []
-    rank: list[int] = []
-    for _, x, y in distinct.tolist():
+    rank: dict[tuple[float, ...], int] = {}
+    for row in sorted(set(rows)):
+        _, x, y = row
         place = bisect_left(fronts, True, key=lambda front, x=x, y=y: not front.covers(x, y))
         if place == len(fronts):
             fronts.append(Staircase())
         fronts[place].add(x, y)
-        rank.append(place)
-    return [rank[index] for index in inverse.reshape(-1)]
+        rank[row] = place
+    return [rank[row] for row in rows]
 
 
 def _padded(points: Sequence[Point]) -> NDArray[np.float64]:
@@ -208,4 +209,5 @@ def _padded(points: Sequence[Point]) -> NDArray[np.float64]:
     missing = MOST_OBJECTIVES - values.shape[1]
     if missing < 0:
         raise ValueError(f"at most {MOST_OBJECTIVES} objectives, got {values.shape[1]}")
-    return np.pad(values, ((0, 0), (0, missing)))
+    padding = np.zeros((len(values), missing))
+    return np.concatenate([values, padding], axis=1)

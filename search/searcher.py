@@ -24,11 +24,11 @@ from search import door, ending, phases, unseen
 from search.ending import Ending
 from search.errors import InvalidSpace, LeadLost, ProfileDoesNotFit, TechniqueDoesNotFit
 from search.job_space import space_of
-from search.opened import OpenJob
+from search.opened import OpenJob, Proposed
 from search.proposed_candidates import make_trial
 from search.settings import SearcherSettings
 from search.spent import Spent
-from search.study.projection import Proposal, StudyProjection, proposed
+from search.study.projection import StudyProjection, proposed
 from search.study.rebuilding import note, open_study
 from search.study.storage import OUTAGES, close_storage, open_storage
 from store import candidates, clock, jobs, leader, refusals, trials
@@ -203,14 +203,11 @@ class Searcher:
         if opened.is_exhausted:
             return False
         origin, given = opened.given(known)
-        if given is not None:
-            proposal = opened.study.place(given)
-        else:
-            proposal = self._new(job, opened, known, index=index)
-        if proposal is None:
+        found = opened.place(given) if given else self._new(job, opened, known, index=index)
+        if found is None:
             opened.is_exhausted = True
             return False
-        row = self._create(job, opened, proposal, origin=origin)
+        row = self._create(job, opened, found, origin=origin)
         if row is not None:
             self._spent[job.id].num_asks += 1
             known[row.candidate_digest] = row.id
@@ -218,7 +215,7 @@ class Searcher:
 
     def _new(
         self, job: JobRecord, opened: OpenJob, known: dict[str, str], *, index: int
-    ) -> Proposal | None:
+    ) -> Proposed | None:
         """A proposal whose candidate nobody has tried, and which may enter the front."""
         study, space = opened.study, opened.space
         with self._database.read() as session:
@@ -233,7 +230,7 @@ class Searcher:
                 study.tell_refusal(proposal.study_number, refusal, index=index)
                 continue
             if original_id is None:
-                return proposal
+                return Proposed(proposal=proposal, candidate=candidate)
             with self._database.read() as session:
                 original = trials.get(session, original_id)
             baseline = jobs.baseline(job)
@@ -241,27 +238,28 @@ class Searcher:
             if len(known) >= space.num_candidates:
                 break
         params = unseen.find(space, known, seed=(opened.spec.seed, index), admits=at.admits)
-        return None if params is None else study.place(params)
+        return None if params is None else opened.place(params)
 
     def _create(
-        self, job: JobRecord, opened: OpenJob, proposal: Proposal, *, origin: str
+        self, job: JobRecord, opened: OpenJob, found: Proposed, *, origin: str
     ) -> TrialRecord | None:
         """The proposal's row; None where the job has stopped meanwhile."""
         try:
             with self._write() as session:
-                candidates.check_none_waits(session, job)
-                return trials.create(
+                row = trials.create(
                     session,
                     job,
                     phase=Phase.SEARCH,
                     origin=origin,
-                    candidate=opened.space.candidate(proposal.params),
-                    params=proposal.params,
+                    candidate=found.candidate,
+                    params=found.proposal.params,
                     seed=opened.spec.seed,
                     rungs=opened.spec.early_stopping.rungs,
                     splits=("validation",),
-                    study_number=proposal.study_number,
+                    study_number=found.proposal.study_number,
                 )
+                candidates.check_none_waits(session, job)
+                return row
         except (
             BudgetExhausted,
             CandidatesWait,
@@ -269,7 +267,7 @@ class Searcher:
             NotRunning,
             LeadLost,
         ) as refusal:
-            opened.study.discard(proposal.study_number)
+            opened.study.discard(found.proposal.study_number)
             if isinstance(refusal, LeadLost):
                 raise
             _log.info("job %s takes no trial: %s", job.id, refusal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from compress.candidate import Candidate
@@ -14,6 +14,10 @@ from featherweight.specs.protocol import Assignment
 from featherweight.specs.states import Phase
 from store import jobs, profiles, supernets
 from store.tables import AttemptRecord, DatasetRecord, JobRecord, ModelRecord, TrialRecord
+
+_FIRST_FILE = select(TrialRecord.file_sha256).where(
+    TrialRecord.job_id == bindparam("job"), TrialRecord.number == 0
+)
 
 
 def build(
@@ -78,8 +82,7 @@ def _baseline_file(session: Session, job: JobRecord) -> dict[str, Any] | None:
     baseline = jobs.baseline(job)
     if baseline is None:
         return None
-    file = select(TrialRecord.file_sha256).where(TrialRecord.job_id == job.id)
-    sha256 = session.scalars(file.where(TrialRecord.number == 0)).one()
+    sha256 = session.scalars(_FIRST_FILE, {"job": job.id}).one()
     return {"sha256": sha256, "latency_ms": baseline.latency.median_ms}
 
 

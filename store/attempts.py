@@ -5,7 +5,7 @@ All of it checks the fence: the attempt is active and the token's hash is equal,
 
 from __future__ import annotations
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from featherweight.specs.protocol import Heartbeat, HeartbeatReply
@@ -15,7 +15,7 @@ from store.claims import active_count, claim
 from store.fence import check
 from store.outcomes import complete, fail, reap, release
 from store.reports import report
-from store.tables import AttemptRecord, JobRecord
+from store.tables import AttemptRecord, JobRecord, table_of
 
 __all__ = [
     "active_count",
@@ -30,6 +30,18 @@ __all__ = [
     "report",
 ]
 
+_ATTEMPTS = table_of(AttemptRecord)
+_EXTEND = (
+    update(_ATTEMPTS)
+    .where(
+        _ATTEMPTS.c.id == bindparam("attempt"),
+        _ATTEMPTS.c.state == AttemptState.ACTIVE,
+        _ATTEMPTS.c.token_sha256 == bindparam("secret"),
+    )
+    .values(lease_until=clock.db_now() + bindparam("seconds"), progress=bindparam("beat"))
+    .returning(_ATTEMPTS.c.id)
+)
+
 
 def heartbeat(
     session: Session, attempt_id: str, token: str, beat: Heartbeat, *, lease_seconds: float
@@ -42,17 +54,13 @@ def heartbeat(
     """
     attempt = fence.find(session, attempt_id)
     workers.touch(session, attempt.boot_id)
-    extend = (
-        update(AttemptRecord)
-        .where(
-            AttemptRecord.id == attempt_id,
-            AttemptRecord.state == AttemptState.ACTIVE,
-            AttemptRecord.token_sha256 == secrets.digest(token),
-        )
-        .values(lease_until=clock.db_now() + lease_seconds, progress=beat.model_dump(mode="json"))
-        .returning(AttemptRecord.id)
-    )
-    if session.scalar(extend, execution_options={"synchronize_session": False}) is None:
+    wanted = {
+        "attempt": attempt_id,
+        "secret": secrets.digest(token),
+        "seconds": lease_seconds,
+        "beat": beat.model_dump(mode="json"),
+    }
+    if session.scalar(_EXTEND, wanted) is None:
         raise fence.stale(attempt)
     return HeartbeatReply(lease_seconds=lease_seconds, stop=_stop(session, attempt.job_id))
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from compress.candidate import Candidate
@@ -147,17 +147,20 @@ def room(session: Session, job: JobRecord) -> int:
 
 def waiting(session: Session, job_id: str) -> list[CandidateRecord]:
     """Candidates that no trial tries yet, in their order."""
-    return list(session.scalars(_waiting(job_id).order_by(CandidateRecord.number)))
+    return list(session.scalars(_ALL_WAITING, {"job": job_id}))
 
 
 def any_waiting(session: Session, job_id: str) -> bool:
     """Whether a candidate waits for its trial."""
-    return session.scalars(_waiting(job_id).limit(1)).first() is not None
+    return session.scalars(_ANY_WAITING, {"job": job_id}).first() is not None
 
 
 def check_none_waits(session: Session, job: JobRecord) -> None:
-    """Raises CandidatesWait: what is proposed has its place in the budget, before a sampler."""
-    if any_waiting(session, jobs.lock(session, job.id).id):
+    """Raises CandidatesWait: what is proposed has its place in the budget, before a sampler.
+
+    The caller holds the job's row.
+    """
+    if any_waiting(session, job.id):
         raise CandidatesWait(f"candidates proposed to job {job.id} are tried first")
 
 
@@ -185,9 +188,13 @@ def page(
     return paging.fetch(session, query, key, limit=limit, cursor=cursor, descending=False)
 
 
-def _waiting(job_id: str) -> Select[CandidateRecord]:
+def _waiting(job_id: object) -> Select[CandidateRecord]:
     return select(CandidateRecord).where(
         CandidateRecord.job_id == job_id,
         CandidateRecord.trial_id.is_(None),
         CandidateRecord.dropped.is_(None),
     )
+
+
+_ANY_WAITING = _waiting(bindparam("job")).limit(1)
+_ALL_WAITING = _waiting(bindparam("job")).order_by(CandidateRecord.number)

@@ -51,12 +51,10 @@ def _active(job_id: object) -> Select[int]:
 def _issue_again(
     session: Session, worker: WorkerInfo, token: str, lease_seconds: float
 ) -> AttemptRecord | None:
-    active = (
-        select(AttemptRecord)
-        .where(AttemptRecord.boot_id == worker.boot_id, AttemptRecord.state == AttemptState.ACTIVE)
-        .with_for_update(key_share=True)
+    found = session.scalars(
+        _HAS_ALREADY, {"boot": worker.boot_id}, execution_options={"populate_existing": True}
     )
-    attempt = session.scalars(active, execution_options={"populate_existing": True}).one_or_none()
+    attempt = found.one_or_none()
     if attempt is not None:
         attempt.token_sha256 = secrets.digest(token)
         attempt.lease_until = clock.db_now() + lease_seconds
@@ -124,6 +122,11 @@ def _lease(
     return attempt
 
 
+_HAS_ALREADY = (
+    select(AttemptRecord)
+    .where(AttemptRecord.boot_id == bindparam("boot"), AttemptRecord.state == AttemptState.ACTIVE)
+    .with_for_update(key_share=True)
+)
 _OPEN_JOBS = open_jobs()
 _FIRST_WAITING = (
     select(TrialRecord)

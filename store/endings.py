@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from compress.measurement import Measurement
@@ -15,6 +15,16 @@ from store.epochs import RERUN
 from store.tables import EventRecord, TrialRecord
 
 _ENDS = tuple(f"trial.{state}" for state in TrialState if state.is_finished)
+_RUN = (
+    select(TrialRecord.id, TrialRecord.number, TrialRecord.rung)
+    .where(
+        TrialRecord.job_id == bindparam("job"),
+        TrialRecord.phase == bindparam("of_phase"),
+        TrialRecord.origin != RERUN,
+        TrialRecord.num_attempts > 0,
+    )
+    .order_by(TrialRecord.number)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,17 +84,7 @@ def measured(session: Session, job_id: str, *, phase: Phase) -> list[EndedTrial]
 
 
 def _of_phase(session: Session, job_id: str, phase: Phase) -> list[tuple[str, EndedTrial]]:
-    query = (
-        select(TrialRecord.id, TrialRecord.number, TrialRecord.rung)
-        .where(
-            TrialRecord.job_id == job_id,
-            TrialRecord.phase == phase,
-            TrialRecord.origin != RERUN,
-            TrialRecord.num_attempts > 0,
-        )
-        .order_by(TrialRecord.number)
-    )
-    rows = session.execute(query).all()
+    rows = session.execute(_RUN, {"job": job_id, "of_phase": phase}).all()
     keys = [(row[0], rung) for row in rows for rung in _up_to(row[2])]
     known = dict(zip(keys, rungs.measurements(session, keys), strict=True))
     return [

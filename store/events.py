@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from store import clock
-from store.tables import EventRecord, JobRecord
+from store.tables import EventRecord, JobRecord, table_of
 
 CHANNEL = "fw_events"
+_INSERT = insert(table_of(EventRecord))
 
 
 def append(session: Session, job: JobRecord, type: str, data: dict[str, Any]) -> int:
@@ -21,7 +22,9 @@ def append(session: Session, job: JobRecord, type: str, data: dict[str, Any]) ->
     did not hold the row could not both commit: the number is part of the event's key.
     """
     seq = job.last_event = job.last_event + 1
-    session.add(EventRecord(job_id=job.id, seq=seq, type=type, data=data, at=clock.utc_now()))
+    row = {"job_id": job.id, "seq": seq, "type": type, "data": data, "at": clock.utc_now()}
+    # Not the session: it would first write every change that its records have so far.
+    session.connection().execute(_INSERT, row)
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_notify(CHANNEL, job.id)))
     return seq

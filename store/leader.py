@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from sqlalchemy import case, or_, update
+from sqlalchemy import bindparam, case, or_, update
 from sqlalchemy.orm import Session
 
 from store import clock
-from store.tables import LeaderRecord
+from store.tables import LeaderRecord, table_of
 from store.upserts import insert_new
 
 SEARCHER = "searcher"
+_LEADERS = table_of(LeaderRecord)
+_WHO = bindparam("who")
+_RENEW = (
+    update(_LEADERS)
+    .where(
+        _LEADERS.c.name == bindparam("role"),
+        or_(_LEADERS.c.holder == _WHO, _LEADERS.c.lease_until < clock.db_now()),
+    )
+    .values(
+        holder=_WHO,
+        term=_LEADERS.c.term + case((_LEADERS.c.holder == _WHO, 0), else_=1),
+        lease_until=clock.db_now() + bindparam("seconds"),
+    )
+    .returning(_LEADERS.c.name)
+)
+"""Every write of the searcher ends with it."""
 
 
 def take(session: Session, holder: str, *, lease_seconds: float, name: str = SEARCHER) -> bool:
@@ -29,21 +45,8 @@ def take(session: Session, holder: str, *, lease_seconds: float, name: str = SEA
 
 
 def _renewed(session: Session, holder: str, *, lease_seconds: float, name: str) -> bool:
-    changes_hand = case((LeaderRecord.holder == holder, 0), else_=1)
-    lease = (
-        update(LeaderRecord)
-        .where(
-            LeaderRecord.name == name,
-            or_(LeaderRecord.holder == holder, LeaderRecord.lease_until < clock.db_now()),
-        )
-        .values(
-            holder=holder,
-            term=LeaderRecord.term + changes_hand,
-            lease_until=clock.db_now() + lease_seconds,
-        )
-        .returning(LeaderRecord.name)
-    )
-    return session.scalar(lease, execution_options={"synchronize_session": False}) is not None
+    wanted = {"role": name, "who": holder, "seconds": lease_seconds}
+    return session.scalar(_RENEW, wanted) is not None
 
 
 def resign(session: Session, holder: str, *, name: str = SEARCHER) -> None:

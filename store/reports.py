@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from compress.measurement import Metric
@@ -18,12 +18,18 @@ from store.epochs import RERUN
 from store.errors import ArtifactNotFound, FileMismatch, MetricMissing, RungOutOfOrder
 from store.fence import Held
 from store.rungs import Reached, RungContext
-from store.tables import ArtifactRecord, FileRecord, RungRecord, TrialRecord
+from store.tables import ArtifactRecord, FileRecord, RungRecord, TrialRecord, table_of
 
 NO_CONSTRAINTS = -1.0
 """Violation where a job has no constraints: clearly feasible."""
 
 Decide = Callable[[RungContext], Decision]
+
+_STORED = select(FileRecord.sha256, FileRecord.size_bytes).where(
+    FileRecord.sha256.in_(bindparam("digests", expanding=True))
+)
+_INSERT_RUNG = insert(table_of(RungRecord))
+_INSERT_ARTIFACTS = insert(table_of(ArtifactRecord))
 
 
 def report(
@@ -103,9 +109,8 @@ def _check_files(session: Session, held: Held, report: Report) -> None:
 
 
 def _check_stored(session: Session, files: Sequence[FileRef]) -> None:
-    wanted = FileRecord.sha256.in_([file.sha256 for file in files])
-    query = select(FileRecord.sha256, FileRecord.size_bytes).where(wanted)
-    stored = dict(session.execute(query).all())
+    wanted = {"digests": [file.sha256 for file in files]}
+    stored = dict(session.execute(_STORED, wanted).all())
     for file in files:
         if file.sha256 not in stored:
             raise ArtifactNotFound(f"the {file.role} file {file.sha256} was not uploaded")
@@ -194,37 +199,34 @@ def _others(session: Session, held: Held, report: Report, *, is_last: bool) -> d
 def _record(
     session: Session, held: Held, context: RungContext, report: Report, decision: Decision
 ) -> None:
-    onnx = _file(report, "onnx").sha256
+    onnx, now, trial = _file(report, "onnx").sha256, clock.utc_now(), held.trial
     measurement = report.measurement.model_dump(mode="json")
-    rung = RungRecord(
-        trial_id=held.trial.id,
-        rung=report.rung,
-        job_id=held.job.id,
-        phase=held.trial.phase,
-        epochs=report.epochs,
-        measurement=measurement,
-        violation=context.violation,
-        decision=decision.model_dump(mode="json"),
-        file_sha256=onnx,
-        created_at=clock.utc_now(),
-    )
-    trial = held.trial
+    of_trial = {"job_id": held.job.id, "trial_id": trial.id, "rung": report.rung}
+    rung = {
+        **of_trial,
+        "phase": trial.phase,
+        "epochs": report.epochs,
+        "measurement": measurement,
+        "violation": context.violation,
+        "decision": decision.model_dump(mode="json"),
+        "file_sha256": onnx,
+        "created_at": now,
+    }
     trial.rung, trial.epochs, trial.file_sha256 = report.rung, report.epochs, onnx
     trial.measurement, trial.violation = measurement, context.violation
-    session.add_all([rung, *(_artifact(rung, file) for file in report.files)])
+    connection = session.connection()
+    connection.execute(_INSERT_RUNG, rung)
+    artifacts = [{**of_trial, **_artifact(file), "created_at": now} for file in report.files]
+    connection.execute(_INSERT_ARTIFACTS, artifacts)
 
 
-def _artifact(rung: RungRecord, file: FileRef) -> ArtifactRecord:
-    return ArtifactRecord(
-        id=str(uuid.uuid4()),
-        job_id=rung.job_id,
-        trial_id=rung.trial_id,
-        rung=rung.rung,
-        role=file.role,
-        sha256=file.sha256,
-        size_bytes=file.size_bytes,
-        created_at=rung.created_at,
-    )
+def _artifact(file: FileRef) -> dict[str, Any]:
+    return {
+        "id": str(uuid.uuid4()),
+        "role": file.role,
+        "sha256": file.sha256,
+        "size_bytes": file.size_bytes,
+    }
 
 
 def _tell(session: Session, held: Held, report: Report, decision: Decision) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from compress.measurement import Measurement
@@ -14,6 +14,12 @@ from featherweight.specs.protocol import Decision
 from featherweight.specs.states import Phase
 from store.tables import RungRecord, TrialRecord
 
+_OTHERS_AT = select(RungRecord.trial_id).where(
+    RungRecord.job_id == bindparam("job"),
+    RungRecord.phase == bindparam("of_phase"),
+    RungRecord.rung == bindparam("at"),
+    RungRecord.trial_id != bindparam("trial"),
+)
 _MOST_UNDERSTOOD = 20_000
 _understood: dict[tuple[str, int], Measurement] = {}
 """Measurements by trial and rung, as far as this process has read them: they never change."""
@@ -114,13 +120,8 @@ def peer_curves(session: Session, trial: TrialRecord, rung: int) -> list[list[fl
 
 
 def _others_at(session: Session, trial: TrialRecord, rung: int) -> Sequence[str]:
-    query = select(RungRecord.trial_id).where(
-        RungRecord.job_id == trial.job_id,
-        RungRecord.phase == trial.phase,
-        RungRecord.rung == rung,
-        RungRecord.trial_id != trial.id,
-    )
-    return sorted(session.scalars(query).all())
+    wanted = {"job": trial.job_id, "of_phase": trial.phase, "at": rung, "trial": trial.id}
+    return sorted(session.scalars(_OTHERS_AT, wanted).all())
 
 
 def measurements(session: Session, keys: Sequence[tuple[str, int]]) -> list[Measurement]:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     String,
+    Table,
     Text,
     UniqueConstraint,
     text,
@@ -41,6 +42,11 @@ class Base(DeclarativeBase):
         datetime: UtcDateTime,
         str: String(255),
     }
+
+
+def table_of(record: type[Base]) -> Table:
+    """The table behind the records, for a statement that needs no objects: the short way."""
+    return Base.metadata.tables[record.__tablename__]
 
 
 class FileRecord(Base):

@@ -27,6 +27,10 @@ from store import clock, events
 from store.errors import IllegalTransition
 from store.tables import AttemptRecord, JobRecord, TrialRecord
 
+_MOST_DESCRIBED = 20_000
+_described: dict[str, str] = {}
+"""Words by the digest of the candidate, as far as this process has been asked for them."""
+
 
 def move_job(
     session: Session,
@@ -112,7 +116,12 @@ def tell(
 
 def describe(trial: TrialRecord) -> str:
     """The trial's candidate in words."""
-    return Candidate.model_validate(trial.candidate).describe()
+    digest = trial.candidate_digest
+    if digest not in _described:
+        if len(_described) >= _MOST_DESCRIBED:
+            _described.clear()
+        _described[digest] = Candidate.model_validate(trial.candidate).describe()
+    return _described[digest]
 
 
 def count(job: JobRecord, *, plus: TrialState, minus: TrialState | None = None) -> None:

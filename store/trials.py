@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from compress.candidate import Candidate
@@ -16,7 +16,41 @@ from featherweight.specs.states import JobState, Phase, TrialState
 from store import clock, epochs, jobs, paging, transitions
 from store.epochs import RERUN
 from store.errors import BudgetExhausted, DuplicateCandidate, NotRunning, TrialNotFound
-from store.tables import JobRecord, TrialRecord
+from store.tables import JobRecord, TrialRecord, table_of
+
+_COUNTED = select(
+    func.count().filter(TrialRecord.origin != RERUN),
+    func.coalesce(func.max(TrialRecord.number), -1),
+).where(TrialRecord.job_id == bindparam("job"))
+_SAME = select(TrialRecord.number).where(
+    TrialRecord.job_id == bindparam("job"),
+    TrialRecord.phase == bindparam("of_phase"),
+    TrialRecord.candidate_digest == bindparam("digest"),
+    TrialRecord.seed == bindparam("with_seed"),
+)
+_TRIED = (
+    select(TrialRecord.id, TrialRecord.phase, TrialRecord.origin, TrialRecord.candidate_digest)
+    .where(TrialRecord.job_id == bindparam("job"))
+    .order_by(TrialRecord.number)
+)
+_UNTOLD = (
+    select(TrialRecord)
+    .where(
+        TrialRecord.job_id == bindparam("job"),
+        TrialRecord.told.is_(False),
+        TrialRecord.state.in_([state for state in TrialState if state.is_finished]),
+    )
+    .order_by(TrialRecord.number)
+)
+_TRIALS = table_of(TrialRecord)
+_MARK_TOLD = (
+    update(_TRIALS)
+    .where(
+        _TRIALS.c.job_id == bindparam("job"),
+        _TRIALS.c.id.in_(bindparam("trials", expanding=True)),
+    )
+    .values(told=True)
+)
 
 
 @dataclass(frozen=True)
@@ -106,10 +140,7 @@ def _check_running(job: JobRecord) -> None:
 
 
 def _next_number(session: Session, job: JobRecord, *, is_rerun: bool) -> int:
-    of_budget = func.count().filter(TrialRecord.origin != RERUN)
-    last = func.coalesce(func.max(TrialRecord.number), -1)
-    query = select(of_budget, last).where(TrialRecord.job_id == job.id)
-    taken, number = session.execute(query).one()
+    taken, number = session.execute(_COUNTED, {"job": job.id}).one()
     if taken >= job.budget_trials and not is_rerun:
         raise BudgetExhausted(f"job {job.id} has all {job.budget_trials} trials of its budget")
     return number + 1
@@ -128,13 +159,13 @@ def _check_epochs(session: Session, job: JobRecord, trial: TrialRecord) -> None:
 
 
 def _check_new(session: Session, trial: TrialRecord) -> None:
-    same = select(TrialRecord.number).where(
-        TrialRecord.job_id == trial.job_id,
-        TrialRecord.phase == trial.phase,
-        TrialRecord.candidate_digest == trial.candidate_digest,
-        TrialRecord.seed == trial.seed,
-    )
-    number = session.scalar(same)
+    same = {
+        "job": trial.job_id,
+        "of_phase": trial.phase,
+        "digest": trial.candidate_digest,
+        "with_seed": trial.seed,
+    }
+    number = session.scalar(_SAME, same)
     if number is not None:
         raise DuplicateCandidate(f"trial {number} is the same candidate with seed {trial.seed}")
 
@@ -185,32 +216,18 @@ def of_origin(session: Session, job_id: str, origin: str) -> list[TrialRecord]:
 
 def tried(session: Session, job_id: str) -> list[Tried]:
     """What has been tried of the job so far, by number: little to read, however many there are."""
-    fields = (
-        TrialRecord.id,
-        TrialRecord.phase,
-        TrialRecord.origin,
-        TrialRecord.candidate_digest,
-    )
-    query = select(*fields).where(TrialRecord.job_id == job_id).order_by(TrialRecord.number)
-    return [Tried(*row) for row in session.execute(query)]
+    return [Tried(*row) for row in session.execute(_TRIED, {"job": job_id})]
 
 
 def untold(session: Session, job_id: str) -> list[TrialRecord]:
     """Finished trials whose outcome the sampler's study does not know, by number."""
-    finished = [state for state in TrialState if state.is_finished]
-    query = select(TrialRecord).where(
-        TrialRecord.job_id == job_id,
-        TrialRecord.told.is_(False),
-        TrialRecord.state.in_(finished),
-    )
-    return list(session.scalars(query.order_by(TrialRecord.number)))
+    return list(session.scalars(_UNTOLD, {"job": job_id}))
 
 
 def mark_told(session: Session, job_id: str, trial_ids: Collection[str]) -> None:
     """Note that the study knows how these trials of the job ended."""
     jobs.lock(session, job_id)
-    told = update(TrialRecord).where(TrialRecord.job_id == job_id, TrialRecord.id.in_(trial_ids))
-    session.execute(told.values(told=True), execution_options={"synchronize_session": False})
+    session.execute(_MARK_TOLD, {"job": job_id, "trials": list(trial_ids)})
 
 
 def set_study_number(session: Session, trial_id: str, number: int) -> None:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from featherweight.specs.protocol import WorkerInfo
 from featherweight.specs.states import AttemptState
 from store import clock
-from store.tables import AttemptRecord, WorkerRecord
+from store.tables import AttemptRecord, WorkerRecord, table_of
 from store.upserts import insert_new
 
 SEEN_EVERY = timedelta(seconds=5)
 """A sign of life is written at most this often: on SQLite every write wakes every watcher, and an
 idle worker that writes when it wakes would wake all the others for ever."""
+_LOCKED = select(WorkerRecord).where(WorkerRecord.boot_id == bindparam("boot")).with_for_update()
+_WORKERS = table_of(WorkerRecord)
+_TOUCH = (
+    update(_WORKERS)
+    .where(_WORKERS.c.boot_id == bindparam("boot"), _WORKERS.c.last_seen < bindparam("before"))
+    .values(last_seen=bindparam("moment"))
+)
 
 
 def seen(session: Session, info: WorkerInfo) -> None:
@@ -31,8 +38,10 @@ def seen(session: Session, info: WorkerInfo) -> None:
 
 
 def _lock(session: Session, boot_id: str) -> WorkerRecord | None:
-    fresh = select(WorkerRecord).where(WorkerRecord.boot_id == boot_id).with_for_update()
-    return session.scalars(fresh, execution_options={"populate_existing": True}).one_or_none()
+    found = session.scalars(
+        _LOCKED, {"boot": boot_id}, execution_options={"populate_existing": True}
+    )
+    return found.one_or_none()
 
 
 def _values(info: WorkerInfo) -> dict[str, object]:
@@ -49,11 +58,7 @@ def _values(info: WorkerInfo) -> dict[str, object]:
 def touch(session: Session, boot_id: str) -> None:
     """Note a sign of life of a worker that is known already."""
     now = clock.utc_now()
-    session.execute(
-        update(WorkerRecord)
-        .where(WorkerRecord.boot_id == boot_id, WorkerRecord.last_seen < now - SEEN_EVERY)
-        .values(last_seen=now)
-    )
+    session.execute(_TOUCH, {"boot": boot_id, "before": now - SEEN_EVERY, "moment": now})
 
 
 def recent(session: Session, *, seconds: float) -> list[WorkerRecord]:

@@ -109,7 +109,7 @@ def choices(spec: JobSpec, knobs: Sequence[KnobSchema]) -> Choices:
     stages = [_ratios(knob) for knob in knobs if knob.name.startswith(f"{RATIOS}.")]
     bits = (FLOAT_BITS,)
     if "quantization" in spec.techniques:
-        found = sorted(int(each) for each in fitting.values_of(knobs, BITS))
+        found = sorted(int(each) for each in fitting.values_of(knobs)(BITS))
         bits = tuple(each for each in found if each <= MOST_BITS) or (found[-1],)
         if _has_own_bits(knobs):
             bits = bits[-1:]
@@ -130,7 +130,7 @@ def allocation(
             "values that count for the job's objectives: widen one of them, or let allocate be "
             "false"
         )
-    if found.chooses_bits and any(width > MOST_BITS for width in fitting.values_of(knobs, BITS)):
+    if found.chooses_bits and any(width > MOST_BITS for width in fitting.values_of(knobs)(BITS)):
         raise InvalidSpace(
             f"{BITS} can be more than {MOST_BITS}, which has no grid to allot bits on: leave it "
             "out, or let profile.allocate be false"
@@ -197,7 +197,7 @@ def _check(spec: JobSpec, knobs: Sequence[KnobSchema]) -> None:
     for name, (wanted, why) in _NEEDED.items():
         if name.split(".")[0] not in spec.techniques:
             continue
-        odd = [value for value in fitting.values_of(knobs, name) if value != wanted]
+        odd = [value for value in fitting.values_of(knobs)(name) if value != wanted]
         if odd:
             raise InvalidSpace(
                 f"{name} can be {odd[0]!r}, and with a profile it must be {wanted!r}: {why}. "
@@ -225,7 +225,7 @@ def _ratios(knob: KnobSchema) -> tuple[float, ...]:
 
 def _has_own_bits(knobs: Sequence[KnobSchema]) -> bool:
     """Whether the job itself says the bits of some layers."""
-    return any(text != "" for text in fitting.values_of(knobs, "quantization.layer_bits"))
+    return any(text != "" for text in fitting.values_of(knobs)("quantization.layer_bits"))
 
 
 def _in_words(bits: Mapping[str, int], *, edges_8bit: bool) -> dict[str, Any]:

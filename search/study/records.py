@@ -2,14 +2,13 @@
 
 Optuna's storage writes every parameter, attribute and value by itself: some 60 statements in 20
 transactions for one trial. Here a proposal and an outcome are one transaction of a few statements
-each, through Optuna's own classes of its tables; ``open_storage`` has checked that they fit.
+each, on the tables behind Optuna's own classes; ``open_storage`` has checked that they fit.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,14 +16,36 @@ from optuna import distributions
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models as optuna_models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import func, insert, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Table, bindparam, func, insert, select, update
 
 from search.errors import LeadLost
 
 Row = dict[str, Any]
 models: Any = optuna_models
 """Untyped: Optuna describes its columns as SQLAlchemy 1 did."""
+_STUDIES: Table = models.StudyModel.__table__
+_TRIALS: Table = models.TrialModel.__table__
+_PARAMS: Table = models.TrialParamModel.__table__
+_VALUES: Table = models.TrialValueModel.__table__
+_USER_ATTRIBUTES: Table = models.TrialUserAttributeModel.__table__
+_SYSTEM_ATTRIBUTES: Table = models.TrialSystemAttributeModel.__table__
+_STUDY = bindparam("study")
+_LOCK_STUDY = select(_STUDIES.c.study_id).where(_STUDIES.c.study_id == _STUDY).with_for_update()
+_NUM_TRIALS = select(func.count()).where(_TRIALS.c.study_id == _STUDY)
+_LOCK_TRIAL = (
+    select(_TRIALS.c.trial_id, _TRIALS.c.state)
+    .where(_TRIALS.c.study_id == _STUDY, _TRIALS.c.number == bindparam("place"))
+    .with_for_update()
+)
+_END_TRIAL = (
+    update(_TRIALS)
+    .where(_TRIALS.c.trial_id == bindparam("trial"))
+    .values(state=bindparam("final"), datetime_complete=bindparam("moment"))
+)
+_ADD_TRIALS = insert(_TRIALS).returning(_TRIALS.c.number, _TRIALS.c.trial_id)
+_ADD_TO: Mapping[str, Any] = {
+    table.name: insert(table) for table in (_PARAMS, _VALUES, _USER_ATTRIBUTES, _SYSTEM_ATTRIBUTES)
+}
 
 
 class StudyRecords:
@@ -45,13 +66,12 @@ class StudyRecords:
         Raises:
             LeadLost: somebody else has added trials, or removed the study.
         """
-        with self._transaction() as session:
-            self._lock(session, first=trials[0].number)
-            rows = [self._row(trial) for trial in trials]
-            session.add_all(rows)
-            session.flush()
-            for model, entries in _details(zip(rows, trials, strict=True)).items():
-                _insert(session, model, entries)
+        with self._storage.engine.begin() as connection:
+            self._lock(connection, first=trials[0].number)
+            added = connection.execute(_ADD_TRIALS, [self._row(trial) for trial in trials])
+            ids = {row.number: row.trial_id for row in added}
+            for table, entries in _details((ids[t.number], t) for t in trials).items():
+                _insert(connection, table, entries)
 
     def finish(
         self,
@@ -68,61 +88,47 @@ class StudyRecords:
         Raises:
             LeadLost: the trial does not run any more.
         """
-        with self._transaction() as session:
-            found = select(models.TrialModel).where(
-                models.TrialModel.study_id == self._study_id,
-                models.TrialModel.number == trial.number,
-            )
-            row = session.scalars(found.with_for_update()).one_or_none()
+        with self._storage.engine.begin() as connection:
+            wanted = {"study": self._study_id, "place": trial.number}
+            row = connection.execute(_LOCK_TRIAL, wanted).one_or_none()
             if row is None or row.state is not TrialState.RUNNING:
                 raise LeadLost(f"trial {trial.number} of the study was ended by somebody else")
-            row.state, row.datetime_complete = state, moment
-            _insert(session, models.TrialValueModel, _values(row.trial_id, values or ()))
+            ended = {"trial": row.trial_id, "final": state, "moment": moment}
+            connection.execute(_END_TRIAL, ended)
+            _insert(connection, _VALUES, _values(row.trial_id, values or ()))
             new = {key: user_attrs[key] for key in user_attrs.keys() - trial.user_attrs.keys()}
-            _insert(session, models.TrialUserAttributeModel, _attributes(row.trial_id, new))
+            _insert(connection, _USER_ATTRIBUTES, _attributes(row.trial_id, new))
             new = {
                 key: system_attrs[key] for key in system_attrs.keys() - trial.system_attrs.keys()
             }
-            _insert(session, models.TrialSystemAttributeModel, _attributes(row.trial_id, new))
+            _insert(connection, _SYSTEM_ATTRIBUTES, _attributes(row.trial_id, new))
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Session]:
-        with Session(self._storage.engine) as session, session.begin():
-            yield session
-
-    def _lock(self, session: Session, *, first: int) -> None:
-        study = select(models.StudyModel.study_id).where(
-            models.StudyModel.study_id == self._study_id
-        )
-        is_there = session.scalar(study.with_for_update()) is not None
-        trials = select(func.count()).where(models.TrialModel.study_id == self._study_id)
-        if not is_there or session.scalar(trials) != first:
+    def _lock(self, connection: Connection, *, first: int) -> None:
+        study = {"study": self._study_id}
+        is_there = connection.scalar(_LOCK_STUDY, study) is not None
+        if not is_there or connection.scalar(_NUM_TRIALS, study) != first:
             raise LeadLost(f"the study has not {first} trials: somebody else has written to it")
 
-    def _row(self, trial: FrozenTrial) -> Any:
-        return models.TrialModel(
-            study_id=self._study_id,
-            number=trial.number,
-            state=trial.state,
-            datetime_start=trial.datetime_start,
-            datetime_complete=trial.datetime_complete,
-        )
+    def _row(self, trial: FrozenTrial) -> Row:
+        return {
+            "study_id": self._study_id,
+            "number": trial.number,
+            "state": trial.state,
+            "datetime_start": trial.datetime_start,
+            "datetime_complete": trial.datetime_complete,
+        }
 
 
-def _details(
-    trials: Iterable[tuple[Any, FrozenTrial]],
-) -> dict[type[Any], list[Row]]:
-    found: dict[type[Any], list[Row]] = {
-        models.TrialParamModel: [],
-        models.TrialValueModel: [],
-        models.TrialUserAttributeModel: [],
-        models.TrialSystemAttributeModel: [],
+def _details(trials: Iterable[tuple[int, FrozenTrial]]) -> dict[Table, list[Row]]:
+    """What belongs to trials of these ids, by table."""
+    found: dict[Table, list[Row]] = {
+        table: [] for table in (_PARAMS, _VALUES, _USER_ATTRIBUTES, _SYSTEM_ATTRIBUTES)
     }
-    for row, trial in trials:
-        found[models.TrialParamModel] += _params(row.trial_id, trial)
-        found[models.TrialValueModel] += _values(row.trial_id, trial.values or ())
-        found[models.TrialUserAttributeModel] += _attributes(row.trial_id, trial.user_attrs)
-        found[models.TrialSystemAttributeModel] += _attributes(row.trial_id, trial.system_attrs)
+    for trial_id, trial in trials:
+        found[_PARAMS] += _params(trial_id, trial)
+        found[_VALUES] += _values(trial_id, trial.values or ())
+        found[_USER_ATTRIBUTES] += _attributes(trial_id, trial.user_attrs)
+        found[_SYSTEM_ATTRIBUTES] += _attributes(trial_id, trial.system_attrs)
     return found
 
 
@@ -153,6 +159,6 @@ def _attributes(trial_id: int, attributes: Mapping[str, Any]) -> list[Row]:
     ]
 
 
-def _insert(session: Session, model: type[Any], rows: list[Row]) -> None:
+def _insert(connection: Connection, table: Table, rows: list[Row]) -> None:
     if rows:
-        session.execute(insert(model), rows)
+        connection.execute(_ADD_TO[table.name], rows)
