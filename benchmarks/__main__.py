@@ -6,6 +6,7 @@ import argparse
 
 from benchmarks import (
     early_stopping,
+    latency_ranking,
     listing,
     resnet20,
     resnet20_flips,
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "resnet20": resnet20.main,
     "resnet20_peers": resnet20_peers.main,
     "resnet20_flips": resnet20_flips.main,
+    "latency_ranking": latency_ranking.main,
     "supernet": supernet.main,
     "early_stopping": early_stopping.main,
 }

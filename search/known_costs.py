@@ -10,10 +10,6 @@ both sides of a layer, though groups span stages and counts are rounded; a rank 
 ``size_bytes`` is **always an estimate**: weights times bits, without entropy coding, scales, names
 and the graph. It is meant as a regressor for the measured size, never as a replacement.
 
-``latency_ms`` is a **guess that only ranks**: multiply-accumulates, those of integer kernels at
-half their weight. Its unit is none: what a sampler learns from measured latencies, with this as a
-regressor, is a predictor of latency, and it is never reported.
-
 Where knobs allot by a profile (``space.allocation``) nothing is said.
 """
 
@@ -37,10 +33,8 @@ from search.space import Space
 _MEMBER, _PRUNING, _LOW_RANK = "family_member", "filter_pruning", "low_rank"
 _QUANTIZATION = "quantization"
 COUNTED: tuple[Metric, ...] = ("parameters", "macs")
-_INTEGER_SHARE = 0.5
-"""Time of a multiply-accumulate of 8-bit integers over that of floats (docs/benchmarks.md)."""
+_GUESSED: tuple[Metric, ...] = ("size_bytes",)
 _FLOAT_BITS = 32
-_MOST_INTEGER_BITS = 8
 _SHAPES = frozenset(Shape.__dataclass_fields__) - {"cell"}
 _OPERATION = re.compile(r"\.edges\.(\d+)\.(\w+?)(?:\.|$)")
 """Where a layer of a cell says its edge and its operation."""
@@ -88,17 +82,14 @@ class KnownCosts:
         """Metrics of which ``of`` has a guess only."""
         if self.space.allocation is not None:
             return frozenset()
-        guessed: frozenset[Metric] = frozenset({"size_bytes", "latency_ms"})
-        if not self._has_size:
-            guessed -= {"latency_ms"}
-        return (self._counted | guessed) - self.exact
+        return self._counted.union(_GUESSED) - self.exact
 
     def column(self, metric: Metric, candidates: Sequence[Mapping[str, Any]]) -> list[float]:
         """One metric of many candidates, each given by the values of the turning knobs."""
         return [self.of(params)[metric] for params in candidates]
 
     def of(self, params: Mapping[str, Scalar]) -> dict[Metric, float]:
-        """Parameters, MACs, bytes and latency; see ``exact`` and the module for their worth."""
+        """Parameters, MACs and bytes of one candidate; see ``exact`` for what they are worth."""
         fields = _fields(self.space, params)
         bits = _bits(fields)
         parameters = macs = size_bits = 0.0
@@ -107,12 +98,7 @@ class KnownCosts:
             parameters += share * (part.weights + part.biases)
             macs += share * part.macs
             size_bits += share * (part.weights * bits + part.biases * _FLOAT_BITS)
-        return {
-            "parameters": parameters,
-            "macs": macs,
-            "size_bytes": max(1.0, size_bits / 8),
-            "latency_ms": max(1.0, macs * _share_of_time(fields)),
-        }
+        return {"parameters": parameters, "macs": macs, "size_bytes": max(1.0, size_bits / 8)}
 
     @property
     def _counted(self) -> frozenset[Metric]:
@@ -148,6 +134,16 @@ class KnownCosts:
             edge, operation = (int(place[1]), place[2]) if place else (None, "")
             found.setdefault((row.stage, edge, operation), []).append(row)
         return tuple(_part(*key, layers) for key, layers in found.items())
+
+
+def estimates(space: Space, network: Network, params: Mapping[str, Scalar]) -> dict[Metric, float]:
+    """Parameters, MACs and bytes of one candidate; see the module for which of them are exact.
+
+    Empty where knobs allot by a profile. Without the images' size there are no MACs.
+    """
+    known = KnownCosts(space=space, network=network)
+    there = known.exact | known.estimated
+    return {m: value for m, value in known.of(params).items() if m in there} if there else {}
 
 
 def _fields(space: Space, params: Mapping[str, Scalar]) -> Fields:
@@ -220,12 +216,3 @@ def _bits(fields: Fields) -> float:
     index_bits = int(_value(fields, "weight_sharing.index_bits"))
     bits = min(bits, index_bits) if index_bits > 0 else bits
     return bits * (1.0 - float(_value(fields, "sparsity.sparsity")))
-
-
-def _share_of_time(fields: Fields) -> float:
-    """How long a multiply-accumulate takes: integer kernels need grids on both sides."""
-    if _QUANTIZATION not in fields:
-        return 1.0
-    whole = _value(fields, "quantization.activations") == "int8"
-    narrow = float(_value(fields, "quantization.weight_bits")) <= _MOST_INTEGER_BITS
-    return _INTEGER_SHARE if whole and narrow else 1.0

@@ -9,7 +9,7 @@ from compress.families.catalog import Architecture
 from compress.families.mobilenet_v2.config import MobileNetV2
 from compress.families.nasbench201.config import NasBench201
 from compress.families.residual.config import Residual
-from search import space
+from search import known_costs, space
 from search.feasibility import Network
 from search.known_costs import KnownCosts
 from tests import factories
@@ -54,11 +54,11 @@ def test_exact_counts_are_those_of_the_file(
 def test_pruning_and_splitting_make_estimates_of_counts() -> None:
     counted = known(Residual(widths=(4, 8), depths=(1, 2)), {"filter_pruning": {}, "low_rank": {}})
     assert counted.exact == frozenset()
-    assert counted.estimated == {"parameters", "macs", "size_bytes", "latency_ms"}
+    assert counted.estimated == {"parameters", "macs", "size_bytes"}
 
 
 def test_bytes_fall_with_bits_zeros_and_channels() -> None:
-    techniques: dict[str, object] = {"filter_pruning": {}, "quantization": {}, "sparsity": {}}
+    techniques = {"filter_pruning": {}, "quantization": {}, "sparsity": {}}
     counted = known(Residual(widths=(4, 8), depths=(1, 2)), techniques)
     names = {knob.name for knob in counted.space.turning}
     start = {
@@ -77,28 +77,11 @@ def test_bytes_fall_with_bits_zeros_and_channels() -> None:
         assert counted.of({**start, name: value})["size_bytes"] < whole
 
 
-def test_the_guess_of_latency_falls_with_channels_and_with_integer_kernels_only() -> None:
-    techniques: dict[str, object] = {
-        "filter_pruning": {},
-        "quantization": {"weight_bits": [4, 8], "activations": ["int8", "float"]},
-    }
-    counted = known(Residual(widths=(4, 8), depths=(1, 2)), techniques)
-    whole = {knob.name: knob.choices[0] if knob.choices else 0.0 for knob in counted.space.turning}
-    whole |= {"quantization.activations": "float", "quantization.weight_bits": 8}
-
-    def guess(**changed: object) -> float:
-        return counted.of({**whole, **changed})["latency_ms"]  # pyright: ignore[reportArgumentType]
-
-    assert guess(**{"filter_pruning.ratios.1": 0.5}) < guess()
-    assert guess(**{"quantization.activations": "int8"}) == guess() / 2
-    assert guess(**{"quantization.weight_bits": 4}) == guess()
-
-
-def test_without_the_images_size_no_macs_and_no_latency_are_claimed() -> None:
+def test_without_the_images_size_no_macs_are_claimed() -> None:
     architecture = Residual(widths=(4, 8), depths=(1, 2))
     found = space.build(
         factories.spec(techniques={"family_member": {}, "quantization": {}}), architecture
     )
     network = Network(architecture=architecture, input_shape=(1, 0, 0), num_classes=2)
-    counted = KnownCosts(space=found, network=network)
-    assert counted.exact | counted.estimated == {"parameters", "size_bytes"}
+    params = found.controls()[0][1]
+    assert set(known_costs.estimates(found, network, params)) == {"parameters", "size_bytes"}
