@@ -32,7 +32,7 @@ from benchmarks import cifar, resnet20
 from compress import export, measure, pipeline, runtime
 from compress.candidate import Candidate
 from compress.model import ImageData, Images
-from compress.recovery import Schedule
+from compress.schedule import Schedule
 from compress.task import Task
 
 Steps = list[dict[str, object]]

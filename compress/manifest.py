@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 from compress.candidate import Candidate
 from compress.families.catalog import Architecture, Normalisation
 from compress.measurement import Measurement
+from compress.schedule import Schedule
 
 FORMAT_VERSION = 2
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -37,6 +38,7 @@ class Origin(BaseModel, frozen=True, extra="forbid"):
     rung: int = Field(ge=0)
     epochs: int = Field(ge=0, description="Epochs of recovery so far.")
     seed: int = Field(ge=0)
+    recovery: Schedule = Field(default=Schedule(), description="How those epochs were trained.")
     data_sha256: Sha256
     weights_sha256: Sha256 | None = Field(
         default=None, description="Of the uploaded weights; none if the baseline was trained here."

@@ -11,7 +11,7 @@ from compress.families.catalog import Architecture, Normalisation, plan_of
 from compress.families.network import build
 from compress.families.plan import Pad
 from compress.model import Network
-from compress.recovery import Schedule
+from compress.schedule import Schedule
 from compress.task import Task
 from compress.teacher import TeacherLogits
 from compress.techniques.quantization.config import Quantization

@@ -1,47 +1,18 @@
-"""Choices around a recovery: its schedule, who teaches, and whether the training was worth it."""
+"""Choices around a recovery: who teaches, and whether the training was worth it."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from compress import training
 from compress.errors import InvalidCandidate
 from compress.model import Images, Network
-from compress.precision import Precision
 from compress.teacher import TeacherLogits
 from compress.techniques.distillation.config import Distillation
 
 _MOST_IMAGES = 2_000
 _SEED = 20_260_104
 """Constant: every trial of every job is judged on the same images."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """What a recovery trains with, the same for every candidate unless a caller knows better.
-
-    ``learning_rate`` is the peak, ``warmup`` the share of steps that rise to it. ``precision``
-    ``auto`` never takes bfloat16 for a network under constraints; a caller who names it trains
-    faster on grids of few levels (docs/recovery.md). Raises ValueError for a number out of range.
-    """
-
-    learning_rate: float = 0.02
-    weight_decay: float = 5e-4
-    warmup: float = 0.2
-    precision: Literal["auto"] | Precision = "auto"
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("learning_rate", 0.0, 1.0),
-            ("weight_decay", 0.0, 0.1),
-            ("warmup", 0.0, 1.0),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name} of a recovery must be {low:g} to {high:g}, got {value:g}")
 
 
 def teacher_of(

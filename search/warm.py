@@ -170,6 +170,7 @@ def _is_history(own: Own, source: Source) -> bool:
         and source.dataset.sha256 == own.dataset.sha256
         and source.space.knobs == own.space.knobs
         and (mine.student, mine.supernet) == (theirs.student, theirs.supernet)
+        and mine.recovery == theirs.recovery
         and (not mine.trains_supernet or mine.seed == theirs.seed)
         and _is_same(own.teacher, source.teacher)
     )

@@ -65,6 +65,7 @@ def _network(session: Session, job: JobRecord, trial: TrialRecord) -> dict[str, 
     weights = {"sha256": job.weights_sha256, "normalisation": job.normalisation}
     return {
         "architecture": _architecture(session, job, spec),
+        "recovery": spec.recovery,
         "train": training,
         "weights": None if training else weights,
     }

@@ -157,6 +157,7 @@ class TrialRunner:
                 compressed,
                 task,
                 epochs=epochs - compressed.epochs,
+                schedule=self.assignment.recovery,
                 on_progress=self._epoch,
             )
 
@@ -245,6 +246,7 @@ class TrialRunner:
                 rung=rung,
                 epochs=given.rungs[rung],
                 seed=given.seed,
+                recovery=given.recovery,
                 data_sha256=given.dataset,
                 weights_sha256=given.weights.sha256 if given.weights else None,
                 tutor_sha256=given.tutor.weights.sha256 if given.tutor else None,

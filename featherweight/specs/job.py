@@ -18,6 +18,7 @@ from compress import catalog
 from compress.families.catalog import Architecture, Normalisation
 from compress.knobs import Choice, Interval, Range, Scalar
 from compress.measurement import Metric
+from compress.schedule import Schedule
 from featherweight.specs.constraints import ConstraintField
 from featherweight.specs.stopping import Controls, EarlyStopping, StopRules
 
@@ -253,6 +254,9 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
     constraints: tuple[ConstraintField, ...] = Field(default=(), max_length=8)
     budget: Budget = Budget()
     early_stopping: EarlyStopping = EarlyStopping()
+    recovery: Schedule = Field(
+        default=Schedule(), description="How candidates are trained after their compression."
+    )
     stop: StopRules = StopRules()
     finish: Finish = Finish()
     sampler: SamplerName = "auto"

@@ -10,6 +10,7 @@ from compress.candidate import Candidate
 from compress.families.catalog import Architecture, Normalisation
 from compress.measurement import Measurement, Split
 from compress.profile.document import ProfileDocument
+from compress.schedule import Schedule
 from compress.supernet.config import Elastic
 from featherweight.specs.job import Name
 from featherweight.specs.states import FailureClass, Phase
@@ -126,6 +127,9 @@ class Assignment(BaseModel, frozen=True, extra="forbid"):
     )
     dataset: Sha256
     num_classes: int
+    recovery: Schedule = Field(
+        default=Schedule(), description="How the candidate is trained after its compression."
+    )
     splits: tuple[Split, ...] = Field(description="Splits to measure on, at the last rung.")
     latency_threads: int = 1
     baseline_file: BaselineFile | None = Field(

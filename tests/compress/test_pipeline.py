@@ -8,7 +8,7 @@ from compress.candidate import Candidate
 from compress.errors import InvalidCandidate, Stopped
 from compress.families.residual.config import Residual
 from compress.model import ImageData, Images
-from compress.recovery import Schedule
+from compress.schedule import Schedule
 from compress.task import Task
 
 CPU = torch.device("cpu")

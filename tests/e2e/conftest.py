@@ -21,6 +21,7 @@ TINY: dict[str, Any] = {
     "objectives": ["maximise accuracy", "minimise size_bytes"],
     "budget": {"trials": 4, "parallel_trials": 2},
     "early_stopping": {"rungs": [0, 1], "eta": 2},
+    "recovery": {"learning_rate": 0.03},
     "finish": {"trials": 1, "finalists": 1, "epochs": 1},
     "sampler": "random",
     "controls": False,

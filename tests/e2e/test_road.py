@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 
 from compress import manifest
+from compress.schedule import Schedule
 from featherweight.specs.states import JobState, Phase, TrialState
 from featherweight.transport import file_digest
 
@@ -62,6 +63,7 @@ def test_every_file_of_the_front_is_what_was_measured(ended, client, digits, tmp
         assert told.file_sha256 == point.sha256
         assert told.candidate == point.candidate
         assert told.origin.trial == point.number
+        assert told.origin.recovery == Schedule(learning_rate=0.03)
 
 
 def test_the_test_split_is_seen_by_baseline_and_finish_only(ended, client):

@@ -187,6 +187,7 @@ def test_from_another_space_candidates_are_snapped_and_nothing_is_history(
         ({"model": "another"}, False),
         ({"data": "others"}, False),
         ({"techniques": {"filter_pruning": {}, "quantization": {}}}, False),
+        ({"recovery": {"learning_rate": 0.1}}, False),
     ],
 )
 def test_history_is_only_what_would_be_measured_again(

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from compress.candidate import Candidate
+from compress.schedule import Schedule
 from featherweight.specs.protocol import Heartbeat, Tutor, Weights
 from featherweight.specs.states import AttemptState, Phase, TrialState
 from store import attempts, jobs, trials, workers
@@ -60,6 +61,14 @@ def test_an_assignment_brings_the_teacher_to_a_candidate_that_learns_from_it(
         architecture=factories.ARCHITECTURE,
     )
     assert tutor == (expected if is_taught else None)
+
+
+def test_an_assignment_says_how_the_job_trains_what_it_compressed(database):
+    with database.write() as session:
+        factories.job(session, running=True, recovery={"learning_rate": 0.1, "precision": "bf16"})
+        factories.trial(session, jobs.active(session)[0], phase=Phase.BASELINE)
+        found = factories.must_claim(session).recovery
+    assert found == Schedule(learning_rate=0.1, precision="bf16")
 
 
 def test_the_baseline_of_an_untrained_model_is_to_be_trained(database):
