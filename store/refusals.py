@@ -18,8 +18,12 @@ def note(session: Session, job: JobRecord, candidate: Candidate, reason: str) ->
     A searcher that was killed before its study knew refuses the same candidate again.
     """
     job, digest = jobs.lock(session, job.id), candidate.digest()
-    known = select(EventRecord.data).where(EventRecord.job_id == job.id, EventRecord.type == TYPE)
-    if any(data["digest"] == digest for data in session.scalars(known)):
+    same = select(EventRecord.seq).where(
+        EventRecord.job_id == job.id,
+        EventRecord.type == TYPE,
+        EventRecord.data["digest"].as_string() == digest,
+    )
+    if session.scalars(same.limit(1)).first() is not None:
         return False
     news = {"digest": digest, "description": candidate.describe(), "reason": reason}
     events.append(session, job, TYPE, news)
