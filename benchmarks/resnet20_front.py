@@ -49,7 +49,7 @@ _WHOLE: Mapping[str, Any] = {
 }
 """No stopping: every candidate is trained to its end."""
 ARMS: Mapping[str, Mapping[str, Any]] = {
-    "ours": {"profile": {"share": 0.5}, "early_stopping": {"rungs": [0, 1, 4], "eta": 3}},
+    "ours": {"profile": {"share": 0.5}, "early_stopping": {"rungs": [1, 4], "eta": 3}},
     "tpe": {"sampler": "tpe", **_WHOLE},
     "random": {"sampler": "random", **_WHOLE},
 }

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from compress.families.catalog import Architecture
 from compress.inspection import DatasetInfo, ModelInfo
 from compress.measurement import Measurement
+from compress.schedule import Schedule
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.schemas import DryRunSchema
 from featherweight.specs.stopping import StopRules
@@ -169,6 +170,7 @@ def digest(spec: JobSpec) -> str:
 _ADDED: dict[str, Any] = {
     **dict.fromkeys(("teacher", "student", "supernet", "profile", "warm_start")),
     "expected_accuracy": None,
+    "recovery": Schedule().model_dump(mode="json"),
     "stop": StopRules().model_dump(mode="json"),
     "budget.epochs": None,
     "early_stopping.tie_break": "hypervolume",

@@ -49,11 +49,12 @@ def asked(client, digits, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def both(house, client, asked):
-    """Two jobs alike, at their ends."""
+    """Two jobs alike, one after the other, at their ends."""
     house.start("worker")
-    jobs = [client.submit(asked), client.submit(asked)]
-    for job in jobs:
-        for _ in client.watch(job.id):
+    jobs = []
+    for _ in range(2):
+        jobs.append(client.submit(asked))
+        for _ in client.watch(jobs[-1].id):
             pass
     yield [client.job(job.id) for job in jobs]
     assert house.kill("worker", 15) == 0

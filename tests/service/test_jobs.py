@@ -46,7 +46,11 @@ def test_a_key_given_before_there_were_teachers_and_supernets_means_the_same_bod
     before = "d039a8ec1523ccdc9431e2a01827032f060b88b276c4afd6a5bd67472a4779fa"
     assert submission.digest(factories.spec()) == before
     early = {"rungs": [0, 1], "eta": 3, "tie_break": "net"}
-    for changes in ({"early_stopping": early}, {"stop": {"no_gain": {"trials": 9}}}):
+    for changes in (
+        {"early_stopping": early},
+        {"stop": {"no_gain": {"trials": 9}}},
+        {"recovery": {"learning_rate": 0.1}},
+    ):
         assert submission.digest(factories.spec(**changes)) != before
     taught = {"techniques": factories.TAUGHT}
     one, other = (factories.spec(**taught, teacher=name) for name in ("one", "other"))
