@@ -38,7 +38,10 @@ class Origin(BaseModel, frozen=True, extra="forbid"):
     rung: int = Field(ge=0)
     epochs: int = Field(ge=0, description="Epochs of recovery so far.")
     seed: int = Field(ge=0)
-    recovery: Schedule = Field(default=Schedule(), description="How those epochs were trained.")
+    recovery: Schedule = Field(
+        default=Schedule(),
+        description="How a recovery trains in the job; a supernet trains in its own way.",
+    )
     data_sha256: Sha256
     weights_sha256: Sha256 | None = Field(
         default=None, description="Of the uploaded weights; none if the baseline was trained here."

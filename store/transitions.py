@@ -117,11 +117,15 @@ def tell(
 def describe(trial: TrialRecord) -> str:
     """The trial's candidate in words."""
     digest = trial.candidate_digest
-    if digest not in _described:
-        if len(_described) >= _MOST_DESCRIBED:
-            _described.clear()
-        _described[digest] = Candidate.model_validate(trial.candidate).describe()
-    return _described[digest]
+    known = _described.get(digest)
+    if known is not None:
+        return known
+    words = Candidate.model_validate(trial.candidate).describe()
+    if len(_described) >= _MOST_DESCRIBED:
+        # Another thread may be reading: nobody relies on what was there a moment ago.
+        _described.clear()
+    _described[digest] = words
+    return words
 
 
 def count(job: JobRecord, *, plus: TrialState, minus: TrialState | None = None) -> None:

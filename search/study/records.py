@@ -43,9 +43,7 @@ _END_TRIAL = (
     .values(state=bindparam("final"), datetime_complete=bindparam("moment"))
 )
 _ADD_TRIALS = insert(_TRIALS).returning(_TRIALS.c.number, _TRIALS.c.trial_id)
-_ADD_TO: Mapping[str, Any] = {
-    table.name: insert(table) for table in (_PARAMS, _VALUES, _USER_ATTRIBUTES, _SYSTEM_ATTRIBUTES)
-}
+_DETAILS = (_PARAMS, _VALUES, _USER_ATTRIBUTES, _SYSTEM_ATTRIBUTES)
 
 
 class StudyRecords:
@@ -121,9 +119,7 @@ class StudyRecords:
 
 def _details(trials: Iterable[tuple[int, FrozenTrial]]) -> dict[Table, list[Row]]:
     """What belongs to trials of these ids, by table."""
-    found: dict[Table, list[Row]] = {
-        table: [] for table in (_PARAMS, _VALUES, _USER_ATTRIBUTES, _SYSTEM_ATTRIBUTES)
-    }
+    found: dict[Table, list[Row]] = {table: [] for table in _DETAILS}
     for trial_id, trial in trials:
         found[_PARAMS] += _params(trial_id, trial)
         found[_VALUES] += _values(trial_id, trial.values or ())
@@ -161,4 +157,4 @@ def _attributes(trial_id: int, attributes: Mapping[str, Any]) -> list[Row]:
 
 def _insert(connection: Connection, table: Table, rows: list[Row]) -> None:
     if rows:
-        connection.execute(_ADD_TO[table.name], rows)
+        connection.execute(insert(table), rows)
