@@ -87,7 +87,6 @@ def crossing(point: Sequence[float], *, epochs: Sequence[int], seed: int) -> Can
     Every curve is a power law (Cortes et al., 1993), with noise of 0.4 points per epoch.
     """
     width, bits, setting = point
-    size_bytes = round(2_000 * 10 ** (1.8 * width) * (1 + 3 * bits))
     off = (setting - 0.3 - 0.4 * width) ** 2
     last = 0.94 - 0.16 * math.exp(-2.5 * width) - 0.03 * math.exp(-4 * bits) - 0.12 * off
     first = 0.55 - 0.35 * width + 0.15 * bits - 0.1 * off
@@ -98,4 +97,9 @@ def crossing(point: Sequence[float], *, epochs: Sequence[int], seed: int) -> Can
         each: float(np.clip(last - (last - first) * (1 + each / speed) ** -1.2 + shift, 0.1, 0.999))
         for each, shift in zip(epochs, noise, strict=True)
     }
-    return Candidate(size_bytes=size_bytes, accuracy=accuracy)
+    return Candidate(size_bytes=crossing_bytes(width, bits), accuracy=accuracy)
+
+
+def crossing_bytes(width: float, bits: float) -> int:
+    """Size of a candidate of ``crossing``."""
+    return round(2_000 * 10 ** (1.8 * width) * (1 + 3 * bits))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import optuna
@@ -22,6 +23,8 @@ from compress.measurement import Measurement
 from featherweight.specs.job import Objective, SamplerName
 from featherweight.specs.stopping import TieBreak
 from search import extrapolation, front, objectives, pareto, samplers, stopping
+from search.samplers import Knowledge
+from search.samplers.rungs import RUNGS, entry
 from search.stopping import Rule
 
 SEEDS = 20
@@ -194,6 +197,7 @@ def crossing() -> Course:
 def _sampled(rungs: Sequence[int]) -> Callable[[SamplerName, int], Propose]:
     names = ("width", "bits", "setting")
     space: dict[str, BaseDistribution] = {name: FloatDistribution(0.0, 1.0) for name in names}
+    known = Knowledge(space=space, costs={1: _bytes})
 
     def proposals(sampler: SamplerName, seed: int) -> Propose:
         study = optuna.create_study(directions=["maximize", "minimize"])
@@ -201,10 +205,11 @@ def _sampled(rungs: Sequence[int]) -> Callable[[SamplerName, int], Propose]:
 
         def propose(runs: Sequence[Run]) -> Candidate:
             if asked and sampler != "random":
-                last = runs[-1].measured[-1]
-                study.tell(asked[-1], [last.value("accuracy"), float(last.size_bytes)])
+                told = _entries(rungs, runs[-1].measured)
+                asked[-1].set_user_attr(RUNGS, told)
+                study.tell(asked[-1], told[-1]["values"])
             mixed = int(np.random.SeedSequence([seed, len(asked)]).generate_state(1)[0])
-            study.sampler = samplers.build(sampler, seed=mixed, trials=100)
+            study.sampler = samplers.build(sampler, seed=mixed, trials=100, known=known)
             asked.append(study.ask(fixed_distributions=space))
             point = [float(asked[-1].params[name]) for name in names]
             return curves.crossing(point, epochs=rungs, seed=seed)
@@ -212,6 +217,19 @@ def _sampled(rungs: Sequence[int]) -> Callable[[SamplerName, int], Propose]:
         return propose
 
     return proposals
+
+
+def _bytes(candidates: Sequence[Mapping[str, Any]]) -> list[float]:
+    return [float(curves.crossing_bytes(each["width"], each["bits"])) for each in candidates]
+
+
+def _entries(epochs: Sequence[int], measured: Sequence[Measurement]) -> list[dict[str, Any]]:
+    """What a job's study says of a trial's rungs."""
+    pairs = zip(epochs, measured, strict=False)
+    return [
+        entry(epochs=each, values=objectives.values(one, OBJECTIVES), constraints={})
+        for each, one in pairs
+    ]
 
 
 def main() -> None:
@@ -241,6 +259,10 @@ def _ours(sampler: SamplerName, tie_break: TieBreak, *, extrapolate: bool = Fals
     return spend
 
 
+def _all(sampler: SamplerName) -> Way:
+    return lambda of, seed: without_stopping(of, of.proposals(sampler, seed))
+
+
 def _asha(of: Course, seed: int) -> Spending:
     return halving_by_sorting(of, of.proposals("random", seed))
 
@@ -256,6 +278,9 @@ _WITH_TPE: Mapping[str, Way] = {
     "TPE, ours, net": _ours("tpe", "net"),
     "TPE, ours, hypervolume": _ours("tpe", "hypervolume"),
     "TPE, ours, hypervolume, extrapolated": _ours("tpe", "hypervolume", extrapolate=True),
+    "known_cost, no stopping": _all("known_cost"),
+    "known_cost, ours, net": _ours("known_cost", "net"),
+    "known_cost, ours, hypervolume": _ours("known_cost", "hypervolume"),
 }
 
 

@@ -129,7 +129,7 @@ def _learned(
     rest = [params[index] for index in order[mark:]]
     facts = partial(knowledge.facts, known, past.signs)
     told, others = facts(past.told_params), facts(rest)
-    axes = model.Axes.over(knobs, [told, others])
+    axes = model.Axes.over(knobs, [told, others], has_rungs=False)
     learned = model.learn(past, axes, told, facts([]))
     codes = np.array([[knob.code(values[knob.name]) for knob in knobs] for values in rest])
     predicted = learned.guesses(axes.blocks(codes, others), others)[0].mean

@@ -28,8 +28,9 @@ from search.opened import OpenJob, Proposed
 from search.proposed_candidates import make_trial
 from search.settings import SearcherSettings
 from search.spent import Spent
+from search.study.frozen import Measured
 from search.study.projection import StudyProjection, proposed
-from search.study.rebuilding import note, open_study
+from search.study.rebuilding import measured_of, note, open_study
 from search.study.storage import OUTAGES, close_storage, open_storage
 from store import candidates, clock, jobs, leader, refusals, trials
 from store.errors import BudgetExhausted, CandidatesWait, DuplicateCandidate, NotRunning
@@ -233,8 +234,8 @@ class Searcher:
                 return Proposed(proposal=proposal, candidate=candidate)
             with self._database.read() as session:
                 original = trials.get(session, original_id)
-            baseline = jobs.baseline(job)
-            study.tell_copy(proposal.study_number, original, index=index, baseline=baseline)
+                measured = measured_of(session, job, [original])
+            study.tell_copy(proposal.study_number, original, index=index, measured=measured)
             if len(known) >= space.num_candidates:
                 break
         params = unseen.find(space, known, seed=(opened.spec.seed, index), admits=at.admits)
@@ -280,8 +281,10 @@ class Searcher:
         if not rows:
             return False
         with self._spent[job.id].telling(len(rows)):
+            with self._database.read() as session:
+                measured = measured_of(session, job, rows)
             for row in proposed(rows):
-                self._open(job).study.tell(row, jobs.baseline(job))
+                self._open(job).study.tell(row, measured)
             with self._write() as session:
                 trials.mark_told(session, job.id, [row.id for row in rows])
         return True
@@ -292,20 +295,23 @@ class Searcher:
             with self._database.read() as session:
                 space = space_of(session, job)
                 rows = trials.of_job(session, job.id, phase=Phase.SEARCH)
+                measured = measured_of(session, job, rows)
                 study = open_study(session, self._storage, job, space)
                 gate = door.gate_of(session, job, space)
-            self._follow(job, study, rows)
+            self._follow(job, study, rows, measured)
             self._studies[job.id] = OpenJob(
                 spec=jobs.spec(job), space=space, study=study, gate=gate
             )
         return self._studies[job.id]
 
-    def _follow(self, job: JobRecord, study: StudyProjection, rows: list[TrialRecord]) -> None:
+    def _follow(
+        self, job: JobRecord, study: StudyProjection, rows: list[TrialRecord], measured: Measured
+    ) -> None:
         if study.holds(rows):
-            study.reconcile(rows, jobs.baseline(job))
+            study.reconcile(rows, measured)
             return
         _log.warning("the study of job %s is not that of its trials: it is made again", job.id)
-        numbers = study.refill(rows, jobs.baseline(job))
+        numbers = study.refill(rows, measured)
         with self._write() as session:
             note(session, rows, numbers)
 

@@ -119,6 +119,16 @@ def peer_curves(session: Session, trial: TrialRecord, rung: int) -> list[list[fl
     return list(curves.values())
 
 
+def curves(session: Session, rows: Sequence[TrialRecord]) -> dict[str, list[Measurement]]:
+    """What was measured of each of these trials at every rung so far, from the first."""
+    reached = {row.id: 0 if row.rung is None else row.rung + 1 for row in rows}
+    keys = [(trial_id, rung) for trial_id, count in reached.items() for rung in range(count)]
+    found: dict[str, list[Measurement]] = {trial_id: [] for trial_id in reached}
+    for (trial_id, _), measured in zip(keys, measurements(session, keys), strict=True):
+        found[trial_id].append(measured)
+    return found
+
+
 def _others_at(session: Session, trial: TrialRecord, rung: int) -> Sequence[str]:
     wanted = {"job": trial.job_id, "of_phase": trial.phase, "at": rung, "trial": trial.id}
     return sorted(session.scalars(_OTHERS_AT, wanted).all())

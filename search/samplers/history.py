@@ -13,7 +13,9 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from search.samplers import rungs
 from search.samplers.knobs import Codes, Knob
+from search.samplers.rungs import Lower
 
 REFUSED = "refused"
 """User attribute of a trial whose values nobody measured: nothing is learned from them."""
@@ -27,12 +29,15 @@ class History:
 
     ``signs`` is 1 for each objective that is minimised, -1 for one that is maximised.
     ``values`` is ``(told, objectives)``, minimised; ``violations`` holds one number per told trial
-    for each constraint, NaN where a trial has none.
+    for each constraint, NaN where a trial has none. ``epochs`` is what each told trial was trained
+    for, NaN where it does not say, and ``lower`` what was measured of it before.
     """
 
     told: Codes
     values: NDArray[np.float64]
     violations: Mapping[str, NDArray[np.float64]]
+    epochs: NDArray[np.float64]
+    lower: Lower
     told_params: Sequence[Mapping[str, Any]]
     running: Codes
     running_params: Sequence[Mapping[str, Any]]
@@ -84,6 +89,8 @@ def read(study: Study, current: FrozenTrial, knobs: Sequence[Knob]) -> History:
         told=_codes(told, knobs),
         values=values.reshape(len(told), len(study.directions)) * _signs(study),
         violations=_violations(told),
+        epochs=rungs.last_epochs(told),
+        lower=rungs.lower(told, _signs(study)),
         told_params=[trial.params for trial in told],
         running=_codes(running, knobs),
         running_params=[trial.params for trial in running],

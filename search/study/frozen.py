@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from optuna.distributions import (
     BaseDistribution,
@@ -20,12 +22,21 @@ from featherweight.specs import states
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import KnobSchema
 from search import grid, objectives
+from search.samplers import rungs
 from search.space import Space
 from store.tables import TrialRecord
 
 PRIOR = "prior"
 """Attribute of a trial that another job has run."""
 DIRECTIONS = {"maximise": StudyDirection.MAXIMIZE, "minimise": StudyDirection.MINIMIZE}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What outcomes are told with: the baseline, and each trial's measurements from rung 0 on."""
+
+    baseline: Measurement | None
+    curves: Mapping[str, Sequence[Measurement]]
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
@@ -47,14 +58,12 @@ def values(trial: TrialRecord, spec: JobSpec) -> list[float] | None:
     return list(objectives.values(measurement, spec.objectives))
 
 
-def constraints(
-    trial: TrialRecord, spec: JobSpec, baseline: Measurement | None
-) -> dict[str, float]:
+def constraints(trial: TrialRecord, spec: JobSpec, measured: Measured) -> dict[str, float]:
     """Label of each constraint to its violation, of a trial that has values."""
     if values(trial, spec) is None:
         return {}
     measurement = Measurement.model_validate(trial.measurement)
-    return objectives.violations(measurement, spec.constraints, baseline)
+    return objectives.violations(measurement, spec.constraints, measured.baseline)
 
 
 def system_attrs(amounts: Mapping[str, float]) -> dict[str, float]:
@@ -62,14 +71,23 @@ def system_attrs(amounts: Mapping[str, float]) -> dict[str, float]:
     return create_trial(state=TrialState.RUNNING, constraints=dict(amounts)).system_attrs
 
 
-def user_attrs(trial: TrialRecord) -> dict[str, str | int | None]:
-    """What a dashboard shows of our trial."""
+def user_attrs(trial: TrialRecord, spec: JobSpec, measured: Measured) -> dict[str, Any]:
+    """What a dashboard shows of our trial, and what samplers learn of its way."""
     return {
         "trial": trial.id,
         "number": trial.number,
         "origin": trial.origin,
         "state": trial.state,
         "rung": trial.rung,
+        rungs.RUNGS: [
+            rungs.entry(
+                epochs=epochs,
+                values=objectives.values(one, spec.objectives),
+                constraints=objectives.violations(one, spec.constraints, measured.baseline),
+            )
+            # A trial on its way has more rungs than measurements.
+            for epochs, one in zip(trial.rungs, measured.curves.get(trial.id, ()), strict=False)
+        ],
     }
 
 
@@ -78,9 +96,7 @@ def outcome(told: Sequence[float] | None) -> TrialState:
     return TrialState.FAIL if told is None else TrialState.COMPLETE
 
 
-def again(
-    trial: TrialRecord, space: Space, spec: JobSpec, baseline: Measurement | None
-) -> FrozenTrial:
+def again(trial: TrialRecord, space: Space, spec: JobSpec, measured: Measured) -> FrozenTrial:
     """The trial as the study would hold it had it followed from the start."""
     told = values(trial, spec)
     finished = trial.finished_at is not None
@@ -89,8 +105,8 @@ def again(
         values=told if finished else None,
         params=dict(trial.params or {}),
         distributions=distributions(space),
-        user_attrs=user_attrs(trial) if finished else {},
-        constraints=constraints(trial, spec, baseline) if finished else {},
+        user_attrs=user_attrs(trial, spec, measured) if finished else {},
+        constraints=constraints(trial, spec, measured) if finished else {},
     )
     made.datetime_start = local(trial.started_at or trial.created_at)
     made.datetime_complete = None if trial.finished_at is None else local(trial.finished_at)
@@ -98,17 +114,17 @@ def again(
 
 
 def prior(
-    trial: TrialRecord, space: Space, spec: JobSpec, baseline: Measurement | None
+    trial: TrialRecord, space: Space, spec: JobSpec, measured: Measured
 ) -> FrozenTrial | None:
     """A trial of another job as history of this one; None where it lacks what this one compares.
 
     Its values are held against this job's objectives, constraints and baseline.
     """
-    measured = Measurement.model_validate(trial.measurement)
+    found = Measurement.model_validate(trial.measurement)
     metrics: set[Metric] = {wanted.metric for wanted in (*spec.objectives, *spec.constraints)}
-    if any(measured.known(metric) is None for metric in metrics):
+    if any(found.known(metric) is None for metric in metrics):
         return None
-    made = again(trial, space, spec, baseline)
+    made = again(trial, space, spec, measured)
     for key, value in {PRIOR: True, "job": trial.job_id}.items():
         made.set_user_attr(key, value)
     return made

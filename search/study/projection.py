@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import optuna
@@ -19,16 +20,16 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from compress.knobs import Scalar
-from compress.measurement import Measurement
 from featherweight.specs.job import JobSpec, SamplerName
 from search import samplers, sampling
 from search.errors import LeadLost
 from search.feasibility import Network
 from search.refusal import Refusal
 from search.samplers.history import REFUSED
+from search.samplers.rungs import RUNGS
 from search.space import Space
 from search.study import frozen, knowledge, memory
-from search.study.frozen import PRIOR
+from search.study.frozen import PRIOR, Measured
 from search.study.memory import STUDY
 from search.study.records import StudyRecords
 from store import clock
@@ -107,21 +108,23 @@ class StudyProjection:
         """How often a known or a hopeless candidate was proposed for this search trial."""
         return sum(trial.user_attrs.get(INSTEAD_OF) == index for trial in self._trials())
 
-    def tell(self, trial: TrialRecord, baseline: Measurement | None) -> None:
+    def tell(self, trial: TrialRecord, measured: Measured) -> None:
         """The outcome of a finished trial: complete with the last rung's values, or failed.
 
         Raises LeadLost.
         """
         assert trial.study_number is not None
         if not self._known(trial.study_number).state.is_finished():
-            self._finish(trial.study_number, trial, baseline, attrs=frozen.user_attrs(trial))
+            attrs = frozen.user_attrs(trial, self._spec, measured)
+            self._finish(trial.study_number, trial, measured, attrs=attrs)
 
     def tell_copy(
-        self, study_number: int, original: TrialRecord, *, index: int, baseline: Measurement | None
+        self, study_number: int, original: TrialRecord, *, index: int, measured: Measured
     ) -> None:
         """A proposal equals a known candidate: it shares what is known of it and is not run."""
-        attrs = {COPY_OF: original.id, INSTEAD_OF: index}
-        self._finish(study_number, original, baseline, attrs=attrs)
+        known = frozen.user_attrs(original, self._spec, measured)[RUNGS]
+        attrs = {COPY_OF: original.id, INSTEAD_OF: index, RUNGS: known}
+        self._finish(study_number, original, measured, attrs=attrs)
 
     def tell_refusal(self, study_number: int, refusal: Refusal, *, index: int) -> None:
         """A proposal cannot enter the front: its violations, or without any a failure."""
@@ -143,7 +146,7 @@ class StudyProjection:
         ]
         return begins_well and all(self._is_same(known, trial) for trial in proposed(trials))
 
-    def reconcile(self, trials: Sequence[TrialRecord], baseline: Measurement | None) -> None:
+    def reconcile(self, trials: Sequence[TrialRecord], measured: Measured) -> None:
         """Bring the study up to the tables after a crash: proposals without a row have failed."""
         rows = {trial.study_number: trial for trial in proposed(trials)}
         for known in self._trials():
@@ -153,15 +156,15 @@ class StudyProjection:
             if row is None:
                 self.discard(known.number)
             elif row.finished_at is not None:
-                self.tell(row, baseline)
+                self.tell(row, measured)
 
-    def refill(self, trials: Sequence[TrialRecord], baseline: Measurement | None) -> dict[str, int]:
+    def refill(self, trials: Sequence[TrialRecord], measured: Measured) -> dict[str, int]:
         """Throw the study away and make it again; id of each trial to its new number."""
         self._storage.delete_study(self._storage.get_study_id_from_name(self._job_id))
         self._open()
         rows = proposed(trials)
         for row in rows:
-            made = frozen.again(row, self._space, self._spec, baseline)
+            made = frozen.again(row, self._space, self._spec, measured)
             self._memory.create_new_trial(STUDY, template_trial=made)
         first = len(self._prior)
         if rows:
@@ -236,12 +239,12 @@ class StudyProjection:
         self,
         number: int,
         trial: TrialRecord,
-        baseline: Measurement | None,
+        measured: Measured,
         *,
-        attrs: Mapping[str, str | int | None],
+        attrs: Mapping[str, Any],
     ) -> None:
         told = frozen.values(trial, self._spec)
-        amounts = frozen.constraints(trial, self._spec, baseline)
+        amounts = frozen.constraints(trial, self._spec, measured)
         self._end(number, told, user=attrs, system=frozen.system_attrs(amounts))
 
     def _end(
@@ -249,7 +252,7 @@ class StudyProjection:
         number: int,
         told: Sequence[float] | None,
         *,
-        user: Mapping[str, str | int | None] = MappingProxyType({}),
+        user: Mapping[str, Any] = MappingProxyType({}),
         system: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         state = frozen.outcome(told)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from optuna.storages import RDBStorage
 from sqlalchemy.orm import Session
@@ -13,9 +13,10 @@ from search import space as spaces
 from search.errors import SearcherRunning
 from search.job_space import network_of, space_of
 from search.study import frozen, history
+from search.study.frozen import Measured
 from search.study.projection import StudyProjection, proposed
 from search.study.storage import close_storage, open_storage
-from store import jobs, leader, trials
+from store import jobs, leader, rungs, trials
 from store.session import Database
 from store.tables import JobRecord, TrialRecord
 
@@ -50,8 +51,9 @@ def open_study(
     session: Session, storage: RDBStorage, job: JobRecord, space: spaces.Space
 ) -> StudyProjection:
     """The job's study, with what it knows from other jobs."""
-    spec, baseline = jobs.spec(job), jobs.baseline(job)
-    known = [frozen.prior(row, space, spec, baseline) for row in history.of(session, job)]
+    spec, rows = jobs.spec(job), history.of(session, job)
+    measured = measured_of(session, job, rows)
+    known = [frozen.prior(row, space, spec, measured) for row in rows]
     prior = [trial for trial in known if trial is not None]
     return StudyProjection(
         storage,
@@ -61,6 +63,11 @@ def open_study(
         prior=prior,
         network=network_of(session, job, space),
     )
+
+
+def measured_of(session: Session, job: JobRecord, rows: Sequence[TrialRecord]) -> Measured:
+    """What outcomes of these trials are told with."""
+    return Measured(baseline=jobs.baseline(job), curves=rungs.curves(session, rows))
 
 
 def note(session: Session, rows: list[TrialRecord], numbers: Mapping[str, int]) -> None:
@@ -78,8 +85,9 @@ def _rebuild(database: Database, storage: RDBStorage, job_id: str) -> int:
         job = jobs.get(session, job_id)
         space = space_of(session, job)
         rows = trials.of_job(session, job_id, phase=Phase.SEARCH)
+        measured = measured_of(session, job, rows)
         study = open_study(session, storage, job, space)
-    numbers = study.refill(rows, jobs.baseline(job))
+    numbers = study.refill(rows, measured)
     with database.write() as session:
         note(session, rows, numbers)
     return len(numbers)

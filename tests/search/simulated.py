@@ -143,5 +143,17 @@ def num_rungs(database: Database, job_id: str) -> int:
         return len(rungs.of_job(session, job_id))
 
 
+def epochs_of_rungs(database: Database, job_id: str) -> dict[str, list[int]]:
+    """What each search trial was trained for at every rung that it reached."""
+    with database.read() as session:
+        rows = [row for row in trials.of_job(session, job_id) if row.phase == "search"]
+        found = {row.id: row.rungs for row in rows}
+        reached = [(each.trial_id, each.rung) for each in rungs.of_job(session, job_id)]
+    return {
+        trial: [epochs[rung] for owner, rung in sorted(reached) if owner == trial]
+        for trial, epochs in found.items()
+    }
+
+
 def is_finished(database: Database, job_id: str) -> bool:
     return JobState(job(database, job_id).state).is_finished

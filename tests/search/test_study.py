@@ -76,6 +76,11 @@ def test_the_study_knows_values_constraints_and_attributes_of_every_search_trial
         assert max(constraints.values()) == pytest.approx(row.violation)
         assert (attrs["state"], attrs["rung"]) == (row.state, row.rung)
         assert attrs["origin"] == row.origin
+        assert attrs["rungs"][-1]["values"] == values
+        assert attrs["rungs"][-1]["constraints"] == constraints
+    curves = {trial: [r["epochs"] for r in found[4]["rungs"]] for trial, found in known.items()}
+    assert curves == simulated.epochs_of_rungs(database, job_id)
+    assert len(set(map(tuple, curves.values()))) > 1, "nobody was stopped"
 
 
 def test_a_rebuilt_study_equals_the_original(database: Database, study_url: str) -> None:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from search import pareto
 from search.samplers.history import History
 from search.samplers.knobs import Codes, Knob
-from search.samplers.known_cost import improvement, scales, surrogate
+from search.samplers.known_cost import fidelity, improvement, scales, surrogate
+from search.samplers.known_cost.fidelity import Evidence
 from search.samplers.known_cost.improvement import Guess
 from search.samplers.known_cost.knowledge import Facts
 from search.samplers.known_cost.scales import Scale
@@ -29,24 +30,28 @@ class Axes:
     knobs: Sequence[Knob]
     costs: Mapping[int, Scale]
     estimates: Mapping[int, Scale]
+    has_rungs: bool
 
     @classmethod
-    def over(cls, knobs: Sequence[Knob], known: Sequence[Facts]) -> Axes:
-        """Axes long enough for all of these points."""
+    def over(cls, knobs: Sequence[Knob], known: Sequence[Facts], *, has_rungs: bool) -> Axes:
+        """Axes long enough for all of these points; with rungs, one more for the training."""
         first = known[0]
         costs = {i: Scale.over(np.concatenate([f.costs[i] for f in known])) for i in first.costs}
         estimates = {
             i: Scale.over(np.concatenate([f.estimates[i] for f in known])) for i in first.estimates
         }
-        return cls(knobs=knobs, costs=costs, estimates=estimates)
+        return cls(knobs=knobs, costs=costs, estimates=estimates, has_rungs=has_rungs)
 
-    def blocks(self, codes: Codes, facts: Facts) -> list[Array]:
-        """Coordinates in blocks: see ``knobs``."""
+    def blocks(self, codes: Codes, facts: Facts, trained: Array | None = None) -> list[Array]:
+        """Coordinates in blocks: see ``knobs``. ``trained`` is 1, all the training, by default."""
         pairs = zip(self.knobs, codes.T, strict=True)
         found = [block for knob, column in pairs for block in knob.blocks(column)]
         lines = [scale.of(facts.costs[i]) for i, scale in self.costs.items()]
         lines += [scale.of(facts.estimates[i]) for i, scale in self.estimates.items()]
-        return [*found, *(_REACH * line[:, None] for line in lines)]
+        found += [_REACH * line[:, None] for line in lines]
+        if self.has_rungs:
+            found.append((np.ones(len(codes)) if trained is None else trained)[:, None])
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,18 +139,22 @@ def learn(history: History, axes: Axes, told: Facts, running: Facts) -> Model:
     """
     targets = _targets(history, axes, told)
     violation = _violation(history, told)
-    chosen = _chosen(targets, violation)
-    blocks = [block[chosen] for block in axes.blocks(history.told, told)]
+    seen = fidelity.evidence(history, _chosen(targets, violation), most=surrogate.MOST_POINTS)
+    blocks = axes.blocks(history.told[seen.trial], told.at(seen.trial), seen.trained)
     waiting = axes.blocks(history.running, running)
     objectives = {
-        index: _learned(targets[chosen, index], blocks, _estimates(told, index, chosen))
+        index: _learned(
+            fidelity.lifted(seen, _plain(seen.values[:, index], index, told)),
+            blocks,
+            _estimates(told, index, seen.trial),
+        )
         for index in range(targets.shape[1])
         if index not in axes.costs
     }
     constraints = {
         key: fitted.believing(waiting)
-        for key, amounts in history.violations.items()
-        if key not in told.limits and (fitted := _limit(amounts[chosen], blocks)) is not None
+        for key in history.violations
+        if key not in told.limits and (fitted := _limit(seen, key, blocks)) is not None
     }
     feasible = violation <= 0
     worst, best = targets.max(axis=0), targets.min(axis=0)
@@ -192,14 +201,15 @@ def _targets(history: History, axes: Axes, told: Facts) -> Array:
     for index, values in enumerate(history.values.T):
         if index in axes.costs:
             columns.append(axes.costs[index].of(told.costs[index]))
-        elif index in told.estimates:
-            columns.append(scales.fenced(_log(values, index)))
         else:
-            columns.append(scales.fenced(values))
+            columns.append(scales.fenced(_plain(values, index, told)))
     return np.stack(columns, axis=1)
 
 
-def _log(values: Array, index: int) -> Array:
+def _plain(values: Array, index: int, told: Facts) -> Array:
+    """Values of a learned objective as they are learned, before a fence."""
+    if index not in told.estimates:
+        return values
     if (values <= 0).any():
         raise ValueError(
             f"objective {index} has an estimate, so it must be minimised and positive, got "
@@ -215,7 +225,8 @@ def _violation(history: History, told: Facts) -> Array:
     return np.nan_to_num(np.nanmax(every, axis=1), neginf=-1.0)
 
 
-def _learned(targets: Array, blocks: Blocks, estimates: Array | None) -> Learned:
+def _learned(values: Array, blocks: Blocks, estimates: Array | None) -> Learned:
+    targets = scales.fenced(values)
     if estimates is None:
         return Learned(surrogate=surrogate.fit(blocks, targets))
     slope = _slope(estimates, targets)
@@ -235,8 +246,9 @@ def _estimates(told: Facts, index: int, chosen: NDArray[np.intp]) -> Array | Non
     return told.estimates[index][chosen] if index in told.estimates else None
 
 
-def _limit(amounts: Array, blocks: Blocks) -> Surrogate | None:
+def _limit(seen: Evidence, key: str, blocks: Blocks) -> Surrogate | None:
     """A constraint's violation as it is learned; None where no trial has one."""
+    amounts = fidelity.lifted(seen, seen.violations[key])
     known = ~np.isnan(amounts)
     if not known.any():
         return None

@@ -22,7 +22,7 @@ from search.samplers import candidates, moves, stateless
 from search.samplers.candidates import Absence, Pool
 from search.samplers.history import History
 from search.samplers.knobs import Knob
-from search.samplers.known_cost import design, knowledge, model
+from search.samplers.known_cost import design, fidelity, knowledge, model
 from search.samplers.known_cost.knowledge import NOTHING, Facts, Knowledge
 from search.samplers.known_cost.model import Axes, Model
 from search.samplers.stateless import StatelessSampler
@@ -75,7 +75,7 @@ class KnownCostSampler(StatelessSampler):
         whole = self._whole_space(desk)
         pool, facts = whole or desk.drawn(past)
         told, running = desk.ask(past.told_params), desk.ask(past.running_params)
-        axes = Axes.over(knobs, [facts, told, running])
+        axes = Axes.over(knobs, [facts, told, running], has_rungs=fidelity.has_rungs(past))
         new = pool.untried(past.tried)
         new = _allowed(new if len(new) else np.arange(len(pool.codes)), facts)
         pool, facts = pool.at(new), facts.at(new)

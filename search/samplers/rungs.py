@@ -1,0 +1,73 @@
+"""What was measured of a trial on its way: after how many epochs, and what it came to.
+
+A trial says so in a user attribute, since Optuna keeps intermediate values only of studies with
+one objective: a list of ``{"epochs": int, "values": [...], "constraints": {...}}`` in ascending
+order, the last entry being what the trial was told with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.trial import FrozenTrial
+
+Array = NDArray[np.float64]
+RUNGS = "rungs"
+"""The user attribute."""
+
+
+def entry(
+    *, epochs: int, values: Sequence[float], constraints: Mapping[str, float]
+) -> dict[str, Any]:
+    """One rung as the attribute holds it; values in the objectives' own directions."""
+    return {"epochs": epochs, "values": list(values), "constraints": dict(constraints)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lower:
+    """N measurements of told trials below the rung that they were told with.
+
+    ``trial`` is the row among the told trials, ``epochs`` what it was trained for until then, each
+    ``(N,)``; ``values`` is ``(N, objectives)``, minimised, and ``violations`` has NaN where a
+    constraint is not mentioned.
+    """
+
+    trial: NDArray[np.intp]
+    epochs: Array
+    values: Array
+    violations: Mapping[str, Array]
+
+
+def last_epochs(trials: Sequence[FrozenTrial]) -> Array:
+    """Epochs of the rung that each trial was told with; NaN for a trial that does not say."""
+    found = [_entries(trial) for trial in trials]
+    return np.array([each[-1]["epochs"] if each else np.nan for each in found], dtype=float)
+
+
+def lower(trials: Sequence[FrozenTrial], signs: Array) -> Lower:
+    """Everything below the last rungs.
+
+    Args:
+        trials: The told ones.
+        signs: 1 for each objective that is minimised, -1 for one that is maximised.
+    """
+    found = [(row, one) for row, trial in enumerate(trials) for one in _entries(trial)[:-1]]
+    keys = sorted({key for _, one in found for key in one["constraints"]})
+    values = np.array([one["values"] for _, one in found], dtype=float)
+    return Lower(
+        trial=np.array([row for row, _ in found], dtype=np.intp),
+        epochs=np.array([one["epochs"] for _, one in found], dtype=float),
+        values=values.reshape(len(found), len(signs)) * signs,
+        violations={
+            key: np.array([one["constraints"].get(key, np.nan) for _, one in found], dtype=float)
+            for key in keys
+        },
+    )
+
+
+def _entries(trial: FrozenTrial) -> Sequence[Mapping[str, Any]]:
+    return trial.user_attrs.get(RUNGS, ())
