@@ -281,6 +281,10 @@ _WITH_TPE: Mapping[str, Way] = {
     "known_cost, no stopping": _all("known_cost"),
     "known_cost, ours, net": _ours("known_cost", "net"),
     "known_cost, ours, hypervolume": _ours("known_cost", "hypervolume"),
+    "known_cost, ours, net, extrapolated": _ours("known_cost", "net", extrapolate=True),
+    "known_cost, ours, hypervolume, extrapolated": _ours(
+        "known_cost", "hypervolume", extrapolate=True
+    ),
 }
 
 

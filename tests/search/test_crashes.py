@@ -47,6 +47,7 @@ def uninterrupted(
     "changes",
     [
         {},
+        {"sampler": "known_cost"},
         {"sampler": "nsga2", "budget": {"trials": 24, "parallel_trials": 1}, "techniques": LARGE},
         factories.SHARED | {"finish": {"trials": 1, "finalists": 1}},
         factories.PROFILED,
