@@ -27,6 +27,15 @@ MEDIA_TYPE = "application/problem+json"
 _SHOWN_ERRORS = 20
 _SHOWN_CHARACTERS = 400
 _RETRY_AFTER_SECONDS = "2"
+_ARRAY, _OBJECT = "Input should be a JSON array", "Input should be a JSON object"
+_JSON_WORDS: Mapping[str, str] = {
+    "tuple_type": _ARRAY,
+    "list_type": _ARRAY,
+    "dict_type": _OBJECT,
+    "model_type": _OBJECT,
+    "model_attributes_type": _OBJECT,
+}
+"""Who sends JSON knows no tuples and no dictionaries."""
 
 
 def install(app: FastAPI, routes: Iterable[APIRoute]) -> None:
@@ -142,9 +151,10 @@ def _methods(path: str, routes: tuple[APIRoute, ...]) -> list[str]:
 
 
 def _validation_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
+    words = _JSON_WORDS.get(str(entry["type"]), str(entry["msg"]))
     return {
         "loc": [part if isinstance(part, int) else _shortened(str(part)) for part in entry["loc"]],
-        "msg": _shortened(str(entry["msg"])),
+        "msg": _shortened(words),
         "type": str(entry["type"]),
     }
 

@@ -328,3 +328,11 @@ def test_a_value_of_another_type_is_not_turned_into_the_right_one(service):
     ):
         found = problem(post(service, **changes), 422, "RequestValidationError")
         assert [error["loc"] for error in found["errors"]] == [place]
+
+
+def test_what_has_the_wrong_kind_is_said_in_words_of_json(service):
+    service.dataset()
+    for field, word in (("objectives", "array"), ("budget", "object"), ("techniques", "object")):
+        found = problem(post(service, **{field: 7}), 422, "RequestValidationError")
+        assert f"JSON {word}" in found["detail"], found["detail"]
+    assert num_jobs(service) == 0
