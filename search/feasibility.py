@@ -99,11 +99,15 @@ def lower_bounds(
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """What candidates begin from; ``input_shape`` is ``(C, H, W)``, with H and W 0 if unknown."""
+    """What candidates begin from, and how many images train them.
+
+    ``input_shape`` is ``(C, H, W)``, with H and W 0 if unknown.
+    """
 
     architecture: Architecture
     input_shape: tuple[int, int, int]
     num_classes: int
+    train_images: int = 0
 
 
 def candidate_bounds(spec: JobSpec, candidate: Candidate, network: Network) -> Bounds:

@@ -32,6 +32,7 @@ def network_of(session: Session, job: JobRecord, space: spaces.Space) -> Network
         architecture=space.architecture,
         input_shape=data.input_shape,
         num_classes=data.num_classes,
+        train_images=data.splits["train"],
     )
 
 

@@ -6,10 +6,12 @@ import math
 from collections.abc import Collection
 from typing import TypeAlias
 
+from compress.families import layout
 from compress.measurement import Metric
-from featherweight.specs.job import SamplerName
+from featherweight.specs.job import JobSpec, SamplerName
 from search import grid, known_costs
 from search.errors import SamplerDoesNotFit
+from search.feasibility import Network
 from search.space import Space
 
 Choice: TypeAlias = tuple[SamplerName, str]
@@ -18,20 +20,43 @@ Choice: TypeAlias = tuple[SamplerName, str]
 MOST_GP_KNOBS = 6
 MOST_GP_TRIALS = 300
 MOST_LEARNED_TRIALS = 3_000
+MOST_LEARNED_KNOBS = 24
+"""Every knob has a weight that is learned from the trials."""
+LONG_TRIAL_MACS = 2e12
+"""Half a minute and more on a core; the tenths of a second of a proposal are a hundredth of it."""
+_PASSES = 3
+"""Forward, and backward to activations and to weights."""
 
 
-def choose_auto(space: Space, trials: int, *, metrics: Collection[Metric]) -> Choice:
+def trial_macs(spec: JobSpec, network: Network) -> float:
+    """Multiply-accumulates of training the network as a candidate that is never stopped."""
+    channels, *image = network.input_shape
+    rows = layout.layers(
+        network.architecture,
+        in_channels=channels,
+        num_classes=network.num_classes,
+        image=(image[0], image[1]) if all(image) else None,
+    )
+    once = float(sum(row.macs or 0 for row in rows))
+    return _PASSES * once * network.train_images * spec.early_stopping.rungs[-1]
+
+
+def choose_auto(
+    space: Space, trials: int, *, metrics: Collection[Metric], macs: float = 0.0
+) -> Choice:
     """A sampler's name and the reason.
 
-    A Gaussian process where it is at its best (few knobs, all real) and affordable (its cost grows
-    with the cube of the trials); NSGA-II where everything that learns gets slow; the sampler that
-    knows what candidates cost where all costs can be counted (docs/samplers/known_cost.md): there
-    it has been measured to win. Everywhere else TPE, whose proposals cost a tenth.
+    NSGA-II where everything that learns gets slow. The sampler that knows what candidates cost
+    (docs/samplers/known_cost.md) where all costs can be counted, and where a trial takes so long
+    that a proposal of tenths of a second is nothing beside it: there it has been measured to win.
+    Of the rest a Gaussian process where it is at its best (few knobs, all real) and affordable (its
+    cost grows with the cube of the trials), and else TPE, whose proposals cost a tenth.
 
     Args:
         space: The job's space.
         trials: Search trials of the job.
         metrics: Of its objectives.
+        macs: ``trial_macs``; 0 if unknown.
     """
     knobs = space.turning
     if not knobs:
@@ -41,6 +66,8 @@ def choose_auto(space: Space, trials: int, *, metrics: Collection[Metric]) -> Ch
     costs = sorted(set(metrics) - {"accuracy"})
     if costs and known_costs.is_exact(space) and set(costs) <= set(known_costs.COUNTED):
         return "known_cost", f"{' and '.join(costs)} of every candidate can be counted"
+    if macs >= LONG_TRIAL_MACS and len(knobs) <= MOST_LEARNED_KNOBS:
+        return "known_cost", f"a candidate trains for up to {macs:.1e} multiply-accumulates"
     if not all(math.isinf(grid.size(knob)) for knob in knobs):
         return "tpe", "knobs on a grid or choices, and costs that must be measured"
     if len(knobs) <= MOST_GP_KNOBS and trials <= MOST_GP_TRIALS:
@@ -48,11 +75,12 @@ def choose_auto(space: Space, trials: int, *, metrics: Collection[Metric]) -> Ch
     return "tpe", f"{len(knobs)} real knobs and {trials} trials"
 
 
-def resolve(name: SamplerName, space: Space, trials: int, *, metrics: Collection[Metric]) -> Choice:
-    """The sampler that a job will really use, and why."""
-    if name == "auto":
-        return choose_auto(space, trials, metrics=metrics)
-    return name, "asked for by name"
+def resolve(spec: JobSpec, space: Space, network: Network | None) -> Choice:
+    """The sampler that a job will really use, and why; see ``choose_auto``."""
+    if spec.sampler != "auto":
+        return spec.sampler, "asked for by name"
+    macs = 0.0 if network is None else trial_macs(spec, network)
+    return choose_auto(space, spec.search_trials, metrics=spec.metrics, macs=macs)
 
 
 def check(name: SamplerName, space: Space, *, num_objectives: int) -> None:

@@ -20,6 +20,7 @@ from featherweight.specs.stopping import StopRules
 from search import feasibility, forecast, images, sampling, supernets, warm
 from search import space as spaces
 from search.errors import SupernetDoesNotFit
+from search.feasibility import Network
 from search.space import Space
 from search.supernets import Costs
 from search.warm import Own, Start
@@ -180,10 +181,13 @@ _ADDED: dict[str, Any] = {
 
 
 def _sampler(checked: Checked) -> str:
-    spec = checked.spec
-    name, reason = sampling.resolve(
-        spec.sampler, checked.space, spec.search_trials, metrics=spec.metrics
+    network = Network(
+        architecture=checked.space.architecture,
+        input_shape=checked.data.input_shape,
+        num_classes=checked.data.num_classes,
+        train_images=checked.data.splits["train"],
     )
+    name, reason = sampling.resolve(checked.spec, checked.space, network)
     return f"{name} ({reason})"
 
 

@@ -68,7 +68,9 @@ class StudyProjection:
     ) -> None:
         """Open the job's study in a storage, or create it with the ``prior`` trials.
 
-        With the ``network`` that candidates begin from, samplers learn what candidates cost.
+        With the ``network`` that candidates begin from, samplers learn what candidates cost. A
+        study that is there already keeps the sampler that it began with, whatever ``auto`` would
+        choose in a later version.
         """
         self._storage = storage
         self._job_id = job_id
@@ -77,9 +79,7 @@ class StudyProjection:
         self._prior = prior
         self._distributions = frozen.distributions(space)
         self._sampler: SamplerName
-        self._sampler, self._reason = sampling.resolve(
-            spec.sampler, space, spec.search_trials, metrics=spec.metrics
-        )
+        self._sampler, self._reason = sampling.resolve(spec, space, network)
         self._knowledge = knowledge.of_job(spec, space, network)
         self._open()
 
@@ -206,6 +206,7 @@ class StudyProjection:
             study.set_user_attr("job", self._spec.name)
             study.set_user_attr("sampler", self._sampler)
             study.set_user_attr("sampler_reason", self._reason)
+        self._sampler = study.user_attrs["sampler"]
         return self._storage.get_study_id_from_name(self._job_id)
 
     def _trials(self) -> list[FrozenTrial]:

@@ -425,7 +425,7 @@ def test_the_sampler_is_chosen_by_space_and_budget() -> None:
     assert auto(real, 301)[0] == "tpe"
     assert auto(ALL, 5000)[0] == "nsga2"
     assert auto({"quantization": {"weight_bits": 8}}, 5)[0] == "random"
-    asked = sampling.resolve("gp", build(ALL), 25, metrics=("accuracy", "macs"))
+    asked = sampling.resolve(factories.spec(sampler="gp"), build(ALL), None)
     assert asked == ("gp", "asked for by name")
 
 
@@ -439,6 +439,22 @@ def test_costs_that_can_be_counted_choose_the_sampler_that_knows_them() -> None:
     assert auto(ALL, 25, "macs")[0] == "tpe"
     # Accuracy alone has no costs.
     assert sampling.choose_auto(build(counted), 25, metrics=("accuracy",))[0] == "tpe"
+
+
+def test_long_trials_choose_the_sampler_that_thinks() -> None:
+    def chosen(macs: float, techniques: dict[str, Any] = ALL, trials: int = 25) -> tuple[str, str]:
+        return sampling.choose_auto(
+            build(techniques), trials, metrics=("accuracy", "size_bytes"), macs=macs
+        )
+
+    assert chosen(1.9e12)[0] == "tpe"
+    assert chosen(4.56e12) == (
+        "known_cost",
+        "a candidate trains for up to 4.6e+12 multiply-accumulates",
+    )
+    assert chosen(1e15, trials=5000)[0] == "nsga2"
+    real = {"distillation": {"temperature": {"low": 1, "high": 8}, "weight": {"low": 0, "high": 1}}}
+    assert chosen(1e15, real)[0] == "known_cost"
 
 
 def auto(techniques: dict[str, Any], trials: int, *costs: Metric) -> tuple[str, str]:
