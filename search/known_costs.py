@@ -19,6 +19,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import Any
 
 from compress import canonical
@@ -32,6 +33,10 @@ from search.space import Space
 
 _MEMBER, _PRUNING, _LOW_RANK = "family_member", "filter_pruning", "low_rank"
 _QUANTIZATION = "quantization"
+_COUNTING = (_MEMBER, _PRUNING, _LOW_RANK, _QUANTIZATION, "sparsity", "weight_sharing")
+"""Techniques whose fields are looked at."""
+_MOST_COUNTED = 20_000
+"""Candidates whose counts are remembered: a sampler asks for the same ones again and again."""
 COUNTED: tuple[Metric, ...] = ("parameters", "macs")
 _GUESSED: tuple[Metric, ...] = ("size_bytes",)
 _FLOAT_BITS = 32
@@ -48,6 +53,17 @@ Fields = Mapping[str, Mapping[str, Any]]
 def is_exact(space: Space) -> bool:
     """Whether ``parameters`` and ``macs`` of every candidate are known and not only estimated."""
     return space.allocation is None and not {_PRUNING, _LOW_RANK} & set(space.techniques)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """A knob, the field that it sets or is a part of, and its value where a candidate has none."""
+
+    name: str
+    technique: str
+    field: str
+    is_part: bool
+    otherwise: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +87,25 @@ class KnownCosts:
     _members: dict[Shape, tuple[_Part, ...]] = field(
         default_factory=dict, repr=False, compare=False
     )
+    _counts: dict[tuple[Any, ...], tuple[float, float, float]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    @cached_property
+    def _places(self) -> tuple[_Place, ...]:
+        """Where the values of the knobs go that change a count; thousands are counted at a time."""
+        every = [(knob, *knob.name.split(".")) for knob in self.space.knobs]
+        found = [each for each in every if each[1] in _COUNTING]
+        return tuple(
+            _Place(
+                name=knob.name,
+                technique=technique,
+                field=name,
+                is_part=bool(part),
+                otherwise=knob.choices[0] if knob.choices else None,
+            )
+            for knob, technique, name, *part in found
+        )
 
     @property
     def exact(self) -> frozenset[Metric]:
@@ -90,15 +125,26 @@ class KnownCosts:
 
     def of(self, params: Mapping[str, Scalar]) -> dict[Metric, float]:
         """Parameters, MACs and bytes of one candidate; see ``exact`` for what they are worth."""
-        fields = _fields(self.space, params)
+        key = tuple(params.get(place.name, place.otherwise) for place in self._places)
+        if key not in self._counts:
+            if len(self._counts) >= _MOST_COUNTED:
+                self._counts.clear()
+            self._counts[key] = self._count(_fields(self._places, key))
+        parameters, macs, size_bytes = self._counts[key]
+        return {"parameters": parameters, "macs": macs, "size_bytes": size_bytes}
+
+    def _count(self, fields: Fields) -> tuple[float, float, float]:
         bits = _bits(fields)
         parameters = macs = size_bits = 0.0
+        kept: dict[int | None, float] = {}
         for part in self._parts(fields.get(_MEMBER, {})):
-            share = _kept(part.stage, fields)
+            if part.stage not in kept:
+                kept[part.stage] = _kept(part.stage, fields)
+            share = kept[part.stage]
             parameters += share * (part.weights + part.biases)
             macs += share * part.macs
             size_bits += share * (part.weights * bits + part.biases * _FLOAT_BITS)
-        return {"parameters": parameters, "macs": macs, "size_bytes": max(1.0, size_bits / 8)}
+        return parameters, macs, max(1.0, size_bits / 8)
 
     @property
     def _counted(self) -> frozenset[Metric]:
@@ -146,22 +192,27 @@ def estimates(space: Space, network: Network, params: Mapping[str, Scalar]) -> d
     return {m: value for m, value in known.of(params).items() if m in there} if there else {}
 
 
-def _fields(space: Space, params: Mapping[str, Scalar]) -> Fields:
+def _fields(places: Sequence[_Place], values: Sequence[Any]) -> Fields:
     found: dict[str, dict[str, Any]] = {}
-    for knob in space.knobs:
-        value = params[knob.name] if knob.name in params else knob.choices[0]
-        technique, name, *part = knob.name.split(".")
-        fields = found.setdefault(technique, {})
-        fields[name] = (*fields.get(name, ()), value) if part else value
+    for place, value in zip(places, values, strict=True):
+        fields = found.setdefault(place.technique, {})
+        fields[place.field] = (*fields.get(place.field, ()), value) if place.is_part else value
     return found
 
 
 def _value(fields: Fields, name: str) -> Any:
     """The value of ``technique.field``: the knob's, the default, or as if the technique was off."""
-    technique, _, wanted = name.partition(".")
+    technique, wanted, default, rest = _known(name)
     if technique not in fields:
-        return canonical.rest_of(name)
-    return fields[technique].get(wanted, canonical.default(name))
+        return rest
+    return fields[technique].get(wanted, default)
+
+
+@cache
+def _known(name: str) -> tuple[str, str, Any, Any]:
+    """Technique, field, its default, and what it is while the technique is off."""
+    technique, _, wanted = name.partition(".")
+    return technique, wanted, canonical.default(name), canonical.rest_of(name)
 
 
 def _part(stage: int | None, edge: int | None, operation: str, rows: Sequence[Layer]) -> _Part:

@@ -22,8 +22,8 @@ MOST_GP_TRIALS = 300
 MOST_LEARNED_TRIALS = 3_000
 MOST_LEARNED_KNOBS = 24
 """Every knob has a weight that is learned from the trials."""
-LONG_TRIAL_MACS = 2e12
-"""Half a minute and more on a core; the tenths of a second of a proposal are a hundredth of it."""
+LONG_TRIAL_MACS = 3e11
+"""Some seconds of a core even with early stopping; a proposal takes hundredths of one."""
 _PASSES = 3
 """Forward, and backward to activations and to weights."""
 
@@ -48,7 +48,7 @@ def choose_auto(
 
     NSGA-II where everything that learns gets slow. The sampler that knows what candidates cost
     (docs/samplers/known_cost.md) where all costs can be counted, and where a trial takes so long
-    that a proposal of tenths of a second is nothing beside it: there it has been measured to win.
+    that a proposal is nothing beside it: there it has been measured to win.
     Of the rest a Gaussian process where it is at its best (few knobs, all real) and affordable (its
     cost grows with the cube of the trials), and else TPE, whose proposals cost a tenth.
 
