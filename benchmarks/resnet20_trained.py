@@ -70,9 +70,9 @@ GOALS: Mapping[str, Goal] = {
     ),
     "70kB": Goal(
         limit_bytes=70_000,
-        steps=[_TEACHER, _bits(2, "layer1.*=3, layer2.*=3")],
-        epochs=25,
-        learning_rate=0.02,
+        steps=[_TEACHER, _bits(2, "layer1.*=3, layer2.*=3, layer3.0.conv1=3")],
+        epochs=60,
+        learning_rate=0.03,
     ),
     "64kB": Goal(
         limit_bytes=64_000,

@@ -67,10 +67,8 @@ def fold(model: ModelProto) -> None:
 def compact(model: ModelProto) -> None:
     """Shrink, in place, what the file says without changing it; nodes that decode weights stay."""
     _drop_documents(model)
-    shapes = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
     for node in model.graph.node:
-        kept = [a for a in node.attribute if not _says_nothing(node, a, shapes)]
-        _replace(node.attribute, kept)
+        _replace(node.attribute, [a for a in node.attribute if not _says_nothing(node, a)])
     _replace(model.graph.initializer, [shortest_form(t) for t in model.graph.initializer])
     _share_constants(model)
     _shorten_names(model)
@@ -117,10 +115,11 @@ def _drop_documents(model: ModelProto) -> None:
         value.ClearField("doc_string")
 
 
-def _says_nothing(node: NodeProto, attribute: AttributeProto, shapes: dict[str, list[int]]) -> bool:
+def _says_nothing(node: NodeProto, attribute: AttributeProto) -> bool:
     value = get_attribute_value(attribute)
     if (node.op_type, attribute.name) == ("Conv", "kernel_shape"):
-        return list(value) == shapes.get(node.input[1], [])[2:]
+        # The specification reads it from the weight, decoded or not, and allows nothing else.
+        return True
     if attribute.name not in _DEFAULTS.get(node.op_type, {}):
         return False
     default = _DEFAULTS[node.op_type][attribute.name]

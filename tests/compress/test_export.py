@@ -89,6 +89,16 @@ def test_equal_constants_are_stored_once_and_answers_stay(compressed, digits):
     np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.parametrize("weight_bits", [8, 4])
+def test_no_convolution_repeats_the_shape_of_its_weight(compressed, digits, tmp_path, weight_bits):
+    changed = quantized(compressed, digits, weight_bits=weight_bits)
+    model = onnx.load(export.write(changed, tmp_path, data=digits).path)
+    onnx.checker.check_model(model, full_check=True)
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    assert len(convolutions) > 5
+    assert not [n for n in convolutions if any(a.name == "kernel_shape" for a in n.attribute)]
+
+
 def test_a_network_on_raw_values_needs_no_normalisation_nodes(trained, digits, tmp_path):
     raw = Normalisation(mean=(0.0,), std=(1.0,))
     network = replace(trained, normalisation=raw)
