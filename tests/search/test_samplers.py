@@ -9,6 +9,7 @@ import pytest
 from optuna.storages import RDBStorage
 
 from search import space
+from search.feasibility import Network
 from search.study import StudyProjection, close_storage, migrate, open_storage
 from tests import factories
 
@@ -35,11 +36,28 @@ def storage(tmp_path: Path) -> Iterator[RDBStorage]:
 
 
 def project(
-    storage: RDBStorage, name: str, sampler: str, techniques: dict[str, object]
+    storage: RDBStorage,
+    name: str,
+    sampler: str,
+    techniques: dict[str, object],
+    *,
+    train_images: int = 0,
 ) -> StudyProjection:
     spec = factories.spec(sampler=sampler, techniques=techniques, budget={"trials": 30})
     found = space.build(spec, factories.ARCHITECTURE)
-    return StudyProjection(storage, job_id=name, spec=spec, space=found)
+    network = Network(
+        architecture=factories.ARCHITECTURE,
+        input_shape=(1, 8, 8),
+        num_classes=10,
+        train_images=train_images,
+    )
+    return StudyProjection(
+        storage,
+        job_id=name,
+        spec=spec,
+        space=found,
+        network=network if train_images else None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,6 +116,21 @@ def test_the_study_says_which_sampler_it_uses_and_why(storage: RDBStorage) -> No
     )
     assert study.metric_names == ["accuracy", "size_bytes"]
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+
+
+def test_long_trials_get_the_sampler_that_thinks_and_a_study_keeps_what_it_began_with(
+    storage: RDBStorage,
+) -> None:
+    long = 10**9
+    begun = project(storage, "long", "auto", MIXED, train_images=long).study.user_attrs
+    assert begun["sampler"] == "known_cost"
+    assert "multiply-accumulates" in begun["sampler_reason"]
+
+    project(storage, "short", "auto", MIXED)
+    again = project(storage, "short", "auto", MIXED, train_images=long)
+    again.ask(index=0)
+    assert again.study.user_attrs["sampler"] == "tpe"
+    assert type(again.study.sampler).__name__ == "TPESampler"
 
 
 def test_the_pure_files_load_neither_optuna_nor_sql_nor_torch() -> None:
