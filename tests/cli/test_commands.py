@@ -181,6 +181,15 @@ def test_settings_that_are_wrong_are_named(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.fixture
+def listening():
+    """Children hear Ctrl+C, also where whoever started the tests in the background let it pass."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 def test_ctrl_c_ends_a_watch_with_its_own_status(house, job, tmp_path):
     out = tmp_path / "events"
     with out.open("wb") as file:
