@@ -20,10 +20,17 @@ def worker(house):
 
 
 @pytest.fixture
-def training(client, endless):
+def training(house, client, endless):
     """The baseline trial of a job, in its training; the job is cancelled at the end."""
     job = client.submit(endless)
-    yield lambda: until(lambda: running_trial(client, job.id))
+
+    def begun():
+        trial = until(lambda: running_trial(client, job.id))
+        # The service knows of a claim before the worker has written it down.
+        until(lambda: f"of job {job.id}" in house.log("worker"))
+        return trial
+
+    yield begun
     client.cancel(job.id)
     until(lambda: client.job(job.id).state == JobState.CANCELLED)
 
