@@ -3,8 +3,8 @@
 For each seed the same 256 random training images calibrate our candidates and ONNX Runtime's own
 ``quantize_static`` on the same float file; accuracy is that of the written file on the same 5,000
 images, through the same code, and beside it on all 10,000 of the test sheet, which is what others
-report. Then one candidate trained for one short epoch, and the latency of
-pruned and quantized files, calls taken in turns. Seconds are those of the processor.
+report. Then one candidate trained for one short epoch, and the latency of pruned and quantized
+files, calls taken in turns. Seconds are those of the processor.
 """
 
 from __future__ import annotations

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from compress.candidate import Candidate
-from compress.inspection import DatasetInfo
 from compress.measurement import Measurement
 from featherweight.specs.states import Phase
 from search import refusal
-from search.feasibility import Network
+from search.job_space import network_of
 from search.refusal import Gate, Refusal
 from search.space import Space
-from store import datasets, endings, jobs
+from store import endings, jobs
 from store.tables import JobRecord
 
 
@@ -44,13 +43,7 @@ def gate_of(session: Session, job: JobRecord, space: Space) -> Gate | None:
     is_of_use = refusal.has_use(spec) or bool(space.architecture.operations)
     if baseline is None or not is_of_use:
         return None
-    data = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
-    network = Network(
-        architecture=space.architecture,
-        input_shape=data.input_shape,
-        num_classes=data.num_classes,
-    )
-    return refusal.gate(spec, network, baseline)
+    return refusal.gate(spec, network_of(session, job, space), baseline)
 
 
 def of(session: Session, job: JobRecord, gate: Gate | None) -> Door:

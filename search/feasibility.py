@@ -22,6 +22,7 @@ from compress.conditions import ValuesOf
 from compress.families import layout
 from compress.families.catalog import Architecture
 from compress.families.config import Shape
+from compress.inspection import DatasetInfo
 from compress.knobs import Scalar
 from compress.measurement import Measurement, Metric
 from featherweight.specs.constraints import Constraint
@@ -108,6 +109,16 @@ class Network:
     input_shape: tuple[int, int, int]
     num_classes: int
     train_images: int = 0
+
+    @classmethod
+    def on(cls, data: DatasetInfo, architecture: Architecture) -> Network:
+        """An architecture as a dataset needs it."""
+        return cls(
+            architecture=architecture,
+            input_shape=data.input_shape,
+            num_classes=data.num_classes,
+            train_images=data.splits["train"],
+        )
 
 
 def candidate_bounds(spec: JobSpec, candidate: Candidate, network: Network) -> Bounds:

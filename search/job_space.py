@@ -28,12 +28,7 @@ def space_of(session: Session, job: JobRecord) -> spaces.Space:
 def network_of(session: Session, job: JobRecord, space: spaces.Space) -> Network:
     """What the job's candidates begin from."""
     data = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
-    return Network(
-        architecture=space.architecture,
-        input_shape=data.input_shape,
-        num_classes=data.num_classes,
-        train_images=data.splits["train"],
-    )
+    return Network.on(data, space.architecture)
 
 
 def architecture_of(session: Session, job: JobRecord) -> Architecture:

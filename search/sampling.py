@@ -30,15 +30,15 @@ _PASSES = 3
 
 def trial_macs(spec: JobSpec, network: Network) -> float:
     """Multiply-accumulates of training the network as a candidate that is never stopped."""
-    channels, *image = network.input_shape
-    rows = layout.layers(
+    channels, height, width = network.input_shape
+    once = layout.macs(
         network.architecture,
         in_channels=channels,
         num_classes=network.num_classes,
-        image=(image[0], image[1]) if all(image) else None,
+        height=height,
+        width=width,
     )
-    once = float(sum(row.macs or 0 for row in rows))
-    return _PASSES * once * network.train_images * spec.early_stopping.rungs[-1]
+    return float(_PASSES * once * network.train_images * spec.early_stopping.rungs[-1])
 
 
 def choose_auto(
@@ -79,7 +79,7 @@ def resolve(spec: JobSpec, space: Space, network: Network | None) -> Choice:
     """The sampler that a job will really use, and why; see ``choose_auto``."""
     if spec.sampler != "auto":
         return spec.sampler, "asked for by name"
-    macs = 0.0 if network is None else trial_macs(spec, network)
+    macs = trial_macs(spec, network) if network and network.train_images else 0.0
     return choose_auto(space, spec.search_trials, metrics=spec.metrics, macs=macs)
 
 

@@ -181,12 +181,7 @@ _ADDED: dict[str, Any] = {
 
 
 def _sampler(checked: Checked) -> str:
-    network = Network(
-        architecture=checked.space.architecture,
-        input_shape=checked.data.input_shape,
-        num_classes=checked.data.num_classes,
-        train_images=checked.data.splits["train"],
-    )
+    network = Network.on(checked.data, checked.space.architecture)
     name, reason = sampling.resolve(checked.spec, checked.space, network)
     return f"{name} ({reason})"
 

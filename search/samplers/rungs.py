@@ -70,4 +70,14 @@ def lower(trials: Sequence[FrozenTrial], signs: Array) -> Lower:
 
 
 def _entries(trial: FrozenTrial) -> Sequence[Mapping[str, Any]]:
-    return trial.user_attrs.get(RUNGS, ())
+    """Raises ValueError where somebody else uses the name for something else."""
+    found = trial.user_attrs.get(RUNGS, ())
+    if not isinstance(found, list | tuple) or not all(
+        isinstance(each, dict) and {"epochs", "values", "constraints"} <= set(each)
+        for each in found
+    ):
+        raise ValueError(
+            f"the user attribute {RUNGS!r} of trial {trial.number} must be a list of rungs, each "
+            f"with epochs, values and constraints, got {found!r}: name the attribute otherwise"
+        )
+    return found

@@ -79,16 +79,22 @@ def user_attrs(trial: TrialRecord, spec: JobSpec, measured: Measured) -> dict[st
         "origin": trial.origin,
         "state": trial.state,
         "rung": trial.rung,
-        rungs.RUNGS: [
-            rungs.entry(
-                epochs=epochs,
-                values=objectives.values(one, spec.objectives),
-                constraints=objectives.violations(one, spec.constraints, measured.baseline),
-            )
-            # A trial on its way has more rungs than measurements.
-            for epochs, one in zip(trial.rungs, measured.curves.get(trial.id, ()), strict=False)
-        ],
+        rungs.RUNGS: curve(trial, spec, measured),
     }
+
+
+def curve(trial: TrialRecord, spec: JobSpec, measured: Measured) -> list[dict[str, Any]]:
+    """What each rung of the trial gave, as samplers read it."""
+    # A trial on its way has more rungs than measurements.
+    reached = zip(trial.rungs, measured.curves.get(trial.id, ()), strict=False)
+    return [
+        rungs.entry(
+            epochs=epochs,
+            values=objectives.values(one, spec.objectives),
+            constraints=objectives.violations(one, spec.constraints, measured.baseline),
+        )
+        for epochs, one in reached
+    ]
 
 
 def outcome(told: Sequence[float] | None) -> TrialState:

@@ -122,8 +122,8 @@ class StudyProjection:
         self, study_number: int, original: TrialRecord, *, index: int, measured: Measured
     ) -> None:
         """A proposal equals a known candidate: it shares what is known of it and is not run."""
-        known = frozen.user_attrs(original, self._spec, measured)[RUNGS]
-        attrs = {COPY_OF: original.id, INSTEAD_OF: index, RUNGS: known}
+        curve = frozen.curve(original, self._spec, measured)
+        attrs = {COPY_OF: original.id, INSTEAD_OF: index, RUNGS: curve}
         self._finish(study_number, original, measured, attrs=attrs)
 
     def tell_refusal(self, study_number: int, refusal: Refusal, *, index: int) -> None:

@@ -128,3 +128,14 @@ def test_an_infinite_measurement_lifts_nobody() -> None:
     past = read(study_of(curves, is_told=True))
     seen = everything(past)
     assert fidelity.lifted(seen, seen.values[:, 0])[2] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("found", [3, [1, 2], [{"epochs": 1}]])
+def test_an_attribute_of_that_name_that_means_something_else_is_said_so(found: object) -> None:
+    study = study_of({0.1: curve(0.5)}, is_told=False)
+    trial = create_trial(
+        params={"x": 0.2}, distributions=SPACE, value=0.1, user_attrs={rungs.RUNGS: found}
+    )
+    study.add_trial(trial)
+    with pytest.raises(ValueError, match="'rungs' of trial 1 must be a list of rungs"):
+        read(study)
