@@ -111,6 +111,8 @@ def _drop_documents(model: ModelProto) -> None:
     for node in model.graph.node:
         for field in ("name", "doc_string", "metadata_props"):
             node.ClearField(field)
+        if not node.domain:  # set to nothing it would still be written down
+            node.ClearField("domain")
     for value in [*model.graph.input, *model.graph.output]:
         value.ClearField("doc_string")
 

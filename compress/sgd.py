@@ -23,24 +23,51 @@ class NesterovSGD:
 
     def __init__(self, *modules: nn.Module, momentum: float, weight_decay: float) -> None:
         self._momentum = momentum
-        trained = [p for module in modules for p in module.parameters() if p.requires_grad]
-        self._decay = [weight_decay if parameter.ndim > 1 else 0.0 for parameter in trained]
-        self._parameters = trained
-        self.velocities: list[Tensor | None] = [None] * len(trained)
+        self._weight_decay = weight_decay
+        self._parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
+        self.velocities: list[Tensor | None] = [None] * len(self._parameters)
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
-        """One update at this learning rate; gradients are cleared."""
-        for index, parameter in enumerate(self._parameters):
-            gradient = parameter.grad
-            if gradient is None:
-                continue
-            if self._decay[index]:
-                gradient = gradient.add_(parameter, alpha=self._decay[index])
-            velocity = self.velocities[index]
-            if velocity is None:
-                velocity = self.velocities[index] = gradient.clone()
-            else:
-                velocity.mul_(self._momentum).add_(gradient)
-            parameter.add_(gradient.add_(velocity, alpha=self._momentum), alpha=-rate)
+        """One update at this learning rate; gradients are cleared.
+
+        All tensors go through one call: on a GPU calls cost more than the arithmetic of small ones.
+        """
+        moved = [i for i, parameter in enumerate(self._parameters) if parameter.grad is not None]
+        if not moved:
+            return
+        parameters: list[Tensor] = [self._parameters[index] for index in moved]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        self._decay_(parameters, gradients)
+        velocities = [self._velocity(index) for index in moved]
+        _scale_(velocities, self._momentum)
+        _add_(velocities, gradients)
+        _add_(gradients, velocities, factor=self._momentum)
+        _add_(parameters, gradients, factor=-rate)
+        for parameter in parameters:
             parameter.grad = None
+
+    def _decay_(self, parameters: list[Tensor], gradients: list[Tensor]) -> None:
+        if not self._weight_decay:
+            return
+        decaying = [index for index, parameter in enumerate(parameters) if parameter.ndim > 1]
+        _add_(
+            [gradients[index] for index in decaying],
+            [parameters[index] for index in decaying],
+            factor=self._weight_decay,
+        )
+
+    def _velocity(self, index: int) -> Tensor:
+        velocity = self.velocities[index]
+        if velocity is None:
+            velocity = self.velocities[index] = torch.zeros_like(self._parameters[index])
+        return velocity
+
+
+# What ``torch.optim`` itself calls with ``foreach=True``; torch has no public name for them.
+def _scale_(tensors: list[Tensor], factor: float) -> None:
+    torch._foreach_mul_(tensors, factor)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+
+
+def _add_(tensors: list[Tensor], others: list[Tensor], *, factor: float = 1.0) -> None:
+    torch._foreach_add_(tensors, others, alpha=factor)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]

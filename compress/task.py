@@ -67,5 +67,16 @@ class Task:
 
 
 def choose_device() -> torch.device:
-    """The GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The GPU if there is one, else the CPU; a GPU computes as reproducibly as a CPU from then on.
+
+    That is a setting of the whole process. Left alone, cuDNN sums gradients in an order that
+    changes from run to run, and rounds the factors of a float32 convolution to 10 bits (TF32): the
+    same seed would give other weights, and a network would not answer as its file does.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    return torch.device("cuda")

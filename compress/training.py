@@ -91,7 +91,7 @@ def fit(
     teacher: TeacherLogits | None = None,
     hooks: Hooks = Hooks(),
 ) -> tuple[Network, FitReport]:
-    """A trained copy of the network. The same seed gives the same weights on the same CPU.
+    """A trained copy of the network. The same seed gives the same weights on the same CPU or GPU.
 
     Raises ValueError when distillation has no teacher, Stopped when asked to stop, and
     NumericalError when the loss or a weight is not finite.

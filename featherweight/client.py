@@ -124,9 +124,10 @@ class Client:
         """Let a job try these candidates before the sampler's next ones; equal ones run once.
 
         Each is a mapping with ``params`` (values of the job's knobs) or ``steps`` (configs of
-        techniques). The answers come in the same order.
+        techniques); fields that nobody gave are the job's to fill. The answers come in the same
+        order.
         """
-        body = [_document(one) for one in candidates]
+        body = [one.given if isinstance(one, CandidateRequest) else dict(one) for one in candidates]
         headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
         path = f"/v1/jobs/{job}/candidates"
         answer = self._transport.send(Call(method="POST", path=path, json=body, headers=headers))

@@ -66,9 +66,12 @@ def of_steps(
 ) -> Proposed:
     """The candidate of these steps, with values of knobs where the space has exactly it.
 
+    What a step does not say is as the job has it, where all of the job's candidates have it alike.
+
     Raises CandidateDoesNotFit, TechniqueDoesNotFit or ImagesTooSmall, with what does not go.
     """
-    candidate = Candidate(steps=steps).canonical()
+    completed = tuple(_completed(space, step) for step in steps)
+    candidate = Candidate(steps=completed).canonical()
     for step in candidate.steps:
         if step.technique not in spec.techniques:
             raise CandidateDoesNotFit(
@@ -119,6 +122,18 @@ def values(candidate: Candidate) -> dict[str, Any]:
 
 def _numbered(name: str, parts: tuple[Any, ...]) -> dict[str, Any]:
     return {f"{name}.{index}": part for index, part in enumerate(parts)}
+
+
+def _completed(space: Space, step: TechniqueConfig) -> TechniqueConfig:
+    """The step with the job's value for every field that nobody gave and that cannot turn."""
+    given = {field: value for field, value in step if field in step.model_fields_set}
+    names = {f"{step.technique}.{field}": field for field in type(step).model_fields}
+    fixed = {
+        names[knob.name]: knob.choices[0]
+        for knob in space.knobs
+        if knob.kind == "fixed" and knob.name in names
+    }
+    return type(step).model_validate(fixed | given)
 
 
 def _is_whole(space: Space, step: TechniqueConfig) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field, RootModel, StringConstraints, model_validator
 
@@ -27,7 +27,8 @@ class CandidateRequest(BaseModel, frozen=True, extra="forbid"):
         default=None,
         min_length=1,
         max_length=20,
-        description="Configs of techniques, in the order of the catalog.",
+        description="Configs of techniques, in the order of the catalog; what they do not say is "
+        "as in the job, where all of its candidates have it alike.",
     )
 
     @model_validator(mode="after")
@@ -37,6 +38,15 @@ class CandidateRequest(BaseModel, frozen=True, extra="forbid"):
         if self.steps is not None:
             Candidate(steps=self.steps)
         return self
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The request as JSON, without the fields of steps that nobody gave: the job fills them."""
+        if self.steps is None:
+            return {"params": self.params}
+        steps = (step.model_dump(mode="json", exclude_unset=True) for step in self.steps)
+        names = (step.technique for step in self.steps)
+        return {"steps": [{**s, "technique": n} for s, n in zip(steps, names, strict=True)]}
 
 
 class CandidateRequests(

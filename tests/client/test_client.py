@@ -5,8 +5,10 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from compress.techniques.quantization.config import Quantization
 from featherweight import errors, uploads
 from featherweight.client import Client
+from featherweight.specs.candidates import CandidateRequest
 from featherweight.specs.job import Budget, JobSpec
 from featherweight.specs.states import JobState
 from featherweight.transport import Transport, file_digest
@@ -185,3 +187,10 @@ def test_candidates_are_proposed_and_listed_over_pages(client, spec):
         client.propose(job.id, found[:1], idempotency_key="one")
     with pytest.raises(errors.Invalid, match="2 stages"):
         client.propose(job.id, [{"steps": [{"technique": "filter_pruning", "ratios": [0.1]}]}])
+
+
+def test_what_a_proposal_leaves_unsaid_is_as_in_the_job(client, spec):
+    job = client.submit(spec)
+    client.propose(job.id, [CandidateRequest(steps=(Quantization(weight_bits=4),))])
+    [listed] = client.candidates(job.id)
+    assert listed.candidate.steps == (Quantization(weight_bits=4, short_scales=True),)

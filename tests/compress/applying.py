@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from pydantic import TypeAdapter
 
 from compress import appliers
@@ -10,12 +9,13 @@ from compress.catalog import TechniqueConfig
 from compress.compressed import CompressedModel
 from compress.model import ImageData
 from compress.task import Task
+from tests.devices import DEVICE
 
 CONFIG: TypeAdapter[TechniqueConfig] = TypeAdapter(TechniqueConfig)
 
 
 def task_of(data: ImageData, *, seed: int = 0, teacher=None) -> Task:
-    return Task(data=data, device=torch.device("cpu"), seed=seed, teacher=teacher)
+    return Task(data=data, device=DEVICE, seed=seed, teacher=teacher)
 
 
 def applied(compressed: CompressedModel, data: ImageData, **config) -> CompressedModel:

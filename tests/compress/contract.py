@@ -44,8 +44,8 @@ from compress.techniques.weight_sharing.config import WeightSharing
 from compress.training import TrainingPlan
 from tests.compress.conftest import NORMALISATION
 from tests.compress.networks import Normalised, Separable, seeded
+from tests.devices import DEVICE
 
-CPU = torch.device("cpu")
 CLASSES = 5
 FAMILY = ("residual with conv shortcuts", "residual with pad shortcuts")
 NETWORKS = (*FAMILY, "depthwise-separable", "layer-normalised")
@@ -140,7 +140,7 @@ def trained(name: str, data: ImageData) -> Network:
     plan = TrainingPlan(
         epochs=10 if name in FAMILY else 40, seed=0, batch_size=64, precision="fp32"
     )
-    return training.fit(_fresh(name), data.train, plan, device=CPU)[0]
+    return training.fit(_fresh(name), data.train, plan, device=DEVICE)[0]
 
 
 def _fresh(name: str) -> Network:
@@ -170,7 +170,7 @@ class Made:
         # With no right answers every recovery is as good as none, and so it is never dropped.
         nobody_N = torch.full_like(self.data.validation.y_N, -1)
         data = replace(self.data, validation=replace(self.data.validation, y_N=nobody_N))
-        return Task(data=data, device=CPU, seed=self.seed, teacher=self.network)
+        return Task(data=data, device=DEVICE, seed=self.seed, teacher=self.network)
 
     @cached_property
     def start(self) -> CompressedModel:

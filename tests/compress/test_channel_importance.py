@@ -14,6 +14,7 @@ from compress.techniques.filter_pruning import calibration, strategies
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.filter_pruning.importance import Evidence, importance, lamp
 from compress.techniques.filter_pruning.strategies import Ranked
+from tests.devices import DEVICE
 
 
 def member(weight, kind="filter", *, layer="a", channels=None, slices=None):
@@ -140,7 +141,7 @@ def images():
     x = torch.tensor([[1.0, 2, 0, 0], [-1, 0, 0, 0], [4, 1, 0, 1]]).reshape(3, 1, 2, 2)
     split = Images(x_NCHW=x, y_N=torch.tensor([0, 1, 0]))
     data = ImageData(train=split, validation=split, test=None, num_classes=2)
-    return Task(data=data, device=torch.device("cpu"), seed=0)
+    return Task(data=data, device=DEVICE, seed=0)
 
 
 def config(importance, **changes):

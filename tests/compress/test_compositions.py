@@ -20,6 +20,7 @@ from compress.techniques.sparsity.mask import Mask
 from compress.techniques.weight_sharing.config import WeightSharing
 from tests.compress import contract
 from tests.compress.contract import FAMILY, NETWORKS, SPARED, Made
+from tests.devices import DEVICE
 
 SPARE_ONE = "one layer, which depends on the network"
 PRUNED = FilterPruning(scope="uniform", ratio=0.25)
@@ -96,7 +97,7 @@ def test_the_file_answers_like_the_network_before_and_after_recovery(made):
         if artifact.notes and "8-bit and float activations" in artifact.notes[-1]:
             assert artifact.agreement >= 0.99
             continue
-        simulated_NK = inference.logits(compressed.network, x_NCHW, device=contract.CPU).numpy()
+        simulated_NK = inference.logits(compressed.network, x_NCHW, device=DEVICE).numpy()
         assert (answers_NK.argmax(1) == simulated_NK.argmax(1)).all()
 
 
@@ -126,7 +127,8 @@ def test_zeros_stay_zero_through_every_later_step(made):
     zeros = sum(int((~mask.mask.bool()).sum()) for _, mask in masked_layers(made.recovered))
     weights = sum(mask.mask.numel() for _, mask in masked_layers(made.recovered))
     kept, size = sparsity.kept_of_group or (1 - sparsity.sparsity, 1)
-    assert zeros >= int((1 - kept / size) * weights)
+    # Every layer keeps a weight, and low rank makes layers of few.
+    assert zeros >= int((1 - kept / size) * weights) - len(masked_layers(made.recovered))
 
 
 def masked_layers(compressed):

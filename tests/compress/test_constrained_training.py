@@ -11,8 +11,7 @@ from compress.families.residual.config import Residual
 from compress.model import Images, Network
 from compress.sgd import NesterovSGD
 from compress.training import TrainingPlan
-
-CPU = torch.device("cpu")
+from tests.devices import DEVICE
 
 
 @pytest.fixture
@@ -60,7 +59,7 @@ def constrained(few):
 
 def test_constraints_follow_the_weights_around_every_epoch_and_hear_of_every_step(constrained, few):
     plan = TrainingPlan(epochs=2, seed=0, batch_size=100)
-    trained, _ = training.fit(constrained, few, plan, device=CPU)
+    trained, _ = training.fit(constrained, few, plan, device=DEVICE)
     (constraint,) = constraints.on(trained.module.get_submodule("layer1.0.conv2"))
     epochs = [0.0, "refresh", 0.0, 0.25, 0.5, "refresh", 0.5, 0.75]
     assert constraint.diary == [*epochs, 1.0, "settle"]
@@ -68,7 +67,7 @@ def test_constraints_follow_the_weights_around_every_epoch_and_hear_of_every_ste
 
 def test_schedules_move_at_most_a_hundred_times_however_long_the_training(constrained, few):
     plan = TrainingPlan(epochs=16, seed=0, batch_size=10)
-    trained, _ = training.fit(constrained, few, plan, device=CPU)
+    trained, _ = training.fit(constrained, few, plan, device=DEVICE)
     (constraint,) = constraints.on(trained.module.get_submodule("layer1.0.conv2"))
     moments = [entry for entry in constraint.diary if isinstance(entry, float)]
     assert moments == sorted(moments)
@@ -80,7 +79,7 @@ def test_a_constrained_layer_ends_on_its_grid_while_its_latent_weight_trains(con
     layer = "layer1.0.conv2"
     before = constrained.module.get_parameter(f"{layer}.parametrizations.weight.original").clone()
     plan = TrainingPlan(epochs=2, seed=0, batch_size=50)
-    trained, report = training.fit(constrained, few, plan, device=CPU)
+    trained, report = training.fit(constrained, few, plan, device=DEVICE)
     (constraint,) = constraints.on(trained.module.get_submodule(layer))
     weight = (trained.module.get_submodule(layer).weight - constraint.shift).detach()
     torch.testing.assert_close(weight * 16, (weight * 16).round(), atol=1e-4, rtol=0)
@@ -114,7 +113,7 @@ def test_the_l1_of_network_slimming_pulls_batchnorm_scales_towards_zero_and_noth
     plan = TrainingPlan(epochs=3, seed=0, batch_size=50)
     sizes = {}
     for l1 in (0.0, 0.05):
-        trained, _ = training.fit(network(few), few, replace(plan, batchnorm_l1=l1), device=CPU)
+        trained, _ = training.fit(network(few), few, replace(plan, batchnorm_l1=l1), device=DEVICE)
         norms = [m for m in trained.module.modules() if isinstance(m, nn.BatchNorm2d)]
         sizes[l1] = sum(float(norm.weight.detach().abs().sum()) for norm in norms)
     assert sizes[0.05] < 0.95 * sizes[0.0]
@@ -128,7 +127,7 @@ def test_the_subgradient_of_one_step_is_the_sign_of_the_scale():
         epochs=1, seed=0, batch_size=4, learning_rate=0.1, momentum=0.0, augment=False
     )
     weights = [
-        training.fit(start, images, replace(plan, batchnorm_l1=l1), device=CPU)[0]
+        training.fit(start, images, replace(plan, batchnorm_l1=l1), device=DEVICE)[0]
         .module.get_parameter("bn1.weight")
         .detach()
         for l1 in (0.0, 0.25)

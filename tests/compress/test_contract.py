@@ -27,6 +27,7 @@ from compress.errors import InvalidCandidate, NumericalError
 from compress.storage.stored import HalfFloat, StoredWeight, is_half
 from tests.compress import contract
 from tests.compress.contract import CASES, FAMILY, NETWORKS, SPARED, Made
+from tests.devices import DEVICE
 
 SMALLER_BY_PARAMETERS = {"family_member", "filter_pruning", "low_rank"}
 SMALLER_BY_BYTES = {"sparsity", "weight_sharing", "quantization"}
@@ -105,7 +106,7 @@ def test_every_technique_of_the_catalog_has_a_case(name):
 def test_it_still_runs_and_its_file_answers_like_the_network(made):
     x_NCHW = made.data.validation.x_NCHW
     for compressed, artifact in made.stages:
-        simulated_NK = inference.logits(compressed.network, x_NCHW, device=contract.CPU).numpy()
+        simulated_NK = inference.logits(compressed.network, x_NCHW, device=DEVICE).numpy()
         opened = runtime.session(artifact.path)
         answers_NK = runtime.answers(opened, x_NCHW)
         assert answers_NK.shape == simulated_NK.shape == (len(x_NCHW), contract.CLASSES)

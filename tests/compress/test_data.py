@@ -10,6 +10,7 @@ from compress.families.network import build
 from compress.families.residual.config import Residual
 from compress.holdout import hold_out
 from compress.model import Images, Network
+from tests.devices import DEVICE
 
 
 def save(tmp_path, **arrays):
@@ -132,17 +133,17 @@ def test_preparation_is_the_normalisation_of_the_network():
 def test_logits_do_not_depend_on_the_batch_and_stop_when_asked():
     many = images(count=inference.BATCH_SIZE + 7)
     net = network(many)
-    whole = inference.logits(net, many.x_NCHW, device=torch.device("cpu"))
-    last = inference.logits(net, many.x_NCHW[-7:], device=torch.device("cpu"))
+    whole = inference.logits(net, many.x_NCHW, device=DEVICE)
+    last = inference.logits(net, many.x_NCHW[-7:], device=DEVICE)
     torch.testing.assert_close(whole[-7:], last)
     with pytest.raises(Stopped):
-        inference.logits(net, many.x_NCHW, device=torch.device("cpu"), should_stop=lambda: True)
+        inference.logits(net, many.x_NCHW, device=DEVICE, should_stop=lambda: True)
 
 
 def test_reestimated_statistics_are_the_mean_and_variance_of_the_activations():
     some = images(count=60, shape=(4, 4, 3))  # too small to be shifted; a mirror keeps statistics
     net = network(some)
-    fresh = batchnorm.reestimate(net, some, device=torch.device("cpu"))
+    fresh = batchnorm.reestimate(net, some, device=DEVICE)
     prepare = inference.preparation(net.normalisation, torch.device("cpu"))
     stem = net.module.get_submodule("conv1")
     x = prepare(some.x_NCHW)

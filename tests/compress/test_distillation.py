@@ -18,6 +18,7 @@ from compress.techniques.distillation.loss import (
     soft_loss,
     standardised,
 )
+from tests.devices import DEVICE
 
 LABELS = torch.tensor([0, 2])
 STUDENT = torch.tensor([[1.0, -2.0, 0.5], [0.0, 0.3, -1.0]])
@@ -190,7 +191,7 @@ def test_a_config_knows_whether_it_does_anything_and_whether_the_teacher_runs_al
 
 
 def test_applying_it_keeps_the_network_and_says_so_where_only_labels_are_left(trained, digits):
-    task = Task(data=digits, device=torch.device("cpu"), seed=0)
+    task = Task(data=digits, device=DEVICE, seed=0)
     start = CompressedModel(network=trained)
     taught = distillation.apply(start, Distillation(), task)
     assert taught.network is trained

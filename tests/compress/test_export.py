@@ -99,6 +99,11 @@ def test_no_convolution_repeats_the_shape_of_its_weight(compressed, digits, tmp_
     assert not [n for n in convolutions if any(a.name == "kernel_shape" for a in n.attribute)]
 
 
+def test_no_node_writes_down_that_its_domain_is_the_usual_one(compressed, digits, tmp_path):
+    model = onnx.load(export.write(quantized(compressed, digits), tmp_path, data=digits).path)
+    assert not [node for node in model.graph.node if node.HasField("domain") and not node.domain]
+
+
 def test_a_network_on_raw_values_needs_no_normalisation_nodes(trained, digits, tmp_path):
     raw = Normalisation(mean=(0.0,), std=(1.0,))
     network = replace(trained, normalisation=raw)

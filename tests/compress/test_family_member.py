@@ -15,11 +15,12 @@ from compress.techniques.family_member import apply as family_member
 from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.filter_pruning import apply as filter_pruning
 from compress.techniques.filter_pruning.config import FilterPruning
+from tests.devices import DEVICE
 
 SHORTCUTS = ["pad", "conv"]
 NO_IMAGES = Images(x_NCHW=torch.zeros(0, 1, 8, 8), y_N=torch.zeros(0, dtype=torch.int64))
 DATA = ImageData(train=NO_IMAGES, validation=NO_IMAGES, test=None, num_classes=4)
-TASK = Task(data=DATA, device=torch.device("cpu"), seed=0)
+TASK = Task(data=DATA, device=DEVICE, seed=0)
 
 
 def network(shortcut="conv"):

@@ -18,8 +18,7 @@ from compress.techniques.distillation import features, taps
 from compress.techniques.distillation.comparison import Comparison
 from compress.techniques.distillation.config import Distillation
 from compress.training import TrainingPlan
-
-CPU = torch.device("cpu")
+from tests.devices import DEVICE
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def network(images, *, widths, depth=1, seed=0):
 
 
 def prepared(net, images):
-    return inference.preparation(net.normalisation, CPU)(images.x_NCHW)
+    return inference.preparation(net.normalisation, torch.device("cpu"))(images.x_NCHW)
 
 
 def random(*shape, seed=0):
@@ -181,7 +180,7 @@ def test_stages_are_paired_from_the_last_one_back_and_regressed_to_the_teachers_
 @pytest.mark.parametrize("kind", ["hints", "attention", "relational"])
 def test_a_student_trained_on_features_comes_closer_to_those_of_its_teacher(few, kind):
     plan = TrainingPlan(epochs=6, seed=0, batch_size=50, augment=False)
-    teacher, _ = training.fit(network(few, widths=(8, 16)), few, plan, device=CPU)
+    teacher, _ = training.fit(network(few, widths=(8, 16)), few, plan, device=DEVICE)
     start = network(few, widths=(6, 10), seed=3)
     left = {}
     for weight in (0.0, 1.0):
@@ -190,8 +189,8 @@ def test_a_student_trained_on_features_comes_closer_to_those_of_its_teacher(few,
             start,
             few,
             replace(plan, epochs=4, distillation=config),
-            device=CPU,
-            teacher=TeacherLogits(teacher, few, device=CPU),
+            device=DEVICE,
+            teacher=TeacherLogits(teacher, few, device=DEVICE),
         )
         x = prepared(teacher, few)
         comparison = Comparison(student.module, teacher.module, kind=kind, student_x=x, teacher_x=x)
@@ -203,25 +202,25 @@ def test_a_student_trained_on_features_comes_closer_to_those_of_its_teacher(few,
 
 
 def test_nothing_of_the_comparison_stays_on_the_trained_network(few):
-    teacher = TeacherLogits(network(few, widths=(8, 8)), few, device=CPU)
+    teacher = TeacherLogits(network(few, widths=(8, 8)), few, device=DEVICE)
     start = network(few, widths=(4, 6), seed=1)
     plan = TrainingPlan(
         epochs=1, seed=0, batch_size=50, distillation=Distillation(features="hints")
     )
-    trained, _ = training.fit(start, few, plan, device=CPU, teacher=teacher)
+    trained, _ = training.fit(start, few, plan, device=DEVICE, teacher=teacher)
     assert trained.module.state_dict().keys() == start.module.state_dict().keys()
     assert not any(part._forward_hooks for part in trained.module.modules())
     assert not any(part._forward_hooks for part in teacher.teacher.module.modules())
 
 
 def test_training_with_features_is_the_same_for_the_same_seed(few):
-    teacher = TeacherLogits(network(few, widths=(8, 8)), few, device=CPU)
+    teacher = TeacherLogits(network(few, widths=(8, 8)), few, device=DEVICE)
     start = network(few, widths=(4, 6), seed=1)
     plan = TrainingPlan(
         epochs=1, seed=0, batch_size=50, distillation=Distillation(features="hints")
     )
     one, other = (
-        training.fit(start, few, plan, device=CPU, teacher=teacher)[0].module.state_dict()
+        training.fit(start, few, plan, device=DEVICE, teacher=teacher)[0].module.state_dict()
         for _ in range(2)
     )
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -245,9 +244,9 @@ def test_the_running_average_is_first_the_mean_and_then_forgets():
 def test_a_student_can_learn_from_its_own_running_average(few):
     start = network(few, widths=(8, 16))
     plan = TrainingPlan(epochs=6, seed=0, batch_size=10, distillation=Distillation(teacher="self"))
-    trained, report = training.fit(start, few, plan, device=CPU)
-    alone, _ = training.fit(start, few, replace(plan, distillation=None), device=CPU)
-    assert training.evaluate(trained, few, CPU) > 0.5
+    trained, report = training.fit(start, few, plan, device=DEVICE)
+    alone, _ = training.fit(start, few, replace(plan, distillation=None), device=DEVICE)
+    assert training.evaluate(trained, few, DEVICE) > 0.5
     assert report.loss < 1.5
     assert not torch.equal(
         trained.module.get_parameter("linear.weight"), alone.module.get_parameter("linear.weight")

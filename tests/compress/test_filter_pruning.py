@@ -23,9 +23,9 @@ from tests.compress.networks import (
     Transposed,
     seeded,
 )
+from tests.devices import DEVICE
 
 SHORTCUTS = ["pad", "conv"]
-CPU = torch.device("cpu")
 IMPORTANCES = [
     "l1", "l2", "batchnorm", "taylor", "hessian", "fpgm", "lamp", "activation", "apoz", "random",
 ]  # fmt: skip
@@ -54,7 +54,7 @@ def task(number=64, shape=(3, 8, 8), *, seed=0):
         y_N=torch.randint(0, 5, (number,), generator=generator),
     )
     data = ImageData(train=images, validation=images, test=None, num_classes=5)
-    return Task(data=data, device=CPU, seed=seed)
+    return Task(data=data, device=DEVICE, seed=seed)
 
 
 def apply(net, with_task=None, **config):
@@ -232,7 +232,7 @@ def test_training_between_the_steps_is_noted():
 
 
 def test_sparsity_training_pushes_scales_to_zero_before_they_are_ranked(trained, digits):
-    images = Task(data=digits, device=CPU, seed=0)
+    images = Task(data=digits, device=DEVICE, seed=0)
     config = {"scope": "global", "ratio": 0.3, "importance": "batchnorm", "normalisation": "none"}
     strict, notes = apply(trained, images, slimming_epochs=3, slimming_penalty=0.02, **config)
     loose, _ = apply(trained, images, slimming_epochs=3, slimming_penalty=1e-6, **config)

@@ -23,6 +23,7 @@ from compress.storage.stored import HalfFloat, StoredWeight, is_half
 from tests.compress.applying import applied, quantized
 from tests.compress.contract import integers_executed
 from tests.compress.test_storage import decoded, file_of
+from tests.devices import DEVICE
 
 HALVES = {"weight_bits": 16, "activations": "float"}
 EVERY_HALF = np.arange(2**16, dtype=np.uint16).view(np.float16)
@@ -70,7 +71,7 @@ def test_what_the_file_holds_is_the_folded_weight_rounded_once(compressed, digit
 def test_training_sees_the_rounded_weights_and_ends_on_them(compressed, digits):
     started = quantized(compressed, digits, **HALVES)
     plan = training.TrainingPlan(epochs=1, seed=0, batch_size=64, learning_rate=0.02)
-    network, _ = training.fit(started.network, digits.train, plan, device=torch.device("cpu"))
+    network, _ = training.fit(started.network, digits.train, plan, device=DEVICE)
     before, after = (
         constraints.bake(each.network)[1] for each in (started, CompressedModel(network=network))
     )

@@ -12,6 +12,7 @@ from compress.layers import Layer
 from compress.model import Images
 from compress.task import Task
 from compress.techniques.quantization import layer_inputs
+from tests.devices import DEVICE
 
 CONVOLUTIONS = {
     "plain": nn.Conv2d(4, 6, 3, padding=1),
@@ -90,24 +91,24 @@ def test_an_input_that_is_not_finite_is_refused():
 
 
 def test_images_are_prepared_and_of_the_networks_shape(trained, digits):
-    task = Task(data=digits, device=torch.device("cpu"), seed=0)
+    task = Task(data=digits, device=DEVICE, seed=0)
     x = layer_inputs.calibration_images(trained, task, num_images=32)
     assert x.shape == (32, 1, 8, 8)
     mean, std = trained.normalisation.mean[0], trained.normalisation.std[0]
     first = (digits.train.x_NCHW[0].float() / 16 - mean) / std
-    torch.testing.assert_close(x[0], first)
+    torch.testing.assert_close(x[0].cpu(), first)
     assert layers.weighted(trained)
 
 
 def test_images_of_another_shape_are_refused(trained, digits):
     wrong = Images(x_NCHW=torch.zeros(5, 3, 8, 8), y_N=torch.zeros(5).long())
-    task = Task(data=replace(digits, train=wrong), device=torch.device("cpu"), seed=0)
+    task = Task(data=replace(digits, train=wrong), device=DEVICE, seed=0)
     with pytest.raises(InvalidData, match=r"shape \(1, 8, 8\), got 5 of shape \(3, 8, 8\)"):
         layer_inputs.calibration_images(trained, task, num_images=32)
 
 
 def test_no_images_are_refused(trained, digits):
     nothing = Images(x_NCHW=torch.zeros(0, 1, 8, 8), y_N=torch.zeros(0).long())
-    task = Task(data=replace(digits, train=nothing), device=torch.device("cpu"), seed=0)
+    task = Task(data=replace(digits, train=nothing), device=DEVICE, seed=0)
     with pytest.raises(InvalidData, match="at least one"):
         layer_inputs.calibration_images(trained, task, num_images=32)

@@ -15,14 +15,14 @@ from compress.techniques.low_rank.config import LowRank
 from compress.techniques.low_rank.factorisation import Wanted
 from compress.techniques.sparsity.apply import apply as sparsify
 from compress.techniques.sparsity.config import Sparsity
+from tests.devices import DEVICE
 
-CPU = torch.device("cpu")
 ALL = Wanted(energy=1.0)
 
 
 @pytest.fixture
 def task(digits):
-    return Task(data=digits, device=CPU, seed=0)
+    return Task(data=digits, device=DEVICE, seed=0)
 
 
 def random(*shape, seed=0):
@@ -114,7 +114,7 @@ def test_energy_makes_the_network_smaller_step_by_step(compressed, task, digits)
     for energy in (0.95, 0.8, 0.5):
         thin = apply(compressed, LowRank(energy=energy), task)
         sizes.append(num_weights(thin))
-        kept.append(training.evaluate(thin.network, digits.validation, CPU))
+        kept.append(training.evaluate(thin.network, digits.validation, DEVICE))
     assert sizes == sorted(set(sizes), reverse=True)
     assert kept[0] > 0.9
 

@@ -10,8 +10,8 @@ from compress.families.residual.config import Residual
 from compress.model import ImageData, Images
 from compress.schedule import Schedule
 from compress.task import Task
+from tests.devices import DEVICE
 
-CPU = torch.device("cpu")
 SMALL = Residual(widths=(8, 16), depths=(1, 1), shortcut="conv")
 PRUNE = {"technique": "filter_pruning", "ratios": [0.5, 0.5]}
 DISTIL = {"technique": "distillation", "temperature": 4, "weight": 0.5}
@@ -34,7 +34,7 @@ def one_thread():
 def task(digits):
     few = Images(x_NCHW=digits.train.x_NCHW[:400], y_N=digits.train.y_N[:400])
     small = ImageData(train=few, validation=digits.validation, test=None, num_classes=10)
-    return Task(data=small, device=CPU, seed=0)
+    return Task(data=small, device=DEVICE, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def baseline(task):
 
 
 def accuracy(network, task):
-    return training.evaluate(network, task.data.validation, CPU)
+    return training.evaluate(network, task.data.validation, DEVICE)
 
 
 def state(compressed):
@@ -167,7 +167,7 @@ def test_the_teachers_logits_are_kept_between_trials(baseline, task, tmp_path):
     taught = replace(task, teacher=baseline, cache_folder=tmp_path)
     one = pipeline.recover(pruned, taught, epochs=2)
     assert len(list(tmp_path.iterdir())) == 2
-    again = pipeline.recover(pruned, replace(taught, device=CPU), epochs=2)
+    again = pipeline.recover(pruned, replace(taught, device=DEVICE), epochs=2)
     assert torch.equal(state(one)["linear.weight"], state(again)["linear.weight"])
 
 

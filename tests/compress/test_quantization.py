@@ -18,8 +18,8 @@ from compress.task import Task
 from compress.techniques.quantization import apply as quantization
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.quantization.learned_step import LearnedStep
+from tests.devices import DEVICE
 
-CPU = torch.device("cpu")
 WAYS = {
     "eight bits": {},
     "four bits": {"weight_bits": 4},
@@ -56,18 +56,18 @@ class Mask(Constraint):
 
     def __init__(self, weight):
         super().__init__()
-        self.keep = (weight.abs() >= weight.abs().median()).detach()
+        self.register_buffer("keep", (weight.abs() >= weight.abs().median()).detach())
 
     def forward(self, weight):
         return weight * self.keep
 
     def stored(self, weight):
-        return SparseFloat(values_OI=self(weight).detach().numpy())
+        return SparseFloat(values_OI=self(weight).detach().cpu().numpy())
 
 
 @pytest.fixture
 def task(digits):
-    return Task(data=digits, device=CPU, seed=0)
+    return Task(data=digits, device=DEVICE, seed=0)
 
 
 def quantized(network, task, **config):
@@ -75,7 +75,7 @@ def quantized(network, task, **config):
 
 
 def accuracy(network, digits):
-    return training.evaluate(network, digits.validation, CPU)
+    return training.evaluate(network, digits.validation, DEVICE)
 
 
 def levels(stored):
@@ -126,11 +126,11 @@ def test_eight_bits_keep_the_accuracy_and_four_nearly(trained, task, digits):
 
 def test_looking_at_the_inputs_beats_rounding_to_the_nearest_at_two_bits(trained, task, digits):
     x = digits.validation.x_NCHW
-    wanted = inference.logits(trained, x, device=CPU)
+    wanted = inference.logits(trained, x, device=DEVICE)
     lost = {}
     for way in ("nearest", "gptq", "adaround"):
         network = quantized(trained, task, weight_bits=2, rounding=way).network
-        lost[way] = float((inference.logits(network, x, device=CPU) - wanted).square().mean())
+        lost[way] = float((inference.logits(network, x, device=DEVICE) - wanted).square().mean())
     assert lost["gptq"] < 0.7 * lost["nearest"]
     assert lost["adaround"] < 0.7 * lost["nearest"]
 
@@ -232,7 +232,7 @@ def test_a_weight_that_is_nan_is_refused(trained, task):
 
 def test_calibration_images_of_another_shape_are_refused(trained, digits):
     wrong = Images(x_NCHW=torch.zeros(5, 1, 9, 9), y_N=torch.zeros(5).long())
-    task = Task(data=replace(digits, train=wrong), device=CPU, seed=0)
+    task = Task(data=replace(digits, train=wrong), device=DEVICE, seed=0)
     with pytest.raises(InvalidData, match="calibration needs at least one training image of shape"):
         quantized(trained, task)
 
@@ -300,7 +300,7 @@ def test_affine_grids_are_for_widths_whose_distances_fit_the_kernel():
 def test_every_way_of_training_ends_on_the_grid(way, trained, task):
     compressed = quantized(trained, task, weight_bits=2, training=way)
     plan = training.TrainingPlan(epochs=1, seed=0, batch_size=64, learning_rate=0.02)
-    network, _ = training.fit(compressed.network, task.data.train, plan, device=CPU)
+    network, _ = training.fit(compressed.network, task.data.train, plan, device=DEVICE)
     baked, stored = constraints.bake(network)
     assert levels(stored)["blocks.1.first"] == 3
     held = baked.module.get_submodule("blocks.1.first").weight.detach().numpy()

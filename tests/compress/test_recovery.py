@@ -10,8 +10,7 @@ from compress.model import Images
 from compress.schedule import Schedule
 from compress.teacher import TeacherLogits
 from compress.techniques.distillation.config import Distillation
-
-CPU = torch.device("cpu")
+from tests.devices import DEVICE
 
 
 @pytest.fixture
@@ -23,10 +22,10 @@ def damaged(trained):
 
 
 def test_a_recovery_that_made_the_network_worse_is_dropped_with_a_note(trained, damaged, digits):
-    kept, note = recovery.best_of(trained, damaged, digits.validation, CPU)
+    kept, note = recovery.best_of(trained, damaged, digits.validation, DEVICE)
     assert kept is trained
     was, became = (
-        training.evaluate(network, digits.validation, CPU) for network in (trained, damaged)
+        training.evaluate(network, digits.validation, DEVICE) for network in (trained, damaged)
     )
     assert note == (
         f"recovery: dropped, it took the accuracy from {was:.4f} to {became:.4f} "
@@ -35,9 +34,9 @@ def test_a_recovery_that_made_the_network_worse_is_dropped_with_a_note(trained, 
 
 
 def test_a_recovery_that_made_it_better_or_as_good_is_kept_without_a_word(trained, damaged, digits):
-    assert recovery.best_of(damaged, trained, digits.validation, CPU) == (trained, None)
+    assert recovery.best_of(damaged, trained, digits.validation, DEVICE) == (trained, None)
     twin = replace(trained, module=copy.deepcopy(trained.module))
-    kept, note = recovery.best_of(trained, twin, digits.validation, CPU)
+    kept, note = recovery.best_of(trained, twin, digits.validation, DEVICE)
     assert kept is twin
     assert note is None
 
@@ -47,13 +46,13 @@ def test_no_more_than_two_thousand_images_are_looked_at_and_always_the_same(
 ):
     split = digits.validation
     many = Images(x_NCHW=split.x_NCHW.repeat(10, 1, 1, 1), y_N=split.y_N.repeat(10))
-    notes = {recovery.best_of(trained, damaged, many, CPU)[1] for _ in range(2)}
+    notes = {recovery.best_of(trained, damaged, many, DEVICE)[1] for _ in range(2)}
     assert len(notes) == 1
     assert notes.pop().endswith("on 2000 validation images")
 
 
 def test_the_config_chooses_among_the_teachers(trained, digits):
-    baseline, uploaded = (TeacherLogits(trained, digits.train, device=CPU) for _ in range(2))
+    baseline, uploaded = (TeacherLogits(trained, digits.train, device=DEVICE) for _ in range(2))
     chosen = {
         teacher: recovery.teacher_of(
             Distillation(teacher=teacher), baseline=baseline, uploaded=uploaded

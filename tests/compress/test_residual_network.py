@@ -14,6 +14,7 @@ from compress.families.catalog import Normalisation
 from compress.families.network import PadShortcut, build
 from compress.families.residual.config import Residual
 from compress.model import Images, Network
+from tests.devices import DEVICE
 
 ARCHITECTURES = [
     Residual(widths=(8, 12, 20), depths=(2, 1, 2), shortcut="pad"),
@@ -137,4 +138,4 @@ def test_the_published_resnet20_scores_as_published():
         pytest.skip("the published checkpoint and CIFAR-10 are not beside the repository")
     validation = cifar.images(train_images=100).validation
     first = Images(x_NCHW=validation.x_NCHW[:1000], y_N=validation.y_N[:1000])
-    assert training.evaluate(cifar.network(), first, torch.device("cpu")) >= 0.90
+    assert training.evaluate(cifar.network(), first, DEVICE) >= 0.90

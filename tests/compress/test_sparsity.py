@@ -16,11 +16,12 @@ from compress.task import Task
 from compress.techniques.sparsity import selection
 from compress.techniques.sparsity.apply import apply
 from compress.techniques.sparsity.config import Sparsity
+from tests.devices import DEVICE
 
 
 @pytest.fixture
 def task(digits):
-    return Task(data=digits, device=torch.device("cpu"), seed=0)
+    return Task(data=digits, device=DEVICE, seed=0)
 
 
 def weights(compressed):
@@ -88,7 +89,7 @@ def test_wanda_weighs_a_magnitude_with_the_norm_of_its_input():
 def test_mean_squares_are_those_of_the_patches_that_a_kernel_meets(trained, digits):
     x_NCHW = digits.train.x_NCHW[:40]
     found = layers.weighted(trained)
-    squares = observation.mean_squares(trained, found, x_NCHW, device=torch.device("cpu"))
+    squares = observation.mean_squares(trained, found, x_NCHW, device=DEVICE)
     x = (x_NCHW.float() / 16 - trained.normalisation.mean[0]) / trained.normalisation.std[0]
     patches = nn.functional.unfold(x, 3, padding=1).square().mean((0, 2))
     torch.testing.assert_close(squares["stem"].flatten(), patches)
@@ -101,7 +102,7 @@ def test_mean_squares_of_grouped_convolutions_have_a_row_per_group(trained, digi
     network = replace(trained, module=module)
     found = layers.weighted(network)
     x = digits.train.x_NCHW[:8]
-    squares = observation.mean_squares(network, found, x, device=torch.device("cpu"))
+    squares = observation.mean_squares(network, found, x, device=DEVICE)
     prepared = (x.float() / 16 - trained.normalisation.mean[0]) / trained.normalisation.std[0]
     patches = nn.functional.unfold(module[0](prepared), 3, stride=2).square().mean((0, 2))
     torch.testing.assert_close(squares["1"].flatten(), patches.detach())

@@ -14,8 +14,7 @@ from compress.sgd import NesterovSGD
 from compress.teacher import TeacherLogits
 from compress.techniques.distillation.config import Distillation
 from compress.training import Hooks, TrainingPlan
-
-CPU = torch.device("cpu")
+from tests.devices import DEVICE
 
 
 @pytest.fixture(autouse=True)
@@ -48,10 +47,10 @@ def state(trained):
 def test_a_small_network_learns_digits(digits):
     start = network(digits.train, widths=(16, 32))
     trained, report = training.fit(
-        start, digits.train, TrainingPlan(epochs=8, seed=0, batch_size=64), device=CPU
+        start, digits.train, TrainingPlan(epochs=8, seed=0, batch_size=64), device=DEVICE
     )
-    assert training.evaluate(start, digits.validation, CPU) < 0.3
-    assert training.evaluate(trained, digits.validation, CPU) > 0.93
+    assert training.evaluate(start, digits.validation, DEVICE) < 0.3
+    assert training.evaluate(trained, digits.validation, DEVICE) > 0.93
     assert report.loss < 0.3
     assert report.images_per_second > 0
 
@@ -60,9 +59,9 @@ def test_the_same_seed_gives_the_same_weights_and_the_input_stays_untouched(few)
     start = network(few)
     before = {name: tensor.clone() for name, tensor in state(start).items()}
     plan = TrainingPlan(epochs=2, seed=3, batch_size=50)
-    one, _ = training.fit(start, few, plan, device=CPU)
-    same, _ = training.fit(start, few, plan, device=CPU)
-    other, _ = training.fit(start, few, replace(plan, seed=4), device=CPU)
+    one, _ = training.fit(start, few, plan, device=DEVICE)
+    same, _ = training.fit(start, few, plan, device=DEVICE)
+    other, _ = training.fit(start, few, replace(plan, seed=4), device=DEVICE)
     assert all(torch.equal(state(one)[name], state(same)[name]) for name in before)
     assert not torch.equal(state(one)["conv1.weight"], state(other)["conv1.weight"])
     assert all(torch.equal(state(start)[name], before[name]) for name in before)
@@ -71,7 +70,9 @@ def test_the_same_seed_gives_the_same_weights_and_the_input_stays_untouched(few)
 
 def test_the_zeros_and_ones_of_pad_shortcuts_are_not_trained(few):
     start = network(few)
-    trained, _ = training.fit(start, few, TrainingPlan(epochs=1, seed=0, batch_size=50), device=CPU)
+    trained, _ = training.fit(
+        start, few, TrainingPlan(epochs=1, seed=0, batch_size=50), device=DEVICE
+    )
     name = "layer2.0.shortcut.weight"
     assert torch.equal(state(trained)[name], state(start)[name])
 
@@ -88,7 +89,7 @@ def test_training_stops_between_steps_when_asked(few):
             network(few),
             few,
             TrainingPlan(epochs=9, seed=0, batch_size=50),
-            device=CPU,
+            device=DEVICE,
             hooks=Hooks(should_stop=should_stop),
         )
     assert len(asked) == 6
@@ -100,7 +101,7 @@ def test_progress_tells_epoch_epochs_and_loss(few):
         network(few),
         few,
         TrainingPlan(epochs=3, seed=0, batch_size=50),
-        device=CPU,
+        device=DEVICE,
         hooks=Hooks(on_progress=lambda *values: told.append(values)),
     )
     assert [values[:2] for values in told] == [(1, 3), (2, 3), (3, 3)]
@@ -111,7 +112,7 @@ def test_a_loss_that_is_not_finite_is_an_error(few):
     broken = network(few)
     broken.module.get_parameter("linear.bias").data[0] = math.nan
     with pytest.raises(NumericalError, match="epoch 1"):
-        training.fit(broken, few, TrainingPlan(epochs=1, seed=0), device=CPU)
+        training.fit(broken, few, TrainingPlan(epochs=1, seed=0), device=DEVICE)
 
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_almost_zero():
@@ -148,29 +149,29 @@ def test_sgd_takes_the_steps_of_torch():
 def test_distillation_without_a_teacher_is_refused(few):
     plan = TrainingPlan(epochs=1, seed=0, distillation=Distillation())
     with pytest.raises(ValueError, match="teacher"):
-        training.fit(network(few), few, plan, device=CPU)
+        training.fit(network(few), few, plan, device=DEVICE)
 
 
 def test_a_student_comes_closer_to_its_teacher_than_labels_alone_bring_it(few):
     teacher_plan = TrainingPlan(epochs=3, seed=0, batch_size=50)
-    teacher, _ = training.fit(network(few), few, teacher_plan, device=CPU)
-    answers = TeacherLogits(teacher, few, device=CPU)
+    teacher, _ = training.fit(network(few), few, teacher_plan, device=DEVICE)
+    answers = TeacherLogits(teacher, few, device=DEVICE)
     distance = {}
     for weight in (0.0, 1.0):
         plan = TrainingPlan(
             epochs=4, seed=1, batch_size=50, distillation=Distillation(weight=weight)
         )
-        student, _ = training.fit(network(few, seed=7), few, plan, device=CPU, teacher=answers)
-        mine = TeacherLogits(student, few, device=CPU).logits(None).softmax(1)
+        student, _ = training.fit(network(few, seed=7), few, plan, device=DEVICE, teacher=answers)
+        mine = TeacherLogits(student, few, device=DEVICE).logits(None).softmax(1)
         distance[weight] = float((mine - answers.logits(None).softmax(1)).abs().mean())
     assert distance[1.0] < 0.8 * distance[0.0]
 
 
 def test_teacher_logits_are_those_of_the_view_that_students_see(few):
     teacher = network(few)
-    answers = TeacherLogits(teacher, few, device=CPU)
+    answers = TeacherLogits(teacher, few, device=DEVICE)
     seen = augmentation.apply(few.x_NCHW, answers.view(1))
-    torch.testing.assert_close(answers.logits(1), inference.logits(teacher, seen, device=CPU))
+    torch.testing.assert_close(answers.logits(1), inference.logits(teacher, seen, device=DEVICE))
     assert answers.num_views == 4
     assert torch.equal(answers.view(1).shift_N2, answers.view(1).shift_N2)
     assert not torch.equal(answers.view(1).shift_N2, answers.view(2).shift_N2)
@@ -179,15 +180,15 @@ def test_teacher_logits_are_those_of_the_view_that_students_see(few):
 
 
 def test_teacher_logits_are_read_from_disk_the_second_time(few, tmp_path):
-    computed = TeacherLogits(network(few), few, device=CPU, folder=tmp_path).logits(0)
+    computed = TeacherLogits(network(few), few, device=DEVICE, folder=tmp_path).logits(0)
 
     def never_computed():
         raise AssertionError("the teacher was asked again")
 
-    again = TeacherLogits(network(few), few, device=CPU, folder=tmp_path)
+    again = TeacherLogits(network(few), few, device=DEVICE, folder=tmp_path)
     assert torch.equal(again.logits(0, should_stop=never_computed), computed)
     assert len(list(tmp_path.iterdir())) == 1
-    TeacherLogits(network(few, seed=1), few, device=CPU, folder=tmp_path).logits(0)
+    TeacherLogits(network(few, seed=1), few, device=DEVICE, folder=tmp_path).logits(0)
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -198,8 +199,10 @@ def test_small_steps_stay_in_full_precision(few):
 
 def test_bfloat16_trains_the_same_network_to_float32_weights(few):
     plan = TrainingPlan(epochs=3, seed=0, batch_size=50, precision="bf16")
-    trained, report = training.fit(network(few), few, plan, device=CPU)
-    full, reference = training.fit(network(few), few, replace(plan, precision="fp32"), device=CPU)
+    trained, report = training.fit(network(few), few, plan, device=DEVICE)
+    full, reference = training.fit(
+        network(few), few, replace(plan, precision="fp32"), device=DEVICE
+    )
     assert report.precision == "bf16"
     assert report.loss == pytest.approx(reference.loss, rel=0.1)
     assert state(trained)["conv1.weight"].dtype == torch.float32

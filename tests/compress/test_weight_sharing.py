@@ -18,11 +18,12 @@ from compress.techniques.sparsity.config import Sparsity
 from compress.techniques.weight_sharing import fitting, kmeans
 from compress.techniques.weight_sharing.apply import apply
 from compress.techniques.weight_sharing.config import WeightSharing
+from tests.devices import DEVICE
 
 
 @pytest.fixture
 def task(digits):
-    return Task(data=digits, device=torch.device("cpu"), seed=0)
+    return Task(data=digits, device=DEVICE, seed=0)
 
 
 def weights(compressed):

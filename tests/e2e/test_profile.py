@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 
 from compress import data, pipeline, weights
 from compress.families.residual.config import Residual
@@ -11,10 +10,10 @@ from compress.profile.document import ProfileDocument
 from compress.task import Task
 from featherweight import jobfile
 from featherweight.specs.states import JobState, Phase
+from tests.devices import DEVICE
 from tests.e2e.conftest import TINY
 
 pytestmark = pytest.mark.slow
-CPU = torch.device("cpu")
 OWN = Residual(widths=(4, 8), depths=(1, 1))
 CHANGES = {
     "techniques": {"filter_pruning": {}, "quantization": {"weight_bits": [8, 4, 2]}},
@@ -33,7 +32,7 @@ def asked(client, digits, tmp_path_factory):
         OWN,
         epochs=10,
         normalisation=data.sample_statistics(images.train),
-        task=Task(data=images, device=CPU, seed=0),
+        task=Task(data=images, device=DEVICE, seed=0),
     )
     folder = tmp_path_factory.mktemp("job")
     weights.save(network, folder / "network.safetensors")

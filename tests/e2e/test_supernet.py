@@ -6,17 +6,16 @@ import signal
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 
 from compress import data, inference, manifest, pipeline, weights
 from compress.families.residual.config import Residual
 from compress.task import Task
 from featherweight.specs.job import JobSpec
 from featherweight.specs.states import JobState, Phase
+from tests.devices import DEVICE
 from tests.e2e.conftest import TINY
 
 pytestmark = pytest.mark.slow
-CPU = torch.device("cpu")
 STUDENT = Residual(widths=(8, 16), depths=(1, 1))
 CHANGES = {
     "model": {"architecture": {"widths": [4, 8], "depths": [1, 1]}, "epochs": 2},
@@ -113,12 +112,12 @@ def test_a_members_file_answers_like_its_slice_of_the_shared_weights(
     images = data.load(digits)
     x_NCHW = images.validation.x_NCHW[:64].float()
     for trial in list(client.trials(shared.id))[2:]:
-        task = Task(data=images, device=CPU, seed=trial.seed, student=STUDENT, supernet=supernet)
+        task = Task(data=images, device=DEVICE, seed=trial.seed, student=STUDENT, supernet=supernet)
         member = pipeline.start(supernet, trial.candidate, task).network
         [file] = files(client, shared, trial.number, "onnx")
         session = onnxruntime.InferenceSession(client.download(file.id, tmp_path))
         [answers] = session.run(None, {"input": x_NCHW.numpy()})
-        own = inference.logits(member, x_NCHW, device=CPU).numpy()
+        own = inference.logits(member, x_NCHW, device=DEVICE).numpy()
         np.testing.assert_allclose(answers, own, atol=1e-3, rtol=1e-3)
         origin = told(client, shared, trial.number).origin
         assert origin.supernet_sha256 == shared.supernet_sha256

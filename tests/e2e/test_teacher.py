@@ -13,10 +13,10 @@ from compress.teacher import TeacherLogits
 from featherweight import jobfile
 from featherweight.specs.states import JobState
 from featherweight.transport import file_digest
+from tests.devices import DEVICE
 from tests.e2e.conftest import TINY
 
 pytestmark = pytest.mark.slow
-CPU = torch.device("cpu")
 LARGER = Residual(widths=(6, 12), depths=(1, 1))
 
 
@@ -32,7 +32,7 @@ def teacher(images):
         LARGER,
         epochs=2,
         normalisation=data.sample_statistics(images.train),
-        task=Task(data=images, device=CPU, seed=1),
+        task=Task(data=images, device=DEVICE, seed=1),
     )
 
 
@@ -85,6 +85,6 @@ def test_what_the_worker_learned_from_are_the_answers_of_the_uploaded_teacher(
     assert kept
     assert len({path.name.split("-")[1] for path in kept}) == 1
     number = int(kept[0].stem.rsplit("-", 1)[1])
-    own = TeacherLogits(teacher, images.train, device=CPU).logits(number)
+    own = TeacherLogits(teacher, images.train, device=DEVICE).logits(number)
     used = safetensors.torch.load_file(kept[0])["logits"]
     torch.testing.assert_close(used, own, atol=1e-4, rtol=1e-4)

@@ -105,7 +105,14 @@ def test_steps_that_the_space_has_come_with_their_knobs():
 def test_steps_between_the_values_of_the_space_are_candidates_outside_of_it(odd):
     found = of_steps(odd, QUANTIZE)
     assert found.params is None
-    assert found.candidate.steps == steps(odd, QUANTIZE)
+    assert found.candidate.steps == steps(odd, QUANTIZE | {"short_scales": True})
+
+
+def test_what_a_step_leaves_unsaid_is_as_the_job_has_it_and_what_it_says_stays():
+    assert of_steps(QUANTIZE).candidate.steps[0].short_scales
+    free = of_steps(QUANTIZE | {"short_scales": False})
+    assert not free.candidate.steps[0].short_scales
+    assert free.params is None
 
 
 @pytest.mark.parametrize(

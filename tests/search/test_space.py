@@ -42,6 +42,7 @@ def test_every_searchable_field_becomes_a_knob_in_the_order_of_the_catalog() -> 
         "distillation.weight",
         "quantization.weight_bits",
         "quantization.edges_8bit",
+        "quantization.short_scales",
     ]
 
 
@@ -60,7 +61,7 @@ def test_a_range_with_a_step_ends_on_its_grid_without_binary_noise() -> None:
 
 def test_a_single_value_is_a_fixed_knob_and_part_of_every_candidate() -> None:
     found = build({"quantization": {"weight_bits": 4, "calibration_images": 64}})
-    assert [knob.kind for knob in found.knobs] == ["fixed"] * 3
+    assert [knob.kind for knob in found.knobs] == ["fixed"] * 4
     assert found.turning == ()
     step = found.candidate({}).steps[0].model_dump()
     assert (step["weight_bits"], step["calibration_images"]) == (4, 64)

@@ -92,7 +92,7 @@ class Quantization(BaseModel, frozen=True, extra="forbid"):
         default=32,
         description="Bits of the scales and biases in the file; 16 is exact to one part in 2,048.",
     )
-    short_scales: bool = Field(
+    short_scales: Annotated[bool, Searchable(default=Choice(choices=(True,)))] = Field(
         default=False,
         description="Scales of 8 significant bits, powers of two for activations: integer kernels "
         "and float arithmetic then give the same bits.",

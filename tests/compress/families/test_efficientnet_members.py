@@ -16,6 +16,7 @@ from compress.task import Task
 from compress.techniques.family_member import apply as family_member
 from compress.techniques.family_member.config import FamilyMember
 from tests.compress.families import tiny
+from tests.devices import DEVICE
 
 IMAGENET = {"in_channels": 3, "num_classes": 1000}
 TINY = EfficientNet(width=0.4, depths=(1, 2, 1, 1, 1, 2, 1), stem_stride=1)
@@ -110,6 +111,6 @@ def silence(name, tensor):
 def inherited(net, **config):
     nothing = Images(x_NCHW=torch.zeros(0, 1, 16, 16), y_N=torch.zeros(0, dtype=torch.int64))
     data = ImageData(train=nothing, validation=nothing, test=None, num_classes=tiny.NUM_CLASSES)
-    task = Task(data=data, device=torch.device("cpu"), seed=0)
+    task = Task(data=data, device=DEVICE, seed=0)
     compressed = CompressedModel(network=net)
     return family_member.apply(compressed, FamilyMember(**config), task).network

@@ -17,6 +17,7 @@ from compress.techniques.filter_pruning import apply as filter_pruning
 from compress.techniques.filter_pruning.config import FilterPruning
 from tests.compress.families import tiny
 from tests.compress.families.silence import silenced
+from tests.devices import DEVICE
 
 IMAGENET = {"in_channels": 3, "num_classes": 1000}
 SIZE = {"in_channels": 1, "num_classes": tiny.NUM_CLASSES}
@@ -113,7 +114,7 @@ def test_all_channels_may_be_pruned_but_the_logits(config):
     assert {group.stage for group in found.groups} == set(range(config.num_stages))
     no_images = Images(x_NCHW=torch.zeros(0, 1, 16, 16), y_N=torch.zeros(0, dtype=torch.int64))
     data = ImageData(train=no_images, validation=no_images, test=None, num_classes=5)
-    task = Task(data=data, device=torch.device("cpu"), seed=0)
+    task = Task(data=data, device=DEVICE, seed=0)
     halved = FilterPruning(ratios=(0.5,) * config.num_stages, round_to=1)
     pruned = filter_pruning.apply(CompressedModel(network=net), halved, task).network
     assert tiny.answers(pruned).shape == (3, tiny.NUM_CLASSES)

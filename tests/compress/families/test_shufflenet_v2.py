@@ -19,6 +19,7 @@ from compress.task import Task
 from compress.techniques.family_member import apply as family_member
 from compress.techniques.family_member.config import FamilyMember
 from tests.compress.families import tiny
+from tests.devices import DEVICE
 
 ROOT = Path(__file__).resolve().parents[3]
 IMAGENET = {"in_channels": 3, "num_classes": 1000}
@@ -176,7 +177,7 @@ def test_a_thinner_branch_answers_like_the_network_whose_other_inner_channels_ar
 def inherited(net, **config):
     nothing = Images(x_NCHW=torch.zeros(0, 1, 16, 16), y_N=torch.zeros(0, dtype=torch.int64))
     data = ImageData(train=nothing, validation=nothing, test=None, num_classes=tiny.NUM_CLASSES)
-    task = Task(data=data, device=torch.device("cpu"), seed=0)
+    task = Task(data=data, device=DEVICE, seed=0)
     compressed = CompressedModel(network=net)
     return family_member.apply(compressed, FamilyMember(**config), task).network
 

@@ -16,6 +16,7 @@ from compress.model import Artifact, ImageData, Images, Network
 from compress.task import Task
 from compress.techniques.quantization import apply as quantization
 from compress.techniques.quantization.config import Quantization
+from tests.devices import DEVICE
 
 SIDE = 16
 NUM_CLASSES = 5
@@ -62,7 +63,7 @@ def exported_int8(net: Network, folder: Path) -> Artifact:
     x_NCHW = images(32)
     part = Images(x_NCHW=x_NCHW, y_N=torch.arange(32) % NUM_CLASSES)
     data = ImageData(train=part, validation=part, test=None, num_classes=NUM_CLASSES)
-    task = Task(data=data, device=torch.device("cpu"), seed=0)
+    task = Task(data=data, device=DEVICE, seed=0)
     config = Quantization(weight_bits=8, activations="int8")
     compressed = quantization.apply(CompressedModel(network=net), config, task)
     return export.write(compressed, folder, data=data)

@@ -19,6 +19,7 @@ from compress.profile import probes
 from compress.profile.probes import Wanted
 from compress.profile.rounds import ROUNDS
 from tests.compress.applying import applied, quantized, task_of
+from tests.devices import DEVICE
 
 
 def wanted(**changes):
@@ -121,7 +122,7 @@ def answers(network, digits, found):
     """Divergence of another network's answers on the images that were probed."""
     rows = torch.linspace(0, len(digits.train) - 1, found.images, dtype=torch.float64).round()
     x = digits.train.x_NCHW[rows.long()]
-    own, other = (inference.logits(n, x, device=torch.device("cpu")) for n in network)
+    own, other = (inference.logits(n, x, device=DEVICE) for n in network)
     return probes.divergence(own, other)
 
 
@@ -144,7 +145,7 @@ def test_the_damage_of_a_stage_is_that_of_pruning_it_alone(found, compressed, tr
     alone = applied(compressed, digits, technique="filter_pruning", ratios=(0.0, 0.5, 0.0, 0.0))
     rows = torch.linspace(0, len(digits.train) - 1, found.images, dtype=torch.float64).round()
     seen = Images(x_NCHW=digits.train.x_NCHW[rows.long()], y_N=digits.train.y_N[rows.long()])
-    fresh = batchnorm.reestimate(alone.network, seen, device=torch.device("cpu"))
+    fresh = batchnorm.reestimate(alone.network, seen, device=DEVICE)
     [point] = [point for point in found.stages[1].points if point.ratio == 0.5]
     assert point.damage == pytest.approx(answers((trained, fresh), digits, found), rel=1e-3)
 
@@ -185,7 +186,7 @@ def test_fewer_training_images_than_asked_for_are_all_used(trained, digits):
     few = Images(x_NCHW=digits.train.x_NCHW[:20], y_N=digits.train.y_N[:20])
     found = probe(trained, replace(digits, train=few))
     assert found.images == 20
-    hits = inference.logits(trained, few.x_NCHW, device=torch.device("cpu")).argmax(1) == few.y_N
+    hits = inference.logits(trained, few.x_NCHW, device=DEVICE).argmax(1) == few.y_N
     assert found.accuracy == pytest.approx(float(hits.float().mean()))
 
 

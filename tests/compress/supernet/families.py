@@ -18,6 +18,7 @@ from compress.model import ImageData, Images
 from compress.supernet.config import Elastic
 from compress.task import Task
 from tests.compress.families import tiny
+from tests.devices import DEVICE
 
 _EVERYTHING = Elastic(widths=(0.5, 1.0), depths=(2, 64), kernels=(3, 5), expansions=(0.5, 1.0))
 SUPERNETS: dict[str, tuple[Architecture, Elastic]] = {
@@ -61,4 +62,4 @@ def task(*, seed: int = 0) -> Task:
     """A few random images of every class, of the shape that the small networks take."""
     part = Images(x_NCHW=tiny.images(12), y_N=torch.arange(12) % tiny.NUM_CLASSES)
     data = ImageData(train=part, validation=part, test=None, num_classes=tiny.NUM_CLASSES)
-    return Task(data=data, device=torch.device("cpu"), seed=seed)
+    return Task(data=data, device=DEVICE, seed=seed)

@@ -24,8 +24,8 @@ from compress.techniques.distillation.loss import kl
 from compress.training import TrainingPlan
 from tests.compress.families import tiny
 from tests.compress.supernet.families import SUPERNETS, task
+from tests.devices import DEVICE
 
-CPU = torch.device("cpu")
 ARCHITECTURE, ELASTIC = SUPERNETS["residual, padded"]
 
 
@@ -38,23 +38,23 @@ def are_equal(one, other):
 
 
 def test_a_small_member_learns_what_the_same_slice_of_an_ordinary_training_does_not(digits):
-    job = Task(data=digits, device=CPU, seed=0)
+    job = Task(data=digits, device=DEVICE, seed=0)
     architecture = Residual(widths=(8, 16, 32), depths=(2, 1, 1), shortcut="conv")
     elastic = Elastic(widths=(0.5, 1.0), depths=(1, 2))
     fresh = start.begin(None, architecture, job, elastic)
     plan = TrainingPlan(epochs=4, seed=0, batch_size=job.batch_size)
-    alone, _ = training.fit(fresh, digits.train, plan, device=CPU)
+    alone, _ = training.fit(fresh, digits.train, plan, device=DEVICE)
     shared, _ = supernet.train(fresh, elastic, job, epochs=(0, 4), of=4)
 
     def accuracy(network, shape):
         part = slices.extract(network, architecture.member(shape))
-        part = batchnorm.reestimate(part, digits.train, device=CPU)
-        return training.evaluate(part, digits.validation, CPU)
+        part = batchnorm.reestimate(part, digits.train, device=DEVICE)
+        return training.evaluate(part, digits.validation, DEVICE)
 
     half = Shape(width=0.5)
     assert accuracy(shared, half) > accuracy(alone, half) + 0.3
     assert accuracy(shared, Shape()) > 0.85
-    assert training.evaluate(shared, digits.validation, CPU) == accuracy(shared, Shape())
+    assert training.evaluate(shared, digits.validation, DEVICE) == accuracy(shared, Shape())
 
 
 def test_the_same_seed_gives_the_same_weights_and_the_input_stays_untouched():
@@ -100,7 +100,7 @@ def test_the_loss_is_that_of_the_largest_and_the_distances_of_the_others_from_it
     network = tiny.network(ARCHITECTURE)
     whole = slices.of_family(network).train()
     x, labels = tiny.images(12), torch.arange(12) % 5
-    prepare = inference.preparation(network.normalisation, CPU)
+    prepare = inference.preparation(network.normalisation, torch.device("cpu"))
     lesson = Sandwich(whole, Draw(ELASTIC, ARCHITECTURE, seed=0), prepare, "fp32")
     lesson.view(0, lambda: None)
     with torch.no_grad():
@@ -121,7 +121,7 @@ def test_the_smaller_members_do_not_pull_the_largest_towards_them():
     network = tiny.network(ARCHITECTURE)
     whole = slices.of_family(network).train()
     x = tiny.images(12)
-    prepare = inference.preparation(network.normalisation, CPU)
+    prepare = inference.preparation(network.normalisation, torch.device("cpu"))
     lesson = Sandwich(whole, Draw(ELASTIC, ARCHITECTURE, seed=0), prepare, "fp32")
     lesson.view(0, lambda: None)
     logits = torch.randn(12, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
@@ -169,7 +169,7 @@ def test_progress_counts_the_epochs_of_the_whole_training():
 def test_running_statistics_are_measured_anew_for_the_largest_member():
     job = task()
     trained, _ = supernet.train(tiny.network(ARCHITECTURE), ELASTIC, job, epochs=(0, 1), of=1)
-    assert are_equal(batchnorm.reestimate(trained, job.data.train, device=CPU), trained)
+    assert are_equal(batchnorm.reestimate(trained, job.data.train, device=DEVICE), trained)
 
 
 def test_training_stops_between_steps_when_asked():

@@ -1,0 +1,7 @@
+"""Where tests compute: where a worker on this machine would, on a GPU if there is one."""
+
+from __future__ import annotations
+
+from compress.task import choose_device
+
+DEVICE = choose_device()
