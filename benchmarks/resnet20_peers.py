@@ -9,6 +9,10 @@ files, calls taken in turns. Seconds are those of the processor.
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
+import subprocess
 import tempfile
 import time
 import warnings
@@ -73,6 +77,10 @@ PEERS: Mapping[str, Mapping[str, object]] = {
         "weight_type": QuantType.QInt4,
     },
 }
+OTHERS: Mapping[str, str] = {
+    "nncf": "nncf, its defaults",
+    "olive": "Olive, eight trials of its joint search",
+}
 TRAINED: Steps = [
     {"technique": "distillation"},
     *_quantized(weight_bits=2, rounding="gptq", activations="float", scale_bits=16),
@@ -105,18 +113,18 @@ class Outcome:
     seconds: float
 
 
-def main() -> None:
-    """The three tables."""
+def main(others: str | None = None) -> None:
+    """The three tables; ``others`` is the Python of an environment with nncf and Olive."""
     torch.set_num_threads(1)
     data = cifar.images(train_images=_TRAINING_IMAGES)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        untrained(data, folder)
+        untrained(data, folder, others)
         trained(data, folder)
         latency(data, folder)
 
 
-def untrained(data: ImageData, folder: Path) -> None:
+def untrained(data: ImageData, folder: Path, others: str | None) -> None:
     """Our candidates and the peers, calibrated on the same images of each seed."""
     exported = pipeline.start(cifar.network(), _candidate([]), _task(data, seed=0))
     baseline = export.write(exported, folder, data=data, name="baseline").path
@@ -128,6 +136,8 @@ def untrained(data: ImageData, folder: Path) -> None:
             found.setdefault(name, []).append(_ours(steps, _task(seen, seed=seed), folder))
         for name, options in PEERS.items():
             found.setdefault(name, []).append(_theirs(options, baseline, seen, folder))
+        for name, outcome in _others(others, seen, folder / f"others-{seed}"):
+            found.setdefault(name, []).append(outcome)
     for name, outcomes in found.items():
         show(name, outcomes)
 
@@ -194,6 +204,29 @@ def _theirs(
     return _outcome(path, data, seconds=time.process_time() - began)
 
 
+def _others(python: str | None, data: ImageData, folder: Path) -> Iterator[tuple[str, Outcome]]:
+    """Other tools on the plain float graph: the baseline's weights are encoded."""
+    if python is None:
+        return
+    folder.mkdir()
+    model, images = folder / "float.onnx", folder / "images.npz"
+    onnx.save(export.float_graph(cifar.network()), model)
+    np.savez(
+        images,
+        calibration=runtime.raw(data.train.x_NCHW),
+        validation=runtime.raw(data.validation.x_NCHW),
+        labels=data.validation.y_N.numpy(),
+    )
+    for tool, name in OTHERS.items():
+        script = Path(__file__).with_name("other_tools.py")
+        command = (python, str(script), tool, str(model), str(images), str(folder))
+        threads = os.environ | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=threads)
+        said = json.loads(done.stdout.splitlines()[-1])
+        for path in said["files"]:
+            yield name, _outcome(Path(path), data, seconds=said["seconds"])
+
+
 def _outcome(path: Path, data: ImageData, *, seconds: float) -> Outcome:
     onnx.checker.check_model(str(path))
     assert data.test is not None
@@ -233,4 +266,6 @@ def _candidate(steps: Steps) -> Candidate:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(prog="benchmarks.resnet20_peers", description=__doc__)
+    parser.add_argument("--others", help="Python of an environment with nncf and olive-ai")
+    main(parser.parse_args().others)
