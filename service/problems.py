@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -86,7 +86,7 @@ async def from_fact(request: Request, error: Exception) -> Response:
 async def from_validation(request: Request, error: Exception) -> Response:
     """What is wrong with the request: where, what, and nothing of what was sent."""
     assert isinstance(error, RequestValidationError)
-    found = [_validation_entry(entry) for entry in error.errors()]
+    found = [_validation_entry(entry) for entry in _without_echoes(error.errors())]
     first = found[0] if found else {"loc": [], "msg": ""}
     where = ".".join(str(part) for part in first["loc"])
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
@@ -150,8 +150,15 @@ def _methods(path: str, routes: tuple[APIRoute, ...]) -> list[str]:
     return sorted(found)
 
 
+def _without_echoes(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Pydantic counts refused entries as missing: a list is too short only if none was refused."""
+    inside = {tuple(e["loc"][:end]) for e in entries for end in range(len(e["loc"]))}
+    return [e for e in entries if e["type"] != "too_short" or tuple(e["loc"]) not in inside]
+
+
 def _validation_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     words = _JSON_WORDS.get(str(entry["type"]), str(entry["msg"]))
+    words = re.sub(r"^(Tuple|List) should have", "The array should have", words)
     return {
         "loc": [part if isinstance(part, int) else _shortened(str(part)) for part in entry["loc"]],
         "msg": _shortened(words),

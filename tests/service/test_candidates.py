@@ -129,6 +129,18 @@ def test_what_is_no_list_of_candidates_is_refused_with_the_place(service, body, 
     assert found[0]["loc"][: len(place)] == place
 
 
+def test_a_refused_step_is_the_only_error_and_an_empty_list_is_one(service):
+    job = service.searching_job(waiting=0, budget=BUDGET)
+    path = f"/v1/jobs/{job}/candidates"
+    wide = [{"steps": [{"technique": "quantization", "weight_bits": 40}]}]
+    found = problem(service.client.post(path, json=wide), 422, "RequestValidationError")
+    [only] = found["errors"]
+    assert only["loc"] == ["body", 0, "steps", 0, "quantization", "weight_bits"]
+    assert "more" not in found["detail"]
+    empty = problem(service.client.post(path, json=[]), 422, "RequestValidationError")
+    assert "The array should have at least 1 item" in empty["detail"]
+
+
 def test_text_that_looks_like_a_number_is_no_number(service):
     job = service.searching_job(waiting=0, budget=BUDGET)
     steps = [{"technique": "quantization", "weight_bits": "8"}]
