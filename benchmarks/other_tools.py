@@ -4,7 +4,7 @@
 that has ``nncf``, ``olive-ai`` and ``requests``; it imports nothing of ours. Called as
 ``PYTHON benchmarks/other_tools.py TOOL MODEL IMAGES FOLDER``, where ``IMAGES`` is an npz:
 ``calibration`` and ``validation``, raw pixels ``(N, 3, H, W)`` in float32, and ``labels`` of the
-latter. Files go into ``FOLDER``; the last line printed is a JSON object of their names and the
+latter. The file goes into ``FOLDER``; the last line printed is a JSON object of its path and the
 processor seconds, imports left out.
 """
 
@@ -26,20 +26,22 @@ _INPUT = "input"
 _OLIVE_TRIALS = 8
 
 
-def nncf_defaults(model: Path, images: Images, folder: Path) -> Callable[[], list[Path]]:
+def nncf_defaults(model: Path, images: Images, folder: Path) -> Callable[[], Path]:
     """Post-training quantization with the tool's defaults."""
     nncf = import_module("nncf")
 
-    def run() -> list[Path]:
+    def run() -> Path:
         rows = [row[None] for row in images["calibration"]]
         dataset = nncf.Dataset(rows, lambda row: {_INPUT: row})
         quantized = nncf.quantize(onnx.load(model), dataset, subset_size=len(rows))
-        return [_saved(quantized, folder / "nncf.onnx")]
+        path = folder / "nncf.onnx"
+        onnx.save(quantized, path)
+        return path
 
     return run
 
 
-def olive_search(model: Path, images: Images, folder: Path) -> Callable[[], list[Path]]:
+def olive_search(model: Path, images: Images, folder: Path) -> Callable[[], Path]:
     """Eight trials of its joint search (TPE) over static quantization, accuracy first."""
     registry = import_module("olive.data.registry").Registry
     workflows = import_module("olive.workflows")
@@ -57,9 +59,10 @@ def olive_search(model: Path, images: Images, folder: Path) -> Callable[[], list
     def largest(output: Any, **_: Any) -> Any:
         return (output["logits"] if isinstance(output, dict) else output).argmax(-1)
 
-    def run() -> list[Path]:
+    def run() -> Path:
         workflows.run(_olive_config(model, folder / "olive"))
-        return sorted((folder / "olive").rglob("*.onnx"))
+        [best] = (folder / "olive").rglob("*.onnx")
+        return best
 
     return run
 
@@ -107,11 +110,6 @@ def _olive_config(model: Path, folder: Path) -> dict[str, Any]:
     }
 
 
-def _saved(model: onnx.ModelProto, path: Path) -> Path:
-    onnx.save(model, path)
-    return path
-
-
 TOOLS = {"nncf": nncf_defaults, "olive": olive_search}
 
 
@@ -121,9 +119,8 @@ def main() -> None:
     with np.load(images) as arrays:
         run = TOOLS[tool](Path(model), dict(arrays), Path(folder))
         began = time.process_time()
-        files = run()
-    found = {"files": [str(path) for path in files], "seconds": time.process_time() - began}
-    print(json.dumps(found))
+        path = run()
+    print(json.dumps({"file": str(path), "seconds": time.process_time() - began}))
 
 
 if __name__ == "__main__":

@@ -217,14 +217,17 @@ def _others(python: str | None, data: ImageData, folder: Path) -> Iterator[tuple
         validation=runtime.raw(data.validation.x_NCHW),
         labels=data.validation.y_N.numpy(),
     )
+    script, one_thread = Path(__file__).with_name("other_tools.py"), {"OMP_NUM_THREADS": "1"}
     for tool, name in OTHERS.items():
-        script = Path(__file__).with_name("other_tools.py")
-        command = (python, str(script), tool, str(model), str(images), str(folder))
-        threads = os.environ | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env=threads)
+        done = subprocess.run(
+            (python, str(script), tool, str(model), str(images), str(folder)),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            env=os.environ | one_thread,
+        )
         said = json.loads(done.stdout.splitlines()[-1])
-        for path in said["files"]:
-            yield name, _outcome(Path(path), data, seconds=said["seconds"])
+        yield name, _outcome(Path(said["file"]), data, seconds=said["seconds"])
 
 
 def _outcome(path: Path, data: ImageData, *, seconds: float) -> Outcome:
