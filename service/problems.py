@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, Response
 
 from compress.errors import CompressError
@@ -50,6 +51,7 @@ def install(app: FastAPI, routes: Iterable[APIRoute]) -> None:
         app.add_exception_handler(base, from_fact)
     for outage in OUTAGES:
         app.add_exception_handler(outage, from_outage)
+    app.add_exception_handler(ClientDisconnect, from_hang_up)
     app.add_exception_handler(RequestValidationError, from_validation)
     app.add_exception_handler(HTTPException, from_http)
     app.add_exception_handler(Exception, from_bug)
@@ -109,6 +111,13 @@ async def from_outage(request: Request, error: Exception) -> Response:
         ),
         headers={"Retry-After": _RETRY_AFTER_SECONDS},
     )
+
+
+async def from_hang_up(request: Request, error: Exception) -> Response:
+    """The sender is gone before its body's end, a killed worker say: an answer for the log only."""
+    _log.info("%s %s: the sender hung up", request.method, request.url.path)
+    status = HTTPStatus.BAD_REQUEST
+    return respond(describe("BodyInvalid", status, "the body ended before its announced length"))
 
 
 async def from_bug(request: Request, error: Exception) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import LiteralString
 
@@ -15,10 +15,20 @@ from sqlalchemy import make_url
 
 from store import migrate
 from store.session import Database, open_database
-from tests import postgres
+from tests import postgres, running
 
 DIALECTS = ("sqlite", "postgresql")
 TEMPLATE = "featherweight_template"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the processes of a house wrote belongs to the report of a test that failed in it."""
+    report = yield
+    if report.failed:
+        for house in running.HOUSES:
+            report.sections += [(f"log of {name}", lines) for name, lines in house.told()]
+    return report
 
 
 @pytest.fixture(scope="session")

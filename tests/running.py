@@ -23,7 +23,10 @@ from featherweight.transport import RetryPolicy
 ROOT = Path(__file__).parents[1]
 QUICK = RetryPolicy(attempts=3, base_seconds=0.01, most_seconds=0.05)
 PATIENT = RetryPolicy(attempts=200, base_seconds=0.05, most_seconds=0.2)
+_LAST_LINES = 40
 COMMAND = (sys.executable, "-m", "featherweight.cli.main")
+HOUSES: list[Running] = []
+"""Those that run now: what their processes wrote is shown beside a test that fails."""
 Thing = TypeVar("Thing")
 
 
@@ -128,6 +131,14 @@ class Running:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
+    def told(self) -> Iterator[tuple[str, str]]:
+        """Each process's name and how it is, and the last lines that it wrote."""
+        for path in sorted(self.folder.glob("*.log")):
+            process = self.processes.get(path.stem)
+            status = process.poll() if process else "stopped by the test"
+            lines = path.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+            yield f"{path.stem} ({'runs' if status is None else status})", "\n".join(lines)
+
     def close(self) -> None:
         for name in list(self.processes):
             self.kill(name)
@@ -136,7 +147,9 @@ class Running:
 @contextmanager
 def running(folder: Path) -> Iterator[Running]:
     found = Running(folder)
+    HOUSES.append(found)
     try:
         yield found
     finally:
+        HOUSES.remove(found)
         found.close()

@@ -29,6 +29,7 @@ FILE_NAMES: Mapping[str, str] = {
     "weights": "weights.safetensors",
     "profile": "profile.json",
 }
+_LABEL = "label.json"
 _LONGEST_MESSAGE = 4000
 _log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Tray:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.label = Label.model_validate_json((folder / "label.json").read_bytes())
+        self.label = Label.model_validate_json((folder / _LABEL).read_bytes())
 
     def draft(self, rung: int) -> Path:
         """An empty folder to put the files of a rung into, named as in ``FILE_NAMES``."""
@@ -86,7 +87,10 @@ class Tray:
 
     def pending(self) -> list[int]:
         """Rungs whose reports were not answered yet."""
-        return sorted(int(folder.name[5:]) for folder in self.folder.glob("rung-*"))
+        # A kill while an answered one was removed leaves a part of it.
+        answered = -1 if self._decided is None else self._decided.rung
+        found = (int(folder.name[5:]) for folder in self.folder.glob("rung-*"))
+        return sorted(rung for rung in found if rung > answered)
 
     def deliver(self, rung: int, *, client: WorkerClient, line: Line) -> Decision:
         """Send a rung's files and report, keep the decision. Raises ApiError and Stopped."""
@@ -103,14 +107,20 @@ class Tray:
     @property
     def is_over(self) -> bool:
         """Whether the service has ended the trial with its answer to the last report."""
-        answered = self.folder / "decided.json"
-        if not answered.exists():
+        decided = self._decided
+        if decided is None:
             return False
-        decided = Decided.model_validate_json(answered.read_bytes())
         return decided.decision.stop or decided.rung == self.label.last_rung
+
+    @property
+    def _decided(self) -> Decided | None:
+        answered = self.folder / "decided.json"
+        return Decided.model_validate_json(answered.read_bytes()) if answered.exists() else None
 
     def close(self) -> None:
         """There is nothing more to tell of this attempt."""
+        # What has no label is swept away: a kill in mid-removal must not leave half a tray.
+        (self.folder / _LABEL).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -131,14 +141,14 @@ class Outbox:
             number=assignment.number,
             last_rung=len(assignment.rungs) - 1,
         )
-        _write(folder / "label.json", label)
+        _write(folder / _LABEL, label)
         _sync(self._folder)
         return Tray(folder)
 
     def leftovers(self) -> Iterator[Tray]:
         """Trays that an earlier process could not settle."""
         for folder in sorted(self._folder.iterdir()):
-            if (folder / "label.json").exists():
+            if (folder / _LABEL).exists():
                 yield Tray(folder)
             else:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -1,5 +1,7 @@
 """The worker protocol over HTTP."""
 
+import contextlib
+import logging
 import threading
 import time
 
@@ -10,6 +12,7 @@ from featherweight.specs.protocol import Assignment
 from featherweight.specs.states import TrialState
 from store import jobs, trials
 from tests import factories
+from tests.running import until
 from tests.service.running import claim, listening, problem, sha256
 
 ONNX = b"o" * 1000
@@ -163,6 +166,25 @@ def test_a_worker_that_hung_up_gets_no_trial(service):
     with service.database.read() as session:
         assert trials.get(session, trial).state == TrialState.RUNNING
         assert trials.get(session, trial).num_attempts == 1
+
+
+def test_a_file_whose_sender_hung_up_is_not_kept_and_is_no_error_of_the_service(service, caplog):
+    service.searching_job()
+    assignment = claim(service).json()
+    caplog.set_level(logging.INFO)
+    path = f"/v1/attempts/{assignment['attempt']}/files/{sha256(ONNX)}"
+    with listening(service.settings) as url, contextlib.suppress(httpx2.HTTPError):
+        cut_short = {**fence(assignment), "Content-Length": str(len(ONNX))}
+        httpx2.put(url + path, content=breaks_off(), headers=cut_short)
+    until(lambda: f"{path}: the sender hung up" in caplog.text)
+    assert not [record for record in caplog.records if record.exc_info]
+    assert service.client.get(f"/v1/files/{sha256(ONNX)}").status_code == 404
+    assert send(service, assignment, ONNX).status_code == 201
+
+
+def breaks_off():
+    yield ONNX[:10]
+    raise httpx2.WriteError("killed")
 
 
 def test_weights_and_data_are_fetched_by_digest(service):

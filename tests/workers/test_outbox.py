@@ -1,5 +1,7 @@
 """What a worker has to say is on disk first, and is said exactly once, whatever is killed when."""
 
+import contextlib
+import itertools
 import json
 import signal
 import subprocess
@@ -199,6 +201,70 @@ def test_a_kill_loses_no_report_that_was_written_and_sends_none_twice(
         recorded,
     )
     assert list(outbox.leftovers()) == []
+
+
+class Killed(BaseException):
+    """Ends what runs between two of its steps, as a kill does: nobody catches it."""
+
+
+class Kill:
+    """An audit hook that ends this thread's work at its ``after``-th access to files."""
+
+    EVENTS = frozenset({"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"})
+
+    def __init__(self):
+        self.left = None
+        sys.addaudithook(self)
+
+    def __call__(self, event, _):
+        if self.left is None or event not in self.EVENTS:
+            return
+        self.left -= 1
+        if self.left < 0:
+            self.left = None
+            raise Killed
+
+    @contextlib.contextmanager
+    def after(self, number):
+        self.left = number
+        try:
+            yield
+        finally:
+            self.left = None
+
+
+@pytest.fixture(scope="module")
+def kill():
+    """Hooks stay until the process ends, so there is one of them."""
+    return Kill()
+
+
+def killed_while_settling(kill, number, tray, **ways):
+    try:
+        with kill.after(number):
+            settle(tray, otherwise=FAILED, **ways)
+    except Killed:
+        return True
+    return False
+
+
+def test_a_worker_killed_at_any_access_to_its_files_starts_again_and_ends_the_trial(
+    claimed, outbox, tmp_path, line, worker_client, records, kill
+):
+    ways = {"client": worker_client, "line": line}
+    for number in itertools.count():
+        assignment = claimed()
+        tray = outbox.open(assignment)
+        put(tray, 0)
+        put(tray, 1)
+        was_killed = killed_while_settling(kill, number, tray, **ways)
+        for left in outbox.leftovers():
+            settle(left, otherwise=FAILED, **ways)
+        assert facts(records, assignment) == (TrialState.COMPLETE, [AttemptState.DELIVERED], 2)
+        assert list((tmp_path / "outbox").iterdir()) == []
+        if not was_killed:
+            break
+    assert number > 20
 
 
 def test_a_tray_without_a_label_is_swept_away(outbox, tmp_path):
