@@ -19,6 +19,7 @@ from compress.families.residual.config import Residual
 from compress.model import ImageData, Images, Network
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+CHECKPOINT = DATA / "checkpoints" / "cifar10_resnet20.safetensors"
 NORMALISATION = Normalisation(scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 _SHEETS = 5
 

@@ -49,7 +49,11 @@ _WHOLE: Mapping[str, Any] = {
 }
 """No stopping: every candidate is trained to its end."""
 ARMS: Mapping[str, Mapping[str, Any]] = {
-    "ours": {"profile": {"share": 0.5}, "early_stopping": {"rungs": [1, 4], "eta": 3}},
+    "ours": {
+        "profile": {"share": 0.5},
+        "early_stopping": {"rungs": [1, 4], "eta": 3, "tie_break": "front"},
+    },
+    "whole": {"profile": {"share": 0.5}, "early_stopping": {"rungs": [4]}},
     "tpe": {"sampler": "tpe", **_WHOLE},
     "random": {"sampler": "random", **_WHOLE},
 }
@@ -98,7 +102,7 @@ def _upload(client: Client, data: ImageData, folder: Path) -> None:
     np.savez(path, allow_pickle=False, **images, **labels)
     client.upload_dataset(path, name="cifar10")
     client.upload_model(
-        cifar.DATA / "checkpoints" / "cifar10_resnet20.safetensors",
+        cifar.CHECKPOINT,
         name="resnet20",
         architecture=cifar.architecture(20),
         normalisation=cifar.NORMALISATION,

@@ -14,6 +14,7 @@ import argparse
 import copy
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -84,6 +85,8 @@ PEERS: Mapping[str, Mapping[str, object]] = {
 OTHERS: Mapping[str, str] = {
     "nncf": "nncf, its defaults",
     "olive": "Olive, eight trials of its joint search",
+    "modelopt": "Model-Optimizer, 8 bits, its export",
+    "fastnas": "FastNAS 70 %, one epoch, onnxruntime",
 }
 SEARCHED: Sequence[Steps] = [
     _quantized(weight_bits=bits, rounding=rounding, activations=activations, scale_bits=16)
@@ -130,7 +133,7 @@ class Outcome:
 
 
 def main(others: str | None = None) -> None:
-    """The three tables; ``others`` is the Python of an environment with nncf and Olive."""
+    """The three tables; ``others`` is the Python of an environment with the other tools."""
     torch.set_num_threads(1)
     data = cifar.images(train_images=_TRAINING_IMAGES)
     with tempfile.TemporaryDirectory() as name:
@@ -153,7 +156,7 @@ def untrained(data: ImageData, folder: Path, others: str | None) -> None:
         found.setdefault(_BEST_OF, []).append(_searched(_task(seen, seed=seed), folder))
         for name, options in PEERS.items():
             found.setdefault(name, []).append(_theirs(options, baseline, seen, folder))
-        for name, outcome in _others(others, seen, folder / f"others-{seed}"):
+        for name, outcome in _others(others, data, seen, folder / f"others-{seed}"):
             found.setdefault(name, []).append(outcome)
     for name, outcomes in found.items():
         show(name, outcomes)
@@ -270,23 +273,27 @@ def _theirs(
     return _outcome(path, data, seconds=time.process_time() - began)
 
 
-def _others(python: str | None, data: ImageData, folder: Path) -> Iterator[tuple[str, Outcome]]:
-    """Other tools on the plain float graph: the baseline's weights are encoded."""
+def _others(
+    python: str | None, data: ImageData, seen: ImageData, folder: Path
+) -> Iterator[tuple[str, Outcome]]:
+    """Other tools on the plain float network: as a graph with its weights encoded, and as torch."""
     if python is None:
         return
     folder.mkdir()
-    model, images = folder / "float.onnx", folder / "images.npz"
-    onnx.save(export.float_graph(cifar.network()), model)
+    onnx.save(export.float_graph(cifar.network()), folder / "float.onnx")
+    shutil.copy(cifar.CHECKPOINT, folder / "float.safetensors")
     np.savez(
-        images,
-        calibration=runtime.raw(data.train.x_NCHW),
+        folder / "images.npz",
+        calibration=runtime.raw(seen.train.x_NCHW),
+        train=data.train.x_NCHW.numpy(),
+        train_labels=data.train.y_N.numpy(),
         validation=runtime.raw(data.validation.x_NCHW),
         labels=data.validation.y_N.numpy(),
     )
     script, one_thread = Path(__file__).with_name("other_tools.py"), {"OMP_NUM_THREADS": "1"}
     for tool, name in OTHERS.items():
         done = subprocess.run(
-            (python, str(script), tool, str(model), str(images), str(folder)),
+            (python, str(script), tool, str(folder)),
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -336,5 +343,7 @@ def _candidate(steps: Steps) -> Candidate:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="benchmarks.resnet20_peers", description=__doc__)
-    parser.add_argument("--others", help="Python of an environment with nncf and olive-ai")
+    parser.add_argument(
+        "--others", help="Python of an environment with the tools of other_tools.py"
+    )
     main(parser.parse_args().others)

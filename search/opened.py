@@ -11,11 +11,14 @@ from compress.candidate import Candidate
 from compress.knobs import Scalar
 from featherweight.specs.job import JobSpec
 from featherweight.specs.stopping import Controls
-from search import opening
+from search import opening, sampling
 from search.ending import Ending
 from search.refusal import Gate
 from search.space import Space
 from search.study.projection import Proposal, StudyProjection
+
+_STARTS_AT_ONCE = 4
+"""Of so many long trials that run at once, hardly more than one ends before the next proposal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +38,23 @@ class OpenJob:
     study: StudyProjection
     gate: Gate | None
     """Of a job that is searched its baseline is measured, so this does not change."""
+    trial_macs: float = 0.0
+    """What ``sampling.trial_macs`` says of its candidates; 0 if unknown."""
     is_exhausted: bool = False
     ending: Ending | None = None
     looked_at: int = -1
     """The job's event up to which ``ending`` was looked for: nothing changes without another."""
+
+    def most_waiting(self, look_ahead: int) -> int:
+        """How many candidates may wait for a worker.
+
+        Enough that nobody waits for a proposal. Where trials take long few are enough, and each
+        one proposed later knows more.
+        """
+        parallel = self.spec.budget.parallel_trials
+        if self.trial_macs >= sampling.LONG_TRIAL_MACS:
+            return max(1, parallel // _STARTS_AT_ONCE)
+        return parallel + look_ahead
 
     @cached_property
     def controls(self) -> list[dict[str, Scalar]]:

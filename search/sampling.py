@@ -28,8 +28,13 @@ _PASSES = 3
 """Forward, and backward to activations and to weights."""
 
 
-def trial_macs(spec: JobSpec, network: Network) -> float:
-    """Multiply-accumulates of training the network as a candidate that is never stopped."""
+def trial_macs(spec: JobSpec, network: Network | None) -> float:
+    """Multiply-accumulates of training the network as a candidate that is never stopped.
+
+    0 where nobody knows the network or how many images it trains on.
+    """
+    if network is None or not network.train_images:
+        return 0.0
     channels, height, width = network.input_shape
     once = layout.macs(
         network.architecture,
@@ -79,7 +84,7 @@ def resolve(spec: JobSpec, space: Space, network: Network | None) -> Choice:
     """The sampler that a job will really use, and why; see ``choose_auto``."""
     if spec.sampler != "auto":
         return spec.sampler, "asked for by name"
-    macs = trial_macs(spec, network) if network and network.train_images else 0.0
+    macs = trial_macs(spec, network)
     return choose_auto(space, spec.search_trials, metrics=spec.metrics, macs=macs)
 
 

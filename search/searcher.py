@@ -20,10 +20,10 @@ from functools import partial
 from sqlalchemy.orm import Session
 
 from featherweight.specs.states import JobState, Phase, TrialState
-from search import door, ending, phases, unseen
+from search import door, ending, phases, sampling, unseen
 from search.ending import Ending
 from search.errors import InvalidSpace, LeadLost, ProfileDoesNotFit, TechniqueDoesNotFit
-from search.job_space import space_of
+from search.job_space import network_of, space_of
 from search.opened import OpenJob, Proposed
 from search.proposed_candidates import make_trial
 from search.settings import SearcherSettings
@@ -171,7 +171,7 @@ class Searcher:
 
     def _fill(self, job: JobRecord, opened: OpenJob) -> bool:
         """Propose until enough trials wait; whether there is a new one."""
-        limit = opened.spec.budget.parallel_trials + self._settings.look_ahead
+        limit = opened.most_waiting(self._settings.look_ahead)
         missing = limit - job.counts.get(TrialState.WAITING, 0)
         if missing <= 0:
             return False
@@ -298,9 +298,14 @@ class Searcher:
                 measured = measured_of(session, job, rows)
                 study = open_study(session, self._storage, job, space)
                 gate = door.gate_of(session, job, space)
+                network = network_of(session, job, space)
             self._follow(job, study, rows, measured)
             self._studies[job.id] = OpenJob(
-                spec=jobs.spec(job), space=space, study=study, gate=gate
+                spec=jobs.spec(job),
+                space=space,
+                study=study,
+                gate=gate,
+                trial_macs=sampling.trial_macs(jobs.spec(job), network),
             )
         return self._studies[job.id]
 

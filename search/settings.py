@@ -12,7 +12,9 @@ class SearcherSettings(StoreSettings):
         default=30.0, gt=0, description="A silent searcher is replaced by another one after this."
     )
     look_ahead: int = Field(
-        default=2, ge=0, description="Waiting trials beyond those that can run at once."
+        default=2,
+        ge=0,
+        description="Waiting trials beyond those that can run at once. Long ones do not wait.",
     )
     searcher_poll_seconds: float = Field(
         default=1.0, gt=0, le=60, description="Longest pause between two looks at the jobs."

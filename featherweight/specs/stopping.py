@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from featherweight.specs.constraints import ConstraintField
 
-TieBreak = Literal["hypervolume", "net"]
+TieBreak = Literal["hypervolume", "net", "front"]
 
 
 class EarlyStopping(BaseModel, frozen=True, extra="forbid"):
@@ -25,7 +25,8 @@ class EarlyStopping(BaseModel, frozen=True, extra="forbid"):
     tie_break: TieBreak = Field(
         default="hypervolume",
         description="Which of equally ranked trials climb where only some may: those that alone "
-        "add most hypervolume, or the knee and then the farthest from it.",
+        "add most hypervolume, or the knee and then the farthest from it, or all where nothing "
+        "dominates them (front), and by hypervolume behind those.",
     )
     extrapolate: bool = Field(
         default=False,

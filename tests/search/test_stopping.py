@@ -13,7 +13,8 @@ from featherweight.specs.job import Objective
 from featherweight.specs.protocol import Decision
 from featherweight.specs.states import Phase
 from featherweight.specs.stopping import TieBreak
-from search import stopping
+from search import objectives as metrics
+from search import pareto, stopping
 from search.stopping import Rule
 from store.rungs import RungContext
 from tests import factories
@@ -24,7 +25,7 @@ OBJECTIVES = (
 )
 BASELINE = factories.measurement(0.9, 5000)
 Peer = tuple[Measurement, float]
-ties = st.sampled_from(["hypervolume", "net"])
+ties = st.sampled_from(["hypervolume", "net", "front"])
 peer = st.tuples(
     st.builds(factories.measurement, st.integers(0, 8).map(lambda n: n / 8), st.integers(1, 8)),
     st.sampled_from([-1.0, -1.0, 0.0, 0.1, 0.7]),
@@ -80,7 +81,10 @@ def test_the_order_of_the_peers_does_not_matter(
 def test_no_more_than_its_share_of_a_rung_would_climb(
     peers: list[Peer], eta: float, tie_break: TieBreak
 ) -> None:
-    """Judged against all others at the end, at most ``ceil(n / eta)`` of them would climb."""
+    """Judged against all others at the end, at most ``ceil(n / eta)`` of them would climb.
+
+    With ``front`` those too that nothing dominates.
+    """
     climbing = sum(
         not decide(
             measurement,
@@ -91,7 +95,23 @@ def test_no_more_than_its_share_of_a_rung_would_climb(
         ).stop
         for index, (measurement, violation) in enumerate(peers)
     )
-    assert climbing <= math.ceil(len(peers) / eta)
+    measured, violations = [m for m, _ in peers], [amount for _, amount in peers]
+    ranks = pareto.ranks([metrics.vector(m, OBJECTIVES) for m in measured], violations)
+    whole = ranks.count(0) if tie_break == "front" else 0
+    assert climbing <= max(math.ceil(len(peers) / eta), whole)
+
+
+@given(st.lists(peer, max_size=12), st.integers(0, 8), st.integers(1, 8), st.floats(1.01, 16))
+def test_with_front_exactly_those_stop_that_something_dominates_and_the_share_leaves_out(
+    peers: list[Peer], eighths: int, size: int, eta: float
+) -> None:
+    new, feasible = factories.measurement(eighths / 8, size), [(m, -1.0) for m, _ in peers]
+    found = decide(new, feasible, eta=eta, tie_break="front")
+    if found.rank == 0:
+        assert not found.stop
+        assert found.tie_break is None
+    else:
+        assert found.stop == decide(new, feasible, eta=eta).stop
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 30])
@@ -120,6 +140,17 @@ def test_a_feasible_trial_climbs_before_any_infeasible_one() -> None:
     )
     assert stopped.stop
     assert "a constraint violated by 10.0% of its bound" in stopped.reason
+
+
+def test_a_whole_front_climbs_where_it_is_asked_for_and_what_it_dominates_stops() -> None:
+    front = [(0.9, 1000), (0.88, 150), (0.87, 149), (0.5, 148)]
+    peers = [(factories.measurement(*point), -1.0) for point in front]
+    for index in range(len(front)):
+        others = peers[:index] + peers[index + 1 :]
+        found = decide(peers[index][0], others, eta=2, tie_break="front")
+        assert (found.stop, found.rank, found.allowed) == (False, 0, 4)
+    behind = decide(factories.measurement(0.87, 150), peers, eta=2, tie_break="front")
+    assert (behind.stop, behind.rank, behind.allowed) == (True, 1, 4)
 
 
 def test_within_a_front_those_climb_that_alone_add_most_hypervolume() -> None:

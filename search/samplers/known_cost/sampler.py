@@ -49,8 +49,9 @@ class KnownCostSampler(StatelessSampler):
         Args:
             seed: Together with the study's history it decides every proposal.
             known: The space, exact costs and limits, estimates.
-            num_startup_trials: Trials with values before anything is learned, at least 1. Until
-                then proposals are spread over the known costs and far from each other.
+            num_startup_trials: Trials before anything is learned, at least 1; half of them must
+                have values, the others may still run. Until then proposals are spread over the
+                known costs and far from each other.
         """
         super().__init__(seed=seed, space=known.space)
         self._known = known
@@ -79,13 +80,17 @@ class KnownCostSampler(StatelessSampler):
         new = pool.untried(past.tried)
         new = _allowed(new if len(new) else np.arange(len(pool.codes)), facts)
         pool, facts = pool.at(new), facts.at(new)
-        if len(past.told) < self._startup:
+        if self._is_starting(past):
             seen = np.concatenate([past.told, past.running]), knowledge.joined(told, running)
             return pool.params(design.farthest(axes, seen, (pool.codes, facts), random))
         learned = model.learn(past, axes, told, running)
         if whole is None:
             pool, facts = desk.bettered(pool, facts, learned, past)
         return pool.params(int(np.argmax(learned.score(pool.codes, facts))))
+
+    def _is_starting(self, past: History) -> bool:
+        begun = len(past.told) + len(past.running)
+        return begun < self._startup or 2 * len(past.told) < self._startup
 
     def _whole_space(self, desk: _Desk) -> tuple[Pool, Facts] | None:
         """Every candidate, where they are few enough."""

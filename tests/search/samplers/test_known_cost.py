@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import product
 
@@ -68,6 +68,30 @@ def test_proposals_that_wait_at_the_same_time_differ(finished: int) -> None:
     spaces.run(study, make, GRID, grid, trials=finished)
     waiting = [tuple(spaces.ask(study, make(), GRID).params.values()) for _ in range(8)]
     assert len(set(waiting)) == 8
+
+
+@pytest.mark.parametrize(
+    ("finished", "begun", "learns"), [(4, 4, False), (5, 4, False), (5, 5, True)]
+)
+def test_trials_that_still_run_count_for_the_start_once_half_of_it_has_values(
+    finished: int, begun: int, learns: bool
+) -> None:
+    """Told other values of the same points, it proposes another one only where it learns."""
+    proposed = {
+        _next(lambda params, by=by: [by * value for value in grid(params)], finished, begun)
+        for by in (1.0, -1.0)
+    }
+    assert (len(proposed) == 2) == learns
+
+
+def _next(
+    answer: Callable[[spaces.Params], list[float]], finished: int, begun: int
+) -> tuple[object, ...]:
+    study = spaces.study()
+    make = partial(KnownCostSampler, seed=0, known=KNOWN, num_startup_trials=10)
+    spaces.run(study, make, GRID, answer, trials=finished)
+    asked = [spaces.ask(study, make(), GRID) for _ in range(begun + 1)]
+    return tuple(asked[-1].params.values())
 
 
 @pytest.mark.parametrize("directions", [["minimize"], ["minimize"] * 2, ["minimize"] * 3])
