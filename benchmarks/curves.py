@@ -31,17 +31,17 @@ PARAMETERS: Mapping[str, float] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """Accuracy on validation by epochs of training, and the bytes of the file."""
+    """Accuracy on validation and bytes of the file, by epochs of training."""
 
-    size_bytes: int
+    size_bytes: Mapping[int, int]
     accuracy: Mapping[int, float]
 
     def at(self, epochs: int) -> Measurement:
         """What would be measured after so many epochs."""
         return Measurement(
             accuracy={"validation": self.accuracy[epochs]},
-            size_bytes=self.size_bytes,
-            parameters=max(1, self.size_bytes // 4),
+            size_bytes=self.size_bytes[epochs],
+            parameters=max(1, self.size_bytes[epochs] // 4),
             macs=1,
             latency=Latency(median_ms=1.0, p95_ms=1.0, threads=1, batch=1),
             parity=Parity(max_abs_error=0.0, agreement=1.0, images=1),
@@ -61,7 +61,10 @@ def recorded(path: Path = RECORDED) -> list[Candidate]:
     for model, epoch, top1 in _rows(path):
         accuracy.setdefault(model, {})[int(epoch)] = float(top1) / 100
     return [
-        Candidate(size_bytes=round(4e6 * PARAMETERS[name]), accuracy=accuracy[name])
+        Candidate(
+            size_bytes=dict.fromkeys(accuracy[name], round(4e6 * PARAMETERS[name])),
+            accuracy=accuracy[name],
+        )
         for name in sorted(accuracy)
     ]
 
@@ -97,7 +100,8 @@ def crossing(point: Sequence[float], *, epochs: Sequence[int], seed: int) -> Can
         each: float(np.clip(last - (last - first) * (1 + each / speed) ** -1.2 + shift, 0.1, 0.999))
         for each, shift in zip(epochs, noise, strict=True)
     }
-    return Candidate(size_bytes=crossing_bytes(width, bits), accuracy=accuracy)
+    size = crossing_bytes(width, bits)
+    return Candidate(size_bytes=dict.fromkeys(epochs, size), accuracy=accuracy)
 
 
 def crossing_bytes(width: float, bits: float) -> int:

@@ -1,23 +1,27 @@
 """Training epochs to 98 % of the full-budget hypervolume: our stopping against two others.
 
-Learning curves are replayed (``benchmarks.curves``), one trial after the other, with 20 seeds. The
-full budget is every network, or every proposal of Optuna's TPE, trained to its end; 98 % of the
-hypervolume that this leaves, of the same seed, is the mark. Every rung leaves a file, whoever
-trains, and all files count.
+Learning curves are replayed (``benchmarks.curves``), one trial after the other, with 20 seeds;
+``python -m benchmarks.early_stopping --digits FILE`` replays those of a job that is really trained
+(``benchmarks.trained_curves``), each candidate once, and keeps them in the file. The full budget is
+every network, or every proposal of Optuna's TPE, trained to its end; 98 % of the hypervolume that
+this leaves, of the same seed, is the mark. Every rung leaves a file, whoever trains, and all files
+count.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 
-from benchmarks import curves
+from benchmarks import curves, trained_curves
 from benchmarks.curves import Candidate
 from compress.measurement import Measurement
 from featherweight.specs.job import Objective, SamplerName
@@ -30,11 +34,13 @@ from search.stopping import Rule
 SEEDS = 20
 ENOUGH = 0.98
 ETA = 3.0
+_MOST_COPIES = 50
 OBJECTIVES = (
     Objective(metric="accuracy", direction="maximise"),
     Objective(metric="size_bytes", direction="minimise"),
 )
 Propose = Callable[[Sequence["Run"]], Candidate | None]
+Params = Mapping[str, Any]
 Way = Callable[["Course", int], "Spending"]
 """How one seed spends its epochs."""
 
@@ -164,8 +170,8 @@ def _promotable(runs: Sequence[Run], of: Course) -> Iterator[Run]:
 def recorded() -> Course:
     """19 CIFAR-10 networks of 200 epochs, in an order that the seed shuffles; each once."""
     networks = curves.recorded()
-    largest = max(networks, key=lambda network: network.size_bytes)
     rungs = (2, 7, 22, 66, 200)
+    largest = max(networks, key=lambda network: network.size_bytes[rungs[-1]])
 
     def proposals(_: SamplerName, seed: int) -> Propose:
         order = np.random.default_rng(seed).permutation(len(networks))
@@ -183,40 +189,100 @@ def recorded() -> Course:
 
 def crossing() -> Course:
     """Three real knobs, curves that cross; the epochs of 25 trials trained to their end."""
-    rungs = (1, 3, 9, 27, 81)
+    rungs, names = (1, 3, 9, 27, 81), ("width", "bits", "setting")
+    space: dict[str, BaseDistribution] = {name: FloatDistribution(0.0, 1.0) for name in names}
+
+    def candidate_of(params: Params, seed: int) -> Candidate:
+        point = [float(params[name]) for name in names]
+        return curves.crossing(point, epochs=rungs, seed=seed)
+
     return Course(
         name="curves that cross, three knobs",
         rungs=rungs,
         baseline=curves.crossing((1.0, 1.0, 0.7), epochs=rungs, seed=0).at(rungs[-1]),
         epochs=25 * rungs[-1],
         trials=300,
-        proposals=_sampled(rungs),
+        proposals=_Sampled(
+            rungs=rungs,
+            known=Knowledge(space=space, costs={1: _bytes}),
+            candidate_of=candidate_of,
+        ),
     )
 
 
-def _sampled(rungs: Sequence[int]) -> Callable[[SamplerName, int], Propose]:
-    names = ("width", "bits", "setting")
-    space: dict[str, BaseDistribution] = {name: FloatDistribution(0.0, 1.0) for name in names}
-    known = Knowledge(space=space, costs={1: _bytes})
+def digits(kept: Path) -> Course:
+    """A job on digits, really trained: 81 candidates; the epochs of 25 trained to their end."""
+    table = trained_curves.Digits(kept=kept)
+    return Course(
+        name="digits, trained: 81 candidates",
+        rungs=trained_curves.RUNGS,
+        baseline=table.baseline.at(trained_curves.RUNGS[-1]),
+        epochs=25 * trained_curves.RUNGS[-1],
+        trials=81,
+        proposals=_Sampled(
+            rungs=trained_curves.RUNGS,
+            known=table.knowledge,
+            candidate_of=lambda params, _: table.at(params),
+            digest=table.digest,
+        ),
+    )
 
-    def proposals(sampler: SamplerName, seed: int) -> Propose:
-        study = optuna.create_study(directions=["maximize", "minimize"])
-        asked: list[optuna.Trial] = []
 
-        def propose(runs: Sequence[Run]) -> Candidate:
-            if asked and sampler != "random":
-                told = _entries(rungs, runs[-1].measured)
-                asked[-1].set_user_attr(RUNGS, told)
-                study.tell(asked[-1], told[-1]["values"])
-            mixed = int(np.random.SeedSequence([seed, len(asked)]).generate_state(1)[0])
-            study.sampler = samplers.build(sampler, seed=mixed, trials=100, known=known)
-            asked.append(study.ask(fixed_distributions=space))
-            point = [float(asked[-1].params[name]) for name in names]
-            return curves.crossing(point, epochs=rungs, seed=seed)
+@dataclass(kw_only=True)
+class _Asked:
+    """One study: every candidate is proposed once, copies are told what the first one gave."""
 
-        return propose
+    course: _Sampled
+    sampler: SamplerName
+    seed: int
 
-    return proposals
+    def __post_init__(self) -> None:
+        self._study = optuna.create_study(directions=["maximize", "minimize"])
+        self._values: dict[str, list[float]] = {}
+        self._open: tuple[str, optuna.Trial] | None = None
+
+    def propose(self, runs: Sequence[Run]) -> Candidate | None:
+        """The next candidate, after the last run was told; None where there is no new one."""
+        if self._open is not None:
+            self._tell(*self._open, runs[-1])
+        for copies in range(_MOST_COPIES):
+            trial = self._ask(copies)
+            key = self.course.digest(trial.params)
+            if key not in self._values:
+                self._open = key, trial
+                return self.course.candidate_of(trial.params, self.seed)
+            self._study.tell(trial, self._values[key])
+        return None
+
+    def _ask(self, copies: int) -> optuna.Trial:
+        entropy = [self.seed, len(self._values), *([copies] if copies else [])]
+        mixed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+        # After some copies a random point, as a job's search does.
+        name = "random" if copies > _MOST_COPIES // 2 else self.sampler
+        known = self.course.known
+        self._study.sampler = samplers.build(name, seed=mixed, trials=100, known=known)
+        return self._study.ask(fixed_distributions=dict(known.space or {}))
+
+    def _tell(self, key: str, trial: optuna.Trial, run: Run) -> None:
+        told = _entries(self.course.rungs, run.measured)
+        self._values[key] = told[-1]["values"]
+        if self.sampler == "random":
+            return  # it looks at nothing, and telling takes time
+        trial.set_user_attr(RUNGS, told)
+        self._study.tell(trial, self._values[key])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sampled:
+    """Where a sampler's proposals come from; ``known.space`` has to be told."""
+
+    rungs: tuple[int, ...]
+    known: Knowledge
+    candidate_of: Callable[[Params, int], Candidate]
+    digest: Callable[[Params], str] = str
+
+    def __call__(self, sampler: SamplerName, seed: int) -> Propose:
+        return _Asked(course=self, sampler=sampler, seed=seed).propose
 
 
 def _bytes(candidates: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -232,9 +298,12 @@ def _entries(epochs: Sequence[int], measured: Sequence[Measurement]) -> list[dic
     ]
 
 
-def main() -> None:
+def main(kept: Path | None = None) -> None:
     """Print epochs to 98 % of the full-budget hypervolume, and the hypervolume at the end."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if kept is not None:
+        _compare(digits(kept), full="TPE", ways={**_WAYS, **_WITH_TPE})
+        return
     if curves.RECORDED.exists():
         _compare(recorded(), full="every network", ways=_WAYS)
     else:
@@ -271,16 +340,20 @@ _WAYS: Mapping[str, Way] = {
     "random, ASHA by plain sorting": _asha,
     "random, ours, net": _ours("random", "net"),
     "random, ours, hypervolume": _ours("random", "hypervolume"),
+    "random, ours, front": _ours("random", "front"),
     "random, ours, net, extrapolated": _ours("random", "net", extrapolate=True),
     "random, ours, hypervolume, extrapolated": _ours("random", "hypervolume", extrapolate=True),
 }
 _WITH_TPE: Mapping[str, Way] = {
     "TPE, ours, net": _ours("tpe", "net"),
     "TPE, ours, hypervolume": _ours("tpe", "hypervolume"),
+    "TPE, ours, front": _ours("tpe", "front"),
     "TPE, ours, hypervolume, extrapolated": _ours("tpe", "hypervolume", extrapolate=True),
     "known_cost, no stopping": _all("known_cost"),
     "known_cost, ours, net": _ours("known_cost", "net"),
     "known_cost, ours, hypervolume": _ours("known_cost", "hypervolume"),
+    "known_cost, ours, front": _ours("known_cost", "front"),
+    "known_cost, ours, front, extrapolated": _ours("known_cost", "front", extrapolate=True),
     "known_cost, ours, net, extrapolated": _ours("known_cost", "net", extrapolate=True),
     "known_cost, ours, hypervolume, extrapolated": _ours(
         "known_cost", "hypervolume", extrapolate=True
@@ -303,3 +376,9 @@ def _print(name: str, found: Sequence[Spending], marks: Sequence[float]) -> None
 
 def _spread(values: Sequence[float]) -> float:
     return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="benchmarks.early_stopping", description=__doc__)
+    parser.add_argument("--digits", type=Path, help="train a job on digits; its curves stay here")
+    main(parser.parse_args().digits)

@@ -118,7 +118,7 @@ class Rule:
 
     objectives: Sequence[Objective]
     eta: float
-    tie_break: TieBreak = "hypervolume"
+    tie_break: TieBreak = "front"
     baseline: Measurement | None = None
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from featherweight.specs.constraints import ConstraintField
 
-TieBreak = Literal["hypervolume", "net", "front"]
+TieBreak = Literal["front", "hypervolume", "net"]
 
 
 class EarlyStopping(BaseModel, frozen=True, extra="forbid"):
@@ -21,12 +21,12 @@ class EarlyStopping(BaseModel, frozen=True, extra="forbid"):
     rungs: tuple[Annotated[int, Field(ge=0, le=1000)], ...] = Field(
         default=(0, 1, 3, 9), min_length=1, max_length=8
     )
-    eta: float = Field(default=3.0, gt=1, le=16, description="One of eta trials climbs a rung.")
+    eta: float = Field(default=3.0, gt=1, le=16, description="At least one of eta climbs a rung.")
     tie_break: TieBreak = Field(
-        default="hypervolume",
-        description="Which of equally ranked trials climb where only some may: those that alone "
-        "add most hypervolume, or the knee and then the farthest from it, or all where nothing "
-        "dominates them (front), and by hypervolume behind those.",
+        default="front",
+        description="Which of equally ranked trials climb where only some may: all that nothing "
+        "dominates, and behind those by hypervolume (front); those that alone add most hypervolume; "
+        "or the knee and then the farthest from it (net).",
     )
     extrapolate: bool = Field(
         default=False,

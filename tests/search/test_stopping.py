@@ -171,7 +171,7 @@ def test_within_a_front_those_climb_that_alone_add_most_hypervolume() -> None:
 
 def test_without_a_baseline_no_tie_can_be_broken_by_hypervolume() -> None:
     peers = [(factories.measurement(0.5, 10), -1.0), (factories.measurement(0.7, 20), -1.0)]
-    rule = Rule(objectives=OBJECTIVES, eta=3.0)
+    rule = Rule(objectives=OBJECTIVES, eta=3.0, tie_break="hypervolume")
     with pytest.raises(ValueError, match="no baseline to anchor it"):
         stopping.decide(factories.measurement(0.9, 100), -1.0, peers, rule=rule)
 
