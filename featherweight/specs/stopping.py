@@ -25,8 +25,8 @@ class EarlyStopping(BaseModel, frozen=True, extra="forbid"):
     tie_break: TieBreak = Field(
         default="front",
         description="Which of equally ranked trials climb where only some may: all that nothing "
-        "dominates, and behind those by hypervolume (front); those that alone add most hypervolume; "
-        "or the knee and then the farthest from it (net).",
+        "dominates, and behind those by hypervolume (front); those that alone add most "
+        "hypervolume; or the knee and then the farthest from it (net).",
     )
     extrapolate: bool = Field(
         default=False,
