@@ -95,6 +95,8 @@ SEARCHED: Sequence[Steps] = [
     for activations in ("int8", "float")
 ]
 """As many as the trials of Olive's search; like there, the best on validation is taken."""
+_ONCE = frozenset({"fastnas"})
+"""Tools that take minutes: with the first seed only."""
 TRAINED: Steps = [
     {"technique": "distillation"},
     *_quantized(weight_bits=2, rounding="gptq", activations="float", scale_bits=16),
@@ -156,7 +158,7 @@ def untrained(data: ImageData, folder: Path, others: str | None) -> None:
         found.setdefault(_BEST_OF, []).append(_searched(_task(seen, seed=seed), folder))
         for name, options in PEERS.items():
             found.setdefault(name, []).append(_theirs(options, baseline, seen, folder))
-        for name, outcome in _others(others, data, seen, folder / f"others-{seed}"):
+        for name, outcome in _others(others, data, seen, seed, folder):
             found.setdefault(name, []).append(outcome)
     for name, outcomes in found.items():
         show(name, outcomes)
@@ -201,11 +203,15 @@ def show(name: str, outcomes: list[Outcome]) -> None:
     sizes = np.array([outcome.size_bytes for outcome in outcomes])
     seconds = np.mean([outcome.seconds for outcome in outcomes])
     print(
-        f"{name:38} {sizes.mean():9,.0f} +- {sizes.std(ddof=1):5,.0f} B  {accuracy.mean():.2%} +- "
-        f"{accuracy.std(ddof=1):.2%}  ({', '.join(f'{a:.2%}' for a in accuracy)})  all 10,000: "
-        f"{on_all.mean():.2%} +- {on_all.std(ddof=1):.2%}  {seconds:.1f} s",
+        f"{name:38} {sizes.mean():9,.0f} +- {_spread(sizes):5,.0f} B  {accuracy.mean():.2%} +- "
+        f"{_spread(accuracy):.2%}  ({', '.join(f'{a:.2%}' for a in accuracy)})  all 10,000: "
+        f"{on_all.mean():.2%} +- {_spread(on_all):.2%}  {seconds:.1f} s",
         flush=True,
     )
+
+
+def _spread(values: NDArray[np.generic]) -> float:
+    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
 
 
 def _ours(steps: Steps, task: Task, folder: Path, *, is_search: bool = False) -> Outcome:
@@ -274,11 +280,12 @@ def _theirs(
 
 
 def _others(
-    python: str | None, data: ImageData, seen: ImageData, folder: Path
+    python: str | None, data: ImageData, seen: ImageData, seed: int, within: Path
 ) -> Iterator[tuple[str, Outcome]]:
     """Other tools on the plain float network: as a graph with its weights encoded, and as torch."""
     if python is None:
         return
+    folder = within / f"others-{seed}"
     folder.mkdir()
     onnx.save(export.float_graph(cifar.network()), folder / "float.onnx")
     shutil.copy(cifar.CHECKPOINT, folder / "float.safetensors")
@@ -292,6 +299,8 @@ def _others(
     )
     script, one_thread = Path(__file__).with_name("other_tools.py"), {"OMP_NUM_THREADS": "1"}
     for tool, name in OTHERS.items():
+        if tool in _ONCE and seed != SEEDS[0]:
+            continue
         done = subprocess.run(
             (python, str(script), tool, str(folder)),
             stdout=subprocess.PIPE,
