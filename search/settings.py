@@ -14,7 +14,7 @@ class SearcherSettings(StoreSettings):
     look_ahead: int = Field(
         default=2,
         ge=0,
-        description="Waiting trials beyond those that can run at once. Long ones do not wait.",
+        description="Waiting trials beyond those that can run at once; long ones hardly wait.",
     )
     searcher_poll_seconds: float = Field(
         default=1.0, gt=0, le=60, description="Longest pause between two looks at the jobs."

@@ -7,7 +7,7 @@ job's ``early_stopping.tie_break`` names (``search.tie_breaks``).
 What differs: a trial is judged once, when it reaches the rung, against all that have been there;
 nobody waits and nobody is called back. Of the ``n`` seen at the rung, this one included, the best
 ``ceil(n / eta)`` climb, so the first trial at a rung always does; with the way ``front`` also all
-that none of the others dominates. Constraints come first (Deb et
+that no other dominates or equals. Constraints come first (Deb et
 al., 2002): any feasible trial is ahead of any infeasible one, and infeasible ones are ordered by
 how much they violate. Below the last rung only constraints that training cannot mend count (see
 ``lasting_violation``). Objectives that training does not change, such as size, count like the
@@ -216,10 +216,11 @@ def decide(
     points = [metrics.vector(each, rule.objectives) for each in measured]
     ranks = pareto.ranks(points, [violation, *(amount for _, amount in peers)])
     allowed = math.ceil(len(points) / rule.eta)
-    if rule.tie_break == "front":
-        allowed = max(allowed, ranks.count(0))
     ahead = sum(rank < ranks[0] for rank in ranks)
     equals = [index for index, rank in enumerate(ranks) if rank == ranks[0]]
+    is_copy = points[0] in [points[index] for index in equals[1:]]
+    if rule.tie_break == "front" and not is_copy:
+        allowed = max(allowed, ranks.count(0))
     place = None
     if ahead < allowed < ahead + len(equals):
         place = _place([measured[index] for index in equals], rule, allowed - ahead)
