@@ -232,7 +232,7 @@ def digits(kept: Path) -> Course:
 class _Asked:
     """One study: every candidate is proposed once, copies are told what the first one gave."""
 
-    course: _Sampled
+    source: _Sampled
     sampler: SamplerName
     seed: int
 
@@ -247,10 +247,10 @@ class _Asked:
             self._tell(*self._open, runs[-1])
         for copies in range(_MOST_COPIES):
             trial = self._ask(copies)
-            key = self.course.digest(trial.params)
+            key = self.source.digest(trial.params)
             if key not in self._values:
                 self._open = key, trial
-                return self.course.candidate_of(trial.params, self.seed)
+                return self.source.candidate_of(trial.params, self.seed)
             self._study.tell(trial, self._values[key])
         return None
 
@@ -259,12 +259,12 @@ class _Asked:
         mixed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
         # After some copies a random point, as a job's search does.
         name = "random" if copies > _MOST_COPIES // 2 else self.sampler
-        known = self.course.known
+        known = self.source.known
         self._study.sampler = samplers.build(name, seed=mixed, trials=100, known=known)
         return self._study.ask(fixed_distributions=dict(known.space or {}))
 
     def _tell(self, key: str, trial: optuna.Trial, run: Run) -> None:
-        told = _entries(self.course.rungs, run.measured)
+        told = _entries(self.source.rungs, run.measured)
         self._values[key] = told[-1]["values"]
         if self.sampler == "random":
             return  # it looks at nothing, and telling takes time
@@ -282,7 +282,7 @@ class _Sampled:
     digest: Callable[[Params], str] = str
 
     def __call__(self, sampler: SamplerName, seed: int) -> Propose:
-        return _Asked(course=self, sampler=sampler, seed=seed).propose
+        return _Asked(source=self, sampler=sampler, seed=seed).propose
 
 
 def _bytes(candidates: Sequence[Mapping[str, Any]]) -> list[float]:

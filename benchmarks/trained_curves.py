@@ -53,7 +53,10 @@ _Curve = Mapping[int, tuple[float, int]]
 
 @dataclass(kw_only=True)
 class Digits:
-    """The job's candidates. ``kept`` is a file that remembers them between two runs."""
+    """The job's candidates. ``kept`` is a file that remembers them between two runs.
+
+    It does not know by which code they were trained: take another one after a change of training.
+    """
 
     kept: Path
 

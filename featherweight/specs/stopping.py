@@ -25,7 +25,7 @@ class EarlyStopping(BaseModel, frozen=True, extra="forbid"):
     tie_break: TieBreak = Field(
         default="front",
         description="Which of equally ranked trials climb where only some may: all that nothing "
-        "dominates, and behind those by hypervolume (front); those that alone add most "
+        "dominates or equals, and the rest by hypervolume (front); those that alone add most "
         "hypervolume; or the knee and then the farthest from it (net).",
     )
     extrapolate: bool = Field(
