@@ -5,16 +5,12 @@ from __future__ import annotations
 import gc
 import sys
 
-import uvicorn
-
+from service import serving
 from service.app import create_app
 from service.settings import ServiceSettings
 from store import tokens
 from store.errors import SchemaOutdated
 from store.session import open_database
-
-_STOP_SECONDS = 2
-"""Open event streams would keep uvicorn from stopping for ever."""
 
 
 class RefusedToStart(Exception):
@@ -32,14 +28,7 @@ def run(settings: ServiceSettings | None = None) -> None:
     # What is there now stays: a full collection over it would hold up an answer for 90 ms.
     gc.collect()
     gc.freeze()
-    uvicorn.run(
-        app,
-        host=chosen.host,
-        port=chosen.port,
-        log_level="warning",
-        timeout_graceful_shutdown=_STOP_SECONDS,
-        server_header=False,
-    )
+    serving.serve(app, host=chosen.host, port=chosen.port)
 
 
 def check(settings: ServiceSettings) -> None:

@@ -175,6 +175,7 @@ _ADDED: dict[str, Any] = {
     "stop": StopRules().model_dump(mode="json"),
     "budget.epochs": None,
     "early_stopping.tie_break": "front",
+    "early_stopping.rounding": "up",
     "early_stopping.extrapolate": False,
 }
 """Fields that came later: at these values a job has the digest that it had without them."""

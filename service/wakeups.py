@@ -42,10 +42,14 @@ class Wakeups:
         """Whether the service is going down; whoever waits should finish."""
         return self._closed.is_set()
 
-    def close(self) -> None:
-        """Stop watching and wake everyone a last time."""
+    def dismiss(self) -> None:
+        """Let everyone who waits finish now, and nobody wait any more; only from the loop."""
         self._closed.set()
         self.wake()
+
+    def close(self) -> None:
+        """Stop watching and wake everyone a last time."""
+        self.dismiss()
         self._thread.join(timeout=5)
         self._watcher.close()
 

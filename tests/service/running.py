@@ -18,6 +18,7 @@ import uvicorn
 from fastapi.testclient import TestClient
 
 from compress.families import layout
+from service import serving
 from service.app import create_app
 from service.settings import ServiceSettings
 from store import tokens
@@ -143,14 +144,15 @@ def claim(service: Service, name: str = "worker", wait_seconds: float = 0) -> An
 @contextmanager
 def listening(settings: ServiceSettings) -> Iterator[str]:
     """Address of a service on a real socket: for streams, broken lines and long polls."""
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         host="127.0.0.1",
         port=0,
         log_level="error",
         timeout_graceful_shutdown=1,
     )
-    server = uvicorn.Server(config)
+    server = serving.Server(config, app)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until(lambda: server.started)

@@ -168,6 +168,22 @@ def test_a_worker_that_hung_up_gets_no_trial(service):
         assert trials.get(session, trial).num_attempts == 1
 
 
+def test_a_worker_that_waits_is_answered_when_the_service_stops(service, caplog):
+    body = {"worker": factories.worker_info().model_dump(mode="json"), "wait_seconds": 30}
+    answers = []
+
+    def wait(url):
+        answers.append(httpx2.post(f"{url}/v1/attempts", json=body, timeout=30))
+
+    with listening(service.settings) as url:
+        waiting = threading.Thread(target=wait, args=(url,))
+        waiting.start()
+        until(lambda: "worker" in httpx2.get(f"{url}/v1/workers").text)
+    waiting.join(timeout=10)
+    assert answers[0].status_code == 204
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 def test_a_file_whose_sender_hung_up_is_not_kept_and_is_no_error_of_the_service(service, caplog):
     service.searching_job()
     assignment = claim(service).json()

@@ -1,0 +1,53 @@
+"""How the service listens, and how it stops without cutting anybody off."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+
+import uvicorn
+from fastapi import FastAPI
+
+from service.resources import Resources
+
+STOP_SECONDS = 2
+"""Open event streams would keep uvicorn from stopping for ever."""
+_NOT_STARTED = 3
+"""As uvicorn's own command line."""
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, but before it waits for open requests, it tells those that wait to finish.
+
+    The application's own shutdown comes after uvicorn's wait: long polls and event streams would
+    sit through it, be cancelled, and look like an error to the worker at the other end.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop: waiting requests are answered, others have ``timeout_graceful_shutdown``."""
+        resources: Resources = self._app.state.resources
+        resources.wakeups.dismiss()
+        await super().shutdown(sockets)
+
+
+def serve(app: FastAPI, *, host: str, port: int) -> None:
+    """Serve until a signal comes; exits with status 3 where the application does not start."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        timeout_graceful_shutdown=STOP_SECONDS,
+        server_header=False,
+    )
+    server = Server(config, app)
+    # It has stopped in order by then; a traceback would say nothing more.
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(_NOT_STARTED)
