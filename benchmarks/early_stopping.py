@@ -25,7 +25,7 @@ from benchmarks import curves, trained_curves
 from benchmarks.curves import Candidate
 from compress.measurement import Measurement
 from featherweight.specs.job import Objective, SamplerName
-from featherweight.specs.stopping import TieBreak
+from featherweight.specs.stopping import EarlyStopping, TieBreak
 from search import extrapolation, front, objectives, pareto, samplers, stopping
 from search.samplers import Knowledge
 from search.samplers.rungs import RUNGS, entry
@@ -107,18 +107,22 @@ def without_stopping(of: Course, propose: Propose) -> Spending:
     return spending
 
 
-def with_our_stopping(
-    of: Course, propose: Propose, *, tie_break: TieBreak, extrapolate: bool = False
-) -> Spending:
+def with_our_stopping(of: Course, propose: Propose, early: EarlyStopping) -> Spending:
     """``search.stopping`` decides at every rung, once."""
     spending, runs = Spending(of=of), []
-    rule = Rule(objectives=OBJECTIVES, eta=ETA, tie_break=tie_break, baseline=of.baseline)
+    rule = Rule(
+        objectives=OBJECTIVES,
+        eta=early.eta,
+        tie_break=early.tie_break,
+        rounding=early.rounding,
+        baseline=of.baseline,
+    )
     while len(runs) < of.trials and (candidate := propose(runs)) is not None:
         run = Run(candidate=candidate)
         while spending.train(run):
             others = [each for each in runs if len(each.measured) >= len(run.measured)]
             is_last = len(run.measured) == len(of.rungs)
-            if is_last or _stops(run, others, rule, of, extrapolate=extrapolate):
+            if is_last or _stops(run, others, rule, of, extrapolate=early.extrapolate):
                 break
         if not run.measured:
             break
@@ -302,13 +306,13 @@ def main(kept: Path | None = None) -> None:
     """Print epochs to 98 % of the full-budget hypervolume, and the hypervolume at the end."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if kept is not None:
-        _compare(digits(kept), full="TPE", ways={**_WAYS, **_WITH_TPE})
+        _compare(digits(kept), full="TPE", ways=_WITH_SAMPLERS)
         return
     if curves.RECORDED.exists():
         _compare(recorded(), full="every network", ways=_WAYS)
     else:
         print(f"without recorded curves: {curves.RECORDED.name} is not beside the repository")
-    _compare(crossing(), full="TPE", ways={**_WAYS, **_WITH_TPE})
+    _compare(crossing(), full="TPE", ways=_WITH_SAMPLERS)
 
 
 def _compare(of: Course, *, full: str, ways: Mapping[str, Way]) -> None:
@@ -320,10 +324,12 @@ def _compare(of: Course, *, full: str, ways: Mapping[str, Way]) -> None:
         _print(name, [spend(of, seed) for seed in range(SEEDS)], marks)
 
 
-def _ours(sampler: SamplerName, tie_break: TieBreak, *, extrapolate: bool = False) -> Way:
+def _ours(sampler: SamplerName, **settings: object) -> Way:
+    """Our stopping with these settings of ``early_stopping``."""
+
     def spend(of: Course, seed: int) -> Spending:
-        proposals = of.proposals(sampler, seed)
-        return with_our_stopping(of, proposals, tie_break=tie_break, extrapolate=extrapolate)
+        early = EarlyStopping.model_validate({"rungs": of.rungs, "eta": ETA, **settings})
+        return with_our_stopping(of, of.proposals(sampler, seed), early)
 
     return spend
 
@@ -336,28 +342,23 @@ def _asha(of: Course, seed: int) -> Spending:
     return halving_by_sorting(of, of.proposals("random", seed))
 
 
-_WAYS: Mapping[str, Way] = {
-    "random, ASHA by plain sorting": _asha,
-    "random, ours, net": _ours("random", "net"),
-    "random, ours, hypervolume": _ours("random", "hypervolume"),
-    "random, ours, front": _ours("random", "front"),
-    "random, ours, net, extrapolated": _ours("random", "net", extrapolate=True),
-    "random, ours, hypervolume, extrapolated": _ours("random", "hypervolume", extrapolate=True),
-}
-_WITH_TPE: Mapping[str, Way] = {
-    "TPE, ours, net": _ours("tpe", "net"),
-    "TPE, ours, hypervolume": _ours("tpe", "hypervolume"),
-    "TPE, ours, front": _ours("tpe", "front"),
-    "TPE, ours, hypervolume, extrapolated": _ours("tpe", "hypervolume", extrapolate=True),
+def _ways(sampler: SamplerName, label: str) -> dict[str, Way]:
+    """Our stopping in all of its ways, with the proposals of one sampler."""
+    ties: tuple[TieBreak, ...] = ("net", "hypervolume", "front")
+    settings: list[tuple[str, dict[str, object]]] = [
+        *((tie, {"tie_break": tie}) for tie in ties),
+        *((f"{tie}, nearest", {"tie_break": tie, "rounding": "nearest"}) for tie in ties[1:]),
+        *((f"{tie}, extrapolated", {"tie_break": tie, "extrapolate": True}) for tie in ties),
+    ]
+    return {f"{label}, ours, {name}": _ours(sampler, **chosen) for name, chosen in settings}
+
+
+_WAYS: Mapping[str, Way] = {"random, ASHA by plain sorting": _asha, **_ways("random", "random")}
+_WITH_SAMPLERS: Mapping[str, Way] = {
+    **_WAYS,
+    **_ways("tpe", "TPE"),
     "known_cost, no stopping": _all("known_cost"),
-    "known_cost, ours, net": _ours("known_cost", "net"),
-    "known_cost, ours, hypervolume": _ours("known_cost", "hypervolume"),
-    "known_cost, ours, front": _ours("known_cost", "front"),
-    "known_cost, ours, front, extrapolated": _ours("known_cost", "front", extrapolate=True),
-    "known_cost, ours, net, extrapolated": _ours("known_cost", "net", extrapolate=True),
-    "known_cost, ours, hypervolume, extrapolated": _ours(
-        "known_cost", "hypervolume", extrapolate=True
-    ),
+    **_ways("known_cost", "known_cost"),
 }
 
 

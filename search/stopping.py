@@ -6,8 +6,9 @@ job's ``early_stopping.tie_break`` names (``search.tie_breaks``).
 
 What differs: a trial is judged once, when it reaches the rung, against all that have been there;
 nobody waits and nobody is called back. Of the ``n`` seen at the rung, this one included, the best
-``ceil(n / eta)`` climb, so the first trial at a rung always does; with the way ``front`` also all
-that no other dominates or equals. Constraints come first (Deb et
+``n / eta`` climb, rounded up, so that the first trial at a rung always does, or as the job's
+``early_stopping.rounding`` says; with the way ``front`` also all that no other dominates or equals,
+once one climbs. Constraints come first (Deb et
 al., 2002): any feasible trial is ahead of any infeasible one, and infeasible ones are ordered by
 how much they violate. Below the last rung only constraints that training cannot mend count (see
 ``lasting_violation``). Objectives that training does not change, such as size, count like the
@@ -29,7 +30,7 @@ from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec, Objective
 from featherweight.specs.protocol import Decision
 from featherweight.specs.states import Phase
-from featherweight.specs.stopping import TieBreak
+from featherweight.specs.stopping import Rounding, TieBreak
 from search import extrapolation, front, pareto, tie_breaks
 from search import objectives as metrics
 from search.tie_breaks import Place
@@ -119,6 +120,7 @@ class Rule:
     objectives: Sequence[Objective]
     eta: float
     tie_break: TieBreak = "front"
+    rounding: Rounding = "up"
     baseline: Measurement | None = None
 
 
@@ -164,6 +166,7 @@ def _compared(reached: Reached) -> Decision:
             objectives=spec.objectives,
             eta=spec.early_stopping.eta,
             tie_break=spec.early_stopping.tie_break,
+            rounding=spec.early_stopping.rounding,
             baseline=reached.baseline,
         ),
     )
@@ -215,11 +218,11 @@ def decide(
     measured = [measurement, *(peer for peer, _ in peers)]
     points = [metrics.vector(each, rule.objectives) for each in measured]
     ranks = pareto.ranks(points, [violation, *(amount for _, amount in peers)])
-    allowed = math.ceil(len(points) / rule.eta)
+    allowed = _rounded(len(points) / rule.eta, rule.rounding)
     ahead = sum(rank < ranks[0] for rank in ranks)
     equals = [index for index, rank in enumerate(ranks) if rank == ranks[0]]
     is_copy = points[0] in [points[index] for index in equals[1:]]
-    if rule.tie_break == "front" and not is_copy:
+    if rule.tie_break == "front" and allowed > 0 and not is_copy:
         allowed = max(allowed, ranks.count(0))
     place = None
     if ahead < allowed < ahead + len(equals):
@@ -233,6 +236,11 @@ def decide(
         allowed=allowed,
         tie_break=place.value if place else None,
     )
+
+
+def _rounded(share: float, rounding: Rounding) -> int:
+    """A whole number of trials; halves are rounded up."""
+    return math.ceil(share) if rounding == "up" else math.floor(share + 0.5)
 
 
 def _place(equals: Sequence[Measurement], rule: Rule, places: int) -> Place:
@@ -256,8 +264,8 @@ def _said(place: Place | None, rule: Rule) -> str:
 
 def _reason(ranks: Sequence[int], position: int, allowed: int, violation: float) -> str:
     if len(ranks) == 1:
-        return "the first trial at this rung climbs"
-    best = "the best climbs" if allowed == 1 else f"the best {allowed} climb"
+        return f"the first trial at this rung {'climbs' if allowed else 'stops'}"
+    best = {0: "none climbs", 1: "the best climbs"}.get(allowed, f"the best {allowed} climb")
     fate = "climbs" if position < allowed else "stops"
     infeasible = f", a constraint violated by {violation:.1%} of its bound" if violation > 0 else ""
     equals = ranks.count(ranks[0])

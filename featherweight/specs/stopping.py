@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 from featherweight.specs.constraints import ConstraintField
 
 TieBreak = Literal["front", "hypervolume", "net"]
+Rounding = Literal["up", "nearest"]
 
 
 class EarlyStopping(BaseModel, frozen=True, extra="forbid"):
@@ -21,12 +22,17 @@ class EarlyStopping(BaseModel, frozen=True, extra="forbid"):
     rungs: tuple[Annotated[int, Field(ge=0, le=1000)], ...] = Field(
         default=(0, 1, 3, 9), min_length=1, max_length=8
     )
-    eta: float = Field(default=3.0, gt=1, le=16, description="At least one of eta climbs a rung.")
+    eta: float = Field(default=3.0, gt=1, le=16, description="One of eta climbs a rung.")
     tie_break: TieBreak = Field(
         default="front",
         description="Which of equally ranked trials climb where only some may: all that nothing "
         "dominates or equals, and the rest by hypervolume (front); those that alone add most "
         "hypervolume; or the knee and then the farthest from it (net).",
+    )
+    rounding: Rounding = Field(
+        default="up",
+        description="How many of n trials n / eta is where it is not whole. With nearest the first "
+        "trial at a rung stops there, for eta above 2: many short trainings before a long one.",
     )
     extrapolate: bool = Field(
         default=False,

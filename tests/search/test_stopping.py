@@ -12,7 +12,7 @@ from featherweight.specs.constraints import parse
 from featherweight.specs.job import Objective
 from featherweight.specs.protocol import Decision
 from featherweight.specs.states import Phase
-from featherweight.specs.stopping import TieBreak
+from featherweight.specs.stopping import Rounding, TieBreak
 from search import objectives as metrics
 from search import pareto, stopping
 from search.stopping import Rule
@@ -40,8 +40,15 @@ def decide(
     eta: float = 3.0,
     objectives: tuple[Objective, ...] = OBJECTIVES,
     tie_break: TieBreak = "hypervolume",
+    rounding: Rounding = "up",
 ) -> Decision:
-    rule = Rule(objectives=objectives, eta=eta, tie_break=tie_break, baseline=BASELINE)
+    rule = Rule(
+        objectives=objectives,
+        eta=eta,
+        tie_break=tie_break,
+        rounding=rounding,
+        baseline=BASELINE,
+    )
     return stopping.decide(measurement, violation, peers, rule=rule)
 
 
@@ -77,14 +84,37 @@ def test_the_order_of_the_peers_does_not_matter(
     assert decide(measurement, shuffled, **how) == decide(measurement, peers, **how)
 
 
-@given(st.lists(peer, max_size=12), st.floats(1.01, 16), ties)
-def test_no_more_than_its_share_of_a_rung_would_climb(
-    peers: list[Peer], eta: float, tie_break: TieBreak
+@pytest.mark.parametrize("tie_break", ["hypervolume", "net", "front"])
+def test_with_nearest_the_first_at_a_rung_stops_and_the_better_second_climbs(
+    tie_break: TieBreak,
 ) -> None:
-    """Judged against all others at the end, at most ``ceil(n / eta)`` of them would climb.
+    how = {"tie_break": tie_break, "rounding": "nearest"}
+    first, better = factories.measurement(0.8, 500), factories.measurement(0.9, 400)
+    alone = decide(first, [], **how)
+    assert (alone.stop, alone.allowed) == (True, 0)
+    assert alone.reason == "the first trial at this rung stops"
+    assert not decide(better, [(first, -1.0)], **how).stop
+    assert decide(first, [(better, -1.0)], **how).stop
+    assert not decide(first, [], eta=2.0, **how).stop
 
-    With ``front`` those too that nothing dominates.
+
+def test_a_reason_says_where_none_climbs() -> None:
+    two = [(factories.measurement(0.8, 500), -1.0), (factories.measurement(0.7, 400), -1.0)]
+    decision = decide(two[0][0], two[1:], eta=8.0, rounding="nearest")
+    assert decision.reason == "stops: rank 0 of 2 trials at this rung; none climbs"
+
+
+@given(st.lists(peer, max_size=12), st.floats(1.01, 16), ties, st.sampled_from(["up", "nearest"]))
+def test_no_more_than_its_share_of_a_rung_would_climb(
+    peers: list[Peer], eta: float, tie_break: TieBreak, rounding: Rounding
+) -> None:
+    """Judged against all others at the end, at most ``n / eta`` of them, rounded, would climb.
+
+    With ``front`` those too that nothing dominates, once one climbs.
     """
+    share = math.ceil(len(peers) / eta)
+    if rounding == "nearest":
+        share = math.floor(len(peers) / eta + 0.5)
     climbing = sum(
         not decide(
             measurement,
@@ -92,13 +122,14 @@ def test_no_more_than_its_share_of_a_rung_would_climb(
             violation=violation,
             eta=eta,
             tie_break=tie_break,
+            rounding=rounding,
         ).stop
         for index, (measurement, violation) in enumerate(peers)
     )
     measured, violations = [m for m, _ in peers], [amount for _, amount in peers]
     ranks = pareto.ranks([metrics.vector(m, OBJECTIVES) for m in measured], violations)
-    whole = ranks.count(0) if tie_break == "front" else 0
-    assert climbing <= max(math.ceil(len(peers) / eta), whole)
+    whole = ranks.count(0) if tie_break == "front" and share else 0
+    assert climbing <= max(share, whole)
 
 
 @given(st.lists(peer, max_size=12), st.integers(0, 8), st.integers(1, 8), st.floats(1.01, 16))
