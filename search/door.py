@@ -11,7 +11,7 @@ from compress.candidate import Candidate
 from compress.measurement import Measurement
 from featherweight.specs.states import Phase
 from search import refusal
-from search.job_space import network_of
+from search.feasibility import Network
 from search.refusal import Gate, Refusal
 from search.space import Space
 from store import endings, jobs
@@ -34,7 +34,7 @@ class Door:
         return self.refusal(candidate) is None
 
 
-def gate_of(session: Session, job: JobRecord, space: Space) -> Gate | None:
+def gate_of(job: JobRecord, space: Space, network: Network) -> Gate | None:
     """What the job's candidates are held against, the same for as long as it runs.
 
     None before its baseline is measured, and where nothing is known of candidates beforehand.
@@ -43,7 +43,7 @@ def gate_of(session: Session, job: JobRecord, space: Space) -> Gate | None:
     is_of_use = refusal.has_use(spec) or bool(space.architecture.operations)
     if baseline is None or not is_of_use:
         return None
-    return refusal.gate(spec, network_of(session, job, space), baseline)
+    return refusal.gate(spec, network, baseline)
 
 
 def of(session: Session, job: JobRecord, gate: Gate | None) -> Door:

@@ -294,17 +294,16 @@ class Searcher:
         if job.id not in self._studies:
             with self._database.read() as session:
                 space = space_of(session, job)
+                network = network_of(session, job, space)
                 rows = trials.of_job(session, job.id, phase=Phase.SEARCH)
                 measured = measured_of(session, job, rows)
-                study = open_study(session, self._storage, job, space)
-                gate = door.gate_of(session, job, space)
-                network = network_of(session, job, space)
+                study = open_study(session, self._storage, job, space, network)
             self._follow(job, study, rows, measured)
             self._studies[job.id] = OpenJob(
                 spec=jobs.spec(job),
                 space=space,
                 study=study,
-                gate=gate,
+                gate=door.gate_of(job, space, network),
                 trial_macs=sampling.trial_macs(jobs.spec(job), network),
             )
         return self._studies[job.id]

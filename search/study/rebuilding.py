@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from featherweight.specs.states import Phase, TrialState
 from search import space as spaces
 from search.errors import SearcherRunning
+from search.feasibility import Network
 from search.job_space import network_of, space_of
 from search.study import frozen, history
 from search.study.frozen import Measured
@@ -48,7 +49,7 @@ def rebuild(database: Database, study_url: str, job_id: str) -> int:
 
 
 def open_study(
-    session: Session, storage: RDBStorage, job: JobRecord, space: spaces.Space
+    session: Session, storage: RDBStorage, job: JobRecord, space: spaces.Space, network: Network
 ) -> StudyProjection:
     """The job's study, with what it knows from other jobs."""
     spec, rows = jobs.spec(job), history.of(session, job)
@@ -61,7 +62,7 @@ def open_study(
         spec=spec,
         space=space,
         prior=prior,
-        network=network_of(session, job, space),
+        network=network,
     )
 
 
@@ -86,7 +87,7 @@ def _rebuild(database: Database, storage: RDBStorage, job_id: str) -> int:
         space = space_of(session, job)
         rows = trials.of_job(session, job_id, phase=Phase.SEARCH)
         measured = measured_of(session, job, rows)
-        study = open_study(session, storage, job, space)
+        study = open_study(session, storage, job, space, network_of(session, job, space))
     numbers = study.refill(rows, measured)
     with database.write() as session:
         note(session, rows, numbers)
