@@ -22,14 +22,13 @@ from compress.model import Artifact, ImageData, Images, ShouldStop, never
 _DOWNLOAD_LEVEL = 19
 
 
-def run(  # noqa: PLR0913 - what the trial knows of itself, by name
+def run(  # noqa: PLR0913 - what is measured and how, by name
     artifact: Artifact,
     data: ImageData,
     *,
     splits: tuple[Split, ...],
     threads: int = 1,
     seconds: Mapping[str, float] | None = None,
-    notes: tuple[str, ...] = (),
     beside: Beside | None = None,
     should_stop: ShouldStop = never,
 ) -> Measurement:
@@ -64,7 +63,7 @@ def run(  # noqa: PLR0913 - what the trial knows of itself, by name
             images=artifact.parity_images,
         ),
         seconds={**(seconds or {}), "measure": time.perf_counter() - started},
-        notes=(*artifact.notes, *notes, *missing),
+        notes=(*artifact.notes, *missing),
     )
 
 

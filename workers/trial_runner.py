@@ -195,7 +195,6 @@ class TrialRunner:
                 splits=splits,
                 threads=self.assignment.latency_threads,
                 seconds=self.clock.seconds,
-                notes=compressed.notes,
                 beside=beside,
                 should_stop=self.stop,
             )

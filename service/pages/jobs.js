@@ -25,8 +25,9 @@ async function refresh() {
   byId("empty").hidden = jobs.items.length > 0;
   if (!older.length) cursor = jobs.next_cursor;
   byId("more").hidden = cursor === null;
+  const number = workers.items.length;
   const busy = workers.items.filter((worker) => worker.trial).length;
-  byId("workers").textContent = workers.items.length + " workers, " + busy + " busy";
+  byId("workers").textContent = number + (number === 1 ? " worker, " : " workers, ") + busy + " busy";
   say("");
 }
 

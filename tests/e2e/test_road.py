@@ -82,6 +82,13 @@ def test_the_baseline_leaves_its_weights_beside_its_file(ended, client):
     assert {file.role for file in client.artifacts(trials[1].id)} == {"onnx", "manifest"}
 
 
+def test_no_note_of_a_trial_is_said_twice(ended, client):
+    _, job = ended
+    noted = [trial.measurement.notes for trial in client.trials(job.id) if trial.measurement]
+    assert any(noted)
+    assert all(len(set(notes)) == len(notes) for notes in noted)
+
+
 def test_every_measurement_says_where_the_time_went(ended, client):
     _, job = ended
     for trial in client.trials(job.id):
