@@ -110,19 +110,13 @@ def without_stopping(of: Course, propose: Propose) -> Spending:
 def with_our_stopping(of: Course, propose: Propose, early: EarlyStopping) -> Spending:
     """``search.stopping`` decides at every rung, once."""
     spending, runs = Spending(of=of), []
-    rule = Rule(
-        objectives=OBJECTIVES,
-        eta=early.eta,
-        tie_break=early.tie_break,
-        rounding=early.rounding,
-        baseline=of.baseline,
-    )
+    rule = Rule(objectives=OBJECTIVES, early=early, baseline=of.baseline)
     while len(runs) < of.trials and (candidate := propose(runs)) is not None:
         run = Run(candidate=candidate)
         while spending.train(run):
             others = [each for each in runs if len(each.measured) >= len(run.measured)]
             is_last = len(run.measured) == len(of.rungs)
-            if is_last or _stops(run, others, rule, of, extrapolate=early.extrapolate):
+            if is_last or _stops(run, others, rule, of):
                 break
         if not run.measured:
             break
@@ -130,10 +124,10 @@ def with_our_stopping(of: Course, propose: Propose, early: EarlyStopping) -> Spe
     return spending
 
 
-def _stops(run: Run, others: Sequence[Run], rule: Rule, of: Course, *, extrapolate: bool) -> bool:
+def _stops(run: Run, others: Sequence[Run], rule: Rule, of: Course) -> bool:
     rung = len(run.measured) - 1
     seen = [each.measured[rung] for each in (run, *others)]
-    if extrapolate:
+    if rule.early.extrapolate:
         found = [[one.value("accuracy") for one in each.measured] for each in (run, *others)]
         hopes = extrapolation.expected(found, num_rungs=len(of.rungs))
         seen = [stopping.hoped(one, hope) for one, hope in zip(seen, hopes, strict=True)]

@@ -30,7 +30,7 @@ from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec, Objective
 from featherweight.specs.protocol import Decision
 from featherweight.specs.states import Phase
-from featherweight.specs.stopping import Rounding, TieBreak
+from featherweight.specs.stopping import EarlyStopping, Rounding
 from search import extrapolation, front, pareto, tie_breaks
 from search import objectives as metrics
 from search.tie_breaks import Place
@@ -112,15 +112,10 @@ class Reached(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """How trials at a rung are compared: one of ``eta`` climbs.
-
-    ``baseline`` anchors the hypervolume and relative constraints.
-    """
+    """How trials at a rung are compared; ``baseline`` anchors the hypervolume."""
 
     objectives: Sequence[Objective]
-    eta: float
-    tie_break: TieBreak = "front"
-    rounding: Rounding = "up"
+    early: EarlyStopping
     baseline: Measurement | None = None
 
 
@@ -162,13 +157,7 @@ def _compared(reached: Reached) -> Decision:
         seen[0],
         violations[0],
         list(zip(seen[1:], violations[1:], strict=True)),
-        rule=Rule(
-            objectives=spec.objectives,
-            eta=spec.early_stopping.eta,
-            tie_break=spec.early_stopping.tie_break,
-            rounding=spec.early_stopping.rounding,
-            baseline=reached.baseline,
-        ),
+        rule=Rule(objectives=spec.objectives, early=spec.early_stopping, baseline=reached.baseline),
     )
     if hopes[0] is None:
         return decision
@@ -218,11 +207,11 @@ def decide(
     measured = [measurement, *(peer for peer, _ in peers)]
     points = [metrics.vector(each, rule.objectives) for each in measured]
     ranks = pareto.ranks(points, [violation, *(amount for _, amount in peers)])
-    allowed = _rounded(len(points) / rule.eta, rule.rounding)
+    allowed = _rounded(len(points) / rule.early.eta, rule.early.rounding)
     ahead = sum(rank < ranks[0] for rank in ranks)
     equals = [index for index, rank in enumerate(ranks) if rank == ranks[0]]
     is_copy = points[0] in [points[index] for index in equals[1:]]
-    if rule.tie_break == "front" and allowed > 0 and not is_copy:
+    if rule.early.tie_break == "front" and allowed > 0 and not is_copy:
         allowed = max(allowed, ranks.count(0))
     place = None
     if ahead < allowed < ahead + len(equals):
@@ -246,7 +235,7 @@ def _rounded(share: float, rounding: Rounding) -> int:
 def _place(equals: Sequence[Measurement], rule: Rule, places: int) -> Place:
     """Where the first of equally ranked trials, the newcomer, stands among them."""
     points = [metrics.vector(each, rule.objectives) for each in equals]
-    if rule.tie_break == "net":
+    if rule.early.tie_break == "net":
         return tie_breaks.by_net(points, places)
     if rule.baseline is None:
         raise ValueError("a tie is broken by hypervolume, and there is no baseline to anchor it")
@@ -257,7 +246,7 @@ def _place(equals: Sequence[Measurement], rule: Rule, places: int) -> Place:
 def _said(place: Place | None, rule: Rule) -> str:
     if place is None:
         return ""
-    if rule.tie_break == "net":
+    if rule.early.tie_break == "net":
         return f", at a distance of {place.value:.3g} from those taken before"
     return f", by the hypervolume that it alone adds: {place.value:.3g}"
 

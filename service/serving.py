@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from service.resources import Resources
 
-STOP_SECONDS = 2
+_STOP_SECONDS = 2
 """Open event streams would keep uvicorn from stopping for ever."""
 _NOT_STARTED = 3
 """As uvicorn's own command line."""
@@ -24,7 +24,16 @@ class Server(uvicorn.Server):
     sit through it, be cancelled, and look like an error to the worker at the other end.
     """
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, *, host: str, port: int) -> None:
+        """A server that has not started; port 0 takes a free one."""
+        config = uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            log_level="warning",
+            timeout_graceful_shutdown=_STOP_SECONDS,
+            server_header=False,
+        )
         super().__init__(config)
         self._app = app
 
@@ -37,15 +46,7 @@ class Server(uvicorn.Server):
 
 def serve(app: FastAPI, *, host: str, port: int) -> None:
     """Serve until a signal comes; exits with status 3 where the application does not start."""
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        log_level="warning",
-        timeout_graceful_shutdown=STOP_SECONDS,
-        server_header=False,
-    )
-    server = Server(config, app)
+    server = Server(app, host=host, port=port)
     # It has stopped in order by then; a traceback would say nothing more.
     with contextlib.suppress(KeyboardInterrupt):
         server.run()

@@ -12,7 +12,7 @@ from featherweight.specs.constraints import parse
 from featherweight.specs.job import Objective
 from featherweight.specs.protocol import Decision
 from featherweight.specs.states import Phase
-from featherweight.specs.stopping import Rounding, TieBreak
+from featherweight.specs.stopping import EarlyStopping, Rounding, TieBreak
 from search import objectives as metrics
 from search import pareto, stopping
 from search.stopping import Rule
@@ -42,13 +42,8 @@ def decide(
     tie_break: TieBreak = "hypervolume",
     rounding: Rounding = "up",
 ) -> Decision:
-    rule = Rule(
-        objectives=objectives,
-        eta=eta,
-        tie_break=tie_break,
-        rounding=rounding,
-        baseline=BASELINE,
-    )
+    early = EarlyStopping(eta=eta, tie_break=tie_break, rounding=rounding)
+    rule = Rule(objectives=objectives, early=early, baseline=BASELINE)
     return stopping.decide(measurement, violation, peers, rule=rule)
 
 
@@ -203,7 +198,7 @@ def test_within_a_front_those_climb_that_alone_add_most_hypervolume() -> None:
 
 def test_without_a_baseline_no_tie_can_be_broken_by_hypervolume() -> None:
     peers = [(factories.measurement(0.5, 10), -1.0), (factories.measurement(0.7, 20), -1.0)]
-    rule = Rule(objectives=OBJECTIVES, eta=3.0, tie_break="hypervolume")
+    rule = Rule(objectives=OBJECTIVES, early=EarlyStopping(tie_break="hypervolume"))
     with pytest.raises(ValueError, match="no baseline to anchor it"):
         stopping.decide(factories.measurement(0.9, 100), -1.0, peers, rule=rule)
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import uvicorn
 from fastapi.testclient import TestClient
 
 from compress.families import layout
@@ -144,15 +143,7 @@ def claim(service: Service, name: str = "worker", wait_seconds: float = 0) -> An
 @contextmanager
 def listening(settings: ServiceSettings) -> Iterator[str]:
     """Address of a service on a real socket: for streams, broken lines and long polls."""
-    app = create_app(settings)
-    config = uvicorn.Config(
-        app,
-        host="127.0.0.1",
-        port=0,
-        log_level="error",
-        timeout_graceful_shutdown=1,
-    )
-    server = serving.Server(config, app)
+    server = serving.Server(create_app(settings), host="127.0.0.1", port=0)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until(lambda: server.started)
