@@ -31,8 +31,8 @@ _IMAGES = 500
 _BATCH = 100
 
 
-def _short(steps: Steps) -> Steps:
-    return [*steps[:-1], steps[-1] | {"short_scales": True}]
+def _free(steps: Steps) -> Steps:
+    return [*steps[:-1], steps[-1] | {"short_scales": False}]
 
 
 _HALF_ZEROS: Steps = [
@@ -50,12 +50,12 @@ _MIXED: Steps = [
 ]
 _W8: Steps = [{"technique": "quantization"}]
 CANDIDATES = {
+    "8 bits, free scales": _free(_W8),
+    "50 % zeros, 4 bits, free scales": _free(_HALF_ZEROS),
+    "3.5 bits by sensitivity, free scales": _free(_MIXED),
     "8 bits": _W8,
     "50 % zeros, 4 bits": _HALF_ZEROS,
     "3.5 bits by sensitivity": _MIXED,
-    "8 bits, short scales": _short(_W8),
-    "50 % zeros, 4 bits, short scales": _short(_HALF_ZEROS),
-    "3.5 bits by sensitivity, short scales": _short(_MIXED),
 }
 
 

@@ -59,11 +59,11 @@ def _quantized(**fields: object) -> Steps:
 
 OURS: Mapping[str, Steps] = {
     "8 bits": _quantized(),
-    "8 bits, short scales": _quantized(short_scales=True),
+    "8 bits, free scales": _quantized(short_scales=False),
     "6 bits": _quantized(weight_bits=6),
     "6 bits, weights only": _quantized(weight_bits=6, activations="float", scale_bits=16),
     "4 bits": _quantized(weight_bits=4),
-    "4 bits, short scales": _quantized(weight_bits=4, short_scales=True),
+    "4 bits, free scales": _quantized(weight_bits=4, short_scales=False),
     "3 bits, GPTQ": _quantized(weight_bits=3, rounding="gptq"),
     "2 bits, GPTQ": _quantized(weight_bits=2, rounding="gptq"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Literal, get_args, get_origin
 
@@ -12,7 +13,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from compress import canonical
-from compress.catalog import ORDER, TechniqueConfig
+from compress.catalog import BY_NAME, ORDER, TechniqueConfig
+from compress.knobs import changed_defaults, first_default
 
 
 class Candidate(BaseModel, frozen=True, extra="forbid"):
@@ -31,6 +33,16 @@ class Candidate(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"steps must be distinct and in the order {list(ORDER)}, got {names}")
         return self
 
+    @classmethod
+    def of_record(cls, document: Mapping[str, Any]) -> Candidate:
+        """What ``model_dump`` gave, of this version or an older one.
+
+        Records hold every field, so one that lacks a field is older than it, and means what the
+        field's first default does. Raises pydantic's ValidationError for what is no candidate.
+        """
+        steps = [_as_recorded(step) for step in document.get("steps", ())]
+        return cls.model_validate({**document, "steps": steps})
+
     def canonical(self) -> Candidate:
         """The same candidate without what cannot change anything: steps, and values of fields."""
         return self._shorter or self
@@ -47,8 +59,9 @@ class Candidate(BaseModel, frozen=True, extra="forbid"):
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical form: equal digests mean equal networks under a seed.
 
-        Of every config the technique's name and what differs from the defaults: a field that a
-        later version adds changes no digest, as long as no default ever changes.
+        Of every config the technique's name and what differs from the first defaults: neither a
+        field that a later version adds nor a default that it changes makes another digest of the
+        same candidate.
         """
         return self._digest
 
@@ -70,13 +83,19 @@ def _with(step: TechniqueConfig, values: dict[str, Any] | None) -> TechniqueConf
     return type(step).model_validate(values)
 
 
+def _as_recorded(step: Any) -> Any:
+    """The step with the first default of every field that it lacks and that has another now."""
+    technique = BY_NAME.get(str(step.get("technique"))) if isinstance(step, dict) else None
+    return step if technique is None else changed_defaults(technique.config) | step
+
+
 def _deviations(model: BaseModel) -> dict[str, Any]:
-    """Tags, which say what a model is, and every field that is not at its default, as JSON."""
+    """Tags, which say what a model is, and every field not at its first default, as JSON."""
     fields = type(model).model_fields
     return {
         name: _plain(value)
         for name, value in model
-        if _is_tag(fields[name]) or value != fields[name].get_default(call_default_factory=True)
+        if _is_tag(fields[name]) or value != first_default(fields[name])
     }
 
 

@@ -1,4 +1,4 @@
-"""One form for all ways to write the same thing: fields that count for nothing at their defaults.
+"""One form for all ways to write the same thing: what counts for nothing at its first default.
 
 The rules are those of ``compress.applies``. A candidate's digest is that of this form, so a new
 rule makes two digests one: it must be true of every network.
@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 from compress import conditions
 from compress.applies import APPLIES, OFF, REFUSED, Applies, Refused
 from compress.catalog import BY_NAME, ORDER
+from compress.knobs import first_default
 
 Values = Mapping[str, Mapping[str, Any]]
 """Technique to field to value; a field that is missing has its default."""
@@ -20,7 +23,7 @@ Settled = dict[str, dict[str, Any]]
 
 
 def without_the_uncounted(values: Values) -> Settled:
-    """The same with defaults for what does not count, in the order of the catalog."""
+    """The same with first defaults for what does not count, in the order of the catalog."""
     found = {name: dict(values[name]) for name in sorted(values, key=ORDER.__getitem__)}
     for rule in _rules_of(frozenset(found)):
         if _is_idle(rule, found):
@@ -51,9 +54,21 @@ def rest_of(field: str) -> Any:
 @cache
 def default(field: str) -> Any:
     """The default of ``technique.field``."""
+    return _info(field).get_default(call_default_factory=True)
+
+
+@cache
+def resting(field: str) -> Any:
+    """The value of ``technique.field`` in the canonical form where it does not count.
+
+    Its first default, so that digests stay as they are when a default changes.
+    """
+    return first_default(_info(field))
+
+
+def _info(field: str) -> FieldInfo:
     technique, name = field.split(".")
-    info = BY_NAME[technique].config.model_fields[name]
-    return info.get_default(call_default_factory=True)
+    return BY_NAME[technique].config.model_fields[name]
 
 
 def _is_idle(rule: Applies, found: Settled) -> bool:
@@ -62,7 +77,7 @@ def _is_idle(rule: Applies, found: Settled) -> bool:
     if rule.field == rule.technique:
         return not conditions.holds(rule.when, lambda name: _value(found, name))
     value = _value(found, rule.field)
-    if value == default(rule.field) or (rule.values and value not in rule.values):
+    if value == resting(rule.field) or (rule.values and value not in rule.values):
         return False
     return not conditions.holds(rule.when, lambda name: _value(found, name))
 
@@ -77,7 +92,7 @@ def _is_refused(refused: Refused, found: Settled) -> bool:
 def _reset_(rule: Applies, found: Settled) -> None:
     technique, _, field = rule.field.partition(".")
     if field:
-        found[technique][field] = default(rule.field)
+        found[technique][field] = resting(rule.field)
     else:
         del found[technique]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, model_validator
+from pydantic.fields import FieldInfo
 
 Scalar: TypeAlias = bool | int | float | str
 
@@ -54,3 +55,31 @@ class Searchable:
 
     default: Interval | Choice
     per: Literal["stage", "edge"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstDefault:
+    """Metadata on a config field whose default was another value once.
+
+    Digests were made without that value, and records of that time may lack the field.
+    """
+
+    value: Scalar
+
+
+def first_default(info: FieldInfo) -> Any:
+    """The default that a config field had first: what a digest leaves out."""
+    for each in info.metadata:
+        if isinstance(each, FirstDefault):
+            return each.value
+    return info.get_default(call_default_factory=True)
+
+
+def changed_defaults(config: type[BaseModel]) -> dict[str, Scalar]:
+    """First defaults of the fields that have another one now."""
+    return {
+        name: each.value
+        for name, info in config.model_fields.items()
+        for each in info.metadata
+        if isinstance(each, FirstDefault)
+    }

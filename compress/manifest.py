@@ -75,8 +75,12 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="before")
     @classmethod
     def _upgraded(cls, document: Any) -> Any:
-        is_old = isinstance(document, dict) and document.get("format_version") == 1
-        return _from_version_1(document) if is_old else document
+        if not isinstance(document, dict) or not isinstance(document.get("candidate"), dict):
+            return document
+        candidate = Candidate.of_record(document["candidate"])
+        if document.get("format_version") == 1:
+            return _from_version_1(document, candidate)
+        return document | {"candidate": candidate}
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
@@ -108,9 +112,8 @@ def load(text: str) -> Manifest:
     return Manifest.model_validate_json(text)
 
 
-def _from_version_1(document: dict[str, Any]) -> dict[str, Any]:
+def _from_version_1(document: dict[str, Any], candidate: Candidate) -> dict[str, Any]:
     """The same in the present format: digests were of every field, those at defaults included."""
-    candidate = Candidate.model_validate(document.get("candidate"))
     written = zip(document["candidate"].get("steps", ()), candidate.steps, strict=True)
     counted = {"steps": [fields for fields, step in written if step.has_effect]}
     text = json.dumps(counted, sort_keys=True, separators=(",", ":"))
@@ -119,5 +122,8 @@ def _from_version_1(document: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(
             f"candidate_digest must be {digest}, got {document.get('candidate_digest')}"
         )
-    changes = {"format_version": FORMAT_VERSION, "candidate_digest": candidate.digest()}
-    return document | changes
+    return document | {
+        "format_version": FORMAT_VERSION,
+        "candidate": candidate,
+        "candidate_digest": candidate.digest(),
+    }

@@ -58,7 +58,8 @@ def check_counted(knobs: Sequence[KnobSchema], asked: Mapping[str, Mapping[str, 
         within = {part.technique for parts in rule.when for part in parts} == {technique}
         if not within or field not in asked.get(technique, ()) or not _is_idle(rule, find):
             continue
-        if any(value != canonical.default(rule.field) for value in find(rule.field)):
+        idle = (canonical.default(rule.field), canonical.resting(rule.field))
+        if any(value not in idle for value in find(rule.field)):
             raise InvalidSpace(
                 f"{rule.field} counts for nothing in this job: it counts where "
                 f"{conditions.words(rule.when, beside=technique).replace('`', '')}. Change that, "
@@ -210,11 +211,11 @@ def _is_of(field: str, knob: KnobSchema) -> bool:
 
 
 def _rested(knob: KnobSchema) -> KnobSchema:
-    """Fixed: at the field's default, which is what it counts as, where a knob can say that."""
+    """Fixed at what the field counts as where it does not count, if a knob can say that."""
     if knob.kind == "fixed":
         return knob
-    default = canonical.default(_field(knob))
-    value = default if isinstance(default, bool | int | float | str) else values(knob)[0]
+    resting = canonical.resting(_field(knob))
+    value = resting if isinstance(resting, bool | int | float | str) else values(knob)[0]
     return KnobSchema(name=knob.name, kind="fixed", choices=(value,))
 
 

@@ -211,7 +211,7 @@ def _every_split(session: Session, job: JobRecord) -> tuple[Split, ...]:
 def _finalists(
     session: Session, job: JobRecord, searched: Sequence[TrialRecord]
 ) -> list[Candidate]:
-    candidates = {row.id: Candidate.model_validate(row.candidate) for row in searched}
+    candidates = {row.id: Candidate.of_record(row.candidate) for row in searched}
     spec = jobs.spec(job)
     points = [
         front.FrontCandidate(

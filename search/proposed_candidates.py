@@ -70,7 +70,7 @@ def _create(
         job,
         phase=Phase.SEARCH,
         origin=record.origin,
-        candidate=Candidate.model_validate(record.candidate),
+        candidate=Candidate.of_record(record.candidate),
         params=record.params,
         seed=opened.spec.seed,
         rungs=opened.spec.early_stopping.rungs,

@@ -216,7 +216,7 @@ def _front(session: Session, own: Own, source: Source, *, count: int) -> list[Pr
         measured = Measurement.model_validate(rung.measurement)
         if rung.trial_id not in tried or any(measured.known(m) is None for m in compared):
             continue
-        candidate = Candidate.model_validate(tried[rung.trial_id].candidate)
+        candidate = Candidate.of_record(tried[rung.trial_id].candidate)
         numbers.setdefault(candidate.digest(), tried[rung.trial_id].number)
         violation = objectives.violation(measured, spec.constraints, baseline)
         points.append(FrontCandidate(key=candidate, measurement=measured, violation=violation))

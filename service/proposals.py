@@ -62,7 +62,7 @@ def view(record: CandidateRecord) -> CandidateSchema:
             "origin": record.origin,
             "state": _state(record),
             "trial": record.trial_id,
-            "candidate": record.candidate,
+            "candidate": Candidate.of_record(record.candidate),
             "candidate_digest": record.candidate_digest,
             "description": _described(record),
             "in_space": record.params is not None,
@@ -137,4 +137,4 @@ def _state(record: CandidateRecord) -> Literal["waiting", "tried", "dropped"]:
 
 
 def _described(record: CandidateRecord) -> str:
-    return Candidate.model_validate(record.candidate).describe()
+    return Candidate.of_record(record.candidate).describe()

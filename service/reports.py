@@ -57,7 +57,7 @@ def _finalists(tried: Sequence[TrialRecord]) -> list[FinalistSchema]:
 
 
 def _finalist(group: Sequence[TrialRecord]) -> FinalistSchema:
-    candidate = Candidate.model_validate(group[0].candidate)
+    candidate = Candidate.of_record(group[0].candidate)
     measured = [Measurement.model_validate(trial.measurement) for trial in group]
     validation_mean, validation_std = _spread(measured, "validation")
     test_mean, test_std = _spread(measured, "test")

@@ -27,7 +27,7 @@ def build(
     job = session.get_one(JobRecord, attempt.job_id)
     trial = session.get_one(TrialRecord, attempt.trial_id)
     dataset = session.get_one(DatasetRecord, job.dataset_id)
-    candidate = Candidate.model_validate(trial.candidate)
+    candidate = Candidate.of_record(trial.candidate)
     return Assignment.model_validate(
         {
             "attempt": attempt.id,

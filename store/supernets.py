@@ -70,7 +70,7 @@ def _trained(session: Session, job: JobRecord, trial: TrialRecord) -> dict[str, 
 
 
 def _is_slice(trial: TrialRecord) -> bool:
-    steps = Candidate.model_validate(trial.candidate).steps
+    steps = Candidate.of_record(trial.candidate).steps
     return any(isinstance(step, FamilyMember) and step.weights == "supernet" for step in steps)
 
 

@@ -120,7 +120,7 @@ def describe(trial: TrialRecord) -> str:
     known = _described.get(digest)
     if known is not None:
         return known
-    words = Candidate.model_validate(trial.candidate).describe()
+    words = Candidate.of_record(trial.candidate).describe()
     if len(_described) >= _MOST_DESCRIBED:
         # Another thread may be reading: nobody relies on what was there a moment ago.
         _described.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from compress.candidate import Candidate
 from featherweight.specs.schemas import (
     ArtifactSchema,
     AttemptSchema,
@@ -44,6 +45,7 @@ def trial(record: TrialRecord) -> TrialSchema:
     """A trial."""
     own = {
         "job": record.job_id,
+        "candidate": Candidate.of_record(record.candidate),
         "description": transitions.describe(record),
         "feasible": None if record.violation is None else record.violation <= 0,
         "file": record.file_sha256,

@@ -188,12 +188,12 @@ def _dataset_named(session: Session, name: str) -> DatasetRecord:
 
 
 def candidate(ratio: float = 0.5, *, stages: int = 2) -> Candidate:
-    """Prune every stage by one ratio and store 8-bit weights, as a job does."""
+    """Prune every stage by one ratio and store 8-bit weights."""
     return Candidate.model_validate(
         {
             "steps": [
                 {"technique": "filter_pruning", "ratios": [ratio] * stages},
-                {"technique": "quantization", "short_scales": True},
+                {"technique": "quantization"},
             ]
         }
     )

@@ -202,7 +202,9 @@ class Made:
 
 def shipped(compressed: CompressedModel) -> tuple[Network, Mapping[str, Stored]]:
     """The network as its file is to hold it."""
-    return folding.fold(*constraints.bake(compressed.network))
+    quantization = compressed.quantization
+    short = quantization is not None and quantization.shortens
+    return folding.fold(*constraints.bake(compressed.network), short=short)
 
 
 def weights_of_file(path: Path, compressed: CompressedModel) -> dict[str, NDArray[np.float32]]:

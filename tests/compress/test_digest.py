@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from compress.candidate import Candidate
 
@@ -29,7 +30,14 @@ GOLDEN = {
         {"technique": "quantization", "weight_bits": 8}
     ],
 }
-"""Every field is written out that the first version had: no default of theirs may change."""
+"""Every field is written out that the first version had."""
+
+
+DIGESTS_OF_OLD = {
+    "int8": "14a639e1f0bd3ec5553db63ec39003d80db9f71b8204070eeaacbc8282c9b568",
+    "float": "8f20a41269d4a7836bf182d2369705a611a48aa7b4e297b8e4a008e8d71a0841",
+}
+"""Of 6 bits, as they were while free scales were the default."""
 
 
 def candidate(steps):
@@ -38,7 +46,29 @@ def candidate(steps):
 
 @pytest.mark.parametrize(("digest", "steps"), GOLDEN.items())
 def test_a_digest_is_what_it_was_in_the_first_version(digest, steps):
-    assert candidate(steps).digest() == digest
+    assert Candidate.of_record({"steps": steps}).digest() == digest
+
+
+@pytest.mark.parametrize("activations", ["int8", "float"])
+def test_a_default_that_changed_has_changed_no_digest(activations):
+    step = {"technique": "quantization", "weight_bits": 6, "activations": activations}
+    now, free = candidate([step]), candidate([step | {"short_scales": False}])
+    old = Candidate.of_record({"steps": [step]})
+    assert (now.steps[0].short_scales, old.steps[0].short_scales) == (True, False)
+    assert old.digest() == free.digest() == DIGESTS_OF_OLD[activations]
+    # Scales of float activations have no use for it: both are one candidate.
+    assert (now.digest() == old.digest()) == (activations == "float")
+
+
+def test_a_record_is_read_as_it_was_written():
+    written = candidate([{"technique": "quantization"}])
+    assert Candidate.of_record(written.model_dump(mode="json")) == written
+
+
+@pytest.mark.parametrize("steps", [[{"weight_bits": 4}], [{"technique": "magic"}], ["magic"]])
+def test_a_record_that_holds_no_candidate_is_refused(steps):
+    with pytest.raises(ValidationError):
+        Candidate.of_record({"steps": steps})
 
 
 def test_a_field_at_its_default_and_one_left_out_are_the_same_candidate():

@@ -85,11 +85,19 @@ def test_a_manifest_that_contradicts_itself_is_refused(written, change, complain
         manifest.Manifest.model_validate(document)
 
 
+def as_written(loaded):
+    """Its text, but for what the text lacked and ``of_record`` had to say."""
+    document = loaded.model_dump(mode="json", exclude_unset=True)
+    for step in document["candidate"]["steps"]:
+        assert step.pop("short_scales", False) is False
+    return document
+
+
 def test_a_manifest_of_version_2_loses_nothing_when_it_is_read():
     text = (GOLDEN / "manifest-v2.json").read_text()
     loaded = manifest.load(text)
     # What later versions added is at its default, and was not in the file.
-    assert loaded.model_dump_json(indent=2, exclude_unset=True) + "\n" == text
+    assert json.dumps(as_written(loaded)) == json.dumps(json.loads(text))
     assert manifest.load(manifest.dump(loaded)) == loaded
     assert loaded.candidate.digest() == loaded.candidate_digest
 
@@ -98,7 +106,7 @@ def test_a_manifest_with_every_technique_loses_nothing_when_it_is_read():
     text = (GOLDEN / "manifest-v2-all.json").read_text()
     loaded = manifest.load(text)
     assert [step.technique for step in loaded.candidate.steps] == list(catalog.ORDER)
-    assert loaded.model_dump_json(indent=2, exclude_unset=True) + "\n" == text
+    assert json.dumps(as_written(loaded)) == json.dumps(json.loads(text))
     assert manifest.load(manifest.dump(loaded)) == loaded
     # A changed default or a renamed field would turn old trials into other ones.
     recorded = "9785a2e043373c85abc7c8ccf59d5c22a9dcf6189fdd098b98ae0a6cc7673e0d"
@@ -115,7 +123,7 @@ def test_a_manifest_of_version_1_is_upgraded_when_it_is_read():
     assert loaded.candidate == newer.candidate
     assert loaded.candidate_digest == newer.candidate_digest != document["candidate_digest"]
     assert manifest.load(manifest.dump(loaded)) == loaded
-    kept = loaded.model_dump(mode="json", exclude_unset=True)
+    kept = as_written(loaded)
     changed = {"format_version", "candidate_digest"}
     assert {name: kept[name] for name in kept if name not in changed} == {
         name: document[name] for name in document if name not in changed

@@ -42,13 +42,14 @@ def scales(path, kind, index):
 
 @pytest.mark.parametrize("bits", [4, 3, 2])
 def test_integer_kernels_give_the_bits_of_float_arithmetic(trained, digits, tmp_path, bits):
-    path = written(trained, digits, tmp_path, weight_bits=bits, short_scales=True)
+    path = written(trained, digits, tmp_path, weight_bits=bits)
     fused_NK, as_written_NK = both_ways(path, digits)
     np.testing.assert_array_equal(fused_NK, as_written_NK)
 
 
 def test_without_short_scales_some_answers_differ(trained, digits, tmp_path):
-    fused_NK, as_written_NK = both_ways(written(trained, digits, tmp_path), digits)
+    path = written(trained, digits, tmp_path, short_scales=False)
+    fused_NK, as_written_NK = both_ways(path, digits)
     assert (fused_NK != as_written_NK).any()
 
 
@@ -71,7 +72,7 @@ def test_float_activations_have_no_use_for_short_scales(trained, digits, tmp_pat
 
 
 def test_it_goes_with_16_bit_scales(trained, digits, tmp_path):
-    path = written(trained, digits, tmp_path, weight_bits=4, short_scales=True, scale_bits=16)
+    path = written(trained, digits, tmp_path, weight_bits=4, scale_bits=16)
     fused_NK, as_written_NK = both_ways(path, digits)
     np.testing.assert_array_equal(fused_NK, as_written_NK)
 

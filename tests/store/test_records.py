@@ -225,3 +225,13 @@ def test_a_searcher_is_alive_while_it_holds_its_role(database):
         assert liveness.searcher_is_alive(session)
         leader.take(session, "one", lease_seconds=-1)
         assert not liveness.searcher_is_alive(session)
+
+
+def test_a_trial_that_is_older_than_short_scales_is_shown_without_them(database):
+    with database.write() as session:
+        record = factories.trial(session, factories.job(session))
+        assert views.trial(record).candidate.steps[-1].short_scales
+        *others, quantization = record.candidate["steps"]
+        older = {name: quantization[name] for name in quantization if name != "short_scales"}
+        record.candidate = {"steps": [*others, older]}
+        assert not views.trial(record).candidate.steps[-1].short_scales

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from compress import patterns
-from compress.knobs import Choice, Searchable
+from compress.knobs import Choice, FirstDefault, Searchable
 from compress.patterns import Exclude
 
 _AFFINE_BITS = range(2, 8)
@@ -92,8 +92,10 @@ class Quantization(BaseModel, frozen=True, extra="forbid"):
         default=32,
         description="Bits of the scales and biases in the file; 16 is exact to one part in 2,048.",
     )
-    short_scales: Annotated[bool, Searchable(default=Choice(choices=(True,)))] = Field(
-        default=False,
+    short_scales: Annotated[
+        bool, Searchable(default=Choice(choices=(True,))), FirstDefault(value=False)
+    ] = Field(
+        default=True,
         description="Scales of 8 significant bits, powers of two for activations: integer kernels "
         "and float arithmetic then give the same bits.",
     )
