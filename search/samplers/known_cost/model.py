@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from search import pareto
 from search.samplers.history import History
 from search.samplers.knobs import Codes, Knob
-from search.samplers.known_cost import fidelity, improvement, scales, surrogate
+from search.samplers.known_cost import fidelity, improvement, learned, scales, surrogate
 from search.samplers.known_cost.fidelity import Evidence
 from search.samplers.known_cost.improvement import Guess
 from search.samplers.known_cost.knowledge import Facts
+from search.samplers.known_cost.learned import Learned
 from search.samplers.known_cost.scales import Scale
 from search.samplers.known_cost.surrogate import Blocks, Surrogate
 
@@ -46,31 +47,21 @@ class Axes:
         """Coordinates in blocks: see ``knobs``. ``trained`` is 1, all the training, by default."""
         pairs = zip(self.knobs, codes.T, strict=True)
         found = [block for knob, column in pairs for block in knob.blocks(column)]
-        lines = [scale.of(facts.costs[i]) for i, scale in self.costs.items()]
-        lines += [scale.of(facts.estimates[i]) for i, scale in self.estimates.items()]
-        found += [_REACH * line[:, None] for line in lines]
+        found += [line[:, None] for line in self._lines(facts, len(codes)).T]
         if self.has_rungs:
             found.append((np.ones(len(codes)) if trained is None else trained)[:, None])
         return found
 
+    def lines_of(self, index: int, facts: Facts, size: int) -> Array:
+        """The axes that a learned objective follows: its own estimate, or all that is known."""
+        if index in self.estimates:
+            return facts.estimates[index][:, None]
+        return self._lines(facts, size)
 
-@dataclass(frozen=True, kw_only=True)
-class Learned:
-    """An objective that has to be measured.
-
-    With an estimate ``e`` the logarithm of the objective is ``a + b log e`` plus what the
-    surrogate says; ``trend`` is ``(a, b)``.
-    """
-
-    surrogate: Surrogate
-    trend: tuple[float, float] | None = None
-
-    def guess(self, blocks: Blocks, estimates: Array | None) -> Guess:
-        """Mean and deviation at every point."""
-        mean, deviation = self.surrogate.predict(blocks)
-        if self.trend is not None and estimates is not None:
-            mean = mean + self.trend[0] + self.trend[1] * estimates
-        return Guess(mean=mean, deviation=deviation)
+    def _lines(self, facts: Facts, size: int) -> Array:
+        lines = [scale.of(facts.costs[i]) for i, scale in self.costs.items()]
+        lines += [scale.of(facts.estimates[i]) for i, scale in self.estimates.items()]
+        return _REACH * np.stack(lines, axis=1) if lines else np.empty((size, 0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +104,8 @@ class Model:
             if index in self.axes.costs:
                 found.append(Guess(mean=self.axes.costs[index].of(facts.costs[index])))
             else:
-                learned = self.objectives[index]
-                found.append(learned.guess(blocks, facts.estimates.get(index)))
+                lines = self.axes.lines_of(index, facts, len(blocks[0]))
+                found.append(self.objectives[index].guess(blocks, lines))
         return found
 
     def log_feasible(self, blocks: Blocks) -> Array:
@@ -140,14 +131,11 @@ def learn(history: History, axes: Axes, told: Facts, running: Facts) -> Model:
     targets = _targets(history, axes, told)
     violation = _violation(history, told)
     seen = fidelity.evidence(history, _chosen(targets, violation), most=surrogate.MOST_POINTS)
-    blocks = axes.blocks(history.told[seen.trial], told.at(seen.trial), seen.trained)
+    known = told.at(seen.trial)
+    blocks = axes.blocks(history.told[seen.trial], known, seen.trained)
     waiting = axes.blocks(history.running, running)
     objectives = {
-        index: _learned(
-            fidelity.lifted(seen, _plain(seen.values[:, index], index, told)),
-            blocks,
-            _estimates(told, index, seen.trial),
-        )
+        index: _learned(index, seen, axes, known, blocks)
         for index in range(targets.shape[1])
         if index not in axes.costs
     }
@@ -181,10 +169,7 @@ def _believing(model: Model, waiting: Blocks, running: Facts) -> Model:
     likely = model.log_feasible(waiting) >= np.log(0.5)
     for amounts in running.limits.values():
         likely &= amounts <= 0
-    objectives = {
-        index: Learned(surrogate=known.surrogate.believing(waiting), trend=known.trend)
-        for index, known in model.objectives.items()
-    }
+    objectives = {index: each.believing(waiting) for index, each in model.objectives.items()}
     return Model(
         axes=model.axes,
         objectives=objectives,
@@ -225,25 +210,11 @@ def _violation(history: History, told: Facts) -> Array:
     return np.nan_to_num(np.nanmax(every, axis=1), neginf=-1.0)
 
 
-def _learned(values: Array, blocks: Blocks, estimates: Array | None) -> Learned:
-    targets = scales.fenced(values)
-    if estimates is None:
-        return Learned(surrogate=surrogate.fit(blocks, targets))
-    slope = _slope(estimates, targets)
-    level = float(np.mean(targets - slope * estimates))
-    rest = targets - level - slope * estimates
-    return Learned(surrogate=surrogate.fit(blocks, rest), trend=(level, slope))
-
-
-def _slope(estimates: Array, targets: Array) -> float:
-    """Least squares, as if one more point a decade off had said 1."""
-    x, y = estimates - estimates.mean(), targets - targets.mean()
-    prior = np.log(10.0) ** 2
-    return float((x @ y + prior) / (x @ x + prior))
-
-
-def _estimates(told: Facts, index: int, chosen: NDArray[np.intp]) -> Array | None:
-    return told.estimates[index][chosen] if index in told.estimates else None
+def _learned(index: int, seen: Evidence, axes: Axes, known: Facts, blocks: Blocks) -> Learned:
+    """What the evidence says of one objective; ``known`` is what is known of its points."""
+    values = fidelity.lifted(seen, _plain(seen.values[:, index], index, known))
+    learn_from = learned.from_estimate if index in axes.estimates else learned.from_costs
+    return learn_from(scales.fenced(values), blocks, axes.lines_of(index, known, len(values)))
 
 
 def _limit(seen: Evidence, key: str, blocks: Blocks) -> Surrogate | None:

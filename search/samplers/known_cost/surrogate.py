@@ -73,6 +73,11 @@ class Surrogate:
         explained = np.einsum("nm,nm->m", half, half)
         return np.stack([kernel @ solution, np.float32(self.amplitude) - explained])
 
+    def log_likelihood(self) -> float:
+        """Of the targets in their own unit, but for a constant (equation 5.8)."""
+        explained = -0.5 * self.targets @ self.solution - np.log(np.diag(self.factor)).sum()
+        return float(explained) - len(self.targets) * float(np.log(self.scale))
+
     def believing(self, blocks: Blocks) -> Surrogate:
         """The same after these points turned out as predicted (kriging believer).
 

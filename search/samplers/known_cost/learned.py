@@ -1,0 +1,131 @@
+"""An objective that has to be measured: what is known costs' share of it, and what is learned.
+
+Accuracy follows what a candidate costs: a line over the known costs says most of it, and further
+from the trials than a surrogate, whose mean goes back to the average (universal kriging; Rasmussen
+and Williams, Gaussian Processes for Machine Learning, 2006, section 2.7). The line is fitted to the
+better half, as the front is what is asked about. Where the logarithm of the distance to just below
+the best is explained better, that is learned in place of the value: errors near the best are small
+and differ little, those far off differ much (Snelson, Rasmussen and Ghahramani, Warped Gaussian
+Processes, NIPS 2003).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.samplers.known_cost import surrogate
+from search.samplers.known_cost.improvement import Guess
+from search.samplers.known_cost.surrogate import Blocks, Surrogate
+
+Array = NDArray[np.float64]
+_DOUBT_OF_SLOPES = 1.0
+"""A slope counts as much as so much squared distance along its axis says against it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """A plane over L axes: ``level + lines @ slopes``."""
+
+    level: float
+    slopes: Array
+
+    def of(self, lines: Array) -> Array:
+        """Its height at N points, ``lines`` being ``(N, L)``."""
+        return self.level + lines @ self.slopes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logs:
+    """Logarithms of the distance to ``low``, which lies below every value.
+
+    ``slope`` is how much a value changes with its logarithm at the median of all.
+    """
+
+    low: float
+    slope: float
+
+    @classmethod
+    def below(cls, values: Array) -> Logs | None:
+        """As far below the best as the median is above it; None where these are the same."""
+        best, middle = float(values.min()), float(np.median(values))
+        if middle <= best:
+            return None
+        return cls(low=2 * best - middle, slope=2 * (middle - best))
+
+    def of(self, values: Array) -> Array:
+        """The logarithms."""
+        return np.log(values - self.low)
+
+    def back(self, guess: Guess) -> Guess:
+        """The values; the deviation is that of the median everywhere.
+
+        Where logarithms are well explained, deviations that grew with the values would still lead
+        away from the front.
+        """
+        assert guess.deviation is not None
+        return Guess(mean=self.low + np.exp(guess.mean), deviation=self.slope * guess.deviation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What ``from_costs`` or ``from_estimate`` has learned of one objective."""
+
+    surrogate: Surrogate
+    trend: Trend
+    logs: Logs | None = None
+
+    def guess(self, blocks: Blocks, lines: Array) -> Guess:
+        """Mean and deviation at N points; ``lines`` ``(N, L)`` are those of the trend."""
+        mean, deviation = self.surrogate.predict(blocks)
+        found = Guess(mean=mean + self.trend.of(lines), deviation=deviation)
+        return found if self.logs is None else self.logs.back(found)
+
+    def believing(self, blocks: Blocks) -> Learned:
+        """The same after these points turned out as expected."""
+        return replace(self, surrogate=self.surrogate.believing(blocks))
+
+
+def from_costs(values: Array, blocks: Blocks, lines: Array) -> Learned:
+    """Learn ``values`` ``(N,)``, as they are or as logarithms; ``lines`` ``(N, L)`` are known."""
+    return max(_ways(values, blocks, lines), key=lambda way: way[0])[1]
+
+
+def from_estimate(values: Array, blocks: Blocks, estimates: Array) -> Learned:
+    """Learn logarithms ``(N,)`` of which ``estimates`` ``(N, 1)`` guess one up to a power.
+
+    The slope is that of least squares, as if one more point a decade off had said 1.
+    """
+    trend = _trend(estimates, values, expected=1.0, doubt=np.log(10.0) ** 2)
+    return Learned(surrogate=surrogate.fit(blocks, values - trend.of(estimates)), trend=trend)
+
+
+def _ways(values: Array, blocks: Blocks, lines: Array) -> Iterator[tuple[float, Learned]]:
+    """Each way to learn the values, with the logarithm of how likely it makes them."""
+    plain = _over_lines(values, blocks, lines)
+    yield plain.surrogate.log_likelihood(), plain
+    logs = Logs.below(values)
+    if logs is not None:
+        logarithms = logs.of(values)
+        found = replace(_over_lines(logarithms, blocks, lines), logs=logs)
+        # Densities are compared in the unit of the values: d log(v - low) / dv is 1 / (v - low).
+        yield found.surrogate.log_likelihood() - float(logarithms.sum()), found
+
+
+def _over_lines(targets: Array, blocks: Blocks, lines: Array) -> Learned:
+    better = targets <= np.median(targets)
+    sloped = _trend(lines[better], targets[better], expected=0.0, doubt=_DOUBT_OF_SLOPES)
+    trend = replace(sloped, level=float(np.mean(targets - lines @ sloped.slopes)))
+    return Learned(surrogate=surrogate.fit(blocks, targets - trend.of(lines)), trend=trend)
+
+
+def _trend(lines: Array, targets: Array, *, expected: float, doubt: float) -> Trend:
+    """Least squares with a ridge towards the expected slopes."""
+    x, y = lines - lines.mean(axis=0), targets - targets.mean()
+    expectation = np.full(lines.shape[1], expected)
+    moments = x.T @ x + doubt * np.eye(lines.shape[1])
+    slopes = np.linalg.solve(moments, x.T @ y + doubt * expectation)
+    return Trend(level=float(np.mean(targets - lines @ slopes)), slopes=slopes)
