@@ -3,9 +3,9 @@
 For each seed the same 256 random training images calibrate our candidates and ONNX Runtime's own
 ``quantize_static`` on the same float file; accuracy is that of the written file on the same 5,000
 images, through the same code, and beside it on all 10,000 of the test sheet, which is what others
-report. Then candidates trained for one short epoch, one that ResNet-56 taught on all training
-images once, and the latency of pruned and quantized files, calls taken in turns. Seconds are of the
-processor; those of a search, ours or another's, hold the looks at validation that it chooses by.
+report. Then candidates trained for one short epoch, and the latency of pruned and quantized
+files, calls taken in turns. Seconds are of the processor; those of a search, ours or another's,
+hold the looks at validation that it chooses by.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from onnxruntime.quantization import (
 )
 from torch import Tensor, nn
 
-from benchmarks import cifar, resnet20, resnet20_trained
+from benchmarks import cifar, resnet20
 from compress import export, measure, pipeline, runtime
 from compress.candidate import Candidate
 from compress.model import ImageData, Images, Network
@@ -101,12 +101,6 @@ TRAINED: Steps = [
     {"technique": "distillation"},
     *_quantized(weight_bits=2, rounding="gptq", activations="float", scale_bits=16),
 ]
-TAUGHT: Steps = [
-    {"technique": "distillation", "teacher": "uploaded", "temperature": 4.0, "weight": 0.9},
-    *_quantized(weight_bits=6, activations="float", scale_bits=16),
-]
-_SHORT = Schedule(precision="bf16")
-_TAUGHT = Schedule(learning_rate=0.005, weight_decay=1e-4, precision="bf16")
 HALVED: Steps = [
     {"technique": "filter_pruning", "scope": "uniform", "target": "macs", "ratio": 0.5},
     {"technique": "distillation"},
@@ -141,14 +135,13 @@ class Outcome:
 
 
 def main(others: str | None = None) -> None:
-    """The four tables; ``others`` is the Python of an environment with the other tools."""
+    """The three tables; ``others`` is the Python of an environment with the other tools."""
     torch.set_num_threads(1)
     data = cifar.images(train_images=_TRAINING_IMAGES)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         untrained(data, folder, others)
         trained(data, folder)
-        taught(folder)
         latency(data, folder)
 
 
@@ -190,21 +183,6 @@ def trained(data: ImageData, folder: Path) -> None:
         )
     for name, outcomes in found.items():
         show(name, outcomes)
-
-
-def taught(folder: Path) -> None:
-    """Six bits, every training image once, with the answers of ResNet-56; its seconds count."""
-    data = cifar.images(train_images=50_000)
-    outcomes: list[Outcome] = []
-    for seed in SEEDS:
-        began = time.process_time()
-        within = folder / f"taught-{seed}"
-        within.mkdir()
-        task = replace(_task(data, seed=seed), tutor=cifar.network(56), cache_folder=within)
-        resnet20_trained.let_teacher_answer(task, views=1)
-        path = _recovered(cifar.network(), TAUGHT, task, folder, schedule=_TAUGHT)
-        outcomes.append(_outcome(path, data, seconds=time.process_time() - began))
-    show("6 bits, one epoch of 50,000 images", outcomes)
 
 
 def latency(data: ImageData, folder: Path) -> None:
@@ -259,16 +237,9 @@ def _searched(task: Task, folder: Path) -> Outcome:
     return _outcome(_written(best, task, folder), task.data, seconds=seconds)
 
 
-def _recovered(
-    network: Network,
-    steps: Steps,
-    task: Task,
-    folder: Path,
-    *,
-    schedule: Schedule = _SHORT,
-) -> Path:
+def _recovered(network: Network, steps: Steps, task: Task, folder: Path) -> Path:
     start = pipeline.start(network, _candidate(steps), task)
-    recovered = pipeline.recover(start, task, epochs=1, schedule=schedule)
+    recovered = pipeline.recover(start, task, epochs=1, schedule=Schedule(precision="bf16"))
     return export.write(recovered, folder, data=task.data, name="trained").path
 
 

@@ -183,7 +183,7 @@ def compare_rates(folder: Path, *, names: Sequence[str], seed: int) -> None:
 def _recovered(
     name: str, compressed: CompressedModel, task: Task, *, epochs: int, rate: float
 ) -> CompressedModel:
-    let_teacher_answer(task, views=min(epochs, _VIEWS))
+    _let_teacher_answer(task, views=min(epochs, _VIEWS))
     began, busy = time.perf_counter(), time.process_time()
     trained = pipeline.recover(
         compressed,
@@ -205,7 +205,7 @@ def _recovered(
     return trained
 
 
-def let_teacher_answer(task: Task, *, views: int) -> None:
+def _let_teacher_answer(task: Task, *, views: int) -> None:
     """Fill the cache in bfloat16, in 0.4 of the time; its answers are softened anyway."""
     answers = task.tutor_logits
     assert answers is not None
