@@ -108,12 +108,12 @@ def nearest(space: Space, candidate: Candidate) -> dict[str, Scalar]:
 
 
 def values(candidate: Candidate) -> dict[str, Any]:
-    """``technique.field``, numbered for one of several parts, to all but first defaults."""
+    """``technique.field``, numbered for one of several parts, to every value not at its default."""
     found: dict[str, Any] = {}
     for step in candidate.canonical().steps:
         for field, value in step:
             name = f"{step.technique}.{field}"
-            if field == "technique" or value == canonical.resting(name):
+            if field == "technique" or value == canonical.default(name):
                 continue
             parts = value if isinstance(value, tuple) else None
             found |= {name: value} if parts is None else _numbered(name, parts)

@@ -74,13 +74,16 @@ def encode(
     ``form`` is "int8" for a tensor of integers, which the caller puts through DequantizeLinear,
     and "float" for the float32 weight; a SparseFloat is always "float". Tensors have the weight's
     own shape ``(O, I, ...)``, or ``(I, O)`` for the matrices named in ``transposed``. ``vectors``
-    are float32 of one axis; their names join those of the weights. ``most_bytes`` bounds what
-    loading may compute at once.
+    are float32 of one axis; their names join those of the weights. Equal weights share a tensor.
+    ``most_bytes`` bounds what loading may compute at once.
 
     Raises ValueError for a name without a form, an int8 SparseFloat, a transposed weight that is
     no matrix or a vector that is none, and NumericalError for a vector that is not finite.
     """
-    items = [_item(name, weight, form, name in transposed) for name, weight in weights.items()]
+    every = [_item(name, weight, form, name in transposed) for name, weight in weights.items()]
+    first: dict[tuple[object, ...], Item] = {}
+    twins = {item.name: first.setdefault(item.content, item).name for item in every}
+    items = list(first.values())
     share = most_bytes / max(1, sum(item.size for item in items))
     numbers = count()
     plans = [
@@ -93,7 +96,7 @@ def encode(
     joined = (_joined([*plan, own], numbers) for plan in plans)
     best, names = min(joined, key=lambda plan: _bytes(plan[0]))
     return Decoding(
-        names=names,
+        names=names | {name: names[twin] for name, twin in twins.items()},
         nodes=best.nodes,
         tensors=best.tensors,
         functions=list(best.functions.values()),

@@ -6,6 +6,7 @@ a layer costs the name and the size of its part.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -58,6 +59,15 @@ class Item:
         """The integers of a weight on a grid."""
         assert isinstance(self.weight, StoredWeight)
         return self.weight.integers_OI
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What its tensor holds: items of equal content are one tensor."""
+        weight, form = self.weight, (self.is_float, self.transposed, self.shape)
+        if isinstance(weight, SparseFloat):
+            return (*form, type(weight), _digest(weight.values_OI))
+        scale = (weight.scale.shape, weight.scale.tobytes()) if self.is_float else ()
+        return (*form, StoredWeight, _digest(weight.integers_OI), *scale)
 
     @cached_property
     def is_half(self) -> bool:
@@ -187,3 +197,7 @@ def _scaled(building: Building, name: str, part: list[Item]) -> str:
     scale_OG1 = floats.constant(building, np.concatenate(scales)[..., None])
     grouped = building.reshape(name, [shape[0], groups, prod(shape[1:]) // groups])
     return building.reshape(building.add("Mul", [grouped, scale_OG1]), shape)
+
+
+def _digest(values: NDArray[np.int8] | NDArray[np.float32]) -> bytes:
+    return hashlib.sha256(values.tobytes()).digest()

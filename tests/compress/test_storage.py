@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from onnx import TensorProto, helper, numpy_helper
@@ -74,6 +75,9 @@ def gaussian(shape, bits, *, seed=0):
     integers = np.clip(np.rint(values), -max(1, top), max(1, top)).astype(np.int8)
     scale = np.linspace(0.01, 0.02, shape[0], dtype=np.float32)
     return StoredWeight(integers_OI=integers, scale=scale)
+
+
+ONES = StoredWeight(integers_OI=np.ones((4, 4, 2, 2), np.int8), scale=np.zeros((), np.float32))
 
 
 @st.composite
@@ -170,12 +174,37 @@ def test_equal_weights_take_a_bit_each_at_most(fill):
 
 
 @given(weights=st.lists(stored(), min_size=1, max_size=3))
+@example(weights=[ONES, ONES])
 @QUICK
 def test_no_file_is_larger_than_one_with_int8_initializers(weights):
     named = {f"layer{index}": weight for index, weight in enumerate(weights)}
     form = dict.fromkeys(named, "int8")
     plain = {name: numpy_helper.from_array(w.integers_OI, name) for name, w in named.items()}
     assert bytes_of(encoder.encode(named, form=form)) <= bytes_read([], plain, plain)
+
+
+@pytest.mark.parametrize("form", ["int8", "float"])
+def test_equal_weights_are_stored_once(form):
+    one, other = gaussian((16, 16, 3, 3), 4), gaussian((16, 16, 3, 3), 4, seed=1)
+    twins = {"a": one, "b": replace(one), "c": other}
+    decoding = encoder.encode(twins, form=dict.fromkeys(twins, form))
+    assert decoding.names["a"] == decoding.names["b"] != decoding.names["c"]
+    pair = encoder.encode({"a": one, "c": other}, form={"a": form, "c": form})
+    assert bytes_of(decoding) == bytes_of(pair)
+    found = decoded(twins, decoding, dict.fromkeys(twins, form))
+    for name, weight in twins.items():
+        expected = weight.integers_OI if form == "int8" else weight.values()
+        np.testing.assert_array_equal(found[name], expected)
+
+
+def test_equal_integers_under_other_scales_are_equal_only_as_integers():
+    one = gaussian((16, 16, 3, 3), 4)
+    scaled = {"a": one, "b": replace(one, scale=2 * one.scale)}
+    integers, floats = (
+        encoder.encode(scaled, form=dict.fromkeys(scaled, form)).names for form in ("int8", "float")
+    )
+    assert integers["a"] == integers["b"]
+    assert floats["a"] != floats["b"]
 
 
 def test_the_chosen_form_is_the_smallest_of_those_that_fit_in_memory():
