@@ -260,5 +260,5 @@ def _reason(ranks: Sequence[int], position: int, allowed: int, violation: float)
     equals = ranks.count(ranks[0])
     places = allowed - sum(rank < ranks[0] for rank in ranks)
     tied = f", {places} of {equals} with this rank" if 0 < places < equals else ""
-    standing = f"rank {ranks[0]} of {len(ranks)} trials at this rung"
+    standing = f"rank {ranks[0]} (the front has 0) of {len(ranks)} trials at this rung"
     return f"{fate}: {standing}{infeasible}; {best}{tied}"

@@ -96,7 +96,9 @@ def test_with_nearest_the_first_at_a_rung_stops_and_the_better_second_climbs(
 def test_a_reason_says_where_none_climbs() -> None:
     two = [(factories.measurement(0.8, 500), -1.0), (factories.measurement(0.7, 400), -1.0)]
     decision = decide(two[0][0], two[1:], eta=8.0, rounding="nearest")
-    assert decision.reason == "stops: rank 0 of 2 trials at this rung; none climbs"
+    assert (
+        decision.reason == "stops: rank 0 (the front has 0) of 2 trials at this rung; none climbs"
+    )
 
 
 @given(st.lists(peer, max_size=12), st.floats(1.01, 16), ties, st.sampled_from(["up", "nearest"]))
@@ -224,15 +226,18 @@ def test_with_the_net_the_knee_climbs_first_and_then_the_farthest() -> None:
 def test_a_person_can_read_why() -> None:
     peers = [(factories.measurement(0.9, 100 + n), -1.0) for n in range(6)]
     decision = decide(factories.measurement(0.8, 5000), peers)
-    assert decision.reason == "stops: rank 6 of 7 trials at this rung; the best 3 climb"
+    assert (
+        decision.reason
+        == "stops: rank 6 (the front has 0) of 7 trials at this rung; the best 3 climb"
+    )
 
 
 def test_a_person_can_read_why_one_of_equal_rank_stops() -> None:
     peers = [(factories.measurement(a, b), -1.0) for a, b in ((0.99, 1000), (0.97, 150), (0.5, 10))]
     decision = decide(factories.measurement(0.96, 140), peers, eta=2)
     assert decision.reason == (
-        "stops: rank 0 of 4 trials at this rung; the best 2 climb, 2 of 4 with this rank, by the "
-        f"hypervolume that it alone adds: {decision.tie_break:.3g}"
+        "stops: rank 0 (the front has 0) of 4 trials at this rung; the best 2 climb, 2 of 4 with "
+        f"this rank, by the hypervolume that it alone adds: {decision.tie_break:.3g}"
     )
     by_net = decide(factories.measurement(0.96, 140), peers, eta=2, tie_break="net")
     assert by_net.reason.endswith(
