@@ -22,7 +22,7 @@ from search.samplers import candidates, moves, stateless
 from search.samplers.candidates import Absence, Pool
 from search.samplers.history import History
 from search.samplers.knobs import Knob
-from search.samplers.known_cost import design, fidelity, knowledge, model
+from search.samplers.known_cost import blas, design, fidelity, knowledge, model
 from search.samplers.known_cost.knowledge import NOTHING, Facts, Knowledge
 from search.samplers.known_cost.model import Axes, Model
 from search.samplers.stateless import StatelessSampler
@@ -66,6 +66,12 @@ class KnownCostSampler(StatelessSampler):
         Raises ValueError for knowledge about objectives that the study does not have, or knowledge
         that answers with anything but one finite number per candidate.
         """
+        with blas.one_thread():
+            return self._propose(past, knobs, random)
+
+    def _propose(
+        self, past: History, knobs: Sequence[Knob], random: np.random.Generator
+    ) -> dict[str, Any]:
         self._check(past.values.shape[1])
         desk = _Desk(
             knobs=knobs,

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
+from typing import Any
 
 import optuna
 import pytest
@@ -15,6 +16,7 @@ from optuna.distributions import (
 )
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState, create_trial
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from search import pareto
 from search.samplers import Knowledge, KnownCostSampler
@@ -282,3 +284,21 @@ def test_knowledge_that_cannot_be_is_refused(wrong: Knowledge, message: str) -> 
 def test_an_objective_is_known_or_guessed_not_both() -> None:
     with pytest.raises(ValueError, match="leave the estimate out"):
         Knowledge(costs={1: spaces.costs}, estimates={1: spaces.costs})
+
+
+def test_linear_algebra_runs_on_one_thread_and_is_left_as_it_was() -> None:
+    seen: list[int] = []
+
+    def cost(candidates: Sequence[Mapping[str, Any]]) -> list[float]:
+        seen.extend(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
+        return [float(each["x"]) for each in candidates]
+
+    space = {"x": IntDistribution(0, 9)}
+    sampler = KnownCostSampler(seed=0, known=Knowledge(space=space, costs={0: cost}))
+    study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
+    with threadpool_limits(2, user_api="blas"):
+        study.ask(space)
+        after = [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+    assert seen
+    assert set(seen) == {1}
+    assert set(after) == {2}
