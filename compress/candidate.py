@@ -40,8 +40,10 @@ class Candidate(BaseModel, frozen=True, extra="forbid"):
         Records hold every field, so one that lacks a field is older than it, and means what the
         field's first default does. Raises pydantic's ValidationError for what is no candidate.
         """
-        steps = [_as_recorded(step) for step in document.get("steps", ())]
-        return cls.model_validate({**document, "steps": steps})
+        steps = document.get("steps")
+        if not isinstance(steps, list):
+            return cls.model_validate(document)
+        return cls.model_validate({**document, "steps": [_as_recorded(step) for step in steps]})
 
     def canonical(self) -> Candidate:
         """The same candidate without what cannot change anything: steps, and values of fields."""

@@ -65,7 +65,9 @@ def test_a_record_is_read_as_it_was_written():
     assert Candidate.of_record(written.model_dump(mode="json")) == written
 
 
-@pytest.mark.parametrize("steps", [[{"weight_bits": 4}], [{"technique": "magic"}], ["magic"]])
+@pytest.mark.parametrize(
+    "steps", [[{"weight_bits": 4}], [{"technique": "magic"}], ["magic"], "magic", 5, None]
+)
 def test_a_record_that_holds_no_candidate_is_refused(steps):
     with pytest.raises(ValidationError):
         Candidate.of_record({"steps": steps})

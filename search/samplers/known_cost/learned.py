@@ -25,6 +25,9 @@ Array = NDArray[np.float64]
 _DOUBT_OF_SLOPES = 1.0
 """A slope counts as much as so much squared distance along its axis says against it."""
 
+_LEAST_DISTANCE = 1e-9
+"""Of the median from the best, in units of the best: nearer ones are rounding."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trend:
@@ -52,7 +55,7 @@ class Logs:
     def below(cls, values: Array) -> Logs | None:
         """As far below the best as the median is above it; None where these are the same."""
         best, middle = float(values.min()), float(np.median(values))
-        if middle <= best:
+        if middle - best <= _LEAST_DISTANCE * max(1.0, abs(best)):
             return None
         return cls(low=2 * best - middle, slope=2 * (middle - best))
 

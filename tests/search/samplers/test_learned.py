@@ -67,7 +67,15 @@ def test_logarithms_lead_back_and_doubt_is_even() -> None:
     np.testing.assert_allclose(back.deviation, np.full(5, 0.5 * slope), rtol=1e-4)
 
 
-@pytest.mark.parametrize("values", [np.ones(4), np.array([1.0, 1.0, 1.0, 2.0]), np.ones(1)])
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.ones(4),
+        np.array([1.0, 1.0, 1.0, 2.0]),
+        np.ones(1),
+        np.array([1e9, np.nextafter(1e9, 2e9), np.nextafter(1e9, 2e9)]),
+    ],
+)
 def test_where_the_median_is_the_best_there_are_no_logarithms(values: np.ndarray) -> None:
     x = np.arange(len(values), dtype=float)[:, None]
     assert Logs.below(values) is None
