@@ -23,7 +23,7 @@ from search.samplers.known_cost.surrogate import Blocks, Surrogate
 
 Array = NDArray[np.float64]
 _DOUBT_OF_SLOPES = 1.0
-"""A slope counts as much as so much squared distance along its axis says against it."""
+"""Ridge on a slope: so much squared distance along its axis weighs as much as the expectation."""
 
 _LEAST_DISTANCE = 1e-9
 """Of the median from the best, in units of the best: nearer ones are rounding."""
@@ -35,6 +35,11 @@ class Trend:
 
     level: float
     slopes: Array
+
+    @classmethod
+    def through(cls, lines: Array, targets: Array, slopes: Array) -> Trend:
+        """That with these slopes from which the targets differ by 0 on average."""
+        return cls(level=float(np.mean(targets - lines @ slopes)), slopes=slopes)
 
     def of(self, lines: Array) -> Array:
         """Its height at N points, ``lines`` being ``(N, L)``."""
@@ -102,7 +107,8 @@ def from_estimate(values: Array, blocks: Blocks, estimates: Array) -> Learned:
 
     The slope is that of least squares, as if one more point a decade off had said 1.
     """
-    trend = _trend(estimates, values, expected=1.0, doubt=np.log(10.0) ** 2)
+    slopes = _slopes(estimates, values, expected=1.0, doubt=np.log(10.0) ** 2)
+    trend = Trend.through(estimates, values, slopes)
     return Learned(surrogate=surrogate.fit(blocks, values - trend.of(estimates)), trend=trend)
 
 
@@ -120,15 +126,12 @@ def _ways(values: Array, blocks: Blocks, lines: Array) -> Iterator[tuple[float, 
 
 def _over_lines(targets: Array, blocks: Blocks, lines: Array) -> Learned:
     better = targets <= np.median(targets)
-    sloped = _trend(lines[better], targets[better], expected=0.0, doubt=_DOUBT_OF_SLOPES)
-    trend = replace(sloped, level=float(np.mean(targets - lines @ sloped.slopes)))
+    slopes = _slopes(lines[better], targets[better], expected=0.0, doubt=_DOUBT_OF_SLOPES)
+    trend = Trend.through(lines, targets, slopes)
     return Learned(surrogate=surrogate.fit(blocks, targets - trend.of(lines)), trend=trend)
 
 
-def _trend(lines: Array, targets: Array, *, expected: float, doubt: float) -> Trend:
-    """Least squares with a ridge towards the expected slopes."""
+def _slopes(lines: Array, targets: Array, *, expected: float, doubt: float) -> Array:
+    """Least squares with a ridge towards the expected slope."""
     x, y = lines - lines.mean(axis=0), targets - targets.mean()
-    expectation = np.full(lines.shape[1], expected)
-    moments = x.T @ x + doubt * np.eye(lines.shape[1])
-    slopes = np.linalg.solve(moments, x.T @ y + doubt * expectation)
-    return Trend(level=float(np.mean(targets - lines @ slopes)), slopes=slopes)
+    return np.linalg.solve(x.T @ x + doubt * np.eye(lines.shape[1]), x.T @ y + doubt * expected)

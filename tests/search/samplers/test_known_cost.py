@@ -296,6 +296,7 @@ def test_linear_algebra_runs_on_one_thread_and_is_left_as_it_was() -> None:
     space = {"x": IntDistribution(0, 9)}
     sampler = KnownCostSampler(seed=0, known=Knowledge(space=space, costs={0: cost}))
     study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
+    study.ask(space)  # all libraries are loaded now
     with threadpool_limits(2, user_api="blas"):
         study.ask(space)
         after = [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
