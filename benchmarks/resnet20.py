@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from compress.compressed import CompressedModel
 from compress.measurement import Measurement
 from compress.model import Artifact, ImageData
 from compress.task import Task
+from compress.techniques.mirroring import views
 
 Steps = list[dict[str, object]]
 _THREADS = 2
@@ -45,6 +47,10 @@ UNTRAINED: Mapping[str, Steps] = {
             "allocation": "sensitivity",
             "rounding": "gptq",
         }
+    ],
+    "4 bits, mirrored": [
+        {"technique": "quantization", "weight_bits": 4},
+        {"technique": "mirroring"},
     ],
     "codebooks of 4 bits": [{"technique": "weight_sharing", "index_bits": 4}],
     "codebooks of 3 bits + 8-bit activations": [
@@ -129,8 +135,8 @@ def flips(compressed: CompressedModel, path: Path, data: ImageData) -> int:
         simulated = runtime.answers(written, images).argmax(axis=1)
     else:
         network, _ = constraints.bake(compressed.network)
-        logits = inference.logits(network, images, device=torch.device("cpu"))
-        simulated = logits.argmax(1).numpy()
+        answer = partial(inference.logits, network, device=torch.device("cpu"))
+        simulated = views.mean(answer, images, compressed.views).argmax(1).numpy()
     return int((from_file != simulated).sum())
 
 

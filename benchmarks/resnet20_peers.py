@@ -50,13 +50,13 @@ SEEDS = (0, 1, 2)
 _CALIBRATION_IMAGES = 256
 _TRAINING_IMAGES = 10_000
 _BATCH = 32
-_BEST_OF = "the best of eight of ours"
 
 
 def _quantized(**fields: object) -> Steps:
     return [{"technique": "quantization", **fields}]
 
 
+_MIRRORED: Steps = [{"technique": "mirroring"}]
 OURS: Mapping[str, Steps] = {
     "8 bits": _quantized(),
     "8 bits, free scales": _quantized(short_scales=False),
@@ -64,6 +64,7 @@ OURS: Mapping[str, Steps] = {
     "6 bits, weights only": _quantized(weight_bits=6, activations="float", scale_bits=16),
     "4 bits": _quantized(weight_bits=4),
     "4 bits, free scales": _quantized(weight_bits=4, short_scales=False),
+    "4 bits, mirrored": _quantized(weight_bits=4) + _MIRRORED,
     "3 bits, GPTQ": _quantized(weight_bits=3, rounding="gptq"),
     "2 bits, GPTQ": _quantized(weight_bits=2, rounding="gptq"),
 }
@@ -88,12 +89,20 @@ OTHERS: Mapping[str, str] = {
     "modelopt": "Model-Optimizer, 8 bits, its export",
     "fastnas": "FastNAS 70 %, one epoch, onnxruntime",
 }
-SEARCHED: Sequence[Steps] = [
-    _quantized(weight_bits=bits, rounding=rounding, activations=activations, scale_bits=16)
-    for bits in (6, 7)
-    for rounding in ("nearest", "gptq")
-    for activations in ("int8", "float")
-]
+SEARCHED: Mapping[str, Sequence[Steps]] = {
+    "the best of eight of ours": [
+        _quantized(weight_bits=bits, rounding=rounding, activations=activations, scale_bits=16)
+        for bits in (6, 7)
+        for rounding in ("nearest", "gptq")
+        for activations in ("int8", "float")
+    ],
+    "the best of eight of ours, some mirrored": [
+        _quantized(weight_bits=bits, activations=activations, scale_bits=16) + views
+        for bits in (4, 6)
+        for activations in ("int8", "float")
+        for views in ([], _MIRRORED)
+    ],
+}
 """As many as the trials of Olive's search; like there, the best on validation is taken."""
 _ONCE = frozenset({"fastnas"})
 """Tools that take minutes: with the first seed only."""
@@ -109,6 +118,7 @@ HALVED: Steps = [
 LATENCY: Mapping[str, Steps] = {
     "baseline": [],
     "8 bits": _quantized(),
+    "8 bits, mirrored": _quantized() + _MIRRORED,
     "30 % of channels, in eights": [
         {"technique": "filter_pruning", "ratios": [0.3] * 3, "round_to": 8}
     ],
@@ -155,7 +165,9 @@ def untrained(data: ImageData, folder: Path, others: str | None) -> None:
         seen = _sampled(data, seed)
         for name, steps in OURS.items():
             found.setdefault(name, []).append(_ours(steps, _task(seen, seed=seed), folder))
-        found.setdefault(_BEST_OF, []).append(_searched(_task(seen, seed=seed), folder))
+        for name, eight in SEARCHED.items():
+            best = _searched(eight, _task(seen, seed=seed), folder)
+            found.setdefault(name, []).append(best)
         for name, options in PEERS.items():
             found.setdefault(name, []).append(_theirs(options, baseline, seen, folder))
         for name, outcome in _others(others, data, seen, seed, folder):
@@ -225,15 +237,15 @@ def _written(steps: Steps, task: Task, folder: Path) -> Path:
     return export.write(compressed, folder, data=task.data, name="ours").path
 
 
-def _searched(task: Task, folder: Path) -> Outcome:
-    """The best on validation of ``SEARCHED``, for the seconds of all and of looking at them."""
+def _searched(candidates: Sequence[Steps], task: Task, folder: Path) -> Outcome:
+    """The best on validation, for the seconds of all of them and of looking at them."""
     began = time.process_time()
     found = [
         measure.accuracy_of_file(_written(steps, task, folder), task.data.validation)
-        for steps in SEARCHED
+        for steps in candidates
     ]
     seconds = time.process_time() - began
-    best = SEARCHED[int(np.argmax(found))]
+    best = candidates[int(np.argmax(found))]
     return _outcome(_written(best, task, folder), task.data, seconds=seconds)
 
 

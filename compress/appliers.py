@@ -13,6 +13,7 @@ from compress.techniques.distillation import apply as distillation
 from compress.techniques.family_member import apply as family_member
 from compress.techniques.filter_pruning import apply as filter_pruning
 from compress.techniques.low_rank import apply as low_rank
+from compress.techniques.mirroring import apply as mirroring
 from compress.techniques.quantization import apply as quantization
 from compress.techniques.sparsity import apply as sparsity
 from compress.techniques.weight_sharing import apply as weight_sharing
@@ -28,6 +29,7 @@ _APPLY: Mapping[str, Apply] = {
     "sparsity": sparsity.apply,
     "weight_sharing": weight_sharing.apply,
     "quantization": quantization.apply,
+    "mirroring": mirroring.apply,
 }
 
 

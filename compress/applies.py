@@ -57,6 +57,7 @@ OFF: Mapping[str, Mapping[str, Scalar]] = {
     "sparsity": {"sparsity": 0.0, "pattern": ""},
     "weight_sharing": {"index_bits": 0},
     "quantization": {},
+    "mirroring": {"flip": "none"},
 }
 """Values with which a technique does nothing; a listed quantization always does something."""
 

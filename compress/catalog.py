@@ -11,12 +11,20 @@ from compress.techniques.distillation.config import Distillation
 from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.low_rank.config import LowRank
+from compress.techniques.mirroring.config import Mirroring
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.sparsity.config import Sparsity
 from compress.techniques.weight_sharing.config import WeightSharing
 
 TechniqueConfig = Annotated[
-    FamilyMember | FilterPruning | LowRank | Distillation | Sparsity | WeightSharing | Quantization,
+    FamilyMember
+    | FilterPruning
+    | LowRank
+    | Distillation
+    | Sparsity
+    | WeightSharing
+    | Quantization
+    | Mirroring,
     Field(discriminator="technique"),
 ]
 
@@ -65,6 +73,11 @@ TECHNIQUES: tuple[Technique, ...] = (
         name="quantization",
         config=Quantization,
         summary="Store weights in 1 to 8 bits or 16; compute in 8-bit integers or in float.",
+    ),
+    Technique(
+        name="mirroring",
+        config=Mirroring,
+        summary="Answer with the mean over the image and its mirror image.",
     ),
 )
 

@@ -114,6 +114,15 @@ RELATIONS: tuple[Relation, ...] = (
             When("weight_sharing.exclude", not_among=("",)),
         ),
     ),
+    _composes("family_member", "mirroring", "The member answers for every view."),
+    _composes("filter_pruning", "mirroring", "The channels that are left answer for every view."),
+    _composes("low_rank", "mirroring", "The factors answer for every view."),
+    _composes("distillation", "mirroring", "The network learns from single views of an image."),
+    _composes("sparsity", "mirroring", "Zeros are zeros for every view; nothing is stored twice."),
+    _composes("weight_sharing", "mirroring", "One codebook decodes the weights of all views."),
+    _composes(
+        "quantization", "mirroring", "The views share one grid, chosen for images as they come."
+    ),
 )
 
 

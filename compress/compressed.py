@@ -11,7 +11,7 @@ from compress.techniques.quantization.config import Quantization
 
 @dataclass(frozen=True, kw_only=True)
 class CompressedModel:
-    """A network on its way to a file: structure changed already, quantization still to come."""
+    """A network on its way to a file: what changes it has, what the file adds still to come."""
 
     network: Network
     quantization: Quantization | None = None
@@ -19,6 +19,8 @@ class CompressedModel:
     notes: tuple[str, ...] = ()
     epochs: int = 0
     train_images_per_second: float | None = None
+    views: tuple[tuple[int, ...], ...] = ((),)
+    """Over which the file averages: of each the axes of ``(N, C, H, W)`` that are reversed."""
 
     def evolve(self, **changes: object) -> CompressedModel:
         """A copy with some fields changed."""

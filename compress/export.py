@@ -40,6 +40,8 @@ from compress.model import Artifact, ImageData, Network
 from compress.onnx_layers import WeightedNode
 from compress.runtime import INPUT, OUTPUT
 from compress.storage.stored import exactly
+from compress.techniques.mirroring import views
+from compress.techniques.mirroring.views import Views
 from compress.techniques.quantization import calibration
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.quantization.placement import Placement, quantized_tensors
@@ -70,20 +72,23 @@ def write(
     network, stored = constraints.bake(compressed.network)
     network = replace(network, module=network.module.to("cpu").eval())
     x_NCHW = parity.images(data.validation)
-    reference_NK = parity.torch_logits(network, x_NCHW)
+    over = compressed.views
+    reference_NK = parity.torch_logits(network, x_NCHW, over=over)
     quantization = compressed.quantization
     halves = quantization is not None and quantization.scale_bits == 16
     short = quantization is not None and quantization.shortens
     folded, stored = folding.fold(network, stored, halves=halves, short=short)
     if short:
         # Another grid, not another form of the same: what it costs is measured, not gated.
-        reference_NK = parity.torch_logits(folded, x_NCHW)
+        reference_NK = parity.torch_logits(folded, x_NCHW, over=over)
     elif halves:
-        reference_NK = parity.check_halved(folded, reference_NK=reference_NK, x_NCHW=x_NCHW)
+        reference_NK = parity.check_halved(
+            folded, reference_NK=reference_NK, x_NCHW=x_NCHW, over=over
+        )
     graph = Shipping.of(folded, stored)
     in_integers = quantization is not None and quantization.activations == "int8"
     # The integers of a file with integer kernels are the second gate's business.
-    model = _file_form(graph.graph if in_integers else graph.in_float())
+    model = _file_form(graph.graph if in_integers else graph.in_float(), over)
     gate = parity.check_float(model.SerializeToString(), reference_NK=reference_NK, x_NCHW=x_NCHW)
     notes = compressed.notes
     if quantization is not None and in_integers:
@@ -92,7 +97,7 @@ def write(
             num_images=quantization.calibration_images,
             input_shape=network.input_shape,
         )
-        model = _file_form(graph.in_integers(quantization, seen_NCHW))
+        model = _file_form(graph.in_integers(quantization, seen_NCHW), over)
         gate, logits_NK = parity.check_integer(model.SerializeToString(), x_NCHW=x_NCHW)
         same = parity.agreement(logits_NK, reference_NK=reference_NK)
         notes += graph.float_steps()
@@ -210,9 +215,9 @@ def _affine(normalisation: Normalisation) -> tuple[Tensor, Tensor]:
     return factor_C.float().reshape(-1, 1, 1), offset_C.float().reshape(-1, 1, 1)
 
 
-def _file_form(graph: ModelProto) -> ModelProto:
+def _file_form(graph: ModelProto, over: Views) -> ModelProto:
     model = ModelProto()
-    model.CopyFrom(graph)
+    model.CopyFrom(views.averaged(graph, over))
     onnx_graph.compact(model)
     onnx.checker.check_model(model, full_check=True)
     return model

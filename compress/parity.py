@@ -37,6 +37,8 @@ from compress.errors import ExportParityError, InvalidData, NumericalError
 from compress.families.catalog import Normalisation
 from compress.measurement import Parity
 from compress.model import Images, Network
+from compress.techniques.mirroring import views
+from compress.techniques.mirroring.views import THE_IMAGE, Views
 
 MOST_IMAGES = 256
 
@@ -68,13 +70,16 @@ def images(validation: Images) -> Tensor:
     return validation.x_NCHW[:MOST_IMAGES]
 
 
-def torch_logits(network: Network, x_NCHW: Tensor) -> NDArray[np.float32]:
-    """Answers ``(N, K)`` of the module, which must be in eval mode, on normalised images."""
+def torch_logits(
+    network: Network, x_NCHW: Tensor, *, over: Views = THE_IMAGE
+) -> NDArray[np.float32]:
+    """Answers ``(N, K)`` of the module, which must be in eval mode: their mean over the views."""
+
+    def answer(x_NCHW: Tensor) -> Tensor:
+        return network.module(_normalised(x_NCHW, network.normalisation))
+
     with torch.no_grad():
-        logits = [
-            network.module(_normalised(torch.from_numpy(x), network.normalisation))
-            for x in runtime.batches(x_NCHW)
-        ]
+        logits = [views.mean(answer, torch.from_numpy(x), over) for x in runtime.batches(x_NCHW)]
     logits_NK = torch.cat(logits).numpy()
     if not np.isfinite(logits_NK).all():
         raise NumericalError("the network gives NaN or infinity on validation images")
@@ -88,10 +93,14 @@ def check_float(model: bytes, *, reference_NK: NDArray[np.float32], x_NCHW: Tens
 
 
 def check_halved(
-    network: Network, *, reference_NK: NDArray[np.float32], x_NCHW: Tensor
+    network: Network,
+    *,
+    reference_NK: NDArray[np.float32],
+    x_NCHW: Tensor,
+    over: Views = THE_IMAGE,
 ) -> NDArray[np.float32]:
     """The halving gate; gives the rounded network's answers. Raises ExportParityError."""
-    logits_NK = torch_logits(network, x_NCHW)
+    logits_NK = torch_logits(network, x_NCHW, over=over)
     check(logits_NK, reference_NK=reference_NK, gate=HALVED)
     return logits_NK
 

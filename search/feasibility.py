@@ -25,6 +25,7 @@ from compress.families.config import Shape
 from compress.inspection import DatasetInfo
 from compress.knobs import Scalar
 from compress.measurement import Measurement, Metric
+from compress.techniques.mirroring.config import VIEWS
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.schemas import KnobSchema
@@ -150,9 +151,10 @@ def _lowest(spec: JobSpec, knobs: Sequence[KnobSchema], network: Network) -> Bou
     weights = {row.name: least.weights(row, rows) for row in rows}
     parameters = sum(weights[row.name] for row in rows if row.kind != "pad")
     macs = sum((row.macs or 0) * weights[row.name] / math.prod(row.shape) for row in rows)
+    views = min(len(VIEWS[flip]) for flip in values("mirroring.flip"))
     bits = CODED_BITS if _may_choose_values(spec, values) else FLOAT_BITS
     size_bytes = math.ceil(parameters * bits / 8) + NODE_BYTES * len(rows)
-    return Bounds(size_bytes=size_bytes, parameters=parameters, macs=macs)
+    return Bounds(size_bytes=size_bytes, parameters=parameters, macs=views * macs)
 
 
 @lru_cache(maxsize=_MOST_LAID_OUT)

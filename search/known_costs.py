@@ -2,10 +2,11 @@
 
 ``parameters`` and ``macs`` are **exact**, that is equal to what is counted in the exported file
 (``compress.counting``), where no candidate of the space prunes channels or splits layers
-(``is_exact``): then they follow from the member of the family alone, since a grid, a codebook or a
-zero changes no count, and BatchNorm folds into a weight and a bias. With ``filter_pruning`` or
-``low_rank`` among the techniques they are **estimates**: every stage keeps its share of channels on
-both sides of a layer, though groups span stages and counts are rounded; a rank is guessed.
+(``is_exact``): then they follow from the member of the family and from the views alone, since a
+grid, a codebook or a zero changes no count, and BatchNorm folds into a weight and a bias. With
+``filter_pruning`` or ``low_rank`` among the techniques they are **estimates**: every stage keeps
+its share of channels on both sides of a layer, though groups span stages and counts are rounded; a
+rank is guessed.
 
 ``size_bytes`` is **always an estimate**: weights times bits, without entropy coding, scales, names
 and the graph. It is meant as a regressor for the measured size, never as a replacement.
@@ -28,12 +29,21 @@ from compress.families.config import Shape
 from compress.families.layout import Layer
 from compress.knobs import Scalar
 from compress.measurement import Metric
+from compress.techniques.mirroring.config import VIEWS
 from search.feasibility import Network
 from search.space import Space
 
 _MEMBER, _PRUNING, _LOW_RANK = "family_member", "filter_pruning", "low_rank"
 _QUANTIZATION = "quantization"
-_COUNTING = (_MEMBER, _PRUNING, _LOW_RANK, _QUANTIZATION, "sparsity", "weight_sharing")
+_COUNTING = (
+    _MEMBER,
+    _PRUNING,
+    _LOW_RANK,
+    "sparsity",
+    "weight_sharing",
+    _QUANTIZATION,
+    "mirroring",
+)
 """Techniques whose fields are looked at."""
 _MOST_COUNTED = 20_000
 """Candidates whose counts are remembered: a sampler asks for the same ones again and again."""
@@ -144,7 +154,8 @@ class KnownCosts:
             parameters += share * (part.weights + part.biases)
             macs += share * part.macs
             size_bits += share * (part.weights * bits + part.biases * _FLOAT_BITS)
-        return parameters, macs, max(1.0, size_bits / 8)
+        views = len(VIEWS[_value(fields, "mirroring.flip")])
+        return parameters, views * macs, max(1.0, size_bits / 8)
 
     @property
     def _counted(self) -> frozenset[Metric]:

@@ -12,11 +12,13 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+from torch import Tensor
 
 from compress import (
     constraints,
     export,
     folding,
+    inference,
     layers,
     manifest,
     parity,
@@ -38,6 +40,8 @@ from compress.techniques.distillation.config import Distillation
 from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.low_rank.config import LowRank
+from compress.techniques.mirroring import views
+from compress.techniques.mirroring.config import Mirroring
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.sparsity.config import Sparsity
 from compress.techniques.weight_sharing.config import WeightSharing
@@ -122,6 +126,8 @@ CASES = (
         ),
         idle=Quantization(weight_bits=3, exclude="*", activations="float"),
     ),
+    Case(name="two views", config=Mirroring(), idle=Mirroring(flip="none")),
+    Case(name="four views", config=Mirroring(flip="both"), idle=Mirroring(flip="none")),
 )
 
 
@@ -198,6 +204,12 @@ class Made:
         """The same from scratch."""
         folder.mkdir(exist_ok=True)
         return Made(self.network, self.candidate, self.data, folder, self.seed)
+
+
+def simulated(compressed: CompressedModel, x_NCHW: Tensor) -> NDArray[np.float32]:
+    """What torch says the file will answer on raw images."""
+    answer = partial(inference.logits, compressed.network, device=DEVICE)
+    return views.mean(answer, x_NCHW, compressed.views).numpy()
 
 
 def shipped(compressed: CompressedModel) -> tuple[Network, Mapping[str, Stored]]:

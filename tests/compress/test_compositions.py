@@ -7,20 +7,20 @@ from fnmatch import fnmatch
 import numpy as np
 import pytest
 
-from compress import constraints, inference, layers, runtime
+from compress import constraints, layers, runtime
 from compress.candidate import Candidate
 from compress.storage.stored import StoredWeight
 from compress.techniques.distillation.config import Distillation
 from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.low_rank.config import LowRank
+from compress.techniques.mirroring.config import Mirroring
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.sparsity.config import Sparsity
 from compress.techniques.sparsity.mask import Mask
 from compress.techniques.weight_sharing.config import WeightSharing
 from tests.compress import contract
 from tests.compress.contract import FAMILY, NETWORKS, SPARED, Made
-from tests.devices import DEVICE
 
 SPARE_ONE = "one layer, which depends on the network"
 PRUNED = FilterPruning(scope="uniform", ratio=0.25)
@@ -56,6 +56,11 @@ COMPOSITIONS = {
         Sparsity(sparsity=0.4),
         WeightSharing(index_bits=4),
         Quantization(),
+        Mirroring(),
+    ),
+    "4 bits, four views": (
+        Quantization(weight_bits=4, activations="float"),
+        Mirroring(flip="both"),
     ),
 }
 NEEDS_FAMILY = {name for name, steps in COMPOSITIONS.items() if isinstance(steps[0], FamilyMember)}
@@ -97,7 +102,7 @@ def test_the_file_answers_like_the_network_before_and_after_recovery(made):
         if artifact.notes and "8-bit and float activations" in artifact.notes[-1]:
             assert artifact.agreement >= 0.99
             continue
-        simulated_NK = inference.logits(compressed.network, x_NCHW, device=DEVICE).numpy()
+        simulated_NK = contract.simulated(compressed, x_NCHW)
         assert (answers_NK.argmax(1) == simulated_NK.argmax(1)).all()
 
 

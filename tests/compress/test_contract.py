@@ -16,7 +16,6 @@ from pydantic import TypeAdapter
 from compress import (
     catalog,
     constraints,
-    inference,
     layers,
     manifest,
     pipeline,
@@ -27,10 +26,11 @@ from compress.errors import InvalidCandidate, NumericalError
 from compress.storage.stored import HalfFloat, StoredWeight, is_half
 from tests.compress import contract
 from tests.compress.contract import CASES, FAMILY, NETWORKS, SPARED, Made
-from tests.devices import DEVICE
 
 SMALLER_BY_PARAMETERS = {"family_member", "filter_pruning", "low_rank"}
 SMALLER_BY_BYTES = {"sparsity", "weight_sharing", "quantization"}
+NOT_SMALLER = {"distillation", "mirroring"}
+"""They make a smaller network more accurate."""
 
 
 def fits(case, network):
@@ -98,7 +98,7 @@ def fingerprint(network):
 def test_every_technique_of_the_catalog_has_a_case(name):
     covered = {case.technique for case in CASES}
     assert name in covered, f"{name} has no case in tests/compress/contract.py: add one to CASES"
-    assert name in SMALLER_BY_PARAMETERS | SMALLER_BY_BYTES | {"distillation"}, (
+    assert name in SMALLER_BY_PARAMETERS | SMALLER_BY_BYTES | NOT_SMALLER, (
         f"say in tests/compress/test_contract.py by what measure {name} makes a network smaller"
     )
 
@@ -106,7 +106,7 @@ def test_every_technique_of_the_catalog_has_a_case(name):
 def test_it_still_runs_and_its_file_answers_like_the_network(made):
     x_NCHW = made.data.validation.x_NCHW
     for compressed, artifact in made.stages:
-        simulated_NK = inference.logits(compressed.network, x_NCHW, device=DEVICE).numpy()
+        simulated_NK = contract.simulated(compressed, x_NCHW)
         opened = runtime.session(artifact.path)
         answers_NK = runtime.answers(opened, x_NCHW)
         assert answers_NK.shape == simulated_NK.shape == (len(x_NCHW), contract.CLASSES)
@@ -127,6 +127,10 @@ def test_it_is_smaller_by_its_own_measure(case, made, baseline):
         elif case.technique in SMALLER_BY_BYTES:
             assert file.size_bytes < 0.8 * whole.size_bytes
             assert file.parameters == whole.parameters
+        elif case.technique == "mirroring":
+            assert 0 < file.size_bytes - whole.size_bytes < 600
+            assert file.parameters == whole.parameters
+            assert file.macs == len(case.config.views) * whole.macs
         else:
             assert file.size_bytes == whole.size_bytes
 
@@ -233,7 +237,7 @@ def test_it_says_so_when_it_had_nothing_to_do(case, baseline, tmp_path):
 def test_an_excluded_layer_stays_as_it_is_bit_by_bit(cell, made, tmp_path):
     case, name = cell
     if "exclude" not in type(case.config).model_fields:
-        assert case.technique in {"family_member", "distillation"}
+        assert case.technique in {"family_member", "distillation", "mirroring"}
         return
     spared = Candidate(steps=(case.config.model_copy(update={"exclude": SPARED[name]}),))
     kept = Made(made.network, spared, made.data, tmp_path)
@@ -259,7 +263,7 @@ def test_an_excluded_layer_stays_as_it_is_bit_by_bit(cell, made, tmp_path):
 
 def test_a_pattern_that_matches_no_layer_is_an_error_that_names_it(case, made):
     if "exclude" not in type(case.config).model_fields:
-        assert case.technique in {"family_member", "distillation"}
+        assert case.technique in {"family_member", "distillation", "mirroring"}
         return
     wrong = case.config.model_copy(update={"exclude": "stem, no_such_layer*"})
     wrong = wrong.model_copy(update={"exclude": "no_such_layer*"})

@@ -102,10 +102,10 @@ def test_a_manifest_of_version_2_loses_nothing_when_it_is_read():
     assert loaded.candidate.digest() == loaded.candidate_digest
 
 
-def test_a_manifest_with_every_technique_loses_nothing_when_it_is_read():
+def test_a_manifest_with_seven_techniques_loses_nothing_when_it_is_read():
     text = (GOLDEN / "manifest-v2-all.json").read_text()
     loaded = manifest.load(text)
-    assert [step.technique for step in loaded.candidate.steps] == list(catalog.ORDER)
+    assert [step.technique for step in loaded.candidate.steps] == list(catalog.ORDER)[:7]
     assert json.dumps(as_written(loaded)) == json.dumps(json.loads(text))
     assert manifest.load(manifest.dump(loaded)) == loaded
     # A changed default or a renamed field would turn old trials into other ones.

@@ -165,6 +165,13 @@ def test_nobody_knows_how_an_uploaded_network_is_stored() -> None:
     assert uploaded.parameters == bounds({"distillation": {}}).parameters
 
 
+def test_macs_are_those_of_the_fewest_views() -> None:
+    whole = bounds({"distillation": {}})
+    assert bounds({"mirroring": {}}) == whole
+    assert bounds({"mirroring": {"flip": "horizontal"}}).macs == 2 * whole.macs
+    assert bounds({"mirroring": {"flip": ["both", "vertical"]}}).macs == 2 * whole.macs
+
+
 def test_wider_ranges_lower_the_bounds() -> None:
     some, more = bounds({"filter_pruning": {"ratios": [0, 0.3]}}), bounds({"filter_pruning": {}})
     assert more.size_bytes < some.size_bytes

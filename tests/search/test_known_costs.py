@@ -51,6 +51,19 @@ def test_exact_counts_are_those_of_the_file(
         assert (found["parameters"], found["macs"]) == (expected.parameters, expected.macs)
 
 
+def test_every_view_of_mirroring_has_the_macs_of_the_network() -> None:
+    network = Residual(widths=(4, 8), depths=(1, 2))
+    ranges: dict[str, object] = {"mirroring": {"flip": ["none", "horizontal", "both"]}}
+    counted = known(network, {"quantization": {}, **ranges})
+    assert counted.exact == {"parameters", "macs"}
+    alone, two, four = (
+        counted.of({"mirroring.flip": flip}) for flip in ("none", "horizontal", "both")
+    )
+    assert alone["macs"] == in_file(network).macs
+    assert two == {**alone, "macs": 2 * alone["macs"]}
+    assert four == {**alone, "macs": 4 * alone["macs"]}
+
+
 def test_pruning_and_splitting_make_estimates_of_counts() -> None:
     counted = known(Residual(widths=(4, 8), depths=(1, 2)), {"filter_pruning": {}, "low_rank": {}})
     assert counted.exact == frozenset()

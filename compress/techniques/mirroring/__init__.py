@@ -1,0 +1,1 @@
+"""Mirroring: the file answers with the mean over an image and its mirror images."""

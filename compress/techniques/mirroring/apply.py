@@ -1,0 +1,15 @@
+"""Apply mirroring: nothing changes now, the file will answer with a mean."""
+
+from __future__ import annotations
+
+from compress.compressed import CompressedModel
+from compress.task import Task
+from compress.techniques.mirroring.config import Mirroring
+
+
+def apply(compressed: CompressedModel, config: Mirroring, task: Task) -> CompressedModel:
+    """The same network, to be exported so; a recovery trains it on single views."""
+    if config.has_effect:
+        return compressed.evolve(views=config.views)
+    note = "mirroring: flip is none, the image itself is the only view"
+    return compressed.evolve(notes=(*compressed.notes, note))
