@@ -35,6 +35,11 @@ MARKS = (50, 100, 200, 400)
 _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 _CELLS = _DATA / "nas" / "nasbench201_cifar10.parquet"
 _MOST_REPEATS = 50
+_REPEATS_ARE_FREE = (
+    "A repeated proposal is not evaluated and does not count; after "
+    f"{_MOST_REPEATS} in a row a random new point is taken."
+)
+_REPEATS_COUNT = "A repeated proposal counts like any other, as where nobody remembers results."
 _REFERENCE = (1.05, 1.0)
 _COST = 1
 """Index of the objective that is known."""
@@ -97,8 +102,16 @@ class Score:
         return 100 * pareto.hypervolume(points, _REFERENCE) / self.exact
 
 
-def run(table: Table, name: str, *, trials: int, error_cap: float, seed: int) -> Run:
-    """Evaluate ``trials`` different candidates of the table."""
+def run(
+    table: Table,
+    name: str,
+    seed: int,
+    *,
+    trials: int,
+    error_cap: float,
+    repeats_count: bool = False,
+) -> Run:
+    """Evaluate ``trials`` candidates of the table: different ones, unless repeats count."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
     study = optuna.create_study(
@@ -108,10 +121,12 @@ def run(table: Table, name: str, *, trials: int, error_cap: float, seed: int) ->
     rows: list[int] = []
     repeats, began = 0, time.perf_counter()
     while len(rows) < min(trials, len(table.points)):
-        row, repeated = _next(study, table, set(rows), random)
+        known = set[int]() if repeats_count else set(rows)
+        row, repeated = _next(study, table, known, random)
         rows.append(row)
         repeats += repeated
     seconds = time.perf_counter() - began
+    repeats += len(rows) - len(set(rows))
     shares = tuple(score.share(rows[:mark]) for mark in _marks(trials))
     return Run(shares=shares, seconds=seconds, repeats=repeats)
 
@@ -157,13 +172,19 @@ def main() -> None:
     print(
         f"{table.name}: {len(table.points)} candidates of {len(table.knobs)} knobs; percent of the "
         f"exact front's hypervolume, mean and deviation over {arguments.seeds} seeds.\n"
-        "A repeated proposal is not evaluated and does not count; after "
-        f"{_MOST_REPEATS} in a row a random new point is taken."
+        + (_REPEATS_COUNT if arguments.count_repeats else _REPEATS_ARE_FREE)
     )
     marks = "".join(f"{mark:>14}" for mark in _marks(arguments.trials))
     print(f"{'sampler':22}{marks}   repeats  s per run")
     for name in names:
-        one = partial(_of_seed, table, name, arguments.trials, arguments.error_cap)
+        one = partial(
+            run,
+            table,
+            name,
+            trials=arguments.trials,
+            error_cap=arguments.error_cap,
+            repeats_count=arguments.count_repeats,
+        )
         with ProcessPoolExecutor(arguments.processes) as pool:
             runs = list(pool.map(one, range(arguments.seeds)))
         shares = np.array([run.shares for run in runs])
@@ -176,10 +197,6 @@ def main() -> None:
 def _marks(trials: int) -> list[int]:
     """Numbers of evaluations that are reported; the last one is all of them."""
     return [*(mark for mark in MARKS if mark < trials), trials]
-
-
-def _of_seed(table: Table, name: str, trials: int, error_cap: float, seed: int) -> Run:
-    return run(table, name, trials=trials, error_cap=error_cap, seed=seed)
 
 
 def _table(arguments: argparse.Namespace) -> Table:
@@ -205,6 +222,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--accuracy", default="cifar10_test_e200", help="column, in percent")
     parser.add_argument("--cost", default="macs", help="column, positive")
     parser.add_argument("--error-cap", type=float, default=50.0, help="percent")
+    parser.add_argument("--count-repeats", action="store_true", help="as evaluations")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--processes", type=int, default=1)

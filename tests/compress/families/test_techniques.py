@@ -1,0 +1,48 @@
+"""Every technique on every family: its file answers like the network, before and after recovery."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from compress import export, pipeline, runtime
+from compress.candidate import Candidate
+from compress.model import ImageData, Images
+from compress.task import Task
+from tests.compress import contract
+from tests.compress.contract import CASES, Case
+from tests.compress.families import tiny
+from tests.compress.families.samples import SAMPLES
+from tests.devices import DEVICE
+
+
+@pytest.fixture(scope="module")
+def data() -> ImageData:
+    x_NCHW = tiny.images(96)
+    y_N = torch.arange(96) % tiny.NUM_CLASSES
+    train, rest = (
+        Images(x_NCHW=x_NCHW[part], y_N=y_N[part]) for part in (slice(64), slice(64, None))
+    )
+    return ImageData(train=train, validation=rest, test=None, num_classes=tiny.NUM_CLASSES)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.technique}: {case.name}")
+def test_the_file_answers_like_the_network(
+    case: Case, name: str, data: ImageData, tmp_path: Path
+) -> None:
+    network = tiny.network(SAMPLES[name])
+    task = Task(data=data, device=DEVICE, seed=0, teacher=network)
+    start = pipeline.start(network, Candidate(steps=(case.config,)), task)
+    for compressed in (start, pipeline.recover(start, task, epochs=1)):
+        artifact = export.write(compressed, tmp_path, data=data)
+        answers_NK = runtime.answers(runtime.session(artifact.path), data.validation.x_NCHW)
+        if contract.runs_in_integers(compressed):
+            assert artifact.agreement >= 0.9
+            continue
+        simulated_NK = contract.simulated(compressed, data.validation.x_NCHW)
+        spread = float(simulated_NK.max() - simulated_NK.min())
+        np.testing.assert_allclose(answers_NK, simulated_NK, atol=1e-3 * spread)
