@@ -225,6 +225,7 @@ def _image_shape(header: npz.ArrayHeader) -> tuple[int, int, int]:
         if not bound.low <= value <= bound.high:
             raise InvalidData(
                 f"{header.name} must have {bound.low} to {bound.high} {bound.what}, got {value}"
+                f" in its shape {header.shape}, which is read as (N, H, W, C)"
             )
     return channels, height, width
 

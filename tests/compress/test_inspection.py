@@ -99,6 +99,10 @@ BAD_ARRAYS = {
     "objects": (arrays(y_train=np.array([{}] * 40)), r"dtype '\|O'"),
     "records": (arrays(y_train=np.zeros(40, [("a", "i4")])), "plain array"),
     "channels first": (arrays(x_train=np.zeros((40, 4, 32, 32), np.uint8)), "channels .* got 32"),
+    "colours first": (
+        arrays(x_train=np.zeros((40, 3, 32, 32), np.uint8)),
+        r"rows \(H\), got 3 in its shape \(40, 3, 32, 32\), which is read as \(N, H, W, C\)",
+    ),
     "flat": (arrays(x_train=np.zeros((40, 64), np.uint8)), r"shape \(N, H, W\)"),
     "tiny": (arrays(x_train=np.zeros((40, 3, 3), np.uint8)), "4 to 1024 rows"),
     "one image": (arrays(count=1), "2 to 10000000 images"),

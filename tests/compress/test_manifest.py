@@ -85,9 +85,13 @@ def test_a_manifest_that_contradicts_itself_is_refused(written, change, complain
         manifest.Manifest.model_validate(document)
 
 
+def as_recorded(loaded):
+    return loaded.model_dump(mode="json", exclude_unset=True)
+
+
 def as_written(loaded):
     """Its text, but for what the text lacked and ``of_record`` had to say."""
-    document = loaded.model_dump(mode="json", exclude_unset=True)
+    document = as_recorded(loaded)
     for step in document["candidate"]["steps"]:
         assert step.pop("short_scales", False) is False
     return document
@@ -111,6 +115,21 @@ def test_a_manifest_with_seven_techniques_loses_nothing_when_it_is_read():
     # A changed default or a renamed field would turn old trials into other ones.
     recorded = "9785a2e043373c85abc7c8ccf59d5c22a9dcf6189fdd098b98ae0a6cc7673e0d"
     assert loaded.candidate.digest() == loaded.candidate_digest == recorded
+
+
+def test_a_manifest_of_a_mirrored_file_loses_nothing_when_it_is_read():
+    text = (GOLDEN / "manifest-v2-mirrored.json").read_text()
+    loaded = manifest.load(text)
+    assert json.dumps(as_recorded(loaded)) == json.dumps(json.loads(text))
+    recorded = "d2760513bd803fb54107a9670cad2f600710e7551e29823624550f41cdb79147"
+    assert loaded.candidate.digest() == loaded.candidate_digest == recorded
+    assert loaded.candidate.describe() == "w3a8 gptq + mirrored"
+
+
+def test_every_technique_is_in_a_golden_manifest():
+    found = [manifest.load(path.read_text()) for path in GOLDEN.glob("manifest-v2*.json")]
+    names = {step.technique for each in found for step in each.candidate.steps}
+    assert names == set(catalog.ORDER)
 
 
 def test_a_manifest_of_version_1_is_upgraded_when_it_is_read():
