@@ -24,7 +24,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from benchmarks import curves, trained_curves
 from benchmarks.curves import Candidate
 from compress.measurement import Measurement
-from featherweight.specs.job import Objective, SamplerName
+from featherweight.specs.job import SamplerName
+from featherweight.specs.objective import Objective
 from featherweight.specs.stopping import EarlyStopping, TieBreak
 from search import extrapolation, front, objectives, pareto, samplers, stopping
 from search.samplers import Knowledge

@@ -30,7 +30,8 @@ from compress import measure
 from compress.measurement import Measurement
 from compress.model import ImageData
 from featherweight.client import Client
-from featherweight.specs.job import JobSpec, Objective
+from featherweight.specs.job import JobSpec
+from featherweight.specs.objective import Objective
 from featherweight.specs.schemas import FrontPoint
 from search import front
 

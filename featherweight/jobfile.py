@@ -24,7 +24,8 @@ from compress.families.catalog import Architecture, Normalisation
 from featherweight import samples
 from featherweight.client import Client
 from featherweight.errors import InvalidJobFile, NotFound
-from featherweight.specs.job import JobSpec, Name
+from featherweight.specs.job import JobSpec
+from featherweight.specs.names import Name
 from featherweight.transport import file_digest
 
 _LARGEST_BYTES = 1 << 20

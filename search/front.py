@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from compress.measurement import Measurement
 from featherweight.specs.constraints import Constraint
-from featherweight.specs.job import Objective
+from featherweight.specs.objective import Objective
 from search import objectives as metrics
 from search import pareto
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from compress.measurement import Measurement
 from featherweight.specs.constraints import Constraint
-from featherweight.specs.job import Objective
+from featherweight.specs.objective import Objective
 
 NO_CONSTRAINTS = -1.0
 """Violation where nothing can be violated."""

@@ -27,7 +27,8 @@ from typing import Protocol
 
 from compress.measurement import Measurement
 from featherweight.specs.constraints import Constraint
-from featherweight.specs.job import JobSpec, Objective
+from featherweight.specs.job import JobSpec
+from featherweight.specs.objective import Objective
 from featherweight.specs.protocol import Decision
 from featherweight.specs.states import Phase
 from featherweight.specs.stopping import EarlyStopping, Rounding

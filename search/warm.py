@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from compress.candidate import Candidate
 from compress.measurement import Measurement, Metric
-from featherweight.specs.job import JobSpec, UntrainedModel, WarmStart
+from featherweight.specs.job import JobSpec, UntrainedModel
+from featherweight.specs.phases import WarmStart
 from featherweight.specs.states import JobState, Phase
 from search import custom, front, objectives
 from search.errors import SearchError, WarmStartDoesNotFit

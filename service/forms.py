@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from compress.families.catalog import Architecture, Normalisation
-from featherweight.specs.job import Name
+from featherweight.specs.names import Name
 
 
 class ModelSpec(BaseModel, frozen=True, extra="forbid"):

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    Field,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import BaseModel, Field, model_validator
 
-from compress import catalog
 from compress.families.catalog import Architecture, Normalisation
-from compress.knobs import Choice, Interval, Range, Scalar
+from compress.knobs import Choice, Range
 from compress.measurement import Metric
 from compress.schedule import Schedule
 from featherweight.specs.constraints import ConstraintField
+from featherweight.specs.names import Name, Reference
+from featherweight.specs.objective import ObjectiveField
+from featherweight.specs.phases import Budget, Finish, Profile, SupernetTraining, WarmStart
+from featherweight.specs.ranges import Techniques
 from featherweight.specs.stopping import Controls, EarlyStopping, StopRules
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-Reference = Annotated[
-    str,
-    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"),
-    Field(description="Id or name of something uploaded before."),
-]
-JobReference = Annotated[str, StringConstraints(pattern=r"^[0-9a-zA-Z-]{1,36}$")]
 _MEMBER = "family_member"
 _PROFILED = frozenset({"filter_pruning", "quantization"})
 """Techniques of which a profile says how much they may do where."""
@@ -54,178 +43,6 @@ class UntrainedModel(BaseModel, frozen=True, extra="forbid"):
     normalisation: Normalisation | None = Field(
         default=None, description="Left out: mean and deviation of the training split."
     )
-
-
-class Objective(BaseModel, frozen=True, extra="forbid"):
-    """One metric and the direction in which it is better."""
-
-    metric: Metric
-    direction: Literal["maximise", "minimise"]
-
-    @model_validator(mode="after")
-    def _sensible(self) -> Objective:
-        wanted = "maximise" if self.metric == "accuracy" else "minimise"
-        if self.direction != wanted:
-            raise ValueError(f"{self.metric} can only be something to {wanted}")
-        return self
-
-
-def _read_objective(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    words = value.split()
-    if len(words) != 2:
-        raise ValueError(f"write an objective as 'minimise size_bytes', got {value!r}")
-    direction = {"maximize": "maximise", "minimize": "minimise"}.get(words[0], words[0])
-    return {"direction": direction, "metric": words[1]}
-
-
-ObjectiveField = Annotated[
-    Objective,
-    BeforeValidator(
-        _read_objective, json_schema_input_type=Objective | Annotated[str, Field(max_length=60)]
-    ),
-]
-
-
-def _read_range(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return {"kind": "choice", "choices": value}
-    if isinstance(value, bool | int | float | str):
-        return {"kind": "choice", "choices": [value]}
-    if isinstance(value, dict) and "kind" not in value:
-        return {"kind": "choice" if "choices" in value else "interval", **value}
-    return value
-
-
-RangeInput: TypeAlias = Interval | Choice | list[Scalar] | Scalar
-RangeField = Annotated[Range, BeforeValidator(_read_range, json_schema_input_type=RangeInput)]
-
-
-def _known_techniques(value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    for name, ranges in value.items():
-        if name not in catalog.BY_NAME:
-            raise ValueError(f"unknown technique {name!r}: expected one of {list(catalog.BY_NAME)}")
-        fields = [f for f in catalog.BY_NAME[name].config.model_fields if f != "technique"]
-        for field in ranges:
-            if field not in fields:
-                raise ValueError(f"{name} has no knob {field!r}: expected one of {fields}")
-    return value
-
-
-Techniques = Annotated[
-    dict[str, dict[str, RangeField]],
-    AfterValidator(_known_techniques),
-    Field(min_length=1, description="Technique name to the ranges of its knobs; {} for defaults."),
-]
-
-
-class Budget(BaseModel, frozen=True, extra="forbid"):
-    """What the job may cost. ``trials`` counts all: baseline, supernet, profile, search, finish."""
-
-    trials: int = Field(default=30, ge=2, le=10_000)
-    seconds: float | None = Field(
-        default=None, gt=0, le=10_000_000, description="Wall time from the start; None is no limit."
-    )
-    epochs: int | None = Field(
-        default=None,
-        ge=1,
-        le=10_000_000,
-        description="Recovery epochs of all search trials together; None is no limit.",
-    )
-    parallel_trials: int = Field(default=2, ge=1, le=256)
-
-
-class Finish(BaseModel, frozen=True, extra="forbid"):
-    """The last phase: the best of the front, trained in full from several seeds, seen on test."""
-
-    trials: int = Field(default=4, ge=0, le=100, description="How many of the budget's trials.")
-    finalists: int = Field(default=2, ge=1, le=20)
-    epochs: int | None = Field(
-        default=None, ge=1, le=1000, description="Recovery epochs; None: twice the last rung's."
-    )
-
-
-class SupernetTraining(BaseModel, frozen=True, extra="forbid"):
-    """Weights that all members share, trained once before the search: one trial of the budget."""
-
-    epochs: int = Field(
-        ge=0, le=1000, description="Epochs of training; 0 only with model: its weights as they are."
-    )
-    model: Reference | None = Field(
-        default=None,
-        description="A supernet uploaded before, of the same architecture: training begins there.",
-    )
-    start: Literal["fresh", "baseline"] = Field(
-        default="fresh", description="Without model: from new weights, or from the baseline's."
-    )
-
-    @model_validator(mode="after")
-    def _begins(self) -> SupernetTraining:
-        if self.epochs == 0 and self.model is None:
-            raise ValueError(
-                "epochs must be at least 1 where no model is given: nothing else would train the "
-                "weights that the members share"
-            )
-        if self.model is not None and self.start != "fresh":
-            raise ValueError(
-                f"training begins either from the model {self.model!r} or from the baseline: leave "
-                "model or start out"
-            )
-        return self
-
-
-class Profile(BaseModel, frozen=True, extra="forbid"):
-    """Probe the model before the search: how much each layer and each stage can lose.
-
-    One trial of the budget, unless the same model was probed on the same data before.
-    """
-
-    share: float = Field(
-        default=0.1,
-        gt=0,
-        le=1,
-        description="Most of budget.seconds that probing may take; without them, most of the "
-        "baseline's training time; with neither, every probe is made.",
-    )
-    images: int = Field(
-        default=512, ge=16, le=65_536, description="Training images that every probe answers."
-    )
-    allocate: bool = Field(
-        default=True,
-        description="Search a few knobs that allot bits and ratios by the profile, in place of "
-        "filter_pruning.ratios and quantization.weight_bits.",
-    )
-
-
-class WarmStart(BaseModel, frozen=True, extra="forbid"):
-    """Begin where finished jobs ended: candidates of their fronts are the first to be tried."""
-
-    jobs: tuple[JobReference, ...] = Field(
-        default=(), max_length=20, description="Ids of finished jobs, the most important first."
-    )
-    auto: bool = Field(
-        default=False,
-        description="Find them: the newest finished ones on the same model and data, else on the "
-        "same family or data.",
-    )
-    candidates: int = Field(
-        default=4,
-        ge=1,
-        le=100,
-        description="How many candidates of their fronts open the search, run again in its budget.",
-    )
-
-    @model_validator(mode="after")
-    def _from_somewhere(self) -> WarmStart:
-        if self.auto == bool(self.jobs):
-            raise ValueError(
-                f"name the jobs to start from, or say auto: true, one of the two; got auto "
-                f"{self.auto} and {len(self.jobs)} jobs"
-            )
-        if len(set(self.jobs)) != len(self.jobs):
-            raise ValueError(f"jobs must be distinct, got {list(self.jobs)}")
-        return self
 
 
 class JobSpec(BaseModel, frozen=True, extra="forbid"):

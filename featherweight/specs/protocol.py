@@ -12,7 +12,7 @@ from compress.measurement import Measurement, Split
 from compress.profile.document import ProfileDocument
 from compress.schedule import Schedule
 from compress.supernet.config import Elastic
-from featherweight.specs.job import Name
+from featherweight.specs.names import Name
 from featherweight.specs.states import FailureClass, Phase
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import Response
 from pydantic import BaseModel, Field
 
-from featherweight.specs.job import Name
+from featherweight.specs.names import Name
 from featherweight.specs.schemas import Page, TokenSchema
 from service.auth import ADMIN
 from service.parameters import Cursor, Limit, TokenId

@@ -9,7 +9,8 @@ from compress.techniques.quantization.config import Quantization
 from featherweight import errors, uploads
 from featherweight.client import Client
 from featherweight.specs.candidates import CandidateRequest
-from featherweight.specs.job import Budget, JobSpec
+from featherweight.specs.job import JobSpec
+from featherweight.specs.phases import Budget
 from featherweight.specs.states import JobState
 from featherweight.transport import Transport, file_digest
 from tests import factories

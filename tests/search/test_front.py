@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from compress.measurement import Measurement
 from featherweight.specs.constraints import parse
-from featherweight.specs.job import Objective
+from featherweight.specs.objective import Objective
 from search import front, objectives
 from search.front import FrontCandidate
 from tests import factories

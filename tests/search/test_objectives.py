@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from compress.measurement import METRICS
 from featherweight.specs.constraints import parse
-from featherweight.specs.job import Objective
+from featherweight.specs.objective import Objective
 from search import objectives
 from tests import factories
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from compress.measurement import Measurement
 from featherweight.specs.constraints import parse
-from featherweight.specs.job import Objective
+from featherweight.specs.objective import Objective
 from featherweight.specs.protocol import Decision
 from featherweight.specs.states import Phase
 from featherweight.specs.stopping import EarlyStopping, Rounding, TieBreak

@@ -1,0 +1,42 @@
+"""Techniques of a job and the ranges of their knobs, also written as lists and single values."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from compress import catalog
+from compress.knobs import Choice, Interval, Range, Scalar
+
+
+def _read_range(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return {"kind": "choice", "choices": value}
+    if isinstance(value, bool | int | float | str):
+        return {"kind": "choice", "choices": [value]}
+    if isinstance(value, dict) and "kind" not in value:
+        return {"kind": "choice" if "choices" in value else "interval", **value}
+    return value
+
+
+RangeInput: TypeAlias = Interval | Choice | list[Scalar] | Scalar
+RangeField = Annotated[Range, BeforeValidator(_read_range, json_schema_input_type=RangeInput)]
+
+
+def _known_techniques(value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    for name, ranges in value.items():
+        if name not in catalog.BY_NAME:
+            raise ValueError(f"unknown technique {name!r}: expected one of {list(catalog.BY_NAME)}")
+        fields = [f for f in catalog.BY_NAME[name].config.model_fields if f != "technique"]
+        for field in ranges:
+            if field not in fields:
+                raise ValueError(f"{name} has no knob {field!r}: expected one of {fields}")
+    return value
+
+
+Techniques = Annotated[
+    dict[str, dict[str, RangeField]],
+    AfterValidator(_known_techniques),
+    Field(min_length=1, description="Technique name to the ranges of its knobs; {} for defaults."),
+]
