@@ -27,7 +27,7 @@ from tests.compress.contract import CASES, Made
 from tests.compress.networks import Transposed, seeded
 
 CONFIGS = {case.technique: case.config for case in reversed(CASES)}
-# The one changes what a recovery learns, the other how a file asks: neither looks at layers or data.
+# What a recovery learns, and how a file asks: neither looks at layers or training images.
 AT_A_DISTANCE = {"distillation", "mirroring"}
 TOUCHING = sorted(set(CONFIGS) - AT_A_DISTANCE - {"family_member"})
 CALIBRATED = {
