@@ -67,7 +67,7 @@ SAMPLERS: Mapping[str, Made] = {
 }
 """``known_cost_blind`` is the same sampler without being told the cost."""
 _SLOW = ("gp",)
-"""Not part of ``all``: a fifth of a second per proposal over 200, and its cube grows."""
+"""Not part of ``all``: a proposal takes a fifth of a second, and grows with the trials cubed."""
 
 
 @dataclass(frozen=True, kw_only=True)
