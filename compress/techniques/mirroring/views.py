@@ -38,9 +38,10 @@ def averaged(model: ModelProto, views: Views) -> ModelProto:
         return model
     inside = ModelProto()
     inside.CopyFrom(model)
+    inner = {INPUT: _SEEN, OUTPUT: _SAID}
     for node in inside.graph.node:
-        node.input[:] = [_SEEN if name == INPUT else name for name in node.input]
-        node.output[:] = [_SAID if name == OUTPUT else name for name in node.output]
+        node.input[:] = [inner.get(name, name) for name in node.input]
+        node.output[:] = [inner.get(name, name) for name in node.output]
     nodes = list(inside.graph.node)
     del inside.graph.node[:]
     inside.graph.node.extend(_in_front(views))
