@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Generator, Iterator
@@ -19,6 +20,14 @@ from tests import postgres, running
 
 DIALECTS = ("sqlite", "postgresql")
 TEMPLATE = "featherweight_template"
+OWN_SETTINGS = "FEATHERWEIGHT_TEST_"
+
+
+def pytest_configure() -> None:
+    """Who has a cluster's address and token in the shell tests without them."""
+    for name in list(os.environ):
+        if name.startswith("FEATHERWEIGHT_") and not name.startswith(OWN_SETTINGS):
+            del os.environ[name]
 
 
 @pytest.hookimpl(wrapper=True)
