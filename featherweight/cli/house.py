@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featherweight.children import Family, Role
+from featherweight.cli.output import Migrated
 from featherweight.client import Client
 from featherweight.errors import FeatherweightError, Forbidden, ServiceUnavailable, Unauthorised
 from featherweight.transport import FOREVER
@@ -42,7 +43,6 @@ class House:
     def environment(self) -> dict[str, str]:
         """Settings of all processes; what the user has set stays, but for the addresses."""
         folder = self.folder.resolve()
-        token = os.environ.get("FEATHERWEIGHT_TOKEN") or os.environ.get("FEATHERWEIGHT_ADMIN_TOKEN")
         defaults = {
             "FEATHERWEIGHT_DATABASE_URL": f"sqlite:///{folder / 'featherweight.db'}",
             "FEATHERWEIGHT_FILES": str(folder / "files"),
@@ -51,7 +51,6 @@ class House:
             "FEATHERWEIGHT_CLAIM_WAIT_SECONDS": "2",
             # There is one searcher here: after a kill the next one need not wait long for it.
             "FEATHERWEIGHT_SEARCHER_LEASE_SECONDS": "5",
-            **({"FEATHERWEIGHT_TOKEN": token} if token else {}),
         }
         addresses = {
             "FEATHERWEIGHT_HOST": _HOST,
@@ -68,11 +67,11 @@ class House:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
             self._check_ports()
-            self._migrate()
-            family = Family(self._roles())
+            # Where nobody has made a token, one in the shell is for another service.
+            token = _token() if self._migrate().has_tokens else ""
+            family = Family(self._roles(token))
             family.start()
             try:
-                token = self.environment.get("FEATHERWEIGHT_TOKEN")
                 with Client(self.url, token, retry=FOREVER) as client:
                     self._wait(client, family)
                     _check_token(client)
@@ -84,11 +83,11 @@ class House:
         """Where a process writes."""
         return self.folder / "log" / f"{name}.log"
 
-    def _roles(self) -> list[Role]:
+    def _roles(self, token: str) -> list[Role]:
         # One core is left to the service and the searcher: threads of a training step wait for the
         # slowest, so that a single busy core would hold up all of them.
         threads = max(1, ((os.cpu_count() or 1) - 1) // self.workers)
-        worker_token = os.environ.get("FEATHERWEIGHT_WORKER_TOKEN")
+        worker_token = os.environ.get("FEATHERWEIGHT_WORKER_TOKEN") or token
         role = self._role
         return [
             role("service", "serve"),
@@ -100,7 +99,7 @@ class House:
                     "worker",
                     FEATHERWEIGHT_WORKER_NAME=f"worker-{index}",
                     FEATHERWEIGHT_WORKER_THREADS=str(threads),
-                    **({"FEATHERWEIGHT_TOKEN": worker_token} if worker_token else {}),
+                    FEATHERWEIGHT_TOKEN=worker_token,
                 )
                 for index in range(self.workers)
             ),
@@ -114,9 +113,9 @@ class House:
             log=self.log(name),
         )
 
-    def _migrate(self) -> None:
+    def _migrate(self) -> Migrated:
         done = subprocess.run(
-            [*_COMMAND, "migrate"],
+            [*_COMMAND, "migrate", "--json"],
             env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
@@ -124,6 +123,7 @@ class House:
         )
         if done.returncode != 0:
             raise FeatherweightError(f"cannot prepare the database:\n{done.stderr.strip()}")
+        return Migrated.model_validate_json(done.stdout)
 
     def _wait(self, client: Client, family: Family) -> None:
         ends = time.monotonic() + _START_SECONDS
@@ -163,6 +163,10 @@ class House:
             ) from error
         finally:
             os.close(lock)
+
+
+def _token() -> str:
+    return os.environ.get("FEATHERWEIGHT_TOKEN") or os.environ.get("FEATHERWEIGHT_ADMIN_TOKEN", "")
 
 
 def _check_token(client: Client) -> None:

@@ -27,6 +27,16 @@ Token = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, and nothing else.")]
 
 
+class Migrated(BaseModel, frozen=True):
+    """What ``migrate`` did to a database."""
+
+    revision: str | None
+    tokens_created: list[str]
+    """Names of those that the environment brought along."""
+    has_tokens: bool
+    """Whether any was ever made: without one nobody needs any."""
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console that does not fold tables to 80 columns where there is no terminal."""
     found = Console(stderr=stderr, highlight=False)

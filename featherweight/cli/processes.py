@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from featherweight.cli import tables
-from featherweight.cli.output import AsJson, Token, Url, client, console, show, write_json
+from featherweight.cli.output import AsJson, Migrated, Token, Url, client, console, show, write_json
 from featherweight.errors import FeatherweightError, ServiceUnavailable
 from featherweight.specs.schemas import TokenSchema
 
@@ -129,12 +129,13 @@ def migrate(database_url: DatabaseUrl = None, json: AsJson = False) -> None:
         schema.upgrade(settings.database_url)
         studies.migrate(settings.study_storage_url)
         made = _make_brought_tokens()
-        found = {"revision": schema.current(settings.database_url), "tokens_created": made}
-    if json:
-        write_json(found)
-    else:
-        tokens = f", made the tokens {', '.join(made)}" if made else ""
-        console().print(f"the schema is at {found['revision']}{tokens}")
+        found = Migrated(
+            revision=schema.current(settings.database_url),
+            tokens_created=made,
+            has_tokens=_has_tokens(),
+        )
+    tokens = f", made the tokens {', '.join(made)}" if made else ""
+    show(found, as_json=json, human=lambda it: f"the schema is at {it.revision}{tokens}")
 
 
 @study.command("rebuild")
@@ -210,6 +211,13 @@ def revoke_token(token: str) -> TokenSchema:
 
     with translated(), _database() as database, database.write() as session:
         return views.token(tokens.revoke(session, token))
+
+
+def _has_tokens() -> bool:
+    from store import tokens
+
+    with _database() as database, database.read() as session:
+        return tokens.any_exist(session)
 
 
 @contextmanager

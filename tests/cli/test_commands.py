@@ -112,13 +112,16 @@ def test_tokens_are_made_listed_and_revoked_in_the_database(run, house, tmp_path
 
 
 def test_migrate_may_be_repeated_and_makes_the_tokens_of_the_environment_once(run, tmp_path):
+    own = {"FEATHERWEIGHT_DATABASE_URL": f"sqlite:///{tmp_path}/own.db"}
     brought = {
-        "FEATHERWEIGHT_DATABASE_URL": f"sqlite:///{tmp_path}/own.db",
         "FEATHERWEIGHT_ADMIN_TOKEN": "fw_admin_secret_of_a_test",
         "FEATHERWEIGHT_WORKER_TOKEN": "fw_worker_secret_of_a_test",
     }
-    assert run("migrate", "--json", **brought).json["tokens_created"] == ["admin", "worker"]
-    assert run("migrate", "--json").json["tokens_created"] == []
+    assert run("migrate", "--json", **own).json["has_tokens"] is False
+    first = run("migrate", "--json", **brought).json
+    assert (first["tokens_created"], first["has_tokens"]) == (["admin", "worker"], True)
+    again = run("migrate", "--json").json
+    assert (again["tokens_created"], again["has_tokens"]) == ([], True)
     scopes = {token["name"]: token["scopes"] for token in run("token", "list", "--json").json}
     assert scopes == {"admin": ["read", "submit", "work", "admin"], "worker": ["work"]}
 
