@@ -22,10 +22,9 @@ from tests.devices import DEVICE
 @pytest.fixture(scope="module")
 def data() -> ImageData:
     x_NCHW = tiny.images(96)
-    y_N = torch.arange(96) % tiny.NUM_CLASSES
-    train, rest = (
-        Images(x_NCHW=x_NCHW[part], y_N=y_N[part]) for part in (slice(64), slice(64, None))
-    )
+    train = Images(x_NCHW=x_NCHW[:64], y_N=torch.arange(64) % tiny.NUM_CLASSES)
+    # With no right answers every recovery is as good as none, and so it is never dropped.
+    rest = Images(x_NCHW=x_NCHW[64:], y_N=torch.full((32,), -1))
     return ImageData(train=train, validation=rest, test=None, num_classes=tiny.NUM_CLASSES)
 
 
@@ -41,7 +40,9 @@ def test_the_file_answers_like_the_network(
         artifact = export.write(compressed, tmp_path, data=data)
         answers_NK = runtime.answers(runtime.session(artifact.path), data.validation.x_NCHW)
         if contract.runs_in_integers(compressed):
-            assert artifact.agreement >= 0.9
+            as_written = runtime.session(artifact.path, optimise=False)
+            written_NK = runtime.answers(as_written, data.validation.x_NCHW)
+            assert contract.clear_flips(answers_NK, written_NK) == 0
             continue
         simulated_NK = contract.simulated(compressed, data.validation.x_NCHW)
         spread = float(simulated_NK.max() - simulated_NK.min())
