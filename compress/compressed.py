@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from compress.model import Network
 from compress.techniques.distillation.config import Distillation
+from compress.techniques.mirroring.config import THE_IMAGE, Views
 from compress.techniques.quantization.config import Quantization
 
 
@@ -19,8 +20,8 @@ class CompressedModel:
     notes: tuple[str, ...] = ()
     epochs: int = 0
     train_images_per_second: float | None = None
-    views: tuple[tuple[int, ...], ...] = ((),)
-    """Over which the file averages: of each the axes of ``(N, C, H, W)`` that are reversed."""
+    views: Views = THE_IMAGE
+    """What the file averages over."""
 
     def evolve(self, **changes: object) -> CompressedModel:
         """A copy with some fields changed."""

@@ -41,7 +41,7 @@ from compress.onnx_layers import WeightedNode
 from compress.runtime import INPUT, OUTPUT
 from compress.storage.stored import exactly
 from compress.techniques.mirroring import views
-from compress.techniques.mirroring.views import Views
+from compress.techniques.mirroring.config import Views
 from compress.techniques.quantization import calibration
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.quantization.placement import Placement, quantized_tensors
@@ -217,7 +217,8 @@ def _affine(normalisation: Normalisation) -> tuple[Tensor, Tensor]:
 
 def _file_form(graph: ModelProto, over: Views) -> ModelProto:
     model = ModelProto()
-    model.CopyFrom(views.averaged(graph, over))
+    model.CopyFrom(graph)
+    views.average(model, over)
     onnx_graph.compact(model)
     onnx.checker.check_model(model, full_check=True)
     return model

@@ -38,7 +38,7 @@ from compress.families.catalog import Normalisation
 from compress.measurement import Parity
 from compress.model import Images, Network
 from compress.techniques.mirroring import views
-from compress.techniques.mirroring.views import THE_IMAGE, Views
+from compress.techniques.mirroring.config import THE_IMAGE, Views
 
 MOST_IMAGES = 256
 

@@ -31,6 +31,8 @@ SMALLER_BY_PARAMETERS = {"family_member", "filter_pruning", "low_rank"}
 SMALLER_BY_BYTES = {"sparsity", "weight_sharing", "quantization"}
 NOT_SMALLER = {"distillation", "mirroring"}
 """They make a smaller network more accurate."""
+WITHOUT_LAYERS = NOT_SMALLER | {"family_member"}
+"""They do not work layer by layer, so none can be left out."""
 
 
 def fits(case, network):
@@ -237,7 +239,7 @@ def test_it_says_so_when_it_had_nothing_to_do(case, baseline, tmp_path):
 def test_an_excluded_layer_stays_as_it_is_bit_by_bit(cell, made, tmp_path):
     case, name = cell
     if "exclude" not in type(case.config).model_fields:
-        assert case.technique in {"family_member", "distillation", "mirroring"}
+        assert case.technique in WITHOUT_LAYERS
         return
     spared = Candidate(steps=(case.config.model_copy(update={"exclude": SPARED[name]}),))
     kept = Made(made.network, spared, made.data, tmp_path)
@@ -263,7 +265,7 @@ def test_an_excluded_layer_stays_as_it_is_bit_by_bit(cell, made, tmp_path):
 
 def test_a_pattern_that_matches_no_layer_is_an_error_that_names_it(case, made):
     if "exclude" not in type(case.config).model_fields:
-        assert case.technique in {"family_member", "distillation", "mirroring"}
+        assert case.technique in WITHOUT_LAYERS
         return
     wrong = case.config.model_copy(update={"exclude": "stem, no_such_layer*"})
     wrong = wrong.model_copy(update={"exclude": "no_such_layer*"})

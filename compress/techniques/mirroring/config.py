@@ -12,13 +12,16 @@ from compress.knobs import Choice, Searchable
 Flip = Literal["none", "horizontal", "vertical", "both"]
 _ROWS, _COLUMNS = 2, 3
 """Axes of a batch of images, ``(N, C, H, W)``."""
-VIEWS: Mapping[str, tuple[tuple[int, ...], ...]] = {
+Views = tuple[tuple[int, ...], ...]
+"""For each view the axes that are reversed; the first view is the image itself."""
+VIEWS: Mapping[str, Views] = {
     "none": ((),),
     "horizontal": ((), (_COLUMNS,)),
     "vertical": ((), (_ROWS,)),
     "both": ((), (_COLUMNS,), (_ROWS,), (_ROWS, _COLUMNS)),
 }
-"""For each ``flip`` its views: the axes that are reversed; the first view is the image itself."""
+"""The views of each ``flip``."""
+THE_IMAGE = VIEWS["none"]
 
 
 class Mirroring(BaseModel, frozen=True, extra="forbid"):
@@ -31,8 +34,8 @@ class Mirroring(BaseModel, frozen=True, extra="forbid"):
     )
 
     @property
-    def views(self) -> tuple[tuple[int, ...], ...]:
-        """For each view the axes of ``(N, C, H, W)`` that are reversed; the first has none."""
+    def views(self) -> Views:
+        """What the file averages over."""
         return VIEWS[self.flip]
 
     @property

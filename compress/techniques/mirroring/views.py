@@ -5,7 +5,7 @@ Legend: N images, C channels, H height, W width, K classes, V views.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -13,11 +13,8 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from compress.runtime import INPUT, OUTPUT
+from compress.techniques.mirroring.config import THE_IMAGE, Views
 
-Views = Sequence[tuple[int, ...]]
-"""For each view the reversed axes of ``(N, C, H, W)``; the first view is the image itself."""
-THE_IMAGE: Views = ((),)
-"""No view but the image itself."""
 _TO_THE_FIRST = np.iinfo(np.int64).min
 """Where a slice that runs backwards ends: before the first entry of the axis."""
 _SEEN, _SAID = "views.seen", "views.said"
@@ -28,27 +25,22 @@ def mean(answer: Callable[[Tensor], Tensor], x_NCHW: Tensor, views: Views) -> Te
     return torch.stack([answer(x_NCHW.flip(axes)) for axes in views]).mean(dim=0)
 
 
-def averaged(model: ModelProto, views: Views) -> ModelProto:
-    """The graph on ``(N, C, H, W)`` with the mean of its answers over the views.
+def average(model: ModelProto, views: Views) -> None:
+    """Let a graph on ``(N, C, H, W)`` answer, in place, with the mean of its answers over views.
 
     All views go through the graph as one batch of V times N, so that no weight is stored or read
-    twice. A single view leaves the graph as it is.
+    twice. The image alone leaves the graph as it is.
     """
-    if len(views) == 1:
-        return model
-    inside = ModelProto()
-    inside.CopyFrom(model)
+    if views == THE_IMAGE:
+        return
     inner = {INPUT: _SEEN, OUTPUT: _SAID}
-    for node in inside.graph.node:
+    for node in model.graph.node:
         node.input[:] = [inner.get(name, name) for name in node.input]
         node.output[:] = [inner.get(name, name) for name in node.output]
-    nodes = list(inside.graph.node)
-    del inside.graph.node[:]
-    inside.graph.node.extend(_in_front(views))
-    inside.graph.node.extend(nodes)
-    inside.graph.node.extend(_behind(len(views)))
-    inside.graph.initializer.extend(_slices(views))
-    return inside
+    nodes = [*_in_front(views), *model.graph.node, *_behind(len(views))]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(_slices(views))
 
 
 def _in_front(views: Views) -> Iterator[NodeProto]:
