@@ -27,7 +27,7 @@ from compress.measurement import Measurement
 from featherweight.specs.job import SamplerName
 from featherweight.specs.objective import Objective
 from featherweight.specs.stopping import EarlyStopping, TieBreak
-from search import extrapolation, front, objectives, pareto, samplers, stopping
+from search import extrapolation, front, objectives, pareto, room, samplers, stopping
 from search.samplers import Knowledge
 from search.samplers.rungs import RUNGS, entry
 from search.stopping import Rule
@@ -111,13 +111,12 @@ def without_stopping(of: Course, propose: Propose) -> Spending:
 def with_our_stopping(of: Course, propose: Propose, early: EarlyStopping) -> Spending:
     """``search.stopping`` decides at every rung, once."""
     spending, runs = Spending(of=of), []
-    rule = Rule(objectives=OBJECTIVES, early=early, baseline=of.baseline)
     while len(runs) < of.trials and (candidate := propose(runs)) is not None:
         run = Run(candidate=candidate)
         while spending.train(run):
             others = [each for each in runs if len(each.measured) >= len(run.measured)]
             is_last = len(run.measured) == len(of.rungs)
-            if is_last or _stops(run, others, rule, of):
+            if is_last or _stops(run, others, early, of):
                 break
         if not run.measured:
             break
@@ -125,10 +124,13 @@ def with_our_stopping(of: Course, propose: Propose, early: EarlyStopping) -> Spe
     return spending
 
 
-def _stops(run: Run, others: Sequence[Run], rule: Rule, of: Course) -> bool:
+def _stops(run: Run, others: Sequence[Run], early: EarlyStopping, of: Course) -> bool:
     rung = len(run.measured) - 1
     seen = [each.measured[rung] for each in (run, *others)]
-    if rule.early.extrapolate:
+    left = room.left(seen[0], seen[1:], baseline=of.baseline, constraints=())
+    settled = room.settled(early, left)
+    rule = Rule(objectives=OBJECTIVES, early=settled, baseline=of.baseline)
+    if early.extrapolate:
         found = [[one.value("accuracy") for one in each.measured] for each in (run, *others)]
         hopes = extrapolation.expected(found, num_rungs=len(of.rungs))
         seen = [stopping.hoped(one, hope) for one, hope in zip(seen, hopes, strict=True)]
@@ -341,6 +343,7 @@ def _ways(sampler: SamplerName, label: str) -> dict[str, Way]:
     """Our stopping in all of its ways, with the proposals of one sampler."""
     ties: tuple[TieBreak, ...] = ("net", "hypervolume", "front")
     settings: list[tuple[str, dict[str, object]]] = [
+        ("auto", {}),
         *((tie, {"tie_break": tie}) for tie in ties),
         *((f"{tie}, nearest", {"tie_break": tie, "rounding": "nearest"}) for tie in ties[1:]),
         *((f"{tie}, extrapolated", {"tie_break": tie, "extrapolate": True}) for tie in ties),

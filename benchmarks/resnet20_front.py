@@ -4,6 +4,8 @@
 through service, searcher and one worker, each with the same techniques and the same seconds:
 
 * ``ours``: a profile first, its allocations, the sampler that ``auto`` takes, early stopping;
+* ``front``: the same, and all that nothing dominates climbs, however little room it has left;
+* ``whole``: the same, every candidate trained to its end;
 * ``tpe`` and ``random``: the same space knob by knob, every candidate trained to its end;
 * ``controls``: what the candidates that ``ours`` runs for comparison reach alone: uniform ones and
   a random point.
@@ -52,7 +54,11 @@ _WHOLE: Mapping[str, Any] = {
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "ours": {
         "profile": {"share": 0.5},
-        "early_stopping": {"rungs": [1, 4], "eta": 3, "tie_break": "front"},
+        "early_stopping": {"rungs": [1, 4], "eta": 3},
+    },
+    "front": {
+        "profile": {"share": 0.5},
+        "early_stopping": {"rungs": [1, 4], "eta": 3, "tie_break": "front", "rounding": "up"},
     },
     "whole": {"profile": {"share": 0.5}, "early_stopping": {"rungs": [4]}},
     "tpe": {"sampler": "tpe", **_WHOLE},

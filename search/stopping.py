@@ -8,7 +8,9 @@ What differs: a trial is judged once, when it reaches the rung, against all that
 nobody waits and nobody is called back. Of the ``n`` seen at the rung, this one included, the best
 ``n / eta`` climb, rounded up, so that the first trial at a rung always does, or as the job's
 ``early_stopping.rounding`` says; with the way ``front`` also all that no other dominates or equals,
-once one climbs. Constraints come first (Deb et
+once one climbs. Where the job leaves the choice to us (``auto``), both depend on the room that a
+trial has left: ``front`` and up, or ``hypervolume`` and nearest where the baseline's accuracy is
+near (``search.room``). Constraints come first (Deb et
 al., 2002): any feasible trial is ahead of any infeasible one, and infeasible ones are ordered by
 how much they violate. Below the last rung only constraints that training cannot mend count (see
 ``lasting_violation``). Objectives that training does not change, such as size, count like the
@@ -32,7 +34,7 @@ from featherweight.specs.objective import Objective
 from featherweight.specs.protocol import Decision
 from featherweight.specs.states import Phase
 from featherweight.specs.stopping import EarlyStopping, Rounding
-from search import extrapolation, front, pareto, tie_breaks
+from search import extrapolation, front, pareto, room, tie_breaks
 from search import objectives as metrics
 from search.tie_breaks import Place
 
@@ -113,11 +115,19 @@ class Reached(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """How trials at a rung are compared; ``baseline`` anchors the hypervolume."""
+    """How trials at a rung are compared; ``baseline`` anchors the hypervolume.
+
+    Raises:
+        ValueError: ``early`` leaves something open (``auto``), which ``search.room`` settles.
+    """
 
     objectives: Sequence[Objective]
     early: EarlyStopping
     baseline: Measurement | None = None
+
+    def __post_init__(self) -> None:
+        if room.is_open(self.early):
+            raise ValueError("a tie-break or rounding of auto has to be settled before")
 
 
 def judge(reached: Reached) -> Decision:
@@ -154,18 +164,30 @@ def _compared(reached: Reached) -> Decision:
     violations = [lasting_violation(one, **demands) for one in measured]
     hopes = _hopes(reached)
     seen = [hoped(one, hope) for one, hope in zip(measured, hopes, strict=True)]
+    left = room.left(measured[0], measured[1:], **demands)
+    early = room.settled(spec.early_stopping, left)
     decision = decide(
         seen[0],
         violations[0],
         list(zip(seen[1:], violations[1:], strict=True)),
-        rule=Rule(objectives=spec.objectives, early=spec.early_stopping, baseline=reached.baseline),
+        rule=Rule(objectives=spec.objectives, early=early, baseline=reached.baseline),
     )
-    if hopes[0] is None:
-        return decision
-    expected = f"; judged by an accuracy of {hopes[0]:.4f} that the last rung may bring"
-    return decision.model_copy(
-        update={"extrapolated": hopes[0], "reason": decision.reason + expected}
-    )
+    if early != spec.early_stopping:
+        decision = _with_room(decision, left)
+    return decision if hopes[0] is None else _with_hope(decision, hopes[0])
+
+
+def _with_room(decision: Decision, left: float | None) -> Decision:
+    """The decision with what ``auto`` was settled by, in words where that made it stricter."""
+    if left is None or not room.is_little(left):
+        return decision.model_copy(update={"room": left})
+    words = f"; little is left to gain: {left:.1%} of the accuracy within reach"
+    return decision.model_copy(update={"room": left, "reason": decision.reason + words})
+
+
+def _with_hope(decision: Decision, hope: float) -> Decision:
+    expected = f"; judged by an accuracy of {hope:.4f} that the last rung may bring"
+    return decision.model_copy(update={"extrapolated": hope, "reason": decision.reason + expected})
 
 
 def _hopes(reached: Reached) -> list[float | None]:

@@ -190,6 +190,11 @@ class Decision(BaseModel, frozen=True, extra="forbid"):
     extrapolated: float | None = Field(
         default=None, description="The accuracy it was judged by, where that was extrapolated."
     )
+    room: float | None = Field(
+        default=None,
+        description="Where the job leaves tie-break or rounding to us: the share, 0 to 1, of the "
+        "accuracy within reach that it has still to gain; none while it misses a floor.",
+    )
 
 
 class Failure(BaseModel, frozen=True, extra="forbid"):

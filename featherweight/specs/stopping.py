@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from featherweight.specs.constraints import ConstraintField
 
-TieBreak = Literal["front", "hypervolume", "net"]
-Rounding = Literal["up", "nearest"]
+TieBreak = Literal["auto", "front", "hypervolume", "net"]
+Rounding = Literal["auto", "up", "nearest"]
 
 
 class EarlyStopping(BaseModel, frozen=True, extra="forbid"):
@@ -24,15 +24,18 @@ class EarlyStopping(BaseModel, frozen=True, extra="forbid"):
     )
     eta: float = Field(default=3.0, gt=1, le=16, description="One of eta climbs a rung.")
     tie_break: TieBreak = Field(
-        default="front",
+        default="auto",
         description="Which of equally ranked trials climb where only some may: all that nothing "
         "dominates or equals, and the rest by hypervolume (front); those that alone add most "
-        "hypervolume; or the knee and then the farthest from it (net).",
+        "hypervolume; or the knee and then the farthest from it (net). With auto front, and "
+        "hypervolume for a trial that is nearly as accurate as training is taken to make it.",
     )
     rounding: Rounding = Field(
-        default="up",
+        default="auto",
         description="How many of n trials n / eta is where it is not whole. With nearest the first "
-        "trial at a rung stops there, for eta above 2: many short trainings before a long one.",
+        "trial at a rung stops there, for eta above 2: many short trainings before a long one. "
+        "With auto up, and nearest for a trial that is nearly as accurate as training is taken to "
+        "make it.",
     )
     extrapolate: bool = Field(
         default=False,

@@ -195,7 +195,7 @@ def test_a_restarted_searcher_ends_the_search_at_the_same_trial(
 
 
 @pytest.mark.parametrize("extrapolate", [False, True])
-@pytest.mark.parametrize("tie_break", ["hypervolume", "net", "front"])
+@pytest.mark.parametrize("tie_break", ["auto", "hypervolume", "net", "front"])
 def test_every_decision_can_be_repeated_from_the_rungs_before_it(
     database: Database, searcher: Searcher, tie_break: str, extrapolate: bool
 ) -> None:
@@ -221,7 +221,8 @@ def test_every_decision_can_be_repeated_from_the_rungs_before_it(
     ]
     assert [d.model_dump(mode="json") for d in repeated] == [row.decision for row in written]
     ties = [decision.tie_break for decision in repeated if decision.tie_break is not None]
-    assert ties or tie_break == "front"
+    assert ties or tie_break in ("front", "auto")
+    assert any(decision.room is not None for decision in repeated)
     assert any(decision.extrapolated is not None for decision in repeated) == extrapolate
 
 

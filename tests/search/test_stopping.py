@@ -200,7 +200,8 @@ def test_within_a_front_those_climb_that_alone_add_most_hypervolume() -> None:
 
 def test_without_a_baseline_no_tie_can_be_broken_by_hypervolume() -> None:
     peers = [(factories.measurement(0.5, 10), -1.0), (factories.measurement(0.7, 20), -1.0)]
-    rule = Rule(objectives=OBJECTIVES, early=EarlyStopping(tie_break="hypervolume"))
+    early = EarlyStopping(tie_break="hypervolume", rounding="up")
+    rule = Rule(objectives=OBJECTIVES, early=early)
     with pytest.raises(ValueError, match="no baseline to anchor it"):
         stopping.decide(factories.measurement(0.9, 100), -1.0, peers, rule=rule)
 
@@ -289,7 +290,7 @@ def test_at_the_last_rung_there_is_nothing_to_decide() -> None:
 
 def test_a_trial_stops_where_its_next_rung_would_pass_the_epochs() -> None:
     spec = factories.spec(budget={"trials": 6, "epochs": 12})
-    best = factories.measurement(1.0, 1)
+    best = factories.measurement(0.8, 1)
     at = {"spec": spec, "rung": 1}
     assert not stopping.judge(reached(best, [], epochs_left=3, **at)).stop
     decision = stopping.judge(reached(best, [], epochs_left=2, **at))
