@@ -49,7 +49,7 @@ class Table:
         """Every knob as a choice among the values that the table has."""
         columns = zip(*self.points, strict=True)
         return {
-            name: CategoricalDistribution(sorted(set(column)))
+            name: CategoricalDistribution(sorted(set(column), key=_in_order))
             for name, column in zip(self.knobs, columns, strict=True)
         }
 
@@ -67,8 +67,10 @@ class Table:
 def read(path: Path, *, knobs: Sequence[str], accuracy: str, cost: str) -> Table:
     """A table of a ``.csv`` or ``.parquet`` file.
 
-    Raises SystemExit, saying what is wrong, for a file or a column that is not there, and for a
-    candidate that is there twice.
+    A row without an accuracy is a candidate that fails: it is left out, and that is said.
+
+    Raises SystemExit, saying what is wrong, for a file or a column that is not there, a candidate
+    that is there twice, a number that is none, and a cost that has no logarithm.
     """
     if not path.exists():
         raise SystemExit(f"there is no table {path}")
@@ -80,13 +82,36 @@ def read(path: Path, *, knobs: Sequence[str], accuracy: str, cost: str) -> Table
             f"{path} has {len(points)} rows and {len(set(points))} different candidates: name all "
             f"columns of choices, got {list(knobs)}"
         )
+    accuracies, costs = _numbers(path, accuracy, columns), _numbers(path, cost, columns)
+    kept = [row for row in range(len(points)) if not np.isnan(accuracies[row])]
+    if len(kept) < len(points):
+        print(
+            f"{len(points) - len(kept)} rows have no {accuracy}: their candidates count as failed"
+        )
+    if not kept or not (np.isfinite(costs[kept]) & (costs[kept] > 0)).all():
+        raise SystemExit(
+            f"{path} needs rows with {accuracy!r}, and in all of them a {cost!r} above 0, of which "
+            "the logarithm is taken"
+        )
     return Table(
         name=path.stem,
         knobs=tuple(knobs),
-        points=points,
-        accuracy=np.array(columns[accuracy], dtype=float),
-        cost=np.array(columns[cost], dtype=float),
+        points=[points[row] for row in kept],
+        accuracy=accuracies[kept],
+        cost=costs[kept],
     )
+
+
+def _numbers(path: Path, name: str, columns: Mapping[str, list[Any]]) -> NDArray[np.float64]:
+    try:
+        return np.array([np.nan if each is None else each for each in columns[name]], dtype=float)
+    except ValueError as error:
+        raise SystemExit(f"{path} has something in {name!r} that is no number: {error}") from None
+
+
+def _in_order(value: Any) -> tuple[str, Any]:
+    """Numbers by size, texts by letters, and values of several types by type first."""
+    return ("number" if isinstance(value, int | float) else type(value).__name__, value)
 
 
 def synthetic(name: str) -> Table:

@@ -89,12 +89,21 @@ class Score:
 
     @classmethod
     def of(cls, table: Table, error_cap: float) -> Score:
-        """Everything from the table; ``error_cap`` in percent."""
+        """Everything from the table; ``error_cap`` in percent.
+
+        Raises SystemExit where no error is below the cap: nothing could be told apart.
+        """
         logs = np.log(table.cost)
-        x = (logs - logs.min()) / (logs.max() - logs.min())
+        x = (logs - logs.min()) / (np.ptp(logs) or 1.0)
         y = np.minimum(100 - table.accuracy, error_cap) / error_cap
-        points = np.stack([x, y], axis=1).tolist()
-        return cls(x=x, y=y, exact=pareto.hypervolume(points, _REFERENCE))
+        exact = pareto.hypervolume(np.stack([x, y], axis=1).tolist(), _REFERENCE)
+        if exact == 0:
+            best = table.accuracy.max()
+            raise SystemExit(
+                f"no error is below {error_cap:g} %, the best accuracy is {best:g}: it is expected "
+                "in percent; --error-cap raises the cap"
+            )
+        return cls(x=x, y=y, exact=exact)
 
     def share(self, rows: Sequence[int]) -> float:
         """Percent of the exact hypervolume that these rows have."""
@@ -167,6 +176,7 @@ def main() -> None:
     """Print mean and spread over the seeds, a line per sampler."""
     arguments = _arguments()
     table = _table(arguments)
+    Score.of(table, arguments.error_cap)  # says at once what no run could be told apart by
     every = [name for name in SAMPLERS if name not in _SLOW]
     names = every if arguments.sampler == "all" else [arguments.sampler]
     print(
