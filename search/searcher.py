@@ -8,12 +8,9 @@ one propose the same.
 from __future__ import annotations
 
 import logging
-import math
-import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
@@ -24,6 +21,7 @@ from search import door, ending, phases, sampling, unseen
 from search.ending import Ending
 from search.errors import InvalidSpace, LeadLost, ProfileDoesNotFit, TechniqueDoesNotFit
 from search.job_space import network_of, space_of
+from search.lead import Lead
 from search.opened import OpenJob, Proposed
 from search.proposed_candidates import make_trial
 from search.settings import SearcherSettings
@@ -32,7 +30,7 @@ from search.study.frozen import Measured
 from search.study.projection import StudyProjection, proposed
 from search.study.rebuilding import measured_of, note, open_study
 from search.study.storage import OUTAGES, close_storage, open_storage
-from store import candidates, clock, jobs, leader, refusals, trials
+from store import candidates, clock, jobs, refusals, trials
 from store.errors import BudgetExhausted, CandidatesWait, DuplicateCandidate, NotRunning
 from store.session import Database
 from store.tables import CandidateRecord, JobRecord, TrialRecord
@@ -71,16 +69,21 @@ class Searcher:
         self._database = database
         self._storage = open_storage(study_url)
         self._settings = settings
-        self._holder = holder or f"searcher-{uuid.uuid4()}"
         self._now = now
-        self._renew_at = self._leads_until = -math.inf
         self._studies: dict[str, OpenJob] = {}
+        # Whoever led meanwhile has searched, too: what is remembered of the studies is old.
+        self._lead = Lead(
+            database,
+            holder=holder or f"searcher-{uuid.uuid4()}",
+            lease_seconds=settings.searcher_lease_seconds,
+            lapsed=lambda: self._studies.clear(),
+        )
         self._spent: defaultdict[str, Spent] = defaultdict(Spent)
 
     def step(self) -> bool:
         """One pass over all active jobs, oldest first; whether anything changed."""
         try:
-            if not self._leads():
+            if not self._lead.is_held():
                 return False
             with self._database.read() as session:
                 active = [job.id for job in jobs.active(session)]
@@ -97,13 +100,12 @@ class Searcher:
 
     def _forget(self) -> None:
         self._studies.clear()
-        self._renew_at = -math.inf
+        self._lead.doubt()
 
     def close(self) -> None:
         """Give the lead up and close every connection."""
         try:
-            with self._database.write() as session:
-                leader.resign(session, self._holder)
+            self._lead.resign()
         finally:
             close_storage(self._storage)
 
@@ -194,7 +196,7 @@ class Searcher:
         known: dict[str, str],
     ) -> bool:
         """Make trials of what somebody proposed, in that order; whether anything changed."""
-        made = [make_trial(self._write, job, opened, one, known=known) for one in queue]
+        made = [make_trial(self._lead.write, job, opened, one, known=known) for one in queue]
         return any(made)
 
     def _propose(
@@ -226,7 +228,7 @@ class Searcher:
             candidate = space.candidate(proposal.params)
             original_id = known.get(candidate.digest())
             if original_id is None and (refusal := at.refusal(candidate)):
-                with self._write() as session:
+                with self._lead.write() as session:
                     refusals.note(session, job, candidate, refusal.reason)
                 study.tell_refusal(proposal.study_number, refusal, index=index)
                 continue
@@ -246,7 +248,7 @@ class Searcher:
     ) -> TrialRecord | None:
         """The proposal's row; None where the job has stopped meanwhile."""
         try:
-            with self._write() as session:
+            with self._lead.write() as session:
                 row = trials.create(
                     session,
                     job,
@@ -285,7 +287,7 @@ class Searcher:
                 measured = measured_of(session, job, rows)
             for row in proposed(rows):
                 self._open(job).study.tell(row, measured)
-            with self._write() as session:
+            with self._lead.write() as session:
                 trials.mark_told(session, job.id, [row.id for row in rows])
         return True
 
@@ -316,33 +318,9 @@ class Searcher:
             return
         _log.warning("the study of job %s is not that of its trials: it is made again", job.id)
         numbers = study.refill(rows, measured)
-        with self._write() as session:
+        with self._lead.write() as session:
             note(session, rows, numbers)
 
     def _change(self, job: JobRecord, change: Callable[[Session, JobRecord], bool]) -> bool:
-        with self._write() as session:
+        with self._lead.write() as session:
             return change(session, jobs.lock(session, job.id))
-
-    @contextmanager
-    def _write(self) -> Iterator[Session]:
-        """One transaction, refused if another searcher leads; the leader's row is locked last."""
-        with self._database.write() as session:
-            yield session
-            if not self._take(session):
-                raise LeadLost("another searcher has taken over")
-
-    def _leads(self) -> bool:
-        if time.monotonic() < self._renew_at:
-            return True
-        with self._database.write() as session:
-            return self._take(session)
-
-    def _take(self, session: Session) -> bool:
-        lease, asked_at = self._settings.searcher_lease_seconds, time.monotonic()
-        taken = leader.take(session, self._holder, lease_seconds=lease)
-        if asked_at >= self._leads_until:
-            # Another may have searched meanwhile: what is remembered of the studies is old.
-            self._studies.clear()
-        self._renew_at = asked_at + lease / 3 if taken else -math.inf
-        self._leads_until = asked_at + lease if taken else -math.inf
-        return taken
