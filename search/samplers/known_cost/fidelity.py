@@ -4,7 +4,7 @@ A trial that was stopped has the accuracy of a low rung. Taken for that of a tra
 would teach that its neighbourhood is bad. So every measurement of every rung is learned from, with
 how much training it had as one more coordinate (Kandasamy et al., Bayesian optimisation with
 continuous approximations, ICML 2017; Swersky, Snoek and Adams, arXiv:1406.3896), and candidates are
-judged as if they were trained to the end. What training brings on average is taken out first, so
+judged as if they were trained to the end. What training brings in the middle is taken out first, so
 that the surrogate only has to learn who gains more than others.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,22 +70,34 @@ def lifted(seen: Evidence, values: Array) -> Array:
 
     From one level of training to the next that is the median difference between the two
     measurements of one trial, over the trials that have both; nothing where none has. A median,
-    because a network that was worth nothing before its training gains more than all others.
+    because a network that was worth nothing before its training gains more than all others. And it
+    is at most the share of the way to the best value that these have gone in the middle: who is
+    nearly there gains little, however much the weak ones gained.
     """
     levels, place = np.unique(seen.trained, return_inverse=True)
-    if len(levels) == 1:
+    finite = np.flatnonzero(np.isfinite(values))
+    if len(levels) == 1 or len(finite) == 0:
         return values
+    distance = values[finite] - values[finite].min()
     table = np.full((int(seen.trial.max()) + 1, len(levels)), np.nan)
-    table[seen.trial, place] = values
-    with np.errstate(invalid="ignore"):
-        gains = [_median(step) for step in np.diff(table, axis=1).T]
-    to_come = np.append(np.cumsum(gains[::-1])[::-1], 0.0)
-    return values + to_come[place]
+    table[seen.trial[finite], place[finite]] = distance
+    steps = [_step(before, after) for before, after in pairwise(table.T)]
+    gains, left = (np.array(column) for column in zip(*steps, strict=True))
+    to_come = np.append(np.cumsum(gains[::-1])[::-1], 0.0)[place[finite]]
+    share = np.append(np.cumprod(left[::-1])[::-1], 1.0)[place[finite]]
+    found = values.copy()
+    found[finite] -= np.minimum(to_come, (1.0 - share) * distance)
+    return found
 
 
-def _median(values: Array) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else 0.0
+def _step(before: Array, after: Array) -> tuple[float, float]:
+    """What a level takes from the distances in the middle, and what share of them it leaves."""
+    both = np.isfinite(before) & np.isfinite(after)
+    if not both.any():
+        return 0.0, 1.0
+    start, end = np.median(before[both]), np.median(after[both])
+    gain = np.median(before[both] - after[both])
+    return float(gain), float(end / start) if start > 0 else 1.0
 
 
 def _logs(last: Array, lower: Array) -> Array:
