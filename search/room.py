@@ -18,7 +18,7 @@ from featherweight.specs.stopping import EarlyStopping
 from search import front
 from search import objectives as metrics
 
-LITTLE = 0.05
+LITTLE = 0.03
 """Below this share of what can be had, the room is little."""
 _ACCURACY = (Objective(metric="accuracy", direction="maximise"),)
 

@@ -97,7 +97,7 @@ def test_the_first_at_a_rung_climbs_where_training_may_bring_much() -> None:
 
 def test_near_the_baseline_the_front_climbs_only_in_part() -> None:
     peers = [factories.measurement(0.7 + n / 50, 100 * 2**n) for n in range(8)]
-    far, near = factories.measurement(0.69, 90), factories.measurement(0.885, 100 * 2**9)
+    far, near = factories.measurement(0.69, 90), factories.measurement(0.89, 100 * 2**9)
     assert not stopping.judge(reached(far, peers)).stop
     found = stopping.judge(reached(near, peers))
     assert (found.rank, found.allowed, found.stop) == (0, 3, True)
