@@ -174,8 +174,8 @@ _ADDED: dict[str, Any] = {
     "recovery": Schedule().model_dump(mode="json"),
     "stop": StopRules().model_dump(mode="json"),
     "budget.epochs": None,
-    "early_stopping.tie_break": "front",
-    "early_stopping.rounding": "up",
+    "early_stopping.tie_break": "auto",
+    "early_stopping.rounding": "auto",
     "early_stopping.extrapolate": False,
 }
 """Fields that came later: at these values a job has the digest that it had without them."""
