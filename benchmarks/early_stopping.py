@@ -342,14 +342,13 @@ def _asha(of: Course, seed: int) -> Spending:
 def _ways(sampler: SamplerName, label: str) -> dict[str, Way]:
     """Our stopping in all of its ways, with the proposals of one sampler."""
     ties: tuple[TieBreak, ...] = ("net", "hypervolume", "front")
-    up = {tie: {"tie_break": tie, "rounding": "up"} for tie in ties}
-    nearest = {tie: {"tie_break": tie, "rounding": "nearest"} for tie in ties[1:]}
+    up: dict[str, dict[str, object]] = {tie: {"tie_break": tie, "rounding": "up"} for tie in ties}
     settings: dict[str, dict[str, object]] = {
         "auto": {},
         "auto, extrapolated": {"extrapolate": True},
-        **{tie: {**chosen} for tie, chosen in up.items()},
-        **{f"{tie}, nearest": {**chosen} for tie, chosen in nearest.items()},
-        **{f"{tie}, extrapolated": {**chosen, "extrapolate": True} for tie, chosen in up.items()},
+        **up,
+        **{f"{tie}, nearest": {**up[tie], "rounding": "nearest"} for tie in ties[1:]},
+        **{f"{tie}, extrapolated": {**up[tie], "extrapolate": True} for tie in ties},
     }
     return {f"{label}, ours, {name}": _ours(sampler, **chosen) for name, chosen in settings.items()}
 

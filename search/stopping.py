@@ -172,7 +172,7 @@ def _compared(reached: Reached) -> Decision:
         list(zip(seen[1:], violations[1:], strict=True)),
         rule=Rule(objectives=spec.objectives, early=early, baseline=reached.baseline),
     )
-    if early != spec.early_stopping:
+    if room.is_open(spec.early_stopping):
         decision = _with_room(decision, left)
     return decision if hopes[0] is None else _with_hope(decision, hopes[0])
 
