@@ -19,6 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from search.points import Points
+from search.samplers import Knowledge
+
 Point = tuple[Any, ...]
 _SIZES: Mapping[str, tuple[tuple[int, bool], ...]] = {
     "pairs": ((4, False),) * 7,
@@ -27,6 +30,8 @@ _SIZES: Mapping[str, tuple[tuple[int, bool], ...]] = {
 }
 """Number of values of each knob, and whether they have an order."""
 SYNTHETIC = tuple(_SIZES)
+COST = 1
+"""Index of the objective that is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +58,11 @@ class Table:
             for name, column in zip(self.knobs, columns, strict=True)
         }
 
+    @cached_property
+    def knowledge(self) -> Knowledge:
+        """The space, and the exact cost as the second objective."""
+        return Knowledge(space=self.distributions, costs={COST: self.costs})
+
     def row(self, params: Mapping[str, Any]) -> int | None:
         """The row of a candidate; None where the table lacks it."""
         return self.rows.get(tuple(params[name] for name in self.knobs))
@@ -60,7 +70,11 @@ class Table:
     def costs(self, candidates: Sequence[Mapping[str, Any]]) -> list[float]:
         """What each candidate costs. One that the table lacks costs as much as the dearest."""
         most = float(self.cost.max())
-        found = [self.row(params) for params in candidates]
+        if isinstance(candidates, Points):
+            points = candidates.rows(self.knobs, [None] * len(self.knobs))
+            found = [self.rows.get(point) for point in points]
+        else:
+            found = [self.row(params) for params in candidates]
         return [most if row is None else float(self.cost[row]) for row in found]
 
 

@@ -41,14 +41,12 @@ _REPEATS_ARE_FREE = (
 )
 _REPEATS_COUNT = "A repeated proposal counts like any other, as where nobody remembers results."
 _REFERENCE = (1.05, 1.0)
-_COST = 1
-"""Index of the objective that is known."""
 
 Made = Callable[[Table, int, int], BaseSampler]
 
 
 def _ours(name: str, table: Table, seed: int, trials: int, *, knows: bool = True) -> BaseSampler:
-    known = Knowledge(space=table.distributions, costs={_COST: table.costs} if knows else {})
+    known = table.knowledge if knows else Knowledge(space=table.distributions)
     return samplers.build(name, seed=seed, trials=trials, known=known)  # pyright: ignore[reportArgumentType]
 
 

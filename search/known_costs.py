@@ -31,6 +31,7 @@ from compress.knobs import Scalar
 from compress.measurement import Metric
 from compress.techniques.mirroring.config import VIEWS
 from search.feasibility import Network
+from search.points import Points
 from search.space import Space
 
 _MEMBER, _PRUNING, _LOW_RANK = "family_member", "filter_pruning", "low_rank"
@@ -49,6 +50,7 @@ _MOST_COUNTED = 20_000
 """Candidates whose counts are remembered: a sampler asks for the same ones again and again."""
 COUNTED: tuple[Metric, ...] = ("parameters", "macs")
 _GUESSED: tuple[Metric, ...] = ("size_bytes",)
+_ORDER: tuple[Metric, ...] = (*COUNTED, *_GUESSED)
 _FLOAT_BITS = 32
 _SHAPES = frozenset(Shape.__dataclass_fields__) - {"cell"}
 _OPERATION = re.compile(r"\.edges\.(\d+)\.(\w+?)(?:\.|$)")
@@ -131,17 +133,31 @@ class KnownCosts:
 
     def column(self, metric: Metric, candidates: Sequence[Mapping[str, Any]]) -> list[float]:
         """One metric of many candidates, each given by the values of the turning knobs."""
-        return [self.of(params)[metric] for params in candidates]
+        wanted = _ORDER.index(metric)
+        names, otherwise = self._names
+        if isinstance(candidates, Points):
+            return [self._counts_of(key)[wanted] for key in candidates.rows(names, otherwise)]
+        return [self._counts_of(self._key(params))[wanted] for params in candidates]
 
     def of(self, params: Mapping[str, Scalar]) -> dict[Metric, float]:
         """Parameters, MACs and bytes of one candidate; see ``exact`` for what they are worth."""
-        key = tuple(params.get(place.name, place.otherwise) for place in self._places)
-        if key not in self._counts:
+        return dict(zip(_ORDER, self._counts_of(self._key(params)), strict=True))
+
+    @cached_property
+    def _names(self) -> tuple[Sequence[str], Sequence[Any]]:
+        """The knobs that change a count, and their values where a candidate has none."""
+        return [p.name for p in self._places], [p.otherwise for p in self._places]
+
+    def _key(self, params: Mapping[str, Scalar]) -> tuple[Any, ...]:
+        return tuple(params.get(place.name, place.otherwise) for place in self._places)
+
+    def _counts_of(self, key: tuple[Any, ...]) -> tuple[float, float, float]:
+        found = self._counts.get(key)
+        if found is None:
             if len(self._counts) >= _MOST_COUNTED:
                 self._counts.clear()
-            self._counts[key] = self._count(_fields(self._places, key))
-        parameters, macs, size_bytes = self._counts[key]
-        return {"parameters": parameters, "macs": macs, "size_bytes": size_bytes}
+            found = self._counts[key] = self._count(_fields(self._places, key))
+        return found
 
     def _count(self, fields: Fields) -> tuple[float, float, float]:
         bits = _bits(fields)

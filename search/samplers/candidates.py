@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.points import ABSENT, Points
 from search.samplers import moves
 from search.samplers.history import History
 from search.samplers.knobs import Codes, Knob
 
 MOST_ENUMERATED = 40_000
 """Spaces of at most so many points are looked at as a whole."""
-_DRAWN = 4_000
+_DRAWN = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,21 +43,21 @@ class Pool:
         pairs = zip(self.knobs, self.full[index], strict=True)
         return {knob.name: knob.value(code) for knob, code in pairs}
 
-    def present(self) -> list[dict[str, Any]]:
+    def present(self) -> Points:
         """The values of every candidate, without knobs that are absent."""
-        pairs = zip(self.knobs, self.full.T, strict=True)
-        columns = [_column(knob, codes) for knob, codes in pairs]
-        names = [knob.name for knob in self.knobs]
-        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-        for row, column in np.argwhere(np.isnan(self.codes)):
-            del rows[row][names[column]]
-        return rows
+        pairs = zip(self.knobs, self.codes.T, strict=True)
+        columns = {knob.name: partial(_column, knob, codes) for knob, codes in pairs}
+        return Points(len(self.codes), columns)
 
     def untried(self, tried: Codes) -> NDArray[np.intp]:
         """Indices of the candidates that were not tried."""
         known = set(moves.keys(tried))
-        new = [key not in known for key in moves.keys(self.codes)]
-        return np.flatnonzero(np.array(new, dtype=bool))
+        return np.flatnonzero(np.array([key not in known for key in self._keys], dtype=bool))
+
+    @cached_property
+    def _keys(self) -> list[bytes]:
+        """A space that is looked at as a whole is asked for them at every proposal."""
+        return moves.keys(self.codes)
 
     def and_also(self, other: Pool) -> Pool:
         """The candidates of both."""
@@ -107,8 +109,10 @@ def pool(knobs: Sequence[Knob], full: Codes, rules: Sequence[Absence]) -> Pool:
     codes = full.copy()
     for rule in rules:
         codes[np.isin(full[:, rule.decider], list(rule.codes)), rule.knob] = np.nan
-    _, first = np.unique(moves.rounded(codes), axis=0, return_index=True)
-    kept = np.sort(first)
+    first: dict[bytes, int] = {}
+    for index, key in enumerate(moves.keys(codes)):
+        first.setdefault(key, index)
+    kept = np.array(list(first.values()), dtype=np.intp)
     return Pool(knobs=knobs, full=full[kept], codes=codes[kept])
 
 
@@ -122,5 +126,7 @@ def _decided(codes: Codes, column: int, always: Sequence[int]) -> Absence | None
 
 
 def _column(knob: Knob, codes: NDArray[np.float64]) -> list[Any]:
-    known: Mapping[float, Any] = {code: knob.value(code) for code in set(codes.tolist())}
-    return [known[code] for code in codes.tolist()]
+    """The knob's values, each found once however often it occurs."""
+    distinct, place = np.unique(codes, return_inverse=True)
+    values = [ABSENT if math.isnan(code) else knob.value(code) for code in distinct.tolist()]
+    return [values[index] for index in place.tolist()]

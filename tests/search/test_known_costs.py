@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+
 import pytest
 
 from compress import constraints, counting, export, folding
@@ -12,6 +15,7 @@ from compress.families.residual.config import Residual
 from search import known_costs, space
 from search.feasibility import Network
 from search.known_costs import KnownCosts
+from search.points import ABSENT, Points
 from tests import factories
 from tests.compress.families import tiny
 
@@ -98,3 +102,21 @@ def test_without_the_images_size_no_macs_are_claimed() -> None:
     network = Network(architecture=architecture, input_shape=(1, 0, 0), num_classes=2)
     params = found.controls()[0][1]
     assert set(known_costs.estimates(found, network, params)) == {"parameters", "size_bytes"}
+
+
+def test_many_candidates_are_counted_like_one() -> None:
+    techniques = {"family_member": {}, "filter_pruning": {}, "quantization": {}, "sparsity": {}}
+    counted = known(Residual(widths=(4, 8), depths=(2, 2)), techniques)
+    some = [dict(params) for _, params in counted.space.controls(num_random=20)]
+    some += [{name: params[name] for name in list(params)[1:]} for params in some]
+    names = {name for params in some for name in params}
+    columns = {n: partial(_values, some, n) for n in names}
+    for metric in ("parameters", "macs", "size_bytes"):
+        expected = [counted.of(params)[metric] for params in some]
+        assert counted.column(metric, Points(len(some), columns)) == expected
+        assert counted.column(metric, some) == expected
+    assert len({counted.of(params)["size_bytes"] for params in some}) > 10
+
+
+def _values(some: Sequence[Mapping[str, object]], name: str) -> list[object]:
+    return [params.get(name, ABSENT) for params in some]

@@ -10,9 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 
+from search.samplers.candidates import Pool
+
 Array: TypeAlias = NDArray[np.float64]
 CostFunction: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], Sequence[float]]
 """One number for each of many candidates, which are given as name of a knob to its value."""
+
+
+@dataclass
+class Memory:
+    """What a space that is looked at as a whole was made from, and its candidates.
+
+    None in their place where they are too many for that.
+    """
+
+    whole: tuple[object, tuple[Pool, Facts] | None] = (None, None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +35,15 @@ class Knowledge:
     the index of an objective to its exact value in the objective's own direction, ``limits`` the
     key of a constraint to its exact violation (at most 0 is feasible). ``estimates`` maps the index
     of an objective that is learned to a guess of it, positive and of the same order for better and
-    worse; a guess helps to learn and decides nothing.
+    worse; a guess helps to learn and decides nothing. ``memory`` is the samplers' own: what follows
+    from all this, found by one and used by the next that is made from the same knowledge.
     """
 
     space: Mapping[str, BaseDistribution] | None = None
     costs: Mapping[int, CostFunction] = field(default_factory=dict)
     limits: Mapping[str, CostFunction] = field(default_factory=dict)
     estimates: Mapping[int, CostFunction] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Raises ValueError for an objective that is both exact and guessed."""
@@ -38,10 +52,6 @@ class Knowledge:
             raise ValueError(
                 f"objectives {both} have an exact cost and an estimate: leave the estimate out"
             )
-
-
-NOTHING = Knowledge()
-"""Every objective is learned: a plain Bayesian sampler."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +69,10 @@ class Facts:
             limits={key: values[rows] for key, values in self.limits.items()},
             estimates={key: values[rows] for key, values in self.estimates.items()},
         )
+
+
+NOTHING = Knowledge()
+"""Every objective is learned: a plain Bayesian sampler."""
 
 
 def facts(knowledge: Knowledge, signs: Array, params: Sequence[Mapping[str, Any]]) -> Facts:

@@ -5,7 +5,7 @@ that is told so spends its trials on what is not known.
 
 No state is kept between two proposals: the same seed and history give the same proposal, whichever
 object is asked. A space that is small enough to be looked at as a whole is remembered with its
-costs; that follows from the space and the knowledge alone.
+costs beside the knowledge; it follows from space and knowledge alone.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from search.samplers.known_cost.model import Axes, Model
 from search.samplers.stateless import StatelessSampler
 
 _PARENTS = 50
-_ROUNDS = 2
+_ROUNDS = 4
 """How often the best candidates of a draw are changed in search of better ones."""
-_BEST = 10
+_BEST = 5
 
 
 class KnownCostSampler(StatelessSampler):
@@ -56,7 +56,6 @@ class KnownCostSampler(StatelessSampler):
         super().__init__(seed=seed, space=known.space)
         self._known = known
         self._startup = max(1, num_startup_trials)
-        self._whole: tuple[object, tuple[Pool, Facts] | None] | None = None
 
     def propose(
         self, past: History, knobs: Sequence[Knob], random: np.random.Generator
@@ -77,6 +76,7 @@ class KnownCostSampler(StatelessSampler):
             knobs=knobs,
             rules=tuple(candidates.absences(past, knobs)),
             ask=partial(knowledge.facts, self._known, past.signs),
+            signs=tuple(past.signs),
             random=random,
         )
         whole = self._whole_space(desk)
@@ -100,12 +100,13 @@ class KnownCostSampler(StatelessSampler):
 
     def _whole_space(self, desk: _Desk) -> tuple[Pool, Facts] | None:
         """Every candidate, where they are few enough."""
-        key = (tuple(desk.knobs), desk.rules)
-        if self._whole is None or self._whole[0] != key:
+        key = (tuple(desk.knobs), desk.rules, desk.signs)
+        made_from, whole = self._known.memory.whole
+        if made_from != key:
             pool = candidates.every(desk.knobs, desk.rules)
-            found = None if pool is None else (pool, desk.ask(pool.present()))
-            self._whole = key, found
-        return self._whole[1]
+            whole = None if pool is None else (pool, desk.ask(pool.present()))
+            self._known.memory.whole = key, whole
+        return whole
 
     def _check(self, count: int) -> None:
         odd = sorted({*self._known.costs, *self._known.estimates} - set(range(count)))
@@ -123,6 +124,7 @@ class _Desk:
     knobs: Sequence[Knob]
     rules: tuple[Absence, ...]
     ask: Callable[[Sequence[Mapping[str, Any]]], Facts]
+    signs: tuple[float, ...]
     random: np.random.Generator
 
     def drawn(self, past: History) -> tuple[Pool, Facts]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from typing import Any
@@ -49,6 +50,30 @@ def test_the_same_history_and_seed_give_the_same_proposals_whichever_object_is_a
         other.tell(second, spaces.mixed(second.params))
     kept = known()
     assert spaces.ask(one, kept, MIXED).params == spaces.ask(other, known(), MIXED).params
+
+
+def test_samplers_of_one_knowledge_count_a_whole_space_once() -> None:
+    asked: list[int] = []
+
+    def costs(candidates: Sequence[spaces.Params]) -> list[float]:
+        asked.append(len(candidates))
+        return spaces.costs(candidates)
+
+    shared, study, other = Knowledge(space=GRID, costs={1: costs}), spaces.study(), spaces.study()
+    for seed in range(8):
+        sampler = KnownCostSampler(seed=seed, known=shared, num_startup_trials=4)
+        alone = KnownCostSampler(seed=seed, known=replace(KNOWN), num_startup_trials=4)
+        first, second = spaces.ask(study, sampler, GRID), spaces.ask(other, alone, GRID)
+        assert first.params == second.params
+        study.tell(first, grid(first.params))
+        other.tell(second, grid(second.params))
+    assert sum(count > len(study.trials) for count in asked) == 1
+    # With the directions the other way round known costs have another sign.
+    turned = optuna.create_study(directions=["minimize", "maximize"])
+    for seed in range(8):
+        trial = spaces.ask(turned, KnownCostSampler(seed=seed, known=shared), GRID)
+        turned.tell(trial, grid(trial.params))
+    assert sum(count > len(study.trials) for count in asked) == 2
 
 
 def test_a_proposal_that_was_lost_is_proposed_again_and_one_that_failed_twice_is_not() -> None:

@@ -1,0 +1,65 @@
+"""Candidates by the thousand, as the functions that count their costs are given them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, overload
+
+ABSENT: Final = object()
+"""The value of a knob that a candidate lacks."""
+
+
+class Points(Sequence[Mapping[str, Any]]):
+    """Candidates of one space: a sequence of mappings from knob to value, without absent knobs.
+
+    A mapping per candidate is slow to make, and who counts costs looks at some of the knobs only:
+    ``rows`` reads just those.
+    """
+
+    def __init__(self, size: int, columns: Mapping[str, Callable[[], Sequence[Any]]]) -> None:
+        """So many candidates; each knob's column is made when somebody asks for it."""
+        self._size = size
+        self._makers = columns
+        self._made: dict[str, Sequence[Any]] = {}
+
+    def rows(self, names: Sequence[str], otherwise: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+        """The values of some knobs, a tuple per candidate; ``otherwise`` where one is lacking."""
+        columns = [self._column(name, value) for name, value in zip(names, otherwise, strict=True)]
+        return zip(*columns, strict=True) if columns else iter([()] * self._size)
+
+    def __len__(self) -> int:
+        """How many candidates there are."""
+        return self._size
+
+    @overload
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Mapping[str, Any]]: ...
+
+    def __getitem__(self, index: int | slice) -> Mapping[str, Any] | Sequence[Mapping[str, Any]]:
+        """One candidate, or some."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(self._size)[index]]
+        row = range(self._size)[index]
+        values = ((name, self._values(name)[row]) for name in self._makers)
+        return {name: value for name, value in values if value is not ABSENT}
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        """Every candidate, faster than one by one."""
+        names = list(self._makers)
+        for row in self.rows(names, [ABSENT] * len(names)):
+            found = dict(zip(names, row, strict=True))
+            if ABSENT in row:
+                found = {name: value for name, value in found.items() if value is not ABSENT}
+            yield found
+
+    def _values(self, name: str) -> Sequence[Any]:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def _column(self, name: str, otherwise: Any) -> Sequence[Any]:
+        if name not in self._makers:
+            return [otherwise] * self._size
+        return [otherwise if value is ABSENT else value for value in self._values(name)]
