@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
+from search import samplers
 from search.searcher import Searcher
 from search.settings import SearcherSettings
 from search.study.storage import OUTAGES
@@ -53,6 +54,7 @@ def _serve(
     settings: SearcherSettings,
     stopping: threading.Event,
 ) -> None:
+    samplers.load()
     # What is there now stays: a full collection over it would hold up a proposal for 90 ms.
     gc.collect()
     gc.freeze()

@@ -21,12 +21,12 @@ from optuna.samplers import (
 )
 
 from featherweight.specs.job import SamplerName
-from search.samplers.known_cost import CostFunction, Knowledge, KnownCostSampler
+from search.samplers.known_cost import CostFunction, Knowledge, KnownCostSampler, blas
 from search.samplers.known_cost.knowledge import NOTHING
 from search.samplers.local_search import LocalSearchSampler
 from search.samplers.regularized_evolution import RegularizedEvolutionSampler
 
-__all__ = ["CostFunction", "Knowledge", "KnownCostSampler", "build"]
+__all__ = ["CostFunction", "Knowledge", "KnownCostSampler", "build", "load"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,18 @@ def build(name: SamplerName, *, seed: int, trials: int, known: Knowledge = NOTHI
         known: The space, and what is known of it; only some samplers look at it.
     """
     return _SAMPLERS[name](_Wish(seed=seed, trials=trials, known=known))
+
+
+def load() -> None:
+    """Import what samplers import at their first proposal: half a second that no trial waits for.
+
+    Optuna's Gaussian process, which imports torch, is left out.
+    """
+    import scipy.optimize
+    import scipy.special  # noqa: F401
+
+    with blas.one_thread():
+        pass
 
 
 def _known_cost(wish: _Wish) -> BaseSampler:
