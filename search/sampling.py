@@ -22,8 +22,10 @@ MOST_GP_TRIALS = 300
 MOST_LEARNED_TRIALS = 3_000
 MOST_LEARNED_KNOBS = 24
 """Every knob has a weight that is learned from the trials."""
+LEARNED_TRIAL_MACS = 1e11
+"""Two seconds of a core, with early stopping and the file; a proposal takes hundredths of one."""
 LONG_TRIAL_MACS = 3e11
-"""Some seconds of a core even with early stopping; a proposal takes hundredths of one."""
+"""So long that hardly a second candidate ends while one is proposed."""
 _PASSES = 3
 """Forward, and backward to activations and to weights."""
 
@@ -71,7 +73,7 @@ def choose_auto(
     costs = sorted(set(metrics) - {"accuracy"})
     if costs and known_costs.is_exact(space) and set(costs) <= set(known_costs.COUNTED):
         return "known_cost", f"{' and '.join(costs)} of every candidate can be counted"
-    if macs >= LONG_TRIAL_MACS and len(knobs) <= MOST_LEARNED_KNOBS:
+    if macs >= LEARNED_TRIAL_MACS and len(knobs) <= MOST_LEARNED_KNOBS:
         return "known_cost", f"a candidate trains for up to {macs:.1e} multiply-accumulates"
     if not all(math.isinf(grid.size(knob)) for knob in knobs):
         return "tpe", "knobs on a grid or choices, and costs that must be measured"
