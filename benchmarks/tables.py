@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from search.points import Points
+from search import points
 from search.samplers import Knowledge
 
 Point = tuple[Any, ...]
@@ -70,11 +70,8 @@ class Table:
     def costs(self, candidates: Sequence[Mapping[str, Any]]) -> list[float]:
         """What each candidate costs. One that the table lacks costs as much as the dearest."""
         most = float(self.cost.max())
-        if isinstance(candidates, Points):
-            points = candidates.rows(self.knobs, [None] * len(self.knobs))
-            found = [self.rows.get(point) for point in points]
-        else:
-            found = [self.row(params) for params in candidates]
+        wanted = points.rows(candidates, self.knobs, [None] * len(self.knobs))
+        found = [self.rows.get(point) for point in wanted]
         return [most if row is None else float(self.cost[row]) for row in found]
 
 

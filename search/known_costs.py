@@ -30,8 +30,8 @@ from compress.families.layout import Layer
 from compress.knobs import Scalar
 from compress.measurement import Metric
 from compress.techniques.mirroring.config import VIEWS
+from search import points
 from search.feasibility import Network
-from search.points import Points
 from search.space import Space
 
 _MEMBER, _PRUNING, _LOW_RANK = "family_member", "filter_pruning", "low_rank"
@@ -134,22 +134,18 @@ class KnownCosts:
     def column(self, metric: Metric, candidates: Sequence[Mapping[str, Any]]) -> list[float]:
         """One metric of many candidates, each given by the values of the turning knobs."""
         wanted = _ORDER.index(metric)
-        names, otherwise = self._names
-        if isinstance(candidates, Points):
-            return [self._counts_of(key)[wanted] for key in candidates.rows(names, otherwise)]
-        return [self._counts_of(self._key(params))[wanted] for params in candidates]
+        keys = points.rows(candidates, *self._names)
+        return [self._counts_of(key)[wanted] for key in keys]
 
     def of(self, params: Mapping[str, Scalar]) -> dict[Metric, float]:
         """Parameters, MACs and bytes of one candidate; see ``exact`` for what they are worth."""
-        return dict(zip(_ORDER, self._counts_of(self._key(params)), strict=True))
+        (key,) = points.rows([params], *self._names)
+        return dict(zip(_ORDER, self._counts_of(key), strict=True))
 
     @cached_property
     def _names(self) -> tuple[Sequence[str], Sequence[Any]]:
         """The knobs that change a count, and their values where a candidate has none."""
         return [p.name for p in self._places], [p.otherwise for p in self._places]
-
-    def _key(self, params: Mapping[str, Scalar]) -> tuple[Any, ...]:
-        return tuple(params.get(place.name, place.otherwise) for place in self._places)
 
     def _counts_of(self, key: tuple[Any, ...]) -> tuple[float, float, float]:
         found = self._counts.get(key)

@@ -9,11 +9,21 @@ ABSENT: Final = object()
 """The value of a knob that a candidate lacks."""
 
 
+def rows(
+    candidates: Sequence[Mapping[str, Any]], names: Sequence[str], otherwise: Sequence[Any]
+) -> Iterator[tuple[Any, ...]]:
+    """The values of some knobs, a tuple per candidate; ``otherwise`` where one is lacking."""
+    if isinstance(candidates, Points):
+        return candidates.rows(names, otherwise)
+    wanted = list(zip(names, otherwise, strict=True))
+    return (tuple(params.get(name, value) for name, value in wanted) for params in candidates)
+
+
 class Points(Sequence[Mapping[str, Any]]):
     """Candidates of one space: a sequence of mappings from knob to value, without absent knobs.
 
     A mapping per candidate is slow to make, and who counts costs looks at some of the knobs only:
-    ``rows`` reads just those.
+    ``rows`` reads just those. The function of that name takes any sequence.
     """
 
     def __init__(self, size: int, columns: Mapping[str, Callable[[], Sequence[Any]]]) -> None:

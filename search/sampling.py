@@ -22,8 +22,8 @@ MOST_GP_TRIALS = 300
 MOST_LEARNED_TRIALS = 3_000
 MOST_LEARNED_KNOBS = 24
 """Every knob has a weight that is learned from the trials."""
-LEARNED_TRIAL_MACS = 1e11
-"""Two seconds of a core, with early stopping and the file; a proposal takes hundredths of one."""
+LEARNED_TRIAL_MACS = 2.2e11
+"""Five seconds of a core with early stopping: a proposal takes less than their hundredth."""
 LONG_TRIAL_MACS = 3e11
 """So long that hardly a second candidate ends while one is proposed."""
 _PASSES = 3

@@ -6,25 +6,44 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from compress.knobs import Scalar
+from compress.measurement import Metric
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec
+from search.allocation.allotment import Axis
 from search.feasibility import Network
 from search.known_costs import KnownCosts
+from search.outlook import Outlook
 from search.samplers import CostFunction, Knowledge
 from search.space import Space
 from search.study import frozen
+
+_IN_PROPORTION: Mapping[Axis, frozenset[Metric]] = {
+    "bytes": frozenset({"size_bytes", "download_bytes"}),
+    "macs": frozenset({"macs", "latency_ms"}),
+}
+"""What falls with the share that an allotment leaves, up to a power."""
 
 
 def of_job(spec: JobSpec, space: Space, network: Network | None) -> Knowledge:
     """Costs that are counted exactly, guesses of others, and limits on the former.
 
-    Without the ``network`` that candidates begin from, only the space is known.
+    Where knobs allot by a profile, what share of the baseline an allotment leaves is such a guess,
+    and the damage that the profile expects of it a hint. Without the ``network`` that candidates
+    begin from, only the space is known.
     """
     distributions = frozen.distributions(space)
     if network is None:
         return Knowledge(space=distributions)
-    counted = KnownCosts(space=space, network=network)
+    outlook = Outlook.of(space)
     metrics = {index: objective.metric for index, objective in enumerate(spec.objectives)}
+    if outlook is not None:
+        near = _IN_PROPORTION[outlook.allocation.choices.axis]
+        return Knowledge(
+            space=distributions,
+            estimates={i: outlook.shares for i, metric in metrics.items() if metric in near},
+            hints=(outlook.damages,),
+        )
+    counted = KnownCosts(space=space, network=network)
     return Knowledge(
         space=distributions,
         costs={i: partial(counted.column, m) for i, m in metrics.items() if m in counted.exact},

@@ -35,14 +35,17 @@ class Knowledge:
     the index of an objective to its exact value in the objective's own direction, ``limits`` the
     key of a constraint to its exact violation (at most 0 is feasible). ``estimates`` maps the index
     of an objective that is learned to a guess of it, positive and of the same order for better and
-    worse; a guess helps to learn and decides nothing. ``memory`` is the samplers' own: what follows
-    from all this, found by one and used by the next that is made from the same knowledge.
+    worse; a guess helps to learn and decides nothing. ``hints`` are further numbers that may tell
+    good candidates from bad ones, whatever they are: coordinates, and nothing else. ``memory`` is
+    the samplers' own: what follows from all this, found by one and used by the next that is made
+    from the same knowledge.
     """
 
     space: Mapping[str, BaseDistribution] | None = None
     costs: Mapping[int, CostFunction] = field(default_factory=dict)
     limits: Mapping[str, CostFunction] = field(default_factory=dict)
     estimates: Mapping[int, CostFunction] = field(default_factory=dict)
+    hints: Sequence[CostFunction] = ()
     memory: Memory = field(default_factory=Memory, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -61,6 +64,7 @@ class Facts:
     costs: Mapping[int, Array]
     limits: Mapping[str, Array]
     estimates: Mapping[int, Array]
+    hints: Sequence[Array]
 
     def at(self, rows: NDArray[np.intp]) -> Facts:
         """Some of the points."""
@@ -68,6 +72,7 @@ class Facts:
             costs={key: values[rows] for key, values in self.costs.items()},
             limits={key: values[rows] for key, values in self.limits.items()},
             estimates={key: values[rows] for key, values in self.estimates.items()},
+            hints=[values[rows] for values in self.hints],
         )
 
 
@@ -93,7 +98,8 @@ def facts(knowledge: Knowledge, signs: Array, params: Sequence[Mapping[str, Any]
         index: _logarithms(f"the estimate of objective {index}", function, params)
         for index, function in knowledge.estimates.items()
     }
-    return Facts(costs=costs, limits=limits, estimates=estimates)
+    hints = [_answers(f"hint {i}", each, params) for i, each in enumerate(knowledge.hints)]
+    return Facts(costs=costs, limits=limits, estimates=estimates, hints=hints)
 
 
 def _answers(what: str, function: CostFunction, params: Sequence[Mapping[str, Any]]) -> Array:
@@ -127,4 +133,5 @@ def joined(one: Facts, other: Facts) -> Facts:
         estimates={
             key: np.concatenate([one.estimates[key], other.estimates[key]]) for key in one.estimates
         },
+        hints=[np.concatenate(pair) for pair in zip(one.hints, other.hints, strict=True)],
     )

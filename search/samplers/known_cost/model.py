@@ -31,6 +31,7 @@ class Axes:
     knobs: Sequence[Knob]
     costs: Mapping[int, Scale]
     estimates: Mapping[int, Scale]
+    hints: Sequence[Scale]
     has_rungs: bool
 
     @classmethod
@@ -41,7 +42,10 @@ class Axes:
         estimates = {
             i: Scale.over(np.concatenate([f.estimates[i] for f in known])) for i in first.estimates
         }
-        return cls(knobs=knobs, costs=costs, estimates=estimates, has_rungs=has_rungs)
+        hints = [
+            Scale.over(np.concatenate(each)) for each in zip(*(f.hints for f in known), strict=True)
+        ]
+        return cls(knobs=knobs, costs=costs, estimates=estimates, hints=hints, has_rungs=has_rungs)
 
     def blocks(self, codes: Codes, facts: Facts, trained: Array | None = None) -> list[Array]:
         """Coordinates in blocks: see ``knobs``. ``trained`` is 1, all the training, by default."""
@@ -61,6 +65,7 @@ class Axes:
     def _lines(self, facts: Facts, size: int) -> Array:
         lines = [scale.of(facts.costs[i]) for i, scale in self.costs.items()]
         lines += [scale.of(facts.estimates[i]) for i, scale in self.estimates.items()]
+        lines += [scale.of(hint) for scale, hint in zip(self.hints, facts.hints, strict=True)]
         return _REACH * np.stack(lines, axis=1) if lines else np.empty((size, 0))
 
 

@@ -1,0 +1,108 @@
+"""What allotments will come to, for thousands of values of the knobs that allot.
+
+An allotment solves two knapsacks, which takes hundredths of a second. A few hundred of them, spread
+over the knobs, are solved once; what lies between is interpolated, on logarithms of share and
+damage. So a sampler may ask about every point that it thinks of. An outlook is an estimate:
+allotments move in steps, and a file is coded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress import canonical
+from search import points
+from search.allocation.knobs import PRUNING, SHARES, SHARPNESS, Allocation
+from search.space import Space
+
+if TYPE_CHECKING:
+    from scipy.interpolate import RegularGridInterpolator
+
+Array = NDArray[np.float64]
+Candidates = Sequence[Mapping[str, Any]]
+_BUDGETS = 16
+_WAYS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+_SHARPNESSES = (0.0, 0.5, 1.0)
+_LEAST_DAMAGE = 1e-3
+"""Of the largest: below it nobody could tell two damages from each other."""
+_TINY = float(np.finfo(np.float64).tiny)
+_EDGES = "quantization.edges_8bit"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """Allotments of one job's space, whose model is profiled.
+
+    ``low`` and ``high`` are the ends of the knob that says how much may be left.
+    """
+
+    allocation: Allocation
+    low: float
+    high: float
+    edges_8bit: bool
+
+    @classmethod
+    def of(cls, space: Space) -> Outlook | None:
+        """That of a space; None where no knob allots, or nobody knows by which profile."""
+        allocation = space.allocation
+        if allocation is None or allocation.profile is None:
+            return None
+        share = next(k for k in space.knobs if k.name == SHARES[allocation.choices.axis])
+        assert share.low is not None
+        assert share.high is not None
+        fixed = {knob.name: knob.choices[0] for knob in space.knobs if knob.kind == "fixed"}
+        edges = fixed.get(_EDGES, canonical.default(_EDGES))
+        return cls(allocation=allocation, low=share.low, high=share.high, edges_8bit=bool(edges))
+
+    def shares(self, candidates: Candidates) -> list[float]:
+        """The share of the baseline's bytes or multiply-accumulates that each has left."""
+        return self._found(candidates)[:, 0].tolist()
+
+    def damages(self, candidates: Candidates) -> list[float]:
+        """The damage that the profile expects of each, in nats; positive."""
+        return self._found(candidates)[:, 1].tolist()
+
+    def _found(self, candidates: Candidates) -> Array:
+        """Share and damage, ``(N, 2)``."""
+        names = (SHARES[self.allocation.choices.axis], PRUNING, SHARPNESS, _EDGES)
+        otherwise = (self.high, 1.0, 1.0, self.edges_8bit)
+        rows = np.array(list(points.rows(candidates, names, otherwise)), dtype=float).reshape(-1, 4)
+        rows[:, 0] = np.log(np.clip(rows[:, 0], self.low, self.high))
+        rows[:, 1:3] = np.clip(rows[:, 1:3], 0.0, 1.0)
+        found = np.empty((len(rows), 2))
+        for edges in np.unique(rows[:, 3]):
+            mine = rows[:, 3] == edges
+            found[mine] = np.exp(self._tables(bool(edges))(rows[mine, :3]))
+        return found
+
+    @cached_property
+    def _tables(self) -> Callable[[bool], RegularGridInterpolator]:
+        return cache(self._table)
+
+    def _table(self, edges_8bit: bool) -> RegularGridInterpolator:
+        """Logarithms of share and damage over the logarithm of the budget and the two others."""
+        from scipy.interpolate import RegularGridInterpolator
+
+        allotter = self.allocation.allotter
+        chooses_both = allotter.choices.chooses_bits and allotter.choices.chooses_ratios
+        ways = _WAYS if chooses_both else _WAYS[-1:]
+        budgets = np.geomspace(self.low, self.high, _BUDGETS)
+        solved = [
+            allotter.allot(float(share), pruning=way, sharpness=sharp, edges_8bit=edges_8bit)
+            for share, way, sharp in product(budgets, ways, _SHARPNESSES)
+        ]
+        shape = (len(budgets), len(ways), len(_SHARPNESSES), 2)
+        table = np.array([(each.share, each.damage) for each in solved]).reshape(shape)
+        floor = _LEAST_DAMAGE * max(float(table[..., 1].max()), _TINY)
+        table[..., 1] = np.maximum(table[..., 1], floor)
+        # Where only one way matters the others are as good.
+        table = np.broadcast_to(table, (len(budgets), len(_WAYS), *shape[2:]))
+        axes = (np.log(budgets), np.array(_WAYS), np.array(_SHARPNESSES))
+        return RegularGridInterpolator(axes, np.log(table))
