@@ -9,7 +9,7 @@ allotments move in steps, and a file is coded.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from compress import canonical
 from search import points
+from search.allocation import knapsack
 from search.allocation.knobs import PRUNING, SHARES, SHARPNESS, Allocation
 from search.space import Space
 
@@ -90,7 +91,7 @@ class Outlook:
         """Logarithms of share and damage over the logarithm of the budget and the two others."""
         from scipy.interpolate import RegularGridInterpolator
 
-        allotter = self.allocation.allotter
+        allotter = replace(self.allocation.allotter, solve=knapsack.nearly)
         chooses_both = allotter.choices.chooses_bits and allotter.choices.chooses_ratios
         ways = _WAYS if chooses_both else _WAYS[-1:]
         budgets = np.geomspace(self.low, self.high, _BUDGETS)

@@ -13,7 +13,7 @@ and a little too much where they differ much.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -65,10 +65,14 @@ class Choices:
 
 @dataclass(frozen=True, kw_only=True)
 class Allotter:
-    """Allots by one profile within one job's choices."""
+    """Allots by one profile within one job's choices.
+
+    ``solve`` is ``knapsack.solve``, or ``knapsack.nearly`` where many are asked for.
+    """
 
     profile: ProfileDocument
     choices: Choices
+    solve: Callable[[Sequence[Sequence[Option]], float], tuple[Option, ...]] = knapsack.solve
 
     def allot(
         self, share: float, *, pruning: float, sharpness: float, edges_8bit: bool = True
@@ -122,7 +126,7 @@ class Allotter:
             if layer.writes is None and layer.reads is None
         )
         limit = left * sum(self._size(layer) for layer in self.profile.layers) - fixed
-        chosen = knapsack.solve(parts, limit)
+        chosen = self.solve(parts, limit)
         found = dict(zip(self._stages, chosen, strict=True))
         return {stage: option.value for stage, option in found.items()}
 
@@ -162,7 +166,7 @@ class Allotter:
             for layer in self.profile.layers
         ]
         whole = sum(self._size(layer) for layer in self.profile.layers)
-        chosen = knapsack.solve(parts, share * whole)
+        chosen = self.solve(parts, share * whole)
         found = zip(self.profile.layers, chosen, strict=True)
         return {layer.name: int(option.value) for layer, option in found}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -41,6 +42,40 @@ def solve(parts: Sequence[Sequence[Option]], limit: float) -> tuple[Option, ...]
     if _cost(cheapest) >= limit * (1 - _SLACK):
         return cheapest
     return _milp(parts, limit)
+
+
+def nearly(parts: Sequence[Sequence[Option]], limit: float) -> tuple[Option, ...]:
+    """Nearly the same, many times as fast: every part from its cheapest up, as the limit allows.
+
+    What takes most damage away for its cost goes first. Up to the first step that does not fit this
+    is the solution of the relaxed problem, so at most one step is missing (Sinha and Zoltners, The
+    multiple-choice knapsack problem, Operations Research 27(3), 1979).
+    """
+    hulls = [_hull(options) for options in parts]
+    chosen, left = [hull[0] for hull in hulls], limit - _cost([hull[0] for hull in hulls])
+    steps = [(part, *pair) for part, hull in enumerate(hulls) for pair in pairwise(hull)]
+    for part, before, after in sorted(steps, key=lambda step: _slope(*step[1:])):
+        price = after.cost - before.cost
+        if chosen[part] is before and price <= left + _SLACK * abs(limit):
+            chosen[part], left = after, left - price
+    return tuple(chosen)
+
+
+def _hull(options: Sequence[Option]) -> list[Option]:
+    """The lower convex hull of damage over cost, from the cheapest to the gentlest."""
+    hull: list[Option] = []
+    for option in sorted(options, key=lambda o: (o.cost, o.damage)):
+        if hull and option.damage >= hull[-1].damage:
+            continue
+        while len(hull) > 1 and _slope(hull[-2], hull[-1]) >= _slope(hull[-1], option):
+            hull.pop()
+        hull.append(option)
+    return hull
+
+
+def _slope(before: Option, after: Option) -> float:
+    """Damage per cost; negative where damage is taken away."""
+    return (after.damage - before.damage) / max(after.cost - before.cost, _SLACK)
 
 
 def _cost(chosen: Sequence[Option]) -> float:

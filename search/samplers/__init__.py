@@ -53,6 +53,7 @@ def load() -> None:
 
     Optuna's Gaussian process, which imports torch, is left out.
     """
+    import scipy.interpolate
     import scipy.optimize
     import scipy.special  # noqa: F401
 

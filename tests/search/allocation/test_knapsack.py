@@ -57,3 +57,28 @@ def test_the_same_problem_has_the_same_answer() -> None:
 def test_of_options_without_damage_the_cheapest_is_taken() -> None:
     parts = [[Option(value=8, cost=8, damage=0.0), Option(value=4, cost=4, damage=0.0)]]
     assert knapsack.solve(parts, 100)[0].value == 4
+
+
+@settings(max_examples=150)
+@given(PARTS, st.integers(1, 250))
+def test_the_fast_way_keeps_the_limit_and_is_one_step_from_the_best(
+    parts: list[list[Option]], limit: int
+) -> None:
+    found, best = knapsack.nearly(parts, limit), knapsack.solve(parts, limit)
+    assert all(chosen in options for chosen, options in zip(found, parts, strict=True))
+    if cost(best) > limit:
+        assert cost(found) == cost(best)
+        return
+    assert cost(found) <= limit
+    # What is missing to the relaxed problem, which is at least as good, is a part of one step.
+    widest = max(max(o.damage for o in each) - min(o.damage for o in each) for each in parts)
+    assert damage(best) - 1e-6 <= damage(found) <= damage(best) + widest + 1e-6
+
+
+def test_with_many_parts_the_fast_way_is_next_to_the_best() -> None:
+    parts = [
+        [Option(value=b, cost=(7 * n % 11 + 1) * b, damage=(n + 1) * 4.0**-b) for b in range(1, 9)]
+        for n in range(30)
+    ]
+    for limit in (300, 600, 900):
+        assert damage(knapsack.nearly(parts, limit)) < 1.03 * damage(knapsack.solve(parts, limit))
