@@ -11,7 +11,7 @@ rank is guessed.
 ``size_bytes`` is **always an estimate**: weights times bits, without entropy coding, scales, names
 and the graph. It is meant as a regressor for the measured size, never as a replacement.
 
-Where knobs allot by a profile (``space.allocation``) nothing is said.
+Where knobs allot by a profile (``space.allocation``) nothing is said here: see ``search.outlook``.
 """
 
 from __future__ import annotations

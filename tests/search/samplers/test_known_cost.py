@@ -292,6 +292,21 @@ def test_an_estimate_helps_to_learn_a_cost() -> None:
     assert volume(with_guess) > volume(blind)
 
 
+def test_a_hint_helps_to_learn_what_no_knob_says_by_itself() -> None:
+    def hint(candidates: Sequence[spaces.Params]) -> list[float]:
+        return [round(0.4 * spaces.error(params)) ** 3 for params in candidates]
+
+    def end(known: Knowledge, seed: int) -> float:
+        sampler = partial(KnownCostSampler, seed=seed, known=known)
+        return volume(spaces.run(spaces.study(), sampler, GRID, grid, trials=16))
+
+    hinted = replace(KNOWN, hints=(hint,))
+    assert sum(end(hinted, seed) - end(KNOWN, seed) for seed in (1, 2, 3)) > 0
+    # One that says nothing is no hindrance.
+    silent = replace(KNOWN, hints=(lambda c: [0.0] * len(c),))
+    assert end(silent, 1) == pytest.approx(end(KNOWN, 1), rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -299,6 +314,7 @@ def test_an_estimate_helps_to_learn_a_cost() -> None:
         (Knowledge(space=GRID, costs={1: lambda c: [1.0]}), "one number for each"),
         (Knowledge(space=GRID, costs={1: lambda c: [math.nan for _ in c]}), "must be finite"),
         (Knowledge(space=GRID, estimates={1: lambda c: [0.0 for _ in c]}), "must be positive"),
+        (Knowledge(space=GRID, hints=(spaces.costs, lambda c: [1.0])), "hint 1 must be one number"),
     ],
 )
 def test_knowledge_that_cannot_be_is_refused(wrong: Knowledge, message: str) -> None:
