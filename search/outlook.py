@@ -9,8 +9,8 @@ allotments move in steps, and a file is coded.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property, partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,9 @@ _SHARPNESSES = (0.0, 0.5, 1.0)
 _LEAST_DAMAGE = 1e-3
 """Of the largest: below it nobody could tell two damages from each other."""
 _TINY = float(np.finfo(np.float64).tiny)
+_SINGLE = 2
+"""Numbers of an allotment, its share first, before the ratios of its stages."""
+_LATEST = "latest"
 _EDGES = "quantization.edges_8bit"
 
 
@@ -48,6 +51,9 @@ class Outlook:
     low: float
     high: float
     edges_8bit: bool
+    _latest: dict[str, tuple[Candidates, Array]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def of(cls, space: Space) -> Outlook | None:
@@ -62,25 +68,44 @@ class Outlook:
         edges = fixed.get(_EDGES, canonical.default(_EDGES))
         return cls(allocation=allocation, low=share.low, high=share.high, edges_8bit=bool(edges))
 
+    @property
+    def knobs(self) -> frozenset[str]:
+        """Those that allot: beside what their values come to they say nothing."""
+        return frozenset({SHARES[self.allocation.choices.axis], PRUNING, SHARPNESS})
+
     def shares(self, candidates: Candidates) -> list[float]:
         """The share of the baseline's bytes or multiply-accumulates that each has left."""
-        return self._found(candidates)[:, 0].tolist()
+        return self._column(0, candidates)
 
-    def damages(self, candidates: Candidates) -> list[float]:
-        """The damage that the profile expects of each, in nats; positive."""
-        return self._found(candidates)[:, 1].tolist()
+    @property
+    def hints(self) -> tuple[Callable[[Candidates], list[float]], ...]:
+        """What else describes an allotment.
+
+        The damage that the profile expects of it, in nats, and the ratio of every stage.
+        """
+        stages = len(self.allocation.choices.ratios)
+        return tuple(partial(self._column, place) for place in range(1, _SINGLE + stages))
+
+    def _column(self, place: int, candidates: Candidates) -> list[float]:
+        """One number of each candidate. Several are asked for in turn, of the same candidates."""
+        asked, found = self._latest.get(_LATEST, (None, None))
+        if found is None or asked is not candidates:
+            found = self._found(candidates)
+            self._latest[_LATEST] = candidates, found
+        return found[:, place].tolist()
 
     def _found(self, candidates: Candidates) -> Array:
-        """Share and damage, ``(N, 2)``."""
+        """Share, damage and ratios, ``(N, 2 + stages)``."""
         names = (SHARES[self.allocation.choices.axis], PRUNING, SHARPNESS, _EDGES)
         otherwise = (self.high, 1.0, 1.0, self.edges_8bit)
         rows = np.array(list(points.rows(candidates, names, otherwise)), dtype=float).reshape(-1, 4)
         rows[:, 0] = np.log(np.clip(rows[:, 0], self.low, self.high))
         rows[:, 1:3] = np.clip(rows[:, 1:3], 0.0, 1.0)
-        found = np.empty((len(rows), 2))
+        found = np.empty((len(rows), _SINGLE + len(self.allocation.choices.ratios)))
         for edges in np.unique(rows[:, 3]):
             mine = rows[:, 3] == edges
-            found[mine] = np.exp(self._tables(bool(edges))(rows[mine, :3]))
+            found[mine] = self._tables(bool(edges))(rows[mine, :3])
+        found[:, :_SINGLE] = np.exp(found[:, :_SINGLE])
         return found
 
     @cached_property
@@ -88,7 +113,7 @@ class Outlook:
         return cache(self._table)
 
     def _table(self, edges_8bit: bool) -> RegularGridInterpolator:
-        """Logarithms of share and damage over the logarithm of the budget and the two others."""
+        """Logarithms of share and damage, and ratios, over the budget's logarithm and the rest."""
         from scipy.interpolate import RegularGridInterpolator
 
         allotter = replace(self.allocation.allotter, solve=knapsack.nearly)
@@ -99,11 +124,12 @@ class Outlook:
             allotter.allot(float(share), pruning=way, sharpness=sharp, edges_8bit=edges_8bit)
             for share, way, sharp in product(budgets, ways, _SHARPNESSES)
         ]
-        shape = (len(budgets), len(ways), len(_SHARPNESSES), 2)
-        table = np.array([(each.share, each.damage) for each in solved]).reshape(shape)
-        floor = _LEAST_DAMAGE * max(float(table[..., 1].max()), _TINY)
-        table[..., 1] = np.maximum(table[..., 1], floor)
+        table = np.array([(each.share, each.damage, *each.ratios) for each in solved])
+        floor = _LEAST_DAMAGE * max(float(table[:, 1].max()), _TINY)
+        table[:, 1] = np.maximum(table[:, 1], floor)
+        table[:, :_SINGLE] = np.log(table[:, :_SINGLE])
+        table = table.reshape(len(budgets), len(ways), len(_SHARPNESSES), -1)
         # Where only one way matters the others are as good.
-        table = np.broadcast_to(table, (len(budgets), len(_WAYS), *shape[2:]))
+        table = np.broadcast_to(table, (len(budgets), len(_WAYS), *table.shape[2:]))
         axes = (np.log(budgets), np.array(_WAYS), np.array(_SHARPNESSES))
-        return RegularGridInterpolator(axes, np.log(table))
+        return RegularGridInterpolator(axes, table)

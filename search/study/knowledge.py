@@ -41,7 +41,8 @@ def of_job(spec: JobSpec, space: Space, network: Network | None) -> Knowledge:
         return Knowledge(
             space=distributions,
             estimates={i: outlook.shares for i, metric in metrics.items() if metric in near},
-            hints=(outlook.damages,),
+            hints=outlook.hints,
+            explained=outlook.knobs,
         )
     counted = KnownCosts(space=space, network=network)
     return Knowledge(

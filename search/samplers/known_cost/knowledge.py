@@ -36,9 +36,10 @@ class Knowledge:
     key of a constraint to its exact violation (at most 0 is feasible). ``estimates`` maps the index
     of an objective that is learned to a guess of it, positive and of the same order for better and
     worse; a guess helps to learn and decides nothing. ``hints`` are further numbers that may tell
-    good candidates from bad ones, whatever they are: coordinates, and nothing else. ``memory`` is
-    the samplers' own: what follows from all this, found by one and used by the next that is made
-    from the same knowledge.
+    good candidates from bad ones, whatever they are: coordinates, and nothing else. ``explained``
+    names knobs that act through guesses and hints alone, so that their values say nothing more.
+    ``memory`` is the samplers' own: what follows from all this, found by one and used by the next
+    that is made from the same knowledge.
     """
 
     space: Mapping[str, BaseDistribution] | None = None
@@ -46,6 +47,7 @@ class Knowledge:
     limits: Mapping[str, CostFunction] = field(default_factory=dict)
     estimates: Mapping[int, CostFunction] = field(default_factory=dict)
     hints: Sequence[CostFunction] = ()
+    explained: frozenset[str] = frozenset()
     memory: Memory = field(default_factory=Memory, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

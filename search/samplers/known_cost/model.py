@@ -26,16 +26,27 @@ _REACH = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Axes:
-    """The coordinates that everything is learned over: the knobs, and what is known."""
+    """The coordinates that everything is learned over: the knobs, and what is known.
+
+    ``explained`` knobs have none of their own.
+    """
 
     knobs: Sequence[Knob]
+    explained: frozenset[str]
     costs: Mapping[int, Scale]
     estimates: Mapping[int, Scale]
     hints: Sequence[Scale]
     has_rungs: bool
 
     @classmethod
-    def over(cls, knobs: Sequence[Knob], known: Sequence[Facts], *, has_rungs: bool) -> Axes:
+    def over(
+        cls,
+        knobs: Sequence[Knob],
+        known: Sequence[Facts],
+        *,
+        has_rungs: bool,
+        explained: frozenset[str] = frozenset(),
+    ) -> Axes:
         """Axes long enough for all of these points; with rungs, one more for the training."""
         first = known[0]
         costs = {i: Scale.over(np.concatenate([f.costs[i] for f in known])) for i in first.costs}
@@ -45,12 +56,23 @@ class Axes:
         hints = [
             Scale.over(np.concatenate(each)) for each in zip(*(f.hints for f in known), strict=True)
         ]
-        return cls(knobs=knobs, costs=costs, estimates=estimates, hints=hints, has_rungs=has_rungs)
+        return cls(
+            knobs=knobs,
+            explained=explained,
+            costs=costs,
+            estimates=estimates,
+            hints=hints,
+            has_rungs=has_rungs,
+        )
 
     def blocks(self, codes: Codes, facts: Facts, trained: Array | None = None) -> list[Array]:
         """Coordinates in blocks: see ``knobs``. ``trained`` is 1, all the training, by default."""
-        pairs = zip(self.knobs, codes.T, strict=True)
-        found = [block for knob, column in pairs for block in knob.blocks(column)]
+        found = [
+            block
+            for knob, column in zip(self.knobs, codes.T, strict=True)
+            if knob.name not in self.explained
+            for block in knob.blocks(column)
+        ]
         found += [line[:, None] for line in self._lines(facts, len(codes)).T]
         if self.has_rungs:
             found.append((np.ones(len(codes)) if trained is None else trained)[:, None])

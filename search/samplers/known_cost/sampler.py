@@ -82,7 +82,12 @@ class KnownCostSampler(StatelessSampler):
         whole = self._whole_space(desk)
         pool, facts = whole or desk.drawn(past)
         told, running = desk.ask(past.told_params), desk.ask(past.running_params)
-        axes = Axes.over(knobs, [facts, told, running], has_rungs=fidelity.has_rungs(past))
+        axes = Axes.over(
+            knobs,
+            [facts, told, running],
+            has_rungs=fidelity.has_rungs(past),
+            explained=self._known.explained,
+        )
         new = pool.untried(past.tried)
         new = _allowed(new if len(new) else np.arange(len(pool.codes)), facts)
         pool, facts = pool.at(new), facts.at(new)
