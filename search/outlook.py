@@ -36,24 +36,22 @@ _LEAST_DAMAGE = 1e-3
 _TINY = float(np.finfo(np.float64).tiny)
 _SINGLE = 2
 """Numbers of an allotment, its share first, before the ratios of its stages."""
-_LATEST = "latest"
 _EDGES = "quantization.edges_8bit"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Outlook:
     """Allotments of one job's space, whose model is profiled.
 
-    ``low`` and ``high`` are the ends of the knob that says how much may be left.
+    ``low`` and ``high`` are the ends of the knob that says how much may be left. The latest answer
+    is kept, as one number of an allotment is asked for after the other.
     """
 
     allocation: Allocation
     low: float
     high: float
     edges_8bit: bool
-    _latest: dict[str, tuple[Candidates, Array]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _latest: tuple[Candidates, Array] | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def of(cls, space: Space) -> Outlook | None:
@@ -87,12 +85,9 @@ class Outlook:
         return tuple(partial(self._column, place) for place in range(1, _SINGLE + stages))
 
     def _column(self, place: int, candidates: Candidates) -> list[float]:
-        """One number of each candidate. Several are asked for in turn, of the same candidates."""
-        asked, found = self._latest.get(_LATEST, (None, None))
-        if found is None or asked is not candidates:
-            found = self._found(candidates)
-            self._latest[_LATEST] = candidates, found
-        return found[:, place].tolist()
+        if self._latest is None or self._latest[0] is not candidates:
+            self._latest = candidates, self._found(candidates)
+        return self._latest[1][:, place].tolist()
 
     def _found(self, candidates: Candidates) -> Array:
         """Share, damage and ratios, ``(N, 2 + stages)``."""

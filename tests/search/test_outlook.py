@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from search import space
 from search.feasibility import Network
 from search.outlook import Outlook
+from search.points import Points
 from search.samplers import Knowledge
 from search.samplers.known_cost import knowledge
 from search.space import Space
@@ -33,7 +35,11 @@ def some(found: Space, count: int = 40) -> list[dict[str, Any]]:
     return [dict(params) for _, params in found.controls(num_random=count)]
 
 
-def exact(found: Space, params: dict[str, Any]) -> tuple[float, float]:
+def _values(asked: list[dict[str, Any]], name: str) -> list[Any]:
+    return [params[name] for params in asked]
+
+
+def exact(found: Space, params: dict[str, Any]) -> tuple[float, ...]:
     assert found.allocation is not None
     allotter = found.allocation.allotter
     name = f"allocation.{allotter.choices.axis}"
@@ -43,7 +49,7 @@ def exact(found: Space, params: dict[str, Any]) -> tuple[float, float]:
         sharpness=params["allocation.sharpness"],
         edges_8bit=params.get("quantization.edges_8bit", True),
     )
-    return allotted.share, allotted.damage
+    return allotted.share, allotted.damage, *allotted.ratios
 
 
 @pytest.mark.parametrize(
@@ -63,13 +69,17 @@ def test_shares_and_damages_are_near_those_of_allotments(
     outlook = Outlook.of(found)
     assert outlook is not None
     asked = some(found)
-    shares, damages = outlook.shares(asked), outlook.damages(asked)
-    real = [exact(found, params) for params in asked]
-    off = np.log(shares) - np.log([share for share, _ in real])
-    assert np.abs(off).mean() < 0.15
-    assert min(damages) > 0
-    order = [np.argsort(np.argsort(values)) for values in (damages, [d for _, d in real])]
+    told = np.array([outlook.shares(asked), *(hint(asked) for hint in outlook.hints)])
+    real = np.array([exact(found, params) for params in asked]).T
+    assert told.shape == real.shape
+    assert np.abs(np.log(told[0] / real[0])).mean() < 0.15
+    assert told[1].min() > 0
+    order = [np.argsort(np.argsort(damages)) for damages in (told[1], real[1])]
     assert np.corrcoef(order)[0, 1] > 0.9
+    assert np.abs(told[2:] - real[2:]).sum() <= 0.1 * told[2:].size
+    # Read knob by knob it is the same.
+    columns = {name: partial(_values, asked, name) for name in asked[0]}
+    assert outlook.shares(Points(len(asked), columns)) == told[0].tolist()
 
 
 def test_a_share_that_nothing_reaches_is_told_as_what_is_left() -> None:
@@ -96,10 +106,12 @@ def test_a_job_s_sampler_is_told_what_fits_its_objectives() -> None:
         return known.of_job(spec, build(**changes), NETWORK)
 
     sizes = told()
-    assert (set(sizes.costs), set(sizes.estimates), len(sizes.hints)) == (set(), {1}, 1)
+    assert (set(sizes.costs), set(sizes.estimates), len(sizes.hints)) == (set(), {1}, 3)
+    knobs = {"allocation.bytes", "allocation.pruning", "allocation.sharpness"}
+    assert sizes.explained == knobs
     facts = knowledge.facts(sizes, np.array([-1.0, 1.0]), some(build()))
     assert np.isfinite(facts.estimates[1]).all()
     assert np.isfinite(facts.hints[0]).all()
     slow = told(objectives=["minimise latency_ms", "maximise accuracy", "minimise macs"])
-    assert (set(slow.estimates), len(slow.hints)) == ({0, 2}, 1)
+    assert (set(slow.estimates), len(slow.hints)) == ({0, 2}, 3)
     assert not told(objectives=["maximise accuracy", "minimise parameters"]).estimates

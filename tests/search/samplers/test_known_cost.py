@@ -7,6 +7,7 @@ from functools import partial
 from itertools import product
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import (
@@ -21,6 +22,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from search import pareto
 from search.samplers import Knowledge, KnownCostSampler
+from search.samplers.knobs import Knob
+from search.samplers.known_cost.knowledge import Facts
+from search.samplers.known_cost.model import Axes
 from tests.search.samplers import spaces
 from tests.search.samplers.spaces import GRID, MIXED
 
@@ -305,6 +309,24 @@ def test_a_hint_helps_to_learn_what_no_knob_says_by_itself() -> None:
     # One that says nothing is no hindrance.
     silent = replace(KNOWN, hints=(lambda c: [0.0] * len(c),))
     assert end(silent, 1) == pytest.approx(end(KNOWN, 1), rel=0.1)
+
+
+def test_an_explained_knob_acts_through_what_is_told_of_it_alone() -> None:
+    names = ("asked", "other")
+    knobs = [Knob(name=name, distribution=FloatDistribution(0.0, 1.0)) for name in names]
+    one, alike, unlike = np.array([[0.1, 0.5]]), np.array([[0.9, 0.5]]), np.array([[0.1, 0.6]])
+
+    def apart(other: np.ndarray, hint: float, **changes: frozenset[str]) -> float:
+        told = [Facts(costs={}, limits={}, estimates={}, hints=[np.array([v])]) for v in (2, hint)]
+        axes = Axes.over(knobs, told, has_rungs=False, **changes)
+        first, second = (axes.blocks(codes, f) for codes, f in zip((one, other), told, strict=True))
+        return float(sum(((a - b) ** 2).sum() for a, b in zip(first, second, strict=True)))
+
+    explained = frozenset({"asked"})
+    assert apart(alike, 2.0, explained=explained) == 0
+    assert apart(alike, 2.0) > 0
+    assert apart(alike, 3.0, explained=explained) > 0
+    assert apart(unlike, 2.0, explained=explained) > 0
 
 
 @pytest.mark.parametrize(
