@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from optuna.distributions import BaseDistribution
+
 from compress.knobs import Scalar
 from compress.measurement import Metric
 from featherweight.specs.constraints import Constraint
@@ -28,22 +30,16 @@ def of_job(spec: JobSpec, space: Space, network: Network | None) -> Knowledge:
     """Costs that are counted exactly, guesses of others, and limits on the former.
 
     Where knobs allot by a profile, what share of the baseline an allotment leaves is such a guess,
-    and the damage that the profile expects of it a hint. Without the ``network`` that candidates
-    begin from, only the space is known.
+    and what else describes it are hints. Without the ``network`` that candidates begin from, only
+    the space is known.
     """
     distributions = frozen.distributions(space)
     if network is None:
         return Knowledge(space=distributions)
     outlook = Outlook.of(space)
-    metrics = {index: objective.metric for index, objective in enumerate(spec.objectives)}
+    metrics: Mapping[int, Metric] = {i: wanted.metric for i, wanted in enumerate(spec.objectives)}
     if outlook is not None:
-        near = _IN_PROPORTION[outlook.allocation.choices.axis]
-        return Knowledge(
-            space=distributions,
-            estimates={i: outlook.shares for i, metric in metrics.items() if metric in near},
-            hints=outlook.hints,
-            explained=outlook.knobs,
-        )
+        return _of_allotments(outlook, metrics, distributions)
     counted = KnownCosts(space=space, network=network)
     return Knowledge(
         space=distributions,
@@ -52,6 +48,21 @@ def of_job(spec: JobSpec, space: Space, network: Network | None) -> Knowledge:
         estimates={
             i: partial(counted.column, m) for i, m in metrics.items() if m in counted.estimated
         },
+    )
+
+
+def _of_allotments(
+    outlook: Outlook,
+    metrics: Mapping[int, Metric],
+    distributions: Mapping[str, BaseDistribution],
+) -> Knowledge:
+    near = _IN_PROPORTION[outlook.allocation.choices.axis]
+    estimates = {index: outlook.shares for index, metric in metrics.items() if metric in near}
+    return Knowledge(
+        space=distributions,
+        estimates=estimates,
+        hints=outlook.hints if estimates else (outlook.shares, *outlook.hints),
+        explained=outlook.knobs,
     )
 
 

@@ -114,4 +114,5 @@ def test_a_job_s_sampler_is_told_what_fits_its_objectives() -> None:
     assert np.isfinite(facts.hints[0]).all()
     slow = told(objectives=["minimise latency_ms", "maximise accuracy", "minimise macs"])
     assert (set(slow.estimates), len(slow.hints)) == ({0, 2}, 3)
-    assert not told(objectives=["maximise accuracy", "minimise parameters"]).estimates
+    counts = told(objectives=["maximise accuracy", "minimise parameters"])
+    assert (set(counts.estimates), len(counts.hints)) == (set(), 4)
