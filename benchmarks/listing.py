@@ -51,3 +51,7 @@ def _page(database: session.Database, job_id: str) -> float:
         trials.page(s, job_id, limit=50)
         jobs.page(s, limit=50)
     return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

@@ -168,3 +168,7 @@ def compare_latency(files: Mapping[str, Path], data: ImageData) -> None:
         print(f"batch {batch}, one thread, baseline {first:.2f} ms:")
         for name, median in medians.items():
             print(f"  {name:42} {median / first:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -119,3 +119,7 @@ def _cpu_seconds(root: psutil.Process) -> Iterator[tuple[tuple[int, str], float]
 def _kind(words: list[str]) -> str:
     kinds = ("serve", "dashboard", "search", "workers.child", "worker")
     return next((kind for kind in kinds if kind in words), "other")
+
+
+if __name__ == "__main__":
+    main()

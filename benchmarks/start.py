@@ -34,3 +34,7 @@ def _seconds(code: str) -> float:
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True)
     return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

@@ -77,3 +77,7 @@ def _print(name: str, times: FloatArray, empty: FloatArray) -> None:
     p50, p99 = np.percentile(times, [50, 99])
     ratio = p50 / np.percentile(empty, 50)
     print(f"{name:8} p50 {p50:6.2f} ms   p99 {p99:6.2f} ms   {ratio:.1f}x of an empty answer")
+
+
+if __name__ == "__main__":
+    main()
