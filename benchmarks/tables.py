@@ -30,7 +30,7 @@ _SIZES: Mapping[str, tuple[tuple[int, bool], ...]] = {
 }
 """Number of values of each knob, and whether they have an order."""
 SYNTHETIC = tuple(_SIZES)
-COST = 1
+_COST = 1
 """Index of the objective that is known."""
 
 
@@ -61,7 +61,7 @@ class Table:
     @cached_property
     def knowledge(self) -> Knowledge:
         """The space, and the exact cost as the second objective."""
-        return Knowledge(space=self.distributions, costs={COST: self.costs})
+        return Knowledge(space=self.distributions, costs={_COST: self.costs})
 
     def row(self, params: Mapping[str, Any]) -> int | None:
         """The row of a candidate; None where the table lacks it."""

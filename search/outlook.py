@@ -43,11 +43,13 @@ _EDGES = "quantization.edges_8bit"
 class Outlook:
     """Allotments of one job's space, whose model is profiled.
 
-    ``low`` and ``high`` are the ends of the knob that says how much may be left. The latest answer
-    is kept, as one number of an allotment is asked for after the other.
+    ``knobs`` are those that allot, and beside what their values come to they say nothing; ``low``
+    and ``high`` are the ends of the one that says how much may be left. The latest answer is kept,
+    as one number of an allotment is asked for after the other.
     """
 
     allocation: Allocation
+    knobs: frozenset[str]
     low: float
     high: float
     edges_8bit: bool
@@ -64,12 +66,13 @@ class Outlook:
         assert share.high is not None
         fixed = {knob.name: knob.choices[0] for knob in space.knobs if knob.kind == "fixed"}
         edges = fixed.get(_EDGES, canonical.default(_EDGES))
-        return cls(allocation=allocation, low=share.low, high=share.high, edges_8bit=bool(edges))
-
-    @property
-    def knobs(self) -> frozenset[str]:
-        """Those that allot: beside what their values come to they say nothing."""
-        return frozenset({SHARES[self.allocation.choices.axis], PRUNING, SHARPNESS})
+        return cls(
+            allocation=allocation,
+            knobs=frozenset({share.name, PRUNING, SHARPNESS} & {knob.name for knob in space.knobs}),
+            low=share.low,
+            high=share.high,
+            edges_8bit=bool(edges),
+        )
 
     def shares(self, candidates: Candidates) -> list[float]:
         """The share of the baseline's bytes or multiply-accumulates that each has left."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,11 +32,15 @@ class Absence:
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """Candidates: ``full`` has a code for every knob, ``codes`` NaN for those that are absent."""
+    """Candidates: ``full`` has a code for every knob, ``codes`` NaN for those that are absent.
+
+    ``keys`` are those of ``codes`` (``moves.keys``), no two the same.
+    """
 
     knobs: Sequence[Knob]
     full: Codes
     codes: Codes
+    keys: Sequence[bytes]
 
     def params(self, index: int) -> dict[str, Any]:
         """A value for every knob of one candidate."""
@@ -52,12 +56,7 @@ class Pool:
     def untried(self, tried: Codes) -> NDArray[np.intp]:
         """Indices of the candidates that were not tried."""
         known = set(moves.keys(tried))
-        return np.flatnonzero(np.array([key not in known for key in self._keys], dtype=bool))
-
-    @cached_property
-    def _keys(self) -> list[bytes]:
-        """A space that is looked at as a whole is asked for them at every proposal."""
-        return moves.keys(self.codes)
+        return np.flatnonzero(np.array([key not in known for key in self.keys], dtype=bool))
 
     def and_also(self, other: Pool) -> Pool:
         """The candidates of both."""
@@ -65,11 +64,13 @@ class Pool:
             self,
             full=np.concatenate([self.full, other.full]),
             codes=np.concatenate([self.codes, other.codes]),
+            keys=[*self.keys, *other.keys],
         )
 
     def at(self, indices: NDArray[np.intp]) -> Pool:
         """Some of the candidates."""
-        return replace(self, full=self.full[indices], codes=self.codes[indices])
+        keys = [self.keys[index] for index in indices]
+        return replace(self, full=self.full[indices], codes=self.codes[indices], keys=keys)
 
 
 def absences(past: History, knobs: Sequence[Knob]) -> list[Absence]:
@@ -113,7 +114,7 @@ def pool(knobs: Sequence[Knob], full: Codes, rules: Sequence[Absence]) -> Pool:
     for index, key in enumerate(moves.keys(codes)):
         first.setdefault(key, index)
     kept = np.array(list(first.values()), dtype=np.intp)
-    return Pool(knobs=knobs, full=full[kept], codes=codes[kept])
+    return Pool(knobs=knobs, full=full[kept], codes=codes[kept], keys=list(first))
 
 
 def _decided(codes: Codes, column: int, always: Sequence[int]) -> Absence | None:

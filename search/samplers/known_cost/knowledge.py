@@ -51,11 +51,23 @@ class Knowledge:
     memory: Memory = field(default_factory=Memory, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an objective that is both exact and guessed."""
+        """Raises ValueError for knowledge that contradicts itself.
+
+        That is an objective that is both exact and guessed, and an explained knob that the space
+        does not have, or that nothing explains.
+        """
         both = sorted(set(self.costs) & set(self.estimates))
         if both:
             raise ValueError(
                 f"objectives {both} have an exact cost and an estimate: leave the estimate out"
+            )
+        odd = sorted(self.explained - set(self.space or ()))
+        if odd:
+            raise ValueError(f"the knobs {odd} are explained, and the space does not have them")
+        if self.explained and not (self.costs or self.estimates or self.hints):
+            raise ValueError(
+                f"nothing explains the knobs {sorted(self.explained)}: give costs, estimates or "
+                "hints that say what their values come to"
             )
 
 

@@ -349,6 +349,13 @@ def test_an_objective_is_known_or_guessed_not_both() -> None:
         Knowledge(costs={1: spaces.costs}, estimates={1: spaces.costs})
 
 
+def test_a_knob_is_explained_by_something_and_in_the_space() -> None:
+    with pytest.raises(ValueError, match=r"knobs \['z'\] are explained, and the space"):
+        Knowledge(space=GRID, hints=(spaces.costs,), explained=frozenset({"a", "z"}))
+    with pytest.raises(ValueError, match=r"nothing explains the knobs \['a'\]"):
+        Knowledge(space=GRID, explained=frozenset({"a"}))
+
+
 def test_linear_algebra_runs_on_one_thread_and_is_left_as_it_was() -> None:
     seen: list[int] = []
 
