@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from benchmarks import (
+    allotted_bytes,
     early_stopping,
     latency_ranking,
     listing,
@@ -26,6 +27,7 @@ BENCHMARKS = {
     "resnet20": resnet20.main,
     "resnet20_peers": resnet20_peers.main,
     "resnet20_flips": resnet20_flips.main,
+    "allotted_bytes": allotted_bytes.main,
     "latency_ranking": latency_ranking.main,
     "supernet": supernet.main,
     "early_stopping": early_stopping.main,

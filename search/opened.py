@@ -9,6 +9,7 @@ from functools import cached_property
 
 from compress.candidate import Candidate
 from compress.knobs import Scalar
+from compress.measurement import Measurement
 from featherweight.specs.job import JobSpec
 from featherweight.specs.stopping import Controls
 from search import opening, sampling
@@ -37,7 +38,9 @@ class OpenJob:
     space: Space
     study: StudyProjection
     gate: Gate | None
-    """Of a job that is searched its baseline is measured, so this does not change."""
+    """Its baseline is measured, so this does not change."""
+    baseline: Measurement | None = None
+    """Of a job that is searched it is measured."""
     trial_macs: float = 0.0
     """What ``sampling.trial_macs`` says of its candidates; 0 if unknown."""
     is_exhausted: bool = False
@@ -99,7 +102,7 @@ class OpenJob:
     def _openers(self) -> dict[str, dict[str, Scalar]]:
         """Digest to values of what a profile says is best: at most a third of the trials."""
         most = self.spec.search_trials // 3
-        found = opening.candidates(self.spec, self.space, count=most)
+        found = opening.candidates(self.spec, self.space, count=most, baseline=self.baseline)
         return {self.space.candidate(params).digest(): params for params in found}
 
     @cached_property

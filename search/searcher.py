@@ -306,6 +306,7 @@ class Searcher:
                 space=space,
                 study=study,
                 gate=door.gate_of(job, space, network),
+                baseline=jobs.baseline(job),
                 trial_macs=sampling.trial_macs(jobs.spec(job), network),
             )
         return self._studies[job.id]

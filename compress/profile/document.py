@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MOST_DAMAGE = 1e6
 """A divergence is at most this, in nats; more tells nothing more."""
 MOST_PARTS = 500
@@ -29,11 +29,16 @@ Stage = Annotated[int, Field(ge=0, lt=_MOST_STAGES)]
 
 
 class BitsPoint(BaseModel, frozen=True, extra="forbid"):
-    """A layer alone with weights of so many bits; ``accuracy`` is on the probe images, 0 to 1."""
+    """A layer alone with weights of so many bits; ``accuracy`` is on the probe images, 0 to 1.
+
+    ``coded`` is what a weight takes in a file, in bits: the entropy of the layer's integers. A
+    document of version 1 does not say.
+    """
 
     bits: int = Field(ge=1, le=8)
     damage: Damage
     accuracy: Share
+    coded: float | None = Field(default=None, ge=0, le=8, allow_inf_nan=False)
 
 
 class RatioPoint(BaseModel, frozen=True, extra="forbid"):
@@ -101,7 +106,7 @@ class ProfileDocument(BaseModel, frozen=True, extra="forbid"):
     made before ``allowed_seconds`` (None: no cap) were over; what is missing was not measured.
     """
 
-    version: Literal[1] = FORMAT_VERSION
+    version: Literal[1, 2] = FORMAT_VERSION
     weights_sha256: Sha256
     data_sha256: Sha256
     images: int = Field(ge=1, le=2**31, description="Training images that every probe answers.")

@@ -22,7 +22,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from compress import batchnorm, channels, dependencies, inference, layers, observation
@@ -38,7 +40,7 @@ from compress.profile.document import (
     ProfileDocument,
     StageProfile,
 )
-from compress.profile.rounds import ROUNDS, Points, Step
+from compress.profile.rounds import ROUNDS, Answer, Points, Step
 from compress.task import Task
 from compress.techniques.filter_pruning.importance import Evidence, importance
 from compress.techniques.filter_pruning.strategies import Ranked
@@ -72,6 +74,13 @@ def divergence(own_NK: Tensor, probed_NK: Tensor) -> float:
     if found != found:
         raise NumericalError("a probe answers with logits that are not finite")
     return float(f"{min(max(found, 0.0), MOST_DAMAGE):.{_DIGITS}g}")
+
+
+def entropy(symbols: NDArray[np.int8]) -> float:
+    """Bits per symbol that no code of single symbols does without (Shannon, 1948, section 6)."""
+    counts = np.unique(symbols, return_counts=True)[1]
+    shares = counts / counts.sum()
+    return abs(float(f"{-(shares * np.log2(shares)).sum():.{_DIGITS}g}"))
 
 
 def probe(
@@ -170,28 +179,31 @@ class _Work:
     def make(self, step: Step, points: Points) -> None:
         """One probe. A part that the network does not run without stays without a point."""
         kind, name = step.part
+        coded = None
         if kind == "layer":
-            probed_NK = self._rounded(self.by_name[str(name)], int(step.value))
+            probed_NK, coded = self._rounded(self.by_name[str(name)], int(step.value))
         else:
             groups = [g for g in self.found.groups if name in (g.stage, g.root)]
             try:
                 probed_NK = self._logits(self._narrowed(groups, step.value))
             except InvalidCandidate:
                 return
-        points.add(step, divergence(self.own, probed_NK), self.accuracy(probed_NK))
+        damage, accuracy = divergence(self.own, probed_NK), self.accuracy(probed_NK)
+        points.add(step, Answer(damage=damage, accuracy=accuracy, coded=coded))
 
     def accuracy(self, logits_NK: Tensor) -> float:
         hits_N = logits_NK.argmax(dim=1) == self.images.y_N
         return float(f"{float(hits_N.double().mean()):.{_DIGITS}g}")
 
     @torch.no_grad()
-    def _rounded(self, layer: Layer, bits: int) -> Tensor:
-        """Logits with this one layer on a grid; the weight is put back."""
+    def _rounded(self, layer: Layer, bits: int) -> tuple[Tensor, float]:
+        """Logits with this one layer on a grid, and bits per weight; the weight is put back."""
         weight = layers.latent(layer.module)
         own = weight.clone()
-        weight.copy_(GridConstraint(layer, GridRule(bits=bits), Sharing()).rounded(own))
+        grid = GridConstraint(layer, GridRule(bits=bits), Sharing())
+        weight.copy_(grid.rounded(own))
         try:
-            return self._logits(self.copied)
+            return self._logits(self.copied), entropy(grid.stored(own).integers_OI)
         finally:
             weight.copy_(own)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from compress.profile.document import BitsPoint, RatioPoint
@@ -42,24 +43,39 @@ class Step:
     value: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a probe found; ``coded``, of a layer alone, as ``BitsPoint`` has it."""
+
+    damage: float
+    accuracy: float
+    coded: float | None = None
+
+
 class Points:
-    """What the probes found, by part and by ratio or bits: damage and accuracy."""
+    """The answers of the probes, by part and by ratio or bits."""
 
     def __init__(self) -> None:
-        self._found: defaultdict[tuple[str, str | int], dict[float, tuple[float, float]]] = (
-            defaultdict(dict)
-        )
+        self._found: defaultdict[tuple[str, str | int], dict[float, Answer]] = defaultdict(dict)
 
-    def add(self, step: Step, damage: float, accuracy: float) -> None:
+    def add(self, step: Step, answer: Answer) -> None:
         """Note what a probe found."""
-        self._found[step.part][step.value] = (damage, accuracy)
+        self._found[step.part][step.value] = answer
 
     def of_layer(self, name: str) -> tuple[BitsPoint, ...]:
         """Of a layer, the fewest bits first."""
-        found = sorted(self._found["layer", name].items())
-        return tuple(BitsPoint(bits=int(b), damage=d, accuracy=a) for b, (d, a) in found)
+        return tuple(
+            BitsPoint(bits=int(bits), damage=each.damage, accuracy=each.accuracy, coded=each.coded)
+            for bits, each in _in_order(self._found["layer", name])
+        )
 
     def of_channels(self, kind: str, name: str | int) -> tuple[RatioPoint, ...]:
         """Of a stage or a group, the smallest ratio first."""
-        found = sorted(self._found[kind, name].items())
-        return tuple(RatioPoint(ratio=r, damage=d, accuracy=a) for r, (d, a) in found)
+        return tuple(
+            RatioPoint(ratio=ratio, damage=each.damage, accuracy=each.accuracy)
+            for ratio, each in _in_order(self._found[kind, name])
+        )
+
+
+def _in_order(found: Mapping[float, Answer]) -> list[tuple[float, Answer]]:
+    return sorted(found.items(), key=lambda item: item[0])

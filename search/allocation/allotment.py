@@ -3,8 +3,8 @@
 The damages of stages and layers are added up (ZeroQ, arXiv:2001.00281, section 3.2): how pruning
 and few bits make each other worse is not known. The budget is spent in two steps, each a knapsack
 solved exactly: first the stages lose channels until a share of the weights is left, then the layers
-that remain share out the bytes. Costs are estimates, weights times bits: the file also holds
-scales, biases and names, and its coder finds less.
+that remain share out the bytes. Costs are estimates: weights times the bits that each takes in a
+file, as the probes found them. A file also holds scales, biases and names.
 
 The cost of a stage's ratio has to stand by itself in the first step. A layer between two stages
 counts half for each, with ``(1 - r)^2`` of its weights left: exact where the two ratios are equal,
@@ -104,6 +104,18 @@ class Allotter:
             share=self._share(ratios, bits),
         )
 
+    def share_of(self, found: Allotment) -> float:
+        """What an allotment leaves by this profile, which may be another than its own."""
+        return self._share(dict(enumerate(found.ratios)), found.bits)
+
+    def weights_left(self, ratios: Sequence[float]) -> float:
+        """The share of the baseline's weights that these ratios, one per stage, leave."""
+        return self._left_of(dict(enumerate(ratios)), lambda layer: layer.weights)
+
+    def macs_left(self, ratios: Sequence[float]) -> float:
+        """The share of its multiply-accumulates."""
+        return self._left_of(dict(enumerate(ratios)), lambda layer: layer.macs)
+
     @property
     def least(self) -> float:
         """The smallest share that can be reached."""
@@ -158,7 +170,7 @@ class Allotter:
             [
                 Option(
                     value=b,
-                    cost=self._size(layer) * self._keep(layer, ratios) * b / FLOAT_BITS,
+                    cost=self._size(layer) * self._keep(layer, ratios) * _shortened(layer, b),
                     damage=self._of_layer(layer, b),
                 )
                 for b in self._widths_of(layer, widths, uniform, window, edges)
@@ -242,15 +254,18 @@ class Allotter:
         return left
 
     def _left(self, ratios: Mapping[int, float]) -> float:
-        sizes = (self._size(layer) * self._keep(layer, ratios) for layer in self.profile.layers)
-        return sum(sizes) / self._whole
+        return self._left_of(ratios, self._size)
+
+    def _left_of(self, ratios: Mapping[int, float], size: Callable[[LayerProfile], float]) -> float:
+        kept = sum(size(layer) * self._keep(layer, ratios) for layer in self.profile.layers)
+        return kept / sum(size(layer) for layer in self.profile.layers)
 
     def _share(self, ratios: Mapping[int, float], bits: Mapping[str, int]) -> float:
         """Of the baseline; multiply-accumulates cost the same whatever the bits."""
         if self.choices.axis == "macs":
             return self._left(ratios)
         sizes = (
-            self._size(layer) * self._keep(layer, ratios) * bits[layer.name] / FLOAT_BITS
+            self._size(layer) * self._keep(layer, ratios) * _shortened(layer, bits[layer.name])
             for layer in self.profile.layers
         )
         return sum(sizes) / self._whole
@@ -267,3 +282,8 @@ class Allotter:
         if bits == FLOAT_BITS or not layer.points:
             return 0.0
         return curves.of_bits(layer.points, bits)
+
+
+def _shortened(layer: LayerProfile, bits: int) -> float:
+    """What is left of a weight's bytes in a file."""
+    return 1.0 if bits == FLOAT_BITS else curves.coded(layer.points, bits) / FLOAT_BITS

@@ -40,6 +40,22 @@ def of_bits(points: Sequence[BitsPoint], bits: int) -> float:
     return math.exp(_between(fewer, logs, float(-bits), before=_PER_BIT, after=_PER_BIT))
 
 
+def coded(points: Sequence[BitsPoint], bits: int) -> float:
+    """Bits per weight in a file, for weights of so many bits; 0 to ``bits``.
+
+    Between probes it is linear, and beyond them a bit more is one more in the file: halving the
+    step of a grid adds one bit to the entropy (Gish and Pierce, Asymptotically efficient
+    quantizing, 1968). Where no probe says, the width itself.
+    """
+    ordered = sorted(points, key=lambda point: point.bits)
+    known = [(float(p.bits), p.coded) for p in ordered if p.coded is not None]
+    if not known:
+        return float(bits)
+    widths, taken = zip(*known, strict=True)
+    found = _between(widths, isotonic(taken), float(bits), before=1.0, after=1.0)
+    return min(max(found, 0.0), float(bits))
+
+
 def of_ratio(points: Sequence[RatioPoint], ratio: float) -> float:
     """The damage of losing this share of the channels; ``points`` are at least one."""
     ordered = sorted(points, key=lambda point: point.ratio)

@@ -22,6 +22,8 @@ SHARES: Mapping[Axis, str] = {"bytes": "allocation.bytes", "macs": "allocation.m
 PRUNING = "allocation.pruning"
 SHARPNESS = "allocation.sharpness"
 MOST_BITS = 8
+_LEAST_CODED = 0.7
+"""Of its width a weight takes at least so much in a file: three levels, most of them zero."""
 _OF_A_REAL_RANGE = 9
 _MOST_TEXT = 4000
 """Of ``quantization.layer_bits``."""
@@ -184,7 +186,8 @@ def _own(found: Choices) -> tuple[KnobSchema, ...]:
     narrowest = found.bits[0] if found.axis == "bytes" else FLOAT_BITS
     most = max((values[-1] for values in found.ratios), default=0.0)
     high = widest / FLOAT_BITS
-    low = round(max(1e-4, (1.0 - most) ** 2 * narrowest / FLOAT_BITS), 6)
+    coded = narrowest * (_LEAST_CODED if found.axis == "bytes" else 1.0)
+    low = round(max(1e-4, (1.0 - most) ** 2 * coded / FLOAT_BITS), 6)
     share = KnobSchema(name=SHARES[found.axis], kind="float", low=low, high=high, log=True)
     sharpness = KnobSchema(name=SHARPNESS, kind="float", low=0.0, high=1.0, step=0.25)
     if not (found.chooses_bits and found.chooses_ratios):

@@ -38,7 +38,7 @@ def test_a_document_is_complete_when_every_probe_was_made():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"version": 2}, "version"),
+        ({"version": 3}, "version"),
         ({"weights_sha256": "A" * 64}, "weights_sha256"),
         ({"layers": [layer()] * 2}, "every layer may stand in a profile once"),
         ({"layers": [layer(name=f"l{n}") for n in range(501)]}, "at most 500"),

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -148,6 +149,19 @@ def test_the_damage_of_a_stage_is_that_of_pruning_it_alone(found, compressed, tr
     fresh = batchnorm.reestimate(alone.network, seen, device=DEVICE)
     [point] = [point for point in found.stages[1].points if point.ratio == 0.5]
     assert point.damage == pytest.approx(answers((trained, fresh), digits, found), rel=1e-3)
+
+
+def test_entropy_is_the_bits_that_a_symbol_needs():
+    assert probes.entropy(np.array([[3, 3], [3, 3]], np.int8)) == 0.0
+    assert probes.entropy(np.array([-1, 0, 1, 2], np.int8)) == 2.0
+    assert probes.entropy(np.array([0, 0, 0, 1], np.int8)) == pytest.approx(0.811278)
+
+
+def test_a_layer_says_what_its_weights_take_in_a_file(found):
+    for layer in found.layers:
+        taken = [point.coded for point in layer.points]
+        assert taken == sorted(taken)
+        assert all(0.6 * p.bits < p.coded <= p.bits for p in layer.points if p.bits > 1)
 
 
 def test_a_cap_leaves_the_coarse_values_everywhere_first(found, trained, digits):

@@ -36,7 +36,7 @@ def test_three_knobs_take_the_place_of_ratios_and_bits() -> None:
     found = build(BOTH | {"distillation": {}})
     assert names(found) == [*ALL, "distillation.temperature", "distillation.weight"]
     ends = {knob.name: (knob.low, knob.high, knob.log) for knob in found.turning}
-    assert ends["allocation.bytes"] == (0.005625, 0.25, True)
+    assert ends["allocation.bytes"] == (0.003938, 0.25, True)
     assert found.num_candidates == float("inf")
 
 

@@ -62,3 +62,24 @@ def test_ratios_lie_on_lines_from_nothing_at_nothing() -> None:
     assert curves.of_ratio(points, 0.1) == pytest.approx(0.04)
     assert curves.of_ratio(points, 0.375) == pytest.approx(0.25)
     assert curves.of_ratio(points, 0.75) == pytest.approx(0.7)
+
+
+def taking(**taken: float | None) -> list[BitsPoint]:
+    return [BitsPoint(bits=int(b[1:]), damage=1, accuracy=0.5, coded=c) for b, c in taken.items()]
+
+
+def test_bits_in_a_file_are_those_of_the_probes_and_one_more_per_bit_beyond() -> None:
+    points = taking(b4=3.4, b2=1.5)
+    found = [curves.coded(points, bits) for bits in range(1, 9)]
+    assert found == pytest.approx([0.5, 1.5, 2.45, 3.4, 4.4, 5.4, 6.4, 7.4])
+
+
+def test_bits_in_a_file_are_never_more_than_the_width_and_never_fall() -> None:
+    assert curves.coded(taking(b2=1.9, b4=1.7), 3) == pytest.approx(1.8)
+    assert curves.coded(taking(b4=0.2), 1) == 0.0
+    assert curves.coded(taking(b1=1.0), 8) == 8.0
+
+
+@pytest.mark.parametrize("points", [[], taking(b2=None, b4=None)])
+def test_without_a_probe_that_says_a_weight_takes_its_width(points: list[BitsPoint]) -> None:
+    assert [curves.coded(points, bits) for bits in (2, 8)] == [2.0, 8.0]

@@ -1,0 +1,134 @@
+"""Constraints as shares of the baseline: what an allotment may leave, and what opens a study."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from compress.profile.document import ProfileDocument
+from featherweight.specs import constraints
+from search import opening, space
+from search.allocation import knobs
+from search.allocation.allotment import Allotter
+from search.allocation.limits import Limits
+from search.space import Space
+from tests import factories
+
+BOTH: dict[str, Any] = {"filter_pruning": {}, "quantization": {"weight_bits": [8, 4, 2]}}
+
+
+def profile() -> ProfileDocument:
+    """That of the factories, with what a weight takes in a file."""
+    plain = factories.profile_document()
+    layers = [
+        layer.model_copy(
+            update={
+                "points": tuple(
+                    point.model_copy(update={"coded": 0.8 * point.bits}) for point in layer.points
+                )
+            }
+        )
+        for layer in plain.layers
+    ]
+    return plain.model_copy(update={"layers": tuple(layers)})
+
+
+PROFILE = profile()
+BYTES = 4 * sum(layer.weights for layer in PROFILE.layers)
+BESIDE = 100
+BASELINE = factories.measurement(size_bytes=BYTES + BESIDE, latency_ms=2.0)
+
+
+def built(*asked: str, allocate: bool = True, **changes: Any) -> tuple[Any, Space]:
+    spec = factories.spec(
+        techniques=BOTH, profile={"allocate": allocate}, constraints=list(asked), **changes
+    )
+    return spec, space.build(spec, factories.ARCHITECTURE).on(PROFILE)
+
+
+def opened(*asked: str, allocate: bool = True, **changes: Any) -> list[dict[str, Any]]:
+    spec, found = built(*asked, allocate=allocate, **changes)
+    return opening.candidates(spec, found, count=6, baseline=BASELINE)
+
+
+def allotments(*asked: str) -> list[Any]:
+    """What the candidates that open a study come to."""
+    _, found = built(*asked)
+    assert found.allocation is not None
+    allotter = found.allocation.allotter
+    return [
+        allotter.allot(
+            params["allocation.bytes"], pruning=params["allocation.pruning"], sharpness=1.0
+        )
+        for params in opened(*asked)
+    ]
+
+
+def of(*asked: str, scale_bits: int | None = 32) -> Limits:
+    found = [constraints.parse(text) for text in asked]
+    return Limits.of(found, BASELINE, PROFILE, scale_bits=scale_bits)
+
+
+def test_what_is_asked_for_becomes_a_share_of_the_baseline() -> None:
+    half, outputs = 0.96 * 0.5 * (BYTES + BESIDE), sum(layer.outputs for layer in PROFILE.layers)
+    for scale_bits, added in ((None, 0), (16, 1_000), (32, 1_000 + 4 * outputs)):
+        found = of("size_bytes <= baseline / 2", scale_bits=scale_bits).size
+        assert found == pytest.approx((half - BESIDE - added) / BYTES)
+    assert of("latency_ms <= 0.5 ms").macs == pytest.approx(0.25)
+    assert of("macs <= 5 k", "latency_ms <= 1 ms").macs == pytest.approx(0.25)
+    assert of("parameters <= 100").weights == pytest.approx(0.2)
+
+
+def test_other_constraints_say_nothing_of_an_allotment() -> None:
+    assert of("accuracy >= baseline - 1 point", "size_bytes >= 1 kB") == Limits()
+    assert of("peak_memory_bytes <= 1 kB") == Limits()
+
+
+def test_a_bound_on_bytes_is_the_largest_budget_of_the_opening() -> None:
+    bound = of("size_bytes <= 1.8 kB").size
+    budgets = [params["allocation.bytes"] for params in opened("size_bytes <= 1.8 kB")]
+    assert len(budgets) == opening.MOST_BUDGETS
+    assert budgets == sorted(budgets)
+    assert budgets[-1] == pytest.approx(bound)
+    assert all(found.share <= bound for found in allotments("size_bytes <= 1.8 kB"))
+
+
+@pytest.mark.parametrize("asked", ["latency_ms <= 1 ms", "macs <= 10 k"])
+def test_a_bound_on_work_is_met_by_pruning_at_every_budget(asked: str) -> None:
+    _, found = built(asked)
+    assert found.allocation is not None
+    allotter: Allotter = found.allocation.allotter
+    assert any(allotter.macs_left(each.ratios) > 0.5 for each in allotments())
+    assert all(allotter.macs_left(each.ratios) <= 0.5 for each in allotments(asked))
+
+
+def test_where_the_job_allots_nothing_bounds_are_met_through_its_own_knobs() -> None:
+    spec, found = built("size_bytes <= 1.8 kB", allocate=False)
+    allotter = Allotter(profile=PROFILE, choices=knobs.choices(spec, found.knobs))
+    for params in opened("size_bytes <= 1.8 kB", allocate=False):
+        ratios = tuple(
+            params[name] for name in sorted(params) if name.startswith("filter_pruning.ratios")
+        )
+        width = params["quantization.weight_bits"] * 0.8
+        assert allotter.weights_left(ratios) * width / 32 <= of("size_bytes <= 1.8 kB").size + 1e-9
+
+
+@pytest.mark.parametrize(
+    "asked", ["size_bytes <= baseline / 1000", "macs <= 1", "size_bytes <= 1 MB"]
+)
+def test_a_bound_that_nothing_or_everything_meets_changes_nothing(asked: str) -> None:
+    assert opened(asked) == opened()
+
+
+def test_of_several_bounds_all_are_kept() -> None:
+    asked = ("size_bytes <= 1.8 kB", "latency_ms <= 1 ms", "parameters <= 300")
+    _, found = built(*asked)
+    assert found.allocation is not None
+    allotter = found.allocation.allotter
+    assert all(of(*asked).hold(allotter, each) for each in allotments(*asked))
+
+
+def test_a_study_without_a_measured_baseline_opens_as_if_nothing_was_asked() -> None:
+    spec, found = built("size_bytes <= 1.8 kB")
+    assert opening.candidates(spec, found, count=6) == opened()
