@@ -27,8 +27,6 @@ SIZES = (100, 1_000, 3_000)
 _ASKS = 7
 _CMAES = "cmaes"
 _NUMBERS: dict[str, BaseDistribution] = {f"k{k}": FloatDistribution(0.0, 1.0) for k in range(5)}
-_FEW_ASKS = {("gp", 1_000): 3, ("gp", 3_000): 1}
-"""Where one proposal takes many seconds."""
 
 
 def main() -> None:
@@ -48,18 +46,17 @@ def main() -> None:
 
 
 def _cell(table: Table, name: str, size: int) -> str:
-    asks = _FEW_ASKS.get((name, size), _ASKS)
-    found = _seconds_of_cmaes(size) if name == _CMAES else _seconds(table, name, size, asks)
+    found = _seconds_of_cmaes(size) if name == _CMAES else _seconds(table, name, size)
     return f"{1e3 * statistics.median(found):9.1f}"
 
 
-def _seconds(table: Table, name: str, size: int, asks: int) -> list[float]:
+def _seconds(table: Table, name: str, size: int) -> list[float]:
     """CPU seconds of each of a few asks and tells."""
     study = optuna.create_study(directions=["maximize", "minimize"])
     rows = range(0, len(table.points), len(table.points) // size)[:size]
     study.add_trials([_told(table, row) for row in rows])
     found = []
-    for number in range(asks):
+    for number in range(_ASKS):
         study.sampler = tabular.SAMPLERS[name](table, number, size)
         began = time.process_time()
         trial = study.ask(table.distributions)

@@ -21,12 +21,17 @@ from optuna.samplers import (
 )
 
 from featherweight.specs.job import SamplerName
+from search.samplers.few_trials import FewTrialsSampler
 from search.samplers.known_cost import CostFunction, Knowledge, KnownCostSampler, blas
 from search.samplers.known_cost.knowledge import NOTHING
 from search.samplers.local_search import LocalSearchSampler
 from search.samplers.regularized_evolution import RegularizedEvolutionSampler
 
 __all__ = ["CostFunction", "Knowledge", "KnownCostSampler", "build", "load"]
+
+
+_MOST_OF_GP = 400
+"""Trials that it learns from: a proposal costs the cube of their number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +114,8 @@ def _gp(wish: _Wish) -> BaseSampler:
     # Optuna imports torch with it, so nobody pays who does not ask.
     from optuna.samplers import GPSampler
 
-    return GPSampler(seed=wish.seed, n_startup_trials=_startup(wish.trials))
+    inner = GPSampler(seed=wish.seed, n_startup_trials=_startup(wish.trials))
+    return FewTrialsSampler(inner, most=_MOST_OF_GP)
 
 
 def _random(wish: _Wish) -> BaseSampler:

@@ -19,6 +19,8 @@ from search.samplers import history, moves
 from search.samplers.history import History
 from search.samplers.knobs import Codes, Knob
 
+Array = NDArray[np.float64]
+
 
 class StatelessSampler(BaseSampler):
     """Proposes values for all knobs together; subclasses say which in ``propose``."""
@@ -76,6 +78,19 @@ def ranked(past: History, rows: NDArray[np.intp]) -> list[int]:
     """Non-dominated rank of some of the told trials among themselves, constraints first."""
     points = np.nan_to_num(past.values[rows])
     return pareto.ranks(points.tolist(), past.worst_violation[rows].tolist())
+
+
+def chosen(values: Array, violation: Array, *, most: int) -> NDArray[np.intp]:
+    """Rows to learn from: all, or half of so many the best by rank, and the others evenly.
+
+    ``values`` is ``(N, objectives)``, minimised; ``violation`` ``(N,)``, feasible up to 0.
+    """
+    if len(values) <= most:
+        return np.arange(len(values))
+    order = np.argsort(pareto.ranks(values.tolist(), violation.tolist()), kind="stable")
+    best, rest = order[: most // 2], np.sort(order[most // 2 :])
+    evenly = rest[np.linspace(0, len(rest) - 1, most - len(best)).astype(int)]
+    return np.sort(np.concatenate([best, evenly]))
 
 
 def params(knobs: Sequence[Knob], codes: Codes) -> dict[str, Any]:

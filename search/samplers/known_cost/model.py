@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from search import pareto
+from search.samplers import stateless
 from search.samplers.history import History
 from search.samplers.knobs import Codes, Knob
 from search.samplers.known_cost import fidelity, improvement, learned, scales, surrogate
@@ -157,7 +157,9 @@ def learn(history: History, axes: Axes, told: Facts, running: Facts) -> Model:
     """
     targets = _targets(history, axes, told)
     violation = _violation(history, told)
-    seen = fidelity.evidence(history, _chosen(targets, violation), most=surrogate.MOST_POINTS)
+    most = surrogate.MOST_POINTS
+    rows = stateless.chosen(targets, violation, most=most)
+    seen = fidelity.evidence(history, rows, most=most)
     known = told.at(seen.trial)
     blocks = axes.blocks(history.told[seen.trial], known, seen.trained)
     waiting = axes.blocks(history.running, running)
@@ -252,14 +254,3 @@ def _limit(seen: Evidence, key: str, blocks: Blocks) -> Surrogate | None:
         return None
     fair = -scales.fenced(-scales.fenced(amounts[known]))
     return surrogate.fit([block[known] for block in blocks], fair)
-
-
-def _chosen(targets: Array, violation: Array) -> NDArray[np.intp]:
-    """Points to learn from: all, or half of them the best by rank, and the others evenly."""
-    most = surrogate.MOST_POINTS
-    if len(targets) <= most:
-        return np.arange(len(targets))
-    order = np.argsort(pareto.ranks(targets.tolist(), violation.tolist()), kind="stable")
-    best, rest = order[: most // 2], np.sort(order[most // 2 :])
-    evenly = rest[np.linspace(0, len(rest) - 1, most - len(best)).astype(int)]
-    return np.sort(np.concatenate([best, evenly]))
