@@ -23,25 +23,17 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 
 from benchmarks import curves, trained_curves
 from benchmarks.curves import Candidate
+from benchmarks.proposals import OBJECTIVES, Params, Propose, Run, Sampled
 from compress.measurement import Measurement
 from featherweight.specs.job import SamplerName
-from featherweight.specs.objective import Objective
 from featherweight.specs.stopping import EarlyStopping, TieBreak
-from search import extrapolation, front, objectives, pareto, room, samplers, stopping
+from search import extrapolation, front, objectives, pareto, room, stopping
 from search.samplers import Knowledge
-from search.samplers.rungs import RUNGS, entry
 from search.stopping import Rule
 
 SEEDS = 20
 ENOUGH = 0.98
 ETA = 3.0
-_MOST_COPIES = 50
-OBJECTIVES = (
-    Objective(metric="accuracy", direction="maximise"),
-    Objective(metric="size_bytes", direction="minimise"),
-)
-Propose = Callable[[Sequence["Run"]], Candidate | None]
-Params = Mapping[str, Any]
 Way = Callable[["Course", int], "Spending"]
 """How one seed spends its epochs."""
 
@@ -56,14 +48,6 @@ class Course:
     epochs: int
     trials: int
     proposals: Callable[[SamplerName, int], Propose]
-
-
-@dataclass(kw_only=True)
-class Run:
-    """One trial: its candidate, and what was measured of it at each rung so far."""
-
-    candidate: Candidate
-    measured: list[Measurement] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -203,7 +187,7 @@ def crossing() -> Course:
         baseline=curves.crossing((1.0, 1.0, 0.7), epochs=rungs, seed=0).at(rungs[-1]),
         epochs=25 * rungs[-1],
         trials=300,
-        proposals=_Sampled(
+        proposals=Sampled(
             rungs=rungs,
             known=Knowledge(space=space, costs={1: _bytes}),
             candidate_of=candidate_of,
@@ -220,7 +204,7 @@ def digits(kept: Path) -> Course:
         baseline=table.baseline.at(trained_curves.RUNGS[-1]),
         epochs=25 * trained_curves.RUNGS[-1],
         trials=81,
-        proposals=_Sampled(
+        proposals=Sampled(
             rungs=trained_curves.RUNGS,
             known=table.knowledge,
             candidate_of=lambda params, _: table.at(params),
@@ -229,74 +213,8 @@ def digits(kept: Path) -> Course:
     )
 
 
-@dataclass(kw_only=True)
-class _Asked:
-    """One study: every candidate is proposed once, copies are told what the first one gave."""
-
-    source: _Sampled
-    sampler: SamplerName
-    seed: int
-
-    def __post_init__(self) -> None:
-        self._study = optuna.create_study(directions=["maximize", "minimize"])
-        self._values: dict[str, list[float]] = {}
-        self._open: tuple[str, optuna.Trial] | None = None
-
-    def propose(self, runs: Sequence[Run]) -> Candidate | None:
-        """The next candidate, after the last run was told; None where there is no new one."""
-        if self._open is not None:
-            self._tell(*self._open, runs[-1])
-        for copies in range(_MOST_COPIES):
-            trial = self._ask(copies)
-            key = self.source.digest(trial.params)
-            if key not in self._values:
-                self._open = key, trial
-                return self.source.candidate_of(trial.params, self.seed)
-            self._study.tell(trial, self._values[key])
-        return None
-
-    def _ask(self, copies: int) -> optuna.Trial:
-        entropy = [self.seed, len(self._values), *([copies] if copies else [])]
-        mixed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-        # After some copies a random point, as a job's search does.
-        name = "random" if copies > _MOST_COPIES // 2 else self.sampler
-        known = self.source.known
-        self._study.sampler = samplers.build(name, seed=mixed, trials=100, known=known)
-        return self._study.ask(fixed_distributions=dict(known.space or {}))
-
-    def _tell(self, key: str, trial: optuna.Trial, run: Run) -> None:
-        told = _entries(self.source.rungs, run.measured)
-        self._values[key] = told[-1]["values"]
-        if self.sampler == "random":
-            return  # it looks at nothing, and telling takes time
-        trial.set_user_attr(RUNGS, told)
-        self._study.tell(trial, self._values[key])
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Sampled:
-    """Where a sampler's proposals come from; ``known.space`` has to be told."""
-
-    rungs: tuple[int, ...]
-    known: Knowledge
-    candidate_of: Callable[[Params, int], Candidate]
-    digest: Callable[[Params], str] = str
-
-    def __call__(self, sampler: SamplerName, seed: int) -> Propose:
-        return _Asked(source=self, sampler=sampler, seed=seed).propose
-
-
 def _bytes(candidates: Sequence[Mapping[str, Any]]) -> list[float]:
     return [float(curves.crossing_bytes(each["width"], each["bits"])) for each in candidates]
-
-
-def _entries(epochs: Sequence[int], measured: Sequence[Measurement]) -> list[dict[str, Any]]:
-    """What a job's study says of a trial's rungs."""
-    pairs = zip(epochs, measured, strict=False)
-    return [
-        entry(epochs=each, values=objectives.values(one, OBJECTIVES), constraints={})
-        for each, one in pairs
-    ]
 
 
 def main(kept: Path | None = None) -> None:

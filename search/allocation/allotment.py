@@ -105,8 +105,17 @@ class Allotter:
         )
 
     def share_of(self, found: Allotment) -> float:
-        """What an allotment leaves by this profile, which may be another than its own."""
+        """What any ratios and bits leave, by this profile."""
         return self._share(dict(enumerate(found.ratios)), found.bits)
+
+    def damage_of(self, found: Allotment) -> float:
+        """The damage that is expected of any ratios and bits, in nats."""
+        return self._damage(dict(enumerate(found.ratios)), found.bits)
+
+    def left_by_layer(self, ratios: Sequence[float]) -> list[float]:
+        """How many weights of every layer these ratios, one per stage, leave."""
+        by_stage = dict(enumerate(ratios))
+        return [layer.weights * self._keep(layer, by_stage) for layer in self.profile.layers]
 
     def weights_left(self, ratios: Sequence[float]) -> float:
         """The share of the baseline's weights that these ratios, one per stage, leave."""
