@@ -1,9 +1,10 @@
 """A search replayed on what real ones measured: seeds and spread where one search takes an hour.
 
-``python -m benchmarks.resnet20_front --keep DIR`` leaves the database of every job; ``python -m
-benchmarks.replayed OURS.db [MORE.db ...] --samplers known_cost tpe`` learns from all of them what a
-candidate weighs and how accurate it is after so many epochs, and runs the search of the first job,
-which has a profile, anew: its space, its opening, its early stopping, a sampler, so many epochs.
+``python -m benchmarks.resnet20_front --keep ONE.db ours tpe`` leaves the tables of its jobs;
+``python -m benchmarks.replayed ONE.db [MORE.db ...] --samplers known_cost tpe`` learns from all of
+them what a candidate weighs and how accurate it is after so many epochs, and runs the search of the
+first job, which has a profile, anew: its space, opening and early stopping, a sampler, so many
+epochs.
 
 What is measured is a model: bytes by least squares over the weights of every width, the logarithm
 of the error above a floor by a line and a Gaussian process over what the candidate's allotment is,
@@ -79,9 +80,11 @@ class Recorded:
 
     @classmethod
     def read(cls, path: Path) -> Recorded:
-        """The one job of a database. Raises SystemExit where it has no profile."""
+        """The first job of a database. Raises SystemExit where it does not allot by a profile."""
         with session.open_database(f"sqlite:///{path}").read() as tables:
-            job = tables.scalars(select(JobRecord)).one()
+            job = tables.scalars(select(JobRecord).order_by(JobRecord.created_at)).first()
+            if job is None:
+                raise SystemExit(f"there is no job in {path}")
             spec, space = jobs.spec(job), space_of(tables, job)
             baseline = jobs.baseline(job)
             if space.profile is None or space.allocation is None or baseline is None:
@@ -104,13 +107,12 @@ def measured(path: Path) -> Iterator[Measured]:
     """Every rung of every trial of a database's searches."""
     with session.open_database(f"sqlite:///{path}").read() as tables:
         for job in tables.scalars(select(JobRecord)):
-            early = jobs.spec(job).early_stopping
             for row in trials.of_job(tables, job.id, phase=Phase.SEARCH):
                 rungs = select(RungRecord).where(RungRecord.trial_id == row.id)
                 for rung in tables.scalars(rungs.order_by(RungRecord.rung)):
                     yield Measured(
                         candidate=Candidate.model_validate(row.candidate),
-                        epochs=early.rungs[rung.rung],
+                        epochs=rung.epochs,
                         measurement=Measurement.model_validate(rung.measurement),
                     )
 
@@ -301,7 +303,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=160)
     parser.add_argument("--early", default="{}", help="settings of early stopping, as JSON")
     parser.add_argument("--whole", action="store_true", help="nothing is stopped")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if missing := [str(path) for path in asked.databases if not path.is_file()]:
+        parser.error(f"no such file: {', '.join(missing)}")
+    return asked
 
 
 if __name__ == "__main__":

@@ -18,8 +18,10 @@ the logarithm of the bytes, as jobs report it (``search.front.hypervolume``).
 from __future__ import annotations
 
 import argparse
+import sqlite3
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3600.0, help="per arm")
     parser.add_argument("--train-images", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="file for a copy of the database")
     parser.add_argument("arms", nargs="*", help=f"of {', '.join(ARMS)}; all by default")
     asked = parser.parse_args()
     names = asked.arms or list(ARMS)
@@ -98,6 +101,8 @@ def main() -> None:
             spec = _spec(name, seconds=asked.seconds, seed=asked.seed)
             for outcome in _run(client, name, spec, data, cluster.folder):
                 _show(outcome)
+            if asked.keep is not None:
+                _keep(cluster.folder / "featherweight.db", asked.keep)
 
 
 def _upload(client: Client, data: ImageData, folder: Path) -> None:
@@ -176,6 +181,12 @@ def _outcome(  # noqa: PLR0913 - one line of the table, part by part
         test=_volume(on_test, baseline),
         points=rows,
     )
+
+
+def _keep(database: Path, copy: Path) -> None:
+    """A copy of the tables as they are, with all arms so far."""
+    with closing(sqlite3.connect(database)) as ours, closing(sqlite3.connect(copy)) as theirs:
+        ours.backup(theirs)
 
 
 def _volume(measured: Sequence[Measurement], baseline: Measurement) -> float:
