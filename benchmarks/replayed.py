@@ -19,7 +19,7 @@ import argparse
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,8 @@ _MARKS = (0.25, 0.375, 0.5, 0.75, 1.0)
 _FLOOR = 0.8
 """Of the least error: what no training removes."""
 _LEAST_DAMAGE = 3e-3
+_BLIND = "known_cost_blind"
+"""The same sampler, told the space alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,28 +245,33 @@ def main() -> None:
         f"{len(found)} measurements, noise {model.noise:.3f} (logarithm of the error above "
         f"{model.floor:.3f}); {asked.seeds} seeds, {asked.epochs} epochs, rungs {early.rungs}"
     )
-    course = Course(
+    first: Array | None = None
+    for name in asked.samplers:
+        told = job.known if name != _BLIND else samplers.Knowledge(space=job.known.space)
+        course = _course(replace(job, known=told, early=early), model, epochs=asked.epochs)
+        sampler = "known_cost" if name == _BLIND else name
+        runs = [_spend(course, sampler, seed, early, asked.whole) for seed in range(asked.seeds)]
+        volumes = np.array([[_until(run, m * asked.epochs) for m in _MARKS] for run in runs])
+        first = volumes if first is None else first
+        _print(name, volumes, volumes - first)
+
+
+def _course(job: Recorded, model: Model, *, epochs: int) -> Course:
+    rungs = job.early.rungs
+    return Course(
         name="replayed",
-        rungs=early.rungs,
+        rungs=rungs,
         baseline=job.baseline,
-        epochs=asked.epochs,
-        trials=asked.epochs,
+        epochs=epochs,
+        trials=epochs,
         proposals=Sampled(
-            rungs=early.rungs,
+            rungs=rungs,
             known=job.known,
-            candidate_of=lambda params, seed: model.curve(
-                job.space.candidate(params), early.rungs, seed
-            ),
+            candidate_of=lambda params, seed: model.curve(job.space.candidate(params), rungs, seed),
             digest=lambda params: job.space.candidate(params).digest(),
             opening=job.opening,
         ),
     )
-    first: Array | None = None
-    for name in asked.samplers:
-        runs = [_spend(course, name, seed, early, asked.whole) for seed in range(asked.seeds)]
-        volumes = np.array([[_until(run, m * asked.epochs) for m in _MARKS] for run in runs])
-        first = volumes if first is None else first
-        _print(name, volumes, volumes - first)
 
 
 def _spend(course: Course, name: Any, seed: int, early: EarlyStopping, whole: bool) -> Spending:
