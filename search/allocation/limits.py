@@ -89,10 +89,10 @@ def _shares(
 ) -> Iterator[tuple[_Part, float]]:
     weights = _FLOAT_BYTES * sum(layer.weights for layer in profile.layers)
     for constraint in constraints:
-        part = _SPEAKS_OF.get(constraint.metric)
-        if part is None or constraint.comparison != "at_most":
+        part, own = _SPEAKS_OF.get(constraint.metric), baseline.known(constraint.metric)
+        if part is None or own is None or constraint.comparison != "at_most":
             continue
-        bound, own = constraint.bound(baseline), baseline.value(constraint.metric)
+        bound = constraint.bound(baseline)
         if part == "size":
             yield part, (_SURE * bound - max(0.0, own - weights) - added) / weights
         else:

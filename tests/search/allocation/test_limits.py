@@ -85,6 +85,11 @@ def test_other_constraints_say_nothing_of_an_allotment() -> None:
     assert of("peak_memory_bytes <= 1 kB") == Limits()
 
 
+def test_what_was_not_measured_of_the_baseline_limits_nothing() -> None:
+    assert BASELINE.known("download_bytes") is None
+    assert of("download_bytes <= 1 kB") == Limits()
+
+
 def test_a_bound_on_bytes_is_the_largest_budget_of_the_opening() -> None:
     bound = of("size_bytes <= 1.8 kB").size
     budgets = [params["allocation.bytes"] for params in opened("size_bytes <= 1.8 kB")]

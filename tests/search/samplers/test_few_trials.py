@@ -73,6 +73,24 @@ def test_the_best_are_shown_and_the_others_evenly() -> None:
     assert (len(set(values)), max(values) > 50) == (10, True)
 
 
+def test_constraints_are_shown_too_and_what_breaks_them_is_not_the_best() -> None:
+    inner = Looking()
+    study = optuna.create_study(directions=["minimize"], sampler=FewTrialsSampler(inner, most=10))
+    for index in range(100):
+        study.add_trial(
+            create_trial(
+                params={"a": index / 100, "b": 0.0},
+                distributions=SPACE,
+                value=float(index),
+                constraints={"small": 1.0 if index < 50 else -1.0},
+            )
+        )
+    study.ask(SPACE)
+    assert {50.0, 51.0, 52.0, 53.0, 54.0} <= {trial.values[0] for trial in inner.shown}
+    kept = {trial.values[0]: trial.constraints["small"] for trial in inner.shown}
+    assert all(amount == (1.0 if value < 50 else -1.0) for value, amount in kept.items())
+
+
 def test_what_runs_is_shown_and_what_nobody_measured_is_not() -> None:
     inner = Looking()
     study = study_of(FewTrialsSampler(inner, most=10), 30)
