@@ -9,14 +9,15 @@ integers, and that from the width of the weights alone.
 from __future__ import annotations
 
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import torch
 
 from benchmarks import cifar
+from benchmarks.curves import Candidate as Curve
 from compress import export, pipeline
 from compress.candidate import Candidate
-from compress.measurement import Latency, Measurement, Parity
 from compress.model import Network
 from compress.profile import probes
 from compress.profile.document import ProfileDocument
@@ -24,7 +25,7 @@ from compress.profile.probes import Wanted
 from compress.task import Task
 from featherweight.specs import constraints
 from search.allocation.allotment import Allotment, Allotter, Choices
-from search.allocation.limits import Limits
+from search.allocation.limits import SURE, Limits
 
 _BOUNDS = (20_000, 30_000, 45_000, 68_000, 100_000, 150_000)
 _WAYS = (0.0, 0.4)
@@ -47,19 +48,17 @@ def main() -> None:
         weights = 4 * sum(layer.weights for layer in profile.layers)
         print(f"float: {whole:,} B, {weights:,} B of them weights")
         print("   bound  pruning   share      file  of bound  by entropy  by width")
-        for bound in _BOUNDS:
+        for bound, way in product(_BOUNDS, _WAYS):
             share = _limit(bound, whole, profile)
-            for way in _WAYS:
-                found = allotter.allot(share, pruning=way, sharpness=1.0)
-                size = _bytes(network, _candidate(found), task, folder)
-                beside = bound * 0.96 - share * weights
-                coded = found.share * weights + beside
-                width = _by_width(allotter, found) * weights + beside
-                print(
-                    f"{bound:8,}  {way:7.1f}  {found.share:6.4f}  {size:8,}  {size / bound:8.1%}  "
-                    f"{coded / size - 1:+10.1%}  {width / size - 1:+8.1%}",
-                    flush=True,
-                )
+            found = allotter.allot(share, pruning=way, sharpness=1.0)
+            size = _bytes(network, _candidate(found), task, folder)
+            beside = SURE * bound - share * weights
+            coded, width = found.share * weights + beside, _by_width(allotter, found) + beside
+            print(
+                f"{bound:8,}  {way:7.1f}  {found.share:6.4f}  {size:8,}  {size / bound:8.1%}  "
+                f"{coded / size - 1:+10.1%}  {width / size - 1:+8.1%}",
+                flush=True,
+            )
 
 
 def _profiled(task: Task) -> ProfileDocument:
@@ -71,14 +70,7 @@ def _profiled(task: Task) -> ProfileDocument:
 
 def _limit(bound: int, whole: int, profile: ProfileDocument) -> float:
     asked = [constraints.parse(f"size_bytes <= {bound} B")]
-    baseline = Measurement(
-        accuracy={"validation": 1.0},
-        size_bytes=whole,
-        parameters=1,
-        macs=1,
-        latency=Latency(median_ms=1.0, p95_ms=1.0, threads=1, batch=1),
-        parity=Parity(max_abs_error=0.0, agreement=1.0, images=1),
-    )
+    baseline = Curve(size_bytes={0: whole}, accuracy={0: 1.0}).at(0)
     return Limits.of(asked, baseline, profile, scale_bits=16).size
 
 
@@ -104,15 +96,9 @@ def _bytes(network: Network, candidate: Candidate, task: Task, folder: Path) -> 
 
 
 def _by_width(allotter: Allotter, found: Allotment) -> float:
-    """The share of the baseline's bytes of weights as if a weight took its width."""
-    layers = [
-        layer.model_copy(
-            update={"points": tuple(p.model_copy(update={"coded": None}) for p in layer.points)}
-        )
-        for layer in allotter.profile.layers
-    ]
-    plain = allotter.profile.model_copy(update={"layers": tuple(layers)})
-    return Allotter(profile=plain, choices=allotter.choices).share_of(found)
+    """Bytes of the weights as if each took its width."""
+    pairs = zip(found.bits.values(), allotter.left_by_layer(found.ratios), strict=True)
+    return sum(bits * weights for bits, weights in pairs) / 8
 
 
 if __name__ == "__main__":

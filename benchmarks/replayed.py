@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import optuna
@@ -39,6 +39,7 @@ from compress.profile.document import ProfileDocument
 from compress.techniques.distillation.config import Distillation
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.quantization.config import Quantization
+from featherweight.specs.job import SamplerName
 from featherweight.specs.states import Phase
 from featherweight.specs.stopping import EarlyStopping
 from search import opening, samplers
@@ -52,12 +53,18 @@ from store import jobs, session, trials
 from store.tables import JobRecord, RungRecord
 
 Array = NDArray[np.float64]
+_FEWEST_SEEDS = 2
 _MARKS = (0.25, 0.375, 0.5, 0.75, 1.0)
 _FLOOR = 0.8
 """Of the least error: what no training removes."""
+_LEAST_ERROR = 1e-4
+"""A network without an error has a logarithm, too."""
 _LEAST_DAMAGE = 3e-3
+_MOST_BITS = 8
+_MODELLED = {FilterPruning, Quantization, Distillation}
 _BLIND = "known_cost_blind"
 """The same sampler, told the space alone."""
+_NAMES = [*sorted(set(get_args(SamplerName)) - {"auto", "cmaes"}), _BLIND]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +132,8 @@ class Model:
 
     allotter: Allotter
     coefficients: Array
+    off: float
+    """Deviation of the logarithm of the bytes."""
     last: int
     floor: float
     middle: Array
@@ -134,9 +143,11 @@ class Model:
 
     @classmethod
     def of(cls, found: Sequence[Measured], profile: ProfileDocument) -> Model:
-        """Learned from all of them."""
+        """Learned from all of them. Raises SystemExit where there are none, or other techniques."""
         from scipy.optimize import nnls
 
+        if not found:
+            raise SystemExit("nothing was measured in these searches")
         stages = ((0.0,),) * len(profile.stages)
         allotter = Allotter(
             profile=profile, choices=Choices(ratios=stages, bits=(1, 8), axis="bytes")
@@ -144,7 +155,8 @@ class Model:
         last = max(each.epochs for each in found)
         sizes = np.array([float(each.measurement.size_bytes) for each in found])
         widths = np.array([_by_width(allotter, each.candidate) for each in found])
-        errors = np.array([1.0 - each.measurement.value("accuracy") for each in found])
+        errors = 1.0 - np.array([each.measurement.value("accuracy") for each in found])
+        errors = np.maximum(errors, _LEAST_ERROR)
         rows = np.array([_row(allotter, each.candidate, each.epochs, last) for each in found])
         floor = _FLOOR * float(errors.min())
         middle, spread = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-9)
@@ -153,9 +165,11 @@ class Model:
         line = np.linalg.solve(terms.T @ terms + 0.5 * np.eye(terms.shape[1]), terms.T @ logs)
         with blas.one_thread():
             rest = surrogate.fit(_blocks((rows - middle) / spread), logs - terms @ line)
+        coefficients = nnls(widths / sizes[:, None], np.ones(len(sizes)))[0]
         return cls(
             allotter=allotter,
-            coefficients=nnls(widths / sizes[:, None], np.ones(len(sizes)))[0],
+            coefficients=coefficients,
+            off=float(np.std(np.log(widths @ coefficients / sizes))),
             last=last,
             floor=floor,
             middle=middle,
@@ -189,19 +203,26 @@ def _allotment(allotter: Allotter, candidate: Candidate) -> Allotment:
     steps: Mapping[type, Any] = {type(step): step for step in candidate.steps}
     names = [layer.name for layer in allotter.profile.layers]
     pruning, grids = steps.get(FilterPruning), steps.get(Quantization)
-    bits = dict.fromkeys(names, 8 if grids is None else int(grids.weight_bits))
-    if grids is not None:
-        if grids.edges_8bit:
-            bits[names[0]] = bits[names[-1]] = 8
-        pairs = (text.split("=") for text in grids.layer_bits.split(",") if text)
-        bits |= {name: int(width) for name, width in pairs}
+    if grids is None or set(steps) - _MODELLED:
+        raise SystemExit(
+            f"cannot replay {candidate.describe()!r}: every candidate must be quantized, and may "
+            "be pruned and distilled beside that"
+        )
+    bits = dict.fromkeys(names, int(grids.weight_bits))
+    if grids.edges_8bit:
+        bits[names[0]] = bits[names[-1]] = 8
+    bits |= dict(grids.bits_of_patterns)
+    if set(bits) != set(names) or max(bits.values()) > _MOST_BITS:
+        raise SystemExit(
+            f"cannot replay {candidate.describe()!r}: bits are modelled by layer, 1 to {_MOST_BITS}"
+        )
     ratios = (0.0,) * len(allotter.profile.stages) if pruning is None else pruning.ratios
     return Allotment(ratios=tuple(ratios), bits=bits, damage=0.0, share=1.0)
 
 
 def _by_width(allotter: Allotter, candidate: Candidate) -> Array:
     """Weights of 1 to 8 bits that are left, and 1."""
-    found, left = _allotment(allotter, candidate), np.zeros(9)
+    found, left = _allotment(allotter, candidate), np.zeros(_MOST_BITS + 1)
     weights = allotter.left_by_layer(found.ratios)
     for layer, number in zip(allotter.profile.layers, weights, strict=True):
         left[found.bits[layer.name] - 1] += number
@@ -213,7 +234,7 @@ def _row(allotter: Allotter, candidate: Candidate, epochs: int, last: int) -> li
     """What accuracy follows: bytes, damage, ratios, bits, distillation, training."""
     found, widths = _allotment(allotter, candidate), _by_width(allotter, candidate)[:-1]
     taught = next((s for s in candidate.steps if isinstance(s, Distillation)), Distillation())
-    bits = float(widths @ np.arange(1, 9))
+    bits = float(widths @ np.arange(1, _MOST_BITS + 1))
     return [
         np.log(bits),
         np.log(allotter.damage_of(found) + _LEAST_DAMAGE),
@@ -240,10 +261,11 @@ def main() -> None:
     job = Recorded.read(asked.databases[0])
     found = [each for path in asked.databases for each in measured(path)]
     model = Model.of(found, job.profile)
-    early = job.early.model_copy(update=json.loads(asked.early))
+    early = EarlyStopping.model_validate(job.early.model_dump() | json.loads(asked.early))
     print(
         f"{len(found)} measurements, noise {model.noise:.3f} (logarithm of the error above "
-        f"{model.floor:.3f}); {asked.seeds} seeds, {asked.epochs} epochs, rungs {early.rungs}"
+        f"{model.floor:.3f}), bytes {model.off:.3f} off (logarithm); {asked.seeds} seeds, "
+        f"{asked.epochs} epochs, rungs {early.rungs}"
     )
     first: Array | None = None
     for name in asked.samplers:
@@ -274,7 +296,9 @@ def _course(job: Recorded, model: Model, *, epochs: int) -> Course:
     )
 
 
-def _spend(course: Course, name: Any, seed: int, early: EarlyStopping, whole: bool) -> Spending:
+def _spend(
+    course: Course, name: SamplerName, seed: int, early: EarlyStopping, whole: bool
+) -> Spending:
     propose = course.proposals(name, seed)
     if whole:
         return early_stopping.without_stopping(course, propose)
@@ -305,12 +329,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "databases", nargs="+", type=Path, help="the first one's search is replayed"
     )
-    parser.add_argument("--samplers", nargs="+", default=["known_cost", "tpe", "random"])
+    parser.add_argument("--samplers", nargs="+", choices=_NAMES, default=["known_cost", "tpe"])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=160)
     parser.add_argument("--early", default="{}", help="settings of early stopping, as JSON")
     parser.add_argument("--whole", action="store_true", help="nothing is stopped")
     asked = parser.parse_args()
+    if asked.seeds < _FEWEST_SEEDS:
+        parser.error(f"--seeds: a spread needs {_FEWEST_SEEDS}, got {asked.seeds}")
     if missing := [str(path) for path in asked.databases if not path.is_file()]:
         parser.error(f"no such file: {', '.join(missing)}")
     return asked

@@ -92,6 +92,8 @@ def main() -> None:
     names = asked.arms or list(ARMS)
     if unknown := set(names) - set(ARMS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(ARMS)}")
+    if asked.keep is not None and not asked.keep.parent.is_dir():
+        parser.error(f"--keep: there is no folder {asked.keep.parent}")
     data = cifar.images(train_images=asked.train_images)
     with Cluster(workers=1) as cluster:
         cluster.wait_healthy()

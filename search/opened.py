@@ -39,7 +39,7 @@ class OpenJob:
     study: StudyProjection
     gate: Gate | None
     """Its baseline is measured, so this does not change."""
-    baseline: Measurement | None = None
+    baseline: Measurement | None
     """Of a job that is searched it is measured."""
     trial_macs: float = 0.0
     """What ``sampling.trial_macs`` says of its candidates; 0 if unknown."""

@@ -53,14 +53,15 @@ Ways = Mapping[float, _Way]
 
 
 def candidates(
-    spec: JobSpec, space: Space, *, count: int, baseline: Measurement | None = None
+    spec: JobSpec, space: Space, *, count: int, baseline: Measurement | None
 ) -> list[Params]:
     """Values of the turning knobs, the gentlest allotment at each of at most 6 budgets.
 
     The budgets lie between the least that can be reached and the widest bits without pruning; where
     constraints leave less of the ``baseline`` than that, the largest is the most with which all of
-    them may hold. Where the job keeps the knobs of its fields, all layers have one width, and
-    ratios differ by stage. Without a profile there are none.
+    them may hold. While it is not measured (None) they say nothing. Where the job keeps the knobs
+    of its fields, all layers have one width, and ratios differ by stage. Without a profile there
+    are none.
     """
     if space.profile is None:
         return []
@@ -136,8 +137,8 @@ def _most(ways: Ways, low: float, top: float, limits: Limits) -> float:
     """
     quick = {name: way.nearly for name, way in ways.items()}
     for budget in np.geomspace(top, low, _STEPS):
-        _, best = _gentlest(quick, float(budget), limits)
-        if limits.hold(next(iter(ways.values())).allotter, best):
+        name, best = _gentlest(quick, float(budget), limits)
+        if limits.hold(ways[name].allotter, best):
             return float(budget)
     return math.inf
 

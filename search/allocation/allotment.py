@@ -104,10 +104,6 @@ class Allotter:
             share=self._share(ratios, bits),
         )
 
-    def share_of(self, found: Allotment) -> float:
-        """What any ratios and bits leave, by this profile."""
-        return self._share(dict(enumerate(found.ratios)), found.bits)
-
     def damage_of(self, found: Allotment) -> float:
         """The damage that is expected of any ratios and bits, in nats."""
         return self._damage(dict(enumerate(found.ratios)), found.bits)

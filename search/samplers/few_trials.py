@@ -41,7 +41,7 @@ class FewTrialsSampler(BaseSampler):
             return self._inner.sample_relative(study, trial, search_space)
         past = history.read(study, trial, [])
         rows = stateless.chosen(past.values, past.worst_violation, most=self._most)
-        told = [each for each in trials if history.is_told(each)]
+        told = history.those_told(trials)
         running = [
             each
             for each in trials

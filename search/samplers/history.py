@@ -78,7 +78,7 @@ def read(study: Study, current: FrozenTrial, knobs: Sequence[Knob]) -> History:
     not proposed again; nor is one that was stopped before it had values, or was refused.
     """
     trials = [trial for trial in study.get_trials(deepcopy=False) if trial.params]
-    told = [trial for trial in trials if is_told(trial)]
+    told = those_told(trials)
     running = [
         trial
         for trial in trials
@@ -132,12 +132,16 @@ def _spent(trials: Sequence[FrozenTrial], knobs: Sequence[Knob]) -> Codes:
     times = Counter(_key(trial) for trial in failed)
     twice = {_key(trial): trial for trial in failed if times[_key(trial)] >= _TWICE}
     over = (TrialState.PRUNED, TrialState.COMPLETE)
-    stopped = [trial for trial in trials if trial.state in over and not is_told(trial)]
+    stopped = [trial for trial in trials if trial.state in over and not _is_told(trial)]
     return _codes([*twice.values(), *stopped], knobs)
 
 
-def is_told(trial: FrozenTrial) -> bool:
-    """Whether somebody measured its values."""
+def those_told(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials with knobs whose values somebody measured, as ``History.told`` has them."""
+    return [trial for trial in trials if trial.params and _is_told(trial)]
+
+
+def _is_told(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.COMPLETE and REFUSED not in trial.user_attrs
 
 

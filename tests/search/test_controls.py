@@ -67,6 +67,7 @@ def test_a_share_of_the_search_trials_may_be_random(
     spec = factories.spec(controls=asked, budget={"trials": trials})
     opened = OpenJob(
         gate=None,
+        baseline=None,
         spec=spec,
         space=space.build(spec, NETWORK),
         study=None,  # type: ignore[arg-type] - nobody is asked

@@ -33,6 +33,7 @@ def test_candidates_of_long_trials_hardly_wait(macs: float, parallel: int, most:
     spec = factories.spec(budget={"trials": 40, "parallel_trials": parallel})
     opened = OpenJob(
         gate=None,
+        baseline=None,
         spec=spec,
         space=space.build(spec, factories.ARCHITECTURE),
         study=None,  # type: ignore[arg-type] - nobody is asked

@@ -169,7 +169,7 @@ def test_bounds_of_a_job_do_not_depend_on_its_knobs() -> None:
 def test_the_opening_is_small_to_large_in_the_job_s_own_knobs(allocate: bool) -> None:
     asked = factories.spec(techniques=BOTH, profile={"allocate": allocate})
     found = space.build(asked, factories.ARCHITECTURE).on(factories.profile_document())
-    opened = opening.candidates(asked, found, count=20)
+    opened = opening.candidates(asked, found, count=20, baseline=None)
     assert len(opened) == opening.MOST_BUDGETS
     wanted = {knob.name for knob in found.turning}
     assert all(set(params) == wanted for params in opened)
@@ -179,11 +179,11 @@ def test_the_opening_is_small_to_large_in_the_job_s_own_knobs(allocate: bool) ->
     ]
     assert shares[0] == max(shares)
     assert shares[-1] == min(shares)
-    assert opening.candidates(asked, found, count=3) != opened[:3]
-    assert len(opening.candidates(asked, found, count=3)) == 3
+    assert opening.candidates(asked, found, count=3, baseline=None) != opened[:3]
+    assert len(opening.candidates(asked, found, count=3, baseline=None)) == 3
 
 
 def test_without_a_profile_nothing_opens_a_study() -> None:
     asked = factories.spec(techniques=BOTH)
     built = space.build(asked, factories.ARCHITECTURE)
-    assert opening.candidates(asked, built, count=6) == []
+    assert opening.candidates(asked, built, count=6, baseline=None) == []

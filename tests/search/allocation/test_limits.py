@@ -136,4 +136,4 @@ def test_of_several_bounds_all_are_kept() -> None:
 
 def test_a_study_without_a_measured_baseline_opens_as_if_nothing_was_asked() -> None:
     spec, found = built("size_bytes <= 1.8 kB")
-    assert opening.candidates(spec, found, count=6) == opened()
+    assert opening.candidates(spec, found, count=6, baseline=None) == opened()
