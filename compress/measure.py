@@ -18,6 +18,7 @@ from compress.errors import InvalidData
 from compress.latency import Beside
 from compress.measurement import TRAIN_SAMPLE, Measurement, Parity, Split
 from compress.model import Artifact, ImageData, Images, ShouldStop, never
+from compress.revision import ENGINE_REVISION
 
 _DOWNLOAD_LEVEL = 19
 
@@ -64,6 +65,7 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
         ),
         seconds={**(seconds or {}), "measure": time.perf_counter() - started},
         notes=(*artifact.notes, *missing),
+        engine_revision=ENGINE_REVISION,
     )
 
 

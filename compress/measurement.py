@@ -7,6 +7,8 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, Field, model_validator
 
+from compress.revision import FIRST_REVISION
+
 Metric = Literal[
     "accuracy",
     "size_bytes",
@@ -120,6 +122,13 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
     train_images_per_second: float | None = Field(default=None, gt=0)
     notes: tuple[str, ...] = Field(
         default=(), description="Requests that had nothing to do, and other things worth knowing."
+    )
+    engine_revision: int = Field(
+        default=FIRST_REVISION,
+        ge=FIRST_REVISION,
+        le=2**31 - 1,
+        description="Of the engine that made the file; figures of two revisions may differ for "
+        "the same candidate and seed.",
     )
 
     @model_validator(mode="after")

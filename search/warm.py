@@ -13,6 +13,7 @@ from itertools import chain, zip_longest
 
 from sqlalchemy.orm import Session
 
+from compress import revision
 from compress.candidate import Candidate
 from compress.measurement import Measurement, Metric
 from featherweight.specs.job import JobSpec, UntrainedModel
@@ -58,6 +59,13 @@ class Source:
     def spec(self) -> JobSpec:
         """What was asked of it."""
         return jobs.spec(self.job)
+
+    @property
+    def revision(self) -> int:
+        """Revision of the engine that measured its baseline."""
+        baseline = jobs.baseline(self.job)
+        assert baseline is not None  # only jobs with one are read
+        return baseline.engine_revision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,10 +172,14 @@ def _found(session: Session, own: Own) -> list[Source]:
 
 
 def _is_history(own: Own, source: Source) -> bool:
-    """Whether what was measured there would be measured here: same model, data, helpers, space."""
+    """Whether what was measured there would be measured here.
+
+    The same model, data, teacher and space, by the same revision of the engine.
+    """
     mine, theirs = own.spec, source.spec
     return (
-        _is_same_model(own, source)
+        not revision.differs(source.revision)
+        and _is_same_model(own, source)
         and source.dataset.sha256 == own.dataset.sha256
         and source.space.knobs == own.space.knobs
         and (mine.student, mine.supernet) == (theirs.student, theirs.supernet)
@@ -236,6 +248,10 @@ def _snapped(own: Own, source: Source, candidate: Candidate, *, number: int) -> 
     params = custom.nearest(own.space, candidate)
     here = own.space.candidate(params)
     note = f"from trial {number} of job {source.job.id}"
+    if revision.differs(source.revision):
+        note += (
+            f", measured by revision {source.revision} of the engine: its figures may differ here"
+        )
     if here.digest() != candidate.digest():
         dropped = sorted(_dropped(own.space, candidate))
         note += f", which was {candidate.describe()}: snapped to the values of this job"

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from compress import revision
 from compress.inspection import DatasetInfo
 from compress.measurement import TRAIN_SAMPLE, Measurement
 from featherweight.specs.schemas import FinalistSchema
@@ -87,6 +89,23 @@ def _way_out(data: DatasetInfo) -> str:
         f"{held_out}upload the data with x_validation and y_validation that the model has never "
         "seen, such as a part of the test images, and submit the job again"
     )
+
+
+def mixed_revisions(measured: Sequence[Measurement]) -> Iterator[str]:
+    """Whether files of the job were made by several revisions of the engine, or by an older one."""
+    found = Counter(one.engine_revision for one in measured)
+    if len(found) > 1:
+        counted = ", ".join(f"{found[one]} by revision {one}" for one in sorted(found))
+        yield (
+            f"the job's files were made by several revisions of the engine ({counted}): the same "
+            "candidate and seed may give other figures, so small differences between them say "
+            "little; submit the job again to compare like with like"
+        )
+    elif found and revision.differs(next(iter(found))):
+        yield (
+            f"the job's files were made by revision {next(iter(found))} of the engine, this is "
+            f"revision {revision.ENGINE_REVISION}: a re-run may give other figures"
+        )
 
 
 def wide_spread(finalists: Sequence[FinalistSchema], front: Sequence[Measurement]) -> Iterator[str]:

@@ -123,6 +123,7 @@ def _warnings(session: Session, files: Files, finalists: Sequence[FinalistSchema
     front = set(fronts.select(files, files.candidates).front)
     shown = [one.measurement for one in files.candidates if one.key in front]
     yield from honesty.wide_spread(finalists, shown)
+    yield from honesty.mixed_revisions([one.measurement for one in files.candidates])
 
 
 def _notes(files: Files) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from compress import revision
 from compress.profile.document import FORMAT_VERSION, ProfileDocument
 from featherweight.specs.job import UntrainedModel
 from featherweight.specs.protocol import Report
@@ -34,7 +35,8 @@ def of_job(session: Session, job: JobRecord) -> ProfileDocument | None:
 def known(session: Session, job: JobRecord) -> ProfileRecord | None:
     """The newest profile of the job's weights and data that is as good as the job would make it.
 
-    That is one on as many images, all of whose probes were made, or which had as much time.
+    That is one of this engine's revision on as many images, all of whose probes were made, or which
+    had as much time.
     """
     wanted, dataset = _images(session, job), session.get_one(DatasetRecord, job.dataset_id)
     query = select(ProfileRecord).where(
@@ -46,6 +48,8 @@ def known(session: Session, job: JobRecord) -> ProfileRecord | None:
     mine = allowed_seconds(job)
     for record in session.scalars(newest):
         document = ProfileDocument.model_validate(record.document)
+        if revision.differs(document.engine_revision):
+            continue
         had = document.allowed_seconds
         has_time = document.is_complete or _or_endless(had) >= _or_endless(mine)
         if document.probes > 0 and document.images >= wanted and has_time:

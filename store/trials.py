@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
+from compress import revision
 from compress.candidate import Candidate
 from compress.knobs import Scalar
 from compress.measurement import Split
 from featherweight.specs.states import JobState, Phase, TrialState
-from store import clock, epochs, jobs, paging, transitions
+from store import clock, epochs, jobs, paging, transitions, views
 from store.epochs import RERUN
 from store.errors import BudgetExhausted, DuplicateCandidate, NotRunning, TrialNotFound
 from store.tables import JobRecord, TrialRecord, table_of
@@ -126,6 +127,7 @@ def _add(session: Session, job: JobRecord, trial: TrialRecord) -> TrialRecord:
         "description": transitions.describe(trial),
         "phase": trial.phase,
         "origin": trial.origin,
+        **({"reason": trial.reason} if trial.reason else {}),
     }
     transitions.tell(session, job, trial, "created", news)
     session.add(trial)
@@ -246,6 +248,8 @@ def stop_waiting(
 def rerun(session: Session, trial_id: str, *, seed: int) -> TrialRecord:
     """A waiting trial like this one with another seed, on top of the budget.
 
+    Its reason says so if the first one is of another revision of the engine.
+
     Raises:
         NotRunning: the job stops or has stopped.
         DuplicateCandidate: it ran with this seed before.
@@ -257,9 +261,21 @@ def rerun(session: Session, trial_id: str, *, seed: int) -> TrialRecord:
         origin=RERUN,
         state=TrialState.WAITING,
         seed=seed,
+        reason=_revised(first),
         **{field: getattr(first, field) for field in _REPEATED},
     )
     return _add(session, job, again)
+
+
+def _revised(first: TrialRecord) -> str:
+    """What a re-run has to say of its figures; nothing if they can be compared."""
+    made_by = views.revision_of(first.measurement)
+    if made_by is None or not revision.differs(made_by):
+        return ""
+    return (
+        f"trial {first.number} was made by revision {made_by} of the engine, this is revision "
+        f"{revision.ENGINE_REVISION}: the same candidate and seed may give another file"
+    )
 
 
 _REPEATED = ("job_id", "phase", "candidate", "candidate_digest", "params", "rungs", "splits")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from compress.candidate import Candidate
+from compress.revision import FIRST_REVISION
 from featherweight.specs.schemas import (
     ArtifactSchema,
     AttemptSchema,
@@ -50,8 +52,14 @@ def trial(record: TrialRecord) -> TrialSchema:
         "feasible": None if record.violation is None else record.violation <= 0,
         "file": record.file_sha256,
         "attempts": record.num_attempts,
+        "engine_revision": revision_of(record.measurement),
     }
     return TrialSchema.model_validate(_fields(record, TrialSchema) | own)
+
+
+def revision_of(measurement: Mapping[str, Any] | None) -> int | None:
+    """Return the revision of the engine that a stored measurement is of; None without one."""
+    return None if measurement is None else measurement.get("engine_revision", FIRST_REVISION)
 
 
 def model(record: ModelRecord) -> ModelSchema:

@@ -16,6 +16,7 @@ from compress.families.residual.config import Residual
 from compress.inspection import DatasetInfo, ModelInfo
 from compress.measurement import Latency, Measurement, Parity
 from compress.profile.document import ProfileDocument
+from compress.revision import ENGINE_REVISION
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.protocol import (
     Assignment,
@@ -80,6 +81,7 @@ def measurement(
         "macs": 20_000,
         "latency": Latency(median_ms=latency_ms, p95_ms=latency_ms * 1.5, threads=1, batch=1),
         "parity": Parity(max_abs_error=1e-5, agreement=1.0, images=64),
+        "engine_revision": ENGINE_REVISION,
     }
     return Measurement.model_validate(fields | changes)
 
@@ -287,6 +289,7 @@ def profile_document(**changes: Any) -> ProfileDocument:
         "layers": layers,
         "stages": stages,
         "groups": [],
+        "engine_revision": ENGINE_REVISION,
     }
     return ProfileDocument.model_validate(fields | changes)
 

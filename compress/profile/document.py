@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from compress.revision import FIRST_REVISION
+
 FORMAT_VERSION = 2
 MOST_DAMAGE = 1e6
 """A divergence is at most this, in nats; more tells nothing more."""
@@ -118,6 +120,9 @@ class ProfileDocument(BaseModel, frozen=True, extra="forbid"):
     layers: tuple[LayerProfile, ...] = Field(max_length=MOST_PARTS)
     stages: tuple[StageProfile, ...] = Field(max_length=_MOST_STAGES)
     groups: tuple[GroupProfile, ...] = Field(max_length=MOST_PARTS)
+    engine_revision: int = Field(
+        default=FIRST_REVISION, ge=FIRST_REVISION, le=2**31 - 1, description="Of the prober."
+    )
 
     @model_validator(mode="after")
     def _named_once(self) -> ProfileDocument:

@@ -41,6 +41,7 @@ from compress.profile.document import (
     StageProfile,
 )
 from compress.profile.rounds import ROUNDS, Answer, Points, Step
+from compress.revision import ENGINE_REVISION
 from compress.task import Task
 from compress.techniques.filter_pruning.importance import Evidence, importance
 from compress.techniques.filter_pruning.strategies import Ranked
@@ -116,6 +117,7 @@ def probe(
         made += 1
         on_progress(made / len(plan))
     return ProfileDocument(
+        engine_revision=ENGINE_REVISION,
         weights_sha256=wanted.weights_sha256,
         data_sha256=wanted.data_sha256,
         images=len(work.images),

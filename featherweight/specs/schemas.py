@@ -119,6 +119,11 @@ class TrialSchema(BaseModel, frozen=True):
     reason: str
     failure_class: FailureClass | None
     attempts: int
+    engine_revision: int | None = Field(
+        default=None,
+        description="Of the engine that made its files; figures of two revisions may differ for "
+        "the same candidate and seed.",
+    )
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None

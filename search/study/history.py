@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sqlalchemy.orm import Session
 
 from featherweight.specs.states import Phase, TrialState
-from store import trials, warm
+from store import jobs, trials, views, warm
 from store.tables import JobRecord, TrialRecord
 
 MOST_PRIOR = 1000
@@ -17,15 +19,22 @@ def of(session: Session, job: JobRecord) -> list[TrialRecord]:
     """Finished search trials of the jobs whose space, model and data are this job's.
 
     In the order of the jobs and of their trials. Those jobs are over, so it is always the same.
+    Trials that another revision of the engine measured than their job's baseline are left out.
     """
     found = [
         row
         for source in warm.sources(session, job.id)
         if source.is_history
-        for row in trials.of_job(session, source.source_id, phase=Phase.SEARCH)
-        if _is_known(row)
+        for row in _comparable(session, source.source_id)
     ]
     return found[:MOST_PRIOR]
+
+
+def _comparable(session: Session, source_id: str) -> Iterator[TrialRecord]:
+    baseline = jobs.get(session, source_id).baseline
+    for row in trials.of_job(session, source_id, phase=Phase.SEARCH):
+        if _is_known(row) and views.revision_of(row.measurement) == views.revision_of(baseline):
+            yield row
 
 
 def _is_known(row: TrialRecord) -> bool:

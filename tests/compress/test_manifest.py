@@ -15,6 +15,7 @@ from compress.candidate import Candidate
 from compress.families.catalog import Normalisation
 from compress.families.residual.config import Residual
 from compress.measurement import Latency, Measurement, Parity
+from compress.revision import FIRST_REVISION
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.quantization.config import Quantization
 
@@ -104,6 +105,7 @@ def test_a_manifest_of_version_2_loses_nothing_when_it_is_read():
     assert json.dumps(as_written(loaded)) == json.dumps(json.loads(text))
     assert manifest.load(manifest.dump(loaded)) == loaded
     assert loaded.candidate.digest() == loaded.candidate_digest
+    assert loaded.measurement.engine_revision == FIRST_REVISION
 
 
 def test_a_manifest_with_seven_techniques_loses_nothing_when_it_is_read():

@@ -11,9 +11,9 @@ import pytest
 from featherweight.specs.states import JobState, TrialState
 from search.errors import WarmStartDoesNotFit
 from search.searcher import Searcher
-from search.study import close_storage, open_storage, rebuild
+from search.study import close_storage, history, open_storage, rebuild
 from search.study.frozen import PRIOR
-from store import candidates, jobs, warm
+from store import candidates, jobs, trials, warm
 from store.session import Database
 from tests.search import simulated, warming
 
@@ -197,6 +197,36 @@ def test_history_is_only_what_would_be_measured_again(
     with database.read() as session:
         [found] = warm.sources(session, job_id)
     assert (found.source_id, found.is_history) == (source, is_history)
+
+
+def test_what_an_older_revision_of_the_engine_measured_opens_but_is_no_history(
+    database: Database, source: str
+) -> None:
+    with database.write() as session:
+        job = jobs.get(session, source)
+        assert job.baseline is not None
+        job.baseline = {k: v for k, v in job.baseline.items() if k != "engine_revision"}
+    job_id = again(database, warm_start={"jobs": [source]})
+    with database.read() as session:
+        [found] = warm.sources(session, job_id)
+    assert not found.is_history
+    opening = proposed(database, job_id)
+    assert opening
+    assert all("measured by revision 1 of the engine" in one.note for one in opening)
+
+
+def test_a_trial_of_another_revision_than_its_baseline_is_no_history(
+    database: Database, source: str
+) -> None:
+    job_id = again(database, warm_start={"jobs": [source]})
+    with database.read() as session:
+        before = len(history.of(session, jobs.get(session, job_id)))
+    with database.write() as session:
+        row = next(row for row in trials.of_job(session, source) if row.phase == "search")
+        assert row.measurement is not None
+        row.measurement = row.measurement | {"engine_revision": 1}
+    with database.read() as session:
+        assert len(history.of(session, jobs.get(session, job_id))) == before - 1
 
 
 def test_a_model_trained_here_is_the_same_with_the_same_seed_only(

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from compress.measurement import Measurement
+from compress.revision import ENGINE_REVISION
 from featherweight.specs.schemas import FinalistSchema, ReportSchema
 from service import honesty
 from service.honesty import interval
@@ -99,6 +100,16 @@ def finalist(std: float, runs: int) -> FinalistSchema:
         test_mean=None,
         test_std=None,
     )
+
+
+def test_files_of_several_revisions_of_the_engine_are_named() -> None:
+    old, new = (factories.measurement(engine_revision=number) for number in (1, ENGINE_REVISION))
+    [said] = honesty.mixed_revisions([old, new, new])
+    assert f"1 by revision 1, 2 by revision {ENGINE_REVISION}" in said
+    [said] = honesty.mixed_revisions([old, old])
+    assert said.startswith("the job's files were made by revision 1 of the engine")
+    assert not list(honesty.mixed_revisions([new]))
+    assert not list(honesty.mixed_revisions([]))
 
 
 def test_a_spread_wider_than_the_steps_of_the_front_is_said() -> None:

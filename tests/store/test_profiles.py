@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import func, select
 
 from compress.candidate import Candidate
+from compress.revision import FIRST_REVISION
 from featherweight.specs.protocol import Assignment
 from featherweight.specs.states import Phase, TrialState
 from store import artifacts, attempts, jobs, profiles, trials
@@ -122,6 +123,19 @@ def test_two_jobs_that_find_the_same_share_one_record(database):
         one, two = (jobs.get(session, job.id).profile_sha256 for job in (first, second))
         assert one == two is not None
         assert count(session) == 1
+
+
+def test_a_profile_of_another_revision_of_the_engine_is_made_anew(database):
+    with database.write() as session:
+        job = at_profile(session)
+        mine = factories.must_claim(session)
+        old = factories.profile_of(mine, engine_revision=FIRST_REVISION)
+        what = factories.report_of(session, mine)
+        onnx = [file for file in what.files if file.role == "onnx"]
+        files = (*onnx, factories.profile_file(session, old))
+        send(session, mine, what.model_copy(update={"profile": old, "files": files}))
+        assert profiles.of_job(session, jobs.get(session, job.id)) == old
+        assert profiles.known(session, jobs.get(session, job.id)) is None
 
 
 def test_an_uploaded_model_has_no_training_to_take_a_share_of(database):

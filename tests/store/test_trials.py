@@ -5,8 +5,9 @@ import threading
 import pytest
 
 from compress.candidate import Candidate
+from compress.revision import ENGINE_REVISION, FIRST_REVISION
 from featherweight.specs.states import Phase, TrialState
-from store import events, jobs, trials
+from store import events, jobs, trials, views
 from store.errors import (
     BudgetExhausted,
     DuplicateCandidate,
@@ -128,6 +129,21 @@ def test_a_rerun_comes_on_top_of_the_budget(database):
         assert again.params == {"filter_pruning.ratios.0": 0.5}
         with pytest.raises(BudgetExhausted):
             factories.trial(session, job)
+
+
+def test_a_rerun_of_an_older_revision_says_so(database):
+    with database.write() as session:
+        job = factories.searching_job(session, waiting=2)
+        for made_by in (FIRST_REVISION, ENGINE_REVISION):
+            mine = factories.must_claim(session)
+            measured = factories.measurement(engine_revision=made_by)
+            factories.deliver(session, mine, measured=measured)
+        _, old, new = trials.of_job(session, job.id)
+        assert "made by revision 1 of the engine" in trials.rerun(session, old.id, seed=5).reason
+        assert trials.rerun(session, new.id, seed=5).reason == ""
+        assert views.trial(old).engine_revision == FIRST_REVISION
+        told = [e.data for e in events.after(session, job.id, 0) if e.type == "trial.created"]
+        assert any("made by revision 1" in one.get("reason", "") for one in told)
 
 
 def test_a_rerun_needs_another_seed_and_a_job_that_runs(database):

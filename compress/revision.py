@@ -1,0 +1,25 @@
+"""The engine's revision: a number that says which figures can be compared.
+
+It rises whenever the same candidate, data and seed give another file or another figure. Every
+measurement carries the revision that made it, and with it every manifest, baseline and trial. A
+measurement without one is older than the number and counts as revision 1.
+
+========  ==========================================================================================
+revision  what changed
+========  ==========================================================================================
+1         everything before the number existed
+2         views are padded with the normalised zero; robust observers of activations; BatchNorm is
+          folded only into a layer that nothing else reads; trained centroids; finer clips of short
+          rows; independent noise of layers; latency by CPU time
+========  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+ENGINE_REVISION = 2
+FIRST_REVISION = 1
+
+
+def differs(revision: int) -> bool:
+    """Return whether this engine would make other files or figures than that revision did."""
+    return revision != ENGINE_REVISION
