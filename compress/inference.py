@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from compress import augmentation
+from compress import augmentation, strided
 from compress.augmentation import View
 from compress.errors import Stopped
 from compress.families.catalog import Normalisation
@@ -45,14 +45,14 @@ def preparation(normalisation: Normalisation, device: torch.device) -> Preparati
 
 
 def copied_to(device: torch.device, module: nn.Module) -> nn.Module:
-    """A copy on the device, its convolutions in channels-last memory."""
-    module = copy.deepcopy(module).to(device)
+    """A copy on the device, its convolutions in channels-last memory (see ``strided``)."""
+    module = strided.pick_pixels_(copy.deepcopy(module).to(device))
     return module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def back_from_device(module: nn.Module) -> nn.Module:
     """The module itself on the CPU in ordinary memory, as everything else expects it."""
-    module = module.cpu()
+    module = strided.stride_again_(module.cpu())
     return module.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
 
 
