@@ -24,7 +24,6 @@ from search.errors import SearchError
 from store import candidates, datasets, events, jobs, rungs, trials
 from store.tables import JobRecord, TrialRecord
 
-WARNING = "spec.warning"
 _FINISH_SEED = 1000
 _SEEDS = 2**31
 """Seeds stay below this, whatever is added to the job's."""
@@ -81,7 +80,7 @@ def _caution(session: Session, job: JobRecord) -> None:
     before = slack.cautions(spec, space, data, None)
     for said in slack.cautions(spec, space, data, jobs.baseline(job)):
         if said not in before:
-            events.append(session, job, WARNING, {"reason": said})
+            events.append(session, job, slack.EVENT, {"reason": said})
 
 
 def _begin_members(session: Session, job: JobRecord, now: datetime) -> None:

@@ -24,6 +24,7 @@ from search.errors import InfeasibleConstraint
 from search.feasibility import Network
 from search.space import Space
 
+EVENT = "spec.warning"
 _STRUCTURE = frozenset({"family_member", "filter_pruning", "low_rank"})
 _CHANGE: dict[Metric, frozenset[str]] = {
     "parameters": _STRUCTURE,

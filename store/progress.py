@@ -85,7 +85,7 @@ def _lost(session: Session, job: JobRecord) -> dict[str, int]:
         TrialRecord.state == TrialState.FAILED,
         TrialRecord.rung.is_(None),
     )
-    return dict(session.execute(query.group_by(TrialRecord.phase)).tuples().all())
+    return dict(session.execute(query.group_by(TrialRecord.phase)).all())
 
 
 def timed(session: Session, job_id: str) -> list[Timed]:
