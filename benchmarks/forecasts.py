@@ -34,7 +34,7 @@ class Told:
 def main() -> None:
     """Run both jobs and print the forecasts over the truth."""
     with Cluster() as cluster, Client(cluster.url) as client, tempfile.TemporaryDirectory() as name:
-        cluster.wait_healthy()
+        cluster.wait_healthy(seconds=300)
         spec = jobfile.read(ROOT / "examples/digits.yaml").resolve(client)
         first = _followed("sample job", client, spec)
         after = client.dry_run(spec).forecast

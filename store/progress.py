@@ -5,6 +5,7 @@ Nothing here grows with the job but one count over an index, so that a page may 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -64,8 +65,8 @@ def counted(session: Session, job: JobRecord, *, num_rungs: int) -> Counted:
     return Counted(
         reached=tuple(reached.get((Phase.SEARCH, rung), 0) for rung in range(num_rungs)),
         on_the_way=_on_the_way(session, job),
-        num_lost=lost.get(Phase.SEARCH, 0),
-        num_finished=reached.get((Phase.FINISH, 0), 0) + lost.get(Phase.FINISH, 0),
+        num_lost=lost[Phase.SEARCH],
+        num_finished=reached.get((Phase.FINISH, 0), 0) + lost[Phase.FINISH],
     )
 
 
@@ -79,13 +80,13 @@ def _on_the_way(session: Session, job: JobRecord) -> tuple[int, ...]:
     return tuple(rung for rung in session.scalars(query) if rung is not None)
 
 
-def _lost(session: Session, job: JobRecord) -> dict[str, int]:
-    query = select(TrialRecord.phase, func.count()).where(
+def _lost(session: Session, job: JobRecord) -> Counter[str]:
+    query = select(TrialRecord.phase).where(
         TrialRecord.job_id == job.id,
         TrialRecord.state == TrialState.FAILED,
         TrialRecord.rung.is_(None),
     )
-    return dict(session.execute(query.group_by(TrialRecord.phase)).all())
+    return Counter(session.scalars(query))
 
 
 def timed(session: Session, job_id: str) -> list[Timed]:
