@@ -7,6 +7,7 @@ import argparse
 from benchmarks import (
     allotted_bytes,
     early_stopping,
+    forecasts,
     latency_ranking,
     listing,
     resnet20,
@@ -24,6 +25,7 @@ BENCHMARKS = {
     "store_latency": store_latency.main,
     "listing": listing.main,
     "sample_job": sample_job.main,
+    "forecasts": forecasts.main,
     "resnet20": resnet20.main,
     "resnet20_peers": resnet20_peers.main,
     "resnet20_flips": resnet20_flips.main,

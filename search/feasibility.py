@@ -12,7 +12,7 @@ real file is larger: it also holds biases, scales and names.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -31,6 +31,7 @@ from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.schemas import KnobSchema
 from search import fitting
 from search import space as spaces
+from search.bounds import gap, is_bound, shown
 from search.errors import InfeasibleConstraint
 
 FLOAT_BITS = 32.0
@@ -38,7 +39,11 @@ CODED_BITS = 1 / 9
 """Bits of a weight whose block of nine, the longest there is, has a code of one bit."""
 NODE_BYTES = 17
 """A node of a graph: its kind, two inputs and an output, each with a name of one letter."""
+_SURELY = 2.0
+_MORE_BYTES = 100_000.0
+"""A file is at most so many times its floats, and so many bytes more."""
 _MOST_LAID_OUT = 256
+_PERCENT = 100.0
 _MOST_PRUNED = 0.95
 """The share of its channels that a stage may lose to meet a target."""
 
@@ -78,9 +83,11 @@ def check(
         num_classes=num_classes,
         input_shape=input_shape,
     )
+    network = Network.of(architecture, in_channels, num_classes, input_shape)
+    most = highest(spaces.build(spec, architecture).concrete, network)
     every = (*spec.constraints, *spec.stop.target)
-    said = tuple(_check(constraint, limits, baseline) for constraint in every)
-    _check_pairs([c for c in every if _is_bound(c, baseline)], baseline)
+    said = tuple(_check(constraint, limits, most, baseline) for constraint in every)
+    _check_pairs(every, baseline)
     return said
 
 
@@ -94,9 +101,42 @@ def lower_bounds(
 ) -> Bounds:
     """Bytes, parameters and MACs that no candidate of the job's space can be below."""
     knobs = spaces.build(spec, architecture).concrete
-    shape = (in_channels, *(input_shape[1:] if input_shape is not None else (0, 0)))
-    network = Network(architecture=architecture, input_shape=shape, num_classes=num_classes)
+    network = Network.of(architecture, in_channels, num_classes, input_shape)
     return _lowest(spec, knobs, network)
+
+
+def highest(knobs: Sequence[KnobSchema], network: Network) -> dict[Metric, float]:
+    """What no candidate of a space is above, by metric: generous, as no bound stands on it alone.
+
+    The largest member at the largest resolution, every weight a float. Twice that and 100 kB leave
+    room for names, scales and factors. Metrics of which nothing is certain are left out.
+    """
+    values = fitting.values_of(knobs)
+    rows = layout.layers(
+        network.architecture,
+        in_channels=network.input_shape[0],
+        num_classes=network.num_classes,
+        image=_largest_image(values, network),
+    )
+    parameters = _SURELY * sum(row.parameters for row in rows)
+    views = max(len(VIEWS[flip]) for flip in values("mirroring.flip"))
+    size_bytes = parameters * FLOAT_BITS / 8 + _MORE_BYTES
+    found: dict[Metric, float] = {
+        "parameters": parameters,
+        "size_bytes": size_bytes,
+        "download_bytes": size_bytes,
+    }
+    if all(row.macs is not None for row in rows if row.kind not in ("norm", "pad")):
+        found["macs"] = _SURELY * views * sum(row.macs or 0 for row in rows)
+    return found
+
+
+def _largest_image(values: ValuesOf, network: Network) -> tuple[int, int] | None:
+    height, width = network.input_shape[1:]
+    side = int(max(values("family_member.resolution"), default=0))
+    if not (height and width):
+        return None
+    return max(height, side), max(width, side)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +150,18 @@ class Network:
     input_shape: tuple[int, int, int]
     num_classes: int
     train_images: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        architecture: Architecture,
+        in_channels: int,
+        num_classes: int,
+        input_shape: tuple[int, int, int] | None,
+    ) -> Network:
+        """An architecture for images of a shape that may be unknown."""
+        shape = (in_channels, *(input_shape[1:] if input_shape is not None else (0, 0)))
+        return cls(architecture=architecture, input_shape=shape, num_classes=num_classes)
 
     @classmethod
     def on(cls, data: DatasetInfo, architecture: Architecture) -> Network:
@@ -247,38 +299,66 @@ def _flat(found: Sequence[Any]) -> list[float]:
     return [ratio for ratio in found if isinstance(ratio, int | float)]
 
 
-def _is_bound(constraint: Constraint, baseline: Measurement | None) -> bool:
-    """Whether the bound is a number yet: an older baseline may lack the metric it needs."""
-    return not constraint.is_relative or (
-        baseline is not None and baseline.known(constraint.metric) is not None
-    )
-
-
-def _check(constraint: Constraint, limits: Bounds, baseline: Measurement | None) -> str:
-    if not _is_bound(constraint, baseline):
+def _check(
+    constraint: Constraint,
+    limits: Bounds,
+    most: Mapping[Metric, float],
+    baseline: Measurement | None,
+) -> str:
+    if not is_bound(constraint, baseline):
+        _check_unbound(constraint)
         return f"{constraint.label}: relative; checked once the baseline is measured"
     bound = constraint.bound(baseline)
     if constraint.comparison == "at_most":
         return _check_at_most(constraint, bound, limits)
+    _check_at_least(constraint, bound, most)
+    return f"{constraint.label}: {shown(constraint.metric, bound)} is within what is possible"
+
+
+def _check_unbound(constraint: Constraint) -> None:
+    """Raises for what no baseline makes possible: its accuracy is above 0, and at most 1."""
+    if constraint.metric != "accuracy":
+        return
+    if constraint.comparison == "at_least" and constraint.offset >= 1:
+        raise InfeasibleConstraint(
+            f"{constraint.label} asks for an accuracy above {constraint.offset:g}, and the highest "
+            f"possible is 1: accuracy is a share from 0 to 1, and a hundredth of it is 'baseline + "
+            "1 point'"
+        )
+    if constraint.comparison == "at_most" and constraint.factor + constraint.offset < 0:
+        raise InfeasibleConstraint(
+            f"{constraint.label} allows no accuracy from 0 to 1: a floor is written "
+            "'accuracy >= baseline - 1 point'"
+        )
+
+
+def _check_at_least(constraint: Constraint, bound: float, most: Mapping[Metric, float]) -> None:
     if constraint.metric == "accuracy" and bound > 1:
+        percent = f"'{bound:g} %'" if bound <= _PERCENT else "'90 %'"
+        meant = "'baseline - 1 point'" if constraint.is_relative else percent
         raise InfeasibleConstraint(
             f"{constraint.label} asks for an accuracy of {bound:g}, and the highest possible is 1: "
-            "write a smaller number, or percent ('90 %')"
+            f"write a smaller number, such as {meant}"
         )
-    return f"{constraint.label}: {_shown(constraint.metric, bound)} is within what is possible"
+    if bound > most.get(constraint.metric, math.inf):
+        raise InfeasibleConstraint(
+            f"{constraint.label} asks for {shown(constraint.metric, bound)}, and nothing in the "
+            f"search space is above {shown(constraint.metric, most[constraint.metric])}: if it was "
+            f"meant as a limit, write '{constraint.metric} <= ...'"
+        )
 
 
 def _check_at_most(constraint: Constraint, bound: float, limits: Bounds) -> str:
     lowest = limits.lowest(constraint.metric)
     if bound < lowest or (bound <= 0 and constraint.metric != "accuracy") or bound < 0:
         raise InfeasibleConstraint(
-            f"{constraint.label} allows {_shown(constraint.metric, bound)}, and nothing in the "
-            f"search space is below {_shown(constraint.metric, lowest)}: raise the bound or widen "
+            f"{constraint.label} allows {shown(constraint.metric, bound)}, and nothing in the "
+            f"search space is below {shown(constraint.metric, lowest)}: raise the bound or widen "
             "the ranges of the techniques"
         )
     if lowest == 0:
         return f"{constraint.label}: no lower bound of {constraint.metric} is known beforehand"
-    return f"{constraint.label}: not below {_shown(constraint.metric, lowest)}, the least possible"
+    return f"{constraint.label}: not below {shown(constraint.metric, lowest)}, the least possible"
 
 
 def _check_pairs(constraints: Sequence[Constraint], baseline: Measurement | None) -> None:
@@ -286,13 +366,8 @@ def _check_pairs(constraints: Sequence[Constraint], baseline: Measurement | None
     ceilings = [c for c in constraints if c.comparison == "at_most"]
     for floor in floors:
         for ceiling in ceilings:
-            same = floor.metric == ceiling.metric
-            if same and floor.bound(baseline) > ceiling.bound(baseline):
+            apart = gap(floor, ceiling, baseline)
+            if apart is not None and apart > 0:
                 raise InfeasibleConstraint(
                     f"{floor.label} and {ceiling.label} contradict each other: drop one of them"
                 )
-
-
-def _shown(metric: Metric, value: float) -> str:
-    unit = " bytes" if metric.endswith("_bytes") else " ms" if metric.endswith("_ms") else ""
-    return f"{metric} {value:,.6g}{unit}" if value < 1e6 else f"{metric} {value:,.0f}{unit}"

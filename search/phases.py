@@ -14,13 +14,14 @@ from itertools import count, islice
 from sqlalchemy.orm import Session
 
 from compress.candidate import Candidate
+from compress.inspection import DatasetInfo
 from compress.measurement import Measurement, Split
 from featherweight.specs.job import UntrainedModel
 from featherweight.specs.states import FINAL_STATE, JobState, Phase, StopReason, TrialState
-from search import front, profile_phase, supernet_phase
+from search import front, job_space, profile_phase, slack, supernet_phase
 from search.ending import BUDGET_SECONDS, EXHAUSTED
 from search.errors import SearchError
-from store import candidates, datasets, jobs, rungs, trials
+from store import candidates, datasets, events, jobs, rungs, trials
 from store.tables import JobRecord, TrialRecord
 
 _FINISH_SEED = 1000
@@ -57,12 +58,29 @@ def leave_baseline(session: Session, job: JobRecord, *, now: datetime) -> bool:
     first = counted(trials.of_job(session, job.id, phase=Phase.BASELINE))[0]
     match TrialState(first.state):
         case TrialState.COMPLETE:
+            _caution(session, job)
             _begin_members(session, job, now)
         case TrialState.FAILED | TrialState.STOPPED:
             _stop(session, job, StopReason.BASELINE_FAILED, first.reason)
         case TrialState.WAITING | TrialState.RUNNING:
             return False
     return True
+
+
+def _caution(session: Session, job: JobRecord) -> None:
+    """Say what the baseline's measurement tells of the job's bounds; events ``spec.warning``."""
+    spec, data = (
+        jobs.spec(job),
+        DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info),
+    )
+    try:
+        space = job_space.space_of(session, job)
+    except SearchError:
+        return  # the search says so, and ends the job
+    before = slack.cautions(spec, space, data, None)
+    for said in slack.cautions(spec, space, data, jobs.baseline(job)):
+        if said not in before:
+            events.append(session, job, slack.EVENT, {"reason": said})
 
 
 def _begin_members(session: Session, job: JobRecord, now: datetime) -> None:

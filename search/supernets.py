@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from compress.errors import InvalidCandidate
 from compress.families import layout
 from compress.families.catalog import Architecture
@@ -21,8 +23,9 @@ from compress.supernet.config import Elastic
 from compress.techniques.family_member.config import FamilyMember
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import KnobSchema
-from search import fitting, grid
+from search import feasibility, fitting, grid
 from search.errors import SupernetDoesNotFit
+from search.feasibility import Network
 from search.space import Space
 
 MOST_CHECKPOINTS = 8
@@ -31,6 +34,8 @@ _OF_A_REAL_RANGE = 9
 """Values of a range without a step that members are trained at; others lie between them."""
 _SANDWICH = 2
 """Random members of a training step, beside the largest and the smallest."""
+_DRAWN = 16
+_SEED = 18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +43,13 @@ class Costs:
     """Epochs in units of one of the baseline, by multiply-accumulates: a true speed is not known.
 
     ``member`` is one of the largest member, ``supernet`` one of all members together, or where
-    these are cells, one of an average cell.
+    these are cells, one of an average cell. ``typical`` is one of a candidate drawn at random from
+    the space, pruned and small as it may be; None: as the largest member.
     """
 
     member: float = 1.0
     supernet: float = 0.0
+    typical: float | None = None
 
 
 def searched(spec: JobSpec, own: Architecture) -> Architecture:
@@ -130,6 +137,26 @@ def costs(
         least = macs(space.architecture.member(shapes.smallest))
         step = most + least + _SANDWICH * (most + least) / 2
     return Costs(member=most / baseline, supernet=step / baseline)
+
+
+def typical(spec: JobSpec, space: Space, network: Network, *, own: Architecture) -> float | None:
+    """Multiply-accumulates of a random candidate of the job, on average, in those of ``own``.
+
+    None where the space allots by a profile that is not there yet.
+    """
+    if space.allocation is not None and space.profile is None:
+        return None
+    random = np.random.default_rng(_SEED)
+    drawn = [
+        space.candidate({knob.name: grid.draw(knob, random) for knob in space.turning})
+        for _ in range(_DRAWN)
+    ]
+    found = [feasibility.candidate_bounds(spec, candidate, network).macs for candidate in drawn]
+    channels, height, width = network.input_shape
+    baseline = layout.macs(
+        own, in_channels=channels, num_classes=network.num_classes, height=height, width=width
+    )
+    return fmean(found) / max(1, baseline)
 
 
 def check_seconds(

@@ -11,7 +11,7 @@ from compress.inspection import DatasetInfo
 from compress.measurement import Measurement, Split
 from featherweight.specs.schemas import Counts, FinalistSchema, ReportSchema
 from featherweight.specs.states import JobState, Phase, TrialState
-from service import fronts, honesty
+from service import fronts, honesty, warnings
 from service.fronts import Files
 from store import datasets, refusals, trials
 from store.session import Session
@@ -124,6 +124,7 @@ def _warnings(session: Session, files: Files, finalists: Sequence[FinalistSchema
     shown = [one.measurement for one in files.candidates if one.key in front]
     yield from honesty.wide_spread(finalists, shown)
     yield from honesty.mixed_revisions([one.measurement for one in files.candidates])
+    yield from warnings.of_job(session, files.job)
 
 
 def _notes(files: Files) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -15,17 +16,19 @@ from compress.inspection import DatasetInfo, ModelInfo
 from compress.measurement import Measurement
 from compress.schedule import Schedule
 from featherweight.specs.job import JobSpec, UntrainedModel
-from featherweight.specs.schemas import DryRunSchema
+from featherweight.specs.schemas import DryRunSchema, Forecast
 from featherweight.specs.stopping import StopRules
-from search import feasibility, forecast, images, sampling, supernets, warm
+from search import feasibility, forecast, images, sampling, slack, supernets, warm
 from search import space as spaces
 from search.errors import SupernetDoesNotFit
 from search.feasibility import Network
+from search.pace import Sample
 from search.space import Space
 from search.supernets import Costs
 from search.warm import Own, Start
+from service import forecasts
 from service.errors import ModelDoesNotFitData, UnknownDataset, UnknownModel
-from store import baselines, datasets, models
+from store import baselines, datasets, models, progress
 from store.errors import DatasetNotFound, ModelNotFound
 from store.session import Session
 from store.tables import DatasetRecord, ModelRecord
@@ -41,10 +44,13 @@ class Checked:
     supernet: ModelRecord | None
     dataset: DatasetRecord
     data: DatasetInfo
+    own: Architecture
     space: Space
     costs: Costs
     feasibility: tuple[str, ...]
+    warnings: tuple[str, ...]
     baseline: Measurement | None
+    samples: Sequence[Sample]
     start: Start
 
 
@@ -82,10 +88,13 @@ def check(session: Session, spec: JobSpec) -> Checked:
         supernet=supernet,
         dataset=dataset,
         data=data,
+        own=own,
         space=space,
         costs=_costs(spec, space, own, data, baseline),
         feasibility=_feasibility(spec, space, data, baseline),
+        warnings=slack.cautions(spec, space, data, baseline),
         baseline=baseline,
+        samples=forecasts.samples(progress.timed_before(session, model=network, dataset=dataset)),
         start=warm.choose(
             session,
             Own(spec=spec, space=space, model=model, teacher=teacher, dataset=dataset),
@@ -147,12 +156,20 @@ def preview(checked: Checked) -> DryRunSchema:
             "finish": spec.finish.trials,
         },
         feasibility=checked.feasibility,
-        forecast=forecast.forecast(
-            spec,
-            train_images=checked.data.splits["train"],
-            baseline=checked.baseline,
-            costs=checked.costs,
-        ),
+        warnings=checked.warnings,
+        forecast=_forecast(checked),
+    )
+
+
+def _forecast(checked: Checked) -> Forecast:
+    network = Network.on(checked.data, checked.space.architecture)
+    typical = supernets.typical(checked.spec, checked.space, network, own=checked.own)
+    return forecast.forecast(
+        checked.spec,
+        train_images=checked.data.splits["train"],
+        baseline=checked.baseline,
+        costs=replace(checked.costs, typical=typical),
+        progress=forecast.Progress(samples=checked.samples),
     )
 
 

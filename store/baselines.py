@@ -19,7 +19,17 @@ def newest(
 
     Of untrained models, the dataset's last 50 baselines are looked at.
     """
-    query = select(JobRecord.spec, JobRecord.baseline).where(
+    for job_id in jobs_of(session, model=model, dataset=dataset, limit=1):
+        job = session.get_one(JobRecord, job_id)
+        return Measurement.model_validate(job.baseline)
+    return None
+
+
+def jobs_of(
+    session: Session, *, model: ModelRecord | UntrainedModel, dataset: DatasetRecord, limit: int
+) -> list[str]:
+    """The newest jobs that have measured the same network on the same dataset, by their ids."""
+    query = select(JobRecord.id, JobRecord.spec).where(
         JobRecord.dataset_id == dataset.id, JobRecord.baseline.is_not(None)
     )
     if isinstance(model, ModelRecord):
@@ -27,7 +37,5 @@ def newest(
     else:
         wanted, query = model.model_dump(mode="json"), query.where(JobRecord.model_id.is_(None))
     found = session.execute(query.order_by(JobRecord.created_at.desc()).limit(_JOBS_LOOKED_AT))
-    for spec, baseline in found:
-        if wanted is None or spec["model"] == wanted:
-            return Measurement.model_validate(baseline)
-    return None
+    same = [job_id for job_id, spec in found if wanted is None or spec["model"] == wanted]
+    return same[:limit]

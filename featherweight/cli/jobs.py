@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from featherweight import candidatefile, jobfile
 from featherweight.cli import follow, tables
 from featherweight.cli.output import AsJson, Token, Url, client, console, show, write_json_line
 from featherweight.client import Client
 from featherweight.errors import NotFound
-from featherweight.specs.schemas import DryRunSchema
+from featherweight.specs.schemas import DryRunSchema, JobSchema
 from featherweight.specs.states import JobState
 
 app = typer.Typer()
@@ -37,7 +39,7 @@ def submit(
         if dry_run:
             show(service.dry_run(spec), as_json=json, human=_dry_run)
         else:
-            show(service.submit(spec, idempotency_key=key), as_json=json, human=tables.job)
+            show(service.submit(spec, idempotency_key=key), as_json=json, human=_submitted)
 
 
 @app.command()
@@ -155,6 +157,10 @@ def _downloaded(service: Client, target: str, folder: Path) -> list[Path]:
     return [service.download(point, folder) for point in points]
 
 
+def _submitted(found: JobSchema) -> str:
+    return "\n".join([tables.job(found), *_warned(found.warnings)])
+
+
 def _dry_run(found: DryRunSchema) -> str:
     knobs = "\n".join(
         f"  {knob.name}: {list(knob.choices) or f'{knob.low} to {knob.high}'}"
@@ -166,8 +172,15 @@ def _dry_run(found: DryRunSchema) -> str:
     checks = "\n".join(f"  {check}" for check in found.feasibility) or "  none"
     count = found.candidates
     candidates = "infinitely many candidates" if count is None else f"{count:g} candidates"
-    return (
+    epochs = found.forecast.search_epochs
+    training = "" if epochs is None else f", {epochs:.0f} epochs of search"
+    said = (
         f"trials: {trials}; sampler {found.sampler}\n"
         f"space of {candidates}:\n{knobs}\n"
-        f"constraints:\n{checks}\ntime: {time} ({found.forecast.basis})"
+        f"constraints:\n{checks}\ntime: {time}{training} ({found.forecast.basis})"
     )
+    return "\n".join([said, *_warned(found.warnings)])
+
+
+def _warned(warnings: Sequence[str]) -> list[str]:
+    return [escape(f"warning: {warning}") for warning in warnings]

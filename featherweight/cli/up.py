@@ -69,6 +69,8 @@ def up(
         if read is not None and job is not None:
             submitted = _submitted(client, read, digest=file_digest(job), folder=folder)
             out.print(f"job        {house.url}/ui/jobs/{submitted.id}", soft_wrap=True)
+            for warning in submitted.warnings:
+                out.print(f"warning: {warning}", markup=False, soft_wrap=True)
             ended = follow.follow(client, submitted, console(stderr=True))
             succeeded = ended.state == JobState.SUCCEEDED
             _show(client, ended, house=house, json_path=json)

@@ -25,6 +25,7 @@ _FORMS = {
     "offset": re.compile(rf"^baseline\s*(?P<sign>[+-])\s*{_NUMBER}$"),
     "divided": re.compile(r"^baseline\s*/\s*(?P<number>\d+(?:\.\d+)?)$"),
     "multiplied": re.compile(r"^(?P<number>\d+(?:\.\d+)?)\s*[x*]\s*baseline$"),
+    "times": re.compile(r"^baseline\s*[x*]\s*(?P<number>\d+(?:\.\d+)?)$"),
     "baseline": re.compile(r"^baseline$"),
 }
 _WAY_OUT = (
@@ -102,7 +103,7 @@ def _value(metric: str, value: str, text: str) -> tuple[float, float]:
             if number == 0:
                 raise ValueError(f"cannot divide by zero in the constraint {text!r}")
             return 1.0 / number, 0.0
-        if form == "multiplied":
+        if form in ("multiplied", "times"):
             return number, 0.0
         scale = _scale(metric, found["unit"], text)
         if form == "absolute":

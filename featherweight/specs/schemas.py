@@ -71,6 +71,24 @@ class Counts(BaseModel, frozen=True):
     total: int = Field(default=0, description="Trials that exist; in the end, the budget.")
 
 
+class Forecast(BaseModel, frozen=True):
+    """How long a job will take, by its stopping rule and by what was measured so far."""
+
+    seconds: float | None = Field(
+        description="From its start to its end; None while no speed is known."
+    )
+    basis: str = Field(description="What the seconds rest on, or why there are none.")
+    elapsed_seconds: float = Field(default=0.0, description="Since its start, pauses apart.")
+    remaining_seconds: float | None = Field(
+        default=None, description="The rest of ``seconds``; None while no speed is known."
+    )
+    search_epochs: float | None = Field(
+        default=None,
+        description="Recovery epochs that all search trials together are expected to take; None "
+        "once the job is over.",
+    )
+
+
 class JobSchema(BaseModel, frozen=True):
     """A job and where it stands."""
 
@@ -91,6 +109,14 @@ class JobSchema(BaseModel, frozen=True):
     )
     profile_sha256: str | None = Field(
         default=None, description="SHA-256 of the profile that the search stands on, once known."
+    )
+    forecast: Forecast | None = Field(
+        default=None, description="How long it will take; None in a listing and after a change."
+    )
+    warnings: tuple[str, ...] = Field(
+        default=(),
+        description="Bounds and objectives that say nothing, and what may be meant; left out in a "
+        "listing and after a change.",
     )
     last_event: int
 
@@ -278,13 +304,6 @@ class KnobSchema(BaseModel, frozen=True):
     choices: tuple[bool | int | float | str, ...] = ()
 
 
-class Forecast(BaseModel, frozen=True):
-    """How long the job will take, from the measured speed of its baseline."""
-
-    seconds: float | None
-    basis: str
-
-
 class DryRunSchema(BaseModel, frozen=True):
     """What a job would do, without doing it."""
 
@@ -299,6 +318,9 @@ class DryRunSchema(BaseModel, frozen=True):
     )
     trials: dict[str, int] = Field(description="Phase to trials; their sum is the budget.")
     feasibility: tuple[str, ...] = Field(description="What was checked of each constraint.")
+    warnings: tuple[str, ...] = Field(
+        default=(), description="Bounds and objectives that say nothing, and what may be meant."
+    )
     forecast: Forecast
 
 

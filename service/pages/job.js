@@ -9,6 +9,7 @@ const TYPES = [
   ...["created", "running", "rung", "waiting", "complete", "stopped", "failed"].map((s) => "trial." + s),
   "candidate.refused",
   "candidate.proposed",
+  "spec.warning",
 ];
 const FINAL = new Set(["job.succeeded", "job.failed", "job.cancelled"]);
 let pending = false;
@@ -34,9 +35,18 @@ function showJob(job) {
     tile(trials.waiting, "waiting"),
     tile(job.baseline ? bytes(job.baseline.size_bytes) : "–", "baseline"),
     tile(duration(job.started_at, job.finished_at), "time"),
+    ...left(job),
   );
+  byId("warnings").replaceChildren(...job.warnings.map((words) => element("li", {}, words)));
   const done = trials.complete + trials.stopped + trials.failed;
   byId("progress").replaceChildren(bar(done / Math.max(job.spec.budget.trials, trials.total, 1)));
+}
+
+function left(job) {
+  const seconds = job.finished_at || !job.forecast ? null : job.forecast.remaining_seconds;
+  if (seconds === null) return [];
+  const about = seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
+  return [tile("≈ " + about, "left")];
 }
 
 function showFront(front) {

@@ -17,7 +17,7 @@ from featherweight.specs.schemas import (
 )
 from featherweight.specs.states import JobState, TrialState
 from search import warm
-from service import fronts, reports, submission
+from service import forecasts, fronts, reports, submission, warnings
 from service.auth import READ, SUBMIT
 from service.examples import JOB_EXAMPLE, TAUGHT_EXAMPLE
 from service.openapi import problems
@@ -87,9 +87,14 @@ def list_jobs(
 
 @router.get("/v1/jobs/{job_id}", operation_id="get_job", dependencies=[READ])
 def get_job(here: Here, job_id: JobId) -> JobSchema:
-    """One job."""
+    """One job, with a forecast of its time from what is known now."""
     with here.database.read() as session:
-        return _view(session, jobs.get(session, job_id))
+        job = jobs.get(session, job_id)
+        found = {
+            "forecast": forecasts.of_job(session, job),
+            "warnings": warnings.of_job(session, job),
+        }
+        return _view(session, job).model_copy(update=found)
 
 
 @router.post(
@@ -202,6 +207,7 @@ def _submit(here: Resources, response: Response, spec: JobSpec, key: str | None)
         if is_new:
             warm.begin(session, job, checked.start)
         view = _view(session, job) if not is_new else views.job(job, Counts())
+        view = view.model_copy(update={"warnings": checked.warnings})
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/jobs/{view.id}"
     return view

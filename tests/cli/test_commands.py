@@ -54,6 +54,16 @@ def test_a_dry_run_tells_the_space_and_the_trials(run, job_file):
     assert run("submit", job_file, "--dry-run", "--json").json["trials"]["finish"] == 1
 
 
+def test_a_bound_that_keeps_nothing_out_is_a_warning_of_dry_run_and_submission(run, tmp_path):
+    path = tmp_path / "slack.yaml"
+    path.write_text(yaml.safe_dump(TINY | {"constraints": ["accuracy >= baseline - 1"]}))
+    for flags in (["--dry-run"], []):
+        done = run("submit", str(path), *flags)
+        said = " ".join(done.out.split())
+        assert "warning: accuracy >= baseline - 1: every candidate meets it" in said
+        assert "'baseline - 1 point'" in said
+
+
 def test_jobs_lists_the_newest_first(run, job):
     assert run("jobs", "--json", "--limit", "1").json[0]["id"] == job
     done = run("jobs")

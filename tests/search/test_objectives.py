@@ -42,6 +42,7 @@ def test_more_bytes_are_never_an_objective(metric: str) -> None:
         ("peak_memory_bytes <= 10 MB", 0.2),
         ("peak_memory_bytes <= 16 MiB", -1 + 12e6 / (16 * 1024**2)),
         ("peak_memory_bytes <= 0.5 x baseline", 0.5),
+        ("peak_memory_bytes <= baseline * 0.5", 0.5),
     ],
 )
 def test_bytes_of_every_kind_are_bounded_in_the_same_units(text: str, violation: float) -> None:

@@ -361,3 +361,75 @@ def test_a_rerun_is_the_same_candidate_from_another_seed(either_service):
     assert again["seed"] != trial["seed"]
     service.client.post(f"/v1/jobs/{job}/cancel")
     problem(service.client.post(f"/v1/trials/{trial['id']}/rerun"), 409, "NotRunning")
+
+
+SLACK = "accuracy >= baseline - 1: every candidate meets it"
+
+
+def test_a_bound_that_keeps_nothing_out_is_named_wherever_the_job_is_shown(service):
+    service.dataset()
+    asked = spec(constraints=["accuracy >= baseline - 1"])
+    dry = service.client.post("/v1/jobs?dry_run=true", json=asked).json()
+    made = service.client.post("/v1/jobs", json=asked).json()
+    shown = service.client.get(f"/v1/jobs/{made['id']}").json()
+    for found in (dry, made, shown):
+        assert [warning.startswith(SLACK) for warning in found["warnings"]] == [True]
+    report = service.client.get(f"/v1/jobs/{made['id']}/report").json()
+    assert any(note.startswith(SLACK) for note in report["notes"])
+    assert service.submit()["warnings"] == []
+
+
+def test_what_nothing_can_meet_is_refused_in_words(service):
+    service.dataset()
+    for constraint, words in {
+        "accuracy >= 98": "'98 %'",
+        "accuracy >= baseline + 1": "the highest possible is 1",
+        "size_bytes >= 64 MB": "write 'size_bytes <= ...'",
+    }.items():
+        answer = service.client.post("/v1/jobs", json=spec(constraints=[constraint]))
+        assert words in problem(answer, 422, "InfeasibleConstraint")["detail"]
+
+
+def test_a_stored_job_with_a_bound_that_would_be_refused_today_is_shown(service):
+    with service.database.write() as session:
+        job_id = factories.job(session, constraints=["size_bytes >= 64 MB"]).id
+    found = service.client.get(f"/v1/jobs/{job_id}").json()
+    assert found["warnings"][0].startswith("nothing can meet the constraints")
+    assert service.client.get(f"/v1/jobs/{job_id}/report").status_code == 200
+
+
+def test_the_forecast_of_an_uploaded_model_begins_with_its_first_trial(either_service):
+    service = either_service
+    timed = factories.measurement(seconds={"train": 8.0, "measure": 1.0})
+    with service.database.write() as session:
+        dataset = factories.dataset(session)
+        job_id = factories.searching_job(
+            session, model=factories.model(session), dataset=dataset, waiting=2
+        ).id
+    before = service.client.get(f"/v1/jobs/{job_id}").json()["forecast"]
+    assert before["seconds"] is None
+    assert "until the first search trial has trained" in before["basis"]
+    assert before["search_epochs"] > 0
+    asked = spec(model="network")
+    dry = service.client.post("/v1/jobs?dry_run=true", json=asked).json()["forecast"]
+    assert dry["seconds"] is None
+
+    with service.database.write() as session:
+        factories.deliver(session, factories.must_claim(session), measured=timed)
+    after = service.client.get(f"/v1/jobs/{job_id}").json()["forecast"]
+    assert after["remaining_seconds"] > 8
+    assert after["seconds"] >= after["remaining_seconds"]
+    dry = service.client.post("/v1/jobs?dry_run=true", json=asked).json()["forecast"]
+    assert dry["seconds"] > 8
+
+
+def test_a_job_that_is_over_has_nothing_left_and_a_listing_forecasts_nothing(service):
+    service.dataset()
+    made = service.submit()
+    assert made["forecast"] is None
+    assert service.client.get("/v1/jobs").json()["items"][0]["forecast"] is None
+    assert service.client.get(f"/v1/jobs/{made['id']}").json()["forecast"]["seconds"] is None
+    with service.database.write() as session:
+        jobs.move(session, jobs.cancel(session, made["id"]), JobState.CANCELLED)
+    over = service.client.get(f"/v1/jobs/{made['id']}").json()["forecast"]
+    assert (over["remaining_seconds"], over["basis"]) == (0, "the job is over")

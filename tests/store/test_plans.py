@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event, insert, text
 
 from featherweight.specs.states import JobState, TrialState
-from store import attempts, clock, events, jobs, trials
+from store import attempts, clock, events, jobs, progress, trials
 from store.claims import open_jobs
 from store.tables import EventRecord, JobRecord, TrialRecord
 from tests import factories
@@ -106,18 +106,21 @@ LOOKS = {
     "untold trials": lambda session, job: trials.untold(session, job),
     "events after a number": lambda session, job: events.after(session, job, 4000, limit=50),
     "jobs with something to do": lambda session, job: session.execute(open_jobs()).all(),
+    "how far a job has come": lambda session, job: progress.counted(
+        session, jobs.get(session, job), num_rungs=2
+    ),
     "active attempts": lambda session, job: attempts.active_count(session, job),
 }
 
 
 def test_every_look_goes_through_an_index(database, large):
-    # Attempts are few in this store, and a small table may well be read as a whole.
+    # Attempts and rungs are few in this store, and a small table may well be read as a whole.
     found = {
         name: [
             line
             for plan in plans(database, lambda session, look=look: look(session, large))
             for line in whole_table_reads(plan, has_limit="page of jobs" in name)
-            if "fw_attempts" not in line
+            if "fw_attempts" not in line and "fw_rungs" not in line
         ]
         for name, look in LOOKS.items()
     }
