@@ -16,8 +16,7 @@ from store import artifacts, jobs, rungs, trials, views
 from store.session import Session
 from store.tables import JobRecord, RungRecord, TrialRecord
 
-CONTROL = "control"
-"""Origin of a trial that the search is compared with."""
+_NO_CANDIDATES = (Phase.SUPERNET, Phase.PROFILE, Phase.TEST)
 Key: TypeAlias = tuple[str, int]
 """Trial id and rung: every rung of every trial ends with a file."""
 
@@ -52,7 +51,7 @@ def measured(session: Session, job: JobRecord) -> Files:
                 violation=record.violation,
             )
             for key, record in found.items()
-            if record.phase not in (Phase.SUPERNET, Phase.PROFILE)
+            if record.phase not in _NO_CANDIDATES
         ),
     )
 
@@ -61,7 +60,7 @@ def front(session: Session, job: JobRecord) -> FrontSchema:
     """The front now; while nothing is feasible, the nearest file and what blocks it."""
     files = measured(session, job)
     chosen = select(files, files.candidates)
-    simple = last_keys(files, trials.of_origin(session, job.id, CONTROL))
+    simple = last_keys(files, trials.of_origin(session, job.id, trials.CONTROL))
     shown = [*chosen.front, *simple, *_given(chosen.nearest), *baseline(files)]
     points = points_of(session, files, shown)
     return FrontSchema(

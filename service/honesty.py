@@ -1,8 +1,8 @@
 """When a report's numbers are worth less than they look, in sentences with a way out.
 
-Accuracies are shares of counted images, so their uncertainty is known: Wilson's score interval
-(Wilson, JASA 22, 1927) at three standard deviations. Two accuracies differ where their intervals
-do not meet.
+Accuracies are shares of counted images, so their uncertainty is known (``compress.wilson``). A leak
+is a grave thing to warn of, so there the intervals are those of three standard deviations: two
+accuracies differ where they do not meet.
 """
 
 from __future__ import annotations
@@ -10,33 +10,17 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
+from compress import wilson
 from compress.inspection import DatasetInfo
 from compress.measurement import TRAIN_SAMPLE, Measurement
+from compress.wilson import Interval
 from featherweight.specs.schemas import FinalistSchema
 
 _DEVIATIONS = 3.0
 _ROUNDED = 0.005
 """Half a point: how far a figure that somebody wrote down may be from what was counted."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """Where an accuracy lies but for chance."""
-
-    low: float
-    high: float
-
-
-def interval(accuracy: float, images: int) -> Interval:
-    """Wilson's interval of a share of so many images."""
-    z2 = _DEVIATIONS**2
-    middle = (accuracy + z2 / (2 * images)) / (1 + z2 / images)
-    spread = accuracy * (1 - accuracy) / images + z2 / (4 * images**2)
-    half = _DEVIATIONS * math.sqrt(spread) / (1 + z2 / images)
-    return Interval(low=middle - half, high=middle + half)
 
 
 def leaked_validation(
@@ -51,7 +35,7 @@ def leaked_validation(
     if baseline is None or "train" not in baseline.accuracy:
         return
     found = {
-        split: interval(accuracy, _images(data, split))
+        split: wilson.interval(accuracy, _images(data, split), deviations=_DEVIATIONS)
         for split, accuracy in baseline.accuracy.items()
     }
     if found["validation"].high < found["train"].low:

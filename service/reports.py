@@ -22,7 +22,7 @@ def report(session: Session, job: JobRecord, counts: Counts) -> ReportSchema:
     """Everything the job found so far."""
     files = fronts.measured(session, job)
     tried = trials.of_job(session, job.id)
-    simple = [trial for trial in tried if trial.origin == fronts.CONTROL]
+    simple = [trial for trial in tried if trial.origin == trials.CONTROL]
     controls = fronts.last_keys(files, simple)
     of_simple = {trial.id for trial in simple}
     without_search = [c for c in files.candidates if c.key[0] in of_simple]

@@ -171,6 +171,7 @@ def digest(spec: JobSpec) -> str:
 _ADDED: dict[str, Any] = {
     **dict.fromkeys(("teacher", "student", "supernet", "profile", "warm_start")),
     "expected_accuracy": None,
+    "allow_chance_baseline": False,
     "recovery": Schedule().model_dump(mode="json"),
     "stop": StopRules().model_dump(mode="json"),
     "budget.epochs": None,
@@ -264,7 +265,7 @@ def _check_network(field: str, model: ModelRecord, data: DatasetInfo, data_name:
 def changed(document: dict[str, Any], changes: dict[str, Any]) -> JobSpec:
     """A spec with some of its fields replaced; raises RequestValidationError."""
     try:
-        return JobSpec.model_validate({**document, **changes})
+        return JobSpec.of_record({**document, **changes})
     except ValidationError as error:
         found = [{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors()]
         raise RequestValidationError(found) from error
