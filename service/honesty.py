@@ -12,15 +12,127 @@ import statistics
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from compress import wilson
-from compress.inspection import DatasetInfo
-from compress.measurement import TRAIN_SAMPLE, Measurement
+from compress import chance, wilson
+from compress.inspection import DatasetInfo, one_class
+from compress.measurement import Measurement, Split
 from compress.wilson import Interval
-from featherweight.specs.schemas import FinalistSchema
+from featherweight.specs.job import JobSpec
+from featherweight.specs.schemas import FinalistSchema, FrontPoint
+from service import accuracies
 
 _DEVIATIONS = 3.0
+_MOST_NAMED = 5
 _ROUNDED = 0.005
 """Half a point: how far a figure that somebody wrote down may be from what was counted."""
+
+
+_WIDE = 0.05
+"""An interval of more points than this is worth a word."""
+_COLLAPSED = 0.5
+"""What a class keeps of its recall, at most, to be named."""
+_SEARCHED: tuple[Split, ...] = ("validation", "test")
+
+
+def of_job(spec: JobSpec, data: DatasetInfo, baseline: Measurement | None) -> tuple[str, ...]:
+    """What is wrong with a job's data and, once it is measured, with its baseline."""
+    return tuple(dict.fromkeys([*of_data(data), *of_baseline(spec, data, baseline)]))
+
+
+def of_data(data: DatasetInfo) -> Iterator[str]:
+    """What was found at the upload, and splits of one class, which older uploads were not told."""
+    for split in _SEARCHED:
+        counts = data.class_counts.get(split, ())
+        if sum(count > 0 for count in counts) == 1:
+            yield one_class(split, counts)
+    yield from data.warnings
+
+
+def of_baseline(spec: JobSpec, data: DatasetInfo, baseline: Measurement | None) -> Iterator[str]:
+    """Whether the baseline knows anything, and whether it knows the validation images."""
+    if baseline is None:
+        return
+    for split in _SEARCHED:
+        if said := chance.no_better(baseline, split, data):
+            yield f"the baseline is {said}; {chance.WAY_OUT}"
+    yield from leaked_validation(baseline, data, expected_accuracy=spec.expected_accuracy)
+
+
+def of_files(
+    spec: JobSpec, data: DatasetInfo, baseline: Measurement | None, taken: FrontPoint | None
+) -> Iterator[str]:
+    """All of ``of_job``, and what is wrong with the file that is recommended."""
+    yield from of_job(spec, data, baseline)
+    if taken is None or baseline is None:
+        return
+    for split in _SEARCHED:
+        if said := chance.no_better(taken.measurement, split, data):
+            yield f"the recommended file is {said}"
+    yield from missed_on_test(spec, taken.measurement, baseline)
+    yield from collapsed_classes(taken.measurement, baseline, data)
+    yield from few_images(taken)
+
+
+def missed_on_test(spec: JobSpec, taken: Measurement, baseline: Measurement) -> Iterator[str]:
+    """Bounds on accuracy that the file keeps on validation, which chose it, and not on test.
+
+    Nothing is said of a file that misses them on validation, too: that is told already.
+    """
+    if "test" not in taken.accuracy or "test" not in baseline.accuracy:
+        return
+    for bound in (each for each in spec.constraints if each.metric == "accuracy"):
+        on_test = bound.violation(_as_test(taken), _as_test(baseline))
+        if bound.violation(taken, baseline) <= 0 < on_test:
+            yield (
+                f"on test the recommended file does not meet {bound.label}: "
+                f"{taken.accuracy['test']:.2%}, and the baseline {baseline.accuracy['test']:.2%}. "
+                "It does on validation, by which it was chosen: take a file with more to spare, or "
+                "give more validation images"
+            )
+
+
+def _as_test(measured: Measurement) -> Measurement:
+    return measured.model_copy(update={"accuracy": {"validation": measured.accuracy["test"]}})
+
+
+def collapsed_classes(
+    taken: Measurement, baseline: Measurement, data: DatasetInfo
+) -> Iterator[str]:
+    """Classes of which a file gets at most half as many right as the baseline, but for chance."""
+    for split in _SEARCHED:
+        columns = (
+            data.class_counts.get(split, ()),
+            baseline.class_correct.get(split, ()),
+            taken.class_correct.get(split, ()),
+        )
+        found = [
+            f"class {label} from {before / images:.0%} to {now / images:.0%} of {images:,}"
+            for label, (images, before, now) in enumerate(zip(*columns, strict=False))
+            if _has_collapsed(images, before, now)
+        ]
+        if found:
+            more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+            yield (
+                f"the recommended file has lost classes on {split} that the baseline knows: "
+                f"{', '.join(found[:_MOST_NAMED])} images{more}"
+            )
+
+
+def _has_collapsed(images: int, before: int, now: int) -> bool:
+    if not 0 < before <= images or not now <= _COLLAPSED * before:
+        return False
+    least = wilson.interval(before / images, images).low
+    return wilson.interval(now / images, images).high < least
+
+
+def few_images(taken: FrontPoint) -> Iterator[str]:
+    """Splits on which chance alone moves the file's accuracy by points."""
+    for split, found in (("validation", taken.validation), ("test", taken.test)):
+        if found is not None and found.high - found.low > _WIDE:
+            yield (
+                f"{split} has {found.images:,} images: an accuracy of {found.accuracy:.2%} there "
+                f"means {found.low:.2%} to {found.high:.2%} (95 % interval), and smaller "
+                f"differences between files mean nothing; give it more images"
+            )
 
 
 def leaked_validation(
@@ -35,7 +147,7 @@ def leaked_validation(
     if baseline is None or "train" not in baseline.accuracy:
         return
     found = {
-        split: wilson.interval(accuracy, _images(data, split), deviations=_DEVIATIONS)
+        split: wilson.interval(accuracy, accuracies.num_images(data, split), deviations=_DEVIATIONS)
         for split, accuracy in baseline.accuracy.items()
     }
     if found["validation"].high < found["train"].low:
@@ -58,11 +170,6 @@ def _lower(
         yield "on test", baseline.accuracy["test"]
     if expected_accuracy is not None and expected_accuracy + _ROUNDED < least:
         yield "expected", expected_accuracy
-
-
-def _images(data: DatasetInfo, split: str) -> int:
-    images = data.splits[split]  # pyright: ignore[reportArgumentType]
-    return min(images, TRAIN_SAMPLE) if split == "train" else images
 
 
 def _way_out(data: DatasetInfo) -> str:

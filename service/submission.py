@@ -24,6 +24,7 @@ from search.feasibility import Network
 from search.space import Space
 from search.supernets import Costs
 from search.warm import Own, Start
+from service import honesty
 from service.errors import ModelDoesNotFitData, UnknownDataset, UnknownModel
 from store import baselines, datasets, models
 from store.errors import DatasetNotFound, ModelNotFound
@@ -147,6 +148,7 @@ def preview(checked: Checked) -> DryRunSchema:
             "finish": spec.finish.trials,
         },
         feasibility=checked.feasibility,
+        warnings=honesty.of_job(spec, checked.data, checked.baseline),
         forecast=forecast.forecast(
             spec,
             train_images=checked.data.splits["train"],

@@ -32,6 +32,13 @@ def tested(records: Iterable[RungRecord]) -> dict[str, RungRecord]:
     return found
 
 
+def of_file(session: Session, job_id: str, sha256: str) -> RungRecord | None:
+    """Who measured this file of the job on test first; None where nobody has."""
+    query = select(RungRecord).where(RungRecord.job_id == job_id, RungRecord.file_sha256 == sha256)
+    order = (RungRecord.created_at, RungRecord.trial_id, RungRecord.rung)
+    return tested(session.scalars(query.order_by(*order))).get(sha256)
+
+
 def of_trial(session: Session, job: JobRecord, trial: TrialRecord) -> dict[str, Any]:
     """The field of an assignment that speaks of files to measure on test."""
     if trial.phase != Phase.TEST:

@@ -170,4 +170,5 @@ def _dry_run(found: DryRunSchema) -> str:
         f"trials: {trials}; sampler {found.sampler}\n"
         f"space of {candidates}:\n{knobs}\n"
         f"constraints:\n{checks}\ntime: {time} ({found.forecast.basis})"
+        + "".join(f"\nwarning: {warning}" for warning in found.warnings)
     )

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Body, Query, Response
 
+from compress.inspection import DatasetInfo
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
     Counts,
@@ -17,14 +18,14 @@ from featherweight.specs.schemas import (
 )
 from featherweight.specs.states import JobState, TrialState
 from search import warm
-from service import fronts, reports, submission
+from service import fronts, honesty, reports, submission
 from service.auth import READ, SUBMIT
 from service.examples import JOB_EXAMPLE, TAUGHT_EXAMPLE
 from service.openapi import problems
 from service.parameters import Cursor, IdempotencyKey, JobId, Limit
 from service.resources import Here, Resources
 from service.routing import router as guarded
-from store import jobs, trials, views
+from store import datasets, jobs, trials, views
 from store.session import Session
 from store.tables import JobRecord
 
@@ -81,7 +82,7 @@ def list_jobs(
     with here.database.read() as session:
         records, following = jobs.page(session, limit=limit, cursor=cursor, state=state)
         counts = jobs.counts(session, [record.id for record in records])
-        items = tuple(views.job(record, counts[record.id]) for record in records)
+        items = tuple(_seen(session, record, counts[record.id]) for record in records)
     return Page(items=items, next_cursor=following)
 
 
@@ -201,11 +202,17 @@ def _submit(here: Resources, response: Response, spec: JobSpec, key: str | None)
         )
         if is_new:
             warm.begin(session, job, checked.start)
-        view = _view(session, job) if not is_new else views.job(job, Counts())
+        view = _view(session, job) if not is_new else _seen(session, job, Counts())
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/jobs/{view.id}"
     return view
 
 
 def _view(session: Session, job: JobRecord) -> JobSchema:
-    return views.job(job, jobs.counts(session, [job.id])[job.id])
+    return _seen(session, job, jobs.counts(session, [job.id])[job.id])
+
+
+def _seen(session: Session, job: JobRecord, counts: Counts) -> JobSchema:
+    data = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
+    warnings = honesty.of_job(jobs.spec(job), data, jobs.baseline(job))
+    return views.job(job, counts).model_copy(update={"warnings": warnings})
