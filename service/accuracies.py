@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 
 from compress import wilson
 from compress.inspection import DatasetInfo
@@ -14,6 +14,7 @@ from store import trials
 from store.session import Session
 from store.tables import JobRecord
 
+Value = TypeVar("Value")
 NO_TEST_SPLIT = (
     "validation only: no test split; the figure was picked by the search and is too high by chance"
 )
@@ -35,14 +36,15 @@ def num_images(data: DatasetInfo, split: Split) -> int:
     return min(images, TRAIN_SAMPLE) if split == "train" else images
 
 
-def with_test(measurement: Measurement, later: Mapping[str, Any]) -> Measurement:
-    """A measurement with what a later one of the same file, as JSON, says of the test split."""
-    fields = {
-        field: {**dict(getattr(measurement, field)), "test": later[field]["test"]}
-        for field in ("accuracy", "class_correct")
-        if "test" in later.get(field, {})
-    }
-    return measurement.model_copy(update=fields)
+def with_test(measurement: Measurement, later: Measurement) -> Measurement:
+    """A measurement with what a later one of the same file says of the test split."""
+    accuracy = measurement.accuracy | _of_test(later.accuracy)
+    class_correct = measurement.class_correct | _of_test(later.class_correct)
+    return measurement.model_copy(update={"accuracy": accuracy, "class_correct": class_correct})
+
+
+def _of_test(by_split: Mapping[Split, Value]) -> dict[Split, Value]:
+    return {"test": by_split["test"]} if "test" in by_split else {}
 
 
 def recommendation(

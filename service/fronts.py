@@ -184,7 +184,9 @@ def with_test(files: Files, record: RungRecord) -> Measurement:
     """What was measured of a file, on test as well where that was done later."""
     known = Measurement.model_validate(record.measurement)
     later = files.tested.get(record.file_sha256)
-    return known if later is None else accuracies.with_test(known, later.measurement)
+    if later is None:
+        return known
+    return accuracies.with_test(known, Measurement.model_validate(later.measurement))
 
 
 def _given(key: Key | None) -> list[Key]:

@@ -6,6 +6,7 @@ from fastapi import Request, Response
 
 from compress import manifest as manifests
 from compress.manifest import Manifest
+from compress.measurement import Measurement
 from service import accuracies, downloads
 from service.auth import READ
 from service.downloads import Download
@@ -72,7 +73,8 @@ def get_manifest(here: Here, artifact_id: ArtifactId) -> Manifest:
         ) from error
     if later is None:
         return stored
-    measurement = accuracies.with_test(stored.measurement, later.measurement)
+    on_test = Measurement.model_validate(later.measurement)
+    measurement = accuracies.with_test(stored.measurement, on_test)
     return stored.model_copy(update={"measurement": measurement})
 
 

@@ -36,3 +36,13 @@ def test_no_images_and_no_share_are_refused() -> None:
         wilson.interval(0.5, 0)
     with pytest.raises(ValueError, match=r"got 1\.5"):
         wilson.interval(1.5, 10)
+
+
+def test_at_three_deviations_it_holds_the_share_it_was_drawn_from() -> None:
+    found = wilson.interval(0.9, 10_000, deviations=3.0)
+    half = 3 * (0.09 / 10_000) ** 0.5
+    assert (found.low, found.high) == pytest.approx((0.9 - half, 0.9 + half), abs=5e-4)
+    for share in (0.0, 1.0):
+        wide = wilson.interval(share, 500, deviations=3.0)
+        assert wide.low - 1e-12 <= share <= wide.high + 1e-12
+    assert wilson.interval(1.0, 500).low < 1
