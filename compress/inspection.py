@@ -301,7 +301,9 @@ def one_class(split: Split, count: Sequence[int]) -> str:
 
 def _copies(archive: npz.Archive, labels: Labels) -> tuple[str, ...]:
     """Warnings of images that are there more than once."""
-    digests = {split: fingerprints.of_images(archive, f"x_{split}") for split in labels}
+    digests: dict[Split, NDArray[np.uint64]] = {
+        split: fingerprints.of_images(archive, f"x_{split}") for split in labels
+    }
     if "validation" not in digests:
         train, validation = hold_out(labels["train"], int(labels["train"].max()) + 1)
         digests["validation"] = digests["train"][validation]

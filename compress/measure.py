@@ -45,15 +45,17 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
     """
     started = time.perf_counter()
     opened = runtime.session(artifact.path, threads=threads)
-    counted = {split: _answered(opened, data, split) for split in splits}
+    counted: dict[Split, Answered] = {split: _answered(opened, data, split) for split in splits}
+    by_class: dict[Split, tuple[int, ...]] = {
+        split: each.class_correct for split, each in counted.items() if each.class_correct
+    }
+    accuracy: dict[Split, float] = {split: each.accuracy for split, each in counted.items()}
     timed = latency.measure(artifact.path, data.validation, threads=threads, beside=beside)
     loading = peak_memory.of_file(artifact.path, threads=threads, should_stop=should_stop)
     missing = (peak_memory.NOT_MEASURED,) if loading.peak_memory_bytes is None else ()
     return Measurement(
-        accuracy={split: each.accuracy for split, each in counted.items()},
-        class_correct={
-            split: each.class_correct for split, each in counted.items() if each.class_correct
-        },
+        accuracy=accuracy,
+        class_correct=by_class,
         size_bytes=artifact.path.stat().st_size,
         download_bytes=download_bytes(artifact.path),
         peak_memory_bytes=loading.peak_memory_bytes,

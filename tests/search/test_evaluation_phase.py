@@ -169,7 +169,7 @@ def test_a_rerun_meanwhile_is_measured_if_it_enters_the_front(
     job_id = at_test(database, searcher)
     best = max(
         (row for row in simulated.all_rows(database, job_id) if row.phase == Phase.SEARCH),
-        key=lambda row: row.measurement["accuracy"]["validation"],
+        key=lambda row: (row.measurement or {})["accuracy"]["validation"],
     )
     with database.write() as session:
         mine = trials.rerun(session, best.id, seed=6)

@@ -25,9 +25,8 @@ SPLITS = {split: sum(counts) for split, counts in COUNTS.items()}
 
 
 def by_class(validation: tuple[int, int], size_bytes: int, **changes: Any) -> Measurement:
-    fields = {"class_correct": {"validation": validation}}
-    measured = factories.measurement(sum(validation) / 400, size_bytes, **fields)
-    return measured.model_copy(update=changes)
+    measured = factories.measurement(sum(validation) / 400, size_bytes)
+    return measured.model_copy(update={"class_correct": {"validation": validation}} | changes)
 
 
 BASELINE = by_class(
@@ -91,7 +90,7 @@ def recommendation(service: Service, job: str) -> RecommendationSchema:
 
 
 def test_a_file_of_the_search_has_its_accuracy_on_test_with_images_and_interval(
-    either_service,
+    either_service: Service,
 ) -> None:
     service = either_service
     job = searched(service, SMALL)
@@ -110,7 +109,7 @@ def test_a_file_of_the_search_has_its_accuracy_on_test_with_images_and_interval(
     assert found.test_note is None
 
 
-def test_front_report_and_recommendation_name_one_file_for_one_reason(service) -> None:
+def test_front_report_and_recommendation_name_one_file_for_one_reason(service: Service) -> None:
     job = searched(service, SMALL, constraints=["accuracy >= baseline - 1 point"])
     measure_on_test(service, job, 0.93)
     taken, seen, said = recommendation(service, job), front(service, job), report(service, job)
@@ -138,7 +137,9 @@ def test_front_report_and_recommendation_name_one_file_for_one_reason(service) -
     ],
     ids=["still searching", "cancelled", "an old job"],
 )
-def test_why_a_file_has_no_figure_on_test_is_said(service, ending, words) -> None:
+def test_why_a_file_has_no_figure_on_test_is_said(
+    service: Service, ending: StopReason | None, words: str
+) -> None:
     job = searched(service, SMALL)
     if ending is not None:
         end(service, job, ending)
@@ -149,7 +150,7 @@ def test_why_a_file_has_no_figure_on_test_is_said(service, ending, words) -> Non
     assert front(service, job).points[0].test is None
 
 
-def test_without_a_test_split_it_is_said_that_the_figure_is_too_high(service) -> None:
+def test_without_a_test_split_it_is_said_that_the_figure_is_too_high(service: Service) -> None:
     counts = {split: COUNTS[split] for split in ("train", "validation")}
     info = {"splits": {"train": 1000, "validation": 400}, "class_counts": counts}
     baseline = by_class((196, 196), 1000)
@@ -159,7 +160,7 @@ def test_without_a_test_split_it_is_said_that_the_figure_is_too_high(service) ->
     assert "on test" not in recommendation(service, job).text
 
 
-def test_the_report_counts_classes_and_names_those_that_collapsed(service) -> None:
+def test_the_report_counts_classes_and_names_those_that_collapsed(service: Service) -> None:
     job = searched(service, by_class((90, 200), 300), constraints=["size_bytes <= 400 B"])
     said = report(service, job)
     rows = {(row.split, row.label): row for row in said.classes}
@@ -174,7 +175,9 @@ def test_the_report_counts_classes_and_names_those_that_collapsed(service) -> No
     assert said.warnings == said.notes[: len(said.warnings)]
 
 
-def test_a_baseline_at_chance_is_said_in_job_front_report_and_the_next_dry_run(service) -> None:
+def test_a_baseline_at_chance_is_said_in_job_front_report_and_the_next_dry_run(
+    service: Service,
+) -> None:
     guess = by_class((200, 0), 1000, accuracy={"validation": 0.5, "test": 0.25})
     job = searched(service, baseline=guess)
     found = JobSchema.model_validate(service.client.get(f"/v1/jobs/{job}").json())
@@ -191,7 +194,9 @@ def test_a_baseline_at_chance_is_said_in_job_front_report_and_the_next_dry_run(s
         assert any("always answering class 1: 25.00% of 400 test" in text for text in warnings)
 
 
-def test_a_split_of_one_class_and_what_the_upload_found_are_said_at_the_submission(service) -> None:
+def test_a_split_of_one_class_and_what_the_upload_found_are_said_at_the_submission(
+    service: Service,
+) -> None:
     counts = {"train": (40, 40), "validation": (0, 20), "test": (10, 10)}
     with service.database.write() as session:
         factories.dataset(session, class_counts=counts, warnings=["20 of 20 images are in train"])
@@ -202,7 +207,7 @@ def test_a_split_of_one_class_and_what_the_upload_found_are_said_at_the_submissi
         assert "20 of 20 images are in train" in warnings
 
 
-def test_few_images_are_said_with_what_they_leave_open(service) -> None:
+def test_few_images_are_said_with_what_they_leave_open(service: Service) -> None:
     job = service.searching_job(waiting=0)
     [few] = [text for text in front(service, job).warnings if text.startswith("validation has 20")]
     assert "an accuracy of 90.00% there means 69.90% to 97.21%" in few
