@@ -24,7 +24,7 @@ def load(path: Path, *, max_bytes: int = npz.MAX_BYTES) -> ImageData:
     Images keep their dtype (uint8 or float32). A file without a validation split gives a fifth
     of its training images to one: the same images for every job. Raises InvalidData.
     """
-    info = inspect_dataset(path, max_bytes=max_bytes)
+    info = inspect_dataset(path, max_bytes=max_bytes, find_copies=False)
     with npz.open_archive(path, names=ARRAYS, max_bytes=max_bytes) as archive:
         splits: dict[Split, Images] = {
             split: _images(archive, split)

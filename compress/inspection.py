@@ -8,7 +8,7 @@ Legend: N images, H height, W width, C channels, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from compress import npz, safetensors_header
+from compress import fingerprints, npz, safetensors_header
 from compress.errors import InvalidData, InvalidWeights
 from compress.families import layout
 from compress.families.catalog import Architecture, plan_of
@@ -68,12 +68,15 @@ class ModelInfo(BaseModel, frozen=True, extra="forbid"):
     layers: tuple[layout.Layer, ...]
 
 
-def inspect_dataset(path: Path, *, max_bytes: int = npz.MAX_BYTES) -> DatasetInfo:
+def inspect_dataset(
+    path: Path, *, max_bytes: int = npz.MAX_BYTES, find_copies: bool = True
+) -> DatasetInfo:
     """Read every byte of an npz dataset once and say what it holds.
 
     Arrays: ``x_<split>`` of shape (N, H, W) or (N, H, W, C), uint8 or finite float32, and
     ``y_<split>`` of shape (N,) with integers from 0; ``train`` is required, ``validation`` and
-    ``test`` are optional. Raises InvalidData saying what is wrong, where, and what was expected.
+    ``test`` are optional. Unless ``find_copies`` is false, images that several splits share are
+    warned of. Raises InvalidData saying what is wrong, where, and what was expected.
     """
     with npz.open_archive(path, names=ARRAYS, max_bytes=max_bytes) as archive:
         present = _present_splits(archive.arrays)
@@ -83,6 +86,7 @@ def inspect_dataset(path: Path, *, max_bytes: int = npz.MAX_BYTES) -> DatasetInf
             raise InvalidData(f"all splits must share one image shape and dtype, got {shapes}")
         labels: Labels = {split: _labels(archive, split) for split in present}
         ranges = [_value_range(archive, f"x_{split}") for split in present]
+        copied = _copies(archive, labels) if find_copies else ()
     (channels, height, width), dtype = shapes.pop(), dtypes.pop()
     num_classes = _num_classes(labels)
     counts = _class_counts(labels, num_classes)
@@ -94,7 +98,7 @@ def inspect_dataset(path: Path, *, max_bytes: int = npz.MAX_BYTES) -> DatasetInf
         splits={split: sum(count) for split, count in counts.items()},
         class_counts=counts,
         held_out="validation" not in present,
-        warnings=tuple(_warnings(counts)),
+        warnings=(*_warnings(counts), *copied),
     )
 
 
@@ -286,11 +290,34 @@ def _class_counts(labels: Labels, num_classes: int) -> dict[Split, tuple[int, ..
     }
 
 
+def one_class(split: Split, count: Sequence[int]) -> str:
+    """What to say of a split that holds images of one class only."""
+    label = max(range(len(count)), key=lambda each: count[each])
+    return (
+        f"{split} holds only class {label}: always answering {label} is right on all of its "
+        f"images, so accuracy there says nothing; give it images of every class"
+    )
+
+
+def _copies(archive: npz.Archive, labels: Labels) -> tuple[str, ...]:
+    """Warnings of images that are there more than once."""
+    digests: dict[Split, NDArray[np.uint64]] = {
+        split: fingerprints.of_images(archive, f"x_{split}") for split in labels
+    }
+    if "validation" not in digests:
+        train, validation = hold_out(labels["train"], int(labels["train"].max()) + 1)
+        digests["validation"] = digests["train"][validation]
+        digests["train"] = digests["train"][train]
+    return tuple(fingerprints.warnings(digests))
+
+
 def _warnings(counts: Mapping[Split, tuple[int, ...]]) -> list[str]:
     found = []
     for split, count in counts.items():
         absent = [str(label) for label, number in enumerate(count) if number == 0]
-        if absent:
+        if len(absent) == len(count) - 1:
+            found.append(one_class(split, count))
+        elif absent:
             found.append(f"{split} has no image of class {_some(absent)}")
     least = max(1, min(counts["train"]))
     if max(counts["train"]) > _IMBALANCE * least:

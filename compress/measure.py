@@ -1,22 +1,25 @@
 """Measure one ONNX file as it will ship: accuracy, bytes, memory and latency in ONNX Runtime.
 
-Shapes: N images, C channels, H rows, W columns.
+Shapes: N images, C channels, H rows, W columns, K classes.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 import torch
 import zstandard
+from numpy.typing import NDArray
 
 from compress import latency, peak_memory, runtime
 from compress.errors import InvalidData
 from compress.latency import Beside
-from compress.measurement import TRAIN_SAMPLE, Measurement, Parity, Split
+from compress.measurement import MOST_CLASSES, TRAIN_SAMPLE, Measurement, Parity, Split
 from compress.model import Artifact, ImageData, Images, ShouldStop, never
 from compress.revision import ENGINE_REVISION
 
@@ -43,14 +46,17 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
     """
     started = time.perf_counter()
     opened = runtime.session(artifact.path, threads=threads)
-    accuracy: dict[Split, float] = {
-        split: _accuracy(opened, _images(data, split)) for split in splits
+    counted: dict[Split, Answered] = {split: _answered(opened, data, split) for split in splits}
+    by_class: dict[Split, tuple[int, ...]] = {
+        split: each.class_correct for split, each in counted.items() if each.class_correct
     }
+    accuracy: dict[Split, float] = {split: each.accuracy for split, each in counted.items()}
     timed = latency.measure(artifact.path, data.validation, threads=threads, beside=beside)
     loading = peak_memory.of_file(artifact.path, threads=threads, should_stop=should_stop)
     missing = (peak_memory.NOT_MEASURED,) if loading.peak_memory_bytes is None else ()
     return Measurement(
         accuracy=accuracy,
+        class_correct=by_class,
         size_bytes=artifact.path.stat().st_size,
         download_bytes=download_bytes(artifact.path),
         peak_memory_bytes=loading.peak_memory_bytes,
@@ -69,6 +75,23 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """Share of right answers, and right answers class by class; empty where they are not kept."""
+
+    accuracy: float
+    class_correct: tuple[int, ...] = ()
+
+
+def on_split(path: Path, data: ImageData, split: Split, *, threads: int = 1) -> Answered:
+    """Let a file answer a split: nothing else of it is measured.
+
+    Raises NumericalError when an answer is not finite, InvalidData when the split is missing or
+    empty, ExportParityError when ONNX Runtime cannot load the file.
+    """
+    return _answered(runtime.session(path, threads=threads), data, split)
+
+
 def download_bytes(path: Path) -> int:
     """Bytes of the file compressed with zstd at level 19, in one frame."""
     return len(zstandard.ZstdCompressor(level=_DOWNLOAD_LEVEL).compress(path.read_bytes()))
@@ -76,7 +99,7 @@ def download_bytes(path: Path) -> int:
 
 def accuracy_of_file(path: Path, images: Images, *, threads: int = 1) -> float:
     """Share of ``images`` whose best class in the file's answers is their label."""
-    return _accuracy(runtime.session(path, threads=threads), images)
+    return float(_is_right(runtime.session(path, threads=threads), images).mean())
 
 
 def _images(data: ImageData, split: Split) -> Images:
@@ -94,6 +117,17 @@ def sample(images: Images, *, most: int) -> Images:
     return Images(x_NCHW=images.x_NCHW[chosen], y_N=images.y_N[chosen])
 
 
-def _accuracy(opened: onnxruntime.InferenceSession, images: Images) -> float:
+def _answered(opened: onnxruntime.InferenceSession, data: ImageData, split: Split) -> Answered:
+    images = _images(data, split)
+    is_right_N = _is_right(opened, images)
+    accuracy = float(is_right_N.mean())
+    if split == "train" or data.num_classes > MOST_CLASSES:
+        return Answered(accuracy=accuracy)
+    right_N = images.y_N.numpy()[is_right_N]
+    correct_K = np.bincount(right_N, minlength=data.num_classes)
+    return Answered(accuracy=accuracy, class_correct=tuple(correct_K.tolist()))
+
+
+def _is_right(opened: onnxruntime.InferenceSession, images: Images) -> NDArray[np.bool_]:
     logits_NK = runtime.answers(opened, images.x_NCHW)
-    return float((logits_NK.argmax(axis=1) == images.y_N.numpy()).mean())
+    return logits_NK.argmax(axis=1) == images.y_N.numpy()

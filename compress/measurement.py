@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -22,6 +22,11 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 Split = Literal["train", "validation", "test"]
 TRAIN_SAMPLE = 10_000
 """Accuracy on the training split is that of at most so many of its images, evenly spaced."""
+MOST_CLASSES = 1000
+"""Right answers are kept class by class for at most so many classes."""
+ClassCounts = Annotated[
+    tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=MOST_CLASSES)
+]
 
 
 class Latency(BaseModel, frozen=True, extra="forbid"):
@@ -91,6 +96,12 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
             "required": ["validation"],
             "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
         }
+    )
+    class_correct: dict[Split, ClassCounts] = Field(
+        default_factory=dict,
+        description="Right answers on validation and test class by class; the images of each class "
+        "are the dataset's class_counts. Left out for more than 1,000 classes, and in older "
+        "measurements.",
     )
     size_bytes: int = Field(gt=0)
     download_bytes: int | None = Field(

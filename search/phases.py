@@ -13,18 +13,20 @@ from itertools import count, islice
 
 from sqlalchemy.orm import Session
 
+from compress import chance
 from compress.candidate import Candidate
 from compress.inspection import DatasetInfo
 from compress.measurement import Measurement, Split
 from featherweight.specs.job import UntrainedModel
 from featherweight.specs.states import FINAL_STATE, JobState, Phase, StopReason, TrialState
-from search import front, job_space, profile_phase, slack, supernet_phase
+from search import evaluation_phase, front, job_space, profile_phase, slack, supernet_phase
 from search.ending import BUDGET_SECONDS, EXHAUSTED
 from search.errors import SearchError
 from store import candidates, datasets, events, jobs, rungs, trials
 from store.tables import JobRecord, TrialRecord
 
 _FINISH_SEED = 1000
+_LAST_PHASES = (Phase.FINISH, Phase.TEST)
 _SEEDS = 2**31
 """Seeds stay below this, whatever is added to the job's."""
 
@@ -50,6 +52,8 @@ def start(session: Session, job: JobRecord) -> bool:
 def leave_baseline(session: Session, job: JobRecord, *, now: datetime) -> bool:
     """Once the baseline is measured the search begins; without it there is no job.
 
+    An uploaded model at chance ends the job, too, unless that was allowed.
+
     Where members share weights, these are trained first; where it was asked for, the baseline is
     probed first.
     """
@@ -57,6 +61,8 @@ def leave_baseline(session: Session, job: JobRecord, *, now: datetime) -> bool:
         return False
     first = counted(trials.of_job(session, job.id, phase=Phase.BASELINE))[0]
     match TrialState(first.state):
+        case TrialState.COMPLETE if found := _at_chance(session, job):
+            _stop(session, job, StopReason.BASELINE_AT_CHANCE, found)
         case TrialState.COMPLETE:
             _caution(session, job)
             _begin_members(session, job, now)
@@ -81,6 +87,21 @@ def _caution(session: Session, job: JobRecord) -> None:
     for said in slack.cautions(spec, space, data, jobs.baseline(job)):
         if said not in before:
             events.append(session, job, slack.EVENT, {"reason": said})
+
+
+def _at_chance(session: Session, job: JobRecord) -> str:
+    """Why an uploaded model is worth no search, in words; empty where it is."""
+    spec, baseline = jobs.spec(job), jobs.baseline(job)
+    if spec.allow_chance_baseline or isinstance(spec.model, UntrainedModel) or baseline is None:
+        return ""
+    data = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
+    said = chance.at_chance(baseline, data)
+    if said is None:
+        return ""
+    return (
+        f"the model is {said}: {chance.WAY_OUT}; or say allow_chance_baseline: true to search "
+        "all the same"
+    )
 
 
 def _begin_members(session: Session, job: JobRecord, now: datetime) -> None:
@@ -166,9 +187,14 @@ def _is_queue_empty(session: Session, job: JobRecord, shortfall: str) -> bool:
 
 
 def leave_finish(session: Session, job: JobRecord) -> bool:
-    """The job is done once all of its trials are over, re-runs with them."""
-    if job.state != JobState.RUNNING or job.phase != Phase.FINISH or not is_idle(job):
+    """The job is done once all of its trials are over, re-runs with them, and the front measured.
+
+    That is on test, where the data has such a split.
+    """
+    if job.state != JobState.RUNNING or job.phase not in _LAST_PHASES or not is_idle(job):
         return False
+    if evaluation_phase.begin(session, job):
+        return True
     _stop(session, job, StopReason.FINISHED, job.stop_detail)
     return True
 

@@ -134,7 +134,7 @@ class Searcher:
                 return phases.is_idle(job) and self._change(job, phases.leave_profile)
             case Phase.SEARCH:
                 return self._search(job)
-            case Phase.FINISH:
+            case Phase.FINISH | Phase.TEST:
                 return phases.is_idle(job) and self._change(job, phases.leave_finish)
 
     def _settle(self, job: JobRecord) -> bool:

@@ -39,6 +39,7 @@ from search import objectives as metrics
 from search.tie_breaks import Place
 
 LAST = "the last rung is reached"
+MEASURED = "measured on test"
 CHECKPOINT = "a checkpoint of the supernet: its training goes on"
 
 
@@ -136,6 +137,8 @@ def judge(reached: Reached) -> Decision:
     A supernet is no candidate: it trains to its end. A trial whose next rung would pass
     ``budget.epochs`` stops, however good it is.
     """
+    if reached.phase is Phase.TEST:
+        return Decision(stop=False, reason=MEASURED)
     if reached.is_last:
         return Decision(stop=False, reason=LAST)
     if reached.phase is Phase.SUPERNET:

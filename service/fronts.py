@@ -6,18 +6,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from compress.inspection import DatasetInfo
 from compress.measurement import Measurement
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import FrontPoint, FrontSchema, RecommendationSchema
 from featherweight.specs.states import JobState, Phase
 from search import front as fronts
 from search.front import FrontCandidate
-from store import artifacts, jobs, rungs, trials, views
+from service import accuracies, honesty
+from store import artifacts, datasets, evaluations, jobs, rungs, trials, views
 from store.session import Session
 from store.tables import JobRecord, RungRecord, TrialRecord
 
-CONTROL = "control"
-"""Origin of a trial that the search is compared with."""
+_NO_CANDIDATES = (Phase.SUPERNET, Phase.PROFILE, Phase.TEST)
 Key: TypeAlias = tuple[str, int]
 """Trial id and rung: every rung of every trial ends with a file."""
 
@@ -27,24 +28,29 @@ class Files:
     """Everything of a job that was measured, by trial and rung.
 
     ``candidates`` are those that may be on a front: checkpoints of a supernet are not, and the
-    baseline is not twice.
+    baseline is not twice. ``tested`` has by a file's digest who measured it on test.
     """
 
     job: JobRecord
     spec: JobSpec
+    data: DatasetInfo
     baseline: Measurement | None
     rungs: dict[Key, RungRecord]
+    tested: dict[str, RungRecord]
     candidates: tuple[FrontCandidate[Key], ...]
 
 
 def measured(session: Session, job: JobRecord) -> Files:
     """Read the job's rungs once."""
-    found = {(record.trial_id, record.rung): record for record in rungs.of_job(session, job.id)}
+    records = rungs.of_job(session, job.id)
+    found = {(record.trial_id, record.rung): record for record in records}
     return Files(
         job=job,
         spec=jobs.spec(job),
+        data=DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info),
         baseline=jobs.baseline(job),
         rungs=found,
+        tested=evaluations.tested(records),
         candidates=tuple(
             FrontCandidate(
                 key=key,
@@ -52,7 +58,7 @@ def measured(session: Session, job: JobRecord) -> Files:
                 violation=record.violation,
             )
             for key, record in found.items()
-            if record.phase not in (Phase.SUPERNET, Phase.PROFILE)
+            if record.phase not in _NO_CANDIDATES
         ),
     )
 
@@ -61,7 +67,8 @@ def front(session: Session, job: JobRecord) -> FrontSchema:
     """The front now; while nothing is feasible, the nearest file and what blocks it."""
     files = measured(session, job)
     chosen = select(files, files.candidates)
-    simple = last_keys(files, trials.of_origin(session, job.id, CONTROL))
+    simple = last_keys(files, trials.of_origin(session, job.id, trials.CONTROL))
+    taken = take(session, files)
     shown = [*chosen.front, *simple, *_given(chosen.nearest), *baseline(files)]
     points = points_of(session, files, shown)
     return FrontSchema(
@@ -74,15 +81,29 @@ def front(session: Session, job: JobRecord) -> FrontSchema:
         nearest=points[chosen.nearest] if chosen.nearest else None,
         blocked_by=chosen.blocked_by,
         hypervolume=chosen.hypervolume,
+        recommended=taken.point.artifact if taken.point else None,
+        recommendation=taken.text,
+        test_note=test_note(session, files),
+        warnings=tuple(honesty.of_files(files.spec, files.data, files.baseline, taken.point)),
     )
 
 
 def recommendation(session: Session, job: JobRecord) -> RecommendationSchema:
     """One file to take, and why."""
-    files = measured(session, job)
+    return take(session, measured(session, job))
+
+
+def take(session: Session, files: Files) -> RecommendationSchema:
+    """The same of files that were read already: the one place that says which file to take."""
     key, reason = recommend(files, files.candidates)
-    points = points_of(session, files, _given(key))
-    return RecommendationSchema(job=job.id, point=points[key] if key else None, reason=reason)
+    point = points_of(session, files, _given(key))[key] if key else None
+    baseline = None if files.baseline is None else accuracies.of(files.baseline, "test", files.data)
+    return RecommendationSchema(
+        job=files.job.id,
+        point=point,
+        reason=reason,
+        text=accuracies.recommendation(point, reason, baseline=baseline),
+    )
 
 
 def select(files: Files, candidates: Sequence[FrontCandidate[Key]]) -> fronts.Selection[Key]:
@@ -127,6 +148,7 @@ def points_of(session: Session, files: Files, keys: Iterable[Key]) -> dict[Key, 
 def _point(session: Session, files: Files, key: Key) -> FrontPoint:
     trial = views.trial(trials.get(session, key[0]))
     record = files.rungs[key]
+    known = with_test(files, record)
     own = {a.role: a for a in artifacts.of_trial(session, key[0]) if a.rung == record.rung}
     file = own["onnx"]
     address = f"/v1/artifacts/{file.id}"
@@ -142,10 +164,29 @@ def _point(session: Session, files: Files, key: Key) -> FrontPoint:
         sha256=file.sha256,
         size_bytes=file.size_bytes,
         feasible=record.violation <= 0,
-        measurement=Measurement.model_validate(record.measurement),
+        measurement=known,
+        test=accuracies.of(known, "test", files.data),
+        validation=accuracies.of(known, "validation", files.data),
         url=address,
         manifest_url=f"{address}/manifest" if "manifest" in own else None,
     )
+
+
+def test_note(session: Session, files: Files) -> str | None:
+    """Why files of the front, or the one to take, have no figure on test; None where all have."""
+    chosen, (key, _) = select(files, files.candidates), recommend(files, files.candidates)
+    named = {*chosen.front, *_given(chosen.nearest), *_given(key)}
+    measured = [with_test(files, files.rungs[key]) for key in named]
+    return accuracies.test_note(session, files.job, files.data, measured)
+
+
+def with_test(files: Files, record: RungRecord) -> Measurement:
+    """What was measured of a file, on test as well where that was done later."""
+    known = Measurement.model_validate(record.measurement)
+    later = files.tested.get(record.file_sha256)
+    if later is None:
+        return known
+    return accuracies.with_test(known, Measurement.model_validate(later.measurement))
 
 
 def _given(key: Key | None) -> list[Key]:

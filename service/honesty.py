@@ -1,8 +1,8 @@
 """When a report's numbers are worth less than they look, in sentences with a way out.
 
-Accuracies are shares of counted images, so their uncertainty is known: Wilson's score interval
-(Wilson, JASA 22, 1927) at three standard deviations. Two accuracies differ where their intervals
-do not meet.
+Accuracies are shares of counted images, so their uncertainty is known (``compress.wilson``). A leak
+is a grave thing to warn of, so there the intervals are those of three standard deviations: two
+accuracies differ where they do not meet.
 """
 
 from __future__ import annotations
@@ -11,34 +11,129 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
-from compress import revision
-from compress.inspection import DatasetInfo
-from compress.measurement import TRAIN_SAMPLE, Measurement
-from featherweight.specs.schemas import FinalistSchema
+from compress import chance, revision, wilson
+from compress.inspection import DatasetInfo, one_class
+from compress.measurement import Measurement, Split
+from compress.wilson import Interval
+from featherweight.specs.job import JobSpec
+from featherweight.specs.schemas import FinalistSchema, FrontPoint
+from service import accuracies
 
 _DEVIATIONS = 3.0
+_MOST_NAMED = 5
 _ROUNDED = 0.005
 """Half a point: how far a figure that somebody wrote down may be from what was counted."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """Where an accuracy lies but for chance."""
+_WIDE = 0.05
+"""An interval of more points than this is worth a word."""
+_COLLAPSED = 0.5
+"""What a class keeps of its recall, at most, to be named."""
+_SEARCHED: tuple[Split, ...] = ("validation", "test")
 
-    low: float
-    high: float
+
+def of_job(spec: JobSpec, data: DatasetInfo, baseline: Measurement | None) -> tuple[str, ...]:
+    """What is wrong with a job's data and, once it is measured, with its baseline."""
+    return tuple(dict.fromkeys([*of_data(data), *of_baseline(spec, data, baseline)]))
 
 
-def interval(accuracy: float, images: int) -> Interval:
-    """Wilson's interval of a share of so many images."""
-    z2 = _DEVIATIONS**2
-    middle = (accuracy + z2 / (2 * images)) / (1 + z2 / images)
-    spread = accuracy * (1 - accuracy) / images + z2 / (4 * images**2)
-    half = _DEVIATIONS * math.sqrt(spread) / (1 + z2 / images)
-    return Interval(low=middle - half, high=middle + half)
+def of_data(data: DatasetInfo) -> Iterator[str]:
+    """What was found at the upload, and splits of one class, which older uploads were not told."""
+    for split in _SEARCHED:
+        counts = data.class_counts.get(split, ())
+        if sum(count > 0 for count in counts) == 1:
+            yield one_class(split, counts)
+    yield from data.warnings
+
+
+def of_baseline(spec: JobSpec, data: DatasetInfo, baseline: Measurement | None) -> Iterator[str]:
+    """Whether the baseline knows anything, and whether it knows the validation images."""
+    if baseline is None:
+        return
+    for split in _SEARCHED:
+        if said := chance.no_better(baseline, split, data):
+            yield f"the baseline is {said}; {chance.WAY_OUT}"
+    yield from leaked_validation(baseline, data, expected_accuracy=spec.expected_accuracy)
+
+
+def of_files(
+    spec: JobSpec, data: DatasetInfo, baseline: Measurement | None, taken: FrontPoint | None
+) -> Iterator[str]:
+    """All of ``of_job``, and what is wrong with the file that is recommended."""
+    yield from of_job(spec, data, baseline)
+    if taken is None or baseline is None:
+        return
+    for split in _SEARCHED:
+        if said := chance.no_better(taken.measurement, split, data):
+            yield f"the recommended file is {said}"
+    yield from missed_on_test(spec, taken.measurement, baseline)
+    yield from collapsed_classes(taken.measurement, baseline, data)
+    yield from few_images(taken)
+
+
+def missed_on_test(spec: JobSpec, taken: Measurement, baseline: Measurement) -> Iterator[str]:
+    """Bounds on accuracy that the file keeps on validation, which chose it, and not on test.
+
+    Nothing is said of a file that misses them on validation, too: that is told already.
+    """
+    if "test" not in taken.accuracy or "test" not in baseline.accuracy:
+        return
+    for bound in (each for each in spec.constraints if each.metric == "accuracy"):
+        on_test = bound.violation(_as_test(taken), _as_test(baseline))
+        if bound.violation(taken, baseline) <= 0 < on_test:
+            yield (
+                f"on test the recommended file does not meet {bound.label}: "
+                f"{taken.accuracy['test']:.2%}, and the baseline {baseline.accuracy['test']:.2%}. "
+                "It does on validation, by which it was chosen: take a file with more to spare, or "
+                "give more validation images"
+            )
+
+
+def _as_test(measured: Measurement) -> Measurement:
+    return measured.model_copy(update={"accuracy": {"validation": measured.accuracy["test"]}})
+
+
+def collapsed_classes(
+    taken: Measurement, baseline: Measurement, data: DatasetInfo
+) -> Iterator[str]:
+    """Classes of which a file gets at most half as many right as the baseline, but for chance."""
+    for split in _SEARCHED:
+        columns = (
+            data.class_counts.get(split, ()),
+            baseline.class_correct.get(split, ()),
+            taken.class_correct.get(split, ()),
+        )
+        found = [
+            f"class {label} from {before / images:.0%} to {now / images:.0%} of {images:,}"
+            for label, (images, before, now) in enumerate(zip(*columns, strict=False))
+            if _has_collapsed(images, before, now)
+        ]
+        if found:
+            more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+            yield (
+                f"the recommended file has lost classes on {split} that the baseline knows: "
+                f"{', '.join(found[:_MOST_NAMED])} images{more}"
+            )
+
+
+def _has_collapsed(images: int, before: int, now: int) -> bool:
+    if not 0 < before <= images or not now <= _COLLAPSED * before:
+        return False
+    least = wilson.interval(before / images, images).low
+    return wilson.interval(now / images, images).high < least
+
+
+def few_images(taken: FrontPoint) -> Iterator[str]:
+    """Splits on which chance alone moves the file's accuracy by points."""
+    for split, found in (("validation", taken.validation), ("test", taken.test)):
+        if found is not None and found.high - found.low > _WIDE:
+            yield (
+                f"{split} has {found.images:,} images: an accuracy of {found.accuracy:.2%} there "
+                f"means {found.low:.2%} to {found.high:.2%} (95 % interval), and smaller "
+                f"differences between files mean nothing; give it more images"
+            )
 
 
 def leaked_validation(
@@ -53,7 +148,7 @@ def leaked_validation(
     if baseline is None or "train" not in baseline.accuracy:
         return
     found = {
-        split: interval(accuracy, _images(data, split))
+        split: wilson.interval(accuracy, accuracies.num_images(data, split), deviations=_DEVIATIONS)
         for split, accuracy in baseline.accuracy.items()
     }
     if found["validation"].high < found["train"].low:
@@ -76,11 +171,6 @@ def _lower(
         yield "on test", baseline.accuracy["test"]
     if expected_accuracy is not None and expected_accuracy + _ROUNDED < least:
         yield "expected", expected_accuracy
-
-
-def _images(data: DatasetInfo, split: str) -> int:
-    images = data.splits[split]  # pyright: ignore[reportArgumentType]
-    return min(images, TRAIN_SAMPLE) if split == "train" else images
 
 
 def _way_out(data: DatasetInfo) -> str:

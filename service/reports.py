@@ -7,13 +7,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from compress.candidate import Candidate
-from compress.inspection import DatasetInfo
 from compress.measurement import Measurement, Split
-from featherweight.specs.schemas import Counts, FinalistSchema, ReportSchema
+from featherweight.specs.schemas import (
+    AccuracySchema,
+    ClassSchema,
+    Counts,
+    FinalistSchema,
+    FrontPoint,
+    ReportSchema,
+)
 from featherweight.specs.states import JobState, Phase, TrialState
-from service import fronts, honesty, warnings
+from service import accuracies, fronts, honesty, warnings
 from service.fronts import Files
-from store import datasets, refusals, trials
+from store import refusals, trials
 from store.session import Session
 from store.tables import JobRecord, TrialRecord
 
@@ -22,17 +28,25 @@ def report(session: Session, job: JobRecord, counts: Counts) -> ReportSchema:
     """Everything the job found so far."""
     files = fronts.measured(session, job)
     tried = trials.of_job(session, job.id)
-    simple = [trial for trial in tried if trial.origin == fronts.CONTROL]
+    simple = [trial for trial in tried if trial.origin == trials.CONTROL]
     controls = fronts.last_keys(files, simple)
     of_simple = {trial.id for trial in simple}
     without_search = [c for c in files.candidates if c.key[0] in of_simple]
     best, _ = fronts.recommend(files, without_search)
+    taken = fronts.take(session, files)
     finalists = tuple(_finalists(tried))
+    warnings = tuple(_warnings(session, files, taken.point, finalists))
     points = fronts.points_of(session, files, [*controls, *([best] if best else [])])
     return ReportSchema(
         job=job.id,
         state=JobState(job.state),
         baseline=files.baseline,
+        baseline_test=_of_baseline(files, "test"),
+        baseline_validation=_of_baseline(files, "validation"),
+        recommended=taken.point,
+        recommendation=taken.text,
+        test_note=fronts.test_note(session, files),
+        classes=tuple(_classes(files, taken.point)),
         counts=counts,
         controls=tuple(points[key] for key in controls),
         finalists=finalists,
@@ -43,7 +57,8 @@ def report(session: Session, job: JobRecord, counts: Counts) -> ReportSchema:
         seconds=_seconds(files),
         stop_reasons=_stop_reasons(tried),
         compression_ratio=_compression_ratio(files),
-        notes=(*_warnings(session, files, finalists), *_notes(files)),
+        warnings=warnings,
+        notes=(*warnings, *_notes(files)),
     )
 
 
@@ -114,17 +129,43 @@ def _compression_ratio(files: Files) -> float | None:
     return files.baseline.size_bytes / min(sizes)
 
 
-def _warnings(session: Session, files: Files, finalists: Sequence[FinalistSchema]) -> Iterator[str]:
+def _of_baseline(files: Files, split: Split) -> AccuracySchema | None:
+    return None if files.baseline is None else accuracies.of(files.baseline, split, files.data)
+
+
+def _classes(files: Files, taken: FrontPoint | None) -> Iterator[ClassSchema]:
+    """Recalls of the baseline and of the recommended file, of whichever were counted."""
+    splits: tuple[Split, ...] = ("validation", "test")
+    for split in splits:
+        columns = [
+            measured.class_correct.get(split, ()) if measured else ()
+            for measured in (files.baseline, taken.measurement if taken else None)
+        ]
+        if not any(columns):
+            continue
+        for label, images in enumerate(files.data.class_counts.get(split, ())):
+            before, now = (_recall(column, label, images) for column in columns)
+            yield ClassSchema(
+                label=label, split=split, images=images, baseline=before, recommended=now
+            )
+
+
+def _recall(correct: Sequence[int], label: int, images: int) -> float | None:
+    if label >= len(correct) or images == 0:
+        return None
+    return correct[label] / images
+
+
+def _warnings(
+    session: Session, files: Files, taken: FrontPoint | None, finalists: Sequence[FinalistSchema]
+) -> Iterator[str]:
     """What makes the report's numbers worth less than they look."""
-    data = DatasetInfo.model_validate(datasets.get(session, files.job.dataset_id).info)
-    yield from honesty.leaked_validation(
-        files.baseline, data, expected_accuracy=files.spec.expected_accuracy
-    )
+    yield from honesty.of_files(files.spec, files.data, files.baseline, taken)
     front = set(fronts.select(files, files.candidates).front)
     shown = [one.measurement for one in files.candidates if one.key in front]
     yield from honesty.wide_spread(finalists, shown)
     yield from honesty.mixed_revisions([one.measurement for one in files.candidates])
-    yield from warnings.of_job(session, files.job)
+    yield from warnings.of_spec(session, files.job)
 
 
 def _notes(files: Files) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from search.pace import Sample
 from search.space import Space
 from search.supernets import Costs
 from search.warm import Own, Start
-from service import forecasts
+from service import forecasts, honesty
 from service.errors import ModelDoesNotFitData, UnknownDataset, UnknownModel
 from store import baselines, datasets, models, progress
 from store.errors import DatasetNotFound, ModelNotFound
@@ -92,7 +92,10 @@ def check(session: Session, spec: JobSpec) -> Checked:
         space=space,
         costs=_costs(spec, space, own, data, baseline),
         feasibility=_feasibility(spec, space, data, baseline),
-        warnings=slack.cautions(spec, space, data, baseline),
+        warnings=(
+            *honesty.of_job(spec, data, baseline),
+            *slack.cautions(spec, space, data, baseline),
+        ),
         baseline=baseline,
         samples=forecasts.samples(progress.timed_before(session, model=network, dataset=dataset)),
         start=warm.choose(
@@ -188,6 +191,7 @@ def digest(spec: JobSpec) -> str:
 _ADDED: dict[str, Any] = {
     **dict.fromkeys(("teacher", "student", "supernet", "profile", "warm_start")),
     "expected_accuracy": None,
+    "allow_chance_baseline": False,
     "recovery": Schedule().model_dump(mode="json"),
     "stop": StopRules().model_dump(mode="json"),
     "budget.epochs": None,
@@ -281,7 +285,7 @@ def _check_network(field: str, model: ModelRecord, data: DatasetInfo, data_name:
 def changed(document: dict[str, Any], changes: dict[str, Any]) -> JobSpec:
     """A spec with some of its fields replaced; raises RequestValidationError."""
     try:
-        return JobSpec.model_validate({**document, **changes})
+        return JobSpec.of_record({**document, **changes})
     except ValidationError as error:
         found = [{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors()]
         raise RequestValidationError(found) from error

@@ -1,10 +1,11 @@
-"""What a job's spec says that was probably not meant, as far as it is known now."""
+"""What a job's user should know of its spec, its data and its baseline, as far as it is known."""
 
 from __future__ import annotations
 
 from compress.inspection import DatasetInfo
 from search import job_space, slack
 from search.errors import SearchError
+from service import honesty
 from store import datasets, jobs
 from store.session import Session
 from store.tables import JobRecord
@@ -15,7 +16,14 @@ _known: dict[tuple[str, bool], tuple[str, ...]] = {}
 
 
 def of_job(session: Session, job: JobRecord) -> tuple[str, ...]:
-    """Bounds that keep nothing out or everything; empty of a job that cannot be searched."""
+    """Return what is wrong with data and baseline, then what ``of_spec`` says."""
+    data = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
+    found = honesty.of_job(jobs.spec(job), data, jobs.baseline(job))
+    return tuple(dict.fromkeys((*found, *of_spec(session, job))))
+
+
+def of_spec(session: Session, job: JobRecord) -> tuple[str, ...]:
+    """Return bounds that keep nothing out or everything; none of a job that cannot be searched."""
     key = (job.id, job.baseline is not None)
     if key not in _known:
         if len(_known) >= _MOST_KNOWN:

@@ -12,7 +12,7 @@ from compress.techniques.distillation.config import Distillation
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.protocol import Assignment
 from featherweight.specs.states import Phase
-from store import jobs, profiles, supernets
+from store import evaluations, jobs, profiles, supernets
 from store.tables import AttemptRecord, DatasetRecord, JobRecord, ModelRecord, TrialRecord
 
 _FIRST_FILE = select(TrialRecord.file_sha256).where(
@@ -43,6 +43,7 @@ def build(
             "baseline_file": _baseline_file(session, job),
             **supernets.of_trial(session, job, trial),
             **profiles.of_trial(session, job, trial),
+            **evaluations.of_trial(session, job, trial),
         }
     )
 

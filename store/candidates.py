@@ -25,7 +25,7 @@ from store.upserts import insert_new
 USER = "user"
 WARM = "warm"
 _OPEN_STATES = (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)
-_AFTER_THE_SEARCH = (Phase.FINISH,)
+_AFTER_THE_SEARCH = (Phase.FINISH, Phase.TEST)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,18 @@ from compress.measurement import Metric
 from featherweight.specs.job import UntrainedModel
 from featherweight.specs.protocol import Decision, FileRef, Report
 from featherweight.specs.states import AttemptState, Phase
-from store import clock, epochs, fence, jobs, outcomes, profiles, rungs, supernets, transitions
+from store import (
+    clock,
+    epochs,
+    evaluations,
+    fence,
+    jobs,
+    outcomes,
+    profiles,
+    rungs,
+    supernets,
+    transitions,
+)
 from store.epochs import RERUN
 from store.errors import ArtifactNotFound, FileMismatch, MetricMissing, RungOutOfOrder
 from store.fence import Held
@@ -65,6 +76,7 @@ def report(
     _check_turn(held.trial, report)
     _check_files(session, held, report)
     profiles.check(session, held, report)
+    evaluations.check(held, report)
     _check_metrics(held, report)
     _keep_baseline(held, report)
     _keep_supernet(held, report)
@@ -238,4 +250,6 @@ def _tell(session: Session, held: Held, report: Report, decision: Decision) -> N
         "accuracy": report.measurement.value("accuracy"),
         "size_bytes": report.measurement.size_bytes,
     }
+    if held.trial.phase == Phase.TEST:
+        news["test_accuracy"] = report.measurement.accuracy["test"]
     transitions.tell(session, held.job, held.trial, "rung", news)

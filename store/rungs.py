@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
@@ -146,13 +147,18 @@ def measurements(session: Session, keys: Sequence[tuple[str, int]]) -> list[Meas
     return [known[key] for key in keys]
 
 
+def _compared(found: dict[str, Any]) -> Measurement:
+    """What the search looks at: many are kept, and it asks of no class."""
+    return Measurement.model_validate({**found, "class_correct": {}})
+
+
 def _read(
     session: Session, trial_ids: Sequence[str], rung: int
 ) -> dict[tuple[str, int], Measurement]:
     query = select(RungRecord.trial_id, RungRecord.measurement).where(
         RungRecord.trial_id.in_(trial_ids), RungRecord.rung == rung
     )
-    read = {(key, rung): Measurement.model_validate(found) for key, found in session.execute(query)}
+    read = {(key, rung): _compared(found) for key, found in session.execute(query)}
     if len(_understood) + len(read) > _MOST_UNDERSTOOD:
         _understood.clear()
     _understood.update(read)

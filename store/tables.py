@@ -181,7 +181,10 @@ class JobRecord(Base):
 
 
 class TrialRecord(Base):
-    """One candidate tried. ``told`` marks that the searcher's study knows the outcome."""
+    """One candidate tried. ``told`` marks that the searcher's study knows the outcome.
+
+    ``files`` are the digests of those that a trial of the phase ``test`` measures, one per rung.
+    """
 
     __tablename__ = "fw_trials"
 
@@ -197,6 +200,7 @@ class TrialRecord(Base):
     seed: Mapped[int]
     rungs: Mapped[list[Any]]
     splits: Mapped[list[Any]]
+    files: Mapped[list[Any] | None]
     rung: Mapped[int | None]
     epochs: Mapped[int | None]
     measurement: Mapped[dict[str, Any] | None]

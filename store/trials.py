@@ -19,8 +19,14 @@ from store.epochs import RERUN
 from store.errors import BudgetExhausted, DuplicateCandidate, NotRunning, TrialNotFound
 from store.tables import JobRecord, TrialRecord, table_of
 
+CONTROL = "control"
+"""Origin of a trial that the search is compared with."""
+EVALUATION = "test"
+"""Origin of a trial that measures the last front on test."""
+_ON_TOP = (RERUN, EVALUATION)
+"""Origins of trials that no budget counts."""
 _COUNTED = select(
-    func.count().filter(TrialRecord.origin != RERUN),
+    func.count().filter(TrialRecord.origin.not_in(_ON_TOP)),
     func.coalesce(func.max(TrialRecord.number), -1),
 ).where(TrialRecord.job_id == bindparam("job"))
 _SAME = select(TrialRecord.number).where(
@@ -76,6 +82,7 @@ def create(  # noqa: PLR0913 - every field of a trial, by name
     rungs: Sequence[int],
     splits: Sequence[Split],
     study_number: int | None = None,
+    files: Sequence[str] | None = None,
 ) -> TrialRecord:
     """A waiting trial; event ``trial.created``. The candidate is kept in its canonical form.
 
@@ -83,18 +90,19 @@ def create(  # noqa: PLR0913 - every field of a trial, by name
         session: A writing transaction.
         job: Whose trial it is; its row is locked here.
         phase: What the trial is for.
-        origin: Who proposed it: baseline, supernet, profile, sampler, control, allocation, finish
-            or rerun.
+        origin: Who proposed it: baseline, supernet, profile, sampler, control, allocation, finish,
+            test or rerun.
         candidate: What to try.
         params: The knobs' values it was built from.
         seed: Seed of everything random in it.
         rungs: Total recovery epochs at each rung.
         splits: Splits to measure on at the last rung.
         study_number: Its number in the sampler's study.
+        files: Digests of the files that it measures on test, one per rung.
 
     Raises:
         BudgetExhausted: the job has all its trials, or no epochs for the first rung of this one;
-            re-runs come on top.
+            re-runs and measuring on test come on top.
         DuplicateCandidate: the phase has this candidate with this seed.
         NotRunning: the job stops or has stopped.
     """
@@ -111,6 +119,7 @@ def create(  # noqa: PLR0913 - every field of a trial, by name
         seed=seed,
         rungs=list(rungs),
         splits=list(splits),
+        files=None if files is None else list(files),
         study_number=study_number,
     )
     return _add(session, job, trial)
@@ -118,7 +127,7 @@ def create(  # noqa: PLR0913 - every field of a trial, by name
 
 def _add(session: Session, job: JobRecord, trial: TrialRecord) -> TrialRecord:
     _check_running(job)
-    trial.number = _next_number(session, job, is_rerun=trial.origin == RERUN)
+    trial.number = _next_number(session, job, is_on_top=trial.origin in _ON_TOP)
     _check_epochs(session, job, trial)
     _check_new(session, trial)
     trial.created_at = clock.utc_now()
@@ -141,9 +150,9 @@ def _check_running(job: JobRecord) -> None:
         raise NotRunning(f"job {job.id} is {state}: it takes no new trials")
 
 
-def _next_number(session: Session, job: JobRecord, *, is_rerun: bool) -> int:
+def _next_number(session: Session, job: JobRecord, *, is_on_top: bool) -> int:
     taken, number = session.execute(_COUNTED, {"job": job.id}).one()
-    if taken >= job.budget_trials and not is_rerun:
+    if taken >= job.budget_trials and not is_on_top:
         raise BudgetExhausted(f"job {job.id} has all {job.budget_trials} trials of its budget")
     return number + 1
 
@@ -278,4 +287,7 @@ def _revised(first: TrialRecord) -> str:
     )
 
 
-_REPEATED = ("job_id", "phase", "candidate", "candidate_digest", "params", "rungs", "splits")
+_REPEATED = (
+    *("job_id", "phase", "candidate", "candidate_digest"),
+    *("params", "rungs", "splits", "files"),
+)

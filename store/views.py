@@ -21,7 +21,7 @@ from featherweight.specs.schemas import (
     UploadSchema,
     WorkerSchema,
 )
-from store import transitions
+from store import jobs, transitions
 from store.tables import (
     ArtifactRecord,
     AttemptRecord,
@@ -40,7 +40,8 @@ from store.tables import (
 
 def job(record: JobRecord, counts: Counts) -> JobSchema:
     """A job and its trials by state."""
-    return JobSchema.model_validate(_fields(record, JobSchema) | {"trials": counts})
+    own = {"trials": counts, "spec": jobs.spec(record)}
+    return JobSchema.model_validate(_fields(record, JobSchema) | own)
 
 
 def trial(record: TrialRecord) -> TrialSchema:

@@ -21,13 +21,14 @@ from compress.task import Task
 from featherweight.specs.protocol import (
     Assignment,
     Decision,
+    EvaluationTask,
     ProfileTask,
     Report,
     SupernetTask,
     TrainingTask,
 )
 from featherweight.worker_client import WorkerClient, file_ref
-from workers import profiling
+from workers import evaluation, profiling
 from workers.line import Line
 from workers.outbox import FILE_NAMES, Tray
 from workers.shared_training import SharedTraining
@@ -79,6 +80,9 @@ class TrialRunner:
     def _climb(self) -> None:
         with self.clock.time("load"):
             task = self.workshop.task(self.assignment, should_stop=self.stop)
+        if self.assignment.evaluation_task is not None:
+            self._evaluate(task, self.assignment.evaluation_task)
+            return
         network = task.teacher or self._trained(task)
         if self.assignment.supernet_task is not None:
             self._share(network, task, self.assignment.supernet_task)
@@ -129,6 +133,21 @@ class TrialRunner:
         self.tray.put(profiling.report(document, given, folder, seconds=self.clock.seconds))
         self._stage("report")
         self.tray.deliver(0, client=self.client, line=self.line)
+
+    def _evaluate(self, task: Task, given: EvaluationTask) -> None:
+        """Measure stored files on test; those before the first rung were measured already."""
+        for rung in range(self.assignment.first_rung, len(given.files)):
+            self._stage("measure on test")
+            file, folder = given.files[rung], self.tray.draft(rung)
+            path = folder / FILE_NAMES["onnx"]
+            self.workshop.copy_file(file.sha256, path)
+            with self.clock.time("measure"):
+                threads = self.assignment.latency_threads
+                found = measure.on_split(path, task.data, "test", threads=threads)
+            seconds = self.clock.seconds
+            self.tray.put(evaluation.report(file, found, folder, rung=rung, seconds=seconds))
+            self._stage("report")
+            self.tray.deliver(rung, client=self.client, line=self.line)
 
     def _compressed(self, network: Network, task: Task) -> CompressedModel:
         self._stage("compress")

@@ -102,6 +102,7 @@ class _Bars:
 def _count(event: EventSchema, standing: Standing) -> None:
     if event.type in _ENDED:
         standing.done += 1
+        standing.total = max(standing.total, standing.done)
     elif event.type == "job.phase":
         standing.phase = str(event.data.get("phase", standing.phase))
     elif event.type.startswith("job."):
@@ -117,12 +118,8 @@ def _look_at_front(event: EventSchema, standing: Standing, client: Client) -> No
         front = client.front(event.job)
     except ServiceUnavailable:
         return  # the view keeps what it knew; the events come again by themselves
-    best = tables.best_within_a_point(front)
-    if best is not None:
-        accuracy = tables.percent(best.measurement.value("accuracy"))
-        size = tables.ratio(best, front.baseline.measurement if front.baseline else None)
-        files = f"{len(front.points)} files on the front"
-        standing.best = f"{files}, at most 1 point lost: {accuracy} at {size} smaller"
+    if front.recommended is not None:
+        standing.best = f"{len(front.points)} files on the front; {front.recommendation}"
 
 
 def _trial(data: dict[str, Any]) -> list[str]:

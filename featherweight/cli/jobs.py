@@ -39,7 +39,7 @@ def submit(
         if dry_run:
             show(service.dry_run(spec), as_json=json, human=_dry_run)
         else:
-            show(service.submit(spec, idempotency_key=key), as_json=json, human=_submitted)
+            show(service.submit(spec, idempotency_key=key), as_json=json, human=tables.job)
 
 
 @app.command()
@@ -155,10 +155,6 @@ def _downloaded(service: Client, target: str, folder: Path) -> list[Path]:
     except NotFound:
         return [service.download(target, folder)]
     return [service.download(point, folder) for point in points]
-
-
-def _submitted(found: JobSchema) -> str:
-    return "\n".join([tables.job(found), *_warned(found.warnings)])
 
 
 def _dry_run(found: DryRunSchema) -> str:

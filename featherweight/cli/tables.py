@@ -12,6 +12,8 @@ from compress.measurement import Measurement, Metric
 from featherweight.cli.output import table
 from featherweight.specs.candidates import ProposedSchema
 from featherweight.specs.schemas import (
+    AccuracySchema,
+    ClassSchema,
     FinalistSchema,
     FrontPoint,
     FrontSchema,
@@ -21,14 +23,21 @@ from featherweight.specs.schemas import (
     WhySchema,
 )
 
-ONE_POINT = 0.01
 _MOST_NOTES = 5
+_MOST_CLASSES = 10
 _COUNTS: tuple[Metric, ...] = ("parameters", "macs")
 
 
 def percent(value: float | None) -> str:
     """An accuracy of 0 to 1 in percent."""
     return "-" if value is None else f"{100 * value:.2f} %"
+
+
+def with_interval(found: AccuracySchema | None) -> str:
+    """An accuracy and its 95 % interval in percent."""
+    if found is None:
+        return "-"
+    return f"{percent(found.accuracy)} ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 
 def jobs(found: Sequence[JobSchema]) -> Table:
@@ -43,13 +52,15 @@ def jobs(found: Sequence[JobSchema]) -> Table:
 def trials(job: JobSchema) -> str:
     """How many trials have ended, of how many."""
     counts = job.trials
-    return f"{counts.complete + counts.stopped + counts.failed}/{job.spec.budget.trials}"
+    of = max(counts.total, job.spec.budget.trials)
+    return f"{counts.complete + counts.stopped + counts.failed}/{of}"
 
 
 def job(found: JobSchema) -> str:
     """One job in a line."""
     reason = f", {found.stop_detail or found.stop_reason}" if found.stop_reason else ""
-    return f"job {found.id} ({escape(found.name)}): {found.state}, {trials(found)} trials{reason}"
+    said = f"job {found.id} ({escape(found.name)}): {found.state}, {trials(found)} trials{reason}"
+    return "\n".join([said, *(escape(f"warning: {warning}") for warning in found.warnings)])
 
 
 def front(found: FrontSchema) -> RenderableType:
@@ -58,8 +69,9 @@ def front(found: FrontSchema) -> RenderableType:
     What can be counted has a column where it is an objective.
     """
     columns = [
-        ">trial", "phase", ">validation", ">test", ">bytes", ">ratio", ">download", ">memory",
-        ">ms (p95)", ">x baseline", *(f">{metric}" for metric in _counted(found)), "what was done",
+        ">trial", "phase", ">test (95 %)", ">validation", ">bytes", ">ratio", ">download",
+        ">memory", ">ms (p95)", ">x baseline", *(f">{metric}" for metric in _counted(found)),
+        "what was done",
     ]  # fmt: skip
     baseline = [found.baseline] if found.baseline else []
     points = [*baseline, *(point for point in found.points if point not in baseline)]
@@ -68,7 +80,27 @@ def front(found: FrontSchema) -> RenderableType:
     if found.nearest is not None:
         lines.append(f"nothing meets the constraints; in the way: {escape(str(found.blocked_by))}")
         lines.append(table(columns, [_row(found.nearest, found)]))
+    lines += [escape(line) for line in (*_images(points), *_said(found))]
+    lines += [escape(f"warning: {warning}") for warning in found.warnings]
     return Group(*lines)
+
+
+def _images(points: Sequence[FrontPoint]) -> list[str]:
+    """How many images the accuracies are shares of."""
+    counts = {
+        split: images.images
+        for point in points
+        for split, images in (("test", point.test), ("validation", point.validation))
+        if images is not None
+    }
+    said = ", ".join(f"{split} of {count:,} images" for split, count in sorted(counts.items()))
+    return [f"accuracies: {said}"] if said else []
+
+
+def _said(found: FrontSchema | ReportSchema) -> list[str]:
+    """Which file to take, and what its figures are worth."""
+    said = [] if not found.recommendation else [f"recommended: {found.recommendation}"]
+    return said if found.test_note is None else [*said, f"test: {found.test_note}"]
 
 
 def _row(point: FrontPoint, found: FrontSchema) -> tuple[str, ...]:
@@ -77,8 +109,8 @@ def _row(point: FrontPoint, found: FrontSchema) -> tuple[str, ...]:
     return (
         str(point.number),
         "baseline" if is_baseline else point.phase,
+        with_interval(point.test),
         percent(measured.accuracy.get("validation")),
-        percent(measured.accuracy.get("test")),
         f"{point.size_bytes:,}",
         ratio(point, found.baseline.measurement if found.baseline else None),
         _count(measured.download_bytes),
@@ -124,19 +156,10 @@ def ratio(point: FrontPoint, baseline: Measurement | None) -> str:
     return f"{baseline.size_bytes / point.size_bytes:.1f}x" if baseline else "-"
 
 
-def best_within_a_point(found: FrontSchema) -> FrontPoint | None:
-    """The smallest file that loses at most one point of validation accuracy."""
-    if found.baseline is None:
-        return None
-    least = found.baseline.measurement.value("accuracy") - ONE_POINT
-    # Accuracies are counts over images: a hair of tolerance keeps exactly one point inside.
-    good = [p for p in found.points if p.measurement.value("accuracy") >= least - 1e-9]
-    return min(good, key=lambda point: point.size_bytes, default=None)
-
-
 def report(found: ReportSchema) -> RenderableType:
     """What a job found."""
-    lines = [f"trials: {_counts(found)}", f"time in trials: {_seconds(found.seconds)}"]
+    lines = [*_said(found), *_of_baseline(found)]
+    lines += [f"trials: {_counts(found)}", f"time in trials: {_seconds(found.seconds)}"]
     if found.compression_ratio is not None:
         lines.append(
             f"compression ratio of the smallest feasible file: {found.compression_ratio:.1f}x"
@@ -150,32 +173,68 @@ def report(found: ReportSchema) -> RenderableType:
     if found.stop_reasons:
         reasons = [f"{count} x {reason}" for reason, count in found.stop_reasons.items()]
         lines.append("how trials ended: " + "; ".join(reasons))
-    lines += [f"note: {note}" for note in found.notes[:_MOST_NOTES]]
-    if len(found.notes) > _MOST_NOTES:
-        lines.append(f"{len(found.notes) - _MOST_NOTES} more notes: `featherweight report --json`")
+    lines += [f"warning: {warning}" for warning in found.warnings]
+    notes = [note for note in found.notes if note not in found.warnings]
+    lines += [f"note: {note}" for note in notes[:_MOST_NOTES]]
+    if len(notes) > _MOST_NOTES:
+        lines.append(f"{len(notes) - _MOST_NOTES} more notes: `featherweight report --json`")
     text = [escape(line) for line in lines]
     finalists = [_finalist(finalist) for finalist in found.finalists]
-    if not finalists:
-        return Group(*text)
-    columns = ["finalist", ">runs", ">validation", ">test", ">bytes"]
-    return Group(*text, table(columns, finalists))
+    parts: list[RenderableType] = [*text, *_classes(found)]
+    if finalists:
+        parts.append(table(["finalist", ">runs", ">test", ">validation", ">bytes"], finalists))
+    return Group(*parts)
+
+
+def _of_baseline(found: ReportSchema) -> list[str]:
+    splits = (("test", found.baseline_test), ("validation", found.baseline_validation))
+    figures = [
+        f"{with_interval(accuracy)} of {accuracy.images:,} {split} images"
+        for split, accuracy in splits
+        if accuracy is not None
+    ]
+    return [f"baseline: {', '.join(figures)}"] if figures else []
+
+
+def _classes(found: ReportSchema) -> list[RenderableType]:
+    """The classes that are answered worst, on each split."""
+    tables: list[RenderableType] = []
+    for split in dict.fromkeys(row.split for row in found.classes):
+        rows = [row for row in found.classes if row.split == split]
+        shown = sorted(rows, key=lambda row: (_of_class(row), row.label))[:_MOST_CLASSES]
+        columns = [f">class ({split})", ">images", ">recommended", ">baseline"]
+        tables.append(table(columns, [_class(row) for row in shown]))
+        if len(rows) > len(shown):
+            tables.append(f"the worst {len(shown)} of {len(rows)} classes; all: --json")
+    return tables
+
+
+def _of_class(row: ClassSchema) -> float:
+    found = row.baseline if row.recommended is None else row.recommended
+    return 2.0 if found is None else found
+
+
+def _class(row: ClassSchema) -> tuple[str, ...]:
+    return str(row.label), f"{row.images:,}", percent(row.recommended), percent(row.baseline)
 
 
 def _finalist(found: FinalistSchema) -> tuple[str, ...]:
     return (
         escape(found.description),
         str(len(found.trials)),
-        f"{percent(found.validation_mean)} ± {100 * found.validation_std:.2f}",
         "-"
         if found.test_mean is None
         else f"{percent(found.test_mean)} ± {100 * (found.test_std or 0.0):.2f}",
+        f"{percent(found.validation_mean)} ± {100 * found.validation_std:.2f}",
         f"{min(found.size_bytes, default=0):,}",
     )
 
 
 def _short(point: FrontPoint) -> str:
-    accuracy = percent(point.measurement.value("accuracy"))
-    return f"{point.description}, {accuracy}, {point.size_bytes:,} bytes"
+    found = f"{percent(point.measurement.value('accuracy'))} on validation"
+    if point.test is not None:
+        found = f"{with_interval(point.test)} on test, {found}"
+    return f"{point.description}, {found}, {point.size_bytes:,} bytes"
 
 
 def _counts(found: ReportSchema) -> str:

@@ -123,24 +123,12 @@ def _show(client: Client, job: JobSchema, *, house: House, json_path: Path | Non
     out.print(tables.job(job))
     out.print(tables.front(front))
     out.print(tables.report(report))
-    out.print(_best(front))
     if json_path is not None:
         folder = house.folder / "fronts" / job.id
         document = _document(client, job, front, folder)
         document["report"] = report.model_dump(mode="json")
         json_path.write_text(json.dumps(document, indent=2) + "\n")
         out.print(f"the front is in {json_path}, its files are in {folder}", soft_wrap=True)
-
-
-def _best(front: FrontSchema) -> str:
-    best = tables.best_within_a_point(front)
-    if best is None or front.baseline is None:
-        return "no file loses at most 1 point of validation accuracy"
-    accuracy = tables.percent(best.measurement.value("accuracy"))
-    return (
-        f"smallest file that loses at most 1 point: trial {best.number}, {best.size_bytes:,} bytes "
-        f"({tables.ratio(best, front.baseline.measurement)} smaller), {accuracy}"
-    )
 
 
 def _document(client: Client, job: JobSchema, front: FrontSchema, folder: Path) -> dict[str, Any]:
@@ -168,6 +156,10 @@ def _entry(client: Client, point: FrontPoint, folder: Path) -> dict[str, Any]:
         "download_bytes": measured.download_bytes,
         "peak_memory_bytes": measured.peak_memory_bytes,
         "accuracy": dict(measured.accuracy),
+        "test": None if point.test is None else point.test.model_dump(mode="json"),
+        "validation": None
+        if point.validation is None
+        else point.validation.model_dump(mode="json"),
         "latency_ms": measured.latency.median_ms,
         "latency_p95_ms": measured.latency.p95_ms,
         "latency_ratio": measured.latency.ratio,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -21,6 +21,8 @@ from featherweight.specs.stopping import Controls, EarlyStopping, StopRules
 _MEMBER = "family_member"
 _PROFILED = frozenset({"filter_pruning", "quantization"})
 """Techniques of which a profile says how much they may do where."""
+_BEFORE: dict[str, Any] = {"allow_chance_baseline": True}
+"""What a stored spec means that is older than the field (docs/decisions/0014)."""
 SamplerName = Literal[
     "auto",
     "known_cost",
@@ -89,10 +91,20 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
         description="Accuracy of the uploaded model on images it has never seen, if you know it: "
         "the report warns where the validation split says something else.",
     )
+    allow_chance_baseline: bool = Field(
+        default=False,
+        description="Search even if the uploaded model is no better on validation than always "
+        "answering one class; otherwise the job stops once its baseline is measured.",
+    )
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     warm_start: WarmStart | None = Field(
         default=None, description="Finished jobs whose best candidates open the search."
     )
+
+    @classmethod
+    def of_record(cls, document: Mapping[str, Any]) -> JobSpec:
+        """Read a stored spec: a field that it lacks means what was done before there was one."""
+        return cls.model_validate({**_BEFORE, **document})
 
     @model_validator(mode="after")
     def _consistent(self) -> JobSpec:

@@ -26,7 +26,7 @@ class Budget(BaseModel, frozen=True, extra="forbid"):
 
 
 class Finish(BaseModel, frozen=True, extra="forbid"):
-    """The last phase: the best of the front, trained in full from several seeds, seen on test."""
+    """The phase after the search: the best of the front, trained in full from several seeds."""
 
     trials: int = Field(default=4, ge=0, le=100, description="How many of the budget's trials.")
     finalists: int = Field(default=2, ge=1, le=20)

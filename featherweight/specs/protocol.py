@@ -88,6 +88,19 @@ class ProfileTask(BaseModel, frozen=True, extra="forbid"):
     file: Sha256
 
 
+class StoredModel(BaseModel, frozen=True, extra="forbid"):
+    """An ONNX file of an earlier trial, and what was measured of it there."""
+
+    sha256: Sha256
+    measurement: Measurement
+
+
+class EvaluationTask(BaseModel, frozen=True, extra="forbid"):
+    """Measure stored files on the test split, one at each rung; train nothing."""
+
+    files: tuple[StoredModel, ...] = Field(min_length=1)
+
+
 class Assignment(BaseModel, frozen=True, extra="forbid"):
     """Everything a worker needs for one trial, and the fencing token that makes it the owner.
 
@@ -124,6 +137,9 @@ class Assignment(BaseModel, frozen=True, extra="forbid"):
     )
     profile_task: ProfileTask | None = Field(
         default=None, description="Given where the trial probes the baseline."
+    )
+    evaluation_task: EvaluationTask | None = Field(
+        default=None, description="Given where the trial measures files of others on test."
     )
     dataset: Sha256
     num_classes: int

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from compress.candidate import Candidate
 from compress.families.catalog import Architecture, Normalisation
 from compress.inspection import DatasetInfo, ModelInfo
-from compress.measurement import Measurement
+from compress.measurement import Measurement, Split
 from featherweight.specs.job import JobSpec
 from featherweight.specs.protocol import Decision
 from featherweight.specs.states import FailureClass, JobState, Phase, StopReason, TrialState
@@ -68,7 +68,11 @@ class Counts(BaseModel, frozen=True):
     complete: int = 0
     stopped: int = 0
     failed: int = 0
-    total: int = Field(default=0, description="Trials that exist; in the end, the budget.")
+    total: int = Field(
+        default=0,
+        description="Trials that exist; in the end, the budget, and "
+        "what comes on top: re-runs, and measuring on test.",
+    )
 
 
 class Forecast(BaseModel, frozen=True):
@@ -115,8 +119,8 @@ class JobSchema(BaseModel, frozen=True):
     )
     warnings: tuple[str, ...] = Field(
         default=(),
-        description="Bounds and objectives that say nothing, and what may be meant; left out in a "
-        "listing and after a change.",
+        description="What is wrong with the data or the baseline, bounds and objectives that say "
+        "nothing, and what to do; left out in a listing and after a change.",
     )
     last_event: int
 
@@ -130,7 +134,7 @@ class TrialSchema(BaseModel, frozen=True):
     phase: Phase
     origin: str = Field(
         description="Who proposed it: baseline, supernet, profile, sampler, control, allocation, "
-        "user, warm (an earlier job's front), finish, rerun."
+        "user, warm (an earlier job's front), finish, test, rerun."
     )
     state: TrialState
     candidate: Candidate
@@ -203,8 +207,17 @@ class ArtifactSchema(BaseModel, frozen=True):
     created_at: AwareDatetime
 
 
+class AccuracySchema(BaseModel, frozen=True):
+    """A share of right answers, of how many images, and its 95 % interval (Wilson), 0 to 1."""
+
+    accuracy: float
+    images: int
+    low: float
+    high: float
+
+
 class FrontPoint(BaseModel, frozen=True):
-    """One file of the front."""
+    """One file of the front. ``measurement`` has its accuracy on test, too, once that is known."""
 
     trial: str
     number: int
@@ -218,6 +231,15 @@ class FrontPoint(BaseModel, frozen=True):
     size_bytes: int
     feasible: bool
     measurement: Measurement
+    test: AccuracySchema | None = Field(
+        default=None,
+        description="On images that the search never saw; None: not measured, and the front's "
+        "test_note says why.",
+    )
+    validation: AccuracySchema | None = Field(
+        default=None,
+        description="On the images that the search chooses by: too high by chance, as it chose.",
+    )
     url: str
     manifest_url: str | None
 
@@ -242,6 +264,16 @@ class FrontSchema(BaseModel, frozen=True):
     hypervolume: float = Field(
         description="Share of the box between baseline-anchored reference and ideal; 0 to 1."
     )
+    recommended: str | None = Field(
+        default=None, description="The artifact of the file to take, on the front or not."
+    )
+    recommendation: str = Field(default="", description="That file's figures, and why to take it.")
+    test_note: str | None = Field(
+        default=None, description="Why files have no figure on test, where some have none."
+    )
+    warnings: tuple[str, ...] = Field(
+        default=(), description="Why the figures are worth less than they look, and what to do."
+    )
 
 
 class RecommendationSchema(BaseModel, frozen=True):
@@ -249,7 +281,10 @@ class RecommendationSchema(BaseModel, frozen=True):
 
     job: str
     point: FrontPoint | None
-    reason: str
+    reason: str = Field(description="By which rule it was chosen; validation figures decide.")
+    text: str = Field(
+        default="", description="Its accuracy on test, then on validation, and the reason."
+    )
 
 
 class FinalistSchema(BaseModel, frozen=True):
@@ -265,12 +300,34 @@ class FinalistSchema(BaseModel, frozen=True):
     test_std: float | None
 
 
+class ClassSchema(BaseModel, frozen=True):
+    """One class of one split: how many images there are, and the share that is answered right."""
+
+    label: int
+    split: Split
+    images: int
+    baseline: float | None = Field(description="None: without images, or not counted.")
+    recommended: float | None = Field(description="None: without images, or not counted.")
+
+
 class ReportSchema(BaseModel, frozen=True):
     """What the job found, for people and scripts."""
 
     job: str
     state: JobState
     baseline: Measurement | None
+    baseline_test: AccuracySchema | None = None
+    baseline_validation: AccuracySchema | None = None
+    recommended: FrontPoint | None = Field(
+        default=None, description="The file to take: the one that /recommendation names."
+    )
+    recommendation: str = Field(default="", description="Its figures, and why to take it.")
+    test_note: str | None = Field(
+        default=None, description="Why files of the front have no figure on test, where some lack."
+    )
+    classes: tuple[ClassSchema, ...] = Field(
+        default=(), description="Right answers class by class, baseline and recommended file."
+    )
     counts: Counts
     controls: tuple[FrontPoint, ...]
     finalists: tuple[FinalistSchema, ...]
@@ -289,7 +346,12 @@ class ReportSchema(BaseModel, frozen=True):
     compression_ratio: float | None = Field(
         description="Baseline bytes over those of the smallest feasible file."
     )
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...] = Field(
+        default=(), description="Why the figures are worth less than they look, and what to do."
+    )
+    notes: tuple[str, ...] = Field(
+        description="The warnings; then what the files of the front have to say."
+    )
 
 
 class KnobSchema(BaseModel, frozen=True):
@@ -319,7 +381,9 @@ class DryRunSchema(BaseModel, frozen=True):
     trials: dict[str, int] = Field(description="Phase to trials; their sum is the budget.")
     feasibility: tuple[str, ...] = Field(description="What was checked of each constraint.")
     warnings: tuple[str, ...] = Field(
-        default=(), description="Bounds and objectives that say nothing, and what may be meant."
+        default=(),
+        description="What would make the job's figures worth little, bounds and objectives that "
+        "say nothing, and what to do.",
     )
     forecast: Forecast
 

@@ -31,6 +31,7 @@ class Phase(StrEnum):
     PROFILE = "profile"
     SEARCH = "search"
     FINISH = "finish"
+    TEST = "test"
 
 
 class TrialState(StrEnum):
@@ -121,6 +122,7 @@ class StopReason(StrEnum):
     FINISHED = "finished"
     CANCELLED = "cancelled"
     BASELINE_FAILED = "baseline_failed"
+    BASELINE_AT_CHANCE = "baseline_at_chance"
     SUPERNET_FAILED = "supernet_failed"
     PROFILE_FAILED = "profile_failed"
     NOTHING_SUCCEEDED = "nothing_succeeded"
@@ -130,6 +132,7 @@ FINAL_STATE: Mapping[StopReason, JobState] = {
     StopReason.FINISHED: JobState.SUCCEEDED,
     StopReason.CANCELLED: JobState.CANCELLED,
     StopReason.BASELINE_FAILED: JobState.FAILED,
+    StopReason.BASELINE_AT_CHANCE: JobState.FAILED,
     StopReason.SUPERNET_FAILED: JobState.FAILED,
     StopReason.PROFILE_FAILED: JobState.FAILED,
     StopReason.NOTHING_SUCCEEDED: JobState.FAILED,

@@ -12,6 +12,7 @@ const TYPES = [
   "spec.warning",
 ];
 const FINAL = new Set(["job.succeeded", "job.failed", "job.cancelled"]);
+const warned = { job: [], front: [] };
 let pending = false;
 let again = false;
 
@@ -37,7 +38,7 @@ function showJob(job) {
     tile(duration(job.started_at, job.finished_at), "time"),
     ...left(job),
   );
-  byId("warnings").replaceChildren(...job.warnings.map((words) => element("li", {}, words)));
+  showWarnings("job", job.warnings);
   const done = trials.complete + trials.stopped + trials.failed;
   byId("progress").replaceChildren(bar(done / Math.max(job.spec.budget.trials, trials.total, 1)));
 }
@@ -55,23 +56,69 @@ function showFront(front) {
     ? "Nothing meets every constraint yet; the nearest file is blocked by: " + front.blocked_by
     : `${front.points.length} files that no other file beats; hypervolume ${front.hypervolume.toFixed(3)}. The ring is the baseline, dashed squares are controls.`;
   const shown = front.points.length ? front.points : [front.nearest].filter(Boolean);
-  byId("files").replaceChildren(...shown.map((point) => row(point, front.baseline)));
+  byId("files").replaceChildren(...shown.map((point) => row(point, front)));
+  byId("figures").textContent = figures(shown, front);
+  showWarnings("front", front.warnings);
+  byId("recommended").hidden = !front.recommended;
+  byId("recommended").textContent = "Recommended: " + front.recommendation;
   byId("empty").hidden = shown.length > 0;
 }
 
-function row(point, baseline) {
+// Of the job and of its front: some are said of both.
+function showWarnings(source, found) {
+  warned[source] = found;
+  const warnings = [...new Set([...warned.job, ...warned.front])];
+  byId("warnings").hidden = warnings.length === 0;
+  byId("warnings").replaceChildren(...warnings.map((warning) => element("li", {}, warning)));
+}
+
+// How many images the accuracies are shares of, and why some are missing.
+function figures(points, front) {
+  const counted = ["test", "validation"].flatMap((split) => {
+    const known = points.map((point) => point[split]).filter(Boolean);
+    return known.length ? [`${split} of ${known[0].images.toLocaleString("en")} images`] : [];
+  });
+  const parts = counted.length ? ["Accuracies: " + counted.join(", ") + "; 95 % intervals (Wilson)."] : [];
+  if (front.test_note) parts.push("Test: " + front.test_note + ".");
+  return parts.join(" ");
+}
+
+function showClasses(report) {
+  const share = (value) => (value === null ? "–" : percent(value));
+  byId("classes").hidden = report.classes.length === 0;
+  byId("recalls").replaceChildren(
+    ...report.classes.map((found) =>
+      element(
+        "tr",
+        {},
+        element("td", { class: "number" }, found.label),
+        element("td", {}, found.split),
+        element("td", { class: "number" }, found.images),
+        element("td", { class: "number" }, share(found.recommended)),
+        element("td", { class: "number" }, share(found.baseline)),
+      ),
+    ),
+  );
+}
+
+function withInterval(found) {
+  if (!found) return "–";
+  return `${percent(found.accuracy)} (${(100 * found.low).toFixed(1)} to ${(100 * found.high).toFixed(1)})`;
+}
+
+function row(point, front) {
+  const baseline = front.baseline;
   const measured = point.measurement;
   const smaller = baseline ? (baseline.size_bytes / point.size_bytes).toFixed(1) + " x" : "–";
-  const test = measured.accuracy.test === undefined ? "–" : percent(measured.accuracy.test);
   const links = [element("a", { href: point.url }, "download")];
   if (point.manifest_url) links.push(" · ", element("a", { href: point.manifest_url }, "manifest"));
   const made = element(
     "tr",
-    { id: "file-" + point.artifact },
+    { id: "file-" + point.artifact, class: point.artifact === front.recommended ? "recommended" : "" },
     element("td", { class: "number" }, point.number),
     element("td", {}, point.description, " ", element("span", { class: "quiet small" }, point.epochs + " epochs")),
+    element("td", { class: "number" }, withInterval(point.test)),
     element("td", { class: "number" }, percent(measured.accuracy.validation)),
-    element("td", { class: "number" }, test),
     element("td", { class: "number" }, bytes(point.size_bytes)),
     element("td", { class: "number" }, smaller),
     element("td", { class: "number" }, known(measured.download_bytes)),
@@ -110,6 +157,7 @@ async function refresh() {
     const [job, front] = await Promise.all([ask(API), ask(API + "/front")]);
     showJob(job);
     showFront(front);
+    if (FINAL.has("job." + job.state)) showClasses(await ask(API + "/report"));
     say("");
   } catch (problem) {
     say(problem.message);
@@ -128,7 +176,8 @@ function words(event) {
   if (data.number !== undefined) parts[0] = `trial ${data.number} ${event.type.split(".")[1]}`;
   if (data.description) parts.push(data.description);
   if (data.phase && event.type === "job.phase") parts.push(data.phase);
-  if (data.accuracy !== undefined) parts.push(percent(data.accuracy));
+  if (data.test_accuracy !== undefined) parts.push(percent(data.test_accuracy) + " on test");
+  else if (data.accuracy !== undefined) parts.push(percent(data.accuracy));
   if (data.size_bytes !== undefined) parts.push(bytes(data.size_bytes));
   if (data.reason) parts.push(data.reason);
   if (data.detail) parts.push(data.detail);

@@ -1,4 +1,4 @@
-// Accuracy over bytes (log), one point per file of the front. Pure drawing, no state.
+// Accuracy on validation over bytes (log), one point per file of the front. Pure drawing, no state.
 import { bytes, drawing, percent } from "./dom.js";
 
 const BOX = { left: 58, right: 620, top: 16, bottom: 296 };
@@ -65,7 +65,8 @@ function square(mark, [cx, cy]) {
 
 function title(mark, words) {
   const made = drawing("title");
-  made.textContent = `trial ${mark.number}: ${words}\n${percent(accuracy(mark))}, ${bytes(mark.size_bytes)}`;
+  const test = mark.test ? `${percent(mark.test.accuracy)} on test, ` : "";
+  made.textContent = `trial ${mark.number}: ${words}\n${test}${percent(accuracy(mark))} on validation, ${bytes(mark.size_bytes)}`;
   return made;
 }
 

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from compress.measurement import Latency
 from featherweight.cli import tables
-from featherweight.specs.schemas import FrontPoint, FrontSchema
+from featherweight.specs.schemas import AccuracySchema, FrontPoint, FrontSchema
 from tests import factories
 
 CPU = "Some CPU at 2 GHz"
@@ -27,12 +27,12 @@ def point(number, timed):
     )  # fmt: skip
 
 
-def shown(*points, objectives=()):
+def shown(*points, objectives=(), **changes):
     front = FrontSchema(
         job="j", state="running", objectives=objectives, baseline=points[0], points=points[1:],
-        hypervolume=0.5,
+        hypervolume=0.5, **changes,
     )  # fmt: skip
-    console = Console(file=io.StringIO(), width=200)
+    console = Console(file=io.StringIO(), width=220)
     console.print(tables.front(front))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -66,3 +66,25 @@ def test_what_is_counted_has_a_column_where_it_is_an_objective():
     assert next(line for line in asked.splitlines() if line.strip().startswith("1 ")).count(macs)
     assert "parameters" not in asked
     assert "macs" not in shown(*points, objectives=("maximise accuracy", "minimise size_bytes"))
+
+
+def test_the_figure_on_test_stands_before_validation_with_its_interval_and_images():
+    test = AccuracySchema(accuracy=0.9833, images=360, low=0.9641, high=0.9923)
+    known = point(1, latency(1.0)).model_copy(update={"test": test})
+    text = shown(point(0, latency(3.0)), known)
+    line = next(line for line in text.splitlines() if line.strip().startswith("1 "))
+    assert line.index("98.33 % (96.4 to 99.2)") < line.index("90.00 %")
+    assert "accuracies: test of 360 images" in text
+
+
+def test_what_is_recommended_and_what_is_doubtful_is_said_below():
+    said = {
+        "recommended": "a1",
+        "recommendation": "trial 1: 98.33% on test",
+        "test_note": "not yet [so far]",
+        "warnings": ("validation holds only class 3",),
+    }
+    lines = shown(point(0, latency(3.0)), point(1, latency(1.0)), **said).splitlines()
+    assert "recommended: trial 1: 98.33% on test" in lines
+    assert "test: not yet [so far]" in lines
+    assert "warning: validation holds only class 3" in lines

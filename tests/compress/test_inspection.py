@@ -326,3 +326,63 @@ def test_safetensors_headers_that_lie_are_refused(tmp_path, case):
 
 def test_the_default_limit_is_four_gibibytes():
     assert npz.MAX_BYTES == 4 * 2**30
+
+
+def splits_of(**images):
+    """A data set of these splits, whose labels are 0, 1, 2, 3 in turn."""
+    return {
+        f"{axis}_{split}": value
+        for split, x in images.items()
+        for axis, value in (("x", x), ("y", np.arange(len(x)) % 4))
+    }
+
+
+def noise(count, seed=0, dtype=np.uint8):
+    values = np.random.default_rng(seed).integers(0, 256, (count, 31, 31, 3))
+    return values.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_images_that_two_splits_share_are_counted(tmp_path, dtype):
+    """They are read in pieces that no image ends with: more than one, of either type."""
+    train, other = noise(40, dtype=dtype), noise(400, seed=1, dtype=dtype)
+    assert other.nbytes > npz.CHUNK_BYTES
+    assert npz.CHUNK_BYTES % other[0].nbytes
+    validation = np.concatenate([other[:390], train[:10]])
+    test = np.concatenate([noise(100, seed=2, dtype=dtype), other[:100]])
+    given = splits_of(train=train, validation=validation, test=test)
+    warnings = inspect(tmp_path, npz_bytes(given)).warnings
+    assert [said.partition(":")[0] for said in warnings if "too" in said] == [
+        "10 of 400 images of validation are in train, too",
+        "100 of 200 images of test are in validation, too",
+    ]
+
+
+def test_validation_equal_to_train_is_said(tmp_path):
+    given = splits_of(train=noise(120), validation=noise(120))
+    [said] = inspect(tmp_path, npz_bytes(given)).warnings
+    assert said.startswith("120 of 120 images of validation are in train, too: ")
+    assert "leave them out of validation" in said
+
+
+def test_copies_within_train_that_the_holdout_tears_apart_are_said(tmp_path):
+    twice = np.concatenate([noise(300)] * 2)
+    info = inspect(tmp_path, npz_bytes(splits_of(train=twice)))
+    assert info.held_out
+    assert any("of 120 images of validation are in train, too" in said for said in info.warnings)
+    once = inspect(tmp_path, npz_bytes(splits_of(train=noise(600))))
+    assert once.warnings == ()
+
+
+def test_images_that_are_all_the_same_are_said(tmp_path):
+    same = np.full((120, 31, 31, 3), 9, np.uint8)
+    given = splits_of(train=noise(40), validation=same)
+    [said] = inspect(tmp_path, npz_bytes(given)).warnings
+    assert said.startswith("all 120 images of validation are the same")
+
+
+def test_a_split_of_one_class_is_said_and_which(tmp_path):
+    given = splits_of(train=noise(400), validation=noise(120, seed=3))
+    given["y_validation"] = np.full(120, 3)
+    [said] = inspect(tmp_path, npz_bytes(given)).warnings
+    assert said.startswith("validation holds only class 3: always answering 3 is right")

@@ -53,6 +53,31 @@ def test_accuracy_and_size_are_those_of_the_file(artifact, digits):
     assert measured.parity.images == 256
 
 
+def test_right_answers_are_counted_class_by_class(artifact, digits):
+    measured = measure.run(artifact, digits, splits=("validation", "test", "train"))
+    opened = onnxruntime.InferenceSession(str(artifact.path))
+    assert set(measured.class_correct) == {"validation", "test"}
+    for split, images in (("validation", digits.validation), ("test", digits.test)):
+        logits = opened.run(None, {"input": images.x_NCHW.numpy().astype(np.float32)})[0]
+        right = images.y_N.numpy()[logits.argmax(axis=1) == images.y_N.numpy()]
+        assert measured.class_correct[split] == tuple((right == k).sum() for k in range(10))
+        assert sum(measured.class_correct[split]) / len(images) == measured.accuracy[split]
+
+
+def test_one_split_of_a_stored_file_is_answered_as_in_its_measurement(artifact, digits):
+    measured = measure.run(artifact, digits, splits=("validation", "test"))
+    found = measure.on_split(artifact.path, digits, "test")
+    assert found.accuracy == measured.accuracy["test"]
+    assert found.class_correct == measured.class_correct["test"]
+    with pytest.raises(InvalidData, match="no test images"):
+        measure.on_split(artifact.path, replace(digits, test=None), "test")
+
+
+def test_of_very_many_classes_no_class_is_counted(artifact, digits):
+    many = replace(digits, num_classes=1001)
+    assert measure.on_split(artifact.path, many, "test").class_correct == ()
+
+
 def test_accuracy_on_training_images_is_that_of_an_even_sample(artifact, digits):
     few = replace(digits, train=measure.sample(digits.train, most=90))
     measured = measure.run(artifact, few, splits=("validation", "train"))

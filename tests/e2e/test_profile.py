@@ -69,7 +69,10 @@ def document(client, job, folder):
 def test_the_first_job_probes_and_the_second_uses_what_was_found(client, both):
     first, second = both
     assert (first.state, second.state) == (JobState.SUCCEEDED, JobState.SUCCEEDED)
-    phases = [[trial.phase for trial in client.trials(job.id)] for job in both]
+    phases = [
+        [trial.phase for trial in client.trials(job.id) if trial.phase != Phase.TEST]
+        for job in both
+    ]
     assert phases[0] == [Phase.BASELINE, Phase.PROFILE] + [Phase.SEARCH] * 3
     assert phases[1] == [Phase.BASELINE] + [Phase.SEARCH] * 3
     assert first.profile_sha256 == second.profile_sha256 is not None

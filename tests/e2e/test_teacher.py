@@ -71,7 +71,7 @@ def told(client, trial):
 def test_a_file_says_which_uploaded_teacher_its_candidate_learned_from(taught, client):
     digest, job = taught
     assert job.state == JobState.SUCCEEDED
-    baseline, learner = client.trials(job.id)
+    baseline, learner, *_ = client.trials(job.id)
     assert told(client, learner).origin.tutor_sha256 == digest
     assert told(client, baseline).origin.tutor_sha256 is None
     assert [step.teacher for step in learner.candidate.steps] == ["uploaded"]

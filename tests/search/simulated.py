@@ -9,7 +9,7 @@ from compress.candidate import Candidate
 from compress.measurement import Measurement
 from featherweight.specs.job import JobSpec
 from featherweight.specs.protocol import Assignment, Failure
-from featherweight.specs.states import FailureClass, JobState
+from featherweight.specs.states import FailureClass, JobState, Phase
 from search import stopping
 from search.searcher import Searcher
 from search.settings import SearcherSettings
@@ -126,6 +126,11 @@ def spec(database: Database, job_id: str) -> JobSpec:
 
 
 def rows(database: Database, job_id: str) -> list[TrialRecord]:
+    """Trials of the budget, and re-runs; what measures the last front on test comes on top."""
+    return [row for row in all_rows(database, job_id) if row.phase != Phase.TEST]
+
+
+def all_rows(database: Database, job_id: str) -> list[TrialRecord]:
     with database.read() as session:
         return trials.of_job(session, job_id)
 

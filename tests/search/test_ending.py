@@ -50,7 +50,8 @@ def test_one_file_that_meets_the_target_ends_the_search_and_the_finalists_still_
     assert (job.state, job.stop_reason) == (JobState.SUCCEEDED, StopReason.FINISHED)
     assert job.stop_detail.startswith("target: trial ")
     assert job.stop_detail.endswith("meets accuracy >= 0.85 and size_bytes <= 30 kB")
-    assert phase_events(database, job_id)[-1] == {"phase": "finish", "detail": job.stop_detail}
+    finish = {"phase": "finish", "detail": job.stop_detail}
+    assert phase_events(database, job_id)[-2:] == [finish, {"phase": "test"}]
     assert len(rows) < 40
     stopped = [row for row in rows if row.phase == Phase.SEARCH and row.num_attempts == 0]
     assert stopped

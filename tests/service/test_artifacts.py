@@ -10,7 +10,8 @@ from compress import manifest as manifests
 from compress.candidate import Candidate
 from compress.manifest import Input, Manifest, Origin
 from featherweight.specs.protocol import FileRef, Report
-from store import attempts, files
+from featherweight.specs.states import Phase
+from store import attempts, files, jobs, trials
 from tests import factories
 from tests.service.running import Service, problem
 
@@ -150,6 +151,26 @@ def test_the_manifest_says_how_the_file_came_to_be(service, artifacts):
         assert answer.status_code == 200, answer.text
         found = Manifest.model_validate(answer.json())
         assert found.file_sha256 == DIGEST
+
+
+def test_the_manifest_has_what_was_measured_on_test_later_and_its_bytes_stay(service, artifacts):
+    address = f"/v1/artifacts/{artifacts['onnx']['id']}/manifest"
+    before = service.client.get(address).json()
+    with service.database.write() as session:
+        job = jobs.lock(session, artifacts["onnx"]["job"])
+        trials.stop_waiting(session, job, "test")
+        changes = {"origin": trials.EVALUATION, "rungs": (0,), "files": [DIGEST]}
+        factories.trial(session, job, phase=Phase.TEST, **changes)
+        mine = factories.must_claim(session, "another")
+        what = factories.evaluation_report(mine, test_accuracy=0.75)
+        attempts.report(session, mine.attempt, mine.token, what, decide=factories.climb)
+    after = service.client.get(address).json()
+    assert "test" not in before["measurement"]["accuracy"]
+    assert after["measurement"]["accuracy"] == {"validation": 0.95, "test": 0.75}
+    before["measurement"]["accuracy"] = after["measurement"]["accuracy"]
+    assert after == before
+    stored = service.client.get(f"/v1/artifacts/{artifacts['manifest']['id']}").content
+    assert hashlib.sha256(stored).hexdigest() == artifacts["manifest"]["sha256"]
 
 
 def test_a_manifest_that_is_none_is_not_found(service):

@@ -10,7 +10,6 @@ from compress.measurement import Measurement
 from compress.revision import ENGINE_REVISION
 from featherweight.specs.schemas import FinalistSchema, ReportSchema
 from service import honesty
-from service.honesty import interval
 from store import jobs
 from tests import factories
 from tests.service.running import problem, spec
@@ -27,15 +26,6 @@ def warnings(
 ) -> list[str]:
     data = factories.dataset_info(splits=SPLITS, held_out=held_out)
     return list(honesty.leaked_validation(measured, data, expected_accuracy=expected))
-
-
-def test_an_interval_holds_the_share_it_was_drawn_from() -> None:
-    found = interval(0.9, 10_000)
-    assert found.low == pytest.approx(0.9 - 3 * (0.09 / 10_000) ** 0.5, abs=5e-4)
-    assert found.high == pytest.approx(0.9 + 3 * (0.09 / 10_000) ** 0.5, abs=5e-4)
-    for share in (0.0, 1.0):
-        assert interval(share, 500).low - 1e-12 <= share <= interval(share, 500).high + 1e-12
-    assert interval(1.0, 500).low < 1
 
 
 def test_validation_images_that_were_trained_on_are_found_by_the_test_split() -> None:
