@@ -6,6 +6,7 @@ import argparse
 
 from benchmarks import (
     allotted_bytes,
+    busy_latency,
     early_stopping,
     latency_ranking,
     listing,
@@ -29,6 +30,7 @@ BENCHMARKS = {
     "resnet20_flips": resnet20_flips.main,
     "allotted_bytes": allotted_bytes.main,
     "latency_ranking": latency_ranking.main,
+    "busy_latency": busy_latency.main,
     "supernet": supernet.main,
     "early_stopping": early_stopping.main,
 }

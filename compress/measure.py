@@ -45,7 +45,9 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
     accuracy: dict[Split, float] = {
         split: _accuracy(opened, _images(data, split)) for split in splits
     }
-    timed = latency.measure(artifact.path, data.validation, threads=threads, beside=beside)
+    timed = latency.measure(
+        artifact.path, data.validation, threads=threads, beside=beside, should_stop=should_stop
+    )
     loading = peak_memory.of_file(artifact.path, threads=threads, should_stop=should_stop)
     missing = (peak_memory.NOT_MEASURED,) if loading.peak_memory_bytes is None else ()
     return Measurement(
