@@ -9,6 +9,7 @@ median of wall times says, which was recorded before, and other ways to read the
 from __future__ import annotations
 
 import io
+import math
 import multiprocessing
 import os
 import statistics
@@ -58,44 +59,44 @@ def main() -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with tempfile.TemporaryDirectory() as folder:
         files = {name: _files(Path(folder), name) for name in _NETWORKS}
-        for threads in (1, 2):
-            quiet: dict[str, list[Timed]] = {}
-            for busy in (0, 4, 4 * (cores or 1)):
-                with _busy(busy):
-                    found = {name: _timed(pair, threads) for name, pair in files.items()}
-                quiet = quiet or found
-                for name, timed in found.items():
-                    print(f"{threads} thread(s), {busy} busy, {name}: {_said(timed, quiet[name])}")
+        cases = [(name, 1) for name in _NETWORKS] + [("ResNet-20", 2)]
+        quiet: dict[tuple[str, int], list[Timed]] = {}
+        for busy in (0, 4, 4 * (cores or 1)):
+            with _busy(busy):
+                for name, threads in cases:
+                    found = _timed(files[name], threads)
+                    still = quiet.setdefault((name, threads), found)
+                    print(f"{name}, {threads} thread(s), {busy} busy processes: ", end="")
+                    print(_said(found, still), flush=True)
 
 
 def _said(timed: list[Timed], quiet: list[Timed]) -> str:
-    recorded = [_ratio(one.latency) for one in timed]
-    truth = statistics.median(_ratio(one.latency) for one in quiet)
-    off = [f"recorded {statistics.median(recorded):.3f}, off by up to {_off(recorded, truth):.2f}x"]
+    ways = {"recorded": _compared(timed, quiet, lambda one: one.latency.ratio or math.nan)}
     for way in timed[0].read:
-        true = statistics.median(one.read[way] for one in quiet)
-        told = [one.read[way] for one in timed]
-        off.append(f"{way} {statistics.median(told):.3f}, {_off(told, true):.2f}x")
-    own = [one.latency.median_ms for one in timed]
+        ways[way] = _compared(timed, quiet, lambda one, way=way: one.read[way])
+    ways["recorded ms"] = _compared(timed, quiet, lambda one: one.latency.median_ms)
     marked = [one.latency.within for one in timed if one.latency.busy]
-    factors = f"within {min(marked):.2f} to {max(marked):.2f}" if marked else "none"
-    own_said = f"{statistics.median(own):.3f} ms, {_off(own, _own(quiet)):.2f}x"
+    factors = f", within {min(marked):.2f} to {max(marked):.2f}" if marked else ""
     seconds = statistics.median(one.seconds for one in timed)
-    return "; ".join([*off, own_said, f"marked {len(marked)}: {factors}", f"{seconds:.1f} s"])
+    return "; ".join(
+        [
+            *(f"{way} {said}" for way, said in ways.items()),
+            f"marked {len(marked)} of {len(timed)}{factors}",
+            f"{seconds:.1f} s",
+        ]
+    )
 
 
-def _own(timed: list[Timed]) -> float:
-    return statistics.median(one.latency.median_ms for one in timed)
+def _compared(timed: list[Timed], quiet: list[Timed], figure: Callable[[Timed], float]) -> str:
+    """The median, and how far the worst is from the median without busy processes."""
+    truth = statistics.median(figure(one) for one in quiet)
+    told = [figure(one) for one in timed]
+    return f"{statistics.median(told):.3f} (off by up to {_off(told, truth):.2f}x)"
 
 
 def _off(told: list[float], true: float) -> float:
     """The worst factor between what was told and the truth."""
     return max(max(one / true, true / one) for one in told)
-
-
-def _ratio(timed: Latency) -> float:
-    assert timed.ratio is not None
-    return timed.ratio
 
 
 def _timed(pair: Files, threads: int) -> list[Timed]:
@@ -136,9 +137,10 @@ def _read(run: Run) -> dict[str, float]:
     own, other = run
     return {
         "wall median": float(np.median(own.wall_ms) / np.median(other.wall_ms)),
-        "wall q10": timing.low(own.wall_ms) / timing.low(other.wall_ms),
+        "wall least": min(own.wall_ms) / min(other.wall_ms),
         "CPU median": float(np.median(own.cpu_ms) / np.median(other.cpu_ms)),
-        "CPU q10": timing.low(own.cpu_ms) / timing.low(other.cpu_ms),
+        "CPU 10 % quantile": float(np.quantile(own.cpu_ms, 0.1) / np.quantile(other.cpu_ms, 0.1)),
+        "CPU least": min(own.cpu_ms) / min(other.cpu_ms),
     }
 
 

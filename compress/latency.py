@@ -36,10 +36,8 @@ A first call finds caches full of the other file's weights, as no caller of one 
 FEWEST_CALLS = 50
 MOST_CALLS = 5000
 SECONDS_PER_FILE = 0.3
-PATIENCE_SECONDS = 1.5
-"""How long a busy machine is waited for where the figure is good enough as it is."""
-MOST_PATIENCE_SECONDS = 6.0
-"""The same where it is not, and for the baseline, whose figure every other file's is scaled by."""
+PATIENCE_SECONDS = 6.0
+"""So long a busy machine is given to become quiet, or to say the same twice."""
 _CPU_INFO = Path("/proc/cpuinfo")
 _LONGEST_NAME = 200
 
@@ -63,23 +61,20 @@ def measure(
     """Latency of one call with the first image, ``(1, C, H, W)``, as on an unloaded machine.
 
     With a file ``beside`` it both take turns until each has had at least 50 timed calls and 0.3 s.
-    Where the calls show that the machine is busy they are timed again, after pauses, for some
-    seconds; if it stays busy all of them count and the figure is marked. Sessions have exactly
+    Where the calls show that the machine is busy they are timed again, after pauses, for at most
+    some seconds; if it stays busy all of them count and the figure is marked. Sessions have exactly
     ``threads`` threads, which stay on as many cores (Linux). Raises ExportParityError for a file
     that ONNX Runtime cannot load, and Stopped.
     """
     feed = runtime.batches(images.x_NCHW[:1])[0]
-    clock = timing.best_clock(threads)
-
-    def patience(run: Run) -> float:
-        doubtful = beside is None or timing.factor(run, clock) > timing.LEAST_FACTOR
-        return MOST_PATIENCE_SECONDS if doubtful else PATIENCE_SECONDS
-
+    clock = timing.best_clock()
     with _on_as_many_cores(threads):
         paths = [path] if beside is None else [path, beside.path]
         opened = [runtime.session(each, threads=threads) for each in paths]
         run, is_busy = timing.until_quiet(
-            lambda: _in_turns(opened, feed, should_stop), clock=clock, patience_seconds=patience
+            lambda: _in_turns(opened, feed, should_stop),
+            clock=clock,
+            patience_seconds=PATIENCE_SECONDS,
         )
     reference_ms = None if beside is None else beside.reference_ms
     return summarised(run, clock=clock, is_busy=is_busy, threads=threads, reference_ms=reference_ms)
@@ -89,20 +84,19 @@ def summarised(
     run: Run, *, clock: Clock, is_busy: bool, threads: int, reference_ms: float | None
 ) -> Latency:
     """What calls of a file, and those of the baseline's between them, are recorded as."""
-    own, *others = run
-    within = max(timing.LEAST_FACTOR, timing.factor(run, clock)) if is_busy else 1.0
+    own, least_ms = run[0], timing.least(run, clock)
     return Latency(
-        median_ms=timing.low(own.by(clock)),
+        median_ms=least_ms[0],
         p95_ms=float(np.quantile(own.by(clock), 0.95)),
         threads=threads,
         batch=1,
-        baseline_ms=timing.low(others[0].by(clock)) if others else None,
+        baseline_ms=least_ms[1] if len(least_ms) > 1 else None,
         reference_ms=reference_ms,
         device=device_name(),
         clock=clock,
         wall_ms=float(np.median(own.wall_ms)),
         busy=is_busy,
-        within=within,
+        within=timing.factor(run, clock) if is_busy else 1.0,
     )
 
 

@@ -26,15 +26,16 @@ TRAIN_SAMPLE = 10_000
 class Latency(BaseModel, frozen=True, extra="forbid"):
     """Latency of one call with one input in ONNX Runtime, in milliseconds.
 
-    ``median_ms`` is the latency on a machine that does nothing else: the 10 % quantile of the
-    calls' times by ``clock``. A candidate's file is timed in turns with the baseline's, so that
-    what else the machine does meets both (``docs/decisions/0009-latency-beside-the-baseline.md``).
+    ``median_ms`` is the latency on a machine that does nothing else: the least time of a call by
+    ``clock``, which on such a machine is near the median that gave the field its name. A
+    candidate's file is timed in turns with the baseline's, so that what else the machine does meets
+    both (``docs/decisions/0009-latency-beside-the-baseline.md``).
     """
 
     median_ms: float = Field(
         gt=0,
-        description="Latency on an unloaded machine: 10 % quantile of the calls' times by the "
-        "clock; where the clock is None, an older measurement, the median of wall times.",
+        description="Latency on an unloaded machine: the least time of a call by the clock; where "
+        "the clock is None, an older measurement, the median of wall times.",
     )
     p95_ms: float = Field(gt=0, description="95 % quantile of the calls' times by the same clock.")
     threads: int = Field(ge=1)
@@ -58,8 +59,8 @@ class Latency(BaseModel, frozen=True, extra="forbid"):
     )
     clock: Clock | None = Field(
         default=None,
-        description="CPU time of the calling thread (one thread) or wall time (several); None: an "
-        "older measurement.",
+        description="CPU time of the calling thread, or wall time where the system's CPU clock is "
+        "too coarse; None: an older measurement.",
     )
     wall_ms: float | None = Field(
         default=None,

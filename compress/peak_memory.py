@@ -99,7 +99,7 @@ def measure_here(path: Path, *, threads: int, status: Path = _STATUS) -> Loading
     peak = _bytes(status, "VmHWM")
     loads = timing.timed(lambda: _session(path, threads), calls=_TIMED_LOADS, block=1)
     growth = None if before is None or peak is None else peak - before
-    return Loading(peak_memory_bytes=growth, load_ms=min(loads.by(timing.best_clock(threads=1))))
+    return Loading(peak_memory_bytes=growth, load_ms=min(loads.by(timing.best_clock())))
 
 
 def _bytes(status: Path, name: str) -> int | None:

@@ -2,10 +2,10 @@
 
 The wall's clock counts the time that other processes take, too: on a busy machine a call of a few
 milliseconds is interrupted more often than not, and the median of such calls is wrong several
-times over. The CPU time of the calling thread stands still while the thread waits, and with one
-thread ONNX Runtime computes in the thread that calls it. What is left is that a call after an
-interruption finds its caches cold, so a low quantile is taken. With several threads the CPU time is
-work and no latency: there the low quantile is that of the wall's clock, and is trusted less.
+times over. The CPU time of the calling thread stands still while the thread is kept waiting, and
+ONNX Runtime computes in the thread that calls it, which spins while it waits for helpers. What is
+left only ever adds to it: caches that are cold after an interruption, a core that is shared with a
+neighbour. So the least CPU time of a call is taken, over as long as it takes until it repeats.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 
-import numpy as np
-
 from compress.measurement import Clock
 
-QUANTILE = 0.1
-"""One call in ten takes at most what is told as the latency."""
 BUSY_LOAD = 1.3
 """Calls that waited for more than 0.3 of the time that they computed, met a busy machine."""
 LEAST_FACTOR = 1.15
-"""What a quantile of CPU times is trusted to within on a busy machine (``busy_latency``)."""
+"""What least times on a busy machine are trusted to within (``benchmarks.busy_latency``)."""
+_REPEATED = 1.05
+"""Two runs whose least times are within this factor say the same."""
+_FIRST_PAUSE_SECONDS = 0.1
 _STEPS = 5
 _BLOCK_STEPS = 100
 _LONGEST_BLOCK_NS = 10_000_000
@@ -56,9 +55,9 @@ def joined(parts: Iterable[Calls]) -> Calls:
     )
 
 
-def low(times_ms: Sequence[float]) -> float:
-    """The 10 % quantile."""
-    return float(np.quantile(times_ms, QUANTILE))
+def least(run: Run, clock: Clock) -> list[float]:
+    """The shortest call of each file in milliseconds."""
+    return [min(calls.by(clock)) for calls in run]
 
 
 def load(run: Run) -> float:
@@ -68,68 +67,74 @@ def load(run: Run) -> float:
     return wall_ms / cpu_ms if cpu_ms > 0 else 1.0
 
 
-def drift(run: Run, clock: Clock) -> float:
-    """How far the two halves of the run are apart in what they tell, as a factor of at least 1.
-
-    With a file beside it that is the ratio of the two, without one the latency itself.
-    """
-    first, second = (_told(run, clock, half=half) for half in (0, 1))
-    return max(first / second, second / first)
+def apart(one: Run, other: Run, clock: Clock) -> float:
+    """How far two runs are apart in what they tell of a file, as a factor of at least 1."""
+    both = zip(least(one, clock), least(other, clock), strict=True)
+    return max(max(a / b, b / a) for a, b in both)
 
 
 def is_busy(run: Run, clock: Clock) -> bool:
-    """Whether the calls show that the machine did something else, too."""
-    return load(run) > BUSY_LOAD or factor(run, clock) > LEAST_FACTOR
+    """Whether the calls show that the machine did something else, too.
+
+    They waited, or one half of them was slower throughout: a neighbour that no wait betrays.
+    """
+    return load(run) > BUSY_LOAD or apart(*_halves(run), clock) > LEAST_FACTOR
 
 
 def factor(run: Run, clock: Clock) -> float:
-    """What the run is right within, at least 1: its drift; by the wall's clock all that shows.
+    """What a busy machine's run is right within: how far its halves are apart, at least 1.15.
 
-    A thread that waits makes even the quickest call by the wall's clock a slow one, so how long the
-    calls waited on the whole counts there, and how far a usual call is from a quick one.
+    Of two files that is what the halves say of their ratio. By the wall's clock even the shortest
+    call may have waited, so there it is at least how long the calls waited on the whole.
     """
-    if clock == "cpu":
-        return drift(run, clock)
-    spreads = [float(np.median(calls.wall_ms)) / low(calls.wall_ms) for calls in run]
-    return max(drift(run, clock), load(run), *spreads)
+    first, second = (_told(half, clock) for half in _halves(run))
+    found = max(LEAST_FACTOR, first / second, second / first)
+    return found if clock == "cpu" else max(found, load(run))
 
 
 def until_quiet(
     one_run: Callable[[], Run],
     *,
     clock: Clock,
-    patience_seconds: Callable[[Run], float],
+    patience_seconds: float,
     wait: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.monotonic,
 ) -> tuple[Run, bool]:
-    """Time again, after ever longer pauses, until a run meets a quiet machine or time is up.
+    """Time again, after ever longer pauses, until the machine is quiet or the answer repeats.
+
+    Gives up before a further run would end later than ``patience_seconds`` after the first.
 
     Returns:
         The quiet run alone, or the calls of all runs together; and whether it is the latter.
     """
     began = now()
-    run, pause = one_run(), 0.25
-    took = now() - began
+    run, pause = one_run(), _FIRST_PAUSE_SECONDS
+    first_ended = now()
+    took = first_ended - began
     if not is_busy(run, clock):
         return run, False
-    while now() + pause + took <= began + took + patience_seconds(run):
+    while now() + pause + took <= first_ended + patience_seconds:
         wait(pause)
         again = one_run()
         if not is_busy(again, clock):
             return again, False
+        says_the_same = apart(run, again, clock) <= _REPEATED
         run = [joined(both) for both in zip(run, again, strict=True)]
+        if says_the_same:
+            break
         pause *= 2
     return run, True
 
 
-def best_clock(threads: int) -> Clock:
-    """The clock that tells the latency of a session with so many threads on this machine."""
-    return "cpu" if threads == 1 and _step_ns() * _BLOCK_STEPS <= _LONGEST_BLOCK_NS else "wall"
+@cache
+def best_clock() -> Clock:
+    """The CPU's clock, or the wall's where that of the CPU is too coarse for a single call."""
+    return "cpu" if _step_ns() * _BLOCK_STEPS <= _LONGEST_BLOCK_NS else "wall"
 
 
 def calls_per_block(call_ns: int) -> int:
     """How many calls of this length are timed as one, so that the clock's step does not matter."""
-    if best_clock(threads=1) != "cpu":
+    if best_clock() == "wall":
         return 1
     return max(1, -(-_step_ns() * _BLOCK_STEPS // max(1, call_ns)))
 
@@ -159,11 +164,17 @@ def _next_step_ns() -> int:
     return now - began
 
 
-def _told(run: Run, clock: Clock, *, half: int) -> float:
-    told = [low(_half(calls.by(clock), half)) for calls in run]
+def _told(run: Run, clock: Clock) -> float:
+    """The ratio of the two files, or what one alone takes."""
+    told = least(run, clock)
     return told[0] / told[1] if len(told) > 1 else told[0]
 
 
-def _half(times_ms: Sequence[float], half: int) -> Sequence[float]:
-    middle = len(times_ms) // 2
-    return times_ms[middle:] if half else times_ms[:middle]
+def _halves(run: Run) -> tuple[Run, Run]:
+    middles = [len(calls.cpu_ms) // 2 for calls in run]
+    both = list(zip(run, middles, strict=True))
+    return [_part(c, slice(m)) for c, m in both], [_part(c, slice(m, None)) for c, m in both]
+
+
+def _part(calls: Calls, of: slice) -> Calls:
+    return Calls(wall_ms=calls.wall_ms[of], cpu_ms=calls.cpu_ms[of])

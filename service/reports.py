@@ -11,7 +11,7 @@ from compress.inspection import DatasetInfo
 from compress.measurement import Measurement, Split
 from featherweight.specs.schemas import Counts, FinalistSchema, ReportSchema
 from featherweight.specs.states import JobState, Phase, TrialState
-from service import fronts, honesty
+from service import fronts, honesty, latency_notes
 from service.fronts import Files
 from store import datasets, refusals, trials
 from store.session import Session
@@ -123,6 +123,9 @@ def _warnings(session: Session, files: Files, finalists: Sequence[FinalistSchema
     front = set(fronts.select(files, files.candidates).front)
     shown = [one.measurement for one in files.candidates if one.key in front]
     yield from honesty.wide_spread(finalists, shown)
+    yield from latency_notes.of_front(shown)
+    tried = [one.measurement for one in files.candidates]
+    yield from latency_notes.of_baseline(files.baseline, tried)
 
 
 def _notes(files: Files) -> tuple[str, ...]:
