@@ -66,3 +66,15 @@ def test_what_is_counted_has_a_column_where_it_is_an_objective():
     assert next(line for line in asked.splitlines() if line.strip().startswith("1 ")).count(macs)
     assert "parameters" not in asked
     assert "macs" not in shown(*points, objectives=("maximise accuracy", "minimise size_bytes"))
+
+
+def test_a_latency_from_a_busy_machine_is_marked_and_the_doubt_stands_below():
+    doubt = {"busy": True, "within": 1.15}
+    text = shown(
+        point(0, latency(3.0)), point(1, latency(1.0, **doubt)), point(2, latency(2.0, **doubt))
+    )
+    line = next(line for line in text.splitlines() if line.strip().startswith("1 "))
+    assert "~1.000 (2.000)" in line
+    assert "~3.000" not in text
+    assert "latency of 1, 2: measured on a busy machine; right within a factor of 1.2" in text
+    assert "busy" not in shown(point(0, latency(3.0)), point(1, latency(1.0)))
