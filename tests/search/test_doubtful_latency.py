@@ -13,6 +13,7 @@ from search import ending, front, objectives, stopping
 from search.front import FrontCandidate
 from store.endings import EndedTrial
 from store.rungs import RungContext
+from store.session import Database
 from tests import factories
 
 BOTH = (
@@ -146,3 +147,20 @@ def test_a_search_does_not_grow_by_a_speed_that_is_in_doubt() -> None:
     found = [EndedTrial(number=number, measurements=[one]) for number, one in enumerate(files)]
     first, second = ending.volumes(found, SPEC, BASELINE)
     assert first == second
+
+
+def test_a_target_is_not_met_by_a_speed_that_is_in_doubt(database: Database) -> None:
+    with database.write() as session:
+        job = factories.searching_job(
+            session,
+            waiting=3,
+            objectives=["maximise accuracy", "minimise latency_ms"],
+            stop={"target": ["latency_ms <= 5 ms"]},
+        )
+        for timed in (file(0.9, 6.0), file(0.9, 4.0, within=1.5)):
+            factories.deliver(session, factories.must_claim(session), measured=timed)
+        assert ending.by_record(session, job) is None
+        factories.deliver(session, factories.must_claim(session), measured=file(0.9, 4.0))
+        found = ending.by_record(session, job)
+    assert found is not None
+    assert found.reason.endswith("meets latency_ms <= 5 ms")

@@ -10,6 +10,7 @@ from compress.measurement import Latency, Measurement
 from featherweight.specs.schemas import ReportSchema
 from service import latency_notes
 from tests import factories
+from tests.service.running import Service
 
 CPU = "Some CPU at 2 GHz"
 
@@ -57,7 +58,7 @@ def test_nothing_is_said_of_a_baseline_that_is_not_in_doubt(baseline: Measuremen
     assert not list(latency_notes.of_baseline(baseline, [beside(1.5)] * 3))
 
 
-def test_the_report_of_a_job_says_it(service) -> None:
+def test_the_report_of_a_job_says_it(service: Service) -> None:
     with service.database.write() as session:
         factories.dataset(session)
         record = factories.job(session, model=factories.model(session), running=True)
