@@ -96,7 +96,7 @@ def summarised(
         clock=clock,
         wall_ms=float(np.median(own.wall_ms)),
         busy=is_busy,
-        within=timing.factor(run, clock) if is_busy else 1.0,
+        within=timing.factor(run, clock, threads=threads) if is_busy else 1.0,
     )
 
 

@@ -5,7 +5,8 @@ milliseconds is interrupted more often than not, and the median of such calls is
 times over. The CPU time of the calling thread stands still while the thread is kept waiting, and
 ONNX Runtime computes in the thread that calls it, which spins while it waits for helpers. What is
 left only ever adds to it: caches that are cold after an interruption, a core that is shared with a
-neighbour. So the least CPU time of a call is taken, over as long as it takes until it repeats.
+neighbour, helpers that do not come to run. So the least CPU time of a call is taken, over as long
+as it takes until it repeats.
 """
 
 from __future__ import annotations
@@ -81,14 +82,16 @@ def is_busy(run: Run, clock: Clock) -> bool:
     return load(run) > BUSY_LOAD or apart(*_halves(run), clock) > LEAST_FACTOR
 
 
-def factor(run: Run, clock: Clock) -> float:
+def factor(run: Run, clock: Clock, *, threads: int) -> float:
     """What a busy machine's run is right within: how far its halves are apart, at least 1.15.
 
-    Of two files that is what the halves say of their ratio. By the wall's clock even the shortest
-    call may have waited, so there it is at least how long the calls waited on the whole.
+    Of two files that is what the halves say of their ratio. Where helpers do not come to run, the
+    calling thread does their work, too: several threads may make a file faster by their number, and
+    another by nothing, so with them it is at least that number. By the wall's clock even the
+    shortest call may have waited: there it is at least how long the calls waited on the whole.
     """
     first, second = (_told(half, clock) for half in _halves(run))
-    found = max(LEAST_FACTOR, first / second, second / first)
+    found = max(LEAST_FACTOR, threads, first / second, second / first)
     return found if clock == "cpu" else max(found, load(run))
 
 

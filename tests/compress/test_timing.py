@@ -36,10 +36,12 @@ def interrupted(ms: float, *, slice_ms: float = 4.0, others: int = 4, seed: int 
     return calls(cpu_ms, wall_ms)
 
 
-def told(run: Run, *, clock: Clock = "cpu", reference_ms: float | None = 5.0) -> Latency:
+def told(
+    run: Run, *, clock: Clock = "cpu", reference_ms: float | None = 5.0, threads: int = 1
+) -> Latency:
     is_busy = timing.is_busy(run, clock)
     return latency.summarised(
-        run, clock=clock, is_busy=is_busy, threads=1, reference_ms=reference_ms
+        run, clock=clock, is_busy=is_busy, threads=threads, reference_ms=reference_ms
     )
 
 
@@ -83,6 +85,12 @@ def test_by_the_walls_clock_the_doubt_is_at_least_as_large_as_the_waits() -> Non
     found = told(run, clock="wall")
     assert (found.busy, found.clock) == (True, "wall")
     assert found.within >= timing.load(run) > 2
+
+
+def test_with_several_threads_the_doubt_is_at_least_what_they_may_gain() -> None:
+    busy = [interrupted(1.0), interrupted(2.0)]
+    assert told(busy, threads=4).within == 4.0
+    assert told([quiet(1.0), quiet(2.0)], threads=4).within == 1.0
 
 
 def test_several_tries_are_one_run_in_their_order() -> None:
