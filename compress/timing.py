@@ -113,12 +113,14 @@ def until_quiet(
     began = now()
     run, pause = one_run(), _FIRST_PAUSE_SECONDS
     first_ended = now()
-    took = first_ended - began
+    longest = first_ended - began
     if not is_busy(run, clock):
         return run, False
-    while now() + pause + took <= first_ended + patience_seconds:
+    while now() + pause + longest <= first_ended + patience_seconds:
         wait(pause)
+        began = now()
         again = one_run()
+        longest = max(longest, now() - began)
         if not is_busy(again, clock):
             return again, False
         says_the_same = apart(run, again, clock) <= _REPEATED
