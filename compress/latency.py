@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from compress import runtime, timing
 from compress.errors import Stopped
-from compress.measurement import Clock, Latency
+from compress.measurement import Latency
 from compress.model import Images, ShouldStop, never
-from compress.timing import Calls, Run
+from compress.timing import Calls, Clock, Run
 
 WARM_UP_CALLS = 5
 CALLS_PER_TURN = 5

@@ -7,6 +7,8 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, Field, model_validator
 
+from compress.timing import Clock
+
 Metric = Literal[
     "accuracy",
     "size_bytes",
@@ -18,7 +20,6 @@ Metric = Literal[
 ]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 Split = Literal["train", "validation", "test"]
-Clock = Literal["cpu", "wall"]
 TRAIN_SAMPLE = 10_000
 """Accuracy on the training split is that of at most so many of its images, evenly spaced."""
 

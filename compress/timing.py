@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
+from typing import Literal
 
-from compress.measurement import Clock
-
+Clock = Literal["cpu", "wall"]
 BUSY_LOAD = 1.3
 """Calls that waited for more than 0.3 of the time that they computed, met a busy machine."""
 LEAST_FACTOR = 1.15

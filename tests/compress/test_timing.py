@@ -7,8 +7,8 @@ import random
 import pytest
 
 from compress import latency, timing
-from compress.measurement import Clock, Latency
-from compress.timing import Calls, Run
+from compress.measurement import Latency
+from compress.timing import Calls, Clock, Run
 
 
 def calls(cpu_ms: list[float], wall_ms: list[float] | None = None) -> Calls:
