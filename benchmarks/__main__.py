@@ -6,6 +6,7 @@ import argparse
 
 from benchmarks import (
     allotted_bytes,
+    busy_latency,
     early_stopping,
     forecasts,
     latency_ranking,
@@ -31,6 +32,7 @@ BENCHMARKS = {
     "resnet20_flips": resnet20_flips.main,
     "allotted_bytes": allotted_bytes.main,
     "latency_ranking": latency_ranking.main,
+    "busy_latency": busy_latency.main,
     "supernet": supernet.main,
     "early_stopping": early_stopping.main,
 }

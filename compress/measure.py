@@ -51,7 +51,9 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
         split: each.class_correct for split, each in counted.items() if each.class_correct
     }
     accuracy: dict[Split, float] = {split: each.accuracy for split, each in counted.items()}
-    timed = latency.measure(artifact.path, data.validation, threads=threads, beside=beside)
+    timed = latency.measure(
+        artifact.path, data.validation, threads=threads, beside=beside, should_stop=should_stop
+    )
     loading = peak_memory.of_file(artifact.path, threads=threads, should_stop=should_stop)
     missing = (peak_memory.NOT_MEASURED,) if loading.peak_memory_bytes is None else ()
     return Measurement(

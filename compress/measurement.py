@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, Field, model_validator
 
 from compress.revision import FIRST_REVISION
+from compress.timing import Clock
 
 Metric = Literal[
     "accuracy",
@@ -32,30 +33,55 @@ ClassCounts = Annotated[
 class Latency(BaseModel, frozen=True, extra="forbid"):
     """Latency of one call with one input in ONNX Runtime, in milliseconds.
 
-    A candidate's file is timed in turns with the baseline's, so that what else the machine does
-    meets both (``docs/decisions/0009-latency-beside-the-baseline.md``).
+    ``median_ms`` is the latency on a machine that does nothing else: the least time of a call by
+    ``clock``, which on such a machine is near the median that gave the field its name. A
+    candidate's file is timed in turns with the baseline's, so that what else the machine does meets
+    both (``docs/decisions/0009-latency-beside-the-baseline.md``).
     """
 
-    median_ms: float = Field(gt=0)
-    p95_ms: float = Field(gt=0)
+    median_ms: float = Field(
+        gt=0,
+        description="Latency on an unloaded machine: the least time of a call by the clock; where "
+        "the clock is None, an older measurement, the median of wall times.",
+    )
+    p95_ms: float = Field(gt=0, description="95 % quantile of the calls' times by the same clock.")
     threads: int = Field(ge=1)
     batch: int = Field(ge=1)
     baseline_ms: float | None = Field(
         default=None,
         gt=0,
         allow_inf_nan=False,
-        description="Median of the baseline's file in the same run; None: timed alone.",
+        description="Latency of the baseline's file in the same run; None: timed alone.",
     )
     reference_ms: float | None = Field(
         default=None,
         gt=0,
         allow_inf_nan=False,
-        description="Median that the baseline's own trial recorded; None: timed alone.",
+        description="Latency that the baseline's own trial recorded; None: timed alone.",
     )
     device: str | None = Field(
         default=None,
         max_length=200,
         description="What it was timed on: the model of the CPU; None: an older measurement.",
+    )
+    clock: Clock | None = Field(
+        default=None,
+        description="CPU time of the calling thread, or wall time where the system's CPU clock is "
+        "too coarse; None: an older measurement.",
+    )
+    wall_ms: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Median of the calls' wall times, with whatever else the machine did.",
+    )
+    busy: bool = Field(default=False, description="Whether the machine did something else, too.")
+    within: float = Field(
+        default=1.0,
+        ge=1,
+        allow_inf_nan=False,
+        description="Where busy: the factor, up or down, within which the ratio to the baseline's "
+        "latency is right, and of the baseline its latency.",
     )
 
     @model_validator(mode="after")
@@ -66,18 +92,43 @@ class Latency(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def ratio(self) -> float | None:
-        """The file's median over the baseline's in the same run; None where it was timed alone."""
+        """The file's latency over the baseline's in the same run; None where it was timed alone."""
         return None if self.baseline_ms is None else self.median_ms / self.baseline_ms
 
     @property
     def compared_ms(self) -> float:
-        """What the search compares: the ratio times the baseline's recorded median.
+        """What the search compares: the ratio times the baseline's recorded latency.
 
-        The median itself where the file was timed alone.
+        The latency itself where the file was timed alone.
         """
         if self.ratio is None or self.reference_ms is None:
             return self.median_ms
         return self.ratio * self.reference_ms
+
+    @property
+    def remark(self) -> str:
+        """What to know of a doubtful figure, in words; empty where the machine was quiet."""
+        if not self.busy:
+            return ""
+        within = math.ceil(round(10 * self.within, 6)) / 10
+        return f"measured on a busy machine; right within a factor of {within:.1f}"
+
+    def at_worst(self) -> Latency:
+        """The slowest that the file may be: ``within`` times what was measured on a busy machine.
+
+        Of a file that was timed alone nothing changes: it is the baseline, whose ratio is 1.
+        """
+        return self._times(self.within)
+
+    def at_best(self) -> Latency:
+        """The fastest that the file may be, likewise."""
+        return self._times(1 / self.within)
+
+    def _times(self, factor: float) -> Latency:
+        if not self.busy or self.ratio is None:
+            return self
+        sure = {"median_ms": factor * self.median_ms, "busy": False, "within": 1.0}
+        return self.model_copy(update=sure)
 
 
 class Parity(BaseModel, frozen=True, extra="forbid"):
@@ -121,7 +172,8 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
         default=None,
         gt=0,
         allow_inf_nan=False,
-        description="Median time to make a session from the file, in milliseconds.",
+        description="Milliseconds of CPU time to make a session from the file, the least of three; "
+        "of an older measurement the median of wall times.",
     )
     parameters: int = Field(gt=0)
     macs: int = Field(gt=0, description="Multiply-accumulates for one input.")
@@ -153,6 +205,18 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
         if not all(math.isfinite(number) for number in numbers):
             raise ValueError(f"every number of a measurement must be finite, got {numbers}")
         return self
+
+    def at_worst(self) -> Measurement:
+        """The measurement as it counts against other files: a doubtful latency at its slowest."""
+        return self._with(self.latency.at_worst())
+
+    def at_best(self) -> Measurement:
+        """The measurement as it counts for its own file: a doubtful latency at its fastest."""
+        return self._with(self.latency.at_best())
+
+    def _with(self, latency: Latency) -> Measurement:
+        is_same = latency is self.latency
+        return self if is_same else self.model_copy(update={"latency": latency})
 
     def value(self, metric: Metric) -> float:
         """The number the search compares.

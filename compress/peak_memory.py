@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import statistics
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from compress import timing
 from compress.errors import Stopped
 
 NOT_MEASURED = "peak memory was not measured: this system has no /proc/self/status with VmHWM"
@@ -34,7 +34,11 @@ _LOOK_SECONDS = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Loading:
-    """What it takes to load a file: memory in bytes (None where not on Linux), time in ms."""
+    """What it takes to load a file: memory in bytes (None where not on Linux), time in ms.
+
+    The time is that of the CPU in the loading thread, so that it is the same on a busy machine; by
+    the wall's clock where the CPU's is too coarse.
+    """
 
     peak_memory_bytes: int | None
     load_ms: float
@@ -93,9 +97,9 @@ def measure_here(path: Path, *, threads: int, status: Path = _STATUS) -> Loading
     before = _bytes(status, "VmRSS")
     _run_zeros(_session(path, threads))
     peak = _bytes(status, "VmHWM")
-    times_ms = [_load_ms(path, threads) for _ in range(_TIMED_LOADS)]
+    loads = timing.timed(lambda: _session(path, threads), calls=_TIMED_LOADS, block=1)
     growth = None if before is None or peak is None else peak - before
-    return Loading(peak_memory_bytes=growth, load_ms=statistics.median(times_ms))
+    return Loading(peak_memory_bytes=growth, load_ms=min(loads.by(timing.best_clock())))
 
 
 def _bytes(status: Path, name: str) -> int | None:
@@ -118,12 +122,6 @@ def _run_zeros(opened: onnxruntime.InferenceSession) -> None:
     taken = opened.get_inputs()[0]
     shape = [size if isinstance(size, int) else 1 for size in taken.shape]
     opened.run(None, {taken.name: np.zeros(shape, np.float32)})
-
-
-def _load_ms(path: Path, threads: int) -> float:
-    started = time.perf_counter_ns()
-    _session(path, threads)
-    return (time.perf_counter_ns() - started) / 1e6
 
 
 def main() -> None:

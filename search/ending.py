@@ -63,7 +63,7 @@ def _met(session: Session, job: JobRecord, spec: JobSpec) -> str:
     """Which file is enough, in words: the first that was."""
     demands, baseline = (*spec.stop.target, *spec.constraints), jobs.baseline(job)
     for file in endings.reached(session, job.id, phase=Phase.SEARCH):
-        if objectives.violation(file.measurement, demands, baseline) <= 0:
+        if objectives.violation(file.measurement.at_worst(), demands, baseline) <= 0:
             wanted = " and ".join(constraint.label for constraint in spec.stop.target)
             return f"trial {file.number} at rung {file.rung} meets {wanted}"
     return ""
@@ -103,13 +103,14 @@ def volumes(
 ) -> Iterable[float | None]:
     """Hypervolume of the front after each trial, in the order in which they ended.
 
-    None while the front has no file. Only a front that changes is measured again.
+    None while the front has no file. Only a front that changes is measured again. A doubtful
+    latency counts at its slowest.
     """
     best: list[Measurement] = []
     volume = None
     for trial in ended:
         feasible = [
-            each
+            each.at_worst()
             for each in trial.measurements
             if objectives.violation(each, spec.constraints, baseline) <= 0
         ]

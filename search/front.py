@@ -1,4 +1,9 @@
-"""The front of a job's files, its hypervolume, the file to take, and the finalists."""
+"""The front of a job's files, its hypervolume, the file to take, and the finalists.
+
+A latency that was measured on a busy machine counts with the bounds that it is right within:
+against other files at its slowest, for its own file at its fastest. So it takes no file from the
+front that it does not surely dominate, and no file is called best by it.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +49,7 @@ def select(
     constraints: Sequence[Constraint],
     baseline: Measurement | None,
 ) -> Selection[Key]:
-    """Feasible points that no feasible point dominates; of equal ones the first.
+    """Feasible points that no feasible point surely dominates; of equal ones the first.
 
     Where points exist and none is feasible, ``nearest`` has the smallest violation (then the fewest
     bytes) and ``blocked_by`` is the constraint it violates most.
@@ -77,11 +82,12 @@ def hypervolume(
     One axis per objective, from ideal 0 to reference 1. Accuracy: the error ``1 - a`` as a share of
     ``1 - a_baseline / 2``, so losing half of the baseline's accuracy is worth nothing. A cost: its
     logarithm, from a thousandth of the baseline's to the baseline's. The box depends on the
-    baseline alone, so adding a point never makes the volume smaller and jobs can be compared.
+    baseline alone, so adding a point never makes the volume smaller and jobs can be compared. A
+    doubtful latency counts at its slowest.
     """
     if baseline is None:
         return 0.0
-    points = [on_axes(measurement, objectives, baseline) for measurement in measurements]
+    points = [on_axes(one.at_worst(), objectives, baseline) for one in measurements]
     return pareto.hypervolume(points, (1.0,) * len(objectives))
 
 
@@ -96,14 +102,15 @@ def recommend(
 
     With a floor on accuracy: the smallest feasible file. With limits on costs only: the most
     accurate feasible one. Without constraints: the knee of the front (accuracy linear, costs on a
-    logarithmic scale). Where nothing is feasible: the nearest.
+    logarithmic scale). Where nothing is feasible: the nearest. A file whose doubtful latency may
+    violate a constraint is taken only where there is no other.
     """
     if not points:
         return None, "nothing has been measured yet"
     selection = select(points, objectives=objectives, constraints=constraints, baseline=baseline)
     if selection.nearest is not None:
         return selection.nearest, f"nothing is feasible; nearest, blocked by {selection.blocked_by}"
-    feasible = [point for point in points if point.violation <= 0]
+    feasible = _surest(points, constraints, baseline)
     if any(c.metric == "accuracy" and c.comparison == "at_least" for c in constraints):
         return _smallest(feasible).key, "the smallest file that meets every constraint"
     if constraints:
@@ -157,9 +164,29 @@ def _front(
     points: Sequence[FrontCandidate[Key]], objectives: Sequence[Objective]
 ) -> list[FrontCandidate[Key]]:
     feasible = [point for point in points if point.violation <= 0]
-    vectors = [metrics.vector(point.measurement, objectives) for point in feasible]
-    front = [feasible[index] for index in pareto.front_indices(vectors)]
+    worst = [metrics.vector(point.measurement.at_worst(), objectives) for point in feasible]
+    best = [metrics.vector(point.measurement.at_best(), objectives) for point in feasible]
+    front = [feasible[index] for index in pareto.possible_front(worst, best)]
     return sorted(front, key=lambda point: point.measurement.size_bytes)
+
+
+def _surest(
+    points: Sequence[FrontCandidate[Key]],
+    constraints: Sequence[Constraint],
+    baseline: Measurement | None,
+) -> list[FrontCandidate[Key]]:
+    """The feasible points without those whose doubtful latency may violate a constraint.
+
+    All feasible ones where every one of them may.
+    """
+    feasible = [point for point in points if point.violation <= 0]
+    sure = [
+        point
+        for point in feasible
+        if not point.measurement.latency.busy
+        or metrics.violation(point.measurement.at_worst(), constraints, baseline) <= 0
+    ]
+    return sure or feasible
 
 
 def on_axes(
@@ -183,7 +210,7 @@ def _knee(
 ) -> FrontCandidate[Key]:
     """The knee among the points inside the hypervolume's box; of all if none is inside."""
     anchor = baseline or max((p.measurement for p in front), key=lambda m: m.size_bytes)
-    axes = [on_axes(point.measurement, objectives, anchor) for point in front]
+    axes = [on_axes(point.measurement.at_worst(), objectives, anchor) for point in front]
     inside = [index for index, axis in enumerate(axes) if max(axis) <= 1.0]
     kept = inside or list(range(len(front)))
     return front[kept[pareto.knee([axes[index] for index in kept])]]

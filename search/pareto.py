@@ -98,6 +98,21 @@ def front_indices(points: Sequence[Point]) -> list[int]:
     return sorted(kept)
 
 
+def possible_front(worst: Sequence[Point], best: Sequence[Point]) -> list[int]:
+    """Indices of the points that none surely dominates, where each is only known within bounds.
+
+    A point dominates another surely if its ``worst`` dominates or equals the other's ``best``.
+    Where both are the same for all points, these are ``front_indices``.
+    """
+    sure = front_indices(worst)
+    doubtful = [i for i in range(len(worst)) if tuple(worst[i]) != tuple(best[i])]
+    return sorted({*sure, *(i for i in doubtful if not _covered(best[i], worst, sure))})
+
+
+def _covered(point: Point, points: Sequence[Point], indices: Sequence[int]) -> bool:
+    return any(all(a <= b for a, b in zip(points[k], point, strict=True)) for k in indices)
+
+
 def hypervolume(points: Sequence[Point], reference: Point) -> float:
     """Volume of what the points dominate below ``reference``; points beyond it add nothing."""
     if not points:

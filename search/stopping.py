@@ -14,7 +14,8 @@ near (``search.room``). Constraints come first (Deb et
 al., 2002): any feasible trial is ahead of any infeasible one, and infeasible ones are ordered by
 how much they violate. Below the last rung only constraints that training cannot mend count (see
 ``lasting_violation``). Objectives that training does not change, such as size, count like the
-others. A trial exactly as good as an earlier one is behind it.
+others. A trial exactly as good as an earlier one is behind it. A latency that was measured on a
+busy machine counts within its bounds: the trial's own at its fastest, its peers' at their slowest.
 
 Whatever the rule looks at is in the records of the rungs, so each decision can be repeated from
 those that were written before it.
@@ -163,7 +164,7 @@ def _out_of_epochs(following: int, reached: Reached) -> Decision:
 def _compared(reached: Reached) -> Decision:
     spec = reached.spec
     demands = {"constraints": spec.constraints, "baseline": reached.baseline}
-    measured = [reached.measurement, *reached.peers]
+    measured = [reached.measurement.at_best(), *(peer.at_worst() for peer in reached.peers)]
     violations = [lasting_violation(one, **demands) for one in measured]
     hopes = _hopes(reached)
     seen = [hoped(one, hope) for one, hope in zip(measured, hopes, strict=True)]

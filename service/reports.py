@@ -17,7 +17,7 @@ from featherweight.specs.schemas import (
     ReportSchema,
 )
 from featherweight.specs.states import JobState, Phase, TrialState
-from service import accuracies, fronts, honesty, warnings
+from service import accuracies, fronts, honesty, latency_notes, warnings
 from service.fronts import Files
 from store import refusals, trials
 from store.session import Session
@@ -166,6 +166,9 @@ def _warnings(
     yield from honesty.wide_spread(finalists, shown)
     yield from honesty.mixed_revisions([one.measurement for one in files.candidates])
     yield from warnings.of_spec(session, files.job)
+    yield from latency_notes.of_front(shown)
+    tried = [one.measurement for one in files.candidates]
+    yield from latency_notes.of_baseline(files.baseline, tried)
 
 
 def _notes(files: Files) -> tuple[str, ...]:

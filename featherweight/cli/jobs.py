@@ -15,7 +15,7 @@ from featherweight.cli import follow, tables
 from featherweight.cli.output import AsJson, Token, Url, client, console, show, write_json_line
 from featherweight.client import Client
 from featherweight.errors import NotFound
-from featherweight.specs.schemas import DryRunSchema, JobSchema
+from featherweight.specs.schemas import DryRunSchema
 from featherweight.specs.states import JobState
 
 app = typer.Typer()

@@ -76,7 +76,7 @@ def front(found: FrontSchema) -> RenderableType:
     baseline = [found.baseline] if found.baseline else []
     points = [*baseline, *(point for point in found.points if point not in baseline)]
     lines: list[RenderableType] = [table(columns, [_row(point, found) for point in points])]
-    lines += [escape(line) for line in _devices(points)]
+    lines += [escape(line) for line in (*_devices(points), *_doubts(points))]
     if found.nearest is not None:
         lines.append(f"nothing meets the constraints; in the way: {escape(str(found.blocked_by))}")
         lines.append(table(columns, [_row(found.nearest, found)]))
@@ -115,7 +115,7 @@ def _row(point: FrontPoint, found: FrontSchema) -> tuple[str, ...]:
         ratio(point, found.baseline.measurement if found.baseline else None),
         _count(measured.download_bytes),
         _megabytes(measured.peak_memory_bytes),
-        f"{latency.median_ms:.3f} ({latency.p95_ms:.3f})",
+        f"{'~' if latency.busy else ''}{latency.median_ms:.3f} ({latency.p95_ms:.3f})",
         "-" if latency.ratio is None else f"{latency.ratio:.2f}",
         *(f"{measured.value(metric):,.0f}" for metric in _counted(found)),
         escape(f"{point.description}, {point.epochs} epochs"),
@@ -140,6 +140,18 @@ def _devices(points: Sequence[FrontPoint]) -> list[str]:
     return [
         f"latency of {', '.join(map(str, sorted(set(numbers))))}: on {place}"
         for place, numbers in places.items()
+    ]
+
+
+def _doubts(points: Sequence[FrontPoint]) -> list[str]:
+    """Which trials' milliseconds were taken on a busy machine, and what they are right within."""
+    remarks: dict[str, list[int]] = {}
+    for point in points:
+        if remark := point.measurement.latency.remark:
+            remarks.setdefault(remark, []).append(point.number)
+    return [
+        f"latency of {', '.join(map(str, sorted(set(numbers))))}: {remark}"
+        for remark, numbers in remarks.items()
     ]
 
 

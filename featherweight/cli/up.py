@@ -164,6 +164,8 @@ def _entry(client: Client, point: FrontPoint, folder: Path) -> dict[str, Any]:
         "latency_p95_ms": measured.latency.p95_ms,
         "latency_ratio": measured.latency.ratio,
         "latency_device": measured.latency.device,
+        "latency_busy": measured.latency.busy,
+        "latency_within": measured.latency.within,
         "manifest": client.manifest(point.artifact),
         "feasible": point.feasible,
     }

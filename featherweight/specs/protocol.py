@@ -76,7 +76,7 @@ class BaselineFile(BaseModel, frozen=True, extra="forbid"):
     """The baseline's ONNX file, to be timed in turns with the candidate's."""
 
     sha256: Sha256
-    latency_ms: float = Field(gt=0, description="Median that the baseline's own trial recorded.")
+    latency_ms: float = Field(gt=0, description="Latency that the baseline's own trial recorded.")
 
 
 class ProfileTask(BaseModel, frozen=True, extra="forbid"):

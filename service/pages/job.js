@@ -126,7 +126,7 @@ function row(point, front) {
     element(
       "td",
       { class: "number", title: where(measured.latency) },
-      measured.latency.median_ms.toFixed(2) + " ms",
+      (measured.latency.busy ? "~" : "") + measured.latency.median_ms.toFixed(2) + " ms",
     ),
     element("td", { class: "small" }, ...links),
   );
@@ -135,7 +135,10 @@ function row(point, front) {
 
 function where(latency) {
   const times = latency.baseline_ms ? `, ${(latency.median_ms / latency.baseline_ms).toFixed(2)} x baseline` : "";
-  return `${latency.device || "an unnamed device"}, ${latency.threads} thread(s)${times}`;
+  const doubt = latency.busy
+    ? `; measured on a busy machine, right within a factor of ${(Math.ceil(Number((10 * latency.within).toFixed(6))) / 10).toFixed(1)}`
+    : "";
+  return `${latency.device || "an unnamed device"}, ${latency.threads} thread(s)${times}${doubt}`;
 }
 
 function known(count) {

@@ -88,3 +88,15 @@ def test_what_is_recommended_and_what_is_doubtful_is_said_below():
     assert "recommended: trial 1: 98.33% on test" in lines
     assert "test: not yet [so far]" in lines
     assert "warning: validation holds only class 3" in lines
+
+
+def test_a_latency_from_a_busy_machine_is_marked_and_the_doubt_stands_below():
+    doubt = {"busy": True, "within": 1.15}
+    text = shown(
+        point(0, latency(3.0)), point(1, latency(1.0, **doubt)), point(2, latency(2.0, **doubt))
+    )
+    line = next(line for line in text.splitlines() if line.strip().startswith("1 "))
+    assert "~1.000 (2.000)" in line
+    assert "~3.000" not in text
+    assert "latency of 1, 2: measured on a busy machine; right within a factor of 1.2" in text
+    assert "busy" not in shown(point(0, latency(3.0)), point(1, latency(1.0)))

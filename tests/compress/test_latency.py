@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from compress import export, latency, measure
 from compress.compressed import CompressedModel
+from compress.errors import Stopped
 from compress.families.catalog import Normalisation
 from compress.families.network import build
 from compress.families.residual.config import Residual
@@ -101,13 +102,50 @@ def test_an_older_measurement_has_no_baseline_beside_it_and_stays_valid():
         '{"median_ms": 2.0, "p95_ms": 3.0, "threads": 1, "batch": 1}'
     )
     assert (found.compared_ms, found.device) == (2.0, None)
+    assert (found.clock, found.wall_ms, found.busy, found.within) == (None, None, False, 1.0)
+    assert found.at_worst() is found.at_best() is found
+
+
+def test_a_doubtful_latency_counts_within_its_bounds_and_its_ratio_moves_with_them():
+    found = timed(baseline_ms=4.0, reference_ms=8.0, busy=True, within=1.25)
+    assert found.compared_ms == 4.0
+    assert found.at_worst().compared_ms == pytest.approx(5.0)
+    assert found.at_best().compared_ms == pytest.approx(3.2)
+    assert found.at_worst().at_worst() == found.at_worst()
+    assert measurement(found).at_worst().value("latency_ms") == pytest.approx(5.0)
+    assert found.remark == "measured on a busy machine; right within a factor of 1.3"
+
+
+def test_a_baseline_that_was_timed_alone_is_its_own_measure_whatever_the_doubt():
+    found = timed(busy=True, within=1.5)
+    assert found.at_worst() is found.at_best() is found
+
+
+def test_a_measurement_says_by_which_clock_and_what_the_wall_said(files, digits):
+    found = latency.measure(files["narrow"].path, digits.validation, threads=1, beside=None)
+    assert found.clock in ("cpu", "wall")
+    assert found.wall_ms is not None
+    assert found.wall_ms > 0.5 * found.median_ms
+    assert found.within >= 1.0 if found.busy else found.within == 1.0
+
+
+def test_a_stop_is_heard_between_two_turns(files, digits):
+    with pytest.raises(Stopped):
+        latency.measure(
+            files["narrow"].path,
+            digits.validation,
+            threads=1,
+            beside=None,
+            should_stop=lambda: True,
+        )
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"baseline_ms": 1.0}, {"reference_ms": 1.0}, {"baseline_ms": 0.0, "reference_ms": 1.0},
+    [{"within": 0.5}, {"within": float("inf")}, {"clock": "sun"},
+     {"baseline_ms": 1.0}, {"reference_ms": 1.0}, {"baseline_ms": 0.0, "reference_ms": 1.0},
      {"baseline_ms": float("inf"), "reference_ms": 1.0}],
 )  # fmt: skip
-def test_half_a_comparison_is_none(changes):
+def test_half_a_comparison_and_impossible_bounds_are_none(changes):
     with pytest.raises(ValidationError):
         timed(**changes)

@@ -104,7 +104,7 @@ def test_memory_and_load_time_are_measured_with_everything_else(artifact, digits
 
 
 def test_a_trial_that_is_stopped_is_not_measured_to_the_end(artifact, digits):
-    with pytest.raises(Stopped, match="memory"):
+    with pytest.raises(Stopped, match="was measured"):
         measure.run(artifact, digits, splits=("validation",), should_stop=lambda: True)
 
 

@@ -127,3 +127,35 @@ def test_the_knee_is_where_the_front_bends() -> None:
 def test_more_than_three_objectives_are_refused() -> None:
     with pytest.raises(ValueError, match="at most 3"):
         pareto.front_indices([(1, 2, 3, 4)])
+
+
+@given(any_cloud)
+def test_a_possible_front_of_points_that_are_known_is_the_front(
+    points: list[tuple[float, ...]],
+) -> None:
+    assert pareto.possible_front(points, points) == pareto.front_indices(points)
+
+
+bounded = st.integers(1, 3).flatmap(
+    lambda dimensions: st.lists(
+        st.tuples(st.tuples(*[coordinate] * dimensions), st.sampled_from([0.0, 0.0, 1.0, 3.0])),
+        min_size=1,
+        max_size=15,
+    )
+)
+
+
+@given(bounded)
+def test_a_point_leaves_a_possible_front_only_where_another_surely_dominates_it(
+    cloud: list[tuple[tuple[float, ...], float]],
+) -> None:
+    """By the definition; ``doubt`` moves the first coordinate both ways."""
+    worst = [(point[0] + doubt, *point[1:]) for point, doubt in cloud]
+    best = [(point[0] - doubt, *point[1:]) for point, doubt in cloud]
+    front = set(pareto.possible_front(worst, best))
+    for i, point in enumerate(best):
+        others = [worst[j] for j in range(len(cloud)) if j != i]
+        equals = [j for j in range(i) if worst[j] == best[j] == point == worst[i]]
+        sure = any(dominates(other, point) for other in others) or bool(equals)
+        is_equal = any(other == point for other in others)
+        assert i not in front if sure else i in front or is_equal
