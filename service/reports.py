@@ -43,7 +43,9 @@ def report(session: Session, job: JobRecord, counts: Counts) -> ReportSchema:
         seconds=_seconds(files),
         stop_reasons=_stop_reasons(tried),
         compression_ratio=_compression_ratio(files),
-        notes=(*_warnings(session, files, finalists), *_notes(files)),
+        notes=tuple(
+            dict.fromkeys((*_warnings(session, files, finalists), *_of_job(files), *_notes(files)))
+        ),
     )
 
 
@@ -123,6 +125,11 @@ def _warnings(session: Session, files: Files, finalists: Sequence[FinalistSchema
     front = set(fronts.select(files, files.candidates).front)
     shown = [one.measurement for one in files.candidates if one.key in front]
     yield from honesty.wide_spread(finalists, shown)
+
+
+def _of_job(files: Files) -> tuple[str, ...]:
+    """What the baseline has to say of the job: how its images are varied, for one."""
+    return () if files.baseline is None else files.baseline.notes
 
 
 def _notes(files: Files) -> tuple[str, ...]:

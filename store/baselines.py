@@ -25,9 +25,9 @@ def newest(
     if isinstance(model, ModelRecord):
         wanted, query = None, query.where(JobRecord.model_id == model.id)
     else:
-        wanted, query = model.model_dump(mode="json"), query.where(JobRecord.model_id.is_(None))
+        wanted, query = model, query.where(JobRecord.model_id.is_(None))
     found = session.execute(query.order_by(JobRecord.created_at.desc()).limit(_JOBS_LOOKED_AT))
     for spec, baseline in found:
-        if wanted is None or spec["model"] == wanted:
+        if wanted is None or UntrainedModel.of_record(spec["model"]) == wanted:
             return Measurement.model_validate(baseline)
     return None

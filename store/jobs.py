@@ -242,7 +242,7 @@ def spec(job: JobRecord) -> JobSpec:
     """What was asked; understood once per process, as every call of a worker needs it."""
     written, understood = _understood.get(job.id, (None, None))
     if understood is None or written != job.spec:
-        understood = JobSpec.model_validate(job.spec)
+        understood = JobSpec.of_record(job.spec)
         if len(_understood) >= _MOST_UNDERSTOOD:
             _understood.clear()
         _understood[job.id] = (job.spec, understood)

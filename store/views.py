@@ -19,7 +19,7 @@ from featherweight.specs.schemas import (
     UploadSchema,
     WorkerSchema,
 )
-from store import transitions
+from store import jobs, transitions
 from store.tables import (
     ArtifactRecord,
     AttemptRecord,
@@ -38,7 +38,8 @@ from store.tables import (
 
 def job(record: JobRecord, counts: Counts) -> JobSchema:
     """A job and its trials by state."""
-    return JobSchema.model_validate(_fields(record, JobSchema) | {"trials": counts})
+    own = {"spec": jobs.spec(record), "trials": counts}
+    return JobSchema.model_validate(_fields(record, JobSchema) | own)
 
 
 def trial(record: TrialRecord) -> TrialSchema:

@@ -35,6 +35,8 @@ function showJob(job) {
     tile(job.baseline ? bytes(job.baseline.size_bytes) : "–", "baseline"),
     tile(duration(job.started_at, job.finished_at), "time"),
   );
+  const notes = job.baseline ? job.baseline.notes : [];
+  byId("notes").replaceChildren(...notes.map((note) => element("li", {}, note)));
   const done = trials.complete + trials.stopped + trials.failed;
   byId("progress").replaceChildren(bar(done / Math.max(job.spec.budget.trials, trials.total, 1)));
 }
