@@ -9,7 +9,7 @@ Legend: N images of the dataset, B images of a batch, C channels, H height, W wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,23 +27,27 @@ REVISION = 2
 
 @dataclass(frozen=True)
 class View:
-    """Shifts ``(N, 2)`` (rows, columns) in ``0..2P`` and flips ``(N,)`` of every image."""
+    """Shifts ``(N, 2)`` (rows, columns) in ``0..2P`` and flips ``(N,)`` of every image.
+
+    Where it does not mirror, no flip is ever set, and nobody has to look.
+    """
 
     shift_N2: Tensor
     flip_N: Tensor
     padding: int
+    mirrors: bool = True
 
     def to(self, device: torch.device) -> View:
         """The same view on another device."""
-        return View(self.shift_N2.to(device), self.flip_N.to(device), self.padding)
+        return replace(self, shift_N2=self.shift_N2.to(device), flip_N=self.flip_N.to(device))
 
     def take(self, rows_B: Tensor) -> View:
         """The view of some images."""
-        shift_B2, flip_B = (
-            self.shift_N2.index_select(0, rows_B),
-            self.flip_N.index_select(0, rows_B),
+        return replace(
+            self,
+            shift_N2=self.shift_N2.index_select(0, rows_B),
+            flip_N=self.flip_N.index_select(0, rows_B),
         )
-        return View(shift_B2, flip_B, self.padding)
 
 
 def settled(augment: Augment, images: Images) -> Augmented:
@@ -87,7 +91,8 @@ def draw(
     padding = padding_of(min(input_shape[1:])) if "shift" in augmented else 0
     shift_N2 = torch.randint(0, 2 * padding + 1, (num_images, 2), generator=generator)
     flip_N = torch.rand(num_images, generator=generator) < 0.5
-    return View(shift_N2, flip_N & ("flip" in augmented), padding)
+    mirrors = "flip" in augmented
+    return View(shift_N2, flip_N & mirrors, padding, mirrors)
 
 
 def padding_of(side: int) -> int:
@@ -102,7 +107,8 @@ def apply(x_BCHW: Tensor, view: View) -> Tensor:
     """
     if view.flip_N.numel() != len(x_BCHW):
         raise ValueError(f"the view is of {view.flip_N.numel()} images, the batch of {len(x_BCHW)}")
-    x_BCHW = torch.where(view.flip_N[:, None, None, None], x_BCHW.flip(3), x_BCHW)
+    if view.mirrors:
+        x_BCHW = torch.where(view.flip_N[:, None, None, None], x_BCHW.flip(3), x_BCHW)
     if view.padding == 0:
         return x_BCHW
     _, _, height, width = x_BCHW.shape

@@ -26,39 +26,43 @@ _LEVELS_PER_DEVIATION = 16
 _MOST_LEVELS = 63
 """Sums of 16 x 8 x 8 products of two such levels stay below 2^24: exact in float32."""
 _CHUNK_VALUES = 1 << 22
-_DEVIATIONS = 4.0
-_KEPT = 0.8
+_KNOWN_DEVIATIONS = 4.0
+_HARM_DEVIATIONS = 4.0
+_HALVED_DEVIATIONS = 3.0
+_MOST_LOST = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
 class MirrorSymmetry:
     """How many of ``images`` a nearest neighbour answers as they are, and mirrored (0 to 1).
 
-    ``chance`` is the share of the most frequent class; ``harmed`` is the class that loses the most
-    by mirroring where the loss is more than chance.
+    ``chance`` is the share of the most frequent class, ``noise`` the standard error of the
+    difference between the two; ``harmed`` is the class that loses the most by mirroring where the
+    loss is more than chance.
     """
 
     images: int
     plain: float
     mirrored: float
     chance: float
+    noise: float
     harmed: int | None
 
     @property
     def is_known(self) -> bool:
         """Whether the neighbours know the classes at all, by four standard deviations."""
-        noise = math.sqrt(self.chance * (1 - self.chance) / self.images)
-        return self.plain > self.chance + _DEVIATIONS * noise
+        guessing = math.sqrt(self.chance * (1 - self.chance) / self.images)
+        return self.plain > self.chance + _KNOWN_DEVIATIONS * guessing
 
     @property
     def holds(self) -> bool:
         """Whether mirroring harms nothing.
 
-        The neighbours know the classes, they keep four fifths of what they know above chance, and
-        no class is answered worse by more than four standard deviations.
+        The neighbours know the classes, they lose no more than a quarter of what they know above
+        chance and one standard error, and no class is harmed.
         """
-        keeps = self.mirrored - self.chance >= _KEPT * (self.plain - self.chance)
-        return self.is_known and keeps and self.harmed is None
+        most = _MOST_LOST * (self.plain - self.chance) + self.noise
+        return self.is_known and self.plain - self.mirrored <= most and self.harmed is None
 
     def __str__(self) -> str:
         """What was found, in words."""
@@ -85,12 +89,14 @@ def measure(x_NCHW: Tensor, y_N: Tensor) -> MirrorSymmetry:
     y_Q = y_R[:asked]
     plain_Q = _answers(levels_RCHW[:asked], levels_RCHW, y_R) == y_Q
     mirrored_Q = _answers(levels_RCHW[:asked].flip(3), levels_RCHW, y_R) == y_Q
+    lost_Q, won_Q = plain_Q & ~mirrored_Q, mirrored_Q & ~plain_Q
     return MirrorSymmetry(
         images=asked,
         plain=int(plain_Q.sum()) / asked,
         mirrored=int(mirrored_Q.sum()) / asked,
         chance=int(y_Q.bincount().max()) / asked,
-        harmed=_harmed(plain_Q & ~mirrored_Q, mirrored_Q & ~plain_Q, y_Q),
+        noise=math.sqrt(int(lost_Q.sum()) + int(won_Q.sum())) / asked,
+        harmed=_harmed(y_Q, plain_Q, lost_Q, won_Q),
     )
 
 
@@ -124,12 +130,17 @@ def _answers(asked_QCHW: Tensor, levels_RCHW: Tensor, y_R: Tensor) -> Tensor:
     return y_R[torch.from_numpy(distance_QR.numpy().argmin(axis=1))]
 
 
-def _harmed(lost_Q: Tensor, won_Q: Tensor, y_Q: Tensor) -> int | None:
-    """The class whose losses exceed its gains the most, by four standard deviations of chance.
+def _harmed(y_Q: Tensor, plain_Q: Tensor, lost_Q: Tensor, won_Q: Tensor) -> int | None:
+    """The class that loses most, by four deviations of chance, or by three if it loses half.
 
     McNemar's test: without an effect, losses minus gains varies by the root of their sum.
     """
     classes = int(y_Q.max()) + 1
-    lost_K, won_K = (y_Q[each_Q].bincount(minlength=classes) for each_Q in (lost_Q, won_Q))
+    plain_K, lost_K, won_K = (
+        y_Q[each_Q].bincount(minlength=classes) for each_Q in (plain_Q, lost_Q, won_Q)
+    )
     z_K = (lost_K - won_K) / (lost_K + won_K).clamp(min=1).sqrt()
-    return int(z_K.argmax()) if float(z_K.max()) > _DEVIATIONS else None
+    halved_K = 2 * (lost_K - won_K) > plain_K
+    is_harmed_K = (z_K > _HARM_DEVIATIONS) | (halved_K & (z_K > _HALVED_DEVIATIONS))
+    worst = int(torch.where(is_harmed_K, z_K, -1.0).argmax())
+    return worst if bool(is_harmed_K[worst]) else None
