@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from compress import npz
+from compress import npz, values
+from compress.errors import InvalidData
 from compress.families.catalog import Normalisation
 from compress.holdout import hold_out
 from compress.inspection import ARRAYS, DatasetInfo, inspect_dataset
@@ -44,20 +46,41 @@ def load(path: Path, *, max_bytes: int = npz.MAX_BYTES) -> ImageData:
 def sample_statistics(images: Images) -> Normalisation:
     """Mean and standard deviation per channel of raw values, for a network without its own.
 
-    A channel that never changes gets a deviation of 1.
+    In two passes over the images in float64, so that a large mean does not swallow a small
+    deviation. A channel that is constant (``compress.values``) gets a deviation of 1, or of what
+    float32 cannot tell apart at its magnitude if that is more. Raises InvalidData for values that
+    are not allowed.
     """
-    channels = images.x_NCHW.shape[1]
-    total_C = torch.zeros(channels, dtype=torch.float64)
-    square_C = torch.zeros(channels, dtype=torch.float64)
-    for x_BCHW in images.x_NCHW.split(_STATISTICS_CHUNK):
+    low_C, high_C = _ranges(images.x_NCHW)
+    mean_C = _channel_mean(images.x_NCHW)
+    std_C = _channel_mean(images.x_NCHW, around_C=mean_C).sqrt()
+    rows = zip(low_C.tolist(), high_C.tolist(), std_C.tolist(), strict=True)
+    std = [
+        values.constant_deviation(low, high) if values.is_constant(low, high) else std
+        for low, high, std in rows
+    ]
+    return Normalisation(scale=1.0, mean=tuple(mean_C.tolist()), std=tuple(std))
+
+
+def _ranges(x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Least and largest value of every channel; raises InvalidData for values not allowed."""
+    low_C, high_C = x_NCHW.amin(dim=(0, 2, 3)), x_NCHW.amax(dim=(0, 2, 3))
+    for channel, (low, high) in enumerate(zip(low_C.tolist(), high_C.tolist(), strict=True)):
+        problem = values.problem(low, high)
+        if problem is not None:
+            raise InvalidData(f"channel {channel} of the training images {problem}")
+    return low_C, high_C
+
+
+def _channel_mean(x_NCHW: Tensor, *, around_C: Tensor | None = None) -> Tensor:
+    """``E[x]`` per channel, or ``E[(x - around)^2]``, in float64."""
+    total_C = torch.zeros(x_NCHW.shape[1], dtype=torch.float64)
+    for x_BCHW in x_NCHW.split(_STATISTICS_CHUNK):
         x_BCHW = x_BCHW.double()
+        if around_C is not None:
+            x_BCHW = (x_BCHW - around_C[:, None, None]).square_()
         total_C += x_BCHW.sum(dim=(0, 2, 3))
-        square_C += x_BCHW.square().sum(dim=(0, 2, 3))
-    count = images.x_NCHW.numel() / channels
-    mean_C = total_C / count
-    std_C = (square_C / count - mean_C.square()).clamp(min=0).sqrt()
-    std_C = torch.where(std_C > 1e-6, std_C, 1.0)
-    return Normalisation(scale=1.0, mean=tuple(mean_C.tolist()), std=tuple(std_C.tolist()))
+    return total_C / (x_NCHW.numel() / x_NCHW.shape[1])
 
 
 def _images(archive: npz.Archive, split: Split) -> Images:

@@ -1,8 +1,9 @@
 """From a compressed network to a file: one ONNX graph on raw pixel values, gated and digested.
 
 The graph's input ``input`` is float32 ``(N, C, H, W)`` with the dataset's raw values and any N;
-its output ``logits`` is ``(N, K)``. Normalisation is one Mul and one Add. It cannot be folded into
-the first convolution, whose zero padding would then stand for another grey value.
+its output ``logits`` is ``(N, K)``. Normalisation is one Mul and one Add, after another Add where
+values lie far from zero (``compress.normalising``). It cannot be folded into the first convolution,
+whose zero padding would then stand for another grey value.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from compress import (
     counting,
     folding,
     layers,
+    normalising,
     observation,
     onnx_graph,
     onnx_layers,
@@ -33,7 +35,6 @@ from compress import (
 )
 from compress.compressed import CompressedModel
 from compress.errors import InvalidData
-from compress.families.catalog import Normalisation
 from compress.folding import Stored
 from compress.measurement import Parity
 from compress.model import Artifact, ImageData, Network
@@ -188,31 +189,30 @@ def _check_fit(network: Network, data: ImageData) -> None:
 
 
 class _OnRawValues(nn.Module):
-    """``module((x * scale - mean) / std)`` as ``module(x * factor + offset)``."""
+    """``module((x * scale - mean) / std)`` in the form of ``compress.normalising``."""
 
     factor_C11: Tensor
     offset_C11: Tensor
+    less_C11: Tensor
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        factor_C11, offset_C11 = _affine(network.normalisation)
-        self.is_identity = bool((factor_C11 == 1).all() and (offset_C11 == 0).all())
+        found = normalising.affine(network.normalisation)
+        self.is_identity = found.is_identity
+        self.has_shift = found.has_shift
         self.module = network.module
-        self.register_buffer("factor_C11", factor_C11)
-        self.register_buffer("offset_C11", offset_C11)
+        self.register_buffer("factor_C11", found.factor_C11)
+        self.register_buffer("offset_C11", found.offset_C11)
+        # Added, not subtracted: whoever reads the graph knows an Add of a constant.
+        self.register_buffer("less_C11", -found.shift_C11)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Logits for raw values."""
         if self.is_identity:
             return self.module(x_NCHW)
+        if self.has_shift:
+            x_NCHW = x_NCHW + self.less_C11
         return self.module(x_NCHW * self.factor_C11 + self.offset_C11)
-
-
-def _affine(normalisation: Normalisation) -> tuple[Tensor, Tensor]:
-    mean_C = torch.tensor(normalisation.mean, dtype=torch.float64)
-    std_C = torch.tensor(normalisation.std, dtype=torch.float64)
-    factor_C, offset_C = normalisation.scale / std_C, -mean_C / std_C
-    return factor_C.float().reshape(-1, 1, 1), offset_C.float().reshape(-1, 1, 1)
 
 
 def _file_form(graph: ModelProto, over: Views) -> ModelProto:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from compress import augmentation, strided
+from compress import augmentation, normalising, strided
 from compress.augmentation import View
 from compress.errors import Stopped
 from compress.families.catalog import Normalisation
@@ -22,25 +22,35 @@ BATCH_SIZE = 500
 
 @dataclass(frozen=True)
 class Preparation:
-    """Raw values to what the first layer expects: one multiply and one add per value."""
+    """Raw values to what the first layer expects: one multiply and one add per value.
+
+    ``shift_C11`` is None where no mean is far from zero (``compress.normalising``).
+    """
 
     factor_C11: Tensor
     offset_C11: Tensor
+    shift_C11: Tensor | None
 
-    def __call__(self, x_BCHW: Tensor) -> Tensor:
-        """Normalised float32 images in channels-last memory."""
+    def __call__(self, x_BCHW: Tensor, view: View | None = None) -> Tensor:
+        """Normalised float32 images in channels-last memory, seen through ``view`` if given.
+
+        The view comes last, so that what it pads with is 0 after normalisation: the mean of the
+        channel, whatever raw values lie around.
+        """
         x_BCHW = x_BCHW.to(torch.float32, memory_format=torch.channels_last)
-        return torch.addcmul(self.offset_C11, x_BCHW, self.factor_C11)
+        if self.shift_C11 is not None:
+            x_BCHW = x_BCHW - self.shift_C11
+        x_BCHW = torch.addcmul(self.offset_C11, x_BCHW, self.factor_C11)
+        return x_BCHW if view is None else augmentation.apply(x_BCHW, view)
 
 
 def preparation(normalisation: Normalisation, device: torch.device) -> Preparation:
-    """``(x * scale - mean) / std`` as ``x * factor + offset``."""
-    mean_C = torch.tensor(normalisation.mean, dtype=torch.float64)
-    std_C = torch.tensor(normalisation.std, dtype=torch.float64)
-    factor_C, offset_C = normalisation.scale / std_C, -mean_C / std_C
+    """``(x * scale - mean) / std`` in the form of ``compress.normalising``."""
+    found = normalising.affine(normalisation)
     return Preparation(
-        factor_C.to(device, torch.float32)[:, None, None],
-        offset_C.to(device, torch.float32)[:, None, None],
+        factor_C11=found.factor_C11.to(device),
+        offset_C11=found.offset_C11.to(device),
+        shift_C11=found.shift_C11.to(device) if found.has_shift else None,
     )
 
 
@@ -72,8 +82,6 @@ def logits(
     for rows_B in torch.arange(len(x_NCHW)).split(BATCH_SIZE):
         if should_stop():
             raise Stopped("stopped while computing logits")
-        x_BCHW = x_NCHW[rows_B].to(device)
-        if view is not None:
-            x_BCHW = augmentation.apply(x_BCHW, view.take(rows_B).to(device))
-        parts.append(module(prepare(x_BCHW)).float().cpu())
+        seen = None if view is None else view.take(rows_B).to(device)
+        parts.append(module(prepare(x_NCHW[rows_B].to(device), seen)).float().cpu())
     return torch.cat(parts)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from compress import fingerprints, npz, safetensors_header
+from compress import fingerprints, npz, safetensors_header, values
 from compress.errors import InvalidData, InvalidWeights
 from compress.families import layout
 from compress.families.catalog import Architecture, plan_of
@@ -35,6 +35,7 @@ Labels: TypeAlias = dict[Split, NDArray[np.int64]]
 _IMBALANCE = 10
 _FEW_IMAGES = 100
 _NAMES_SHOWN = 3
+_ROW_VALUES = 1024
 
 
 class DatasetInfo(BaseModel, frozen=True, extra="forbid"):
@@ -75,8 +76,10 @@ def inspect_dataset(
 
     Arrays: ``x_<split>`` of shape (N, H, W) or (N, H, W, C), uint8 or finite float32, and
     ``y_<split>`` of shape (N,) with integers from 0; ``train`` is required, ``validation`` and
-    ``test`` are optional. Unless ``find_copies`` is false, images that several splits share are
-    warned of. Raises InvalidData saying what is wrong, where, and what was expected.
+    ``test`` are optional. What values may be is said by ``compress.values``; training images that
+    are constant in every channel are refused. Unless ``find_copies`` is false, images that several
+    splits share are warned of. Raises InvalidData saying what is wrong, where, and what was
+    expected.
     """
     with npz.open_archive(path, names=ARRAYS, max_bytes=max_bytes) as archive:
         present = _present_splits(archive.arrays)
@@ -85,9 +88,11 @@ def inspect_dataset(
         if len(shapes) > 1 or len(dtypes) > 1:
             raise InvalidData(f"all splits must share one image shape and dtype, got {shapes}")
         labels: Labels = {split: _labels(archive, split) for split in present}
-        ranges = [_value_range(archive, f"x_{split}") for split in present]
+        channel_ranges = {split: _channel_ranges(archive, f"x_{split}") for split in present}
         copied = _copies(archive, labels) if find_copies else ()
     (channels, height, width), dtype = shapes.pop(), dtypes.pop()
+    constant = _constant_channels(channel_ranges["train"])
+    ranges = [found for split in present for found in channel_ranges[split]]
     num_classes = _num_classes(labels)
     counts = _class_counts(labels, num_classes)
     return DatasetInfo(
@@ -98,7 +103,7 @@ def inspect_dataset(
         splits={split: sum(count) for split, count in counts.items()},
         class_counts=counts,
         held_out="validation" not in present,
-        warnings=(*_warnings(counts), *copied),
+        warnings=(*_warnings(counts), *constant, *copied),
     )
 
 
@@ -249,16 +254,68 @@ def _labels(archive: npz.Archive, split: Split) -> NDArray[np.int64]:
     return labels_N.astype(np.int64)
 
 
-def _value_range(archive: npz.Archive, name: str) -> tuple[float, float]:
-    lows, highs, seen = [], [], 0
+Ranges: TypeAlias = list[tuple[float, float]]
+"""The least and the largest value of every channel."""
+
+
+def _channel_ranges(archive: npz.Archive, name: str) -> Ranges:
+    """Raises InvalidData for values that ``compress.values`` does not allow."""
+    shape = archive.arrays[name].shape
+    channels = shape[3] if len(shape) == 4 else 1
+    low_C, high_C = np.full(channels, np.inf), np.full(channels, -np.inf)
+    rest, seen = np.empty(0, archive.arrays[name].dtype), 0
     for chunk in archive.chunks(name):
-        low, high = float(chunk.min()), float(chunk.max())
-        if not np.isfinite([low, high]).all():
+        if not np.isfinite([chunk.min(), chunk.max()]).all():
             raise InvalidData(f"{name} holds a NaN or an infinity near its value {seen}")
-        lows.append(low)
-        highs.append(high)
         seen += len(chunk)
-    return min(lows), max(highs)
+        flat = np.concatenate([rest, chunk])
+        whole = len(flat) // channels * channels
+        low_C = np.minimum(low_C, _per_channel(np.minimum, flat[:whole], channels))
+        high_C = np.maximum(high_C, _per_channel(np.maximum, flat[:whole], channels))
+        rest = flat[whole:]
+    ranges = [(float(low), float(high)) for low, high in zip(low_C, high_C, strict=True)]
+    for channel, (low, high) in enumerate(ranges):
+        problem = values.problem(low, high)
+        if problem is not None:
+            raise InvalidData(f"channel {channel} of {name} {problem}")
+    return ranges
+
+
+def _per_channel(least: np.ufunc, flat: NDArray[np.generic], channels: int) -> NDArray[np.generic]:
+    """``least``, or largest, of pixels in a row; long rows first, which numpy compares faster."""
+    row = channels * max(1, _ROW_VALUES // channels)
+    rows = len(flat) // row * row
+    found = [flat[rows:].reshape(-1, channels)]
+    if rows:
+        found.append(least.reduce(flat[:rows].reshape(-1, row)).reshape(-1, channels))
+    return least.reduce(np.concatenate(found))
+
+
+def _constant_channels(ranges: Ranges) -> list[str]:
+    """A warning for every channel that is constant in training.
+
+    Raises InvalidData where all are: then there is nothing to learn.
+    """
+    found = [
+        f"channel {channel} of x_train is {_as_constant(low, high)}"
+        for channel, (low, high) in enumerate(ranges)
+        if values.is_constant(low, high)
+    ]
+    if len(found) == len(ranges):
+        raise InvalidData(
+            f"{'; '.join(found)}: all images look the same, so there is nothing to learn. Upload "
+            "images whose values differ; subtract a large offset before they become float32"
+        )
+    return [f"{each}: it says nothing to a network" for each in found]
+
+
+def _as_constant(low: float, high: float) -> str:
+    if low == high:
+        return f"{low:g} everywhere"
+    return (
+        f"constant as far as float32 tells: its values, {low:.9g} to {high:.9g}, differ by less "
+        f"than {values.RESOLVED * values.magnitude(low, high):.3g}"
+    )
 
 
 def _num_classes(labels: Labels) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -73,6 +74,17 @@ def first_default(info: FieldInfo) -> Any:
         if isinstance(each, FirstDefault):
             return each.value
     return info.get_default(call_default_factory=True)
+
+
+def as_recorded(config: type[BaseModel], document: Any) -> Any:
+    """A record of a config with the first default of every field that it lacks.
+
+    Records hold every field, so one that lacks a field is older than it. Anything but a mapping
+    is left as it is.
+    """
+    if not isinstance(document, Mapping):
+        return document
+    return {**changed_defaults(config), **document}
 
 
 def changed_defaults(config: type[BaseModel]) -> dict[str, Scalar]:

@@ -20,6 +20,7 @@ from compress.augmentation import View
 from compress.model import Network, ShouldStop
 from compress.precision import Precision
 from compress.running_average import RunningAverage
+from compress.schedule import Augmented
 from compress.teacher import TeacherLogits
 from compress.techniques.distillation.comparison import Comparison
 from compress.techniques.distillation.config import Distillation
@@ -28,11 +29,12 @@ from compress.techniques.distillation.loss import distillation_loss
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Images of a step as the views leave them: raw values, not normalised."""
+    """Images of a step as they are stored, and the view through which the step sees them."""
 
     rows_B: Tensor
     x_BCHW: Tensor
     labels_B: Tensor
+    view: View | None = None
 
 
 class Lesson(Protocol):
@@ -88,22 +90,22 @@ class KeptAnswers:
         config: Distillation,
         *,
         device: torch.device,
-        augment: bool,
+        augmented: Augmented,
         should_stop: ShouldStop,
     ) -> None:
         self.trained = nn.ModuleList()
         self._teacher = teacher
         self._config = config
         self._device = device
-        self._augment = augment
+        self._augmented: Augmented = augmented
         self._should_stop = should_stop
         self._logits_NK = torch.empty(0)
 
     def view(self, epoch: int, draw: Callable[[], View | None]) -> View | None:
         """The fixed views in turn; loads or computes the teacher's answers."""
-        number = epoch % self._teacher.num_views if self._augment else None
-        view = self._teacher.view(number)
-        logits_NK = self._teacher.logits(number, should_stop=self._should_stop)
+        number, augment = epoch % self._teacher.num_views, self._augmented
+        view = self._teacher.view(number, augment=augment)
+        logits_NK = self._teacher.logits(number, augment=augment, should_stop=self._should_stop)
         self._logits_NK = logits_NK.to(self._device)
         return view.to(self._device) if view else None
 
@@ -161,7 +163,7 @@ class OnlineTeacher:
         """Labels and answers, shared by the weight, and the features on top."""
         bf16 = self._precision == "bf16"
         with torch.no_grad(), torch.autocast(logits_BK.device.type, torch.bfloat16, enabled=bf16):
-            teacher_BK = self._module(self._prepare(batch.x_BCHW))
+            teacher_BK = self._module(self._prepare(batch.x_BCHW, batch.view))
         loss = distillation_loss(logits_BK, teacher_BK.float(), batch.labels_B, self._config)
         if self._comparison is None:
             return loss

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 from compress.candidate import Candidate
 from compress.families.catalog import Architecture, Normalisation
 from compress.measurement import Measurement
-from compress.schedule import Schedule
+from compress.schedule import FIRST, Augmented, RecordedSchedule
 
 FORMAT_VERSION = 2
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -38,9 +38,13 @@ class Origin(BaseModel, frozen=True, extra="forbid"):
     rung: int = Field(ge=0)
     epochs: int = Field(ge=0, description="Epochs of recovery so far.")
     seed: int = Field(ge=0)
-    recovery: Schedule = Field(
-        default=Schedule(),
+    recovery: RecordedSchedule = Field(
+        default=FIRST,
         description="How a recovery trains in the job; a supernet trains in its own way.",
+    )
+    augmented: Augmented | None = Field(
+        default=None,
+        description="How training images were varied, with auto decided; none: an older file.",
     )
     data_sha256: Sha256
     weights_sha256: Sha256 | None = Field(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from torch import Tensor, nn
 
+from compress import mirror_symmetry
 from compress.families.catalog import Normalisation
+from compress.mirror_symmetry import MirrorSymmetry
 
 ShouldStop = Callable[[], bool]
 """Asked between steps of every long operation; True makes it raise ``errors.Stopped``."""
@@ -43,6 +46,11 @@ class Images:
     def __len__(self) -> int:
         """Number of images."""
         return int(self.y_N.shape[0])
+
+    @cached_property
+    def mirror_symmetry(self) -> MirrorSymmetry:
+        """Whether mirrored images still look like their classes; measured when first asked for."""
+        return mirror_symmetry.measure(self.x_NCHW.cpu(), self.y_N.cpu())
 
 
 @dataclass(frozen=True, kw_only=True)

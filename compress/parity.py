@@ -142,7 +142,10 @@ def agreement(
 
 
 def _normalised(x_NCHW: Tensor, normalisation: Normalisation) -> Tensor:
-    """Written apart from the exported form, so that the gate also checks the folded constants."""
-    mean_C11 = torch.tensor(normalisation.mean).reshape(-1, 1, 1)
-    std_C11 = torch.tensor(normalisation.std).reshape(-1, 1, 1)
-    return (x_NCHW * normalisation.scale - mean_C11) / std_C11
+    """Written apart from the exported form, so that the gate also checks the folded constants.
+
+    In float64: float32 would lose the small deviation of values that lie far from zero.
+    """
+    mean_C11 = torch.tensor(normalisation.mean, dtype=torch.float64).reshape(-1, 1, 1)
+    std_C11 = torch.tensor(normalisation.std, dtype=torch.float64).reshape(-1, 1, 1)
+    return ((x_NCHW.double() * normalisation.scale - mean_C11) / std_C11).float()

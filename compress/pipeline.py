@@ -11,7 +11,7 @@ from compress.families.catalog import Architecture, Normalisation, plan_of
 from compress.families.network import build
 from compress.families.plan import Pad
 from compress.model import Network
-from compress.schedule import Schedule
+from compress.schedule import Augment, Schedule
 from compress.task import Task
 from compress.teacher import TeacherLogits
 from compress.techniques.quantization.config import Quantization
@@ -81,7 +81,9 @@ def _settled(compressed: CompressedModel, original: Network, task: Task) -> Comp
     """With BatchNorm statistics of its own, if the network has changed."""
     if compressed.network is original:
         return compressed
-    fresh = batchnorm.reestimate(compressed.network, task.data.train, device=task.device)
+    fresh = batchnorm.reestimate(
+        compressed.network, task.data.train, device=task.device, augment=task.augment
+    )
     return compressed.evolve(network=fresh)
 
 
@@ -112,7 +114,9 @@ def recover(
     quantization = compressed.quantization
     if quantization is not None and not quantization.trains_rounded:
         # Its BatchNorm has seen other weights than those that the file will hold.
-        trained = batchnorm.reestimate(trained, task.data.train, device=task.device)
+        trained = batchnorm.reestimate(
+            trained, task.data.train, device=task.device, augment=schedule.augment
+        )
     network, note = recovery.best_of(compressed.network, trained, task.data.validation, task.device)
     return compressed.evolve(
         network=network,
@@ -128,9 +132,13 @@ def train_baseline(
     epochs: int,
     normalisation: Normalisation,
     task: Task,
+    augment: Augment | None = None,
     on_progress: OnProgress = silent,
 ) -> Network:
-    """Train a network of the architecture from fresh weights."""
+    """Train a network of the architecture from fresh weights.
+
+    ``augment`` says how images are varied; None is the task's own.
+    """
     network = Network(
         module=build(
             architecture,
@@ -148,6 +156,7 @@ def train_baseline(
         seed=task.seed,
         batch_size=task.batch_size,
         learning_rate=_BASELINE_RATE,
+        augment=augment or task.augment,
     )
     hooks = Hooks(should_stop=task.should_stop, on_progress=on_progress)
     trained, _ = training.fit(network, task.data.train, plan, device=task.device, hooks=hooks)
@@ -172,4 +181,5 @@ def _recovery_plan(
         warmup=schedule.warmup,
         distillation=compressed.distillation,
         precision=schedule.precision,
+        augment=schedule.augment,
     )

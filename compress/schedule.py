@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
+
+from compress.knobs import FirstDefault, as_recorded
+
+Augmented: TypeAlias = Literal["none", "shift", "flip", "shift_flip"]
+"""How training images are varied: not at all, cropped from a padded frame, mirrored, or both."""
+Augment: TypeAlias = Literal["auto", "none", "shift", "flip", "shift_flip", "by_channels"]
+"""What may be asked: ``auto`` shifts, and mirrors where the images say that it harms nothing.
+
+``by_channels`` shifts, and mirrors images of three channels, as every job did before the field
+was there; it repeats those.
+"""
+BEFORE_THE_FIELD: Final = "by_channels"
+AugmentField: TypeAlias = Annotated[
+    Augment,
+    FirstDefault(value=BEFORE_THE_FIELD),
+    Field(
+        description="How training images are varied: auto shifts them, and mirrors them where a "
+        "nearest neighbour answers mirrored training images as well as others; by_channels "
+        "mirrors images of three channels, as jobs did that lack the field."
+    ),
+]
+"""Not searched: one way for all candidates of a job, or their files could not be compared."""
 
 
 class Schedule(BaseModel, frozen=True, extra="forbid"):
@@ -24,3 +46,19 @@ class Schedule(BaseModel, frozen=True, extra="forbid"):
         description="auto takes bfloat16 where it pays and nothing is on a grid; bf16 takes it "
         "always, about twice as fast, and blurs grids of more than four bits.",
     )
+    augment: AugmentField = "auto"
+
+    @classmethod
+    def of_record(cls, document: Any) -> Schedule:
+        """What ``model_dump`` gave, of this version or one that had fewer fields."""
+        return cls.model_validate(as_recorded(cls, document))
+
+
+def _read(document: Any) -> Any:
+    return as_recorded(Schedule, document)
+
+
+RecordedSchedule: TypeAlias = Annotated[Schedule, BeforeValidator(_read)]
+"""A schedule inside of a record: what it lacks is what it was before the field was there."""
+FIRST: Final = Schedule.of_record({})
+"""How every job trained that could not say it."""

@@ -10,6 +10,7 @@ import torch
 
 from compress.families.catalog import Architecture
 from compress.model import ImageData, Network, ShouldStop, never
+from compress.schedule import Augment
 from compress.teacher import TeacherLogits
 
 _SMALL_DATASET = 20_000
@@ -25,7 +26,9 @@ class Task:
     keeps the logits of both between trials, ``teacher_views`` of the training images each (None:
     by their number, see ``TeacherLogits``). ``student`` is the largest network of which members may
     start anew, None where that is the baseline's own architecture; ``supernet`` is trained and its
-    members take slices of it. ``should_stop`` is asked by every step that takes long.
+    members take slices of it. ``augment`` is how training images are varied wherever nothing else
+    says it: where techniques train or BatchNorm is measured. ``should_stop`` is asked by every step
+    that takes long.
     """
 
     data: ImageData
@@ -37,6 +40,7 @@ class Task:
     supernet: Network | None = None
     cache_folder: Path | None = None
     teacher_views: int | None = None
+    augment: Augment = "auto"
     should_stop: ShouldStop = never
 
     @property

@@ -19,6 +19,7 @@ from compress import augmentation, inference
 from compress.augmentation import View
 from compress.errors import NumericalError
 from compress.model import Images, Network, ShouldStop, never
+from compress.schedule import Augment
 
 _MANY_IMAGES = 20_000
 _SEED = 20_260_103
@@ -30,7 +31,8 @@ class TeacherLogits:
 
     A training takes the views in turn, so more of them mean more passes of the teacher, each in the
     epoch that first needs it, and fewer repetitions for the student. With ``folder`` they are also
-    kept on disk, named by a digest of teacher, images and view.
+    kept on disk, named by a digest of teacher and images and by the view: how images are varied,
+    which draw it is, and the revision of what a draw shows.
     """
 
     def __init__(
@@ -50,50 +52,58 @@ class TeacherLogits:
         self._device = device
         self._folder = folder
         self._digest: str | None = None
-        self._logits: dict[int | None, Tensor] = {}
+        self._logits: dict[str, Tensor] = {}
         self.num_views = num_views or (4 if len(images) <= _MANY_IMAGES else 2)
 
-    def view(self, number: int | None) -> View | None:
+    def view(self, number: int | None, *, augment: Augment = "auto") -> View | None:
         """The fixed view of that number, below ``num_views``; None is the images as they are."""
-        if number is None:
+        augmented = augmentation.settled(augment, self._images)
+        if number is None or augmented == "none":
             return None
         _, channels, height, width = self._images.x_NCHW.shape
         generator = torch.Generator().manual_seed(_SEED + number)
-        return augmentation.draw(len(self._images), (channels, height, width), generator)
+        shape = (channels, height, width)
+        return augmentation.draw(len(self._images), shape, generator, augmented=augmented)
 
-    def logits(self, number: int | None, *, should_stop: ShouldStop = never) -> Tensor:
+    def logits(
+        self, number: int | None, *, augment: Augment = "auto", should_stop: ShouldStop = never
+    ) -> Tensor:
         """Raw logits ``(N, K)`` on a view, float32. Raises Stopped and NumericalError."""
-        if number not in self._logits:
-            self._logits[number] = self._load_or_compute(number, should_stop)
-        return self._logits[number]
+        augmented = augmentation.settled(augment, self._images)
+        is_plain = number is None or augmented == "none"
+        name = "plain" if is_plain else f"{augmented}-{number}"
+        if name not in self._logits:
+            view = self.view(number, augment=augmented)
+            self._logits[name] = self._load_or_compute(name, view, should_stop)
+        return self._logits[name]
 
-    def _load_or_compute(self, number: int | None, should_stop: ShouldStop) -> Tensor:
-        loaded = self._load(number)
-        return self._compute(number, should_stop) if loaded is None else loaded
+    def _load_or_compute(self, name: str, view: View | None, should_stop: ShouldStop) -> Tensor:
+        loaded = self._load(name)
+        return self._compute(name, view, should_stop) if loaded is None else loaded
 
-    def _compute(self, number: int | None, should_stop: ShouldStop) -> Tensor:
+    def _compute(self, name: str, view: View | None, should_stop: ShouldStop) -> Tensor:
         logits_NK = inference.logits(
             self.teacher,
             self._images.x_NCHW,
             device=self._device,
-            view=self.view(number),
+            view=view,
             should_stop=should_stop,
         )
         if not bool(torch.isfinite(logits_NK).all()):
             raise NumericalError("the teacher's logits hold a NaN or an infinity")
         if self._folder is not None:
-            _write(self._path(self._folder, number), logits_NK)
+            _write(self._path(self._folder, name), logits_NK)
         return logits_NK
 
-    def _load(self, number: int | None) -> Tensor | None:
-        if self._folder is None or not (path := self._path(self._folder, number)).exists():
+    def _load(self, name: str) -> Tensor | None:
+        if self._folder is None or not (path := self._path(self._folder, name)).exists():
             return None
         return safetensors.torch.load_file(path)["logits"]
 
-    def _path(self, folder: Path, number: int | None) -> Path:
+    def _path(self, folder: Path, name: str) -> Path:
         self._digest = self._digest or _digest(self.teacher, self._images)
-        name = "plain" if number is None else f"view-{number}"
-        return folder / f"teacher-{self._digest}-{name}.safetensors"
+        view = f"r{augmentation.REVISION}-{name}"
+        return folder / f"teacher-{self._digest}-{view}.safetensors"
 
 
 def _write(path: Path, logits_NK: Tensor) -> None:

@@ -27,6 +27,7 @@ from compress.inference import Preparation
 from compress.lessons import Batch, KeptAnswers, Labels, Lesson, OnlineTeacher
 from compress.model import Images, Network, ShouldStop, never
 from compress.precision import Precision
+from compress.schedule import Augment, Augmented
 from compress.sgd import NesterovSGD
 from compress.teacher import TeacherLogits
 from compress.techniques.distillation.config import Distillation
@@ -48,7 +49,8 @@ class TrainingPlan:
 
     Loshchilov and Hutter, arXiv:1608.03983, equation 5, without restarts. ``warmup`` is the share
     of steps that rise; ``weight_decay`` spares biases, BatchNorm and what constraints learn.
-    ``batchnorm_l1`` pulls the scales of BatchNorm to zero (network slimming).
+    ``batchnorm_l1`` pulls the scales of BatchNorm to zero (network slimming). ``augment`` says how
+    images are varied; False is "none".
     """
 
     epochs: int
@@ -58,7 +60,7 @@ class TrainingPlan:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     warmup: float = 0.2
-    augment: bool = True
+    augment: Augment | Literal[False] = "auto"
     distillation: Distillation | None = None
     batchnorm_l1: float = 0.0
     precision: Literal["auto"] | Precision = "auto"
@@ -96,12 +98,18 @@ def fit(
     Raises ValueError when distillation has no teacher, Stopped when asked to stop, and
     NumericalError when the loss or a weight is not finite.
     """
+    plan = with_augmentation(plan, images)
     student = replace(network, module=inference.copied_to(device, network.module).train())
     images = Images(x_NCHW=images.x_NCHW.to(device), y_N=images.y_N.to(device))
     plan = with_precision(plan, student, images)
     lesson = _lesson(student, images, plan, teacher, hooks.should_stop)
     report = Loop(student, images, plan, lesson=lesson, hooks=hooks).run()
     return replace(network, module=finished(student.module)), report
+
+
+def with_augmentation(plan: TrainingPlan, images: Images) -> TrainingPlan:
+    """The plan with its augmentation settled by the images that it is to train on."""
+    return replace(plan, augment=augmentation.settled(plan.augment or "none", images))
 
 
 def with_precision(plan: TrainingPlan, network: Network, images: Images) -> TrainingPlan:
@@ -140,13 +148,14 @@ def learning_rate(step: int, *, steps: int, plan: TrainingPlan) -> float:
 class Loop:
     """Steps over images that are on the device, as is the network, which is trained in place.
 
-    The plan's precision is settled.
+    The plan's precision and augmentation are settled.
     """
 
     def __init__(
         self, network: Network, images: Images, plan: TrainingPlan, *, lesson: Lesson, hooks: Hooks
     ) -> None:
         assert plan.precision != "auto"
+        self.augmented = _settled(plan)
         self.network = network
         self.module = network.module
         self.images = images
@@ -222,7 +231,7 @@ class Loop:
     def _step(self, rows_B: Tensor, view: View | None) -> Tensor:
         batch = self._batch(rows_B, view)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            logits_BK = self.module(self.prepare(batch.x_BCHW))
+            logits_BK = self.module(self.prepare(batch.x_BCHW, batch.view))
         loss = self.lesson.loss(logits_BK.float(), batch)
         loss.backward()
         return loss.detach()
@@ -238,22 +247,21 @@ class Loop:
                 scale_C.grad.add_(scale_C.detach().sign(), alpha=self.plan.batchnorm_l1)
 
     def _batch(self, rows_B: Tensor, view: View | None) -> Batch:
-        x_BCHW = self.images.x_NCHW.index_select(0, rows_B)
-        if view is not None:
-            x_BCHW = augmentation.apply(x_BCHW, view.take(rows_B))
-        labels_B = self.images.y_N.index_select(0, rows_B)
-        return Batch(rows_B=rows_B, x_BCHW=x_BCHW, labels_B=labels_B)
+        return Batch(
+            rows_B=rows_B,
+            x_BCHW=self.images.x_NCHW.index_select(0, rows_B),
+            labels_B=self.images.y_N.index_select(0, rows_B),
+            view=None if view is None else view.take(rows_B),
+        )
 
     def _batches(self) -> Iterator[Tensor]:
         order_N = torch.randperm(len(self.images), generator=self.generator).to(self.device)
         return iter(order_N.split(self.batch_size)[: self.steps_per_epoch])
 
     def _fresh_view(self) -> View | None:
-        if not self.plan.augment:
-            return None
-        return augmentation.draw(len(self.images), self.network.input_shape, self.generator).to(
-            self.device
-        )
+        shape, augmented = self.network.input_shape, self.augmented
+        view = augmentation.draw(len(self.images), shape, self.generator, augmented=augmented)
+        return None if view is None else view.to(self.device)
 
 
 def _lesson(
@@ -279,8 +287,17 @@ def _lesson(
         )
     assert teacher is not None
     return KeptAnswers(
-        teacher, config, device=images.y_N.device, augment=plan.augment, should_stop=should_stop
+        teacher,
+        config,
+        device=images.y_N.device,
+        augmented=_settled(plan),
+        should_stop=should_stop,
     )
+
+
+def _settled(plan: TrainingPlan) -> Augmented:
+    assert plan.augment not in (False, "auto", "by_channels")
+    return plan.augment
 
 
 @contextmanager

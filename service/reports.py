@@ -58,7 +58,7 @@ def report(session: Session, job: JobRecord, counts: Counts) -> ReportSchema:
         stop_reasons=_stop_reasons(tried),
         compression_ratio=_compression_ratio(files),
         warnings=warnings,
-        notes=(*warnings, *_notes(files)),
+        notes=tuple(dict.fromkeys((*warnings, *_of_job(files), *_notes(files)))),
     )
 
 
@@ -169,6 +169,11 @@ def _warnings(
     yield from latency_notes.of_front(shown)
     tried = [one.measurement for one in files.candidates]
     yield from latency_notes.of_baseline(files.baseline, tried)
+
+
+def _of_job(files: Files) -> tuple[str, ...]:
+    """What the baseline has to say of the job: how its images are varied, for one."""
+    return () if files.baseline is None else files.baseline.notes
 
 
 def _notes(files: Files) -> tuple[str, ...]:

@@ -182,17 +182,19 @@ def digest(spec: JobSpec) -> str:
     for path, default in _ADDED.items():
         *parts, field = path.split(".")
         place = document[parts[0]] if parts else document
-        if place[field] == default:
+        # A model may be a name and a supernet none: then there is no such field.
+        if isinstance(place, dict) and place[field] == default:
             del place[field]
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 _ADDED: dict[str, Any] = {
+    **dict.fromkeys(("recovery.augment", "model.augment", "supernet.augment"), "auto"),
     **dict.fromkeys(("teacher", "student", "supernet", "profile", "warm_start")),
     "expected_accuracy": None,
     "allow_chance_baseline": False,
-    "recovery": Schedule().model_dump(mode="json"),
+    "recovery": Schedule().model_dump(mode="json", exclude={"augment"}),
     "stop": StopRules().model_dump(mode="json"),
     "budget.epochs": None,
     "early_stopping.tie_break": "auto",
@@ -283,9 +285,13 @@ def _check_network(field: str, model: ModelRecord, data: DatasetInfo, data_name:
 
 
 def changed(document: dict[str, Any], changes: dict[str, Any]) -> JobSpec:
-    """A spec with some of its fields replaced; raises RequestValidationError."""
+    """A recorded spec with some of its fields replaced; raises RequestValidationError.
+
+    What is not replaced means what it meant when it was recorded.
+    """
+    recorded = JobSpec.of_record(document).model_dump(mode="json")
     try:
-        return JobSpec.of_record({**document, **changes})
+        return JobSpec.model_validate({**recorded, **changes})
     except ValidationError as error:
         found = [{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors()]
         raise RequestValidationError(found) from error

@@ -98,7 +98,12 @@ def _learns_from_upload(candidate: Candidate) -> bool:
 def _training(spec: JobSpec, trial: TrialRecord) -> dict[str, Any] | None:
     if trial.phase != Phase.BASELINE or not isinstance(spec.model, UntrainedModel):
         return None
-    return {"epochs": spec.model.epochs, "normalisation": spec.model.normalisation}
+    model = spec.model
+    return {
+        "epochs": model.epochs,
+        "normalisation": model.normalisation,
+        "augment": model.augment,
+    }
 
 
 def _architecture(session: Session, job: JobRecord, spec: JobSpec) -> Any:

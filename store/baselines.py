@@ -35,7 +35,11 @@ def jobs_of(
     if isinstance(model, ModelRecord):
         wanted, query = None, query.where(JobRecord.model_id == model.id)
     else:
-        wanted, query = model.model_dump(mode="json"), query.where(JobRecord.model_id.is_(None))
+        wanted, query = model, query.where(JobRecord.model_id.is_(None))
     found = session.execute(query.order_by(JobRecord.created_at.desc()).limit(_JOBS_LOOKED_AT))
-    same = [job_id for job_id, spec in found if wanted is None or spec["model"] == wanted]
+    same = [
+        job_id
+        for job_id, spec in found
+        if wanted is None or UntrainedModel.of_record(spec["model"]) == wanted
+    ]
     return same[:limit]

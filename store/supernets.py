@@ -46,6 +46,7 @@ def _task(session: Session, job: JobRecord, trial: TrialRecord) -> dict[str, Any
         "elastic": job.elastic,
         "epochs": training.epochs,
         "start": training.start,
+        "augment": training.augment,
         "checkpoint": _weights(session, job, _checkpoint(session, job, trial)),
     }
 

@@ -26,7 +26,7 @@ class SharedTraining:
         self.images_per_second: float | None = None
         self._given = given
         self._largest = largest
-        self._task = task
+        self._task = replace(task, augment=given.augment)
         self._momentum: Momentum | None = None
 
     def begin(self, checkpoint: Network | None, baseline: Network) -> None:

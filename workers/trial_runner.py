@@ -27,8 +27,9 @@ from featherweight.specs.protocol import (
     SupernetTask,
     TrainingTask,
 )
+from featherweight.specs.states import Phase
 from featherweight.worker_client import WorkerClient, file_ref
-from workers import evaluation, profiling
+from workers import augmenting, evaluation, profiling
 from workers.line import Line
 from workers.outbox import FILE_NAMES, Tray
 from workers.shared_training import SharedTraining
@@ -91,6 +92,9 @@ class TrialRunner:
             self._profile(network, task, self.assignment.profile_task)
             return
         compressed = self._compressed(network, task)
+        if self.assignment.phase == Phase.BASELINE:
+            notes = augmenting.notes(self.assignment, task.data.train)
+            compressed = compressed.evolve(notes=compressed.notes + notes)
         for rung, epochs in enumerate(self.assignment.rungs):
             compressed = self._recovered(compressed, task, epochs=epochs)
             if rung >= self.assignment.first_rung and self._reached(rung, compressed, task).stop:
@@ -164,6 +168,7 @@ class TrialRunner:
                 epochs=training.epochs,
                 normalisation=training.normalisation or data.sample_statistics(task.data.train),
                 task=task,
+                augment=training.augment,
                 on_progress=self._epoch,
             )
 
@@ -194,7 +199,7 @@ class TrialRunner:
             artifact = export.write(compressed, folder, data=task.data)
         self._stage("measure")
         measurement = self._measured(rung, artifact, compressed, task)
-        self._describe(rung, artifact, compressed, measurement)
+        self._describe(rung, artifact, compressed, measurement, task)
         trained = compressed.network if self.assignment.train is not None else weights_of
         if trained is not None:
             weights.save(trained, folder / FILE_NAMES["weights"])
@@ -251,6 +256,7 @@ class TrialRunner:
         artifact: Artifact,
         compressed: CompressedModel,
         measurement: Measurement,
+        task: Task,
     ) -> None:
         network, given = compressed.network, self.assignment
         document = Manifest(
@@ -265,6 +271,7 @@ class TrialRunner:
                 epochs=given.rungs[rung],
                 seed=given.seed,
                 recovery=given.recovery,
+                augmented=augmenting.done(given, task.data.train),
                 data_sha256=given.dataset,
                 weights_sha256=given.weights.sha256 if given.weights else None,
                 tutor_sha256=given.tutor.weights.sha256 if given.tutor else None,

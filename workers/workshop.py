@@ -67,6 +67,7 @@ class Workshop:
             student=assignment.student,
             supernet=self._shared(assignment, assignment.supernet, images),
             cache_folder=self._logits_folder,
+            augment=assignment.recovery.augment,
             should_stop=should_stop,
         )
         self._set_threads(assignment, task)

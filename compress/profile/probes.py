@@ -27,7 +27,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from compress import batchnorm, channels, dependencies, inference, layers, observation
+from compress import (
+    augmentation,
+    batchnorm,
+    channels,
+    dependencies,
+    inference,
+    layers,
+    observation,
+)
 from compress.channels import ChannelGroup, Channels
 from compress.errors import InvalidCandidate, NumericalError, Stopped
 from compress.layers import Layer
@@ -220,7 +228,11 @@ class _Work:
         if not removed:
             return self.network
         smaller = channels.remove(self.network, groups, removed)
-        return batchnorm.reestimate(smaller, self.images, device=self.task.device)
+        # Decided by all images, whatever the job says: profiles are shared between jobs.
+        augmented = augmentation.settled("auto", self.task.data.train)
+        return batchnorm.reestimate(
+            smaller, self.images, device=self.task.device, augment=augmented
+        )
 
     def _logits(self, network: Network) -> Tensor:
         return inference.logits(

@@ -47,7 +47,7 @@ class Sandwich(Labels):
 
     def loss(self, logits_BK: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy of the largest and the divergences of the others from it, added up."""
-        x_BCHW = self._prepare(batch.x_BCHW)
+        x_BCHW = self._prepare(batch.x_BCHW, batch.view)
         loss = functional.cross_entropy(logits_BK, batch.labels_B)
         for member in self._members():
             bf16 = self._precision == "bf16"

@@ -71,7 +71,7 @@ def train(  # noqa: PLR0913 - what a caller that goes on after an interruption k
     report = loop.run(first=first, last=last)
     kept = _momentum(loop, whole)
     trained = replace(network, module=training.finished(whole))
-    settled = batchnorm.reestimate(trained, train_images, device=task.device)
+    settled = batchnorm.reestimate(trained, train_images, device=task.device, augment=task.augment)
     return settled, Report(fit=report, momentum=kept)
 
 
@@ -84,9 +84,13 @@ def _loop(
     data = task.data.train
     images = Images(x_NCHW=data.x_NCHW.to(task.device), y_N=data.y_N.to(task.device))
     plan = TrainingPlan(
-        epochs=epochs, seed=task.seed, batch_size=task.batch_size, learning_rate=_RATE
+        epochs=epochs,
+        seed=task.seed,
+        batch_size=task.batch_size,
+        learning_rate=_RATE,
+        augment=task.augment,
     )
-    plan = training.with_precision(plan, moved, images)
+    plan = training.with_precision(training.with_augmentation(plan, data), moved, images)
     assert plan.precision != "auto"
     draw = Draw(elastic, whole.architecture, seed=task.seed)
     lesson: Lesson

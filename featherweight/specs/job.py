@@ -8,9 +8,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from compress.families.catalog import Architecture, Normalisation
-from compress.knobs import Choice, Range
+from compress.knobs import Choice, Range, as_recorded
 from compress.measurement import Metric
-from compress.schedule import Schedule
+from compress.schedule import AugmentField, Schedule
 from featherweight.specs.constraints import ConstraintField
 from featherweight.specs.names import Name, Reference
 from featherweight.specs.objective import ObjectiveField
@@ -45,6 +45,12 @@ class UntrainedModel(BaseModel, frozen=True, extra="forbid"):
     normalisation: Normalisation | None = Field(
         default=None, description="Left out: mean and deviation of the training split."
     )
+    augment: AugmentField = "auto"
+
+    @classmethod
+    def of_record(cls, document: Any) -> UntrainedModel:
+        """What ``model_dump`` gave, of this version or one that had fewer fields."""
+        return cls.model_validate(as_recorded(cls, document))
 
 
 class JobSpec(BaseModel, frozen=True, extra="forbid"):
@@ -103,8 +109,15 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
 
     @classmethod
     def of_record(cls, document: Mapping[str, Any]) -> JobSpec:
-        """Read a stored spec: a field that it lacks means what was done before there was one."""
-        return cls.model_validate({**_BEFORE, **document})
+        """What ``model_dump`` gave, of this version or one that had fewer fields.
+
+        A field that is missing means what every job did before the field was there, not what a
+        new job does by default. Raises pydantic's ValidationError for what is no job.
+        """
+        parts = {"recovery": Schedule, "model": UntrainedModel, "supernet": SupernetTraining}
+        found = {**_BEFORE, "recovery": {}, **document}
+        read = {name: as_recorded(part, found.get(name)) for name, part in parts.items()}
+        return cls.model_validate(found | read)
 
     @model_validator(mode="after")
     def _consistent(self) -> JobSpec:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from compress.schedule import AugmentField
 from featherweight.specs.names import JobReference, Reference
 
 
@@ -48,6 +49,7 @@ class SupernetTraining(BaseModel, frozen=True, extra="forbid"):
     start: Literal["fresh", "baseline"] = Field(
         default="fresh", description="Without model: from new weights, or from the baseline's."
     )
+    augment: AugmentField = "auto"
 
     @model_validator(mode="after")
     def _begins(self) -> SupernetTraining:

@@ -10,7 +10,7 @@ from compress.candidate import Candidate
 from compress.families.catalog import Architecture, Normalisation
 from compress.measurement import Measurement, Split
 from compress.profile.document import ProfileDocument
-from compress.schedule import Schedule
+from compress.schedule import BEFORE_THE_FIELD, FIRST, Augment, RecordedSchedule
 from compress.supernet.config import Elastic
 from featherweight.specs.names import Name
 from featherweight.specs.states import FailureClass, Phase
@@ -43,6 +43,7 @@ class TrainingTask(BaseModel, frozen=True, extra="forbid"):
 
     epochs: int = Field(ge=1)
     normalisation: Normalisation | None
+    augment: Augment = BEFORE_THE_FIELD
 
 
 class Weights(BaseModel, frozen=True, extra="forbid"):
@@ -65,6 +66,7 @@ class SupernetTask(BaseModel, frozen=True, extra="forbid"):
     elastic: Elastic
     epochs: int = Field(ge=1, description="Of the whole training.")
     start: Literal["fresh", "baseline"]
+    augment: Augment = BEFORE_THE_FIELD
     checkpoint: Weights | None = Field(
         default=None,
         description="Go on from here, with the optimiser at rest: what the rung before first_rung "
@@ -143,8 +145,8 @@ class Assignment(BaseModel, frozen=True, extra="forbid"):
     )
     dataset: Sha256
     num_classes: int
-    recovery: Schedule = Field(
-        default=Schedule(), description="How the candidate is trained after its compression."
+    recovery: RecordedSchedule = Field(
+        default=FIRST, description="How the candidate is trained after its compression."
     )
     splits: tuple[Split, ...] = Field(description="Splits to measure on, at the last rung.")
     latency_threads: int = 1

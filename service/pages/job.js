@@ -39,6 +39,8 @@ function showJob(job) {
     ...left(job),
   );
   showWarnings("job", job.warnings);
+  const notes = job.baseline ? job.baseline.notes : [];
+  byId("notes").replaceChildren(...notes.map((note) => element("li", {}, note)));
   const done = trials.complete + trials.stopped + trials.failed;
   byId("progress").replaceChildren(bar(done / Math.max(job.spec.budget.trials, trials.total, 1)));
 }

@@ -78,7 +78,11 @@ def test_a_file_beside_the_job_is_uploaded_under_a_name_of_its_content(write, cl
 
 
 def test_a_dataset_name_that_means_other_bytes_gets_a_suffix(write, client, dataset, tmp_path):
-    np.savez(tmp_path / "b.npz", x_train=np.zeros((9, 8, 8), np.uint8), y_train=np.arange(9) % 3)
+    np.savez(
+        tmp_path / "b.npz",
+        x_train=np.eye(8, dtype=np.uint8)[None].repeat(9, 0),
+        y_train=np.arange(9) % 3,
+    )
     one = jobfile.read(write(data={"path": dataset.name, "name": "taken"})).resolve(client)
     other = jobfile.read(write(data={"path": "b.npz", "name": "taken"})).resolve(client)
     assert one.data == "taken"

@@ -16,6 +16,7 @@ from compress.families.catalog import Normalisation
 from compress.families.residual.config import Residual
 from compress.measurement import Latency, Measurement, Parity
 from compress.revision import FIRST_REVISION
+from compress.schedule import Schedule
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.quantization.config import Quantization
 
@@ -64,6 +65,13 @@ def test_a_manifest_names_the_uploaded_teacher(written):
     assert written.origin.tutor_sha256 is None
 
 
+def test_a_manifest_says_how_images_were_varied(written):
+    varied = {"recovery": Schedule(augment="auto"), "augmented": "shift_flip"}
+    origin = written.origin.model_copy(update=varied)
+    read = manifest.load(manifest.dump(written.model_copy(update={"origin": origin}))).origin
+    assert (read.recovery.augment, read.augmented) == ("auto", "shift_flip")
+
+
 def test_a_manifest_says_how_to_feed_the_file(written):
     taken = manifest.load(manifest.dump(written)).input
     assert (taken.name, taken.dtype, taken.layout) == ("input", "float32", "NCHW")
@@ -87,7 +95,11 @@ def test_a_manifest_that_contradicts_itself_is_refused(written, change, complain
 
 
 def as_recorded(loaded):
-    return loaded.model_dump(mode="json", exclude_unset=True)
+    """Its text, but for what a text without the field means."""
+    document = loaded.model_dump(mode="json", exclude_unset=True)
+    assert loaded.origin.recovery.augment == "by_channels"
+    document["origin"].get("recovery", {}).pop("augment", None)
+    return document
 
 
 def as_written(loaded):

@@ -1,3 +1,4 @@
+import copy
 import math
 from dataclasses import replace
 
@@ -170,8 +171,11 @@ def test_a_student_comes_closer_to_its_teacher_than_labels_alone_bring_it(few):
 def test_teacher_logits_are_those_of_the_view_that_students_see(few):
     teacher = network(few)
     answers = TeacherLogits(teacher, few, device=DEVICE)
-    seen = augmentation.apply(few.x_NCHW, answers.view(1))
-    torch.testing.assert_close(answers.logits(1), inference.logits(teacher, seen, device=DEVICE))
+    prepare = inference.preparation(teacher.normalisation, DEVICE)
+    seen = augmentation.apply(prepare(few.x_NCHW.to(DEVICE)), answers.view(1).to(DEVICE))
+    with torch.no_grad():
+        expected = copy.deepcopy(teacher.module).to(DEVICE).eval()(seen).cpu()
+    torch.testing.assert_close(answers.logits(1), expected)
     assert answers.num_views == 4
     assert torch.equal(answers.view(1).shift_N2, answers.view(1).shift_N2)
     assert not torch.equal(answers.view(1).shift_N2, answers.view(2).shift_N2)
@@ -190,6 +194,21 @@ def test_teacher_logits_are_read_from_disk_the_second_time(few, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
     TeacherLogits(network(few, seed=1), few, device=DEVICE, folder=tmp_path).logits(0)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_kept_logits_are_of_one_way_to_vary_images_and_one_revision(few, tmp_path):
+    def kept(augment):
+        return TeacherLogits(network(few), few, device=DEVICE, folder=tmp_path).logits(
+            0, augment=augment
+        )
+
+    shifted, mirrored = kept("shift"), kept("shift_flip")
+    assert not torch.equal(shifted, mirrored)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert torch.equal(kept("none"), kept("none"))
+    assert len(list(tmp_path.iterdir())) == 3
+    revision = f"-r{augmentation.REVISION}-"
+    assert all(revision in path.name for path in tmp_path.iterdir())
 
 
 def test_small_steps_stay_in_full_precision(few):

@@ -188,6 +188,7 @@ def test_from_another_space_candidates_are_snapped_and_nothing_is_history(
         ({"data": "others"}, False),
         ({"techniques": {"filter_pruning": {}, "quantization": {}}}, False),
         ({"recovery": {"learning_rate": 0.1}}, False),
+        ({"recovery": {"augment": "by_channels"}}, False),
     ],
 )
 def test_history_is_only_what_would_be_measured_again(

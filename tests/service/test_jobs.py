@@ -50,6 +50,8 @@ def test_a_key_given_before_there_were_teachers_and_supernets_means_the_same_bod
         {"early_stopping": early},
         {"stop": {"no_gain": {"trials": 9}}},
         {"recovery": {"learning_rate": 0.1}},
+        {"recovery": {"augment": "by_channels"}},
+        {"model": factories.UNTRAINED.model_dump() | {"augment": "none"}},
     ):
         assert submission.digest(factories.spec(**changes)) != before
     taught = {"techniques": factories.TAUGHT}

@@ -117,6 +117,7 @@ def _slimmed(network: Network, config: FilterPruning, task: Task) -> Network:
         batch_size=task.batch_size,
         learning_rate=_SLIMMING_RATE,
         batchnorm_l1=config.slimming_penalty,
+        augment=task.augment,
     )
     slimmed, _ = training.fit(
         network,
@@ -130,7 +131,7 @@ def _slimmed(network: Network, config: FilterPruning, task: Task) -> Network:
 
 def _recovered(network: Network, config: FilterPruning, task: Task, *, step: int) -> Network:
     """Between two steps: fresh BatchNorm statistics, and training if the config says so."""
-    fresh = batchnorm.reestimate(network, task.data.train, device=task.device)
+    fresh = batchnorm.reestimate(network, task.data.train, device=task.device, augment=task.augment)
     if config.step_epochs == 0:
         return fresh
     plan = TrainingPlan(
@@ -138,6 +139,7 @@ def _recovered(network: Network, config: FilterPruning, task: Task, *, step: int
         seed=task.seed * _SEED_STRIDE + step,
         batch_size=task.batch_size,
         learning_rate=_RECOVERY_RATE,
+        augment=task.augment,
     )
     trained, _ = training.fit(
         fresh, task.data.train, plan, device=task.device, hooks=Hooks(should_stop=task.should_stop)

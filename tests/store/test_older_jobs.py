@@ -1,0 +1,83 @@
+"""Jobs that were stored before a field was there mean what they meant then."""
+
+from compress.schedule import Schedule
+from featherweight.specs.job import JobSpec
+from featherweight.specs.phases import SupernetTraining
+from featherweight.specs.protocol import Assignment
+from featherweight.specs.schemas import Counts
+from featherweight.specs.states import Phase
+from store import baselines, jobs, views
+from tests import factories
+
+
+def as_older(job, *, without_recovery=False):
+    """Take from the stored spec what version 0.1 did not have."""
+    document = {name: dict(v) if isinstance(v, dict) else v for name, v in job.spec.items()}
+    for part in ("model", "recovery", "supernet"):
+        if isinstance(document.get(part), dict):
+            del document[part]["augment"]
+    if without_recovery:
+        del document["recovery"]
+    job.spec = document
+
+
+def test_a_job_without_the_field_varies_its_images_by_channels(database):
+    with database.write() as session:
+        job = factories.job(session, running=True, **factories.SHARED)
+        as_older(job)
+        found = jobs.spec(job)
+        assert found.recovery == Schedule(augment="by_channels")
+        assert found.model.augment == "by_channels"
+        assert found.supernet == SupernetTraining(epochs=2, augment="by_channels")
+        # ... and says so to whoever asks.
+        shown = views.job(job, Counts()).spec
+        assert shown == found
+        assert JobSpec.model_validate(shown.model_dump(mode="json")) == found
+
+
+def test_a_job_older_than_recovery_varies_its_images_by_channels_too(database):
+    with database.write() as session:
+        job = factories.job(session, running=True)
+        as_older(job, without_recovery=True)
+        assert jobs.spec(job).recovery == Schedule(augment="by_channels")
+
+
+def test_workers_are_told_what_an_older_job_means(database):
+    with database.write() as session:
+        job = factories.job(session, running=True)
+        as_older(job)
+        factories.baseline_trial(session, job)
+        assignment = factories.must_claim(session)
+    assert assignment.train.augment == assignment.recovery.augment == "by_channels"
+    assert Assignment.model_validate_json(assignment.model_dump_json()) == assignment
+
+
+def test_an_assignment_of_an_older_service_means_what_that_service_meant(database):
+    with database.write() as session:
+        job = factories.job(session, running=True)
+        factories.trial(session, job, phase=Phase.BASELINE)
+        document = factories.must_claim(session).model_dump(mode="json")
+    assert document["recovery"].pop("augment") == document["train"].pop("augment") == "auto"
+    read = Assignment.model_validate(document)
+    assert read.recovery.augment == read.train.augment == "by_channels"
+    del document["recovery"]
+    assert Assignment.model_validate(document).recovery.augment == "by_channels"
+
+
+def test_a_new_job_decides_by_its_images(database):
+    with database.write() as session:
+        job = factories.job(session, running=True)
+        assert jobs.spec(job).recovery.augment == jobs.spec(job).model.augment == "auto"
+
+
+def test_a_baseline_trained_in_another_way_forecasts_nothing(database):
+    with database.write() as session:
+        job = factories.job(session, running=True)
+        job.baseline = factories.measurement().model_dump(mode="json")
+        as_older(job)
+        session.flush()
+        older = jobs.spec(job).model
+        dataset = job.dataset_id
+        record = session.get_one(factories.DatasetRecord, dataset)
+        assert baselines.newest(session, model=older, dataset=record) is not None
+        assert baselines.newest(session, model=factories.UNTRAINED, dataset=record) is None
