@@ -90,8 +90,7 @@ def create(  # noqa: PLR0913 - every field of a trial, by name
         session: A writing transaction.
         job: Whose trial it is; its row is locked here.
         phase: What the trial is for.
-        origin: Who proposed it: baseline, supernet, profile, sampler, control, allocation, finish,
-            test or rerun.
+        origin: Who proposed it, such as sampler or control; test and rerun are in no budget.
         candidate: What to try.
         params: The knobs' values it was built from.
         seed: Seed of everything random in it.
@@ -101,8 +100,7 @@ def create(  # noqa: PLR0913 - every field of a trial, by name
         files: Digests of the files that it measures on test, one per rung.
 
     Raises:
-        BudgetExhausted: the job has all its trials, or no epochs for the first rung of this one;
-            re-runs and measuring on test come on top.
+        BudgetExhausted: the job has all its trials, or no epochs for the first rung of this one.
         DuplicateCandidate: the phase has this candidate with this seed.
         NotRunning: the job stops or has stopped.
     """
