@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from onnx import ModelProto, NodeProto, shape_inference
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, helper, shape_inference
+
+from compress import runtime
 
 _COUNTED = frozenset({"Conv", "Gemm", "MatMul"})
 _CARRYING = frozenset({"DequantizeLinear", "Cast", "Mul"})
@@ -80,4 +83,27 @@ def _shapes(model: ModelProto) -> dict[str, list[int]]:
     for value in [*graph.input, *graph.value_info, *graph.output]:
         dimensions = value.type.tensor_type.shape.dim
         shapes[value.name] = [dimension.dim_value for dimension in dimensions]
-    return shapes
+    counted = [node for node in model.graph.node if node.op_type in _COUNTED]
+    needed = [name for node in counted for name in (node.input[0], node.output[0])]
+    unknown = [name for name in needed if 0 in shapes.get(name, [0])]
+    return shapes | _shapes_seen(single, unknown)
+
+
+def _shapes_seen(single: ModelProto, names: list[str]) -> dict[str, list[int]]:
+    """The shapes that these tensors take for one image of zeros, where inference gives up.
+
+    It does behind what a network computes of its own sizes, such as the target of an Expand.
+    """
+    if not names:
+        return {}
+    watched = ModelProto()
+    watched.CopyFrom(single)
+    del watched.graph.output[:]
+    wanted = list(dict.fromkeys(names))
+    watched.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in wanted
+    )
+    image = [d.dim_value for d in single.graph.input[0].type.tensor_type.shape.dim]
+    opened = runtime.session(watched.SerializeToString(), optimise=False)
+    values = runtime.outputs(opened, wanted, x_NCHW=np.zeros(image, np.float32))
+    return {name: list(value.shape) for name, value in zip(wanted, values, strict=True)}

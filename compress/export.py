@@ -21,6 +21,7 @@ from onnx import ModelProto, version_converter
 from torch import Tensor, nn
 
 from compress import (
+    activation_ranges,
     constraints,
     counting,
     folding,
@@ -36,7 +37,7 @@ from compress import (
 from compress.compressed import CompressedModel
 from compress.errors import InvalidData
 from compress.folding import Stored
-from compress.measurement import Parity
+from compress.measurement import Observer, Parity
 from compress.model import Artifact, ImageData, Network
 from compress.onnx_layers import WeightedNode
 from compress.runtime import INPUT, OUTPUT
@@ -91,19 +92,24 @@ def write(
     # The integers of a file with integer kernels are the second gate's business.
     model = _file_form(graph.graph if in_integers else graph.in_float(), over)
     gate = parity.check_float(model.SerializeToString(), reference_NK=reference_NK, x_NCHW=x_NCHW)
-    notes = compressed.notes
+    parity.check_few(model.SerializeToString(), reference_NK=reference_NK, x_NCHW=x_NCHW)
+    notes, observer = compressed.notes, None
     if quantization is not None and in_integers:
         seen_NCHW = observation.sample(
             data.train,
             num_images=quantization.calibration_images,
             input_shape=network.input_shape,
         )
-        model = _file_form(graph.in_integers(quantization, seen_NCHW), over)
-        gate, logits_NK = parity.check_integer(model.SerializeToString(), x_NCHW=x_NCHW)
-        same = parity.agreement(logits_NK, reference_NK=reference_NK)
-        notes += graph.float_steps()
-        notes += (f"8-bit and float activations agree on {same:.1%} of {gate.images} images",)
-    return _written(model, folder / f"{name}.onnx", gate=gate, notes=notes)
+        chosen = activation_ranges.choose(
+            lambda by: _file_form(graph.in_integers(quantization, seen_NCHW, observer=by), over),
+            asked=quantization.activation_observer,
+            reference_NK=reference_NK,
+            x_NCHW=x_NCHW,
+        )
+        model, gate, observer = chosen.model, chosen.gate, chosen.observer
+        notes += (*graph.float_steps(), *chosen.notes)
+    artifact = _written(model, folder / f"{name}.onnx", gate=gate, notes=notes)
+    return replace(artifact, activation_observer=observer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,15 +133,20 @@ class Shipping:
         """The graph with its weights stored, computing in float."""
         return quantized_graph.with_stored_weights(self.graph, nodes=self.nodes, stored=self.stored)
 
-    def in_integers(self, config: Quantization, x_NCHW: Tensor) -> ModelProto:
-        """The graph with its weights stored, computing in integers between grids for ``x_NCHW``."""
+    def in_integers(
+        self, config: Quantization, x_NCHW: Tensor, *, observer: Observer
+    ) -> ModelProto:
+        """The graph with its weights stored, computing in integers between grids for ``x_NCHW``.
+
+        ``observer`` sets their ranges, whatever the config asks for.
+        """
         integer = quantized_graph.integer_nodes(self.nodes, self.stored)
         tensors = quantized_tensors(self.graph, integer=integer)
         ranges = calibration.collect(
             self.graph,
             tensors=tensors,
             x_NCHW=x_NCHW,
-            observer=config.activation_observer,
+            observer=observer,
             percentile=config.percentile,
         )
         if config.shortens:

@@ -71,6 +71,7 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
             agreement=artifact.agreement,
             images=artifact.parity_images,
         ),
+        activation_observer=artifact.activation_observer,
         seconds={**(seconds or {}), "measure": time.perf_counter() - started},
         notes=(*artifact.notes, *missing),
         engine_revision=ENGINE_REVISION,

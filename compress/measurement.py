@@ -20,6 +20,7 @@ Metric = Literal[
     "parameters",
 ]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+Observer = Literal["minmax", "mse", "percentile"]
 Split = Literal["train", "validation", "test"]
 TRAIN_SAMPLE = 10_000
 """Accuracy on the training split is that of at most so many of its images, evenly spaced."""
@@ -183,6 +184,11 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
         default_factory=dict, description="Where the trial's time went, in seconds."
     )
     train_images_per_second: float | None = Field(default=None, gt=0)
+    activation_observer: Observer | None = Field(
+        default=None,
+        description="What set the ranges of the 8-bit activations, which need not be what the "
+        "candidate asks for; None: float activations, or an older measurement.",
+    )
     notes: tuple[str, ...] = Field(
         default=(), description="Requests that had nothing to do, and other things worth knowing."
     )

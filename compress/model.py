@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from compress import mirror_symmetry
 from compress.families.catalog import Normalisation
+from compress.measurement import Observer
 from compress.mirror_symmetry import MirrorSymmetry
 
 ShouldStop = Callable[[], bool]
@@ -81,4 +82,5 @@ class Artifact:
     parity_images: int
     parameters: int
     macs: int
+    activation_observer: Observer | None = None
     notes: tuple[str, ...] = ()

@@ -38,6 +38,21 @@ def resolve(model: ModelProto) -> None:
     model.graph.initializer.extend(light.graph.initializer)
 
 
+def element_types(model: ModelProto) -> dict[str, int]:
+    """The element type of every tensor, as ``TensorProto.DataType``.
+
+    One that can neither be inferred nor is declared has none.
+    """
+    light, _ = _without_weights(model)
+    light.graph.value_info.extend(model.graph.value_info)
+    graph = shape_inference.infer_shapes(light).graph
+    found = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    for value in [*graph.input, *graph.value_info, *graph.output]:
+        if kind := value.type.tensor_type.elem_type:
+            found[value.name] = kind
+    return found
+
+
 def _without_weights(model: ModelProto) -> tuple[ModelProto, list[TensorProto]]:
     """The graph with integer constants only, and the others: inference would copy them."""
     light = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
@@ -59,10 +74,10 @@ def _without_weights(model: ModelProto) -> tuple[ModelProto, list[TensorProto]]:
 
 def _resolve_once(light: ModelProto) -> bool:
     """Whether something has become constant that was not."""
-    known = _known(light)
+    known, sizes = _known(light)
     for node in light.graph.node:
         if node.op_type == "Resize" and len(node.input) == 4:
-            _resize_by_axes(node, known)
+            light.graph.initializer.extend(_resize_of_any_batch(node, known, sizes))
     given = {tensor.name for tensor in light.graph.initializer}
     found = {name: values for name, values in known.items() if np.isfinite(values).all()}
     new = [
@@ -75,8 +90,8 @@ def _resolve_once(light: ModelProto) -> bool:
     return bool(new)
 
 
-def _known(model: ModelProto) -> dict[str, Values]:
-    """Every integer tensor that follows from sizes, NaN where it depends on the batch."""
+def _known(model: ModelProto) -> tuple[dict[str, Values], dict[str, Values]]:
+    """Every integer tensor that follows from sizes, and the sizes; the batch's is NaN."""
     graph = shape_inference.infer_shapes(model, data_prop=True).graph
     sizes = {
         value.name: np.asarray([d.dim_value or np.nan for d in value.type.tensor_type.shape.dim])
@@ -91,7 +106,7 @@ def _known(model: ModelProto) -> dict[str, Values]:
         values = _computed(node, known, sizes)
         if values is not None:
             known[node.output[0]] = values
-    return known
+    return known, sizes
 
 
 def _computed(
@@ -128,16 +143,36 @@ def _moved(node: NodeProto, values: list[Values]) -> Values | None:
             return None
 
 
-def _resize_by_axes(node: NodeProto, known: dict[str, Values]) -> None:
-    """Say the new height and width alone where the other sizes are not known."""
+def _resize_of_any_batch(
+    node: NodeProto, known: dict[str, Values], sizes: Mapping[str, Values]
+) -> list[TensorProto]:
+    """Say the new height and width alone where the other sizes are not known; the new constants.
+
+    As scales where the old ones are known: ONNX Runtime cannot place a Resize with ``axes`` among
+    integer convolutions, whose channels come last. It computes with the same scales either way.
+    """
     target = known.get(node.input[3])
     if target is None or np.isfinite(target).all():
-        return
+        return []
     # The channels are known too, and stay.
+    before = sizes.get(node.input[0], target[:0])[2:]
+    if len(before) == len(target) - 2 and np.isfinite(before).all():
+        factors = [1, 1, *map(_factor, before, target[2:])]
+        node.input[2:] = [f"{node.output[0]}.scales"]
+        return [numpy_helper.from_array(np.array(factors, np.float32), node.input[2])]
     axes = np.arange(2, len(target))
     node.attribute.append(helper.make_attribute("axes", axes.tolist()))
     node.input[3] = f"{node.output[0]}.sizes"
     known[node.input[3]] = target[axes]
+    return []
+
+
+def _factor(before: float, after: float) -> np.float32:
+    """The quotient as float32, or the next float that makes ``after`` of ``before`` entries."""
+    factor = np.float32(after) / np.float32(before)
+    if np.floor(factor * np.float32(before)) < after:
+        factor = np.nextafter(factor, np.float32(np.inf))
+    return factor
 
 
 def _drop_unread(model: ModelProto, constants: Collection[str]) -> None:

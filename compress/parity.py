@@ -41,6 +41,7 @@ from compress.techniques.mirroring import views
 from compress.techniques.mirroring.config import THE_IMAGE, Views
 
 MOST_IMAGES = 256
+_FEW_IMAGES = (1, 7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,17 @@ def check_float(model: bytes, *, reference_NK: NDArray[np.float32], x_NCHW: Tens
     """The float gate. Raises ExportParityError or NumericalError."""
     logits_NK = runtime.answers(runtime.session(model), x_NCHW)
     return check(logits_NK, reference_NK=reference_NK, gate=FLOAT)
+
+
+def check_few(model: bytes, *, reference_NK: NDArray[np.float32], x_NCHW: Tensor) -> None:
+    """The float gate on the first image alone and on a few: a traced batch must not remain.
+
+    Raises ExportParityError or NumericalError.
+    """
+    opened = runtime.session(model)
+    for few in _FEW_IMAGES:
+        logits_NK = runtime.answers(opened, x_NCHW[:few])
+        check(logits_NK, reference_NK=reference_NK[:few], gate=FLOAT)
 
 
 def check_halved(

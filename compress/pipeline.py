@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compress import batchnorm, layers, patterns, recovery, slices, training
+from compress import batchnorm, layers, patterns, recovery, seeds, slices, training
 from compress.appliers import apply
 from compress.candidate import Candidate
 from compress.catalog import TechniqueConfig
@@ -17,7 +17,6 @@ from compress.teacher import TeacherLogits
 from compress.techniques.quantization.config import Quantization
 from compress.training import Hooks, OnProgress, TrainingPlan, silent
 
-_SEED_STRIDE = 1_000_003
 _BASELINE_RATE = 0.1
 _USUAL = Schedule()
 
@@ -174,7 +173,7 @@ def _recovery_plan(
 ) -> TrainingPlan:
     return TrainingPlan(
         epochs=epochs,
-        seed=task.seed * _SEED_STRIDE + compressed.epochs,
+        seed=seeds.derive(task.seed, "recovery", compressed.epochs),
         batch_size=task.batch_size,
         learning_rate=schedule.learning_rate,
         weight_decay=schedule.weight_decay,

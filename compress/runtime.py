@@ -79,8 +79,18 @@ def batches(x_NCHW: Tensor) -> list[NDArray[np.float32]]:
 def outputs(
     opened: onnxruntime.InferenceSession, names: Sequence[str], *, x_NCHW: NDArray[np.float32]
 ) -> list[NDArray[np.float32]]:
-    """The named dense float outputs for one batch of raw values."""
-    return opened.run(list(names), {INPUT: x_NCHW})  # pyright: ignore[reportReturnType]
+    """The named dense float outputs for one batch of raw values.
+
+    Raises ExportParityError where the graph does not take so many images: sizes that a network
+    reads as ``len(x)`` are constants of its graph, those of ``x.shape[0]`` are not.
+    """
+    try:
+        return opened.run(list(names), {INPUT: x_NCHW})  # pyright: ignore[reportReturnType]
+    except _UNLOADABLE as error:
+        raise ExportParityError(
+            f"ONNX Runtime cannot run the file on a batch of {len(x_NCHW)}; if the network reads "
+            f"len(x), let it read x.shape[0], which a graph keeps variable: {error}"
+        ) from error
 
 
 def answers(opened: onnxruntime.InferenceSession, x_NCHW: Tensor) -> NDArray[np.float32]:

@@ -84,12 +84,11 @@ def create(  # noqa: PLR0913 - every field of a trial, by name
     study_number: int | None = None,
     files: Sequence[str] | None = None,
 ) -> TrialRecord:
-    """A waiting trial; event ``trial.created``. The candidate is kept in its canonical form.
+    """Make a waiting trial of a candidate in its canonical form; event ``trial.created``.
 
     Args:
-        session: A writing transaction.
-        job: Whose trial it is; its row is locked here.
-        phase: What the trial is for.
+        session: A writing transaction, which locks the job's row.
+        job: Whose trial it is, made for a ``phase`` of it.
         origin: Who proposed it, such as sampler or control; test and rerun are in no budget.
         candidate: What to try.
         params: The knobs' values it was built from.
@@ -102,7 +101,7 @@ def create(  # noqa: PLR0913 - every field of a trial, by name
     Raises:
         BudgetExhausted: the job has all its trials, or no epochs for the first rung of this one.
         DuplicateCandidate: the phase has this candidate with this seed.
-        NotRunning: the job stops or has stopped.
+        NotRunning: the job is over.
     """
     job = jobs.lock(session, job.id)
     trial = TrialRecord(
@@ -117,7 +116,7 @@ def create(  # noqa: PLR0913 - every field of a trial, by name
         seed=seed,
         rungs=list(rungs),
         splits=list(splits),
-        files=None if files is None else list(files),
+        files=files and list(files),
         study_number=study_number,
     )
     return _add(session, job, trial)

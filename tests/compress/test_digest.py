@@ -52,12 +52,22 @@ def test_a_digest_is_what_it_was_in_the_first_version(digest, steps):
 @pytest.mark.parametrize("activations", ["int8", "float"])
 def test_a_default_that_changed_has_changed_no_digest(activations):
     step = {"technique": "quantization", "weight_bits": 6, "activations": activations}
+    step |= {"activation_observer": "minmax"}
     now, free = candidate([step]), candidate([step | {"short_scales": False}])
     old = Candidate.of_record({"steps": [step]})
     assert (now.steps[0].short_scales, old.steps[0].short_scales) == (True, False)
     assert old.digest() == free.digest() == DIGESTS_OF_OLD[activations]
     # Scales of float activations have no use for it: both are one candidate.
     assert (now.digest() == old.digest()) == (activations == "float")
+
+
+def test_the_observer_of_activations_was_minmax_first():
+    step = {"technique": "quantization", "weight_bits": 6, "short_scales": False}
+    now, widest = candidate([step]), candidate([step | {"activation_observer": "minmax"}])
+    old = Candidate.of_record({"steps": [step]})
+    assert (now.steps[0].activation_observer, old.steps[0].activation_observer) == ("mse", "minmax")
+    assert old.digest() == widest.digest() == DIGESTS_OF_OLD["int8"] != now.digest()
+    assert candidate([step | {"activations": "float"}]).digest() == DIGESTS_OF_OLD["float"]
 
 
 def test_a_record_is_read_as_it_was_written():

@@ -106,3 +106,51 @@ def test_every_value_of_the_range_and_zero_lie_within_a_step_of_the_grid(ends):
 def test_a_range_that_is_not_finite_is_refused(low, high):
     with pytest.raises(NumericalError, match="range"):
         grid.affine_parameters(low, high)
+
+
+def squared_error(weight_RI, scale_R, low_R, high_R):
+    step_R1 = scale_R.astype(np.float64)[:, None]
+    integers_RI = np.clip(np.rint(weight_RI / step_R1), low_R[:, None], high_R[:, None])
+    return ((weight_RI - integers_RI * step_R1) ** 2).sum(axis=1)
+
+
+def least_error(weight_RI, low_R, high_R):
+    """By trying twenty thousand scales."""
+    covering_R = np.abs(weight_RI).max(axis=1) / np.maximum(high_R, -low_R)
+    return np.min(
+        [
+            squared_error(weight_RI, covering_R * share, low_R, high_R)
+            for share in np.linspace(0.05, 1.4, 20_000)
+        ],
+        axis=0,
+    )
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 6, 8])
+@pytest.mark.parametrize("inputs", [1, 2, 9, 25])
+def test_rows_of_few_weights_have_the_scale_of_least_squared_error(bits, inputs):
+    weight = np.random.default_rng(bits).standard_normal((12, inputs)).astype(np.float32)
+    high = np.full(12, float(grid.top(bits)))
+    found = squared_error(weight, grid.best_scale(weight, bits), -high, high)
+    assert (found <= 1.0001 * least_error(weight, -high, high) + 1e-12).all()
+
+
+def test_rows_of_many_weights_come_near_it():
+    weight = np.random.default_rng(1).standard_normal((6, 1152)).astype(np.float32)
+    high = np.full(6, 127.0)
+    found = squared_error(weight, grid.best_scale(weight, 8), -high, high)
+    assert (found <= 1.15 * least_error(weight, -high, high)).all()
+
+
+def test_a_scale_for_uneven_ends_is_the_best_of_its_zero_point():
+    weight = np.random.default_rng(2).standard_normal((8, 9)).astype(np.float32) + 1
+    low, high = np.full(8, -10.0), np.full(8, 53.0)
+    found = squared_error(weight, grid.least_error_scale(weight, low, high), low, high)
+    # Only rows whose largest weight is on the wide side are covered by the list of scales.
+    assert (found <= 1.0001 * least_error(weight, low, high)).all()
+
+
+def test_a_row_of_one_sign_that_has_no_integers_keeps_a_usable_scale():
+    weight = -np.ones((2, 4), np.float32)
+    found = grid.least_error_scale(weight, np.zeros(2, np.float32), np.full(2, 15, np.float32))
+    assert (found == 1).all()

@@ -95,6 +95,21 @@ def test_the_affine_mse_grid_is_never_worse_than_covering_everything(weight, bit
     assert (errors[0] <= errors[1] * (1 + 1e-3) + 1e-6).all()
 
 
+@pytest.mark.parametrize("bits", [3, 4, 6])
+def test_affine_rows_of_few_weights_are_near_the_best_of_all_zero_points(bits):
+    weight = (np.random.default_rng(3).normal(size=(8, 9)) + 0.4).astype(np.float32)
+    found = fit(weight, bits=bits, scheme="affine")
+    error = ((weight - observers.nearest(weight, found) * found.scale_R[:, None]) ** 2).sum(axis=1)
+    last, least = 2**bits - 1, np.full(8, np.inf)
+    covering = (weight.max(axis=1) - weight.min(axis=1)) / last
+    for zero in range(last + 1):
+        for share in np.linspace(0.3, 1.3, 100):
+            scale = (covering * share)[:, None]
+            integers = np.clip(np.rint(weight / scale), -zero, last - zero)
+            least = np.minimum(least, ((weight - integers * scale) ** 2).sum(axis=1))
+    assert (error <= 1.05 * least).all()
+
+
 @pytest.mark.parametrize("scheme", ["symmetric", "affine"])
 def test_a_weight_that_is_no_number_is_refused(scheme):
     with pytest.raises(NumericalError, match="weight is NaN or infinite"):

@@ -136,19 +136,27 @@ def test_a_part_of_a_shape_that_leaves_the_batch_out_is_a_number():
     assert constants(found) == {"target": [-1, 6, 4, 4]}
 
 
-def test_a_resize_says_height_and_width_alone_where_the_batch_is_not_known():
+@pytest.mark.parametrize("sides", [(8, 2), (5, 7), (4, 11)])
+def test_a_resize_says_height_and_width_alone_where_the_batch_is_not_known(sides):
     nodes = [
         node("Shape", ["x"], "shape"),
         node("Slice", ["shape", "from", "to"], "kept"),
         node("Concat", ["kept", "sides"], "sizes", axis=0),
         node("Resize", ["x", "", "", "sizes"], "y", mode="linear"),
     ]
-    numbers = {"from": np.array([0]), "to": np.array([2]), "sides": np.array([8, 2])}
+    numbers = {"from": np.array([0]), "to": np.array([2]), "sides": np.array(sides)}
     found = resolved(graph(nodes, numbers))
     assert kinds(found) == ["Resize"]
     (resize,) = found.graph.node
-    assert helper.get_node_attr_value(resize, "axes") == [2, 3]
-    assert constants(found) == {resize.input[3]: [8, 2]}
+    # As scales, which ONNX Runtime can place among integer convolutions.
+    assert constants(found) == {resize.input[2]: pytest.approx([1, 1, sides[0] / 4, sides[1] / 4])}
+
+
+@pytest.mark.parametrize("before", range(1, 40))
+def test_a_scale_makes_the_size_that_it_was_made_for(before):
+    for after in range(1, 60):
+        factor = onnx_shapes._factor(float(before), float(after))
+        assert int(np.floor(factor * np.float32(before))) == after
 
 
 @pytest.mark.parametrize(

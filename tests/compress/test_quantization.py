@@ -274,7 +274,7 @@ def test_the_defaults_are_what_they_were():
     )
     assert (config.observer, config.activation_observer, config.rounding) == (
         "mse",
-        "minmax",
+        "mse",
         "nearest",
     )
     assert config.has_effect

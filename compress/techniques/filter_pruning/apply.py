@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from compress import batchnorm, channels, layers, patterns, training
+from compress import batchnorm, channels, layers, patterns, seeds, training
 from compress.channels import ChannelGroup, Channels
 from compress.compressed import CompressedModel
 from compress.errors import InvalidCandidate, NumericalError, Stopped
@@ -28,7 +28,6 @@ from compress.training import Hooks, TrainingPlan
 __all__ = ["apply", "kept"]
 
 _NAME = "filter_pruning"
-_SEED_STRIDE = 1_000_003
 _SLIMMING_RATE = 0.05
 _RECOVERY_RATE = 0.02
 
@@ -136,7 +135,7 @@ def _recovered(network: Network, config: FilterPruning, task: Task, *, step: int
         return fresh
     plan = TrainingPlan(
         epochs=config.step_epochs,
-        seed=task.seed * _SEED_STRIDE + step,
+        seed=seeds.derive(task.seed, "pruning", step),
         batch_size=task.batch_size,
         learning_rate=_RECOVERY_RATE,
         augment=task.augment,

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress import inference, layers, observation
+from compress import inference, layers, observation, seeds
 from compress.layers import Weighted
 from compress.model import Network
 from compress.task import Task
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.filter_pruning.importance import Evidence
 
-_SEED_STRIDE = 1_000_003
 _BATCH_SIZE = 32
 Batches = list[tuple[Tensor, Tensor]]
 Statistic = Callable[[Tensor], Tensor]
@@ -42,7 +41,7 @@ def gather(network: Network, config: FilterPruning, task: Task, *, step: int) ->
             )
             return Evidence(inputs=layer_inputs(network, x_NCHW, statistic, task.device))
         case _:
-            seed = task.seed * _SEED_STRIDE + step
+            seed = seeds.derive(task.seed, "random importance", step)
             return Evidence(generator=torch.Generator().manual_seed(seed))
 
 

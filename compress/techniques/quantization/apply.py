@@ -13,7 +13,7 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
-from compress import constraints, layers
+from compress import constraints, layers, seeds
 from compress.compressed import CompressedModel
 from compress.layers import Layer
 from compress.model import Network
@@ -35,7 +35,6 @@ from compress.techniques.quantization.noise import QuantNoise, UniformNoise
 from compress.techniques.quantization.observers import GridRule
 from compress.techniques.quantization.rounding import MatrixGrid
 
-_SEED_STRIDE = 7_919
 _ROUND = {"gptq": rounding.gptq, "adaround": rounding.adaround}
 
 
@@ -99,7 +98,9 @@ class _Work:
         notes += self._said(bits)
         before = self._statistics()
         for index, layer in enumerate(self.chosen):
-            self._constrain_(layer, bits[layer.name], seed=self.task.seed * _SEED_STRIDE + index)
+            self._constrain_(
+                layer, bits[layer.name], seed=seeds.derive(self.task.seed, "noise", index)
+            )
         return notes + ([] if before is None else self._correct_(before))
 
     def _correct_(self, before: Mapping[str, OutputStatistics]) -> list[str]:

@@ -1,16 +1,17 @@
 """Activation ranges: what every tensor that will be quantized holds on some training images.
 
 The float network runs in ONNX Runtime with those tensors as extra outputs; each range is the
-smallest and largest value seen, or what an observer makes of a histogram between the two
+smallest and largest value seen, or what an observer makes of histograms between the two
 (``histogram``), for which the images pass a second time: memory stays that of one batch.
 
-Shapes: N images, C channels, H rows, W columns.
+Shapes: N images, C channels, H rows, W columns, X values of one image.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,10 @@ from torch import Tensor
 
 from compress import runtime
 from compress.errors import InvalidData, NumericalError
+from compress.measurement import Observer
 from compress.techniques.quantization import grid, histogram
-from compress.techniques.quantization.histogram import Observer
 
 _IMAGES_PER_BATCH = 32
-_Batch = list[tuple[str, NDArray[np.float32]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,36 +60,47 @@ def collect(
         return {}
     watched = _with_outputs(model, names)
     ranges: dict[str, ActivationRange] = {}
-    for batch in _batches(watched, names, x_NCHW):
-        for name, value in batch:
-            ranges[name] = _merged(ranges.get(name), _range_of(name, value))
+    varying: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
+    for name, value_NX in _values(watched, names, x_NCHW):
+        ranges[name] = _merged(ranges.get(name), _range_of(name, value_NX))
+        if observer == "mse":
+            varying[name].append(histogram.varying(value_NX))
     if observer == "minmax":
         return ranges
-    counts = {name: np.zeros(histogram.BINS, np.int64) for name in names}
-    for batch in _batches(watched, names, x_NCHW):
-        for name, value in batch:
-            ends = (ranges[name].low, ranges[name].high)
-            counts[name] += histogram.count(value, *ends)
-    return {
-        name: _clipped(ranges[name], counts[name], observer=observer, percentile=percentile)
-        for name in names
+    seen = {
+        name: histogram.Seen(
+            bins=histogram.Bins(low=found.low, high=found.high),
+            observer=observer,
+            percentile=percentile,
+            usual=histogram.usual(varying[name]),
+        )
+        for name, found in ranges.items()
+        if found.low < found.high
     }
+    for name, value_NX in _values(watched, list(seen), x_NCHW):
+        seen[name].add(value_NX)
+    return ranges | {name: _clipped(each) for name, each in seen.items()}
 
 
-def _batches(watched: ModelProto, names: list[str], x_NCHW: Tensor) -> Iterator[_Batch]:
+def _values(
+    watched: ModelProto, names: list[str], x_NCHW: Tensor
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """The values ``(N, X)`` of every tensor, batch by batch."""
+    if not names:
+        return
     opened = runtime.session(watched.SerializeToString())
     for chunk in x_NCHW.split(_IMAGES_PER_BATCH):
-        values = runtime.outputs(opened, names, x_NCHW=runtime.raw(chunk))
-        yield list(zip(names, values, strict=True))
+        for name, value in zip(
+            names, runtime.outputs(opened, names, x_NCHW=runtime.raw(chunk)), strict=True
+        ):
+            # What is the same for all images need not have a value for each.
+            rows = len(chunk) if value.size % len(chunk) == 0 else 1
+            yield name, value.reshape(rows, -1)
 
 
-def _clipped(
-    seen: ActivationRange, counts_B: NDArray[np.int64], *, observer: Observer, percentile: float
-) -> ActivationRange:
-    low, high = histogram.clipped(
-        counts_B, seen.low, seen.high, observer=observer, percentile=percentile
-    )
-    return replace(seen, low=low, high=high)
+def _clipped(seen: histogram.Seen) -> ActivationRange:
+    low, high = seen.range()
+    return ActivationRange(low=low, high=high)
 
 
 def _range_of(name: str, value: NDArray[np.float32]) -> ActivationRange:

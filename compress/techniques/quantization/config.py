@@ -49,8 +49,12 @@ class Quantization(BaseModel, frozen=True, extra="forbid"):
     observer: Literal["mse", "minmax", "percentile"] = Field(
         default="mse", description="What sets the range of a weight's grid."
     )
-    activation_observer: Literal["minmax", "mse", "percentile"] = Field(
-        default="minmax", description="What sets the range of an activation's grid."
+    activation_observer: Annotated[
+        Literal["minmax", "mse", "percentile"], FirstDefault(value="minmax")
+    ] = Field(
+        default="mse",
+        description="What sets the range of an activation's grid; another one is taken where the "
+        "answers are otherwise than in float.",
     )
     percentile: float = Field(
         default=99.9, ge=90.0, le=100.0, description="Share of values that `percentile` covers, %."

@@ -9,7 +9,8 @@ Uniform noise adds ``U(-s/2, s/2)`` to the weights: the error of rounding as if 
 of the weight, with nothing that has no derivative (Baskin et al., UNIQ, arXiv:1804.10969; Defossez
 et al., DiffQ, arXiv:2104.09987, section 3.1). Exact zeros stay: those weights are pruned.
 
-Random numbers come from a seed, the epoch and the step within it, so a run repeats exactly.
+Random numbers come from a seed of the layer, the epoch and the step within it, so a run repeats
+exactly and no two layers share a stream.
 """
 
 from __future__ import annotations
@@ -17,11 +18,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from compress import seeds
 from compress.layers import Layer
 from compress.techniques.quantization.constraint import GridConstraint, Sharing, straight_through
 from compress.techniques.quantization.observers import GridRule
-
-_EPOCH_STRIDE = 1_000_003
 
 
 class _Noise(GridConstraint):
@@ -41,7 +41,7 @@ class _Noise(GridConstraint):
     def _uniform(self, weight: Tensor) -> Tensor:
         """Uniform numbers between 0 and 1, new ones at every call."""
         self._step += 1
-        number = self._seed + self._epoch * _EPOCH_STRIDE + self._step
+        number = seeds.derive(self._seed, self._epoch, self._step)
         generator = torch.Generator(device=weight.device).manual_seed(number)
         return torch.rand(weight.shape, generator=generator, device=weight.device)
 

@@ -13,14 +13,14 @@ b       -(2^(b-1) - 1) .. 2^(b-1) - 1            2^b levels, -z .. 2^b - 1 - z
 
 One bit is XNOR-Net's (Rastegari et al., arXiv:1603.05279, equation 6), with the mean over the
 weights that are not exactly zero: those are pruned and stay zero. The affine grid is that of Jacob
-et al. (arXiv:1712.05877, equation 1). For the search of clipping values see ``grid``.
+et al. (arXiv:1712.05877, equation 1). For the search of least squared error see ``grid``.
 
 Legend: R rows, I weights of a row.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -28,8 +28,6 @@ from numpy.typing import NDArray
 
 from compress.errors import NumericalError
 from compress.techniques.quantization import grid
-
-_SMALLEST = np.finfo(np.float32).tiny
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +81,11 @@ def _symmetric_scale(weight_RI: NDArray[np.float32], rule: GridRule) -> NDArray[
     size_RI = np.abs(weight_RI)
     if rule.bits == 1:
         used_R = np.maximum(np.count_nonzero(size_RI, axis=1), 1)
-        return _usable(size_RI.sum(axis=1, dtype=np.float64) / used_R)
+        return grid.usable(size_RI.sum(axis=1, dtype=np.float64) / used_R)
     if rule.observer == "mse":
         return grid.best_scale(weight_RI, 7 if rule.largest == grid.top(7) else rule.bits)
     covered = 100.0 if rule.observer == "minmax" else rule.percentile
-    return _usable(_covered(size_RI, covered) / rule.largest)
+    return grid.usable(_covered(size_RI, covered) / rule.largest)
 
 
 def _affine(weight_RI: NDArray[np.float32], rule: GridRule) -> RowGrid:
@@ -103,13 +101,31 @@ def _affine(weight_RI: NDArray[np.float32], rule: GridRule) -> RowGrid:
         error_R = _squared_error(weight_RI, other)
         best = _chosen(error_R < least_R, other, best)
         least_R = np.minimum(error_R, least_R)
+    return _fitted(weight_RI, best)
+
+
+def _fitted(weight_RI: NDArray[np.float32], found: RowGrid) -> RowGrid:
+    """The grid with the best scale for its zero point; in short rows also the one beside it."""
+    if not grid.is_short(weight_RI, found.high_R - found.low_R):
+        scale_R = grid.refined(weight_RI, found.low_R, found.high_R, start_R=found.scale_R)
+        return replace(found, scale_R=scale_R)
+    best, least_R = found, _squared_error(weight_RI, found)
+    for step in (0, -1, 1):
+        # Zero stays on the grid: it has as many levels as before on either side together.
+        moved_R = np.clip(step, -found.high_R, -found.low_R)
+        low_R, high_R = found.low_R + moved_R, found.high_R + moved_R
+        scale_R = grid.least_error_scale(weight_RI, low_R, high_R)
+        other = RowGrid(scale_R=scale_R, low_R=low_R, high_R=high_R)
+        error_R = _squared_error(weight_RI, other)
+        best = _chosen(error_R < least_R, other, best)
+        least_R = np.minimum(error_R, least_R)
     return best
 
 
 def _affine_grid(below_R: NDArray[np.float32], above_R: NDArray[np.float32], bits: int) -> RowGrid:
     """``2^b`` levels over ``[-below, above]``, one of which is exactly zero."""
     last = 2**bits - 1
-    scale_R = _usable((below_R + above_R) / last)
+    scale_R = grid.usable((below_R + above_R) / last)
     zero_R = np.clip(np.rint(below_R / scale_R), 0, last).astype(np.float32)
     return RowGrid(scale_R=scale_R, low_R=-zero_R, high_R=last - zero_R)
 
@@ -131,8 +147,3 @@ def _covered(size_RI: NDArray[np.float32], percent: float) -> NDArray[np.float32
     if percent == 100.0:
         return size_RI.max(axis=1)
     return np.percentile(size_RI, percent, axis=1).astype(np.float32)
-
-
-def _usable(scale_R: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Scales that a division survives; 1 for a row without any range."""
-    return np.where(scale_R > 0, np.maximum(scale_R, _SMALLEST), 1.0).astype(np.float32)

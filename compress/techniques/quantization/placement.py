@@ -6,6 +6,9 @@ on, is absorbed by the grid of its output, which starts at zero and ends at what
 weighted node that gives the graph's output, the classifier, computes in float, also where a softmax
 follows it: the logits would need a grid of their own, and with one they tie.
 
+Only tensors of float32 have a grid. A network that reads its own sizes, takes an argmax or masks
+values has Concat, Mul and Slice nodes on int64, bool or double; those stay as they are.
+
 ONNX Runtime has no integer kernel for HardSwish and HardSigmoid. They run in float between two
 grids, where the file says so (``in_float``). Through a table of 256 entries and an integer product
 a HardSwish would take a fifth less time, a network a few hundredths, and the table would be wrong
@@ -15,10 +18,12 @@ by up to 0.4 %.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+
+from compress import onnx_shapes
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 # Whatever they put out, they put out in integers; an integer Gemm may also put out floats.
@@ -30,6 +35,11 @@ _OF_TWO = frozenset({"Add", "Mul"})
 _MOVING = frozenset({"MaxPool", "Flatten", "Reshape", "Slice", "Transpose", "Squeeze", "Pad"})
 # Behind the classifier, these leave its logits what they are: logits.
 _ANSWERING = frozenset({"Softmax", "LogSoftmax", "Flatten", "Reshape", "Squeeze"})
+# They read how large a tensor is or shall be, not what it holds.
+_MEASURING = frozenset({"Shape", "Size", "ConstantOfShape"})
+_FLOATING = frozenset(
+    {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,7 @@ class Placement:
     readers: dict[str, list[NodeProto]]
     outputs: frozenset[str]
     integer: frozenset[str]
+    types: Mapping[str, int]
 
     @classmethod
     def of(cls, model: ModelProto, *, integer: frozenset[str]) -> Placement:
@@ -61,6 +72,7 @@ class Placement:
             readers=dict(readers),
             outputs=_logits(model),
             integer=integer,
+            types=onnx_shapes.element_types(model) if integer else {},
         )
 
     def on_grid(self, name: str) -> bool:
@@ -92,7 +104,7 @@ class Placement:
         return name
 
     def _wants_grid(self, name: str) -> bool:
-        if not self.integer:
+        if not self.integer or not self._is_float32(name):
             return False
         if any(self._reads_integers(node) for node in self.readers.get(name, ())):
             return True
@@ -111,12 +123,21 @@ class Placement:
         return any(self.absorbed(node) for node in self.readers.get(name, ()))
 
     def _fuses(self, node: NodeProto, kinds: frozenset[str]) -> bool:
-        """Whether the node works on integers: normalisation, an Add of a constant, does not."""
+        """Whether the node works on integers: normalisation, an Add of a constant, does not.
+
+        Nor does arithmetic of sizes or of double, which no grid stands for.
+        """
+        if not self._is_float32(node.output[0]):
+            return False
         if node.op_type in WEIGHTED:
             return self.in_integers(node)
         if node.op_type in _OF_TWO:
             return not self.constants.intersection(node.input)
         return node.op_type in kinds
+
+    def _is_float32(self, name: str) -> bool:
+        """Whether a tensor is one of float32; one whose type cannot be inferred is none."""
+        return self.types.get(name) == TensorProto.FLOAT
 
     def _rectifies(self, node: NodeProto) -> bool:
         """Whether the node only cuts off what is below zero, and what its grid does not reach."""
@@ -127,14 +148,19 @@ class Placement:
     def in_float(self, nodes: Sequence[NodeProto]) -> Counter[str]:
         """The kinds of nodes in front of a grid that do not compute in integers, and how many.
 
-        Normalisation is not among them, nor is what only moves values or what a grid absorbs.
+        Normalisation is not among them, nor is what only moves values, what a grid absorbs or what
+        gives no floats, such as a comparison.
         """
         found: Counter[str] = Counter()
         followed: set[str] = set()
         for node in reversed(nodes):
             if followed.isdisjoint(node.output) and not any(map(self.on_grid, node.output)):
                 continue
+            if node.op_type in _MEASURING:
+                continue
             followed.update(node.input)
+            if not any(self.types.get(name) in _FLOATING for name in node.output):
+                continue
             moves = node.op_type in _MOVING or node.op_type == "DequantizeLinear"
             scales = node.op_type in _OF_TWO and self.constants.intersection(node.input)
             if not (moves or scales or self._rectifies(node) or self._fuses(node, _COMPUTING)):
