@@ -118,6 +118,14 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
         default_factory=dict, description="Where the trial's time went, in seconds."
     )
     train_images_per_second: float | None = Field(default=None, gt=0)
+    training_threads: int | None = Field(
+        default=None,
+        ge=1,
+        description=(
+            "Threads of the CPU that it was trained with: with another number the same seed gives "
+            "slightly other weights; None: an older measurement."
+        ),
+    )
     notes: tuple[str, ...] = Field(
         default=(), description="Requests that had nothing to do, and other things worth knowing."
     )
