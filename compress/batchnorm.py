@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from compress import augmentation, observation
+from compress.errors import InvalidData
 from compress.inference import Preparation, preparation
 from compress.model import Images, Network
 from compress.schedule import Augment, Augmented
@@ -31,10 +33,11 @@ def reestimate(
 ) -> Network:
     """A copy whose running statistics are the averages over up to 1,024 of the images.
 
-    ``augment`` says how these are varied. Raises InvalidData when there is no image or when they
-    are of another shape.
+    ``augment`` says how these are varied. Raises InvalidData when there is no image, when they are
+    of another shape, and for one image where a BatchNorm reads one value of it.
     """
     observation.check(images, input_shape=network.input_shape)
+    check_batch(network, images.x_NCHW[:_BATCH_SIZE], device=device)
     module = copy.deepcopy(network.module).to(device).eval()
     norms = [part for part in module.modules() if isinstance(part, BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -45,6 +48,29 @@ def reestimate(
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return replace(network, module=module.cpu().eval())
+
+
+@torch.no_grad()
+def check_batch(network: Network, x_BCHW: Tensor, *, device: torch.device) -> None:
+    """Raises InvalidData where a BatchNorm cannot measure its input on a batch of raw images.
+
+    Behind a global pool one image is one value per channel, and one value has no deviation.
+    """
+    if len(x_BCHW) != 1:
+        return
+    module = copy.deepcopy(network.module).to(device).eval()
+    for name, part in module.named_modules():
+        if isinstance(part, BatchNorm):
+            part.register_forward_pre_hook(partial(_refuse_one_value, name))
+    module(preparation(network.normalisation, device)(x_BCHW.to(device)))
+
+
+def _refuse_one_value(name: str, norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    if inputs[0].numel() == inputs[0].shape[1]:
+        raise InvalidData(
+            f"{name} is a BatchNorm that reads one value per channel and image, and there is "
+            "1 training image per batch: give at least 2 training images"
+        )
 
 
 def _start_cumulative_average_(norm: BatchNorm) -> None:

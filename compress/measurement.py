@@ -189,6 +189,14 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
         description="What set the ranges of the 8-bit activations, which need not be what the "
         "candidate asks for; None: float activations, or an older measurement.",
     )
+    training_threads: int | None = Field(
+        default=None,
+        ge=1,
+        description=(
+            "Threads of the CPU that it was trained with: with another number the same seed gives "
+            "slightly other weights; None: an older measurement."
+        ),
+    )
     notes: tuple[str, ...] = Field(
         default=(), description="Requests that had nothing to do, and other things worth knowing."
     )

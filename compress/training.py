@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from compress import augmentation, constraints, inference, precision
+from compress import augmentation, batchnorm, constraints, inference, precision
 from compress.augmentation import View
 from compress.batchnorm import BatchNorm
 from compress.constraints import Constraint
@@ -95,10 +95,12 @@ def fit(
 ) -> tuple[Network, FitReport]:
     """A trained copy of the network. The same seed gives the same weights on the same CPU or GPU.
 
-    Raises ValueError when distillation has no teacher, Stopped when asked to stop, and
-    NumericalError when the loss or a weight is not finite.
+    Raises ValueError when distillation has no teacher, InvalidData for batches of one image where
+    a BatchNorm needs two, Stopped when asked to stop, and NumericalError when the loss or a weight
+    is not finite.
     """
     plan = with_augmentation(plan, images)
+    batchnorm.check_batch(network, images.x_NCHW[: plan.batch_size], device=device)
     student = replace(network, module=inference.copied_to(device, network.module).train())
     images = Images(x_NCHW=images.x_NCHW.to(device), y_N=images.y_N.to(device))
     plan = with_precision(plan, student, images)

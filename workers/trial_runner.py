@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
+
 from compress import data, export, manifest, measure, pipeline, versions, weights
 from compress.compressed import CompressedModel
 from compress.errors import Stopped
@@ -225,7 +227,12 @@ class TrialRunner:
         # The runner's own clock has to know, so that the next rung's sum holds this rung too.
         self.clock.seconds["measure"] = measurement.seconds["measure"]
         speed = compressed.train_images_per_second or self._baseline_speed(task)
-        return measurement.model_copy(update={"train_images_per_second": speed})
+        return measurement.model_copy(
+            update={
+                "train_images_per_second": speed,
+                "training_threads": torch.get_num_threads(),
+            }
+        )
 
     def _baseline_speed(self, task: Task) -> float | None:
         training = self.assignment.train

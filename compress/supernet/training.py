@@ -64,6 +64,7 @@ def train(  # noqa: PLR0913 - what a caller that goes on after an interruption k
         raise ValueError(f"epochs {first} to {last} are none of {of}")
     train_images = task.data.train
     observation.check(train_images, input_shape=network.input_shape)
+    batchnorm.check_batch(network, train_images.x_NCHW[: task.batch_size], device=task.device)
     loop, whole = _loop(
         network, elastic, task, of, Hooks(should_stop=task.should_stop, on_progress=on_progress)
     )

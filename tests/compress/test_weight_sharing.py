@@ -1,3 +1,4 @@
+import math
 from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.vq import kmeans as scipy_kmeans
 
-from compress import constraints, layers
+from compress import constraints, layers, training
 from compress.errors import InvalidCandidate, InvalidData, NumericalError
 from compress.model import Images
 from compress.task import Task
@@ -18,6 +19,7 @@ from compress.techniques.sparsity.config import Sparsity
 from compress.techniques.weight_sharing import fitting, kmeans
 from compress.techniques.weight_sharing.apply import apply
 from compress.techniques.weight_sharing.config import WeightSharing
+from compress.training import TrainingPlan
 from tests.devices import DEVICE
 
 
@@ -194,11 +196,82 @@ def test_gradients_reach_the_latent_weights_unchanged_and_trained_levels_in_sum(
     layer.weight.backward(gradient)
     assert torch.equal(layers.latent(layer).grad, gradient)
     levels = codebook.levels_K.detach()
+    assert torch.equal(levels, levels.round())
+    assert float(levels.abs().max()) == 127
     uses = torch.from_numpy(codebook.stored(layers.latent(layer)).integers_OI).float()
-    scaled = gradient * codebook.scale_O[:, None]
-    sums = torch.stack([scaled[uses == level].sum() for level in levels])
-    share = len(levels) / gradient.numel()
-    torch.testing.assert_close(codebook.levels_K.grad, sums * share)
+    in_weights = gradient * (codebook.scale_O / codebook.unit)[:, None]
+    sums = torch.stack([in_weights[uses == level].sum() for level in levels])
+    share = math.sqrt(len(levels) / gradient.numel())
+    torch.testing.assert_close(codebook.centroids_K.grad, sums * share)
+
+
+def codebook_of(shared, name="classifier"):
+    return constraints.on(layers.by_name(layers.weighted(shared.network))[name].module)[0]
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-3, 1e6])
+def test_what_a_step_does_to_levels_does_not_depend_on_the_units_of_the_weights(
+    compressed, task, size
+):
+    changes = []
+    for factor in (1.0, size):
+        module = deepcopy(compressed.network.module)
+        module.classifier.weight.data.mul_(factor)
+        scaled = compressed.evolve(network=replace(compressed.network, module=module))
+        shared = apply(scaled, WeightSharing(index_bits=2), task)
+        layer, codebook = shared.network.module.classifier, codebook_of(shared)
+        before = codebook.levels_K.detach()
+        # A step that takes the same share of every weight, however large they are.
+        layer.weight.backward(0.01 * layer.weight.detach())
+        with torch.no_grad():
+            codebook.centroids_K -= codebook.centroids_K.grad
+        changes.append(float((codebook.levels_K.detach() - before).abs().max()))
+    assert changes[0] > 0.5
+    # Units are powers of two, so two networks may be a factor of two apart, squared.
+    assert changes[1] / changes[0] == pytest.approx(1, rel=3)
+    assert changes[0] / changes[1] == pytest.approx(1, rel=3)
+
+
+def test_a_level_that_outgrows_the_grid_takes_the_scales_along(compressed, task):
+    shared = apply(compressed, WeightSharing(index_bits=2), task)
+    codebook, layer = codebook_of(shared), shared.network.module.classifier
+    before = layer.weight.detach()
+    top = int(codebook.centroids_K.detach().abs().argmax())
+    with torch.no_grad():
+        codebook.centroids_K[top] *= 1.5
+    after = layer.weight.detach()
+    assert float(after.abs().max()) == pytest.approx(1.5 * float(before.abs().max()), rel=1e-6)
+    assert float(codebook.levels_K.detach().abs().max()) == pytest.approx(127)
+    _, stored = constraints.bake(shared.network)
+    assert np.abs(stored["classifier"].integers_OI).max() == 127
+    assert np.array_equal(stored["classifier"].values(), after.numpy())
+
+
+def test_trained_levels_leave_the_untrained_file_as_it_was(compressed, task):
+    frozen, trained = (
+        constraints.bake(apply(compressed, WeightSharing(centroids=kind), task).network)[1]
+        for kind in ("reclustered", "trained")
+    )
+    for name, stored in frozen.items():
+        assert np.array_equal(stored.integers_OI, trained[name].integers_OI)
+        assert np.array_equal(stored.scale, trained[name].scale)
+
+
+def test_training_moves_levels_of_the_grid(compressed, task):
+    shared = apply(compressed, WeightSharing(index_bits=2), task)
+    plan = TrainingPlan(epochs=2, seed=0, batch_size=64, learning_rate=0.02, augment=False)
+    few = Images(x_NCHW=task.data.train.x_NCHW[:512], y_N=task.data.train.y_N[:512])
+    after = shared.evolve(network=training.fit(shared.network, few, plan, device=DEVICE)[0])
+    names = [part.name for part in layers.weighted(shared.network)]
+    moved = [
+        int(
+            (
+                codebook_of(shared, n).levels_K.round() != codebook_of(after, n).levels_K.round()
+            ).sum()
+        )
+        for n in names
+    ]
+    assert sum(moved) >= len(names)
 
 
 def test_reclustered_levels_follow_the_weights_and_trained_ones_wait_for_gradients(

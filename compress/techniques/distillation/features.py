@@ -19,6 +19,9 @@ _DISTANCE, _ANGLE = 25.0, 50.0
 """lambda of Park et al., section 4.2, for the classification of images."""
 _EPSILON = 1e-12
 _SHORTEST = 1e-3
+"""Lengths count as at least this share of what is usual in the batch: gradients are bounded so."""
+_SMALLEST = 1e-2
+"""The teacher's map counts as at least this share of the student's, in mean squares."""
 
 
 def same_size(student_BCHW: Tensor, teacher_BDHW: Tensor) -> tuple[Tensor, Tensor]:
@@ -32,18 +35,24 @@ def hint_loss(student_BDHW: Tensor, teacher_BDHW: Tensor) -> Tensor:
     """``||r(student) - teacher||^2 / ||teacher||^2``, the student's map already regressed.
 
     Romero et al., FitNets, arXiv:1412.6550, equation 3, here over every stage and during the whole
-    training, and relative to the teacher's map: stages of different size then count alike.
+    training, and relative to the teacher's map: stages of different size then count alike. At most
+    121, where the teacher's map is much smaller than the student's or dead.
     """
-    size = teacher_BDHW.square().mean().clamp_min(_EPSILON)
+    least = (student_BDHW.detach().square().mean() * _SMALLEST).clamp_min(_EPSILON)
+    size = torch.maximum(teacher_BDHW.square().mean(), least)
     return functional.mse_loss(student_BDHW, teacher_BDHW) / size
 
 
 def attention_map(x_BCHW: Tensor) -> Tensor:
     """``sum_c x_c^2`` as a vector of length 1 over the positions, ``(B, P)``.
 
-    Zagoruyko and Komodakis, Paying More Attention to Attention, arXiv:1612.03928, section 3.1.
+    Zagoruyko and Komodakis, Paying More Attention to Attention, arXiv:1612.03928, section 3.1. An
+    image whose map is dead, or a thousandth as long as is usual in the batch, has a shorter one.
     """
-    return functional.normalize(x_BCHW.square().sum(1).flatten(1), dim=1)
+    squares_BP = x_BCHW.square().sum(1).flatten(1)
+    lengths_B1 = torch.linalg.vector_norm(squares_BP, dim=1, keepdim=True)
+    least = lengths_B1.detach().mean() * _SHORTEST
+    return squares_BP / lengths_B1.clamp_min(least.clamp_min(_EPSILON))
 
 
 def attention_loss(student_BCHW: Tensor, teacher_BDHW: Tensor) -> Tensor:
@@ -67,7 +76,10 @@ def relational_loss(student_BF: Tensor, teacher_BF: Tensor) -> Tensor:
 
 
 def distances(features_BF: Tensor) -> Tensor:
-    """Distances between all pairs of images, ``(B, B)``, in units of their mean."""
+    """Distances between all pairs of images, ``(B, B)``, in units of their mean.
+
+    The mean counts as at least a thousandth of the usual length of the features.
+    """
     squares_B = features_BF.square().sum(1)
     products_BB = features_BF @ features_BF.T
     squared_BB = squares_B[:, None] + squares_B[None, :] - 2 * products_BB
@@ -76,7 +88,7 @@ def distances(features_BF: Tensor) -> Tensor:
     apart_BB = ~torch.eye(len(features_BF), dtype=torch.bool, device=features_BF.device)
     found_BB = torch.where(apart_BB, positive_BB, 0.0)
     pairs = max(1, found_BB.numel() - len(found_BB))
-    return found_BB / (found_BB.sum() / pairs).clamp_min(_EPSILON)
+    return found_BB / (found_BB.sum() / pairs).clamp_min(_least_length(features_BF))
 
 
 def angles(features_BF: Tensor) -> Tensor:
@@ -84,9 +96,16 @@ def angles(features_BF: Tensor) -> Tensor:
     edges_BBF = features_BF[None, :, :] - features_BF[:, None, :]
     lengths_BB1 = torch.linalg.vector_norm(edges_BBF, dim=2, keepdim=True)
     # Images that look the same to the network have no angle; unbounded, they would set the step.
-    shortest = lengths_BB1.detach().mean().clamp_min(_EPSILON) * _SHORTEST
+    usual = lengths_BB1.detach().mean() * _SHORTEST
+    shortest = torch.maximum(usual, _least_length(features_BF))
     edges_BBF = edges_BBF / lengths_BB1.clamp_min(shortest)
     return edges_BBF @ edges_BBF.transpose(1, 2)
+
+
+def _least_length(features_BF: Tensor) -> Tensor:
+    """Below it, what tells two images apart is rounding."""
+    usual = torch.linalg.vector_norm(features_BF.detach(), dim=1).mean()
+    return (usual * _SHORTEST).clamp_min(_EPSILON)
 
 
 def least_squares(student_BCHW: Tensor, teacher_BDHW: Tensor) -> Tensor:

@@ -15,9 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from compress.errors import InvalidCandidate
 from compress.techniques.distillation.config import Distillation
 
-_EPSILON = 1e-7
+_LEAST_CLASSES = 2
+_LEAST_DEVIATION = 0.05
+"""Logits that are closer to each other than this say nothing about the classes."""
 
 
 def distillation_loss(
@@ -70,12 +73,15 @@ def standardised(logits_BK: Tensor) -> Tensor:
     """Every image's logits with mean 0 and deviation 1.
 
     Sun et al., Logit Standardization in Knowledge Distillation, arXiv:2403.01427, equation 13: a
-    small student need not reach the size of its teacher's logits, only their pattern.
+    small student need not reach the size of its teacher's logits, only their pattern. Deviations
+    below 0.05 count as 0.05, where the paper adds 1e-7 to every one: so no gradient grows by more
+    than 20 times on its way through, and ``kl`` of two standardised answers has one of at most
+    ``20 sqrt(2) T`` per image. Equal logits become zeros.
     """
     centred_BK = logits_BK - logits_BK.mean(1, keepdim=True)
-    # The root of a mean square has no gradient at zero; epsilon below it keeps it finite.
-    deviation_B1 = (centred_BK.square().mean(1, keepdim=True) + _EPSILON**2).sqrt()
-    return centred_BK / (deviation_B1 + _EPSILON)
+    # Bounded before the root, which has no gradient at zero.
+    variance_B1 = centred_BK.square().mean(1, keepdim=True)
+    return centred_BK / variance_B1.clamp_min(_LEAST_DEVIATION**2).sqrt()
 
 
 def decoupled(
@@ -85,8 +91,14 @@ def decoupled(
 
     Zhao et al., Decoupled Knowledge Distillation, arXiv:2203.08679, equations 5 to 7. With the
     second weighted by the teacher's doubt ``1 - p_target`` image by image, the two would add up to
-    ``kl``; here both have one weight for all images, as in the paper's equation 7.
+    ``kl``; here both have one weight for all images, as in the paper's equation 7. Of two classes
+    there is one other, and the second part is 0. Raises InvalidCandidate for one class.
     """
+    if student_BK.shape[1] < _LEAST_CLASSES:
+        raise InvalidCandidate(
+            "distillation: loss='decoupled' tells one class from the others, so it needs at least "
+            f"{_LEAST_CLASSES} classes, got {student_BK.shape[1]}: use another loss"
+        )
     student, student_others = _split(student_BK / temperature, labels_B)
     teacher, teacher_others = _split(teacher_BK / temperature, labels_B)
     return (

@@ -2,7 +2,8 @@
 
 Esser et al., LSQ, arXiv:1902.08153: equation 3 is the gradient of the step, section 2.2 its scale
 ``1 / sqrt(N Q_P)`` with ``N`` weights per step and ``Q_P`` the largest integer. The step starts at
-the fitted scale instead of ``2 mean|w| / sqrt(Q_P)``; with few levels that is much closer.
+the fitted scale instead of ``2 mean|w| / sqrt(Q_P)``; with few levels that is much closer. A step
+per tensor is one of the folded weights; it is learned in units of the weights that are trained.
 
 Legend: O output channels, R rows: weights that share a scale, S steps: R, or 1 for a whole tensor.
 """
@@ -23,6 +24,7 @@ class LearnedStep(GridConstraint):
     """A weight on a grid with trained steps; their zero points stay where they were fitted."""
 
     step_S: Tensor
+    unit: Tensor
 
     def __init__(self, layer: Layer, rule: GridRule, sharing: Sharing) -> None:
         super().__init__(layer, rule, sharing)
@@ -31,10 +33,12 @@ class LearnedStep(GridConstraint):
         self.step_S = nn.Parameter(fitted_S)
         weights_per_step = layer.num_weights / len(fitted_S)
         self._gradient_scale = 1 / math.sqrt(weights_per_step * rule.largest)
+        self.register_buffer("unit", self._unit(layer.module.weight.detach()))
 
     def forward(self, weight: Tensor) -> Tensor:
         """The rounded weight, differentiable in the weight (inside the range) and in the step."""
-        step_S = straight_through(self.step_S, self.step_S * self._gradient_scale)
+        gradient_scale = self._gradient_scale * self.unit**2
+        step_S = straight_through(self.step_S, self.step_S * gradient_scale)
         scale = self._row(self._per_row(step_S))
         in_steps = self._clamped(self._rows(weight) / scale)
         integers = straight_through(self._integers(weight), in_steps)
@@ -44,3 +48,16 @@ class LearnedStep(GridConstraint):
     def refresh(self, weight: Tensor) -> None:
         """Only follow the factors of BatchNorm that a step per tensor depends on: it is trained."""
         self._follow_norm_()
+        self.unit = self._unit(weight)
+
+    def _unit(self, weight: Tensor) -> Tensor:
+        """The size of folded weights over that of the weights that are trained.
+
+        One where every row has a step of its own: that is of the trained weights.
+        """
+        if not self.one_step:
+            return torch.ones((), device=weight.device)
+        integers = self._integers(weight)
+        unfolded = integers / self._row(self.factor_O)
+        sizes = [torch.linalg.vector_norm(each) for each in (integers, unfolded)]
+        return torch.where(sizes[1] > 0, sizes[0] / sizes[1], 1.0)

@@ -5,6 +5,7 @@ Legend: O output channels, I everything else of a weight, K levels.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,27 @@ from compress.techniques.weight_sharing import fitting
 from compress.techniques.weight_sharing.config import WeightSharing
 from compress.techniques.weight_sharing.fitting import TOP
 
+_LEAST_POWER = -126
+"""Of two, that float32 holds in full precision."""
+
 
 class Codebook(Constraint):
     """Maps a weight to ``scale_o`` times the nearest of the levels.
 
     The latent weight is trained straight through, so a weight changes its level when it has moved
     far enough. With ``reclustered`` centroids ``refresh`` fits levels and scales to it again; with
-    ``trained`` ones a level's gradient is the sum of those of the weights that use it (Han et al.,
-    arXiv:1510.00149, section 3.2), taken per weight as for learned steps (Esser et al.,
-    arXiv:1902.08153, section 2.2), and the scales stay. ``keep_zero`` reserves a level for the
-    exact zeros of a mask, which stay zeros whatever happens to the levels.
+    ``trained`` ones a level is learned as a centroid in units of the weights, so that a learning
+    rate means for it what it means for them. The gradient of a centroid is the sum of those of its
+    weights (Han et al., arXiv:1510.00149, section 3.2) over the root of the number of weights per
+    level: then a centroid moves about as far as one weight (Esser et al., arXiv:1902.08153,
+    section 2.2). ``keep_zero`` reserves a level for the exact zeros of a mask, which stay zeros
+    whatever happens to the levels.
     """
 
-    levels_K: Tensor
+    centroids_K: Tensor
+    pinned_K: Tensor
     scale_O: Tensor
+    unit: Tensor
     importance: Tensor
 
     def __init__(
@@ -40,40 +48,49 @@ class Codebook(Constraint):
         self._config = config
         self._keep_zero = keep_zero
         self.register_buffer("importance", importance)
-        found = self._fit(weight)
-        levels_K = torch.from_numpy(found.levels_K).to(weight.device, torch.float32)
-        self.register_buffer("scale_O", self._as_scales(found, weight))
-        if config.centroids == "trained":
-            self.levels_K = nn.Parameter(levels_K)
-        else:
-            self.register_buffer("levels_K", levels_K)
+        for name in ("centroids_K", "pinned_K", "scale_O", "unit"):
+            self.register_buffer(name, torch.empty(0))
+        self._follow_(weight)
+        if self.learns:
+            centroids_K = self.centroids_K
+            del self.centroids_K
+            self.centroids_K = nn.Parameter(centroids_K)
+
+    @property
+    def learns(self) -> bool:
+        """Whether gradients move the levels."""
+        return self._config.centroids == "trained"
+
+    @property
+    def levels_K(self) -> Tensor:  # noqa: N802 (K says what its axis counts, as in all names)
+        """The levels in steps of the int8 grid, within [-127, 127]; rounded, they are stored."""
+        levels_K = self.centroids_K / (self.unit * self._growth())
+        return torch.where(self.pinned_K, 0.0, levels_K)
 
     def forward(self, weight: Tensor) -> Tensor:
         """The nearest values of the codebook, with the gradient of the identity."""
-        values = self._integers(weight) * self._scale(weight)
-        return _StraightThrough.apply(weight, values)
+        scale = self._scale(weight)
+        return _StraightThrough.apply(weight, self._integers(weight, scale) * scale)
 
     def refresh(self, weight: Tensor) -> None:
         """Fit the levels and scales to the weight, unless they are trained."""
-        if self._config.centroids == "trained":
-            return
-        found = self._fit(weight)
-        self.levels_K = torch.from_numpy(found.levels_K).to(weight.device, torch.float32)
-        self.scale_O = self._as_scales(found, weight)
+        if not self.learns:
+            self._follow_(weight)
 
     @torch.no_grad()
     def stored(self, weight: Tensor) -> StoredWeight:
         """Levels as int8; one scale per output channel, or one in all."""
-        integers = self._integers(weight).cpu().to(torch.int8).numpy()
+        integers = self._integers(weight, self._scale(weight)).cpu().to(torch.int8).numpy()
         return StoredWeight(
-            integers_OI=np.ascontiguousarray(integers), scale=self.scale_O.cpu().numpy()
+            integers_OI=np.ascontiguousarray(integers),
+            scale=(self.scale_O * self._growth()).cpu().numpy(),
         )
 
-    def _integers(self, weight: Tensor) -> Tensor:
+    def _integers(self, weight: Tensor, scale: Tensor) -> Tensor:
         """The level of every weight, as a float."""
         levels_K = self._levels(weight.numel())
         borders = (levels_K[1:] + levels_K[:-1]).detach() / 2
-        relative = (weight.detach() / self._scale(weight)).contiguous()
+        relative = (weight.detach() / scale).contiguous()
         level = levels_K[torch.bucketize(relative, borders)]
         if not self._keep_zero:
             return level
@@ -83,16 +100,41 @@ class Codebook(Constraint):
         """Ascending whole numbers; zero is one of them, exactly, if it must be."""
         levels_K = self.levels_K
         if levels_K.requires_grad:
-            levels_K = _GradientScale.apply(levels_K, len(levels_K) / num_weights)
-        rounded_K = levels_K.detach().round().clamp(-TOP, TOP) + 0.0
+            levels_K = _GradientScale.apply(levels_K, math.sqrt(len(levels_K) / num_weights))
+        rounded_K = levels_K.detach().round() + 0.0
         return _StraightThrough.apply(levels_K, rounded_K).sort().values
 
-    def _scale(self, weight: Tensor) -> Tensor:
-        return self.scale_O.view(-1, *[1] * (weight.ndim - 1))
+    def _growth(self) -> Tensor:
+        """By how much scales grow so that the outermost of the learned levels fits the grid."""
+        largest = self.centroids_K.detach().abs().max()
+        return (largest / (self.unit * TOP)).clamp_min(1.0)
 
-    def _as_scales(self, found: fitting.Fit, weight: Tensor) -> Tensor:
+    def _scale(self, weight: Tensor) -> Tensor:
+        scale_O = self.scale_O * self._growth()
+        return scale_O.view(-1, *[1] * (weight.ndim - 1))
+
+    def _follow_(self, weight: Tensor) -> None:
+        found = self._fit(weight)
+        levels_K = torch.from_numpy(found.levels_K).to(weight.device, torch.float32)
         scale_O = torch.from_numpy(found.scale_O).to(weight.device)
-        return scale_O if self._config.normalise == "channel" else scale_O[0].clone()
+        self.scale_O = scale_O if self._config.normalise == "channel" else scale_O[0].clone()
+        self.centroids_K = levels_K
+        self.pinned_K = (levels_K == 0) & self._keep_zero
+        self.unit = torch.ones((), device=weight.device)
+        self.unit = self._weights_per_level(weight)
+        self.centroids_K = levels_K * self.unit
+
+    def _weights_per_level(self, weight: Tensor) -> Tensor:
+        """The size of the weights over that of their levels, as the nearest power of two.
+
+        Multiplied with a power of two, whole levels stay whole, bit for bit.
+        """
+        scale = self._scale(weight).double()
+        integers = self._integers(weight, self._scale(weight)).double()
+        size = torch.linalg.vector_norm(integers * scale) / torch.linalg.vector_norm(integers)
+        return (
+            torch.where(size > 0, size, 1.0).log2().round().clamp_min(_LEAST_POWER).exp2().float()
+        )
 
     @torch.no_grad()
     def _fit(self, weight: Tensor) -> fitting.Fit:
