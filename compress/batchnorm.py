@@ -14,8 +14,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from compress import augmentation, observation
-from compress.inference import Preparation, preparation
+from compress import augmentation, foreign, observation
+from compress.inference import Preparation, preparation_of
 from compress.model import Images, Network
 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
@@ -36,7 +36,7 @@ def reestimate(network: Network, images: Images, *, device: torch.device) -> Net
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         _start_cumulative_average_(norm)
-    _feed(module, images, preparation(network.normalisation, device), device)
+    _feed(module, images, preparation_of(network, device), device)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return replace(network, module=module.cpu().eval())
@@ -56,4 +56,4 @@ def _feed(module: nn.Module, images: Images, prepare: Preparation, device: torch
     view = augmentation.draw(len(images), (channels, height, width), generator)
     for rows_B in sample.tensor_split(max(1, len(sample) // _BATCH_SIZE)):
         x_BCHW = augmentation.apply(images.x_NCHW[rows_B], view.take(rows_B))
-        module(prepare(x_BCHW.to(device)))
+        foreign.run(module, prepare(x_BCHW.to(device)))

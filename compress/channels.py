@@ -18,7 +18,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from compress import channel_slices, dependencies
+from compress import channel_slices, dependencies, foreign
 from compress.channel_slices import Kind
 from compress.errors import InvalidCandidate
 from compress.model import Network
@@ -321,7 +321,7 @@ def _problem(network: Network) -> str | None:
         with torch.enable_grad():
             logits_BK = trial(torch.zeros(_DRY_RUN_BATCH, *network.input_shape))
             logits_BK.sum().backward()
-    except (RuntimeError, ValueError, IndexError) as error:
+    except foreign.ERRORS as error:
         return str(error).splitlines()[0]
     expected = (_DRY_RUN_BATCH, network.num_classes)
     if logits_BK.shape != expected:

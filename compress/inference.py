@@ -6,12 +6,12 @@ Legend: N images, B images of a batch, C channels, H height, W width, K classes.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from compress import augmentation
+from compress import augmentation, foreign, memory_format
 from compress.augmentation import View
 from compress.errors import Stopped
 from compress.families.catalog import Normalisation
@@ -26,10 +26,11 @@ class Preparation:
 
     factor_C11: Tensor
     offset_C11: Tensor
+    memory_format: torch.memory_format = torch.channels_last
 
     def __call__(self, x_BCHW: Tensor) -> Tensor:
-        """Normalised float32 images in channels-last memory."""
-        x_BCHW = x_BCHW.to(torch.float32, memory_format=torch.channels_last)
+        """Normalised float32 images in the memory in which the network runs."""
+        x_BCHW = x_BCHW.to(torch.float32, memory_format=self.memory_format)
         return torch.addcmul(self.offset_C11, x_BCHW, self.factor_C11)
 
 
@@ -44,16 +45,22 @@ def preparation(normalisation: Normalisation, device: torch.device) -> Preparati
     )
 
 
-def copied_to(device: torch.device, module: nn.Module) -> nn.Module:
-    """A copy on the device, its convolutions in channels-last memory."""
-    module = copy.deepcopy(module).to(device)
-    return module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+def preparation_of(network: Network, device: torch.device) -> Preparation:
+    """The network's normalisation, in the memory in which it runs."""
+    prepare = preparation(network.normalisation, device)
+    return replace(prepare, memory_format=memory_format.of(network))
+
+
+def copied_to(device: torch.device, network: Network) -> nn.Module:
+    """A copy of the module on the device, in the memory in which it runs."""
+    found = memory_format.of(network)
+    module = copy.deepcopy(network.module).to(device)
+    return memory_format.put(memory_format.remember(module, found), found)
 
 
 def back_from_device(module: nn.Module) -> nn.Module:
     """The module itself on the CPU in ordinary memory, as everything else expects it."""
-    module = module.cpu()
-    return module.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+    return memory_format.put(module.cpu(), torch.contiguous_format)
 
 
 @torch.no_grad()
@@ -66,8 +73,8 @@ def logits(
     should_stop: ShouldStop = never,
 ) -> Tensor:
     """Logits ``(N, K)``, float32 on the CPU, of raw images seen through ``view`` if given."""
-    module = copied_to(device, network.module).eval()
-    prepare = preparation(network.normalisation, device)
+    module = copied_to(device, network).eval()
+    prepare = preparation_of(network, device)
     parts: list[Tensor] = []
     for rows_B in torch.arange(len(x_NCHW)).split(BATCH_SIZE):
         if should_stop():
@@ -75,5 +82,5 @@ def logits(
         x_BCHW = x_NCHW[rows_B].to(device)
         if view is not None:
             x_BCHW = augmentation.apply(x_BCHW, view.take(rows_B).to(device))
-        parts.append(module(prepare(x_BCHW)).float().cpu())
+        parts.append(foreign.run(module, prepare(x_BCHW)).float().cpu())
     return torch.cat(parts)

@@ -74,3 +74,4 @@ class Artifact:
     parameters: int
     macs: int
     notes: tuple[str, ...] = ()
+    equal_classes: float | None = None

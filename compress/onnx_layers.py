@@ -2,6 +2,8 @@
 
 An exporter may rename and transpose weights, but it writes the nodes in the order in which the
 network ran. So layers and weighted nodes are matched by their order, and every pair is checked.
+Nodes in between that are no layer's, such as the projections of an attention or a convolution
+written as a function, keep their floats.
 
 Legend: O output channels, I everything else of a weight.
 """
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
 
-from compress.errors import ExportParityError
+from compress.errors import InvalidCandidate
 from compress.layers import Layer
 
 _WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
@@ -30,21 +32,26 @@ class WeightedNode:
 def match(model: ModelProto, layers: tuple[Layer, ...]) -> dict[str, WeightedNode]:
     """Layers of a plain, folded network by the name of the tensor that their node computes.
 
-    Raises ExportParityError when a weight of the graph is not that of its layer.
+    Raises InvalidCandidate when a layer's weight is that of no node: then the layer computes
+    something else of it, or the exporter does.
     """
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    nodes = [n for n in model.graph.node if n.op_type in _WEIGHTED and n.input[1] in constants]
-    if len(nodes) != len(layers):
-        raise ExportParityError(
-            f"the graph has {len(nodes)} weighted nodes, the network {len(layers)} such layers"
-        )
+    nodes = (n for n in model.graph.node if n.op_type in _WEIGHTED and n.input[1] in constants)
     found: dict[str, WeightedNode] = {}
-    for node, layer in zip(nodes, layers, strict=True):
-        axis = _output_axis(node)
-        weight_OI = np.moveaxis(numpy_helper.to_array(constants[node.input[1]]), axis, 0)
-        if not np.array_equal(weight_OI, layer.module.weight.detach().numpy()):
-            raise ExportParityError(f"the graph's weight of layer {layer.name} is not its own")
-        found[node.output[0]] = WeightedNode(layer=layer.name, axis=axis)
+    for layer in layers:
+        weight_OI = layer.module.weight.detach().numpy()
+        for node in nodes:
+            axis = _output_axis(node)
+            own_OI = np.moveaxis(numpy_helper.to_array(constants[node.input[1]]), axis, 0)
+            if np.array_equal(own_OI, weight_OI):
+                found[node.output[0]] = WeightedNode(layer=layer.name, axis=axis)
+                break
+        else:
+            raise InvalidCandidate(
+                f"the exported graph has no node with the weight of {layer.name} in its place: "
+                "something changes that weight before it is used, so it cannot be stored in "
+                "another form"
+            )
     return found
 
 
