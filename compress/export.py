@@ -81,7 +81,7 @@ def write(
     # The integers of a file with integer kernels are the second gate's business.
     model = _file_form(graph.graph if in_integers else graph.in_float(), over)
     gate = parity.check_float(model.SerializeToString(), reference_NK=reference_NK, x_NCHW=x_NCHW)
-    notes = compressed.notes
+    notes = compressed.notes + graph.lone_layers()
     if quantization is not None and in_integers:
         seen_NCHW = observation.sample(
             data.train,
@@ -133,6 +133,13 @@ class Shipping:
         return quantized_graph.with_integer_kernels(
             self.graph, nodes=self.nodes, stored=self.stored, ranges=ranges
         )
+
+    def lone_layers(self) -> tuple[str, ...]:
+        """A note about layers that the graph does not compute with their own weights, if any."""
+        found = {node.layer for node in self.nodes.values()}
+        lone = ", ".join(name for name in self.stored if name not in found)
+        why = "nothing reads them, or something changes their weights before they are used"
+        return (f"not stored as asked, in float if at all: {lone} ({why})",) if lone else ()
 
     def float_steps(self) -> tuple[str, ...]:
         """A note about what a file with integer kernels still computes in float, if anything.

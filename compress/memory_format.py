@@ -58,7 +58,10 @@ def remember(module: nn.Module, memory_format: torch.memory_format) -> nn.Module
 
 def put(module: nn.Module, memory_format: torch.memory_format) -> nn.Module:
     """The module itself, the weights of its convolutions in this format."""
-    return module.to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.ndim == 4:  # ``Module.to`` takes those of five axes too, and fails
+            tensor.data = tensor.data.contiguous(memory_format=memory_format)
+    return module
 
 
 def _probed(network: Network) -> torch.memory_format:

@@ -3,7 +3,8 @@
 An exporter may rename and transpose weights, but it writes the nodes in the order in which the
 network ran. So layers and weighted nodes are matched by their order, and every pair is checked.
 Nodes in between that are no layer's, such as the projections of an attention or a convolution
-written as a function, keep their floats.
+written as a function, keep their floats; so do layers that have no node, as nothing reads them or
+something changes their weight before it is used.
 
 Legend: O output channels, I everything else of a weight.
 """
@@ -15,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
 
-from compress.errors import InvalidCandidate
 from compress.layers import Layer
 
 _WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
@@ -30,28 +30,20 @@ class WeightedNode:
 
 
 def match(model: ModelProto, layers: tuple[Layer, ...]) -> dict[str, WeightedNode]:
-    """Layers of a plain, folded network by the name of the tensor that their node computes.
-
-    Raises InvalidCandidate when a layer's weight is that of no node: then the layer computes
-    something else of it, or the exporter does.
-    """
+    """Layers of a plain, folded network by the name of the tensor that their node computes."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    nodes = (n for n in model.graph.node if n.op_type in _WEIGHTED and n.input[1] in constants)
+    nodes = [n for n in model.graph.node if n.op_type in _WEIGHTED and n.input[1] in constants]
     found: dict[str, WeightedNode] = {}
+    first = 0
     for layer in layers:
         weight_OI = layer.module.weight.detach().numpy()
-        for node in nodes:
-            axis = _output_axis(node)
+        for place in range(first, len(nodes)):
+            node, axis = nodes[place], _output_axis(nodes[place])
             own_OI = np.moveaxis(numpy_helper.to_array(constants[node.input[1]]), axis, 0)
             if np.array_equal(own_OI, weight_OI):
                 found[node.output[0]] = WeightedNode(layer=layer.name, axis=axis)
+                first = place + 1
                 break
-        else:
-            raise InvalidCandidate(
-                f"the exported graph has no node with the weight of {layer.name} in its place: "
-                "something changes that weight before it is used, so it cannot be stored in "
-                "another form"
-            )
     return found
 
 

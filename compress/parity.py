@@ -7,18 +7,19 @@ Comparisons on the same raw images, at most ``MOST_IMAGES`` of the validation sp
   class. Where the float graph is compared with a rounded network, the network with its BatchNorm
   folded has passed the same bounds against the network as it was trained.
 * **halving gate**, where scales and biases are rounded to 16 bits: the rounded torch network
-  against the one before, within 1 % of the unit; the rounded one is then the float gate's
+  against the one before, within 2 % of the unit; the rounded one is then the float gate's
   reference.
 * **integer gate**, for a quantized file: the file as it will run, with its fused integer kernels,
   against the same graph run node by node as written, which is float arithmetic on the integers'
-  grid. 98 % of the images get the same class. It proves that the kernels do what the file says
+  grid. 98 % of the images get the same class, and half of them logits within a quarter of their
+  unit. It proves that the kernels do what the file says
   (a saturating 8-bit kernel or an overflowing bias fails it). How much accuracy the grid itself
   costs is not a matter of parity: it is measured, and the search decides.
 
 A quantized file's float graph passes the float gate first, so each step is proved once.
 
 Classes are the same when the reference likes the file's class as much as its own best, up to a
-tie of 0.1 % (float) or 2 % (integer) of the unit: rounding may order two equal logits either way,
+tie of 0.1 % (float) or 5 % (integer) of the unit: rounding may order two equal logits either way,
 and a heavily pruned network that has not been trained yet has many of those. The plain share of
 equal classes is kept beside it.
 
@@ -52,7 +53,8 @@ MOST_IMAGES = 256
 class Gate:
     """Bounds of one comparison; ``error`` and ``tie`` are shares of an image's unit.
 
-    ``resolution`` is what rounding may do to a number, as a share of the number itself.
+    ``resolution`` is what rounding may do to a number, as a share of the number itself. ``usual``
+    bounds the error of the image in the middle, where single ones may be off.
     """
 
     name: str
@@ -60,23 +62,32 @@ class Gate:
     agreement: float
     tie: float
     resolution: float
+    usual: float = float("inf")
+
+    @property
+    def bounds(self) -> str:
+        """What is allowed of errors, in words."""
+        if np.isfinite(self.error):
+            return f"at most {self.error:g} of it"
+        return f"half of the images within {self.usual:g} of theirs"
 
 
 FLOAT = Gate(name="float file against torch", error=1e-3, agreement=0.99, tie=1e-3, resolution=1e-5)
 FOLDED = replace(FLOAT, name="BatchNorm folded against the network as trained")
 HALVED = Gate(
     name="16-bit scales against 32-bit ones",
-    error=1e-2,
+    error=2e-2,
     agreement=0.98,
-    tie=1e-2,
+    tie=2e-2,
     resolution=2.0**-10,
 )
 INTEGER = Gate(
     name="integer kernels against the graph as written",
     error=float("inf"),
     agreement=0.98,
-    tie=2e-2,
+    tie=5e-2,
     resolution=1e-3,
+    usual=0.25,
 )
 _MOST_OF_VARIATION = 30
 """A unit is at most so many times what logits vary by between images."""
@@ -162,16 +173,17 @@ def check(
     unit_N, least = units(wide_NK)
     error_NK = np.abs(logits_NK.astype(np.float64) - wide_NK)
     rounding_NK = gate.resolution * np.maximum(np.abs(wide_NK), least)
-    excess_NK = error_NK - rounding_NK - gate.error * unit_N[:, None]
-    best_N = wide_NK.argmax(axis=1)
-    tie_N = gate.tie * unit_N + rounding_NK[np.arange(len(best_N)), best_N]
+    excess_N = _excess(error_NK - rounding_NK, unit_N, share=gate.error)
+    usual_N = _excess(error_NK - rounding_NK, unit_N, share=gate.usual)
+    best_N1 = wide_NK.argmax(axis=1, keepdims=True)
+    tie_N = gate.tie * unit_N + np.take_along_axis(rounding_NK, best_N1, axis=1)[:, 0]
     same = agreement(logits_NK, reference_NK=reference_NK, tie=tie_N)
-    worst, _ = np.unravel_index(excess_NK.argmax(), excess_NK.shape)
-    if (excess_NK > 0).any() or same < gate.agreement:
+    if excess_N.max() > 0 or np.median(usual_N) > 0 or same < gate.agreement:
+        worst = excess_N.argmax() if np.isfinite(gate.error) else usual_N.argmax()
         raise ExportParityError(
             f"{gate.name}: largest error {error_NK[worst].max():.3g} at a spread of "
-            f"{unit_N[worst]:.3g} (at most {gate.error:g} of it), same class for {same:.2%} (at "
-            f"least {gate.agreement:.0%}) of {len(logits_NK)} images"
+            f"{unit_N[worst]:.3g} ({gate.bounds}), same class for {same:.2%} (at least "
+            f"{gate.agreement:.0%}) of {len(logits_NK)} images"
         )
     return Parity(
         max_abs_error=float(error_NK.max()),
@@ -179,6 +191,15 @@ def check(
         images=len(logits_NK),
         equal_classes=equal_classes(logits_NK, reference_NK),
     )
+
+
+def _excess(
+    error_NK: NDArray[np.float64], unit_N: NDArray[np.float64], *, share: float
+) -> NDArray[np.float64]:
+    """By how much the largest error of every image is beyond its share of the unit."""
+    if np.isinf(share):
+        return np.full(len(error_NK), -np.inf)
+    return (error_NK - share * unit_N[:, None]).max(axis=1)
 
 
 def units(reference_NK: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:

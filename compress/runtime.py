@@ -79,8 +79,17 @@ def batches(x_NCHW: Tensor) -> list[NDArray[np.float32]]:
 def outputs(
     opened: onnxruntime.InferenceSession, names: Sequence[str], *, x_NCHW: NDArray[np.float32]
 ) -> list[NDArray[np.float32]]:
-    """The named dense float outputs for one batch of raw values."""
-    return opened.run(list(names), {INPUT: x_NCHW})  # pyright: ignore[reportReturnType]
+    """The named dense float outputs for one batch of raw values.
+
+    Raises ExportParityError where the file fails on them: a trace has frozen the size of its batch.
+    """
+    try:
+        return opened.run(list(names), {INPUT: x_NCHW})  # pyright: ignore[reportReturnType]
+    except _UNLOADABLE as error:
+        reason = str(error).splitlines()[0]
+        raise ExportParityError(
+            f"the file does not run on {len(x_NCHW)} images: {reason}"
+        ) from error
 
 
 def answers(opened: onnxruntime.InferenceSession, x_NCHW: Tensor) -> NDArray[np.float32]:

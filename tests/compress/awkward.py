@@ -15,6 +15,8 @@ CHANNELS, SIDE, CLASSES = 3, 8, 5
 class Awkward(nn.Module):
     """A convolution, something awkward made of its 8 channels, and logits of their means."""
 
+    has_maps = True
+
     def __init__(self, *, outputs: int = 8) -> None:
         super().__init__()
         self.conv = nn.Conv2d(CHANNELS, 8, 3, padding=1)
@@ -22,7 +24,7 @@ class Awkward(nn.Module):
 
     def forward(self, x: Tensor) -> object:
         y = self.middle(functional.relu(self.conv(x)))
-        return self.out(y.mean((2, 3)) if y.ndim == 4 else y)
+        return self.out(y.mean((2, 3)) if self.has_maps else y)
 
     def middle(self, y: Tensor) -> Tensor:
         return y
@@ -30,6 +32,8 @@ class Awkward(nn.Module):
 
 class UnlikeBranches(Awkward):
     """Maps and means of them, flattened and concatenated."""
+
+    has_maps = False
 
     def __init__(self) -> None:
         super().__init__(outputs=4 * 16 + 6)
@@ -79,6 +83,8 @@ class Dense(Awkward):
 class Attention(Awkward):
     """Self-attention over the pixels, its projections in one bare parameter."""
 
+    has_maps = False
+
     def __init__(self) -> None:
         super().__init__()
         self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
@@ -90,6 +96,8 @@ class Attention(Awkward):
 
 class Transformer(Awkward):
     """A class token, positions, and torch's own encoder layer."""
+
+    has_maps = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,6 +113,8 @@ class Transformer(Awkward):
 
 class Recurrent(Awkward):
     """Rows of pixels read by a recurrent layer."""
+
+    has_maps = False
 
     def __init__(self, kind: type[nn.RNNBase]) -> None:
         super().__init__()
@@ -262,6 +272,8 @@ class OddPool(Awkward):
 class Viewed(Awkward):
     """``view`` behind a convolution."""
 
+    has_maps = False
+
     def __init__(self) -> None:
         super().__init__(outputs=8 * SIDE * SIDE)
 
@@ -308,6 +320,8 @@ class Answers(Awkward):
 
 class Sequences(Awkward):
     """A BatchNorm behind a linear layer on sequences: it normalises positions, not channels."""
+
+    has_maps = False
 
     def __init__(self) -> None:
         super().__init__()

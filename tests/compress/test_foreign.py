@@ -24,7 +24,8 @@ class Careless(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "error", [KeyError("a"), AttributeError("b"), RuntimeError("c\nd"), IndexError(), AssertionError()]
+    "error",
+    [KeyError("a"), AttributeError("b"), RuntimeError("c\nd"), IndexError(), AssertionError()],
 )
 def test_what_a_forward_raises_is_an_invalid_candidate_on_one_line(error):
     with pytest.raises(InvalidCandidate, match=type(error).__name__) as caught:

@@ -120,7 +120,7 @@ def independent(images=256, classes=10, *, scale=1.0):
 HUGE = {
     "nothing": (slice(0), 0),
     "one logit": (0, 0),
-    "a logit of several images": (slice(0, None, 20), 3),
+    "a logit of several images": (slice(0, None, 20), 0),
     "several images": (slice(0, None, 20), slice(None)),
     "a class": (slice(None), 0),
 }
@@ -143,8 +143,6 @@ def test_huge_logits_open_no_gate(gate, classes, place, size):
 @pytest.mark.parametrize("classes", [1, 2, 3, 10, 100])
 @pytest.mark.parametrize("gate", [parity.FLOAT, parity.HALVED, parity.INTEGER])
 def test_huge_logits_close_no_gate(gate, classes, place, size):
-    if classes <= 3 and place[1] == 3:
-        place = (place[0], 0)
     reference, noise = independent(classes=classes)
     reference[place] += size
     answers = reference * (1 + 1e-6 * noise) + 1e-6 * noise
@@ -183,7 +181,9 @@ def test_images_with_nearly_equal_logits_raise_no_false_alarm():
 def test_networks_that_say_the_same_of_every_image_raise_no_false_alarm():
     one, noise = independent()
     reference = one[:1] + 1e-6 * noise
-    parity.check(np.float32(reference + 1e-6), reference_NK=np.float32(reference), gate=parity.FLOAT)
+    parity.check(
+        np.float32(reference + 1e-6), reference_NK=np.float32(reference), gate=parity.FLOAT
+    )
     for silent in (np.zeros((9, 3)), np.full((9, 3), 0.5)):
         found = parity.check(np.float32(silent), reference_NK=np.float32(silent), gate=parity.FLOAT)
         assert found.equal_classes == 1
@@ -199,10 +199,10 @@ def test_probabilities_of_many_classes_have_a_unit_of_their_own():
 
 
 def test_the_plain_share_of_equal_classes_stands_beside_the_one_up_to_ties():
-    reference = np.tile(np.float32([[1.0, 0.9999, -1]]), (4, 1))
+    reference = np.tile(np.float32([[1.0, 0.99, -1]]), (4, 1))
     answers = reference.copy()
-    answers[0, :2] = 0.9999, 1.0
-    found = parity.check(answers, reference_NK=reference, gate=parity.FLOAT)
+    answers[0, :2] = 0.99, 1.0
+    found = parity.check(answers, reference_NK=reference, gate=parity.INTEGER)
     assert (found.agreement, found.equal_classes) == (1, 0.75)
     (note,) = parity.note(found)
     assert "75.0% of 4 images, for 100.0% up to ties" in note

@@ -168,7 +168,9 @@ def test_the_file_answers_like_the_network_whoever_reads_the_layer(how, steps, d
 
 def test_integers_run_around_a_norm_that_stays(digits, tmp_path):
     data = five(digits)
-    made = pipeline.start(network(BESIDE["a sum"]), Candidate(steps=(Quantization(),)), task_of(data))
+    made = pipeline.start(
+        network(BESIDE["a sum"]), Candidate(steps=(Quantization(),)), task_of(data)
+    )
     artifact = export.write(made, tmp_path, data=data)
     kinds = [node.op_type for node in onnx.load(artifact.path).graph.node]
     assert kinds.count("BatchNormalization") == 1
@@ -181,9 +183,7 @@ def test_integers_run_around_a_norm_that_stays(digits, tmp_path):
 @pytest.mark.parametrize(
     "config", [Quantization(), Quantization(activations="float", scale_bits=16)]
 )
-def test_a_fold_that_changes_the_network_is_seen_whatever_follows_it(
-    config, digits, tmp_path
-):
+def test_a_fold_that_changes_the_network_is_seen_whatever_follows_it(config, digits, tmp_path):
     """A network that reads more than its trace shows: on zeros the sum is not taken."""
 
     def sometimes(net, y):

@@ -100,6 +100,7 @@ def _prunable(network: Network, found: Channels, config: FilterPruning) -> list[
         raise InvalidCandidate(
             f"{_NAME}: {type(network.module).__name__} has no channels that may leave; those of "
             f"its input, of its logits and of the excluded layers {sorted(spared)} stay"
+            + "".join(f"; those of {root}: {why}" for root, why in found.fixed.items())
         )
     return groups
 
