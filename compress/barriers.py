@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from compress import foreign
+
 SHUFFLED = "a channel shuffle mixes them"
 SPLIT = "they are split between branches"
 _SHUFFLES = frozenset({"channel_shuffle", "native_channel_shuffle"})
@@ -48,7 +50,7 @@ def raise_(module: nn.Module, example: Tensor) -> Sequence[Barrier]:
         return found[-1]
 
     with torch.no_grad(), torch.random.fork_rng(devices=[]), _Watch(place):
-        module(example)
+        foreign.run(module, example)
     if found:
         _hold(module, found)
     return found

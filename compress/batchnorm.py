@@ -15,9 +15,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from compress import augmentation, observation
+from compress import augmentation, foreign, observation
 from compress.errors import InvalidData
-from compress.inference import Preparation, preparation
+from compress.inference import Preparation, preparation_of
 from compress.model import Images, Network
 from compress.schedule import Augment, Augmented
 
@@ -44,7 +44,7 @@ def reestimate(
     for norm in norms:
         _start_cumulative_average_(norm)
     augmented = augmentation.settled(augment, images)
-    _feed(module, images, augmented, preparation(network.normalisation, device), device)
+    _feed(module, images, augmented, preparation_of(network, device), device)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return replace(network, module=module.cpu().eval())
@@ -62,7 +62,7 @@ def check_batch(network: Network, x_BCHW: Tensor, *, device: torch.device) -> No
     for name, part in module.named_modules():
         if isinstance(part, BatchNorm):
             part.register_forward_pre_hook(partial(_refuse_one_value, name))
-    module(preparation(network.normalisation, device)(x_BCHW.to(device)))
+    foreign.run(module, preparation_of(network, device)(x_BCHW.to(device)))
 
 
 def _refuse_one_value(name: str, norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -94,4 +94,4 @@ def _feed(
     view = augmentation.draw(len(images), shape, generator, augmented=augmented)
     for rows_B in sample.tensor_split(max(1, len(sample) // _BATCH_SIZE)):
         seen = None if view is None else view.take(rows_B).to(device)
-        module(prepare(images.x_NCHW[rows_B].to(device), seen))
+        foreign.run(module, prepare(images.x_NCHW[rows_B].to(device), seen))

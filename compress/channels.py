@@ -18,7 +18,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from compress import channel_slices, dependencies
+from compress import channel_slices, dependencies, foreign
 from compress.channel_slices import Kind
 from compress.errors import InvalidCandidate
 from compress.model import Network
@@ -283,9 +283,12 @@ def _member(module: nn.Module, item: dependencies.Item) -> Member:
     part = None if lone else module.get_submodule(item.name)
     tensor = item.name if lone else f"{item.name}.weight"
     weight = dict(module.named_parameters()).get(tensor)
+    kind = channel_slices.kind(part, item)
+    if weight is not None:
+        _check_slices(weight, item, kind, sections=getattr(part, "groups", 1))
     return Member(
         layer=item.name,
-        kind=channel_slices.kind(part, item),
+        kind=kind,
         weight=weight.detach() if weight is not None and weight.requires_grad else None,
         tensor=tensor,
         channel_S=torch.tensor(item.channels),
@@ -293,6 +296,22 @@ def _member(module: nn.Module, item: dependencies.Item) -> Member:
         sections=getattr(part, "groups", 1),
         axis=item.parameter_axis or 0,
     )
+
+
+def _check_slices(weight: Tensor, item: dependencies.Item, kind: Kind, *, sections: int) -> None:
+    """Raises Untouchable for slices that the weight does not have: then the tracer was lost.
+
+    It counts channels by itself behind what it knows no rule for, such as a function of a bare
+    parameter or maps and rows side by side.
+    """
+    if kind == "reader":
+        size = weight.shape[1] * sections
+    else:
+        size = weight.shape[item.parameter_axis or 0]
+    if not 0 <= min(item.slices) <= max(item.slices) < size:
+        raise channel_slices.Untouchable(
+            f"the tracer gives {item.name} {max(item.slices) + 1} channels, it has {size}"
+        )
 
 
 def _by_input(weight: Tensor, sections: int) -> Tensor:
@@ -321,7 +340,7 @@ def _problem(network: Network) -> str | None:
         with torch.enable_grad():
             logits_BK = trial(torch.zeros(_DRY_RUN_BATCH, *network.input_shape))
             logits_BK.sum().backward()
-    except (RuntimeError, ValueError, IndexError) as error:
+    except foreign.ERRORS as error:
         return str(error).splitlines()[0]
     expected = (_DRY_RUN_BATCH, network.num_classes)
     if logits_BK.shape != expected:

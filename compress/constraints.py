@@ -26,6 +26,9 @@ from compress.storage.stored import SparseFloat, StoredWeight
 class Constraint(nn.Module):
     """Maps a latent weight to the values that the file will hold."""
 
+    is_constraint = True
+    """Tells ours from whatever else a network has put in front of its weights."""
+
     def forward(self, weight: Tensor) -> Tensor:
         """The constrained weight, of the same shape, differentiable where it is trained through."""
         raise NotImplementedError

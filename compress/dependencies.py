@@ -17,23 +17,14 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
-from compress import barriers, layers
+from compress import barriers, foreign, layers
 from compress.barriers import Barrier
 from compress.errors import InvalidCandidate
 from compress.layers import Weighted
 from compress.model import Network
 
 # What torch-pruning lets through when it meets a graph that it does not understand.
-_UNTRACEABLE = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-    NameError,
-)
+_UNTRACEABLE = foreign.ERRORS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +128,7 @@ def output_positions(network: Network) -> dict[str, int]:
     device = next(network.module.parameters(), torch.zeros(0)).device
     try:
         with torch.no_grad():
-            network.module(torch.zeros(1, *network.input_shape, device=device))
+            foreign.run(network.module, torch.zeros(1, *network.input_shape, device=device))
     finally:
         for handle in handles:
             handle.remove()

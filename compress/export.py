@@ -9,15 +9,13 @@ whose zero padding would then stand for another grey value.
 from __future__ import annotations
 
 import hashlib
-import io
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
 import torch
-from onnx import ModelProto, version_converter
+from onnx import ModelProto
 from torch import Tensor, nn
 
 from compress import (
@@ -31,6 +29,7 @@ from compress import (
     onnx_graph,
     onnx_layers,
     onnx_shapes,
+    onnx_trace,
     parity,
     quantized_graph,
 )
@@ -40,25 +39,12 @@ from compress.folding import Stored
 from compress.measurement import Observer, Parity
 from compress.model import Artifact, ImageData, Network
 from compress.onnx_layers import WeightedNode
-from compress.runtime import INPUT, OUTPUT
 from compress.storage.stored import exactly
 from compress.techniques.mirroring import views
 from compress.techniques.mirroring.config import Views
 from compress.techniques.quantization import calibration
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.quantization.placement import Placement, quantized_tensors
-
-# The last version the TorchScript exporter writes every operator for, and the first with INT4.
-_TRACED_OPSET = 17
-_OPSET = 21
-_IR_VERSION = 10
-_EXPECTED_WARNINGS = (
-    # In favour of the torch.export-based exporter, which takes ten times as long per trial.
-    ("You are using the legacy TorchScript-based ONNX export", DeprecationWarning),
-    ("The feature will be removed", DeprecationWarning),
-    # Of the paddings that every F.pad writes; onnx_graph.fold evaluates them.
-    ("Constant folding - Only steps=1 can be constant folded", UserWarning),
-)
 
 
 def write(
@@ -79,11 +65,16 @@ def write(
     quantization = compressed.quantization
     halves = quantization is not None and quantization.scale_bits == 16
     short = quantization is not None and quantization.shortens
-    folded, stored = folding.fold(network, stored, halves=halves, short=short)
+    folded, stored = folding.fold(network, stored)
+    if short or halves:
+        # The reference changes below, so that this step is proved by itself.
+        parity.check_folded(folded, reference_NK=reference_NK, x_NCHW=x_NCHW, over=over)
     if short:
         # Another grid, not another form of the same: what it costs is measured, not gated.
+        folded, stored = folding.shorten(folded, stored)
         reference_NK = parity.torch_logits(folded, x_NCHW, over=over)
-    elif halves:
+    if halves:
+        folded, stored = folding.halve(folded, stored)
         reference_NK = parity.check_halved(
             folded, reference_NK=reference_NK, x_NCHW=x_NCHW, over=over
         )
@@ -93,7 +84,7 @@ def write(
     model = _file_form(graph.graph if in_integers else graph.in_float(), over)
     gate = parity.check_float(model.SerializeToString(), reference_NK=reference_NK, x_NCHW=x_NCHW)
     parity.check_few(model.SerializeToString(), reference_NK=reference_NK, x_NCHW=x_NCHW)
-    notes, observer = compressed.notes, None
+    notes, observer = compressed.notes + graph.lone_layers(), None
     if quantization is not None and in_integers:
         seen_NCHW = observation.sample(
             data.train,
@@ -155,6 +146,13 @@ class Shipping:
             self.graph, nodes=self.nodes, stored=self.stored, ranges=ranges
         )
 
+    def lone_layers(self) -> tuple[str, ...]:
+        """A note about layers that the graph does not compute with their own weights, if any."""
+        found = {node.layer for node in self.nodes.values()}
+        lone = ", ".join(name for name in self.stored if name not in found)
+        why = "nothing reads them, or something changes their weights before they are used"
+        return (f"not stored as asked, in float if at all: {lone} ({why})",) if lone else ()
+
     def float_steps(self) -> tuple[str, ...]:
         """A note about what a file with integer kernels still computes in float, if anything.
 
@@ -167,24 +165,11 @@ class Shipping:
 
 
 def float_graph(network: Network) -> ModelProto:
-    """The network, in eval mode, as an ONNX graph on raw values; BatchNorm and constants folded."""
-    buffer = io.BytesIO()
-    with torch.no_grad(), warnings.catch_warnings():
-        for message, category in _EXPECTED_WARNINGS:
-            warnings.filterwarnings("ignore", message, category)
-        torch.onnx.export(
-            _OnRawValues(network).eval(),
-            (torch.zeros(2, *network.input_shape),),
-            buffer,  # pyright: ignore[reportArgumentType] (any writable file will do)
-            dynamo=False,
-            opset_version=_TRACED_OPSET,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_axes={INPUT: {0: "N"}, OUTPUT: {0: "N"}},
-        )
-    traced = onnx.load_from_string(buffer.getvalue())
-    model = version_converter.convert_version(traced, _OPSET)
-    model.ir_version = _IR_VERSION
+    """The network, in eval mode, as an ONNX graph on raw values; constants are folded.
+
+    Raises InvalidCandidate where the exporter cannot write it.
+    """
+    model = onnx_trace.traced(_OnRawValues(network), torch.zeros(2, *network.input_shape))
     onnx_graph.fold(model)
     onnx_shapes.resolve(model)
     return model
@@ -250,5 +235,6 @@ def _written(model: ModelProto, path: Path, *, gate: Parity, notes: tuple[str, .
         parity_images=gate.images,
         parameters=counts.parameters,
         macs=counts.macs,
-        notes=notes,
+        notes=(*notes, *parity.note(gate)),
+        equal_classes=gate.equal_classes,
     )

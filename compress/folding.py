@@ -31,20 +31,12 @@ _SCALES = "let scale_bits be 32"
 
 
 @torch.no_grad()
-def fold(
-    network: Network,
-    stored: Mapping[str, Stored],
-    *,
-    halves: bool = False,
-    short: bool = False,
-) -> tuple[Network, Mapping[str, Stored]]:
-    """A copy in eval mode without the BatchNorms that follow a layer, and its stored weights.
+def fold(network: Network, stored: Mapping[str, Stored]) -> tuple[Network, Mapping[str, Stored]]:
+    """A copy in eval mode without the BatchNorms that alone read a layer, and its stored weights.
 
-    ``network`` is plain (``constraints.bake``), and so is the copy; a layer's weight equals the
-    ``values()`` of what is stored for it, exactly. With ``halves`` the scales and biases of layers
-    on a grid or in float16 are rounded to float16, one part in 2,048 at most, so that a file may
-    store them so. With ``short`` the scales of layers on a grid are rounded to 8 significant bits,
-    one part in 256 at most. Raises NumericalError for a number that float16 should hold and cannot.
+    ``network`` is plain (``constraints.bake``), and so is the copy, which answers alike; a layer's
+    weight equals the ``values()`` of what is stored for it, exactly. A BatchNorm beside another
+    reader stays. Raises NumericalError for a number that float16 should hold and cannot.
     """
     folded = replace(network, module=copy.deepcopy(network.module).eval())
     kept = dict(stored)
@@ -54,13 +46,34 @@ def fold(
         for layer, norm in normed:
             _fold_(layer, norm, kept)
             folded.module.set_submodule(names[norm], nn.Identity())
-    for layer in layers.weighted(folded) if short else ():
+    return folded, kept
+
+
+@torch.no_grad()
+def shorten(network: Network, stored: Mapping[str, Stored]) -> tuple[Network, Mapping[str, Stored]]:
+    """A copy of a folded network whose grids have scales of 8 significant bits.
+
+    That is one part in 256 at most: another grid, and another network.
+    """
+    short, kept = replace(network, module=copy.deepcopy(network.module)), dict(stored)
+    for layer in layers.weighted(short):
         if isinstance(rounded := kept.get(layer.name), StoredWeight):
             kept[layer.name] = _rescale_(layer, rounded, shortened(rounded.scale))
-    for layer in layers.weighted(folded) if halves else ():
+    return short, kept
+
+
+@torch.no_grad()
+def halve(network: Network, stored: Mapping[str, Stored]) -> tuple[Network, Mapping[str, Stored]]:
+    """A copy of a folded network whose scales and biases a file may store as float16.
+
+    Those of layers on a grid or in float16: they are rounded by one part in 2,048 at most. Raises
+    NumericalError for a number that float16 cannot hold.
+    """
+    half, kept = replace(network, module=copy.deepcopy(network.module)), dict(stored)
+    for layer in layers.weighted(half):
         if isinstance(rounded := kept.get(layer.name), StoredWeight | HalfFloat):
             kept[layer.name] = _halve_(layer, rounded)
-    return folded, kept
+    return half, kept
 
 
 def _normed(network: Network) -> list[tuple[Layer, Norm]]:

@@ -6,12 +6,12 @@ Legend: N images, B images of a batch, C channels, H height, W width, K classes.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from compress import augmentation, normalising, strided
+from compress import augmentation, foreign, memory_format, normalising, strided
 from compress.augmentation import View
 from compress.errors import Stopped
 from compress.families.catalog import Normalisation
@@ -30,14 +30,15 @@ class Preparation:
     factor_C11: Tensor
     offset_C11: Tensor
     shift_C11: Tensor | None
+    memory_format: torch.memory_format = torch.channels_last
 
     def __call__(self, x_BCHW: Tensor, view: View | None = None) -> Tensor:
-        """Normalised float32 images in channels-last memory, seen through ``view`` if given.
+        """Normalised float32 images in the network's memory, seen through ``view`` if given.
 
         The view comes last, so that what it pads with is 0 after normalisation: the mean of the
         channel, whatever raw values lie around.
         """
-        x_BCHW = x_BCHW.to(torch.float32, memory_format=torch.channels_last)
+        x_BCHW = x_BCHW.to(torch.float32, memory_format=self.memory_format)
         if self.shift_C11 is not None:
             x_BCHW = x_BCHW - self.shift_C11
         x_BCHW = torch.addcmul(self.offset_C11, x_BCHW, self.factor_C11)
@@ -54,16 +55,22 @@ def preparation(normalisation: Normalisation, device: torch.device) -> Preparati
     )
 
 
-def copied_to(device: torch.device, module: nn.Module) -> nn.Module:
-    """A copy on the device, its convolutions in channels-last memory (see ``strided``)."""
-    module = strided.pick_pixels_(copy.deepcopy(module).to(device))
-    return module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+def preparation_of(network: Network, device: torch.device) -> Preparation:
+    """The network's normalisation, in the memory in which it runs."""
+    prepare = preparation(network.normalisation, device)
+    return replace(prepare, memory_format=memory_format.of(network))
+
+
+def copied_to(device: torch.device, network: Network) -> nn.Module:
+    """A copy of the module on the device, in the memory in which it runs (see ``strided``)."""
+    found = memory_format.of(network)
+    module = strided.pick_pixels_(copy.deepcopy(network.module).to(device))
+    return memory_format.put(memory_format.remember(module, found), found)
 
 
 def back_from_device(module: nn.Module) -> nn.Module:
     """The module itself on the CPU in ordinary memory, as everything else expects it."""
-    module = strided.stride_again_(module.cpu())
-    return module.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+    return memory_format.put(strided.stride_again_(module.cpu()), torch.contiguous_format)
 
 
 @torch.no_grad()
@@ -76,12 +83,13 @@ def logits(
     should_stop: ShouldStop = never,
 ) -> Tensor:
     """Logits ``(N, K)``, float32 on the CPU, of raw images seen through ``view`` if given."""
-    module = copied_to(device, network.module).eval()
-    prepare = preparation(network.normalisation, device)
+    module = copied_to(device, network).eval()
+    prepare = preparation_of(network, device)
     parts: list[Tensor] = []
     for rows_B in torch.arange(len(x_NCHW)).split(BATCH_SIZE):
         if should_stop():
             raise Stopped("stopped while computing logits")
         seen = None if view is None else view.take(rows_B).to(device)
-        parts.append(module(prepare(x_NCHW[rows_B].to(device), seen)).float().cpu())
+        x_BCHW = prepare(x_NCHW[rows_B].to(device), seen)
+        parts.append(foreign.run(module, x_BCHW).float().cpu())
     return torch.cat(parts)

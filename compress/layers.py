@@ -9,28 +9,31 @@ Legend: O output channels, I everything else of a weight.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from compress import patterns
+from compress import foreign, patterns
 from compress.errors import InvalidCandidate
 from compress.model import Network
-
-Weighted = nn.Conv1d | nn.Conv2d | nn.Linear
-Norm = nn.BatchNorm1d | nn.BatchNorm2d
+from compress.readers import Norm, Readers, Weighted
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """A convolution or linear layer. ``norm`` is the BatchNorm that reads nothing but it."""
+    """A convolution or linear layer.
+
+    ``norm`` is the BatchNorm behind it where each of the two is all that the other has: nothing
+    else reads the layer, and the norm reads nothing else (``compress.readers``). ``is_shared`` says
+    that its weight or its bias is also read elsewhere.
+    """
 
     name: str
     module: Weighted
     norm: Norm | None
+    is_shared: bool = False
 
     @property
     def is_trained(self) -> bool:
@@ -57,14 +60,16 @@ def weighted(network: Network) -> tuple[Layer, ...]:
     twice: a weight in two places cannot be changed in one of them.
     """
     names = {part: name for name, part in network.module.named_modules()}
-    order: list[Weighted] = []
-    norms: dict[nn.Module, Norm] = {}
-    with _watched(network.module, order, norms):
-        _run(network)
-    twice = sorted({names[part] for part in order if order.count(part) > 1})
+    seen = _run(network)
+    twice = sorted({names[part] for part in seen.order if seen.order.count(part) > 1})
     if twice:
         raise InvalidCandidate(f"the network runs {twice} more than once: it cannot be compressed")
-    return tuple(Layer(name=names[p], module=p, norm=norms.get(p)) for p in order)
+    for part in seen.order:
+        _check_weight(names[part], part)
+    return tuple(
+        Layer(name=names[part], module=part, norm=seen.norm(part), is_shared=part in seen.shared)
+        for part in seen.order
+    )
 
 
 def trained(network: Network, *, exclude: str = "", technique: str) -> tuple[Layer, ...]:
@@ -98,50 +103,35 @@ def by_name(found: Sequence[Layer]) -> Mapping[str, Layer]:
     return {layer.name: layer for layer in found}
 
 
-@contextmanager
-def _watched(
-    module: nn.Module, order: list[Weighted], norms: dict[nn.Module, Norm]
-) -> Iterator[None]:
-    outputs: dict[int, tuple[Weighted, Tensor]] = {}
-
-    def weighted_ran(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        assert isinstance(part, Weighted)
-        order.append(part)
-        # The tensor is kept too: a freed one's id may come back.
-        outputs[id(output)] = (part, output)
-
-    def norm_runs(part: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        assert isinstance(part, Norm)
-        if id(inputs[0]) in outputs:
-            norms[outputs[id(inputs[0])][0]] = part
-
-    handles = [
-        part.register_forward_hook(weighted_ran)
-        for part in module.modules()
-        if isinstance(part, Weighted)
-    ]
-    handles += [
-        part.register_forward_pre_hook(norm_runs)
-        for part in module.modules()
-        if isinstance(part, Norm)
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+def _check_weight(name: str, part: Weighted) -> None:
+    """Raises InvalidCandidate where something unknown computes what the layer uses."""
+    bent = part.get_submodule("parametrizations") if hasattr(part, "parametrizations") else None
+    chains = {} if bent is None else dict(bent.named_children())
+    known = all(getattr(each, "is_constraint", False) for c in chains.values() for each in c)
+    own = {tensor for tensor, _ in part.named_parameters(recurse=False)} | set(chains)
+    if known and set(chains) <= {"weight"} and "weight" in own:
+        return
+    raise InvalidCandidate(
+        f"something computes the weight or the bias of {name} before it is used (weight_norm, "
+        "spectral_norm, a pruning mask), so it cannot be compressed: make it an ordinary one "
+        "first, with torch.nn.utils.parametrize.remove_parametrizations or the remove function "
+        "of what put it there"
+    )
 
 
 @torch.no_grad()
-def _run(network: Network) -> None:
-    was_training = network.module.training
+def _run(network: Network) -> Readers:
+    modes = {part: part.training for part in network.module.modules()}
     network.module.eval()
     first = next(network.module.parameters(), torch.zeros(0))
+    x_1CHW = torch.zeros(1, *network.input_shape, device=first.device)
+    seen = Readers(network.module)
+    doing = f"the network does not run on an input of shape {network.input_shape}"
     try:
-        network.module(torch.zeros(1, *network.input_shape, device=first.device))
-    except (RuntimeError, ValueError) as error:
-        raise InvalidCandidate(
-            f"the network does not run on an input of shape {network.input_shape}: {error}"
-        ) from error
+        with foreign.blamed(doing), seen.watching():
+            answer = network.module(x_1CHW)
+        seen.finish(answer)
     finally:
-        network.module.train(was_training)
+        for part, mode in modes.items():
+            part.training = mode
+    return seen

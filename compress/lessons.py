@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress import inference
+from compress import foreign, inference
 from compress.augmentation import View
 from compress.model import Network, ShouldStop
 from compress.precision import Precision
@@ -149,9 +149,8 @@ class OnlineTeacher:
             self._average = RunningAverage(student.module)
             self._module = self._average.module
         else:
-            self._module = inference.copied_to(x_BCHW.device, teacher.module).eval()
-        normalisation = (teacher or student).normalisation
-        self._prepare = inference.preparation(normalisation, x_BCHW.device)
+            self._module = inference.copied_to(x_BCHW.device, teacher).eval()
+        self._prepare = inference.preparation_of(teacher or student, x_BCHW.device)
         self._comparison = self._compare(student, x_BCHW) if config.compares_features else None
         self.trained = self._comparison.regressors if self._comparison else nn.ModuleList()
 
@@ -163,7 +162,7 @@ class OnlineTeacher:
         """Labels and answers, shared by the weight, and the features on top."""
         bf16 = self._precision == "bf16"
         with torch.no_grad(), torch.autocast(logits_BK.device.type, torch.bfloat16, enabled=bf16):
-            teacher_BK = self._module(self._prepare(batch.x_BCHW, batch.view))
+            teacher_BK = foreign.run(self._module, self._prepare(batch.x_BCHW, batch.view))
         loss = distillation_loss(logits_BK, teacher_BK.float(), batch.labels_B, self._config)
         if self._comparison is None:
             return loss
@@ -180,7 +179,7 @@ class OnlineTeacher:
             self._comparison.close()
 
     def _compare(self, student: Network, x_BCHW: Tensor) -> Comparison:
-        prepare = inference.preparation(student.normalisation, x_BCHW.device)
+        prepare = inference.preparation_of(student, x_BCHW.device)
         return Comparison(
             student.module,
             self._module,

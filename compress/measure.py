@@ -70,6 +70,7 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
             max_abs_error=artifact.max_abs_error,
             agreement=artifact.agreement,
             images=artifact.parity_images,
+            equal_classes=artifact.equal_classes,
         ),
         activation_observer=artifact.activation_observer,
         seconds={**(seconds or {}), "measure": time.perf_counter() - started},

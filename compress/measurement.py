@@ -136,8 +136,19 @@ class Parity(BaseModel, frozen=True, extra="forbid"):
     """How far the file's answers are from those of the network it was exported from."""
 
     max_abs_error: float = Field(ge=0)
-    agreement: float = Field(ge=0, le=1, description="Share of inputs with the same top class.")
+    agreement: float = Field(
+        ge=0, le=1, description="Share of inputs with the same top class, up to ties."
+    )
     images: int = Field(ge=1)
+    equal_classes: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description=(
+            "Share of inputs with the very same top class, ties counted as different; None: an "
+            "older measurement."
+        ),
+    )
 
 
 class Measurement(BaseModel, frozen=True, extra="forbid"):

@@ -84,3 +84,4 @@ class Artifact:
     macs: int
     activation_observer: Observer | None = None
     notes: tuple[str, ...] = ()
+    equal_classes: float | None = None

@@ -6,11 +6,12 @@ Legend: B images of a batch, G groups of a convolution, I inputs of a weight (ke
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from compress import inference
+from compress import foreign, inference, readers
 from compress.errors import InvalidData, NumericalError
 from compress.layers import Layer, Weighted
 from compress.model import Images, Network
@@ -54,12 +55,13 @@ def watch(
     see: Watch,
 ) -> None:
     """Run raw images through the network in eval mode and show ``see`` what each layer reads."""
-    module = inference.copied_to(device, network.module).eval()
-    prepare = inference.preparation(network.normalisation, device)
+    module = inference.copied_to(device, network).eval()
+    prepare = inference.preparation_of(network, device)
     for layer in found:
-        module.get_submodule(layer.name).register_forward_pre_hook(_hook(layer.name, see))
+        part = module.get_submodule(layer.name)
+        part.register_forward_pre_hook(_hook(layer.name, see), with_kwargs=True)
     for x_BCHW in x_NCHW.split(_BATCH_SIZE):
-        module(prepare(x_BCHW.to(device)))
+        foreign.run(module, prepare(x_BCHW.to(device)))
 
 
 def mean_squares(
@@ -84,10 +86,10 @@ def mean_squares(
     return sums
 
 
-def _hook(name: str, see: Watch) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-    def hook(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+def _hook(name: str, see: Watch) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+    def hook(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         assert isinstance(layer, Weighted)
-        see(name, layer, inputs[0])
+        see(name, layer, readers.given(args, kwargs))
 
     return hook
 

@@ -2,6 +2,9 @@
 
 An exporter may rename and transpose weights, but it writes the nodes in the order in which the
 network ran. So layers and weighted nodes are matched by their order, and every pair is checked.
+Nodes in between that are no layer's, such as the projections of an attention or a convolution
+written as a function, keep their floats; so do layers that have no node, as nothing reads them or
+something changes their weight before it is used.
 
 Legend: O output channels, I everything else of a weight.
 """
@@ -13,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
 
-from compress.errors import ExportParityError
 from compress.layers import Layer
 
 _WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
@@ -28,23 +30,20 @@ class WeightedNode:
 
 
 def match(model: ModelProto, layers: tuple[Layer, ...]) -> dict[str, WeightedNode]:
-    """Layers of a plain, folded network by the name of the tensor that their node computes.
-
-    Raises ExportParityError when a weight of the graph is not that of its layer.
-    """
+    """Layers of a plain, folded network by the name of the tensor that their node computes."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes = [n for n in model.graph.node if n.op_type in _WEIGHTED and n.input[1] in constants]
-    if len(nodes) != len(layers):
-        raise ExportParityError(
-            f"the graph has {len(nodes)} weighted nodes, the network {len(layers)} such layers"
-        )
     found: dict[str, WeightedNode] = {}
-    for node, layer in zip(nodes, layers, strict=True):
-        axis = _output_axis(node)
-        weight_OI = np.moveaxis(numpy_helper.to_array(constants[node.input[1]]), axis, 0)
-        if not np.array_equal(weight_OI, layer.module.weight.detach().numpy()):
-            raise ExportParityError(f"the graph's weight of layer {layer.name} is not its own")
-        found[node.output[0]] = WeightedNode(layer=layer.name, axis=axis)
+    first = 0
+    for layer in layers:
+        weight_OI = layer.module.weight.detach().numpy()
+        for place in range(first, len(nodes)):
+            node, axis = nodes[place], _output_axis(nodes[place])
+            own_OI = np.moveaxis(numpy_helper.to_array(constants[node.input[1]]), axis, 0)
+            if np.array_equal(own_OI, weight_OI):
+                found[node.output[0]] = WeightedNode(layer=layer.name, axis=axis)
+                first = place + 1
+                break
     return found
 
 

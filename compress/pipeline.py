@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from compress import batchnorm, layers, patterns, recovery, seeds, slices, training
+from compress import (
+    batchnorm,
+    foreign,
+    layers,
+    memory_format,
+    patterns,
+    recovery,
+    seeds,
+    slices,
+    training,
+)
 from compress.appliers import apply
 from compress.candidate import Candidate
 from compress.catalog import TechniqueConfig
@@ -30,10 +40,11 @@ def start(network: Network, candidate: Candidate, task: Task) -> CompressedModel
 
     Patterns mean layers of the network, or of the task's student where there is one.
 
-    Raises InvalidCandidate when a step does not fit the network, or one of its patterns matches no
-    layer of it.
+    Raises InvalidCandidate when a step does not fit the network, one of its patterns matches no
+    layer of it, or it does not answer with one row of logits per image.
     """
-    compressed = CompressedModel(network=network)
+    foreign.check(network)
+    compressed = CompressedModel(network=network, notes=memory_format.notes(network))
     for step in candidate.steps:
         if isinstance(step, Quantization):
             compressed = _settled(compressed, network, task)

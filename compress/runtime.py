@@ -87,9 +87,10 @@ def outputs(
     try:
         return opened.run(list(names), {INPUT: x_NCHW})  # pyright: ignore[reportReturnType]
     except _UNLOADABLE as error:
+        reason = str(error).splitlines()[0]
         raise ExportParityError(
-            f"ONNX Runtime cannot run the file on a batch of {len(x_NCHW)}; if the network reads "
-            f"len(x), let it read x.shape[0], which a graph keeps variable: {error}"
+            f"the file does not run on {len(x_NCHW)} images; if the network reads len(x), let it "
+            f"read x.shape[0], which a graph keeps variable: {reason}"
         ) from error
 
 

@@ -1,7 +1,8 @@
 """The one training loop: baselines, recovery, students and supernets, on CPU and GPU alike.
 
 Data stays on the device as one tensor; batches are rows of it, augmented and normalised there.
-Memory is channels-last; bfloat16 is used where a timed probe says that it pays.
+Memory is channels-last where the network runs in it; bfloat16 is used where a timed probe says that
+it pays.
 
 Legend: N images, B images of a batch, C channels, H height, W width, K classes.
 """
@@ -18,7 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from compress import augmentation, batchnorm, constraints, inference, precision
+from compress import augmentation, batchnorm, constraints, foreign, inference, precision
 from compress.augmentation import View
 from compress.batchnorm import BatchNorm
 from compress.constraints import Constraint
@@ -101,7 +102,7 @@ def fit(
     """
     plan = with_augmentation(plan, images)
     batchnorm.check_batch(network, images.x_NCHW[: plan.batch_size], device=device)
-    student = replace(network, module=inference.copied_to(device, network.module).train())
+    student = replace(network, module=inference.copied_to(device, network).train())
     images = Images(x_NCHW=images.x_NCHW.to(device), y_N=images.y_N.to(device))
     plan = with_precision(plan, student, images)
     lesson = _lesson(student, images, plan, teacher, hooks.should_stop)
@@ -118,7 +119,7 @@ def with_precision(plan: TrainingPlan, network: Network, images: Images) -> Trai
     """The plan with ``auto`` settled for a network and images that are on their device."""
     if plan.precision != "auto":
         return plan
-    prepare = inference.preparation(network.normalisation, images.y_N.device)
+    prepare = inference.preparation_of(network, images.y_N.device)
     chosen = precision.choose(network.module, prepare(images.x_NCHW[: plan.batch_size]))
     return replace(plan, precision=chosen)
 
@@ -165,7 +166,7 @@ class Loop:
         self.lesson = lesson
         self.hooks = hooks
         self.device = images.y_N.device
-        self.prepare: Preparation = inference.preparation(network.normalisation, self.device)
+        self.prepare: Preparation = inference.preparation_of(network, self.device)
         self.generator = torch.Generator().manual_seed(plan.seed)
         self.batch_size = min(plan.batch_size, len(images))
         self.steps_per_epoch = len(images) // self.batch_size
@@ -235,7 +236,8 @@ class Loop:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             logits_BK = self.module(self.prepare(batch.x_BCHW, batch.view))
         loss = self.lesson.loss(logits_BK.float(), batch)
-        loss.backward()
+        with foreign.blamed("the network cannot be trained"):
+            loss.backward()
         return loss.detach()
 
     def _advance(self, step: int) -> None:

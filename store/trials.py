@@ -88,7 +88,8 @@ def create(  # noqa: PLR0913 - every field of a trial, by name
 
     Args:
         session: A writing transaction, which locks the job's row.
-        job: Whose trial it is, made for a ``phase`` of it.
+        job: Whose trial it is.
+        phase: What it is for.
         origin: Who proposed it, such as sampler or control; test and rerun are in no budget.
         candidate: What to try.
         params: The knobs' values it was built from.
@@ -103,7 +104,6 @@ def create(  # noqa: PLR0913 - every field of a trial, by name
         DuplicateCandidate: the phase has this candidate with this seed.
         NotRunning: the job is over.
     """
-    job = jobs.lock(session, job.id)
     trial = TrialRecord(
         id=str(uuid.uuid4()),
         job_id=job.id,
@@ -119,7 +119,7 @@ def create(  # noqa: PLR0913 - every field of a trial, by name
         files=files and list(files),
         study_number=study_number,
     )
-    return _add(session, job, trial)
+    return _add(session, jobs.lock(session, job.id), trial)
 
 
 def _add(session: Session, job: JobRecord, trial: TrialRecord) -> TrialRecord:

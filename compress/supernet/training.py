@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from compress import batchnorm, inference, observation, slices, training
+from compress import batchnorm, inference, memory_format, observation, slices, training
 from compress.families.network import FamilyNetwork
 from compress.lessons import Lesson
 from compress.model import Images, Network
@@ -80,7 +80,7 @@ def _loop(
     network: Network, elastic: Elastic, task: Task, epochs: int, hooks: Hooks
 ) -> tuple[Loop, FamilyNetwork]:
     """The loop and the copy that it trains, both on the device."""
-    moved = replace(network, module=inference.copied_to(task.device, network.module).train())
+    moved = replace(network, module=inference.copied_to(task.device, network).train())
     whole = slices.of_family(moved)
     data = task.data.train
     images = Images(x_NCHW=data.x_NCHW.to(task.device), y_N=data.y_N.to(task.device))
@@ -98,9 +98,10 @@ def _loop(
     if elastic.operations:
         module, lesson = RandomPath(whole, draw), Paths(draw)
     else:
-        prepare = inference.preparation(network.normalisation, task.device)
+        prepare = inference.preparation_of(network, task.device)
         module = SharedMember(whole, whole.architecture)
         lesson = Sandwich(whole, draw, prepare, plan.precision)
+    memory_format.remember(module, torch.channels_last)
     learner = replace(moved, module=module.train())
     return Loop(learner, images, plan, lesson=lesson, hooks=hooks), whole
 

@@ -216,7 +216,8 @@ def shipped(compressed: CompressedModel) -> tuple[Network, Mapping[str, Stored]]
     """The network as its file is to hold it."""
     quantization = compressed.quantization
     short = quantization is not None and quantization.shortens
-    return folding.fold(*constraints.bake(compressed.network), short=short)
+    folded = folding.fold(*constraints.bake(compressed.network))
+    return folding.shorten(*folded) if short else folded
 
 
 def weights_of_file(path: Path, compressed: CompressedModel) -> dict[str, NDArray[np.float32]]:

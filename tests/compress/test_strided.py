@@ -12,15 +12,17 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from compress import inference, strided
+from compress.families.catalog import Normalisation
+from compress.model import Network
 
 CPU = torch.device("cpu")
 TRAINS_A_NARROW_SHORTCUT = """
 import torch
-from compress import inference
+from compress import strided
 torch.set_num_threads(1)
 for channels in (1, 4, 6):
     plain = torch.nn.Conv2d(channels, 8, 1, stride=2, bias=False)
-    shortcut = inference.copied_to(torch.device("cpu"), plain)
+    shortcut = strided.pick_pixels_(plain).to(memory_format=torch.channels_last)
     x_BCHW = torch.randn(64, channels, 8, 8).to(memory_format=torch.channels_last)
     for step in range(60):
         shortcut(x_BCHW.requires_grad_(True)).sum().backward()
@@ -70,7 +72,9 @@ def test_a_bent_weight_stays_bent() -> None:
 
 def test_a_copy_picks_with_its_own_weights_and_a_network_comes_back_as_it_was() -> None:
     network = nn.Sequential(nn.Conv2d(4, 8, 1, stride=2))
-    moved = inference.copied_to(CPU, network)
+    scaling = Normalisation(mean=(0.0,) * 4, std=(1.0,) * 4)
+    whole = Network(module=network, normalisation=scaling, input_shape=(4, 4, 4), num_classes=8)
+    moved = inference.copied_to(CPU, whole)
     again = copy.deepcopy(moved)
     nn.init.zeros_(again[0].weight)  # pyright: ignore[reportIndexIssue]
     nn.init.zeros_(again[0].bias)  # pyright: ignore[reportIndexIssue]

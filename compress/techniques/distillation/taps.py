@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from compress import foreign
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tap:
@@ -67,7 +69,7 @@ def stages(module: nn.Module, x_BCHW: Tensor) -> tuple[Tap, ...]:
 def run(module: nn.Module, x_BCHW: Tensor) -> None:
     """Run a network on images as it would answer, leaving its mode and its statistics alone."""
     with _answering(module):
-        module(x_BCHW)
+        foreign.run(module, x_BCHW)
 
 
 @contextmanager

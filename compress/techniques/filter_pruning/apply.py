@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from compress import batchnorm, channels, layers, patterns, seeds, training
+from compress import batchnorm, channels, coverage, layers, patterns, seeds, training
 from compress.channels import ChannelGroup, Channels
 from compress.compressed import CompressedModel
+from compress.coverage import Reach
 from compress.errors import InvalidCandidate, NumericalError, Stopped
 from compress.model import Network
 from compress.task import Task
@@ -60,7 +61,8 @@ def apply(compressed: CompressedModel, config: FilterPruning, task: Task) -> Com
     _check_ratios(found, config)
     if not config.has_effect:
         return _noted(compressed, (f"{_NAME}: every ratio is 0, nothing was removed",))
-    start = _start(network, _prunable(network, found, config))
+    groups = _prunable(network, found, config)
+    start = _start(network, groups)
     pruned = _slimmed(network, config, task)
     for step in range(config.steps):
         if task.should_stop():
@@ -70,6 +72,7 @@ def apply(compressed: CompressedModel, config: FilterPruning, task: Task) -> Com
         pruned = _pruned(pruned, start, config, task, step=step)
     notes = (
         *_fixed(found),
+        *_not_covered(network, found, groups),
         *_notes(found, pruned, start, config),
     )
     return _noted(compressed.evolve(network=pruned), notes)
@@ -96,6 +99,7 @@ def _prunable(network: Network, found: Channels, config: FilterPruning) -> list[
         raise InvalidCandidate(
             f"{_NAME}: {type(network.module).__name__} has no channels that may leave; those of "
             f"its input, of its logits and of the excluded layers {sorted(spared)} stay"
+            + "".join(f"; those of {root}: {why}" for root, why in found.fixed.items())
         )
     return groups
 
@@ -240,6 +244,25 @@ def _fixed(found: Channels) -> Iterator[str]:
     for why in dict.fromkeys(found.fixed.values()):
         roots = ", ".join(repr(root) for root, reason in found.fixed.items() if reason == why)
         yield f"{_NAME}: the channels of {roots} stay: {why}"
+
+
+def _not_covered(
+    network: Network, found: Channels, groups: Collection[ChannelGroup]
+) -> Iterator[str]:
+    """What lies in layers that lose no channels."""
+    reached, possible = (
+        {member.layer for group in some for member in group.members}
+        for some in (groups, found.groups)
+    )
+    # Where channels are fixed, a note has said which and why.
+    said = {layer.name for layer in layers.weighted(network)} if found.fixed else set()
+    reach = Reach(
+        what="layers whose channels may leave",
+        reached=reached,
+        excluded=possible - reached,
+        said=said,
+    )
+    yield from (f"{_NAME}: {note}" for note in coverage.notes(network.module, reach))
 
 
 def _achieved(pruned: Network, start: _Start, config: FilterPruning) -> str:

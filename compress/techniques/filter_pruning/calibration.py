@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress import inference, layers, observation, seeds
+from compress import foreign, inference, layers, observation, seeds
 from compress.layers import Weighted
 from compress.model import Network
 from compress.task import Task
@@ -53,13 +53,14 @@ def squared_gradients(
     With batches of one image this is the diagonal of the empirical Fisher matrix. (One image after
     the other: ``torch.func.vmap`` is no faster on these networks and imports torch's compiler.)
     """
-    module = inference.copied_to(device, network.module).eval()
+    module = inference.copied_to(device, network).eval()
     parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
     total = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
     with torch.enable_grad():
         for x_BCHW, y_B in batches:
-            loss = functional.cross_entropy(module(x_BCHW.to(device)), y_B.to(device))
-            found = torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)
+            loss = functional.cross_entropy(foreign.run(module, x_BCHW.to(device)), y_B.to(device))
+            with foreign.blamed("this importance needs the gradients of the network"):
+                found = torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)
             for name, gradient in zip(parameters, found, strict=True):
                 total[name] += gradient.square()
     return {name: (value / len(batches)).cpu() for name, value in total.items()}
@@ -92,7 +93,7 @@ def share_of_nonzeros(x_PA: Tensor) -> Tensor:
 def _batches(network: Network, task: Task, *, number: int, size: int) -> Batches:
     images = task.data.train
     observation.check(images, input_shape=network.input_shape)
-    prepare = inference.preparation(network.normalisation, torch.device("cpu"))
+    prepare = inference.preparation_of(network, torch.device("cpu"))
     generator = torch.Generator().manual_seed(task.seed)
     chosen = torch.randperm(len(images), generator=generator)[:number]
     return [(prepare(images.x_NCHW[rows_B]), images.y_N[rows_B]) for rows_B in chosen.split(size)]

@@ -9,8 +9,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from compress import constraints, layers
+from compress import constraints, coverage, layers
 from compress.compressed import CompressedModel
+from compress.coverage import Reach
 from compress.errors import InvalidCandidate, NumericalError
 from compress.layers import Layer
 from compress.model import Network
@@ -42,9 +43,18 @@ def apply(compressed: CompressedModel, config: LowRank, task: Task) -> Compresse
     whole, network = _replaced(network, possible, config, task)
     if whole:
         notes.append(f"factors would not be smaller, these stay whole: {', '.join(whole)}")
+    notes += _not_covered(compressed.network, found, stay={*odd, *whole})
     if len(whole) == len(possible):
         return _noted(compressed, [*notes, "no layer was factorised"])
     return _noted(compressed.evolve(network=network), notes)
+
+
+def _not_covered(network: Network, found: tuple[Layer, ...], *, stay: set[str]) -> list[str]:
+    """What there is to say about weights that lie in other layers than these."""
+    named = {layer.name for layer in found}
+    every = {layer.name for layer in layers.trained(network, technique=_NAME)}
+    reach = Reach(what="factors", reached=named - stay, excluded=every - named, said=named)
+    return coverage.notes(network.module, reach)
 
 
 def _replaced(

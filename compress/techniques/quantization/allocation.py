@@ -22,7 +22,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from compress import patterns
+from compress import foreign, patterns
 from compress.errors import InvalidCandidate
 from compress.layers import Layer
 from compress.techniques.quantization import rounding
@@ -30,6 +30,7 @@ from compress.techniques.quantization.config import HALF_BITS, Quantization
 
 WIDTHS = range(1, 9)
 _EDGE_BITS = 8
+_NO_GRADIENTS = "set allocation to uniform"
 
 
 def fixed(found: Sequence[Layer], config: Quantization) -> dict[str, int]:
@@ -104,14 +105,17 @@ def output_pulls(
     handles = [each.module.register_forward_hook(partial(keep, each.name)) for each in found]
     try:
         with torch.enable_grad():
-            logits_BK = module(x_BCHW.detach().requires_grad_())
+            logits_BK = foreign.run(module, x_BCHW.detach().requires_grad_())
     finally:
         for handle in handles:
             handle.remove()
     generator = torch.Generator().manual_seed(seed)
     signs_BK = torch.randint(0, 2, logits_BK.shape, generator=generator) * 2.0 - 1
     signs_BK = signs_BK.to(logits_BK.device)
-    gradients = torch.autograd.grad(logits_BK, list(outputs.values()), signs_BK)
+    with foreign.blamed("allocation needs the gradients of the network", way_out=_NO_GRADIENTS):
+        gradients = torch.autograd.grad(
+            logits_BK, list(outputs.values()), signs_BK, materialize_grads=True
+        )
     return {
         name: _per_channel(gradient, linear=isinstance(each.module, nn.Linear))
         for each, (name, gradient) in zip(found, zip(outputs, gradients, strict=True), strict=True)

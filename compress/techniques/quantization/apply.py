@@ -13,8 +13,9 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
-from compress import constraints, layers, seeds
+from compress import constraints, coverage, layers, seeds
 from compress.compressed import CompressedModel
+from compress.coverage import Reach
 from compress.layers import Layer
 from compress.model import Network
 from compress.storage.stored import StoredWeight
@@ -47,7 +48,7 @@ def apply(compressed: CompressedModel, config: Quantization, task: Task) -> Comp
     """
     module = copy.deepcopy(compressed.network.module).to(task.device).eval()
     work = _Work(network=replace(compressed.network, module=module), config=config, task=task)
-    notes = work.run_()
+    notes = work.run_() + work.not_covered(compressed)
     return compressed.evolve(
         network=replace(work.network, module=module.cpu()),
         quantization=config,
@@ -102,6 +103,18 @@ class _Work:
                 layer, bits[layer.name], seed=seeds.derive(self.task.seed, "noise", index)
             )
         return notes + ([] if before is None else self._correct_(before))
+
+    def not_covered(self, before: CompressedModel) -> list[str]:
+        """What there is to say about weights that lie in other layers."""
+        every = {layer.name for layer in self.layers}
+        kept = layers.trained(self.network, exclude=self.config.exclude, technique="quantization")
+        reached = {layer.name for layer in kept}
+        reach = Reach(
+            what=f"{self.config.weight_bits}-bit weights",
+            reached=reached,
+            excluded=every - reached,
+        )
+        return coverage.notes(before.network.module, reach)
 
     def _correct_(self, before: Mapping[str, OutputStatistics]) -> list[str]:
         module, images = self.network.module, self.images

@@ -27,6 +27,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from compress import foreign
 from compress.layers import Layer, Norm
 
 # A variance can become zero where rounding switches a channel off; the ratio may not.
@@ -111,7 +112,7 @@ def _watch(module: nn.Module, found: Sequence[Layer], x_BCHW: Tensor, watch: Wat
 
     handles = [each.module.register_forward_hook(partial(hook, each)) for each in found]
     try:
-        module(x_BCHW)
+        foreign.run(module, x_BCHW)
     finally:
         for handle in handles:
             handle.remove()

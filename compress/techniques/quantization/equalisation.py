@@ -55,7 +55,7 @@ def pairs(module: nn.Module, found: Sequence[Layer]) -> tuple[Pair, ...]:
     for node in graph.nodes:
         first = by_name.get(str(node.target)) if node.op == "call_module" else None
         second = by_name.get(_reader(node, first, module)) if first else None
-        if first and second:
+        if first and second and not (first.is_shared or second.is_shared):
             pairs.append(Pair(first, second))
     return tuple(pairs)
 

@@ -13,12 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress import inference, observation
+from compress import foreign, inference, observation, readers
 from compress.errors import NumericalError
 from compress.layers import Layer, Weighted
 from compress.model import Network
@@ -40,7 +41,7 @@ def calibration_images(network: Network, task: Task, *, num_images: int) -> Tens
     chosen = observation.sample(
         task.data.train, num_images=min(num_images, most), input_shape=network.input_shape
     )
-    return inference.preparation(network.normalisation, task.device)(chosen.to(task.device))
+    return inference.preparation_of(network, task.device)(chosen.to(task.device))
 
 
 @torch.no_grad()
@@ -52,12 +53,14 @@ def second_moments(module: nn.Module, found: Sequence[Layer], x_BCHW: Tensor) ->
     sums: dict[str, Tensor] = {}
     share = _BATCH / max(_BATCH, len(x_BCHW))
     handles = [
-        layer.module.register_forward_pre_hook(partial(_add, sums, layer.name, share))
+        layer.module.register_forward_pre_hook(
+            partial(_add, sums, layer.name, share), with_kwargs=True
+        )
         for layer in found
     ]
     try:
         for chunk in x_BCHW.split(_BATCH):
-            module(chunk)
+            foreign.run(module, chunk)
     finally:
         for handle in handles:
             handle.remove()
@@ -101,10 +104,11 @@ def _add(
     name: str,
     share: float,
     layer: nn.Module,
-    inputs: tuple[Tensor, ...],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> None:
     assert isinstance(layer, Weighted)
-    x_SNK = columns(layer, inputs[0], most=max(1, int(_MOST_COLUMNS * share)))
+    x_SNK = columns(layer, readers.given(args, kwargs), most=max(1, int(_MOST_COLUMNS * share)))
     total = torch.cat([x_SNK, x_SNK.new_ones(*x_SNK.shape[:2], 1)], dim=2)
     moment = (total.mT @ total).double()
     sums[name] = sums[name] + moment if name in sums else moment

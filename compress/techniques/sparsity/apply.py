@@ -10,8 +10,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from compress import constraints, layers, observation
+from compress import constraints, coverage, layers, observation
 from compress.compressed import CompressedModel
+from compress.coverage import Reach
 from compress.errors import InvalidCandidate, NumericalError
 from compress.layers import Layer
 from compress.model import Network
@@ -43,7 +44,23 @@ def apply(compressed: CompressedModel, config: Sparsity, task: Task) -> Compress
         _put(layer, rule=rules[layer.name], factor=factors[layer.name], config=config)
     if all(_is_dense(layer) for layer in chosen):
         return _noted(compressed, f"a share of {config.sparsity:g} is less than one weight")
+    notes += _not_covered(compressed.network, found, chosen)
     return compressed.evolve(network=network, notes=compressed.notes + notes)
+
+
+def _not_covered(
+    before: Network, found: tuple[Layer, ...], chosen: tuple[Layer, ...]
+) -> tuple[str, ...]:
+    """A note about weights that lie in other layers than these."""
+    named = {layer.name for layer in found}
+    every = {layer.name for layer in layers.trained(before, technique=_NAME)}
+    reach = Reach(
+        what="zeros",
+        reached={layer.name for layer in chosen},
+        excluded=every - named,
+        said=named,
+    )
+    return tuple(f"{_NAME}: {note}" for note in coverage.notes(before.module, reach))
 
 
 def _put(layer: Layer, *, rule: Rule, factor: Tensor, config: Sparsity) -> None:

@@ -9,8 +9,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from compress import constraints, layers, observation
+from compress import constraints, coverage, layers, observation
 from compress.compressed import CompressedModel
+from compress.coverage import Reach
 from compress.errors import InvalidCandidate, NumericalError
 from compress.layers import Layer
 from compress.model import Network
@@ -37,7 +38,16 @@ def apply(compressed: CompressedModel, config: WeightSharing, task: Task) -> Com
     importances = _importances(network, found, config, task)
     for layer in found:
         _put(layer, importances[layer.name], config)
-    return compressed.evolve(network=network)
+    every = {layer.name for layer in layers.trained(network, technique=_NAME)}
+    reached = {layer.name for layer in found}
+    reach = Reach(
+        what=f"codebooks of {config.index_bits} bits",
+        reached=reached,
+        excluded=every - reached,
+    )
+    found_notes = coverage.notes(compressed.network.module, reach)
+    notes = (*compressed.notes, *(f"{_NAME}: {note}" for note in found_notes))
+    return compressed.evolve(network=network, notes=notes)
 
 
 def _put(layer: Layer, importance: Tensor, config: WeightSharing) -> None:
