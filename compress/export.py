@@ -31,7 +31,7 @@ from compress import (
     quantized_graph,
 )
 from compress.compressed import CompressedModel
-from compress.errors import InvalidData
+from compress.errors import ExportParityError, InvalidData
 from compress.families.catalog import Normalisation
 from compress.folding import Stored
 from compress.measurement import Parity
@@ -205,7 +205,13 @@ def _file_form(graph: ModelProto, over: Views) -> ModelProto:
     model.CopyFrom(graph)
     views.average(model, over)
     onnx_graph.compact(model)
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except onnx.shape_inference.InferenceError as error:
+        reason = " ".join(str(error).split())
+        raise ExportParityError(
+            f"the file's shapes do not agree for any batch: {reason}"
+        ) from error
     return model
 
 
