@@ -34,7 +34,7 @@ from compress import (
     quantized_graph,
 )
 from compress.compressed import CompressedModel
-from compress.errors import InvalidData
+from compress.errors import ExportParityError, InvalidData
 from compress.folding import Stored
 from compress.measurement import Observer, Parity
 from compress.model import Artifact, ImageData, Network
@@ -216,7 +216,13 @@ def _file_form(graph: ModelProto, over: Views) -> ModelProto:
     model.CopyFrom(graph)
     views.average(model, over)
     onnx_graph.compact(model)
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except onnx.shape_inference.InferenceError as error:
+        reason = " ".join(str(error).split())
+        raise ExportParityError(
+            f"the file's shapes do not agree for any batch: {reason}"
+        ) from error
     return model
 
 

@@ -107,8 +107,17 @@ class Transformer(Awkward):
 
     def middle(self, y: Tensor) -> Tensor:
         tokens = y.flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.token.expand(len(y), -1, -1), tokens], 1) + self.positions
+        tokens = torch.cat([self.token.expand(y.shape[0], -1, -1), tokens], 1) + self.positions
         return self.encoder(tokens)[:, 0]
+
+
+class Counts(Awkward):
+    """Knows how many images there are as a number, which a trace freezes."""
+
+    has_maps = False
+
+    def middle(self, y: Tensor) -> Tensor:
+        return torch.cat([y.mean((2, 3)), torch.zeros(len(y), 1)], 1)[:, :8]
 
 
 class Recurrent(Awkward):
@@ -252,7 +261,7 @@ class Decides(Awkward):
     """Goes one way or another, as the images tell."""
 
     def middle(self, y: Tensor) -> Tensor:
-        return y * 2 if float(y.mean()) > 0.3 else -y
+        return y * 2 if float(y.detach().mean()) > 0.3 else -y
 
 
 class Spectrum(Awkward):
@@ -345,6 +354,7 @@ ZOO: dict[str, Callable[[], nn.Module]] = {
     "dense block": Dense,
     "attention": Attention,
     "transformer": Transformer,
+    "counts images": Counts,
     "lstm": partial(Recurrent, nn.LSTM),
     "gru": partial(Recurrent, nn.GRU),
     "rnn": partial(Recurrent, nn.RNN),

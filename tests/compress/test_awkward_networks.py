@@ -44,6 +44,10 @@ REFUSED: dict[str, tuple[type[CompressError], str]] = {
     "embedding bag": (InvalidCandidate, "with a Loop .* write it without loops"),
     "weight norm": (InvalidCandidate, "computes the weight or the bias of other"),
     "one layer twice": (InvalidCandidate, "runs .'again'. more than once"),
+    "counts images": (
+        ExportParityError,
+        "does not run on 16 images|shapes do not agree for any batch",
+    ),
     "decides": (ExportParityError, "float file against torch|folded against"),
     "unknown operator": (InvalidCandidate, "written as ONNX: UnsupportedOperatorError"),
     "odd pool": (InvalidCandidate, "written as ONNX: .*adaptive_avg_pool2d"),
@@ -107,15 +111,17 @@ def answers_alike(name, steps, data, folder):
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("name", ZOO)
 def test_a_network_becomes_a_right_file_or_an_error_in_words(name, steps, data, tmp_path, capfd):
+    refused = None
     try:
-        assert answers_alike(name, steps, data, tmp_path)
-        assert name not in REFUSED
+        alike = answers_alike(name, steps, data, tmp_path)
     except CompressError as error:
-        assert steps not in TAKEN or name in REFUSED, error
-        if steps in TAKEN:
-            kind, words = REFUSED[name]
-            assert isinstance(error, kind)
-            assert re.search(words, str(error)), error
-        assert "\n" not in str(error).split("ONNX Runtime")[0]
-    said = capfd.readouterr()
-    assert (said.out, said.err) == ("", "")
+        alike, refused = True, error
+    assert alike
+    assert capfd.readouterr() == ("", "")
+    if steps not in TAKEN:
+        return
+    assert (refused is not None) == (name in REFUSED), refused
+    if refused is not None:
+        kind, words = REFUSED[name]
+        assert isinstance(refused, kind)
+        assert re.search(words, str(refused)), refused

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from compress import export, measure, onnx_graph, parity, runtime
+from compress import export, folding, measure, onnx_graph, parity, runtime
 from compress.compressed import CompressedModel
 from compress.errors import ExportParityError, InvalidData, NumericalError
 from compress.families.catalog import Normalisation
@@ -73,7 +73,7 @@ def test_names_and_documents_cost_little(compressed, digits, tmp_path):
 
 
 def test_equal_constants_are_stored_once_and_answers_stay(compressed, digits):
-    graph = export.float_graph(compressed.network)
+    graph = export.float_graph(folding.fold(compressed.network, {})[0])
     x = digits.validation.x_NCHW[:50]
     before = runtime.answers(runtime.session(graph.SerializeToString()), x)
     twin = onnx.TensorProto()

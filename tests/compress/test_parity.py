@@ -199,7 +199,7 @@ def test_probabilities_of_many_classes_have_a_unit_of_their_own():
 
 
 def test_the_plain_share_of_equal_classes_stands_beside_the_one_up_to_ties():
-    reference = np.tile(np.float32([[1.0, 0.99, -1]]), (4, 1))
+    reference = np.tile(np.float32([[1.0, 0.99, -1, -0.5, 0]]), (4, 1))
     answers = reference.copy()
     answers[0, :2] = 0.99, 1.0
     found = parity.check(answers, reference_NK=reference, gate=parity.INTEGER)
