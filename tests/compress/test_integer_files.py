@@ -102,7 +102,8 @@ def test_the_observer_of_activations_sets_the_grids_of_the_file(
     trained, digits, tmp_path, observer
 ):
     widest, chosen = (
-        activation_scales(written(trained, digits, tmp_path, **config)) for config in ({}, observer)
+        activation_scales(written(trained, digits, tmp_path, short_scales=False, **config))
+        for config in ({"activation_observer": "minmax"}, observer)
     )
     assert len(widest) == len(chosen) > 5
     assert all(scale <= most * 1.0001 for scale, most in zip(chosen, widest, strict=True))

@@ -107,6 +107,8 @@ def as_written(loaded):
     document = as_recorded(loaded)
     for step in document["candidate"]["steps"]:
         assert step.pop("short_scales", False) is False
+        if step.get("activation_observer") == "minmax":
+            del step["activation_observer"]
     return document
 
 
