@@ -88,4 +88,4 @@ def _quietly(module: nn.Module) -> Iterator[None]:
 
 
 def _silence(module: nn.Module, inputs: object) -> None:
-    torch._C._jit_set_onnx_log_enabled(False)
+    torch._C._jit_set_onnx_log_enabled(False)  # pyright: ignore[reportPrivateUsage]

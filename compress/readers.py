@@ -186,4 +186,4 @@ def _storage(tensor: Tensor) -> int:
     """The place of a tensor's values; its own place where it has no storage."""
     if tensor.layout != torch.strided:
         return id(tensor)
-    return tensor.untyped_storage()._cdata
+    return tensor.untyped_storage()._cdata  # pyright: ignore[reportPrivateUsage]
