@@ -26,6 +26,7 @@ _LEVELS_PER_DEVIATION = 16
 _MOST_LEVELS = 63
 """Sums of 16 x 8 x 8 products of two such levels stay below 2^24: exact in float32."""
 _CHUNK_VALUES = 1 << 22
+_LEAST_IMAGES = 100
 _KNOWN_DEVIATIONS = 4.0
 _HARM_DEVIATIONS = 4.0
 _HALVED_DEVIATIONS = 3.0
@@ -50,9 +51,10 @@ class MirrorSymmetry:
 
     @property
     def is_known(self) -> bool:
-        """Whether the neighbours know the classes at all, by four standard deviations."""
+        """Whether 100 images or more are answered better than by chance, by four deviations."""
         guessing = math.sqrt(self.chance * (1 - self.chance) / self.images)
-        return self.plain > self.chance + _KNOWN_DEVIATIONS * guessing
+        is_better = self.plain > self.chance + _KNOWN_DEVIATIONS * guessing
+        return is_better and self.images >= _LEAST_IMAGES
 
     @property
     def holds(self) -> bool:
@@ -71,7 +73,7 @@ class MirrorSymmetry:
             f"they are and {self.mirrored:.1%} mirrored"
         )
         if not self.is_known:
-            return f"{said}, no better than chance ({self.chance:.1%}), so nothing is known"
+            return f"{said}, where chance answers {self.chance:.1%}: too little to decide by"
         return said if self.harmed is None else f"{said}, and class {self.harmed} suffers most"
 
 
