@@ -19,6 +19,7 @@ from featherweight.specs.ranges import Techniques
 from featherweight.specs.stopping import Controls, EarlyStopping, StopRules
 
 _MEMBER = "family_member"
+_QUANTIZATION = "quantization"
 _PROFILED = frozenset({"filter_pruning", "quantization"})
 """Techniques of which a profile says how much they may do where."""
 _BEFORE: dict[str, Any] = {"allow_chance_baseline": True}
@@ -117,6 +118,8 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
         parts = {"recovery": Schedule, "model": UntrainedModel, "supernet": SupernetTraining}
         found = {**_BEFORE, "recovery": {}, **document}
         read = {name: as_recorded(part, found.get(name)) for name, part in parts.items()}
+        if "augment" not in found["recovery"]:
+            read["techniques"] = _calibrated_by_extremes(found.get("techniques"))
         return cls.model_validate(found | read)
 
     @model_validator(mode="after")
@@ -250,3 +253,11 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
     def finish_epochs(self) -> int:
         """Recovery epochs of a finish trial."""
         return self.finish.epochs or max(1, 2 * self.early_stopping.rungs[-1])
+
+
+def _calibrated_by_extremes(techniques: Any) -> Any:
+    """The techniques of a spec from before ``minmax`` stopped to be the observer of activations."""
+    if not isinstance(techniques, dict) or not isinstance(techniques.get(_QUANTIZATION), dict):
+        return techniques
+    asked = {"activation_observer": "minmax"} | techniques[_QUANTIZATION]
+    return techniques | {_QUANTIZATION: asked}
