@@ -17,7 +17,7 @@ from compress.techniques.quantization.calibration import ActivationRange
 from tests.compress.applying import quantized
 
 NO_SATURATION = {"reduced_range": True}
-"""Processors without VNNI add two products of 8 bits in 16: with 8-bit weights they may saturate."""
+"""Without VNNI, processors add two products of 8 bits in 16, which may saturate."""
 ENDS = st.floats(-1e4, 1e4).filter(lambda end: end == 0 or abs(end) > 1e-3)
 
 
