@@ -6,6 +6,7 @@ from featherweight.specs.phases import SupernetTraining
 from featherweight.specs.protocol import Assignment
 from featherweight.specs.schemas import Counts
 from featherweight.specs.states import Phase
+from search.space import build
 from store import baselines, jobs, views
 from tests import factories
 
@@ -81,3 +82,25 @@ def test_a_baseline_trained_in_another_way_forecasts_nothing(database):
         record = session.get_one(factories.DatasetRecord, dataset)
         assert baselines.newest(session, model=older, dataset=record) is not None
         assert baselines.newest(session, model=factories.UNTRAINED, dataset=record) is None
+
+
+def test_an_older_job_calibrates_activations_as_it_did(database):
+    with database.write() as session:
+        job = factories.job(session, running=True)
+        new = jobs.spec(job)
+        as_older(job)
+        old = jobs.spec(job)
+    assert "activation_observer" not in new.techniques["quantization"]
+    space = build(old, old.model.architecture)
+    [knob] = [each for each in space.knobs if each.name == "quantization.activation_observer"]
+    assert (knob.kind, knob.choices) == ("fixed", ("minmax",))
+    assert JobSpec.of_record(new.model_dump(mode="json")) == new
+
+
+def test_an_older_job_that_chose_its_observer_keeps_the_choice(database):
+    with database.write() as session:
+        chosen = {"quantization": {"activation_observer": "percentile"}}
+        job = factories.job(session, running=True, techniques=chosen)
+        before = jobs.spec(job).techniques
+        as_older(job)
+        assert jobs.spec(job).techniques == before
