@@ -39,7 +39,7 @@ from compress.folding import Stored
 from compress.measurement import Observer, Parity
 from compress.model import Artifact, ImageData, Network
 from compress.onnx_layers import WeightedNode
-from compress.storage.stored import exactly
+from compress.storage.stored import exactly, halved_integers, takes_eight_bits
 from compress.techniques.mirroring import views
 from compress.techniques.mirroring.config import Views
 from compress.techniques.quantization import calibration
@@ -92,8 +92,14 @@ def write(
             input_shape=network.input_shape,
         )
         chosen = activation_ranges.choose(
-            lambda by: _file_form(graph.in_integers(quantization, seen_NCHW, observer=by), over),
+            lambda by, reduced: _file_form(
+                (graph.reduced() if reduced else graph).in_integers(
+                    quantization, seen_NCHW, observer=by
+                ),
+                over,
+            ),
             asked=quantization.activation_observer,
+            reducible=graph.is_reducible,
             reference_NK=reference_NK,
             x_NCHW=x_NCHW,
         )
@@ -145,6 +151,19 @@ class Shipping:
         return quantized_graph.with_integer_kernels(
             self.graph, nodes=self.nodes, stored=self.stored, ranges=ranges
         )
+
+    @property
+    def is_reducible(self) -> bool:
+        """Whether a weight is of integers that take 8 bits."""
+        return any(map(takes_eight_bits, self.stored.values()))
+
+    def reduced(self) -> Shipping:
+        """The same with 7 bits for weights of 8, on grids twice as coarse."""
+        stored = {
+            name: halved_integers(weight) if takes_eight_bits(weight) else weight
+            for name, weight in self.stored.items()
+        }
+        return replace(self, stored=stored)
 
     def lone_layers(self) -> tuple[str, ...]:
         """A note about layers that the graph does not compute with their own weights, if any."""

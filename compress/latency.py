@@ -36,7 +36,7 @@ A first call finds caches full of the other file's weights, as no caller of one 
 FEWEST_CALLS = 50
 MOST_CALLS = 5000
 SECONDS_PER_FILE = 0.3
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 2.0
 """So long a busy machine is given to become quiet, or to say the same twice."""
 _CPU_INFO = Path("/proc/cpuinfo")
 _LONGEST_NAME = 200

@@ -6,9 +6,9 @@ consecutive inputs, row-major, in one output channel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from compress.errors import NumericalError
 
 TOP = 127
+_TOP_OF_7 = 63
 SHORT_BITS = 8
 
 
@@ -166,3 +167,14 @@ def exactly(weight_OI: NDArray[np.float32]) -> StoredWeight | None:
     if len(magnitudes) != 1:
         return None
     return StoredWeight(integers_OI=np.sign(weight_OI).astype(np.int8), scale=magnitudes[0])
+
+
+def takes_eight_bits(stored: object) -> TypeGuard[StoredWeight]:
+    """Whether a weight is of integers beyond 7 bits: two of their products may leave 16 bits."""
+    return isinstance(stored, StoredWeight) and int(np.abs(stored.integers_OI).max()) > _TOP_OF_7
+
+
+def halved_integers(stored: StoredWeight) -> StoredWeight:
+    """The weight on a grid twice as coarse, whose integers lie in [-63, 63]."""
+    halves_OI = np.clip(np.rint(stored.integers_OI / 2), -_TOP_OF_7, _TOP_OF_7)
+    return replace(stored, integers_OI=halves_OI.astype(np.int8), scale=stored.scale * 2)
