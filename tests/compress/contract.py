@@ -146,10 +146,11 @@ def trained(name: str, data: ImageData) -> Network:
     plan = TrainingPlan(
         epochs=10 if name in FAMILY else 40, seed=0, batch_size=64, precision="fp32"
     )
-    return training.fit(_fresh(name), data.train, plan, device=DEVICE)[0]
+    return training.fit(fresh(name), data.train, plan, device=DEVICE)[0]
 
 
-def _fresh(name: str) -> Network:
+def fresh(name: str) -> Network:
+    """One of the networks, untrained."""
     if name in FAMILY:
         shortcut = "conv" if "conv" in name else "pad"
         shape = Residual(widths=(8, 16), depths=(2, 1), shortcut=shortcut)

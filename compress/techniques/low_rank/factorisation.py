@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 _SWEEPS = 3
+_BALANCING_SWEEPS = 5
 _DAMPING = 1e-6
 
 
@@ -61,6 +62,29 @@ class Wanted:
         if self.most_weights is not None:
             rank = min(rank, self.most_weights // weights_per_rank)
         return max(1, rank)
+
+
+def balanced(weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The same product of factors, with every channel between two of them as large in both.
+
+    A channel may be multiplied in one factor and divided in the next. Left as they are found, one
+    factor may be a thousand times smaller than the other, and a step that suits the one moves the
+    other by many times its size; balance stays balance while both descend (Du et al.,
+    arXiv:1806.00900, theorem 2.1).
+    """
+    factors = list(weights)
+    for _ in range(_BALANCING_SWEEPS):
+        for index in range(len(factors) - 1):
+            factors[index : index + 2] = _balanced_pair(*factors[index : index + 2])
+    return tuple(factors)
+
+
+def _balanced_pair(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    out_R = torch.linalg.vector_norm(first.flatten(1), dim=1)
+    into_R = torch.linalg.vector_norm(second.transpose(0, 1).flatten(1), dim=1)
+    factor_R = torch.where((out_R > 0) & (into_R > 0), into_R / out_R, 1.0).sqrt()
+    ones = [1] * (first.ndim - 2)
+    return first * factor_R.view(-1, 1, *ones), second / factor_R.view(1, -1, *ones)
 
 
 def channel(weight: Tensor, wanted: Wanted, *, answers_OO: Tensor | None) -> Factors:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.layers import Weighted
+from compress.techniques.low_rank import factorisation
 from compress.techniques.low_rank.factorisation import Factors
 
 
@@ -21,7 +22,7 @@ def build(layer: Weighted, factors: Factors, *, bias: Tensor | None) -> nn.Seque
     """The factors of a linear layer or an ungrouped 2-d convolution, as layers in a row."""
     names = ("first", "last") if len(factors.weights) == 2 else ("first", "core", "last")
     parts: OrderedDict[str, nn.Module] = OrderedDict()
-    for name, weight in zip(names, factors.weights, strict=True):
+    for name, weight in zip(names, factorisation.balanced(factors.weights), strict=True):
         has_bias = name == "last" and bias is not None
         if isinstance(layer, nn.Linear):
             part = nn.utils.skip_init(
