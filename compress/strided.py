@@ -35,6 +35,19 @@ def stride_again_(module: nn.Module) -> nn.Module:
     return module
 
 
+def pointwise(
+    x_BCHW: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: tuple[int, int],
+    groups: int = 1,
+) -> Tensor:
+    """Convolve with 1x1 kernels ``(O, C / groups, 1, 1)`` on every ``stride``-th pixel."""
+    rows, columns = stride
+    return functional.conv2d(x_BCHW[:, :, ::rows, ::columns], weight, bias, groups=groups)
+
+
 def _is_strided_pointwise(part: nn.Conv2d) -> bool:
     return (
         part.kernel_size == (1, 1) and part.stride != (1, 1) and part.padding in ((0, 0), "valid")
@@ -44,5 +57,4 @@ def _is_strided_pointwise(part: nn.Conv2d) -> bool:
 def _on_picked_pixels(
     part: nn.Conv2d, x_BCHW: Tensor, weight: Tensor, bias: Tensor | None
 ) -> Tensor:
-    rows, columns = part.stride
-    return functional.conv2d(x_BCHW[:, :, ::rows, ::columns], weight, bias, groups=part.groups)
+    return pointwise(x_BCHW, weight, bias, stride=part.stride, groups=part.groups)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress import slices
+from compress import slices, strided
 from compress.families import execution
 from compress.families.catalog import Architecture, plan_of
 from compress.families.network import FamilyNetwork
@@ -42,10 +42,15 @@ class SharedMember(nn.Module):
         conv = self.whole.get_submodule(layer.name)
         weight, bias = _sliced(conv, layer)
         if isinstance(layer, Pad):
-            return functional.conv2d(x_BCHW, weight, stride=layer.stride)
-        y_BCHW = functional.conv2d(
-            x_BCHW, weight, bias, stride=layer.stride, padding=layer.zeros, groups=layer.groups
-        )
+            return strided.pointwise(x_BCHW, weight, stride=(layer.stride, layer.stride))
+        if weight.shape[2:] == (1, 1) and layer.zeros == (0, 0):
+            y_BCHW = strided.pointwise(
+                x_BCHW, weight, bias, stride=layer.steps, groups=layer.groups
+            )
+        else:
+            y_BCHW = functional.conv2d(
+                x_BCHW, weight, bias, stride=layer.stride, padding=layer.zeros, groups=layer.groups
+            )
         return y_BCHW if layer.norm is None else self._normalised(layer.norm, y_BCHW)
 
     def normalise(self, layer: Norm, x_BCHW: Tensor) -> Tensor:
