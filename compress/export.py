@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import ModelProto
 from torch import Tensor, nn
 
@@ -61,24 +63,8 @@ def write(
     network = replace(network, module=network.module.to("cpu").eval())
     x_NCHW = parity.images(data.validation)
     over = compressed.views
-    reference_NK = parity.torch_logits(network, x_NCHW, over=over)
     quantization = compressed.quantization
-    halves = quantization is not None and quantization.scale_bits == 16
-    short = quantization is not None and quantization.shortens
-    folded, stored = folding.fold(network, stored)
-    if short or halves:
-        # The reference changes below, so that this step is proved by itself.
-        parity.check_folded(folded, reference_NK=reference_NK, x_NCHW=x_NCHW, over=over)
-    if short:
-        # Another grid, not another form of the same: what it costs is measured, not gated.
-        folded, stored = folding.shorten(folded, stored)
-        reference_NK = parity.torch_logits(folded, x_NCHW, over=over)
-    if halves:
-        folded, stored = folding.halve(folded, stored)
-        reference_NK = parity.check_halved(
-            folded, reference_NK=reference_NK, x_NCHW=x_NCHW, over=over
-        )
-    graph = Shipping.of(folded, stored)
+    graph, reference_NK = _folded(network, stored, quantization, x_NCHW=x_NCHW, over=over)
     in_integers = quantization is not None and quantization.activations == "int8"
     # The integers of a file with integer kernels are the second gate's business.
     model = _file_form(graph.graph if in_integers else graph.in_float(), over)
@@ -107,6 +93,34 @@ def write(
         notes += (*graph.float_steps(), *chosen.notes)
     artifact = _written(model, folder / f"{name}.onnx", gate=gate, notes=notes)
     return replace(artifact, activation_observer=observer)
+
+
+def _folded(
+    network: Network,
+    stored: Mapping[str, Stored],
+    quantization: Quantization | None,
+    *,
+    x_NCHW: Tensor,
+    over: Views,
+) -> tuple[Shipping, NDArray[np.float32]]:
+    """The network as a float graph, every step proved, and the answers ``(N, K)`` it must give."""
+    reference_NK = parity.torch_logits(network, x_NCHW, over=over)
+    halves = quantization is not None and quantization.scale_bits == 16
+    short = quantization is not None and quantization.shortens
+    folded, stored = folding.fold(network, stored)
+    if short or halves:
+        # The reference changes below, so that this step is proved by itself.
+        parity.check_folded(folded, reference_NK=reference_NK, x_NCHW=x_NCHW, over=over)
+    if short:
+        # Another grid, not another form of the same: what it costs is measured, not gated.
+        folded, stored = folding.shorten(folded, stored)
+        reference_NK = parity.torch_logits(folded, x_NCHW, over=over)
+    if halves:
+        folded, stored = folding.halve(folded, stored)
+        reference_NK = parity.check_halved(
+            folded, reference_NK=reference_NK, x_NCHW=x_NCHW, over=over
+        )
+    return Shipping.of(folded, stored), reference_NK
 
 
 @dataclass(frozen=True, kw_only=True)

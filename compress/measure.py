@@ -41,8 +41,8 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
     ``seconds`` says where the trial's time went so far; ``measure`` is added to it. Latency is
     that of one image with ``threads`` threads, timed in turns with the file ``beside`` it (None:
     the file is the baseline's own), and memory what a fresh process needs for it.
-    Raises NumericalError when an answer is not finite, InvalidData when a split is missing or
-    empty, Stopped, and an OSError when the process that measures memory fails.
+    Raises NumericalError for an answer that is not finite, InvalidData for a missing or empty
+    split, Stopped, and an OSError when the process that measures memory fails.
     """
     started = time.perf_counter()
     opened = runtime.session(artifact.path, threads=threads)
@@ -50,14 +50,13 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
     by_class: dict[Split, tuple[int, ...]] = {
         split: each.class_correct for split, each in counted.items() if each.class_correct
     }
-    accuracy: dict[Split, float] = {split: each.accuracy for split, each in counted.items()}
     timed = latency.measure(
         artifact.path, data.validation, threads=threads, beside=beside, should_stop=should_stop
     )
     loading = peak_memory.of_file(artifact.path, threads=threads, should_stop=should_stop)
     missing = (peak_memory.NOT_MEASURED,) if loading.peak_memory_bytes is None else ()
     return Measurement(
-        accuracy=accuracy,
+        accuracy={split: each.accuracy for split, each in counted.items()},
         class_correct=by_class,
         size_bytes=artifact.path.stat().st_size,
         download_bytes=download_bytes(artifact.path),
