@@ -155,7 +155,7 @@ class Loop:
         self, network: Network, images: Images, plan: TrainingPlan, *, lesson: Lesson, hooks: Hooks
     ) -> None:
         assert plan.precision != "auto"
-        self.augmented = _settled(plan)
+        self.augmented: Augmented = _settled(plan)
         self.network = network
         self.module = network.module
         self.images = images
