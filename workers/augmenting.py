@@ -19,10 +19,9 @@ def notes(assignment: Assignment, images: Images) -> tuple[str, ...]:
     Nothing where the job says itself what is to be done. Where the baseline was trained here in
     another way than candidates will be, both are said.
     """
-    of_baseline, of_candidates = _asked(assignment), assignment.recovery.augment
-    asked = (of_baseline,) if of_baseline == of_candidates else (of_baseline, of_candidates)
-    decided = [each for each in asked if each in ("auto", "by_channels")]
-    return tuple(augmentation.explained(each, images) for each in decided)
+    asked: dict[Augment, None] = dict.fromkeys((_asked(assignment), assignment.recovery.augment))
+    decided = ("auto", "by_channels")
+    return tuple(augmentation.explained(each, images) for each in asked if each in decided)
 
 
 def _asked(assignment: Assignment) -> Augment:
