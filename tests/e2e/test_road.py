@@ -72,6 +72,15 @@ def test_every_file_of_the_front_is_what_was_measured(ended, client, digits, tmp
         assert told.origin.trial == point.number
         assert told.measurement.accuracy == point.measurement.accuracy
         assert told.origin.recovery == Schedule(learning_rate=0.03)
+        assert told.origin.augmented == "shift"
+
+
+def test_what_was_decided_about_augmentation_is_in_the_report(ended, client):
+    _, job = ended
+    told = [note for note in client.report(job.id).notes if note.startswith("augmentation: auto")]
+    assert len(told) == 1
+    assert told[0].startswith("augmentation: auto -> shift: a nearest neighbour answers")
+    assert told[0] in job.baseline.notes
 
 
 def test_no_trial_of_the_search_sees_the_test_split(ended, client):

@@ -3,8 +3,10 @@
 import json
 
 import httpx2
+import numpy as np
 import pytest
 
+from tests import factories
 from tests.service.running import (
     MODEL_FIELDS,
     form,
@@ -97,6 +99,29 @@ def test_what_is_no_dataset_or_no_weights_is_refused_and_not_kept(service):
     assert stored_files(service) == set()
     assert leftovers(service) == []
     assert service.client.get("/v1/models").json()["items"] == []
+
+
+def test_values_that_float32_cannot_use_are_refused_where_they_come_in(service):
+    y_train = np.arange(40) % 2
+    digits = np.random.default_rng(0).normal(size=(40, 8, 8)).astype(np.float32)
+    for x_train, words in (
+        (digits * np.float32(1e31), "divide all values by a constant"),
+        (digits * np.float32(1e-40), "multiply all values by a constant"),
+        (digits + np.float32(1e9), "subtract a large offset before they become float32"),
+    ):
+        answer = upload_dataset(service, npz(x_train=x_train, y_train=y_train))
+        assert words in problem(answer, 422, "InvalidData")["detail"]
+    beside = np.stack([digits, np.full_like(digits, 255)], axis=3)
+    made = upload_dataset(service, npz(x_train=beside, y_train=y_train)).json()
+    assert "channel 1 of x_train is 255 everywhere" in made["info"]["warnings"][-1]
+    fields = MODEL_FIELDS | {"normalisation": {"mean": [0], "std": [1e-40]}}
+    answer = service.client.post("/v1/models", **form(weights(), **fields))
+    assert "which float32 does not hold" in str(problem(answer, 422, "RequestValidationError"))
+    model = factories.UNTRAINED.model_dump(mode="json")
+    spec = factories.spec().model_dump(mode="json")
+    spec["model"] = model | {"normalisation": {"mean": [1e31], "std": [1]}}
+    answer = service.client.post("/v1/jobs?dry_run=true", json=spec)
+    assert "less than or equal" in str(problem(answer, 422, "RequestValidationError"))
 
 
 def test_the_bytes_of_a_refused_file_stay_where_somebody_else_uses_them(service):

@@ -186,6 +186,22 @@ def test_a_clone_is_the_same_job_with_other_words_in_some_places(service):
     problem(service.client.post("/v1/jobs/none/clone", json={}), 404, "JobNotFound")
 
 
+def test_a_clone_of_a_job_from_before_a_field_means_what_that_job_meant(service):
+    service.dataset()
+    first = service.submit(name="first")
+    with service.database.write() as session:
+        job = jobs.get(session, first["id"])
+        job.spec = {**job.spec, "recovery": {"learning_rate": 0.1}}
+    shown = service.client.get(f"/v1/jobs/{first['id']}").json()["spec"]["recovery"]
+    answer = service.client.post(f"/v1/jobs/{first['id']}/clone", json={"name": "second"})
+    clone = answer.json()["spec"]["recovery"]
+    assert clone == shown
+    assert (clone["augment"], clone["learning_rate"]) == ("by_channels", 0.1)
+    changes = {"name": "third", "recovery": {"learning_rate": 0.1}}
+    answer = service.client.post(f"/v1/jobs/{first['id']}/clone", json=changes)
+    assert answer.json()["spec"]["recovery"]["augment"] == "auto"
+
+
 def test_trials_are_listed_by_number(either_service):
     service = either_service
     job = service.searching_job(waiting=3)
