@@ -107,7 +107,9 @@ def _check_weight(name: str, part: Weighted) -> None:
     """Raises InvalidCandidate where something unknown computes what the layer uses."""
     bent = part.get_submodule("parametrizations") if hasattr(part, "parametrizations") else None
     chains = {} if bent is None else dict(bent.named_children())
-    known = all(getattr(each, "is_constraint", False) for c in chains.values() for each in c)
+    known = all(
+        getattr(each, "is_constraint", False) for c in chains.values() for each in c.children()
+    )
     own = {tensor for tensor, _ in part.named_parameters(recurse=False)} | set(chains)
     if known and set(chains) <= {"weight"} and "weight" in own:
         return
