@@ -28,13 +28,15 @@ _CHAIN = ".parametrizations"
 class Reach:
     """What a technique does to the layers of these names; ``said`` names what a note has named.
 
-    ``what`` opens the sentence, ``excluded`` are layers that the user has left out.
+    ``what`` opens the sentence, ``excluded`` are layers that the user has left out, and
+    ``with_rest`` says that biases and norms go along with the weights.
     """
 
     what: str
     reached: Collection[str]
     excluded: Collection[str] = ()
     said: Collection[str] = ()
+    with_rest: bool = False
 
 
 @dataclass(kw_only=True)
@@ -75,7 +77,8 @@ def _counted(module: nn.Module, reach: Reach) -> _Counts:
     for owner, tensor in _tensors(module):
         counts.total += tensor.numel()
         if tensor.ndim < 2:
-            counts.rest += tensor.numel()
+            counts.reached += tensor.numel() if reach.with_rest else 0
+            counts.rest += 0 if reach.with_rest else tensor.numel()
         elif owner in reach.reached:
             counts.reached += tensor.numel()
         elif owner in reach.excluded:

@@ -64,12 +64,12 @@ def write(
     x_NCHW = parity.images(data.validation)
     over = compressed.views
     quantization = compressed.quantization
-    graph, reference_NK = _folded(network, stored, quantization, x_NCHW=x_NCHW, over=over)
+    folded, graph, reference_NK = _folded(network, stored, quantization, x_NCHW=x_NCHW, over=over)
     in_integers = quantization is not None and quantization.activations == "int8"
     # The integers of a file with integer kernels are the second gate's business.
     model = _file_form(graph.graph if in_integers else graph.in_float(), over)
     gate = parity.check_float(model.SerializeToString(), reference_NK=reference_NK, x_NCHW=x_NCHW)
-    parity.check_few(model.SerializeToString(), reference_NK=reference_NK, x_NCHW=x_NCHW)
+    parity.check_few(model.SerializeToString(), network=folded, x_NCHW=x_NCHW, over=over)
     notes, observer = compressed.notes + graph.lone_layers(), None
     if quantization is not None and in_integers:
         seen_NCHW = observation.sample(
@@ -102,8 +102,8 @@ def _folded(
     *,
     x_NCHW: Tensor,
     over: Views,
-) -> tuple[Shipping, NDArray[np.float32]]:
-    """The network as a float graph, every step proved, and the answers ``(N, K)`` it must give."""
+) -> tuple[Network, Shipping, NDArray[np.float32]]:
+    """The folded network, its float graph, and the answers ``(N, K)``; every step is proved."""
     reference_NK = parity.torch_logits(network, x_NCHW, over=over)
     halves = quantization is not None and quantization.scale_bits == 16
     short = quantization is not None and quantization.shortens
@@ -120,7 +120,7 @@ def _folded(
         reference_NK = parity.check_halved(
             folded, reference_NK=reference_NK, x_NCHW=x_NCHW, over=over
         )
-    return Shipping.of(folded, stored), reference_NK
+    return folded, Shipping.of(folded, stored), reference_NK
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,4 +88,5 @@ def _quietly(module: nn.Module) -> Iterator[None]:
 
 
 def _silence(module: nn.Module, inputs: object) -> None:
+    # No public name turns it off.
     torch._C._jit_set_onnx_log_enabled(False)  # pyright: ignore[reportPrivateUsage]

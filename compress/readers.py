@@ -183,7 +183,7 @@ def _owners(module: nn.Module) -> dict[int, list[nn.Module]]:
 
 
 def _storage(tensor: Tensor) -> int:
-    """The place of a tensor's values; its own place where it has no storage."""
+    """The place of a tensor's values in memory; its own where it has none."""
     if tensor.layout != torch.strided:
         return id(tensor)
-    return tensor.untyped_storage()._cdata  # pyright: ignore[reportPrivateUsage]
+    return tensor.untyped_storage().data_ptr() or id(tensor)

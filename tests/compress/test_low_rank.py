@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from compress import constraints, export, layers, training
+from compress import constraints, export, folding, layers, training
 from compress.errors import InvalidCandidate, InvalidData, NumericalError
 from compress.model import Images
 from compress.task import Task
@@ -151,7 +151,7 @@ def test_factors_export_with_batchnorm_folded_into_the_last_one(compressed, task
     plain = export.write(compressed, tmp_path, data=digits, name="plain")
     artifact = export.write(thin, tmp_path, data=digits, name="thin")
     assert artifact.size_bytes < plain.size_bytes
-    graph = export.float_graph(thin.network).graph
+    graph = export.float_graph(folding.fold(thin.network, {})[0]).graph
     assert not [node for node in graph.node if node.op_type == "BatchNormalization"]
     weighted = [node for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
     assert len(weighted) == len(layers.weighted(thin.network))

@@ -261,6 +261,7 @@ def _not_covered(
         reached=reached,
         excluded=possible - reached,
         said=said,
+        with_rest=True,
     )
     yield from (f"{_NAME}: {note}" for note in coverage.notes(network.module, reach))
 
