@@ -11,6 +11,7 @@ from benchmarks import (
     forecasts,
     latency_ranking,
     listing,
+    palettes,
     resnet20,
     resnet20_flips,
     resnet20_peers,
@@ -36,7 +37,7 @@ BENCHMARKS = {
     "supernet": supernet.main,
     "early_stopping": early_stopping.main,
 }
-LONG = {"resnet20_trained": resnet20_trained.main}
+LONG = {"palettes": palettes.main, "resnet20_trained": resnet20_trained.main}
 """They train for an hour or more on one core, so they run only where they are named."""
 
 

@@ -116,7 +116,7 @@ def choose(
     if reducible and (failure is not None or search.saturates(found[0])):
         found += search.passing([asked], reduced=True)
     if not found or _best(found).agreement < ENOUGH:
-        others = [each for each in OBSERVERS if each != asked]
+        others: list[Observer] = [each for each in OBSERVERS if each != asked]
         found += search.passing(others, reduced=bool(found) and _best(found).reduced)
     if not found:
         assert failure is not None

@@ -40,7 +40,7 @@ def pointwise(
     weight: Tensor,
     bias: Tensor | None = None,
     *,
-    stride: tuple[int, int],
+    stride: tuple[int, ...],
     groups: int = 1,
 ) -> Tensor:
     """Convolve with 1x1 kernels ``(O, C / groups, 1, 1)`` on every ``stride``-th pixel."""
