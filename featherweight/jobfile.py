@@ -12,23 +12,20 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from compress.families.catalog import Architecture, Normalisation
-from featherweight import samples
+from featherweight import documents, samples
 from featherweight.client import Client
 from featherweight.errors import InvalidJobFile, NotFound
 from featherweight.specs.job import JobSpec
 from featherweight.specs.names import Name
 from featherweight.transport import file_digest
-
-_LARGEST_BYTES = 1 << 20
 
 
 class SampleData(BaseModel, frozen=True, extra="forbid"):
@@ -102,19 +99,6 @@ def read(path: Path) -> JobFile:
     return job
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key may stand only once."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """As the base class does, after a look for repeated keys."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        repeated = {str(key) for key in keys if keys.count(key) > 1}
-        if repeated:
-            line = node.start_mark.line + 1
-            raise InvalidJobFile(f"{sorted(repeated)} stands twice in the mapping at line {line}")
-        return super().construct_mapping(node, deep=deep)
-
-
 def _document(path: Path) -> dict[str, Any]:
     document = load(path)
     if not isinstance(document, dict):
@@ -126,14 +110,15 @@ def _document(path: Path) -> dict[str, Any]:
 def load(path: Path) -> Any:
     """What stands in a YAML or JSON file. Raises InvalidJobFile."""
     try:
-        if path.stat().st_size > _LARGEST_BYTES:
-            raise InvalidJobFile(f"{path}: such a file has at most {_LARGEST_BYTES} bytes")
-        # JSON is YAML, so that one parser reads both.
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        if path.stat().st_size > documents.MAX_BYTES:
+            raise InvalidJobFile(f"{path}: such a file has at most {documents.MAX_BYTES} bytes")
+        text = path.read_text(encoding="utf-8")
+        is_json = path.suffix.lower() == ".json"
+        return documents.read_json(text) if is_json else documents.read_yaml(text)
     except OSError as error:
         raise InvalidJobFile(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidJobFile(f"{path} is neither YAML nor JSON: {error}") from error
+    except (documents.InvalidDocument, UnicodeDecodeError) as error:
+        raise InvalidJobFile(f"{path} cannot be read as YAML or JSON: {error}") from error
 
 
 def _data(value: Any) -> SampleData | FileData | None:

@@ -38,40 +38,48 @@ class Lead:
         self._lease_seconds = lease_seconds
         self._lapsed = lapsed
         self._renew_at = self._held_until = -math.inf
+        self._term: int | None = None
 
     def is_held(self) -> bool:
         """Whether this searcher leads; the row is asked where it has not been for a while."""
         if time.monotonic() < self._renew_at:
             return True
+        had_until = self._held_until
         with self._database.write() as session:
-            return self._take(session)
+            asked_at, term = time.monotonic(), self._take(session)
+        if asked_at >= had_until or term != self._term:
+            self._lapsed()
+        self._term = term
+        return term is not None
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """One transaction, refused if another searcher leads; the leader's row is locked last.
+        """One transaction under the lead as it was taken; the leader's row is locked last.
 
         Raises:
-            LeadLost: another searcher has taken over.
+            LeadLost: another searcher leads, or has led since this one last asked: what was decided
+                before may be wrong by now.
         """
+        began_in = self._term
         with self._database.write() as session:
             yield session
-            if not self._take(session):
-                raise LeadLost("another searcher has taken over")
+            if began_in is None or self._take(session) != began_in:
+                self.doubt()
+                raise LeadLost("another searcher has taken over, or had meanwhile")
 
     def doubt(self) -> None:
         """Ask the row before the next step: nobody knows what the last one wrote."""
         self._renew_at = -math.inf
+        self._term = None
 
     def resign(self) -> None:
         """Give it up at once."""
         with self._database.write() as session:
             leader.resign(session, self._holder)
 
-    def _take(self, session: Session) -> bool:
+    def _take(self, session: Session) -> int | None:
         asked_at = time.monotonic()
-        taken = leader.take(session, self._holder, lease_seconds=self._lease_seconds)
-        if asked_at >= self._held_until:
-            self._lapsed()
-        self._renew_at = asked_at + self._lease_seconds / 3 if taken else -math.inf
-        self._held_until = asked_at + self._lease_seconds if taken else -math.inf
-        return taken
+        term = leader.take(session, self._holder, lease_seconds=self._lease_seconds)
+        self._renew_at = -math.inf if term is None else asked_at + self._lease_seconds / 3
+        self._held_until = -math.inf if term is None else asked_at + self._lease_seconds
+        return term

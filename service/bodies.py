@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
-import yaml
 from anyio import from_thread
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import FormData
@@ -15,15 +13,11 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
 
+from featherweight import documents
 from service.errors import BodyInvalid, BodyTooLarge, UnsupportedMediaType
 
-MAX_DOCUMENT_BYTES = 1024**2
-MAX_YAML_BYTES = 64 * 1024
 MAX_FORM_OVERHEAD_BYTES = 1024**2
-MAX_WHOLE_NUMBER = 2**63 - 1
 YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
-_MAX_YAML_NODES = 50_000
-_MAX_DEPTH = 200
 UPLOAD_THREADS = 16
 """Slow senders hold a thread each; theirs are not those of the other requests."""
 
@@ -38,7 +32,7 @@ class DocumentRequest(Request):
     async def body(self) -> bytes:
         """The whole body; raises BodyTooLarge beyond a mebibyte."""
         if not hasattr(self, "_body"):
-            parts = [part async for part in bounded(self, limit=MAX_DOCUMENT_BYTES)]
+            parts = [part async for part in bounded(self, limit=documents.MAX_BYTES)]
             self._body = b"".join(parts)
         return self._body
 
@@ -106,31 +100,19 @@ async def form(request: Request, *, limit: int) -> FormData:
 
 
 def read_json(body: bytes | str) -> Any:
-    """One strict JSON document; raises ValueError with the reason."""
-    try:
-        document = json.loads(
-            body,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            parse_int=_whole,
-        )
-    except RecursionError as error:
-        raise ValueError("the document is nested too deeply") from error
+    """One strict JSON document that databases can hold; raises ValueError with the reason."""
+    document = documents.read_json(body)
     check_storable(document)
     return document
 
 
 def yaml_as_json(body: bytes) -> bytes:
-    """A YAML document as JSON. Only plain data: no tags, and aliases may not multiply it."""
-    if len(body) > MAX_YAML_BYTES:
-        raise _too_large(MAX_YAML_BYTES)
+    """A YAML document as JSON. Only plain data: no tags, no aliases, no merge keys."""
+    if len(body) > documents.MAX_YAML_BYTES:
+        raise _too_large(documents.MAX_YAML_BYTES)
     try:
-        document = yaml.safe_load(body)
-        _check_size(document)
-        return json.dumps(document, default=str).encode()
-    except RecursionError as error:
-        raise BodyInvalid("the YAML document is nested too deeply") from error
-    except (yaml.YAMLError, ValueError, TypeError) as error:
+        return json.dumps(documents.read_yaml(body), default=str).encode()
+    except (ValueError, TypeError) as error:
         raise BodyInvalid(f"the YAML document could not be read: {error}") from error
 
 
@@ -172,43 +154,12 @@ async def _next_or_none(stream: AsyncIterator[bytes]) -> bytes | None:
     return await anext(stream, None)
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON: every number must be finite")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text[:40]} is too large: every number must be finite")
-    return value
-
-
-def _whole(text: str) -> int:
-    if len(text) > 20 or abs(int(text)) > MAX_WHOLE_NUMBER:
-        raise ValueError(f"{text[:40]} is too large: whole numbers have at most 64 bits")
-    return int(text)
-
-
 def _parsed(body: bytes) -> Any:
     try:
         return read_json(body)
     except ValueError as error:
         entry = {"type": "json_invalid", "loc": ("body",), "msg": f"JSON decode error: {error}"}
         raise RequestValidationError([entry]) from error
-
-
-def _check_size(document: Any) -> None:
-    # An explicit stack: aliases can make the document endless, not only large.
-    pending, seen = [(document, 0)], 0
-    while pending:
-        value, depth = pending.pop()
-        seen += 1
-        if seen > _MAX_YAML_NODES or depth > _MAX_DEPTH:
-            raise ValueError(f"more than {_MAX_YAML_NODES} values or {_MAX_DEPTH} levels")
-        if isinstance(value, dict):
-            pending.extend((child, depth + 1) for child in value.values())
-        elif isinstance(value, list | tuple | set):
-            pending.extend((child, depth + 1) for child in value)
 
 
 def _too_large(limit: int) -> BodyTooLarge:

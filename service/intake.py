@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -77,39 +77,38 @@ def store_file(
     else has stored the same bytes. An upload that was taken in before is what it became then, so
     that a request whose answer was lost can be sent again.
     """
-    stored = _stored(here, delivery)
-    try:
-        if delivery.upload is not None:
-            _note_finished(here, delivery.upload, stored)
-        found = inspect(here.files.path(stored.sha256))
-        with here.database.write() as session:
-            return keep(session, stored, found)
-    finally:
-        _drop_unknown(here, stored)
+    with ExitStack() as holds:
+        stored = _stored(here, delivery, holds)
+        # After the hold has ended, for only who is alone may remove.
+        with _dropping_unknown(here, stored.sha256), holds:
+            if delivery.upload is not None:
+                _note_finished(here, delivery.upload, stored)
+            found = inspect(here.files.path(stored.sha256))
+            with here.database.write() as session:
+                return keep(session, stored, found)
 
 
 def discard(here: Resources, reference: str, *, delete: Callable[[Session, str], str]) -> None:
     """Forget a model or dataset by its ``delete``, and its bytes where nothing refers to them."""
     with here.database.write() as session:
         sha256 = delete(session, reference)
-        is_unused = files.forget(session, sha256)
-        if is_unused:
-            uploads.forget(session, sha256)
-    if is_unused:
-        here.files.delete(sha256)
+        files.forget(session, sha256)
+    _drop_unknown(here, sha256)
 
 
-def _stored(here: Resources, delivery: Delivery) -> StoredFile:
+def _stored(here: Resources, delivery: Delivery, holds: ExitStack) -> StoredFile:
     if delivery.file is not None:
-        return here.files.put(_chunks(delivery.file), limit=here.settings.max_upload_bytes)
+        limit = here.settings.max_upload_bytes
+        return here.files.put(_chunks(delivery.file), limit=limit, holds=holds)
     assert delivery.upload is not None
     with here.database.read() as session:
         upload = uploads.get(session, delivery.upload)
         size_bytes, sha256 = upload.size_bytes, upload.sha256
     if sha256 is not None:
         # It was taken in before and the answer was lost: the same request gets the same answer.
+        holds.enter_context(here.files.held(sha256))
         return StoredFile(sha256=sha256, size_bytes=size_bytes)
-    return here.files.adopt_upload(delivery.upload, expected_size=size_bytes)
+    return here.files.adopt_upload(delivery.upload, expected_size=size_bytes, holds=holds)
 
 
 def _note_finished(here: Resources, upload: str, stored: StoredFile) -> None:
@@ -118,11 +117,28 @@ def _note_finished(here: Resources, upload: str, stored: StoredFile) -> None:
         uploads.finish(session, upload, sha256=stored.sha256)
 
 
-def _drop_unknown(here: Resources, stored: StoredFile) -> None:
-    with here.database.write() as session:
-        if session.get(FileRecord, stored.sha256) is None:
-            uploads.forget(session, stored.sha256)
-            here.files.delete(stored.sha256)
+@contextmanager
+def _dropping_unknown(here: Resources, sha256: str) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        _drop_unknown(here, sha256)
+
+
+def _drop_unknown(here: Resources, sha256: str) -> None:
+    """Remove bytes that no record refers to, unless somebody is storing the same ones now.
+
+    Table and disk are two stores: what decides, and acts, holds the lock over both. Whoever stores
+    the bytes drops them, too, if nothing comes of it.
+    """
+    with here.files.alone(sha256) as is_alone:
+        if not is_alone:
+            return
+        with here.database.write() as session:
+            if session.get(FileRecord, sha256) is not None:
+                return
+            uploads.forget(session, sha256)
+        here.files.delete(sha256)
 
 
 def _delivery(form: FormData) -> Delivery:

@@ -10,8 +10,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from featherweight import __version__
+from featherweight.documents import MAX_WHOLE_NUMBER
 from featherweight.specs.schemas import Problem
-from service.bodies import MAX_WHOLE_NUMBER
 from service.forms import FORMS
 from service.problems import MEDIA_TYPE
 

@@ -97,6 +97,10 @@ class UploadBusy(Conflict):
     """Another request is writing to this upload."""
 
 
+class FileBusy(Conflict):
+    """The same bytes are being removed or stored by another request: try again."""
+
+
 class CandidatesWait(Conflict):
     """Candidates that somebody proposed are tried first."""
 

@@ -8,7 +8,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +19,7 @@ from store import clock, streams
 from store.errors import (
     ArtifactNotFound,
     DigestMismatch,
+    FileBusy,
     UploadBusy,
     UploadNotFound,
     UploadOffsetMismatch,
@@ -31,6 +32,9 @@ __all__ = ["FileStore", "StoredFile", "forget", "record"]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UPLOAD = re.compile(r"[0-9A-Za-z-]{1,64}")
+_LOCK_DIGITS = 3
+_LOCK_POLL_SECONDS = 0.02
+_LONGEST_REMOVAL_SECONDS = 10.0
 
 
 class FileStore:
@@ -42,7 +46,12 @@ class FileStore:
         self._verified: dict[str, tuple[int, int]] = {}
 
     def put(
-        self, chunks: Iterable[bytes], *, limit: int, expected: str | None = None
+        self,
+        chunks: Iterable[bytes],
+        *,
+        limit: int,
+        expected: str | None = None,
+        holds: ExitStack | None = None,
     ) -> StoredFile:
         """Store a stream of bytes; on any error nothing is left behind.
 
@@ -50,18 +59,37 @@ class FileStore:
             chunks: The content.
             limit: Most bytes it may have.
             expected: SHA-256 (hex) it must have, if it was announced.
+            holds: Until this is closed nobody removes the file; without it, until the return.
 
         Raises:
             FileTooLarge: it is longer than ``limit``.
             DigestMismatch: it is not what was announced.
+            FileBusy: the same bytes are being removed.
         """
         with self._temporary() as temporary:
             with temporary.open("xb") as file:
                 stored = streams.write(file, chunks, limit)
             if expected not in (None, stored.sha256):
                 raise DigestMismatch(f"expected SHA-256 {expected}, the bytes have {stored.sha256}")
-            self._adopt(temporary, stored.sha256)
+            with ExitStack() as own:
+                (holds or own).enter_context(self.held(stored.sha256))
+                self._adopt(temporary, stored.sha256)
         return stored
+
+    @contextmanager
+    def held(self, sha256: str) -> Iterator[None]:
+        """Keep these bytes from being removed; several may hold them at once. Raises FileBusy."""
+        if not (lock := self._lock(sha256, fcntl.LOCK_SH, seconds=_LONGEST_REMOVAL_SECONDS)):
+            raise FileBusy(f"the file {sha256} is being removed: try again in a moment")
+        with lock:
+            yield
+
+    @contextmanager
+    def alone(self, sha256: str) -> Iterator[bool]:
+        """Tell whether nobody holds these bytes, and let nobody take them up while this lasts."""
+        lock = self._lock(sha256, fcntl.LOCK_EX, seconds=0.0)
+        with lock or nullcontext():
+            yield lock is not None
 
     def path(self, sha256: str) -> Path:
         """Where the file lies, unchecked; raises ArtifactNotFound."""
@@ -140,10 +168,13 @@ class FileStore:
                 )
             return streams.append(file, chunks, received, limit)
 
-    def adopt_upload(self, upload_id: str, *, expected_size: int) -> StoredFile:
-        """Turn a finished upload into a stored file.
+    def adopt_upload(
+        self, upload_id: str, *, expected_size: int, holds: ExitStack | None = None
+    ) -> StoredFile:
+        """Turn a finished upload into a stored file; ``holds`` as in ``put``.
 
         Raises:
+            FileBusy: the same bytes are being removed.
             UploadNotFound: no such upload.
             UploadBusy: another request is writing to it.
             UploadOffsetMismatch: it does not have ``expected_size`` bytes yet.
@@ -157,7 +188,9 @@ class FileStore:
                 )
             os.fsync(file.fileno())
             stored = StoredFile(sha256=streams.hash_file(path), size_bytes=received)
-            self._adopt(path, stored.sha256)
+            with ExitStack() as own:
+                (holds or own).enter_context(self.held(stored.sha256))
+                self._adopt(path, stored.sha256)
         return stored
 
     def drop_upload(self, upload_id: str) -> None:
@@ -183,6 +216,25 @@ class FileStore:
 
     def _temporary_folder(self) -> Path:
         return self.folder / "temporary"
+
+    def _lock(self, sha256: str, kind: int, *, seconds: float) -> BinaryIO | None:
+        """The open file that holds the lock of these bytes; None if it cannot be had in time.
+
+        Locks are files of their own that stay, one for all digests with the same beginning.
+        """
+        place = self.folder / "locks" / self._place(sha256).name[:_LOCK_DIGITS]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file = place.open("ab")
+        ends = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(file, kind | fcntl.LOCK_NB)
+                return file
+            except BlockingIOError:
+                if time.monotonic() >= ends:
+                    file.close()
+                    return None
+            time.sleep(_LOCK_POLL_SECONDS)
 
     def _adopt(self, path: Path, sha256: str) -> None:
         place = self._place(sha256)

@@ -23,13 +23,18 @@ _RENEW = (
         term=_LEADERS.c.term + case((_LEADERS.c.holder == _WHO, 0), else_=1),
         lease_until=clock.db_now() + bindparam("seconds"),
     )
-    .returning(_LEADERS.c.name)
+    .returning(_LEADERS.c.term)
 )
 """Every write of the searcher ends with it."""
 
 
-def take(session: Session, holder: str, *, lease_seconds: float, name: str = SEARCHER) -> bool:
-    """Take the role or renew it; whether ``holder`` has it now.
+def take(
+    session: Session, holder: str, *, lease_seconds: float, name: str = SEARCHER
+) -> int | None:
+    """Take the role or renew it. Returns the term, from 1, or None if somebody else has the role.
+
+    The term changes with every change of hand: whoever gets another one than before has not had
+    the role without a break.
 
     Args:
         session: A writing transaction.
@@ -37,16 +42,18 @@ def take(session: Session, holder: str, *, lease_seconds: float, name: str = SEA
         lease_seconds: How long the role is kept without renewal.
         name: Which role.
     """
-    if _renewed(session, holder, lease_seconds=lease_seconds, name=name):
-        return True
+    term = _renewed(session, holder, lease_seconds=lease_seconds, name=name)
+    if term is not None:
+        return term
     new = {"name": name, "holder": "", "term": 0, "lease_until": 0.0}
-    is_first = insert_new(session, LeaderRecord, new)
-    return is_first and _renewed(session, holder, lease_seconds=lease_seconds, name=name)
+    if not insert_new(session, LeaderRecord, new):
+        return None
+    return _renewed(session, holder, lease_seconds=lease_seconds, name=name)
 
 
-def _renewed(session: Session, holder: str, *, lease_seconds: float, name: str) -> bool:
+def _renewed(session: Session, holder: str, *, lease_seconds: float, name: str) -> int | None:
     wanted = {"role": name, "who": holder, "seconds": lease_seconds}
-    return session.scalar(_RENEW, wanted) is not None
+    return session.scalar(_RENEW, wanted)
 
 
 def resign(session: Session, holder: str, *, name: str = SEARCHER) -> None:

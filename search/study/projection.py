@@ -139,7 +139,7 @@ class StudyProjection:
             self._end(study_number, None)
 
     def holds(self, trials: Sequence[TrialRecord]) -> bool:
-        """Whether the study has every trial that our tables say it has."""
+        """Whether the study has every trial that our tables say it has, ended as they say."""
         known = self._trials()
         begins_well = [bool(trial.user_attrs.get(PRIOR)) for trial in known] == [
             number < len(self._prior) for number in range(len(known))
@@ -222,7 +222,15 @@ class StudyProjection:
         number, wanted = trial.study_number, dict(trial.params or {})
         if number is None or number >= len(known) or set(known[number].params) != set(wanted):
             return False
-        return frozen.params(known[number], self._space) == wanted
+        is_alike = frozen.params(known[number], self._space) == wanted
+        return is_alike and self._ended_alike(known[number], trial)
+
+    def _ended_alike(self, known: FrozenTrial, trial: TrialRecord) -> bool:
+        """Whether what the study knows of a trial's end is true; it may know nothing yet."""
+        if not known.state.is_finished():
+            return True
+        told = frozen.outcome(frozen.values(trial, self._spec))
+        return trial.finished_at is not None and known.state == told
 
     def _written(self, number: int) -> Proposal:
         known = self._memory.get_trial(number)

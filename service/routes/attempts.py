@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
@@ -224,9 +225,10 @@ def _check_fence(here: Resources, attempt_id: str, token: str) -> None:
         attempts.check(session, attempt_id, token)
 
 
-def _keep(here: Resources, put: Callable[[], StoredFile]) -> tuple[StoredFile, bool]:
-    stored = put()
-    with here.database.write() as session:
-        is_new = session.get(FileRecord, stored.sha256) is None
-        files.record(session, stored)
+def _keep(here: Resources, put: Callable[..., StoredFile]) -> tuple[StoredFile, bool]:
+    with ExitStack() as holds:
+        stored = put(holds=holds)
+        with here.database.write() as session:
+            is_new = session.get(FileRecord, stored.sha256) is None
+            files.record(session, stored)
     return stored, is_new

@@ -149,11 +149,11 @@ def test_a_wrong_job_is_refused_with_the_place_and_the_reason(write, changes, wo
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("name: [", "neither YAML nor JSON"),
+        ("name: [", "cannot be read as YAML or JSON"),
         ("- a\n- b\n", "expected a mapping of a job's fields, got list"),
         ("", "got NoneType"),
-        ("name: a\nname: b\n", r"\['name'\] stands twice in the mapping at line 1"),
-        ("!!python/object/apply:os.system [true]", "neither YAML nor JSON"),
+        ("name: a\nname: b\n", "line 1: 'name' stands twice"),
+        ("!!python/object/apply:os.system [true]", "cannot be read as YAML or JSON"),
     ],
 )
 def test_a_file_that_is_no_job_is_refused(write, text, words):

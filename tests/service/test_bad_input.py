@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from service.bodies import MAX_DOCUMENT_BYTES
+from featherweight.documents import MAX_BYTES as MAX_DOCUMENT_BYTES
 from tests import factories
 from tests.service.running import claim, problem, spec
 

@@ -1,6 +1,7 @@
 """Models, datasets and resumable uploads: whole or not at all."""
 
 import json
+import threading
 
 import httpx2
 import numpy as np
@@ -318,3 +319,23 @@ def test_a_large_file_of_unannounced_length_is_streamed(service):
     with listening(service.settings) as url, httpx2.Client(base_url=url) as client:
         answer = patch(client, upload, (chunk for _ in range(chunks)), 0)
     assert answer.json()["received"] == len(chunk) * chunks
+
+
+def test_what_is_uploaded_while_its_bytes_are_removed_can_be_read(service):
+    content = npz()
+    assert upload_dataset(service, content, name="first").status_code == 201
+    with service.files.alone(sha256(content)) as is_alone:
+        assert is_alone
+        removal = threading.Thread(target=service.client.delete, args=("/v1/datasets/first",))
+        removal.start()
+        removal.join(timeout=30)
+        assert not removal.is_alive(), "a delete does not wait for the bytes"
+        again = threading.Thread(
+            target=upload_dataset, args=(service, content), kwargs={"name": "second"}
+        )
+        again.start()
+        service.files.delete(sha256(content))
+    again.join(timeout=30)
+    made = service.client.get("/v1/datasets/second")
+    assert made.status_code == 200
+    assert service.client.get(f"/v1/files/{sha256(content)}").content == content

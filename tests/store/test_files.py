@@ -1,6 +1,8 @@
 """Files: whole or not at all, known by their content, checked when they are read."""
 
 import hashlib
+import threading
+from contextlib import ExitStack
 
 import pytest
 
@@ -8,6 +10,7 @@ from store import artifacts, datasets, files, uploads
 from store.errors import (
     ArtifactNotFound,
     DigestMismatch,
+    FileBusy,
     FileCorrupt,
     FileTooLarge,
     UploadBusy,
@@ -28,7 +31,9 @@ def store(tmp_path):
 
 
 def everything_in(store):
-    return [path for path in store.folder.rglob("*") if path.is_file()]
+    """Every file but the empty ones that locks are taken on."""
+    found = [path for path in store.folder.rglob("*") if path.is_file()]
+    return [path for path in found if path.parent.name != "locks"]
 
 
 def test_a_file_is_found_by_its_content(store):
@@ -262,3 +267,38 @@ def test_a_file_that_nothing_refers_to_is_forgotten(database):
         assert not files.forget(session, dataset.sha256)
         datasets.delete(session, "digits")
         assert files.forget(session, dataset.sha256)
+
+
+def test_bytes_that_somebody_stores_are_not_alone_and_are_taken_up_again_after(store):
+    with ExitStack() as holds:
+        store.put([CONTENT], limit=100, holds=holds)
+        with store.held(DIGEST), store.alone(DIGEST) as is_alone:
+            assert not is_alone
+    with store.alone(DIGEST) as is_alone:
+        assert is_alone
+
+
+def test_bytes_that_are_being_removed_are_stored_when_that_is_over(store):
+    store.put([CONTENT], limit=100)
+    begun, done = threading.Event(), threading.Event()
+
+    def remove():
+        with store.alone(DIGEST):
+            begun.set()
+            done.wait(timeout=30)
+            store.delete(DIGEST)
+
+    removal = threading.Thread(target=remove)
+    removal.start()
+    assert begun.wait(timeout=30)
+    threading.Timer(0.2, done.set).start()
+    store.put([CONTENT], limit=100)
+    removal.join()
+    assert b"".join(store.read(DIGEST)) == CONTENT
+
+
+def test_a_removal_that_does_not_end_is_a_conflict(store, monkeypatch):
+    monkeypatch.setattr(files, "_LONGEST_REMOVAL_SECONDS", 0.1)
+    with store.alone(DIGEST), pytest.raises(FileBusy, match="try again"):
+        store.put([CONTENT], limit=100)
+    assert everything_in(store) == []

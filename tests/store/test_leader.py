@@ -51,4 +51,4 @@ def test_of_many_that_ask_at_once_one_gets_the_role(database):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(answers) == [False] * 5 + [True]
+    assert sorted(map(bool, answers)) == [False] * 5 + [True]
