@@ -82,9 +82,11 @@ class _Strict(_Parser):
 def _check_events(text: bytes | str) -> None:
     depth = values = 0
     for event in yaml.parse(text, Loader=_Parser):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent):
-            raise InvalidDocument(f"line {line}: aliases (*{event.anchor[:_SHOWN]}) are not read")
+            raise InvalidDocument(
+                f"line {line}: aliases (*{str(event.anchor)[:_SHOWN]}) are not read"
+            )
         if isinstance(event, yaml.NodeEvent):
             values += 1
         if isinstance(event, yaml.CollectionStartEvent):
