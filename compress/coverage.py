@@ -5,7 +5,7 @@ convolution, the projections of an attention or a bare parameter keep their floa
 asked for 4 bits has to be told. The rule that keeps the notes of ordinary networks short: nothing
 is said where every weight is reached or was excluded by the user. Biases and what belongs to norms,
 tensors of one axis, are no weights: they are only counted, as "biases and norms", in a note that is
-made anyway or where they are more than a tenth of all parameters.
+made anyway or where they are more than a quarter of all parameters.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from compress.storage.stored import exactly
 
-_REST = 0.1
+_REST = 0.25
 _MOST_NAMES = 6
 _CHAIN = ".parametrizations"
 
