@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from compress.compressed import CompressedModel
+from compress.errors import InvalidCandidate
 from compress.task import Task
 from compress.techniques.distillation import apply as distillation
 from compress.techniques.distillation.config import Distillation
@@ -113,10 +114,59 @@ def test_standardised_logits_know_neither_shift_nor_scale(scale, shift, logits):
     assert float(found.square().mean()) == pytest.approx(1, rel=1e-4)
 
 
-def test_equal_logits_can_be_standardised_and_trained_on():
-    flat = torch.zeros(2, 3)
-    assert torch.equal(standardised(flat), flat)
-    assert torch.isfinite(gradient(Distillation(loss="standardised"), student=flat)).all()
+@pytest.mark.parametrize("level", [0.0, 300.0, -1e6])
+def test_equal_logits_are_standardised_to_zeros_with_a_gradient_in_closed_form(level):
+    flat = torch.full((2, 3), level)
+    assert torch.equal(standardised(flat), torch.zeros(2, 3))
+    temperature = 4.0
+    found = gradient(Distillation(loss="standardised", temperature=temperature), student=flat)
+    # The student answers evenly; where deviations count as 0.05 a logit is worth 20 times as much.
+    wanted = (standardised(TEACHER) / temperature).softmax(1)
+    expected = 20 * temperature * (1 / 3 - wanted) / len(TEACHER)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@given(
+    spread=st.sampled_from([0.0, 1e-30, 1e-12, 1e-4, 0.04, 0.06, 1.0, 1e4]),
+    temperature=st.sampled_from([1.0, 4.0, 50.0]),
+    seed=st.integers(0, 99),
+    classes=st.integers(2, 12),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_standardised_gradient_is_larger_than_twenty_times_that_of_kl_can_be(
+    spread, temperature, seed, classes
+):
+    generator = torch.Generator().manual_seed(seed)
+    student = (torch.randn(1, classes, generator=generator) * spread).requires_grad_()
+    teacher = torch.randn(1, classes, generator=generator) * 10
+    config = Distillation(loss="standardised", temperature=temperature)
+    soft_loss(student, teacher, torch.tensor([0]), config).backward()
+    assert float(student.grad.norm()) <= 20 * math.sqrt(2) * temperature * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("size", [0.0, 1e-6, 1e4])
+def test_few_classes_and_extreme_logits_leave_values_and_gradients_finite(form, classes, size):
+    generator = torch.Generator().manual_seed(0)
+    drawn = [torch.randn(4, classes, generator=generator) * size for _ in range(2)]
+    student = drawn[0].clone().requires_grad_()
+    for teacher in (torch.zeros(4, classes), *drawn):
+        student.grad = None
+        loss = soft_loss(student, teacher, torch.arange(4) % classes, Distillation(loss=form))
+        loss.backward()
+        assert math.isfinite(float(loss.detach()))
+        assert torch.isfinite(student.grad).all()
+
+
+def test_of_two_classes_the_decoupled_loss_is_kl_and_of_one_it_is_refused():
+    student, teacher = STUDENT[:, :2], TEACHER[:, :2]
+    target, others = decoupled(student, teacher, LABELS.clamp_max(1), temperature=2.0)
+    torch.testing.assert_close(target, kl(student, teacher, temperature=2.0))
+    assert float(others) == 0
+    one = torch.zeros(2, 1)
+    with pytest.raises(InvalidCandidate, match="at least 2 classes, got 1"):
+        soft_loss(one, one, torch.zeros(2).long(), Distillation(loss="decoupled"))
 
 
 @given(seed=st.integers(0, 10_000), temperature=st.floats(1, 8))

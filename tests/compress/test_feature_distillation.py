@@ -101,6 +101,40 @@ def test_images_that_look_the_same_leave_the_relational_gradient_finite():
     assert float(student.grad.abs().max()) < 1e4
 
 
+def losses_of_maps(student, teacher):
+    yield features.hint_loss(student, teacher)
+    yield features.attention_loss(student, teacher)
+    yield features.relational_loss(*map(features.pooled_features, (student, teacher)))
+
+
+@pytest.mark.parametrize("student_size", [0.0, 1.0])
+@pytest.mark.parametrize("teacher_size", [0.0, 1e-12, 1.0])
+def test_dead_maps_leave_every_loss_and_gradient_bounded(student_size, teacher_size):
+    student = (student_size * random(6, 3, 4, 4)).requires_grad_()
+    for loss in losses_of_maps(student, teacher_size * random(6, 3, 4, 4, seed=1)):
+        student.grad = None
+        loss.backward()
+        assert float(loss.detach()) <= 550
+        assert float(student.grad.norm()) < 100
+
+
+@pytest.mark.parametrize("nearly", [0.0, 1e-9, 1e-6])
+def test_images_that_differ_by_rounding_alone_do_not_set_the_step(nearly):
+    student = (1 + nearly * random(6, 3, 4, 4)).requires_grad_()
+    for loss in losses_of_maps(student, random(6, 3, 4, 4, seed=1)):
+        student.grad = None
+        loss.backward()
+        assert float(student.grad.norm()) < 100
+
+
+def test_one_dead_image_among_others_is_left_out_of_the_attention():
+    student = random(6, 3, 4, 4)
+    student[0] *= 1e-8
+    student.requires_grad_()
+    features.attention_loss(student, random(6, 3, 4, 4, seed=1)).backward()
+    assert float(student.grad[0].norm()) < float(student.grad[1:].norm())
+
+
 def test_maps_of_different_size_meet_at_the_smaller_one():
     large, small = random(2, 3, 8, 8), random(2, 5, 4, 2)
     pooled, same = features.same_size(large, small)

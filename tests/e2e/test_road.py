@@ -112,6 +112,7 @@ def test_every_measurement_says_where_the_time_went(ended, client):
         stages = {"measure"} if trial.phase == Phase.TEST else STAGES
         assert stages <= set(trial.measurement.seconds)
         assert all(value >= 0 for value in trial.measurement.seconds.values())
+        assert trial.measurement.training_threads >= 1
     assert client.job(job.id).baseline.train_images_per_second > 0
 
 
