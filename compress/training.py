@@ -234,7 +234,9 @@ class Loop:
     def _step(self, rows_B: Tensor, view: View | None) -> Tensor:
         batch = self._batch(rows_B, view)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            logits_BK = self.module(self.prepare(batch.x_BCHW, batch.view))
+            x_BCHW = self.prepare(batch.x_BCHW, batch.view)
+            with foreign.blamed("the network cannot be trained"):
+                logits_BK = self.module(x_BCHW)
         loss = self.lesson.loss(logits_BK.float(), batch)
         with foreign.blamed("the network cannot be trained"):
             loss.backward()

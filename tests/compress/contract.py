@@ -221,6 +221,21 @@ def shipped(compressed: CompressedModel) -> tuple[Network, Mapping[str, Stored]]
     return folding.shorten(*folded) if short else folded
 
 
+def written(
+    compressed: CompressedModel, artifact: Artifact
+) -> tuple[Network, Mapping[str, Stored]]:
+    """The network as that file holds it: with 7 of 8 bits where its notes say so."""
+    network, stored = shipped(compressed)
+    if not any("of 8 bits have 7 in this file" in note for note in artifact.notes):
+        return network, stored
+    halved = export.Shipping.of(network, stored).reduced().stored
+    for layer in layers.weighted(network):
+        if layer.name in halved:
+            values = torch.from_numpy(halved[layer.name].values())
+            layer.module.weight.data.copy_(values)
+    return network, {name: halved[name] for name in stored}
+
+
 def weights_of_file(path: Path, compressed: CompressedModel) -> dict[str, NDArray[np.float32]]:
     """The weights that the file decodes, node by node, by the names of the network's layers."""
     model = onnx.load(path)

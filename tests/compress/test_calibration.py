@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from compress import export, observation
+from compress import export, folding, observation
 from compress.errors import InvalidData, NumericalError
 from compress.model import Images
 from compress.techniques.quantization import calibration
@@ -34,7 +34,8 @@ def test_a_sample_of_more_than_there_is_takes_every_image_once(digits):
 
 def test_ranges_are_those_of_the_torch_network(trained, digits):
     x = sample(digits.train, num_images=70)
-    graph = export.float_graph(trained)
+    folded, _ = folding.fold(trained, {})
+    graph = export.float_graph(folded)
     names = on_grids(graph)
     ranges = calibration.collect(graph, tensors=names, x_NCHW=x)
 

@@ -139,7 +139,7 @@ def test_it_is_smaller_by_its_own_measure(case, made, baseline):
 
 def test_the_file_holds_the_very_weights_of_the_network(made):
     for compressed, artifact in made.stages:
-        network, stored = contract.shipped(compressed)
+        network, stored = contract.written(compressed, artifact)
         decoded = contract.weights_of_file(artifact.path, compressed)
         for layer in layers.weighted(network):
             np.testing.assert_array_equal(decoded[layer.name], layer.module.weight.detach())
