@@ -8,6 +8,8 @@ one propose the same.
 from __future__ import annotations
 
 import logging
+import math
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
@@ -28,16 +30,19 @@ from search.settings import SearcherSettings
 from search.spent import Spent
 from search.study.frozen import Measured
 from search.study.projection import StudyProjection, proposed
-from search.study.rebuilding import measured_of, note, open_study
+from search.study.rebuilding import history_of, measured_of, note, open_study
 from search.study.storage import OUTAGES, close_storage, open_storage
 from store import candidates, clock, jobs, refusals, trials
 from store.errors import BudgetExhausted, CandidatesWait, DuplicateCandidate, NotRunning
+from store.outages import is_lock_timeout
 from store.session import Database
 from store.tables import CandidateRecord, JobRecord, TrialRecord
 
 _log = logging.getLogger(__name__)
 MOST_COPIES = 50
 """After so many known candidates in a row the sampler is not asked again for this trial."""
+LEFT_SECONDS = 5.0
+"""How long a job is left alone whose row another transaction did not give back in time."""
 _COMPARED = (Phase.BASELINE, Phase.SEARCH)
 """Phases whose candidates are not tried again: the files of a supernet are checkpoints."""
 
@@ -79,6 +84,7 @@ class Searcher:
             lapsed=lambda: self._studies.clear(),
         )
         self._spent: defaultdict[str, Spent] = defaultdict(Spent)
+        self._held_elsewhere: dict[str, float] = {}
 
     def step(self) -> bool:
         """One pass over all active jobs, oldest first; whether anything changed."""
@@ -88,7 +94,9 @@ class Searcher:
             with self._database.read() as session:
                 active = [job.id for job in jobs.active(session)]
             self._studies = {key: self._studies[key] for key in active if key in self._studies}
-            changes = [self._advance(job_id) for job_id in active]
+            held = self._held_elsewhere
+            self._held_elsewhere = {key: held[key] for key in active if key in held}
+            changes = [self._advance_if_free(job_id) for job_id in active]
             return any(changes)
         except LeadLost:
             self._forget()
@@ -97,6 +105,20 @@ class Searcher:
             # Nobody knows what was written: the studies are read again and put right.
             self._forget()
             raise
+
+    def _advance_if_free(self, job_id: str) -> bool:
+        """The same for a job that nobody else holds for long: one that is frozen stops no other."""
+        if time.monotonic() < self._held_elsewhere.get(job_id, -math.inf):
+            return False
+        try:
+            return self._advance(job_id)
+        except OUTAGES as error:
+            if not is_lock_timeout(error):
+                raise
+            _log.warning("job %s is held by another transaction: it is left for now", job_id)
+            self._studies.pop(job_id, None)
+            self._held_elsewhere[job_id] = time.monotonic() + LEFT_SECONDS
+            return False
 
     def _forget(self) -> None:
         self._studies.clear()
@@ -299,7 +321,8 @@ class Searcher:
                 network = network_of(session, job, space)
                 rows = trials.of_job(session, job.id, phase=Phase.SEARCH)
                 measured = measured_of(session, job, rows)
-                study = open_study(session, self._storage, job, space, network)
+                earlier = history_of(session, job)
+            study = open_study(self._storage, job, space, network, earlier)
             self._follow(job, study, rows, measured)
             self._studies[job.id] = OpenJob(
                 spec=jobs.spec(job),

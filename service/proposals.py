@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from fastapi.exceptions import RequestValidationError
@@ -29,16 +30,40 @@ from store.session import Session
 from store.tables import CandidateRecord, JobRecord
 
 
-def propose(
-    session: Session, job_id: str, requests: CandidateRequests, *, key: str | None
-) -> tuple[tuple[ProposedSchema, ...], bool]:
-    """What became of each candidate, and whether any is new.
+@dataclass(frozen=True, kw_only=True)
+class Understood:
+    """Candidates as a job would try them, by the profile that its space stood on."""
 
-    All of them are taken or none.
+    profile_sha256: str | None
+    proposed: tuple[Proposed, ...]
+
+
+def check(session: Session, job_id: str, requests: CandidateRequests) -> Understood:
+    """The candidates as the job would try them now; takes a while and needs no lock.
 
     Raises:
         JobNotFound: there is no such job.
         RequestValidationError: candidates that the job cannot try, each with its place.
+    """
+    job = jobs.get(session, job_id)
+    proposed = tuple(_checked(session, job, requests.root))
+    return Understood(profile_sha256=job.profile_sha256, proposed=proposed)
+
+
+def propose(
+    session: Session,
+    job_id: str,
+    requests: CandidateRequests,
+    understood: Understood,
+    *,
+    key: str | None,
+) -> tuple[tuple[ProposedSchema, ...], bool]:
+    """What became of each candidate of ``check``, and whether any is new.
+
+    All of them are taken or none.
+
+    Raises:
+        JobNotFound, RequestValidationError: as ``check``, where the job has changed meanwhile.
         NotRunning: the job's search is over.
         BudgetExhausted: there is no room for all of them.
         IdempotencyConflict: the key came with other candidates before.
@@ -49,8 +74,9 @@ def propose(
     )
     if is_first:
         candidates.check_open(job)
-    checked = _checked(session, job, requests.root)
-    answers = tuple(_taken(session, job, one) for one in checked)
+    if job.profile_sha256 != understood.profile_sha256:
+        understood = check(session, job_id, requests)
+    answers = tuple(_taken(session, job, one) for one in understood.proposed)
     return answers, any(answer.is_new for answer in answers)
 
 

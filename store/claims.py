@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import Select, bindparam, exists, func, select
+from sqlalchemy import Select, bindparam, exists, func, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from featherweight.specs.protocol import Assignment, ClaimRequest, WorkerInfo
 from featherweight.specs.states import AttemptState, JobState, TrialState
-from store import assignments, clock, jobs, secrets, transitions, workers
+from store import assignments, clock, jobs, outages, secrets, transitions, workers
+from store.engines import POSTGRESQL_LIMITS_MS
 from store.tables import AttemptRecord, JobRecord, TrialRecord
 
 
 def claim(session: Session, request: ClaimRequest, *, lease_seconds: float) -> Assignment | None:
-    """Lease one trial to the worker; None when there is nothing to do.
+    """Lease one trial to the worker; None when there is nothing to do, or nothing free.
+
+    A job that another transaction holds is passed over: whoever is frozen within one stops the
+    claims of no other job.
 
     A worker process runs one trial at a time. If it has an active attempt already, the answer to
     its last claim was lost: it gets that attempt again under a new token, and the old one is stale.
@@ -64,12 +69,36 @@ def _issue_again(
 def _take(
     session: Session, worker: WorkerInfo, token: str, lease_seconds: float
 ) -> AttemptRecord | None:
+    held: list[str] = []
     for job_id in session.scalars(_OPEN_JOBS).all():
-        job = jobs.lock(session, job_id)
+        job = jobs.lock_if_free(session, job_id)
+        if job is None:
+            held.append(job_id)
+            continue
         trial = _first_waiting(session, job)
         if trial is not None:
             return _lease(session, job, trial, worker, token, lease_seconds)
+    # A report holds a job for milliseconds: the oldest are worth a short wait, no more.
+    for job_id in held[:_MOST_WAITED_FOR]:
+        job = _lock_soon(session, job_id)
+        trial = _first_waiting(session, job) if job else None
+        if job and trial:
+            return _lease(session, job, trial, worker, token, lease_seconds)
     return None
+
+
+def _lock_soon(session: Session, job_id: str) -> JobRecord | None:
+    """The job, locked, if that can be had within a quarter of a second."""
+    try:
+        with session.begin_nested():
+            session.execute(_SHORT_WAIT)
+            job = jobs.lock(session, job_id)
+            session.execute(_USUAL_WAIT)
+            return job
+    except OperationalError as error:
+        if not outages.is_lock_timeout(error):
+            raise
+        return None
 
 
 def open_jobs() -> Select[str]:
@@ -122,6 +151,9 @@ def _lease(
     return attempt
 
 
+_MOST_WAITED_FOR = 2
+_SHORT_WAIT = text("SET LOCAL lock_timeout = 250")
+_USUAL_WAIT = text(f"SET LOCAL lock_timeout = {POSTGRESQL_LIMITS_MS['lock_timeout']}")
 _HAS_ALREADY = (
     select(AttemptRecord)
     .where(AttemptRecord.boot_id == bindparam("boot"), AttemptRecord.state == AttemptState.ACTIVE)

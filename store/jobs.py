@@ -28,6 +28,12 @@ from store.upserts import insert_new
 _AGE = (JobRecord.created_at, JobRecord.id)
 # NO KEY UPDATE: rows that merely refer to the job need not wait.
 _LOCKED = select(JobRecord).where(JobRecord.id == bindparam("job")).with_for_update(key_share=True)
+_IF_FREE = (
+    select(JobRecord)
+    .where(JobRecord.id == bindparam("job"))
+    .with_for_update(key_share=True, skip_locked=True)
+)
+_AS_IT_IS = {"populate_existing": True}
 _MOST_UNDERSTOOD = 256
 _understood: dict[str, tuple[dict[str, Any], JobSpec]] = {}
 
@@ -139,11 +145,17 @@ def get(session: Session, job_id: str) -> JobRecord:
 
 def lock(session: Session, job_id: str) -> JobRecord:
     """The job as it is now, locked until the transaction ends; raises JobNotFound."""
-    found = session.scalars(_LOCKED, {"job": job_id}, execution_options={"populate_existing": True})
+    found = session.scalars(_LOCKED, {"job": job_id}, execution_options=_AS_IT_IS)
     job = found.one_or_none()
     if job is None:
         raise JobNotFound(f"no job {job_id}")
     return job
+
+
+def lock_if_free(session: Session, job_id: str) -> JobRecord | None:
+    """The same, or None at once while another transaction has it; on SQLite nobody else has."""
+    found = session.scalars(_IF_FREE, {"job": job_id}, execution_options=_AS_IT_IS)
+    return found.one_or_none()
 
 
 def page(

@@ -9,6 +9,7 @@ import psycopg
 from sqlalchemy import Engine
 
 from store import events
+from store.engines import POSTGRESQL_CONNECT
 
 RECONNECT_SECONDS = 0.5
 
@@ -20,7 +21,7 @@ class PostgresqlWatch:
         """Listen from now on, over a connection of its own."""
         arguments, options = engine.dialect.create_connect_args(engine.url)
         self._arguments: list[Any] = list(arguments)
-        self._options = dict(options)
+        self._options = {**POSTGRESQL_CONNECT, **options}
         self._connection: psycopg.Connection | None = self._connect()
 
     def wait(self, timeout: float) -> bool:

@@ -33,7 +33,7 @@ def upgrade(url: str) -> None:
     Creates a missing SQLite file. Raises BrokenReferences where a file's rows refer to rows that
     are not there.
     """
-    with _only_one(url), _engine(url) as engine:
+    with _only_one(url), _engine(url, is_patient=True) as engine:
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _let_tables_be_rebuilt)
         _upgrade(engine)
@@ -122,8 +122,8 @@ def config() -> Config:
 
 
 @contextmanager
-def _engine(url: str) -> Iterator[Engine]:
-    engine = open_engine(url)
+def _engine(url: str, *, is_patient: bool = False) -> Iterator[Engine]:
+    engine = open_engine(url, is_patient=is_patient)
     try:
         yield engine
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from optuna.storages import RDBStorage
 from sqlalchemy.orm import Session
@@ -48,13 +49,30 @@ def rebuild(database: Database, study_url: str, job_id: str) -> int:
             leader.resign(session, holder)
 
 
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Trials of other jobs that a job's study knows, and what they are told with."""
+
+    rows: Sequence[TrialRecord]
+    measured: Measured
+
+
+def history_of(session: Session, job: JobRecord) -> History:
+    """What the job's study knows from other jobs."""
+    rows = history.of(session, job)
+    return History(rows=rows, measured=measured_of(session, job, rows))
+
+
 def open_study(
-    session: Session, storage: RDBStorage, job: JobRecord, space: spaces.Space, network: Network
+    storage: RDBStorage,
+    job: JobRecord,
+    space: spaces.Space,
+    network: Network,
+    earlier: History,
 ) -> StudyProjection:
-    """The job's study, with what it knows from other jobs."""
-    spec, rows = jobs.spec(job), history.of(session, job)
-    measured = measured_of(session, job, rows)
-    known = [frozen.prior(row, space, spec, measured) for row in rows]
+    """The job's study; no transaction of ours should be open, for this may take seconds."""
+    spec = jobs.spec(job)
+    known = [frozen.prior(row, space, spec, earlier.measured) for row in earlier.rows]
     prior = [trial for trial in known if trial is not None]
     return StudyProjection(
         storage,
@@ -87,7 +105,8 @@ def _rebuild(database: Database, storage: RDBStorage, job_id: str) -> int:
         space = space_of(session, job)
         rows = trials.of_job(session, job_id, phase=Phase.SEARCH)
         measured = measured_of(session, job, rows)
-        study = open_study(session, storage, job, space, network_of(session, job, space))
+        network, earlier = network_of(session, job, space), history_of(session, job)
+    study = open_study(storage, job, space, network, earlier)
     numbers = study.refill(rows, measured)
     with database.write() as session:
         note(session, rows, numbers)

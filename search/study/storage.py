@@ -14,6 +14,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy import URL, Connection, create_engine, event, inspect, make_url, text
 
 from search.errors import StudySchemaOutdated
+from store.engines import POSTGRESQL_CONNECT, limit_waits, open_engine
 from store.outages import OUTAGES as STORE_OUTAGES
 
 OUTAGES: tuple[type[Exception], ...] = (StorageInternalError, *STORE_OUTAGES)
@@ -65,6 +66,10 @@ def _connect(url: str, *, may_create: bool) -> RDBStorage:
     )
     if sqlite:
         event.listen(storage.engine, "begin", _begin_sqlite)
+    elif not may_create:
+        event.listen(storage.engine, "connect", limit_waits)
+        # The connection that was opened above knows no limits.
+        storage.engine.dispose()
     return storage
 
 
@@ -88,8 +93,9 @@ _SQLITE: dict[str, Any] = {
     "pool_events": [(_prepare_sqlite, "connect")],
 }
 _POSTGRESQL: dict[str, Any] = {
-    "connect_args": {"connect_timeout": 10},
+    "connect_args": dict(POSTGRESQL_CONNECT),
     "pool_size": 5,
+    "pool_timeout": 5,
     "pool_pre_ping": True,
 }
 
@@ -100,7 +106,7 @@ def _check_tables(url: str) -> None:
     path = _sqlite_path(parsed)
     if path is not None and not path.exists():
         raise StudySchemaOutdated(f"there are no studies at {where}: {_WAY_OUT}")
-    engine = create_engine(url)
+    engine = open_engine(url)
     try:
         if not inspect(engine).has_table("version_info"):
             raise StudySchemaOutdated(f"there are no study tables at {where}: {_WAY_OUT}")

@@ -40,8 +40,12 @@ def propose_candidates(
     idempotency_key: IdempotencyKey = None,
 ) -> tuple[ProposedSchema, ...]:
     """Try these candidates before the sampler's next ones, within the budget; equal ones once."""
+    with here.database.read() as session:
+        understood = proposals.check(session, job_id, requests)
     with here.database.write() as session:
-        answers, is_new = proposals.propose(session, job_id, requests, key=idempotency_key)
+        answers, is_new = proposals.propose(
+            session, job_id, requests, understood, key=idempotency_key
+        )
     response.status_code = 201 if is_new else 200
     return answers
 

@@ -192,8 +192,11 @@ def get_report(here: Here, job_id: JobId) -> ReportSchema:
 
 
 def _submit(here: Resources, response: Response, spec: JobSpec, key: str | None) -> JobSchema:
-    with here.database.write() as session:
+    # Checks take as long as a job is large: nobody else waits for them, and ``create`` looks again
+    # whether what they found is still there.
+    with here.database.read() as session:
         checked = submission.check(session, spec)
+    with here.database.write() as session:
         job, is_new = jobs.create(
             session,
             spec,

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
+IMAGE = "featherweight:local"
 SECRETS = {
     "POSTGRES_PASSWORD": "p",
     "FEATHERWEIGHT_ADMIN_TOKEN": "a" * 32,
@@ -65,7 +67,7 @@ def test_every_command_is_a_command_of_the_cli():
         timeout=60,
     ).stdout
     for name, service in services().items():
-        if "build" in service:
+        if service["image"] == IMAGE:
             assert f" {service['command'][0]} " in listed, name
 
 
@@ -86,3 +88,38 @@ def test_every_part_outlives_a_restart_but_the_migration():
     restarts = {name: service["restart"] for name, service in services().items()}
     assert restarts.pop("migrate") == "no"
     assert set(restarts.values()) == {"unless-stopped"}
+
+
+def test_the_image_is_built_once_and_fetched_from_nowhere():
+    own = {name: service for name, service in services().items() if service["image"] == IMAGE}
+    assert [name for name, service in own.items() if "build" in service] == ["migrate"]
+    assert {s["pull_policy"] for name, s in own.items() if name != "migrate"} == {"never"}
+
+
+@pytest.mark.parametrize("name", sorted(services()))
+def test_every_part_is_bounded_and_has_no_more_rights_than_it_needs(name):
+    service = services()[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert ("cap_add" in service) == (name == "database")
+    assert service["mem_limit"]
+    assert service["pids_limit"] > 0
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+    assert ("healthcheck" in service) == (name != "migrate")
+
+
+def test_image_wheel_and_import_contracts_know_the_same_rooms():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    wheel = set(project["hatch"]["build"]["targets"]["wheel"]["packages"])
+    contract = set(project["importlinter"]["root_packages"])
+    checked = set(project["basedpyright"]["include"])
+    copied = {
+        line.split()[1]
+        for line in (ROOT / "Dockerfile").read_text().splitlines()
+        if line.startswith("COPY ") and len(line.split()) == 3
+    }
+    on_disk = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert wheel == copied - {"examples"} == on_disk - {"benchmarks", "tests"}
+    assert wheel == checked - {"benchmarks"} == contract | {"migrations"}
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    assert not copied & set(ignored)

@@ -72,7 +72,7 @@ def test_sqlite_waits_for_locks_keeps_foreign_keys_and_writes_ahead(sqlite_templ
     assert found == {
         "journal_mode": "wal",
         "synchronous": 1,
-        "busy_timeout": 60_000,
+        "busy_timeout": 10_000,
         "foreign_keys": 1,
     }
 
