@@ -32,6 +32,11 @@ class Preparation:
     shift_C11: Tensor | None
     memory_format: torch.memory_format = torch.channels_last
 
+    @property
+    def device(self) -> torch.device:
+        """Where images must be."""
+        return self.factor_C11.device
+
     def __call__(self, x_BCHW: Tensor, view: View | None = None) -> Tensor:
         """Normalised float32 images in the network's memory, seen through ``view`` if given.
 

@@ -92,7 +92,11 @@ def _settled(compressed: CompressedModel, original: Network, task: Task) -> Comp
     if compressed.network is original:
         return compressed
     fresh = batchnorm.reestimate(
-        compressed.network, task.data.train, device=task.device, augment=task.augment
+        compressed.network,
+        task.data.train,
+        device=task.device,
+        augment=task.augment,
+        like=original,
     )
     return compressed.evolve(network=fresh)
 

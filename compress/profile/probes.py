@@ -231,7 +231,11 @@ class _Work:
         # Decided by all images, whatever the job says: profiles are shared between jobs.
         augmented = augmentation.settled("auto", self.task.data.train)
         return batchnorm.reestimate(
-            smaller, self.images, device=self.task.device, augment=augmented
+            smaller,
+            self.images,
+            device=self.task.device,
+            augment=augmented,
+            like=self.network,
         )
 
     def _logits(self, network: Network) -> Tensor:

@@ -64,11 +64,12 @@ def apply(compressed: CompressedModel, config: FilterPruning, task: Task) -> Com
     groups = _prunable(network, found, config)
     start = _start(network, groups)
     pruned = _slimmed(network, config, task)
+    untrained = network if pruned is network and config.step_epochs == 0 else None
     for step in range(config.steps):
         if task.should_stop():
             raise Stopped(f"{_NAME}: stopped before step {step + 1} of {config.steps}")
         if step > 0:
-            pruned = _recovered(pruned, config, task, step=step)
+            pruned = _recovered(pruned, config, task, step=step, like=untrained)
         pruned = _pruned(pruned, start, config, task, step=step)
     notes = (
         *_fixed(found),
@@ -132,9 +133,16 @@ def _slimmed(network: Network, config: FilterPruning, task: Task) -> Network:
     return slimmed
 
 
-def _recovered(network: Network, config: FilterPruning, task: Task, *, step: int) -> Network:
-    """Between two steps: fresh BatchNorm statistics, and training if the config says so."""
-    fresh = batchnorm.reestimate(network, task.data.train, device=task.device, augment=task.augment)
+def _recovered(
+    network: Network, config: FilterPruning, task: Task, *, step: int, like: Network | None
+) -> Network:
+    """Between two steps: fresh BatchNorm statistics, and training if the config says so.
+
+    ``like`` is the network before the first step, where nothing has trained it since.
+    """
+    fresh = batchnorm.reestimate(
+        network, task.data.train, device=task.device, augment=task.augment, like=like
+    )
     if config.step_epochs == 0:
         return fresh
     plan = TrainingPlan(

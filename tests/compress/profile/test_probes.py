@@ -146,7 +146,7 @@ def test_the_damage_of_a_stage_is_that_of_pruning_it_alone(found, compressed, tr
     alone = applied(compressed, digits, technique="filter_pruning", ratios=(0.0, 0.5, 0.0, 0.0))
     rows = torch.linspace(0, len(digits.train) - 1, found.images, dtype=torch.float64).round()
     seen = Images(x_NCHW=digits.train.x_NCHW[rows.long()], y_N=digits.train.y_N[rows.long()])
-    fresh = batchnorm.reestimate(alone.network, seen, device=DEVICE)
+    fresh = batchnorm.reestimate(alone.network, seen, device=DEVICE, like=trained)
     [point] = [point for point in found.stages[1].points if point.ratio == 0.5]
     assert point.damage == pytest.approx(answers((trained, fresh), digits, found), rel=1e-3)
 
