@@ -28,6 +28,11 @@ from store.upserts import insert_new
 _AGE = (JobRecord.created_at, JobRecord.id)
 # NO KEY UPDATE: rows that merely refer to the job need not wait.
 _LOCKED = select(JobRecord).where(JobRecord.id == bindparam("job")).with_for_update(key_share=True)
+_LOCKED_IF_FREE = (
+    select(JobRecord)
+    .where(JobRecord.id == bindparam("job"))
+    .with_for_update(key_share=True, skip_locked=True)
+)
 _MOST_UNDERSTOOD = 256
 _understood: dict[str, tuple[dict[str, Any], JobSpec]] = {}
 
@@ -144,6 +149,14 @@ def lock(session: Session, job_id: str) -> JobRecord:
     if job is None:
         raise JobNotFound(f"no job {job_id}")
     return job
+
+
+def lock_if_free(session: Session, job_id: str) -> JobRecord | None:
+    """The job as it is now, locked; None where it does not exist or somebody holds its row."""
+    found = session.scalars(
+        _LOCKED_IF_FREE, {"job": job_id}, execution_options={"populate_existing": True}
+    )
+    return found.one_or_none()
 
 
 def page(
