@@ -163,7 +163,7 @@ class JobRecord(Base):
     paused_at: Mapped[datetime | None]
     pause_reason: Mapped[str | None] = mapped_column(String(40))
     pause_file: Mapped[str | None] = mapped_column(String(64))
-    pause_detail: Mapped[str] = mapped_column(Text, default="", server_default="")
+    pause_detail: Mapped[str | None] = mapped_column(Text)
     paused_seconds: Mapped[float] = mapped_column(Float, default=0.0)
     finished_at: Mapped[datetime | None]
 

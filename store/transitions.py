@@ -55,7 +55,7 @@ def move_job(
         _check_final(job, to)
     _set_times(job, to)
     job.state, job.pause_reason, job.pause_file = to, pause_reason, None
-    job.pause_detail = detail if pause_reason else ""
+    job.pause_detail = detail if pause_reason else None
     said = job.stop_reason or pause_reason
     data = {} if said is None else {"reason": said}
     events.append(session, job, f"job.{to}", data | ({"detail": detail} if detail else {}))

@@ -19,7 +19,7 @@ def upgrade() -> None:
     with op.batch_alter_table("fw_jobs") as jobs:
         jobs.add_column(sa.Column("pause_reason", sa.String(length=40), nullable=True))
         jobs.add_column(sa.Column("pause_file", sa.String(length=64), nullable=True))
-        jobs.add_column(sa.Column("pause_detail", sa.Text(), nullable=False, server_default=""))
+        jobs.add_column(sa.Column("pause_detail", sa.Text(), nullable=True))
     with op.batch_alter_table("fw_attempts") as attempts:
         attempts.add_column(sa.Column("lease_seconds", sa.Float(), nullable=True))
     with op.batch_alter_table("fw_tokens") as tokens:

@@ -39,7 +39,7 @@ def test_the_job_is_paused_with_words_and_its_trial_waits_unspent(database):
         trial = trials.get(session, mine.trial)
         assert (job.state, job.pause_reason) == (JobState.PAUSED, "file_lost")
         for part in ("the dataset 'digits'", mine.dataset, "gone", "backup", "resume"):
-            assert part in job.pause_detail
+            assert part in (job.pause_detail or "")
         assert (trial.state, trial.failures) == (TrialState.WAITING, {})
         assert factories.claim(session) is None
         said = session.query(EventRecord).filter_by(job_id=job.id, type="job.paused").one()
@@ -52,7 +52,7 @@ def test_resuming_goes_on_and_forgets_the_reason(database):
         mine = factories.must_claim(session)
         report_loss(session, mine, mine.dataset)
         found = jobs.resume(session, job.id)
-        assert (found.pause_reason, found.pause_file, found.pause_detail) == (None, None, "")
+        assert (found.pause_reason, found.pause_file, found.pause_detail) == (None, None, None)
         assert factories.must_claim(session).trial == mine.trial
 
 
