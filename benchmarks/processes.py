@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -72,6 +74,28 @@ class Cluster:
         self._processes[number].wait()
         self._processes[number] = self._start(number)
         return self._kinds[number]
+
+    def restart(self, kind: str) -> None:
+        """``kill -9`` all processes of a kind, and start them again."""
+        for number in self._of(kind):
+            self._processes[number].kill()
+            self._processes[number].wait()
+            self._processes[number] = self._start(number)
+
+    @contextmanager
+    def suspended(self, kind: str) -> Iterator[None]:
+        """Suspend all processes of a kind for as long as the context lasts."""
+        processes = [self._processes[number] for number in self._of(kind)]
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.send_signal(signal.SIGCONT)
+
+    def _of(self, kind: str) -> list[int]:
+        return [number for number, found in enumerate(self._kinds) if found == kind]
 
     def _command(self, kind: str) -> list[str]:
         return [sys.executable, "-m", "featherweight.cli.main", kind]

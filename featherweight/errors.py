@@ -9,6 +9,10 @@ class FeatherweightError(Exception):
     """Base of everything the client raises."""
 
 
+FOREIGN = "HTTP "
+"""Begins the code of an answer that is no problem document."""
+
+
 class ServiceUnavailable(FeatherweightError):
     """The service did not answer, or answered that it cannot serve now."""
 
@@ -23,6 +27,14 @@ class InvalidJobFile(FeatherweightError):
 
 class DigestMismatch(FeatherweightError):
     """The received bytes are not the ones that were promised."""
+
+
+class FileLost(FeatherweightError):
+    """The service cannot give a file that it has promised."""
+
+    def __init__(self, sha256: str, message: str) -> None:
+        super().__init__(message)
+        self.sha256 = sha256
 
 
 class ApiError(FeatherweightError):
@@ -41,6 +53,11 @@ class ApiError(FeatherweightError):
     def status(self) -> int:
         """HTTP status."""
         return self.problem.status
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the answer was no problem document, so not the service's own."""
+        return self.code.startswith(FOREIGN)
 
 
 class Unauthorised(ApiError):
@@ -71,6 +88,8 @@ class Invalid(ApiError):
     """The request is not one the service can understand or accept."""
 
 
+DAMAGED = "DigestMismatch"
+"""Code of the service's answer to bytes that are not the announced ones."""
 _BY_CODE: dict[str, type[ApiError]] = {"StaleAttempt": StaleAttempt}
 _BY_STATUS: dict[int, type[ApiError]] = {
     400: Invalid,

@@ -19,7 +19,8 @@ from featherweight import __version__, errors
 from featherweight.specs.schemas import Problem
 
 CHUNK_BYTES = 1 << 20
-_BUSY = frozenset({429, 502, 503, 504})
+_BUSY = frozenset({408, 425, 429, 502, 503, 504, 507})
+"""Not now, for no fault of the request: too slow, too early, too many, away, no room."""
 _LONGEST_PAUSE_SECONDS = 60.0
 
 
@@ -126,13 +127,20 @@ class Transport:
                 response.read()
             yield _checked(response)
 
-    def download(self, path: str, target: Path, *, sha256: str | None = None) -> str:
+    def download(
+        self,
+        path: str,
+        target: Path,
+        *,
+        sha256: str | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> str:
         """Fetch into ``target`` and return the SHA-256; nothing is left behind on failure.
 
         Without ``sha256`` the digest is the one that the answer promises in its ETag. Raises
         DigestMismatch when the bytes are others.
         """
-        return retrying(lambda: self._download(path, target, sha256), self._retry)
+        return retrying(lambda: self._download(path, target, sha256), retry or self._retry)
 
     def _download(self, path: str, target: Path, sha256: str | None) -> str:
         partial = target.with_name(f".{target.name}.{uuid4().hex}.part")
@@ -236,7 +244,7 @@ def _problem(response: httpx2.Response) -> Problem:
         return Problem(
             title=response.reason_phrase or "error",
             status=response.status_code,
-            code=f"HTTP {response.status_code}",
+            code=f"{errors.FOREIGN}{response.status_code}",
             detail=response.text[:500],
         )
 

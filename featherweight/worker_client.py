@@ -1,4 +1,4 @@
-"""The worker's side of the protocol. Nothing here retries on its own but where it says so."""
+"""The worker's side of the protocol. Nothing here retries on its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from featherweight import transport
+from featherweight.errors import ApiError, FileLost
 from featherweight.specs.protocol import (
     FENCE_HEADER,
     Assignment,
@@ -25,6 +26,7 @@ from featherweight.specs.protocol import (
 from featherweight.transport import ONCE, Call, RetryPolicy, Transport
 
 Answer = TypeVar("Answer", bound=BaseModel)
+_LOST = frozenset({"ArtifactNotFound", "FileCorrupt"})
 
 
 class Lease(BaseModel, frozen=True, extra="forbid"):
@@ -42,7 +44,7 @@ def lease_of(assignment: Assignment) -> Lease:
 class WorkerClient:
     """Claim, heartbeat, upload, report, complete, fail, release, fetch.
 
-    All but ``fetch`` try once and raise ServiceUnavailable: the caller knows whether waiting makes
+    All of them try once and raise ServiceUnavailable: the caller knows whether waiting makes
     sense. StaleAttempt means that the attempt is not ours any more.
     """
 
@@ -99,8 +101,17 @@ class WorkerClient:
         return self._say(AttemptResult, lease, "release")
 
     def fetch(self, sha256: str, target: Path) -> None:
-        """Download weights or a dataset by digest, verified; tries several times."""
-        self._transport.download(f"/v1/files/{sha256}", target, sha256=sha256)
+        """Download weights or a dataset by digest, verified.
+
+        Raises FileLost where the service does not have it any more, or knows that it is corrupt;
+        DigestMismatch where other bytes arrive.
+        """
+        try:
+            self._transport.download(f"/v1/files/{sha256}", target, sha256=sha256, retry=ONCE)
+        except ApiError as error:
+            if error.code in _LOST:
+                raise FileLost(sha256, str(error)) from error
+            raise
 
     def _say(
         self,

@@ -8,19 +8,18 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from types import FrameType
 
 from search import samplers
+from search.reaping import ReaperThread
 from search.searcher import Searcher
 from search.settings import SearcherSettings
 from search.study.storage import OUTAGES
-from store import attempts
-from store.session import Database, open_database
+from store.session import open_database
 from store.watch import Watcher
 
 _log = logging.getLogger(__name__)
-_REAP_SECONDS = 1.0
 _SHORTEST_PAUSE, _LONGEST_PAUSE, _GOOD_WHILE = 0.5, 10.0, 30.0
 
 
@@ -35,21 +34,21 @@ def run(
     settings = settings or SearcherSettings()
     stopping = stopping or threading.Event()
     pause = 0.0
-    with _signals(stopping):
+    with _signals(stopping), closing(ReaperThread(settings.database_url)) as reaper:
         while not stopping.wait(pause):
             began = time.monotonic()
             try:
-                with _opened(settings) as (database, searcher, watcher):
-                    _serve(database, searcher, watcher, settings=settings, stopping=stopping)
+                with _opened(settings) as (searcher, watcher):
+                    _serve(searcher, watcher, reaper, settings=settings, stopping=stopping)
             except OUTAGES as error:
                 pause = _next_pause(pause, lasted=time.monotonic() - began)
                 _log.warning("no database; trying again in %.1f s: %s", pause, error)
 
 
 def _serve(
-    database: Database,
     searcher: Searcher,
     watcher: Watcher,
+    reaper: ReaperThread,
     *,
     settings: SearcherSettings,
     stopping: threading.Event,
@@ -59,22 +58,12 @@ def _serve(
     gc.collect()
     gc.freeze()
     _log.info("the searcher is ready")
-    reap_at = 0.0
+    reaper.start()
     while not stopping.is_set():
-        if time.monotonic() >= reap_at:
-            _reap(database)
-            reap_at = time.monotonic() + _REAP_SECONDS
+        reaper.check()
         while searcher.step() and not stopping.is_set():
             pass
         watcher.wait(settings.searcher_poll_seconds)
-
-
-def _reap(database: Database) -> None:
-    """Leases that are over give their trials back, so that no job waits for a dead worker."""
-    with database.write() as session:
-        lost = attempts.reap(session)
-    if lost:
-        _log.warning("%d attempts were lost with their workers", lost)
 
 
 def _next_pause(pause: float, *, lasted: float) -> float:
@@ -85,7 +74,7 @@ def _next_pause(pause: float, *, lasted: float) -> float:
 
 
 @contextmanager
-def _opened(settings: SearcherSettings) -> Iterator[tuple[Database, Searcher, Watcher]]:
+def _opened(settings: SearcherSettings) -> Iterator[tuple[Searcher, Watcher]]:
     with ExitStack() as stack:
         database = open_database(settings.database_url)
         stack.callback(database.dispose)
@@ -93,7 +82,7 @@ def _opened(settings: SearcherSettings) -> Iterator[tuple[Database, Searcher, Wa
         stack.callback(searcher.close)
         watcher = Watcher(database)
         stack.callback(watcher.close)
-        yield database, searcher, watcher
+        yield searcher, watcher
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from featherweight.specs.states import FINAL_STATE, JobState, Phase, StopReason,
 from search import evaluation_phase, front, job_space, profile_phase, slack, supernet_phase
 from search.ending import BUDGET_SECONDS, EXHAUSTED
 from search.errors import SearchError
-from store import candidates, datasets, events, jobs, rungs, trials
+from store import candidates, datasets, events, failed, jobs, rungs, trials
 from store.tables import JobRecord, TrialRecord
 
 _FINISH_SEED = 1000
@@ -195,7 +195,9 @@ def leave_finish(session: Session, job: JobRecord) -> bool:
         return False
     if evaluation_phase.begin(session, job):
         return True
-    _stop(session, job, StopReason.FINISHED, job.stop_detail)
+    most_failed = failed.words(session, job) if failed.are_most(job) else ""
+    detail = "; ".join(part for part in (job.stop_detail, most_failed) if part)
+    _stop(session, job, StopReason.FINISHED, detail)
     return True
 
 

@@ -20,6 +20,7 @@ from featherweight.specs.schemas import Problem
 from search.errors import SearchError
 from service import addresses
 from service.errors import NotAuthenticated, ServiceError, status_of
+from store import disk
 from store.errors import StoreError
 from store.outages import OUTAGES
 
@@ -28,6 +29,9 @@ MEDIA_TYPE = "application/problem+json"
 _SHOWN_ERRORS = 20
 _SHOWN_CHARACTERS = 400
 _RETRY_AFTER_SECONDS = "2"
+_RETRY_AFTER_DISK_SECONDS = "5"
+_FULL = "the disk of the service is full: its operator has to make room"
+_BROKEN = "the disk of the service cannot be read or written: its operator has to look at it"
 _ARRAY, _OBJECT = "Input should be a JSON array", "Input should be a JSON object"
 _JSON_WORDS: Mapping[str, str] = {
     "tuple_type": _ARRAY,
@@ -51,6 +55,7 @@ def install(app: FastAPI, routes: Iterable[APIRoute]) -> None:
         app.add_exception_handler(base, from_fact)
     for outage in OUTAGES:
         app.add_exception_handler(outage, from_outage)
+    app.add_exception_handler(OSError, from_disk)
     app.add_exception_handler(ClientDisconnect, from_hang_up)
     app.add_exception_handler(RequestValidationError, from_validation)
     app.add_exception_handler(HTTPException, from_http)
@@ -102,6 +107,8 @@ async def from_validation(request: Request, error: Exception) -> Response:
 
 async def from_outage(request: Request, error: Exception) -> Response:
     """The database is away for a moment; the log has its words, the answer has not."""
+    if disk.fault(error) is not None:
+        return await from_disk(request, error)
     _log.warning("the database does not answer: %s", error)
     return respond(
         describe(
@@ -110,6 +117,25 @@ async def from_outage(request: Request, error: Exception) -> Response:
             "the database does not answer; try again in a moment",
         ),
         headers={"Retry-After": _RETRY_AFTER_SECONDS},
+    )
+
+
+async def from_disk(request: Request, error: Exception) -> Response:
+    """A disk of ours is full or broken: nothing of the request was kept, and it may come again.
+
+    The log says which file it was. An error that is no disk's is one that nobody expected.
+    """
+    match disk.fault(error):
+        case "full":
+            code, status, words = "StorageFull", HTTPStatus.INSUFFICIENT_STORAGE, _FULL
+        case "broken":
+            code, status, words = "StorageUnavailable", HTTPStatus.SERVICE_UNAVAILABLE, _BROKEN
+        case None:
+            raise error
+    _log.error("%s (%s %s): %s", words, request.method, request.url.path, error)
+    return respond(
+        describe(code, status, f"{words}; try again later"),
+        headers={"Retry-After": _RETRY_AFTER_DISK_SECONDS},
     )
 
 

@@ -25,6 +25,12 @@ class ServiceSettings(StoreSettings):
     )
     lease_seconds: float = Field(default=15.0, gt=0, le=3600)
     max_upload_bytes: int = Field(default=4 * 1024**3, gt=0, le=2**53)
+    min_free_bytes: int = Field(
+        default=64 * 1024**2,
+        ge=0,
+        le=2**53,
+        description="With less free space where files and database are, the service is not ready.",
+    )
 
     @property
     def is_loopback(self) -> bool:

@@ -6,7 +6,7 @@ from compress.inspection import DatasetInfo
 from search import job_space, slack
 from search.errors import SearchError
 from service import honesty
-from store import datasets, jobs
+from store import datasets, failed, jobs
 from store.session import Session
 from store.tables import JobRecord
 
@@ -16,10 +16,11 @@ _known: dict[tuple[str, bool], tuple[str, ...]] = {}
 
 
 def of_job(session: Session, job: JobRecord) -> tuple[str, ...]:
-    """Return what is wrong with data and baseline, then what ``of_spec`` says."""
+    """Return how many trials failed, what is wrong with data and baseline, and ``of_spec``."""
     data = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
     found = honesty.of_job(jobs.spec(job), data, jobs.baseline(job))
-    return tuple(dict.fromkeys((*found, *of_spec(session, job))))
+    said = failed.words(session, job)
+    return tuple(dict.fromkeys((*((said,) if said else ()), *found, *of_spec(session, job))))
 
 
 def of_spec(session: Session, job: JobRecord) -> tuple[str, ...]:

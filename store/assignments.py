@@ -18,6 +18,7 @@ from store.tables import AttemptRecord, DatasetRecord, JobRecord, ModelRecord, T
 _FIRST_FILE = select(TrialRecord.file_sha256).where(
     TrialRecord.job_id == bindparam("job"), TrialRecord.number == 0
 )
+_BASELINE_FILE = "the ONNX file of the baseline"
 
 
 def build(
@@ -46,6 +47,42 @@ def build(
             **evaluations.of_trial(session, job, trial),
         }
     )
+
+
+def named(session: Session, attempt: AttemptRecord) -> dict[str, str]:
+    """The stored files that the attempt's trial needs: digest, and what the file is."""
+    job = session.get_one(JobRecord, attempt.job_id)
+    given = build(session, attempt, token="", lease_seconds=0.0)
+    found = {given.dataset: f"the dataset {session.get_one(DatasetRecord, job.dataset_id).name!r}"}
+    if given.weights is not None:
+        found[given.weights.sha256] = _of_model(
+            session, job.model_id, "the weights of the baseline"
+        )
+    if given.tutor is not None:
+        found[given.tutor.weights.sha256] = _of_model(session, job.teacher_id, "the teacher")
+    if given.supernet is not None:
+        found[given.supernet.sha256] = _of_supernet(session, job, "the weights of the supernet")
+    if given.supernet_task is not None and given.supernet_task.checkpoint is not None:
+        checkpoint = given.supernet_task.checkpoint.sha256
+        found[checkpoint] = _of_supernet(session, job, "the checkpoint of the supernet")
+    if given.profile_task is not None:
+        found[given.profile_task.file] = _BASELINE_FILE
+    if given.baseline_file is not None:
+        found[given.baseline_file.sha256] = _BASELINE_FILE
+    if given.evaluation_task is not None:
+        found |= {file.sha256: "a file of the front" for file in given.evaluation_task.files}
+    return found
+
+
+def _of_model(session: Session, model_id: str | None, what: str) -> str:
+    if model_id is None:
+        return what
+    return f"{what}, of the model {session.get_one(ModelRecord, model_id).name!r}"
+
+
+def _of_supernet(session: Session, job: JobRecord, what: str) -> str:
+    is_trained_here = jobs.spec(job).trains_supernet
+    return what if is_trained_here else _of_model(session, job.supernet_model_id, what)
 
 
 def _of_trial(trial: TrialRecord) -> dict[str, Any]:

@@ -38,7 +38,11 @@ _EXTEND = (
         _ATTEMPTS.c.state == AttemptState.ACTIVE,
         _ATTEMPTS.c.token_sha256 == bindparam("secret"),
     )
-    .values(lease_until=clock.db_now() + bindparam("seconds"), progress=bindparam("beat"))
+    .values(
+        lease_until=clock.db_now() + bindparam("seconds"),
+        lease_seconds=bindparam("seconds"),
+        progress=bindparam("beat"),
+    )
     .returning(_ATTEMPTS.c.id)
 )
 

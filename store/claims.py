@@ -63,6 +63,7 @@ def _issue_again(
     if attempt is not None:
         attempt.token_sha256 = secrets.digest(token)
         attempt.lease_until = clock.db_now() + lease_seconds
+        attempt.lease_seconds = lease_seconds
     return attempt
 
 
@@ -143,6 +144,7 @@ def _lease(
         state=AttemptState.ACTIVE,
         token_sha256=secrets.digest(token),
         lease_until=clock.db_now() + lease_seconds,
+        lease_seconds=lease_seconds,
         started_at=clock.utc_now(),
     )
     session.add(attempt)

@@ -101,6 +101,10 @@ class FileBusy(Conflict):
     """The same bytes are being removed or stored by another request: try again."""
 
 
+class FileStillLost(Conflict):
+    """The job waits for a file that the store has lost: restore it, then resume the job."""
+
+
 class CandidatesWait(Conflict):
     """Candidates that somebody proposed are tried first."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import stat
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ from store.errors import (
     ArtifactNotFound,
     DigestMismatch,
     FileBusy,
+    FileCorrupt,
     UploadBusy,
     UploadNotFound,
     UploadOffsetMismatch,
@@ -94,7 +96,11 @@ class FileStore:
     def path(self, sha256: str) -> Path:
         """Where the file lies, unchecked; raises ArtifactNotFound."""
         path = self._place(sha256)
-        if not path.is_file():
+        try:
+            is_file = stat.S_ISREG(path.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            is_file = False  # other errors are the disk's: nobody knows then what is there
+        if not is_file:
             raise ArtifactNotFound(f"no file {sha256} is stored")
         return path
 
@@ -109,9 +115,17 @@ class FileStore:
             FileCorrupt: the file is not what was stored.
         """
         if start == 0 and end is None:
-            return streams.read_checked(self.path(sha256), sha256)
+            return self._read_whole(self.path(sha256), sha256)
         self.verify(sha256)
         return streams.read(self.path(sha256), start=start, end=end)
+
+    def _read_whole(self, path: Path, sha256: str) -> Iterator[bytes]:
+        try:
+            yield from streams.read_checked(path, sha256)
+        except FileCorrupt:
+            # Neither time nor length of the file told: whoever asks next gets an answer in words.
+            self._verified.pop(sha256, None)
+            raise
 
     def verify(self, sha256: str) -> None:
         """Check the whole file; a file unchanged since the last check is not read again.
@@ -121,11 +135,16 @@ class FileStore:
             FileCorrupt: the file is not what was stored.
         """
         path = self.path(sha256)
-        stat = path.stat()
-        version = (stat.st_mtime_ns, stat.st_size)
+        found = path.stat()
+        version = (found.st_mtime_ns, found.st_size)
         if self._verified.get(sha256) != version:
             streams.check_digest(streams.hash_file(path), sha256)
             self._verified[sha256] = version
+
+    def verify_again(self, sha256: str) -> None:
+        """Check the whole file, whatever is remembered of it; raises as ``verify``."""
+        self._verified.pop(sha256, None)
+        self.verify(sha256)
 
     def delete(self, sha256: str) -> None:
         """Remove the file if it is there; call it after ``forget`` was committed."""

@@ -153,7 +153,7 @@ def lock(session: Session, job_id: str) -> JobRecord:
 
 
 def lock_if_free(session: Session, job_id: str) -> JobRecord | None:
-    """The same, or None at once while another transaction has it; on SQLite nobody else has."""
+    """The job as it is now, locked; None where it does not exist or another transaction has it."""
     found = session.scalars(_IF_FREE, {"job": job_id}, execution_options=_AS_IT_IS)
     return found.one_or_none()
 

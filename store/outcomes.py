@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, exists, func, select
 from sqlalchemy.orm import Session
 
 from featherweight.specs.protocol import AttemptResult, Failure
@@ -16,15 +16,25 @@ from featherweight.specs.states import (
     StopReason,
     TrialState,
 )
-from store import clock, fence, rungs, transitions
+from store import clock, faults, fence, jobs, losses, rungs, transitions
 from store.errors import Conflict
 from store.fence import Held
 from store.rungs import Reached
-from store.tables import AttemptRecord, JobRecord
+from store.tables import AttemptRecord, JobRecord, RungRecord
+
+USUAL_LEASE_SECONDS = 15.0
+"""Length of a lease that an older version gave: it did not write it down."""
+_CLIMBED = select(
+    exists().where(
+        RungRecord.trial_id == bindparam("trial"), RungRecord.created_at >= bindparam("since")
+    )
+)
+_HOUSE_FAULTS = frozenset({FailureClass.LOST_WORKER, FailureClass.INFRASTRUCTURE})
 
 
 def end_if_decided(session: Session, held: Held, reached: Reached) -> None:
-    """End the trial and its attempt, if the rung just reached says how."""
+    """End the trial and its attempt, if the rung just reached says how; its worker can work."""
+    faults.forget(session, held.attempt.worker)
     if _end_as_decided(session, held, reached):
         transitions.move_attempt(held.attempt, AttemptState.DELIVERED)
 
@@ -53,8 +63,11 @@ def complete(session: Session, attempt_id: str, token: str) -> AttemptResult:
 def fail(session: Session, attempt_id: str, token: str, failure: Failure) -> AttemptResult:
     """Record a failure: the trial waits for another try, or it is quarantined as failed.
 
+    For a file that the store has lost the trial is not to blame: its job is paused.
+
     Raises:
         StaleAttempt: the worker does not own the attempt any more.
+        FileMismatch: the trial does not need the file that is said to be lost.
     """
     held = fence.hold(session, attempt_id, token)
     if held.attempt.state == AttemptState.DELIVERED:
@@ -63,6 +76,9 @@ def fail(session: Session, attempt_id: str, token: str, failure: Failure) -> Att
         raise fence.stale(held.attempt)
     detail = f"{failure.failure_class}: {failure.message}"
     transitions.move_attempt(held.attempt, AttemptState.DELIVERED, detail=detail)
+    if failure.file is not None:
+        _lose_file(session, held, failure)
+        return _result(held)
     _fail_trial(session, held, failure.failure_class, failure.message)
     return _result(held)
 
@@ -84,21 +100,45 @@ def release(session: Session, attempt_id: str, token: str) -> AttemptResult:
     return _result(held)
 
 
-def reap(session: Session) -> int:
-    """Expire every lease that is over by the database's clock; how many there were."""
-    return sum(_expire(session, fence.lock(session, overdue)) for overdue in _overdue(session))
+def reap(session: Session, *, job_id: str | None = None, heard_since: float = 0.0) -> int:
+    """Expire every lease that is over by the database's clock; how many there were.
+
+    A job whose row somebody else holds is left out. ``store.reaper`` does it job by job, each in a
+    transaction of its own. ``heard_since`` as in ``overdue_by_job``.
+    """
+    overdue = overdue_by_job(session, heard_since=heard_since)
+    wanted = overdue if job_id is None else overdue.keys() & {job_id}
+    return sum(_reap_job(session, job, overdue[job]) for job in overdue if job in wanted)
 
 
-def _overdue(session: Session) -> Sequence[str]:
+def overdue_by_job(session: Session, *, heard_since: float = 0.0) -> dict[str, list[str]]:
+    """Attempts whose lease is over, by job, oldest job first.
+
+    Only those whose worker could have been heard for a whole lease: ``heard_since`` is since when
+    nothing stood in the way, by the database's clock.
+    """
+    had_its_chance = clock.db_now() - heard_since
+    lease = func.coalesce(AttemptRecord.lease_seconds, USUAL_LEASE_SECONDS)
     query = (
-        select(AttemptRecord.id)
+        select(AttemptRecord.job_id, AttemptRecord.id)
         .join(JobRecord, JobRecord.id == AttemptRecord.job_id)
         .where(
-            AttemptRecord.state == AttemptState.ACTIVE, AttemptRecord.lease_until < clock.db_now()
+            AttemptRecord.state == AttemptState.ACTIVE,
+            AttemptRecord.lease_until < clock.db_now(),
+            had_its_chance >= lease,
         )
         .order_by(JobRecord.created_at, JobRecord.id, AttemptRecord.started_at)
     )
-    return session.scalars(query).all()
+    found: dict[str, list[str]] = {}
+    for job_id, attempt_id in session.execute(query):
+        found.setdefault(job_id, []).append(attempt_id)
+    return found
+
+
+def _reap_job(session: Session, job_id: str, overdue: Sequence[str]) -> int:
+    if jobs.lock_if_free(session, job_id) is None:
+        return 0
+    return sum(_expire(session, fence.lock(session, attempt)) for attempt in overdue)
 
 
 def _expire(session: Session, held: Held) -> bool:
@@ -114,6 +154,13 @@ def _expire(session: Session, held: Held) -> bool:
 def _fail_trial(session: Session, held: Held, kind: FailureClass, message: str) -> None:
     if _settle(session, held):
         return
+    is_climbing = _has_climbed(session, held)
+    if not is_climbing:
+        faults.note(session, held, kind, message)
+    if is_climbing and kind in _HOUSE_FAULTS:
+        # It gets on each time, on a machine that is often taken away say: nothing is counted.
+        _put_back(session, held, f"{kind}: {message}")
+        return
     failures = {**held.trial.failures, kind: held.trial.failures.get(kind, 0) + 1}
     held.trial.failures = failures
     if failures[kind] <= RETRIES[kind]:
@@ -124,6 +171,18 @@ def _fail_trial(session: Session, held: Held, kind: FailureClass, message: str) 
     transitions.move_trial(
         session, held.job, held.trial, TrialState.FAILED, reason=message, news=news
     )
+
+
+def _has_climbed(session: Session, held: Held) -> bool:
+    """Whether this attempt has reached a rung that the trial did not have before."""
+    since = {"trial": held.trial.id, "since": held.attempt.started_at}
+    return session.execute(_CLIMBED, since).scalar_one()
+
+
+def _lose_file(session: Session, held: Held, failure: Failure) -> None:
+    what = losses.pause(session, held, failure)
+    if not _settle(session, held):
+        _put_back(session, held, f"{failure.failure_class}: {what}")
 
 
 def _put_back(session: Session, held: Held, reason: str) -> None:

@@ -129,7 +129,8 @@ class JobRecord(Base):
     its trials by state, kept with every change under this row, so that a page of jobs costs the
     same however many trials there are. ``supernet_sha256`` are the weights that its members share,
     ``elastic`` what they may differ in. ``profile_sha256`` is the profile that the search
-    stands on.
+    stands on. ``pause_reason`` says why the house paused the job (a user's pause has
+    none), ``pause_file`` the digest of the file that it waits for.
     """
 
     __tablename__ = "fw_jobs"
@@ -160,6 +161,9 @@ class JobRecord(Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     paused_at: Mapped[datetime | None]
+    pause_reason: Mapped[str | None] = mapped_column(String(40))
+    pause_file: Mapped[str | None] = mapped_column(String(64))
+    pause_detail: Mapped[str | None] = mapped_column(Text)
     paused_seconds: Mapped[float] = mapped_column(Float, default=0.0)
     finished_at: Mapped[datetime | None]
 
@@ -277,7 +281,11 @@ class WarmSourceRecord(Base):
 
 
 class AttemptRecord(Base):
-    """One lease of one trial to one worker; ``token_sha256`` is the hash of its fencing token."""
+    """One lease of one trial to one worker; ``token_sha256`` is the hash of its fencing token.
+
+    ``lease_seconds`` is how long the lease stands after each sign of life; attempts of older
+    versions have none.
+    """
 
     __tablename__ = "fw_attempts"
 
@@ -289,6 +297,7 @@ class AttemptRecord(Base):
     state: Mapped[str] = mapped_column(String(20))
     token_sha256: Mapped[str] = mapped_column(String(64))
     lease_until: Mapped[float] = mapped_column(Float)
+    lease_seconds: Mapped[float | None] = mapped_column(Float)
     detail: Mapped[str] = mapped_column(Text, default="")
     progress: Mapped[dict[str, Any] | None]
     started_at: Mapped[datetime]
@@ -363,8 +372,22 @@ class WorkerRecord(Base):
     __table_args__ = (Index(None, "last_seen"),)
 
 
+class WorkerFaultRecord(Base):
+    """How often a worker has failed in a row, and until when it gets no trial (database's clock).
+
+    A row of its own: a worker's row is locked before a job's, failures are told under the job's.
+    """
+
+    __tablename__ = "fw_worker_faults"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    in_a_row: Mapped[int] = mapped_column(Integer)
+    set_aside_until: Mapped[float] = mapped_column(Float)
+    reason: Mapped[str] = mapped_column(Text)
+
+
 class TokenRecord(Base):
-    """A bearer token, as the hash of its secret."""
+    """A bearer token, as the hash of its secret; ``kind`` tells those of users from our own."""
 
     __tablename__ = "fw_tokens"
 
@@ -372,6 +395,7 @@ class TokenRecord(Base):
     name: Mapped[str]
     secret_sha256: Mapped[str] = mapped_column(String(64), unique=True)
     scopes: Mapped[list[Any]]
+    kind: Mapped[str] = mapped_column(String(20), default="user", server_default="user")
     created_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import exists, select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
 from store import clock, paging, secrets
@@ -15,6 +15,8 @@ from store.upserts import insert_new
 
 SCOPES = ("read", "submit", "work", "admin")
 PREFIX = "fw_"
+OWN = "own"
+"""Kind of the tokens that `featherweight up` makes for its own processes."""
 
 
 def create(
@@ -47,6 +49,24 @@ def create(
     return session.get_one(TokenRecord, values["id"]), secret
 
 
+def renew_own(session: Session, *, name: str, scopes: Sequence[str], secret: str) -> None:
+    """Make the token of our own processes, instead of the one that an earlier start made.
+
+    It is of a kind that ``any_exist`` does not count: the loopback stays open until a user makes
+    the first token, and the process that has this one works on after that.
+
+    Args:
+        session: A writing transaction.
+        name: Whose it is; one of each name is kept.
+        scopes: Some of ``SCOPES``.
+        secret: Made by whoever will use it.
+    """
+    earlier = delete(TokenRecord).where(TokenRecord.kind == OWN, TokenRecord.name == name)
+    session.execute(earlier)
+    token, _ = create(session, name=name, scopes=scopes, secret=secret)
+    token.kind = OWN
+
+
 def find(session: Session, secret: str) -> TokenRecord | None:
     """The token behind the secret; None where there is none or it was revoked."""
     query = select(TokenRecord).where(
@@ -74,5 +94,6 @@ def revoke(session: Session, token_id: str) -> TokenRecord:
 
 
 def any_exist(session: Session) -> bool:
-    """Whether any token was ever made: without one the service must stay on loopback."""
-    return session.execute(select(exists(select(TokenRecord.id)))).scalar_one()
+    """Whether a user has ever made a token: without one the service must stay on loopback."""
+    of_users = select(TokenRecord.id).where(TokenRecord.kind != OWN)
+    return session.execute(select(exists(of_users))).scalar_one()

@@ -19,6 +19,7 @@ from featherweight.specs.states import (
     TRIAL_TRANSITIONS,
     AttemptState,
     JobState,
+    PauseReason,
     Phase,
     StopReason,
     TrialState,
@@ -39,6 +40,7 @@ def move_job(
     *,
     reason: StopReason | None = None,
     detail: str = "",
+    pause_reason: PauseReason | None = None,
 ) -> None:
     """Change the job's state and its times; event ``job.<state>``.
 
@@ -52,8 +54,10 @@ def move_job(
     if to.is_finished:
         _check_final(job, to)
     _set_times(job, to)
-    job.state = to
-    data = {} if job.stop_reason is None else {"reason": job.stop_reason}
+    job.state, job.pause_reason, job.pause_file = to, pause_reason, None
+    job.pause_detail = detail if pause_reason else None
+    said = job.stop_reason or pause_reason
+    data = {} if said is None else {"reason": said}
     events.append(session, job, f"job.{to}", data | ({"detail": detail} if detail else {}))
 
 

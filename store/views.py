@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from compress.candidate import Candidate
@@ -22,6 +23,7 @@ from featherweight.specs.schemas import (
     WorkerSchema,
 )
 from store import jobs, transitions
+from store.faults import SetAside
 from store.tables import (
     ArtifactRecord,
     AttemptRecord,
@@ -40,7 +42,8 @@ from store.tables import (
 
 def job(record: JobRecord, counts: Counts) -> JobSchema:
     """A job and its trials by state."""
-    own = {"trials": counts, "spec": jobs.spec(record)}
+    said = record.pause_detail or record.stop_detail
+    own = {"trials": counts, "spec": jobs.spec(record), "stop_detail": said}
     return JobSchema.model_validate(_fields(record, JobSchema) | own)
 
 
@@ -94,9 +97,13 @@ def event(record: EventRecord) -> EventSchema:
     return EventSchema.model_validate(_fields(record, EventSchema) | {"job": record.job_id})
 
 
-def worker(record: WorkerRecord, trial: str | None) -> WorkerSchema:
-    """A worker and the trial it has."""
-    own = {key: record.info[key] for key in ("device", "threads", "version")} | {"trial": trial}
+def worker(record: WorkerRecord, trial: str | None, aside: SetAside | None = None) -> WorkerSchema:
+    """A worker and the trial it has, or until when and why it gets none."""
+    own: dict[str, Any] = {key: record.info[key] for key in ("device", "threads", "version")}
+    own["trial"] = trial
+    if aside is not None:
+        own["set_aside_until"] = datetime.fromtimestamp(aside.until, UTC)
+        own["set_aside_reason"] = aside.reason
     return WorkerSchema.model_validate(_fields(record, WorkerSchema) | own)
 
 

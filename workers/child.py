@@ -24,8 +24,9 @@ from featherweight.errors import ApiError
 from featherweight.specs.protocol import Assignment
 from featherweight.specs.states import FailureClass
 from featherweight.worker_client import WorkerClient
-from workers import failures, main, messages, outbox
+from workers import disk, failures, main, messages, outbox
 from workers.cache import Cache
+from workers.fetching import Fetcher
 from workers.line import Line, is_lost
 from workers.messages import Ended, Progress, Ready, Run, Stop
 from workers.outbox import RELEASE, Outbox, Tray, Verdict
@@ -79,10 +80,13 @@ class Hands:
 
     def __init__(self, pipe: Connection, settings: WorkerSettings) -> None:
         self._pipe = pipe
-        self._outbox = Outbox(settings.own_folder / "outbox")
+        self._folder = settings.own_folder
+        self._outbox = Outbox(self._folder / "outbox")
+        self._trouble: str | None = None
         self._client = WorkerClient(settings.url, settings.secret)
         limit_bytes = settings.worker_cache_bytes
-        cache = Cache(settings.cache_folder, fetch=self._client.fetch, limit_bytes=limit_bytes)
+        self._fetcher = Fetcher(self._client, Line(StopFlag()))
+        cache = Cache(settings.cache_folder, fetch=self._fetcher, limit_bytes=limit_bytes)
         self._workshop = Workshop(cache, logits_folder=settings.worker_folder / "logits")
         messages.send(
             pipe, Ready(device=str(self._workshop.device), threads=torch.get_num_threads())
@@ -90,7 +94,8 @@ class Hands:
 
     def work(self, assignment: Assignment, stop: StopFlag) -> bool:
         """One trial to its end; whether this process is fit for another."""
-        tray, line = self._outbox.open(assignment), Line(stop)
+        tray, line = self._outbox.opened(assignment), Line(stop)
+        self._fetcher.line, self._trouble = line, None
         runner = TrialRunner(
             assignment=assignment,
             workshop=self._workshop,
@@ -105,7 +110,7 @@ class Hands:
             self._settle(tray, line, otherwise=verdict)
         else:
             tray.close()
-        messages.send(self._pipe, Ended(attempt=assignment.attempt))
+        messages.send(self._pipe, Ended(attempt=assignment.attempt, trouble=self._trouble))
         failure = verdict.failure
         return failure is None or failure.failure_class is not FailureClass.OUT_OF_MEMORY
 
@@ -125,6 +130,10 @@ class Hands:
         return outbox.COMPLETE
 
     def _failed(self, number: int, error: Exception) -> Verdict:
+        self._trouble = disk.trouble(error) or disk.unwritable(self._folder)
+        if self._trouble is not None:
+            _log.error("trial %d goes back, this machine's disk fails: %s", number, self._trouble)
+            return RELEASE
         failure = failures.of(error)
         _log.error("trial %d failed, %s: %s", number, failure.failure_class, failure.message)
         return Verdict(kind="fail", failure=failure)

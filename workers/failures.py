@@ -19,6 +19,7 @@ _TABLE: tuple[tuple[type[BaseException], FailureClass], ...] = (
     (compress_errors.ExportParityError, FailureClass.EXPORT_PARITY),
     (errors.ServiceUnavailable, FailureClass.INFRASTRUCTURE),
     (errors.DigestMismatch, FailureClass.INFRASTRUCTURE),
+    (errors.FileLost, FailureClass.FILE_LOST),
     (OSError, FailureClass.INFRASTRUCTURE),
 )
 # torch's allocator on the CPU raises a plain RuntimeError.
@@ -31,6 +32,8 @@ def failure_class(error: BaseException) -> FailureClass:
     """The class of the first line of the table that fits; ``bug`` when none does."""
     if isinstance(error, RuntimeError) and _CPU_ALLOCATOR in str(error):
         return FailureClass.OUT_OF_MEMORY
+    if isinstance(error, errors.ApiError) and error.code == errors.DAMAGED:
+        return FailureClass.INFRASTRUCTURE
     return next((name for kind, name in _TABLE if isinstance(error, kind)), FailureClass.BUG)
 
 
@@ -40,4 +43,5 @@ def of(error: BaseException) -> Failure:
     message = f"{type(error).__name__}: {error}"[:_LONGEST_MESSAGE]
     if name is FailureClass.BUG:
         message = "".join(traceback.format_exception(error))[-_TAIL_CHARACTERS:]
-    return Failure(failure_class=name, message=message)
+    file = error.sha256 if isinstance(error, errors.FileLost) else None
+    return Failure(failure_class=name, message=message, file=file)

@@ -43,10 +43,11 @@ class Progress(BaseModel, frozen=True):
 
 
 class Ended(BaseModel, frozen=True):
-    """From the child: it is through with this attempt."""
+    """From the child: it is through with this attempt; ``trouble`` is that of our own disk."""
 
     kind: Literal["ended"] = "ended"
     attempt: str
+    trouble: str | None = None
 
 
 Message = Annotated[Run | Stop | Ready | Progress | Ended, Field(discriminator="kind")]

@@ -17,11 +17,11 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from featherweight.errors import ApiError
+from featherweight.errors import DAMAGED, ApiError, Forbidden, Unauthorised
 from featherweight.specs.protocol import Assignment, Decision, Failure, Report
 from featherweight.specs.states import FailureClass
 from featherweight.worker_client import Lease, WorkerClient, lease_of
-from workers.line import Line, is_lost
+from workers.line import Line, is_answer, is_lost
 
 FILE_NAMES: Mapping[str, str] = {
     "onnx": "model.onnx",
@@ -67,6 +67,7 @@ class Tray:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.label = Label.model_validate_json((folder / _LABEL).read_bytes())
+        self._newest: Decided | None = None
 
     def draft(self, rung: int) -> Path:
         """An empty folder to put the files of a rung into, named as in ``FILE_NAMES``."""
@@ -100,9 +101,17 @@ class Tray:
             path = folder / FILE_NAMES[ref.role]
             line.call(partial(client.upload, lease, path, sha256=ref.sha256))
         decision = line.call(partial(client.report, lease, report))
-        _write(self.folder / "decided.json", Decided(rung=rung, decision=decision))
-        shutil.rmtree(folder)
+        self._note(Decided(rung=rung, decision=decision), folder)
         return decision
+
+    def _note(self, decided: Decided, answered: Path) -> None:
+        # On a full disk the answer is known until this process ends, then it is asked again.
+        self._newest = decided
+        try:
+            _write(self.folder / "decided.json", decided)
+            shutil.rmtree(answered)
+        except OSError as error:
+            _log.warning("the answer to rung %d cannot be written: %s", decided.rung, error)
 
     @property
     def is_over(self) -> bool:
@@ -114,13 +123,18 @@ class Tray:
 
     @property
     def _decided(self) -> Decided | None:
+        if self._newest is not None:
+            return self._newest
         answered = self.folder / "decided.json"
         return Decided.model_validate_json(answered.read_bytes()) if answered.exists() else None
 
     def close(self) -> None:
         """There is nothing more to tell of this attempt."""
         # What has no label is swept away: a kill in mid-removal must not leave half a tray.
-        (self.folder / _LABEL).unlink(missing_ok=True)
+        try:
+            (self.folder / _LABEL).unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("trial %d cannot be swept away yet: %s", self.label.number, error)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -145,6 +159,10 @@ class Outbox:
         _sync(self._folder)
         return Tray(folder)
 
+    def opened(self, assignment: Assignment) -> Tray:
+        """The tray of an attempt that another process of this worker has opened."""
+        return Tray(self._folder / assignment.attempt)
+
     def leftovers(self) -> Iterator[Tray]:
         """Trays that an earlier process could not settle."""
         for folder in sorted(self._folder.iterdir()):
@@ -159,13 +177,15 @@ def settle(tray: Tray, *, client: WorkerClient, line: Line, otherwise: Verdict) 
 
     Pending reports go first; then ``otherwise``, where none of them has ended the trial.
     An attempt that is not ours any more is dropped with a line in the log. Raises Stopped when
-    asked to stop in an outage; the tray is still there then.
+    asked to stop in an outage, and ApiError where the service takes nothing from us; the tray is
+    still there then. Only what the service has looked at and refused is thrown away.
     """
     try:
         _tell_all(tray, client=client, line=line, otherwise=otherwise)
     except ApiError as error:
         if not is_lost(error):
-            tray.close()
+            if _is_refusal(error):
+                tray.close()
             raise
         _log.warning("trial %d belongs to somebody else, dropped: %s", tray.label.number, error)
     tray.close()
@@ -179,12 +199,19 @@ def _tell_all(tray: Tray, *, client: WorkerClient, line: Line, otherwise: Verdic
         if not tray.is_over:
             _say(otherwise, lease, client=client, line=line)
     except ApiError as error:
-        if is_lost(error):
+        if is_lost(error) or not _is_refusal(error):
             raise
         # An attempt that never ends would be handed to this worker again and again.
         message = f"the service refused what the trial had to say: {error}"[:_LONGEST_MESSAGE]
-        refused = Failure(failure_class=FailureClass.BUG, message=message)
+        is_damaged = error.code == DAMAGED
+        kind = FailureClass.INFRASTRUCTURE if is_damaged else FailureClass.BUG
+        refused = Failure(failure_class=kind, message=message)
         _say(Verdict(kind="fail", failure=refused), lease, client=client, line=line)
+
+
+def _is_refusal(error: ApiError) -> bool:
+    """Whether the service has looked at what was sent; without a valid token it does not."""
+    return is_answer(error) and not isinstance(error, (Unauthorised, Forbidden))
 
 
 def _say(verdict: Verdict, lease: Lease, *, client: WorkerClient, line: Line) -> None:

@@ -16,14 +16,20 @@ from uuid import uuid4
 
 from compress.errors import Stopped
 from featherweight import __version__
-from featherweight.errors import ApiError, FeatherweightError, ServiceUnavailable
+from featherweight.errors import (
+    ApiError,
+    FeatherweightError,
+    Forbidden,
+    ServiceUnavailable,
+    Unauthorised,
+)
 from featherweight.specs.protocol import Assignment, Failure, Heartbeat, WorkerInfo
 from featherweight.specs.states import FailureClass
 from featherweight.transport import FOREVER
-from featherweight.worker_client import WorkerClient, lease_of
-from workers import exits, outbox
+from featherweight.worker_client import Lease, WorkerClient, lease_of
+from workers import disk, exits, outbox
 from workers.children import Child, ChildEnded
-from workers.line import Line, is_lost
+from workers.line import Line, is_answer, is_lost
 from workers.messages import Ended, Progress, Ready, Run, Stop
 from workers.outbox import RELEASE, Outbox, Tray, Verdict
 from workers.settings import WorkerSettings
@@ -50,6 +56,8 @@ class Supervisor:
         self._child: Child | None = None
         self._info: Ready | None = None
         self._deaths = 0
+        self._trouble: str | None = None
+        self._troubles = 0
 
     def run(self) -> None:
         """Work until asked to stop. Raises FeatherweightError when the service refuses us."""
@@ -57,7 +65,7 @@ class Supervisor:
         with self._alone():
             self._outbox = Outbox(self._settings.own_folder / "outbox")
             try:
-                self._settle_leftovers()
+                self._settle_leftovers(otherwise=_RESTARTED)
                 while not self._stop():
                     self._turn()
             except Stopped:
@@ -71,6 +79,8 @@ class Supervisor:
             self._child.kill()
 
     def _turn(self) -> None:
+        self._settle_leftovers(otherwise=RELEASE)
+        self._wait_for_disk()
         info = self._ready()
         if info is None:
             return
@@ -79,10 +89,23 @@ class Supervisor:
         if assignment is not None:
             self._attend(assignment)
 
-    def _settle_leftovers(self) -> None:
+    def _settle_leftovers(self, *, otherwise: Verdict) -> None:
         for tray in self._outbox.leftovers():
             _log.info("settling trial %d, left by an earlier process", tray.label.number)
-            self._settle(tray, otherwise=_RESTARTED)
+            self._settle(tray, otherwise=otherwise)
+
+    def _wait_for_disk(self) -> None:
+        """Wait until this machine can write again: trials would only come back."""
+        if self._trouble is None:
+            self._troubles = 0
+            return
+        self._troubles += 1
+        _log.error("no more trials until this machine's disk works: %s", self._trouble)
+        while not self._stop.wait(disk.WAIT.pause(self._troubles) or 0.0):
+            self._trouble = disk.unwritable(self._settings.own_folder)
+            if self._trouble is None:
+                _log.info("this machine's disk works again")
+                return
 
     def _ready(self) -> WorkerInfo | None:
         """A child that can work, started if need be; None when asked to stop or when it died."""
@@ -115,20 +138,29 @@ class Supervisor:
 
     def _attend(self, assignment: Assignment) -> None:
         assert self._child is not None
-        tray = self._outbox.open(assignment)
+        try:
+            tray = self._outbox.open(assignment)
+        except OSError as error:
+            self._trouble = str(error)
+            self._line.call(lambda: self._client.release(lease_of(assignment)))
+            return
         _log.info("trial %d of job %s: %s", assignment.number, assignment.job, _words(assignment))
         watch = _Watch(child=self._child, assignment=assignment, stop=self._stop)
         watch.grace_seconds = self._settings.stop_grace_seconds
         try:
             watch.attend(client=self._client, line=self._line)
-            self._deaths = 0
+            self._deaths, self._trouble = 0, watch.trouble
         except ChildEnded as ended:
             self._after_death(ended, tray=tray, watch=watch)
 
     def _after_death(self, ended: ChildEnded, *, tray: Tray, watch: _Watch) -> None:
         self._deaths += 1
         failure = exits.failure(ended.status, oom_kills_before=watch.child.oom_kills_before)
-        if watch.order is None:
+        self._trouble = disk.unwritable(self._settings.own_folder)
+        if watch.order is None and self._trouble is not None:
+            _log.error("trial %d goes back: %s", tray.label.number, failure.message)
+            self._settle(tray, otherwise=RELEASE)
+        elif watch.order is None:
             _log.error("trial %d: %s", tray.label.number, failure.message)
             self._settle(tray, otherwise=Verdict(kind="fail", failure=failure))
         elif watch.order.is_ours:
@@ -137,10 +169,23 @@ class Supervisor:
             tray.close()
 
     def _settle(self, tray: Tray, *, otherwise: Verdict) -> None:
+        line = Line(self._stop, meanwhile=lambda: self._stay_alive(tray.label.lease))
         try:
-            outbox.settle(tray, client=self._client, line=self._line, otherwise=otherwise)
+            outbox.settle(tray, client=self._client, line=line, otherwise=otherwise)
+        except (Unauthorised, Forbidden):
+            raise
         except ApiError as error:
             _log.error("trial %d could not be settled: %s", tray.label.number, error)
+
+    def _stay_alive(self, lease: Lease) -> None:
+        """Keep the lease of what cannot be delivered yet. Raises StaleAttempt, AttemptNotFound."""
+        try:
+            self._client.heartbeat(lease, Heartbeat(stage="deliver"))
+        except ServiceUnavailable:
+            return
+        except ApiError as error:
+            if is_lost(error):
+                raise
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -174,6 +219,7 @@ class _Watch:
     order: Stop | None = None
     ordered_at: float = 0.0
     beat: Heartbeat = field(default_factory=Heartbeat)
+    trouble: str | None = None
 
     def attend(self, *, client: WorkerClient, line: Line) -> None:
         """Heartbeat until the child says that it is through. Raises ChildEnded.
@@ -195,7 +241,8 @@ class _Watch:
         message = self.child.receive(_LOOK_SECONDS)
         while message is not None:
             match message:
-                case Ended(attempt=attempt) if attempt == self.assignment.attempt:
+                case Ended(attempt=attempt, trouble=trouble) if attempt == self.assignment.attempt:
+                    self.trouble = trouble
                     return True
                 case Progress(stage=stage, done=done):
                     self.beat = Heartbeat(stage=stage, done=done)
@@ -215,7 +262,7 @@ class _Watch:
         except ApiError as error:
             if is_lost(error):
                 self._order("the lease was lost", is_ours=False)
-            else:
+            elif is_answer(error):
                 _log.error("heartbeat refused: %s", error)
 
     def _order(self, reason: str, *, is_ours: bool = True) -> None:

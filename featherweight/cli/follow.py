@@ -56,6 +56,8 @@ def line(event: EventSchema) -> str:
     data = event.data
     words = [event.type, *_trial(data), str(data.get("description") or ""), *_numbers(data)]
     words.append(str(data.get("reason") or data.get("phase") or ""))
+    if event.type == "job.paused":
+        words.append(str(data.get("detail") or ""))
     return "  ".join(word for word in words if word)
 
 

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from featherweight import own_tokens
 from featherweight.children import Family, Role
-from featherweight.cli.output import Migrated
 from featherweight.client import Client
-from featherweight.errors import FeatherweightError, Forbidden, ServiceUnavailable, Unauthorised
+from featherweight.errors import FeatherweightError, ServiceUnavailable
 from featherweight.transport import FOREVER
 
 _HOST = "127.0.0.1"
@@ -67,14 +67,16 @@ class House:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
             self._check_ports()
-            # Where nobody has made a token, one in the shell is for another service.
-            token = _token() if self._migrate().has_tokens else ""
-            family = Family(self._roles(token))
+            # Not those in the shell, which may be for another service; and these go on working when
+            # somebody makes the first token.
+            worker = own_tokens.new(self.folder, "worker", "work")
+            ours = own_tokens.new(self.folder, "client", "read", "submit")
+            self._migrate(own_tokens.written((worker, ours)))
+            family = Family(self._roles(worker.secret))
             family.start()
             try:
-                with Client(self.url, token, retry=FOREVER) as client:
+                with Client(self.url, ours.secret, retry=FOREVER) as client:
                     self._wait(client, family)
-                    _check_token(client)
                     yield client
             finally:
                 family.stop()
@@ -83,11 +85,10 @@ class House:
         """Where a process writes."""
         return self.folder / "log" / f"{name}.log"
 
-    def _roles(self, token: str) -> list[Role]:
+    def _roles(self, worker_token: str) -> list[Role]:
         # One core is left to the service and the searcher: threads of a training step wait for the
         # slowest, so that a single busy core would hold up all of them.
         threads = max(1, ((os.cpu_count() or 1) - 1) // self.workers)
-        worker_token = os.environ.get("FEATHERWEIGHT_WORKER_TOKEN") or token
         role = self._role
         return [
             role("service", "serve"),
@@ -113,17 +114,16 @@ class House:
             log=self.log(name),
         )
 
-    def _migrate(self) -> Migrated:
+    def _migrate(self, tokens: str) -> None:
         done = subprocess.run(
             [*_COMMAND, "migrate", "--json"],
-            env={**os.environ, **self.environment},
+            env={**os.environ, **self.environment, own_tokens.VARIABLE: tokens},
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode != 0:
             raise FeatherweightError(f"cannot prepare the database:\n{done.stderr.strip()}")
-        return Migrated.model_validate_json(done.stdout)
 
     def _wait(self, client: Client, family: Family) -> None:
         ends = time.monotonic() + _START_SECONDS
@@ -136,7 +136,7 @@ class House:
                 if deaths >= _MOST_DEATHS or time.monotonic() > ends:
                     log = self.log("service")
                     raise FeatherweightError(
-                        f"the service does not start, see {log}:\n{_tail(log)}"
+                        f"the service does not start: {error}; see {log}:\n{_tail(log)}"
                     ) from error
             time.sleep(0.1)
 
@@ -163,20 +163,6 @@ class House:
             ) from error
         finally:
             os.close(lock)
-
-
-def _token() -> str:
-    return os.environ.get("FEATHERWEIGHT_TOKEN") or os.environ.get("FEATHERWEIGHT_ADMIN_TOKEN", "")
-
-
-def _check_token(client: Client) -> None:
-    try:
-        next(client.jobs(), None)
-    except (Unauthorised, Forbidden) as error:
-        raise FeatherweightError(
-            "this database has tokens: set FEATHERWEIGHT_TOKEN to one with the scopes read, submit "
-            f"and work ({error})"
-        ) from error
 
 
 def _is_free(port: int) -> bool:

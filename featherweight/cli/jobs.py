@@ -129,6 +129,13 @@ def download(
 
 
 @app.command()
+def workers(url: Url = None, token: Token = None, json: AsJson = False) -> None:
+    """List the workers heard of lately, and those that are set aside."""
+    with client(url, token) as service:
+        show(list(service.workers()), as_json=json, human=tables.workers)
+
+
+@app.command()
 def cancel(job: JobId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
     """Stop a job for good; its files stay."""
     with client(url, token) as service:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from featherweight import own_tokens
 from featherweight.cli import tables
 from featherweight.cli.output import AsJson, Migrated, Token, Url, client, console, show, write_json
 from featherweight.errors import FeatherweightError, ServiceUnavailable
@@ -247,6 +248,8 @@ def _make_brought_tokens() -> list[str]:
             with suppress(TokenTaken):  # made by an earlier run; revoked stays revoked
                 tokens.create(session, name=name, scopes=scopes, secret=secret)
                 made.append(name)
+        for own in own_tokens.read(os.environ.pop(own_tokens.VARIABLE, "[]")):
+            tokens.renew_own(session, name=own.name, scopes=own.scopes, secret=own.secret)
     return made
 
 

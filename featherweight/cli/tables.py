@@ -21,6 +21,7 @@ from featherweight.specs.schemas import (
     ReportSchema,
     TokenSchema,
     WhySchema,
+    WorkerSchema,
 )
 
 _MOST_NOTES = 5
@@ -58,7 +59,8 @@ def trials(job: JobSchema) -> str:
 
 def job(found: JobSchema) -> str:
     """One job in a line."""
-    reason = f", {found.stop_detail or found.stop_reason}" if found.stop_reason else ""
+    said = found.stop_reason or found.pause_reason
+    reason = f", {escape(found.stop_detail or said)}" if said else ""
     said = f"job {found.id} ({escape(found.name)}): {found.state}, {trials(found)} trials{reason}"
     return "\n".join([said, *(escape(f"warning: {warning}") for warning in found.warnings)])
 
@@ -305,7 +307,32 @@ def tokens(found: Sequence[TokenSchema]) -> Table:
             " ".join(token.scopes),
             f"{token.created_at:%F %T}",
             "revoked" if token.revoked_at else "active",
+            token.kind,
         )
         for token in found
     ]
-    return table(["token", "name", "scopes", "created (UTC)", "state"], rows)
+    return table(["token", "name", "scopes", "created (UTC)", "state", "kind"], rows)
+
+
+def workers(found: Sequence[WorkerSchema]) -> Table:
+    """One line per worker: what it does, or until when and why it gets no trial."""
+    rows = [
+        (
+            escape(worker.name),
+            escape(worker.device),
+            str(worker.threads),
+            worker.version,
+            f"{worker.last_seen:%F %T}",
+            _doing(worker),
+        )
+        for worker in found
+    ]
+    return table(["worker", "device", ">threads", "version", "seen (UTC)", "now"], rows)
+
+
+def _doing(worker: WorkerSchema) -> str:
+    if worker.trial is not None:
+        return f"trial {worker.trial}"
+    if worker.set_aside_until is None:
+        return "waits for a trial"
+    return escape(f"set aside until {worker.set_aside_until:%T}: {worker.set_aside_reason}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from compress.candidate import Candidate
 from compress.families.catalog import Architecture, Normalisation
@@ -216,10 +216,19 @@ class Decision(BaseModel, frozen=True, extra="forbid"):
 
 
 class Failure(BaseModel, frozen=True, extra="forbid"):
-    """Why an attempt failed."""
+    """Why an attempt failed. ``file_lost`` says which file the service could not give."""
 
     failure_class: FailureClass
     message: Text
+    file: Sha256 | None = Field(
+        default=None, description="The file of the assignment that is lost, of a file_lost."
+    )
+
+    @model_validator(mode="after")
+    def _names_its_file(self) -> Self:
+        if (self.failure_class is FailureClass.FILE_LOST) != (self.file is not None):
+            raise ValueError("give the file exactly where the failure_class is file_lost")
+        return self
 
 
 class AttemptResult(BaseModel, frozen=True, extra="forbid"):

@@ -12,7 +12,14 @@ from compress.inspection import DatasetInfo, ModelInfo
 from compress.measurement import Measurement, Split
 from featherweight.specs.job import JobSpec
 from featherweight.specs.protocol import Decision
-from featherweight.specs.states import FailureClass, JobState, Phase, StopReason, TrialState
+from featherweight.specs.states import (
+    FailureClass,
+    JobState,
+    PauseReason,
+    Phase,
+    StopReason,
+    TrialState,
+)
 
 Item = TypeVar("Item")
 
@@ -101,7 +108,9 @@ class JobSchema(BaseModel, frozen=True):
     state: JobState
     phase: Phase
     stop_reason: StopReason | None
-    stop_detail: str
+    stop_detail: str = Field(
+        description="Why it stops or ended, or why the house has paused it, in words."
+    )
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
@@ -113,6 +122,10 @@ class JobSchema(BaseModel, frozen=True):
     )
     profile_sha256: str | None = Field(
         default=None, description="SHA-256 of the profile that the search stands on, once known."
+    )
+    pause_reason: PauseReason | None = Field(
+        default=None,
+        description="Why the house has paused it; None where it is not paused, or a user did that.",
     )
     forecast: Forecast | None = Field(
         default=None, description="How long it will take; None in a listing and after a change."
@@ -408,6 +421,12 @@ class WorkerSchema(BaseModel, frozen=True):
     first_seen: AwareDatetime
     last_seen: AwareDatetime
     trial: str | None
+    set_aside_until: AwareDatetime | None = Field(
+        default=None, description="It gets no trial until then: it has failed too often in a row."
+    )
+    set_aside_reason: str = Field(
+        default="", description="Its last failure, where it is set aside."
+    )
 
 
 class TokenSchema(BaseModel, frozen=True):
@@ -416,6 +435,10 @@ class TokenSchema(BaseModel, frozen=True):
     id: str
     name: str
     scopes: tuple[str, ...]
+    kind: Literal["user", "own"] = Field(
+        default="user",
+        description="'own' are those of a running `featherweight up`: they close nothing.",
+    )
     created_at: AwareDatetime
     revoked_at: AwareDatetime | None
     secret: str | None = None

@@ -72,6 +72,7 @@ class FailureClass(StrEnum):
     EXPORT_PARITY = "export_parity"
     LOST_WORKER = "lost_worker"
     INFRASTRUCTURE = "infrastructure"
+    FILE_LOST = "file_lost"
     BUG = "bug"
 
 
@@ -84,7 +85,10 @@ RETRIES: Mapping[FailureClass, int] = {
     FailureClass.INFRASTRUCTURE: 5,
     FailureClass.BUG: 0,
 }
-"""How often a trial is tried again after each class of failure; then it is quarantined: failed."""
+"""How often a trial is tried again after each class of failure; then it is quarantined: failed.
+
+``file_lost`` is no fault of any trial: the job is paused, and its trials wait unspent.
+"""
 
 JOB_TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.STOPPING}),
@@ -114,6 +118,12 @@ ATTEMPT_TRANSITIONS: Mapping[AttemptState, frozenset[AttemptState]] = {
     AttemptState.EXPIRED: frozenset(),
     AttemptState.RELEASED: frozenset(),
 }
+
+
+class PauseReason(StrEnum):
+    """Why the house has paused a job. A user's pause has no reason."""
+
+    FILE_LOST = "file_lost"
 
 
 class StopReason(StrEnum):

@@ -31,7 +31,7 @@ from service.parameters import AttemptId, Digest, Fence
 from service.resources import Here, Resources
 from service.routes.uploads import RAW_BODY
 from service.routing import router as guarded
-from store import attempts, files, liveness
+from store import attempts, faults, files, liveness, losses
 from store.files import StoredFile
 from store.tables import FileRecord
 
@@ -151,7 +151,14 @@ async def complete_attempt(here: Here, attempt_id: AttemptId, token: Fence) -> A
 async def fail_attempt(
     here: Here, attempt_id: AttemptId, token: Fence, failure: Failure
 ) -> AttemptResult:
-    """Say why the attempt failed; the trial waits for another try or is given up."""
+    """Say why the attempt failed; the trial waits for another try or is given up.
+
+    For a file_lost the service looks at the file itself: only a file that is lost indeed pauses
+    the job.
+    """
+    if failure.file is not None:
+        await run_in_threadpool(_check_fence, here, attempt_id, token)
+        failure = await run_in_threadpool(losses.judge, here.files, failure)
     return await _write(here, lambda s: attempts.fail(s, attempt_id, token, failure))
 
 
@@ -197,10 +204,11 @@ async def _wait_for_trial(
 
 def _claim(here: Resources, request: ClaimRequest, *, look_first: bool) -> Assignment | None:
     # Every commit on SQLite wakes every waiting worker: only one look in reading, no write lock.
-    if look_first:
-        with here.database.read() as session:
-            if not liveness.work_is_waiting(session):
-                return None
+    with here.database.read() as session:
+        if faults.set_aside(session, request.worker.name) is not None:
+            return None
+        if look_first and not liveness.work_is_waiting(session):
+            return None
     with here.metrics.claim(), here.database.write() as session:
         return attempts.claim(session, request, lease_seconds=here.settings.lease_seconds)
 

@@ -24,7 +24,7 @@ from service.openapi import problems
 from service.parameters import Cursor, IdempotencyKey, JobId, Limit
 from service.resources import Here, Resources
 from service.routing import router as guarded
-from store import jobs, trials, views
+from store import jobs, losses, trials, views
 from store.session import Session
 from store.tables import JobRecord
 
@@ -128,7 +128,10 @@ def pause_job(here: Here, job_id: JobId) -> JobSchema:
     responses=problems(409),
 )
 def resume_job(here: Here, job_id: JobId) -> JobSchema:
-    """Go on after a pause."""
+    """Go on after a pause; not while the file that the job waits for is lost."""
+    with here.database.read() as session:
+        paused = jobs.get(session, job_id)
+    losses.check_found(here.files, paused)
     with here.database.write() as session:
         return _view(session, jobs.resume(session, job_id))
 

@@ -1,6 +1,6 @@
 """The service itself: workers, health, readiness, metrics, and the schema of a job."""
 
-import os
+import logging
 from typing import Any, Literal
 
 import httpx2
@@ -12,7 +12,7 @@ from featherweight.specs.schemas import Page, WorkerSchema
 from service.auth import PUBLIC, READ
 from service.resources import Here, Resources
 from service.routing import router as guarded
-from store import liveness, statistics, views, workers
+from store import disk, faults, liveness, statistics, views, workers
 from store.errors import StoreError
 from store.outages import OUTAGES
 
@@ -20,6 +20,7 @@ router = guarded("system")
 
 WORKERS_SEEN_SECONDS = 60.0
 Health = Literal["ok", "failed"]
+_log = logging.getLogger(__name__)
 
 
 class HealthSchema(BaseModel, frozen=True):
@@ -35,6 +36,11 @@ class ReadinessSchema(BaseModel, frozen=True):
     dependencies: dict[str, Health] = Field(
         description="database, schema and files are needed; searcher and dashboard are for others."
     )
+    free_bytes: int | None = Field(
+        default=None,
+        description="Free where the files are, or an SQLite database if that is less; None where "
+        "nothing can be written.",
+    )
 
 
 @router.get("/v1/workers", operation_id="list_workers", dependencies=[READ])
@@ -43,7 +49,11 @@ def list_workers(here: Here) -> Page[WorkerSchema]:
     with here.database.read() as session:
         busy = workers.current_trials(session)
         found = workers.recent(session, seconds=WORKERS_SEEN_SECONDS)
-        items = tuple(views.worker(record, busy.get(record.boot_id)) for record in found)
+        aside = faults.all_set_aside(session, [record.name for record in found])
+        items = tuple(
+            views.worker(record, busy.get(record.boot_id), aside.get(record.name))
+            for record in found
+        )
     return Page(items=items)
 
 
@@ -67,10 +77,12 @@ async def get_health() -> HealthSchema:
 )
 def get_readiness(here: Here, response: Response) -> ReadinessSchema:
     """Whether everything works that the service needs, one by one."""
+    free_bytes = _free_bytes(here)
+    has_room = free_bytes is not None and free_bytes >= here.settings.min_free_bytes
     found: dict[str, Health] = {
         "database": _database(here),
         "schema": _schema(here),
-        "files": _files(here),
+        "files": "ok" if has_room else "failed",
         "searcher": _searcher(here),
         "dashboard": _dashboard(here),
     }
@@ -78,7 +90,7 @@ def get_readiness(here: Here, response: Response) -> ReadinessSchema:
     if not ready:
         response.status_code = 503
         response.headers["Retry-After"] = "2"
-    return ReadinessSchema(ready=ready, dependencies=found)
+    return ReadinessSchema(ready=ready, dependencies=found, free_bytes=free_bytes)
 
 
 @router.get(
@@ -115,13 +127,14 @@ def _schema(here: Resources) -> Health:
     return "ok"
 
 
-def _files(here: Resources) -> Health:
-    folder = here.files.folder
+def _free_bytes(here: Resources) -> int | None:
+    """Free bytes where we write, seen by writing; None where that fails."""
+    folders = (here.files.folder, disk.database_folder(here.database.url))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return "failed"
-    return "ok" if os.access(folder, os.W_OK | os.X_OK) else "failed"
+        return min(disk.probe(folder) for folder in folders if folder is not None)
+    except OSError as error:
+        _log.error("nothing can be written: %s", error)
+        return None
 
 
 def _searcher(here: Resources) -> Health:

@@ -116,6 +116,25 @@ def test_the_policy_gives_up_after_its_attempts(server, transport):
     assert server.script == []
 
 
+@pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504, 507])
+def test_what_may_pass_is_no_refusal(server, transport, status):
+    server.script = [problem(status, "StorageFull"), says(200, b'"here"')]
+    assert transport.send(GET).json() == "here"
+    server.script = [problem(status, "StorageFull")] * 3
+    with pytest.raises(errors.ServiceUnavailable, match="StorageFull: because"):
+        transport.send(GET)
+
+
+def test_an_answer_that_is_no_problem_document_is_not_the_services_own(server, transport):
+    server.script = [says(404, b"<h1>nginx</h1>"), problem(404, "JobNotFound")]
+    with pytest.raises(errors.NotFound) as raised:
+        transport.send(GET)
+    assert raised.value.is_foreign
+    with pytest.raises(errors.NotFound) as raised:
+        transport.send(GET)
+    assert not raised.value.is_foreign
+
+
 def test_a_file_is_sent_whole_again_when_the_first_try_failed(server, transport, tmp_path):
     file = tmp_path / "file"
     file.write_bytes(bytes(range(256)) * 10)

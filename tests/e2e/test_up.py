@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 from featherweight.client import Client
+from featherweight.errors import Unauthorised
 from featherweight.specs.states import JobState
 from featherweight.transport import file_digest
 from tests.e2e.conftest import TINY
-from tests.running import COMMAND, PATIENT, environment, free_port, until
+from tests.running import COMMAND, PATIENT, call, environment, free_port, until
 
 pytestmark = pytest.mark.slow
 
@@ -88,3 +89,35 @@ def test_a_port_that_is_taken_is_named_with_the_way_out(up):
     printed = (up.folder / "up.log").read_text()
     way_out = "stop what uses it, or choose another with --port"
     assert printed == f"featherweight: port {up.port} is taken: {way_out}\n"
+
+
+def test_the_first_token_locks_nobody_of_the_house_out(up):
+    first = up()
+    marker = up.folder / "var" / "up.json"
+    with Client(up.url, retry=PATIENT) as client:
+        until(lambda: marker.exists() and json.loads(marker.read_text())["job"])
+        job = json.loads(marker.read_text())["job"]
+        until(lambda: client.job(job).trials.running)  # without a token: the loopback is open
+        made = token_command(up, "create", "me", "--scope", "admin")
+        with pytest.raises(Unauthorised):
+            client.job(job)
+    with Client(up.url, made["secret"], retry=PATIENT) as client:
+        until(lambda: client.job(job).state.is_finished, seconds=180)
+        found = client.job(job)
+        assert (found.state, found.trials.failed) == (JobState.SUCCEEDED, 0)
+    until(lambda: "serving until Ctrl-C" in (up.folder / "up.log").read_text())
+    first.terminate()
+    first.wait(60)
+    second = up("--exit")
+    assert second.wait(180) == 0, (up.folder / "up.log").read_text()
+    kinds = [token["kind"] for token in token_command(up, "list")]
+    assert sorted(kinds) == ["own", "own", "user"]
+    for path in (up.folder / "var" / "log").iterdir():
+        assert made["secret"] not in path.read_text()
+
+
+def token_command(up, *arguments):
+    database = f"sqlite:///{up.folder}/var/featherweight.db"
+    done = call("token", *arguments, "--json", FEATHERWEIGHT_DATABASE_URL=database)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)

@@ -77,7 +77,7 @@ def test_complete_before_the_trial_was_told_to_end_is_refused(database):
         attempts.complete(session, mine.attempt, mine.token)
 
 
-@pytest.mark.parametrize("kind", FailureClass)
+@pytest.mark.parametrize("kind", RETRIES)
 def test_each_failure_class_has_its_retries_and_then_the_trial_is_quarantined(database, kind):
     failure = Failure(failure_class=kind, message="as it happened")
     with database.write() as session:

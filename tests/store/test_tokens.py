@@ -65,3 +65,29 @@ def test_a_given_secret_can_be_used_once(database):
 def test_scopes_are_some_of_the_known_ones(database, scopes):
     with database.write() as session, pytest.raises(ValueError, match="scopes must be some of"):
         tokens.create(session, name="ci", scopes=scopes)
+
+
+def test_a_token_of_our_own_works_and_does_not_count_as_one_that_a_user_made(database):
+    with database.write() as session:
+        tokens.renew_own(session, name="up-1-worker", scopes=["work"], secret="fw_first" * 5)
+        assert not tokens.any_exist(session)
+        found = tokens.find(session, "fw_first" * 5)
+        assert found is not None
+        assert (found.scopes, found.kind) == (["work"], "own")
+        tokens.create(session, name="first", scopes=["admin"])
+        assert tokens.any_exist(session)
+        assert tokens.find(session, "fw_first" * 5) is not None
+
+
+def test_own_tokens_are_replaced_by_name_and_do_not_pile_up(database):
+    with database.write() as session:
+        tokens.create(session, name="up-1-worker", scopes=["read"])
+        for start in ("one", "two", "three"):
+            tokens.renew_own(session, name="up-1-worker", scopes=["work"], secret=start * 10)
+        tokens.renew_own(session, name="up-2-worker", scopes=["work"], secret="other" * 10)
+        assert [tokens.find(session, secret * 10) is not None for secret in ("one", "three")] == [
+            False,
+            True,
+        ]
+        kinds = sorted((token.name, token.kind) for token in tokens.page(session, limit=9)[0])
+    assert kinds == [("up-1-worker", "own"), ("up-1-worker", "user"), ("up-2-worker", "own")]

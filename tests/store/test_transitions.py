@@ -168,7 +168,8 @@ class Life(RuleBasedStateMachine):
                 act = getattr(attempts, outcome)
                 self.step(lambda session: act(session, mine.attempt, mine.token))
             case kind:
-                failure = Failure(failure_class=kind, message="as it happened")
+                file = mine.dataset if kind == FailureClass.FILE_LOST else None
+                failure = Failure(failure_class=kind, message="as it happened", file=file)
                 self.step(lambda s: attempts.fail(s, mine.attempt, mine.token, failure))
 
     @precondition(lambda self: self.held)

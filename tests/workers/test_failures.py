@@ -11,6 +11,7 @@ from featherweight.specs.schemas import Problem
 from featherweight.specs.states import FailureClass
 from workers import exits, failures
 
+DAMAGED = Problem(title="t", status=422, code="DigestMismatch", detail="other bytes arrived")
 PROBLEM = Problem(title="t", status=413, code="FileTooLarge", detail="too large")
 
 
@@ -24,6 +25,8 @@ PROBLEM = Problem(title="t", status=413, code="FileTooLarge", detail="too large"
         (compress_errors.ExportParityError("differs"), "export_parity"),
         (errors.ServiceUnavailable("gone"), "infrastructure"),
         (errors.DigestMismatch("other bytes"), "infrastructure"),
+        (errors.FileLost("0" * 64, "the file is gone"), "file_lost"),
+        (errors.Invalid(DAMAGED), "infrastructure"),
         (OSError(28, "No space left on device"), "infrastructure"),
         (compress_errors.InvalidWeights("no"), "bug"),
         (errors.TooLarge(PROBLEM), "bug"),
@@ -35,6 +38,11 @@ def test_an_exception_has_a_class_and_is_told(error, name):
     assert failure.failure_class == name
     assert type(error).__name__ in failure.message
     assert str(error) in failure.message
+
+
+def test_only_a_lost_file_is_named():
+    assert failures.of(errors.FileLost("0" * 64, "gone")).file == "0" * 64
+    assert failures.of(OSError("no")).file is None
 
 
 def test_what_torch_says_when_the_cpu_has_no_memory_left_is_out_of_memory():

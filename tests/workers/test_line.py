@@ -42,13 +42,52 @@ def test_a_refusal_is_an_answer():
         Line(StopFlag(), retry=QUICK).call(failing(1, error=stale))
 
 
-def test_a_mistake_inside_the_service_is_tried_again_but_not_for_ever():
-    mistake = ApiError(Problem(title="t", status=500, code="InternalError", detail="d"))
-    patient = RetryPolicy(attempts=None, base_seconds=0.001, most_seconds=0.002)
-    line = Line(StopFlag(), retry=patient)
-    assert line.call(failing(3, error=mistake)) == "done"
-    with pytest.raises(ApiError, match="InternalError"):
-        line.call(failing(1000, error=mistake))
+PATIENT = RetryPolicy(attempts=None, base_seconds=0.0005, most_seconds=0.001)
+
+
+def refusal(status, code):
+    return ApiError(Problem(title="t", status=status, code=code, detail="d"))
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (500, "InternalError"),
+        (501, "HTTP 501"),
+        (599, "HTTP 599"),
+        (409, "FileBusy"),
+        (404, "HTTP 404"),  # a proxy's page, not the service's word
+        (403, "HTTP 403"),
+    ],
+)
+def test_what_is_no_answer_of_the_service_is_waited_out_however_long_it_takes(status, code, caplog):
+    line = Line(StopFlag(), retry=PATIENT)
+    assert line.call(failing(200, error=refusal(status, code))) == "done"
+    said = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert said == [f"the service is away, waiting for it: {code}: d"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (422, "RequestValidationError"),
+        (404, "ArtifactNotFound"),
+        (401, "NotAuthenticated"),
+        (409, "FileMismatch"),
+        (413, "FileTooLarge"),
+        (500, "FileCorrupt"),
+    ],
+)
+def test_what_the_service_has_looked_at_and_refused_is_an_answer(status, code):
+    with pytest.raises(ApiError, match=code):
+        Line(StopFlag(), retry=PATIENT).call(failing(1, error=refusal(status, code)))
+
+
+def test_something_else_is_done_while_an_outage_lasts():
+    done = []
+    line = Line(StopFlag(), retry=PATIENT, meanwhile=lambda: done.append(1))
+    line.call(failing(3))
+    assert len(done) == 3
 
 
 def test_a_stop_ends_the_waiting_but_a_last_word_is_tried_first():

@@ -1,0 +1,62 @@
+"""Disks that are full, read-only or broken: how that shows, and a look by writing."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import DBAPIError
+
+Fault = Literal["full", "broken"]
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL_WORDS = ("database or disk is full", "no space left on device", "disk quota exceeded")
+_BROKEN_WORDS = ("readonly database", "disk i/o error", "unable to open database file")
+_POSTGRESQL_FULL = "53100"
+_PROBE_BYTES = 4096
+
+
+def fault(error: BaseException) -> Fault | None:
+    """What the error says of a disk: of the files', or of the database's. None: nothing."""
+    if isinstance(error, DBAPIError):
+        return _of_database(error)
+    # Errors of connections, and those without a number, are no disk's.
+    if not isinstance(error, OSError) or isinstance(error, ConnectionError) or error.errno is None:
+        return None
+    return "full" if error.errno in _FULL else "broken"
+
+
+def probe(folder: Path) -> int:
+    """Write a little and read it again; the bytes that are free there. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path, content = folder / f".probe-{uuid.uuid4().hex}", os.urandom(_PROBE_BYTES)
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.read_bytes() != content:
+            raise OSError(errno.EIO, "the disk gives back other bytes than it was given")
+    finally:
+        path.unlink(missing_ok=True)
+    return shutil.disk_usage(folder).free
+
+
+def database_folder(url: str) -> Path | None:
+    """Where an SQLite database lies; None for a server's."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return None
+    return Path(parsed.database).parent
+
+
+def _of_database(error: DBAPIError) -> Fault | None:
+    words = str(error.orig).lower()
+    is_full = getattr(error.orig, "sqlstate", None) == _POSTGRESQL_FULL
+    if is_full or any(said in words for said in _FULL_WORDS):
+        return "full"
+    return "broken" if any(said in words for said in _BROKEN_WORDS) else None
