@@ -28,6 +28,7 @@ from store.upserts import insert_new
 _AGE = (JobRecord.created_at, JobRecord.id)
 # NO KEY UPDATE: rows that merely refer to the job need not wait.
 _LOCKED = select(JobRecord).where(JobRecord.id == bindparam("job")).with_for_update(key_share=True)
+_LAST_EVENT = select(JobRecord.last_event).where(JobRecord.id == bindparam("job"))
 _MOST_UNDERSTOOD = 256
 _understood: dict[str, tuple[dict[str, Any], JobSpec]] = {}
 
@@ -135,6 +136,14 @@ def get(session: Session, job_id: str) -> JobRecord:
     if job is None:
         raise JobNotFound(f"no job {job_id}")
     return job
+
+
+def last_event(session: Session, job_id: str) -> int:
+    """Number of the job's newest event; raises JobNotFound."""
+    found = session.scalar(_LAST_EVENT, {"job": job_id})
+    if found is None:
+        raise JobNotFound(f"no job {job_id}")
+    return found
 
 
 def lock(session: Session, job_id: str) -> JobRecord:
