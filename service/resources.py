@@ -9,8 +9,11 @@ import httpx2
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
+from service.feeds import Feeds
 from service.metrics import Metrics
 from service.settings import ServiceSettings
+from service.streams import Streams
+from service.waiting import WaitingLine
 from service.wakeups import Wakeups
 from store.files import FileStore
 from store.session import Database
@@ -27,6 +30,9 @@ class Resources:
     metrics: Metrics
     dashboard: httpx2.AsyncClient
     upload_threads: CapacityLimiter
+    waiting_line: WaitingLine
+    feeds: Feeds
+    streams: Streams
 
 
 def of(request: Request) -> Resources:

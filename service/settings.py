@@ -25,6 +25,19 @@ class ServiceSettings(StoreSettings):
     )
     lease_seconds: float = Field(default=15.0, gt=0, le=3600)
     max_upload_bytes: int = Field(default=4 * 1024**3, gt=0, le=2**53)
+    streams_per_token: int = Field(
+        default=32,
+        ge=1,
+        le=10_000,
+        description="Event streams open at once, of one token, or one address where there are no "
+        "tokens; further ones get 429.",
+    )
+    stream_stall_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="An event stream whose reader takes nothing for so long is cut.",
+    )
 
     @property
     def is_loopback(self) -> bool:
