@@ -13,9 +13,11 @@ from fastapi.routing import APIRoute
 
 from featherweight import __version__
 from service import headers, lookouts, openapi, problems, proxy
+from service.answers import Answers
 from service.bodies import UPLOAD_THREADS
 from service.feeds import Feeds
 from service.metrics import Metrics, Observed
+from service.momentary import Momentary
 from service.resources import Resources
 from service.routes import (
     artifacts,
@@ -110,6 +112,8 @@ async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
             dashboard=client,
             upload_threads=CapacityLimiter(UPLOAD_THREADS),
             waiting_line=line,
+            answers=Answers(database),
+            momentary=Momentary(),
             feeds=feeds,
             streams=streams,
         )

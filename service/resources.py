@@ -9,8 +9,10 @@ import httpx2
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
+from service.answers import Answers
 from service.feeds import Feeds
 from service.metrics import Metrics
+from service.momentary import Momentary
 from service.settings import ServiceSettings
 from service.streams import Streams
 from service.waiting import WaitingLine
@@ -31,6 +33,8 @@ class Resources:
     dashboard: httpx2.AsyncClient
     upload_threads: CapacityLimiter
     waiting_line: WaitingLine
+    answers: Answers
+    momentary: Momentary
     feeds: Feeds
     streams: Streams
 
