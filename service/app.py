@@ -126,8 +126,8 @@ async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
 
 
 def _num_claimable(database: Database, most: int) -> int:
-    with database.read() as session:
-        return liveness.num_claimable(session, most=most)
+    with database.look() as connection:
+        return liveness.num_claimable(connection, most=most)
 
 
 async def _watch(database: Database) -> Wakeups:

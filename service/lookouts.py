@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from service.wakeups import Wakeups
@@ -35,6 +36,7 @@ class Lookout:
         self._seconds = seconds
         self._pace_seconds = pace_seconds
         self._soon = asyncio.Event()
+        self._next_look = 0.0
         wakeups.subscribe(self.soon)
 
     def soon(self) -> None:
@@ -47,10 +49,12 @@ class Lookout:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds):
                     await self._soon.wait()
+            if (early := self._next_look - time.monotonic()) > 0:
+                await asyncio.sleep(early)
             # Before the look: a change in its middle leads to another one.
             self._soon.clear()
             await self._once()
-            await asyncio.sleep(self._pace_seconds)
+            self._next_look = time.monotonic() + self._pace_seconds
 
     async def _once(self) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from featherweight.specs.states import AttemptState, TrialState
@@ -19,12 +19,12 @@ def searcher_is_alive(session: Session) -> bool:
     return session.execute(query).first() is not None
 
 
-def num_claimable(session: Session, *, most: int) -> int:
+def num_claimable(connection: Connection, *, most: int) -> int:
     """How many trials workers could claim now, ``most`` or fewer: waiting ones that have room.
 
     A job is counted by the counts that it keeps, so this costs the same however many trials wait.
     """
-    rows = session.execute(_CLAIMABLE, {"most": most})
+    rows = connection.execute(_CLAIMABLE, {"most": most})
     # The counts are kept with every change; a job that is here has one in any case.
     found = sum(max(1, min(counts.get(TrialState.WAITING, 0), room)) for counts, room in rows)
     return min(most, found)

@@ -107,7 +107,7 @@ LOOKS = {
     "events after a number": lambda session, job: events.after(session, job, 4000, limit=50),
     "jobs with something to do": lambda session, job: session.execute(open_jobs()).all(),
     "how many trials workers could claim": lambda session, job: liveness.num_claimable(
-        session, most=50
+        session.connection(), most=50
     ),
     "how far jobs' events are": lambda session, job: events.heads(session, [job]),
     "the last event of a job": lambda session, job: jobs.last_event(session, job),
