@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from featherweight import __version__
-from service import headers, openapi, problems, proxy
+from service import headers, lookouts, openapi, problems, proxy
+from service.answers import Answers
 from service.bodies import UPLOAD_THREADS
+from service.feeds import Feeds
 from service.metrics import Metrics, Observed
+from service.momentary import Momentary
 from service.resources import Resources
 from service.routes import (
     artifacts,
@@ -32,7 +36,10 @@ from service.routes import (
     uploads,
 )
 from service.settings import ServiceSettings
+from service.streams import Streams
+from service.waiting import WaitingLine
 from service.wakeups import Wakeups
+from store import liveness
 from store.files import FileStore
 from store.session import Database, open_database
 from store.watch import Watcher
@@ -93,19 +100,34 @@ async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
     database = await asyncio.to_thread(open_database, settings.database_url)
     wakeups = await _watch(database)
     async with proxy.open_client(settings.dashboard_address) as client:
+        line = WaitingLine(wakeups, partial(_num_claimable, database))
+        feeds = Feeds(database, wakeups)
+        streams = Streams(database, wakeups, most=settings.streams_per_token)
+        resources = Resources(
+            settings=settings,
+            database=database,
+            files=FileStore(settings.files),
+            wakeups=wakeups,
+            metrics=metrics,
+            dashboard=client,
+            upload_threads=CapacityLimiter(UPLOAD_THREADS),
+            waiting_line=line,
+            answers=Answers(database),
+            momentary=Momentary(),
+            feeds=feeds,
+            streams=streams,
+        )
         try:
-            yield Resources(
-                settings=settings,
-                database=database,
-                files=FileStore(settings.files),
-                wakeups=wakeups,
-                metrics=metrics,
-                dashboard=client,
-                upload_threads=CapacityLimiter(UPLOAD_THREADS),
-            )
+            async with lookouts.running(line.lookout, feeds.lookout, streams.lookout):
+                yield resources
         finally:
             wakeups.close()
             database.dispose()
+
+
+def _num_claimable(database: Database, most: int) -> int:
+    with database.look() as connection:
+        return liveness.num_claimable(connection, most=most)
 
 
 async def _watch(database: Database) -> Wakeups:

@@ -15,7 +15,9 @@ from starlette.requests import Request
 from service import resources
 from service.errors import CrossOrigin, HostNotAllowed, NotAuthenticated, ScopeMissing
 from service.settings import LOOPBACK_NAMES
+from service.streams import Holder
 from store import tokens
+from store.tables import TokenRecord
 
 COOKIE = "featherweight_token"
 IMPLIED: Mapping[str, frozenset[str]] = {
@@ -66,25 +68,36 @@ def authorise(request: Request, scopes: frozenset[str]) -> None:
 
 
 def _check_secret(request: Request, secret: str, scopes: frozenset[str]) -> None:
-    granted = find_scopes(request, secret)
-    if granted is None:
+    token = _find(request, secret)
+    if token is None:
         raise NotAuthenticated("the token is unknown or revoked")
-    if missing := scopes - granted:
+    request.state.token_id = token.id
+    if missing := scopes - _granted(token):
         raise ScopeMissing(f"this needs a token with the scope {sorted(missing)[0]!r}")
 
 
 def find_scopes(request: Request, secret: str) -> frozenset[str] | None:
-    """Everything the token allows; None for a secret that no valid token has.
+    """Everything the token allows; None for a secret that no valid token has."""
+    token = _find(request, secret)
+    return None if token is None else _granted(token)
 
-    The secret is looked up by its hash, so the time it takes says nothing about stored ones.
-    """
+
+def holder_of(request: Request) -> Holder:
+    """Who sent an authorised request, for limits and for what outlasts the request's start."""
+    address = request.client.host if request.client else ""
+    return Holder(token_id=getattr(request.state, "token_id", None), address=address)
+
+
+def _find(request: Request, secret: str) -> TokenRecord | None:
+    # Looked up by its hash, so the time it takes says nothing about stored ones.
     if not secret or len(secret) > _MAX_SECRET_CHARACTERS or not secret.isascii():
         return None
     with resources.of(request).database.read() as session:
-        record = tokens.find(session, secret)
-    if record is None:
-        return None
-    return frozenset().union(*(IMPLIED[scope] for scope in record.scopes))
+        return tokens.find(session, secret)
+
+
+def _granted(token: TokenRecord) -> frozenset[str]:
+    return frozenset().union(*(IMPLIED[scope] for scope in token.scopes))
 
 
 def _bearer_secret(header: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from service import conditional
 from service.errors import RangeNotSatisfiable
 from store.files import FileStore
 
@@ -34,7 +35,7 @@ def respond(request: Request, files: FileStore, download: Download) -> Response:
         FileCorrupt: the stored bytes are not those of the digest; nothing is sent.
     """
     headers = _headers(download)
-    if _has_it(request, download):
+    if conditional.is_known(request, f'"{download.sha256}"'):
         return Response(status_code=304, headers=headers)
     files.verify(download.sha256)
     start, end = _range(request, download)
@@ -65,13 +66,6 @@ def _headers(download: Download) -> dict[str, str]:
         "ETag": f'"{download.sha256}"',
         "Repr-Digest": f"sha-256=:{digest}:",
     }
-
-
-def _has_it(request: Request, download: Download) -> bool:
-    known = request.headers.get("if-none-match", "")
-    return any(
-        tag.strip().removeprefix("W/") in (f'"{download.sha256}"', "*") for tag in known.split(",")
-    )
 
 
 def _range(request: Request, download: Download) -> tuple[int, int]:

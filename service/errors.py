@@ -66,6 +66,10 @@ class DashboardUnavailable(ServiceError):
     """The dashboard's process does not answer; start it with 'featherweight dashboard'."""
 
 
+class TooManyStreams(ServiceError):
+    """So many event streams of this token, or of this address, are open: close one first."""
+
+
 class NotReady(ServiceError):
     """Something that the service needs does not work."""
 
@@ -92,6 +96,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     UnknownDataset: HTTPStatus.UNPROCESSABLE_ENTITY,
     ModelDoesNotFitData: HTTPStatus.UNPROCESSABLE_ENTITY,
     DashboardUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    TooManyStreams: HTTPStatus.TOO_MANY_REQUESTS,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """Error to status; a class that is not listed has the status of its nearest listed base."""

@@ -30,6 +30,7 @@ WORDS = {
     415: "The content type is not taken here",
     416: "The range lies outside the file",
     422: "The request is not valid; `errors` says where",
+    429: "Too much at once of this token or address; try again later",
     500: "An unexpected error",
     503: "The database or another part cannot be reached; try again later",
 }

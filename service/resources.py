@@ -9,8 +9,13 @@ import httpx2
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
+from service.answers import Answers
+from service.feeds import Feeds
 from service.metrics import Metrics
+from service.momentary import Momentary
 from service.settings import ServiceSettings
+from service.streams import Streams
+from service.waiting import WaitingLine
 from service.wakeups import Wakeups
 from store.files import FileStore
 from store.session import Database
@@ -27,6 +32,11 @@ class Resources:
     metrics: Metrics
     dashboard: httpx2.AsyncClient
     upload_threads: CapacityLimiter
+    waiting_line: WaitingLine
+    answers: Answers
+    momentary: Momentary
+    feeds: Feeds
+    streams: Streams
 
 
 def of(request: Request) -> Resources:

@@ -36,6 +36,7 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self._app = app
+        app.state.connections = self.server_state.connections
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: waiting requests are answered, others have ``timeout_graceful_shutdown``."""

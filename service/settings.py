@@ -31,6 +31,19 @@ class ServiceSettings(StoreSettings):
         le=2**53,
         description="With less free space where files and database are, the service is not ready.",
     )
+    streams_per_token: int = Field(
+        default=32,
+        ge=1,
+        le=10_000,
+        description="Event streams open at once, of one token, or one address where there are no "
+        "tokens; further ones get 429.",
+    )
+    stream_stall_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="An event stream whose reader takes nothing for so long is cut.",
+    )
 
     @property
     def is_loopback(self) -> bool:

@@ -1,9 +1,10 @@
-"""From a change in the database to everyone who waits for one, without one thread per waiter."""
+"""From a change in the database to whoever must look again, with one thread for all of them."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 from store.watch import Watcher
 
@@ -11,31 +12,34 @@ _WATCH_SECONDS = 0.5
 
 
 class Wakeups:
-    """One thread watches the database; coroutines take a ticket and wait on it.
+    """One thread watches the database; the event loop's thread tells every subscriber.
 
-    Take the ticket *before* reading: a change between the read and the wait then ends the wait
-    at once. A wake-up is a hint, so every wait has a limit.
+    A wake-up is a hint: it can be lost with the database's connection, so subscribers look from
+    time to time without one, too.
     """
 
     def __init__(self, watcher: Watcher, loop: asyncio.AbstractEventLoop) -> None:
         self._watcher = watcher
         self._loop = loop
-        self._changed = asyncio.Event()
+        self._subscribers: list[Callable[[], None]] = []
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
+        self.num_changes = 0
+        """Changes so far: whoever read before the number rose must read again."""
 
     def start(self) -> None:
         """Begin to watch."""
         self._thread.start()
 
-    def ticket(self) -> asyncio.Event:
-        """An event that is set at the next change."""
-        return self._changed
+    def subscribe(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` at every change and at the dismissal; only from the event loop's thread."""
+        self._subscribers.append(tell)
 
     def wake(self) -> None:
-        """Wake everyone; only from the event loop's thread."""
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        """Tell every subscriber; only from the event loop's thread."""
+        self.num_changes += 1
+        for tell in self._subscribers:
+            tell()
 
     @property
     def is_closed(self) -> bool:
@@ -57,22 +61,3 @@ class Wakeups:
         while not self._closed.is_set():
             if self._watcher.wait(_WATCH_SECONDS) and not self._closed.is_set():
                 self._loop.call_soon_threadsafe(self.wake)
-
-
-async def wait(ticket: asyncio.Event, *, timeout: float) -> bool:
-    """Wait for the ticket's change; False when ``timeout`` seconds passed without one."""
-    try:
-        async with asyncio.timeout(timeout):
-            await ticket.wait()
-    except TimeoutError:
-        return False
-    return True
-
-
-async def wait_or(ticket: asyncio.Event, other: asyncio.Future[None], *, timeout: float) -> None:
-    """Wait for the ticket's change or for ``other``, ``timeout`` seconds at most."""
-    changed = asyncio.ensure_future(ticket.wait())
-    try:
-        await asyncio.wait({changed, other}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        changed.cancel()

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
+from featherweight.specs.states import JobState
 from store import clock
 from store.tables import EventRecord, JobRecord, table_of
 
 CHANNEL = "fw_events"
 _INSERT = insert(table_of(EventRecord))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The number of a job's newest event, and whether it is the last one ever."""
+
+    seq: int
+    is_last: bool
 
 
 def append(session: Session, job: JobRecord, type: str, data: dict[str, Any]) -> int:
@@ -39,3 +50,12 @@ def after(session: Session, job_id: str, seq: int, *, limit: int = 500) -> list[
 def first_seq(session: Session, job_id: str) -> int | None:
     """Number of the oldest event that is kept; None when there is none."""
     return session.scalar(select(func.min(EventRecord.seq)).where(EventRecord.job_id == job_id))
+
+
+def heads(session: Session, job_ids: Collection[str]) -> dict[str, Head]:
+    """How far each of the jobs is; ids that do not exist are left out."""
+    query = select(JobRecord.id, JobRecord.last_event, JobRecord.state)
+    rows = session.execute(query.where(JobRecord.id.in_(job_ids)))
+    return {
+        job_id: Head(seq=seq, is_last=JobState(state).is_finished) for job_id, seq, state in rows
+    }

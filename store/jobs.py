@@ -34,6 +34,7 @@ _IF_FREE = (
     .with_for_update(key_share=True, skip_locked=True)
 )
 _AS_IT_IS = {"populate_existing": True}
+_LAST_EVENT = select(JobRecord.last_event).where(JobRecord.id == bindparam("job"))
 _MOST_UNDERSTOOD = 256
 _understood: dict[str, tuple[dict[str, Any], JobSpec]] = {}
 
@@ -141,6 +142,14 @@ def get(session: Session, job_id: str) -> JobRecord:
     if job is None:
         raise JobNotFound(f"no job {job_id}")
     return job
+
+
+def last_event(session: Session, job_id: str) -> int:
+    """Number of the job's newest event; raises JobNotFound."""
+    found = session.scalar(_LAST_EVENT, {"job": job_id})
+    if found is None:
+        raise JobNotFound(f"no job {job_id}")
+    return found
 
 
 def lock(session: Session, job_id: str) -> JobRecord:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from featherweight.specs.states import JobState, TrialState
-from store import clock
+from featherweight.specs.states import AttemptState, TrialState
+from store import claims, clock
 from store.leader import SEARCHER
-from store.tables import JobRecord, LeaderRecord, TrialRecord
+from store.tables import AttemptRecord, JobRecord, LeaderRecord
 
 
 def searcher_is_alive(session: Session) -> bool:
@@ -19,12 +19,26 @@ def searcher_is_alive(session: Session) -> bool:
     return session.execute(query).first() is not None
 
 
-def work_is_waiting(session: Session) -> bool:
-    """Whether any running job has a waiting trial; a claim, which locks, may be worth it."""
-    query = (
-        select(TrialRecord.id)
-        .join(JobRecord, JobRecord.id == TrialRecord.job_id)
-        .where(TrialRecord.state == TrialState.WAITING, JobRecord.state == JobState.RUNNING)
-        .limit(1)
-    )
-    return session.execute(query).first() is not None
+def num_claimable(connection: Connection, *, most: int) -> int:
+    """How many trials workers could claim now, ``most`` or fewer: waiting ones that have room.
+
+    A job is counted by the counts that it keeps, so this costs the same however many trials wait.
+    """
+    rows = connection.execute(_CLAIMABLE, {"most": most})
+    # The counts are kept with every change; a job that is here has one in any case.
+    found = sum(max(1, min(counts.get(TrialState.WAITING, 0), room)) for counts, room in rows)
+    return min(most, found)
+
+
+_ACTIVE = (
+    select(func.count())
+    .select_from(AttemptRecord)
+    .where(AttemptRecord.job_id == JobRecord.id, AttemptRecord.state == AttemptState.ACTIVE)
+    .correlate(JobRecord)
+    .scalar_subquery()
+)
+_CLAIMABLE = (
+    claims.open_jobs()
+    .with_only_columns(JobRecord.counts, JobRecord.parallel_trials - _ACTIVE)
+    .limit(bindparam("most"))
+)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from sqlalchemy import Connection, Engine, event, make_url, text
 import migrations
 from store.engines import open_engine
 from store.errors import BrokenReferences, SchemaOutdated
+from store.schema import VERSION_TABLE
 from store.tables import Base
 
-VERSION_TABLE = "fw_alembic_version"
 _ADVISORY_LOCK = 7_305_807_001
 
 
@@ -49,8 +50,9 @@ def current(url: str) -> str | None:
         return MigrationContext.configure(connection, opts=options).get_current_revision()
 
 
+@cache
 def head() -> str:
-    """Newest revision of this version."""
+    """Newest revision of this version; read once, for it is part of the program."""
     revision = ScriptDirectory.from_config(config()).get_current_head()
     assert revision is not None
     return revision

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
 from store.engines import BEGIN, open_engine
@@ -32,6 +32,12 @@ class Database:
         """A transaction that cannot write; its records stay readable afterwards."""
         with Session(self._reader, expire_on_commit=False) as session:
             yield session
+
+    @contextmanager
+    def look(self) -> Iterator[Connection]:
+        """A transaction that cannot write and makes no records: the cheapest, for every change."""
+        with self._reader.connect() as connection:
+            yield connection
 
     @contextmanager
     def write(self) -> Iterator[Session]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
@@ -91,6 +91,14 @@ def revoke(session: Session, token_id: str) -> TokenRecord:
         raise TokenNotFound(f"no token {token_id}")
     token.revoked_at = token.revoked_at or clock.utc_now()
     return token
+
+
+def valid(session: Session, token_ids: Collection[str]) -> frozenset[str]:
+    """Those of the tokens that exist and were not revoked."""
+    query = select(TokenRecord.id).where(
+        TokenRecord.id.in_(token_ids), TokenRecord.revoked_at.is_(None)
+    )
+    return frozenset(session.scalars(query))
 
 
 def any_exist(session: Session) -> bool:

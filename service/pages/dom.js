@@ -27,7 +27,8 @@ export function byId(id) {
 }
 
 export async function ask(path, options = {}) {
-  const answer = await fetch(path, { headers: { Accept: "application/json" }, ...options });
+  // no-cache: the browser asks with the tag of what it has, and gets 304 if nothing has changed.
+  const answer = await fetch(path, { headers: { Accept: "application/json" }, cache: "no-cache", ...options });
   if (answer.status === 401) {
     location.assign("/login?next=" + encodeURIComponent(location.pathname + location.search));
     return new Promise(() => {});
@@ -85,4 +86,33 @@ export function bar(share) {
       drawing("rect", { width, height: 10 }),
     ),
   );
+}
+
+// Calls work now and after every call of the function that is returned: at most once in so many
+// milliseconds, never twice at a time, and not while nobody looks at the page.
+export function paced(work, milliseconds) {
+  let wanted = false;
+  let waiting = false;
+
+  async function run() {
+    if (waiting || document.hidden || !wanted) return;
+    wanted = false;
+    waiting = true;
+    try {
+      await work();
+    } catch (problem) {
+      say(problem.message);
+      wanted = true;
+    }
+    setTimeout(() => {
+      waiting = false;
+      run();
+    }, milliseconds);
+  }
+
+  document.addEventListener("visibilitychange", run);
+  return () => {
+    wanted = true;
+    return run();
+  };
 }

@@ -1,4 +1,4 @@
-import { ask, badge, bar, byId, bytes, duration, element, percent, say, time } from "./dom.js";
+import { ask, badge, bar, byId, bytes, duration, element, paced, percent, say, time } from "./dom.js";
 import { draw } from "./plot.js";
 
 const JOB = location.pathname.split("/").pop();
@@ -13,8 +13,11 @@ const TYPES = [
 ];
 const FINAL = new Set(["job.succeeded", "job.failed", "job.cancelled"]);
 const warned = { job: [], front: [] };
-let pending = false;
-let again = false;
+const REFRESH = 3000;
+const LISTEN_AGAIN = 15000;
+let stream = null;
+let seen = 0;
+let over = false;
 
 function tile(value, words) {
   return element("div", { class: "tile" }, element("b", {}, value), element("span", { class: "quiet small" }, words));
@@ -152,28 +155,13 @@ function select(point) {
   if (found) found.scrollIntoView({ behavior: "smooth", block: "center" });
 }
 
-async function refresh() {
-  if (pending) {
-    again = true;
-    return;
-  }
-  pending = true;
-  try {
-    const [job, front] = await Promise.all([ask(API), ask(API + "/front")]);
-    showJob(job);
-    showFront(front);
-    if (FINAL.has("job." + job.state)) showClasses(await ask(API + "/report"));
-    say("");
-  } catch (problem) {
-    say(problem.message);
-  } finally {
-    pending = false;
-  }
-  if (again) {
-    again = false;
-    setTimeout(refresh, 300);
-  }
-}
+const refresh = paced(async () => {
+  const [job, front] = await Promise.all([ask(API), ask(API + "/front")]);
+  showJob(job);
+  showFront(front);
+  if (FINAL.has("job." + job.state)) showClasses(await ask(API + "/report"));
+  say("");
+}, REFRESH);
 
 function words(event) {
   const data = event.data;
@@ -197,16 +185,39 @@ function showEvent(event) {
   while (log.children.length > SHOWN_EVENTS) log.lastChild.remove();
 }
 
+// A page that nobody looks at holds no stream: it goes on after the last event when it is seen again.
 function watch() {
-  const stream = new EventSource(API + "/events");
+  if (document.hidden || over) {
+    if (stream) stream.close();
+    stream = null;
+  } else if (!stream) {
+    stream = listen();
+  }
+}
+
+function listen() {
+  const opened = new EventSource(API + "/events?after=" + seen);
   for (const type of TYPES) {
-    stream.addEventListener(type, (message) => {
+    opened.addEventListener(type, (message) => {
+      seen = Number(message.lastEventId);
       showEvent(JSON.parse(message.data));
-      if (FINAL.has(type)) stream.close();
+      over = FINAL.has(type);
+      watch();
       refresh();
     });
   }
-  stream.addEventListener("reset", () => byId("log").replaceChildren());
+  opened.addEventListener("reset", () => byId("log").replaceChildren());
+  opened.addEventListener("error", () => lose(opened));
+  return opened;
+}
+
+// The browser connects again by itself, except if it was refused: too many streams, or no token.
+function lose(lost) {
+  if (lost.readyState !== EventSource.CLOSED || lost !== stream) return;
+  stream = null;
+  setTimeout(watch, LISTEN_AGAIN);
+  refresh();
 }
 
 refresh().then(watch);
+document.addEventListener("visibilitychange", watch);

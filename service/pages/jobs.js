@@ -1,6 +1,7 @@
-import { ask, badge, byId, duration, element, moment, say } from "./dom.js";
+import { ask, badge, byId, duration, element, moment, paced, say } from "./dom.js";
 
 const REFRESH = 5000;
+let newest = [];
 let older = [];
 let cursor = null;
 
@@ -19,29 +20,30 @@ function row(job) {
   );
 }
 
-async function refresh() {
-  const [jobs, workers] = await Promise.all([ask("/v1/jobs?limit=50"), ask("/v1/workers")]);
-  byId("jobs").replaceChildren(...[...jobs.items, ...older].map(row));
-  byId("empty").hidden = jobs.items.length > 0;
-  if (!older.length) cursor = jobs.next_cursor;
+function show() {
+  byId("jobs").replaceChildren(...[...newest, ...older].map(row));
+  byId("empty").hidden = newest.length > 0;
   byId("more").hidden = cursor === null;
+}
+
+const refresh = paced(async () => {
+  const [jobs, workers] = await Promise.all([ask("/v1/jobs?limit=50"), ask("/v1/workers")]);
+  newest = jobs.items;
+  if (!older.length) cursor = jobs.next_cursor;
+  show();
   const number = workers.items.length;
   const busy = workers.items.filter((worker) => worker.trial).length;
   byId("workers").textContent = number + (number === 1 ? " worker, " : " workers, ") + busy + " busy";
   say("");
-}
+}, REFRESH / 2);
 
 async function more() {
   const page = await ask("/v1/jobs?limit=50&cursor=" + encodeURIComponent(cursor));
   older = older.concat(page.items);
   cursor = page.next_cursor;
-  await refresh();
+  show();
 }
 
-function guarded(work) {
-  return () => work().catch((problem) => say(problem.message));
-}
-
-byId("more").addEventListener("click", guarded(more));
-guarded(refresh)();
-setInterval(guarded(refresh), REFRESH);
+byId("more").addEventListener("click", () => more().catch((problem) => say(problem.message)));
+refresh();
+setInterval(refresh, REFRESH);

@@ -23,23 +23,26 @@ from featherweight.specs.protocol import (
     Report,
 )
 from search import stopping
-from service import bodies, metrics, wakeups
+from service import auth, bodies, metrics
 from service.auth import WORK
+from service.errors import ServiceError
 from service.examples import WORKER_EXAMPLE
 from service.openapi import problems
 from service.parameters import AttemptId, Digest, Fence
 from service.resources import Here, Resources
 from service.routes.uploads import RAW_BODY
 from service.routing import router as guarded
-from store import attempts, faults, files, liveness, losses
+from service.waiting import Place
+from store import attempts, faults, files, losses
 from store.files import StoredFile
 from store.tables import FileRecord
 
 router = guarded("worker protocol")
 Answer = TypeVar("Answer")
 
-_LOOK_AGAIN_SECONDS = 2.0
-"""Most seconds between two looks: a wake-up can be lost with the database's connection."""
+_SCOPES = frozenset({"work"})
+_SIT_OUT_SECONDS = 0.5
+"""How soon somebody who waits for nothing notices that the service goes down."""
 
 
 class FileReceipt(BaseModel, frozen=True):
@@ -187,28 +190,67 @@ async def _wait_for_trial(
     here: Resources, request: Request, claim: ClaimRequest, hung_up: asyncio.Future[None]
 ) -> Assignment | None:
     deadline = time.monotonic() + claim.wait_seconds
-    is_first = True
-    while not hung_up.done() and not here.wakeups.is_closed:
-        ticket = here.wakeups.ticket()
-        found = await run_in_threadpool(_claim, here, claim, look_first=not is_first)
-        if found is not None:
-            return await _handed_over(here, found, hung_up)
-        is_first = False
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return None
-        with metrics.waiting(request):
-            await wakeups.wait_or(ticket, hung_up, timeout=min(left, _LOOK_AGAIN_SECONDS))
-    return None
+    changes_known = here.wakeups.num_changes
+    if await run_in_threadpool(_is_set_aside, here, claim.worker.name):
+        # It stands in no line, where a turn of its own would be lost to the others.
+        await _sit_out(here, request, hung_up, deadline)
+        return None
+    # Everybody claims once at once: the answer to an earlier claim may have been lost.
+    found = await run_in_threadpool(_claim, here, claim)
+    if found is None and claim.wait_seconds > 0:
+        with here.waiting_line.place(changes_known=changes_known) as place:
+            found = await _wait_in_line(here, request, claim, hung_up, place, deadline)
+    return None if found is None else await _handed_over(here, found, hung_up)
 
 
-def _claim(here: Resources, request: ClaimRequest, *, look_first: bool) -> Assignment | None:
-    # Every commit on SQLite wakes every waiting worker: only one look in reading, no write lock.
+def _is_set_aside(here: Resources, worker: str) -> bool:
     with here.database.read() as session:
-        if faults.set_aside(session, request.worker.name) is not None:
+        return faults.set_aside(session, worker) is not None
+
+
+async def _sit_out(
+    here: Resources, request: Request, hung_up: asyncio.Future[None], deadline: float
+) -> None:
+    with metrics.waiting(request):
+        while (left := deadline - time.monotonic()) > 0 and not here.wakeups.is_closed:
+            done, _ = await asyncio.wait({hung_up}, timeout=min(left, _SIT_OUT_SECONDS))
+            if done:
+                return
+
+
+async def _wait_in_line(
+    here: Resources,
+    request: Request,
+    claim: ClaimRequest,
+    hung_up: asyncio.Future[None],
+    place: Place,
+    deadline: float,
+) -> Assignment | None:
+    while True:
+        with metrics.waiting(request):
+            is_called = await place.wait(hung_up, timeout=deadline - time.monotonic())
+        if not is_called or here.wakeups.is_closed:
             return None
-        if look_first and not liveness.work_is_waiting(session):
-            return None
+        place.is_trying = True
+        found = await run_in_threadpool(_claim_after_wait, here, request, claim, place)
+        if found is not None:
+            return found
+        here.waiting_line.stand_back(place)
+
+
+def _claim_after_wait(
+    here: Resources, request: Request, claim: ClaimRequest, place: Place
+) -> Assignment | None:
+    try:
+        # The wait may have been long: whose token was revoked meanwhile gets nothing.
+        auth.authorise(request, _SCOPES)
+    except ServiceError:
+        place.is_trying = False
+        raise
+    return _claim(here, claim)
+
+
+def _claim(here: Resources, request: ClaimRequest) -> Assignment | None:
     with here.metrics.claim(), here.database.write() as session:
         return attempts.claim(session, request, lease_seconds=here.settings.lease_seconds)
 

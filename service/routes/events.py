@@ -1,29 +1,29 @@
 """Server-sent events of a job: numbered, resumable, ended by the job's last event."""
 
+import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
-from fastapi import Header, Query
+from fastapi import Header, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
 
-from featherweight.specs.schemas import EventSchema
-from featherweight.specs.states import JobState
-from service import wakeups
+from service import auth, connections
 from service.auth import READ
+from service.feeds import Feed
+from service.openapi import problems
 from service.parameters import JobId
 from service.resources import Here, Resources
 from service.routing import router as guarded
-from store import events, jobs, views
+from service.streams import Stream
+from store import events, jobs
 
 router = guarded("jobs")
 
 PING_SECONDS = 15.0
-_LOOK_AGAIN_SECONDS = 5.0
-"""Most seconds between two looks: a wake-up can be lost with the database's connection."""
-_FINAL = frozenset(f"job.{state}" for state in JobState if state.is_finished)
 _PING = b": ping\n\n"
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
@@ -32,7 +32,8 @@ _STREAM: dict[int | str, dict[str, Any]] = {
             "`reset` without a number says that older events are gone: fetch the job anew."
         ),
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
-    }
+    },
+    **problems(429),
 }
 Seq = Annotated[
     int, Query(ge=0, le=2**31 - 1, description="Number of the last event that is known.")
@@ -45,6 +46,45 @@ LastEventId = Annotated[
 ]
 
 
+class EventStream(StreamingResponse):
+    """A stream that is cut when its reader takes nothing for ``stall_seconds``.
+
+    ``on_end`` is called whatever happens: a reader may be gone before the first message.
+    """
+
+    def __init__(
+        self, content: AsyncIterator[bytes], *, stall_seconds: float, on_end: Callable[[], None]
+    ) -> None:
+        super().__init__(
+            content,
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+        self._stall_seconds = stall_seconds
+        self._on_end = on_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the stream ends, the reader hangs up, or takes nothing."""
+
+        async def send_in_time(message: Message) -> None:
+            try:
+                async with asyncio.timeout(self._stall_seconds):
+                    await send(message)
+            except TimeoutError:
+                raise _Stalled from None
+
+        try:
+            await super().__call__(scope, receive, send_in_time)
+        except _Stalled:
+            await connections.cut(scope)
+        finally:
+            self._on_end()
+
+
+class _Stalled(Exception):
+    """The reader takes nothing."""
+
+
 @router.get(
     "/v1/jobs/{job_id}/events",
     operation_id="watch_job",
@@ -53,61 +93,54 @@ LastEventId = Annotated[
     responses=_STREAM,
 )
 async def watch_job(
-    here: Here, job_id: JobId, after: Seq = 0, last_event_id: LastEventId = ""
+    here: Here, request: Request, job_id: JobId, after: Seq = 0, last_event_id: LastEventId = ""
 ) -> StreamingResponse:
     """Every event of a job from the first, or after the last one that is known, to the end."""
     seen = int(last_event_id) if last_event_id else after
     gap = await run_in_threadpool(_gap, here, job_id, seen)
-    return StreamingResponse(
-        _stream(here, job_id, seen, gap),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    stream = here.streams.open(auth.holder_of(request))
+    feed = here.feeds.join(job_id, stream)
+
+    def close() -> None:
+        here.feeds.leave(job_id, stream)
+        here.streams.close(stream)
+
+    return EventStream(
+        _messages(here, feed, stream, job_id, seen, gap),
+        stall_seconds=here.settings.stream_stall_seconds,
+        on_end=close,
     )
 
 
-async def _stream(here: Resources, job_id: str, seen: int, gap: int | None) -> AsyncIterator[bytes]:
+async def _messages(
+    here: Resources, feed: Feed, stream: Stream, job_id: str, seen: int, gap: int | None
+) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
     if gap is not None:
         yield _reset(job_id, gap)
         seen = gap - 1
     last_sent = time.monotonic()
-    while not here.wakeups.is_closed:
-        ticket = here.wakeups.ticket()
-        news, is_over = await run_in_threadpool(_read, here, job_id, seen)
-        for event in news:
-            seen = event.seq
-            yield _message(event)
-        if is_over:
+    while not stream.is_ended:
+        # A stream that is far behind reads by itself, no faster than its reader takes it.
+        news = feed.after(seen) or await here.feeds.read(job_id, seen)
+        for message in news.messages:
+            seen = message.seq
+            yield message.text
+        if news.is_over:
             return
-        if news:
+        if news.messages:
             last_sent = time.monotonic()
-        else:
-            await wakeups.wait(ticket, timeout=_LOOK_AGAIN_SECONDS)
-        if time.monotonic() - last_sent >= PING_SECONDS:
+        elif not await stream.wait(timeout=last_sent + PING_SECONDS - time.monotonic()):
             last_sent = time.monotonic()
             yield _PING
 
 
 def _gap(here: Resources, job_id: str, seen: int) -> int | None:
-    """Number of the oldest event, where events between it and ``seen`` were removed."""
+    """Number of the oldest event, if events between it and ``seen`` were removed."""
     with here.database.read() as session:
         jobs.get(session, job_id)
         first = events.first_seq(session, job_id)
     return first if first is not None and seen + 1 < first else None
-
-
-def _read(here: Resources, job_id: str, seen: int) -> tuple[list[EventSchema], bool]:
-    """What is new, and whether nothing will follow."""
-    with here.database.read() as session:
-        job = jobs.get(session, job_id)
-        news = [views.event(record) for record in events.after(session, job_id, seen)]
-    newest = news[-1].seq if news else seen
-    is_over = JobState(job.state).is_finished and newest >= job.last_event
-    return news, is_over or any(event.type in _FINAL for event in news)
-
-
-def _message(event: EventSchema) -> bytes:
-    return f"id: {event.seq}\nevent: {event.type}\ndata: {event.model_dump_json()}\n\n".encode()
 
 
 def _reset(job_id: str, first: int) -> bytes:

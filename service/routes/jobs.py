@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import Body, Query, Response
+from fastapi import Body, Query, Request, Response
 
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
@@ -19,6 +19,7 @@ from featherweight.specs.states import JobState, TrialState
 from search import warm
 from service import forecasts, fronts, reports, submission, warnings
 from service.auth import READ, SUBMIT
+from service.conditional import NOT_MODIFIED
 from service.examples import JOB_EXAMPLE, TAUGHT_EXAMPLE
 from service.openapi import problems
 from service.parameters import Cursor, IdempotencyKey, JobId, Limit
@@ -30,6 +31,8 @@ from store.tables import JobRecord
 
 router = guarded("jobs")
 
+_FORECAST_SECONDS = 1.0
+"""A forecast says how long the job has run: this old it may be."""
 _YAML_TOO: dict[str, Any] = {
     "requestBody": {
         "content": {
@@ -85,16 +88,16 @@ def list_jobs(
     return Page(items=items, next_cursor=following)
 
 
-@router.get("/v1/jobs/{job_id}", operation_id="get_job", dependencies=[READ])
-def get_job(here: Here, job_id: JobId) -> JobSchema:
+@router.get(
+    "/v1/jobs/{job_id}",
+    operation_id="get_job",
+    dependencies=[READ],
+    response_model=JobSchema,
+    responses=NOT_MODIFIED,
+)
+async def get_job(here: Here, request: Request, job_id: JobId) -> Response:
     """One job, with a forecast of its time from what is known now."""
-    with here.database.read() as session:
-        job = jobs.get(session, job_id)
-        found = {
-            "forecast": forecasts.of_job(session, job),
-            "warnings": warnings.of_job(session, job),
-        }
-        return _view(session, job).model_copy(update=found)
+    return await here.answers.respond(request, job_id, _job, seconds=_FORECAST_SECONDS)
 
 
 @router.post(
@@ -170,28 +173,40 @@ def list_trials(
         return Page(items=tuple(views.trial(one) for one in found), next_cursor=following)
 
 
-@router.get("/v1/jobs/{job_id}/front", operation_id="get_front", dependencies=[READ])
-def get_front(here: Here, job_id: JobId) -> FrontSchema:
+@router.get(
+    "/v1/jobs/{job_id}/front",
+    operation_id="get_front",
+    dependencies=[READ],
+    response_model=FrontSchema,
+    responses=NOT_MODIFIED,
+)
+async def get_front(here: Here, request: Request, job_id: JobId) -> Response:
     """The best files so far, by ascending size; valid at every moment of the search."""
-    with here.database.read() as session:
-        return fronts.front(session, jobs.get(session, job_id))
+    return await here.answers.respond(request, job_id, fronts.front)
 
 
 @router.get(
-    "/v1/jobs/{job_id}/recommendation", operation_id="get_recommendation", dependencies=[READ]
+    "/v1/jobs/{job_id}/recommendation",
+    operation_id="get_recommendation",
+    dependencies=[READ],
+    response_model=RecommendationSchema,
+    responses=NOT_MODIFIED,
 )
-def get_recommendation(here: Here, job_id: JobId) -> RecommendationSchema:
+async def get_recommendation(here: Here, request: Request, job_id: JobId) -> Response:
     """One file to take, and why."""
-    with here.database.read() as session:
-        return fronts.recommendation(session, jobs.get(session, job_id))
+    return await here.answers.respond(request, job_id, fronts.recommendation)
 
 
-@router.get("/v1/jobs/{job_id}/report", operation_id="get_report", dependencies=[READ])
-def get_report(here: Here, job_id: JobId) -> ReportSchema:
+@router.get(
+    "/v1/jobs/{job_id}/report",
+    operation_id="get_report",
+    dependencies=[READ],
+    response_model=ReportSchema,
+    responses=NOT_MODIFIED,
+)
+async def get_report(here: Here, request: Request, job_id: JobId) -> Response:
     """Controls, finalists over their seeds, where the time went, and why trials ended."""
-    with here.database.read() as session:
-        job = jobs.get(session, job_id)
-        return reports.report(session, job, jobs.counts(session, [job.id])[job.id])
+    return await here.answers.respond(request, job_id, _report)
 
 
 def _submit(here: Resources, response: Response, spec: JobSpec, key: str | None) -> JobSchema:
@@ -221,3 +236,15 @@ def _submit(here: Resources, response: Response, spec: JobSpec, key: str | None)
 
 def _view(session: Session, job: JobRecord) -> JobSchema:
     return views.job(job, jobs.counts(session, [job.id])[job.id])
+
+
+def _job(session: Session, job: JobRecord) -> JobSchema:
+    found = {
+        "forecast": forecasts.of_job(session, job),
+        "warnings": warnings.of_job(session, job),
+    }
+    return _view(session, job).model_copy(update=found)
+
+
+def _report(session: Session, job: JobRecord) -> ReportSchema:
+    return reports.report(session, job, jobs.counts(session, [job.id])[job.id])

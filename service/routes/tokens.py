@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+from anyio import from_thread
 from fastapi import Response
 from pydantic import BaseModel, Field
 
@@ -47,7 +48,8 @@ def create_token(here: Here, spec: TokenSpec) -> TokenSchema:
     "/v1/tokens/{token_id}", operation_id="revoke_token", status_code=204, dependencies=[ADMIN]
 )
 def revoke_token(here: Here, token_id: TokenId) -> Response:
-    """Make a token's secret worthless; a repeat changes nothing."""
+    """Make a token's secret worthless and end its streams; a repeat changes nothing."""
     with here.database.write() as session:
         tokens.revoke(session, token_id)
+    from_thread.run_sync(here.streams.end_of, token_id)
     return Response(status_code=204)

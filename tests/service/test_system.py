@@ -13,7 +13,7 @@ from service.settings import ServiceSettings, is_loopback
 from store import leader, tokens
 from store.errors import SchemaOutdated
 from store.session import Database
-from tests.service.running import LOOPBACK, claim, problem
+from tests.service.running import LOOPBACK, claim, problem, until
 
 HEAVY = {"torch", "torch_pruning", "onnx", "onnxruntime", "ray", "optuna", "sklearn", "scipy"}
 
@@ -44,7 +44,8 @@ def test_readiness_names_every_dependency(either_service):
     }
     with service.database.write() as session:
         leader.take(session, "me", lease_seconds=60)
-    assert service.client.get("/readyz").json()["dependencies"]["searcher"] == "ok"
+    # The answer is kept for a second.
+    until(lambda: service.client.get("/readyz").json()["dependencies"]["searcher"] == "ok")
 
 
 def test_a_service_whose_files_cannot_be_written_is_not_ready(service):

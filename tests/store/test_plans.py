@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event, insert, text
 
 from featherweight.specs.states import JobState, TrialState
-from store import attempts, clock, events, jobs, progress, trials
+from store import attempts, clock, events, jobs, liveness, progress, trials
 from store.claims import open_jobs
 from store.tables import EventRecord, JobRecord, TrialRecord
 from tests import factories
@@ -106,6 +106,11 @@ LOOKS = {
     "untold trials": lambda session, job: trials.untold(session, job),
     "events after a number": lambda session, job: events.after(session, job, 4000, limit=50),
     "jobs with something to do": lambda session, job: session.execute(open_jobs()).all(),
+    "how many trials workers could claim": lambda session, job: liveness.num_claimable(
+        session.connection(), most=50
+    ),
+    "how far jobs' events are": lambda session, job: events.heads(session, [job]),
+    "the last event of a job": lambda session, job: jobs.last_event(session, job),
     "how far a job has come": lambda session, job: progress.counted(
         session, jobs.get(session, job), num_rungs=2
     ),

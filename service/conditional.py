@@ -1,0 +1,33 @@
+"""Documents that a client may have already: ``ETag``, ``If-None-Match`` and 304."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "The asker has it already, by its `If-None-Match`"}
+}
+
+
+def respond(request: Request, body: bytes, *, etag: str) -> Response:
+    """The JSON document, or 304 if the asker's ``If-None-Match`` names its tag.
+
+    It is the asker's own and to be asked for each time: another token may not see it.
+    """
+    headers = {
+        "ETag": etag,
+        "Cache-Control": "private, no-cache",
+        "Vary": "Authorization, Cookie",
+    }
+    if is_known(request, etag):
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type="application/json")
+
+
+def is_known(request: Request, etag: str) -> bool:
+    """Whether ``If-None-Match`` names the tag, compared weakly as RFC 9110 (13.1.2) says."""
+    known = ",".join(request.headers.getlist("if-none-match"))
+    return any(tag.strip().removeprefix("W/") in (etag, "*") for tag in known.split(","))

@@ -1,0 +1,25 @@
+"""Cutting a connection whose other end takes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.types import Scope
+
+
+async def cut(scope: Scope) -> None:
+    """Drop the request's connection with what it has not taken.
+
+    To close it would not do: that waits for what is in the buffer to be taken, maybe for ever.
+    """
+    for connection in _of(scope):
+        connection.transport.abort()
+    # The server notices in the loop's next turn, and then does not miss the answer's end.
+    await asyncio.sleep(0)
+
+
+def _of(scope: Scope) -> list[Any]:
+    """The server's connection behind the request; none where no socket is, as in tests."""
+    known = getattr(scope["app"].state, "connections", ())
+    return [one for one in known if one.client == scope["client"] and one.transport is not None]
