@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from service import auth, connections
+from service import auth, sockets
 from service.auth import READ
 from service.feeds import Feed
 from service.openapi import problems
@@ -76,7 +76,7 @@ class EventStream(StreamingResponse):
         try:
             await super().__call__(scope, receive, send_in_time)
         except _Stalled:
-            await connections.cut(scope)
+            await sockets.cut(scope)
         finally:
             self._on_end()
 
