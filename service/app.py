@@ -6,13 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from featherweight import __version__
-from service import headers, openapi, problems, proxy
-from service.bodies import UPLOAD_THREADS
+from service import headers, lanes, openapi, problems, proxy
 from service.metrics import Metrics, Observed
 from service.resources import Resources
 from service.routes import (
@@ -101,7 +99,7 @@ async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
                 wakeups=wakeups,
                 metrics=metrics,
                 dashboard=client,
-                upload_threads=CapacityLimiter(UPLOAD_THREADS),
+                lanes=lanes.of_settings(settings),
             )
         finally:
             wakeups.close()

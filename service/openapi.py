@@ -25,11 +25,13 @@ WORDS = {
     401: "A valid token is needed",
     403: "The token lacks the scope, or the request comes from a foreign page",
     404: "There is nothing of this id",
+    408: "The rest of the body did not come in time",
     409: "It contradicts what is stored",
     413: "The body is over the limit",
     415: "The content type is not taken here",
     416: "The range lies outside the file",
     422: "The request is not valid; `errors` says where",
+    429: "Too many bodies are on their way at once; try again in a moment",
     500: "An unexpected error",
     503: "The database or another part cannot be reached; try again later",
 }
@@ -107,7 +109,7 @@ def _general(path: str, operation: dict[str, Any]) -> list[int]:
     if operation.get("parameters") or "requestBody" in operation:
         found += [422]
     if "requestBody" in operation:
-        found += [400, 413]
+        found += [400, 408, 413, 429]
     if "{" in path or any(one["name"] == "cursor" for one in operation.get("parameters", [])):
         found += [404]
     return found

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import httpx2
-from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
+from service.lanes import Lanes
 from service.metrics import Metrics
 from service.settings import ServiceSettings
 from service.wakeups import Wakeups
@@ -26,7 +26,7 @@ class Resources:
     wakeups: Wakeups
     metrics: Metrics
     dashboard: httpx2.AsyncClient
-    upload_threads: CapacityLimiter
+    lanes: Lanes
 
 
 def of(request: Request) -> Resources:

@@ -4,7 +4,6 @@ import functools
 from pathlib import Path
 
 from fastapi import Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from compress import inspection
 from compress.inspection import DatasetInfo
@@ -38,8 +37,9 @@ router = guarded("datasets")
 )
 async def upload_dataset(here: Here, request: Request, response: Response) -> DatasetSchema:
     """Keep an npz dataset: in this form, or by the id of a finished upload."""
-    async with intake.receive(request, limit=here.settings.max_upload_bytes) as delivery:
-        return await run_in_threadpool(_create, here, delivery, response)
+    async with intake.receive(here, request) as delivery:
+        create = functools.partial(_create, here, delivery, response)
+        return await here.lanes.inspections.run(create)
 
 
 @router.get("/v1/datasets", operation_id="list_datasets", dependencies=[READ])
