@@ -19,7 +19,7 @@ from featherweight import __version__, errors
 from featherweight.specs.schemas import Problem
 
 CHUNK_BYTES = 1 << 20
-_BUSY = frozenset({429, 502, 503, 504})
+_BUSY = frozenset({408, 429, 502, 503, 504})
 _LONGEST_PAUSE_SECONDS = 60.0
 
 

@@ -77,6 +77,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.state.settings = chosen
     for router in ROUTERS:
         app.include_router(router)
     openapi.install(app, max_upload_bytes=chosen.max_upload_bytes)

@@ -56,8 +56,7 @@ class Places:
         if slowest.pace.silent_seconds(now) < LONGEST_PAUSE_SECONDS:
             raise TooManyBodies(
                 f"{len(among)} bodies are on their way already, and {most} may be: try again in "
-                "a moment",
-                headers={"Retry-After": "2"},
+                "a moment"
             )
         slowest.pace.give_way()
         self._taken.remove(slowest)

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 _SHOWN_ERRORS = 20
 _SHOWN_CHARACTERS = 400
-_RETRY_AFTER_SECONDS = "2"
+RETRY_AFTER_SECONDS = "2"
 _ARRAY, _OBJECT = "Input should be a JSON array", "Input should be a JSON object"
 _JSON_WORDS: Mapping[str, str] = {
     "tuple_type": _ARRAY,
@@ -79,8 +79,8 @@ async def from_fact(request: Request, error: Exception) -> Response:
     headers = dict(error.headers) if isinstance(error, ServiceError) else {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="featherweight"'
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = _RETRY_AFTER_SECONDS
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+        headers["Retry-After"] = RETRY_AFTER_SECONDS
     detail = str(error) or (type(error).__doc__ or "").strip()
     return respond(describe(type(error).__name__, status, detail), headers=headers)
 
@@ -109,7 +109,7 @@ async def from_outage(request: Request, error: Exception) -> Response:
             HTTPStatus.SERVICE_UNAVAILABLE,
             "the database does not answer; try again in a moment",
         ),
-        headers={"Retry-After": _RETRY_AFTER_SECONDS},
+        headers={"Retry-After": RETRY_AFTER_SECONDS},
     )
 
 
