@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope
 
@@ -18,6 +19,7 @@ from service.pace import Pace
 
 MAX_FORM_OVERHEAD_BYTES = 1024**2
 _PIECE_BYTES = 512 * 1024
+_LONGEST_MEDIA_TYPE = 300
 _SMALL_BYTES = 64 * 1024
 """A larger document takes a place among the large ones before the rest of it is read."""
 YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
@@ -50,8 +52,12 @@ class DocumentRequest(Request):
     async def json(self) -> Any:
         """The body as JSON; raises RequestValidationError."""
         if not hasattr(self, "_json"):
-            self._json = _parsed(await self.body())
+            self.take(await run_in_threadpool(parsed, await self.body()))
         return self._json
+
+    def take(self, understood: Any) -> None:
+        """Let the endpoint have this, which was read from the body."""
+        self._json = understood
 
 
 class ReplayedRequest(DocumentRequest):
@@ -68,7 +74,8 @@ class ReplayedRequest(DocumentRequest):
 
 def media_type(request: Request) -> str:
     """The content type without its parameters, in lower case."""
-    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+    told = request.headers.get("content-type", "")[:_LONGEST_MEDIA_TYPE]
+    return told.split(";", 1)[0].strip().lower()
 
 
 async def bounded(
@@ -129,9 +136,9 @@ def senders(request: Request) -> frozenset[str]:
     return frozenset({f"address {address}", f"token {auth.fingerprint(request)}"})
 
 
-def read_json(body: bytes | str) -> Any:
+def read_json(body: bytes | str, *, most_values: int = documents.MAX_VALUES) -> Any:
     """One strict JSON document that databases can hold; raises ValueError with the reason."""
-    document = documents.read_json(body)
+    document = documents.read_json(body, most_values=most_values)
     check_storable(document)
     return document
 
@@ -187,9 +194,10 @@ def _check_announced(length: str, limit: int) -> None:
         raise _too_large(limit)
 
 
-def _parsed(body: bytes) -> Any:
+def parsed(body: bytes, *, most_values: int = documents.MAX_VALUES) -> Any:
+    """The body as one strict JSON document; raises RequestValidationError."""
     try:
-        return read_json(body)
+        return read_json(body, most_values=most_values)
     except ValueError as error:
         entry = {"type": "json_invalid", "loc": ("body",), "msg": f"JSON decode error: {error}"}
         raise RequestValidationError([entry]) from error

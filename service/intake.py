@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from service import bodies, multipart
+from service import bodies, multipart, strictness
 from service.errors import BodyInvalid
 from service.multipart import FormReader
 from service.resources import Resources
@@ -68,8 +68,7 @@ def read_spec(kind: type[Spec], text: str) -> Spec:
     try:
         return kind.model_validate(bodies.read_json(text))
     except ValidationError as error:
-        found = [{**entry, "loc": ("body", "spec", *entry["loc"])} for entry in error.errors()]
-        raise RequestValidationError(found) from error
+        raise RequestValidationError(strictness.listed(error, "spec")) from error
     except ValueError as error:
         entry = {"type": "json_invalid", "loc": ("body", "spec"), "msg": str(error)}
         raise RequestValidationError([entry]) from error
