@@ -18,7 +18,7 @@ import yaml
 Key = TypeVar("Key", bound=Hashable)
 MAX_BYTES = 1024**2
 MAX_YAML_BYTES = 64 * 1024
-MAX_VALUES = 10_000
+MAX_VALUES = 20_000
 """Of a whole document, keys of YAML included; a job has a hundred."""
 MAX_VALUES_OF_PROFILES = 100_000
 """Of a report that comes with a profile: the largest has 40,000."""
@@ -39,6 +39,10 @@ _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 class InvalidDocument(ValueError):
     """The text is no document that may be read; the message says what and where."""
+
+
+class InvalidValue(InvalidDocument):
+    """A value of the document may not stand there: a number that is not finite, or too many."""
 
 
 def read_json(text: bytes | str, *, most_values: int = MAX_VALUES) -> Any:
@@ -180,14 +184,14 @@ def _check_plain(document: Any) -> None:
             _check_length(value, MAX_ENTRIES, "entries of one list")
             pending.extend(value)
         elif isinstance(value, float) and not math.isfinite(value):
-            raise InvalidDocument(f"{value} is not JSON: every number must be finite")
+            raise InvalidValue(f"{value} is not JSON: every number must be finite")
         elif isinstance(value, int) and abs(value) > MAX_WHOLE_NUMBER:
-            raise InvalidDocument("a whole number is too large: they have at most 64 bits")
+            raise InvalidValue("a whole number is too large: they have at most 64 bits")
 
 
 def _check_length(value: Sized, most: int, what: str) -> None:
     if len(value) > most:
-        raise InvalidDocument(f"more than {most} {what}: {len(value)}")
+        raise InvalidValue(f"more than {most} {what}: {len(value)}")
 
 
 def _check_keys(keys: list[Any]) -> None:

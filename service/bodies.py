@@ -149,6 +149,8 @@ def yaml_as_json(body: bytes) -> bytes:
         raise _too_large(documents.MAX_YAML_BYTES)
     try:
         return json.dumps(documents.read_yaml(body), default=str).encode()
+    except documents.InvalidValue as error:
+        raise _not_json(error) from error
     except (ValueError, TypeError) as error:
         raise BodyInvalid(f"the YAML document could not be read: {error}") from error
 
@@ -199,8 +201,12 @@ def parsed(body: bytes, *, most_values: int = documents.MAX_VALUES) -> Any:
     try:
         return read_json(body, most_values=most_values)
     except ValueError as error:
-        entry = {"type": "json_invalid", "loc": ("body",), "msg": f"JSON decode error: {error}"}
-        raise RequestValidationError([entry]) from error
+        raise _not_json(error) from error
+
+
+def _not_json(error: ValueError) -> RequestValidationError:
+    entry = {"type": "json_invalid", "loc": ("body",), "msg": f"JSON decode error: {error}"}
+    return RequestValidationError([entry])
 
 
 def _too_large(limit: int) -> BodyTooLarge:

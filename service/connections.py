@@ -22,7 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from service import problems
 from service.settings import ServiceSettings
 
-MAX_HEADER_BYTES = 32 * 1024
+MAX_HEADER_BYTES = 16 * 1024
 """Request line and headers together."""
 _OTHER_DESCRIPTORS = 256
 """For the database, files that are open, and everything else but connections."""

@@ -64,7 +64,7 @@ async def _document(
     if takes_yaml and bodies.media_type(request) in bodies.YAML_TYPES:
         body = await run_in_threadpool(bodies.yaml_as_json, body)
         document = bodies.ReplayedRequest(request.scope, request.receive, body)
-    if kind is not None and body and _is_json(bodies.media_type(document)):
+    if body and _is_json(bodies.media_type(document)):
         document.take(await run_in_threadpool(_understood, kind, body))
     return document
 
@@ -76,9 +76,10 @@ def _is_json(media_type: str) -> bool:
     )
 
 
-def _understood(kind: type[BaseModel], body: bytes) -> BaseModel:
+def _understood(kind: type[BaseModel] | None, body: bytes) -> Any:
     most = documents.MAX_VALUES_OF_PROFILES if kind is Report else documents.MAX_VALUES
-    return strictness.understand(kind, bodies.parsed(body, most_values=most))
+    document = bodies.parsed(body, most_values=most)
+    return document if kind is None else strictness.understand(kind, document)
 
 
 def _takes_yaml(extra: dict[str, Any] | None) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fastapi import Request, Response
 
-from compress import inspection
+from compress import inspection, npz
 from compress.inspection import DatasetInfo
 from featherweight.specs.schemas import DatasetSchema, Page
 from service import intake
@@ -22,6 +22,9 @@ from store.session import Session
 from store.tables import DatasetRecord
 
 router = guarded("datasets")
+
+_MOST_RATIO = 200
+"""Bytes unpacked of each byte of the file: drawn digits have about 20, a bomb has 1000."""
 
 
 @router.post(
@@ -76,7 +79,7 @@ def _create(here: Resources, delivery: Delivery, response: Response) -> DatasetS
     record, is_new = intake.store_file(
         here,
         delivery,
-        inspect=_inspect,
+        inspect=functools.partial(_inspect, here),
         keep=functools.partial(_keep, spec),
     )
     response.status_code = 201 if is_new else 200
@@ -84,8 +87,9 @@ def _create(here: Resources, delivery: Delivery, response: Response) -> DatasetS
     return views.dataset(record)
 
 
-def _inspect(path: Path) -> DatasetInfo:
-    return inspection.inspect_dataset(path)
+def _inspect(here: Resources, path: Path) -> DatasetInfo:
+    caution = npz.Caution(most_ratio=_MOST_RATIO, seconds=here.settings.inspection_seconds)
+    return inspection.inspect_dataset(path, caution=caution)
 
 
 def _keep(

@@ -4,10 +4,12 @@ import contextlib
 import json
 import logging
 import socket
+import threading
 import time
 from urllib.parse import urlsplit
 
 import httpx2
+import numpy as np
 import pytest
 
 from service import connections
@@ -243,6 +245,38 @@ def test_idle_files_of_workers_stop_no_upload_and_no_other_worker(service):
         assert httpx2.put(url + path, content=b"onnx", headers=fence).status_code == 201
         made = httpx2.post(url + "/v1/models", **form(b"no", **MODEL_FIELDS))
         assert made.json()["code"] == "InvalidWeights"
+
+
+def test_inspections_have_a_line_of_their_own_that_is_bounded(sqlite_url, tmp_path):
+    """One inspection that takes long; one more waits, the next has to come again."""
+    slow = npz(x_train=pixels(400_000), y_train=np.arange(400_000) % 2)
+    answers = []
+    with (
+        serve(sqlite_url, tmp_path, inspections=1, waiting_inspections=1) as service,
+        listening(service.settings) as url,
+    ):
+
+        def upload(name):
+            answers.append(httpx2.post(url + "/v1/datasets", **form(slow, name=name), timeout=60))
+
+        senders = [threading.Thread(target=upload, args=(f"set-{i}",)) for i in range(5)]
+        for sender in senders:
+            sender.start()
+        while any(sender.is_alive() for sender in senders):
+            begin_at = time.monotonic()
+            assert httpx2.get(url + "/v1/jobs").status_code == 200
+            assert time.monotonic() - begin_at < 2
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses[0] == 201
+    assert statuses[-1] == 503
+    refused = next(answer for answer in answers if answer.status_code == 503)
+    assert refused.json()["code"] == "TooManyInspections"
+    assert refused.headers["Retry-After"]
+    assert not list(service.files.folder.glob("temporary/*"))
+
+
+def pixels(count):
+    return np.random.default_rng(0).integers(0, 256, (count, 4, 4), dtype=np.uint8)
 
 
 def test_half_open_connections_give_way_to_others(sqlite_url, tmp_path):
