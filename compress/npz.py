@@ -236,7 +236,10 @@ def _parse_header(name: str, stream: IO[bytes]) -> ArrayHeader:
         raise InvalidData(f"{name} must be an npy file of version 1.0, it starts with {magic!r}")
     (length,) = struct.unpack("<H", _exactly(stream, 2))
     if length > _MAX_HEADER_BYTES:
-        raise InvalidData(f"{name} must have a header of {_MAX_HEADER_BYTES} bytes, got {length}")
+        raise InvalidData(
+            f"{name} must be a plain array, its header has {length} bytes, more than "
+            f"{_MAX_HEADER_BYTES}"
+        )
     text = _exactly(stream, length).decode("latin-1")
     match = _HEADER.fullmatch(text)
     if match is None:

@@ -61,7 +61,9 @@ def _parse(header: bytes) -> dict[str, Any]:
     if header.count(b"{") + header.count(b"[") > 3 * MAX_TENSORS or header.count(b",") > (
         (MAX_DIMENSIONS + 4) * MAX_TENSORS
     ):
-        raise InvalidWeights(f"the safetensors header describes more than {MAX_TENSORS} tensors")
+        raise InvalidWeights(
+            f"the safetensors header is not JSON that describes at most {MAX_TENSORS} tensors"
+        )
     try:
         document = json.loads(header, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:

@@ -249,7 +249,9 @@ def test_an_inspection_that_takes_too_long_ends(tmp_path):
 
 def test_a_header_that_is_too_long_is_not_matched(tmp_path):
     header = npy_header(text="{" + " " * 60_000 + "}")
-    with pytest.raises(InvalidData, match="must have a header of"):
+    with pytest.raises(
+        InvalidData, match="plain array, its header has 60002 bytes, more than 4096"
+    ):
         inspect(tmp_path, zip_bytes([("x_train.npy", header), ("y_train.npy", header)]))
 
 
@@ -257,7 +259,7 @@ def test_weights_with_a_header_of_very_many_parts_are_refused_unread(tmp_path):
     header = b"[" + b"[]," * 100_000 + b"[]]"
     path = tmp_path / "weights.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header)
-    with pytest.raises(InvalidWeights, match="more than 20000 tensors"):
+    with pytest.raises(InvalidWeights, match="not JSON that describes at most 20000 tensors"):
         inspection.inspect_weights(path, ARCHITECTURE)
 
 

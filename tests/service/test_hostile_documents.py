@@ -145,12 +145,7 @@ def unbounded(document, schema, where, seen):
             seen.add(name)
             yield from unbounded(document, document["components"]["schemas"][name], name, seen)
         return
-    kind, has = schema.get("type"), schema.keys()
-    if kind == "string" and not {"enum", "const", "maxLength", "format"} & has:
-        yield where
-    if kind == "array" and "maxItems" not in has:
-        yield where
-    if schema.get("additionalProperties") not in (None, False) and "maxProperties" not in has:
+    if is_unbounded(schema):
         yield where
     parts = [schema[key] for key in ("items", "additionalProperties") if key in schema]
     for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
@@ -159,6 +154,16 @@ def unbounded(document, schema, where, seen):
         yield from unbounded(document, part, where, seen)
     for name, part in schema.get("properties", {}).items():
         yield from unbounded(document, part, f"{where}.{name}", seen)
+
+
+def is_unbounded(schema):
+    match schema.get("type"):
+        case "string":
+            return not {"enum", "const", "maxLength", "format"} & schema.keys()
+        case "array":
+            return "maxItems" not in schema
+    takes_any_name = schema.get("additionalProperties") not in (None, False)
+    return takes_any_name and "maxProperties" not in schema
 
 
 def test_everything_that_is_sent_has_a_bound_in_the_schema():
