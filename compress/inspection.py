@@ -70,7 +70,11 @@ class ModelInfo(BaseModel, frozen=True, extra="forbid"):
 
 
 def inspect_dataset(
-    path: Path, *, max_bytes: int = npz.MAX_BYTES, find_copies: bool = True
+    path: Path,
+    *,
+    max_bytes: int = npz.MAX_BYTES,
+    find_copies: bool = True,
+    caution: npz.Caution | None = None,
 ) -> DatasetInfo:
     """Read every byte of an npz dataset once and say what it holds.
 
@@ -78,10 +82,10 @@ def inspect_dataset(
     ``y_<split>`` of shape (N,) with integers from 0; ``train`` is required, ``validation`` and
     ``test`` are optional. What values may be is said by ``compress.values``; training images that
     are constant in every channel are refused. Unless ``find_copies`` is false, images that several
-    splits share are warned of. Raises InvalidData saying what is wrong, where, and what was
-    expected.
+    splits share are warned of; ``caution`` is for a file that comes from a stranger. Raises
+    InvalidData saying what is wrong, where, and what was expected.
     """
-    with npz.open_archive(path, names=ARRAYS, max_bytes=max_bytes) as archive:
+    with npz.open_archive(path, names=ARRAYS, max_bytes=max_bytes, caution=caution) as archive:
         present = _present_splits(archive.arrays)
         shapes = {_image_shape(archive.arrays[f"x_{split}"]) for split in present}
         dtypes = {archive.arrays[f"x_{split}"].dtype for split in present}

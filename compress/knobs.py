@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, Field, model_validator
 from pydantic.fields import FieldInfo
 
-Scalar: TypeAlias = bool | int | float | str
+Scalar: TypeAlias = bool | int | float | Annotated[str, Field(max_length=1000)]
+MOST_CHOICES = 1000
+"""Of one knob: no search tries more, and each costs time whenever the job is looked at."""
 
 
 class Interval(BaseModel, frozen=True, extra="forbid"):
@@ -34,7 +36,7 @@ class Choice(BaseModel, frozen=True, extra="forbid"):
     """One of the listed values."""
 
     kind: Literal["choice"] = "choice"
-    choices: tuple[Scalar, ...] = Field(min_length=1)
+    choices: tuple[Scalar, ...] = Field(min_length=1, max_length=MOST_CHOICES)
 
     @model_validator(mode="after")
     def _distinct(self) -> Choice:

@@ -14,7 +14,7 @@ from compress.measurement import Measurement
 from compress.schedule import FIRST, Augmented, RecordedSchedule
 
 FORMAT_VERSION = 2
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]{64}$")]
 
 
 class Input(BaseModel, frozen=True, extra="forbid"):

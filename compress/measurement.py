@@ -155,13 +155,15 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
     """Accuracy (0 to 1) per split, bytes, counts, latency and parity of one ONNX file."""
 
     accuracy: dict[Split, float] = Field(
+        max_length=3,
         json_schema_extra={
             "required": ["validation"],
             "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
-        }
+        },
     )
     class_correct: dict[Split, ClassCounts] = Field(
         default_factory=dict,
+        max_length=3,
         description="Right answers on validation and test class by class; the images of each class "
         "are the dataset's class_counts. Left out for more than 1,000 classes, and in older "
         "measurements.",
@@ -191,8 +193,8 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
     macs: int = Field(gt=0, description="Multiply-accumulates for one input.")
     latency: Latency
     parity: Parity
-    seconds: dict[str, float] = Field(
-        default_factory=dict, description="Where the trial's time went, in seconds."
+    seconds: dict[Annotated[str, Field(max_length=100)], float] = Field(
+        default_factory=dict, max_length=100, description="Where the trial's time went, in seconds."
     )
     train_images_per_second: float | None = Field(default=None, gt=0)
     activation_observer: Observer | None = Field(
@@ -208,8 +210,10 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
             "slightly other weights; None: an older measurement."
         ),
     )
-    notes: tuple[str, ...] = Field(
-        default=(), description="Requests that had nothing to do, and other things worth knowing."
+    notes: tuple[Annotated[str, Field(max_length=100_000)], ...] = Field(
+        default=(),
+        max_length=1000,
+        description="Requests that had nothing to do, and other things worth knowing.",
     )
     engine_revision: int = Field(
         default=FIRST_REVISION,

@@ -10,6 +10,7 @@ import io
 import math
 import re
 import struct
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -26,6 +27,9 @@ from compress.errors import InvalidData
 MAX_BYTES = 4 * 2**30
 MAX_MEMBERS = 16
 CHUNK_BYTES = 1 << 20
+FREELY_UNPACKED_BYTES = 256 * 2**20
+"""So much is unpacked of any archive, however small: data may be zeros and constants."""
+_MAX_HEADER_BYTES = 4096
 _MAGIC = b"\x93NUMPY\x01\x00"
 _ENCRYPTED = 0x1
 _HEADER = re.compile(
@@ -71,6 +75,14 @@ class ArrayHeader:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
+@dataclass(frozen=True, kw_only=True)
+class Caution:
+    """What a stranger's archive may cost whoever unpacks it for the first time."""
+
+    most_ratio: float
+    seconds: float
+
+
 class _CautiousFile(io.FileIO):
     """A file that never hands out more than a few chunks at once.
 
@@ -89,8 +101,17 @@ class _CautiousFile(io.FileIO):
 class Archive:
     """An open npz file. ``arrays`` holds the header of every member by name."""
 
-    def __init__(self, archive: zipfile.ZipFile, *, names: frozenset[str], max_bytes: int) -> None:
+    def __init__(
+        self,
+        archive: zipfile.ZipFile,
+        *,
+        names: frozenset[str],
+        max_bytes: int,
+        seconds: float | None = None,
+    ) -> None:
         self._zip = archive
+        self._seconds = seconds
+        self._begin = time.monotonic()
         entries = _checked_entries(archive, names, max_bytes)
         self._entries = {_name(entry): entry for entry in entries}
         self.arrays = {name: self._header(name) for name in self._entries}
@@ -104,6 +125,7 @@ class Archive:
         with _reading(name), self._zip.open(self._entries[name]) as stream:
             stream.read(header.offset)
             for size in _chunk_sizes(header):
+                self._check_time()
                 yield np.frombuffer(_exactly(stream, size), header.dtype)
             if stream.read(1):
                 raise InvalidData(f"{name} holds more data than its shape {header.shape} says")
@@ -117,6 +139,13 @@ class Archive:
             flat[start : start + len(chunk)] = chunk
             start += len(chunk)
         return flat.reshape(header.shape)
+
+    def _check_time(self) -> None:
+        if self._seconds is not None and time.monotonic() - self._begin > self._seconds:
+            raise InvalidData(
+                f"looking through the arrays takes longer than {self._seconds:g} seconds: upload "
+                "fewer or smaller images, or have the service's inspection_seconds raised"
+            )
 
     def _header(self, name: str) -> ArrayHeader:
         entry = self._entries[name]
@@ -132,16 +161,31 @@ class Archive:
 
 @contextmanager
 def open_archive(
-    path: Path, *, names: frozenset[str], max_bytes: int = MAX_BYTES
+    path: Path,
+    *,
+    names: frozenset[str],
+    max_bytes: int = MAX_BYTES,
+    caution: Caution | None = None,
 ) -> Iterator[Archive]:
     """Open an npz file whose arrays must be among ``names``.
 
-    Raises InvalidData when it is no such archive or its arrays exceed ``max_bytes`` together.
+    Raises InvalidData when it is no such archive or its arrays exceed ``max_bytes`` together; with
+    ``caution``, which is for files that nobody has looked into yet, also when they exceed by far
+    what the file itself holds, or take too long to go through.
     """
+    most, seconds = max_bytes, None
+    if caution is not None:
+        most = min(most, _unpacked_at_most(path.stat().st_size, caution.most_ratio))
+        seconds = caution.seconds
     with _CautiousFile(path) as file:
         with _reading("the file"):
-            archive = Archive(zipfile.ZipFile(file), names=names, max_bytes=max_bytes)
+            zipped = zipfile.ZipFile(file)
+            archive = Archive(zipped, names=names, max_bytes=most, seconds=seconds)
         yield archive
+
+
+def _unpacked_at_most(packed_bytes: int, ratio: float) -> int:
+    return max(FREELY_UNPACKED_BYTES, int(packed_bytes * ratio))
 
 
 @contextmanager
@@ -168,7 +212,10 @@ def _checked_entries(
         raise InvalidData("the archive holds the same name twice")
     total = sum(entry.file_size for entry in entries)
     if total > max_bytes:
-        raise InvalidData(f"the arrays take {total} bytes unpacked, the limit is {max_bytes}")
+        raise InvalidData(
+            f"the arrays take {total} bytes unpacked, the limit is {max_bytes} for a file of this "
+            "size: numpy.savez, without compression, makes larger files"
+        )
     return entries
 
 
@@ -188,6 +235,11 @@ def _parse_header(name: str, stream: IO[bytes]) -> ArrayHeader:
     if magic != _MAGIC:
         raise InvalidData(f"{name} must be an npy file of version 1.0, it starts with {magic!r}")
     (length,) = struct.unpack("<H", _exactly(stream, 2))
+    if length > _MAX_HEADER_BYTES:
+        raise InvalidData(
+            f"{name} must be a plain array, its header has {length} bytes, more than "
+            f"{_MAX_HEADER_BYTES}"
+        )
     text = _exactly(stream, length).decode("latin-1")
     match = _HEADER.fullmatch(text)
     if match is None:

@@ -12,6 +12,7 @@ from typing import Any
 from compress.errors import InvalidWeights
 
 MAX_HEADER_BYTES = 16 * 2**20
+MAX_TENSORS = 20_000
 MAX_DIMENSIONS = 8
 _MAX_SIDE = 2**40
 _ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8}
@@ -56,6 +57,13 @@ def _read_document(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def _parse(header: bytes) -> dict[str, Any]:
+    # An object and two lists for each tensor: what has more would fill the memory once it is read.
+    if header.count(b"{") + header.count(b"[") > 3 * MAX_TENSORS or header.count(b",") > (
+        (MAX_DIMENSIONS + 4) * MAX_TENSORS
+    ):
+        raise InvalidWeights(
+            f"the safetensors header is not JSON that describes at most {MAX_TENSORS} tensors"
+        )
     try:
         document = json.loads(header, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sized
 from typing import Any, NoReturn, TypeVar
 
 import yaml
@@ -18,12 +18,21 @@ import yaml
 Key = TypeVar("Key", bound=Hashable)
 MAX_BYTES = 1024**2
 MAX_YAML_BYTES = 64 * 1024
-MAX_VALUES = 100_000
-"""Of a whole document, keys of YAML included; a job has a hundred, the largest profile 40,000."""
+MAX_VALUES = 20_000
+"""Of a whole document, keys of YAML included; a job has a hundred."""
+MAX_VALUES_OF_PROFILES = 100_000
+"""Of a report that comes with a profile: the largest has 40,000."""
+MAX_KEYS = 1000
+"""Of one mapping."""
+MAX_ENTRIES = 2000
+"""Of one list."""
 MAX_DEPTH = 50
 MAX_WHOLE_NUMBER = 2**63 - 1
+MAX_NUMBER_CHARACTERS = 400
+"""Of a number; YAML has to look at text without quotes to see that it is none."""
 _SHOWN = 80
 _MERGE = "<<"
+_NO_MARKS = bytes(set(range(256)) - set(b",[]{}"))
 # The parser of libyaml is twenty times as fast; packages for some machines come without it.
 _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -32,16 +41,22 @@ class InvalidDocument(ValueError):
     """The text is no document that may be read; the message says what and where."""
 
 
-def read_json(text: bytes | str) -> Any:
+class InvalidValue(InvalidDocument):
+    """A value of the document may not stand there: a number that is not finite, or too many."""
+
+
+def read_json(text: bytes | str, *, most_values: int = MAX_VALUES) -> Any:
     """Return the value of one JSON document. Raises InvalidDocument.
 
     What may be too long or too deep is known before the whole of it is built: brackets and commas
     are counted first.
     """
-    _check_outline(text)
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    _check_outline(data, most_values)
     try:
-        return json.loads(
-            text,
+        # Only UTF-8: what was counted as bytes is what is read.
+        found = json.loads(
+            data.decode("utf-8", "surrogatepass" if isinstance(text, str) else "strict"),
             object_pairs_hook=_object,
             parse_constant=_refuse_constant,
             parse_float=_finite,
@@ -51,6 +66,8 @@ def read_json(text: bytes | str) -> Any:
         raise InvalidDocument("the document is nested too deeply") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InvalidDocument(str(error)) from error
+    _check_plain(found)
+    return found
 
 
 def read_yaml(text: bytes | str) -> Any:
@@ -59,11 +76,16 @@ def read_yaml(text: bytes | str) -> Any:
         raise InvalidDocument(f"a YAML document has at most {MAX_YAML_BYTES} bytes: send JSON")
     try:
         _check_events(text)
-        return yaml.load(text, Loader=_Strict)
+        found = yaml.load(text, Loader=_Strict)
     except RecursionError as error:
         raise InvalidDocument("the document is nested too deeply") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except InvalidDocument:
+        raise
+    except (yaml.YAMLError, ValueError, ArithmeticError) as error:
+        # A date in a thirteenth month, say.
         raise InvalidDocument(str(error)) from error
+    _check_plain(found)
+    return found
 
 
 class _Strict(_Parser):
@@ -89,51 +111,87 @@ def _check_events(text: bytes | str) -> None:
             )
         if isinstance(event, yaml.NodeEvent):
             values += 1
+            _check_node(event, line)
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-        if isinstance(event, yaml.ScalarEvent) and event.value == _MERGE and event.implicit[0]:
-            raise InvalidDocument(f"line {line}: merge keys ({_MERGE}) are not read")
-        _check_counts(depth, values)
+        _check_counts(depth, values, MAX_VALUES)
 
 
-def _check_outline(text: bytes | str) -> None:
+def _check_node(event: yaml.NodeEvent, line: int) -> None:
+    """Refuse tags, merge keys, and text that might be a number and is too long for one."""
+    tag = getattr(event, "tag", None)
+    if tag is not None:
+        raise InvalidDocument(f"line {line}: tags ({str(tag)[:_SHOWN]}) are not read")
+    if not isinstance(event, yaml.ScalarEvent) or not event.implicit[0]:
+        return
+    if event.value == _MERGE:
+        raise InvalidDocument(f"line {line}: merge keys ({_MERGE}) are not read")
+    if len(event.value) > MAX_NUMBER_CHARACTERS and event.value[0] in "-+.0123456789":
+        raise InvalidDocument(
+            f"line {line}: {event.value[:40]} is too long for a number; put text into quotes"
+        )
+
+
+def _check_outline(data: bytes, most_values: int) -> None:
     """Refuse what has too many or too deeply nested values, without building it.
 
     Characters within strings count as well: this is an upper bound of what the document holds,
     which only strings full of brackets and commas exceed.
     """
-    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if len(data) > MAX_BYTES:
         raise InvalidDocument(f"a JSON document has at most {MAX_BYTES} bytes")
     commas, opened = data.count(b","), data.count(b"[") + data.count(b"{")
-    if commas + opened > MAX_VALUES:
-        _check_counts(0, _values_outside_strings(data))
-    if opened > MAX_DEPTH:
-        _check_counts(_depth(data), 0)
+    if commas + opened > most_values or opened > MAX_DEPTH:
+        marks = _marks(data)
+        values = sum(marks.count(mark) for mark in (b",", b"[", b"{"))
+        _check_counts(0, values, most_values)
+        _check_counts(_depth(marks), 0, most_values)
 
 
-def _values_outside_strings(data: bytes) -> int:
-    outside = b"".join(data.replace(b'\\"', b"").split(b'"')[::2])
-    return sum(outside.count(mark) for mark in (b",", b"[", b"{"))
+def _marks(data: bytes) -> bytes:
+    """Commas and brackets outside of strings, in their order."""
+    unescaped = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return b"".join(unescaped.split(b'"')[::2]).translate(None, _NO_MARKS)
 
 
-def _depth(data: bytes) -> int:
-    outside = b"".join(data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+def _depth(marks: bytes) -> int:
     depth = deepest = 0
-    for byte in outside:
-        if byte in b"[{":
+    for mark in marks:
+        if mark in b"[{":
             depth += 1
             deepest = max(deepest, depth)
-        elif byte in b"]}":
+        elif mark in b"]}":
             depth -= 1
     return deepest
 
 
-def _check_counts(depth: int, values: int) -> None:
-    if values > MAX_VALUES or depth > MAX_DEPTH:
-        raise InvalidDocument(f"more than {MAX_VALUES} values or {MAX_DEPTH} levels")
+def _check_counts(depth: int, values: int, most_values: int) -> None:
+    if values > most_values or depth > MAX_DEPTH:
+        raise InvalidDocument(f"more than {most_values} values or {MAX_DEPTH} levels")
+
+
+def _check_plain(document: Any) -> None:
+    """Refuse numbers that JSON has not, and lists and mappings that are too long."""
+    pending = [document]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            _check_length(value, MAX_KEYS, "fields of one mapping")
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            _check_length(value, MAX_ENTRIES, "entries of one list")
+            pending.extend(value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise InvalidValue(f"{value} is not JSON: every number must be finite")
+        elif isinstance(value, int) and abs(value) > MAX_WHOLE_NUMBER:
+            raise InvalidValue("a whole number is too large: they have at most 64 bits")
+
+
+def _check_length(value: Sized, most: int, what: str) -> None:
+    if len(value) > most:
+        raise InvalidValue(f"more than {most} {what}: {len(value)}")
 
 
 def _check_keys(keys: list[Any]) -> None:
@@ -145,6 +203,7 @@ def _check_keys(keys: list[Any]) -> None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    _check_length(pairs, MAX_KEYS, "fields of one mapping")
     found = dict(pairs)
     if len(found) < len(pairs):
         _check_keys([key for key, _ in pairs])
@@ -156,6 +215,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _finite(text: str) -> float:
+    if len(text) > MAX_NUMBER_CHARACTERS:
+        raise InvalidDocument(f"{text[:40]} is too long for a number")
     value = float(text)
     if not math.isfinite(value):
         raise InvalidDocument(f"{text[:40]} is too large: every number must be finite")

@@ -7,14 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from featherweight import __version__
-from service import headers, lookouts, openapi, problems, proxy
+from service import headers, lanes, lookouts, openapi, problems, proxy
 from service.answers import Answers
-from service.bodies import UPLOAD_THREADS
 from service.feeds import Feeds
 from service.metrics import Metrics, Observed
 from service.momentary import Momentary
@@ -86,6 +84,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.state.settings = chosen
     for router in ROUTERS:
         app.include_router(router)
     openapi.install(app, max_upload_bytes=chosen.max_upload_bytes)
@@ -110,7 +109,7 @@ async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
             wakeups=wakeups,
             metrics=metrics,
             dashboard=client,
-            upload_threads=CapacityLimiter(UPLOAD_THREADS),
+            lanes=lanes.of_settings(settings),
             waiting_line=line,
             answers=Answers(database),
             momentary=Momentary(),

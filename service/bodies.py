@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack
 from typing import Any
 
-from anyio import from_thread
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import FormData
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope
 
 from featherweight import documents
-from service.errors import BodyInvalid, BodyTooLarge, UnsupportedMediaType
+from service import auth, resources
+from service.errors import BodyInvalid, BodyTooLarge, BodyTooSlow
+from service.pace import Pace
 
 MAX_FORM_OVERHEAD_BYTES = 1024**2
+_PIECE_BYTES = 512 * 1024
+_LONGEST_MEDIA_TYPE = 300
+_SMALL_BYTES = 64 * 1024
+"""A larger document takes a place among the large ones before the rest of it is read."""
 YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
-UPLOAD_THREADS = 16
-"""Slow senders hold a thread each; theirs are not those of the other requests."""
 
 
 class DocumentRequest(Request):
@@ -32,15 +35,29 @@ class DocumentRequest(Request):
     async def body(self) -> bytes:
         """The whole body; raises BodyTooLarge beyond a mebibyte."""
         if not hasattr(self, "_body"):
-            parts = [part async for part in bounded(self, limit=documents.MAX_BYTES)]
-            self._body = b"".join(parts)
+            self._body = await self._read()
         return self._body
+
+    async def _read(self) -> bytes:
+        pace, parts, size = pace_of(self), bytearray(), 0
+        with ExitStack() as place:
+            async for part in bounded(self, limit=documents.MAX_BYTES, pace=pace):
+                parts += part
+                if size <= _SMALL_BYTES < len(parts):
+                    places = resources.of(self).lanes.documents
+                    place.enter_context(places.taken(senders(self), pace))
+                size = len(parts)
+        return bytes(parts)
 
     async def json(self) -> Any:
         """The body as JSON; raises RequestValidationError."""
         if not hasattr(self, "_json"):
-            self._json = _parsed(await self.body())
+            self.take(await run_in_threadpool(parsed, await self.body()))
         return self._json
+
+    def take(self, understood: Any) -> None:
+        """Let the endpoint have this, which was read from the body."""
+        self._json = understood
 
 
 class ReplayedRequest(DocumentRequest):
@@ -57,16 +74,28 @@ class ReplayedRequest(DocumentRequest):
 
 def media_type(request: Request) -> str:
     """The content type without its parameters, in lower case."""
-    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+    told = request.headers.get("content-type", "")[:_LONGEST_MEDIA_TYPE]
+    return told.split(";", 1)[0].strip().lower()
 
 
-async def bounded(request: Request, *, limit: int) -> AsyncIterator[bytes]:
-    """The body's chunks; raises BodyTooLarge by the announced length, and by counting."""
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit:
-        raise _too_large(limit)
-    received = 0
-    async for chunk in request.stream():
+async def bounded(
+    request: Request, *, limit: int, pace: Pace | None = None
+) -> AsyncIterator[bytes]:
+    """The body's chunks, waited for in the event loop alone: a slow sender holds no thread.
+
+    Raises:
+        BodyTooLarge: it is longer than ``limit``, by the announced length or by counting.
+        BodyTooSlow: the next bytes do not come in time.
+        ClientDisconnect: the sender is gone.
+    """
+    _check_announced(request.headers.get("content-length", ""), limit)
+    pace, received, is_over = pace or pace_of(request), 0, False
+    while not is_over:
+        message = await pace.next(request.receive)
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        is_over = not message.get("more_body", False)
         received += len(chunk)
         if received > limit:
             raise _too_large(limit)
@@ -74,34 +103,42 @@ async def bounded(request: Request, *, limit: int) -> AsyncIterator[bytes]:
             yield chunk
 
 
-def from_thread_chunks(stream: AsyncIterator[bytes]) -> Iterator[bytes]:
-    """The stream as a plain iterator, for a worker thread of the event loop that feeds it."""
-    while (chunk := from_thread.run(_next_or_none, stream)) is not None:
-        yield chunk
+async def pass_on(
+    chunks: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[object]]
+) -> None:
+    """Give the body to ``write`` in large pieces.
 
-
-async def form(request: Request, *, limit: int) -> FormData:
-    """A multipart form, its files in temporary files; close it after use."""
-    if media_type(request) != "multipart/form-data":
-        raise UnsupportedMediaType(
-            f"expected multipart/form-data, got {media_type(request)[:100] or 'no content type'}"
-        )
-    stream = bounded(request, limit=limit + MAX_FORM_OVERHEAD_BYTES)
-    parser = MultiPartParser(
-        request.headers,
-        stream,  # pyright: ignore[reportArgumentType] - it only iterates
-        max_files=1,
-        max_fields=4,
-    )
+    What had come when the sender stopped or hung up is written before that is raised.
+    """
+    waiting = bytearray()
     try:
-        return await parser.parse()
-    except MultiPartException as error:
-        raise BodyInvalid(f"the form could not be read: {error.message}") from error
+        async for chunk in chunks:
+            waiting += chunk
+            if len(waiting) >= _PIECE_BYTES:
+                piece, waiting = bytes(waiting), bytearray()
+                await write(piece)
+    except (ClientDisconnect, BodyTooSlow):
+        if waiting:
+            await write(bytes(waiting))
+        raise
+    if waiting:
+        await write(bytes(waiting))
 
 
-def read_json(body: bytes | str) -> Any:
+def pace_of(request: Request) -> Pace:
+    """The patience with a body that begins now."""
+    return Pace(resources.of(request).lanes.patience)
+
+
+def senders(request: Request) -> frozenset[str]:
+    """Whom the request counts for where bodies are counted: its token and its address."""
+    address = request.client.host if request.client else ""
+    return frozenset({f"address {address}", f"token {auth.fingerprint(request)}"})
+
+
+def read_json(body: bytes | str, *, most_values: int = documents.MAX_VALUES) -> Any:
     """One strict JSON document that databases can hold; raises ValueError with the reason."""
-    document = documents.read_json(body)
+    document = documents.read_json(body, most_values=most_values)
     check_storable(document)
     return document
 
@@ -112,6 +149,8 @@ def yaml_as_json(body: bytes) -> bytes:
         raise _too_large(documents.MAX_YAML_BYTES)
     try:
         return json.dumps(documents.read_yaml(body), default=str).encode()
+    except documents.InvalidValue as error:
+        raise _not_json(error) from error
     except (ValueError, TypeError) as error:
         raise BodyInvalid(f"the YAML document could not be read: {error}") from error
 
@@ -150,16 +189,24 @@ def _check_text(text: str) -> None:
             raise ValueError("text must be valid Unicode, found half a surrogate pair") from error
 
 
-async def _next_or_none(stream: AsyncIterator[bytes]) -> bytes | None:
-    return await anext(stream, None)
+def _check_announced(length: str, limit: int) -> None:
+    # Longer than any length that is allowed: not worth reading, and slow to read.
+    is_long = len(length) > len(str(limit)) and length.strip("0") != ""
+    if length.isdecimal() and (is_long or int(length) > limit):
+        raise _too_large(limit)
 
 
-def _parsed(body: bytes) -> Any:
+def parsed(body: bytes, *, most_values: int = documents.MAX_VALUES) -> Any:
+    """The body as one strict JSON document; raises RequestValidationError."""
     try:
-        return read_json(body)
+        return read_json(body, most_values=most_values)
     except ValueError as error:
-        entry = {"type": "json_invalid", "loc": ("body",), "msg": f"JSON decode error: {error}"}
-        raise RequestValidationError([entry]) from error
+        raise _not_json(error) from error
+
+
+def _not_json(error: ValueError) -> RequestValidationError:
+    entry = {"type": "json_invalid", "loc": ("body",), "msg": f"JSON decode error: {error}"}
+    return RequestValidationError([entry])
 
 
 def _too_large(limit: int) -> BodyTooLarge:

@@ -38,6 +38,22 @@ class BodyTooLarge(ServiceError):
     """The body is over the limit."""
 
 
+class BodyTooSlow(ServiceError):
+    """The rest of the body did not come in time."""
+
+    def __init__(self, detail: str | None = None) -> None:
+        # The rest may still come, and must not be read as the next request.
+        super().__init__(detail, headers={"Connection": "close"})
+
+
+class TooManyBodies(ServiceError):
+    """As many bodies as may be at once are on their way."""
+
+
+class TooManyInspections(ServiceError):
+    """Too many uploaded files wait for their inspection."""
+
+
 class BodyInvalid(ServiceError):
     """The body could not be read as what its content type says."""
 
@@ -89,6 +105,9 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     CrossOrigin: HTTPStatus.FORBIDDEN,
     HostNotAllowed: HTTPStatus.FORBIDDEN,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,
+    TooManyBodies: HTTPStatus.TOO_MANY_REQUESTS,
+    TooManyInspections: HTTPStatus.SERVICE_UNAVAILABLE,
     BodyInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     RangeNotSatisfiable: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,

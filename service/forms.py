@@ -35,7 +35,7 @@ def openapi_body(spec: type[BaseModel]) -> dict[str, Any]:
         "properties": {
             "spec": {"$ref": f"#/components/schemas/{spec.__name__}"},
             "file": {"type": "string", "format": "binary"},
-            "upload": {"type": "string", "pattern": "^[0-9a-zA-Z-]{1,36}$"},
+            "upload": {"type": "string", "maxLength": 36, "pattern": "^[0-9a-zA-Z-]{1,36}$"},
         },
         "required": ["spec"],
         "oneOf": [{"required": ["file"]}, {"required": ["upload"]}],

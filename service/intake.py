@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
+from anyio import CancelScope
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
-from service import bodies
+from service import bodies, multipart, strictness
 from service.errors import BodyInvalid
+from service.multipart import FormReader
 from service.resources import Resources
 from store import files, uploads
-from store.files import StoredFile
+from store.files import Incoming, StoredFile
 from store.session import Session
 from store.tables import FileRecord
 
 Spec = TypeVar("Spec", bound=BaseModel)
 Found = TypeVar("Found")
 Kept = TypeVar("Kept")
-_CHUNK_BYTES = 1 << 20
 _PARTS = frozenset({"spec", "file", "upload"})
 
 
@@ -33,23 +34,33 @@ class Delivery:
     """A form that was received: what it says of the file, and the file or a finished upload."""
 
     spec: str
-    file: BinaryIO | None
+    file: Incoming | None
     upload: str | None
 
 
 @asynccontextmanager
-async def receive(request: Request, *, limit: int) -> AsyncIterator[Delivery]:
-    """Read the form; its temporary file is gone afterwards.
+async def receive(here: Resources, request: Request) -> AsyncIterator[Delivery]:
+    """Read the form; its file is gone afterwards unless it was stored.
 
     Raises:
-        BodyTooLarge: more than ``limit`` bytes and a mebibyte of form.
+        BodyTooLarge: more bytes than a file may have and a mebibyte of form.
+        BodyTooSlow: its sender has stopped.
         BodyInvalid: not a form with ``spec`` and exactly one of ``file`` and ``upload``.
+        TooManyBodies, TooManyInspections: others are on their way already.
     """
-    form = await bodies.form(request, limit=limit)
+    limit, lane = here.settings.max_upload_bytes, here.lanes.uploads
+    here.lanes.inspections.check()
+    form = FormReader(multipart.boundary(request), partial(here.files.arriving, limit=limit))
+    pace, most = bodies.pace_of(request), limit + bodies.MAX_FORM_OVERHEAD_BYTES
     try:
+        with lane.places.taken(bodies.senders(request), pace):
+            chunks = bodies.bounded(request, limit=most, pace=pace)
+            await bodies.pass_on(chunks, lambda piece: lane.run(partial(form.write, piece)))
+        form.finish()
         yield _delivery(form)
     finally:
-        await form.close()
+        with CancelScope(shield=True):
+            await lane.run(form.drop)
 
 
 def read_spec(kind: type[Spec], text: str) -> Spec:
@@ -57,8 +68,7 @@ def read_spec(kind: type[Spec], text: str) -> Spec:
     try:
         return kind.model_validate(bodies.read_json(text))
     except ValidationError as error:
-        found = [{**entry, "loc": ("body", "spec", *entry["loc"])} for entry in error.errors()]
-        raise RequestValidationError(found) from error
+        raise RequestValidationError(strictness.listed(error, "spec")) from error
     except ValueError as error:
         entry = {"type": "json_invalid", "loc": ("body", "spec"), "msg": str(error)}
         raise RequestValidationError([entry]) from error
@@ -98,8 +108,7 @@ def discard(here: Resources, reference: str, *, delete: Callable[[Session, str],
 
 def _stored(here: Resources, delivery: Delivery, holds: ExitStack) -> StoredFile:
     if delivery.file is not None:
-        limit = here.settings.max_upload_bytes
-        return here.files.put(_chunks(delivery.file), limit=limit, holds=holds)
+        return here.files.keep(delivery.file, holds=holds)
     assert delivery.upload is not None
     with here.database.read() as session:
         upload = uploads.get(session, delivery.upload)
@@ -141,22 +150,14 @@ def _drop_unknown(here: Resources, sha256: str) -> None:
         here.files.delete(sha256)
 
 
-def _delivery(form: FormData) -> Delivery:
-    unknown = sorted(set(form) - _PARTS)
+def _delivery(form: FormReader) -> Delivery:
+    file = {form.file_name} if form.file is not None else set[str]()
+    unknown = sorted((file | set(form.texts)) - _PARTS)
     if unknown:
         raise BodyInvalid(f"unknown part {unknown[0][:80]!r}: expected {sorted(_PARTS)}")
-    spec, file, upload = form.get("spec"), form.get("file"), form.get("upload")
-    if not isinstance(spec, str):
+    spec, upload = form.texts.get("spec"), form.texts.get("upload")
+    if spec is None:
         raise BodyInvalid("the part 'spec' (JSON) is missing")
-    if (
-        isinstance(file, str)
-        or isinstance(upload, UploadFile)
-        or (file is None) == (upload is None)
-    ):
+    if file - {"file"} or "file" in form.texts or (form.file is None) == (upload is None):
         raise BodyInvalid("send either the part 'file' with a file name, or the part 'upload'")
-    return Delivery(spec=spec, file=file.file if file else None, upload=upload)
-
-
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK_BYTES):
-        yield chunk
+    return Delivery(spec=spec, file=form.file, upload=upload)

@@ -25,6 +25,7 @@ WORDS = {
     401: "A valid token is needed",
     403: "The token lacks the scope, or the request comes from a foreign page",
     404: "There is nothing of this id",
+    408: "The rest of the body did not come in time",
     409: "It contradicts what is stored",
     413: "The body is over the limit",
     415: "The content type is not taken here",
@@ -108,7 +109,7 @@ def _general(path: str, operation: dict[str, Any]) -> list[int]:
     if operation.get("parameters") or "requestBody" in operation:
         found += [422]
     if "requestBody" in operation:
-        found += [400, 413]
+        found += [400, 408, 413, 429]
     if "{" in path or any(one["name"] == "cursor" for one in operation.get("parameters", [])):
         found += [404]
     return found

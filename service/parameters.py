@@ -13,23 +13,30 @@ _ID = r"^[0-9a-zA-Z-]{1,36}$"
 _REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 _SHA256 = r"^[0-9a-f]{64}$"
 
-JobId = Annotated[str, Path(pattern=_ID, description="Id of a job.")]
-TrialId = Annotated[str, Path(pattern=_ID, description="Id of a trial.")]
-ArtifactId = Annotated[str, Path(pattern=_ID, description="Id of a file of a trial.")]
-AttemptId = Annotated[str, Path(pattern=_ID, description="Id of an attempt.")]
-UploadId = Annotated[str, Path(pattern=_ID, description="Id of an upload.")]
-TokenId = Annotated[str, Path(pattern=_ID, description="Id of a token.")]
-Reference = Annotated[str, Path(pattern=_REFERENCE, description="Id or name.")]
-Digest = Annotated[str, Path(pattern=_SHA256, description="SHA-256 in hex.")]
+JobId = Annotated[str, Path(max_length=36, pattern=_ID, description="Id of a job.")]
+TrialId = Annotated[str, Path(max_length=36, pattern=_ID, description="Id of a trial.")]
+ArtifactId = Annotated[
+    str, Path(max_length=36, pattern=_ID, description="Id of a file of a trial.")
+]
+AttemptId = Annotated[str, Path(max_length=36, pattern=_ID, description="Id of an attempt.")]
+UploadId = Annotated[str, Path(max_length=36, pattern=_ID, description="Id of an upload.")]
+TokenId = Annotated[str, Path(max_length=36, pattern=_ID, description="Id of a token.")]
+Reference = Annotated[str, Path(max_length=100, pattern=_REFERENCE, description="Id or name.")]
+Digest = Annotated[str, Path(max_length=64, pattern=_SHA256, description="SHA-256 in hex.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most entries of the page.")]
 Cursor = Annotated[
     str | None,
-    Query(pattern=r"^[A-Za-z0-9_-]{1,400}$", description="What the page before answered."),
+    Query(
+        max_length=400,
+        pattern=r"^[A-Za-z0-9_-]{1,400}$",
+        description="What the page before answered.",
+    ),
 ]
 Fence = Annotated[
     str,
     Header(
         alias=FENCE_HEADER,
+        max_length=200,
         pattern=r"^[\x21-\x7e]{1,200}$",
         description="The secret that came with the attempt.",
     ),
@@ -38,6 +45,7 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
+        max_length=200,
         pattern=r"^[\x21-\x7e]{1,200}$",
         description="Repeats with the same key and body get the same job.",
     ),

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 _SHOWN_ERRORS = 20
 _SHOWN_CHARACTERS = 400
-_RETRY_AFTER_SECONDS = "2"
+RETRY_AFTER_SECONDS = "2"
 _RETRY_AFTER_DISK_SECONDS = "5"
 _FULL = "the disk of the service is full: its operator has to make room"
 _BROKEN = "the disk of the service cannot be read or written: its operator has to look at it"
@@ -84,8 +84,8 @@ async def from_fact(request: Request, error: Exception) -> Response:
     headers = dict(error.headers) if isinstance(error, ServiceError) else {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="featherweight"'
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = _RETRY_AFTER_SECONDS
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+        headers["Retry-After"] = RETRY_AFTER_SECONDS
     detail = str(error) or (type(error).__doc__ or "").strip()
     return respond(describe(type(error).__name__, status, detail), headers=headers)
 
@@ -116,7 +116,7 @@ async def from_outage(request: Request, error: Exception) -> Response:
             HTTPStatus.SERVICE_UNAVAILABLE,
             "the database does not answer; try again in a moment",
         ),
-        headers={"Retry-After": _RETRY_AFTER_SECONDS},
+        headers={"Retry-After": RETRY_AFTER_SECONDS},
     )
 
 

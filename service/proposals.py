@@ -25,6 +25,7 @@ from search.custom import Proposed
 from search.errors import SearchError
 from search.job_space import space_of
 from search.space import Space
+from service import strictness
 from store import candidates, datasets, jobs
 from store.session import Session
 from store.tables import CandidateRecord, JobRecord
@@ -126,8 +127,7 @@ def _checked(
 
 def _placed(error: ValidationError, index: int) -> Iterator[dict[str, Any]]:
     """What configs refuse of values that each knob has, at the place of their candidate."""
-    for entry in error.errors():
-        yield {"type": entry["type"], "msg": entry["msg"], "loc": ("body", index, *entry["loc"])}
+    yield from strictness.listed(error, index)
 
 
 def _understood(

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import httpx2
-from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from service.answers import Answers
 from service.feeds import Feeds
+from service.lanes import Lanes
 from service.metrics import Metrics
 from service.momentary import Momentary
 from service.settings import ServiceSettings
@@ -31,7 +31,7 @@ class Resources:
     wakeups: Wakeups
     metrics: Metrics
     dashboard: httpx2.AsyncClient
-    upload_threads: CapacityLimiter
+    lanes: Lanes
     waiting_line: WaitingLine
     answers: Answers
     momentary: Momentary

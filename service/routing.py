@@ -10,6 +10,8 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
+from featherweight import documents
+from featherweight.specs.protocol import Report
 from service import auth, bodies, strictness
 
 
@@ -31,10 +33,7 @@ class Guarded(APIRoute):
             if scopes:
                 await run_in_threadpool(auth.authorise, request, scopes)
             if takes_document:
-                document = await _document(request, takes_yaml=takes_yaml)
-                if kind is not None and bodies.media_type(document) == "application/json":
-                    strictness.check(kind, await document.json())
-                request = document
+                request = await _document(request, kind, takes_yaml=takes_yaml)
             return await endpoint(request)
 
         return handle
@@ -52,13 +51,35 @@ def router(tag: str) -> APIRouter:
     return APIRouter(route_class=Guarded, tags=[tag])
 
 
-async def _document(request: Request, *, takes_yaml: bool) -> bodies.DocumentRequest:
-    checked = bodies.DocumentRequest(request.scope, request.receive)
-    body = await checked.body()
+async def _document(
+    request: Request, kind: type[BaseModel] | None, *, takes_yaml: bool
+) -> bodies.DocumentRequest:
+    """The request with its body read, and understood where it is JSON or YAML of a known kind.
+
+    FastAPI would do that in the event loop, in which everybody else waits; what it is given here
+    is a value of the right kind already, and it takes that as it is.
+    """
+    document = bodies.DocumentRequest(request.scope, request.receive)
+    body = await document.body()
     if takes_yaml and bodies.media_type(request) in bodies.YAML_TYPES:
-        translated = await run_in_threadpool(bodies.yaml_as_json, body)
-        return bodies.ReplayedRequest(request.scope, request.receive, translated)
-    return checked
+        body = await run_in_threadpool(bodies.yaml_as_json, body)
+        document = bodies.ReplayedRequest(request.scope, request.receive, body)
+    if body and _is_json(bodies.media_type(document)):
+        document.take(await run_in_threadpool(_understood, kind, body))
+    return document
+
+
+def _is_json(media_type: str) -> bool:
+    """As FastAPI sees it."""
+    return media_type == "application/json" or (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    )
+
+
+def _understood(kind: type[BaseModel] | None, body: bytes) -> Any:
+    most = documents.MAX_VALUES_OF_PROFILES if kind is Report else documents.MAX_VALUES
+    document = bodies.parsed(body, most_values=most)
+    return document if kind is None else strictness.understand(kind, document)
 
 
 def _takes_yaml(extra: dict[str, Any] | None) -> bool:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import sys
 
 import uvicorn
 from fastapi import FastAPI
 
+from service import connections
+from service.connections import Config, Connections
 from service.resources import Resources
+from service.settings import ServiceSettings
 
 _STOP_SECONDS = 2
 """Open event streams would keep uvicorn from stopping for ever."""
@@ -26,8 +30,11 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, *, host: str, port: int) -> None:
         """A server that has not started; port 0 takes a free one."""
-        config = uvicorn.Config(
+        settings: ServiceSettings = app.state.settings
+        limits = connections.limits_of(settings)
+        config = Config(
             app,
+            connections=Connections(limits),
             host=host,
             port=port,
             log_level="warning",
@@ -35,6 +42,9 @@ class Server(uvicorn.Server):
             server_header=False,
         )
         super().__init__(config)
+        logging.getLogger("uvicorn.error").addFilter(connections.SPARING)
+        # What is wrong with a form stands in the answer.
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)
         self._app = app
         app.state.connections = self.server_state.connections
 

@@ -44,6 +44,50 @@ class ServiceSettings(StoreSettings):
         le=3600,
         description="An event stream whose reader takes nothing for so long is cut.",
     )
+    header_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=600,
+        description="A connection that has not sent the whole header of a request by then is "
+        "closed.",
+    )
+    body_seconds: float = Field(
+        default=20.0,
+        gt=0,
+        le=3600,
+        description="A body that brings nothing for so long is given up (408); so is one that "
+        "falls so far behind body_bytes_per_second.",
+    )
+    body_bytes_per_second: float = Field(
+        default=1024.0, gt=0, le=1e9, description="Least speed of a body."
+    )
+    max_connections: int = Field(
+        default=2000,
+        ge=8,
+        le=1_000_000,
+        description="Open connections; beyond it those that wait for no answer are closed first.",
+    )
+    max_connections_per_address: int = Field(
+        default=1000,
+        ge=8,
+        le=1_000_000,
+        description="Open connections of one address; a proxy in front is one.",
+    )
+    max_uploads: int = Field(
+        default=128, ge=1, le=10_000, description="Uploads that are on their way at once."
+    )
+    max_uploads_per_client: int = Field(
+        default=32, ge=1, le=10_000, description="Of one token, and of one address."
+    )
+    inspections: int = Field(
+        default=2, ge=1, le=64, description="Uploaded files that are looked into at once."
+    )
+    waiting_inspections: int = Field(
+        default=32, ge=0, le=10_000, description="Uploaded files that may wait for that."
+    )
+    inspection_seconds: float = Field(
+        default=300.0, gt=0, le=86_400, description="Longest inspection of one file."
+    )
 
     @property
     def is_loopback(self) -> bool:

@@ -6,26 +6,40 @@ Pydantic's own strict mode cannot be used: it refuses lists where a frozen value
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
 Place: TypeAlias = tuple[str | int, ...]
+Kind = TypeVar("Kind", bound=BaseModel)
+MOST_ERRORS = 100
+"""Who sends thousands of mistakes does not read them, and listing them takes time."""
 
 
-def check(kind: type[BaseModel], document: Any) -> None:
-    """Raise RequestValidationError for every value that would be turned into another type.
+def understand(kind: type[Kind], document: Any) -> Kind:
+    """The document as its kind.
 
-    A document that is not valid at all passes: whoever validates it next says why.
+    Raises RequestValidationError with what is wrong, and for every value that would be turned into
+    another type. Of a document in which all is wrong only the beginning is listed.
     """
     try:
-        understood = kind.model_validate(document).model_dump(mode="json")
-    except ValidationError:
-        return
-    errors = list(_changes(document, understood, ("body",)))
+        found = kind.model_validate(document)
+    except ValidationError as error:
+        raise RequestValidationError(listed(error)) from error
+    errors = list(_changes(document, found.model_dump(mode="json"), ("body",)))
     if errors:
-        raise RequestValidationError(errors)
+        raise RequestValidationError(errors[:MOST_ERRORS])
+    return found
+
+
+def listed(error: ValidationError, *where: str | int) -> list[dict[str, Any]]:
+    """What pydantic found, with its place in the body; at most ``MOST_ERRORS``."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [
+        {"type": one["type"], "msg": one["msg"], "loc": ("body", *where, *one["loc"])}
+        for one in found[:MOST_ERRORS]
+    ]
 
 
 def _changes(sent: Any, meant: Any, place: Place) -> Iterator[dict[str, Any]]:

@@ -26,7 +26,7 @@ from search.pace import Sample
 from search.space import Space
 from search.supernets import Costs
 from search.warm import Own, Start
-from service import forecasts, honesty
+from service import forecasts, honesty, strictness
 from service.errors import ModelDoesNotFitData, UnknownDataset, UnknownModel
 from store import baselines, datasets, models, progress
 from store.errors import DatasetNotFound, ModelNotFound
@@ -293,5 +293,4 @@ def changed(document: dict[str, Any], changes: dict[str, Any]) -> JobSpec:
     try:
         return JobSpec.model_validate({**recorded, **changes})
     except ValidationError as error:
-        found = [{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors()]
-        raise RequestValidationError(found) from error
+        raise RequestValidationError(strictness.listed(error)) from error

@@ -7,7 +7,6 @@ import os
 import re
 import stat
 import time
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import BinaryIO
 from sqlalchemy import delete, exists, or_, select
 from sqlalchemy.orm import Session
 
-from store import clock, streams
+from store import clock, incoming, streams
 from store.errors import (
     ArtifactNotFound,
     DigestMismatch,
@@ -26,11 +25,12 @@ from store.errors import (
     UploadNotFound,
     UploadOffsetMismatch,
 )
+from store.incoming import Incoming
 from store.streams import StoredFile
 from store.tables import ArtifactRecord, DatasetRecord, FileRecord, ModelRecord
 from store.upserts import insert_new
 
-__all__ = ["FileStore", "StoredFile", "forget", "record"]
+__all__ = ["FileStore", "Incoming", "StoredFile", "forget", "record"]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UPLOAD = re.compile(r"[0-9A-Za-z-]{1,64}")
@@ -68,14 +68,28 @@ class FileStore:
             DigestMismatch: it is not what was announced.
             FileBusy: the same bytes are being removed.
         """
-        with self._temporary() as temporary:
-            with temporary.open("xb") as file:
-                stored = streams.write(file, chunks, limit)
-            if expected not in (None, stored.sha256):
-                raise DigestMismatch(f"expected SHA-256 {expected}, the bytes have {stored.sha256}")
-            with ExitStack() as own:
-                (holds or own).enter_context(self.held(stored.sha256))
-                self._adopt(temporary, stored.sha256)
+        with incoming.incoming(self._temporary_folder(), limit=limit) as arriving:
+            for chunk in chunks:
+                arriving.write(chunk)
+            return self.keep(arriving, expected=expected, holds=holds)
+
+    def arriving(self, *, limit: int) -> Incoming:
+        """A file that comes piece by piece: write to it, ``keep`` it, and ``drop`` it at the end.
+
+        Nothing waits within it: whoever reads the pieces decides how long to wait for them.
+        """
+        return incoming.begin(self._temporary_folder(), limit=limit)
+
+    def keep(
+        self, arriving: Incoming, *, expected: str | None = None, holds: ExitStack | None = None
+    ) -> StoredFile:
+        """Store a file that has arrived; arguments and errors as those of ``put``."""
+        stored = arriving.finish()
+        if expected not in (None, stored.sha256):
+            raise DigestMismatch(f"expected SHA-256 {expected}, the bytes have {stored.sha256}")
+        with ExitStack() as own:
+            (holds or own).enter_context(self.held(stored.sha256))
+            self._adopt(arriving.path, stored.sha256)
         return stored
 
     @contextmanager
@@ -161,17 +175,26 @@ class FileStore:
         return self._existing_upload(upload_id).stat().st_size
 
     def append_upload(
-        self, upload_id: str, chunks: Iterable[bytes], *, offset: int, limit: int
+        self,
+        upload_id: str,
+        chunks: Iterable[bytes],
+        *,
+        offset: int,
+        limit: int,
+        begin: int | None = None,
     ) -> int:
         """Continue an upload; returns how many bytes it has then.
 
-        What arrived before the connection broke stays, so that the client can go on from there.
+        What arrived before the connection broke stays, so that the client can go on from there. A
+        sender that is slow is not waited for in here: its request calls this for every few
+        pieces, so that in between the upload is nobody's.
 
         Args:
             upload_id: Which upload.
             chunks: The bytes that follow.
             offset: Where they follow: must be what has been received.
-            limit: Most bytes the upload may have; beyond it, this piece is dropped as a whole.
+            limit: Most bytes the upload may have; beyond it, what came since ``begin`` is dropped.
+            begin: Where the request's first bytes are; left out, at ``offset``.
 
         Raises:
             UploadNotFound: no such upload.
@@ -185,7 +208,9 @@ class FileStore:
                 raise UploadOffsetMismatch(
                     f"upload {upload_id} has {received} bytes: go on from there, not from {offset}"
                 )
-            return streams.append(file, chunks, received, limit)
+            return streams.append(
+                file, chunks, begin=received if begin is None else begin, limit=limit
+            )
 
     def adopt_upload(
         self, upload_id: str, *, expected_size: int, holds: ExitStack | None = None
@@ -223,15 +248,6 @@ class FileStore:
         for path in found:
             path.unlink(missing_ok=True)
         return len(found)
-
-    @contextmanager
-    def _temporary(self) -> Iterator[Path]:
-        self._temporary_folder().mkdir(parents=True, exist_ok=True)
-        path = self._temporary_folder() / uuid.uuid4().hex
-        try:
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
 
     def _temporary_folder(self) -> Path:
         return self.folder / "temporary"

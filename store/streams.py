@@ -28,27 +28,16 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write(file: BinaryIO, chunks: Iterable[bytes], limit: int) -> StoredFile:
-    """Write everything and sync it to disk; raises FileTooLarge beyond ``limit`` bytes."""
-    digest, size = hashlib.sha256(), 0
+def append(file: BinaryIO, chunks: Iterable[bytes], *, begin: int, limit: int) -> int:
+    """Write at the end; the new size.
+
+    Beyond ``limit`` it cuts the file back to ``begin`` and raises FileTooLarge.
+    """
+    size = file.seek(0, os.SEEK_END)
     for chunk in chunks:
         size += len(chunk)
         if size > limit:
-            raise FileTooLarge(f"the file is larger than the limit of {limit} bytes")
-        digest.update(chunk)
-        file.write(chunk)
-    file.flush()
-    os.fsync(file.fileno())
-    return StoredFile(sha256=digest.hexdigest(), size_bytes=size)
-
-
-def append(file: BinaryIO, chunks: Iterable[bytes], received: int, limit: int) -> int:
-    """Write at the end; the new size. Beyond ``limit`` it cuts back and raises FileTooLarge."""
-    size = received
-    for chunk in chunks:
-        size += len(chunk)
-        if size > limit:
-            file.truncate(received)
+            file.truncate(begin)
             raise FileTooLarge(f"the upload is larger than its {limit} bytes")
         file.write(chunk)
     return size

@@ -22,7 +22,7 @@ MOST_PARTS = 500
 """Layers, and groups; with their points a document stays below the service's limit of a body."""
 _MOST_POINTS = 8
 _MOST_STAGES = 64
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]{64}$")]
 Part = Annotated[str, Field(min_length=1, max_length=200)]
 Damage = Annotated[float, Field(ge=0, le=MOST_DAMAGE, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

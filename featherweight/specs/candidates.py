@@ -12,7 +12,7 @@ from compress.knobs import Scalar
 
 MOST_CANDIDATES = 100
 """Of one request."""
-KnobName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_.]{1,100}$")]
+KnobName = Annotated[str, StringConstraints(max_length=100, pattern=r"^[a-z0-9_.]{1,100}$")]
 
 
 class CandidateRequest(BaseModel, frozen=True, extra="forbid"):

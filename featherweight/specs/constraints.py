@@ -19,6 +19,9 @@ _UNITS: dict[str, dict[str, float]] = {
     "macs": {"": 1, "k": 1e3, "m": 1e6, "g": 1e9},
     "parameters": {"": 1, "k": 1e3, "m": 1e6, "g": 1e9},
 }
+MAX_CHARACTERS = 200
+"""Looked at before anything is matched."""
+_COMPARISONS = ("<=", ">=")
 _NUMBER = r"(?P<number>\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*(?P<unit>%|[a-z]*)"
 _FORMS = {
     "absolute": re.compile(rf"^{_NUMBER}$"),
@@ -41,7 +44,9 @@ class Constraint(BaseModel, frozen=True, extra="forbid"):
     comparison: Literal["at_most", "at_least"]
     factor: float = Field(default=0.0, ge=0, le=1e6)
     offset: float = Field(default=0.0, ge=-1e15, le=1e15)
-    text: str = Field(default="", max_length=200, description="The constraint as it was written.")
+    text: str = Field(
+        default="", max_length=MAX_CHARACTERS, description="The constraint as it was written."
+    )
 
     @property
     def is_relative(self) -> bool:
@@ -73,10 +78,15 @@ class Constraint(BaseModel, frozen=True, extra="forbid"):
 
 def parse(text: str) -> Constraint:
     """Read one constraint; raises ValueError that names the text and how to write it."""
-    match = re.match(r"^\s*(\w+)\s*(<=|>=)\s*(.+?)\s*$", text)
-    if match is None:
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(
+            f"a constraint has at most {MAX_CHARACTERS} characters, got {len(text)}: "
+            f"{text[:40]!r}...; {_WAY_OUT}"
+        )
+    sign = next((sign for sign in _COMPARISONS if sign in text), None)
+    metric, _, value = (part.strip() for part in text.partition(sign or _COMPARISONS[0]))
+    if sign is None or not value or not metric.isidentifier():
         raise ValueError(f"cannot read the constraint {text!r}: {_WAY_OUT}")
-    metric, sign, value = match.groups()
     if metric not in _UNITS:
         raise ValueError(f"unknown metric {metric!r} in {text!r}: expected one of {list(METRICS)}")
     factor, offset = _value(metric, value.lower(), text)
@@ -126,6 +136,6 @@ def _read(value: Any) -> Any:
 ConstraintField = Annotated[
     Constraint,
     BeforeValidator(
-        _read, json_schema_input_type=Constraint | Annotated[str, Field(max_length=200)]
+        _read, json_schema_input_type=Constraint | Annotated[str, Field(max_length=MAX_CHARACTERS)]
     ),
 ]

@@ -8,6 +8,9 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from compress.measurement import Metric
 
+MAX_CHARACTERS = 60
+"""Of an objective in words; looked at before they are told apart."""
+
 
 class Objective(BaseModel, frozen=True, extra="forbid"):
     """One metric and the direction in which it is better."""
@@ -26,9 +29,11 @@ class Objective(BaseModel, frozen=True, extra="forbid"):
 def _read_objective(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    words = value.split()
+    words = value.split() if len(value) <= MAX_CHARACTERS else []
     if len(words) != 2:
-        raise ValueError(f"write an objective as 'minimise size_bytes', got {value!r}")
+        raise ValueError(
+            f"write an objective as 'minimise size_bytes', got {value[:MAX_CHARACTERS]!r}"
+        )
     direction = {"maximize": "maximise", "minimize": "minimise"}.get(words[0], words[0])
     return {"direction": direction, "metric": words[1]}
 
@@ -36,6 +41,7 @@ def _read_objective(value: Any) -> Any:
 ObjectiveField = Annotated[
     Objective,
     BeforeValidator(
-        _read_objective, json_schema_input_type=Objective | Annotated[str, Field(max_length=60)]
+        _read_objective,
+        json_schema_input_type=Objective | Annotated[str, Field(max_length=MAX_CHARACTERS)],
     ),
 ]

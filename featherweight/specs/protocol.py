@@ -15,7 +15,7 @@ from compress.supernet.config import Elastic
 from featherweight.specs.names import Name
 from featherweight.specs.states import FailureClass, Phase
 
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, StringConstraints(max_length=64, pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(max_length=4000)]
 FENCE_HEADER = "Fencing-Token"
 """Header in which a worker shows the secret of its attempt."""
@@ -25,7 +25,7 @@ class WorkerInfo(BaseModel, frozen=True, extra="forbid"):
     """Who asks for work. ``boot_id`` is new in every process, so a name can be used again."""
 
     name: Name
-    boot_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    boot_id: Annotated[str, StringConstraints(max_length=32, pattern=r"^[0-9a-f]{32}$")]
     device: Annotated[str, StringConstraints(max_length=100)]
     threads: int = Field(ge=1, le=1024)
     version: Annotated[str, StringConstraints(max_length=50)]

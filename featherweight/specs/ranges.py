@@ -7,7 +7,11 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from compress import catalog
-from compress.knobs import Choice, Interval, Range, Scalar
+from compress.knobs import MOST_CHOICES, Choice, Interval, Range, Scalar
+
+_Word = Annotated[str, Field(max_length=100)]
+_MOST_TECHNIQUES = 32
+_MOST_KNOBS = 64
 
 
 def _read_range(value: Any) -> Any:
@@ -20,7 +24,9 @@ def _read_range(value: Any) -> Any:
     return value
 
 
-RangeInput: TypeAlias = Interval | Choice | list[Scalar] | Scalar
+RangeInput: TypeAlias = (
+    Interval | Choice | Annotated[list[Scalar], Field(max_length=MOST_CHOICES)] | Scalar
+)
 RangeField = Annotated[Range, BeforeValidator(_read_range, json_schema_input_type=RangeInput)]
 
 
@@ -36,7 +42,11 @@ def _known_techniques(value: dict[str, dict[str, Any]]) -> dict[str, dict[str, A
 
 
 Techniques = Annotated[
-    dict[str, dict[str, RangeField]],
+    dict[_Word, Annotated[dict[_Word, RangeField], Field(max_length=_MOST_KNOBS)]],
+    Field(
+        min_length=1,
+        max_length=_MOST_TECHNIQUES,
+        description="Technique name to the ranges of its knobs; {} for defaults.",
+    ),
     AfterValidator(_known_techniques),
-    Field(min_length=1, description="Technique name to the ranges of its knobs; {} for defaults."),
 ]

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
-from anyio import to_thread
+from anyio import CancelScope
 from fastapi import Body, Request, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
@@ -34,7 +34,7 @@ from service.routes.uploads import RAW_BODY
 from service.routing import router as guarded
 from service.waiting import Place
 from store import attempts, faults, files, losses
-from store.files import StoredFile
+from store.files import Incoming, StoredFile
 from store.tables import FileRecord
 
 router = guarded("worker protocol")
@@ -113,10 +113,20 @@ async def send_file(
 ) -> FileReceipt:
     """Send a file of the trial; it is kept only if it has this digest."""
     await run_in_threadpool(_check_fence, here, attempt_id, token)
-    limit = here.settings.max_upload_bytes
-    stream = bodies.bounded(request, limit=limit)
-    put = partial(here.files.put, bodies.from_thread_chunks(stream), limit=limit, expected=sha256)
-    stored, is_new = await to_thread.run_sync(_keep, here, put, limiter=here.upload_threads)
+    limit, lane, pace = (
+        here.settings.max_upload_bytes,
+        here.lanes.worker_files,
+        bodies.pace_of(request),
+    )
+    with lane.places.taken(bodies.senders(request), pace):
+        arriving = await lane.run(partial(here.files.arriving, limit=limit))
+        try:
+            chunks = bodies.bounded(request, limit=limit, pace=pace)
+            await bodies.pass_on(chunks, lambda piece: lane.run(partial(arriving.write, piece)))
+            stored, is_new = await lane.run(partial(_keep, here, arriving, sha256))
+        finally:
+            with CancelScope(shield=True):
+                await lane.run(arriving.drop)
     response.status_code = 201 if is_new else 200
     return FileReceipt(sha256=stored.sha256, size_bytes=stored.size_bytes)
 
@@ -275,9 +285,9 @@ def _check_fence(here: Resources, attempt_id: str, token: str) -> None:
         attempts.check(session, attempt_id, token)
 
 
-def _keep(here: Resources, put: Callable[..., StoredFile]) -> tuple[StoredFile, bool]:
+def _keep(here: Resources, arriving: Incoming, sha256: str) -> tuple[StoredFile, bool]:
     with ExitStack() as holds:
-        stored = put(holds=holds)
+        stored = here.files.keep(arriving, expected=sha256, holds=holds)
         with here.database.write() as session:
             is_new = session.get(FileRecord, stored.sha256) is None
             files.record(session, stored)

@@ -4,9 +4,8 @@ import functools
 from pathlib import Path
 
 from fastapi import Request, Response
-from starlette.concurrency import run_in_threadpool
 
-from compress import inspection
+from compress import inspection, npz
 from compress.inspection import DatasetInfo
 from featherweight.specs.schemas import DatasetSchema, Page
 from service import intake
@@ -24,6 +23,9 @@ from store.tables import DatasetRecord
 
 router = guarded("datasets")
 
+_MOST_RATIO = 200
+"""Bytes unpacked of each byte of the file: drawn digits have about 20, a bomb has 1000."""
+
 
 @router.post(
     "/v1/datasets",
@@ -38,8 +40,9 @@ router = guarded("datasets")
 )
 async def upload_dataset(here: Here, request: Request, response: Response) -> DatasetSchema:
     """Keep an npz dataset: in this form, or by the id of a finished upload."""
-    async with intake.receive(request, limit=here.settings.max_upload_bytes) as delivery:
-        return await run_in_threadpool(_create, here, delivery, response)
+    async with intake.receive(here, request) as delivery:
+        create = functools.partial(_create, here, delivery, response)
+        return await here.lanes.inspections.run(create)
 
 
 @router.get("/v1/datasets", operation_id="list_datasets", dependencies=[READ])
@@ -76,7 +79,7 @@ def _create(here: Resources, delivery: Delivery, response: Response) -> DatasetS
     record, is_new = intake.store_file(
         here,
         delivery,
-        inspect=_inspect,
+        inspect=functools.partial(_inspect, here),
         keep=functools.partial(_keep, spec),
     )
     response.status_code = 201 if is_new else 200
@@ -84,8 +87,9 @@ def _create(here: Resources, delivery: Delivery, response: Response) -> DatasetS
     return views.dataset(record)
 
 
-def _inspect(path: Path) -> DatasetInfo:
-    return inspection.inspect_dataset(path)
+def _inspect(here: Resources, path: Path) -> DatasetInfo:
+    caution = npz.Caution(most_ratio=_MOST_RATIO, seconds=here.settings.inspection_seconds)
+    return inspection.inspect_dataset(path, caution=caution)
 
 
 def _keep(

@@ -41,7 +41,10 @@ Seq = Annotated[
 LastEventId = Annotated[
     str,
     Header(
-        alias="Last-Event-ID", pattern=r"^[0-9]{0,9}$", description="The same, as browsers send it."
+        alias="Last-Event-ID",
+        max_length=9,
+        pattern=r"^[0-9]{0,9}$",
+        description="The same, as browsers send it.",
     ),
 ]
 

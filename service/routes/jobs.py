@@ -37,7 +37,7 @@ _YAML_TOO: dict[str, Any] = {
     "requestBody": {
         "content": {
             "application/yaml": {
-                "schema": {"$ref": "#/components/schemas/JobSpec"},
+                "schema": {"$ref": "#/components/schemas/JobSpec-Input"},
                 "example": JOB_EXAMPLE,
             }
         }

@@ -4,7 +4,6 @@ import functools
 from pathlib import Path
 
 from fastapi import Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from compress import inspection
 from compress.errors import InvalidWeights
@@ -41,8 +40,9 @@ router = guarded("models")
 )
 async def upload_model(here: Here, request: Request, response: Response) -> ModelSchema:
     """Keep safetensors weights: in this form, or by the id of a finished upload."""
-    async with intake.receive(request, limit=here.settings.max_upload_bytes) as delivery:
-        return await run_in_threadpool(_create, here, delivery, response)
+    async with intake.receive(here, request) as delivery:
+        create = functools.partial(_create, here, delivery, response)
+        return await here.lanes.inspections.run(create)
 
 
 @router.get("/v1/models", operation_id="list_models", dependencies=[READ])

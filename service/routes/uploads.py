@@ -1,10 +1,9 @@
 """Resumable uploads: announce the size, send parts from where the last one ended."""
 
-from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any
 
-from anyio import to_thread
 from fastapi import Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
@@ -19,6 +18,7 @@ from service.parameters import UploadId
 from service.resources import Here, Resources
 from service.routing import router as guarded
 from store import uploads, views
+from store.files import FileStore
 
 router = guarded("uploads")
 
@@ -75,17 +75,16 @@ async def continue_upload(
 ) -> UploadSchema:
     """Send the next bytes. What arrived before a broken connection stays."""
     view = await run_in_threadpool(_view, here, upload_id)
-    stream = bodies.bounded(request, limit=view.size_bytes)
-    append = partial(
-        here.files.append_upload,
-        upload_id,
-        bodies.from_thread_chunks(_until_disconnect(stream)),
-        offset=offset,
-        limit=view.size_bytes,
-    )
-    received = await to_thread.run_sync(append, limiter=here.upload_threads)
-    response.headers["Upload-Offset"] = str(received)
-    return await run_in_threadpool(_advance, here, upload_id, received)
+    part = _Part(here.files, upload_id, begin=offset, limit=view.size_bytes)
+    lane, pace = here.lanes.uploads, bodies.pace_of(request)
+    # Also for a part of no bytes: it must follow where the upload stands.
+    await lane.run(partial(part.write, b""))
+    # A sender that hangs up ends this part, not the upload: it goes on from what has arrived.
+    with lane.places.taken(bodies.senders(request), pace), suppress(ClientDisconnect):
+        chunks = bodies.bounded(request, limit=view.size_bytes, pace=pace)
+        await bodies.pass_on(chunks, lambda piece: lane.run(partial(part.write, piece)))
+    response.headers["Upload-Offset"] = str(part.end)
+    return await run_in_threadpool(_advance, here, upload_id, part.end)
 
 
 @router.delete(
@@ -102,13 +101,18 @@ def drop_upload(here: Here, upload_id: UploadId) -> Response:
     return Response(status_code=204)
 
 
-async def _until_disconnect(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    # A broken line ends this part, not the upload: the client goes on from what has arrived.
-    try:
-        async for chunk in stream:
-            yield chunk
-    except ClientDisconnect:
-        return
+class _Part:
+    """What one request adds to an upload, each piece for itself.
+
+    Between them the upload is nobody's: a sender that has stopped keeps nobody from going on.
+    """
+
+    def __init__(self, files: FileStore, upload_id: str, *, begin: int, limit: int) -> None:
+        self.end = begin
+        self._append = partial(files.append_upload, upload_id, begin=begin, limit=limit)
+
+    def write(self, piece: bytes) -> None:
+        self.end = self._append([piece], offset=self.end)
 
 
 def _view(here: Resources, upload_id: str) -> UploadSchema:

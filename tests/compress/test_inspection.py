@@ -223,6 +223,46 @@ def test_a_truncated_archive_is_refused(tmp_path_factory, length):
         inspect(tmp_path_factory.mktemp("cut"), GOOD[:length])
 
 
+CAUTION = npz.Caution(most_ratio=200, seconds=60)
+
+
+def test_a_small_file_that_unpacks_large_is_refused_and_honest_constants_are_not(tmp_path):
+    images = 300_000
+    y = np.arange(images) % 2
+    x = np.zeros((images, 8, 8), np.uint8)
+    x[0] = 1
+    small = npz_bytes({"x_train": x[:1000], "y_train": y[:1000]})
+    assert inspect(tmp_path, small, caution=CAUTION).splits["train"] == 800
+    bomb = npz_bytes({"x_train": np.zeros((images, 32, 32), np.uint8), "y_train": y})
+    assert len(bomb) < npz.FREELY_UNPACKED_BYTES / CAUTION.most_ratio
+    with pytest.raises(InvalidData, match="unpacked, the limit is 268435456 for a file of this"):
+        inspect(tmp_path, bomb, caution=CAUTION)
+    # The same large arrays in a file that is no smaller than they are are welcome.
+    assert images * 32 * 32 > npz.FREELY_UNPACKED_BYTES
+
+
+def test_an_inspection_that_takes_too_long_ends(tmp_path):
+    data = npz_bytes({"x_train": np.zeros((60_000, 8, 8), np.uint8), "y_train": [0] * 60_000})
+    with pytest.raises(InvalidData, match="longer than 0 seconds"):
+        inspect(tmp_path, data, caution=npz.Caution(most_ratio=200, seconds=0))
+
+
+def test_a_header_that_is_too_long_is_not_matched(tmp_path):
+    header = npy_header(text="{" + " " * 60_000 + "}")
+    with pytest.raises(
+        InvalidData, match="plain array, its header has 60002 bytes, more than 4096"
+    ):
+        inspect(tmp_path, zip_bytes([("x_train.npy", header), ("y_train.npy", header)]))
+
+
+def test_weights_with_a_header_of_very_many_parts_are_refused_unread(tmp_path):
+    header = b"[" + b"[]," * 100_000 + b"[]]"
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(InvalidWeights, match="not JSON that describes at most 20000 tensors"):
+        inspection.inspect_weights(path, ARCHITECTURE)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=300))
 def test_random_bytes_are_refused_as_data_and_as_weights(tmp_path_factory, data):
