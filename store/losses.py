@@ -34,11 +34,12 @@ def judge(files: FileStore, failure: Failure) -> Failure:
 
     Raises OSError as ``state_of``.
     """
-    assert failure.file is not None
-    found = state_of(files, failure.file)
+    found = None if failure.file is None else state_of(files, failure.file)
     if found is not None:
         return failure.model_copy(update={"message": found})
     words = f"the file {failure.file} is whole in the store, but the worker says: "
+    if failure.file is None:
+        words = "no file is named, but the worker says: "
     return Failure(
         failure_class=FailureClass.INFRASTRUCTURE, message=(words + failure.message)[:4000]
     )
@@ -50,9 +51,8 @@ def pause(session: Session, held: Held, failure: Failure) -> str:
     Raises:
         FileMismatch: the trial needs no such file.
     """
-    assert failure.file is not None
     named = assignments.named(session, held.attempt)
-    if failure.file not in named:
+    if failure.file is None or failure.file not in named:
         raise FileMismatch(f"trial {held.trial.id} needs no file {failure.file}")
     what = f"{named[failure.file]} (SHA-256 {failure.file}) {failure.message}"
     detail = (

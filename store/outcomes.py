@@ -76,7 +76,7 @@ def fail(session: Session, attempt_id: str, token: str, failure: Failure) -> Att
         raise fence.stale(held.attempt)
     detail = f"{failure.failure_class}: {failure.message}"
     transitions.move_attempt(held.attempt, AttemptState.DELIVERED, detail=detail)
-    if failure.file is not None:
+    if failure.failure_class is FailureClass.FILE_LOST:
         _lose_file(session, held, failure)
         return _result(held)
     _fail_trial(session, held, failure.failure_class, failure.message)

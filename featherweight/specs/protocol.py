@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import BaseModel, Field, StringConstraints
 
 from compress.candidate import Candidate
 from compress.families.catalog import Architecture, Normalisation
@@ -221,14 +221,10 @@ class Failure(BaseModel, frozen=True, extra="forbid"):
     failure_class: FailureClass
     message: Text
     file: Sha256 | None = Field(
-        default=None, description="The file of the assignment that is lost, of a file_lost."
+        default=None,
+        description="The file of the assignment that is lost; without it a file_lost is taken for "
+        "an infrastructure. Of other classes it means nothing.",
     )
-
-    @model_validator(mode="after")
-    def _names_its_file(self) -> Self:
-        if (self.failure_class is FailureClass.FILE_LOST) != (self.file is not None):
-            raise ValueError("give the file exactly where the failure_class is file_lost")
-        return self
 
 
 class AttemptResult(BaseModel, frozen=True, extra="forbid"):

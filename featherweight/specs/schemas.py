@@ -108,9 +108,7 @@ class JobSchema(BaseModel, frozen=True):
     state: JobState
     phase: Phase
     stop_reason: StopReason | None
-    stop_detail: str = Field(
-        description="Why it stops or ended, or why the house has paused it, in words."
-    )
+    stop_detail: str = Field(description="Why it stops or ended, or why the house paused it.")
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
@@ -124,8 +122,7 @@ class JobSchema(BaseModel, frozen=True):
         default=None, description="SHA-256 of the profile that the search stands on, once known."
     )
     pause_reason: PauseReason | None = Field(
-        default=None,
-        description="Why the house has paused it; None where it is not paused, or a user did that.",
+        default=None, description="Why the house paused it; None if a user did, or nobody."
     )
     forecast: Forecast | None = Field(
         default=None, description="How long it will take; None in a listing and after a change."

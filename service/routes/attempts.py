@@ -22,6 +22,7 @@ from featherweight.specs.protocol import (
     HeartbeatReply,
     Report,
 )
+from featherweight.specs.states import FailureClass
 from search import stopping
 from service import auth, bodies, metrics
 from service.auth import WORK
@@ -169,7 +170,7 @@ async def fail_attempt(
     For a file_lost the service looks at the file itself: only a file that is lost indeed pauses
     the job.
     """
-    if failure.file is not None:
+    if failure.failure_class is FailureClass.FILE_LOST:
         await run_in_threadpool(_check_fence, here, attempt_id, token)
         failure = await run_in_threadpool(losses.judge, here.files, failure)
     return await _write(here, lambda s: attempts.fail(s, attempt_id, token, failure))

@@ -141,5 +141,6 @@ def test_a_frozen_worker_loses_its_trial_and_takes_no_harm(drill):
     until(lambda: drill.client.trial(trial.id).state == TrialState.WAITING)
     os.kill(pid, signal.SIGCONT)
     until(lambda: drill.client.trial(trial.id).attempts == 2)
+    assert drill.client.job(job).trials.failed == 0
     drill.client.cancel(job)
     until(lambda: drill.client.job(job).state == JobState.CANCELLED)
