@@ -7,10 +7,12 @@ import argparse
 from benchmarks import (
     allotted_bytes,
     busy_latency,
+    disturbed,
     early_stopping,
     forecasts,
     latency_ranking,
     listing,
+    looks,
     palettes,
     resnet20,
     resnet20_flips,
@@ -20,12 +22,16 @@ from benchmarks import (
     start,
     store_latency,
     supernet,
+    waiting_workers,
 )
 
 BENCHMARKS = {
     "start": start.main,
     "store_latency": store_latency.main,
     "listing": listing.main,
+    "looks": looks.main,
+    "waiting_workers": waiting_workers.main,
+    "disturbed": disturbed.main,
     "sample_job": sample_job.main,
     "forecasts": forecasts.main,
     "resnet20": resnet20.main,

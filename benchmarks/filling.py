@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 import uuid
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from compress import inspection
+from compress.measurement import Latency, Measurement, Parity
+from compress.revision import ENGINE_REVISION
 from featherweight.specs.job import JobSpec
+from featherweight.specs.protocol import Decision
 from featherweight.specs.states import JobState
 from store import datasets, files, jobs, session
 from store.clock import utc_now
 from store.files import FileStore
-from store.tables import TrialRecord
+from store.tables import ArtifactRecord, RungRecord, TrialRecord
 
 
 def spec(trials: int, name: str = "bench") -> JobSpec:
@@ -67,6 +71,83 @@ def add_job(database: session.Database, trials: int) -> str:
         jobs.move(s, job, JobState.RUNNING)
         s.bulk_insert_mappings(TrialRecord.__mapper__, [_row(job.id, n) for n in range(trials)])
         return job.id
+
+
+def add_measured_job(database: session.Database, trials: int) -> str:
+    """A running job whose baseline and ``trials`` search trials are measured; returns its id."""
+    with database.write() as s:
+        job, _ = jobs.create(
+            s,
+            spec(min(trials + 2, 10_000)),
+            model=None,
+            dataset=datasets.get(s, "bench"),
+            idempotency_key=None,
+            body_sha256=uuid.uuid4().hex * 2,
+        )
+        file = job.weights_sha256 = datasets.get(s, "bench").sha256
+        job.normalisation = {"mean": [0.0], "std": [1.0]}
+        job.baseline = _measured(0).model_dump(mode="json")
+        job.counts = {"complete": trials + 1}
+        jobs.move(s, job, JobState.RUNNING)
+        rows = [_row(job.id, n) | _result(n, file) for n in range(trials + 1)]
+        s.bulk_insert_mappings(TrialRecord.__mapper__, rows)
+        s.bulk_insert_mappings(RungRecord.__mapper__, [_rung(row) for row in rows])
+        s.bulk_insert_mappings(ArtifactRecord.__mapper__, [_artifact(row) for row in rows])
+        return job.id
+
+
+def _measured(number: int) -> Measurement:
+    """Of the baseline, then of files that each give up a little accuracy for fewer bytes."""
+    rng = np.random.default_rng(number)
+    share = 1 - 0.9 * float(rng.uniform()) if number else 1.0
+    return Measurement(
+        accuracy={"validation": 0.9 - 0.3 * (1 - share) ** 2 - 0.05 * float(rng.uniform())},
+        class_correct={"validation": (9, 8)},
+        size_bytes=round(100_000 * share),
+        parameters=25_000,
+        macs=1_000_000,
+        latency=Latency(median_ms=share, p95_ms=1.2 * share, threads=1, batch=1),
+        parity=Parity(max_abs_error=1e-6, agreement=1.0, images=64),
+        seconds={"recover": 2.0, "measure": 1.0},
+        engine_revision=ENGINE_REVISION,
+    )
+
+
+def _result(number: int, file: str) -> dict[str, object]:
+    measured = _measured(number).model_dump(mode="json")
+    return {
+        "phase": "search" if number else "baseline",
+        "state": "complete",
+        "rung": 0,
+        "epochs": 0,
+        "measurement": measured,
+        "violation": -1.0,
+        "file_sha256": file,
+        "num_attempts": 1,
+        "reason": "reached the last rung",
+        "started_at": utc_now(),
+        "finished_at": utc_now(),
+    }
+
+
+def _rung(row: dict[str, Any]) -> dict[str, object]:
+    kept = ("job_id", "phase", "rung", "epochs", "measurement", "violation", "file_sha256")
+    decision = Decision(stop=False, reason="reached the last rung").model_dump(mode="json")
+    own = {"trial_id": row["id"], "decision": decision, "created_at": utc_now()}
+    return {name: row[name] for name in kept} | own
+
+
+def _artifact(row: dict[str, Any]) -> dict[str, object]:
+    return {
+        "id": str(uuid.uuid4()),
+        "job_id": row["job_id"],
+        "trial_id": row["id"],
+        "rung": 0,
+        "role": "onnx",
+        "sha256": row["file_sha256"],
+        "size_bytes": row["measurement"]["size_bytes"],
+        "created_at": utc_now(),
+    }
 
 
 def _row(job_id: str, number: int) -> dict[str, object]:

@@ -17,12 +17,13 @@ from types import TracebackType
 from typing import Self
 
 import httpx2
+import psutil
 
 
 class Cluster:
     """Service, searcher and workers on SQLite in a folder that is gone afterwards."""
 
-    def __init__(self, *, workers: int = 1, searcher: bool = True) -> None:
+    def __init__(self, *, workers: int = 1, searcher: bool = True, **settings: str) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._kinds = ["serve", *(["search"] if searcher else []), *(["worker"] * workers)]
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -35,6 +36,7 @@ class Cluster:
             "FEATHERWEIGHT_PORT": str(self.port),
             "FEATHERWEIGHT_URL": self.url,
             "FEATHERWEIGHT_WORKER_FOLDER": str(self.folder / "worker"),
+            **settings,
         }
 
     def __enter__(self) -> Self:
@@ -55,6 +57,16 @@ class Cluster:
         for process in self._processes:
             process.wait(timeout=60)
         self._folder.cleanup()
+
+    @property
+    def database_url(self) -> str:
+        """Where the cluster's database is."""
+        return self.environment["FEATHERWEIGHT_DATABASE_URL"]
+
+    def service_cpu_seconds(self) -> float:
+        """Processor time that the service has taken so far, all of its threads."""
+        times = psutil.Process(self._processes[0].pid).cpu_times()
+        return times.user + times.system
 
     def wait_healthy(self, seconds: float = 60) -> None:
         """Return when the service answers; raise after ``seconds``."""

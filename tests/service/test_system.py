@@ -48,6 +48,19 @@ def test_readiness_names_every_dependency(either_service):
     until(lambda: service.client.get("/readyz").json()["dependencies"]["searcher"] == "ok")
 
 
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE fw_alembic_version SET version_num = 'older'", "DROP TABLE fw_alembic_version"],
+)
+def test_a_service_whose_schema_is_not_this_versions_is_not_ready(either_service, statement):
+    with either_service.database.write() as session:
+        session.connection().exec_driver_sql(statement)
+    answer = either_service.client.get("/readyz")
+    assert answer.status_code == 503
+    found = answer.json()["dependencies"]
+    assert (found["database"], found["schema"]) == ("ok", "failed")
+
+
 def test_a_service_whose_files_cannot_be_written_is_not_ready(service):
     service.files.folder.write_text("a file where the folder should be")
     answer = service.client.get("/readyz")

@@ -208,28 +208,33 @@ def test_everything_is_counted(database):
     assert found.queue_depth == 2
 
 
+def claimable(session, *, most):
+    session.flush()
+    return liveness.num_claimable(session.connection(), most=most)
+
+
 def test_only_trials_that_have_room_can_be_claimed(database):
     with database.write() as session:
         idle = factories.job(session)
         factories.trial(session, idle)
-        assert liveness.num_claimable(session.connection(), most=9) == 0
+        assert claimable(session, most=9) == 0
         budget = {"trials": 12, "parallel_trials": 3}
         first = factories.searching_job(session, waiting=0, budget=budget)
         second = factories.searching_job(session, waiting=0)
         for _ in range(4):
             factories.trial(session, first)
-        assert liveness.num_claimable(session.connection(), most=9) == 3
+        assert claimable(session, most=9) == 3
         factories.must_claim(session, "one")
-        assert liveness.num_claimable(session.connection(), most=9) == 2
+        assert claimable(session, most=9) == 2
         factories.trial(session, second)
-        assert liveness.num_claimable(session.connection(), most=9) == 3
-        assert liveness.num_claimable(session.connection(), most=2) == 2
+        assert claimable(session, most=9) == 3
+        assert claimable(session, most=2) == 2
         jobs.pause(session, second.id)
-        assert liveness.num_claimable(session.connection(), most=9) == 2
+        assert claimable(session, most=9) == 2
         factories.must_claim(session, "two")
         factories.must_claim(session, "three")
         assert first.counts["waiting"] == 1
-        assert liveness.num_claimable(session.connection(), most=9) == 0
+        assert claimable(session, most=9) == 0
 
 
 def test_a_searcher_is_alive_while_it_holds_its_role(database):
