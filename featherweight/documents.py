@@ -123,7 +123,10 @@ def _check_node(event: yaml.NodeEvent, line: int) -> None:
     """Refuse tags, merge keys, and text that might be a number and is too long for one."""
     tag = getattr(event, "tag", None)
     if tag is not None:
-        raise InvalidDocument(f"line {line}: tags ({str(tag)[:_SHOWN]}) are not read")
+        raise InvalidDocument(
+            f"line {line}: could not determine a constructor for {str(tag)[:_SHOWN]!r}: tags are "
+            "not read"
+        )
     if not isinstance(event, yaml.ScalarEvent) or not event.implicit[0]:
         return
     if event.value == _MERGE:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from types import FrameType
 
+from featherweight.pulse import Pulse
 from search import samplers
 from search.reaping import ReaperThread
 from search.searcher import Searcher
@@ -59,7 +60,9 @@ def _serve(
     gc.freeze()
     _log.info("the searcher is ready")
     reaper.start()
+    pulse = Pulse.named()
     while not stopping.is_set():
+        pulse.beat()
         reaper.check()
         while searcher.step() and not stopping.is_set():
             pass

@@ -58,11 +58,34 @@ def test_yaml_that_is_refused(text: str, words: str) -> None:
         ("[" + "9" * 30 + "]", "64 bits"),
         ('"' + "x" * 2**20 + '"', "at most 1048576 bytes"),
         ("{", "Expecting"),
+        ("{" + ",".join(f'"{i}": 1' for i in range(1001)) + "}", "1000 fields"),
+        ("[" + "1," * 2000 + "1]", "2000 entries"),
+        ('["' + r"\\" + '",' + "1," * 20_000 + "1]", "values"),
+        ("[0." + "1" * 500 + "]", "too long for a number"),
+        ('["a"]'.encode("utf-16"), "utf-8"),
     ],
 )
-def test_json_that_is_refused(text: str, words: str) -> None:
+def test_json_that_is_refused(text: str | bytes, words: str) -> None:
     with pytest.raises(InvalidDocument, match=words):
         read_json(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: !!set {b}", "tags"),
+        ("a: !!python/name:os.system", "tags"),
+        ("a: .nan", "finite"),
+        ("a: " + "9" * 60_000, "too long for a number"),
+        ("a: " + "9" * 300, "64 bits"),
+        ("a: 2001-13-41", "month"),
+        ("a: 1\n---\nb: 1", "single document"),
+        ("[" + "1," * 2000 + "1]", "2000 entries"),
+    ],
+)
+def test_yaml_that_is_refused_alike(text: str, words: str) -> None:
+    with pytest.raises(InvalidDocument, match=words):
+        read_yaml(text)
 
 
 def test_strings_full_of_marks_are_text_and_no_structure() -> None:

@@ -154,6 +154,10 @@ def test_a_wrong_job_is_refused_with_the_place_and_the_reason(write, changes, wo
         ("", "got NoneType"),
         ("name: a\nname: b\n", "line 1: 'name' stands twice"),
         ("!!python/object/apply:os.system [true]", "cannot be read as YAML or JSON"),
+        ("seed: " + "9" * 60_000, "cannot be read as YAML or JSON"),
+        ("seed: " + "1:" * 20_000 + "1.5", "cannot be read as YAML or JSON"),
+        ("name: 2001-13-41", "cannot be read as YAML or JSON"),
+        ("budget: {seconds: .inf}", "cannot be read as YAML or JSON"),
     ],
 )
 def test_a_file_that_is_no_job_is_refused(write, text, words):
