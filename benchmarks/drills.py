@@ -9,9 +9,15 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import make_url
 
 from benchmarks.processes import Cluster
 from featherweight.client import Client
@@ -19,6 +25,7 @@ from featherweight.errors import ServiceUnavailable
 from featherweight.jobfile import JobFile
 from featherweight.specs.schemas import JobSchema
 from featherweight.specs.states import JobState
+from tests import postgres
 
 LEASE_SECONDS = 15.0
 _LONGER = 1.5 * LEASE_SECONDS
@@ -89,16 +96,49 @@ def suspended(kind: str) -> Callable[[Cluster, Client, JobFile], str]:
     return drill
 
 
-DRILLS: tuple[Callable[[Cluster, Client, JobFile], str], ...] = (
-    full_disk,
-    read_only_disk,
-    lost_file,
-    clock_set_back,
-    suspended("serve"),
-    suspended("search"),
-    suspended("worker"),
-)
-"""Each wants a cluster of its own, with no files yet."""
+def held_row(cluster: Cluster, client: Client, job: JobFile) -> str:
+    """Somebody holds the row of a running job in PostgreSQL and sleeps: other jobs go on."""
+    held = _begun(client, job)
+    url = make_url(cluster.database_url).set(drivername="postgresql")
+    with psycopg.connect(url.render_as_string(hide_password=False)) as sleeper:
+        sleeper.execute("UPDATE fw_jobs SET name = name WHERE id = %s", [held])
+        # The worker waits for its own job meanwhile: the other one is another worker's.
+        other = _unspent(client, client.submit(job.resolve(client)).id, "next to a held row")
+        sleeper.rollback()
+    return f"{other}; {_unspent(client, held, 'held row')}"
+
+
+@contextmanager
+def _on_postgresql() -> Iterator[Cluster]:
+    with postgres.server() as server:
+        name = f"drill_{uuid.uuid4().hex}"
+        with psycopg.connect(server, autocommit=True) as own:
+            own.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        url = make_url(server).set(drivername="postgresql", database=name)
+        address = url.render_as_string(hide_password=False)
+        with Cluster(workers=2, FEATHERWEIGHT_DATABASE_URL=address) as cluster:
+            yield cluster
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drill:
+    """What breaks one thing, and the cluster that it breaks it on, with no files yet."""
+
+    run: Callable[[Cluster, Client, JobFile], str]
+    cluster: Callable[[], AbstractContextManager[Cluster]] = Cluster
+
+
+DRILLS: Mapping[str, Drill] = {
+    "full_disk": Drill(run=full_disk),
+    "read_only_disk": Drill(run=read_only_disk),
+    "lost_file": Drill(run=lost_file),
+    "clock_set_back": Drill(run=clock_set_back),
+    "suspended_service": Drill(run=suspended("serve")),
+    "suspended_searcher": Drill(run=suspended("search")),
+    "suspended_worker": Drill(run=suspended("worker")),
+    "suspended_searcher_postgresql": Drill(run=suspended("search"), cluster=_on_postgresql),
+    "held_row_postgresql": Drill(run=held_row, cluster=_on_postgresql),
+}
 
 
 def _begun(client: Client, job: JobFile) -> str:

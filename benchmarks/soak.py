@@ -1,7 +1,10 @@
-"""Random ``kill -9`` of every process while jobs run: nothing lost, nothing double, exact budgets.
+"""Random ``kill -9`` of every process while jobs run, then every other drill, one by one.
 
 ``python -m benchmarks.soak --kills 60`` starts service, searcher and workers, keeps jobs in the
-queue, kills a random process every few seconds and starts it again, and then checks the store.
+queue, kills a random process every few seconds and starts it again, and then checks the store:
+nothing lost, nothing double, exact budgets. The drills of ``benchmarks.drills`` follow, each on a
+cluster of its own; they need root, for a disk that can be filled. ``--only kills`` or a drill's
+name runs a part.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+from benchmarks.drills import DRILLS, Drill
 from benchmarks.processes import Cluster
 from featherweight.client import Client
 from featherweight.errors import ServiceUnavailable
@@ -30,12 +34,29 @@ finish: {trials: 2}
 
 
 def main() -> None:
-    """Kill until enough was killed, let the jobs end, check every promise, print the counts."""
+    """Kill until enough was killed, let the jobs end, check every promise; then the drills."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seconds-between", type=float, default=4.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=["kills", *DRILLS])
     options = parser.parse_args()
+    if options.only in (None, "kills"):
+        _kill(options)
+    for name, drill in DRILLS.items():
+        if options.only in (None, name):
+            print(f"{name}: {_drilled(drill)}", flush=True)
+
+
+def _drilled(drill: Drill) -> str:
+    with drill.cluster() as cluster, Client(cluster.url) as client:
+        cluster.wait_healthy()
+        path = cluster.folder / "soak.yaml"
+        path.write_text(JOB)
+        return drill.run(cluster, client, read(path))
+
+
+def _kill(options: argparse.Namespace) -> None:
     rng = random.Random(options.seed)
     with Cluster(workers=2) as cluster:
         cluster.wait_healthy()

@@ -34,13 +34,14 @@ def run(
     """
     settings = settings or SearcherSettings()
     stopping = stopping or threading.Event()
-    pause = 0.0
+    pause, pulse = 0.0, Pulse.named()
     with _signals(stopping), closing(ReaperThread(settings.database_url)) as reaper:
         while not stopping.wait(pause):
             began = time.monotonic()
+            pulse.beat()
             try:
                 with _opened(settings) as (searcher, watcher):
-                    _serve(searcher, watcher, reaper, settings=settings, stopping=stopping)
+                    _serve(searcher, watcher, reaper, pulse, settings=settings, stopping=stopping)
             except OUTAGES as error:
                 pause = _next_pause(pause, lasted=time.monotonic() - began)
                 _log.warning("no database; trying again in %.1f s: %s", pause, error)
@@ -50,6 +51,7 @@ def _serve(
     searcher: Searcher,
     watcher: Watcher,
     reaper: ReaperThread,
+    pulse: Pulse,
     *,
     settings: SearcherSettings,
     stopping: threading.Event,
@@ -60,12 +62,11 @@ def _serve(
     gc.freeze()
     _log.info("the searcher is ready")
     reaper.start()
-    pulse = Pulse.named()
     while not stopping.is_set():
         pulse.beat()
         reaper.check()
         while searcher.step() and not stopping.is_set():
-            pass
+            pulse.beat()
         watcher.wait(settings.searcher_poll_seconds)
 
 

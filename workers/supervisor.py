@@ -23,6 +23,7 @@ from featherweight.errors import (
     ServiceUnavailable,
     Unauthorised,
 )
+from featherweight.pulse import Pulse
 from featherweight.specs.protocol import Assignment, Failure, Heartbeat, WorkerInfo
 from featherweight.specs.states import FailureClass
 from featherweight.transport import FOREVER
@@ -51,7 +52,8 @@ class Supervisor:
         self._settings = settings
         self._stop = stop
         self._client = WorkerClient(settings.url, settings.secret)
-        self._line = Line(stop)
+        self._pulse = Pulse.named()
+        self._line = Line(stop, meanwhile=self._pulse.beat)
         self._boot_id = uuid4().hex
         self._child: Child | None = None
         self._info: Ready | None = None
@@ -79,6 +81,7 @@ class Supervisor:
             self._child.kill()
 
     def _turn(self) -> None:
+        self._pulse.beat()
         self._settle_leftovers(otherwise=RELEASE)
         self._wait_for_disk()
         info = self._ready()
@@ -102,6 +105,7 @@ class Supervisor:
         self._troubles += 1
         _log.error("no more trials until this machine's disk works: %s", self._trouble)
         while not self._stop.wait(disk.WAIT.pause(self._troubles) or 0.0):
+            self._pulse.beat()
             self._trouble = disk.unwritable(self._settings.own_folder)
             if self._trouble is None:
                 _log.info("this machine's disk works again")
@@ -145,7 +149,7 @@ class Supervisor:
             self._line.call(lambda: self._client.release(lease_of(assignment)))
             return
         _log.info("trial %d of job %s: %s", assignment.number, assignment.job, _words(assignment))
-        watch = _Watch(child=self._child, assignment=assignment, stop=self._stop)
+        watch = _Watch(child=self._child, assignment=assignment, stop=self._stop, pulse=self._pulse)
         watch.grace_seconds = self._settings.stop_grace_seconds
         try:
             watch.attend(client=self._client, line=self._line)
@@ -215,6 +219,7 @@ class _Watch:
     child: Child
     assignment: Assignment
     stop: StopFlag
+    pulse: Pulse
     grace_seconds: float = 10.0
     order: Stop | None = None
     ordered_at: float = 0.0
@@ -230,6 +235,7 @@ class _Watch:
         pause = self.assignment.lease_seconds / _BEATS_PER_LEASE
         next_beat = time.monotonic() + pause
         while not self._listen():
+            self.pulse.beat()
             if time.monotonic() >= next_beat:
                 self._heartbeat(client, line)
                 next_beat = time.monotonic() + pause
