@@ -8,6 +8,7 @@ connection itself is read-only.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Container, Sequence
 from pathlib import Path
@@ -32,6 +33,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from featherweight.specs.schemas import Problem
+from service import connections
+from service.connections import Connections
 from service.problems import respond
 from service.settings import ServiceSettings
 
@@ -121,8 +124,9 @@ def run(settings: ServiceSettings | None = None) -> None:
         app = create_app(chosen.study_storage_url)
     except StudiesMissing as error:
         sys.exit(str(error))
-    uvicorn.run(
+    config = connections.Config(
         app,
+        connections=Connections(connections.limits_of(chosen)),
         host=chosen.dashboard_host,
         port=chosen.dashboard_listen_port,
         log_level="warning",
@@ -130,6 +134,8 @@ def run(settings: ServiceSettings | None = None) -> None:
         server_header=False,
         lifespan="off",
     )
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run()
 
 
 def create_app(study_url: str) -> ASGIApp:
