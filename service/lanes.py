@@ -18,6 +18,8 @@ _WRITERS = 4
 """Threads of a lane: each is held for one short write at a time, never for a sender."""
 _WORKER_FILES = 256
 _LARGE_DOCUMENTS = 64
+_WORKER_CALLS = 12
+"""Claims and reports wait for rows that other workers hold, or nobody gives back for seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,11 @@ class Lanes:
     worker_files: Lane
     documents: Places
     inspections: Inspections
+    worker_calls: CapacityLimiter
+
+    async def for_worker(self, work: Callable[[], Answer]) -> Answer:
+        """What ``work`` answers, on a thread for what workers say: they hold no user's."""
+        return await to_thread.run_sync(work, limiter=self.worker_calls)
 
 
 def of_settings(settings: ServiceSettings) -> Lanes:
@@ -80,6 +87,7 @@ def of_settings(settings: ServiceSettings) -> Lanes:
         worker_files=_lane(total=_WORKER_FILES, each=_WORKER_FILES),
         documents=Places(total=_LARGE_DOCUMENTS, each=_LARGE_DOCUMENTS),
         inspections=Inspections(at_once=settings.inspections, waiting=settings.waiting_inspections),
+        worker_calls=CapacityLimiter(_WORKER_CALLS),
     )
 
 

@@ -13,7 +13,7 @@ from store.outages import OUTAGES
 
 _log = logging.getLogger(__name__)
 
-_PACE_SECONDS = 0.05
+_PACE_SECONDS = 0.1
 """Least seconds between two looks: a burst of changes costs one look, not one each."""
 
 

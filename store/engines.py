@@ -51,10 +51,12 @@ def open_engine(url: str, *, is_patient: bool = False) -> Engine:
 
 def limit_waits(connection: Any, record: Any) -> None:
     """Listener of ``connect`` on PostgreSQL: no wait of the new session is without a limit."""
+    # Outside a transaction, whose rollback would take them back.
+    connection.autocommit = True
     with connection.cursor() as cursor:
         for name, milliseconds in POSTGRESQL_LIMITS_MS.items():
             cursor.execute(f"SET {name} = {milliseconds}")
-    connection.commit()
+    connection.autocommit = False
 
 
 def _open_sqlite(url: URL) -> Engine:

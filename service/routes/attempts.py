@@ -10,7 +10,6 @@ from typing import Annotated, Any, TypeVar
 from anyio import CancelScope
 from fastapi import Body, Request, Response
 from pydantic import BaseModel
-from starlette.concurrency import run_in_threadpool
 
 from featherweight.specs.protocol import (
     Assignment,
@@ -113,7 +112,7 @@ async def send_file(
     token: Fence,
 ) -> FileReceipt:
     """Send a file of the trial; it is kept only if it has this digest."""
-    await run_in_threadpool(_check_fence, here, attempt_id, token)
+    await here.lanes.for_worker(partial(_check_fence, here, attempt_id, token))
     limit, lane, pace = (
         here.settings.max_upload_bytes,
         here.lanes.worker_files,
@@ -171,8 +170,8 @@ async def fail_attempt(
     the job.
     """
     if failure.failure_class is FailureClass.FILE_LOST:
-        await run_in_threadpool(_check_fence, here, attempt_id, token)
-        failure = await run_in_threadpool(losses.judge, here.files, failure)
+        await here.lanes.for_worker(partial(_check_fence, here, attempt_id, token))
+        failure = await here.lanes.for_worker(partial(losses.judge, here.files, failure))
     return await _write(here, lambda s: attempts.fail(s, attempt_id, token, failure))
 
 
@@ -189,7 +188,7 @@ async def release_attempt(here: Here, attempt_id: AttemptId, token: Fence) -> At
 
 async def _write(here: Resources, act: Callable[[Any], Answer]) -> Answer:
     """One transaction on one thread. FastAPI takes a second one for endpoints without ``async``."""
-    return await run_in_threadpool(_in_transaction, here, act)
+    return await here.lanes.for_worker(partial(_in_transaction, here, act))
 
 
 def _in_transaction(here: Resources, act: Callable[[Any], Answer]) -> Answer:
@@ -202,12 +201,12 @@ async def _wait_for_trial(
 ) -> Assignment | None:
     deadline = time.monotonic() + claim.wait_seconds
     changes_known = here.wakeups.num_changes
-    if await run_in_threadpool(_is_set_aside, here, claim.worker.name):
+    if await here.lanes.for_worker(partial(_is_set_aside, here, claim.worker.name)):
         # It stands in no line, where a turn of its own would be lost to the others.
         await _sit_out(here, request, hung_up, deadline)
         return None
     # Everybody claims once at once: the answer to an earlier claim may have been lost.
-    found = await run_in_threadpool(_claim, here, claim)
+    found = await here.lanes.for_worker(partial(_claim, here, claim))
     if found is None and claim.wait_seconds > 0:
         with here.waiting_line.place(changes_known=changes_known) as place:
             found = await _wait_in_line(here, request, claim, hung_up, place, deadline)
@@ -243,7 +242,7 @@ async def _wait_in_line(
         if not is_called or here.wakeups.is_closed:
             return None
         place.is_trying = True
-        found = await run_in_threadpool(_claim_after_wait, here, request, claim, place)
+        found = await here.lanes.for_worker(partial(_claim_after_wait, here, request, claim, place))
         if found is not None:
             return found
         here.waiting_line.stand_back(place)
@@ -272,7 +271,7 @@ async def _handed_over(
     await asyncio.sleep(0)
     if not hung_up.done():
         return found
-    await run_in_threadpool(_give_back, here, found)
+    await here.lanes.for_worker(partial(_give_back, here, found))
     return None
 
 
