@@ -155,7 +155,7 @@ def test_a_stream_without_a_token_ends_when_the_first_token_is_made(service):
 
 
 def test_a_reader_that_takes_nothing_is_cut_and_holds_up_nobody(sqlite_url, tmp_path, caplog):
-    with serve(sqlite_url, tmp_path, stream_stall_seconds=0.3, streams_per_token=1) as service:
+    with serve(sqlite_url, tmp_path, stream_stall_seconds=1.0, streams_per_token=1) as service:
         job = service.searching_job()
         add_large_events(service, job, count=120, size_bytes=100_000)
         with listening(service.settings) as url, deaf_reader(url, job):
@@ -169,12 +169,13 @@ def test_a_reader_that_takes_nothing_is_cut_and_holds_up_nobody(sqlite_url, tmp_
 
 @contextmanager
 def deaf_reader(url, job):
-    """A client that asks for a job's events and never reads."""
+    """A client that asks for a job's events, sees that the answer begins, and never reads on."""
     host, port = url.removeprefix("http://").split(":")
     with socket.socket() as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         line.connect((host, int(port)))
         line.sendall(f"GET /v1/jobs/{job}/events HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert line.recv(12) == b"HTTP/1.1 200"
         yield line
 
 
