@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import multiprocessing
 import socket
 import time
@@ -9,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.synchronize import Event as Flag
+from typing import Any
 
 import httpx2
 import numpy as np
@@ -21,6 +24,8 @@ from store import jobs, session, tokens
 REQUESTS = 400
 JOBS = 50
 STREAMS = 400
+IDLE = 200
+HALF_OPEN = 500
 EVENTS_PER_SECOND = 10
 EVERY_SECONDS = 0.01
 
@@ -137,7 +142,113 @@ def _take(line: socket.socket) -> None:
         return
 
 
-DISTURBANCES: dict[str, Disturb] = {"400 event streams of one token": event_streams}
+def blanks(target: Target, begun: Flag) -> None:
+    """A constraint of half a mebibyte of blanks, again and again."""
+    job = {**_JOB, "constraints": ["accuracy >= 1" + " " * 500_000 + "x"]}
+    _post_for_ever(target, begun, "/v1/jobs?dry_run=true", json.dumps(job), "application/json")
+
+
+def unknown_fields(target: Target, begun: Flag) -> None:
+    """Sixty thousand fields that no job has."""
+    job = {**_JOB, **{f"field{number}": number for number in range(60_000)}}
+    _post_for_ever(target, begun, "/v1/jobs?dry_run=true", json.dumps(job), "application/json")
+
+
+def choices(target: Target, begun: Flag) -> None:
+    """A job whose knobs have as many choices as a document may hold, submitted in earnest."""
+    given = {"ratio": {"choices": [number / 1000 for number in range(999)]}}
+    job = {**_JOB, "techniques": {"filter_pruning": given, "quantization": {}}}
+    _post_for_ever(target, begun, "/v1/jobs", json.dumps(job), "application/json")
+
+
+def yaml_aliases(target: Target, begun: Flag) -> None:
+    """Six levels of merge keys, nine aliases each."""
+    lines = ["a0: &a0 {" + ", ".join(f"k{number}: 1" for number in range(9)) + "}"]
+    for level in range(1, 7):
+        aliases = ",".join([f"*a{level - 1}"] * 9)
+        lines.append(f"a{level}: &a{level} {{<<: [{aliases}]}}")
+    path = "/v1/jobs?dry_run=true"
+    _post_for_ever(target, begun, path, "\n".join(lines), "application/yaml")
+
+
+def idle_uploads(target: Target, begun: Flag) -> None:
+    """Two hundred uploads that send one byte and wait; whoever is cut comes again."""
+    with httpx2.Client(
+        base_url=target.url, headers={"Authorization": target.authorization}, timeout=60
+    ) as client:
+        uploads = [_begun_upload(client) for _ in range(IDLE)]
+    while True:
+        with ExitStack() as lines:
+            for upload in uploads:
+                line = lines.enter_context(_connected(target))
+                line.sendall(
+                    f"PATCH /v1/uploads/{upload} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                    f"Authorization: {target.authorization}\r\nUpload-Offset: 0\r\n"
+                    "Content-Length: 1000\r\n\r\nx".encode()
+                )
+            begun.set()
+            time.sleep(5)
+
+
+def half_headers(target: Target, begun: Flag) -> None:
+    """Five hundred connections of nobody with half a header; whoever is closed comes again."""
+    while True:
+        with ExitStack() as lines:
+            for _ in range(HALF_OPEN):
+                line = lines.enter_context(_connected(target))
+                line.sendall(b"GET /v1/jobs HTTP/1.1\r\nHost: 127")
+            begun.set()
+            time.sleep(5)
+
+
+def unpacking(target: Target, begun: Flag) -> None:
+    """Datasets of a few kilobytes that unpack to a gigabyte."""
+    images = np.zeros((1_000_000, 1, 32, 32), np.uint8)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, x_train=images[:300_000], y_train=np.zeros(300_000, np.int64))
+    headers = {"Authorization": target.authorization}
+    with httpx2.Client(base_url=target.url, headers=headers, timeout=60) as client:
+        while True:
+            begun.set()
+            client.post(
+                "/v1/datasets",
+                data={"spec": json.dumps({"name": "large"})},
+                files={"file": ("large.npz", packed.getvalue())},
+            )
+
+
+def _begun_upload(client: httpx2.Client) -> str:
+    return client.post("/v1/uploads", json={"size_bytes": 1000}).raise_for_status().json()["id"]
+
+
+def _connected(target: Target) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", target.port), timeout=10)
+
+
+def _post_for_ever(target: Target, begun: Flag, path: str, body: str, kind: str) -> None:
+    headers = {"Authorization": target.authorization, "Content-Type": kind}
+    with httpx2.Client(base_url=target.url, headers=headers, timeout=120) as client:
+        while True:
+            begun.set()
+            client.post(path, content=body)
+
+
+_JOB: dict[str, Any] = {
+    "data": "digits",
+    "model": {"architecture": {}, "epochs": 1},
+    "techniques": {"quantization": {}},
+    "objectives": ["maximise accuracy"],
+}
+DISTURBANCES: dict[str, Disturb] = {
+    "blanks in a constraint": blanks,
+    "60,000 unknown fields": unknown_fields,
+    "a job of 999 choices": choices,
+    "aliases in YAML": yaml_aliases,
+    "200 idle uploads": idle_uploads,
+    "500 half headers": half_headers,
+    "small archives that unpack large": unpacking,
+    "400 event streams of one token": event_streams,
+}
 """Each is one client; a further one is a function of a module and a line here."""
 
 

@@ -34,6 +34,7 @@ from service.routes import (
     uploads,
 )
 from service.settings import ServiceSettings
+from service.sign_of_life import SignOfLife
 from service.streams import Streams
 from service.waiting import WaitingLine
 from service.wakeups import Wakeups
@@ -117,7 +118,8 @@ async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
             streams=streams,
         )
         try:
-            async with lookouts.running(line.lookout, feeds.lookout, streams.lookout):
+            sign = SignOfLife(database, lease_seconds=settings.lease_seconds)
+            async with lookouts.running(line.lookout, feeds.lookout, streams.lookout, sign):
                 yield resources
         finally:
             wakeups.close()

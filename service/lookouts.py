@@ -7,13 +7,14 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
 
 from service.wakeups import Wakeups
 from store.outages import OUTAGES
 
 _log = logging.getLogger(__name__)
 
-_PACE_SECONDS = 0.1
+_PACE_SECONDS = 0.15
 """Least seconds between two looks: a burst of changes costs one look, not one each."""
 
 
@@ -65,8 +66,16 @@ class Lookout:
             _log.exception("a look at the database failed")
 
 
+class Runs(Protocol):
+    """What goes on until it is cancelled."""
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        ...
+
+
 @contextlib.asynccontextmanager
-async def running(*lookouts: Lookout) -> AsyncIterator[None]:
+async def running(*lookouts: Runs) -> AsyncIterator[None]:
     """Run the lookouts in the background; they have ended afterwards."""
     tasks = [asyncio.create_task(lookout.run()) for lookout in lookouts]
     try:

@@ -1,20 +1,41 @@
-"""Cheap looks that write nothing: is a searcher there, is there work."""
+"""Who is there, and is there work: cheap looks, and the service's sign of life."""
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from featherweight.specs.states import AttemptState, TrialState
 from store import claims, clock
 from store.leader import SEARCHER
-from store.tables import AttemptRecord, JobRecord, LeaderRecord
+from store.tables import AttemptRecord, JobRecord, LeaderRecord, table_of
+from store.upserts import insert_new
+
+SERVICE = "service"
+"""Row of the leaders' table whose lease every service renews; nobody leads by it."""
 
 
 def searcher_is_alive(session: Session) -> bool:
     """Whether a searcher holds the role now, by the database's clock."""
     query = select(LeaderRecord.name).where(
         LeaderRecord.name == SEARCHER, LeaderRecord.lease_until > clock.db_now()
+    )
+    return session.execute(query).first() is not None
+
+
+def note_service(session: Session, *, seconds: float) -> None:
+    """A service is up, and workers can be heard, for so many seconds from now."""
+    wanted = {"seconds": seconds}
+    if session.execute(_NOTE_SERVICE, wanted).first() is None:
+        new = {"name": SERVICE, "holder": "", "term": 0, "lease_until": 0.0}
+        insert_new(session, LeaderRecord, new)
+        session.execute(_NOTE_SERVICE, wanted)
+
+
+def service_is_silent(session: Session) -> bool:
+    """Whether there was a service, and none has given a sign of life in time."""
+    query = select(LeaderRecord.name).where(
+        LeaderRecord.name == SERVICE, LeaderRecord.lease_until < clock.db_now()
     )
     return session.execute(query).first() is not None
 
@@ -30,6 +51,13 @@ def num_claimable(connection: Connection, *, most: int) -> int:
     return min(most, found)
 
 
+_LEADERS = table_of(LeaderRecord)
+_NOTE_SERVICE = (
+    update(_LEADERS)
+    .where(_LEADERS.c.name == SERVICE)
+    .values(lease_until=clock.db_now() + bindparam("seconds"))
+    .returning(_LEADERS.c.name)
+)
 _ACTIVE = (
     select(func.count())
     .select_from(AttemptRecord)

@@ -2,7 +2,7 @@
 
 A lease says that its worker was silent. That is the worker's fault only while it could be heard:
 after a gap in what the reaper sees (it was suspended, the database was away or could not write, the
-clock jumped, the machine slept) every worker gets one lease to show itself.
+service was away, the clock jumped, the machine slept) every worker gets one lease to show itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from featherweight.specs.states import AttemptState
-from store import clock, outcomes
+from store import clock, liveness, outcomes
 from store.outages import OUTAGES
 from store.session import Database
 from store.tables import AttemptRecord, table_of
@@ -56,6 +56,10 @@ class Reaper:
         try:
             with self._database.read() as session:
                 self._note_gap(clock.now(session))
+                if liveness.service_is_silent(session):
+                    # Nobody could be heard: the first look after that begins anew.
+                    self._looked_at = 0.0
+                    return 0
                 overdue = outcomes.overdue_by_job(session, heard_since=self._heard_since)
                 is_too_long = session.execute(select(_ATTEMPTS.c.id).where(*_TOO_LONG)).first()
             if is_too_long is not None:

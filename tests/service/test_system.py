@@ -10,9 +10,10 @@ from service import main
 from service.app import create_app
 from service.main import RefusedToStart
 from service.settings import ServiceSettings, is_loopback
-from store import leader, tokens
+from store import leader, liveness, tokens
 from store.errors import SchemaOutdated
 from store.session import Database
+from store.tables import LeaderRecord
 from tests.service.running import LOOPBACK, claim, problem, until
 
 HEAVY = {"torch", "torch_pruning", "onnx", "onnxruntime", "ray", "optuna", "sklearn", "scipy"}
@@ -168,3 +169,12 @@ def test_the_dashboard_is_one_port_further_unless_told_otherwise(sqlite_url):
     assert plain.dashboard_address == "http://127.0.0.1:9001"
     told = ServiceSettings(database_url=sqlite_url, dashboard_url="http://dashboard:8001/")
     assert told.dashboard_address == "http://dashboard:8001"
+
+
+def test_a_running_service_gives_signs_of_life(service):
+    def is_noted():
+        with service.database.read() as session:
+            row = session.get(LeaderRecord, liveness.SERVICE)
+            return row is not None and not liveness.service_is_silent(session)
+
+    until(is_noted)

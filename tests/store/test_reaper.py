@@ -7,7 +7,7 @@ from sqlalchemy import select, text
 
 from featherweight.specs.protocol import Heartbeat
 from featherweight.specs.states import AttemptState, TrialState
-from store import attempts, clock, jobs, trials
+from store import attempts, clock, jobs, liveness, trials
 from store.outages import OUTAGES
 from store.reaper import Reaper
 from store.tables import AttemptRecord
@@ -48,6 +48,31 @@ def test_a_reaper_that_has_just_begun_gives_everybody_a_lease(database, mine):
     assert state(database, mine) == TrialState.RUNNING
     over()
     assert reaper.look() == 1
+
+
+def test_while_no_service_is_there_no_worker_is_to_blame(database, mine):
+    reaper = Reaper(database)
+    reaper.look()
+    with database.write() as session:
+        liveness.note_service(session, seconds=0.0)
+    over()
+    assert reaper.look() == 0
+    with database.write() as session:
+        liveness.note_service(session, seconds=60.0)
+    assert reaper.look() == 0
+    assert state(database, mine) == TrialState.RUNNING
+    over()
+    assert reaper.look() == 1
+
+
+def test_a_service_is_silent_once_its_sign_is_over(database):
+    with database.write() as session:
+        assert not liveness.service_is_silent(session)
+        liveness.note_service(session, seconds=60.0)
+        assert not liveness.service_is_silent(session)
+        liveness.note_service(session, seconds=-1.0)
+        assert liveness.service_is_silent(session)
+        assert not liveness.searcher_is_alive(session)
 
 
 def test_a_worker_heard_within_that_lease_keeps_its_trial(database, mine):
