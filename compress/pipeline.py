@@ -24,6 +24,7 @@ from compress.model import Network
 from compress.schedule import Augment, Schedule
 from compress.task import Task
 from compress.teacher import TeacherLogits
+from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.quantization.config import Quantization
 from compress.training import Hooks, OnProgress, TrainingPlan, silent
 
@@ -45,12 +46,13 @@ def start(network: Network, candidate: Candidate, task: Task) -> CompressedModel
     """
     foreign.check(network)
     compressed = CompressedModel(network=network, notes=memory_format.notes(network))
+    lender = _lender(network, candidate, task)
     for step in candidate.steps:
         if isinstance(step, Quantization):
-            compressed = _settled(compressed, network, task)
+            compressed = _settled(compressed, network, lender, task)
         compressed = apply(compressed, _renamed(step, network, compressed.network, task), task)
     quantized = compressed.quantization is not None
-    return compressed if quantized else _settled(compressed, network, task)
+    return compressed if quantized else _settled(compressed, network, lender, task)
 
 
 def _renamed(
@@ -87,8 +89,25 @@ def _names(network: Network, technique: str) -> list[str]:
     return [layer.name for layer in layers.weighted(network) if layer.is_trained or every]
 
 
-def _settled(compressed: CompressedModel, original: Network, task: Task) -> CompressedModel:
-    """With BatchNorm statistics of its own, if the network has changed."""
+def _lender(network: Network, candidate: Candidate, task: Task) -> Network | None:
+    """The network that the candidate has its weights from; None where they are new."""
+    given = next((s.weights for s in candidate.steps if isinstance(s, FamilyMember)), "inherited")
+    match given:
+        case "inherited":
+            return network
+        case "supernet":
+            return task.supernet
+        case "fresh":
+            return None
+
+
+def _settled(
+    compressed: CompressedModel, original: Network, lender: Network | None, task: Task
+) -> CompressedModel:
+    """With BatchNorm statistics of its own, if the network has changed.
+
+    They are those of images as the ``lender`` of its weights has seen them.
+    """
     if compressed.network is original:
         return compressed
     fresh = batchnorm.reestimate(
@@ -96,7 +115,7 @@ def _settled(compressed: CompressedModel, original: Network, task: Task) -> Comp
         task.data.train,
         device=task.device,
         augment=task.augment,
-        like=original,
+        like=lender,
     )
     return compressed.evolve(network=fresh)
 
