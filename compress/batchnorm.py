@@ -58,6 +58,7 @@ def reestimate(
     ``augment`` says. Raises InvalidData when there is no image, when they are of another shape,
     and for one image where a BatchNorm reads one value of it.
     """
+    observation.check(images, input_shape=network.input_shape)
     usual = Seen(augmented=augmentation.settled(augment, images))
     seen = usual if like is None else seen_by(like, images, usual, device=device)
     return _averaged(network, images, seen, device=device, most=_MAX_IMAGES)
@@ -107,7 +108,6 @@ def _nats(own: BatchNorm, found: BatchNorm) -> Tensor | None:
 def _averaged(
     network: Network, images: Images, seen: Seen, *, device: torch.device, most: int
 ) -> Network:
-    observation.check(images, input_shape=network.input_shape)
     check_batch(network, images.x_NCHW[:_BATCH_SIZE], device=device)
     module = copy.deepcopy(network.module).to(device).eval()
     norms = [part for part in module.modules() if isinstance(part, BatchNorm)]
