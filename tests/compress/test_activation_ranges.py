@@ -219,18 +219,22 @@ def test_an_observer_whose_file_fails_its_gate_is_passed_over(grey, tmp_path, mo
     good = onnx.load(artifact.path)
     reference = measure.runtime.answers(measure.runtime.session(artifact.path), x_NCHW)
 
-    def write(observer):
+    def write(observer, reduced):
+        assert not reduced
         if observer != "percentile":
             raise ExportParityError(f"{observer} fails")
         return good
 
-    chosen = activation_ranges.choose(write, asked="mse", reference_NK=reference, x_NCHW=x_NCHW)
+    chosen = activation_ranges.choose(
+        write, asked="mse", reducible=False, reference_NK=reference, x_NCHW=x_NCHW
+    )
     assert chosen.observer == "percentile"
     assert "no file passed its gate (mse fails)" in chosen.notes[-1]
     with pytest.raises(ExportParityError, match="minmax fails"):
         activation_ranges.choose(
-            lambda observer: write("minmax" if observer == "minmax" else "mse"),
+            lambda observer, reduced: write("minmax" if observer == "minmax" else "mse", reduced),
             asked="minmax",
+            reducible=False,
             reference_NK=reference,
             x_NCHW=x_NCHW,
         )

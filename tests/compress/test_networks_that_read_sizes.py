@@ -182,7 +182,9 @@ def test_a_number_of_images_that_became_a_constant_is_refused_with_a_way_out(dat
         # Harmless for an even number of images.
         return x.reshape(len(x), -1, 8, 8, 8).reshape(-1, 8, 8, 8)
 
-    with pytest.raises(ExportParityError, match=r"not run on 1 images; .* let it read x.shape\[0\]"):
+    with pytest.raises(
+        ExportParityError, match=r"not run on 1 images; .* let it read x.shape\[0\]"
+    ):
         export.write(
             CompressedModel(network=seeded(Between, folded)), tmp_path, data=data, name="constant"
         )

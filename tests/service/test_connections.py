@@ -288,7 +288,9 @@ def test_half_open_connections_give_way_to_others(sqlite_url, tmp_path):
     ):
         strangers = [opened.enter_context(line(url, HEAD)) for _ in range(60)]
         assert httpx2.get(url + "/healthz").status_code == 200
-        assert all_of(strangers[0]).startswith(b"HTTP/1.1 408")
+        # It is closed: with an answer, if its half of a header was read before.
+        answer = all_of(strangers[0])
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 408")
 
 
 def test_one_connection_too_many_that_all_have_work_is_refused(sqlite_url, tmp_path):
