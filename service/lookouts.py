@@ -14,7 +14,7 @@ from store.outages import OUTAGES
 
 _log = logging.getLogger(__name__)
 
-_PACE_SECONDS = 0.15
+_PACE_SECONDS = 0.25
 """Least seconds between two looks: a burst of changes costs one look, not one each."""
 
 
