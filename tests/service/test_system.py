@@ -172,9 +172,12 @@ def test_the_dashboard_is_one_port_further_unless_told_otherwise(sqlite_url):
 
 
 def test_a_running_service_gives_signs_of_life(service):
-    def is_noted():
+    def noted():
         with service.database.read() as session:
-            row = session.get(LeaderRecord, liveness.SERVICE)
-            return row is not None and not liveness.service_is_silent(session)
+            return session.get(LeaderRecord, liveness.SERVICE)
 
-    until(is_noted)
+    until(lambda: noted() is not None)
+    first = noted().lease_until
+    until(lambda: noted().lease_until > first)
+    with service.database.read() as session:
+        assert not liveness.service_is_silent(session)
