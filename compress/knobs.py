@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 Scalar: TypeAlias = bool | int | float | Annotated[str, Field(max_length=1000)]
 MOST_CHOICES = 1000
 """Of one knob: no search tries more, and each costs time whenever the job is looked at."""
+
+
+STORED: Mapping[str, bool] = MappingProxyType({"stored": True})
+"""Context of the validation of what this project has stored itself."""
 
 
 class Interval(BaseModel, frozen=True, extra="forbid"):
@@ -36,7 +41,19 @@ class Choice(BaseModel, frozen=True, extra="forbid"):
     """One of the listed values."""
 
     kind: Literal["choice"] = "choice"
-    choices: tuple[Scalar, ...] = Field(min_length=1, max_length=MOST_CHOICES)
+    choices: tuple[Scalar, ...] = Field(min_length=1, json_schema_extra={"maxItems": MOST_CHOICES})
+
+    @field_validator("choices", mode="before")
+    @classmethod
+    def _bounded(cls, choices: Any, info: ValidationInfo) -> Any:
+        # Older versions had no bound, and what they stored means what it meant.
+        is_long = isinstance(choices, list | tuple) and len(choices) > MOST_CHOICES
+        if is_long and info.context is not STORED:
+            raise ValueError(
+                f"a knob has at most {MOST_CHOICES} choices, got {len(choices)}: give an interval, "
+                "or fewer"
+            )
+        return choices
 
     @model_validator(mode="after")
     def _distinct(self) -> Choice:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -99,12 +98,6 @@ def _find(request: Request, secret: str) -> TokenRecord | None:
 
 def _granted(token: TokenRecord) -> frozenset[str]:
     return frozenset().union(*(IMPLIED[scope] for scope in token.scopes))
-
-
-def fingerprint(request: Request) -> str:
-    """Tells the senders of requests apart by what they show; nothing for those with no token."""
-    shown = request.headers.get("authorization") or request.cookies.get(COOKIE) or ""
-    return hashlib.sha256(shown.encode()).hexdigest() if shown else ""
 
 
 def _bearer_secret(header: str) -> str:

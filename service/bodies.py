@@ -131,9 +131,8 @@ def pace_of(request: Request) -> Pace:
 
 
 def senders(request: Request) -> frozenset[str]:
-    """Whom the request counts for where bodies are counted: its token and its address."""
-    address = request.client.host if request.client else ""
-    return frozenset({f"address {address}", f"token {auth.fingerprint(request)}"})
+    """Whom the request counts for where bodies are counted: its token, if any, and its address."""
+    return auth.holder_of(request).keys
 
 
 def read_json(body: bytes | str, *, most_values: int = documents.MAX_VALUES) -> Any:

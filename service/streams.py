@@ -28,8 +28,13 @@ class Holder:
 
     @property
     def key(self) -> str:
-        """What the streams are counted by."""
+        """What its streams are counted by: its token, or else its address."""
         return f"address {self.address}" if self.token_id is None else f"token {self.token_id}"
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """What its bodies are counted by: its address, and its token if it has one."""
+        return frozenset({f"address {self.address}", self.key})
 
 
 class Stream:

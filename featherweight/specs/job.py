@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from compress.families.catalog import Architecture, Normalisation
-from compress.knobs import Choice, Range, as_recorded
+from compress.knobs import STORED, Choice, Range, as_recorded
 from compress.measurement import Metric
 from compress.schedule import AugmentField, Schedule
 from featherweight.specs.constraints import ConstraintField
@@ -120,7 +120,7 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
         read = {name: as_recorded(part, found.get(name)) for name, part in parts.items()}
         if "augment" not in found["recovery"]:
             read["techniques"] = _calibrated_by_extremes(found.get("techniques"))
-        return cls.model_validate(found | read)
+        return cls.model_validate(found | read, context=STORED)
 
     @model_validator(mode="after")
     def _consistent(self) -> JobSpec:

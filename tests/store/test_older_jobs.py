@@ -1,5 +1,9 @@
 """Jobs that were stored before a field was there mean what they meant then."""
 
+import pytest
+from pydantic import ValidationError
+
+from compress.knobs import MOST_CHOICES
 from compress.schedule import Schedule
 from featherweight.specs.job import JobSpec
 from featherweight.specs.phases import SupernetTraining
@@ -104,3 +108,12 @@ def test_an_older_job_that_chose_its_observer_keeps_the_choice(database):
         before = jobs.spec(job).techniques
         as_older(job)
         assert jobs.spec(job).techniques == before
+
+
+def test_a_stored_job_may_have_more_choices_than_a_new_one():
+    document = factories.spec().model_dump(mode="json")
+    ratios = [number / 10_000 for number in range(MOST_CHOICES + 1)]
+    document["techniques"] = {"filter_pruning": {"ratio": {"kind": "choice", "choices": ratios}}}
+    assert len(JobSpec.of_record(document).techniques["filter_pruning"]["ratio"].choices) == 1001
+    with pytest.raises(ValidationError, match="a knob has at most 1000 choices, got 1001"):
+        JobSpec.model_validate(document)
