@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
-import uuid
 from pathlib import Path
 from typing import Literal
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
+from featherweight import disks
+
 Fault = Literal["full", "broken"]
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FULL_WORDS = ("database or disk is full", "no space left on device", "disk quota exceeded")
 _BROKEN_WORDS = ("readonly database", "disk i/o error", "unable to open database file")
 _POSTGRESQL_FULL = "53100"
@@ -27,22 +25,13 @@ def fault(error: BaseException) -> Fault | None:
     # Errors of connections, and those without a number, are no disk's.
     if not isinstance(error, OSError) or isinstance(error, ConnectionError) or error.errno is None:
         return None
-    return "full" if error.errno in _FULL else "broken"
+    return "full" if error.errno in disks.FULL else "broken"
 
 
 def probe(folder: Path) -> int:
     """Write a little and read it again; the bytes that are free there. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    path, content = folder / f".probe-{uuid.uuid4().hex}", os.urandom(_PROBE_BYTES)
-    try:
-        with path.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.read_bytes() != content:
-            raise OSError(errno.EIO, "the disk gives back other bytes than it was given")
-    finally:
-        path.unlink(missing_ok=True)
+    disks.probe(folder, num_bytes=_PROBE_BYTES)
     return shutil.disk_usage(folder).free
 
 

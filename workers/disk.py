@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import errno
-import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
+from featherweight import disks
 from featherweight.transport import RetryPolicy
 
 WAIT = RetryPolicy(attempts=None, base_seconds=1.0, most_seconds=60.0)
 """Pauses before the next claim, longer with every trial in a row that the disk has cost."""
-_OURS = frozenset(
-    {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EFBIG,
-        errno.EROFS,
-        errno.EIO,
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.ESTALE,
-    }
-)
+_OURS = disks.FULL | {errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE}
 _PROBE_BYTES = 1 << 20
 
 
@@ -46,25 +33,7 @@ def unwritable(folder: Path) -> str | None:
     """
     for place in (folder, Path(tempfile.gettempdir())):
         try:
-            _probe(place)
+            disks.probe(place, num_bytes=_PROBE_BYTES)
         except OSError as error:
             return str(error)
     return None
-
-
-def _probe(folder: Path) -> None:
-    path = folder / f".probe-{uuid4().hex}"
-    try:
-        with path.open("xb") as file:
-            for piece in _pieces():
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _pieces() -> Iterator[bytes]:
-    # Not zeros: a file system that compresses would find room for them.
-    piece = os.urandom(1 << 16)
-    return (piece for _ in range(_PROBE_BYTES // len(piece)))
