@@ -93,6 +93,26 @@ def test_with_several_threads_the_doubt_is_at_least_what_they_may_gain() -> None
     assert told([quiet(1.0), quiet(2.0)], threads=4).within == 1.0
 
 
+def held_back(of: Calls, *, every: int, to: float) -> Calls:
+    """The same calls where the CPU's clock is late: now and then it stands still, or nearly."""
+    cpu_ms = [one if n % every else one * to for n, one in enumerate(of.cpu_ms)]
+    return calls(cpu_ms, list(of.wall_ms))
+
+
+@pytest.mark.parametrize("to", [0.0, 0.001, 0.4])
+def test_a_call_during_which_the_clock_stood_still_says_nothing(to: float) -> None:
+    both = [quiet(1.0), quiet(2.5, seed=2)]
+    found = told([held_back(one, every=7, to=to) for one in both])
+    assert found.ratio == pytest.approx(told(both).ratio, rel=0.02)
+    assert found.median_ms == pytest.approx(1.0, rel=0.02)
+
+
+def test_where_the_clock_never_went_on_the_walls_is_asked() -> None:
+    still = [held_back(quiet(1.0), every=1, to=0.0), quiet(2.5, seed=2)]
+    assert told(still).median_ms == pytest.approx(1.01, rel=0.02)
+    assert timing.apart(still, still, "cpu") == 1.0
+
+
 def test_several_tries_are_one_run_in_their_order() -> None:
     found = timing.joined([calls([1.0], [2.0]), calls([3.0, 4.0], [5.0, 6.0])])
     assert found == calls([1.0, 3.0, 4.0], [2.0, 5.0, 6.0])
