@@ -18,7 +18,7 @@ from featherweight.specs.states import JobState
 from store import datasets, files, jobs, session
 from store.clock import utc_now
 from store.files import FileStore
-from store.tables import ArtifactRecord, RungRecord, TrialRecord
+from store.tables import ArtifactRecord, JobRecord, RungRecord, TrialRecord
 
 
 def spec(trials: int, name: str = "bench") -> JobSpec:
@@ -56,19 +56,7 @@ def add_dataset(database: session.Database, folder: Path) -> None:
 def add_job(database: session.Database, trials: int) -> str:
     """A running job with ``trials`` waiting trials, written in bulk; returns its id."""
     with database.write() as s:
-        job, _ = jobs.create(
-            s,
-            spec(min(trials + 2, 10_000)),
-            model=None,
-            dataset=datasets.get(s, "bench"),
-            idempotency_key=None,
-            body_sha256=uuid.uuid4().hex * 2,
-        )
-        # Nobody trains here: any stored file serves as the weights that assignments name.
-        job.weights_sha256 = datasets.get(s, "bench").sha256
-        job.normalisation = {"mean": [0.0], "std": [1.0]}
-        job.counts = {"waiting": trials}
-        jobs.move(s, job, JobState.RUNNING)
+        job = _running(s, trials, counts={"waiting": trials})
         s.bulk_insert_mappings(TrialRecord.__mapper__, [_row(job.id, n) for n in range(trials)])
         return job.id
 
@@ -76,24 +64,31 @@ def add_job(database: session.Database, trials: int) -> str:
 def add_measured_job(database: session.Database, trials: int) -> str:
     """A running job whose baseline and ``trials`` search trials are measured; returns its id."""
     with database.write() as s:
-        job, _ = jobs.create(
-            s,
-            spec(min(trials + 2, 10_000)),
-            model=None,
-            dataset=datasets.get(s, "bench"),
-            idempotency_key=None,
-            body_sha256=uuid.uuid4().hex * 2,
-        )
-        file = job.weights_sha256 = datasets.get(s, "bench").sha256
-        job.normalisation = {"mean": [0.0], "std": [1.0]}
+        job = _running(s, trials, counts={"complete": trials + 1})
         job.baseline = _measured(0).model_dump(mode="json")
-        job.counts = {"complete": trials + 1}
-        jobs.move(s, job, JobState.RUNNING)
+        file = datasets.get(s, "bench").sha256
         rows = [_row(job.id, n) | _result(n, file) for n in range(trials + 1)]
         s.bulk_insert_mappings(TrialRecord.__mapper__, rows)
         s.bulk_insert_mappings(RungRecord.__mapper__, [_rung(row) for row in rows])
         s.bulk_insert_mappings(ArtifactRecord.__mapper__, [_artifact(row) for row in rows])
         return job.id
+
+
+def _running(s: session.Session, trials: int, *, counts: dict[str, int]) -> JobRecord:
+    job, _ = jobs.create(
+        s,
+        spec(min(trials + 2, 10_000)),
+        model=None,
+        dataset=datasets.get(s, "bench"),
+        idempotency_key=None,
+        body_sha256=uuid.uuid4().hex * 2,
+    )
+    # Nobody trains here: any stored file serves as the weights that assignments name.
+    job.weights_sha256 = datasets.get(s, "bench").sha256
+    job.normalisation = {"mean": [0.0], "std": [1.0]}
+    job.counts = counts
+    jobs.move(s, job, JobState.RUNNING)
+    return job
 
 
 def _measured(number: int) -> Measurement:

@@ -107,7 +107,7 @@ class Searcher:
             raise
 
     def _advance_if_free(self, job_id: str) -> bool:
-        """The same for a job that nobody else holds for long: one that is frozen stops no other."""
+        """Take a job further, unless somebody holds its row: a frozen holder stops no other job."""
         if time.monotonic() < self._held_elsewhere.get(job_id, -math.inf):
             return False
         try:

@@ -11,8 +11,8 @@ from store.session import Session
 from store.tables import JobRecord
 
 _MOST_KNOWN = 256
-_known: dict[tuple[str, bool], tuple[str, ...]] = {}
-"""By job, and whether its baseline is measured: nothing else changes what is said."""
+_known: dict[tuple[str, bool, str | None], tuple[str, ...]] = {}
+"""By job, whether its baseline is measured, and its profile: nothing else changes what is said."""
 
 
 def of_job(session: Session, job: JobRecord) -> tuple[str, ...]:
@@ -25,7 +25,7 @@ def of_job(session: Session, job: JobRecord) -> tuple[str, ...]:
 
 def of_spec(session: Session, job: JobRecord) -> tuple[str, ...]:
     """Return bounds that keep nothing out or everything; none of a job that cannot be searched."""
-    key = (job.id, job.baseline is not None)
+    key = (job.id, job.baseline is not None, job.profile_sha256)
     if key not in _known:
         if len(_known) >= _MOST_KNOWN:
             _known.clear()

@@ -62,7 +62,10 @@ def set_aside(session: Session, worker: str) -> SetAside | None:
 def all_set_aside(session: Session, workers: Collection[str]) -> Mapping[str, SetAside]:
     """Those of the workers that get no trial now, by name."""
     query = select(WorkerFaultRecord).where(
-        WorkerFaultRecord.name.in_(workers), WorkerFaultRecord.set_aside_until > clock.db_now()
+        WorkerFaultRecord.name.in_(workers),
+        WorkerFaultRecord.set_aside_until > clock.db_now(),
+        # Nobody is set aside for longer: then the clock was set back.
+        WorkerFaultRecord.set_aside_until <= clock.db_now() + _LONGEST_SECONDS + 1.0,
     )
     return {
         fault.name: SetAside(until=fault.set_aside_until, reason=fault.reason)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, case, or_, update
+from sqlalchemy import and_, bindparam, case, not_, or_, update
 from sqlalchemy.orm import Session
 
 from store import clock
@@ -12,16 +12,29 @@ from store.upserts import insert_new
 SEARCHER = "searcher"
 _LEADERS = table_of(LeaderRecord)
 _WHO = bindparam("who")
+_SLACK_SECONDS = 1.0
+IS_HELD = and_(
+    _LEADERS.c.lease_until >= clock.db_now(),
+    or_(
+        _LEADERS.c.lease_seconds.is_(None),
+        _LEADERS.c.lease_until <= clock.db_now() + _LEADERS.c.lease_seconds + _SLACK_SECONDS,
+    ),
+)
+"""Whether a lease of this table stands: it is not over, and does not end later than it can.
+
+The latter says that the clock was set back, and its holder would be waited for too long.
+"""
 _RENEW = (
     update(_LEADERS)
     .where(
         _LEADERS.c.name == bindparam("role"),
-        or_(_LEADERS.c.holder == _WHO, _LEADERS.c.lease_until < clock.db_now()),
+        or_(_LEADERS.c.holder == _WHO, not_(IS_HELD)),
     )
     .values(
         holder=_WHO,
         term=_LEADERS.c.term + case((_LEADERS.c.holder == _WHO, 0), else_=1),
         lease_until=clock.db_now() + bindparam("seconds"),
+        lease_seconds=bindparam("seconds"),
     )
     .returning(_LEADERS.c.term)
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, func, not_, select, update
 from sqlalchemy.orm import Session
 
 from featherweight.specs.states import AttemptState, TrialState
 from store import claims, clock
-from store.leader import SEARCHER
+from store.leader import IS_HELD, SEARCHER
 from store.tables import AttemptRecord, JobRecord, LeaderRecord, table_of
 from store.upserts import insert_new
 
@@ -17,9 +17,7 @@ SERVICE = "service"
 
 def searcher_is_alive(session: Session) -> bool:
     """Whether a searcher holds the role now, by the database's clock."""
-    query = select(LeaderRecord.name).where(
-        LeaderRecord.name == SEARCHER, LeaderRecord.lease_until > clock.db_now()
-    )
+    query = select(LeaderRecord.name).where(LeaderRecord.name == SEARCHER, IS_HELD)
     return session.execute(query).first() is not None
 
 
@@ -34,9 +32,7 @@ def note_service(session: Session, *, seconds: float) -> None:
 
 def service_is_silent(session: Session) -> bool:
     """Whether there was a service, and none has given a sign of life in time."""
-    query = select(LeaderRecord.name).where(
-        LeaderRecord.name == SERVICE, LeaderRecord.lease_until < clock.db_now()
-    )
+    query = select(LeaderRecord.name).where(LeaderRecord.name == SERVICE, not_(IS_HELD))
     return session.execute(query).first() is not None
 
 
@@ -55,7 +51,7 @@ _LEADERS = table_of(LeaderRecord)
 _NOTE_SERVICE = (
     update(_LEADERS)
     .where(_LEADERS.c.name == SERVICE)
-    .values(lease_until=clock.db_now() + bindparam("seconds"))
+    .values(lease_until=clock.db_now() + bindparam("seconds"), lease_seconds=bindparam("seconds"))
     .returning(_LEADERS.c.name)
 )
 _ACTIVE = (

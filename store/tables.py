@@ -409,3 +409,4 @@ class LeaderRecord(Base):
     holder: Mapped[str]
     term: Mapped[int]
     lease_until: Mapped[float] = mapped_column(Float)
+    lease_seconds: Mapped[float | None] = mapped_column(Float)

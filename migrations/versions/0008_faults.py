@@ -22,6 +22,8 @@ def upgrade() -> None:
         jobs.add_column(sa.Column("pause_detail", sa.Text(), nullable=True))
     with op.batch_alter_table("fw_attempts") as attempts:
         attempts.add_column(sa.Column("lease_seconds", sa.Float(), nullable=True))
+    with op.batch_alter_table("fw_leader") as leader:
+        leader.add_column(sa.Column("lease_seconds", sa.Float(), nullable=True))
     with op.batch_alter_table("fw_tokens") as tokens:
         tokens.add_column(
             sa.Column("kind", sa.String(length=20), nullable=False, server_default="user")
@@ -40,6 +42,8 @@ def downgrade() -> None:
     op.drop_table("fw_worker_faults")
     with op.batch_alter_table("fw_tokens") as tokens:
         tokens.drop_column("kind")
+    with op.batch_alter_table("fw_leader") as leader:
+        leader.drop_column("lease_seconds")
     with op.batch_alter_table("fw_attempts") as attempts:
         attempts.drop_column("lease_seconds")
     with op.batch_alter_table("fw_jobs") as jobs:

@@ -144,3 +144,13 @@ def test_attempts_without_a_new_rung_still_count_after_one_with(database):
             assert attempts.reap(session) == 1
         found = trials.get(session, mine.trial)
         assert (found.state, found.failure_class) == (TrialState.FAILED, "lost_worker")
+
+
+def test_nobody_is_set_aside_for_longer_after_the_clock_was_set_back(database):
+    with database.write() as session:
+        factories.searching_job(session, waiting=4)
+        fail(session, faults.PATIENCE)
+        assert faults.set_aside(session, "broken") is not None
+        session.get_one(WorkerFaultRecord, "broken").set_aside_until += 3600
+        session.flush()
+        assert faults.set_aside(session, "broken") is None

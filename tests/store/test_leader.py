@@ -2,7 +2,7 @@
 
 import threading
 
-from store import leader
+from store import leader, liveness
 from store.tables import LeaderRecord
 
 
@@ -52,3 +52,20 @@ def test_of_many_that_ask_at_once_one_gets_the_role(database):
     for thread in threads:
         thread.join()
     assert sorted(map(bool, answers)) == [False] * 5 + [True]
+
+
+def test_a_lease_that_ends_later_than_it_can_is_over(database):
+    with database.write() as session:
+        assert leader.take(session, "first", lease_seconds=30) == 1
+        session.get_one(LeaderRecord, leader.SEARCHER).lease_until += 3600
+    with database.write() as session:
+        assert not liveness.searcher_is_alive(session)
+        assert leader.take(session, "second", lease_seconds=30) == 2
+        assert liveness.searcher_is_alive(session)
+        assert leader.take(session, "first", lease_seconds=30) is None
+
+
+def test_the_length_of_a_lease_is_its_holders(database):
+    with database.write() as session:
+        assert leader.take(session, "rebuild", lease_seconds=600) == 1
+        assert leader.take(session, "searcher", lease_seconds=5) is None
