@@ -60,15 +60,20 @@ class FileRecord(Base):
 
 
 class UploadRecord(Base):
-    """An upload; its bytes lie in the file store under its id, then as the file ``sha256``."""
+    """An upload; its bytes lie in the file store under its id, then as the file ``sha256``.
+
+    ``touched_at`` is when bytes last came; uploads of older versions have none.
+    """
 
     __tablename__ = "fw_uploads"
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    owner: Mapped[str] = mapped_column(default="", server_default=text("''"), index=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     received: Mapped[int] = mapped_column(BigInteger, default=0)
     sha256: Mapped[str | None] = mapped_column(String(64), index=True)
     created_at: Mapped[datetime]
+    touched_at: Mapped[datetime | None]
 
 
 class ModelRecord(Base):
@@ -77,6 +82,7 @@ class ModelRecord(Base):
     __tablename__ = "fw_models"
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    owner: Mapped[str] = mapped_column(default="", server_default=text("''"))
     name: Mapped[str] = mapped_column(unique=True)
     sha256: Mapped[str] = mapped_column(ForeignKey("fw_files.sha256"))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
@@ -85,7 +91,10 @@ class ModelRecord(Base):
     info: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
 
-    __table_args__ = (Index(None, "created_at", "id"),)
+    __table_args__ = (
+        Index(None, "created_at", "id"),
+        Index(None, "owner", "created_at", "id"),
+    )
 
 
 class DatasetRecord(Base):
@@ -94,6 +103,7 @@ class DatasetRecord(Base):
     __tablename__ = "fw_datasets"
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    owner: Mapped[str] = mapped_column(default="", server_default=text("''"))
     name: Mapped[str] = mapped_column(unique=True)
     sha256: Mapped[str] = mapped_column(ForeignKey("fw_files.sha256"))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
@@ -101,7 +111,10 @@ class DatasetRecord(Base):
     info: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
 
-    __table_args__ = (Index(None, "created_at", "id"),)
+    __table_args__ = (
+        Index(None, "created_at", "id"),
+        Index(None, "owner", "created_at", "id"),
+    )
 
 
 class ProfileRecord(Base):
@@ -130,12 +143,14 @@ class JobRecord(Base):
     same however many trials there are. ``supernet_sha256`` are the weights that its members share,
     ``elastic`` what they may differ in. ``profile_sha256`` is the profile that the search
     stands on. ``pause_reason`` says why the house paused the job (a user's pause has
-    none), ``pause_file`` the digest of the file that it waits for.
+    none), ``pause_file`` the digest of the file that it waits for. ``owner`` is the name of the
+    token that made it, empty where there were no tokens.
     """
 
     __tablename__ = "fw_jobs"
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    owner: Mapped[str] = mapped_column(default="", server_default=text("''"))
     name: Mapped[str]
     state: Mapped[str] = mapped_column(String(20))
     phase: Mapped[str] = mapped_column(String(20))
@@ -156,7 +171,7 @@ class JobRecord(Base):
     parallel_trials: Mapped[int]
     counts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     last_event: Mapped[int] = mapped_column(Integer, default=0)
-    idempotency_key: Mapped[str | None] = mapped_column(unique=True)
+    idempotency_key: Mapped[str | None]
     body_sha256: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
@@ -168,7 +183,9 @@ class JobRecord(Base):
     finished_at: Mapped[datetime | None]
 
     __table_args__ = (
+        UniqueConstraint("owner", "idempotency_key"),
         Index(None, "created_at", "id"),
+        Index(None, "owner", "created_at", "id"),
         Index(None, "state", "created_at", "id"),
         Index(None, "dataset_id", "created_at"),
         Index(None, "model_id"),
@@ -209,7 +226,7 @@ class TrialRecord(Base):
     epochs: Mapped[int | None]
     measurement: Mapped[dict[str, Any] | None]
     violation: Mapped[float | None] = mapped_column(Float)
-    file_sha256: Mapped[str | None] = mapped_column(ForeignKey("fw_files.sha256"))
+    file_sha256: Mapped[str | None] = mapped_column(String(64))
     reason: Mapped[str] = mapped_column(Text, default="")
     failure_class: Mapped[str | None] = mapped_column(String(40))
     failures: Mapped[dict[str, Any]] = mapped_column(default=dict)
@@ -261,13 +278,14 @@ class CandidatePostRecord(Base):
     __tablename__ = "fw_candidate_posts"
 
     job_id: Mapped[str] = mapped_column(ForeignKey("fw_jobs.id"), primary_key=True)
+    owner: Mapped[str] = mapped_column(primary_key=True, default="", server_default=text("''"))
     idempotency_key: Mapped[str] = mapped_column(primary_key=True)
     body_sha256: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime]
 
 
 class WarmSourceRecord(Base):
-    """A finished job that another one starts from.
+    """A finished job that another one starts from; it may have been deleted since.
 
     ``is_history`` says that the sampler learns of the source's trials.
     """
@@ -276,7 +294,7 @@ class WarmSourceRecord(Base):
 
     job_id: Mapped[str] = mapped_column(ForeignKey("fw_jobs.id"), primary_key=True)
     position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    source_id: Mapped[str] = mapped_column(ForeignKey("fw_jobs.id"))
+    source_id: Mapped[str] = mapped_column(String(36), index=True)
     is_history: Mapped[bool]
 
 
@@ -311,7 +329,10 @@ class AttemptRecord(Base):
 
 
 class RungRecord(Base):
-    """What happened when a trial reached a rung; written once."""
+    """What happened when a trial reached a rung; written once.
+
+    ``file_sha256`` names the file that was measured; the file itself may have been removed since.
+    """
 
     __tablename__ = "fw_rungs"
 
@@ -323,7 +344,7 @@ class RungRecord(Base):
     measurement: Mapped[dict[str, Any]]
     violation: Mapped[float] = mapped_column(Float)
     decision: Mapped[dict[str, Any]]
-    file_sha256: Mapped[str] = mapped_column(ForeignKey("fw_files.sha256"))
+    file_sha256: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime]
 
     __table_args__ = (Index(None, "job_id", "phase", "rung"),)
@@ -397,7 +418,74 @@ class TokenRecord(Base):
     scopes: Mapped[list[Any]]
     kind: Mapped[str] = mapped_column(String(20), default="user", server_default="user")
     created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class SessionRecord(Base):
+    """A browser that has logged in with a token, as the hash of the secret in its cookie."""
+
+    __tablename__ = "fw_sessions"
+
+    secret_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    token_id: Mapped[str] = mapped_column(ForeignKey("fw_tokens.id"), index=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class SecretRecord(Base):
+    """A secret that our own processes share, by what it is for."""
+
+    __tablename__ = "fw_secrets"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    value: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class AuditRecord(Base):
+    """Something that was created, changed or deleted, and by whom: the name of a token."""
+
+    __tablename__ = "fw_audit"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    action: Mapped[str] = mapped_column(String(40))
+    kind: Mapped[str] = mapped_column(String(20))
+    subject: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str]
+    detail: Mapped[dict[str, Any]]
+
+    __table_args__ = (
+        Index(None, "at", "id"),
+        Index(None, "actor", "at", "id"),
+        Index(None, "subject", "at", "id"),
+    )
+
+
+class DeletedJobRecord(Base):
+    """What is left of a deleted job while another one names it as its warm start."""
+
+    __tablename__ = "fw_deleted_jobs"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    owner: Mapped[str]
+    name: Mapped[str]
+    spec: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime]
+    deleted_at: Mapped[datetime]
+
+
+class StudyRemovalRecord(Base):
+    """A deleted job whose study the searcher has yet to delete."""
+
+    __tablename__ = "fw_study_removals"
+
+    job_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    created_at: Mapped[datetime]
 
 
 class LeaderRecord(Base):
