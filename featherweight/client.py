@@ -10,6 +10,7 @@ for point in client.front(job.id).points:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -237,9 +238,13 @@ class Client:
         """All tokens, without their secrets."""
         return self._pages(TokenSchema, "/v1/tokens")
 
-    def create_token(self, name: str, scopes: tuple[str, ...]) -> TokenSchema:
+    def create_token(
+        self, name: str, scopes: tuple[str, ...], *, expires_at: datetime | None = None
+    ) -> TokenSchema:
         """Make a token; its secret is in this answer and nowhere else."""
-        body = {"name": name, "scopes": list(scopes)}
+        body: dict[str, Any] = {"name": name, "scopes": list(scopes)}
+        if expires_at is not None:
+            body["expires_at"] = expires_at.isoformat()
         call = Call(method="POST", path="/v1/tokens", json=body, idempotent=False)
         return self._ask(TokenSchema, call)
 

@@ -14,6 +14,7 @@ from featherweight import __version__
 from service import headers, lanes, lookouts, openapi, problems, proxy
 from service.answers import Answers
 from service.feeds import Feeds
+from service.guesses import Logins
 from service.metrics import Metrics, Observed
 from service.momentary import Momentary
 from service.resources import Resources
@@ -38,7 +39,7 @@ from service.sign_of_life import SignOfLife
 from service.streams import Streams
 from service.waiting import WaitingLine
 from service.wakeups import Wakeups
-from store import liveness
+from store import liveness, shared_secrets
 from store.files import FileStore
 from store.session import Database, open_database
 from store.watch import Watcher
@@ -99,7 +100,8 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
 async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[Resources]:
     database = await asyncio.to_thread(open_database, settings.database_url)
     wakeups = await _watch(database)
-    async with proxy.open_client(settings.dashboard_address) as client:
+    secret = await asyncio.to_thread(_dashboard_secret, database)
+    async with proxy.open_client(settings.dashboard_address, secret=secret) as client:
         line = WaitingLine(wakeups, partial(_num_claimable, database))
         feeds = Feeds(database, wakeups)
         streams = Streams(database, wakeups, most=settings.streams_per_token)
@@ -116,6 +118,7 @@ async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
             momentary=Momentary(),
             feeds=feeds,
             streams=streams,
+            logins=Logins(most=settings.logins_per_minute),
         )
         try:
             sign = SignOfLife(database, lease_seconds=settings.lease_seconds)
@@ -124,6 +127,11 @@ async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
         finally:
             wakeups.close()
             database.dispose()
+
+
+def _dashboard_secret(database: Database) -> str:
+    with database.write() as session:
+        return shared_secrets.shared(session, shared_secrets.DASHBOARD)
 
 
 def _num_claimable(database: Database, most: int) -> int:

@@ -1,8 +1,7 @@
-"""Who may do what: bearer tokens with scopes, a cookie for browsers, and the open loopback."""
+"""Who may do what: bearer tokens with scopes, sessions of browsers, and the open loopback."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -12,14 +11,13 @@ from fastapi import Security
 from fastapi.security import HTTPBearer
 from starlette.requests import Request
 
-from service import resources
+from service import hosts, resources
 from service.errors import CrossOrigin, HostNotAllowed, NotAuthenticated, ScopeMissing
-from service.settings import LOOPBACK_NAMES
 from service.streams import Holder
-from store import tokens
+from store import secrets, sessions, tokens
 from store.tables import TokenRecord
 
-COOKIE = "featherweight_token"
+COOKIE = "featherweight_session"
 IMPLIED: Mapping[str, frozenset[str]] = {
     "read": frozenset({"read"}),
     "submit": frozenset({"read", "submit"}),
@@ -28,8 +26,8 @@ IMPLIED: Mapping[str, frozenset[str]] = {
 }
 """Scope of a token to everything it allows."""
 
+_LONGEST_ADDRESS = 100
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_MAX_SECRET_CHARACTERS = 200
 
 bearer = HTTPBearer(
     auto_error=False,
@@ -51,49 +49,77 @@ def authorise(request: Request, scopes: frozenset[str]) -> None:
     """Let the request pass or raise; reads the token from the database.
 
     Raises:
-        NotAuthenticated: no token, or an unknown or revoked one.
+        NotAuthenticated: no token, or one that is unknown, revoked or expired.
         ScopeMissing: the token does not have one of ``scopes``.
         CrossOrigin: a cookie, or no token at all, and the request comes from a foreign page.
         HostNotAllowed: no tokens exist, and the request was not sent to a loopback name.
     """
     header = request.headers.get("authorization")
     if header is not None:
-        return _check_secret(request, _bearer_secret(header), scopes)
-    cookie = request.cookies.get(COOKIE)
-    if cookie:
+        token = find_token(request, _bearer_secret(header))
+        if token is None:
+            raise NotAuthenticated("the token is unknown, revoked or expired")
+        return _let(request, token, scopes)
+    token = _of_session(request)
+    if token is not None:
         _check_same_origin(request, must_be_told=True)
-        return _check_secret(request, cookie, scopes)
+        return _let(request, token, scopes)
     _check_open(request)
     return None
 
 
-def _check_secret(request: Request, secret: str, scopes: frozenset[str]) -> None:
-    token = _find(request, secret)
-    if token is None:
-        raise NotAuthenticated("the token is unknown or revoked")
+def _let(request: Request, token: TokenRecord, scopes: frozenset[str]) -> None:
     request.state.token_id = token.id
     if missing := scopes - _granted(token):
         raise ScopeMissing(f"this needs a token with the scope {sorted(missing)[0]!r}")
 
 
-def find_scopes(request: Request, secret: str) -> frozenset[str] | None:
-    """Everything the token allows; None for a secret that no valid token has."""
-    token = _find(request, secret)
-    return None if token is None else _granted(token)
-
-
 def holder_of(request: Request) -> Holder:
     """Who sent an authorised request, for limits and for what outlasts the request's start."""
-    address = request.client.host if request.client else ""
-    return Holder(token_id=getattr(request.state, "token_id", None), address=address)
+    return Holder(
+        token_id=getattr(request.state, "token_id", None),
+        address=request.client.host if request.client else "",
+        session_sha256=getattr(request.state, "session_sha256", None),
+    )
 
 
-def _find(request: Request, secret: str) -> TokenRecord | None:
-    # Looked up by its hash, so the time it takes says nothing about stored ones.
-    if not secret or len(secret) > _MAX_SECRET_CHARACTERS or not secret.isascii():
+def address_of(request: Request) -> str:
+    """Where the request comes from; behind a TLS proxy, as that proxy has seen it."""
+    if resources.of(request).settings.tls_proxy:
+        told = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+        if told:
+            return told[:_LONGEST_ADDRESS]
+    return request.client.host if request.client else ""
+
+
+def find_token(request: Request, secret: str) -> TokenRecord | None:
+    """The valid token of this secret."""
+    if not _may_be_secret(secret):
         return None
     with resources.of(request).database.read() as session:
         return tokens.find(session, secret)
+
+
+def session_secret(request: Request) -> str | None:
+    """What the browser's cookie holds, if that may be a session's secret."""
+    cookie = request.cookies.get(COOKIE, "")
+    return cookie if _may_be_secret(cookie) else None
+
+
+def _of_session(request: Request) -> TokenRecord | None:
+    secret = session_secret(request)
+    if secret is None:
+        return None
+    with resources.of(request).database.read() as session:
+        token = sessions.find(session, secret)
+    if token is not None:
+        request.state.session_sha256 = secrets.digest(secret)
+    return token
+
+
+def _may_be_secret(secret: str) -> bool:
+    # Looked up by its hash, so the time it takes says nothing about stored ones.
+    return 0 < len(secret) <= tokens.LONGEST_SECRET and secret.isascii()
 
 
 def _granted(token: TokenRecord) -> frozenset[str]:
@@ -113,8 +139,7 @@ def _check_open(request: Request) -> None:
         has_tokens = tokens.any_exist(session)
     if has_tokens or not here.settings.is_loopback:
         raise NotAuthenticated
-    # A page elsewhere can make its own name point to 127.0.0.1 and then read our answers.
-    if not _is_loopback_name(request.url.hostname or ""):
+    if not hosts.is_loopback_request(request.headers):
         raise HostNotAllowed
     _check_same_origin(request, must_be_told=False)
 
@@ -143,15 +168,6 @@ def _is_own(origin: str, request: Request) -> bool:
         return False
     # Not the scheme: a proxy in front of us may speak TLS for us.
     return parts.scheme in ("http", "https") and parts.netloc == request.headers.get("host")
-
-
-def _is_loopback_name(host: str) -> bool:
-    if host.lower() in LOOPBACK_NAMES:
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def scopes_of(dependencies: list[Any]) -> frozenset[str] | None:

@@ -1,16 +1,19 @@
 """Optuna's dashboard in a process of its own, for reading only.
 
 One study page of 3,000 trials costs it seconds of CPU, so it never runs inside the service; the
-service passes requests on to it (``service.proxy``) after looking at tokens. Three layers keep it
-from writing: only GET and HEAD get in, the storage refuses every writer, and the database
-connection itself is read-only.
+service passes requests on to it (``service.proxy``) after looking at tokens. It answers nobody
+else: the two share a secret, which lies in the database. Three layers keep it from writing: only
+GET and HEAD get in, the storage refuses every writer, and the database connection itself is
+read-only.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hmac
 import sys
 from collections.abc import Container, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,17 +33,24 @@ from optuna.trial import FrozenTrial, TrialState
 from optuna_dashboard import _app as dashboard_app  # pyright: ignore[reportPrivateUsage]
 from sqlalchemy import URL, make_url
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from featherweight.specs.schemas import Problem
-from service import connections
+from service import connections, hosts
 from service.connections import Connections
-from service.problems import respond
+from service.headers import SafeHeaders
+from service.problems import describe, respond
+from service.proxy import POLICY, SECRET_HEADER
 from service.settings import ServiceSettings
+from store import shared_secrets
+from store.errors import SchemaOutdated
+from store.session import open_database
 
 _WORKERS = 4
 _STOP_SECONDS = 2
-_ARTIFACT_POLICY = "sandbox; default-src 'none'; img-src 'self'"
+_ARTIFACT_POLICY = "sandbox; default-src 'none'; img-src 'self'; frame-ancestors 'none'"
+_ELSEWHERE = "this is the dashboard's own port: open /dashboard at the address of the service"
 _WRITERS = (
     "create_new_study",
     "delete_study",
@@ -117,12 +127,30 @@ class ReadOnly:
         await self._app(scope, receive, safe)
 
 
+class Known:
+    """Lets in who shows the secret of the service; others learn only that the process is alive."""
+
+    def __init__(self, app: ASGIApp, secret: str) -> None:
+        self._app = app
+        self._secret = secret.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what the service sends."""
+        if scope["type"] != "http":
+            return
+        shown = Headers(scope=scope).get(SECRET_HEADER, "").encode()
+        if hmac.compare_digest(shown, self._secret):
+            await self._app(scope, receive, send)
+        else:
+            await _to_stranger(scope)(scope, receive, send)
+
+
 def run(settings: ServiceSettings | None = None) -> None:
     """Serve the dashboard until a signal comes; exits with a message where there are no studies."""
     chosen = settings or ServiceSettings()
     try:
-        app = create_app(chosen.study_storage_url)
-    except StudiesMissing as error:
+        app = create_app(chosen.study_storage_url, secret=_secret(chosen))
+    except (StudiesMissing, SchemaOutdated) as error:
         sys.exit(str(error))
     config = connections.Config(
         app,
@@ -138,14 +166,31 @@ def run(settings: ServiceSettings | None = None) -> None:
         uvicorn.Server(config).run()
 
 
-def create_app(study_url: str) -> ASGIApp:
+def create_app(study_url: str, *, secret: str) -> ASGIApp:
     """The dashboard of the studies at ``study_url``; raises StudiesMissing."""
     dashboard_app.get_pareto_front_trials = _feasible_front
     storage = ReadOnlyStorage(_open(study_url))
     # Each of the three packages spells the same WSGI and ASGI types in its own way.
     wsgi: Any = optuna_dashboard.wsgi(storage)
     app: Any = WSGIMiddleware(wsgi, workers=_WORKERS)
-    return ReadOnly(app)
+    return SafeHeaders(Known(ReadOnly(app), secret))
+
+
+def _secret(settings: ServiceSettings) -> str:
+    database = open_database(settings.database_url)
+    try:
+        with database.write() as session:
+            return shared_secrets.shared(session, shared_secrets.DASHBOARD)
+    finally:
+        database.dispose()
+
+
+def _to_stranger(scope: Scope) -> Any:
+    if not hosts.is_loopback_request(Headers(scope=scope)):
+        return respond(describe("HostNotAllowed", HTTPStatus.FORBIDDEN, _ELSEWHERE))
+    if scope["path"] == "/healthz" and scope["method"] in ("GET", "HEAD"):
+        return JSONResponse({"status": "ok"})
+    return respond(describe("NotAuthenticated", HTTPStatus.UNAUTHORIZED, _ELSEWHERE))
 
 
 def _open(study_url: str) -> RDBStorage:
@@ -204,5 +249,6 @@ def _refused() -> Any:
 def _make_safe(headers: MutableHeaders, path: str) -> None:
     del headers["Access-Control-Allow-Origin"]
     headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Content-Security-Policy", POLICY)
     if path.startswith("/artifacts/"):
         headers["Content-Security-Policy"] = _ARTIFACT_POLICY

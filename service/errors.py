@@ -86,6 +86,10 @@ class TooManyStreams(ServiceError):
     """So many event streams of this token, or of this address, are open: close one first."""
 
 
+class TooManyLogins(ServiceError):
+    """Too many logins from this address failed: wait a minute."""
+
+
 class NotReady(ServiceError):
     """Something that the service needs does not work."""
 
@@ -97,6 +101,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     store_errors.FileTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     store_errors.DigestMismatch: HTTPStatus.UNPROCESSABLE_ENTITY,
     store_errors.InvalidCursor: HTTPStatus.NOT_FOUND,
+    store_errors.TokenExpired: HTTPStatus.UNPROCESSABLE_ENTITY,
     store_errors.SchemaOutdated: HTTPStatus.SERVICE_UNAVAILABLE,
     SearchError: HTTPStatus.UNPROCESSABLE_ENTITY,
     CompressError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -116,6 +121,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     ModelDoesNotFitData: HTTPStatus.UNPROCESSABLE_ENTITY,
     DashboardUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     TooManyStreams: HTTPStatus.TOO_MANY_REQUESTS,
+    TooManyLogins: HTTPStatus.TOO_MANY_REQUESTS,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """Error to status; a class that is not listed has the status of its nearest listed base."""

@@ -85,7 +85,7 @@ async def from_fact(request: Request, error: Exception) -> Response:
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="featherweight"'
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
-        headers["Retry-After"] = RETRY_AFTER_SECONDS
+        headers.setdefault("Retry-After", RETRY_AFTER_SECONDS)
     detail = str(error) or (type(error).__doc__ or "").strip()
     return respond(describe(type(error).__name__, status, detail), headers=headers)
 

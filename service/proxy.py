@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from urllib.parse import quote
 
 import httpx2
@@ -27,6 +28,7 @@ _ANSWERED = frozenset(
         "vary",
     }
 )
+SECRET_HEADER = "X-Featherweight-Secret"
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; worker-src 'self' blob:; "
@@ -35,17 +37,28 @@ POLICY = (
 """The dashboard needs inline styles and compiles its plots; it may still reach nobody but us."""
 
 
-def open_client(address: str) -> httpx2.AsyncClient:
-    """A client of the dashboard's process; it follows nothing and keeps no cookies of ours."""
+_STRANGER = (
+    "the dashboard's process has read another secret: let it use the same database, and start it "
+    "again with 'featherweight dashboard'"
+)
+
+
+def open_client(address: str, *, secret: str) -> httpx2.AsyncClient:
+    """A client of the dashboard's process, which answers whoever shows the secret.
+
+    It follows nothing and keeps no cookies of ours.
+    """
     timeout = httpx2.Timeout(60.0, connect=2.0)
-    return httpx2.AsyncClient(base_url=address, timeout=timeout, trust_env=False)
+    return httpx2.AsyncClient(
+        base_url=address, timeout=timeout, trust_env=False, headers={SECRET_HEADER: secret}
+    )
 
 
 async def forward(request: Request, client: httpx2.AsyncClient) -> Response:
     """The dashboard's answer, streamed.
 
     Only what is listed passes, in both directions: no cookie and no token of ours goes out.
-    Raises DashboardUnavailable when its process does not answer.
+    Raises DashboardUnavailable when its process does not answer, or does not know us.
     """
     wanted = client.build_request(
         request.method,
@@ -57,6 +70,9 @@ async def forward(request: Request, client: httpx2.AsyncClient) -> Response:
     except httpx2.TransportError as error:
         _log.warning("the dashboard does not answer: %s", type(error).__name__)
         raise DashboardUnavailable from error
+    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        await answer.aclose()
+        raise DashboardUnavailable(_STRANGER)
     headers = {name: value for name, value in answer.headers.items() if name in _ANSWERED}
     headers.setdefault("content-security-policy", POLICY)
     return StreamingResponse(_body(answer), status_code=answer.status_code, headers=headers)

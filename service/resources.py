@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from service.answers import Answers
 from service.feeds import Feeds
+from service.guesses import Logins
 from service.lanes import Lanes
 from service.metrics import Metrics
 from service.momentary import Momentary
@@ -37,6 +38,7 @@ class Resources:
     momentary: Momentary
     feeds: Feeds
     streams: Streams
+    logins: Logins
 
 
 def of(request: Request) -> Resources:

@@ -23,6 +23,20 @@ class ServiceSettings(StoreSettings):
     dashboard_url: str | None = Field(
         default=None, description="Where the service finds the dashboard; left out: on loopback."
     )
+    tls_proxy: bool = Field(
+        default=False,
+        description="A proxy in front speaks TLS, and nobody gets past it: cookies are sent over "
+        "TLS only, and who logs in is known by the last address of X-Forwarded-For.",
+    )
+    session_days: float = Field(
+        default=30.0, gt=0, le=3650, description="How long a browser stays logged in."
+    )
+    logins_per_minute: int = Field(
+        default=10,
+        ge=1,
+        le=10_000,
+        description="Failed logins of one address within a minute; further ones get 429.",
+    )
     lease_seconds: float = Field(default=15.0, gt=0, le=3600)
     max_upload_bytes: int = Field(default=4 * 1024**3, gt=0, le=2**53)
     min_free_bytes: int = Field(

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from service.errors import TooManyStreams
 from service.lookouts import Lookout
 from service.wakeups import Wakeups
-from store import tokens
+from store import sessions, tokens
 from store.session import Database
 
 _CHECK_SECONDS = 1.0
@@ -21,10 +21,14 @@ _RETRY_AFTER_SECONDS = "15"
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
-    """Who has a stream: a token, or an address where no tokens exist."""
+    """Who has a stream: a token, or an address where no tokens exist.
+
+    ``session_sha256`` names the session of a browser that logged in with the token.
+    """
 
     token_id: str | None
     address: str
+    session_sha256: str | None = None
 
     @property
     def key(self) -> str:
@@ -105,6 +109,10 @@ class Streams:
         """End the streams of a token that was just revoked."""
         self._end(stream for stream in self._all() if stream.holder.token_id == token_id)
 
+    def end_of_session(self, sha256: str) -> None:
+        """End the streams of a browser that has just logged out."""
+        self._end(stream for stream in self._all() if stream.holder.session_sha256 == sha256)
+
     async def _look(self) -> None:
         holders = {stream.holder for stream in self._all()}
         if holders:
@@ -126,9 +134,16 @@ class Streams:
 
 
 def _allowed(database: Database, holders: set[Holder]) -> set[Holder]:
-    """Those whose token is still valid; without a token, as long as none was ever made."""
+    """Those whose token and session still stand; without a token, as long as none was ever made."""
     ids = {holder.token_id for holder in holders if holder.token_id is not None}
     with database.read() as session:
         valid = tokens.valid(session, ids) if ids else frozenset()
+        digests = {one.session_sha256 for one in holders if one.session_sha256 is not None}
+        stand = {None, *(sessions.valid(session, digests) if digests else ())}
         is_open = len(ids) == len(holders) or not tokens.any_exist(session)
-    return {one for one in holders if (is_open if one.token_id is None else one.token_id in valid)}
+    return {
+        one
+        for one in holders
+        if (is_open if one.token_id is None else one.token_id in valid)
+        and one.session_sha256 in stand
+    }

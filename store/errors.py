@@ -57,6 +57,14 @@ class TokenTaken(Conflict):
     """This secret belongs to another token already."""
 
 
+class WeakSecret(StoreError):
+    """A secret from outside could be guessed, or could not be sent in a header."""
+
+
+class TokenExpired(StoreError):
+    """The token would be worthless from the beginning: choose a time that is still to come."""
+
+
 class StaleAttempt(Conflict):
     """The worker does not own the attempt any more: drop the trial and claim another."""
 

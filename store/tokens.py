@@ -4,23 +4,45 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import ColumnElement, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
 from store import clock, paging, secrets
-from store.errors import TokenNotFound, TokenTaken
-from store.tables import TokenRecord
+from store.errors import TokenExpired, TokenNotFound, TokenTaken, WeakSecret
+from store.tables import SessionRecord, TokenRecord
 from store.upserts import insert_new
 
 SCOPES = ("read", "submit", "work", "admin")
 PREFIX = "fw_"
 OWN = "own"
 """Kind of the tokens that `featherweight up` makes for its own processes."""
+SHORTEST_SECRET, LONGEST_SECRET = 32, 200
+
+
+def check_secret(secret: str, *, of: str) -> None:
+    """Refuse a secret from outside that is short enough to be guessed: we keep a plain hash of it.
+
+    Raises WeakSecret, which names what it is the secret ``of`` and never the secret itself.
+    """
+    way_out = "python3 -c 'import secrets; print(secrets.token_hex(24))' makes a good one"
+    if not SHORTEST_SECRET <= len(secret) <= LONGEST_SECRET:
+        raise WeakSecret(
+            f"{of} has {len(secret)} characters: a token needs {SHORTEST_SECRET} to "
+            f"{LONGEST_SECRET}; {way_out}"
+        )
+    if not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise WeakSecret(f"{of} must be of printable ASCII characters, no blanks; {way_out}")
 
 
 def create(
-    session: Session, *, name: str, scopes: Sequence[str], secret: str | None = None
+    session: Session,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    secret: str | None = None,
+    expires_at: datetime | None = None,
 ) -> tuple[TokenRecord, str]:
     """A new token and its secret, which is not stored and cannot be read again.
 
@@ -29,20 +51,28 @@ def create(
         name: For people.
         scopes: Some of ``SCOPES``.
         secret: Use this one instead of a new random one.
+        expires_at: From then on it is worthless; None: it stands until it is revoked.
 
     Raises:
         TokenTaken: the given secret is another token's.
+        WeakSecret: the given secret could be guessed.
+        TokenExpired: ``expires_at`` is over.
     """
     unknown = set(scopes) - set(SCOPES)
     if unknown or not scopes:
         raise ValueError(f"scopes must be some of {list(SCOPES)}, got {list(scopes)}")
-    secret = secret or secrets.new(PREFIX)
+    if expires_at is not None and expires_at <= clock.utc_now():
+        raise TokenExpired(f"a token that expires at {expires_at.isoformat()} is worthless now")
+    if secret is not None:
+        check_secret(secret, of=f"the token {name!r}")
+    secret = secrets.new(PREFIX) if secret is None else secret
     values = {
         "id": str(uuid.uuid4()),
         "name": name,
         "secret_sha256": secrets.digest(secret),
         "scopes": [scope for scope in SCOPES if scope in scopes],
         "created_at": clock.utc_now(),
+        "expires_at": expires_at,
     }
     if not insert_new(session, TokenRecord, values):
         raise TokenTaken("this secret belongs to another token: leave it out to get a new one")
@@ -61,16 +91,27 @@ def renew_own(session: Session, *, name: str, scopes: Sequence[str], secret: str
         scopes: Some of ``SCOPES``.
         secret: Made by whoever will use it.
     """
-    earlier = delete(TokenRecord).where(TokenRecord.kind == OWN, TokenRecord.name == name)
-    session.execute(earlier)
+    earlier = (TokenRecord.kind == OWN, TokenRecord.name == name)
+    of_it = SessionRecord.token_id.in_(select(TokenRecord.id).where(*earlier))
+    session.execute(delete(SessionRecord).where(of_it))
+    session.execute(delete(TokenRecord).where(*earlier))
     token, _ = create(session, name=name, scopes=scopes, secret=secret)
     token.kind = OWN
 
 
+def are_valid() -> tuple[ColumnElement[bool], ...]:
+    """What is true of a token that opens something: neither revoked nor expired."""
+    endless = TokenRecord.expires_at.is_(None)
+    return (
+        TokenRecord.revoked_at.is_(None),
+        or_(endless, TokenRecord.expires_at > clock.utc_now()),
+    )
+
+
 def find(session: Session, secret: str) -> TokenRecord | None:
-    """The token behind the secret; None where there is none or it was revoked."""
+    """The token behind the secret; None where there is none, or it was revoked or expired."""
     query = select(TokenRecord).where(
-        TokenRecord.secret_sha256 == secrets.digest(secret), TokenRecord.revoked_at.is_(None)
+        TokenRecord.secret_sha256 == secrets.digest(secret), *are_valid()
     )
     return session.scalars(query).one_or_none()
 
@@ -85,19 +126,21 @@ def page(
 
 
 def revoke(session: Session, token_id: str) -> TokenRecord:
-    """Make the secret worthless; a repeat changes nothing. Raises TokenNotFound."""
+    """Make the secret worthless and end its sessions; a repeat changes nothing.
+
+    Raises TokenNotFound.
+    """
     token = session.get(TokenRecord, token_id)
     if token is None:
         raise TokenNotFound(f"no token {token_id}")
+    session.execute(delete(SessionRecord).where(SessionRecord.token_id == token_id))
     token.revoked_at = token.revoked_at or clock.utc_now()
     return token
 
 
 def valid(session: Session, token_ids: Collection[str]) -> frozenset[str]:
-    """Those of the tokens that exist and were not revoked."""
-    query = select(TokenRecord.id).where(
-        TokenRecord.id.in_(token_ids), TokenRecord.revoked_at.is_(None)
-    )
+    """Those of the tokens that exist and were neither revoked nor expired."""
+    query = select(TokenRecord.id).where(TokenRecord.id.in_(token_ids), *are_valid())
     return frozenset(session.scalars(query))
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -127,9 +128,10 @@ def migrate(database_url: DatabaseUrl = None, json: AsJson = False) -> None:
 
     settings = StoreSettings()
     with translated():
+        brought = _brought()
         schema.upgrade(settings.database_url)
         studies.migrate(settings.study_storage_url)
-        made = _make_brought_tokens()
+        made = _make_tokens(brought)
         found = Migrated(
             revision=schema.current(settings.database_url),
             tokens_created=made,
@@ -183,12 +185,14 @@ def import_study(  # noqa: PLR0913 - every option of the command, by name
     show(answers, as_json=json, human=tables.proposed)
 
 
-def create_token(name: str, scopes: Sequence[str]) -> TokenSchema:
+def create_token(
+    name: str, scopes: Sequence[str], *, expires_at: datetime | None = None
+) -> TokenSchema:
     """Make a token in the database. Raises FeatherweightError."""
     from store import tokens, views
 
     with translated(), _database() as database, database.write() as session:
-        record, secret = tokens.create(session, name=name, scopes=scopes)
+        record, secret = tokens.create(session, name=name, scopes=scopes, expires_at=expires_at)
         return views.token(record, secret)
 
 
@@ -236,15 +240,24 @@ def translated() -> Iterator[None]:
         raise ServiceUnavailable(f"the database does not answer: {error}") from error
 
 
-def _make_brought_tokens() -> list[str]:
+def _brought() -> dict[str, str]:
+    """Secrets of the environment by the variables that hold them; raises WeakSecret."""
+    from store import tokens
+
+    found = {variable: os.environ[variable] for variable in _BROUGHT if os.environ.get(variable)}
+    for variable, secret in found.items():
+        tokens.check_secret(secret, of=variable)
+    return found
+
+
+def _make_tokens(brought: Mapping[str, str]) -> list[str]:
     from store import tokens
     from store.errors import TokenTaken
 
     made: list[str] = []
     with _database() as database, database.write() as session:
-        for variable, (name, scopes) in _BROUGHT.items():
-            if not (secret := os.environ.get(variable)):
-                continue
+        for variable, secret in brought.items():
+            name, scopes = _BROUGHT[variable]
             with suppress(TokenTaken):  # made by an earlier run; revoked stays revoked
                 tokens.create(session, name=name, scopes=scopes, secret=secret)
                 made.append(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -306,12 +307,21 @@ def tokens(found: Sequence[TokenSchema]) -> Table:
             escape(token.name),
             " ".join(token.scopes),
             f"{token.created_at:%F %T}",
-            "revoked" if token.revoked_at else "active",
+            _standing(token),
             token.kind,
         )
         for token in found
     ]
     return table(["token", "name", "scopes", "created (UTC)", "state", "kind"], rows)
+
+
+def _standing(token: TokenSchema) -> str:
+    if token.revoked_at is not None:
+        return "revoked"
+    if token.expires_at is None:
+        return "active"
+    is_over = token.expires_at <= datetime.now(UTC)
+    return "expired" if is_over else f"until {token.expires_at:%F %H:%M}"
 
 
 def workers(found: Sequence[WorkerSchema]) -> Table:

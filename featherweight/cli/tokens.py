@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -28,10 +29,15 @@ class Scope(StrEnum):
 def create(
     name: Annotated[str, typer.Argument(help="Who or what it is for.")],
     scope: Annotated[list[Scope], typer.Option(help="May be given several times.")],
+    days: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=36_500, help="Left out: it stands until it is revoked."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Make a token and show its secret, once."""
-    show(processes.create_token(name, scope), as_json=json, human=_created)
+    ends = None if days is None else datetime.now(UTC) + timedelta(days=days)
+    show(processes.create_token(name, scope, expires_at=ends), as_json=json, human=_created)
 
 
 @app.command("list")
@@ -50,4 +56,6 @@ def revoke(
 
 
 def _created(found: TokenSchema) -> RenderableType:
-    return f"{found.secret}\ntoken {found.id} with scopes {' '.join(found.scopes)}; shown only now"
+    ends = "" if found.expires_at is None else f", until {found.expires_at:%Y-%m-%d %H:%M} UTC"
+    scopes = " ".join(found.scopes)
+    return f"{found.secret}\ntoken {found.id} with scopes {scopes}{ends}; shown only now"

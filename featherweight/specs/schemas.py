@@ -437,6 +437,7 @@ class TokenSchema(BaseModel, frozen=True):
         description="'own' are those of a running `featherweight up`: they close nothing.",
     )
     created_at: AwareDatetime
+    expires_at: AwareDatetime | None = None
     revoked_at: AwareDatetime | None
     secret: str | None = None
 

@@ -11,13 +11,14 @@ from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
-from service import addresses, auth, bodies
+from service import addresses, auth, bodies, resources
 from service.auth import PUBLIC, READ
-from service.errors import BodyInvalid
+from service.errors import BodyInvalid, TooManyLogins
 from service.headers import PAGE_POLICY
 from service.parameters import JobId
-from service.resources import Here
+from service.resources import Here, Resources
 from service.routing import router as guarded
+from store import secrets, sessions
 
 router = guarded("pages")
 
@@ -46,7 +47,8 @@ FILES: Mapping[str, bytes] = {
 """Every page file by name: what is not here cannot be asked for."""
 
 _MAX_LOGIN_BYTES = 4096
-_YEAR_SECONDS = 365 * 24 * 3600
+_DAY_SECONDS = 24 * 3600
+_WAIT = (b'id="wait" hidden', b'id="wait"')
 
 
 def page(name: str) -> Response:
@@ -104,34 +106,68 @@ async def show_login() -> Response:
 
 @router.post("/login", dependencies=[PUBLIC], include_in_schema=False)
 async def log_in(here: Here, request: Request) -> Response:
-    """Keep a valid token in a cookie that no script can read."""
+    """Begin a session for a valid token; its secret is in a cookie that no script can read."""
     auth.check_same_origin(request)
+    address = auth.address_of(request)
+    try:
+        here.logins.begin(address)
+    except TooManyLogins as error:
+        return _come_back_later(error)
     fields = await _fields(request)
-    secret, wanted = fields.get("token", "").strip(), addresses.safe_next(fields.get("next"))
-    if await run_in_threadpool(auth.find_scopes, request, secret) is None:
+    wanted = addresses.safe_next(fields.get("next"))
+    secret = await run_in_threadpool(_begin_session, request, fields.get("token", "").strip())
+    if secret is None:
         back = addresses.login_failed(wanted)
         return RedirectResponse(back, status_code=HTTPStatus.SEE_OTHER)
+    here.logins.succeeded(address)
     response = RedirectResponse(wanted, status_code=HTTPStatus.SEE_OTHER)
-    response.set_cookie(auth.COOKIE, secret, max_age=_YEAR_SECONDS, **_cookie(request))
+    seconds = round(here.settings.session_days * _DAY_SECONDS)
+    response.set_cookie(auth.COOKIE, secret, max_age=seconds, **_cookie(request))
     return response
 
 
 @router.post("/logout", dependencies=[PUBLIC], include_in_schema=False)
-async def log_out(request: Request) -> Response:
-    """Forget the cookie."""
+async def log_out(here: Here, request: Request) -> Response:
+    """End the session, and the streams of the browser that had it."""
     auth.check_same_origin(request)
+    if (secret := auth.session_secret(request)) is not None:
+        await run_in_threadpool(_end_session, here, secret)
+        here.streams.end_of_session(secrets.digest(secret))
     response = RedirectResponse("/login", status_code=HTTPStatus.SEE_OTHER)
     response.delete_cookie(auth.COOKIE, **_cookie(request))
     return response
 
 
+def _begin_session(request: Request, secret: str) -> str | None:
+    """The secret of a new session; the one that the browser had before ends."""
+    token = auth.find_token(request, secret)
+    if token is None:
+        return None
+    here, before = resources.of(request), auth.session_secret(request)
+    with here.database.write() as session:
+        if before is not None:
+            sessions.end(session, before)
+        return sessions.begin(session, token, days=here.settings.session_days)
+
+
+def _end_session(here: Resources, secret: str) -> None:
+    with here.database.write() as session:
+        sessions.end(session, secret)
+
+
+def _come_back_later(error: TooManyLogins) -> Response:
+    """The login page, saying that one has to wait."""
+    response = page("login.html")
+    response.status_code = HTTPStatus.TOO_MANY_REQUESTS
+    response.body = FILES["login.html"].replace(*_WAIT)
+    response.headers["Content-Length"] = str(len(response.body))
+    response.headers["Retry-After"] = error.headers["Retry-After"]
+    return response
+
+
 def _cookie(request: Request) -> dict[str, Any]:
-    return {
-        "httponly": True,
-        "samesite": "strict",
-        "secure": request.url.scheme == "https",
-        "path": "/",
-    }
+    is_tls = request.url.scheme == "https" or resources.of(request).settings.tls_proxy
+    return {"httponly": True, "samesite": "strict", "secure": is_tls, "path": "/"}
 
 
 async def _fields(request: Request) -> dict[str, str]:

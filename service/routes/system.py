@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import Page, WorkerSchema
+from service import proxy
 from service.auth import PUBLIC, READ
 from service.resources import Here, Resources
 from service.routing import router as guarded
@@ -162,7 +163,9 @@ def _searcher(here: Resources) -> Health:
 
 def _dashboard(here: Resources) -> Health:
     try:
-        answer = httpx2.get(f"{here.settings.dashboard_address}/dashboard", timeout=1.0)
+        known = {proxy.SECRET_HEADER: here.dashboard.headers[proxy.SECRET_HEADER]}
+        address = f"{here.settings.dashboard_address}/dashboard"
+        answer = httpx2.get(address, headers=known, timeout=1.0)
     except httpx2.HTTPError:
         return "failed"
     return "ok" if answer.is_success else "failed"

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from anyio import from_thread
 from fastapi import Response
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from featherweight.specs.names import Name
 from featherweight.specs.schemas import Page, TokenSchema
@@ -25,6 +25,9 @@ class TokenSpec(BaseModel, frozen=True, extra="forbid"):
         tuple[Literal["read", "submit", "work", "admin"], ...],
         Field(min_length=1, max_length=4, description="'admin' has all, 'submit' also reads."),
     ]
+    expires_at: AwareDatetime | None = Field(
+        default=None, description="From then on it is worthless; left out, until it is revoked."
+    )
 
 
 @router.get("/v1/tokens", operation_id="list_tokens", dependencies=[ADMIN])
@@ -40,7 +43,9 @@ def list_tokens(here: Here, limit: Limit = 50, cursor: Cursor = None) -> Page[To
 def create_token(here: Here, spec: TokenSpec) -> TokenSchema:
     """A new token. Its secret is in this answer and nowhere else."""
     with here.database.write() as session:
-        record, secret = tokens.create(session, name=spec.name, scopes=spec.scopes)
+        record, secret = tokens.create(
+            session, name=spec.name, scopes=spec.scopes, expires_at=spec.expires_at
+        )
         return views.token(record).model_copy(update={"secret": secret})
 
 

@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
@@ -124,8 +125,8 @@ def test_tokens_are_made_listed_and_revoked_in_the_database(run, house, tmp_path
 def test_migrate_may_be_repeated_and_makes_the_tokens_of_the_environment_once(run, tmp_path):
     own = {"FEATHERWEIGHT_DATABASE_URL": f"sqlite:///{tmp_path}/own.db"}
     brought = {
-        "FEATHERWEIGHT_ADMIN_TOKEN": "fw_admin_secret_of_a_test",
-        "FEATHERWEIGHT_WORKER_TOKEN": "fw_worker_secret_of_a_test",
+        "FEATHERWEIGHT_ADMIN_TOKEN": "fw_admin_secret_of_a_test_that_is_long",
+        "FEATHERWEIGHT_WORKER_TOKEN": "fw_worker_secret_of_a_test_that_is_long",
     }
     assert run("migrate", "--json", **own).json["has_tokens"] is False
     first = run("migrate", "--json", **brought).json
@@ -134,6 +135,43 @@ def test_migrate_may_be_repeated_and_makes_the_tokens_of_the_environment_once(ru
     assert (again["tokens_created"], again["has_tokens"]) == ([], True)
     scopes = {token["name"]: token["scopes"] for token in run("token", "list", "--json").json}
     assert scopes == {"admin": ["read", "submit", "work", "admin"], "worker": ["work"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("a", "has 1 characters: a token needs 32 to 200"),
+        ("x" * 31, "has 31 characters"),
+        ("x" * 201, "has 201 characters"),
+        ("fw_" + "é" * 40, "printable ASCII"),
+        ("two words of a secret that is long enough", "no blanks"),
+    ],
+)
+def test_a_token_of_the_environment_that_could_be_guessed_is_refused_before_anything(
+    run, tmp_path, given, words
+):
+    database = tmp_path / "own.db"
+    own = {
+        "FEATHERWEIGHT_DATABASE_URL": f"sqlite:///{database}",
+        "FEATHERWEIGHT_ADMIN_TOKEN": "fw_admin_secret_of_a_test_that_is_long",
+        "FEATHERWEIGHT_WORKER_TOKEN": given,
+    }
+    refused = run("migrate", **own)
+    assert refused.status == 1
+    assert "FEATHERWEIGHT_WORKER_TOKEN" in refused.err
+    assert words in " ".join(refused.err.split())
+    assert len(given) < 20 or given not in refused.err
+    assert not database.exists()
+
+
+def test_a_token_may_be_made_for_some_days(run, tmp_path):
+    own = {"FEATHERWEIGHT_DATABASE_URL": f"sqlite:///{tmp_path}/own.db"}
+    assert run("migrate", **own).status == 0
+    made = run("token", "create", "guest", "--scope", "read", "--days", "2", "--json").json
+    left = datetime.fromisoformat(made["expires_at"]) - datetime.now(UTC)
+    assert timedelta(days=1.9) < left <= timedelta(days=2)
+    assert "until" in run("token", "list").out
+    assert run("token", "create", "guest", "--scope", "read", "--days", "0").status == 2
 
 
 def test_version_and_schema_need_no_service(run):

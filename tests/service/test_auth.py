@@ -21,10 +21,17 @@ ALLOWED = {
 }
 
 
+def bearer(service, *scopes):
+    """The secret of a new token."""
+    return service.token(*scopes)["Authorization"].removeprefix("Bearer ")
+
+
 def cookie(service, *scopes):
     """The header a browser sends after logging in."""
-    secret = service.token(*scopes)["Authorization"].removeprefix("Bearer ")
-    return {"Cookie": f"{auth.COOKIE}={secret}"}
+    fields = {"token": bearer(service, *scopes)}
+    answer = service.client.post("/login", data=fields, headers=ORIGIN, follow_redirects=False)
+    service.client.cookies.clear()
+    return {"Cookie": answer.headers["Set-Cookie"].partition(";")[0]}
 
 
 @pytest.mark.parametrize("scope", ALLOWED)
@@ -60,6 +67,7 @@ def test_without_a_token_nothing_but_health_is_answered_once_tokens_exist(either
         "fw_wrong",
         "Bearer " + "x" * 5000,
         "Bearer \xff",
+        "Bearer fws_" + "x" * 43,
     ],
 )
 def test_a_wrong_token_is_refused(service, header):
@@ -145,8 +153,7 @@ def test_a_cookie_reads_and_changes_only_from_our_own_pages(service):
 
 
 def test_a_browser_is_led_to_the_login_and_on_to_where_it_wanted(service):
-    headers = service.token("read")
-    secret = headers["Authorization"].removeprefix("Bearer ")
+    secret = bearer(service, "read")
     led = service.client.get("/ui/jobs/a-b?x=1", headers=BROWSER, follow_redirects=False)
     assert led.status_code == 303
     assert led.headers["Location"] == "/login?next=%2Fui%2Fjobs%2Fa-b%3Fx%3D1"
@@ -169,7 +176,7 @@ def test_a_wrong_token_does_not_log_in(service):
 
 def test_a_foreign_page_cannot_log_anybody_in_or_out(service):
     headers = {"Origin": "http://evil.example"}
-    fields = {"token": service.token("read")["Authorization"].removeprefix("Bearer ")}
+    fields = {"token": bearer(service, "read")}
     for path in ("/login", "/logout"):
         problem(service.client.post(path, data=fields, headers=headers), 403, "CrossOrigin")
 
@@ -177,7 +184,7 @@ def test_a_foreign_page_cannot_log_anybody_in_or_out(service):
 def test_logging_out_forgets_the_cookie(service):
     answer = service.client.post("/logout", headers=ORIGIN, follow_redirects=False)
     assert answer.status_code == 303
-    assert 'featherweight_token="";' in answer.headers["Set-Cookie"]
+    assert f'{auth.COOKIE}="";' in answer.headers["Set-Cookie"]
 
 
 @pytest.mark.parametrize(

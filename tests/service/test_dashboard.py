@@ -1,11 +1,14 @@
 """Optuna's dashboard: a process of its own behind the service, for reading only."""
 
+import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx2
@@ -14,11 +17,17 @@ import pytest
 from optuna.storages import RDBStorage
 
 from service import dashboard
+from service.proxy import SECRET_HEADER
 from service.settings import ServiceSettings
+from store import clock, shared_secrets
+from store.session import open_database
+from store.tables import SecretRecord
 from tests.conftest import address, run_on_server
 from tests.service.running import BROWSER, Service, problem, serve, until
 
 COMMAND = "from service import dashboard; dashboard.run()"
+SECRET = "the_secret_of_a_dashboard_in_a_test"
+STRANGE_HOSTS = ("example.org", "127.0.0.1.example.org", "localhost.example.org:8001", "[::1", "")
 FOREIGN = ("authorization", "cookie")
 
 
@@ -51,11 +60,27 @@ def study_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     return url
 
 
+def share_secret(database_url: str) -> None:
+    """Let the services of these tests have the secret of their dashboard."""
+    database = open_database(database_url)
+    with database.write() as session:
+        session.add(
+            SecretRecord(name=shared_secrets.DASHBOARD, value=SECRET, created_at=clock.utc_now())
+        )
+    database.dispose()
+
+
 @pytest.fixture(scope="module")
-def dashboard_url(study_url: str) -> Iterator[str]:
+def dashboard_url(
+    study_url: str, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """Address of a real dashboard process on a real study."""
     port = free_port()
+    database = tmp_path_factory.mktemp("dashboard") / "featherweight.db"
+    shutil.copy(sqlite_template, database)
+    share_secret(f"sqlite:///{database}")
     environment = os.environ | {
+        "FEATHERWEIGHT_DATABASE_URL": f"sqlite:///{database}",
         "FEATHERWEIGHT_STUDY_URL": study_url,
         "FEATHERWEIGHT_DASHBOARD_PORT": str(port),
     }
@@ -68,7 +93,7 @@ def dashboard_url(study_url: str) -> Iterator[str]:
 
 def answers(url: str) -> bool:
     try:
-        return httpx2.get(f"{url}/dashboard", timeout=5).is_success
+        return httpx2.get(f"{url}/healthz", timeout=5).json() == {"status": "ok"}
     except httpx2.TransportError:
         return False
 
@@ -76,6 +101,7 @@ def answers(url: str) -> bool:
 @pytest.fixture
 def service(sqlite_url: str, dashboard_url: str, tmp_path: Path) -> Iterator[Service]:
     """A service in front of the dashboard."""
+    share_secret(sqlite_url)
     with serve(sqlite_url, tmp_path, dashboard_url=dashboard_url) as running:
         yield running
 
@@ -108,9 +134,53 @@ def test_nobody_can_change_anything_through_it(service, dashboard_url):
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         ours = service.client.request(method, "/api/studies/1", json={})
         problem(ours, 405, "MethodNotAllowed")
-        direct = httpx2.request(method, f"{dashboard_url}/api/studies/1", json={})
+        direct = httpx2.request(
+            method, f"{dashboard_url}/api/studies/1", json={}, headers={SECRET_HEADER: SECRET}
+        )
         problem(direct, 405, "MethodNotAllowed")
     assert len(service.client.get("/api/studies").json()["study_summaries"]) == 1
+
+
+def test_its_own_port_answers_nobody_but_the_service(dashboard_url):
+    for path in ("/api/studies", "/dashboard", "/static/bundle.js", "/nothing"):
+        for shown in ({}, {SECRET_HEADER: "wrong"}, {"Authorization": f"Bearer {SECRET}"}):
+            answer = httpx2.get(dashboard_url + path, headers=shown)
+            assert (
+                "/dashboard at the address of the service"
+                in problem(answer, 401, "NotAuthenticated")["detail"]
+            )
+    known = httpx2.get(f"{dashboard_url}/api/studies", headers={SECRET_HEADER: SECRET})
+    assert [one["study_name"] for one in known.json()["study_summaries"]] == ["a-job"]
+
+
+@pytest.mark.parametrize("host", STRANGE_HOSTS)
+@pytest.mark.parametrize("path", ["/api/studies", "/healthz", "/dashboard"])
+def test_a_page_that_gave_itself_our_address_is_refused(dashboard_url, host, path):
+    port = int(dashboard_url.rpartition(":")[2])
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", path, headers={"Host": host})
+    answer = connection.getresponse()
+    assert (answer.status, json.loads(answer.read())["code"]) == (403, "HostNotAllowed")
+    connection.close()
+
+
+def test_nobody_can_frame_what_it_answers(dashboard_url, service):
+    known = {SECRET_HEADER: SECRET}
+    for path in ("/dashboard", "/api/studies", "/artifacts/1/none"):
+        for answer in (
+            httpx2.get(dashboard_url + path, headers=known),
+            httpx2.get(dashboard_url + path),
+            service.client.get(path),
+        ):
+            assert answer.headers["X-Frame-Options"] == "DENY", path
+            assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"], path
+
+
+def test_a_dashboard_of_another_database_is_said_to_be_one(sqlite_url, dashboard_url, tmp_path):
+    with serve(sqlite_url, tmp_path, dashboard_url=dashboard_url) as service:
+        found = problem(service.client.get("/dashboard"), 503, "DashboardUnavailable")
+        assert "another secret" in found["detail"]
+        assert service.client.get("/readyz").json()["dependencies"]["dashboard"] != "ok"
 
 
 def test_its_storage_and_its_connection_refuse_writers(study_url):

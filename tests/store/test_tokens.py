@@ -1,9 +1,11 @@
 """Tokens: a secret is shown once, opens what its scopes say, and can be revoked."""
 
+from datetime import timedelta
+
 import pytest
 
-from store import tokens
-from store.errors import TokenNotFound, TokenTaken
+from store import clock, tokens
+from store.errors import TokenExpired, TokenNotFound, TokenTaken, WeakSecret
 from store.tables import TokenRecord
 
 
@@ -55,10 +57,10 @@ def test_an_unknown_token_cannot_be_revoked(database):
 
 def test_a_given_secret_can_be_used_once(database):
     with database.write() as session:
-        _, secret = tokens.create(session, name="a", scopes=["work"], secret="given")
-        assert secret == "given"
+        _, secret = tokens.create(session, name="a", scopes=["work"], secret="given" * 8)
+        assert secret == "given" * 8
         with pytest.raises(TokenTaken):
-            tokens.create(session, name="b", scopes=["work"], secret="given")
+            tokens.create(session, name="b", scopes=["work"], secret="given" * 8)
 
 
 @pytest.mark.parametrize("scopes", [[], ["everything"], ["read", "root"]])
@@ -83,11 +85,37 @@ def test_own_tokens_are_replaced_by_name_and_do_not_pile_up(database):
     with database.write() as session:
         tokens.create(session, name="up-1-worker", scopes=["read"])
         for start in ("one", "two", "three"):
-            tokens.renew_own(session, name="up-1-worker", scopes=["work"], secret=start * 10)
-        tokens.renew_own(session, name="up-2-worker", scopes=["work"], secret="other" * 10)
-        assert [tokens.find(session, secret * 10) is not None for secret in ("one", "three")] == [
+            tokens.renew_own(session, name="up-1-worker", scopes=["work"], secret=start * 12)
+        tokens.renew_own(session, name="up-2-worker", scopes=["work"], secret="other" * 12)
+        assert [tokens.find(session, secret * 12) is not None for secret in ("one", "three")] == [
             False,
             True,
         ]
         kinds = sorted((token.name, token.kind) for token in tokens.page(session, limit=9)[0])
     assert kinds == [("up-1-worker", "own"), ("up-1-worker", "user"), ("up-2-worker", "own")]
+
+
+def test_a_token_that_has_expired_opens_nothing_and_closes_what_was_open(database, monkeypatch):
+    ends = clock.utc_now() + timedelta(hours=1)
+    with database.write() as session:
+        token, secret = tokens.create(session, name="guest", scopes=["read"], expires_at=ends)
+        assert tokens.find(session, secret) is not None
+        assert tokens.valid(session, [token.id]) == {token.id}
+        monkeypatch.setattr(clock, "utc_now", lambda: ends)
+        assert tokens.find(session, secret) is None
+        assert tokens.valid(session, [token.id]) == frozenset()
+        assert tokens.any_exist(session)
+
+
+def test_a_token_cannot_have_expired_already(database):
+    over = clock.utc_now() - timedelta(seconds=1)
+    with database.write() as session, pytest.raises(TokenExpired, match="worthless"):
+        tokens.create(session, name="guest", scopes=["read"], expires_at=over)
+
+
+@pytest.mark.parametrize("secret", ["", "a", "x" * 31, "x" * 201, "with a blank " * 3, "ü" * 40])
+def test_a_secret_from_outside_that_could_be_guessed_is_refused(database, secret):
+    with pytest.raises(WeakSecret, match="VARIABLE"):
+        tokens.check_secret(secret, of="VARIABLE")
+    with database.write() as session, pytest.raises(WeakSecret):
+        tokens.create(session, name="a", scopes=["work"], secret=secret)
