@@ -49,7 +49,8 @@ from store.session import open_database
 
 _WORKERS = 4
 _STOP_SECONDS = 2
-_ARTIFACT_POLICY = "sandbox; default-src 'none'; img-src 'self'; frame-ancestors 'none'"
+_ARTIFACT_POLICY = "sandbox; default-src 'none'; img-src 'self'"
+_UNFRAMED = "frame-ancestors 'none'"
 _ELSEWHERE = "this is the dashboard's own port: open /dashboard at the address of the service"
 _WRITERS = (
     "create_new_study",
@@ -249,6 +250,7 @@ def _refused() -> Any:
 def _make_safe(headers: MutableHeaders, path: str) -> None:
     del headers["Access-Control-Allow-Origin"]
     headers["X-Content-Type-Options"] = "nosniff"
-    headers.setdefault("Content-Security-Policy", POLICY)
+    policy = headers.get("Content-Security-Policy", POLICY)
     if path.startswith("/artifacts/"):
-        headers["Content-Security-Policy"] = _ARTIFACT_POLICY
+        policy = _ARTIFACT_POLICY
+    headers["Content-Security-Policy"] = policy if _UNFRAMED in policy else f"{policy}; {_UNFRAMED}"
