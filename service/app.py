@@ -20,6 +20,7 @@ from service.resources import Resources
 from service.routes import (
     artifacts,
     attempts,
+    audit,
     candidates,
     dashboard,
     datasets,
@@ -57,6 +58,7 @@ ROUTERS = tuple(
         attempts,
         files,
         tokens,
+        audit,
         system,
         pages,
         dashboard,
@@ -100,7 +102,8 @@ async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
     database = await asyncio.to_thread(open_database, settings.database_url)
     wakeups = await _watch(database)
     async with proxy.open_client(settings.dashboard_address) as client:
-        line = WaitingLine(wakeups, partial(_num_claimable, database))
+        per_owner = settings.parallel_trials_per_token
+        line = WaitingLine(wakeups, partial(_num_claimable, database, per_owner))
         feeds = Feeds(database, wakeups)
         streams = Streams(database, wakeups, most=settings.streams_per_token)
         resources = Resources(
@@ -126,9 +129,9 @@ async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
             database.dispose()
 
 
-def _num_claimable(database: Database, most: int) -> int:
+def _num_claimable(database: Database, per_owner: int, most: int) -> int:
     with database.look() as connection:
-        return liveness.num_claimable(connection, most=most)
+        return liveness.num_claimable(connection, most=most, per_owner=per_owner)
 
 
 async def _watch(database: Database) -> Wakeups:

@@ -12,7 +12,7 @@ from fastapi import Security
 from fastapi.security import HTTPBearer
 from starlette.requests import Request
 
-from service import resources
+from service import callers, resources
 from service.errors import CrossOrigin, HostNotAllowed, NotAuthenticated, ScopeMissing
 from service.settings import LOOPBACK_NAMES
 from service.streams import Holder
@@ -64,6 +64,7 @@ def authorise(request: Request, scopes: frozenset[str]) -> None:
         _check_same_origin(request, must_be_told=True)
         return _check_secret(request, cookie, scopes)
     _check_open(request)
+    callers.keep(request, None, frozenset())
     return None
 
 
@@ -71,8 +72,9 @@ def _check_secret(request: Request, secret: str, scopes: frozenset[str]) -> None
     token = _find(request, secret)
     if token is None:
         raise NotAuthenticated("the token is unknown or revoked")
-    request.state.token_id = token.id
-    if missing := scopes - _granted(token):
+    granted = _granted(token)
+    callers.keep(request, token, granted)
+    if missing := scopes - granted:
         raise ScopeMissing(f"this needs a token with the scope {sorted(missing)[0]!r}")
 
 
@@ -85,7 +87,7 @@ def find_scopes(request: Request, secret: str) -> frozenset[str] | None:
 def holder_of(request: Request) -> Holder:
     """Who sent an authorised request, for limits and for what outlasts the request's start."""
     address = request.client.host if request.client else ""
-    return Holder(token_id=getattr(request.state, "token_id", None), address=address)
+    return Holder(token_id=callers.of(request).token_id, address=address)
 
 
 def _find(request: Request, secret: str) -> TokenRecord | None:
