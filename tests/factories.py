@@ -255,10 +255,14 @@ def claim(
 
 
 def must_claim(
-    session: Session, worker: str = "worker", *, lease_seconds: float = LEASE_SECONDS
+    session: Session,
+    worker: str = "worker",
+    *,
+    lease_seconds: float = LEASE_SECONDS,
+    per_owner: int = MANY,
 ) -> Assignment:
     """Ask for work where there must be some."""
-    assignment = claim(session, worker, lease_seconds=lease_seconds)
+    assignment = claim(session, worker, lease_seconds=lease_seconds, per_owner=per_owner)
     assert assignment is not None
     return assignment
 
