@@ -25,6 +25,7 @@ from featherweight.specs.candidates import CandidateRequest, CandidateSchema, Pr
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
     ArtifactSchema,
+    AuditSchema,
     DatasetSchema,
     DryRunSchema,
     EventSchema,
@@ -93,9 +94,9 @@ class Client:
         """One job."""
         return self._get(JobSchema, f"/v1/jobs/{job}")
 
-    def jobs(self, *, state: str | None = None) -> Iterator[JobSchema]:
-        """All jobs, newest first, fetched page by page."""
-        return self._pages(JobSchema, "/v1/jobs", state=state)
+    def jobs(self, *, state: str | None = None, owner: str | None = None) -> Iterator[JobSchema]:
+        """All jobs, or those of one owner, newest first, fetched page by page."""
+        return self._pages(JobSchema, "/v1/jobs", state=state, owner=owner)
 
     def trials(self, job: str, *, state: str | None = None) -> Iterator[TrialSchema]:
         """All trials of a job by number, fetched page by page."""
@@ -200,17 +201,17 @@ class Client:
         """One uploaded model by id or name."""
         return self._get(ModelSchema, f"/v1/models/{model}")
 
-    def models(self) -> Iterator[ModelSchema]:
-        """All uploaded models."""
-        return self._pages(ModelSchema, "/v1/models")
+    def models(self, *, owner: str | None = None) -> Iterator[ModelSchema]:
+        """All uploaded models, or those of one owner."""
+        return self._pages(ModelSchema, "/v1/models", owner=owner)
 
     def dataset(self, dataset: str) -> DatasetSchema:
         """One uploaded dataset by id or name."""
         return self._get(DatasetSchema, f"/v1/datasets/{dataset}")
 
-    def datasets(self) -> Iterator[DatasetSchema]:
-        """All uploaded datasets."""
-        return self._pages(DatasetSchema, "/v1/datasets")
+    def datasets(self, *, owner: str | None = None) -> Iterator[DatasetSchema]:
+        """All uploaded datasets, or those of one owner."""
+        return self._pages(DatasetSchema, "/v1/datasets", owner=owner)
 
     def cancel(self, job: str) -> JobSchema:
         """Stop a job for good; its files stay."""
@@ -251,6 +252,12 @@ class Client:
     def revoke_token(self, token: str) -> None:
         """End a token."""
         self._transport.send(Call(method="DELETE", path=f"/v1/tokens/{token}"))
+
+    def audit(
+        self, *, actor: str | None = None, kind: str | None = None, subject: str | None = None
+    ) -> Iterator[AuditSchema]:
+        """What was created, changed and deleted, and by whom, newest first; for admins."""
+        return self._pages(AuditSchema, "/v1/audit", actor=actor, kind=kind, subject=subject)
 
     def is_ready(self) -> bool:
         """Whether the service says it can serve; raises ServiceUnavailable where it cannot."""

@@ -65,7 +65,7 @@ class Unauthorised(ApiError):
 
 
 class Forbidden(ApiError):
-    """The token lacks the scope."""
+    """The token may not do this."""
 
 
 class NotFound(ApiError):

@@ -21,6 +21,7 @@ from service.resources import Resources
 from service.routes import (
     artifacts,
     attempts,
+    audit,
     candidates,
     dashboard,
     datasets,
@@ -58,6 +59,7 @@ ROUTERS = tuple(
         attempts,
         files,
         tokens,
+        audit,
         system,
         pages,
         dashboard,
@@ -102,7 +104,8 @@ async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
     wakeups = await _watch(database)
     secret = await asyncio.to_thread(_dashboard_secret, database)
     async with proxy.open_client(settings.dashboard_address, secret=secret) as client:
-        line = WaitingLine(wakeups, partial(_num_claimable, database))
+        per_owner = settings.parallel_trials_per_token
+        line = WaitingLine(wakeups, partial(_num_claimable, database, per_owner))
         feeds = Feeds(database, wakeups)
         streams = Streams(database, wakeups, most=settings.streams_per_token)
         resources = Resources(
@@ -134,9 +137,9 @@ def _dashboard_secret(database: Database) -> str:
         return shared_secrets.shared(session, shared_secrets.DASHBOARD)
 
 
-def _num_claimable(database: Database, most: int) -> int:
+def _num_claimable(database: Database, per_owner: int, most: int) -> int:
     with database.look() as connection:
-        return liveness.num_claimable(connection, most=most)
+        return liveness.num_claimable(connection, most=most, per_owner=per_owner)
 
 
 async def _watch(database: Database) -> Wakeups:

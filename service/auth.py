@@ -11,7 +11,7 @@ from fastapi import Security
 from fastapi.security import HTTPBearer
 from starlette.requests import Request
 
-from service import hosts, resources
+from service import callers, hosts, resources
 from service.errors import CrossOrigin, HostNotAllowed, NotAuthenticated, ScopeMissing
 from service.streams import Holder
 from store import secrets, sessions, tokens
@@ -65,19 +65,21 @@ def authorise(request: Request, scopes: frozenset[str]) -> None:
         _check_same_origin(request, must_be_told=True)
         return _let(request, token, scopes)
     _check_open(request)
+    callers.keep(request, None, frozenset())
     return None
 
 
 def _let(request: Request, token: TokenRecord, scopes: frozenset[str]) -> None:
-    request.state.token_id = token.id
-    if missing := scopes - _granted(token):
+    granted = _granted(token)
+    callers.keep(request, token, granted)
+    if missing := scopes - granted:
         raise ScopeMissing(f"this needs a token with the scope {sorted(missing)[0]!r}")
 
 
 def holder_of(request: Request) -> Holder:
     """Who sent an authorised request, for limits and for what outlasts the request's start."""
     return Holder(
-        token_id=getattr(request.state, "token_id", None),
+        token_id=callers.of(request).token_id,
         address=request.client.host if request.client else "",
         session_sha256=getattr(request.state, "session_sha256", None),
     )

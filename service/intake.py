@@ -12,27 +12,32 @@ from typing import TypeVar
 from anyio import CancelScope
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from service import bodies, multipart, strictness
+from service import bodies, callers, multipart, strictness
 from service.errors import BodyInvalid
 from service.multipart import FormReader
 from service.resources import Resources
-from store import files, uploads
+from store import audit, files, limits, uploads
 from store.files import Incoming, StoredFile
+from store.owners import Caller
 from store.session import Session
-from store.tables import FileRecord
+from store.tables import DatasetRecord, FileRecord, ModelRecord
 
 Spec = TypeVar("Spec", bound=BaseModel)
 Found = TypeVar("Found")
-Kept = TypeVar("Kept")
+Kept = TypeVar("Kept", ModelRecord, DatasetRecord)
 _PARTS = frozenset({"spec", "file", "upload"})
+_LONGEST_LENGTH = 20
+"""Digits of a length that is worth reading; ``bodies`` refuses longer ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """A form that was received: what it says of the file, and the file or a finished upload."""
+    """A form that was received: its sender, what it says of the file, and the file or an upload."""
 
+    sender: Caller
     spec: str
     file: Incoming | None
     upload: str | None
@@ -46,10 +51,12 @@ async def receive(here: Resources, request: Request) -> AsyncIterator[Delivery]:
         BodyTooLarge: more bytes than a file may have and a mebibyte of form.
         BodyTooSlow: its sender has stopped.
         BodyInvalid: not a form with ``spec`` and exactly one of ``file`` and ``upload``.
+        StorageLimitReached: the announced bytes are more than their owner may have.
         TooManyBodies, TooManyInspections: others are on their way already.
     """
     limit, lane = here.settings.max_upload_bytes, here.lanes.uploads
     here.lanes.inspections.check()
+    await run_in_threadpool(_check_announced, here, request)
     form = FormReader(multipart.boundary(request), partial(here.files.arriving, limit=limit))
     pace, most = bodies.pace_of(request), limit + bodies.MAX_FORM_OVERHEAD_BYTES
     try:
@@ -57,7 +64,7 @@ async def receive(here: Resources, request: Request) -> AsyncIterator[Delivery]:
             chunks = bodies.bounded(request, limit=most, pace=pace)
             await bodies.pass_on(chunks, lambda piece: lane.run(partial(form.write, piece)))
         form.finish()
-        yield _delivery(form)
+        yield _delivery(form, callers.of(request))
     finally:
         with CancelScope(shield=True):
             await lane.run(form.drop)
@@ -79,31 +86,68 @@ def store_file(
     delivery: Delivery,
     *,
     inspect: Callable[[Path], Found],
-    keep: Callable[[Session, StoredFile, Found], Kept],
-) -> Kept:
+    keep: Callable[[Session, StoredFile, Found], tuple[Kept, bool]],
+) -> tuple[Kept, bool]:
     """Store the file, look inside, and keep it with its record; returns what ``keep`` does.
 
-    Where ``inspect`` or ``keep`` raises, neither the record nor the bytes stay, unless somebody
-    else has stored the same bytes. An upload that was taken in before is what it became then, so
-    that a request whose answer was lost can be sent again.
+    That is the record, and whether it is a new one. Where ``inspect`` or ``keep`` raises, or the
+    owner has no room for it, neither the record nor the bytes stay, unless somebody else has stored
+    the same bytes. An upload that was taken in before is what it became then, so that a request
+    whose answer was lost can be sent again.
     """
     with ExitStack() as holds:
         stored = _stored(here, delivery, holds)
         # After the hold has ended, for only who is alone may remove.
         with _dropping_unknown(here, stored.sha256), holds:
             if delivery.upload is not None:
-                _note_finished(here, delivery.upload, stored)
+                _note_finished(here, delivery.sender, delivery.upload, stored)
             found = inspect(here.files.path(stored.sha256))
+            artifacts = _artifact_bytes(here, delivery.sender)
             with here.database.write() as session:
-                return keep(session, stored, found)
+                record, is_new = keep(session, stored, found)
+                if is_new:
+                    _note_new(here, session, record, artifacts)
+                return record, is_new
 
 
-def discard(here: Resources, reference: str, *, delete: Callable[[Session, str], str]) -> None:
+def discard(
+    here: Resources,
+    sender: Caller,
+    reference: str,
+    *,
+    delete: Callable[[Session, str, Caller], ModelRecord | DatasetRecord],
+) -> None:
     """Forget a model or dataset by its ``delete``, and its bytes where nothing refers to them."""
     with here.database.write() as session:
-        sha256 = delete(session, reference)
-        files.forget(session, sha256)
-    _drop_unknown(here, sha256)
+        found = delete(session, reference, sender)
+        audit.note(session, sender.name, "deleted", found)
+        files.forget(session, found.sha256)
+    _drop_unknown(here, found.sha256)
+
+
+def _check_announced(here: Resources, request: Request) -> None:
+    length = request.headers.get("content-length", "")
+    announced = int(length) if length.isdecimal() and len(length) < _LONGEST_LENGTH else 0
+    with here.database.read() as session:
+        limits.check_coming(
+            session,
+            callers.of(request).name,
+            size_bytes=max(0, announced - bodies.MAX_FORM_OVERHEAD_BYTES),
+            most=here.settings.stored_bytes_per_token,
+        )
+
+
+def _artifact_bytes(here: Resources, sender: Caller) -> int:
+    with here.database.read() as session:
+        return limits.artifact_bytes(session, sender.name)
+
+
+def _note_new(
+    here: Resources, session: Session, record: ModelRecord | DatasetRecord, artifacts: int
+) -> None:
+    most = here.settings.stored_bytes_per_token
+    limits.check_bytes(session, record.owner, most=most, artifacts=artifacts)
+    audit.note(session, record.owner, "created", record)
 
 
 def _stored(here: Resources, delivery: Delivery, holds: ExitStack) -> StoredFile:
@@ -111,7 +155,7 @@ def _stored(here: Resources, delivery: Delivery, holds: ExitStack) -> StoredFile
         return here.files.keep(delivery.file, holds=holds)
     assert delivery.upload is not None
     with here.database.read() as session:
-        upload = uploads.get(session, delivery.upload)
+        upload = uploads.get_own(session, delivery.upload, delivery.sender)
         size_bytes, sha256 = upload.size_bytes, upload.sha256
     if sha256 is not None:
         # It was taken in before and the answer was lost: the same request gets the same answer.
@@ -120,10 +164,11 @@ def _stored(here: Resources, delivery: Delivery, holds: ExitStack) -> StoredFile
     return here.files.adopt_upload(delivery.upload, expected_size=size_bytes, holds=holds)
 
 
-def _note_finished(here: Resources, upload: str, stored: StoredFile) -> None:
+def _note_finished(here: Resources, sender: Caller, upload: str, stored: StoredFile) -> None:
     # Before the look inside, which may take long: the client may ask again meanwhile.
     with here.database.write() as session:
-        uploads.finish(session, upload, sha256=stored.sha256)
+        own = uploads.get_own(session, upload, sender)
+        uploads.finish(session, own.id, sha256=stored.sha256)
 
 
 @contextmanager
@@ -150,7 +195,7 @@ def _drop_unknown(here: Resources, sha256: str) -> None:
         here.files.delete(sha256)
 
 
-def _delivery(form: FormReader) -> Delivery:
+def _delivery(form: FormReader, sender: Caller) -> Delivery:
     file = {form.file_name} if form.file is not None else set[str]()
     unknown = sorted((file | set(form.texts)) - _PARTS)
     if unknown:
@@ -160,4 +205,4 @@ def _delivery(form: FormReader) -> Delivery:
         raise BodyInvalid("the part 'spec' (JSON) is missing")
     if file - {"file"} or "file" in form.texts or (form.file is None) == (upload is None):
         raise BodyInvalid("send either the part 'file' with a file name, or the part 'upload'")
-    return Delivery(spec=spec, file=form.file, upload=upload)
+    return Delivery(sender=sender, spec=spec, file=form.file, upload=upload)

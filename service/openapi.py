@@ -23,7 +23,8 @@ DESCRIPTION = (
 WORDS = {
     400: "The request could not be read",
     401: "A valid token is needed",
-    403: "The token lacks the scope, or the request comes from a foreign page",
+    403: "The token lacks the scope, it belongs to another owner, a limit of the owner is reached, "
+    "or the request comes from a foreign page",
     404: "There is nothing of this id",
     408: "The rest of the body did not come in time",
     409: "It contradicts what is stored",

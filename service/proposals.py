@@ -26,7 +26,8 @@ from search.errors import SearchError
 from search.job_space import space_of
 from search.space import Space
 from service import strictness
-from store import candidates, datasets, jobs
+from store import audit, candidates, datasets, jobs, owners
+from store.owners import Caller
 from store.session import Session
 from store.tables import CandidateRecord, JobRecord
 
@@ -58,6 +59,7 @@ def propose(
     understood: Understood,
     *,
     key: str | None,
+    by: Caller,
 ) -> tuple[tuple[ProposedSchema, ...], bool]:
     """What became of each candidate of ``check``, and whether any is new.
 
@@ -65,20 +67,25 @@ def propose(
 
     Raises:
         JobNotFound, RequestValidationError: as ``check``, where the job has changed meanwhile.
+        NotOwner: the job is not the caller's.
         NotRunning: the job's search is over.
         BudgetExhausted: there is no room for all of them.
         IdempotencyConflict: the key came with other candidates before.
     """
     job = jobs.lock(session, job_id)
+    owners.check(job, by)
     is_first = key is None or candidates.begin_post(
-        session, job, key=key, body_sha256=_digest(requests)
+        session, job, key=key, body_sha256=_digest(requests), owner=by.name
     )
     if is_first:
         candidates.check_open(job)
     if job.profile_sha256 != understood.profile_sha256:
         understood = check(session, job_id, requests)
     answers = tuple(_taken(session, job, one) for one in understood.proposed)
-    return answers, any(answer.is_new for answer in answers)
+    num_new = sum(answer.is_new for answer in answers)
+    if num_new:
+        audit.note(session, by.name, "candidates_proposed", job, candidates=num_new)
+    return answers, num_new > 0
 
 
 def view(record: CandidateRecord) -> CandidateSchema:

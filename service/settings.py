@@ -52,6 +52,25 @@ class ServiceSettings(StoreSettings):
         description="Event streams open at once, of one token, or one address where there are no "
         "tokens; further ones get 429.",
     )
+    jobs_per_token: int = Field(
+        default=100,
+        ge=1,
+        le=1_000_000,
+        description="Unfinished jobs of all tokens of one name; a further one is refused (403).",
+    )
+    parallel_trials_per_token: int = Field(
+        default=256,
+        ge=1,
+        le=1_000_000,
+        description="Running trials of all jobs of tokens of one name; further ones wait.",
+    )
+    stored_bytes_per_token: int = Field(
+        default=500 * 1024**3,
+        ge=1,
+        le=2**60,
+        description="Bytes of models, datasets, unfinished uploads and files of jobs of tokens of "
+        "one name; further uploads are refused (403).",
+    )
     stream_stall_seconds: float = Field(
         default=30.0,
         gt=0,

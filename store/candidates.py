@@ -56,22 +56,29 @@ def check_open(job: JobRecord) -> None:
         )
 
 
-def begin_post(session: Session, job: JobRecord, *, key: str, body_sha256: str) -> bool:
-    """Note a request under its key; False where it is the repeat of one.
+def begin_post(
+    session: Session, job: JobRecord, *, key: str, body_sha256: str, owner: str = ""
+) -> bool:
+    """Note a request under its owner's key; False where it is the repeat of one.
 
     Raises:
-        IdempotencyConflict: the key came with another body for this job before.
+        IdempotencyConflict: the key came with another body of this owner for this job before.
     """
     job = jobs.lock(session, job.id)
+    older = session.get(CandidatePostRecord, (job.id, "", key))
+    if older is not None and older.body_sha256 == body_sha256:
+        # Sent before requests had owners, too.
+        return False
     values = {
         "job_id": job.id,
+        "owner": owner,
         "idempotency_key": key,
         "body_sha256": body_sha256,
         "created_at": clock.utc_now(),
     }
     if insert_new(session, CandidatePostRecord, values):
         return True
-    known = session.get_one(CandidatePostRecord, (job.id, key))
+    known = session.get_one(CandidatePostRecord, (job.id, owner, key))
     if known.body_sha256 != body_sha256:
         raise IdempotencyConflict(
             f"the idempotency key {key!r} came with other candidates for job {job.id}: use a new "

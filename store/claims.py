@@ -1,21 +1,28 @@
-"""Claims: the oldest waiting trial of the oldest job that may run one more."""
+"""Claims: the next trial is that of the owner, and of the owner's job, with the fewest running.
+
+So owners have equal shares of the workers, however many jobs they have, and so have the jobs of one
+owner. Among equals the oldest job is first.
+"""
 
 from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import Select, bindparam, exists, func, select, text
+from sqlalchemy import Integer, Select, bindparam, cast, exists, func, or_, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from featherweight.specs.protocol import Assignment, ClaimRequest, WorkerInfo
 from featherweight.specs.states import AttemptState, JobState, TrialState
-from store import assignments, clock, jobs, outages, secrets, transitions, workers
+from store import assignments, clock, jobs, outages, secrets, transitions, turns, workers
 from store.engines import POSTGRESQL_LIMITS_MS
+from store.errors import JobNotFound
 from store.tables import AttemptRecord, JobRecord, TrialRecord
 
 
-def claim(session: Session, request: ClaimRequest, *, lease_seconds: float) -> Assignment | None:
+def claim(
+    session: Session, request: ClaimRequest, *, lease_seconds: float, per_owner: int
+) -> Assignment | None:
     """Lease one trial to the worker; None when there is nothing to do, or nothing free.
 
     A job that another transaction holds is passed over: whoever is frozen within one stops the
@@ -28,13 +35,16 @@ def claim(session: Session, request: ClaimRequest, *, lease_seconds: float) -> A
         session: A writing transaction.
         request: Who asks.
         lease_seconds: How long the lease stands without a heartbeat, by the database's clock.
+        per_owner: Most running trials of one owner; what nobody owns is not limited.
     """
     # Locks the worker's row first: a repeated claim waits here for the one it repeats.
     workers.seen(session, request.worker)
     token = secrets.new()
     attempt = _issue_again(session, request.worker, token, lease_seconds)
     if attempt is None:
-        attempt = _take(session, request.worker, token, lease_seconds)
+        chosen = _choose(session, per_owner)
+        if chosen is not None:
+            attempt = _lease(session, *chosen, request.worker, token, lease_seconds)
     if attempt is None:
         return None
     return assignments.build(session, attempt, token=token, lease_seconds=lease_seconds)
@@ -67,51 +77,84 @@ def _issue_again(
     return attempt
 
 
-def _take(
-    session: Session, worker: WorkerInfo, token: str, lease_seconds: float
-) -> AttemptRecord | None:
-    held: list[str] = []
-    for job_id in session.scalars(_OPEN_JOBS).all():
-        job = jobs.lock_if_free(session, job_id)
-        if job is None:
-            held.append(job_id)
-            continue
-        trial = _first_waiting(session, job)
-        if trial is not None:
-            return _lease(session, job, trial, worker, token, lease_seconds)
-    # A report holds a job for milliseconds: the oldest are worth a short wait, no more.
-    for job_id in held[:_MOST_WAITED_FOR]:
-        job = _lock_soon(session, job_id)
+def _choose(session: Session, per_owner: int) -> tuple[JobRecord, TrialRecord] | None:
+    """The next trial and its job, both locked."""
+    passed_over: list[str] = []
+    rooms: dict[str, bool | None] = {}
+    for job_id, owner, busy in session.execute(_OPEN_JOBS, {"per_owner": per_owner}).all():
+        if owner not in rooms:
+            rooms[owner] = _has_room(session, owner, busy, per_owner)
+        job = jobs.lock_if_free(session, job_id) if rooms[owner] else None
         trial = _first_waiting(session, job) if job else None
         if job and trial:
-            return _lease(session, job, trial, worker, token, lease_seconds)
+            return job, trial
+        if job is None and rooms[owner] is not False:
+            passed_over.append(job_id)
+    # A report holds a job for milliseconds: the first are worth a short wait, no more.
+    for job_id in passed_over[:_MOST_WAITED_FOR]:
+        job = _lock_soon(session, job_id, per_owner)
+        trial = _first_waiting(session, job) if job else None
+        if job and trial:
+            return job, trial
     return None
 
 
-def _lock_soon(session: Session, job_id: str) -> JobRecord | None:
-    """The job, locked, if that can be had within a quarter of a second."""
+def _has_room(session: Session, owner: str, busy: int, per_owner: int) -> bool | None:
+    """Whether the owner may have one more running trial; None while another claim decides that.
+
+    Far from the limit nobody needs a turn: claims that do not see each other are few.
+    """
+    if owner == "" or busy + _MOST_UNSEEN < per_owner:
+        return True
+    if not turns.take_if_free(session, _TRIALS, owner):
+        return None
+    return _num_running(session, owner) < per_owner
+
+
+def _num_running(session: Session, owner: str) -> int:
+    return int(session.execute(_RUNNING, {"owner": owner}).scalar_one())
+
+
+def _lock_soon(session: Session, job_id: str, per_owner: int) -> JobRecord | None:
+    """The job, locked, if it and its owner's turn can be had within a quarter of a second each."""
     try:
         with session.begin_nested():
             session.execute(_SHORT_WAIT)
+            owner = jobs.get(session, job_id).owner
+            if owner:
+                turns.wait(session, _TRIALS, owner)
             job = jobs.lock(session, job_id)
             session.execute(_USUAL_WAIT)
-            return job
+    except JobNotFound:
+        return None
     except OperationalError as error:
         if not outages.is_lock_timeout(error):
             raise
         return None
+    return job if owner == "" or _num_running(session, owner) < per_owner else None
 
 
-def open_jobs() -> Select[str]:
-    """Ids of running jobs that have a waiting trial and room for it, oldest first."""
+def open_jobs() -> Select[str, str, int]:
+    """Running jobs that have a waiting trial and room for it, in the order of their turns.
+
+    Each with its owner and how many trials of the owner run. The parameter ``per_owner`` is the
+    most of these.
+    """
     waiting = exists().where(
         TrialRecord.job_id == JobRecord.id, TrialRecord.state == TrialState.WAITING
     )
-    busy = _active(JobRecord.id).correlate(JobRecord).scalar_subquery()
     return (
-        select(JobRecord.id)
-        .where(JobRecord.state == JobState.RUNNING, waiting, busy < JobRecord.parallel_trials)
-        .order_by(JobRecord.created_at, JobRecord.id)
+        select(JobRecord.id, JobRecord.owner, BUSY_OF_OWNER)
+        .select_from(JobRecord)
+        .join(_UNFINISHED, _UNFINISHED.c.id == JobRecord.id)
+        .join(_OWNERS, _OWNERS.c.owner == JobRecord.owner)
+        .where(
+            JobRecord.state == JobState.RUNNING,
+            waiting,
+            JobRecord.parallel_trials > BUSY_OF_JOB,
+            or_(JobRecord.owner == "", bindparam("per_owner") > BUSY_OF_OWNER),
+        )
+        .order_by(BUSY_OF_OWNER, BUSY_OF_JOB, JobRecord.created_at, JobRecord.id)
     )
 
 
@@ -154,6 +197,35 @@ def _lease(
 
 
 _MOST_WAITED_FOR = 2
+_MOST_UNSEEN = 32
+"""Claims of one owner that may be under way at once without seeing each other's trials.
+
+A service has twelve threads for what workers say. Nearer to the limit claims take turns.
+"""
+_TRIALS = "trials"
+_UNFINISHED = (
+    select(
+        JobRecord.id,
+        JobRecord.owner,
+        _active(JobRecord.id).correlate(JobRecord).scalar_subquery().label("running"),
+    )
+    .where(JobRecord.finished_at.is_(None))
+    .order_by(JobRecord.created_at, JobRecord.id)
+    .cte("unfinished")
+)
+"""Unfinished jobs alone can have running trials. Their order is that of the index of them."""
+_OWNERS = (
+    select(_UNFINISHED.c.owner, cast(func.sum(_UNFINISHED.c.running), Integer).label("running"))
+    .group_by(_UNFINISHED.c.owner)
+    .cte("owners")
+)
+BUSY_OF_JOB = _UNFINISHED.c.running
+"""How many trials of a job run, in ``open_jobs``."""
+BUSY_OF_OWNER = _OWNERS.c.running
+"""How many trials of all jobs of its owner run, in ``open_jobs``."""
+_RUNNING = select(func.coalesce(func.sum(_UNFINISHED.c.running), 0)).where(
+    _UNFINISHED.c.owner == bindparam("owner")
+)
 _SHORT_WAIT = text("SET LOCAL lock_timeout = 250")
 _USUAL_WAIT = text(f"SET LOCAL lock_timeout = {POSTGRESQL_LIMITS_MS['lock_timeout']}")
 _HAS_ALREADY = (

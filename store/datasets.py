@@ -21,8 +21,14 @@ get, named, page, delete = _SHELF.get, _SHELF.named, _SHELF.page, _SHELF.delete
 
 
 def create(
-    session: Session, *, name: str, stored: StoredFile, task: str, info: DatasetInfo
+    session: Session,
+    *,
+    name: str,
+    stored: StoredFile,
+    task: str,
+    info: DatasetInfo,
+    owner: str = "",
 ) -> DatasetRecord:
     """A dataset of this name; raises NameTaken."""
     fields = {"task": task, "info": info.model_dump(mode="json")}
-    return _SHELF.create(session, name=name, stored=stored, fields=fields)
+    return _SHELF.create(session, name=name, stored=stored, fields=fields, owner=owner)

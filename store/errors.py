@@ -121,6 +121,18 @@ class NotRunning(Conflict):
     """The job takes no new trials any more."""
 
 
+class NotOwner(StoreError):
+    """It belongs to another owner: only a token of that name, or an admin, may change it."""
+
+
+class JobLimitReached(StoreError):
+    """The owner has as many unfinished jobs as one may have."""
+
+
+class StorageLimitReached(StoreError):
+    """The owner has as many bytes stored as one may have."""
+
+
 class FileTooLarge(StoreError):
     """The file is larger than allowed."""
 

@@ -49,8 +49,9 @@ def create(  # noqa: PLR0913 - what a job refers to, by name
     body_sha256: str,
     teacher: ModelRecord | None = None,
     supernet: ModelRecord | None = None,
+    owner: str = "",
 ) -> tuple[JobRecord, bool]:
-    """A queued job, and True; or the job that this key made before, and False.
+    """A queued job, and True; or the job that this owner's key made before, and False.
 
     Args:
         session: A writing transaction.
@@ -61,6 +62,7 @@ def create(  # noqa: PLR0913 - what a job refers to, by name
         body_sha256: Digest of the request, to tell a repeat from a different request.
         teacher: The uploaded model it names as its teacher, if it names one.
         supernet: The uploaded supernet it names, if it names one.
+        owner: Whose job and whose key it is.
 
     Raises:
         IdempotencyConflict: the key came with another body before.
@@ -74,11 +76,15 @@ def create(  # noqa: PLR0913 - what a job refers to, by name
     values = _values(spec, model, dataset) | {
         "teacher_id": teacher.id if teacher else None,
         **_shared(spec, supernet),
+        "owner": owner,
         "idempotency_key": idempotency_key,
         "body_sha256": body_sha256,
     }
+    older = _made_without_owner(session, idempotency_key, body_sha256)
+    if older is not None:
+        return older, False
     if not insert_new(session, JobRecord, values):
-        return _repeated(session, idempotency_key, body_sha256), False
+        return _repeated(session, owner, idempotency_key, body_sha256), False
     job = get(session, values["id"])
     events.append(session, job, f"job.{job.state}", {"name": job.name})
     return job, True
@@ -127,8 +133,21 @@ def _shared(spec: JobSpec, supernet: ModelRecord | None) -> dict[str, str | None
     }
 
 
-def _repeated(session: Session, key: str | None, body_sha256: str) -> JobRecord:
-    job = session.scalars(select(JobRecord).where(JobRecord.idempotency_key == key)).one()
+def _made_without_owner(session: Session, key: str | None, body_sha256: str) -> JobRecord | None:
+    """What the same request made before jobs had owners: its repeat must not make another job."""
+    if key is None:
+        return None
+    query = select(JobRecord).where(
+        JobRecord.owner == "",
+        JobRecord.idempotency_key == key,
+        JobRecord.body_sha256 == body_sha256,
+    )
+    return session.scalars(query).one_or_none()
+
+
+def _repeated(session: Session, owner: str, key: str | None, body_sha256: str) -> JobRecord:
+    query = select(JobRecord).where(JobRecord.owner == owner, JobRecord.idempotency_key == key)
+    job = session.scalars(query).one()
     if job.body_sha256 != body_sha256:
         raise IdempotencyConflict(
             f"the idempotency key {key!r} made job {job.id} from another body: use a new key"
@@ -168,12 +187,18 @@ def lock_if_free(session: Session, job_id: str) -> JobRecord | None:
 
 
 def page(
-    session: Session, *, limit: int, cursor: str | None = None, state: JobState | None = None
+    session: Session,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    state: JobState | None = None,
+    owner: str | None = None,
 ) -> tuple[list[JobRecord], str | None]:
     """One page of jobs, newest first; raises InvalidCursor."""
-    query = select(JobRecord)
-    if state is not None:
-        query = query.where(JobRecord.state == state)
+    wanted = ((JobRecord.state, state), (JobRecord.owner, owner))
+    query = select(JobRecord).where(
+        *(column == value for column, value in wanted if value is not None)
+    )
     return paging.fetch(session, query, _AGE, limit=limit, cursor=cursor, descending=True)
 
 

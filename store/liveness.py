@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, func, not_, select, update
+from sqlalchemy import Connection, bindparam, not_, select, update
 from sqlalchemy.orm import Session
 
-from featherweight.specs.states import AttemptState, TrialState
+from featherweight.specs.states import TrialState
 from store import claims, clock
 from store.leader import IS_HELD, SEARCHER
-from store.tables import AttemptRecord, JobRecord, LeaderRecord, table_of
+from store.tables import JobRecord, LeaderRecord, table_of
 from store.upserts import insert_new
 
 SERVICE = "service"
@@ -36,15 +36,20 @@ def service_is_silent(session: Session) -> bool:
     return session.execute(query).first() is not None
 
 
-def num_claimable(connection: Connection, *, most: int) -> int:
+def num_claimable(connection: Connection, *, most: int, per_owner: int) -> int:
     """How many trials workers could claim now, ``most`` or fewer: waiting ones that have room.
 
     A job is counted by the counts that it keeps, so this costs the same however many trials wait.
+    An owner has room for ``per_owner`` running trials.
     """
-    rows = connection.execute(_CLAIMABLE, {"most": most})
-    # The counts are kept with every change; a job that is here has one in any case.
-    found = sum(max(1, min(counts.get(TrialState.WAITING, 0), room)) for counts, room in rows)
-    return min(most, found)
+    rows = connection.execute(_CLAIMABLE, {"most": most, "per_owner": per_owner})
+    of_owners: dict[str, int] = {}
+    for counts, room, owner, busy in rows:
+        # The counts are kept with every change; a job that is here has one in any case.
+        found = max(1, min(counts.get(TrialState.WAITING, 0), room))
+        left = most if owner == "" else per_owner - busy
+        of_owners[owner] = min(left, of_owners.get(owner, 0) + found)
+    return min(most, sum(of_owners.values()))
 
 
 _LEADERS = table_of(LeaderRecord)
@@ -54,15 +59,13 @@ _NOTE_SERVICE = (
     .values(lease_until=clock.db_now() + bindparam("seconds"), lease_seconds=bindparam("seconds"))
     .returning(_LEADERS.c.name)
 )
-_ACTIVE = (
-    select(func.count())
-    .select_from(AttemptRecord)
-    .where(AttemptRecord.job_id == JobRecord.id, AttemptRecord.state == AttemptState.ACTIVE)
-    .correlate(JobRecord)
-    .scalar_subquery()
-)
 _CLAIMABLE = (
     claims.open_jobs()
-    .with_only_columns(JobRecord.counts, JobRecord.parallel_trials - _ACTIVE)
+    .with_only_columns(
+        JobRecord.counts,
+        JobRecord.parallel_trials - claims.BUSY_OF_JOB,
+        JobRecord.owner,
+        claims.BUSY_OF_OWNER,
+    )
     .limit(bindparam("most"))
 )

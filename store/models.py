@@ -24,7 +24,7 @@ _SHELF = Shelf(
 get, named, page, delete = _SHELF.get, _SHELF.named, _SHELF.page, _SHELF.delete
 
 
-def create(
+def create(  # noqa: PLR0913 - every field, by name
     session: Session,
     *,
     name: str,
@@ -32,6 +32,7 @@ def create(
     architecture: Architecture,
     normalisation: Normalisation,
     info: ModelInfo,
+    owner: str = "",
 ) -> ModelRecord:
     """A model of this name; raises NameTaken."""
     fields = {
@@ -39,4 +40,4 @@ def create(
         "normalisation": normalisation.model_dump(mode="json"),
         "info": info.model_dump(mode="json"),
     }
-    return _SHELF.create(session, name=name, stored=stored, fields=fields)
+    return _SHELF.create(session, name=name, stored=stored, fields=fields, owner=owner)

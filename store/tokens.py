@@ -125,14 +125,20 @@ def page(
     return paging.fetch(session, query, key, limit=limit, cursor=cursor, descending=True)
 
 
+def get(session: Session, token_id: str) -> TokenRecord:
+    """The token, revoked or not; raises TokenNotFound."""
+    token = session.get(TokenRecord, token_id)
+    if token is None:
+        raise TokenNotFound(f"no token {token_id}")
+    return token
+
+
 def revoke(session: Session, token_id: str) -> TokenRecord:
     """Make the secret worthless and end its sessions; a repeat changes nothing.
 
     Raises TokenNotFound.
     """
-    token = session.get(TokenRecord, token_id)
-    if token is None:
-        raise TokenNotFound(f"no token {token_id}")
+    token = get(session, token_id)
     session.execute(delete(SessionRecord).where(SessionRecord.token_id == token_id))
     token.revoked_at = token.revoked_at or clock.utc_now()
     return token

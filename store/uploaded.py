@@ -10,9 +10,10 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from store import clock, files, paging
+from store import clock, files, owners, paging
 from store.errors import NameTaken, NotFound, StillInUse
 from store.files import StoredFile
+from store.owners import Caller
 from store.tables import DatasetRecord, JobRecord, ModelRecord
 from store.upserts import insert_new
 
@@ -29,12 +30,19 @@ class Shelf(Generic[Record]):
     used_by: tuple[InstrumentedAttribute[Any], ...]
 
     def create(
-        self, session: Session, *, name: str, stored: StoredFile, fields: Mapping[str, Any]
+        self,
+        session: Session,
+        *,
+        name: str,
+        stored: StoredFile,
+        fields: Mapping[str, Any],
+        owner: str,
     ) -> Record:
         """A record of this name with these further fields; raises NameTaken."""
         files.record(session, stored)
         values = {
             "id": str(uuid.uuid4()),
+            "owner": owner,
             "name": name,
             "sha256": stored.sha256,
             "size_bytes": stored.size_bytes,
@@ -60,26 +68,36 @@ class Shelf(Generic[Record]):
         return session.scalars(select(kind).where(kind.name == name)).one_or_none()
 
     def page(
-        self, session: Session, *, limit: int, cursor: str | None = None
+        self, session: Session, *, limit: int, cursor: str | None = None, owner: str | None = None
     ) -> tuple[list[Record], str | None]:
-        """One page, newest first; raises InvalidCursor."""
+        """One page, newest first, of all or of one owner; raises InvalidCursor."""
         kind = self.record
         key = (kind.created_at, kind.id)
-        return paging.fetch(session, select(kind), key, limit=limit, cursor=cursor, descending=True)
+        query = select(kind) if owner is None else select(kind).where(kind.owner == owner)
+        return paging.fetch(session, query, key, limit=limit, cursor=cursor, descending=True)
 
-    def delete(self, session: Session, reference: str) -> str:
-        """Forget it; the digest of its bytes, which may go when nothing else refers to them.
+    def delete(self, session: Session, reference: str, caller: Caller) -> Record:
+        """Forget it; returns what it was, for its bytes may go when nothing else refers to them.
 
         Raises:
             NotFound: of this kind.
+            NotOwner: it is not the caller's.
             StillInUse: a job refers to it.
         """
-        found = self.get(session, reference)
-        session.refresh(found, with_for_update=True)
+        found = self._lock(session, self.get(session, reference).id)
+        owners.check(found, caller)
         uses = or_(*(column == found.id for column in self.used_by))
         job_id = session.scalar(select(JobRecord.id).where(uses).limit(1))
         if job_id is not None:
             raise StillInUse(f"job {job_id} refers to the {self.word} {found.name!r}")
         session.delete(found)
         session.flush()
-        return found.sha256
+        return found
+
+    def _lock(self, session: Session, record_id: str) -> Record:
+        query = select(self.record).where(self.record.id == record_id).with_for_update()
+        as_it_is = {"populate_existing": True}
+        found = session.scalars(query, execution_options=as_it_is).one_or_none()
+        if found is None:
+            raise self.missing(f"{self.word} {record_id} has just been deleted")
+        return found

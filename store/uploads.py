@@ -12,15 +12,20 @@ import uuid
 from sqlalchemy import delete as delete_from
 from sqlalchemy.orm import Session
 
-from store import clock
+from store import clock, owners
 from store.errors import UploadNotFound
+from store.owners import Caller
 from store.tables import UploadRecord
 
 
-def create(session: Session, *, size_bytes: int) -> UploadRecord:
+def create(session: Session, *, size_bytes: int, owner: str = "") -> UploadRecord:
     """An upload that will have this many bytes."""
     upload = UploadRecord(
-        id=str(uuid.uuid4()), size_bytes=size_bytes, received=0, created_at=clock.utc_now()
+        id=str(uuid.uuid4()),
+        owner=owner,
+        size_bytes=size_bytes,
+        received=0,
+        created_at=clock.utc_now(),
     )
     session.add(upload)
     session.flush()
@@ -32,6 +37,13 @@ def get(session: Session, upload_id: str) -> UploadRecord:
     upload = session.get(UploadRecord, upload_id)
     if upload is None:
         raise UploadNotFound(f"no upload {upload_id}")
+    return upload
+
+
+def get_own(session: Session, upload_id: str, caller: Caller) -> UploadRecord:
+    """The upload, which the caller may see, use and change; raises UploadNotFound, NotOwner."""
+    upload = get(session, upload_id)
+    owners.check(upload, caller)
     return upload
 
 

@@ -11,6 +11,7 @@ from compress.revision import FIRST_REVISION
 from featherweight.specs.schemas import (
     ArtifactSchema,
     AttemptSchema,
+    AuditSchema,
     Counts,
     DatasetSchema,
     EventSchema,
@@ -24,9 +25,11 @@ from featherweight.specs.schemas import (
 )
 from store import jobs, transitions
 from store.faults import SetAside
+from store.owners import Owned
 from store.tables import (
     ArtifactRecord,
     AttemptRecord,
+    AuditRecord,
     Base,
     DatasetRecord,
     EventRecord,
@@ -44,6 +47,7 @@ def job(record: JobRecord, counts: Counts) -> JobSchema:
     """A job and its trials by state."""
     said = record.pause_detail or record.stop_detail
     own = {"trials": counts, "spec": jobs.spec(record), "stop_detail": said}
+    own |= _owner(record)
     return JobSchema.model_validate(_fields(record, JobSchema) | own)
 
 
@@ -68,12 +72,12 @@ def revision_of(measurement: Mapping[str, Any] | None) -> int | None:
 
 def model(record: ModelRecord) -> ModelSchema:
     """A model."""
-    return ModelSchema.model_validate(_fields(record, ModelSchema))
+    return ModelSchema.model_validate(_fields(record, ModelSchema) | _owner(record))
 
 
 def dataset(record: DatasetRecord) -> DatasetSchema:
     """A dataset."""
-    return DatasetSchema.model_validate(_fields(record, DatasetSchema))
+    return DatasetSchema.model_validate(_fields(record, DatasetSchema) | _owner(record))
 
 
 def artifact(record: ArtifactRecord) -> ArtifactSchema:
@@ -114,7 +118,17 @@ def token(record: TokenRecord, secret: str | None = None) -> TokenSchema:
 
 def upload(record: UploadRecord) -> UploadSchema:
     """An upload that is not finished."""
-    return UploadSchema.model_validate(_fields(record, UploadSchema))
+    return UploadSchema.model_validate(_fields(record, UploadSchema) | _owner(record))
+
+
+def audited(record: AuditRecord) -> AuditSchema:
+    """Something that was created, changed or deleted."""
+    own = {"actor": record.actor or None}
+    return AuditSchema.model_validate(_fields(record, AuditSchema) | own)
+
+
+def _owner(record: Owned) -> dict[str, str | None]:
+    return {"owner": record.owner or None}
 
 
 def _fields(record: Base, schema: Any) -> dict[str, Any]:

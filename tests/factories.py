@@ -51,6 +51,8 @@ PROFILED: dict[str, Any] = {
 }
 """Changes of a spec whose model is probed before the search."""
 LEASE_SECONDS = 30.0
+MANY = 1000
+"""Parallel trials of one owner, where a test is not about them."""
 OVER = -1.0
 """A lease that is over when it begins: what a test has instead of waiting."""
 
@@ -122,10 +124,13 @@ def model_info(**changes: Any) -> ModelInfo:
     return ModelInfo.model_validate(fields | changes)
 
 
-def dataset(session: Session, name: str = "digits", **changes: Any) -> DatasetRecord:
+def dataset(
+    session: Session, name: str = "digits", *, owner: str = "", **changes: Any
+) -> DatasetRecord:
     """An uploaded dataset."""
     return datasets.create(
         session,
+        owner=owner,
         name=name,
         stored=stored(session, f"dataset {name}"),
         task="image_classification",
@@ -133,10 +138,13 @@ def dataset(session: Session, name: str = "digits", **changes: Any) -> DatasetRe
     )
 
 
-def model(session: Session, name: str = "network", **changes: Any) -> ModelRecord:
+def model(
+    session: Session, name: str = "network", *, owner: str = "", **changes: Any
+) -> ModelRecord:
     """An uploaded model."""
     return models.create(
         session,
+        owner=owner,
         name=name,
         stored=stored(session, f"model {name}"),
         architecture=ARCHITECTURE,
@@ -153,6 +161,7 @@ def job(
     shared: ModelRecord | None = None,
     dataset: DatasetRecord | None = None,
     key: str | None = None,
+    owner: str = "",
     running: bool = False,
     **changes: Any,
 ) -> JobRecord:
@@ -178,6 +187,7 @@ def job(
         dataset=dataset,
         idempotency_key=key,
         body_sha256=digest,
+        owner=owner,
     )
     if running:
         jobs.move(session, record, JobState.RUNNING)
@@ -233,18 +243,26 @@ def worker_info(name: str = "worker", *, boot_id: str | None = None) -> WorkerIn
 
 
 def claim(
-    session: Session, worker: str = "worker", *, lease_seconds: float = LEASE_SECONDS
+    session: Session,
+    worker: str = "worker",
+    *,
+    lease_seconds: float = LEASE_SECONDS,
+    per_owner: int = MANY,
 ) -> Assignment | None:
     """Ask for work in the name of a worker."""
     request = ClaimRequest(worker=worker_info(worker))
-    return attempts.claim(session, request, lease_seconds=lease_seconds)
+    return attempts.claim(session, request, lease_seconds=lease_seconds, per_owner=per_owner)
 
 
 def must_claim(
-    session: Session, worker: str = "worker", *, lease_seconds: float = LEASE_SECONDS
+    session: Session,
+    worker: str = "worker",
+    *,
+    lease_seconds: float = LEASE_SECONDS,
+    per_owner: int = MANY,
 ) -> Assignment:
     """Ask for work where there must be some."""
-    assignment = claim(session, worker, lease_seconds=lease_seconds)
+    assignment = claim(session, worker, lease_seconds=lease_seconds, per_owner=per_owner)
     assert assignment is not None
     return assignment
 

@@ -12,7 +12,16 @@ from rich.markup import escape
 
 from featherweight import candidatefile, jobfile
 from featherweight.cli import follow, tables
-from featherweight.cli.output import AsJson, Token, Url, client, console, show, write_json_line
+from featherweight.cli.output import (
+    AsJson,
+    Owner,
+    Token,
+    Url,
+    client,
+    console,
+    show,
+    write_json_line,
+)
 from featherweight.client import Client
 from featherweight.errors import NotFound
 from featherweight.specs.schemas import DryRunSchema
@@ -45,6 +54,7 @@ def submit(
 @app.command()
 def jobs(
     state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
+    owner: Owner = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
     url: Url = None,
     token: Token = None,
@@ -52,7 +62,8 @@ def jobs(
 ) -> None:
     """List jobs, newest first."""
     with client(url, token) as service:
-        show(list(islice(service.jobs(state=state), limit)), as_json=json, human=tables.jobs)
+        found = list(islice(service.jobs(state=state, owner=owner), limit))
+        show(found, as_json=json, human=tables.jobs)
 
 
 @app.command()

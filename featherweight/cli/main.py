@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from featherweight import __version__, errors, lifeline
-from featherweight.cli import jobs, processes, tokens, up
+from featherweight.cli import inventory, jobs, processes, tokens, up
 from featherweight.cli.output import AsJson, write_json
 from featherweight.specs.job import JobSpec
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(up.app)
 app.add_typer(jobs.app)
+app.add_typer(inventory.app)
 app.add_typer(processes.app)
 app.add_typer(tokens.app, name="token")
 _STATUS: tuple[tuple[type[Exception], int], ...] = (

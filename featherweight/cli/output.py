@@ -24,6 +24,9 @@ Url = Annotated[
 Token = Annotated[
     str | None, typer.Option("--token", help="Bearer token. [env: FEATHERWEIGHT_TOKEN]")
 ]
+Owner = Annotated[
+    str | None, typer.Option(help="Only what tokens of this name made.", metavar="NAME")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, and nothing else.")]
 
 

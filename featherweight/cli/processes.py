@@ -189,10 +189,11 @@ def create_token(
     name: str, scopes: Sequence[str], *, expires_at: datetime | None = None
 ) -> TokenSchema:
     """Make a token in the database. Raises FeatherweightError."""
-    from store import tokens, views
+    from store import audit, tokens, views
 
     with translated(), _database() as database, database.write() as session:
         record, secret = tokens.create(session, name=name, scopes=scopes, expires_at=expires_at)
+        audit.note(session, audit.COMMAND_LINE, "created", record, scopes=" ".join(record.scopes))
         return views.token(record, secret)
 
 
@@ -212,10 +213,14 @@ def list_tokens() -> list[TokenSchema]:
 
 def revoke_token(token: str) -> TokenSchema:
     """End a token. Raises FeatherweightError."""
-    from store import tokens, views
+    from store import audit, tokens, views
 
     with translated(), _database() as database, database.write() as session:
-        return views.token(tokens.revoke(session, token))
+        is_valid = tokens.get(session, token).revoked_at is None
+        record = tokens.revoke(session, token)
+        if is_valid:
+            audit.note(session, audit.COMMAND_LINE, "revoked", record)
+        return views.token(record)
 
 
 def _has_tokens() -> bool:
@@ -251,7 +256,7 @@ def _brought() -> dict[str, str]:
 
 
 def _make_tokens(brought: Mapping[str, str]) -> list[str]:
-    from store import tokens
+    from store import audit, tokens
     from store.errors import TokenTaken
 
     made: list[str] = []
@@ -259,7 +264,8 @@ def _make_tokens(brought: Mapping[str, str]) -> list[str]:
         for variable, secret in brought.items():
             name, scopes = _BROUGHT[variable]
             with suppress(TokenTaken):  # made by an earlier run; revoked stays revoked
-                tokens.create(session, name=name, scopes=scopes, secret=secret)
+                record, _ = tokens.create(session, name=name, scopes=scopes, secret=secret)
+                audit.note(session, audit.COMMAND_LINE, "created", record, scopes=" ".join(scopes))
                 made.append(name)
         for own in own_tokens.read(os.environ.pop(own_tokens.VARIABLE, "[]")):
             tokens.renew_own(session, name=own.name, scopes=own.scopes, secret=own.secret)

@@ -14,11 +14,14 @@ from featherweight.cli.output import table
 from featherweight.specs.candidates import ProposedSchema
 from featherweight.specs.schemas import (
     AccuracySchema,
+    AuditSchema,
     ClassSchema,
+    DatasetSchema,
     FinalistSchema,
     FrontPoint,
     FrontSchema,
     JobSchema,
+    ModelSchema,
     ReportSchema,
     TokenSchema,
     WhySchema,
@@ -45,10 +48,50 @@ def with_interval(found: AccuracySchema | None) -> str:
 def jobs(found: Sequence[JobSchema]) -> Table:
     """One line per job."""
     rows = [
-        (job.id, escape(job.name), job.state, job.phase, trials(job), f"{job.created_at:%F %T}")
+        (
+            job.id,
+            escape(job.name),
+            job.state,
+            job.phase,
+            trials(job),
+            f"{job.created_at:%F %T}",
+            escape(job.owner or "-"),
+        )
         for job in found
     ]
-    return table(["job", "name", "state", "phase", ">trials", "created (UTC)"], rows)
+    return table(["job", "name", "state", "phase", ">trials", "created (UTC)", "owner"], rows)
+
+
+def uploaded(found: Sequence[ModelSchema] | Sequence[DatasetSchema]) -> Table:
+    """One line per model or dataset."""
+    rows = [
+        (
+            one.id,
+            escape(one.name),
+            f"{one.size_bytes:,}",
+            f"{one.created_at:%F %T}",
+            escape(one.owner or "-"),
+        )
+        for one in found
+    ]
+    return table(["id", "name", ">bytes", "created (UTC)", "owner"], rows)
+
+
+def audit(found: Sequence[AuditSchema]) -> Table:
+    """One line per change: when, who, what, and to which thing."""
+    rows = [
+        (
+            f"{one.at:%F %T}",
+            escape(one.actor or "-"),
+            one.action,
+            one.kind,
+            escape(one.name),
+            one.subject,
+            escape(", ".join(f"{key} {value}" for key, value in one.detail.items())),
+        )
+        for one in found
+    ]
+    return table(["at (UTC)", "actor", "action", "kind", "name", "id", "detail"], rows)
 
 
 def trials(job: JobSchema) -> str:

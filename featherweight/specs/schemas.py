@@ -22,6 +22,10 @@ from featherweight.specs.states import (
 )
 
 Item = TypeVar("Item")
+OWNER = (
+    "Name of the token that made it: only tokens of that name and admins may change it. None: "
+    "made without a token, anybody may."
+)
 
 
 class Page(BaseModel, Generic[Item], frozen=True):
@@ -47,6 +51,7 @@ class ModelSchema(BaseModel, frozen=True):
 
     id: str
     name: str
+    owner: str | None = Field(default=None, description=OWNER)
     created_at: AwareDatetime
     sha256: str
     size_bytes: int
@@ -60,6 +65,7 @@ class DatasetSchema(BaseModel, frozen=True):
 
     id: str
     name: str
+    owner: str | None = Field(default=None, description=OWNER)
     created_at: AwareDatetime
     sha256: str
     size_bytes: int
@@ -105,6 +111,7 @@ class JobSchema(BaseModel, frozen=True):
 
     id: str
     name: str
+    owner: str | None = Field(default=None, description=OWNER)
     state: JobState
     phase: Phase
     stop_reason: StopReason | None
@@ -446,6 +453,22 @@ class UploadSchema(BaseModel, frozen=True):
     """A resumable upload: send the bytes from ``received`` on with PATCH."""
 
     id: str
+    owner: str | None = Field(default=None, description=OWNER)
     size_bytes: int
     received: int
     created_at: AwareDatetime
+
+
+class AuditSchema(BaseModel, frozen=True):
+    """One thing that was created, changed or deleted."""
+
+    id: str
+    at: AwareDatetime
+    actor: str | None = Field(
+        description="Name of the token; 'command line'; None where no token was needed."
+    )
+    action: str
+    kind: str = Field(description="Of the subject: job, model, dataset or token.")
+    subject: str = Field(description="Id of what was changed.")
+    name: str = Field(description="The name that it had.")
+    detail: dict[str, Any]

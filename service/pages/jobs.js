@@ -14,6 +14,7 @@ function row(job) {
     element("td", {}, link),
     element("td", {}, badge(job.state)),
     element("td", { class: "quiet" }, job.phase),
+    element("td", { class: "quiet" }, job.owner || ""),
     element("td", { class: "number" }, done + " of " + Math.max(job.spec.budget.trials, job.trials.total)),
     element("td", { class: "quiet" }, moment(job.started_at)),
     element("td", { class: "number" }, duration(job.started_at, job.finished_at)),

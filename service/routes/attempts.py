@@ -262,7 +262,12 @@ def _claim_after_wait(
 
 def _claim(here: Resources, request: ClaimRequest) -> Assignment | None:
     with here.metrics.claim(), here.database.write() as session:
-        return attempts.claim(session, request, lease_seconds=here.settings.lease_seconds)
+        return attempts.claim(
+            session,
+            request,
+            lease_seconds=here.settings.lease_seconds,
+            per_owner=here.settings.parallel_trials_per_token,
+        )
 
 
 async def _handed_over(

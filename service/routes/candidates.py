@@ -8,12 +8,13 @@ from featherweight.specs.candidates import CandidateRequests, CandidateSchema, P
 from featherweight.specs.schemas import Page
 from service import proposals
 from service.auth import READ, SUBMIT
+from service.callers import Sender
 from service.examples import CANDIDATES_EXAMPLE
 from service.openapi import problems
 from service.parameters import Cursor, IdempotencyKey, JobId, Limit
 from service.resources import Here
 from service.routing import router as guarded
-from store import candidates, jobs
+from store import candidates, jobs, owners
 
 router = guarded("candidates")
 
@@ -34,6 +35,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 )
 def propose_candidates(
     here: Here,
+    sender: Sender,
     response: Response,
     job_id: JobId,
     requests: Annotated[CandidateRequests, Body(examples=[CANDIDATES_EXAMPLE])],
@@ -41,10 +43,11 @@ def propose_candidates(
 ) -> tuple[ProposedSchema, ...]:
     """Try these candidates before the sampler's next ones, within the budget; equal ones once."""
     with here.database.read() as session:
+        owners.check(jobs.get(session, job_id), sender)
         understood = proposals.check(session, job_id, requests)
     with here.database.write() as session:
         answers, is_new = proposals.propose(
-            session, job_id, requests, understood, key=idempotency_key
+            session, job_id, requests, understood, key=idempotency_key, by=sender
         )
     response.status_code = 201 if is_new else 200
     return answers

@@ -10,6 +10,7 @@ from compress.inspection import DatasetInfo
 from featherweight.specs.schemas import DatasetSchema, Page
 from service import intake
 from service.auth import READ, SUBMIT
+from service.callers import Owner, Sender
 from service.forms import DatasetSpec, openapi_body
 from service.intake import Delivery
 from service.openapi import problems
@@ -46,10 +47,12 @@ async def upload_dataset(here: Here, request: Request, response: Response) -> Da
 
 
 @router.get("/v1/datasets", operation_id="list_datasets", dependencies=[READ])
-def list_datasets(here: Here, limit: Limit = 50, cursor: Cursor = None) -> Page[DatasetSchema]:
+def list_datasets(
+    here: Here, limit: Limit = 50, cursor: Cursor = None, owner: Owner = None
+) -> Page[DatasetSchema]:
     """All datasets, newest first."""
     with here.database.read() as session:
-        records, following = datasets.page(session, limit=limit, cursor=cursor)
+        records, following = datasets.page(session, limit=limit, cursor=cursor, owner=owner)
         items = tuple(views.dataset(record) for record in records)
     return Page(items=items, next_cursor=following)
 
@@ -68,9 +71,9 @@ def get_dataset(here: Here, reference: Reference) -> DatasetSchema:
     dependencies=[SUBMIT],
     responses=problems(409),
 )
-def delete_dataset(here: Here, reference: Reference) -> Response:
+def delete_dataset(here: Here, sender: Sender, reference: Reference) -> Response:
     """Forget a dataset that no job refers to."""
-    intake.discard(here, reference, delete=datasets.delete)
+    intake.discard(here, sender, reference, delete=datasets.delete)
     return Response(status_code=204)
 
 
@@ -80,7 +83,7 @@ def _create(here: Resources, delivery: Delivery, response: Response) -> DatasetS
         here,
         delivery,
         inspect=functools.partial(_inspect, here),
-        keep=functools.partial(_keep, spec),
+        keep=functools.partial(_keep, spec, delivery.sender.name),
     )
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/datasets/{record.id}"
@@ -93,10 +96,12 @@ def _inspect(here: Resources, path: Path) -> DatasetInfo:
 
 
 def _keep(
-    spec: DatasetSpec, session: Session, stored: StoredFile, info: DatasetInfo
+    spec: DatasetSpec, owner: str, session: Session, stored: StoredFile, info: DatasetInfo
 ) -> tuple[DatasetRecord, bool]:
     known = datasets.named(session, spec.name)
     if known is not None and (known.sha256, known.task) == (stored.sha256, spec.task):
         return known, False
-    created = datasets.create(session, name=spec.name, stored=stored, task=spec.task, info=info)
+    created = datasets.create(
+        session, name=spec.name, stored=stored, task=spec.task, info=info, owner=owner
+    )
     return created, True

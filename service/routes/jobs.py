@@ -1,5 +1,7 @@
 """Jobs: submit, look, steer, and what they found."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Body, Query, Request, Response
@@ -19,13 +21,16 @@ from featherweight.specs.states import JobState, TrialState
 from search import warm
 from service import forecasts, fronts, reports, submission, warnings
 from service.auth import READ, SUBMIT
+from service.callers import Owner, Sender
 from service.conditional import NOT_MODIFIED
 from service.examples import JOB_EXAMPLE, TAUGHT_EXAMPLE
 from service.openapi import problems
 from service.parameters import Cursor, IdempotencyKey, JobId, Limit
 from service.resources import Here, Resources
 from service.routing import router as guarded
-from store import jobs, losses, trials, views
+from store import audit, jobs, limits, losses, owners, trials, views
+from store.audit import Action
+from store.owners import Caller
 from store.session import Session
 from store.tables import JobRecord
 
@@ -63,6 +68,7 @@ _CREATED: dict[int | str, dict[str, Any]] = {
 )
 def submit_job(
     here: Here,
+    sender: Sender,
     response: Response,
     spec: Annotated[JobSpec, Body(examples=[JOB_EXAMPLE, TAUGHT_EXAMPLE])],
     idempotency_key: IdempotencyKey = None,
@@ -73,16 +79,22 @@ def submit_job(
         response.status_code = 200
         with here.database.read() as session:
             return submission.preview(submission.check(session, spec))
-    return _submit(here, response, spec, idempotency_key)
+    return _submit(here, response, Submission(spec=spec, sender=sender, key=idempotency_key))
 
 
 @router.get("/v1/jobs", operation_id="list_jobs", dependencies=[READ])
 def list_jobs(
-    here: Here, limit: Limit = 50, cursor: Cursor = None, state: JobState | None = None
+    here: Here,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    state: JobState | None = None,
+    owner: Owner = None,
 ) -> Page[JobSchema]:
     """All jobs, newest first."""
     with here.database.read() as session:
-        records, following = jobs.page(session, limit=limit, cursor=cursor, state=state)
+        records, following = jobs.page(
+            session, limit=limit, cursor=cursor, state=state, owner=owner
+        )
         counts = jobs.counts(session, [record.id for record in records])
         items = tuple(views.job(record, counts[record.id]) for record in records)
     return Page(items=items, next_cursor=following)
@@ -106,10 +118,9 @@ async def get_job(here: Here, request: Request, job_id: JobId) -> Response:
     dependencies=[SUBMIT],
     responses=problems(409),
 )
-def cancel_job(here: Here, job_id: JobId) -> JobSchema:
+def cancel_job(here: Here, sender: Sender, job_id: JobId) -> JobSchema:
     """Stop a job for good; its files stay. A repeat while it stops changes nothing."""
-    with here.database.write() as session:
-        return _view(session, jobs.cancel(session, job_id))
+    return _change(here, sender, job_id, jobs.cancel, "cancelled")
 
 
 @router.post(
@@ -118,10 +129,9 @@ def cancel_job(here: Here, job_id: JobId) -> JobSchema:
     dependencies=[SUBMIT],
     responses=problems(409),
 )
-def pause_job(here: Here, job_id: JobId) -> JobSchema:
+def pause_job(here: Here, sender: Sender, job_id: JobId) -> JobSchema:
     """Hand out no more trials; running ones go on."""
-    with here.database.write() as session:
-        return _view(session, jobs.pause(session, job_id))
+    return _change(here, sender, job_id, jobs.pause, "paused")
 
 
 @router.post(
@@ -130,13 +140,13 @@ def pause_job(here: Here, job_id: JobId) -> JobSchema:
     dependencies=[SUBMIT],
     responses=problems(409),
 )
-def resume_job(here: Here, job_id: JobId) -> JobSchema:
+def resume_job(here: Here, sender: Sender, job_id: JobId) -> JobSchema:
     """Go on after a pause; not while the file that the job waits for is lost."""
     with here.database.read() as session:
         paused = jobs.get(session, job_id)
+        owners.check(paused, sender)
     losses.check_found(here.files, paused)
-    with here.database.write() as session:
-        return _view(session, jobs.resume(session, job_id))
+    return _change(here, sender, job_id, jobs.resume, "resumed")
 
 
 @router.post(
@@ -148,6 +158,7 @@ def resume_job(here: Here, job_id: JobId) -> JobSchema:
 )
 def clone_job(
     here: Here,
+    sender: Sender,
     response: Response,
     job_id: JobId,
     changes: Annotated[dict[str, Any], Body(examples=[{"name": "again", "seed": 1}])],
@@ -155,7 +166,8 @@ def clone_job(
     """Submit a job's spec again, with these fields of it in place of the old ones."""
     with here.database.read() as session:
         document = jobs.get(session, job_id).spec
-    return _submit(here, response, submission.changed(document, changes), None)
+    spec = submission.changed(document, changes)
+    return _submit(here, response, Submission(spec=spec, sender=sender, cloned=job_id))
 
 
 @router.get("/v1/jobs/{job_id}/trials", operation_id="list_trials", dependencies=[READ])
@@ -209,29 +221,66 @@ async def get_report(here: Here, request: Request, job_id: JobId) -> Response:
     return await here.answers.respond(request, job_id, _report)
 
 
-def _submit(here: Resources, response: Response, spec: JobSpec, key: str | None) -> JobSchema:
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A job that somebody asks for: under a key, or as the clone of another one."""
+
+    spec: JobSpec
+    sender: Caller
+    key: str | None = None
+    cloned: str | None = None
+
+
+def _submit(here: Resources, response: Response, asked: Submission) -> JobSchema:
     # Checks take as long as a job is large: nobody else waits for them, and ``create`` looks again
     # whether what they found is still there.
     with here.database.read() as session:
-        checked = submission.check(session, spec)
+        checked = submission.check(session, asked.spec)
     with here.database.write() as session:
         job, is_new = jobs.create(
             session,
-            spec,
+            asked.spec,
             model=checked.model,
             teacher=checked.teacher,
             supernet=checked.supernet,
             dataset=checked.dataset,
-            idempotency_key=key,
-            body_sha256=submission.digest(spec),
+            idempotency_key=asked.key,
+            body_sha256=submission.digest(asked.spec),
+            owner=asked.sender.name,
         )
         if is_new:
+            limits.check_jobs(session, job.owner, most=here.settings.jobs_per_token)
             warm.begin(session, job, checked.start)
+            _note_new(session, job, asked)
         view = _view(session, job) if not is_new else views.job(job, Counts())
         view = view.model_copy(update={"warnings": checked.warnings})
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/jobs/{view.id}"
     return view
+
+
+def _note_new(session: Session, job: JobRecord, asked: Submission) -> None:
+    if asked.cloned is None:
+        audit.note(session, asked.sender.name, "created", job)
+    else:
+        audit.note(session, asked.sender.name, "cloned", job, job=asked.cloned)
+
+
+def _change(
+    here: Resources,
+    sender: Caller,
+    job_id: str,
+    change: Callable[[Session, str], JobRecord],
+    action: Action,
+) -> JobSchema:
+    """Make a change of the job that its owner may make; a repeat is not told again."""
+    with here.database.write() as session:
+        job = jobs.lock(session, job_id)
+        owners.check(job, sender)
+        before = job.state
+        if change(session, job_id).state != before:
+            audit.note(session, sender.name, action, job)
+        return _view(session, job)
 
 
 def _view(session: Session, job: JobRecord) -> JobSchema:

@@ -13,6 +13,7 @@ from compress.inspection import ModelInfo
 from featherweight.specs.schemas import ModelSchema, Page
 from service import intake
 from service.auth import READ, SUBMIT
+from service.callers import Owner, Sender
 from service.forms import ModelSpec, openapi_body
 from service.intake import Delivery
 from service.openapi import problems
@@ -46,10 +47,12 @@ async def upload_model(here: Here, request: Request, response: Response) -> Mode
 
 
 @router.get("/v1/models", operation_id="list_models", dependencies=[READ])
-def list_models(here: Here, limit: Limit = 50, cursor: Cursor = None) -> Page[ModelSchema]:
+def list_models(
+    here: Here, limit: Limit = 50, cursor: Cursor = None, owner: Owner = None
+) -> Page[ModelSchema]:
     """All models, newest first."""
     with here.database.read() as session:
-        records, following = models.page(session, limit=limit, cursor=cursor)
+        records, following = models.page(session, limit=limit, cursor=cursor, owner=owner)
         items = tuple(views.model(record) for record in records)
     return Page(items=items, next_cursor=following)
 
@@ -68,9 +71,9 @@ def get_model(here: Here, reference: Reference) -> ModelSchema:
     dependencies=[SUBMIT],
     responses=problems(409),
 )
-def delete_model(here: Here, reference: Reference) -> Response:
+def delete_model(here: Here, sender: Sender, reference: Reference) -> Response:
     """Forget a model that no job refers to."""
-    intake.discard(here, reference, delete=models.delete)
+    intake.discard(here, sender, reference, delete=models.delete)
     return Response(status_code=204)
 
 
@@ -80,7 +83,7 @@ def _create(here: Resources, delivery: Delivery, response: Response) -> ModelSch
         here,
         delivery,
         inspect=functools.partial(_inspect, spec),
-        keep=functools.partial(_keep, spec),
+        keep=functools.partial(_keep, spec, delivery.sender.name),
     )
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/models/{record.id}"
@@ -98,7 +101,7 @@ def _inspect(spec: ModelSpec, path: Path) -> ModelInfo:
 
 
 def _keep(
-    spec: ModelSpec, session: Session, stored: StoredFile, info: ModelInfo
+    spec: ModelSpec, owner: str, session: Session, stored: StoredFile, info: ModelInfo
 ) -> tuple[ModelRecord, bool]:
     known = models.named(session, spec.name)
     is_same = known is not None and (
@@ -115,5 +118,6 @@ def _keep(
         architecture=spec.architecture,
         normalisation=spec.normalisation,
         info=info,
+        owner=owner,
     )
     return created, True

@@ -9,10 +9,11 @@ from pydantic import AwareDatetime, BaseModel, Field
 from featherweight.specs.names import Name
 from featherweight.specs.schemas import Page, TokenSchema
 from service.auth import ADMIN
+from service.callers import Sender
 from service.parameters import Cursor, Limit, TokenId
 from service.resources import Here
 from service.routing import router as guarded
-from store import tokens, views
+from store import audit, tokens, views
 
 router = guarded("tokens")
 
@@ -40,21 +41,23 @@ def list_tokens(here: Here, limit: Limit = 50, cursor: Cursor = None) -> Page[To
 
 
 @router.post("/v1/tokens", operation_id="create_token", status_code=201, dependencies=[ADMIN])
-def create_token(here: Here, spec: TokenSpec) -> TokenSchema:
+def create_token(here: Here, sender: Sender, spec: TokenSpec) -> TokenSchema:
     """A new token. Its secret is in this answer and nowhere else."""
     with here.database.write() as session:
         record, secret = tokens.create(
             session, name=spec.name, scopes=spec.scopes, expires_at=spec.expires_at
         )
+        audit.note(session, sender.name, "created", record, scopes=" ".join(record.scopes))
         return views.token(record).model_copy(update={"secret": secret})
 
 
 @router.delete(
     "/v1/tokens/{token_id}", operation_id="revoke_token", status_code=204, dependencies=[ADMIN]
 )
-def revoke_token(here: Here, token_id: TokenId) -> Response:
+def revoke_token(here: Here, sender: Sender, token_id: TokenId) -> Response:
     """Make a token's secret worthless and end its streams; a repeat changes nothing."""
     with here.database.write() as session:
-        tokens.revoke(session, token_id)
+        if tokens.get(session, token_id).revoked_at is None:
+            audit.note(session, sender.name, "revoked", tokens.revoke(session, token_id))
     from_thread.run_sync(here.streams.end_of, token_id)
     return Response(status_code=204)

@@ -5,11 +5,12 @@ import random
 from featherweight.specs.schemas import ArtifactSchema, TrialSchema, WhySchema
 from search import objectives
 from service.auth import READ, SUBMIT
+from service.callers import Sender
 from service.openapi import problems
 from service.parameters import TrialId
 from service.resources import Here
 from service.routing import router as guarded
-from store import artifacts, attempts, jobs, rungs, trials, views
+from store import artifacts, attempts, audit, jobs, owners, rungs, trials, views
 from store.session import Session
 from store.tables import TrialRecord
 
@@ -57,12 +58,15 @@ def list_artifacts(here: Here, trial_id: TrialId) -> tuple[ArtifactSchema, ...]:
     dependencies=[SUBMIT],
     responses=problems(409),
 )
-def rerun_trial(here: Here, trial_id: TrialId) -> TrialSchema:
+def rerun_trial(here: Here, sender: Sender, trial_id: TrialId) -> TrialSchema:
     """The same candidate once more, from another seed; it comes on top of the budget."""
+    seed = random.SystemRandom().randint(0, _HIGHEST_SEED)
     with here.database.write() as session:
-        return views.trial(
-            trials.rerun(session, trial_id, seed=random.SystemRandom().randint(0, _HIGHEST_SEED))
-        )
+        job = jobs.get(session, trials.get(session, trial_id).job_id)
+        owners.check(job, sender)
+        again = trials.rerun(session, trial_id, seed=seed)
+        audit.note(session, sender.name, "trial_rerun", job, trial=again.number)
+        return views.trial(again)
 
 
 def _violations(session: Session, trial: TrialRecord) -> dict[str, float]:

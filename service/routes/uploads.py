@@ -13,12 +13,14 @@ from starlette.requests import ClientDisconnect
 from featherweight.specs.schemas import UploadSchema
 from service import bodies
 from service.auth import SUBMIT
+from service.callers import Sender
 from service.openapi import problems
 from service.parameters import UploadId
 from service.resources import Here, Resources
 from service.routing import router as guarded
-from store import uploads, views
+from store import limits, uploads, views
 from store.files import FileStore
+from store.owners import Caller
 
 router = guarded("uploads")
 
@@ -40,14 +42,19 @@ class UploadSpec(BaseModel, frozen=True, extra="forbid"):
 
 
 @router.post("/v1/uploads", operation_id="begin_upload", status_code=201, dependencies=[SUBMIT])
-def begin_upload(here: Here, response: Response, spec: UploadSpec) -> UploadSchema:
+def begin_upload(here: Here, sender: Sender, response: Response, spec: UploadSpec) -> UploadSchema:
     """Announce a file; then send it with PATCH."""
     if spec.size_bytes > here.settings.max_upload_bytes:
         message = f"Input should be at most {here.settings.max_upload_bytes}, the largest upload"
         entry = {"type": "too_large", "loc": ("body", "size_bytes"), "msg": message}
         raise RequestValidationError([entry])
+    owner, most = sender.name, here.settings.stored_bytes_per_token
+    with here.database.read() as session:
+        artifacts = limits.artifact_bytes(session, owner)
     with here.database.write() as session:
-        view = views.upload(uploads.create(session, size_bytes=spec.size_bytes))
+        upload = uploads.create(session, size_bytes=spec.size_bytes, owner=owner)
+        limits.check_bytes(session, owner, most=most, artifacts=artifacts)
+        view = views.upload(upload)
         here.files.begin_upload(view.id)
     response.headers["Location"] = f"/v1/uploads/{view.id}"
     response.headers["Upload-Offset"] = "0"
@@ -56,9 +63,9 @@ def begin_upload(here: Here, response: Response, spec: UploadSpec) -> UploadSche
 
 @router.get("/v1/uploads/{upload_id}", operation_id="get_upload", dependencies=[SUBMIT])
 @router.head("/v1/uploads/{upload_id}", dependencies=[SUBMIT], include_in_schema=False)
-def get_upload(here: Here, response: Response, upload_id: UploadId) -> UploadSchema:
+def get_upload(here: Here, sender: Sender, response: Response, upload_id: UploadId) -> UploadSchema:
     """How much has arrived; also in the header `Upload-Offset`."""
-    view = _view(here, upload_id)
+    view = _view(here, sender, upload_id)
     response.headers["Upload-Offset"] = str(view.received)
     return view
 
@@ -71,10 +78,15 @@ def get_upload(here: Here, response: Response, upload_id: UploadId) -> UploadSch
     openapi_extra=RAW_BODY,
 )
 async def continue_upload(
-    here: Here, request: Request, response: Response, upload_id: UploadId, offset: Offset
+    here: Here,
+    sender: Sender,
+    request: Request,
+    response: Response,
+    upload_id: UploadId,
+    offset: Offset,
 ) -> UploadSchema:
     """Send the next bytes. What arrived before a broken connection stays."""
-    view = await run_in_threadpool(_view, here, upload_id)
+    view = await run_in_threadpool(_view, here, sender, upload_id)
     part = _Part(here.files, upload_id, begin=offset, limit=view.size_bytes)
     lane, pace = here.lanes.uploads, bodies.pace_of(request)
     # Also for a part of no bytes: it must follow where the upload stands.
@@ -84,7 +96,7 @@ async def continue_upload(
         chunks = bodies.bounded(request, limit=view.size_bytes, pace=pace)
         await bodies.pass_on(chunks, lambda piece: lane.run(partial(part.write, piece)))
     response.headers["Upload-Offset"] = str(part.end)
-    return await run_in_threadpool(_advance, here, upload_id, part.end)
+    return await run_in_threadpool(_advance, here, sender, upload_id, part.end)
 
 
 @router.delete(
@@ -93,10 +105,10 @@ async def continue_upload(
     status_code=204,
     dependencies=[SUBMIT],
 )
-def drop_upload(here: Here, upload_id: UploadId) -> Response:
+def drop_upload(here: Here, sender: Sender, upload_id: UploadId) -> Response:
     """Throw an unfinished upload away."""
     with here.database.write() as session:
-        uploads.delete(session, upload_id)
+        uploads.delete(session, uploads.get_own(session, upload_id, sender).id)
     here.files.drop_upload(upload_id)
     return Response(status_code=204)
 
@@ -115,12 +127,13 @@ class _Part:
         self.end = self._append([piece], offset=self.end)
 
 
-def _view(here: Resources, upload_id: str) -> UploadSchema:
+def _view(here: Resources, sender: Caller, upload_id: str) -> UploadSchema:
     with here.database.read() as session:
-        view = views.upload(uploads.get(session, upload_id))
+        view = views.upload(uploads.get_own(session, upload_id, sender))
     return view.model_copy(update={"received": here.files.received(upload_id)})
 
 
-def _advance(here: Resources, upload_id: str, received: int) -> UploadSchema:
+def _advance(here: Resources, sender: Caller, upload_id: str, received: int) -> UploadSchema:
     with here.database.write() as session:
+        uploads.get_own(session, upload_id, sender)
         return views.upload(uploads.advance(session, upload_id, received=received))

@@ -38,10 +38,10 @@ class Service:
     files: FileStore
     settings: ServiceSettings
 
-    def token(self, *scopes: str) -> dict[str, str]:
+    def token(self, *scopes: str, name: str = "test") -> dict[str, str]:
         """The header of a new token."""
         with self.database.write() as session:
-            _, secret = tokens.create(session, name="test", scopes=scopes)
+            _, secret = tokens.create(session, name=name, scopes=scopes)
         return {"Authorization": f"Bearer {secret}"}
 
     def dataset(self, name: str = "digits") -> None:

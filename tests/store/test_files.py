@@ -18,6 +18,7 @@ from store.errors import (
     UploadOffsetMismatch,
 )
 from store.files import FileStore
+from store.owners import NOBODY
 from store.streams import CHUNK_BYTES
 from tests import factories
 
@@ -265,7 +266,7 @@ def test_a_file_that_nothing_refers_to_is_forgotten(database):
     with database.write() as session:
         dataset = factories.dataset(session)
         assert not files.forget(session, dataset.sha256)
-        datasets.delete(session, "digits")
+        datasets.delete(session, "digits", NOBODY)
         assert files.forget(session, dataset.sha256)
 
 

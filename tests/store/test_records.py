@@ -22,6 +22,7 @@ from store import (
     workers,
 )
 from store.errors import DatasetNotFound, ModelNotFound, NameTaken, StillInUse
+from store.owners import NOBODY
 from tests import factories
 
 KINDS = [
@@ -60,9 +61,9 @@ def test_a_name_is_given_once(database, room, make, missing):
 def test_what_no_job_refers_to_can_be_deleted(database, room, make, missing):
     with database.write() as session:
         make(session, "mine")
-        room.delete(session, "mine")
+        room.delete(session, "mine", NOBODY)
         with pytest.raises(missing):
-            room.delete(session, "mine")
+            room.delete(session, "mine", NOBODY)
         assert make(session, "mine").name == "mine"
 
 
@@ -71,9 +72,9 @@ def test_what_a_job_refers_to_stays(database):
         model, dataset = factories.model(session), factories.dataset(session)
         job = factories.job(session, model=model, dataset=dataset)
         with pytest.raises(StillInUse, match=job.id):
-            models.delete(session, model.id)
+            models.delete(session, model.id, NOBODY)
         with pytest.raises(StillInUse, match=job.id):
-            datasets.delete(session, dataset.name)
+            datasets.delete(session, dataset.name, NOBODY)
 
 
 def test_a_model_that_only_teaches_a_job_stays(database):
@@ -82,13 +83,13 @@ def test_a_model_that_only_teaches_a_job_stays(database):
         job = factories.job(session, teacher=teacher)
         assert (job.model_id, job.teacher_id) == (None, teacher.id)
         with pytest.raises(StillInUse, match=job.id):
-            models.delete(session, "large")
+            models.delete(session, "large", NOBODY)
 
 
 def test_a_job_cannot_be_made_with_a_teacher_that_was_deleted(database):
     with database.write() as session:
         teacher, dataset = factories.model(session, "large"), factories.dataset(session)
-        models.delete(session, "large")
+        models.delete(session, "large", NOBODY)
         with pytest.raises(ModelNotFound, match=teacher.id):
             factories.job(session, teacher=teacher, dataset=dataset)
 
@@ -96,10 +97,10 @@ def test_a_job_cannot_be_made_with_a_teacher_that_was_deleted(database):
 def test_a_job_cannot_be_made_from_what_was_deleted(database):
     with database.write() as session:
         model, dataset = factories.model(session), factories.dataset(session)
-        models.delete(session, model.id)
+        models.delete(session, model.id, NOBODY)
         with pytest.raises(ModelNotFound):
             factories.job(session, model=model, dataset=dataset)
-        datasets.delete(session, dataset.id)
+        datasets.delete(session, dataset.id, NOBODY)
         with pytest.raises(DatasetNotFound):
             factories.job(session, dataset=dataset)
 
@@ -210,7 +211,7 @@ def test_everything_is_counted(database):
 
 def claimable(session, *, most):
     session.flush()
-    return liveness.num_claimable(session.connection(), most=most)
+    return liveness.num_claimable(session.connection(), most=most, per_owner=factories.MANY)
 
 
 def test_only_trials_that_have_room_can_be_claimed(database):

@@ -8,6 +8,7 @@ from featherweight.specs.protocol import Assignment
 from featherweight.specs.states import Phase, TrialState
 from store import artifacts, attempts, jobs, models, supernets, trials
 from store.errors import FileMismatch, StillInUse
+from store.owners import NOBODY
 from tests import factories
 
 ELASTIC = Elastic(widths=(0.5, 1.0), depths=(1,))
@@ -189,7 +190,7 @@ def test_a_job_keeps_its_uploaded_supernet_from_being_deleted(database):
     with database.write() as session:
         record, job = uploaded(session)
         with pytest.raises(StillInUse, match=job.id):
-            models.delete(session, record.id)
+            models.delete(session, record.id, NOBODY)
 
 
 def test_a_job_is_made_with_the_supernet_that_it_names_and_no_other(database):

@@ -1,0 +1,60 @@
+"""Commands about what is stored, and who changed what: each is one call of the client."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from featherweight.cli import tables
+from featherweight.cli.output import AsJson, Owner, Token, Url, client, show
+
+app = typer.Typer()
+Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
+
+
+@app.command()
+def models(
+    owner: Owner = None,
+    limit: Limit = 20,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """List uploaded models, newest first."""
+    with client(url, token) as service:
+        found = list(islice(service.models(owner=owner), limit))
+        show(found, as_json=json, human=tables.uploaded)
+
+
+@app.command()
+def datasets(
+    owner: Owner = None,
+    limit: Limit = 20,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """List uploaded datasets, newest first."""
+    with client(url, token) as service:
+        found = list(islice(service.datasets(owner=owner), limit))
+        show(found, as_json=json, human=tables.uploaded)
+
+
+@app.command()
+def audit(  # noqa: PLR0913 - every option of the command, by name
+    actor: Annotated[str | None, typer.Option(help="Only what this token's name did.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Only changes of a job, model, dataset or token.")
+    ] = None,
+    subject: Annotated[str | None, typer.Option(help="Only changes of this id.")] = None,
+    limit: Limit = 20,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """List what was created, changed and deleted, and by whom, newest first; for admins."""
+    with client(url, token) as service:
+        entries = service.audit(actor=actor, kind=kind, subject=subject)
+        show(list(islice(entries, limit)), as_json=json, human=tables.audit)

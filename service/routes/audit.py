@@ -1,0 +1,39 @@
+"""The audit log: who created, changed or deleted what."""
+
+from typing import Annotated
+
+from fastapi import Query
+
+from featherweight.specs.schemas import AuditSchema, Page
+from service.auth import ADMIN
+from service.parameters import Cursor, Limit
+from service.resources import Here
+from service.routing import router as guarded
+from store import audit, views
+from store.audit import Kind
+
+router = guarded("audit")
+
+_TEXT = r"^[^\u0000]{1,255}$"
+
+
+@router.get("/v1/audit", operation_id="list_audit", dependencies=[ADMIN])
+def list_audit(
+    here: Here,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    actor: Annotated[
+        str | None, Query(max_length=255, pattern=_TEXT, description="Name of a token.")
+    ] = None,
+    kind: Annotated[Kind | None, Query(description="Of what was changed.")] = None,
+    subject: Annotated[
+        str | None, Query(max_length=64, pattern=_TEXT, description="Id of what was changed.")
+    ] = None,
+) -> Page[AuditSchema]:
+    """What was created, changed and deleted, and by whom, newest first."""
+    with here.database.read() as session:
+        records, following = audit.page(
+            session, limit=limit, cursor=cursor, actor=actor, kind=kind, subject=subject
+        )
+        items = tuple(views.audited(record) for record in records)
+    return Page(items=items, next_cursor=following)
