@@ -96,7 +96,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     store_errors.Conflict: HTTPStatus.CONFLICT,
     store_errors.FileTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     store_errors.DigestMismatch: HTTPStatus.UNPROCESSABLE_ENTITY,
-    store_errors.InvalidCursor: HTTPStatus.NOT_FOUND,
+    store_errors.InvalidCursor: HTTPStatus.UNPROCESSABLE_ENTITY,
     store_errors.SchemaOutdated: HTTPStatus.SERVICE_UNAVAILABLE,
     SearchError: HTTPStatus.UNPROCESSABLE_ENTITY,
     CompressError: HTTPStatus.UNPROCESSABLE_ENTITY,

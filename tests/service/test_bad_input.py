@@ -312,8 +312,8 @@ def test_a_cursor_of_another_listing_is_refused(either_service):
     service.submit(name="second")
     cursor = service.client.get("/v1/jobs?limit=1").json()["next_cursor"]
     answer = service.client.get(f"/v1/jobs/{job}/trials?cursor={cursor}")
-    problem(answer, 404, "InvalidCursor")
-    problem(service.client.get("/v1/jobs?cursor=abc"), 404, "InvalidCursor")
+    problem(answer, 422, "InvalidCursor")
+    problem(service.client.get("/v1/jobs?cursor=abc"), 422, "InvalidCursor")
     problem(service.client.get("/v1/jobs?limit=0"), 422, "RequestValidationError")
     problem(service.client.get("/v1/jobs?limit=201"), 422, "RequestValidationError")
 
