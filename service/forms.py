@@ -25,21 +25,25 @@ class DatasetSpec(BaseModel, frozen=True, extra="forbid"):
     task: Literal["image_classification"] = "image_classification"
 
 
+UPLOAD = r"^[0-9a-zA-Z-]{1,36}$"
+"""What the id of an upload may be."""
 FORMS: tuple[type[BaseModel], ...] = (ModelSpec, DatasetSpec)
 
 
 def openapi_body(spec: type[BaseModel]) -> dict[str, Any]:
     """The request body of a form with a JSON part and a file or a finished upload."""
-    schema = {
-        "type": "object",
-        "properties": {
-            "spec": {"$ref": f"#/components/schemas/{spec.__name__}"},
-            "file": {"type": "string", "format": "binary"},
-            "upload": {"type": "string", "maxLength": 36, "pattern": "^[0-9a-zA-Z-]{1,36}$"},
-        },
-        "required": ["spec"],
-        "oneOf": [{"required": ["file"]}, {"required": ["upload"]}],
-        "additionalProperties": False,
-    }
+    file = {"type": "string", "format": "binary"}
+    upload = {"type": "string", "maxLength": 36, "pattern": UPLOAD}
+    schema = {"oneOf": [_parts(spec, file=file), _parts(spec, upload=upload)]}
     form = {"schema": schema, "encoding": {"spec": {"contentType": "application/json"}}}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": form}}}
+
+
+def _parts(spec: type[BaseModel], **content: dict[str, Any]) -> dict[str, Any]:
+    reference = {"$ref": f"#/components/schemas/{spec.__name__}"}
+    return {
+        "type": "object",
+        "properties": {"spec": reference, **content},
+        "required": ["spec", *content],
+        "additionalProperties": False,
+    }

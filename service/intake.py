@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
+from compress.bounds import RECEIVED
 from service import bodies, multipart, strictness
 from service.errors import BodyInvalid
+from service.forms import UPLOAD
 from service.multipart import FormReader
 from service.resources import Resources
 from store import files, uploads
@@ -66,7 +69,7 @@ async def receive(here: Resources, request: Request) -> AsyncIterator[Delivery]:
 def read_spec(kind: type[Spec], text: str) -> Spec:
     """The form's JSON part; raises RequestValidationError that says where in it."""
     try:
-        return kind.model_validate(bodies.read_json(text))
+        return kind.model_validate(bodies.read_json(text), context=RECEIVED)
     except ValidationError as error:
         raise RequestValidationError(strictness.listed(error, "spec")) from error
     except ValueError as error:
@@ -160,4 +163,6 @@ def _delivery(form: FormReader) -> Delivery:
         raise BodyInvalid("the part 'spec' (JSON) is missing")
     if file - {"file"} or "file" in form.texts or (form.file is None) == (upload is None):
         raise BodyInvalid("send either the part 'file' with a file name, or the part 'upload'")
+    if upload is not None and re.fullmatch(UPLOAD, upload) is None:
+        raise BodyInvalid("the part 'upload' must be the id of a finished upload")
     return Delivery(spec=spec, file=form.file, upload=upload)

@@ -21,7 +21,7 @@ from service import forecasts, fronts, reports, submission, warnings
 from service.auth import READ, SUBMIT
 from service.conditional import NOT_MODIFIED
 from service.examples import JOB_EXAMPLE, TAUGHT_EXAMPLE
-from service.openapi import problems
+from service.openapi import LOCATION, problems
 from service.parameters import Cursor, IdempotencyKey, JobId, Limit
 from service.resources import Here, Resources
 from service.routing import router as guarded
@@ -48,7 +48,7 @@ _CREATED: dict[int | str, dict[str, Any]] = {
         "model": JobSchema | DryRunSchema,
         "description": "The job that this key made before; or, for a dry run, what it would do",
     },
-    201: {"model": JobSchema, "description": "The job was made"},
+    201: {"model": JobSchema, "description": "The job was made", "headers": LOCATION},
 }
 
 
@@ -144,7 +144,7 @@ def resume_job(here: Here, job_id: JobId) -> JobSchema:
     operation_id="clone_job",
     status_code=201,
     dependencies=[SUBMIT],
-    responses=problems(409),
+    responses={201: {"headers": LOCATION}, **problems(409)},
 )
 def clone_job(
     here: Here,

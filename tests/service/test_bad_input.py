@@ -273,7 +273,7 @@ def test_an_unknown_address_and_a_wrong_method_are_problems(service):
     problem(service.client.get("/v1/nothing"), 404, "NotFound")
     answer = service.client.put("/v1/jobs")
     problem(answer, 405, "MethodNotAllowed")
-    assert answer.headers["Allow"] == "GET, POST"
+    assert answer.headers["Allow"] == "GET, HEAD, POST"
     assert service.client.patch("/dashboard").headers["Allow"] == "GET, HEAD"
 
 
