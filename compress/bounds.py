@@ -37,12 +37,14 @@ def _capped(least: float, most: float) -> Callable[[Any, ValidationInfo], Any]:
 
 Milliseconds = Annotated[
     float,
-    BeforeValidator(_capped(LEAST, MOST_MILLISECONDS)),
     Field(ge=LEAST, le=MOST_MILLISECONDS),
+    BeforeValidator(_capped(LEAST, MOST_MILLISECONDS)),
 ]
 Seconds = Annotated[
-    float, BeforeValidator(_capped(0.0, MOST_SECONDS)), Field(ge=0, le=MOST_SECONDS)
+    float, Field(ge=0, le=MOST_SECONDS), BeforeValidator(_capped(0.0, MOST_SECONDS))
 ]
-Speed = Annotated[float, BeforeValidator(_capped(LEAST, MOST_SPEED)), Field(ge=LEAST, le=MOST_SPEED)]
-Factor = Annotated[float, BeforeValidator(_capped(1.0, MOST_FACTOR)), Field(ge=1, le=MOST_FACTOR)]
-Error = Annotated[float, BeforeValidator(_capped(0.0, MOST_ERROR)), Field(ge=0, le=MOST_ERROR)]
+Speed = Annotated[
+    float, Field(ge=LEAST, le=MOST_SPEED), BeforeValidator(_capped(LEAST, MOST_SPEED))
+]
+Factor = Annotated[float, Field(ge=1, le=MOST_FACTOR), BeforeValidator(_capped(1.0, MOST_FACTOR))]
+Error = Annotated[float, Field(ge=0, le=MOST_ERROR), BeforeValidator(_capped(0.0, MOST_ERROR))]

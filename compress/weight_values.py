@@ -1,4 +1,4 @@
-"""Whether the values of a weights file are numbers: seen from their bits, piece by piece. Torch-free.
+"""Whether the values of a weights file are numbers, seen from their bits. Torch-free.
 
 A file of NaN or infinities would be taken in, and every trial of a job would fail on it.
 """

@@ -58,6 +58,10 @@ class BodyInvalid(ServiceError):
     """The body could not be read as what its content type says."""
 
 
+class FileAmbiguous(ServiceError):
+    """A form has either the part 'file' or the part 'upload', and not both."""
+
+
 class UnsupportedMediaType(ServiceError):
     """The content type is not one that this address takes."""
 
@@ -109,6 +113,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     TooManyBodies: HTTPStatus.TOO_MANY_REQUESTS,
     TooManyInspections: HTTPStatus.SERVICE_UNAVAILABLE,
     BodyInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    FileAmbiguous: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     RangeNotSatisfiable: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     UnknownModel: HTTPStatus.UNPROCESSABLE_ENTITY,

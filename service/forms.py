@@ -32,18 +32,16 @@ FORMS: tuple[type[BaseModel], ...] = (ModelSpec, DatasetSpec)
 
 def openapi_body(spec: type[BaseModel]) -> dict[str, Any]:
     """The request body of a form with a JSON part and a file or a finished upload."""
-    file = {"type": "string", "format": "binary"}
-    upload = {"type": "string", "maxLength": 36, "pattern": UPLOAD}
-    schema = {"oneOf": [_parts(spec, file=file), _parts(spec, upload=upload)]}
-    form = {"schema": schema, "encoding": {"spec": {"contentType": "application/json"}}}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": form}}}
-
-
-def _parts(spec: type[BaseModel], **content: dict[str, Any]) -> dict[str, Any]:
-    reference = {"$ref": f"#/components/schemas/{spec.__name__}"}
-    return {
+    schema = {
         "type": "object",
-        "properties": {"spec": reference, **content},
-        "required": ["spec", *content],
+        "properties": {
+            "spec": {"$ref": f"#/components/schemas/{spec.__name__}"},
+            "file": {"type": "string", "format": "binary"},
+            "upload": {"type": "string", "maxLength": 36, "pattern": UPLOAD},
+        },
+        "required": ["spec"],
+        "oneOf": [{"required": ["file"]}, {"required": ["upload"]}],
         "additionalProperties": False,
     }
+    form = {"schema": schema, "encoding": {"spec": {"contentType": "application/json"}}}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": form}}}

@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from compress.bounds import RECEIVED
 from service import bodies, multipart, strictness
-from service.errors import BodyInvalid
+from service.errors import BodyInvalid, FileAmbiguous
 from service.forms import UPLOAD
 from service.multipart import FormReader
 from service.resources import Resources
@@ -161,8 +161,10 @@ def _delivery(form: FormReader) -> Delivery:
     spec, upload = form.texts.get("spec"), form.texts.get("upload")
     if spec is None:
         raise BodyInvalid("the part 'spec' (JSON) is missing")
-    if file - {"file"} or "file" in form.texts or (form.file is None) == (upload is None):
-        raise BodyInvalid("send either the part 'file' with a file name, or the part 'upload'")
+    if file - {"file"} or (form.file is None and upload is None):
+        raise BodyInvalid("send either the part 'file', or the part 'upload'")
+    if form.file is not None and upload is not None:
+        raise FileAmbiguous
     if upload is not None and re.fullmatch(UPLOAD, upload) is None:
         raise BodyInvalid("the part 'upload' must be the id of a finished upload")
     return Delivery(spec=spec, file=form.file, upload=upload)

@@ -37,6 +37,7 @@ WORDS = {
     507: "The disk of the service is full; try again later",
 }
 
+
 def header(description: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
     """A header that every answer of its status has."""
     return {"description": description, "required": True, "schema": schema or {"type": "string"}}
@@ -51,6 +52,7 @@ _HEADERS: dict[int, dict[str, Any]] = {
     503: _AGAIN,
     507: _AGAIN,
 }
+CHANGES = "#/components/schemas/JobChanges"
 LOCATION = {"Location": header("Address of what was made.")}
 _STORABLE = r"^[^\u0000]*$"
 _REF = "#/components/schemas/Problem"
@@ -103,11 +105,18 @@ def _complete(document: dict[str, Any], *, max_upload_bytes: int) -> dict[str, A
                 _drop_null(parameter)
         if "get" in operations:
             operations["head"] = _head(operations["get"])
+    schemas["JobChanges"] = _changes(schemas["JobSpec-Input"])
     schemas["UploadSpec"]["properties"]["size_bytes"]["maximum"] = max_upload_bytes
     _complete_schemas(schemas)
     _complete_schemas(document["paths"])
     _require_tags(document, schemas)
     return document
+
+
+def _changes(whole: dict[str, Any]) -> dict[str, Any]:
+    """Some fields of a document in place of those it has."""
+    kept = {name: part for name, part in whole.items() if name != "required"}
+    return kept | {"title": "JobChanges", "description": "Fields of a job, and their new values."}
 
 
 def _head(get: dict[str, Any]) -> dict[str, Any]:

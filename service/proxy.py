@@ -10,6 +10,7 @@ import httpx2
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from service import dashboard_errors
 from service.errors import DashboardUnavailable
 
 _log = logging.getLogger(__name__)
@@ -57,6 +58,8 @@ async def forward(request: Request, client: httpx2.AsyncClient) -> Response:
     except httpx2.TransportError as error:
         _log.warning("the dashboard does not answer: %s", type(error).__name__)
         raise DashboardUnavailable from error
+    if answer.is_error:
+        return await dashboard_errors.as_problem(answer)
     headers = {name: value for name, value in answer.headers.items() if name in _ANSWERED}
     headers.setdefault("content-security-policy", POLICY)
     return StreamingResponse(_body(answer), status_code=answer.status_code, headers=headers)

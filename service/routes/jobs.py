@@ -21,7 +21,7 @@ from service import forecasts, fronts, reports, submission, warnings
 from service.auth import READ, SUBMIT
 from service.conditional import NOT_MODIFIED
 from service.examples import JOB_EXAMPLE, TAUGHT_EXAMPLE
-from service.openapi import LOCATION, problems
+from service.openapi import CHANGES, LOCATION, problems
 from service.parameters import Cursor, IdempotencyKey, JobId, Limit
 from service.resources import Here, Resources
 from service.routing import router as guarded
@@ -42,6 +42,9 @@ _YAML_TOO: dict[str, Any] = {
             }
         }
     }
+}
+_CHANGES: dict[str, Any] = {
+    "requestBody": {"content": {"application/json": {"schema": {"$ref": CHANGES}}}}
 }
 _CREATED: dict[int | str, dict[str, Any]] = {
     200: {
@@ -145,6 +148,7 @@ def resume_job(here: Here, job_id: JobId) -> JobSchema:
     status_code=201,
     dependencies=[SUBMIT],
     responses={201: {"headers": LOCATION}, **problems(409)},
+    openapi_extra=_CHANGES,
 )
 def clone_job(
     here: Here,

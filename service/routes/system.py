@@ -51,9 +51,7 @@ class ReadinessSchema(BaseModel, frozen=True):
 
 
 @router.get("/v1/workers", operation_id="list_workers", dependencies=[READ])
-def list_workers(
-    here: Here, limit: Limit = MAX_LIMIT, cursor: Cursor = None
-) -> Page[WorkerSchema]:
+def list_workers(here: Here, limit: Limit = MAX_LIMIT, cursor: Cursor = None) -> Page[WorkerSchema]:
     """Workers heard of within the last minute by name, and the trial each has."""
     with here.database.read() as session:
         busy = workers.current_trials(session)

@@ -264,7 +264,9 @@ def test_workers_are_known_by_their_claims_with_the_trial_they_have(database):
         mine = factories.must_claim(session, "busy")
         factories.claim(session, "idle")
     with database.read() as session:
-        names = [worker.name for worker in workers.page(session, seconds=60, limit=10, cursor=None)[0]]
+        names = [
+            worker.name for worker in workers.page(session, seconds=60, limit=10, cursor=None)[0]
+        ]
         assert names == ["baseline-worker", "busy", "idle"]
         boot_id = factories.worker_info("busy").boot_id
         assert workers.current_trials(session) == {boot_id: mine.trial}

@@ -132,7 +132,9 @@ def test_a_cursor_that_this_listing_did_not_make_is_refused(database, cursor):
         jobs.page(session, limit=5, cursor=cursor)
 
 
-@pytest.mark.parametrize("number", ["1", 1.5, 2**40, 2**70, -(2**40), None, True, [1], float("inf")])
+@pytest.mark.parametrize(
+    "number", ["1", 1.5, 2**40, 2**70, -(2**40), None, True, [1], float("inf")]
+)
 def test_a_trials_cursor_holds_a_small_whole_number(database, number):
     with database.read() as session, pytest.raises(InvalidCursor):
         trials.page(session, "job", limit=5, cursor=encoded(["fw_trials", number]))
