@@ -2,14 +2,13 @@
 
 import json
 import re
-import shutil
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from service.app import create_app
 from tests.service.addresses import address, named, routes
-from tests.service.running import problem, serve, spec
+from tests.service.running import problem, spec
 
 DOCUMENT = create_app().openapi()
 SCHEMAS = DOCUMENT["components"]["schemas"]
@@ -22,15 +21,6 @@ HIDDEN = re.compile(
     r"^/($|ui|login|logout|docs|favicon|openapi.json|dashboard|api/|static/|csv/|artifacts/)"
 )
 """Pages for browsers, the document itself, and what the dashboard answers."""
-
-
-@pytest.fixture(scope="module")
-def service(sqlite_template, tmp_path_factory):
-    """One for all of these tests: none leaves anything behind that another would see."""
-    folder = tmp_path_factory.mktemp("openapi")
-    shutil.copy(sqlite_template, folder / "featherweight.db")
-    with serve(f"sqlite:///{folder}/featherweight.db", folder) as running:
-        yield running
 
 
 SHOWN = [route for route in routes() if not HIDDEN.match(route.path)]
@@ -72,11 +62,11 @@ def test_every_kind_of_a_tagged_union_requires_its_tag():
             assert tag in schema["required"], (schema["title"], tag)
 
 
-def test_an_architecture_without_its_family_is_in_the_document_as_it_is_taken(service):
-    service.dataset()
+def test_an_architecture_without_its_family_is_in_the_document_as_it_is_taken(house):
+    house.dataset()
     architecture = {"widths": [4, 8], "depths": [1, 1]}
     body = spec(model={"architecture": architecture, "epochs": 1})
-    assert service.client.post("/v1/jobs", json=body).status_code == 201
+    assert house.client.post("/v1/jobs", json=body).status_code == 201
     assert set(architecture) < set(SCHEMAS["UnnamedResidual"]["properties"])
     assert "family" not in SCHEMAS["UnnamedResidual"]["properties"]
 
@@ -106,18 +96,18 @@ def test_every_operation_documents_what_any_of_its_kind_may_answer(name):
 
 
 @pytest.mark.parametrize("route", routes("GET"), ids=named)
-def test_every_get_is_answered_to_head_with_its_status_and_no_body(service, route):
-    got = service.client.get(address(route), follow_redirects=False)
-    head = service.client.head(address(route), follow_redirects=False)
+def test_every_get_is_answered_to_head_with_its_status_and_no_body(house, route):
+    got = house.client.get(address(route), follow_redirects=False)
+    head = house.client.head(address(route), follow_redirects=False)
     assert (head.status_code, head.content) == (got.status_code, b"")
     assert head.headers.get("content-type") == got.headers.get("content-type")
 
 
 @pytest.mark.parametrize("route", [r for r in routes() if r._media_types()], ids=named)
-def test_a_body_of_another_content_type_is_415_before_it_is_read(service, route):
+def test_a_body_of_another_content_type_is_415_before_it_is_read(house, route):
     method = sorted(route.methods)[0]
     for kind in ("text/plain", "application/xml", "image/png", "application/jsonx"):
-        answer = service.client.request(
+        answer = house.client.request(
             method, address(route), content=b'{"a": 1}', headers={"Content-Type": kind, **FENCED}
         )
         detail = problem(answer, 415, "UnsupportedMediaType")["detail"]
@@ -128,8 +118,8 @@ def test_a_body_of_another_content_type_is_415_before_it_is_read(service, route)
 FENCED = {"Fencing-Token": "x", "Upload-Offset": "0"}
 
 
-def test_a_document_without_a_content_type_is_415(service):
-    client = service.client
+def test_a_document_without_a_content_type_is_415(house):
+    client = house.client
     answer = client.post("/v1/jobs", content=json.dumps(spec()))
     assert answer.request.headers.get("content-type") is None
     problem(answer, 415, "UnsupportedMediaType")

@@ -1,25 +1,14 @@
 """Query parameters: what a route does not name is refused, on every route there is."""
 
-import shutil
-
 import pytest
 
 from featherweight.client import Client
 from service import queries
 from service.routing import PassedOn
 from tests.service.addresses import address, named, routes
-from tests.service.running import listening, problem, serve, spec
+from tests.service.running import listening, problem, spec
 
 OWN = [route for route in routes() if not isinstance(route, PassedOn)]
-
-
-@pytest.fixture(scope="module")
-def house(sqlite_template, tmp_path_factory):
-    """One service for a test of every route, which changes nothing."""
-    folder = tmp_path_factory.mktemp("queries")
-    shutil.copy(sqlite_template, folder / "featherweight.db")
-    with serve(f"sqlite:///{folder}/featherweight.db", folder) as running:
-        yield running
 
 
 def refused(answer, name):
