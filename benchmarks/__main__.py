@@ -7,6 +7,7 @@ import argparse
 from benchmarks import (
     allotted_bytes,
     busy_latency,
+    contract,
     disturbed,
     early_stopping,
     forecasts,
@@ -43,8 +44,12 @@ BENCHMARKS = {
     "supernet": supernet.main,
     "early_stopping": early_stopping.main,
 }
-LONG = {"palettes": palettes.main, "resnet20_trained": resnet20_trained.main}
-"""They train for an hour or more on one core, so they run only where they are named."""
+LONG = {
+    "palettes": palettes.main,
+    "resnet20_trained": resnet20_trained.main,
+    "contract": contract.main,
+}
+"""They take long, an hour of training or many thousand requests: only where they are named."""
 
 
 def main() -> None:

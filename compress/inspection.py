@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from compress import fingerprints, npz, safetensors_header, values
+from compress import fingerprints, npz, safetensors_header, values, weight_values
 from compress.errors import InvalidData, InvalidWeights
 from compress.families import layout
 from compress.families.catalog import Architecture, plan_of
@@ -114,12 +114,14 @@ def inspect_dataset(
 def inspect_weights(
     path: Path, architecture: Architecture, *, input_shape: tuple[int, int, int] | None = None
 ) -> ModelInfo:
-    """Check a safetensors file against its family without reading a weight.
+    """Check a safetensors file against its family, and every weight once.
 
     Channels and classes follow from the first and the last layer. Raises InvalidWeights naming
-    the tensors that are missing, unknown or of another shape.
+    the tensors that are missing, unknown or of another shape, or whose values are not finite.
     """
-    in_channels, num_classes = match_tensors(safetensors_header.read(path), architecture)
+    tensors = safetensors_header.read(path)
+    in_channels, num_classes = match_tensors(tensors, architecture)
+    weight_values.check(path, tensors)
     if input_shape is not None and input_shape[0] != in_channels:
         raise InvalidWeights(f"the network takes {in_channels} channels, images have {input_shape}")
     image = input_shape[1:] if input_shape else None

@@ -10,7 +10,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-Scalar: TypeAlias = bool | int | float | Annotated[str, Field(max_length=1000)]
+LARGEST = 1e15
+"""Beyond what any knob takes; differences of such numbers are finite."""
+Bounded = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+Scalar: TypeAlias = bool | int | Bounded | Annotated[str, Field(max_length=1000)]
 MOST_CHOICES = 1000
 """Of one knob: no search tries more, and each costs time whenever the job is looked at."""
 
@@ -23,9 +26,9 @@ class Interval(BaseModel, frozen=True, extra="forbid"):
     """A closed range ``[low, high]``, on a grid of ``step`` if given, log-uniform if asked."""
 
     kind: Literal["interval"] = "interval"
-    low: float
-    high: float
-    step: float | None = Field(default=None, gt=0)
+    low: Bounded
+    high: Bounded
+    step: float | None = Field(default=None, gt=0, le=LARGEST)
     log: bool = False
 
     @model_validator(mode="after")

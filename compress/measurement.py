@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, Field, model_validator
 
+from compress.bounds import Error, Factor, Milliseconds, Seconds, Speed
 from compress.revision import FIRST_REVISION
 from compress.timing import Clock
 
@@ -40,24 +41,19 @@ class Latency(BaseModel, frozen=True, extra="forbid"):
     both (``docs/decisions/0009-latency-beside-the-baseline.md``).
     """
 
-    median_ms: float = Field(
-        gt=0,
+    median_ms: Milliseconds = Field(
         description="Latency on an unloaded machine: the least time of a call by the clock; where "
         "the clock is None, an older measurement, the median of wall times.",
     )
-    p95_ms: float = Field(gt=0, description="95 % quantile of the calls' times by the same clock.")
+    p95_ms: Milliseconds = Field(description="95 % quantile of the calls' times by the same clock.")
     threads: int = Field(ge=1)
     batch: int = Field(ge=1)
-    baseline_ms: float | None = Field(
+    baseline_ms: Milliseconds | None = Field(
         default=None,
-        gt=0,
-        allow_inf_nan=False,
         description="Latency of the baseline's file in the same run; None: timed alone.",
     )
-    reference_ms: float | None = Field(
+    reference_ms: Milliseconds | None = Field(
         default=None,
-        gt=0,
-        allow_inf_nan=False,
         description="Latency that the baseline's own trial recorded; None: timed alone.",
     )
     device: str | None = Field(
@@ -70,17 +66,13 @@ class Latency(BaseModel, frozen=True, extra="forbid"):
         description="CPU time of the calling thread, or wall time where the system's CPU clock is "
         "too coarse; None: an older measurement.",
     )
-    wall_ms: float | None = Field(
+    wall_ms: Milliseconds | None = Field(
         default=None,
-        gt=0,
-        allow_inf_nan=False,
         description="Median of the calls' wall times, with whatever else the machine did.",
     )
     busy: bool = Field(default=False, description="Whether the machine did something else, too.")
-    within: float = Field(
+    within: Factor = Field(
         default=1.0,
-        ge=1,
-        allow_inf_nan=False,
         description="Where busy: the factor, up or down, within which the ratio to the baseline's "
         "latency is right, and of the baseline its latency.",
     )
@@ -135,7 +127,7 @@ class Latency(BaseModel, frozen=True, extra="forbid"):
 class Parity(BaseModel, frozen=True, extra="forbid"):
     """How far the file's answers are from those of the network it was exported from."""
 
-    max_abs_error: float = Field(ge=0)
+    max_abs_error: Error
     agreement: float = Field(
         ge=0, le=1, description="Share of inputs with the same top class, up to ties."
     )
@@ -182,10 +174,8 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
             "process with ONNX Runtime; None: not Linux, or an older measurement."
         ),
     )
-    load_ms: float | None = Field(
+    load_ms: Milliseconds | None = Field(
         default=None,
-        gt=0,
-        allow_inf_nan=False,
         description="Milliseconds of CPU time to make a session from the file, the least of three; "
         "of an older measurement the median of wall times.",
     )
@@ -193,10 +183,10 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
     macs: int = Field(gt=0, description="Multiply-accumulates for one input.")
     latency: Latency
     parity: Parity
-    seconds: dict[Annotated[str, Field(max_length=100)], float] = Field(
+    seconds: dict[Annotated[str, Field(max_length=100)], Seconds] = Field(
         default_factory=dict, max_length=100, description="Where the trial's time went, in seconds."
     )
-    train_images_per_second: float | None = Field(default=None, gt=0)
+    train_images_per_second: Speed | None = None
     activation_observer: Observer | None = Field(
         default=None,
         description="What set the ranges of the 8-bit activations, which need not be what the "
@@ -230,9 +220,6 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
         for split, value in self.accuracy.items():
             if not (math.isfinite(value) and 0 <= value <= 1):
                 raise ValueError(f"accuracy on {split} must be within 0 and 1, got {value}")
-        numbers = [*self.seconds.values(), self.latency.median_ms, self.latency.p95_ms]
-        if not all(math.isfinite(number) for number in numbers):
-            raise ValueError(f"every number of a measurement must be finite, got {numbers}")
         return self
 
     def at_worst(self) -> Measurement:

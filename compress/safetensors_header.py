@@ -7,13 +7,14 @@ import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from compress.errors import InvalidWeights
 
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_TENSORS = 20_000
 MAX_DIMENSIONS = 8
+MAX_METADATA = 1000
 _MAX_SIDE = 2**40
 _ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8}
 
@@ -35,10 +36,30 @@ def read(path: Path) -> dict[str, TensorHeader]:
     the file exactly once.
     """
     document, data_bytes = _read_document(path)
-    document.pop("__metadata__", None)
+    _check_metadata(document.pop("__metadata__", {}))
     tensors = {name: _tensor(name, entry) for name, entry in document.items()}
     _check_layout(tensors, data_bytes)
     return tensors
+
+
+def data_begin(file: IO[bytes]) -> int:
+    """Where the tensors' bytes begin in a file whose header was read before."""
+    file.seek(0)
+    (length,) = struct.unpack("<Q", file.read(8))
+    return 8 + length
+
+
+def _check_metadata(metadata: object) -> None:
+    """Raises InvalidWeights unless it is what the format says: texts by name."""
+    if not isinstance(metadata, dict):
+        raise InvalidWeights("__metadata__ must be a JSON object of texts")
+    if len(metadata) > MAX_METADATA:
+        raise InvalidWeights(f"__metadata__ has {len(metadata)} keys, more than {MAX_METADATA}")
+    for key, value in metadata.items():
+        if not isinstance(value, str):
+            raise InvalidWeights(
+                f"__metadata__ must hold texts, {key[:80]!r} is {type(value).__name__}"
+            )
 
 
 def _read_document(path: Path) -> tuple[dict[str, Any], int]:
@@ -65,7 +86,8 @@ def _parse(header: bytes) -> dict[str, Any]:
             f"the safetensors header is not JSON that describes at most {MAX_TENSORS} tensors"
         )
     try:
-        document = json.loads(header, object_pairs_hook=_distinct)
+        # Only UTF-8, as the format says, and without halves of surrogate pairs.
+        document = json.loads(header.decode(), object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
         raise InvalidWeights(f"the safetensors header is not JSON: {error}") from error
     if not isinstance(document, dict):
@@ -77,7 +99,20 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
         raise ValueError("a name occurs twice")
+    for name, value in pairs:
+        for text in (name, value):
+            if isinstance(text, str):
+                _check_text(text)
     return document
+
+
+def _check_text(text: str) -> None:
+    if "\x00" in text:
+        raise ValueError("a text holds the zero character")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("a text holds half a surrogate pair") from error
 
 
 def _tensor(name: str, entry: object) -> TensorHeader:

@@ -233,6 +233,8 @@ def _endpoints(app: FastAPI) -> str:
     paths: dict[str, dict[str, Any]] = app.openapi()["paths"]
     for path, operations in sorted(paths.items()):
         for method, operation in operations.items():
+            if method == "head":  # Every GET is answered to HEAD, too.
+                continue
             meaning = " ".join(operation.get("description", "").split("\n\n")[0].split())
             lines.append(f"| `{method.upper()}` | `{path}` | {meaning} |")
     return "\n".join(lines) + "\n"

@@ -88,6 +88,33 @@ def read_yaml(text: bytes | str) -> Any:
     return found
 
 
+def check_storable(document: Any) -> None:
+    """Refuse text that not every database can hold: zero characters and lone surrogates.
+
+    Raises ValueError.
+    """
+    pending = [document]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            _check_text(value)
+        elif isinstance(value, dict):
+            pending.extend(value.keys())
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+
+
+def _check_text(text: str) -> None:
+    if "\x00" in text:
+        raise ValueError("text must not hold the zero character")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("text must be valid Unicode, found half a surrogate pair") from error
+
+
 class _Strict(_Parser):
     """Safe YAML in which a key may stand only once and merges nothing."""
 

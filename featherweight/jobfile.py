@@ -110,15 +110,24 @@ def _document(path: Path) -> dict[str, Any]:
 def load(path: Path) -> Any:
     """What stands in a YAML or JSON file. Raises InvalidJobFile."""
     try:
-        if path.stat().st_size > documents.MAX_BYTES:
-            raise InvalidJobFile(f"{path}: such a file has at most {documents.MAX_BYTES} bytes")
-        text = path.read_text(encoding="utf-8")
+        text = _content(path).decode("utf-8")
         is_json = path.suffix.lower() == ".json"
-        return documents.read_json(text) if is_json else documents.read_yaml(text)
+        found = documents.read_json(text) if is_json else documents.read_yaml(text)
+        documents.check_storable(found)
+        return found
     except OSError as error:
         raise InvalidJobFile(f"cannot read {path}: {error.strerror}") from error
-    except (documents.InvalidDocument, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InvalidJobFile(f"{path} cannot be read as YAML or JSON: {error}") from error
+
+
+def _content(path: Path) -> bytes:
+    # By reading, not by its size: devices and pipes have none.
+    with path.open("rb") as file:
+        content = file.read(documents.MAX_BYTES + 1)
+    if len(content) > documents.MAX_BYTES:
+        raise InvalidJobFile(f"{path}: such a file has at most {documents.MAX_BYTES} bytes")
+    return content
 
 
 def _data(value: Any) -> SampleData | FileData | None:
@@ -143,9 +152,12 @@ def _networks(document: dict[str, Any]) -> dict[str, FileModel]:
 
 
 def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise InvalidJobFile(f"there is no file {path}")
-    return path
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:
+        raise InvalidJobFile(f"cannot read {str(path)[:200]}: {error.strerror}") from error
+    raise InvalidJobFile(f"there is no file {path}")
 
 
 def _sample(client: Client, name: str) -> str:

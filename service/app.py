@@ -84,6 +84,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         title="Featherweight",
         version=__version__,
         lifespan=lifespan,
+        openapi_url=None,  # A guarded route of ours serves it.
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

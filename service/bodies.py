@@ -138,7 +138,7 @@ def senders(request: Request) -> frozenset[str]:
 def read_json(body: bytes | str, *, most_values: int = documents.MAX_VALUES) -> Any:
     """One strict JSON document that databases can hold; raises ValueError with the reason."""
     document = documents.read_json(body, most_values=most_values)
-    check_storable(document)
+    documents.check_storable(document)
     return document
 
 
@@ -154,38 +154,11 @@ def yaml_as_json(body: bytes) -> bytes:
         raise BodyInvalid(f"the YAML document could not be read: {error}") from error
 
 
-def check_storable(document: Any) -> None:
-    """Refuse text that not every database can hold: zero characters and lone surrogates.
-
-    Raises ValueError.
-    """
-    pending = [document]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, str):
-            _check_text(value)
-        elif isinstance(value, dict):
-            pending.extend(value.keys())
-            pending.extend(value.values())
-        elif isinstance(value, list):
-            pending.extend(value)
-
-
 async def disconnected(receive: Receive) -> None:
     """Return when the client has gone; only once its body has been read."""
     message: Message = {}
     while message.get("type") != "http.disconnect":
         message = await receive()
-
-
-def _check_text(text: str) -> None:
-    if "\x00" in text:
-        raise ValueError("text must not hold the zero character")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError("text must be valid Unicode, found half a surrogate pair") from error
 
 
 def _check_announced(length: str, limit: int) -> None:

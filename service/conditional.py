@@ -7,8 +7,16 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+ETAG: dict[str, Any] = {
+    "ETag": {
+        "description": "Tag of this state of the document.",
+        "required": True,
+        "schema": {"type": "string"},
+    }
+}
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
-    304: {"description": "The asker has it already, by its `If-None-Match`"}
+    200: {"description": "The document, and its tag", "headers": ETAG},
+    304: {"description": "The asker has it already, by its `If-None-Match`", "headers": ETAG},
 }
 
 

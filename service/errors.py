@@ -58,6 +58,10 @@ class BodyInvalid(ServiceError):
     """The body could not be read as what its content type says."""
 
 
+class FileAmbiguous(ServiceError):
+    """A form has either the part 'file' or the part 'upload', and not both."""
+
+
 class UnsupportedMediaType(ServiceError):
     """The content type is not one that this address takes."""
 
@@ -103,7 +107,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     store_errors.StorageLimitReached: HTTPStatus.FORBIDDEN,
     store_errors.FileTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     store_errors.DigestMismatch: HTTPStatus.UNPROCESSABLE_ENTITY,
-    store_errors.InvalidCursor: HTTPStatus.NOT_FOUND,
+    store_errors.InvalidCursor: HTTPStatus.UNPROCESSABLE_ENTITY,
     store_errors.TokenExpired: HTTPStatus.UNPROCESSABLE_ENTITY,
     store_errors.SchemaOutdated: HTTPStatus.SERVICE_UNAVAILABLE,
     SearchError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -117,6 +121,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     TooManyBodies: HTTPStatus.TOO_MANY_REQUESTS,
     TooManyInspections: HTTPStatus.SERVICE_UNAVAILABLE,
     BodyInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    FileAmbiguous: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     RangeNotSatisfiable: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     UnknownModel: HTTPStatus.UNPROCESSABLE_ENTITY,

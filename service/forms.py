@@ -25,6 +25,8 @@ class DatasetSpec(BaseModel, frozen=True, extra="forbid"):
     task: Literal["image_classification"] = "image_classification"
 
 
+UPLOAD = r"^[0-9a-zA-Z-]{1,36}$"
+"""What the id of an upload may be."""
 FORMS: tuple[type[BaseModel], ...] = (ModelSpec, DatasetSpec)
 
 
@@ -35,7 +37,7 @@ def openapi_body(spec: type[BaseModel]) -> dict[str, Any]:
         "properties": {
             "spec": {"$ref": f"#/components/schemas/{spec.__name__}"},
             "file": {"type": "string", "format": "binary"},
-            "upload": {"type": "string", "maxLength": 36, "pattern": "^[0-9a-zA-Z-]{1,36}$"},
+            "upload": {"type": "string", "maxLength": 36, "pattern": UPLOAD},
         },
         "required": ["spec"],
         "oneOf": [{"required": ["file"]}, {"required": ["upload"]}],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from compress.bounds import RECEIVED
 from service import bodies, callers, multipart, strictness
-from service.errors import BodyInvalid
+from service.errors import BodyInvalid, FileAmbiguous
+from service.forms import UPLOAD
 from service.multipart import FormReader
 from service.resources import Resources
 from store import audit, files, limits, uploads
@@ -73,7 +76,7 @@ async def receive(here: Resources, request: Request) -> AsyncIterator[Delivery]:
 def read_spec(kind: type[Spec], text: str) -> Spec:
     """The form's JSON part; raises RequestValidationError that says where in it."""
     try:
-        return kind.model_validate(bodies.read_json(text))
+        return kind.model_validate(bodies.read_json(text), context=RECEIVED)
     except ValidationError as error:
         raise RequestValidationError(strictness.listed(error, "spec")) from error
     except ValueError as error:
@@ -203,6 +206,10 @@ def _delivery(form: FormReader, sender: Caller) -> Delivery:
     spec, upload = form.texts.get("spec"), form.texts.get("upload")
     if spec is None:
         raise BodyInvalid("the part 'spec' (JSON) is missing")
-    if file - {"file"} or "file" in form.texts or (form.file is None) == (upload is None):
-        raise BodyInvalid("send either the part 'file' with a file name, or the part 'upload'")
+    if file - {"file"} or (form.file is None and upload is None):
+        raise BodyInvalid("send either the part 'file', or the part 'upload'")
+    if form.file is not None and upload is not None:
+        raise FileAmbiguous
+    if upload is not None and re.fullmatch(UPLOAD, upload) is None:
+        raise BodyInvalid("the part 'upload' must be the id of a finished upload")
     return Delivery(sender=sender, spec=spec, file=form.file, upload=upload)

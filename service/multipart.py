@@ -21,6 +21,7 @@ MAX_FIELD_BYTES = 64 * 1024
 _MAX_CONTENT_TYPE = 300
 _MAX_PARTS = 4
 _MEDIA_TYPE = "multipart/form-data"
+_FILE = "file"
 
 
 class FormReader:
@@ -84,7 +85,8 @@ class FormReader:
     def _end_headers(self) -> None:
         _, options = parse_options_header(self._disposition)
         self._name = _decoded(options.get(b"name", b""), what="the name of a part")
-        self._is_file = b"filename" in options
+        # By its name, too: not every sender gives a file a name of its own.
+        self._is_file = b"filename" in options or self._name == _FILE
         if not self._name:
             raise BodyInvalid("every part of the form needs a name in its Content-Disposition")
         if self._name in self.texts or self._name == self.file_name:

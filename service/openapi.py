@@ -35,14 +35,38 @@ WORDS = {
     429: "Too much at once of this token or address; try again later",
     500: "An unexpected error",
     503: "The database or another part cannot be reached; try again later",
+    507: "The disk of the service is full; try again later",
 }
+
+
+def header(description: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A header that every answer of its status has."""
+    return {"description": description, "required": True, "schema": schema or {"type": "string"}}
+
+
+_SECONDS = {"type": "integer", "minimum": 0, "maximum": 3600}
+_AGAIN = {"Retry-After": header("Seconds to wait before another try.", _SECONDS)}
+_HEADERS: dict[int, dict[str, Any]] = {
+    401: {"WWW-Authenticate": header("How to authenticate.")},
+    416: {"Content-Range": header("The size of the file.")},
+    429: _AGAIN,
+    503: _AGAIN,
+    507: _AGAIN,
+}
+CHANGES = "#/components/schemas/JobChanges"
+LOCATION = {"Location": header("Address of what was made.")}
 _STORABLE = r"^[^\u0000]*$"
 _REF = "#/components/schemas/Problem"
+_FASTAPI_REF = "#/components/schemas/HTTPValidationError"
 
 
 def problem(status: int) -> dict[str, Any]:
     """The response object of a problem."""
-    return {"description": WORDS[status], "content": {MEDIA_TYPE: {"schema": {"$ref": _REF}}}}
+    found: dict[str, Any] = {
+        "description": WORDS[status],
+        "content": {MEDIA_TYPE: {"schema": {"$ref": _REF}}},
+    }
+    return {**found, "headers": _HEADERS[status]} if status in _HEADERS else found
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -80,10 +104,43 @@ def _complete(document: dict[str, Any], *, max_upload_bytes: int) -> dict[str, A
             _add_problems(path, operation)
             for parameter in operation.get("parameters", []):
                 _drop_null(parameter)
+        if "get" in operations:
+            operations["head"] = _head(operations["get"])
+    schemas["JobChanges"] = _changes(schemas["JobSpec-Input"])
     schemas["UploadSpec"]["properties"]["size_bytes"]["maximum"] = max_upload_bytes
     _complete_schemas(schemas)
     _complete_schemas(document["paths"])
+    _require_tags(document, schemas)
     return document
+
+
+def _changes(whole: dict[str, Any]) -> dict[str, Any]:
+    """Some fields of a document in place of those it has."""
+    kept = {name: part for name, part in whole.items() if name != "required"}
+    return kept | {"title": "JobChanges", "description": "Fields of a job, and their new values."}
+
+
+def _head(get: dict[str, Any]) -> dict[str, Any]:
+    """The same operation without a body: every GET is answered to HEAD, too."""
+    responses = {
+        status: {name: part for name, part in response.items() if name != "content"}
+        for status, response in get["responses"].items()
+    }
+    words = {"summary": f"Headers of: {get['summary']}", "description": "The headers of GET."}
+    return {**get, **words, "operationId": f"head_{get['operationId']}", "responses": responses}
+
+
+def _require_tags(node: Any, schemas: dict[str, Any]) -> None:
+    """Say of every kind of a tagged union that it has its tag: by it the kinds are told apart."""
+    if isinstance(node, list):
+        for child in node:
+            _require_tags(child, schemas)
+    elif isinstance(node, dict):
+        for reference in node.get("discriminator", {}).get("mapping", {}).values():
+            kind, tag = schemas[reference.rpartition("/")[2]], node["discriminator"]["propertyName"]
+            kind["required"] = sorted({*kind.get("required", []), tag})
+        for child in node.values():
+            _require_tags(child, schemas)
 
 
 def _further_schemas() -> dict[str, Any]:
@@ -95,23 +152,29 @@ def _further_schemas() -> dict[str, Any]:
 
 def _add_problems(path: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
+    if _FASTAPI_REF in str(responses.get("422")):
+        del responses["422"]
     for status in _general(path, operation):
-        responses[str(status)] = problem(status)
+        responses[str(status)] = _either(responses.get(str(status), {}), problem(status))
     operation["responses"] = dict(sorted(responses.items()))
     if not any(entry.get("token") for entry in operation.get("security", [])):
         # FastAPI writes {"token": []} for a scheme without scopes: the address is public.
         operation["security"] = []
 
 
+def _either(own: dict[str, Any], general: dict[str, Any]) -> dict[str, Any]:
+    """A response that may be the route's own or a problem."""
+    content = {**own.get("content", {}), **general["content"]}
+    return {**general, **own, "content": content}
+
+
 def _general(path: str, operation: dict[str, Any]) -> list[int]:
-    found = [500, 503]
+    found = [422, 500, 503, 507]
     if any(entry.get("token") for entry in operation.get("security", [])):
         found += [401, 403]
-    if operation.get("parameters") or "requestBody" in operation:
-        found += [422]
     if "requestBody" in operation:
-        found += [400, 408, 413, 429]
-    if "{" in path or any(one["name"] == "cursor" for one in operation.get("parameters", [])):
+        found += [400, 408, 413, 415, 429]
+    if "{" in path:
         found += [404]
     return found
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Header, Path, Query
 
 from featherweight.specs.protocol import FENCE_HEADER
-from store.paging import MAX_LIMIT
+from store.paging import MAX_CURSOR_CHARACTERS, MAX_LIMIT
 
 _ID = r"^[0-9a-zA-Z-]{1,36}$"
 _REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -27,8 +27,8 @@ Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most entries of th
 Cursor = Annotated[
     str | None,
     Query(
-        max_length=400,
-        pattern=r"^[A-Za-z0-9_-]{1,400}$",
+        max_length=MAX_CURSOR_CHARACTERS,
+        pattern=rf"^[A-Za-z0-9_-]{{1,{MAX_CURSOR_CHARACTERS}}}$",
         description="What the page before answered.",
     ),
 ]

@@ -202,6 +202,8 @@ def _validation_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shortened(text: str) -> str:
+    # Half a surrogate pair, out of a file's names say, is no text that could be sent.
+    text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
 
 

@@ -11,6 +11,7 @@ import httpx2
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from service import dashboard_errors
 from service.errors import DashboardUnavailable
 
 _log = logging.getLogger(__name__)
@@ -73,6 +74,8 @@ async def forward(request: Request, client: httpx2.AsyncClient) -> Response:
     if answer.status_code == HTTPStatus.UNAUTHORIZED:
         await answer.aclose()
         raise DashboardUnavailable(_STRANGER)
+    if answer.is_error:
+        return await dashboard_errors.as_problem(answer)
     headers = {name: value for name, value in answer.headers.items() if name in _ANSWERED}
     headers.setdefault("content-security-policy", POLICY)
     return StreamingResponse(_body(answer), status_code=answer.status_code, headers=headers)

@@ -77,6 +77,19 @@ class ServiceSettings(StoreSettings):
         le=3600,
         description="An event stream whose reader takes nothing for so long is cut.",
     )
+    stream_seconds: float = Field(
+        default=3600.0,
+        gt=0,
+        le=86_400,
+        description="An event stream ends after so long at the latest; its reader connects again "
+        "and goes on after the last event, as browsers and our client do.",
+    )
+    claim_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        le=60,
+        description="A worker that asks for a trial waits for so long at most, whatever it asks.",
+    )
     header_seconds: float = Field(
         default=10.0,
         gt=0,

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias, TypeVar
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
+from compress.bounds import RECEIVED
+
 Place: TypeAlias = tuple[str | int, ...]
 Kind = TypeVar("Kind", bound=BaseModel)
 MOST_ERRORS = 100
@@ -24,7 +26,7 @@ def understand(kind: type[Kind], document: Any) -> Kind:
     another type. Of a document in which all is wrong only the beginning is listed.
     """
     try:
-        found = kind.model_validate(document)
+        found = kind.model_validate(document, context=RECEIVED)
     except ValidationError as error:
         raise RequestValidationError(listed(error)) from error
     errors = list(_changes(document, found.model_dump(mode="json"), ("body",)))

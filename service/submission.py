@@ -8,9 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
-
 from compress.families.catalog import Architecture
 from compress.inspection import DatasetInfo, ModelInfo
 from compress.measurement import Measurement
@@ -290,7 +287,4 @@ def changed(document: dict[str, Any], changes: dict[str, Any]) -> JobSpec:
     What is not replaced means what it meant when it was recorded.
     """
     recorded = JobSpec.of_record(document).model_dump(mode="json")
-    try:
-        return JobSpec.model_validate({**recorded, **changes})
-    except ValidationError as error:
-        raise RequestValidationError(strictness.listed(error)) from error
+    return strictness.understand(JobSpec, {**recorded, **changes})

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from featherweight import documents
 from store.errors import InvalidCursor
 
 MAX_LIMIT = 200
+MAX_CURSOR_CHARACTERS = 400
+_ALPHABET = b"-_"
 Record = TypeVar("Record")
 Key = Sequence[InstrumentedAttribute[Any]]
 
@@ -60,15 +62,30 @@ def encode(record: object, key: Key) -> str:
 
 
 def decode(cursor: str, key: Key) -> list[Any]:
-    """The key values in a cursor; raises InvalidCursor."""
+    """The key values in a cursor; raises InvalidCursor.
+
+    A cursor comes back from whoever was given one, so it is read like any other document.
+    """
     try:
-        text = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
-        listing, *values = json.loads(text)
+        listing, *values = _document(cursor)
         if listing != _listing(key):
-            raise ValueError(f"made for {listing}")
+            raise ValueError("another listing made it")
         return [_READ[_python_type(c)](v) for c, v in zip(key, values, strict=True)]
-    except (ValueError, TypeError, binascii.Error) as error:
-        raise InvalidCursor(f"cannot continue at cursor {cursor[:200]!r}: {error}") from error
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InvalidCursor(
+            f"cannot continue at cursor {cursor[:80]!r}: {error}; start without one"
+        ) from error
+
+
+def _document(cursor: str) -> list[Any]:
+    if len(cursor) > MAX_CURSOR_CHARACTERS:
+        raise ValueError(f"it has more than {MAX_CURSOR_CHARACTERS} characters")
+    padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+    found = documents.read_json(base64.b64decode(padded, _ALPHABET, validate=True))
+    if not isinstance(found, list):
+        raise TypeError("no listing made it")
+    documents.check_storable(found)
+    return found
 
 
 def _beyond(key: Key, values: list[Any], *, descending: bool) -> ColumnElement[bool]:
@@ -89,10 +106,11 @@ def _write(value: Any) -> Any:
 
 
 def _read_time(value: Any) -> datetime:
-    moment = datetime.fromisoformat(value)
+    moment = datetime.fromisoformat(_read_text(value))
     if moment.tzinfo is None:
         raise ValueError("a time without its zone")
-    return moment
+    # Databases keep UTC, in which the first and the last moments of the calendar do not exist.
+    return moment.astimezone(UTC)
 
 
 def _read_text(value: Any) -> str:
@@ -102,7 +120,8 @@ def _read_text(value: Any) -> str:
 
 
 def _read_int(value: Any) -> int:
-    if not isinstance(value, int) or abs(value) > 2**31 - 1:
+    # Not isinstance: true is no number.
+    if type(value) is not int or abs(value) > 2**31 - 1:
         raise TypeError(f"expected a small whole number, got {value!r}")
     return value
 

@@ -9,13 +9,14 @@ from sqlalchemy.orm import Session
 
 from featherweight.specs.protocol import WorkerInfo
 from featherweight.specs.states import AttemptState
-from store import clock
+from store import clock, paging
 from store.tables import AttemptRecord, WorkerRecord, table_of
 from store.upserts import insert_new
 
 SEEN_EVERY = timedelta(seconds=5)
 """A sign of life is written at most this often: on SQLite every write wakes every watcher, and an
 idle worker that writes when it wakes would wake all the others for ever."""
+_BY_NAME = (WorkerRecord.name, WorkerRecord.boot_id)
 _LOCKED = select(WorkerRecord).where(WorkerRecord.boot_id == bindparam("boot")).with_for_update()
 _WORKERS = table_of(WorkerRecord)
 _TOUCH = (
@@ -61,11 +62,13 @@ def touch(session: Session, boot_id: str) -> None:
     session.execute(_TOUCH, {"boot": boot_id, "before": now - SEEN_EVERY, "moment": now})
 
 
-def recent(session: Session, *, seconds: float) -> list[WorkerRecord]:
-    """Workers heard of within the last ``seconds``, by name."""
+def page(
+    session: Session, *, seconds: float, limit: int, cursor: str | None
+) -> tuple[list[WorkerRecord], str | None]:
+    """One page of workers heard of within the last ``seconds``, by name; raises InvalidCursor."""
     since = clock.utc_now() - timedelta(seconds=seconds)
     query = select(WorkerRecord).where(WorkerRecord.last_seen >= since)
-    return list(session.scalars(query.order_by(WorkerRecord.name, WorkerRecord.first_seen)))
+    return paging.fetch(session, query, _BY_NAME, limit=limit, cursor=cursor, descending=False)
 
 
 def current_trials(session: Session) -> dict[str, str]:

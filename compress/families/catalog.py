@@ -6,7 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    create_model,
+    model_validator,
+)
 
 from compress.families.config import FamilyConfig
 from compress.families.ds_cnn.config import DsCnn
@@ -37,7 +45,7 @@ def _named(document: Any) -> Any:
     return {"family": "residual", **document} if is_unnamed else document
 
 
-Architecture: TypeAlias = Annotated[
+_Tagged: TypeAlias = Annotated[
     Residual
     | MobileNetV2
     | MobileNetV3
@@ -48,7 +56,24 @@ Architecture: TypeAlias = Annotated[
     | DsCnn
     | NasBench201,
     Field(discriminator="family"),
-    BeforeValidator(_named),
+]
+
+
+def _without_family() -> type[BaseModel]:
+    """The first family's config as it was written before there were others. For schemas only."""
+    fields: dict[str, Any] = {
+        name: (info.annotation, info)
+        for name, info in Residual.model_fields.items()
+        if name != "family"
+    }
+    words = "A residual network that does not name its family."
+    config = ConfigDict(extra="forbid")
+    return create_model("UnnamedResidual", __config__=config, __doc__=words, **fields)
+
+
+Architecture: TypeAlias = Annotated[
+    _Tagged,
+    BeforeValidator(_named, json_schema_input_type=_Tagged | _without_family()),
 ]
 """The configs of all families, told apart by ``family``; without one it is ``residual``."""
 _ARCHITECTURE: TypeAdapter[Architecture] = TypeAdapter(Architecture)

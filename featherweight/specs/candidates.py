@@ -15,7 +15,15 @@ MOST_CANDIDATES = 100
 KnobName = Annotated[str, StringConstraints(max_length=100, pattern=r"^[a-z0-9_.]{1,100}$")]
 
 
-class CandidateRequest(BaseModel, frozen=True, extra="forbid"):
+_ONE_WAY = {
+    "oneOf": [
+        {"required": [given], "properties": {given: {"type": kind}, other: {"type": "null"}}}
+        for given, other, kind in (("params", "steps", "object"), ("steps", "params", "array"))
+    ]
+}
+
+
+class CandidateRequest(BaseModel, frozen=True, extra="forbid", json_schema_extra=_ONE_WAY):
     """One candidate: the values of the job's knobs, or the steps themselves."""
 
     params: dict[KnobName, Scalar] | None = Field(

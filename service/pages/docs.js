@@ -61,6 +61,7 @@ async function load() {
   const groups = new Map();
   for (const [path, operations] of Object.entries(document.paths)) {
     for (const [method, operation] of Object.entries(operations)) {
+      if (method === "head") continue; // Every GET is answered to HEAD, too.
       const tag = operation.tags[0];
       if (!groups.has(tag)) groups.set(tag, element("div", { class: "card" }, element("h2", {}, tag)));
       groups.get(tag).append(show(path, method, operation, document));

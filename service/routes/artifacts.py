@@ -7,12 +7,14 @@ from fastapi import Request, Response
 from compress import manifest as manifests
 from compress.manifest import Manifest
 from compress.measurement import Measurement
+from featherweight import documents
 from service import accuracies, downloads
 from service.auth import READ
+from service.conditional import ETAG
 from service.downloads import Download
 from service.openapi import problems
 from service.parameters import ArtifactId
-from service.resources import Here
+from service.resources import Here, Resources
 from service.routing import router as guarded
 from store import artifacts, evaluations
 from store.errors import ArtifactNotFound
@@ -25,9 +27,9 @@ BYTES: dict[str, Any] = {
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 }
 FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The whole file", **BYTES},
-    206: {"description": "The range that was asked for", **BYTES},
-    304: {"description": "The asker has it already"},
+    200: {"description": "The whole file", "headers": ETAG, **BYTES},
+    206: {"description": "The range that was asked for", "headers": ETAG, **BYTES},
+    304: {"description": "The asker has it already", "headers": ETAG},
     **problems(416),
 }
 
@@ -39,7 +41,6 @@ FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     response_class=Response,
     responses=FILE_RESPONSES,
 )
-@router.head("/v1/artifacts/{artifact_id}", dependencies=[READ], include_in_schema=False)
 def download_artifact(here: Here, request: Request, artifact_id: ArtifactId) -> Response:
     """The file's bytes; `ETag` is its SHA-256, and `Range` works."""
     with here.database.read() as session:
@@ -66,7 +67,7 @@ def get_manifest(here: Here, artifact_id: ArtifactId) -> Manifest:
     if "manifest" not in own:
         raise ArtifactNotFound(f"the worker sent no manifest with artifact {artifact_id}")
     try:
-        stored = manifests.load(b"".join(here.files.read(own["manifest"])).decode())
+        stored = manifests.load(_document(here, own["manifest"]))
     except ValueError as error:
         raise ArtifactNotFound(
             f"what the worker sent as the manifest of artifact {artifact_id} is none"
@@ -76,6 +77,15 @@ def get_manifest(here: Here, artifact_id: ArtifactId) -> Manifest:
     on_test = Measurement.model_validate(later.measurement)
     measurement = accuracies.with_test(stored.measurement, on_test)
     return stored.model_copy(update={"measurement": measurement})
+
+
+def _document(here: Resources, sha256: str) -> str:
+    """A worker's file as strict JSON, or ValueError: it was stored without a look inside."""
+    if here.files.path(sha256).stat().st_size > documents.MAX_BYTES:
+        raise ValueError(f"a document has at most {documents.MAX_BYTES} bytes")
+    content = b"".join(here.files.read(sha256))
+    documents.check_storable(documents.read_json(content))
+    return content.decode()
 
 
 def _download(artifact: ArtifactRecord) -> Download:

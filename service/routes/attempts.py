@@ -199,7 +199,8 @@ def _in_transaction(here: Resources, act: Callable[[Any], Answer]) -> Answer:
 async def _wait_for_trial(
     here: Resources, request: Request, claim: ClaimRequest, hung_up: asyncio.Future[None]
 ) -> Assignment | None:
-    deadline = time.monotonic() + claim.wait_seconds
+    wait_seconds = min(claim.wait_seconds, here.settings.claim_seconds)
+    deadline = time.monotonic() + wait_seconds
     changes_known = here.wakeups.num_changes
     if await here.lanes.for_worker(partial(_is_set_aside, here, claim.worker.name)):
         # It stands in no line, where a turn of its own would be lost to the others.
@@ -207,7 +208,7 @@ async def _wait_for_trial(
         return None
     # Everybody claims once at once: the answer to an earlier claim may have been lost.
     found = await here.lanes.for_worker(partial(_claim, here, claim))
-    if found is None and claim.wait_seconds > 0:
+    if found is None and wait_seconds > 0:
         with here.waiting_line.place(changes_known=changes_known) as place:
             found = await _wait_in_line(here, request, claim, hung_up, place, deadline)
     return None if found is None else await _handed_over(here, found, hung_up)

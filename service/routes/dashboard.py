@@ -5,9 +5,10 @@ from fastapi import Request, Response
 from service import proxy
 from service.auth import READ
 from service.resources import Here
+from service.routing import PassedOn
 from service.routing import router as guarded
 
-router = guarded("dashboard")
+router = guarded("dashboard", route_class=PassedOn)
 
 PATHS = (
     "/dashboard",

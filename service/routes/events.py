@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import Header, Query, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from service import auth, sockets
@@ -25,13 +25,24 @@ router = guarded("jobs")
 
 PING_SECONDS = 15.0
 _PING = b": ping\n\n"
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_MESSAGE: dict[str, Any] = {
+    "type": "object",
+    "description": "One message of the stream.",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "retry": {"type": "integer", "minimum": 0, "maximum": 60_000},
+    },
+}
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": (
             "`id` is the event's number, `event` its type, `data` an EventSchema as JSON. "
             "`reset` without a number says that older events are gone: fetch the job anew."
         ),
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _MESSAGE}},
     },
     **problems(429),
 }
@@ -61,7 +72,7 @@ class EventStream(StreamingResponse):
         super().__init__(
             content,
             media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            headers=_HEADERS,
         )
         self._stall_seconds = stall_seconds
         self._on_end = on_end
@@ -97,10 +108,12 @@ class _Stalled(Exception):
 )
 async def watch_job(
     here: Here, request: Request, job_id: JobId, after: Seq = 0, last_event_id: LastEventId = ""
-) -> StreamingResponse:
+) -> Response:
     """Every event of a job from the first, or after the last one that is known, to the end."""
     seen = int(last_event_id) if last_event_id else after
     gap = await run_in_threadpool(_gap, here, job_id, seen)
+    if request.method == "HEAD":
+        return Response(media_type="text/event-stream", headers=_HEADERS)
     stream = here.streams.open(auth.holder_of(request))
     feed = here.feeds.join(job_id, stream)
 
@@ -123,7 +136,8 @@ async def _messages(
         yield _reset(job_id, gap)
         seen = gap - 1
     last_sent = time.monotonic()
-    while not stream.is_ended:
+    ends = last_sent + here.settings.stream_seconds
+    while not stream.is_ended and (now := time.monotonic()) < ends:
         # A stream that is far behind reads by itself, no faster than its reader takes it.
         news = feed.after(seen) or await here.feeds.read(job_id, seen)
         for message in news.messages:
@@ -133,7 +147,7 @@ async def _messages(
             return
         if news.messages:
             last_sent = time.monotonic()
-        elif not await stream.wait(timeout=last_sent + PING_SECONDS - time.monotonic()):
+        elif not await stream.wait(timeout=min(last_sent + PING_SECONDS, ends) - now):
             last_sent = time.monotonic()
             yield _PING
 

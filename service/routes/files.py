@@ -20,7 +20,6 @@ router = guarded("worker protocol")
     response_class=Response,
     responses=FILE_RESPONSES,
 )
-@router.head("/v1/files/{sha256}", dependencies=[WORK], include_in_schema=False)
 def download_file(here: Here, request: Request, sha256: Digest) -> Response:
     """A stored file by its SHA-256."""
     size = here.files.path(sha256).stat().st_size

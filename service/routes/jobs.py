@@ -24,7 +24,7 @@ from service.auth import READ, SUBMIT
 from service.callers import Owner, Sender
 from service.conditional import NOT_MODIFIED
 from service.examples import JOB_EXAMPLE, TAUGHT_EXAMPLE
-from service.openapi import problems
+from service.openapi import CHANGES, LOCATION, problems
 from service.parameters import Cursor, IdempotencyKey, JobId, Limit
 from service.resources import Here, Resources
 from service.routing import router as guarded
@@ -48,12 +48,15 @@ _YAML_TOO: dict[str, Any] = {
         }
     }
 }
+_CHANGES: dict[str, Any] = {
+    "requestBody": {"content": {"application/json": {"schema": {"$ref": CHANGES}}}}
+}
 _CREATED: dict[int | str, dict[str, Any]] = {
     200: {
         "model": JobSchema | DryRunSchema,
         "description": "The job that this key made before; or, for a dry run, what it would do",
     },
-    201: {"model": JobSchema, "description": "The job was made"},
+    201: {"model": JobSchema, "description": "The job was made", "headers": LOCATION},
 }
 
 
@@ -154,7 +157,8 @@ def resume_job(here: Here, sender: Sender, job_id: JobId) -> JobSchema:
     operation_id="clone_job",
     status_code=201,
     dependencies=[SUBMIT],
-    responses=problems(409),
+    responses={201: {"headers": LOCATION}, **problems(409)},
+    openapi_extra=_CHANGES,
 )
 def clone_job(
     here: Here,

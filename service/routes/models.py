@@ -16,7 +16,7 @@ from service.auth import READ, SUBMIT
 from service.callers import Owner, Sender
 from service.forms import ModelSpec, openapi_body
 from service.intake import Delivery
-from service.openapi import problems
+from service.openapi import LOCATION, problems
 from service.parameters import Cursor, Limit, Reference
 from service.resources import Here, Resources
 from service.routing import router as guarded
@@ -34,7 +34,12 @@ router = guarded("models")
     status_code=201,
     dependencies=[SUBMIT],
     responses={
-        200: {"model": ModelSchema, "description": "The same name and bytes were there already"},
+        200: {
+            "model": ModelSchema,
+            "description": "The same name and bytes were there already",
+            "headers": LOCATION,
+        },
+        201: {"headers": LOCATION},
         **problems(400, 404, 409, 413, 415, 422),
     },
     openapi_extra=openapi_body(ModelSpec),

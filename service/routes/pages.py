@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qs
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
+from fastapi.exceptions import HTTPException
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
@@ -46,6 +47,8 @@ FILES: Mapping[str, bytes] = {
 }
 """Every page file by name: what is not here cannot be asked for."""
 
+Wanted = Annotated[str, Query(alias="next", description="Where to go on after the login.")]
+Failed = Annotated[str, Query(description="There where the last try was refused.")]
 _MAX_LOGIN_BYTES = 4096
 _DAY_SECONDS = 24 * 3600
 _WAIT = (b'id="wait" hidden', b'id="wait"')
@@ -82,7 +85,7 @@ async def show_job(job_id: JobId) -> Response:
 async def show_file(name: str) -> Response:
     """A script or style of the pages; they hold no data."""
     if name not in FILES or name.endswith(".html"):
-        return Response(status_code=HTTPStatus.NOT_FOUND)
+        raise HTTPException(HTTPStatus.NOT_FOUND)
     return page(name)
 
 
@@ -99,8 +102,8 @@ async def show_docs() -> Response:
 
 
 @router.get("/login", dependencies=[PUBLIC], include_in_schema=False)
-async def show_login() -> Response:
-    """Where a browser shows its token."""
+async def show_login(wanted: Wanted = "", failed: Failed = "") -> Response:
+    """Where a browser shows its token; what stands behind the question mark is its script's."""
     return page("login.html")
 
 
@@ -173,7 +176,7 @@ def _cookie(request: Request) -> dict[str, Any]:
 async def _fields(request: Request) -> dict[str, str]:
     parts = [part async for part in bodies.bounded(request, limit=_MAX_LOGIN_BYTES)]
     try:
-        found = parse_qs(b"".join(parts).decode(), max_num_fields=4)
+        found = parse_qs(b"".join(parts).decode(), max_num_fields=4, errors="strict")
     except ValueError as error:
         raise BodyInvalid(f"the form could not be read: {error}") from error
     return {name: values[0] for name, values in found.items()}

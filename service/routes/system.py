@@ -5,18 +5,21 @@ from functools import partial
 from typing import Any, Literal
 
 import httpx2
-from fastapi import Response
+from fastapi import Request, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse
 
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import Page, WorkerSchema
 from service import proxy
 from service.auth import PUBLIC, READ
+from service.parameters import Cursor, Limit
 from service.resources import Here, Resources
 from service.routing import router as guarded
 from store import disk, faults, liveness, schema, statistics, views, workers
 from store.outages import OUTAGES
+from store.paging import MAX_LIMIT
 from store.statistics import Statistics
 
 router = guarded("system")
@@ -49,23 +52,31 @@ class ReadinessSchema(BaseModel, frozen=True):
 
 
 @router.get("/v1/workers", operation_id="list_workers", dependencies=[READ])
-def list_workers(here: Here) -> Page[WorkerSchema]:
-    """Workers heard of within the last minute, and the trial each has."""
+def list_workers(here: Here, limit: Limit = MAX_LIMIT, cursor: Cursor = None) -> Page[WorkerSchema]:
+    """Workers heard of within the last minute by name, and the trial each has."""
     with here.database.read() as session:
         busy = workers.current_trials(session)
-        found = workers.recent(session, seconds=WORKERS_SEEN_SECONDS)
+        found, following = workers.page(
+            session, seconds=WORKERS_SEEN_SECONDS, limit=limit, cursor=cursor
+        )
         aside = faults.all_set_aside(session, [record.name for record in found])
         items = tuple(
             views.worker(record, busy.get(record.boot_id), aside.get(record.name))
             for record in found
         )
-    return Page(items=items)
+    return Page(items=items, next_cursor=following)
 
 
 @router.get("/v1/schemas/job", operation_id="get_job_schema", dependencies=[PUBLIC])
 async def get_job_schema() -> dict[str, Any]:
     """The JSON schema of a job."""
     return JobSpec.model_json_schema()
+
+
+@router.get("/openapi.json", dependencies=[PUBLIC], include_in_schema=False)
+async def get_openapi(request: Request) -> JSONResponse:
+    """The document that describes these addresses."""
+    return JSONResponse(request.app.openapi())
 
 
 @router.get("/healthz", operation_id="get_health", dependencies=[PUBLIC])

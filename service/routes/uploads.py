@@ -14,7 +14,7 @@ from featherweight.specs.schemas import UploadSchema
 from service import bodies
 from service.auth import SUBMIT
 from service.callers import Sender
-from service.openapi import problems
+from service.openapi import LOCATION, header, problems
 from service.parameters import UploadId
 from service.resources import Here, Resources
 from service.routing import router as guarded
@@ -24,12 +24,21 @@ from store.owners import Caller
 
 router = guarded("uploads")
 
+_BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 RAW_BODY: dict[str, Any] = {
+    "requestBody": {"required": False, "content": {"application/octet-stream": _BYTES}}
+}
+"""Bytes as they are; no body is a file of no bytes."""
+_PART_BODY: dict[str, Any] = {
     "requestBody": {
-        "required": True,
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "required": False,
+        "content": dict.fromkeys(
+            ("application/octet-stream", "application/offset+octet-stream"), _BYTES
+        ),
     }
 }
+_WHERE = {"type": "integer", "minimum": 0, "maximum": 2**53}
+_OFFSET = {"Upload-Offset": header("How many bytes have arrived.", _WHERE)}
 Offset = Annotated[
     int, Header(alias="Upload-Offset", ge=0, le=2**53, description="Where these bytes begin.")
 ]
@@ -41,7 +50,13 @@ class UploadSpec(BaseModel, frozen=True, extra="forbid"):
     size_bytes: int = Field(gt=0, le=2**53)
 
 
-@router.post("/v1/uploads", operation_id="begin_upload", status_code=201, dependencies=[SUBMIT])
+@router.post(
+    "/v1/uploads",
+    operation_id="begin_upload",
+    status_code=201,
+    dependencies=[SUBMIT],
+    responses={201: {"headers": {**LOCATION, **_OFFSET}}},
+)
 def begin_upload(here: Here, sender: Sender, response: Response, spec: UploadSpec) -> UploadSchema:
     """Announce a file; then send it with PATCH."""
     if spec.size_bytes > here.settings.max_upload_bytes:
@@ -61,8 +76,12 @@ def begin_upload(here: Here, sender: Sender, response: Response, spec: UploadSpe
     return view
 
 
-@router.get("/v1/uploads/{upload_id}", operation_id="get_upload", dependencies=[SUBMIT])
-@router.head("/v1/uploads/{upload_id}", dependencies=[SUBMIT], include_in_schema=False)
+@router.get(
+    "/v1/uploads/{upload_id}",
+    operation_id="get_upload",
+    dependencies=[SUBMIT],
+    responses={200: {"headers": _OFFSET}},
+)
 def get_upload(here: Here, sender: Sender, response: Response, upload_id: UploadId) -> UploadSchema:
     """How much has arrived; also in the header `Upload-Offset`."""
     view = _view(here, sender, upload_id)
@@ -74,8 +93,8 @@ def get_upload(here: Here, sender: Sender, response: Response, upload_id: Upload
     "/v1/uploads/{upload_id}",
     operation_id="continue_upload",
     dependencies=[SUBMIT],
-    responses=problems(409, 413),
-    openapi_extra=RAW_BODY,
+    responses={200: {"headers": _OFFSET}, **problems(409)},
+    openapi_extra=_PART_BODY,
 )
 async def continue_upload(
     here: Here,

@@ -30,3 +30,12 @@ def either_service(database_url: str, tmp_path: Path) -> Iterator[Service]:
     """A service on SQLite and on PostgreSQL, open to loopback."""
     with serve(database_url, tmp_path) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service for all tests of a module, which leave nothing behind that another would see."""
+    folder = tmp_path_factory.mktemp("house")
+    shutil.copy(sqlite_template, folder / "featherweight.db")
+    with serve(f"sqlite:///{folder}/featherweight.db", folder) as running:
+        yield running

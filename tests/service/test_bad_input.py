@@ -273,7 +273,7 @@ def test_an_unknown_address_and_a_wrong_method_are_problems(service):
     problem(service.client.get("/v1/nothing"), 404, "NotFound")
     answer = service.client.put("/v1/jobs")
     problem(answer, 405, "MethodNotAllowed")
-    assert answer.headers["Allow"] == "GET, POST"
+    assert answer.headers["Allow"] == "GET, HEAD, POST"
     assert service.client.patch("/dashboard").headers["Allow"] == "GET, HEAD"
 
 
@@ -312,8 +312,8 @@ def test_a_cursor_of_another_listing_is_refused(either_service):
     service.submit(name="second")
     cursor = service.client.get("/v1/jobs?limit=1").json()["next_cursor"]
     answer = service.client.get(f"/v1/jobs/{job}/trials?cursor={cursor}")
-    problem(answer, 404, "InvalidCursor")
-    problem(service.client.get("/v1/jobs?cursor=abc"), 404, "InvalidCursor")
+    problem(answer, 422, "InvalidCursor")
+    problem(service.client.get("/v1/jobs?cursor=abc"), 422, "InvalidCursor")
     problem(service.client.get("/v1/jobs?limit=0"), 422, "RequestValidationError")
     problem(service.client.get("/v1/jobs?limit=201"), 422, "RequestValidationError")
 

@@ -264,18 +264,20 @@ def test_workers_are_known_by_their_claims_with_the_trial_they_have(database):
         mine = factories.must_claim(session, "busy")
         factories.claim(session, "idle")
     with database.read() as session:
-        names = [worker.name for worker in workers.recent(session, seconds=60)]
+        names = [
+            worker.name for worker in workers.page(session, seconds=60, limit=10, cursor=None)[0]
+        ]
         assert names == ["baseline-worker", "busy", "idle"]
         boot_id = factories.worker_info("busy").boot_id
         assert workers.current_trials(session) == {boot_id: mine.trial}
-        assert workers.recent(session, seconds=-60) == []
+        assert workers.page(session, seconds=-60, limit=10, cursor=None)[0] == []
 
 
 def test_an_idle_worker_that_asks_again_at_once_writes_nothing(database):
     with database.write() as session:
         factories.claim(session, "idle")
-        first = workers.recent(session, seconds=60)[0].last_seen
+        first = workers.page(session, seconds=60, limit=10, cursor=None)[0][0].last_seen
     with database.write() as session:
         factories.claim(session, "idle")
         assert not session.dirty
-        assert workers.recent(session, seconds=60)[0].last_seen == first
+        assert workers.page(session, seconds=60, limit=10, cursor=None)[0][0].last_seen == first

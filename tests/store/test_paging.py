@@ -109,6 +109,22 @@ def encoded(value):
         encoded(["fw_jobs", "2026-01-01T00:00:00+00:00", "id", "more"]),
         encoded(["fw_jobs", 5, "id"]),
         encoded(["fw_trials", 5]),
+        encoded(["fw_jobs", "2026-01-01T00:00:00+00:00", "\ud800"]),
+        encoded(["fw_jobs", "2026-01-01T00:00:00+00:00", "a\x00b"]),
+        encoded(["fw_jobs", "2026-01-01T00:00:00+00:00", "a" * 300]),
+        encoded(["fw_jobs", "2026-01-01T00:00:00+00:00", ["id"]]),
+        encoded(["fw_jobs", "2026-01-01T00:00:00+00:00", {"id": "id"}]),
+        encoded(["fw_jobs", "2026-01-01T00:00:00+00:00", True]),
+        encoded(["fw_jobs", "2026-01-01T00:00:00+00:00", float("nan")]),
+        encoded(["fw_jobs", "0001-01-01T00:00:00+23:59", "id"]),
+        encoded(["fw_jobs", "9999-12-31T23:59:59-23:59", "id"]),
+        encoded(["\ud800", "2026-01-01T00:00:00+00:00", "id"]),
+        encoded([["fw_jobs"], "2026-01-01T00:00:00+00:00", "id"]),
+        encoded("fw_jobs"),
+        encoded(["fw_jobs", "2026-01-01T00:00:00+00:00", "id"]) + "!",
+        base64.urlsafe_b64encode(b"[" * 290).decode(),
+        base64.urlsafe_b64encode(b'["fw_jobs", "' + b"\xff" * 8 + b'", "id"]').decode(),
+        base64.urlsafe_b64encode(b'["fw_jobs", ' + b"9" * 250 + b', "id"]').decode(),
     ],
 )
 def test_a_cursor_that_this_listing_did_not_make_is_refused(database, cursor):
@@ -116,7 +132,9 @@ def test_a_cursor_that_this_listing_did_not_make_is_refused(database, cursor):
         jobs.page(session, limit=5, cursor=cursor)
 
 
-@pytest.mark.parametrize("number", ["1", 1.5, 2**40, None])
+@pytest.mark.parametrize(
+    "number", ["1", 1.5, 2**40, 2**70, -(2**40), None, True, [1], float("inf")]
+)
 def test_a_trials_cursor_holds_a_small_whole_number(database, number):
     with database.read() as session, pytest.raises(InvalidCursor):
         trials.page(session, "job", limit=5, cursor=encoded(["fw_trials", number]))

@@ -121,7 +121,9 @@ def test_every_record_has_its_shape(database):
             "attempt": views.attempt(attempts.of_trial(session, trial.id)[0]),
             "rung": views.rung(rungs.of_trial(session, trial.id)[0]),
             "event": views.event(events.after(session, job.id, 0)[0]),
-            "worker": views.worker(workers.recent(session, seconds=60)[0], "some trial"),
+            "worker": views.worker(
+                workers.page(session, seconds=60, limit=10, cursor=None)[0][0], "some trial"
+            ),
             "token": views.token(token, secret),
             "upload": views.upload(uploads.create(session, size_bytes=5)),
         }

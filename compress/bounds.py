@@ -1,0 +1,50 @@
+"""Numbers within a finite range, wide enough for anything that was measured. Torch-free.
+
+Sums and ratios of such numbers are finite, too, so nothing that is computed from a report can be
+an infinity. Who sends a number beyond its range is told so. Older versions took any finite number:
+what they stored is read as the nearest that is allowed, and so is what we measure ourselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field, ValidationInfo
+
+RECEIVED: Mapping[str, bool] = MappingProxyType({"received": True})
+"""Context of the validation of what somebody sends."""
+LEAST: Final = 1e-6
+MOST_MILLISECONDS: Final = 1e9
+MOST_SECONDS: Final = 1e9
+MOST_SPEED: Final = 1e12
+MOST_FACTOR: Final = 1e6
+MOST_ERROR: Final = 1e30
+
+
+def _capped(least: float, most: float) -> Callable[[Any, ValidationInfo], Any]:
+    def cap(value: Any, info: ValidationInfo) -> Any:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if info.context is RECEIVED or not is_number or not math.isfinite(value):
+            return value
+        # What must be above 0 and is not stays what it is, and is refused.
+        return min(value, most) if value <= 0 < least else min(max(value, least), most)
+
+    return cap
+
+
+Milliseconds = Annotated[
+    float,
+    Field(ge=LEAST, le=MOST_MILLISECONDS),
+    BeforeValidator(_capped(LEAST, MOST_MILLISECONDS)),
+]
+Seconds = Annotated[
+    float, Field(ge=0, le=MOST_SECONDS), BeforeValidator(_capped(0.0, MOST_SECONDS))
+]
+Speed = Annotated[
+    float, Field(ge=LEAST, le=MOST_SPEED), BeforeValidator(_capped(LEAST, MOST_SPEED))
+]
+Factor = Annotated[float, Field(ge=1, le=MOST_FACTOR), BeforeValidator(_capped(1.0, MOST_FACTOR))]
+Error = Annotated[float, Field(ge=0, le=MOST_ERROR), BeforeValidator(_capped(0.0, MOST_ERROR))]

@@ -1,0 +1,57 @@
+"""Files that a worker has delivered, with their manifest."""
+
+import hashlib
+from typing import Any
+
+from compress import manifest as manifests
+from compress.candidate import Candidate
+from compress.manifest import Input, Manifest, Origin
+from featherweight.specs.protocol import FileRef, Report
+from store import attempts, files
+from tests import factories
+from tests.service.running import Service
+
+CONTENT = bytes(range(256)) * 4
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+def delivered(service: Service) -> dict[str, Any]:
+    measured = factories.measurement(0.95, len(CONTENT))
+    service.searching_job()
+    with service.database.write() as session:
+        assignment = factories.must_claim(session)
+        document = manifests.dump(manifest(assignment.job, measured)).encode()
+        refs = [
+            kept(service, session, "onnx", CONTENT),
+            kept(service, session, "manifest", document),
+        ]
+        report = Report(rung=0, epochs=0, measurement=measured, files=tuple(refs))
+        attempts.report(
+            session, assignment.attempt, assignment.token, report, decide=factories.climb
+        )
+    found = service.client.get(f"/v1/trials/{assignment.trial}/artifacts").json()
+    return {artifact["role"]: artifact for artifact in found}
+
+
+def kept(service: Service, session: Any, role: str, content: bytes) -> FileRef:
+    """A file that a worker has sent."""
+    stored = service.files.put([content], limit=10_000)
+    files.record(session, stored)
+    fields = {"role": role, "sha256": stored.sha256, "size_bytes": stored.size_bytes}
+    return FileRef.model_validate(fields)
+
+
+def manifest(job: str, measured: Any) -> Manifest:
+    candidate = Candidate()
+    return Manifest(
+        candidate=candidate,
+        candidate_digest=candidate.digest(),
+        architecture=factories.ARCHITECTURE,
+        origin=Origin(job=job, trial=1, rung=0, epochs=0, seed=0, data_sha256="0" * 64),
+        input=Input(shape=(1, 8, 8), normalisation=factories.NORMALISATION),
+        num_classes=2,
+        measurement=measured,
+        file_sha256=DIGEST,
+        file_bytes=len(CONTENT),
+        versions={"python": "3.11"},
+    )
