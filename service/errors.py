@@ -93,6 +93,7 @@ class NotReady(ServiceError):
 STATUS: Mapping[type[Exception], HTTPStatus] = {
     store_errors.StoreError: HTTPStatus.INTERNAL_SERVER_ERROR,
     store_errors.NotFound: HTTPStatus.NOT_FOUND,
+    store_errors.JobDeleted: HTTPStatus.GONE,
     store_errors.Conflict: HTTPStatus.CONFLICT,
     store_errors.FileTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     store_errors.DigestMismatch: HTTPStatus.UNPROCESSABLE_ENTITY,

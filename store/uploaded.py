@@ -75,7 +75,9 @@ class Shelf(Generic[Record]):
             StillInUse: a job refers to it.
         """
         found = self.get(session, reference)
-        session.refresh(found, with_for_update=True)
+        # Its file first, as whoever stores the same bytes does: they wait for each other in turn.
+        files.lock(session, found.sha256)
+        found = self._locked(session, found.id, reference)
         uses = or_(*(column == found.id for column in self.used_by))
         job_id = session.scalar(select(JobRecord.id).where(uses).limit(1))
         if job_id is not None:
@@ -83,3 +85,10 @@ class Shelf(Generic[Record]):
         session.delete(found)
         session.flush()
         return found.sha256
+
+    def _locked(self, session: Session, id: str, reference: str) -> Record:
+        options = {"with_for_update": True, "populate_existing": True}
+        found = session.get(self.record, id, **options)
+        if found is None:
+            raise self.missing(f"{self.word} {reference!r} was deleted in this moment")
+        return found

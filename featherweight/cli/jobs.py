@@ -15,7 +15,7 @@ from featherweight.cli import follow, tables
 from featherweight.cli.output import AsJson, Token, Url, client, console, show, write_json_line
 from featherweight.client import Client
 from featherweight.errors import NotFound
-from featherweight.specs.schemas import DryRunSchema
+from featherweight.specs.schemas import DryRunSchema, JobSchema
 from featherweight.specs.states import JobState
 
 app = typer.Typer()
@@ -143,6 +143,23 @@ def cancel(job: JobId, url: Url = None, token: Token = None, json: AsJson = Fals
 
 
 @app.command()
+def delete(
+    job: Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of jobs.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """Delete jobs that have ended, with their trials, files and studies."""
+    with client(url, token) as service:
+        if not yes:
+            _confirm([service.job(one) for one in job])
+        for one in job:
+            service.delete(one)
+    show(job, as_json=json, human=lambda ids: "\n".join(f"job {one} is deleted" for one in ids))
+
+
+@app.command()
 def pause(job: JobId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
     """Hand out no more trials of a job."""
     with client(url, token) as service:
@@ -162,6 +179,14 @@ def _downloaded(service: Client, target: str, folder: Path) -> list[Path]:
     except NotFound:
         return [service.download(target, folder)]
     return [service.download(point, folder) for point in points]
+
+
+def _confirm(found: Sequence[JobSchema]) -> None:
+    """Ask; ends the command unless the answer is yes."""
+    for job in found:
+        typer.echo(f"{job.id}  {job.name}  {job.state}, {job.trials.total} trials", err=True)
+    what = "this job" if len(found) == 1 else f"these {len(found)} jobs"
+    typer.confirm(f"Delete {what}, files and all?", abort=True, err=True)
 
 
 def _dry_run(found: DryRunSchema) -> str:

@@ -44,7 +44,14 @@ def with_interval(found: AccuracySchema | None) -> str:
 def jobs(found: Sequence[JobSchema]) -> Table:
     """One line per job."""
     rows = [
-        (job.id, escape(job.name), job.state, job.phase, trials(job), f"{job.created_at:%F %T}")
+        (
+            job.id,
+            escape(job.name),
+            job.state,
+            job.phase or "",
+            trials(job),
+            f"{job.created_at:%F %T}",
+        )
         for job in found
     ]
     return table(["job", "name", "state", "phase", ">trials", "created (UTC)"], rows)

@@ -106,12 +106,16 @@ class JobSchema(BaseModel, frozen=True):
     id: str
     name: str
     state: JobState
-    phase: Phase
+    phase: Phase | None = Field(description="What it does, or did at its end; None once deleted.")
     stop_reason: StopReason | None
     stop_detail: str = Field(description="Why it stops or ended, or why the house paused it.")
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
+    deleted_at: AwareDatetime | None = Field(
+        default=None,
+        description="Since when only its spec is left, for jobs that started from it.",
+    )
     spec: JobSpec
     trials: Counts
     baseline: Measurement | None

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import Body, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
@@ -17,7 +18,8 @@ from featherweight.specs.schemas import (
 )
 from featherweight.specs.states import JobState, TrialState
 from search import warm
-from service import forecasts, fronts, reports, submission, warnings
+from service import conditional, forecasts, fronts, reports, submission, warnings
+from service.answers import Answer
 from service.auth import READ, SUBMIT
 from service.conditional import NOT_MODIFIED
 from service.examples import JOB_EXAMPLE, TAUGHT_EXAMPLE
@@ -25,12 +27,15 @@ from service.openapi import problems
 from service.parameters import Cursor, IdempotencyKey, JobId, Limit
 from service.resources import Here, Resources
 from service.routing import router as guarded
-from store import jobs, losses, trials, views
+from store import deletion, jobs, losses, removal, trials, views
+from store.errors import JobDeleted
 from store.session import Session
 from store.tables import JobRecord
 
 router = guarded("jobs")
 
+_REMOVAL_SECONDS = 3.0
+"""A job that has more rows and files than can be removed meanwhile loses the rest later."""
 _FORECAST_SECONDS = 1.0
 """A forecast says how long the job has run: this old it may be."""
 _YAML_TOO: dict[str, Any] = {
@@ -96,8 +101,35 @@ def list_jobs(
     responses=NOT_MODIFIED,
 )
 async def get_job(here: Here, request: Request, job_id: JobId) -> Response:
-    """One job, with a forecast of its time from what is known now."""
-    return await here.answers.respond(request, job_id, _job, seconds=_FORECAST_SECONDS)
+    """One job, with a forecast of its time from what is known now.
+
+    A deleted one is there while a job names it as its warm start, in the state `deleted`.
+    """
+    try:
+        return await here.answers.respond(request, job_id, _job, seconds=_FORECAST_SECONDS)
+    except JobDeleted:
+        left = await run_in_threadpool(_deleted, here, job_id)
+        return conditional.respond(request, left.body, etag=left.etag)
+
+
+@router.delete(
+    "/v1/jobs/{job_id}",
+    operation_id="delete_job",
+    status_code=204,
+    dependencies=[SUBMIT],
+    responses=problems(409, 410),
+)
+def delete_job(here: Here, job_id: JobId) -> Response:
+    """Delete a job that has ended, with its trials, their files, its events and its study.
+
+    Not while an unfinished job starts from it.
+    """
+    with here.database.write() as session:
+        job = jobs.lock_alone(session, job_id)
+        # Whose job it is, and who deletes it: the one place to ask and to note.
+        deletion.begin(session, job)
+    removal.finish(here.database, here.files, job_id, seconds=_REMOVAL_SECONDS)
+    return Response(status_code=204)
 
 
 @router.post(
@@ -232,6 +264,12 @@ def _submit(here: Resources, response: Response, spec: JobSpec, key: str | None)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/jobs/{view.id}"
     return view
+
+
+def _deleted(here: Resources, job_id: str) -> Answer:
+    with here.database.read() as session:
+        view = views.deleted_job(jobs.deleted(session, job_id))
+    return Answer(version=view.last_event, body=view.model_dump_json(by_alias=True).encode())
 
 
 def _view(session: Session, job: JobRecord) -> JobSchema:
