@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -40,3 +42,47 @@ def make_file(path: Path) -> None:
 
 def _opened(path: str, flags: int) -> int:
     return os.open(path, flags, FILE)
+
+
+def loose(root: Path) -> Iterator[Path]:
+    """The file or folder, and everything in it, that somebody else may read, write or list."""
+    folders = [root]
+    if _is_loose(root):
+        yield root
+    while folders:
+        folder = folders.pop()
+        for path, is_folder in _inside(folder):
+            if is_folder:
+                folders.append(path)
+            if _is_loose(path):
+                yield path
+
+
+def close(path: Path) -> bool:
+    """Let nobody in but the owner; False where this user may not decide that, or it is gone."""
+    try:
+        path.chmod(stat.S_IMODE(path.lstat().st_mode) & ~OTHERS)
+    except (FileNotFoundError, PermissionError):
+        return False
+    return True
+
+
+def _inside(folder: Path) -> list[tuple[Path, bool]]:
+    """What lies in a folder, nothing of a file; where links lead to is not ours."""
+    try:
+        with os.scandir(folder) as entries:
+            return [
+                (Path(entry.path), entry.is_dir(follow_symlinks=False))
+                for entry in entries
+                if not entry.is_symlink()
+            ]
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
+
+
+def _is_loose(path: Path) -> bool:
+    try:
+        found = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return not stat.S_ISLNK(found.st_mode) and bool(found.st_mode & OTHERS)

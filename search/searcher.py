@@ -33,7 +33,7 @@ from search.study.frozen import Measured
 from search.study.projection import StudyProjection, proposed
 from search.study.rebuilding import history_of, measured_of, note, open_study
 from search.study.storage import OUTAGES, close_storage, open_storage
-from store import candidates, clock, jobs, refusals, study_removals, trials
+from store import candidates, clock, jobs, refusals, studies, trials
 from store.errors import BudgetExhausted, CandidatesWait, DuplicateCandidate, NotRunning
 from store.outages import is_lock_timeout
 from store.session import Database
@@ -94,7 +94,7 @@ class Searcher:
                 return False
             with self._database.read() as session:
                 active = [job.id for job in jobs.active(session)]
-                deleted = study_removals.pending(session)
+                deleted = studies.pending(session)
             self._studies = {key: self._studies[key] for key in active if key in self._studies}
             held = self._held_elsewhere
             self._held_elsewhere = {key: held[key] for key in active if key in held}
@@ -112,7 +112,7 @@ class Searcher:
         """Take the removal of a deleted job's study a step further; a repeat finds less to do."""
         if removing.remove_some(self._storage.engine, job_id):
             with self._lead.write() as session:
-                study_removals.done(session, job_id)
+                studies.done(session, job_id)
         return True
 
     def _advance_if_free(self, job_id: str) -> bool:

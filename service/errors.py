@@ -86,6 +86,10 @@ class TooManyStreams(ServiceError):
     """So many event streams of this token, or of this address, are open: close one first."""
 
 
+class CannotLook(ServiceError):
+    """The doctor cannot look: the database does not answer, or there is none."""
+
+
 class NotReady(ServiceError):
     """Something that the service needs does not work."""
 
@@ -117,6 +121,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     ModelDoesNotFitData: HTTPStatus.UNPROCESSABLE_ENTITY,
     DashboardUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     TooManyStreams: HTTPStatus.TOO_MANY_REQUESTS,
+    CannotLook: HTTPStatus.SERVICE_UNAVAILABLE,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """Error to status; a class that is not listed has the status of its nearest listed base."""

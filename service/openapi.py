@@ -27,6 +27,7 @@ WORDS = {
     404: "There is nothing of this id",
     408: "The rest of the body did not come in time",
     409: "It contradicts what is stored",
+    410: "The job was deleted; only its spec is left",
     413: "The body is over the limit",
     415: "The content type is not taken here",
     416: "The range lies outside the file",
@@ -35,6 +36,8 @@ WORDS = {
     500: "An unexpected error",
     503: "The database or another part cannot be reached; try again later",
 }
+_OF_JOBS = ("{job_id}", "{trial_id}", "{artifact_id}")
+"""In paths of what goes with a deleted job."""
 _STORABLE = r"^[^\u0000]*$"
 _REF = "#/components/schemas/Problem"
 
@@ -112,6 +115,8 @@ def _general(path: str, operation: dict[str, Any]) -> list[int]:
         found += [400, 408, 413, 429]
     if "{" in path or any(one["name"] == "cursor" for one in operation.get("parameters", [])):
         found += [404]
+    if any(of_job in path for of_job in _OF_JOBS):
+        found += [410]
     return found
 
 

@@ -18,6 +18,10 @@ from store.session import Database, Session
 
 GRACE = timedelta(hours=1)
 """What seems to be garbage is left alone for so long: it costs nothing to wait."""
+LEFTOVER_SECONDS = 2.0
+"""A temporary file that is older and that nobody has locked is nobody's."""
+ORPHAN_SECONDS = 60.0
+"""An upload's bytes are there a moment before its row is."""
 _JOBS_AT_ONCE = 20
 _REMOVAL_SECONDS = 5.0
 _MOST_REMEMBERED = 100_000
@@ -122,8 +126,9 @@ def unknown(house: House) -> Iterator[collector.OnDisk]:
 
 
 def _remove_leftovers(house: House) -> Iterator[int]:
-    seconds = house.grace.total_seconds()
+    seconds = max(LEFTOVER_SECONDS, house.grace.total_seconds())
     yield from leftovers.remove_temporary(house.files, older_than_seconds=seconds)
+    seconds = max(ORPHAN_SECONDS, seconds)
     yield from leftovers.remove_orphans(house.database, house.files, older_than_seconds=seconds)
 
 

@@ -32,6 +32,14 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Known:
+    """A file that the database knows."""
+
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class OnDisk:
     """A file of the content folder that the database does not know."""
 
@@ -49,6 +57,24 @@ def stored_before(session: Session, *, grace: timedelta = timedelta()) -> dateti
     oldest = session.scalar(active)
     latest = clock.utc_now() - grace
     return latest if oldest is None else min(latest, oldest - _SKEW)
+
+
+def known(database: Database) -> Iterator[Known]:
+    """Every file that the database knows, page by page."""
+    after: str | None = ""
+    while after is not None:
+        query = select(FileRecord.sha256, FileRecord.size_bytes).where(FileRecord.sha256 > after)
+        with database.read() as session:
+            page = session.execute(query.order_by(FileRecord.sha256).limit(_AT_ONCE)).all()
+        after = page[-1][0] if page else None
+        yield from (Known(sha256=sha256, size_bytes=size) for sha256, size in page)
+
+
+def is_referenced(database: Database, sha256: str) -> bool:
+    """Whether the database knows the file, and something keeps it."""
+    with database.read() as session:
+        is_known = session.get(FileRecord, sha256) is not None
+        return is_known and not references.unkept(session, [sha256])
 
 
 def unreferenced(database: Database, *, grace: timedelta = timedelta()) -> Iterator[str]:

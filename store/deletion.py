@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Select, Table, delete, exists, select, tuple_
 from sqlalchemy.orm import Session
@@ -122,7 +123,7 @@ def _named(job_id: str) -> Select[str]:
     )
 
 
-def _remains(job: JobRecord) -> dict[str, object]:
+def _remains(job: JobRecord) -> dict[str, Any]:
     kept = ("id", "owner", "name", "spec", "created_at", "started_at", "finished_at")
     return {name: getattr(job, name) for name in kept} | {"deleted_at": clock.utc_now()}
 

@@ -31,7 +31,7 @@ def settle(database: Database, store: FileStore) -> bool:
         mark = session.get_one(SecretRecord, _NAME).value
     private.make_folder(store.folder)
     if _read(store) is None:
-        _write(_path(store), mark)
+        _write(path(store), mark)
     return _read(store) == mark
 
 
@@ -46,25 +46,26 @@ def is_ours(session: Session, store: FileStore) -> bool | None:
 def marked_at(store: FileStore) -> float | None:
     """When the folder was marked, seconds since 1970; None while nobody has."""
     try:
-        return _path(store).stat().st_mtime
+        return path(store).stat().st_mtime
     except FileNotFoundError:
         return None
 
 
-def _path(store: FileStore) -> Path:
+def path(store: FileStore) -> Path:
+    """The mark."""
     return store.folder / "owner"
 
 
 def _read(store: FileStore) -> str | None:
     try:
-        found = _path(store).read_text()
+        found = path(store).read_text()
     except FileNotFoundError:
         return None
     return found if len(found) == _MARK_CHARACTERS else None
 
 
-def _write(path: Path, mark: str) -> None:
-    partial = path.with_name(f".owner-{uuid.uuid4().hex}")
+def _write(place: Path, mark: str) -> None:
+    partial = place.with_name(f".owner-{uuid.uuid4().hex}")
     with private.open_file(partial, "xb") as file:
         file.write(mark.encode())
-    partial.replace(path)
+    partial.replace(place)

@@ -150,7 +150,7 @@ def _lost_files() -> Select[str]:
     )
 
 
-def _remove(session: Session, table: Table, some: Select[Any]) -> int:
+def _remove(session: Session, table: Table, some: Select[*tuple[Any, ...]]) -> int:
     columns = list(table.primary_key.columns)
     key = columns[0] if len(columns) == 1 else tuple_(*columns)
     return len(session.scalars(delete(table).where(key.in_(some)).returning(columns[0])).all())

@@ -87,8 +87,7 @@ class Shelf(Generic[Record]):
         return found.sha256
 
     def _locked(self, session: Session, id: str, reference: str) -> Record:
-        options = {"with_for_update": True, "populate_existing": True}
-        found = session.get(self.record, id, **options)
+        found = session.get(self.record, id, with_for_update=True, populate_existing=True)
         if found is None:
             raise self.missing(f"{self.word} {reference!r} was deleted in this moment")
         return found

@@ -117,7 +117,7 @@ async def get_job(here: Here, request: Request, job_id: JobId) -> Response:
     operation_id="delete_job",
     status_code=204,
     dependencies=[SUBMIT],
-    responses=problems(409, 410),
+    responses=problems(409),
 )
 def delete_job(here: Here, job_id: JobId) -> Response:
     """Delete a job that has ended, with its trials, their files, its events and its study.
