@@ -53,7 +53,13 @@ class Racer:
     def run(self) -> Counter[tuple[str, int]]:
         for step in range(self._steps):
             act = self._random.choice(
-                (self._upload, self._upload_in_parts, self._upload_model, self._delete, self._delete)
+                (
+                    self._upload,
+                    self._upload_in_parts,
+                    self._upload_model,
+                    self._delete,
+                    self._delete,
+                )
             )
             act(f"r{self._number}-{step}")
         return self.answers

@@ -46,12 +46,8 @@ def test_every_kind_of_reference_keeps_its_file(database):
     with database.write() as session:
         job = factories.searching_job(session)
         shared, weights, alone, tested = (factories.stored(session).sha256 for _ in range(4))
-        session.execute(
-            update(JobRecord).values(supernet_sha256=shared, weights_sha256=weights)
-        )
-        factories.trial(
-            session, job, phase=Phase.TEST, origin="test", rungs=(0,), files=(tested,)
-        )
+        session.execute(update(JobRecord).values(supernet_sha256=shared, weights_sha256=weights))
+        factories.trial(session, job, phase=Phase.TEST, origin="test", rungs=(0,), files=(tested,))
         upload = uploads.create(session, size_bytes=1)
         sent = factories.stored(session).sha256
         uploads.finish(session, upload.id, sha256=sent)
