@@ -34,7 +34,13 @@ from search.study.projection import StudyProjection, proposed
 from search.study.rebuilding import history_of, measured_of, note, open_study
 from search.study.storage import OUTAGES, close_storage, open_storage
 from store import candidates, clock, jobs, refusals, studies, trials
-from store.errors import BudgetExhausted, CandidatesWait, DuplicateCandidate, NotRunning
+from store.errors import (
+    BudgetExhausted,
+    CandidatesWait,
+    DuplicateCandidate,
+    JobNotFound,
+    NotRunning,
+)
 from store.outages import is_lock_timeout
 from store.session import Database
 from store.tables import CandidateRecord, JobRecord, TrialRecord
@@ -121,6 +127,8 @@ class Searcher:
             return False
         try:
             return self._advance(job_id)
+        except JobNotFound:
+            return False  # another leader ended it meanwhile, and its user deleted it
         except OUTAGES as error:
             if not is_lock_timeout(error):
                 raise

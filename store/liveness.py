@@ -102,7 +102,7 @@ def vigil(session: Session, *, overdue_seconds: float, most: int = 100) -> Vigil
         service=_presence(held.get(SERVICE)),
         num_unfinished=session.execute(unfinished).scalar_one(),
         num_claimable=num_claimable(session.connection(), most=most),
-        overdue=tuple(session.execute(over).tuples()),
+        overdue=tuple((trial_id, worker) for trial_id, worker in session.execute(over)),
     )
 
 
