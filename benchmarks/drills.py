@@ -19,6 +19,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
+from benchmarks import racing_collector
 from benchmarks.processes import Cluster
 from featherweight.client import Client
 from featherweight.errors import ServiceUnavailable
@@ -137,6 +138,8 @@ DRILLS: Mapping[str, Drill] = {
     "suspended_searcher": Drill(run=suspended("search")),
     "suspended_worker": Drill(run=suspended("worker")),
     "suspended_searcher_postgresql": Drill(run=suspended("search"), cluster=_on_postgresql),
+    "racing_collector": Drill(run=racing_collector.drill),
+    "racing_collector_postgresql": Drill(run=racing_collector.drill, cluster=_on_postgresql),
     "held_row_postgresql": Drill(run=held_row, cluster=_on_postgresql),
 }
 
