@@ -27,7 +27,7 @@ COPY examples examples
 RUN pip install --no-deps .
 
 RUN useradd --create-home --uid 10001 featherweight \
- && mkdir -p /data/files /data/worker && chown -R featherweight /data
+ && mkdir -p -m 700 /data/files /data/worker && chown -R featherweight /data
 USER featherweight
 WORKDIR /data
 ENTRYPOINT ["featherweight"]

@@ -13,12 +13,14 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
+from benchmarks import racing_collector
 from benchmarks.processes import Cluster
 from featherweight.client import Client
 from featherweight.errors import ServiceUnavailable
@@ -109,14 +111,15 @@ def held_row(cluster: Cluster, client: Client, job: JobFile) -> str:
 
 
 @contextmanager
-def _on_postgresql() -> Iterator[Cluster]:
+def _on_postgresql(*, workers: int = 2, searcher: bool = True) -> Iterator[Cluster]:
     with postgres.server() as server:
         name = f"drill_{uuid.uuid4().hex}"
         with psycopg.connect(server, autocommit=True) as own:
             own.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         url = make_url(server).set(drivername="postgresql", database=name)
         address = url.render_as_string(hide_password=False)
-        with Cluster(workers=2, FEATHERWEIGHT_DATABASE_URL=address) as cluster:
+        settings = {"FEATHERWEIGHT_DATABASE_URL": address}
+        with Cluster(workers=workers, searcher=searcher, **settings) as cluster:
             yield cluster
 
 
@@ -137,6 +140,12 @@ DRILLS: Mapping[str, Drill] = {
     "suspended_searcher": Drill(run=suspended("search")),
     "suspended_worker": Drill(run=suspended("worker")),
     "suspended_searcher_postgresql": Drill(run=suspended("search"), cluster=_on_postgresql),
+    "racing_collector": Drill(
+        run=racing_collector.drill, cluster=partial(Cluster, workers=0, searcher=False)
+    ),
+    "racing_collector_postgresql": Drill(
+        run=racing_collector.drill, cluster=partial(_on_postgresql, workers=0, searcher=False)
+    ),
     "held_row_postgresql": Drill(run=held_row, cluster=_on_postgresql),
 }
 

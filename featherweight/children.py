@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from featherweight import lifeline
+from featherweight import lifeline, private
 from featherweight.transport import RetryPolicy
 
 _LOOK_SECONDS = 0.2
@@ -101,8 +101,8 @@ class _Member:
         log = self.role.log
         if log is None:
             return self._popen(None)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as file:
+        private.make_folder(log.parent)
+        with private.open_file(log, "ab") as file:
             return self._popen(file.fileno())
 
     def _popen(self, output: int | None) -> subprocess.Popen[bytes]:

@@ -225,6 +225,10 @@ class Client:
         """Go on with a paused job."""
         return self._ask(JobSchema, Call(method="POST", path=f"/v1/jobs/{job}/resume"))
 
+    def delete(self, job: str) -> None:
+        """Delete a job that has ended, with its trials, files and study. Raises NotFound again."""
+        self._transport.send(Call(method="DELETE", path=f"/v1/jobs/{job}"))
+
     def clone(self, job: str, changes: Mapping[str, Any] | None = None) -> JobSchema:
         """Submit a job's spec again with ``changes`` on top."""
         path = f"/v1/jobs/{job}/clone"

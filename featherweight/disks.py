@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
+from featherweight import private
+
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Numbers of errors that say that there is no room."""
 
@@ -16,7 +18,7 @@ def probe(folder: Path, *, num_bytes: int) -> None:
     # Not zeros: a file system that compresses would find room for them.
     path, content = folder / f".probe-{uuid4().hex}", os.urandom(num_bytes)
     try:
-        with path.open("xb") as file:
+        with private.open_file(path, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -72,6 +72,10 @@ class NotFound(ApiError):
     """What was named does not exist."""
 
 
+class Gone(NotFound):
+    """What was named existed and was deleted."""
+
+
 class Conflict(ApiError):
     """The request contradicts the state of things."""
 
@@ -97,6 +101,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     403: Forbidden,
     404: NotFound,
     409: Conflict,
+    410: Gone,
     413: TooLarge,
     415: Invalid,
     422: Invalid,

@@ -28,12 +28,19 @@ from search.opened import OpenJob, Proposed
 from search.proposed_candidates import make_trial
 from search.settings import SearcherSettings
 from search.spent import Spent
+from search.study import removing
 from search.study.frozen import Measured
 from search.study.projection import StudyProjection, proposed
 from search.study.rebuilding import history_of, measured_of, note, open_study
 from search.study.storage import OUTAGES, close_storage, open_storage
-from store import candidates, clock, jobs, refusals, trials
-from store.errors import BudgetExhausted, CandidatesWait, DuplicateCandidate, NotRunning
+from store import candidates, clock, jobs, refusals, studies, trials
+from store.errors import (
+    BudgetExhausted,
+    CandidatesWait,
+    DuplicateCandidate,
+    JobNotFound,
+    NotRunning,
+)
 from store.outages import is_lock_timeout
 from store.session import Database
 from store.tables import CandidateRecord, JobRecord, TrialRecord
@@ -93,11 +100,12 @@ class Searcher:
                 return False
             with self._database.read() as session:
                 active = [job.id for job in jobs.active(session)]
+                deleted = studies.pending(session)
             self._studies = {key: self._studies[key] for key in active if key in self._studies}
             held = self._held_elsewhere
             self._held_elsewhere = {key: held[key] for key in active if key in held}
             changes = [self._advance_if_free(job_id) for job_id in active]
-            return any(changes)
+            return any([*changes, *map(self._remove_study, deleted)])
         except LeadLost:
             self._forget()
             return False
@@ -106,12 +114,21 @@ class Searcher:
             self._forget()
             raise
 
+    def _remove_study(self, job_id: str) -> bool:
+        """Take the removal of a deleted job's study a step further; a repeat finds less to do."""
+        if removing.remove_some(self._storage.engine, job_id):
+            with self._lead.write() as session:
+                studies.done(session, job_id)
+        return True
+
     def _advance_if_free(self, job_id: str) -> bool:
         """Take a job further, unless somebody holds its row: a frozen holder stops no other job."""
         if time.monotonic() < self._held_elsewhere.get(job_id, -math.inf):
             return False
         try:
             return self._advance(job_id)
+        except JobNotFound:
+            return False  # another leader ended it meanwhile, and its user deleted it
         except OUTAGES as error:
             if not is_lock_timeout(error):
                 raise

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from featherweight import __version__
 from service import headers, lanes, lookouts, openapi, problems, proxy
 from service.answers import Answers
+from service.caretaker import Caretaker
 from service.feeds import Feeds
 from service.guesses import Logins
 from service.metrics import Metrics, Observed
@@ -38,6 +39,7 @@ from service.routes import (
 from service.settings import ServiceSettings
 from service.sign_of_life import SignOfLife
 from service.streams import Streams
+from service.tidying import House
 from service.waiting import WaitingLine
 from service.wakeups import Wakeups
 from store import liveness, shared_secrets
@@ -126,7 +128,9 @@ async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
         )
         try:
             sign = SignOfLife(database, lease_seconds=settings.lease_seconds)
-            async with lookouts.running(line.lookout, feeds.lookout, streams.lookout, sign):
+            house = House(database=database, files=resources.files, settings=settings)
+            watches = (line.lookout, feeds.lookout, streams.lookout, sign, Caretaker(house))
+            async with lookouts.running(*watches):
                 yield resources
         finally:
             wakeups.close()

@@ -94,6 +94,10 @@ class TooManyLogins(ServiceError):
     """Too many logins from this address failed: wait a minute."""
 
 
+class CannotLook(ServiceError):
+    """The doctor cannot look: the database does not answer, or there is none."""
+
+
 class NotReady(ServiceError):
     """Something that the service needs does not work."""
 
@@ -101,6 +105,7 @@ class NotReady(ServiceError):
 STATUS: Mapping[type[Exception], HTTPStatus] = {
     store_errors.StoreError: HTTPStatus.INTERNAL_SERVER_ERROR,
     store_errors.NotFound: HTTPStatus.NOT_FOUND,
+    store_errors.JobDeleted: HTTPStatus.GONE,
     store_errors.Conflict: HTTPStatus.CONFLICT,
     store_errors.NotOwner: HTTPStatus.FORBIDDEN,
     store_errors.JobLimitReached: HTTPStatus.FORBIDDEN,
@@ -130,6 +135,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     DashboardUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     TooManyStreams: HTTPStatus.TOO_MANY_REQUESTS,
     TooManyLogins: HTTPStatus.TOO_MANY_REQUESTS,
+    CannotLook: HTTPStatus.SERVICE_UNAVAILABLE,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """Error to status; a class that is not listed has the status of its nearest listed base."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -75,10 +75,10 @@ def front(session: Session, job: JobRecord) -> FrontSchema:
         job=job.id,
         state=JobState(job.state),
         objectives=tuple(f"{o.direction} {o.metric}" for o in files.spec.objectives),
-        baseline=next((points[key] for key in baseline(files)), None),
-        points=tuple(points[key] for key in chosen.front),
-        controls=tuple(points[key] for key in simple),
-        nearest=points[chosen.nearest] if chosen.nearest else None,
+        baseline=next(iter(_there(points, baseline(files))), None),
+        points=_there(points, chosen.front),
+        controls=_there(points, simple),
+        nearest=points.get(chosen.nearest) if chosen.nearest else None,
         blocked_by=chosen.blocked_by,
         hypervolume=chosen.hypervolume,
         recommended=taken.point.artifact if taken.point else None,
@@ -96,7 +96,7 @@ def recommendation(session: Session, job: JobRecord) -> RecommendationSchema:
 def take(session: Session, files: Files) -> RecommendationSchema:
     """The same of files that were read already: the one place that says which file to take."""
     key, reason = recommend(files, files.candidates)
-    point = points_of(session, files, _given(key))[key] if key else None
+    point = points_of(session, files, _given(key)).get(key) if key else None
     baseline = None if files.baseline is None else accuracies.of(files.baseline, "test", files.data)
     return RecommendationSchema(
         job=files.job.id,
@@ -141,16 +141,47 @@ def last_keys(files: Files, tried: Iterable[TrialRecord]) -> list[Key]:
 
 
 def points_of(session: Session, files: Files, keys: Iterable[Key]) -> dict[Key, FrontPoint]:
-    """Points with their candidates and addresses; reads only the trials that are asked for."""
-    return {key: _point(session, files, key) for key in dict.fromkeys(keys)}
+    """Points with their candidates and addresses; reads only the trials that are asked for.
+
+    A file that was removed is no point any more. What ``shown`` names is not removed.
+    """
+    found = ((key, _point(session, files, key)) for key in dict.fromkeys(keys))
+    return {key: point for key, point in found if point is not None}
 
 
-def _point(session: Session, files: Files, key: Key) -> FrontPoint:
-    trial = views.trial(trials.get(session, key[0]))
+def shown(session: Session, files: Files) -> set[Key]:
+    """Every file that the front, the recommendation or the report of a job shows."""
+    chosen = select(files, files.candidates)
+    simple = trials.of_origin(session, files.job.id, trials.CONTROL)
+    best, _ = recommend(files, without_search(files, simple))
+    taken, _ = recommend(files, files.candidates)
+    alone = (chosen.nearest, best, taken)
+    return {
+        *chosen.front,
+        *last_keys(files, simple),
+        *baseline(files),
+        *(key for key in alone if key is not None),
+    }
+
+
+def without_search(files: Files, simple: Iterable[TrialRecord]) -> list[FrontCandidate[Key]]:
+    """Those of the job's files that trials of these made: what it has without its search."""
+    ids = {trial.id for trial in simple}
+    return [candidate for candidate in files.candidates if candidate.key[0] in ids]
+
+
+def _there(points: Mapping[Key, FrontPoint], keys: Iterable[Key]) -> tuple[FrontPoint, ...]:
+    return tuple(points[key] for key in keys if key in points)
+
+
+def _point(session: Session, files: Files, key: Key) -> FrontPoint | None:
     record = files.rungs[key]
-    known = with_test(files, record)
     own = {a.role: a for a in artifacts.of_trial(session, key[0]) if a.rung == record.rung}
-    file = own["onnx"]
+    file = own.get("onnx")
+    if file is None:
+        return None
+    trial = views.trial(trials.get(session, key[0]))
+    known = with_test(files, record)
     address = f"/v1/artifacts/{file.id}"
     return FrontPoint(
         trial=trial.id,

@@ -28,6 +28,7 @@ WORDS = {
     404: "There is nothing of this id",
     408: "The rest of the body did not come in time",
     409: "It contradicts what is stored",
+    410: "The job was deleted; only its spec is left",
     413: "The body is over the limit",
     415: "The content type is not taken here",
     416: "The range lies outside the file",
@@ -37,6 +38,8 @@ WORDS = {
     503: "The database or another part cannot be reached; try again later",
     507: "The disk of the service is full; try again later",
 }
+_OF_JOBS = ("{job_id}", "{trial_id}", "{artifact_id}")
+"""In paths of what goes with a deleted job."""
 
 
 def header(description: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -176,6 +179,8 @@ def _general(path: str, operation: dict[str, Any]) -> list[int]:
         found += [400, 408, 413, 415, 429]
     if "{" in path:
         found += [404]
+    if any(of_job in path for of_job in _OF_JOBS):
+        found += [410]
     return found
 
 

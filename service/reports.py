@@ -30,8 +30,7 @@ def report(session: Session, job: JobRecord, counts: Counts) -> ReportSchema:
     tried = trials.of_job(session, job.id)
     simple = [trial for trial in tried if trial.origin == trials.CONTROL]
     controls = fronts.last_keys(files, simple)
-    of_simple = {trial.id for trial in simple}
-    without_search = [c for c in files.candidates if c.key[0] in of_simple]
+    without_search = fronts.without_search(files, simple)
     best, _ = fronts.recommend(files, without_search)
     taken = fronts.take(session, files)
     finalists = tuple(_finalists(tried))
@@ -48,9 +47,9 @@ def report(session: Session, job: JobRecord, counts: Counts) -> ReportSchema:
         test_note=fronts.test_note(session, files),
         classes=tuple(_classes(files, taken.point)),
         counts=counts,
-        controls=tuple(points[key] for key in controls),
+        controls=tuple(points[key] for key in controls if key in points),
         finalists=finalists,
-        best_without_search=points[best] if best else None,
+        best_without_search=points.get(best) if best else None,
         hypervolume=fronts.select(files, files.candidates).hypervolume,
         hypervolume_of_controls=fronts.select(files, without_search).hypervolume,
         refused=refusals.count(session, job.id),

@@ -6,12 +6,12 @@ import ipaddress
 
 from pydantic import Field
 
-from store.settings import StoreSettings
+from service.retention_settings import RetentionSettings
 
 LOOPBACK_NAMES = frozenset({"localhost"})
 
 
-class ServiceSettings(StoreSettings):
+class ServiceSettings(RetentionSettings):
     """Where the service listens, what it accepts, and where the dashboard's process is."""
 
     host: str = "127.0.0.1"

@@ -5,15 +5,20 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from store import jobs
 from store.errors import ArtifactNotFound
 from store.tables import ArtifactRecord, TrialRecord
 
 
 def get(session: Session, artifact_id: str) -> ArtifactRecord:
-    """The artifact; raises ArtifactNotFound."""
+    """The artifact; raises ArtifactNotFound, or JobNotFound if its job was deleted."""
     artifact = session.get(ArtifactRecord, artifact_id)
     if artifact is None:
-        raise ArtifactNotFound(f"no artifact {artifact_id}")
+        raise ArtifactNotFound(
+            f"no artifact {artifact_id}: files of trials that were stopped or failed are removed "
+            "some time after the end of their job, and all of them with the job"
+        )
+    jobs.get(session, artifact.job_id)
     return artifact
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
-from featherweight import disks
+from featherweight import disks, private
 
 Fault = Literal["full", "broken"]
 _FULL_WORDS = ("database or disk is full", "no space left on device", "disk quota exceeded")
@@ -30,17 +30,23 @@ def fault(error: BaseException) -> Fault | None:
 
 def probe(folder: Path) -> int:
     """Write a little and read it again; the bytes that are free there. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
+    private.make_folder(folder)
     disks.probe(folder, num_bytes=_PROBE_BYTES)
     return shutil.disk_usage(folder).free
 
 
 def database_folder(url: str) -> Path | None:
     """Where an SQLite database lies; None for a server's."""
+    path = database_path(url)
+    return None if path is None else path.parent
+
+
+def database_path(url: str) -> Path | None:
+    """The file of an SQLite database; None for a server's."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         return None
-    return Path(parsed.database).parent
+    return Path(parsed.database)
 
 
 def _of_database(error: DBAPIError) -> Fault | None:

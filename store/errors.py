@@ -13,6 +13,10 @@ class JobNotFound(NotFound):
     """No job has this id."""
 
 
+class JobDeleted(JobNotFound):
+    """The job was deleted: only its spec is left, while a job that started from it is there."""
+
+
 class TrialNotFound(NotFound):
     """No trial has this id."""
 
@@ -71,6 +75,10 @@ class StaleAttempt(Conflict):
 
 class IllegalTransition(Conflict):
     """The state does not allow this step."""
+
+
+class JobNotFinished(Conflict):
+    """The job has not ended: cancel it first."""
 
 
 class StillInUse(Conflict):

@@ -53,8 +53,10 @@ def first_seq(session: Session, job_id: str) -> int | None:
 
 
 def heads(session: Session, job_ids: Collection[str]) -> dict[str, Head]:
-    """How far each of the jobs is; ids that do not exist are left out."""
-    query = select(JobRecord.id, JobRecord.last_event, JobRecord.state)
+    """How far each of the jobs is; those that do not exist or are deleted are left out."""
+    query = select(JobRecord.id, JobRecord.last_event, JobRecord.state).where(
+        JobRecord.state != JobState.DELETED
+    )
     rows = session.execute(query.where(JobRecord.id.in_(job_ids)))
     return {
         job_id: Head(seq=seq, is_last=JobState(state).is_finished) for job_id, seq, state in rows

@@ -12,10 +12,12 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
-from sqlalchemy import delete, exists, or_, select
+from sqlalchemy import delete
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from store import clock, incoming, streams
+from featherweight import private
+from store import clock, incoming, references, streams
 from store.errors import (
     ArtifactNotFound,
     DigestMismatch,
@@ -27,8 +29,8 @@ from store.errors import (
 )
 from store.incoming import Incoming
 from store.streams import StoredFile
-from store.tables import ArtifactRecord, DatasetRecord, FileRecord, ModelRecord
-from store.upserts import insert_new
+from store.tables import FileRecord
+from store.upserts import insert_or_renew
 
 __all__ = ["FileStore", "Incoming", "StoredFile", "forget", "record"]
 
@@ -68,7 +70,7 @@ class FileStore:
             DigestMismatch: it is not what was announced.
             FileBusy: the same bytes are being removed.
         """
-        with incoming.incoming(self._temporary_folder(), limit=limit) as arriving:
+        with incoming.incoming(self.temporary_folder, limit=limit) as arriving:
             for chunk in chunks:
                 arriving.write(chunk)
             return self.keep(arriving, expected=expected, holds=holds)
@@ -78,7 +80,7 @@ class FileStore:
 
         Nothing waits within it: whoever reads the pieces decides how long to wait for them.
         """
-        return incoming.begin(self._temporary_folder(), limit=limit)
+        return incoming.begin(self.temporary_folder, limit=limit)
 
     def keep(
         self, arriving: Incoming, *, expected: str | None = None, holds: ExitStack | None = None
@@ -167,8 +169,8 @@ class FileStore:
     def begin_upload(self, upload_id: str) -> None:
         """Start an empty upload."""
         path = self._upload(upload_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.open("xb").close()
+        private.make_folder(path.parent)
+        private.open_file(path, "xb").close()
 
     def received(self, upload_id: str) -> int:
         """Bytes of the upload that have arrived; raises UploadNotFound."""
@@ -241,25 +243,48 @@ class FileStore:
         """Throw an upload away, if it is there."""
         self._upload(upload_id).unlink(missing_ok=True)
 
-    def remove_leftovers(self, *, older_than_seconds: float) -> int:
-        """Remove temporary files of processes that were killed; how many there were."""
-        oldest = time.time() - older_than_seconds
-        found = [p for p in self._temporary_folder().glob("*") if p.stat().st_mtime < oldest]
-        for path in found:
-            path.unlink(missing_ok=True)
-        return len(found)
+    @property
+    def content_folder(self) -> Path:
+        """Where stored files lie, by the first two digits of their digests."""
+        return self.folder / "sha256"
 
-    def _temporary_folder(self) -> Path:
+    @property
+    def temporary_folder(self) -> Path:
+        """Where files lie while they arrive."""
         return self.folder / "temporary"
+
+    @property
+    def uploads_folder(self) -> Path:
+        """Where unfinished uploads lie, by their ids."""
+        return self.folder / "uploads"
+
+    @property
+    def locks_folder(self) -> Path:
+        """Where the empty files lie on which digests are locked."""
+        return self.folder / "locks"
+
+    def is_held(self, sha256: str) -> bool:
+        """Whether somebody stores or removes these bytes, or some of a like digest, right now.
+
+        Nothing is written to find out, so it may be wrong a moment later: ``alone`` is not.
+        """
+        try:
+            with self._lock_file(sha256).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
 
     def _lock(self, sha256: str, kind: int, *, seconds: float) -> BinaryIO | None:
         """The open file that holds the lock of these bytes; None if it cannot be had in time.
 
         Locks are files of their own that stay, one for all digests with the same beginning.
         """
-        place = self.folder / "locks" / self._place(sha256).name[:_LOCK_DIGITS]
-        place.parent.mkdir(parents=True, exist_ok=True)
-        file = place.open("ab")
+        place = self._lock_file(sha256)
+        private.make_folder(place.parent)
+        file = private.open_file(place, "ab")
         ends = time.monotonic() + seconds
         while True:
             try:
@@ -271,9 +296,12 @@ class FileStore:
                     return None
             time.sleep(_LOCK_POLL_SECONDS)
 
+    def _lock_file(self, sha256: str) -> Path:
+        return self.locks_folder / self._place(sha256).name[:_LOCK_DIGITS]
+
     def _adopt(self, path: Path, sha256: str) -> None:
         place = self._place(sha256)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        private.make_folder(place.parent)
         # Replaces an equal file too: that heals one that has become corrupt.
         path.replace(place)
         streams.sync_folder(place.parent)
@@ -281,12 +309,12 @@ class FileStore:
     def _place(self, sha256: str) -> Path:
         if not _SHA256.fullmatch(sha256):
             raise ArtifactNotFound(f"{sha256[:80]!r} is not a SHA-256 in lower-case hex")
-        return self.folder / "sha256" / sha256[:2] / sha256
+        return self.content_folder / sha256[:2] / sha256
 
     def _upload(self, upload_id: str) -> Path:
         if not _UPLOAD.fullmatch(upload_id):
             raise UploadNotFound(f"{upload_id[:80]!r} is not the id of an upload")
-        return self.folder / "uploads" / upload_id
+        return self.uploads_folder / upload_id
 
     def _existing_upload(self, upload_id: str) -> Path:
         path = self._upload(upload_id)
@@ -306,22 +334,41 @@ class FileStore:
 
 
 def record(session: Session, stored: StoredFile) -> None:
-    """Make a stored file known to the database; a repeat changes nothing."""
+    """Make a stored file known to the database; of one that is known, note that it came again.
+
+    Nobody can forget it before the transaction's end, in which something may come to refer to it.
+    """
     values = {
         "sha256": stored.sha256,
         "size_bytes": stored.size_bytes,
         "created_at": clock.utc_now(),
     }
-    insert_new(session, FileRecord, values)
+    insert_or_renew(session, FileRecord, values, renewed="created_at")
+
+
+def lock(session: Session, sha256: str) -> FileRecord | None:
+    """The file's row, which nobody records or forgets before the transaction's end."""
+    # NO KEY UPDATE: rows that come to refer to the file need not wait.
+    return session.get(
+        FileRecord, sha256, with_for_update={"key_share": True}, populate_existing=True
+    )
 
 
 def forget(session: Session, sha256: str) -> bool:
-    """Make a file unknown to the database unless something refers to it; whether it is now."""
-    # Rungs, trials and jobs only refer to files that an artifact or a model refers to as well.
-    in_use = [
-        exists().where(t.sha256 == sha256) for t in (ArtifactRecord, ModelRecord, DatasetRecord)
-    ]
-    if session.execute(select(or_(*in_use))).scalar_one():
+    """Delete the file's row if nothing refers to it. Returns True if it was deleted.
+
+    Finished uploads do not count: whoever calls this forgets them, too.
+    """
+    if references.keeping(session, [sha256], besides_uploads=True):
         return False
-    session.execute(delete(FileRecord).where(FileRecord.sha256 == sha256))
+    return delete_row(session, sha256)
+
+
+def delete_row(session: Session, sha256: str) -> bool:
+    """Delete a row that nothing seemed to refer to; False where the database knows better."""
+    try:
+        with session.begin_nested():
+            session.execute(delete(FileRecord).where(FileRecord.sha256 == sha256))
+    except IntegrityError:
+        return False  # a reference was committed after the look
     return True

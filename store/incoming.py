@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import uuid
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from featherweight import private
 from store.errors import FileTooLarge
 from store.streams import StoredFile
 
@@ -17,7 +19,8 @@ class Incoming:
     """A temporary file and the digest of what it holds so far.
 
     Every method is short: nothing here waits for the next piece. The pieces may be written by
-    different threads, one after the other.
+    different threads, one after the other. The file is locked until it is dropped: one that is not
+    is a leftover of a process that was killed.
     """
 
     def __init__(self, path: Path, *, limit: int) -> None:
@@ -26,7 +29,8 @@ class Incoming:
         self.size_bytes = 0
         self._limit = limit
         self._digest = hashlib.sha256()
-        self._file = path.open("xb")
+        self._file = private.open_file(path, "xb")
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def write(self, piece: bytes) -> None:
         """Write the next piece; raises FileTooLarge beyond the limit."""
@@ -40,7 +44,6 @@ class Incoming:
         """Sync everything to disk; returns what the file is."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._file.close()
         return StoredFile(sha256=self._digest.hexdigest(), size_bytes=self.size_bytes)
 
     def drop(self) -> None:
@@ -61,5 +64,5 @@ def incoming(folder: Path, *, limit: int) -> Iterator[Incoming]:
 
 def begin(folder: Path, *, limit: int) -> Incoming:
     """A new file in ``folder``; whoever takes it must ``drop`` it at the end."""
-    folder.mkdir(parents=True, exist_ok=True)
+    private.make_folder(folder)
     return Incoming(folder / uuid.uuid4().hex, limit=limit)

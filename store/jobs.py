@@ -19,10 +19,11 @@ from store.errors import (
     DatasetNotFound,
     IdempotencyConflict,
     IllegalTransition,
+    JobDeleted,
     JobNotFound,
     ModelNotFound,
 )
-from store.tables import DatasetRecord, JobRecord, ModelRecord
+from store.tables import DatasetRecord, DeletedJobRecord, JobRecord, ModelRecord
 from store.upserts import insert_new
 
 _AGE = (JobRecord.created_at, JobRecord.id)
@@ -33,8 +34,11 @@ _IF_FREE = (
     .where(JobRecord.id == bindparam("job"))
     .with_for_update(key_share=True, skip_locked=True)
 )
+_ALONE = select(JobRecord).where(JobRecord.id == bindparam("job")).with_for_update()
 _AS_IT_IS = {"populate_existing": True}
-_LAST_EVENT = select(JobRecord.last_event).where(JobRecord.id == bindparam("job"))
+_LAST_EVENT = select(JobRecord.last_event).where(
+    JobRecord.id == bindparam("job"), JobRecord.state != JobState.DELETED
+)
 _MOST_UNDERSTOOD = 256
 _understood: dict[str, tuple[dict[str, Any], JobSpec]] = {}
 
@@ -156,28 +160,41 @@ def _repeated(session: Session, owner: str, key: str | None, body_sha256: str) -
 
 
 def get(session: Session, job_id: str) -> JobRecord:
-    """The job; raises JobNotFound."""
-    job = session.get(JobRecord, job_id)
-    if job is None:
-        raise JobNotFound(f"no job {job_id}")
-    return job
+    """The job; raises JobNotFound, which is a JobDeleted if something of it is left."""
+    return _existing(session, job_id, session.get(JobRecord, job_id))
 
 
-def last_event(session: Session, job_id: str) -> int:
-    """Number of the job's newest event; raises JobNotFound."""
-    found = session.scalar(_LAST_EVENT, {"job": job_id})
+def deleted(session: Session, job_id: str) -> DeletedJobRecord:
+    """What is left of a deleted job; raises JobNotFound."""
+    found = session.get(DeletedJobRecord, job_id)
     if found is None:
         raise JobNotFound(f"no job {job_id}")
     return found
 
 
+def last_event(session: Session, job_id: str) -> int:
+    """Number of the job's newest event; raises JobNotFound."""
+    found = session.scalar(_LAST_EVENT, {"job": job_id})
+    return get(session, job_id).last_event if found is None else found
+
+
 def lock(session: Session, job_id: str) -> JobRecord:
     """The job as it is now, locked until the transaction ends; raises JobNotFound."""
     found = session.scalars(_LOCKED, {"job": job_id}, execution_options=_AS_IT_IS)
-    job = found.one_or_none()
-    if job is None:
-        raise JobNotFound(f"no job {job_id}")
-    return job
+    return _existing(session, job_id, found.one_or_none())
+
+
+def lock_alone(session: Session, job_id: str) -> JobRecord:
+    """As ``lock``, and nobody comes to refer to the job meanwhile; raises JobNotFound."""
+    found = session.scalars(_ALONE, {"job": job_id}, execution_options=_AS_IT_IS)
+    return _existing(session, job_id, found.one_or_none())
+
+
+def _existing(session: Session, job_id: str, job: JobRecord | None) -> JobRecord:
+    if job is not None and job.state != JobState.DELETED:
+        return job
+    left = deleted(session, job_id)
+    raise JobDeleted(f"job {job_id} ({left.name!r}) was deleted at {left.deleted_at:%F %T} UTC")
 
 
 def lock_if_free(session: Session, job_id: str) -> JobRecord | None:
@@ -197,7 +214,8 @@ def page(
     """One page of jobs, newest first; raises InvalidCursor."""
     wanted = ((JobRecord.state, state), (JobRecord.owner, owner))
     query = select(JobRecord).where(
-        *(column == value for column, value in wanted if value is not None)
+        JobRecord.state != JobState.DELETED,
+        *(column == value for column, value in wanted if value is not None),
     )
     return paging.fetch(session, query, _AGE, limit=limit, cursor=cursor, descending=True)
 

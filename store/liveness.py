@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, not_, select, update
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import Connection, bindparam, func, not_, select, update
 from sqlalchemy.orm import Session
 
-from featherweight.specs.states import TrialState
+from featherweight.specs.states import AttemptState, TrialState
 from store import claims, clock
 from store.leader import IS_HELD, SEARCHER
-from store.tables import JobRecord, LeaderRecord, table_of
+from store.tables import AttemptRecord, JobRecord, LeaderRecord, table_of
 from store.upserts import insert_new
 
 SERVICE = "service"
@@ -69,3 +72,44 @@ _CLAIMABLE = (
     )
     .limit(bindparam("most"))
 )
+
+
+Presence = Literal["there", "silent", "never"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vigil:
+    """Who is there, and what waits for somebody. ``overdue`` are trials and their workers."""
+
+    searcher: Presence
+    service: Presence
+    num_unfinished: int
+    num_claimable: int
+    overdue: tuple[tuple[str, str], ...]
+
+
+def vigil(session: Session, *, overdue_seconds: float, per_owner: int, most: int = 100) -> Vigil:
+    """How things stand by the database's clock; leases count that are over for so many seconds."""
+    held = dict(session.execute(select(LeaderRecord.name, IS_HELD)).all())
+    over = (
+        select(AttemptRecord.trial_id, AttemptRecord.worker)
+        .where(
+            AttemptRecord.state == AttemptState.ACTIVE,
+            AttemptRecord.lease_until < clock.db_now() - overdue_seconds,
+        )
+        .limit(most)
+    )
+    unfinished = select(func.count()).where(JobRecord.finished_at.is_(None))
+    return Vigil(
+        searcher=_presence(held.get(SEARCHER)),
+        service=_presence(held.get(SERVICE)),
+        num_unfinished=session.execute(unfinished).scalar_one(),
+        num_claimable=num_claimable(session.connection(), most=most, per_owner=per_owner),
+        overdue=tuple((trial_id, worker) for trial_id, worker in session.execute(over)),
+    )
+
+
+def _presence(is_held: bool | None) -> Presence:
+    if is_held is None:
+        return "never"
+    return "there" if is_held else "silent"

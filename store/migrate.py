@@ -20,6 +20,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, event, make_url, text
 
 import migrations
+from featherweight import private
 from store.engines import open_engine
 from store.errors import BrokenReferences, SchemaOutdated
 from store.schema import VERSION_TABLE
@@ -62,11 +63,15 @@ def check(url: str) -> None:
     """Raise SchemaOutdated unless the database at ``url`` has the newest schema."""
     found, wanted = current(url), head()
     if found != wanted:
-        where = make_url(url).render_as_string(hide_password=True)
         raise SchemaOutdated(
-            f"the schema of {where} is {found or 'empty'}, this version needs {wanted}: "
+            f"the schema of {shown(url)} is {found or 'empty'}, this version needs {wanted}: "
             "run `featherweight migrate`"
         )
+
+
+def shown(url: str) -> str:
+    """The address without its password."""
+    return make_url(url).render_as_string(hide_password=True)
 
 
 def include_name(name: str | None, kind: str, parents: object) -> bool:
@@ -138,10 +143,12 @@ def _only_one(url: str) -> Iterator[None]:
     if path is None:
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private.make_folder(path.parent)
     # A lock file, because turning WAL on does not wait for other connections.
-    with path.with_name(path.name + ".migrate.lock").open("w") as lock:
+    with private.open_file(path.with_name(path.name + ".migrate.lock"), "ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # SQLite gives its other files the mode of this one.
+        private.make_file(path)
         _turn_wal_on(url)
         yield
 

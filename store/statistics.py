@@ -29,14 +29,15 @@ def read(session: Session) -> Statistics:
     jobs: Counter[str] = Counter()
     trials: Counter[str] = Counter()
     queue_depth = 0
-    for state, counts in session.execute(select(JobRecord.state, JobRecord.counts)):
+    kept = select(JobRecord.state, JobRecord.counts).where(JobRecord.state != JobState.DELETED)
+    for state, counts in session.execute(kept):
         jobs[state] += 1
         trials.update(counts)
         queue_depth += counts.get(TrialState.WAITING, 0) if state == JobState.RUNNING else 0
     by_state = select(AttemptRecord.state, func.count()).group_by(AttemptRecord.state)
     attempts = Counter(dict(session.execute(by_state).all()))
     return Statistics(
-        jobs=_all(jobs, JobState),
+        jobs=_all(jobs, (state for state in JobState if state is not JobState.DELETED)),
         trials=_all(trials, TrialState),
         attempts=_all(attempts, AttemptState),
         queue_depth=queue_depth,

@@ -179,10 +179,11 @@ def _check_new(session: Session, trial: TrialRecord) -> None:
 
 
 def get(session: Session, trial_id: str) -> TrialRecord:
-    """The trial; raises TrialNotFound."""
+    """The trial; raises TrialNotFound, or JobNotFound if its job was deleted."""
     trial = session.get(TrialRecord, trial_id)
     if trial is None:
         raise TrialNotFound(f"no trial {trial_id}")
+    jobs.get(session, trial.job_id)
     return trial
 
 

@@ -84,7 +84,10 @@ class Shelf(Generic[Record]):
             NotOwner: it is not the caller's.
             StillInUse: a job refers to it.
         """
-        found = self._lock(session, self.get(session, reference).id)
+        found = self.get(session, reference)
+        # Its file first, as whoever stores the same bytes does: they wait for each other in turn.
+        files.lock(session, found.sha256)
+        found = self._locked(session, found.id, reference)
         owners.check(found, caller)
         uses = or_(*(column == found.id for column in self.used_by))
         job_id = session.scalar(select(JobRecord.id).where(uses).limit(1))
@@ -94,10 +97,8 @@ class Shelf(Generic[Record]):
         session.flush()
         return found
 
-    def _lock(self, session: Session, record_id: str) -> Record:
-        query = select(self.record).where(self.record.id == record_id).with_for_update()
-        as_it_is = {"populate_existing": True}
-        found = session.scalars(query, execution_options=as_it_is).one_or_none()
+    def _locked(self, session: Session, id: str, reference: str) -> Record:
+        found = session.get(self.record, id, with_for_update=True, populate_existing=True)
         if found is None:
-            raise self.missing(f"{self.word} {record_id} has just been deleted")
+            raise self.missing(f"{self.word} {reference!r} was deleted in this moment")
         return found

@@ -8,8 +8,11 @@ as long as that, so that a request whose answer was lost can be repeated.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
+from datetime import datetime
 
 from sqlalchemy import delete as delete_from
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from store import clock, owners
@@ -48,15 +51,36 @@ def get_own(session: Session, upload_id: str, caller: Caller) -> UploadRecord:
 
 
 def advance(session: Session, upload_id: str, *, received: int) -> UploadRecord:
-    """Note how much has arrived; raises UploadNotFound."""
+    """Note how much has arrived, and that it came now; raises UploadNotFound."""
     upload = get(session, upload_id)
-    upload.received = received
+    upload.received, upload.touched_at = received, clock.utc_now()
     return upload
 
 
 def finish(session: Session, upload_id: str, *, sha256: str) -> None:
     """Note which stored file it has become; raises UploadNotFound."""
-    get(session, upload_id).sha256 = sha256
+    upload = get(session, upload_id)
+    upload.sha256, upload.touched_at = sha256, clock.utc_now()
+
+
+def untouched(
+    session: Session, *, before: datetime, is_finished: bool, limit: int, after: str = ""
+) -> list[str]:
+    """Ids of uploads above ``after`` for which nothing came since ``before``, in their order."""
+    touched = func.coalesce(UploadRecord.touched_at, UploadRecord.created_at)
+    done = UploadRecord.sha256.is_not(None) if is_finished else UploadRecord.sha256.is_(None)
+    query = select(UploadRecord.id).where(touched < before, done, UploadRecord.id > after)
+    return list(session.scalars(query.order_by(UploadRecord.id).limit(limit)))
+
+
+def known(session: Session, upload_ids: Collection[str]) -> set[str]:
+    """Those of the uploads that exist."""
+    return set(session.scalars(select(UploadRecord.id).where(UploadRecord.id.in_(upload_ids))))
+
+
+def discard(session: Session, upload_ids: Collection[str]) -> None:
+    """Forget the uploads that exist of these."""
+    session.execute(delete_from(UploadRecord).where(UploadRecord.id.in_(upload_ids)))
 
 
 def forget(session: Session, sha256: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from compress.candidate import Candidate
 from compress.revision import FIRST_REVISION
+from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
     ArtifactSchema,
     AttemptSchema,
@@ -23,6 +24,7 @@ from featherweight.specs.schemas import (
     UploadSchema,
     WorkerSchema,
 )
+from featherweight.specs.states import JobState
 from store import jobs, transitions
 from store.faults import SetAside
 from store.owners import Owned
@@ -32,6 +34,7 @@ from store.tables import (
     AuditRecord,
     Base,
     DatasetRecord,
+    DeletedJobRecord,
     EventRecord,
     JobRecord,
     ModelRecord,
@@ -49,6 +52,21 @@ def job(record: JobRecord, counts: Counts) -> JobSchema:
     own = {"trials": counts, "spec": jobs.spec(record), "stop_detail": said}
     own |= _owner(record)
     return JobSchema.model_validate(_fields(record, JobSchema) | own)
+
+
+def deleted_job(record: DeletedJobRecord) -> JobSchema:
+    """What is left of a deleted job: who it was, what was asked, and when."""
+    gone = {
+        "state": JobState.DELETED,
+        "phase": None,
+        "stop_reason": None,
+        "stop_detail": "the job was deleted; its trials, files and study are gone",
+        "trials": Counts(),
+        "baseline": None,
+        "last_event": 0,
+    }
+    own = {"spec": JobSpec.of_record(record.spec)}
+    return JobSchema.model_validate(_fields(record, JobSchema) | own | gone)
 
 
 def trial(record: TrialRecord) -> TrialSchema:

@@ -8,10 +8,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from featherweight.specs.states import JobState
+from store.errors import JobNotFound
 from store.tables import JobRecord, WarmSourceRecord
 
 _JOBS_LOOKED_AT = 50
-_FINISHED = tuple(state for state in JobState if state.is_finished)
+_FINISHED = tuple(s for s in JobState if s.is_finished and s is not JobState.DELETED)
 
 
 def finished(session: Session) -> list[JobRecord]:
@@ -22,7 +23,11 @@ def finished(session: Session) -> list[JobRecord]:
 
 
 def add_sources(session: Session, job: JobRecord, sources: Sequence[tuple[str, bool]]) -> None:
-    """Note the jobs by id, and of each whether the sampler learns of its trials."""
+    """Note the jobs by id, and of each whether the sampler learns of its trials.
+
+    Raises JobNotFound for one that was deleted in this moment.
+    """
+    _keep(session, [source_id for source_id, _ in sources])
     session.add_all(
         WarmSourceRecord(
             job_id=job.id, position=position, source_id=source_id, is_history=is_history
@@ -31,7 +36,18 @@ def add_sources(session: Session, job: JobRecord, sources: Sequence[tuple[str, b
     )
 
 
+def _keep(session: Session, source_ids: Sequence[str]) -> None:
+    """Let nobody delete these jobs before the transaction's end."""
+    query = select(JobRecord.id).where(
+        JobRecord.id.in_(source_ids), JobRecord.state != JobState.DELETED
+    )
+    oldest_first = query.order_by(JobRecord.created_at, JobRecord.id)
+    kept = session.scalars(oldest_first.with_for_update(read=True, key_share=True)).all()
+    if lost := sorted(set(source_ids) - set(kept)):
+        raise JobNotFound(f"job {lost[0]}, a warm start of this one, was deleted in this moment")
+
+
 def sources(session: Session, job_id: str) -> list[WarmSourceRecord]:
-    """The jobs that a job starts from, in their order."""
+    """The jobs that a job starts from, in their order; some may have been deleted since."""
     query = select(WarmSourceRecord).where(WarmSourceRecord.job_id == job_id)
     return list(session.scalars(query.order_by(WarmSourceRecord.position)))

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from featherweight import own_tokens
+from featherweight import own_tokens, private
 from featherweight.children import Family, Role
 from featherweight.client import Client
 from featherweight.errors import FeatherweightError, ServiceUnavailable
@@ -64,7 +64,7 @@ class House:
     @contextmanager
     def running(self) -> Iterator[Client]:
         """Start everything, wait until it serves, stop everything. Raises FeatherweightError."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private.make_folder(self.folder)
         with self._alone():
             self._check_ports()
             # Not those in the shell, which may be for another service; and these go on working when

@@ -24,7 +24,7 @@ from featherweight.cli.output import (
 )
 from featherweight.client import Client
 from featherweight.errors import NotFound
-from featherweight.specs.schemas import DryRunSchema
+from featherweight.specs.schemas import DryRunSchema, JobSchema
 from featherweight.specs.states import JobState
 
 app = typer.Typer()
@@ -154,6 +154,23 @@ def cancel(job: JobId, url: Url = None, token: Token = None, json: AsJson = Fals
 
 
 @app.command()
+def delete(
+    job: Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of jobs.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """Delete jobs that have ended, with their trials, files and studies."""
+    with client(url, token) as service:
+        if not yes:
+            _confirm([service.job(one) for one in job])
+        for one in job:
+            service.delete(one)
+    show(job, as_json=json, human=lambda ids: "\n".join(f"job {one} is deleted" for one in ids))
+
+
+@app.command()
 def pause(job: JobId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
     """Hand out no more trials of a job."""
     with client(url, token) as service:
@@ -173,6 +190,14 @@ def _downloaded(service: Client, target: str, folder: Path) -> list[Path]:
     except NotFound:
         return [service.download(target, folder)]
     return [service.download(point, folder) for point in points]
+
+
+def _confirm(found: Sequence[JobSchema]) -> None:
+    """Ask; ends the command unless the answer is yes."""
+    for job in found:
+        typer.echo(f"{job.id}  {job.name}  {job.state}, {job.trials.total} trials", err=True)
+    what = "this job" if len(found) == 1 else f"these {len(found)} jobs"
+    typer.confirm(f"Delete {what}, files and all?", abort=True, err=True)
 
 
 def _dry_run(found: DryRunSchema) -> str:

@@ -1,6 +1,7 @@
 """``featherweight``: every command, and what its exit status means.
 
-0 done, 1 failed, 2 wrong usage or input, 3 the service or database does not answer, 130 Ctrl-C.
+0 done, 1 failed, 2 wrong usage or input, 3 the service or database does not answer, 130 Ctrl-C;
+``doctor`` has its own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from featherweight import __version__, errors, lifeline
-from featherweight.cli import inventory, jobs, processes, tokens, up
+from featherweight.cli import doctor, inventory, jobs, processes, tokens, up
 from featherweight.cli.output import AsJson, write_json
 from featherweight.specs.job import JobSpec
 
@@ -26,6 +27,7 @@ app.add_typer(up.app)
 app.add_typer(jobs.app)
 app.add_typer(inventory.app)
 app.add_typer(processes.app)
+app.add_typer(doctor.app)
 app.add_typer(tokens.app, name="token")
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (errors.ServiceUnavailable, 3),

@@ -11,15 +11,18 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from featherweight import own_tokens
+from featherweight import own_tokens, private
 from featherweight.cli import tables
 from featherweight.cli.output import AsJson, Migrated, Token, Url, client, console, show, write_json
 from featherweight.errors import FeatherweightError, ServiceUnavailable
+from featherweight.specs import checkup as checkups
+from featherweight.specs.checkup import Checkup
 from featherweight.specs.schemas import TokenSchema
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ def serve(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Run the service."""
+    private.guard_process()
     _set(HOST=host, PORT=port, DATABASE_URL=database_url)
     _log_to_stderr()
     from service import main
@@ -57,6 +61,7 @@ def serve(
 @app.command()
 def dashboard(database_url: DatabaseUrl = None) -> None:
     """Run Optuna's dashboard, reading only, for the service to pass on."""
+    private.guard_process()
     _set(DATABASE_URL=database_url)
     from service import dashboard as process
 
@@ -67,6 +72,7 @@ def dashboard(database_url: DatabaseUrl = None) -> None:
 @app.command()
 def search(database_url: DatabaseUrl = None) -> None:
     """Run the searcher; one is active, others wait to take over."""
+    private.guard_process()
     _set(DATABASE_URL=database_url)
     _log_to_stderr()
     from search import main
@@ -95,6 +101,7 @@ def worker(  # noqa: PLR0913 - every option of the command, by name
     ] = None,
 ) -> None:
     """Run trials for a service."""
+    private.guard_process()
     _set(URL=url, TOKEN=token, WORKER_FOLDER=folder, WORKER_NAME=name, WORKER_THREADS=threads)
     asked = {
         "address": ray_address,
@@ -121,6 +128,7 @@ def worker(  # noqa: PLR0913 - every option of the command, by name
 @app.command()
 def migrate(database_url: DatabaseUrl = None, json: AsJson = False) -> None:
     """Upgrade the database and Optuna's storage; make the tokens named in the environment."""
+    private.guard_process()
     _set(DATABASE_URL=database_url)
     from search import study as studies
     from store import migrate as schema
@@ -139,6 +147,40 @@ def migrate(database_url: DatabaseUrl = None, json: AsJson = False) -> None:
         )
     tokens = f", made the tokens {', '.join(made)}" if made else ""
     show(found, as_json=json, human=lambda it: f"the schema is at {it.revision}{tokens}")
+
+
+def look_over(*, deep: bool, repair: bool) -> Checkup:
+    """What is wrong with the house of this environment, after mending what is safe if asked to.
+
+    Raises FeatherweightError where nobody can look.
+    """
+    from search.study import checkup as studies
+    from service import doctor
+    from service.errors import ServiceError
+    from service.settings import ServiceSettings
+
+    settings = ServiceSettings()
+    try:
+        if found := doctor.schema_findings(settings):
+            return checkups.of(found)
+        with translated(), _database() as database:
+            repaired = _repaired(database, settings.study_storage_url) if repair else {}
+            wrong = studies.look(database, settings.study_storage_url)
+            return checkups.of(chain(doctor.look(settings, deep=deep), wrong), repaired=repaired)
+    except ServiceError as error:
+        raise FeatherweightError(str(error)) from error
+
+
+def _repaired(database: Database, study_url: str) -> dict[str, int]:
+    from search.errors import SearcherRunning, StudySchemaOutdated
+    from search.study import checkup as studies
+    from service import doctor
+    from service.settings import ServiceSettings
+
+    done = doctor.repair(ServiceSettings())
+    with suppress(SearcherRunning, StudySchemaOutdated):  # the look that follows says what is left
+        done["studies"] = studies.repair(database, study_url)
+    return dict(+done)
 
 
 @study.command("rebuild")

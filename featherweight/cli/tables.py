@@ -52,7 +52,7 @@ def jobs(found: Sequence[JobSchema]) -> Table:
             job.id,
             escape(job.name),
             job.state,
-            job.phase,
+            job.phase or "",
             trials(job),
             f"{job.created_at:%F %T}",
             escape(job.owner or "-"),

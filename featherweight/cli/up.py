@@ -14,7 +14,7 @@ from uuid import uuid4
 import typer
 from pydantic import BaseModel
 
-from featherweight import jobfile
+from featherweight import jobfile, private
 from featherweight.cli import follow, tables
 from featherweight.cli.house import House
 from featherweight.cli.output import console
@@ -113,7 +113,8 @@ def _read(path: Path) -> Marker | None:
 
 def _remember(path: Path, marker: Marker) -> Marker:
     partial = path.with_name(".up.json.part")
-    partial.write_text(marker.model_dump_json())
+    with private.open_file(partial, "wb") as file:
+        file.write(marker.model_dump_json().encode())
     partial.replace(path)
     return marker
 

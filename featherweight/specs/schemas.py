@@ -11,6 +11,7 @@ from compress.families.catalog import Architecture, Normalisation
 from compress.inspection import DatasetInfo, ModelInfo
 from compress.measurement import Measurement, Split
 from featherweight.specs.job import JobSpec
+from featherweight.specs.progress import Counts, Forecast
 from featherweight.specs.protocol import Decision
 from featherweight.specs.states import (
     FailureClass,
@@ -73,39 +74,6 @@ class DatasetSchema(BaseModel, frozen=True):
     info: DatasetInfo
 
 
-class Counts(BaseModel, frozen=True):
-    """Trials of a job by state."""
-
-    waiting: int = 0
-    running: int = 0
-    complete: int = 0
-    stopped: int = 0
-    failed: int = 0
-    total: int = Field(
-        default=0,
-        description="Trials that exist; in the end, the budget, and "
-        "what comes on top: re-runs, and measuring on test.",
-    )
-
-
-class Forecast(BaseModel, frozen=True):
-    """How long a job will take, by its stopping rule and by what was measured so far."""
-
-    seconds: float | None = Field(
-        description="From its start to its end; None while no speed is known."
-    )
-    basis: str = Field(description="What the seconds rest on, or why there are none.")
-    elapsed_seconds: float = Field(default=0.0, description="Since its start, pauses apart.")
-    remaining_seconds: float | None = Field(
-        default=None, description="The rest of ``seconds``; None while no speed is known."
-    )
-    search_epochs: float | None = Field(
-        default=None,
-        description="Recovery epochs that all search trials together are expected to take; None "
-        "once the job is over.",
-    )
-
-
 class JobSchema(BaseModel, frozen=True):
     """A job and where it stands."""
 
@@ -113,12 +81,16 @@ class JobSchema(BaseModel, frozen=True):
     name: str
     owner: str | None = Field(default=None, description=OWNER)
     state: JobState
-    phase: Phase
+    phase: Phase | None = Field(description="What it does, or did at its end; None once deleted.")
     stop_reason: StopReason | None
     stop_detail: str = Field(description="Why it stops or ended, or why the house paused it.")
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
+    deleted_at: AwareDatetime | None = Field(
+        default=None,
+        description="Since when only its spec is left, for jobs that started from it.",
+    )
     spec: JobSpec
     trials: Counts
     baseline: Measurement | None

@@ -7,7 +7,10 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """Where a job stands. ``stopping`` carries a reason, so that a restart can finish the stop."""
+    """Where a job stands. ``stopping`` carries a reason, so that a restart can finish the stop.
+
+    A deleted job is known only while another one names it as its warm start.
+    """
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -16,6 +19,7 @@ class JobState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    DELETED = "deleted"
 
     @property
     def is_finished(self) -> bool:
@@ -98,7 +102,9 @@ JOB_TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.SUCCEEDED: frozenset(),
     JobState.FAILED: frozenset(),
     JobState.CANCELLED: frozenset(),
+    JobState.DELETED: frozenset(),
 }
+"""What a job may become by itself; a user may delete a finished one (``store.deletion``)."""
 
 TRIAL_TRANSITIONS: Mapping[TrialState, frozenset[TrialState]] = {
     TrialState.WAITING: frozenset({TrialState.RUNNING, TrialState.STOPPED}),

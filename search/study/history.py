@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from featherweight.specs.states import Phase, TrialState
 from store import jobs, trials, views, warm
+from store.errors import JobNotFound
 from store.tables import JobRecord, TrialRecord
 
 MOST_PRIOR = 1000
@@ -18,7 +19,8 @@ _ENDED_WITH_VALUES = (TrialState.COMPLETE, TrialState.STOPPED)
 def of(session: Session, job: JobRecord) -> list[TrialRecord]:
     """Finished search trials of the jobs whose space, model and data are this job's.
 
-    In the order of the jobs and of their trials. Those jobs are over, so it is always the same.
+    In the order of the jobs and of their trials. Those jobs are over, so it is always the same;
+    they can be deleted only after this one has ended.
     Trials that another revision of the engine measured than their job's baseline are left out.
     """
     found = [
@@ -31,7 +33,10 @@ def of(session: Session, job: JobRecord) -> list[TrialRecord]:
 
 
 def _comparable(session: Session, source_id: str) -> Iterator[TrialRecord]:
-    baseline = jobs.get(session, source_id).baseline
+    try:
+        baseline = jobs.get(session, source_id).baseline
+    except JobNotFound:
+        return
     for row in trials.of_job(session, source_id, phase=Phase.SEARCH):
         if _is_known(row) and views.revision_of(row.measurement) == views.revision_of(baseline):
             yield row

@@ -23,26 +23,26 @@ from search.errors import LeadLost
 Row = dict[str, Any]
 models: Any = optuna_models
 """Untyped: Optuna describes its columns as SQLAlchemy 1 did."""
-_STUDIES: Table = models.StudyModel.__table__
-_TRIALS: Table = models.TrialModel.__table__
+STUDIES: Table = models.StudyModel.__table__
+TRIALS: Table = models.TrialModel.__table__
 _PARAMS: Table = models.TrialParamModel.__table__
 _VALUES: Table = models.TrialValueModel.__table__
 _USER_ATTRIBUTES: Table = models.TrialUserAttributeModel.__table__
 _SYSTEM_ATTRIBUTES: Table = models.TrialSystemAttributeModel.__table__
 _STUDY = bindparam("study")
-_LOCK_STUDY = select(_STUDIES.c.study_id).where(_STUDIES.c.study_id == _STUDY).with_for_update()
-_NUM_TRIALS = select(func.count()).where(_TRIALS.c.study_id == _STUDY)
+_LOCK_STUDY = select(STUDIES.c.study_id).where(STUDIES.c.study_id == _STUDY).with_for_update()
+_NUM_TRIALS = select(func.count()).where(TRIALS.c.study_id == _STUDY)
 _LOCK_TRIAL = (
-    select(_TRIALS.c.trial_id, _TRIALS.c.state)
-    .where(_TRIALS.c.study_id == _STUDY, _TRIALS.c.number == bindparam("place"))
+    select(TRIALS.c.trial_id, TRIALS.c.state)
+    .where(TRIALS.c.study_id == _STUDY, TRIALS.c.number == bindparam("place"))
     .with_for_update()
 )
 _END_TRIAL = (
-    update(_TRIALS)
-    .where(_TRIALS.c.trial_id == bindparam("trial"))
+    update(TRIALS)
+    .where(TRIALS.c.trial_id == bindparam("trial"))
     .values(state=bindparam("final"), datetime_complete=bindparam("moment"))
 )
-_ADD_TRIALS = insert(_TRIALS).returning(_TRIALS.c.number, _TRIALS.c.trial_id)
+_ADD_TRIALS = insert(TRIALS).returning(TRIALS.c.number, TRIALS.c.trial_id)
 _DETAILS = (_PARAMS, _VALUES, _USER_ATTRIBUTES, _SYSTEM_ATTRIBUTES)
 
 

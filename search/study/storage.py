@@ -13,6 +13,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import URL, Connection, create_engine, event, inspect, make_url, text
 
+from featherweight import private
 from search.errors import StudySchemaOutdated
 from store.engines import POSTGRESQL_CONNECT, limit_waits, open_engine
 from store.outages import OUTAGES as STORE_OUTAGES
@@ -121,9 +122,11 @@ def _only_one(url: URL) -> Iterator[None]:
         with _only_one_on_postgresql(url):
             yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(path.name + ".migrate.lock").open("w") as lock:
+    private.make_folder(path.parent)
+    with private.open_file(path.with_name(path.name + ".migrate.lock"), "ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # SQLite gives its other files the mode of this one.
+        private.make_file(path)
         yield
 
 

@@ -5,7 +5,7 @@ const JOB = location.pathname.split("/").pop();
 const API = "/v1/jobs/" + encodeURIComponent(JOB);
 const SHOWN_EVENTS = 200;
 const TYPES = [
-  ...["queued", "running", "paused", "stopping", "succeeded", "failed", "cancelled", "phase"].map((s) => "job." + s),
+  ...["queued", "running", "paused", "stopping", "succeeded", "failed", "cancelled", "deleted", "phase"].map((s) => "job." + s),
   ...["created", "running", "rung", "waiting", "complete", "stopped", "failed"].map((s) => "trial." + s),
   "candidate.refused",
   "candidate.proposed",

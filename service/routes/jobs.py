@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Body, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
@@ -19,7 +20,8 @@ from featherweight.specs.schemas import (
 )
 from featherweight.specs.states import JobState, TrialState
 from search import warm
-from service import forecasts, fronts, reports, submission, warnings
+from service import conditional, forecasts, fronts, reports, submission, warnings
+from service.answers import Answer
 from service.auth import READ, SUBMIT
 from service.callers import Owner, Sender
 from service.conditional import NOT_MODIFIED
@@ -28,14 +30,17 @@ from service.openapi import CHANGES, LOCATION, problems
 from service.parameters import Cursor, IdempotencyKey, JobId, Limit
 from service.resources import Here, Resources
 from service.routing import router as guarded
-from store import audit, jobs, limits, losses, owners, trials, views
+from store import audit, deletion, jobs, limits, losses, owners, removal, trials, views
 from store.audit import Action
+from store.errors import JobDeleted
 from store.owners import Caller
 from store.session import Session
 from store.tables import JobRecord
 
 router = guarded("jobs")
 
+_REMOVAL_SECONDS = 3.0
+"""A job that has more rows and files than can be removed meanwhile loses the rest later."""
 _FORECAST_SECONDS = 1.0
 """A forecast says how long the job has run: this old it may be."""
 _YAML_TOO: dict[str, Any] = {
@@ -111,8 +116,36 @@ def list_jobs(
     responses=NOT_MODIFIED,
 )
 async def get_job(here: Here, request: Request, job_id: JobId) -> Response:
-    """One job, with a forecast of its time from what is known now."""
-    return await here.answers.respond(request, job_id, _job, seconds=_FORECAST_SECONDS)
+    """One job, with a forecast of its time from what is known now.
+
+    A deleted one is there while a job names it as its warm start, in the state `deleted`.
+    """
+    try:
+        return await here.answers.respond(request, job_id, _job, seconds=_FORECAST_SECONDS)
+    except JobDeleted:
+        left = await run_in_threadpool(_deleted, here, job_id)
+        return conditional.respond(request, left.body, etag=left.etag)
+
+
+@router.delete(
+    "/v1/jobs/{job_id}",
+    operation_id="delete_job",
+    status_code=204,
+    dependencies=[SUBMIT],
+    responses=problems(409),
+)
+def delete_job(here: Here, sender: Sender, job_id: JobId) -> Response:
+    """Delete a job that has ended, with its trials, their files, its events and its study.
+
+    Not while an unfinished job starts from it.
+    """
+    with here.database.write() as session:
+        job = jobs.lock_alone(session, job_id)
+        owners.check(job, sender)
+        deletion.begin(session, job)
+        audit.note(session, sender.name, "deleted", job)
+    removal.finish(here.database, here.files, job_id, seconds=_REMOVAL_SECONDS)
+    return Response(status_code=204)
 
 
 @router.post(
@@ -285,6 +318,12 @@ def _change(
         if change(session, job_id).state != before:
             audit.note(session, sender.name, action, job)
         return _view(session, job)
+
+
+def _deleted(here: Resources, job_id: str) -> Answer:
+    with here.database.read() as session:
+        view = views.deleted_job(jobs.deleted(session, job_id))
+    return Answer(version=view.last_event, body=view.model_dump_json(by_alias=True).encode())
 
 
 def _view(session: Session, job: JobRecord) -> JobSchema:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from store import artifacts, datasets, files, uploads
+from store import artifacts, datasets, files, leftovers, uploads
 from store.errors import (
     ArtifactNotFound,
     DigestMismatch,
@@ -167,8 +167,8 @@ def test_a_deleted_file_is_gone_and_deleting_again_is_fine(store):
 def test_leftovers_of_killed_processes_are_removed(store):
     store.put([CONTENT], limit=100)
     (store.folder / "temporary" / "left").write_bytes(b"half a")
-    assert store.remove_leftovers(older_than_seconds=3600) == 0
-    assert store.remove_leftovers(older_than_seconds=-1) == 1
+    assert list(leftovers.remove_temporary(store, older_than_seconds=3600)) == []
+    assert list(leftovers.remove_temporary(store, older_than_seconds=-1)) == [1]
     assert everything_in(store) == [store.path(DIGEST)]
 
 

@@ -1,0 +1,38 @@
+"""How far a job has come, and how long it will take."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+
+class Counts(BaseModel, frozen=True):
+    """Trials of a job by state."""
+
+    waiting: int = 0
+    running: int = 0
+    complete: int = 0
+    stopped: int = 0
+    failed: int = 0
+    total: int = Field(
+        default=0,
+        description="Trials that exist; in the end, the budget, and "
+        "what comes on top: re-runs, and measuring on test.",
+    )
+
+
+class Forecast(BaseModel, frozen=True):
+    """How long a job will take, by its stopping rule and by what was measured so far."""
+
+    seconds: float | None = Field(
+        description="From its start to its end; None while no speed is known."
+    )
+    basis: str = Field(description="What the seconds rest on, or why there are none.")
+    elapsed_seconds: float = Field(default=0.0, description="Since its start, pauses apart.")
+    remaining_seconds: float | None = Field(
+        default=None, description="The rest of ``seconds``; None while no speed is known."
+    )
+    search_epochs: float | None = Field(
+        default=None,
+        description="Recovery epochs that all search trials together are expected to take; None "
+        "once the job is over.",
+    )
