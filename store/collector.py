@@ -124,8 +124,20 @@ def unknown(database: Database, store: FileStore) -> Iterator[OnDisk]:
     for folder in _folders(store):
         for page in _pages(name for name in _names(folder) if _belongs(name, folder)):
             with database.read() as session:
-                known = _known(session, page) | references.keeping(session, page)
+                known = known_of(session, page) | references.keeping(session, page)
             yield from _seen(folder, [name for name in page if name not in known])
+
+
+def stored(store: FileStore) -> Iterator[str]:
+    """Digests of what lies in the content folder, by name and place."""
+    for folder in _folders(store):
+        yield from (name for name in _names(folder) if _belongs(name, folder))
+
+
+def known_of(session: Session, digests: Sequence[str]) -> set[str]:
+    """Those of the files that the database knows."""
+    query = select(FileRecord.sha256).where(FileRecord.sha256.in_(digests))
+    return set(session.scalars(query))
 
 
 def strange(store: FileStore) -> Iterator[Path]:
@@ -151,11 +163,6 @@ def _stored(session: Session, *, after: str, before: datetime) -> list[str]:
         FileRecord.sha256 > after, FileRecord.created_at < before
     )
     return list(session.scalars(query.order_by(FileRecord.sha256).limit(_AT_ONCE)))
-
-
-def _known(session: Session, digests: Sequence[str]) -> set[str]:
-    query = select(FileRecord.sha256).where(FileRecord.sha256.in_(digests))
-    return set(session.scalars(query))
 
 
 def _folders(store: FileStore) -> list[Path]:

@@ -8,12 +8,13 @@ not collected by itself.
 from __future__ import annotations
 
 import uuid
+from itertools import islice
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from featherweight import private
-from store import clock
+from store import clock, collector
 from store.files import FileStore
 from store.session import Database
 from store.tables import SecretRecord
@@ -21,16 +22,20 @@ from store.upserts import insert_new
 
 _NAME = "files"
 _MARK_CHARACTERS = 32
+_MOST_LOOKED_AT = 500
 
 
 def settle(database: Database, store: FileStore) -> bool:
-    """Mark the folder unless it is marked. Returns whether it is this database's."""
+    """Mark the folder unless it is marked. Returns whether it is this database's.
+
+    A folder with files of which the database knows none was not filled by it, and is not marked.
+    """
     with database.write() as session:
         values = {"name": _NAME, "value": uuid.uuid4().hex, "created_at": clock.utc_now()}
         insert_new(session, SecretRecord, values)
         mark = session.get_one(SecretRecord, _NAME).value
     private.make_folder(store.folder)
-    if _read(store) is None:
+    if _read(store) is None and not is_strange(database, store):
         _write(path(store), mark)
     return _read(store) == mark
 
@@ -49,6 +54,13 @@ def marked_at(store: FileStore) -> float | None:
         return path(store).stat().st_mtime
     except FileNotFoundError:
         return None
+
+
+def is_strange(database: Database, store: FileStore) -> bool:
+    """Whether the database knows none of the files in the folder, though there are some."""
+    some = list(islice(collector.stored(store), _MOST_LOOKED_AT))
+    with database.read() as session:
+        return bool(some) and not collector.known_of(session, some)
 
 
 def path(store: FileStore) -> Path:

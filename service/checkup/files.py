@@ -45,6 +45,13 @@ def _owner(database: Database, store: FileStore) -> Iterator[Finding]:
             mend="give each database a folder of its own (FEATHERWEIGHT_FILES); if the other "
             f"database is gone for good, remove {home.path(store)}",
         )
+    elif is_ours is None and home.is_strange(database, store):
+        yield Finding(
+            check="files",
+            what="the database knows none of the files in the folder, so nothing is collected",
+            thing=str(store.folder),
+            mend="see that FEATHERWEIGHT_FILES and FEATHERWEIGHT_DATABASE_URL belong together",
+        )
 
 
 def _rows(database: Database, store: FileStore, *, deep: bool) -> Iterator[Finding]:

@@ -144,6 +144,15 @@ def test_a_folder_belongs_to_the_database_that_marked_it_first(database, store):
         assert home.is_ours(session, store) is False
 
 
+def test_a_folder_of_which_the_database_knows_nothing_is_not_taken_over(database, store):
+    put(database, store, is_known=False)
+    assert not home.settle(database, store)
+    with database.read() as session:
+        assert home.is_ours(session, store) is None
+    put(database, store, b"known")
+    assert home.settle(database, store)
+
+
 def test_many_files_are_looked_through_page_by_page(database, store):
     with database.write() as session:
         for _ in range(1203):
