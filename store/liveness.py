@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from featherweight.specs.states import TrialState
 from store import claims, clock
 from store.leader import IS_HELD, SEARCHER
-from store.tables import JobRecord, LeaderRecord, table_of
+from store.tables import LeaderRecord, table_of
 from store.upserts import insert_new
 
 SERVICE = "service"
@@ -62,9 +62,9 @@ _NOTE_SERVICE = (
 _CLAIMABLE = (
     claims.open_jobs()
     .with_only_columns(
-        JobRecord.counts,
-        JobRecord.parallel_trials - claims.BUSY_OF_JOB,
-        JobRecord.owner,
+        claims.UNFINISHED.c.counts,
+        claims.UNFINISHED.c.parallel_trials - claims.UNFINISHED.c.running,
+        claims.UNFINISHED.c.owner,
         claims.BUSY_OF_OWNER,
     )
     .limit(bindparam("most"))
