@@ -8,10 +8,10 @@ from typing import Any
 
 from compress.candidate import Candidate
 from compress.revision import FIRST_REVISION
+from featherweight.specs.house import AuditSchema, WorkerSchema
 from featherweight.specs.schemas import (
     ArtifactSchema,
     AttemptSchema,
-    AuditSchema,
     Counts,
     DatasetSchema,
     EventSchema,
@@ -21,7 +21,6 @@ from featherweight.specs.schemas import (
     TokenSchema,
     TrialSchema,
     UploadSchema,
-    WorkerSchema,
 )
 from store import jobs, transitions
 from store.faults import SetAside

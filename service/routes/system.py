@@ -9,8 +9,9 @@ from fastapi import Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from featherweight.specs.house import WorkerSchema
 from featherweight.specs.job import JobSpec
-from featherweight.specs.schemas import Page, WorkerSchema
+from featherweight.specs.schemas import Page
 from service.auth import PUBLIC, READ
 from service.resources import Here, Resources
 from service.routing import router as guarded
