@@ -118,3 +118,28 @@ def test_no_more_than_the_limit_where_many_come_at_once(database, add):
     for thread in threads:
         thread.join()
     assert (ended.count("taken"), ended.count("refused")) == (3, 5)
+
+
+@pytest.mark.parametrize("add", [add_job, add_upload])
+def test_what_is_not_committed_yet_counts(database, add):
+    with database.write() as session:
+        factories.dataset(session)
+        add(session)
+        add(session)
+    refused = []
+
+    def ask():
+        try:
+            with database.write() as session:
+                add(session)
+        except (JobLimitReached, StorageLimitReached):
+            refused.append(True)
+
+    with database.write() as session:
+        add(session)
+        second = threading.Thread(target=ask)
+        second.start()
+        # Whoever does not wait for its turn is through long before.
+        second.join(timeout=0.5)
+    second.join()
+    assert refused == [True]
