@@ -22,10 +22,10 @@ from pydantic import BaseModel, TypeAdapter
 from compress.families.catalog import Architecture, Normalisation
 from featherweight import events, transport, uploads
 from featherweight.specs.candidates import CandidateRequest, CandidateSchema, ProposedSchema
+from featherweight.specs.house import AuditSchema, WorkerSchema
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
     ArtifactSchema,
-    AuditSchema,
     DatasetSchema,
     DryRunSchema,
     EventSchema,
@@ -39,7 +39,6 @@ from featherweight.specs.schemas import (
     TokenSchema,
     TrialSchema,
     WhySchema,
-    WorkerSchema,
 )
 from featherweight.transport import Call, RetryPolicy, Transport
 

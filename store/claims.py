@@ -140,21 +140,19 @@ def open_jobs() -> Select[str, str, int]:
     Each with its owner and how many trials of the owner run. The parameter ``per_owner`` is the
     most of these.
     """
-    waiting = exists().where(
-        TrialRecord.job_id == JobRecord.id, TrialRecord.state == TrialState.WAITING
-    )
+    job, busy = UNFINISHED.c, BUSY_OF_OWNER
+    waiting = exists().where(TrialRecord.job_id == job.id, TrialRecord.state == TrialState.WAITING)
     return (
-        select(JobRecord.id, JobRecord.owner, BUSY_OF_OWNER)
-        .select_from(JobRecord)
-        .join(_UNFINISHED, _UNFINISHED.c.id == JobRecord.id)
-        .join(_OWNERS, _OWNERS.c.owner == JobRecord.owner)
+        select(job.id, job.owner, busy)
+        .select_from(UNFINISHED)
+        .join(_OWNERS, _OWNERS.c.owner == job.owner)
         .where(
-            JobRecord.state == JobState.RUNNING,
+            job.state == JobState.RUNNING,
             waiting,
-            JobRecord.parallel_trials > BUSY_OF_JOB,
-            or_(JobRecord.owner == "", bindparam("per_owner") > BUSY_OF_OWNER),
+            job.parallel_trials > job.running,
+            or_(job.owner == "", bindparam("per_owner") > busy),
         )
-        .order_by(BUSY_OF_OWNER, BUSY_OF_JOB, JobRecord.created_at, JobRecord.id)
+        .order_by(busy, job.running, job.created_at, job.id)
     )
 
 
@@ -203,28 +201,33 @@ _MOST_UNSEEN = 32
 A service has twelve threads for what workers say. Nearer to the limit claims take turns.
 """
 _TRIALS = "trials"
-_UNFINISHED = (
+UNFINISHED = (
     select(
         JobRecord.id,
         JobRecord.owner,
+        JobRecord.state,
+        JobRecord.parallel_trials,
+        JobRecord.counts,
+        JobRecord.created_at,
         _active(JobRecord.id).correlate(JobRecord).scalar_subquery().label("running"),
     )
     .where(JobRecord.finished_at.is_(None))
     .order_by(JobRecord.created_at, JobRecord.id)
     .cte("unfinished")
 )
-"""Unfinished jobs alone can have running trials. Their order is that of the index of them."""
+"""Of each unfinished job what a claim looks at; no other job can have running trials.
+
+They are in the order of the index of unfinished jobs, so that this index is the one that is read.
+"""
 _OWNERS = (
-    select(_UNFINISHED.c.owner, cast(func.sum(_UNFINISHED.c.running), Integer).label("running"))
-    .group_by(_UNFINISHED.c.owner)
+    select(UNFINISHED.c.owner, cast(func.sum(UNFINISHED.c.running), Integer).label("running"))
+    .group_by(UNFINISHED.c.owner)
     .cte("owners")
 )
-BUSY_OF_JOB = _UNFINISHED.c.running
-"""How many trials of a job run, in ``open_jobs``."""
 BUSY_OF_OWNER = _OWNERS.c.running
 """How many trials of all jobs of its owner run, in ``open_jobs``."""
-_RUNNING = select(func.coalesce(func.sum(_UNFINISHED.c.running), 0)).where(
-    _UNFINISHED.c.owner == bindparam("owner")
+_RUNNING = select(func.coalesce(func.sum(UNFINISHED.c.running), 0)).where(
+    UNFINISHED.c.owner == bindparam("owner")
 )
 _SHORT_WAIT = text("SET LOCAL lock_timeout = 250")
 _USUAL_WAIT = text(f"SET LOCAL lock_timeout = {POSTGRESQL_LIMITS_MS['lock_timeout']}")

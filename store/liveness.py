@@ -65,9 +65,9 @@ _NOTE_SERVICE = (
 _CLAIMABLE = (
     claims.open_jobs()
     .with_only_columns(
-        JobRecord.counts,
-        JobRecord.parallel_trials - claims.BUSY_OF_JOB,
-        JobRecord.owner,
+        claims.UNFINISHED.c.counts,
+        claims.UNFINISHED.c.parallel_trials - claims.UNFINISHED.c.running,
+        claims.UNFINISHED.c.owner,
         claims.BUSY_OF_OWNER,
     )
     .limit(bindparam("most"))

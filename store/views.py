@@ -9,10 +9,10 @@ from typing import Any
 from compress.candidate import Candidate
 from compress.revision import FIRST_REVISION
 from featherweight.specs.job import JobSpec
+from featherweight.specs.house import AuditSchema, WorkerSchema
 from featherweight.specs.schemas import (
     ArtifactSchema,
     AttemptSchema,
-    AuditSchema,
     Counts,
     DatasetSchema,
     EventSchema,
@@ -22,7 +22,6 @@ from featherweight.specs.schemas import (
     TokenSchema,
     TrialSchema,
     UploadSchema,
-    WorkerSchema,
 )
 from featherweight.specs.states import JobState
 from store import jobs, transitions

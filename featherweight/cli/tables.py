@@ -12,9 +12,9 @@ from rich.table import Table
 from compress.measurement import Measurement, Metric
 from featherweight.cli.output import table
 from featherweight.specs.candidates import ProposedSchema
+from featherweight.specs.house import AuditSchema, WorkerSchema
 from featherweight.specs.schemas import (
     AccuracySchema,
-    AuditSchema,
     ClassSchema,
     DatasetSchema,
     FinalistSchema,
@@ -25,7 +25,6 @@ from featherweight.specs.schemas import (
     ReportSchema,
     TokenSchema,
     WhySchema,
-    WorkerSchema,
 )
 
 _MOST_NOTES = 5

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from fastapi import Query
 
-from featherweight.specs.schemas import AuditSchema, Page
+from featherweight.specs.house import AuditSchema
+from featherweight.specs.schemas import Page
 from service.auth import ADMIN
 from service.parameters import Cursor, Limit
 from service.resources import Here

@@ -10,8 +10,9 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
+from featherweight.specs.house import WorkerSchema
 from featherweight.specs.job import JobSpec
-from featherweight.specs.schemas import Page, WorkerSchema
+from featherweight.specs.schemas import Page
 from service import proxy
 from service.auth import PUBLIC, READ
 from service.parameters import Cursor, Limit

@@ -10,6 +10,7 @@ import yaml
 
 from featherweight import __version__
 from featherweight.specs.schemas import FrontSchema, JobSchema, ReportSchema, WhySchema
+from store import audit
 from store.session import open_database
 from tests import factories
 from tests.e2e.conftest import TINY
@@ -72,6 +73,18 @@ def test_jobs_lists_the_newest_first(run, job):
     assert done.out.splitlines()[0].split()[:3] == ["job", "name", "state"]
 
 
+def test_what_is_stored_is_listed_by_owner_and_who_changed_it(run, job):
+    assert run("jobs", "--owner", "alice", "--json").json == []
+    for kind in ("models", "datasets"):
+        assert run(kind, "--owner", "alice", "--json").json == []
+    [data] = [one for one in run("datasets", "--json").json if one["name"].startswith("digits")]
+    assert data["name"] in run("datasets").out
+    [made] = run("audit", "--subject", job, "--json").json
+    assert (made["actor"], made["action"], made["kind"]) == (None, "created", "job")
+    assert job in run("audit", "--kind", "job").out
+    assert run("audit", "--kind", "secret").status == 2
+
+
 def test_a_job_is_cancelled_and_its_state_said(run, job):
     assert run("cancel", job, "--json").json["state"] in ("stopping", "cancelled")
     assert run("resume", job).status == 1
@@ -106,6 +119,15 @@ def test_a_download_of_what_is_not_on_disk_any_more_fails_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def changes_in(url):
+    """Actor and action of the whole log, newest first."""
+    database = open_database(url, check_schema=False)
+    with database.read() as session:
+        rows, _ = audit.page(session, limit=200)
+    database.dispose()
+    return [(row.actor, row.action) for row in rows]
+
+
 def test_tokens_are_made_listed_and_revoked_in_the_database(run, house, tmp_path):
     url = f"sqlite:///{tmp_path}/own.db"
     own = {"FEATHERWEIGHT_DATABASE_URL": url}
@@ -117,6 +139,7 @@ def test_tokens_are_made_listed_and_revoked_in_the_database(run, house, tmp_path
     assert [(token["id"], token["secret"]) for token in listed] == [(made["id"], None)]
     assert made["secret"] not in run("token", "list").out
     assert run("token", "revoke", made["id"]).status == 0
+    assert changes_in(url) == [("command line", "revoked"), ("command line", "created")]
     assert run("token", "list", "--json").json[0]["revoked_at"] is not None
     assert run("token", "revoke", "none").status == 1
     assert run("token", "create", "x", "--scope", "everything").status == 2

@@ -54,6 +54,17 @@ def test_jobs_are_listed_over_pages(client, spec):
     assert {job.state for job in client.jobs(state="queued")} == {JobState.QUEUED}
 
 
+def test_listings_of_an_owner_and_the_log_of_changes(client, spec):
+    job = client.submit(spec)
+    assert job.owner is None
+    assert list(client.jobs(owner="alice")) == []
+    assert list(client.models(owner="alice")) == list(client.datasets(owner="alice")) == []
+    client.cancel(job.id)
+    found = [(one.actor, one.action) for one in client.audit(kind="job", subject=job.id)]
+    assert found == [(None, "cancelled"), (None, "created")]
+    assert list(client.audit(actor="alice")) == []
+
+
 def test_a_job_without_trials_has_an_empty_front_and_says_so(client, spec):
     job = client.submit(spec)
     assert list(client.trials(job.id)) == []

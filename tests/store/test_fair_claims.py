@@ -159,3 +159,16 @@ def test_a_job_that_is_over_takes_no_share(database):
         assert jobs.get(session, over).state == JobState.STOPPING
         waiting_job(session, "bob", trials=1)
         assert owner_of(session, factories.must_claim(session, "b")) == "bob"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_claim_that_is_not_committed_yet_counts_at_the_limit(database):
+    with database.write() as session:
+        for _ in range(2):
+            waiting_job(session, "alice", trials=2)
+    with database.write() as first:
+        assert factories.claim(first, "a", per_owner=1) is not None
+        with database.write() as second:
+            assert factories.claim(second, "b", per_owner=1) is None
+    with database.write() as session:
+        assert factories.claim(session, "b", per_owner=1) is None

@@ -32,16 +32,6 @@ def test_an_owner_has_so_many_unfinished_jobs_and_no_more(database):
         limits.check_jobs(session, "alice", most=2)
 
 
-def test_what_nobody_owns_is_not_limited(database):
-    with database.write() as session:
-        for _ in range(3):
-            factories.job(session)
-        factories.model(session)
-        limits.check_jobs(session, "", most=1)
-        limits.check_bytes(session, "", most=1, artifacts=limits.artifact_bytes(session, ""))
-        limits.check_coming(session, "", size_bytes=9, most=1)
-
-
 def bytes_of(session, owner):
     """What the owner has, found by trying."""
     artifacts = limits.artifact_bytes(session, owner)
@@ -52,6 +42,16 @@ def bytes_of(session, owner):
             continue
         return most
     raise AssertionError("more than 20 files")
+
+
+def test_what_nobody_owns_is_not_limited(database):
+    with database.write() as session:
+        for _ in range(3):
+            factories.job(session)
+        factories.model(session)
+        limits.check_jobs(session, "", most=1)
+        limits.check_coming(session, "", size_bytes=9, most=1)
+        assert bytes_of(session, "") == 0, "nothing is counted"
 
 
 def test_models_datasets_unfinished_uploads_and_files_of_jobs_are_counted(database):
@@ -118,3 +118,28 @@ def test_no_more_than_the_limit_where_many_come_at_once(database, add):
     for thread in threads:
         thread.join()
     assert (ended.count("taken"), ended.count("refused")) == (3, 5)
+
+
+@pytest.mark.parametrize("add", [add_job, add_upload])
+def test_what_is_not_committed_yet_counts(database, add):
+    with database.write() as session:
+        factories.dataset(session)
+        add(session)
+        add(session)
+    refused = []
+
+    def ask():
+        try:
+            with database.write() as session:
+                add(session)
+        except (JobLimitReached, StorageLimitReached):
+            refused.append(True)
+
+    with database.write() as session:
+        add(session)
+        second = threading.Thread(target=ask)
+        second.start()
+        # Whoever does not wait for its turn is through long before.
+        second.join(timeout=0.5)
+    second.join()
+    assert refused == [True]
