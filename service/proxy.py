@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from urllib.parse import quote
 
 import httpx2
@@ -58,7 +59,7 @@ async def forward(request: Request, client: httpx2.AsyncClient) -> Response:
     except httpx2.TransportError as error:
         _log.warning("the dashboard does not answer: %s", type(error).__name__)
         raise DashboardUnavailable from error
-    if answer.is_error:
+    if answer.status_code >= HTTPStatus.BAD_REQUEST:
         return await dashboard_errors.as_problem(answer)
     headers = {name: value for name, value in answer.headers.items() if name in _ANSWERED}
     headers.setdefault("content-security-policy", POLICY)
