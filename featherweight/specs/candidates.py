@@ -17,8 +17,8 @@ KnobName = Annotated[str, StringConstraints(max_length=100, pattern=r"^[a-z0-9_.
 
 _ONE_WAY = {
     "oneOf": [
-        {"required": [given], "properties": {given: {"type": kind}, other: {"type": "null"}}}
-        for given, other, kind in (("params", "steps", "object"), ("steps", "params", "array"))
+        {"required": [given], "properties": {other: {"type": "null"}}}
+        for given, other in (("params", "steps"), ("steps", "params"))
     ]
 }
 
