@@ -208,6 +208,9 @@ def _bound_string(schema: dict[str, Any]) -> None:
 
 
 def _bound_names(schema: dict[str, Any]) -> None:
+    if "patternProperties" in schema:
+        # Pydantic says what names of the pattern are, and not that there are no others.
+        schema.setdefault("additionalProperties", False)
     if schema.get("additionalProperties") not in (None, False):
         names = schema.setdefault("propertyNames", {})
         if not {"enum", "const", "pattern", "format", "$ref"} & names.keys():
