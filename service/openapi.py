@@ -214,8 +214,13 @@ def _bound_string(schema: dict[str, Any]) -> None:
 
 
 def _bound_names(schema: dict[str, Any]) -> None:
+    if "patternProperties" in schema:
+        # Pydantic says what names of the pattern are, and not that there are no others.
+        schema.setdefault("additionalProperties", False)
     if schema.get("additionalProperties") not in (None, False):
-        schema.setdefault("propertyNames", {"pattern": _STORABLE})
+        names = schema.setdefault("propertyNames", {})
+        if not {"enum", "const", "pattern", "format", "$ref"} & names.keys():
+            names["pattern"] = _STORABLE
 
 
 _RULES: dict[str, Callable[[dict[str, Any]], None]] = {

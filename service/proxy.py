@@ -74,7 +74,7 @@ async def forward(request: Request, client: httpx2.AsyncClient) -> Response:
     if answer.status_code == HTTPStatus.UNAUTHORIZED:
         await answer.aclose()
         raise DashboardUnavailable(_STRANGER)
-    if answer.is_error:
+    if answer.status_code >= HTTPStatus.BAD_REQUEST:
         return await dashboard_errors.as_problem(answer)
     headers = {name: value for name, value in answer.headers.items() if name in _ANSWERED}
     headers.setdefault("content-security-policy", POLICY)

@@ -8,8 +8,8 @@ from typing import Any
 
 from compress.candidate import Candidate
 from compress.revision import FIRST_REVISION
-from featherweight.specs.job import JobSpec
 from featherweight.specs.house import AuditSchema, WorkerSchema
+from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
     ArtifactSchema,
     AttemptSchema,

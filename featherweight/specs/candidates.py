@@ -15,15 +15,7 @@ MOST_CANDIDATES = 100
 KnobName = Annotated[str, StringConstraints(max_length=100, pattern=r"^[a-z0-9_.]{1,100}$")]
 
 
-_ONE_WAY = {
-    "oneOf": [
-        {"required": [given], "properties": {given: {"type": kind}, other: {"type": "null"}}}
-        for given, other, kind in (("params", "steps", "object"), ("steps", "params", "array"))
-    ]
-}
-
-
-class CandidateRequest(BaseModel, frozen=True, extra="forbid", json_schema_extra=_ONE_WAY):
+class CandidateRequest(BaseModel, frozen=True, extra="forbid"):
     """One candidate: the values of the job's knobs, or the steps themselves."""
 
     params: dict[KnobName, Scalar] | None = Field(

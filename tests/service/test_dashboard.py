@@ -266,3 +266,35 @@ def test_it_reads_studies_on_postgresql_through_a_connection_that_cannot_write(p
     backend.remove_session()
     backend.engine.dispose()
     run_on_server(postgresql_server, "DROP DATABASE {} WITH (FORCE)", "dashboard_studies")
+
+
+@pytest.mark.parametrize("path", ["/api/studies/999", "/static/none.js", "/api/none", "/csv/999"])
+def test_its_errors_are_problems_like_every_other(service, path):
+    answer = service.client.get(path)
+    found = problem(answer, answer.status_code, answer.json()["code"])
+    assert 400 <= found["status"] < 600
+    assert found["reason"] == found["detail"]
+    assert service.client.head(path).status_code == answer.status_code
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "code", "words"),
+    [
+        (b"500 Oops", 502, "DashboardFailed", "Bad Gateway"),
+        (b"799 Odd", 502, "DashboardFailed", "Bad Gateway"),
+        (b"418 Tea", 418, "I'MATeapot", "says: short and stout"),
+    ],
+)
+def test_whatever_it_answers_becomes_a_problem(sqlite_url, tmp_path, head, status, code, words):
+    body = b'{"reason": "short and stout"}' if head.startswith(b"418") else b"<html>\xff"
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with serve(sqlite_url, tmp_path, dashboard_url=address) as service:
+            asking = pool.submit(service.client.get, "/api/studies")
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                length = b"\r\nContent-Length: %d\r\n\r\n" % len(body)
+                connection.sendall(b"HTTP/1.1 " + head + length + body)
+            answer = asking.result(timeout=10)
+    assert words in problem(answer, status, code)["detail"]

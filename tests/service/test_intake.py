@@ -140,7 +140,7 @@ def test_a_form_that_is_not_one_says_what_is_missing(service):
     problem(post("/v1/datasets", files={"file": ("f", b"x")}), 422, "BodyInvalid")
     both = form(npz(), name="digits")
     both["data"]["upload"] = "abc"
-    problem(post("/v1/datasets", **both), 422, "BodyInvalid")
+    problem(post("/v1/datasets", **both), 422, "FileAmbiguous")
     extra = form(npz(), name="digits")
     extra["data"]["surprise"] = "x"
     assert "surprise" in problem(post("/v1/datasets", **extra), 422, "BodyInvalid")["detail"]

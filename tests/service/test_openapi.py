@@ -125,6 +125,12 @@ def test_a_document_without_a_content_type_is_415(house):
     problem(answer, 415, "UnsupportedMediaType")
 
 
+def test_names_of_a_pattern_are_all_that_a_mapping_takes():
+    found = [node for node in nodes(DOCUMENT) if "patternProperties" in node]
+    assert found
+    assert all(node["additionalProperties"] is False for node in found)
+
+
 def test_every_number_of_a_request_is_bounded():
     seen, found = set(), []
     for operation in OPERATIONS.values():
