@@ -6,47 +6,48 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Float,
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     String,
-    Table,
     Text,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-from store.columns import UtcDateTime
+from store.access_tables import AuditRecord, SecretRecord, SessionRecord, TokenRecord
+from store.base import Base, table_of
 
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-}
-
-
-class Base(DeclarativeBase):
-    """Base of all records."""
-
-    metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {
-        dict[str, Any]: JSON(none_as_null=True),
-        list[Any]: JSON(none_as_null=True),
-        datetime: UtcDateTime,
-        str: String(255),
-    }
-
-
-def table_of(record: type[Base]) -> Table:
-    """The table behind the records, for a statement that needs no objects: the short way."""
-    return Base.metadata.tables[record.__tablename__]
+__all__ = [
+    "ArtifactRecord",
+    "AttemptRecord",
+    "AuditRecord",
+    "Base",
+    "CandidatePostRecord",
+    "CandidateRecord",
+    "DatasetRecord",
+    "DeletedJobRecord",
+    "EventRecord",
+    "FileRecord",
+    "JobRecord",
+    "LeaderRecord",
+    "ModelRecord",
+    "ProfileRecord",
+    "RungRecord",
+    "SecretRecord",
+    "SessionRecord",
+    "StudyRemovalRecord",
+    "TokenRecord",
+    "TrialRecord",
+    "UploadRecord",
+    "WarmSourceRecord",
+    "WorkerFaultRecord",
+    "WorkerRecord",
+    "table_of",
+]
 
 
 class FileRecord(Base):
@@ -405,63 +406,6 @@ class WorkerFaultRecord(Base):
     in_a_row: Mapped[int] = mapped_column(Integer)
     set_aside_until: Mapped[float] = mapped_column(Float)
     reason: Mapped[str] = mapped_column(Text)
-
-
-class TokenRecord(Base):
-    """A bearer token, as the hash of its secret; ``kind`` tells those of users from our own."""
-
-    __tablename__ = "fw_tokens"
-
-    id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    name: Mapped[str]
-    secret_sha256: Mapped[str] = mapped_column(String(64), unique=True)
-    scopes: Mapped[list[Any]]
-    kind: Mapped[str] = mapped_column(String(20), default="user", server_default="user")
-    created_at: Mapped[datetime]
-    expires_at: Mapped[datetime | None]
-    revoked_at: Mapped[datetime | None]
-
-
-class SessionRecord(Base):
-    """A browser that has logged in with a token, as the hash of the secret in its cookie."""
-
-    __tablename__ = "fw_sessions"
-
-    secret_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
-    token_id: Mapped[str] = mapped_column(ForeignKey("fw_tokens.id"), index=True)
-    created_at: Mapped[datetime]
-    expires_at: Mapped[datetime]
-
-
-class SecretRecord(Base):
-    """A secret that our own processes share, by what it is for."""
-
-    __tablename__ = "fw_secrets"
-
-    name: Mapped[str] = mapped_column(String(40), primary_key=True)
-    value: Mapped[str]
-    created_at: Mapped[datetime]
-
-
-class AuditRecord(Base):
-    """Something that was created, changed or deleted, and by whom: the name of a token."""
-
-    __tablename__ = "fw_audit"
-
-    id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    at: Mapped[datetime]
-    actor: Mapped[str]
-    action: Mapped[str] = mapped_column(String(40))
-    kind: Mapped[str] = mapped_column(String(20))
-    subject: Mapped[str] = mapped_column(String(64))
-    name: Mapped[str]
-    detail: Mapped[dict[str, Any]]
-
-    __table_args__ = (
-        Index(None, "at", "id"),
-        Index(None, "actor", "at", "id"),
-        Index(None, "subject", "at", "id"),
-    )
 
 
 class DeletedJobRecord(Base):

@@ -7,12 +7,15 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 from rich.console import RenderableType
 
 from featherweight.cli import processes, tables
 from featherweight.cli.output import AsJson, show
+from featherweight.specs.names import Name
 from featherweight.specs.schemas import TokenSchema
 
+_NAME = TypeAdapter(Name)
 app = typer.Typer(help="Bearer tokens, straight in the database.", no_args_is_help=True)
 
 
@@ -27,7 +30,7 @@ class Scope(StrEnum):
 
 @app.command("create")
 def create(
-    name: Annotated[str, typer.Argument(help="Who or what it is for.")],
+    name: Annotated[str, typer.Argument(help="Whose it is: owner of what is made with it.")],
     scope: Annotated[list[Scope], typer.Option(help="May be given several times.")],
     days: Annotated[
         float | None,
@@ -36,6 +39,10 @@ def create(
     json: AsJson = False,
 ) -> None:
     """Make a token and show its secret, once."""
+    try:
+        _NAME.validate_python(name)
+    except ValidationError as error:
+        raise typer.BadParameter(f"{name!r} is no name: {error.errors()[0]['msg']}") from error
     ends = None if days is None else datetime.now(UTC) + timedelta(days=days)
     show(processes.create_token(name, scope, expires_at=ends), as_json=json, human=_created)
 

@@ -195,6 +195,8 @@ def test_a_token_may_be_made_for_some_days(run, tmp_path):
     assert timedelta(days=1.9) < left <= timedelta(days=2)
     assert "until" in run("token", "list").out
     assert run("token", "create", "guest", "--scope", "read", "--days", "0").status == 2
+    for name in ("", "command line", "x" * 101, "a\nb"):
+        assert "is no name" in run("token", "create", name, "--scope", "read").err
 
 
 def test_version_and_schema_need_no_service(run):

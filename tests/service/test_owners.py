@@ -9,7 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from service.app import ROUTERS
-from store import tokens, trials, uploads
+from store import clock, tokens, trials, uploads
 from tests import factories
 from tests.service.running import MODEL_FIELDS, form, npz, problem, serve, spec, weights
 
@@ -26,6 +26,7 @@ class Things:
 
     job: str
     paused: str
+    ended: str
     trial: str
     upload: str
     finished: str
@@ -43,6 +44,7 @@ GUARDED: dict[str, Callable[[Things], Request]] = {
         f"/v1/jobs/{it.job}/candidates",
         {"json": [{"steps": STEPS}]},
     ),
+    "delete_job": lambda it: ("DELETE", f"/v1/jobs/{it.ended}", {}),
     "upload_model": lambda it: ("POST", "/v1/models", of_upload(it.finished, **MODEL_FIELDS)),
     "delete_model": lambda it: ("DELETE", "/v1/models/alices-model", {}),
     "upload_dataset": lambda it: ("POST", "/v1/datasets", of_upload(it.finished, name="new")),
@@ -99,6 +101,8 @@ def made_by(service, owner, *, content=None):
         job = factories.searching_job(session, owner=owner, budget={"trials": 12})
         paused = factories.job(session, owner=owner, running=True)
         paused.state = "paused"
+        ended = factories.job(session, owner=owner, running=True)
+        ended.state, ended.finished_at = "succeeded", clock.utc_now()
         factories.model(session, "alices-model", owner=owner)
         factories.dataset(session, "alices-data", owner=owner)
         baseline = trials.of_job(session, job.id)[0].id
@@ -109,7 +113,12 @@ def made_by(service, owner, *, content=None):
     service.files.begin_upload(finished.id)
     service.files.append_upload(finished.id, [content], offset=0, limit=len(content))
     return Things(
-        job=job.id, paused=paused.id, trial=baseline, upload=upload.id, finished=finished.id
+        job=job.id,
+        paused=paused.id,
+        ended=ended.id,
+        trial=baseline,
+        upload=upload.id,
+        finished=finished.id,
     )
 
 
