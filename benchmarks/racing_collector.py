@@ -21,7 +21,7 @@ from benchmarks.processes import Cluster
 from featherweight.client import Client
 from featherweight.jobfile import JobFile
 from service.settings import ServiceSettings
-from service.tidying import work
+from service.tidying import collection
 from store.files import FileStore
 from store.session import Database
 from tests.service import racing
@@ -92,7 +92,7 @@ def main() -> None:
     settings = ServiceSettings()
     database, files = Database(settings.database_url), FileStore(settings.files)
     while True:
-        for _, steps in work(racing.house(database, files, settings)):
+        for _, steps in collection(racing.house(database, files, settings)):
             for _ in steps:
                 pass
 

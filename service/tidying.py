@@ -53,6 +53,11 @@ def work(house: House) -> Work:
     yield from _rows(house)
     yield from _uploads(house)
     yield "profiles", _repeat(_writing(house, retention.forget_profiles))
+    yield from collection(house)
+
+
+def collection(house: House) -> Work:
+    """What lies on the disk and nothing needs; nothing where the folder is another's."""
     if home.settle(house.database, house.files):
         yield "unreferenced files", _collect_known(house)
         yield "unknown files", _collect_unknown(house)

@@ -30,14 +30,24 @@ def settle(database: Database, store: FileStore) -> bool:
 
     A folder with files of which the database knows none was not filled by it, and is not marked.
     """
-    with database.write() as session:
-        values = {"name": _NAME, "value": uuid.uuid4().hex, "created_at": clock.utc_now()}
-        insert_new(session, SecretRecord, values)
-        mark = session.get_one(SecretRecord, _NAME).value
+    mark = _known(database) or _made(database)
     private.make_folder(store.folder)
     if _read(store) is None and not is_strange(database, store):
         _write(path(store), mark)
     return _read(store) == mark
+
+
+def _known(database: Database) -> str | None:
+    with database.read() as session:
+        found = session.get(SecretRecord, _NAME)
+    return None if found is None else found.value
+
+
+def _made(database: Database) -> str:
+    with database.write() as session:
+        values = {"name": _NAME, "value": uuid.uuid4().hex, "created_at": clock.utc_now()}
+        insert_new(session, SecretRecord, values)
+        return session.get_one(SecretRecord, _NAME).value
 
 
 def is_ours(session: Session, store: FileStore) -> bool | None:

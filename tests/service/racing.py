@@ -16,14 +16,15 @@ import numpy as np
 from sqlalchemy import select
 
 from service.settings import ServiceSettings
-from service.tidying import House, work
+from service.tidying import House, collection, work
 from store import clock, leftovers
 from store.files import FileStore
 from store.session import Database
 from store.tables import DatasetRecord, FileRecord, ModelRecord
 from tests.service.running import MODEL_FIELDS, form, npz, weights
 
-CONTENTS = 3
+COLLECTORS = 2
+CONTENTS = 5
 """So few different files that most of what happens at once is about the same bytes."""
 Ask = Callable[..., Any]
 
@@ -52,15 +53,9 @@ class Racer:
 
     def run(self) -> Counter[tuple[str, int]]:
         for step in range(self._steps):
-            act = self._random.choice(
-                (
-                    self._upload,
-                    self._upload_in_parts,
-                    self._upload_model,
-                    self._delete,
-                    self._delete,
-                )
-            )
+            # So many deletes that the last reference to some bytes goes again and again.
+            acts = (self._upload, self._upload_in_parts, self._upload_model, *[self._delete] * 3)
+            act = self._random.choice(acts)
             act(f"r{self._number}-{step}")
         return self.answers
 
@@ -110,23 +105,24 @@ def house(database: Database, files: FileStore, settings: ServiceSettings) -> Ho
 
 @contextmanager
 def collecting(of: House) -> Iterator[Counter[str]]:
-    """A collector that never rests; what it has removed."""
+    """Collectors that never rest; what they have removed."""
     removed: Counter[str] = Counter()
     stopping = threading.Event()
 
     def collect() -> None:
         while not stopping.is_set():
-            for name, steps in work(of):
+            for name, steps in collection(of):
                 for count in steps:
                     removed[name] += count
 
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(collect)
+    with ThreadPoolExecutor(COLLECTORS) as pool:
+        done = [pool.submit(collect) for _ in range(COLLECTORS)]
         try:
             yield removed
         finally:
             stopping.set()
-            done.result()
+            for each in done:
+                each.result()
 
 
 def collect_last(of: House) -> None:

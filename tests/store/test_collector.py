@@ -1,5 +1,6 @@
 """The collector removes what nothing keeps, and nothing else."""
 
+import threading
 from contextlib import ExitStack
 from datetime import timedelta
 
@@ -8,7 +9,7 @@ from sqlalchemy import update
 
 from featherweight.specs.protocol import FileRef
 from featherweight.specs.states import AttemptState
-from store import attempts, clock, collector, files, home
+from store import attempts, clock, collector, datasets, files, home
 from store.errors import ArtifactNotFound
 from store.files import FileStore
 from store.tables import AttemptRecord, FileRecord, SecretRecord
@@ -111,6 +112,28 @@ def test_a_file_that_somebody_stores_right_now_is_left_alone(database, store):
     assert not store.is_held(stored.sha256)
     assert collector.remove(database, store, stored.sha256)
     assert not is_there(store, stored.sha256)
+
+
+def test_a_file_that_comes_again_is_not_forgotten_before_it_is_referred_to(database, store):
+    stored = store.put([b"bytes"], limit=100)
+    with database.write() as session:
+        files.record(session, stored)
+    forgotten = []
+
+    def forget():
+        with database.write() as session:
+            forgotten.append(files.forget(session, stored.sha256))
+
+    other = threading.Thread(target=forget)
+    with database.write() as session:
+        files.record(session, stored)
+        other.start()
+        other.join(timeout=0.5)
+        assert other.is_alive(), "nobody forgets what somebody else has just recorded"
+        info = factories.dataset_info()
+        datasets.create(session, name="it", stored=stored, task="it", info=info)
+    other.join()
+    assert forgotten == [False]
 
 
 def test_files_without_a_row_are_found_and_others_are_not(database, store):
