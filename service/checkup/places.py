@@ -18,7 +18,6 @@ _OF_DATABASE = ("", "-wal", "-shm", "-journal", ".migrate.lock")
 _OF_UP = ("up.lock", "up.json", "log", "worker")
 """What `featherweight up` keeps beside its database; its lock tells that it does."""
 _SECRETS = ("FEATHERWEIGHT_ADMIN_TOKEN", "FEATHERWEIGHT_WORKER_TOKEN", "FEATHERWEIGHT_TOKEN")
-_SHORTEST_SECRET = 32
 _LEAST_LEASE_SECONDS = 5.0
 
 
@@ -107,9 +106,9 @@ def _settings(database: Database, settings: ServiceSettings) -> Iterator[Finding
             "leave it out: 15 s suit most networks",
         )
     for name in _SECRETS:
-        if 0 < len(os.environ.get(name, "")) < _SHORTEST_SECRET:
+        if 0 < len(os.environ.get(name, "")) < tokens.SHORTEST_SECRET:
             yield _unsafe(
-                f"the token has fewer than {_SHORTEST_SECRET} characters and could be guessed",
+                f"the token has fewer than {tokens.SHORTEST_SECRET} characters and could be guessed",
                 name,
                 "make another: `python3 -c 'import secrets; print(secrets.token_hex(24))'`",
             )

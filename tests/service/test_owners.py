@@ -199,8 +199,8 @@ def test_without_tokens_nobody_owns_anything(service):
     assert job["owner"] is None
     # Nor does a token of our own processes.
     with service.database.write() as session:
-        tokens.renew_own(session, name="up-1-client", scopes=["admin"], secret="fw_own")
-    own = {"Authorization": "Bearer fw_own"}
+        tokens.renew_own(session, name="up-1-client", scopes=["admin"], secret="fw_own" * 9)
+    own = {"Authorization": f"Bearer {'fw_own' * 9}"}
     again = service.client.post("/v1/jobs", json=spec(), headers=own).json()
     assert again["owner"] is None
     assert service.client.post(f"/v1/jobs/{job['id']}/cancel", headers=own).status_code == 200
