@@ -24,13 +24,13 @@ MOST_FACTOR: Final = 1e6
 MOST_ERROR: Final = 1e30
 
 
-def _capped(least: float, most: float) -> Callable[[Any, ValidationInfo], Any]:
+def _capped(most: float, *, least: float = 0.0) -> Callable[[Any, ValidationInfo], Any]:
     def cap(value: Any, info: ValidationInfo) -> Any:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if info.context is RECEIVED or not is_number or not math.isfinite(value):
             return value
-        # What must be above 0 and is not stays what it is, and is refused.
-        return min(value, most) if value <= 0 < least else min(max(value, least), most)
+        # What is not above 0 was always refused where it must be, and is.
+        return least if 0 < value < least else min(value, most)
 
     return cap
 
@@ -38,13 +38,11 @@ def _capped(least: float, most: float) -> Callable[[Any, ValidationInfo], Any]:
 Milliseconds = Annotated[
     float,
     Field(ge=LEAST, le=MOST_MILLISECONDS),
-    BeforeValidator(_capped(LEAST, MOST_MILLISECONDS)),
+    BeforeValidator(_capped(MOST_MILLISECONDS, least=LEAST)),
 ]
-Seconds = Annotated[
-    float, Field(ge=0, le=MOST_SECONDS), BeforeValidator(_capped(0.0, MOST_SECONDS))
-]
+Seconds = Annotated[float, Field(ge=0, le=MOST_SECONDS), BeforeValidator(_capped(MOST_SECONDS))]
 Speed = Annotated[
-    float, Field(ge=LEAST, le=MOST_SPEED), BeforeValidator(_capped(LEAST, MOST_SPEED))
+    float, Field(ge=LEAST, le=MOST_SPEED), BeforeValidator(_capped(MOST_SPEED, least=LEAST))
 ]
-Factor = Annotated[float, Field(ge=1, le=MOST_FACTOR), BeforeValidator(_capped(1.0, MOST_FACTOR))]
-Error = Annotated[float, Field(ge=0, le=MOST_ERROR), BeforeValidator(_capped(0.0, MOST_ERROR))]
+Factor = Annotated[float, Field(ge=1, le=MOST_FACTOR), BeforeValidator(_capped(MOST_FACTOR))]
+Error = Annotated[float, Field(ge=0, le=MOST_ERROR), BeforeValidator(_capped(MOST_ERROR))]

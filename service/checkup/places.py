@@ -108,7 +108,7 @@ def _settings(database: Database, settings: ServiceSettings) -> Iterator[Finding
     for name in _SECRETS:
         if 0 < len(os.environ.get(name, "")) < tokens.SHORTEST_SECRET:
             yield _unsafe(
-                f"the token has fewer than {tokens.SHORTEST_SECRET} characters and could be guessed",
+                f"the token is shorter than {tokens.SHORTEST_SECRET} characters: it can be guessed",
                 name,
                 "make another: `python3 -c 'import secrets; print(secrets.token_hex(24))'`",
             )
