@@ -37,5 +37,7 @@ def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     """One service for all tests of a module, which leave nothing behind that another would see."""
     folder = tmp_path_factory.mktemp("house")
     shutil.copy(sqlite_template, folder / "featherweight.db")
-    with serve(f"sqlite:///{folder}/featherweight.db", folder) as running:
+    # Every address is asked for many wrong things within a minute, the login among them.
+    most = {"logins_per_minute": 10_000}
+    with serve(f"sqlite:///{folder}/featherweight.db", folder, **most) as running:
         yield running
