@@ -37,12 +37,20 @@ def _capped(most: float, *, least: float = 0.0) -> Callable[[Any, ValidationInfo
 
 Milliseconds = Annotated[
     float,
-    Field(ge=LEAST, le=MOST_MILLISECONDS),
+    Field(ge=LEAST, le=MOST_MILLISECONDS, allow_inf_nan=False),
     BeforeValidator(_capped(MOST_MILLISECONDS, least=LEAST)),
 ]
-Seconds = Annotated[float, Field(ge=0, le=MOST_SECONDS), BeforeValidator(_capped(MOST_SECONDS))]
-Speed = Annotated[
-    float, Field(ge=LEAST, le=MOST_SPEED), BeforeValidator(_capped(MOST_SPEED, least=LEAST))
+Seconds = Annotated[
+    float, Field(ge=0, le=MOST_SECONDS, allow_inf_nan=False), BeforeValidator(_capped(MOST_SECONDS))
 ]
-Factor = Annotated[float, Field(ge=1, le=MOST_FACTOR), BeforeValidator(_capped(MOST_FACTOR))]
-Error = Annotated[float, Field(ge=0, le=MOST_ERROR), BeforeValidator(_capped(MOST_ERROR))]
+Speed = Annotated[
+    float,
+    Field(ge=LEAST, le=MOST_SPEED, allow_inf_nan=False),
+    BeforeValidator(_capped(MOST_SPEED, least=LEAST)),
+]
+Factor = Annotated[
+    float, Field(ge=1, le=MOST_FACTOR, allow_inf_nan=False), BeforeValidator(_capped(MOST_FACTOR))
+]
+Error = Annotated[
+    float, Field(ge=0, le=MOST_ERROR, allow_inf_nan=False), BeforeValidator(_capped(MOST_ERROR))
+]
