@@ -78,7 +78,8 @@ def _forget_files(house: House) -> Iterator[int]:
             for begin in range(0, len(files), retention.ROWS_AT_ONCE):
                 some = files[begin : begin + retention.ROWS_AT_ONCE]
                 with house.database.write() as session:
-                    yield len(retention.forget_files(session, some))
+                    forgotten = len(retention.forget_files(session, some))
+                yield forgotten
             house.looked_into.add(job_id)
 
 

@@ -129,7 +129,8 @@ def _orphans(database: Database, engine: Engine) -> Iterator[str]:
         with engine.connect() as connection:
             page = connection.scalars(query.order_by(STUDIES.c.study_name).limit(_AT_ONCE)).all()
         with database.read() as session:
-            yield from studies.without_job(session, page)
+            found = list(studies.without_job(session, page))
+        yield from found
         after = page[-1] if page else None
 
 

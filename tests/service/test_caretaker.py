@@ -56,3 +56,4 @@ def test_a_service_stops_while_there_is_still_much_to_remove(database_url, tmp_p
         until(lambda: service.client.get("/healthz").status_code == 200)
     with service.database.read() as session:
         assert session.query(AuditRecord).count() % 500 == 0
+    service.database.dispose()  # opened again
