@@ -31,7 +31,7 @@ def _run(seed: int) -> bool:
         tempfile.TemporaryDirectory() as folder,
         contract.furnished(Path(folder)) as place,
     ):
-        outcome = contract.run(place, examples=_EXAMPLES, seed=seed)
+        outcome = contract.run(place, examples=_EXAMPLES, seed=seed, asks_for_reasons=True)
     print(f"seed {seed}: status {outcome.status}, {outcome.seconds:.0f} s")
     print(outcome.summary if outcome.status == 0 else outcome.words)
     return outcome.status == 0

@@ -20,6 +20,7 @@ PHASES = "examples,coverage,fuzzing,stateful"
 CONFIG = ROOT / "tests/service/schemathesis.toml"
 DATABASE = "FEATHERWEIGHT_TEST_CONTRACT_DATABASE"
 KNOWN = "FEATHERWEIGHT_TEST_CONTRACT_IDS"
+REASONS = "FEATHERWEIGHT_TEST_CONTRACT_REASONS"
 _HOOKS = "tests.service.contract_hooks"
 _QUICK = {"stream_seconds": 0.2, "claim_seconds": 0.2, "lease_seconds": 3600}
 """Streams and claims end soon, by the limits that an operator has, too."""
@@ -58,8 +59,11 @@ def furnished(folder: Path) -> Iterator[Furnished]:
             yield Furnished(url, database_url, known)
 
 
-def run(place: Furnished, *, examples: int, seed: int) -> Outcome:
-    """All of it once. What is generated follows from the seed."""
+def run(place: Furnished, *, examples: int, seed: int, asks_for_reasons: bool = False) -> Outcome:
+    """All of it once, all checks that schemathesis has, and if asked to one more of our own.
+
+    What is generated follows from the seed and from what the service answers.
+    """
     began = time.monotonic()
     done = subprocess.run(
         [
@@ -81,6 +85,7 @@ def run(place: Furnished, *, examples: int, seed: int) -> Outcome:
             "SCHEMATHESIS_HOOKS": _HOOKS,
             DATABASE: place.database_url,
             KNOWN: json.dumps(place.known),
+            REASONS: "yes" if asks_for_reasons else "",
         },
         capture_output=True,
         text=True,
