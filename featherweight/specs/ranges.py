@@ -25,7 +25,10 @@ def _read_range(value: Any) -> Any:
 
 
 RangeInput: TypeAlias = (
-    Interval | Choice | Annotated[list[Scalar], Field(max_length=MOST_CHOICES)] | Scalar
+    Interval
+    | Choice
+    | Annotated[list[Scalar], Field(min_length=1, max_length=MOST_CHOICES)]
+    | Scalar
 )
 RangeField = Annotated[Range, BeforeValidator(_read_range, json_schema_input_type=RangeInput)]
 

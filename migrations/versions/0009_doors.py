@@ -53,10 +53,11 @@ def upgrade() -> None:
         sources.create_index(op.f("ix_fw_warm_sources_source_id"), ["source_id"])
     with op.batch_alter_table("fw_tokens") as tokens:
         tokens.add_column(sa.Column("expires_at", _TIME, nullable=True))
-    _create_tables()
+    _create_tables_of_access()
+    _create_tables_of_deletion()
 
 
-def _create_tables() -> None:
+def _create_tables_of_access() -> None:
     op.create_table(
         "fw_sessions",
         sa.Column("secret_sha256", sa.String(length=64), nullable=False),
@@ -91,6 +92,9 @@ def _create_tables() -> None:
     op.create_index(op.f("ix_fw_audit_at_id"), "fw_audit", ["at", "id"])
     op.create_index(op.f("ix_fw_audit_actor_at_id"), "fw_audit", ["actor", "at", "id"])
     op.create_index(op.f("ix_fw_audit_subject_at_id"), "fw_audit", ["subject", "at", "id"])
+
+
+def _create_tables_of_deletion() -> None:
     op.create_table(
         "fw_deleted_jobs",
         sa.Column("id", sa.String(length=36), nullable=False),
