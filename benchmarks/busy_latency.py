@@ -28,9 +28,10 @@ from compress import export, latency, pipeline, timing
 from compress.candidate import Candidate
 from compress.families.network import build
 from compress.families.residual.config import Residual
+from compress.images import ImageData, Images
 from compress.latency import Beside
 from compress.measurement import Latency
-from compress.model import ImageData, Images, Network
+from compress.model import Network
 from compress.task import Task
 from compress.techniques.quantization.config import Quantization
 from compress.timing import Run

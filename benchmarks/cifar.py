@@ -14,9 +14,10 @@ from PIL import Image
 from torch import Tensor
 
 from compress import weights
-from compress.families.catalog import Normalisation
 from compress.families.residual.config import Residual
-from compress.model import ImageData, Images, Network
+from compress.images import ImageData, Images
+from compress.model import Network
+from compress.preprocessing import Normalisation
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 CHECKPOINT = DATA / "checkpoints" / "cifar10_resnet20.safetensors"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.processes import Cluster
-from compress.families.catalog import Normalisation
+from compress.preprocessing import Normalisation
 from featherweight import jobfile
 from featherweight.client import Client
 from featherweight.specs.job import JobSpec, UntrainedModel

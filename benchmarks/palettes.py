@@ -21,7 +21,7 @@ from benchmarks import cifar
 from compress import constraints, export, layers, pipeline, training
 from compress.candidate import Candidate
 from compress.compressed import CompressedModel
-from compress.model import Images
+from compress.images import Images
 from compress.schedule import Schedule
 from compress.task import Task
 

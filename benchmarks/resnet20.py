@@ -21,8 +21,9 @@ from benchmarks import cifar
 from compress import constraints, export, inference, measure, pipeline, runtime
 from compress.candidate import Candidate
 from compress.compressed import CompressedModel
+from compress.images import ImageData
 from compress.measurement import Measurement
-from compress.model import Artifact, ImageData
+from compress.model import Artifact
 from compress.task import Task
 from compress.techniques.mirroring import views
 

@@ -23,7 +23,7 @@ from onnx import ModelProto, TensorProto, helper
 from benchmarks import cifar
 from compress import export, pipeline, runtime
 from compress.candidate import Candidate
-from compress.model import ImageData
+from compress.images import ImageData
 from compress.task import Task
 
 Steps = list[dict[str, object]]

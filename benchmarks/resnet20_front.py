@@ -31,8 +31,8 @@ import numpy as np
 from benchmarks import cifar
 from benchmarks.processes import Cluster
 from compress import measure
+from compress.images import ImageData
 from compress.measurement import Measurement
-from compress.model import ImageData
 from featherweight.client import Client
 from featherweight.specs.job import JobSpec
 from featherweight.specs.objective import Objective

@@ -40,7 +40,8 @@ from torch import Tensor, nn
 from benchmarks import cifar, resnet20
 from compress import export, measure, pipeline, runtime
 from compress.candidate import Candidate
-from compress.model import ImageData, Images, Network
+from compress.images import ImageData, Images
+from compress.model import Network
 from compress.schedule import Schedule
 from compress.task import Task
 

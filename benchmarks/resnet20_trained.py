@@ -22,7 +22,8 @@ from benchmarks import cifar
 from compress import export, measure, pipeline, training, weights
 from compress.candidate import Candidate
 from compress.compressed import CompressedModel
-from compress.model import ImageData, Network
+from compress.images import ImageData
+from compress.model import Network
 from compress.schedule import Schedule
 from compress.task import Task, choose_device
 from compress.techniques.mirroring.config import Mirroring

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from benchmarks.cifar import DATA
-from compress.model import ImageData, Images
+from compress.images import ImageData, Images
 
 _SHEETS = 6
 _VALIDATION = 5_000

@@ -28,7 +28,8 @@ from compress.families.mobilenet_v2.config import MobileNetV2
 from compress.families.nasbench201.config import OPERATIONS, NasBench201
 from compress.families.network import build
 from compress.families.residual.config import Residual
-from compress.model import ImageData, Network
+from compress.images import ImageData
+from compress.model import Network
 from compress.supernet import start
 from compress.supernet import training as supernet
 from compress.supernet.config import Elastic

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from compress.model import Images
+from compress.images import Images
 from compress.schedule import Augment, Augmented
 
 _LARGEST_PADDING = 4

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from compress import augmentation, foreign, observation
 from compress.errors import InvalidData
+from compress.images import Images
 from compress.inference import Preparation, preparation_of
-from compress.model import Images, Network
+from compress.model import Network
 from compress.schedule import Augment, Augmented
 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from compress import npz, values
 from compress.errors import InvalidData
-from compress.families.catalog import Normalisation
 from compress.holdout import hold_out
+from compress.images import ImageData, Images
 from compress.inspection import ARRAYS, DatasetInfo, inspect_dataset
 from compress.measurement import Split
-from compress.model import ImageData, Images
+from compress.preprocessing import Normalisation
 
 _STATISTICS_CHUNK = 4096
 

@@ -38,8 +38,9 @@ from compress import (
 from compress.compressed import CompressedModel
 from compress.errors import ExportParityError, InvalidData
 from compress.folding import Stored
+from compress.images import ImageData
 from compress.measurement import Observer, Parity
-from compress.model import Artifact, ImageData, Network
+from compress.model import Artifact, Network
 from compress.onnx_layers import WeightedNode
 from compress.storage.stored import exactly, halved_integers, takes_eight_bits
 from compress.techniques.mirroring import views

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from compress import augmentation, foreign, memory_format, normalising, strided
 from compress.augmentation import View
 from compress.errors import Stopped
-from compress.families.catalog import Normalisation
 from compress.model import Network, ShouldStop, never
+from compress.preprocessing import Normalisation
 
 BATCH_SIZE = 500
 

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from compress import runtime, timing
 from compress.errors import Stopped
+from compress.images import Images
 from compress.measurement import Latency
-from compress.model import Images, ShouldStop, never
+from compress.model import ShouldStop, never
 from compress.timing import Calls, Clock, Run
 
 WARM_UP_CALLS = 5

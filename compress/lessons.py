@@ -22,8 +22,8 @@ from compress.precision import Precision
 from compress.running_average import RunningAverage
 from compress.schedule import Augmented
 from compress.teacher import TeacherLogits
+from compress.teaching import Teaching
 from compress.techniques.distillation.comparison import Comparison
-from compress.techniques.distillation.config import Distillation
 from compress.techniques.distillation.loss import distillation_loss
 
 
@@ -87,7 +87,7 @@ class KeptAnswers:
     def __init__(
         self,
         teacher: TeacherLogits,
-        config: Distillation,
+        config: Teaching,
         *,
         device: torch.device,
         augmented: Augmented,
@@ -132,7 +132,7 @@ class OnlineTeacher:
         self,
         student: Network,
         teacher: Network | None,
-        config: Distillation,
+        config: Teaching,
         *,
         x_BCHW: Tensor,
         precision: Precision,

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from compress.candidate import Candidate
-from compress.families.catalog import Architecture, Normalisation
+from compress.families.catalog import Architecture
 from compress.measurement import Measurement
+from compress.preprocessing import Normalisation
 from compress.schedule import FIRST, Augmented, RecordedSchedule
 
 FORMAT_VERSION = 2

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from compress import latency, peak_memory, runtime
 from compress.errors import InvalidData
+from compress.images import ImageData, Images
 from compress.latency import Beside
 from compress.measurement import MOST_CLASSES, TRAIN_SAMPLE, Measurement, Parity, Split
-from compress.model import Artifact, ImageData, Images, ShouldStop, never
+from compress.model import Artifact, ShouldStop, never
 from compress.revision import ENGINE_REVISION
 
 _DOWNLOAD_LEVEL = 19

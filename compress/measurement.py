@@ -27,6 +27,8 @@ TRAIN_SAMPLE = 10_000
 """Accuracy on the training split is that of at most so many of its images, evenly spaced."""
 MOST_CLASSES = 1000
 """Right answers are kept class by class for at most so many classes."""
+MAX_CLASSES = 10_000
+"""Classes that a dataset or a network may have."""
 ClassCounts = Annotated[
     tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=MOST_CLASSES)
 ]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from compress.families.catalog import Normalisation
+from compress.preprocessing import Normalisation
 
 _FAR = 64.0
 """Deviations from zero from which on a mean is taken off first; 8-bit pixels are never so far."""

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from compress import foreign, inference, readers
 from compress.errors import InvalidData, NumericalError
+from compress.images import Images
 from compress.layers import Layer, Weighted
-from compress.model import Images, Network
+from compress.model import Network
 
 _BATCH_SIZE = 32
 

@@ -40,9 +40,10 @@ from torch import Tensor
 
 from compress import foreign, runtime
 from compress.errors import ExportParityError, InvalidData, NumericalError
-from compress.families.catalog import Normalisation
+from compress.images import Images
 from compress.measurement import Parity
-from compress.model import Images, Network
+from compress.model import Network
+from compress.preprocessing import Normalisation
 from compress.techniques.mirroring import views
 from compress.techniques.mirroring.config import THE_IMAGE, Views
 

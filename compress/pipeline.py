@@ -17,10 +17,11 @@ from compress.appliers import apply
 from compress.candidate import Candidate
 from compress.catalog import TechniqueConfig
 from compress.compressed import CompressedModel
-from compress.families.catalog import Architecture, Normalisation, plan_of
+from compress.families.catalog import Architecture, plan_of
 from compress.families.network import build
 from compress.families.plan import Pad
 from compress.model import Network
+from compress.preprocessing import Normalisation
 from compress.schedule import Augment, Schedule
 from compress.task import Task
 from compress.teacher import TeacherLogits

@@ -6,9 +6,10 @@ import torch
 
 from compress import training
 from compress.errors import InvalidCandidate
-from compress.model import Images, Network
+from compress.images import Images
+from compress.model import Network
 from compress.teacher import TeacherLogits
-from compress.techniques.distillation.config import Distillation
+from compress.teaching import Teaching
 
 _MOST_IMAGES = 2_000
 _SEED = 20_260_104
@@ -16,7 +17,7 @@ _SEED = 20_260_104
 
 
 def teacher_of(
-    config: Distillation | None,
+    config: Teaching | None,
     *,
     baseline: TeacherLogits | None,
     uploaded: TeacherLogits | None,

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from compress.families.catalog import Architecture
-from compress.model import ImageData, Network, ShouldStop, never
+from compress.images import ImageData
+from compress.model import Network, ShouldStop, never
 from compress.schedule import Augment
 from compress.teacher import TeacherLogits
 

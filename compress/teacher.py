@@ -18,7 +18,8 @@ from torch import Tensor
 from compress import augmentation, inference
 from compress.augmentation import View
 from compress.errors import NumericalError
-from compress.model import Images, Network, ShouldStop, never
+from compress.images import Images
+from compress.model import Network, ShouldStop, never
 from compress.schedule import Augment
 
 _MANY_IMAGES = 20_000

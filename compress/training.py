@@ -24,14 +24,15 @@ from compress.augmentation import View
 from compress.batchnorm import BatchNorm
 from compress.constraints import Constraint
 from compress.errors import NumericalError, Stopped
+from compress.images import Images
 from compress.inference import Preparation
 from compress.lessons import Batch, KeptAnswers, Labels, Lesson, OnlineTeacher
-from compress.model import Images, Network, ShouldStop, never
+from compress.model import Network, ShouldStop, never
 from compress.precision import Precision
 from compress.schedule import Augment, Augmented
 from compress.sgd import NesterovSGD
 from compress.teacher import TeacherLogits
-from compress.techniques.distillation.config import Distillation
+from compress.teaching import Teaching
 
 _MOST_ADVANCES = 100
 """A schedule moves in that many steps at most: each may sort every weight of the network."""
@@ -62,7 +63,7 @@ class TrainingPlan:
     weight_decay: float = 5e-4
     warmup: float = 0.2
     augment: Augment | Literal[False] = "auto"
-    distillation: Distillation | None = None
+    distillation: Teaching | None = None
     batchnorm_l1: float = 0.0
     precision: Literal["auto"] | Precision = "auto"
 

@@ -9,12 +9,13 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from compress import inspection, safetensors_header
+from compress import safetensors_header, weights_inspection
 from compress.errors import InvalidWeights, NumericalError
 from compress.families import layout
-from compress.families.catalog import Architecture, Normalisation
+from compress.families.catalog import Architecture
 from compress.families.network import FamilyNetwork, pad_shortcuts, pad_weight
 from compress.model import Network
+from compress.preprocessing import Normalisation
 
 COUNTER = ".num_batches_tracked"
 
@@ -32,11 +33,11 @@ def load(
     Raises InvalidWeights when the tensors do not fit, NumericalError when one holds NaN or
     infinity.
     """
-    found = inspection.match_tensors(safetensors_header.read(path), architecture)
+    found = weights_inspection.match_tensors(safetensors_header.read(path), architecture)
     _check_fit(found, (input_shape[0], num_classes), normalisation)
     module = FamilyNetwork(architecture, in_channels=input_shape[0], num_classes=num_classes).eval()
     tensors = _read(path)
-    names = inspection.own_names(tensors, architecture)
+    names = weights_inspection.own_names(tensors, architecture)
     own = module.state_dict()
     # All shapes match, but for 1x1 convolutions that are linear layers here.
     fitting = {names[name]: t.reshape(own[names[name]].shape) for name, t in tensors.items()}

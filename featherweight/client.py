@@ -19,7 +19,8 @@ from uuid import uuid4
 
 from pydantic import BaseModel, TypeAdapter
 
-from compress.families.catalog import Architecture, Normalisation
+from compress.families.catalog import Architecture
+from compress.preprocessing import Normalisation
 from featherweight import events, transport, uploads
 from featherweight.specs.candidates import CandidateRequest, CandidateSchema, ProposedSchema
 from featherweight.specs.house import AuditSchema, WorkerSchema

@@ -19,7 +19,8 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from compress.families.catalog import Architecture, Normalisation
+from compress.families.catalog import Architecture
+from compress.preprocessing import Normalisation
 from featherweight import documents, samples
 from featherweight.client import Client
 from featherweight.errors import InvalidJobFile, NotFound

@@ -27,7 +27,6 @@ from service.routes import (
     dashboard,
     datasets,
     events,
-    files,
     jobs,
     models,
     pages,
@@ -47,25 +46,22 @@ from store.files import FileStore
 from store.session import Database, open_database
 from store.watch import Watcher
 
-ROUTERS = tuple(
-    module.router
-    for module in (
-        models,
-        datasets,
-        uploads,
-        jobs,
-        candidates,
-        events,
-        trials,
-        artifacts,
-        attempts,
-        files,
-        tokens,
-        audit,
-        system,
-        pages,
-        dashboard,
-    )
+ROUTERS = (
+    models.router,
+    datasets.router,
+    uploads.router,
+    jobs.router,
+    candidates.router,
+    events.router,
+    trials.router,
+    artifacts.router,
+    attempts.router,
+    artifacts.stored,
+    tokens.router,
+    audit.router,
+    system.router,
+    pages.router,
+    dashboard.router,
 )
 
 

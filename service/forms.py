@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from compress.families.catalog import Architecture, Normalisation
+from compress.families.catalog import Architecture
+from compress.preprocessing import Normalisation
 from featherweight.specs.names import Name
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from compress.families.catalog import Architecture
-from compress.inspection import DatasetInfo, ModelInfo
+from compress.inspection import DatasetInfo
 from compress.measurement import Measurement
 from compress.schedule import Schedule
+from compress.weights_inspection import ModelInfo
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.schemas import DryRunSchema, Forecast
 from featherweight.specs.stopping import StopRules

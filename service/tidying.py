@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from service import kept_files
-from service.retention_settings import RetentionSettings
+from service.settings import RetentionSettings
 from store import clock, collector, home, leftovers, removal, retention
 from store.files import FileStore
 from store.session import Database, Session

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
-from compress.families.catalog import Architecture, Normalisation
+from compress.families.catalog import Architecture
+from compress.preprocessing import Normalisation
 from store.errors import ModelNotFound
 from store.files import StoredFile
 from store.tables import JobRecord, ModelRecord
 from store.uploaded import Shelf
 
 if TYPE_CHECKING:
-    from compress.inspection import ModelInfo
+    from compress.weights_inspection import ModelInfo
 
 _SHELF = Shelf(
     record=ModelRecord,

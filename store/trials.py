@@ -14,9 +14,10 @@ from compress.candidate import Candidate
 from compress.knobs import Scalar
 from compress.measurement import Split
 from featherweight.specs.states import JobState, Phase, TrialState
-from store import clock, epochs, jobs, paging, transitions, views
+from store import clock, epochs, jobs, paging, transitions
 from store.epochs import RERUN
 from store.errors import BudgetExhausted, DuplicateCandidate, NotRunning, TrialNotFound
+from store.revisions import revision_of
 from store.tables import JobRecord, TrialRecord, table_of
 
 CONTROL = "control"
@@ -276,7 +277,7 @@ def rerun(session: Session, trial_id: str, *, seed: int) -> TrialRecord:
 
 def _revised(first: TrialRecord) -> str:
     """What a re-run has to say of its figures; nothing if they can be compared."""
-    made_by = views.revision_of(first.measurement)
+    made_by = revision_of(first.measurement)
     if made_by is None or not revision.differs(made_by):
         return ""
     return (

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from compress.candidate import Candidate
-from compress.revision import FIRST_REVISION
 from featherweight.specs.house import AuditSchema, WorkerSchema
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
@@ -27,6 +25,7 @@ from featherweight.specs.states import JobState
 from store import jobs, transitions
 from store.faults import SetAside
 from store.owners import Owned
+from store.revisions import revision_of
 from store.tables import (
     ArtifactRecord,
     AttemptRecord,
@@ -80,11 +79,6 @@ def trial(record: TrialRecord) -> TrialSchema:
         "engine_revision": revision_of(record.measurement),
     }
     return TrialSchema.model_validate(_fields(record, TrialSchema) | own)
-
-
-def revision_of(measurement: Mapping[str, Any] | None) -> int | None:
-    """Return the revision of the engine that a stored measurement is of; None without one."""
-    return None if measurement is None else measurement.get("engine_revision", FIRST_REVISION)
 
 
 def model(record: ModelRecord) -> ModelSchema:

@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session
 
 from compress.candidate import Candidate
 from compress.families import layout
-from compress.families.catalog import Normalisation
 from compress.families.residual.config import Residual
-from compress.inspection import DatasetInfo, ModelInfo
+from compress.inspection import DatasetInfo
 from compress.measurement import Latency, Measurement, Parity
+from compress.preprocessing import Normalisation
 from compress.profile.document import ProfileDocument
 from compress.revision import ENGINE_REVISION
+from compress.weights_inspection import ModelInfo
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.protocol import (
     Assignment,

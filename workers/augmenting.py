@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compress import augmentation
-from compress.model import Images
+from compress.images import Images
 from compress.schedule import Augment, Augmented
 from featherweight.specs.protocol import Assignment
 

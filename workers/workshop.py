@@ -12,8 +12,9 @@ import torch
 
 from compress import data, threads, weights
 from compress.families.catalog import Architecture
+from compress.images import ImageData
 from compress.latency import Beside
-from compress.model import ImageData, Network, ShouldStop
+from compress.model import Network, ShouldStop
 from compress.task import Task, choose_device
 from featherweight.specs.protocol import Assignment, Weights
 from workers.cache import Cache

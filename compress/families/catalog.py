@@ -13,7 +13,6 @@ from pydantic import (
     Field,
     TypeAdapter,
     create_model,
-    model_validator,
 )
 
 from compress.families.config import FamilyConfig
@@ -36,7 +35,6 @@ from compress.families.shufflenet_v2.config import ShuffleNetV2
 from compress.families.shufflenet_v2.plan import draw as draw_shufflenet_v2
 from compress.families.vgg_bn.config import VggBn
 from compress.families.vgg_bn.plan import draw as draw_vgg_bn
-from compress.values import FACTORS, LARGEST
 
 
 def _named(document: Any) -> Any:
@@ -149,45 +147,6 @@ FAMILIES: tuple[Family, ...] = (
     ),
 )
 BY_NAME: dict[str, Family] = {family.name: family for family in FAMILIES}
-
-Channel = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
-Deviation = Annotated[float, Field(gt=0, le=LARGEST)]
-
-
-class Normalisation(BaseModel, frozen=True, extra="forbid"):
-    """What happens to raw values before the first layer: ``(x * scale - mean) / std`` per channel.
-
-    It becomes part of every exported file, so files take the dataset's raw values. Its limits are
-    those of the values themselves (``compress.values``).
-    """
-
-    scale: float = Field(default=1.0, gt=0, le=LARGEST)
-    mean: tuple[Channel, ...] = Field(min_length=1, max_length=16)
-    std: tuple[Deviation, ...] = Field(min_length=1, max_length=16)
-
-    @model_validator(mode="after")
-    def _same_length(self) -> Normalisation:
-        if len(self.mean) != len(self.std):
-            raise ValueError(
-                f"mean and std need one entry per channel, got {self.mean}, {self.std}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _within_float32(self) -> Normalisation:
-        least, most = FACTORS
-        for channel, (mean, std) in enumerate(zip(self.mean, self.std, strict=True)):
-            if not least <= self.scale / std <= most:
-                raise ValueError(
-                    f"scale / std of channel {channel} is {self.scale / std:.3g}, which float32 "
-                    f"does not hold (expected {least:g} to {most:g}): rescale the values"
-                )
-            if abs(mean) / self.scale > LARGEST:
-                raise ValueError(
-                    f"mean / scale of channel {channel}, {mean / self.scale:.3g}, is no raw value: "
-                    f"these are at most {LARGEST:g}"
-                )
-        return self
 
 
 def read(document: Any) -> Architecture:

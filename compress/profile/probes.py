@@ -38,8 +38,9 @@ from compress import (
 )
 from compress.channels import ChannelGroup, Channels
 from compress.errors import InvalidCandidate, NumericalError, Stopped
+from compress.images import Images
 from compress.layers import Layer
-from compress.model import Images, Network
+from compress.model import Network
 from compress.profile.document import (
     MOST_DAMAGE,
     MOST_PARTS,

@@ -7,9 +7,10 @@ from torch import Tensor
 from compress import channels, data, slices, weights
 from compress.channels import ChannelGroup
 from compress.errors import InvalidCandidate
-from compress.families.catalog import Architecture, Normalisation, plan_of
+from compress.families.catalog import Architecture, plan_of
 from compress.families.network import build, pad_shortcuts
 from compress.model import Network
+from compress.preprocessing import Normalisation
 from compress.supernet.check import check, values
 from compress.supernet.config import Elastic
 from compress.task import Task

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from compress import batchnorm, inference, memory_format, observation, slices, training
 from compress.families.network import FamilyNetwork
+from compress.images import Images
 from compress.lessons import Lesson
-from compress.model import Images, Network
+from compress.model import Network
 from compress.supernet.check import check
 from compress.supernet.config import Elastic
 from compress.supernet.draw import Draw

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from compress.families.catalog import Architecture, Normalisation
+from compress.families.catalog import Architecture
 from compress.knobs import STORED, Choice, Range, as_recorded
 from compress.measurement import Metric
+from compress.preprocessing import Normalisation
 from compress.schedule import AugmentField, Schedule
 from featherweight.specs.constraints import ConstraintField
 from featherweight.specs.names import Name, Reference

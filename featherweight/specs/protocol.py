@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, StringConstraints
 
 from compress.candidate import Candidate
-from compress.families.catalog import Architecture, Normalisation
+from compress.families.catalog import Architecture
 from compress.measurement import Measurement, Split
+from compress.preprocessing import Normalisation
 from compress.profile.document import ProfileDocument
 from compress.schedule import BEFORE_THE_FIELD, FIRST, Augment, RecordedSchedule
 from compress.supernet.config import Elastic

@@ -7,9 +7,11 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import AwareDatetime, BaseModel, Field
 
 from compress.candidate import Candidate
-from compress.families.catalog import Architecture, Normalisation
-from compress.inspection import DatasetInfo, ModelInfo
+from compress.families.catalog import Architecture
+from compress.inspection import DatasetInfo
 from compress.measurement import Measurement, Split
+from compress.preprocessing import Normalisation
+from compress.weights_inspection import ModelInfo
 from featherweight.specs.job import JobSpec
 from featherweight.specs.progress import Counts, Forecast
 from featherweight.specs.protocol import Decision

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from sqlalchemy.orm import Session
 
 from featherweight.specs.states import Phase, TrialState
-from store import jobs, trials, views, warm
+from store import jobs, trials, warm
 from store.errors import JobNotFound
+from store.revisions import revision_of
 from store.tables import JobRecord, TrialRecord
 
 MOST_PRIOR = 1000
@@ -38,7 +39,7 @@ def _comparable(session: Session, source_id: str) -> Iterator[TrialRecord]:
     except JobNotFound:
         return
     for row in trials.of_job(session, source_id, phase=Phase.SEARCH):
-        if _is_known(row) and views.revision_of(row.measurement) == views.revision_of(baseline):
+        if _is_known(row) and revision_of(row.measurement) == revision_of(baseline):
             yield row
 
 

@@ -9,11 +9,11 @@ from compress.manifest import Manifest
 from compress.measurement import Measurement
 from featherweight import documents
 from service import accuracies, downloads
-from service.auth import READ
+from service.auth import READ, WORK
 from service.conditional import ETAG
 from service.downloads import Download
 from service.openapi import problems
-from service.parameters import ArtifactId
+from service.parameters import ArtifactId, Digest
 from service.resources import Here, Resources
 from service.routing import router as guarded
 from store import artifacts, evaluations
@@ -21,6 +21,7 @@ from store.errors import ArtifactNotFound
 from store.tables import ArtifactRecord
 
 router = guarded("artifacts")
+stored = guarded("worker protocol")
 
 SUFFIX = {"onnx": "onnx", "weights": "safetensors", "manifest": "json", "profile": "json"}
 BYTES: dict[str, Any] = {
@@ -95,3 +96,17 @@ def _download(artifact: ArtifactRecord) -> Download:
         size_bytes=artifact.size_bytes,
         filename=f"{stem}.{SUFFIX[artifact.role]}",
     )
+
+
+@stored.get(
+    "/v1/files/{sha256}",
+    operation_id="download_file",
+    dependencies=[WORK],
+    response_class=Response,
+    responses=FILE_RESPONSES,
+)
+def download_file(here: Here, request: Request, sha256: Digest) -> Response:
+    """A stored file by its SHA-256."""
+    size = here.files.path(sha256).stat().st_size
+    download = Download(sha256=sha256, size_bytes=size, filename=f"{sha256}.bin")
+    return downloads.respond(request, here.files, download)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from fastapi import Request, Response
 
-from compress import inspection
+from compress import weights_inspection
 from compress.errors import InvalidWeights
 from compress.families import catalog
-from compress.families.catalog import Normalisation
-from compress.inspection import ModelInfo
+from compress.preprocessing import Normalisation
+from compress.weights_inspection import ModelInfo
 from featherweight.specs.schemas import ModelSchema, Page
 from service import intake
 from service.auth import READ, SUBMIT
@@ -96,7 +96,7 @@ def _create(here: Resources, delivery: Delivery, response: Response) -> ModelSch
 
 
 def _inspect(spec: ModelSpec, path: Path) -> ModelInfo:
-    info = inspection.inspect_weights(path, spec.architecture)
+    info = weights_inspection.inspect_weights(path, spec.architecture)
     if len(spec.normalisation.mean) != info.in_channels:
         raise InvalidWeights(
             f"normalisation: has {len(spec.normalisation.mean)} channels, the network takes "

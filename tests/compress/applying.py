@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from compress import appliers
 from compress.catalog import TechniqueConfig
 from compress.compressed import CompressedModel
-from compress.model import ImageData
+from compress.images import ImageData
 from compress.task import Task
 from tests.devices import DEVICE
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compress.compressed import CompressedModel
-from compress.families.catalog import Normalisation
-from compress.model import ImageData, Images, Network
+from compress.images import ImageData, Images
+from compress.model import Network
+from compress.preprocessing import Normalisation
 
 NORMALISATION = Normalisation(scale=1 / 16, mean=(0.3053,), std=(0.3760,))
 

@@ -33,8 +33,9 @@ from compress.compressed import CompressedModel
 from compress.families.network import build
 from compress.families.residual.config import Residual
 from compress.folding import Stored
+from compress.images import ImageData, Images
 from compress.measurement import Latency, Measurement, Parity
-from compress.model import Artifact, ImageData, Images, Network
+from compress.model import Artifact, Network
 from compress.task import Task
 from compress.techniques.distillation.config import Distillation
 from compress.techniques.family_member.config import FamilyMember

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress.families.catalog import Normalisation
 from compress.model import Network
+from compress.preprocessing import Normalisation
 
 
 def wrapped(module: nn.Module, *, input_shape: tuple[int, int, int] = (1, 8, 8)) -> Network:

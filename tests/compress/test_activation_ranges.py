@@ -14,7 +14,8 @@ from compress import data as statistics
 from compress.compressed import CompressedModel
 from compress.errors import ExportParityError
 from compress.families.residual.config import Residual
-from compress.model import ImageData, Images, Network
+from compress.images import ImageData, Images
+from compress.model import Network
 from compress.training import TrainingPlan
 from tests.compress.applying import quantized, task_of
 from tests.devices import DEVICE

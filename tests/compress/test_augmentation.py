@@ -10,7 +10,8 @@ import torch
 from compress import augmentation, batchnorm, data, inference, mirror_symmetry, training
 from compress.families.network import build
 from compress.families.residual.config import Residual
-from compress.model import Images, Network
+from compress.images import Images
+from compress.model import Network
 from compress.training import TrainingPlan
 from tests.devices import DEVICE
 

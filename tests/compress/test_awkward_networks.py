@@ -12,8 +12,9 @@ from torch import nn
 from compress import constraints, export, parity, pipeline, runtime
 from compress.candidate import Candidate
 from compress.errors import CompressError, ExportParityError, InvalidCandidate
-from compress.families.catalog import Normalisation
-from compress.model import ImageData, Images, Network
+from compress.images import ImageData, Images
+from compress.model import Network
+from compress.preprocessing import Normalisation
 from compress.task import Task
 from compress.techniques.distillation.config import Distillation
 from compress.techniques.filter_pruning.config import FilterPruning

@@ -16,7 +16,8 @@ from compress.catalog import TechniqueConfig
 from compress.errors import CompressError, ExportParityError, InvalidCandidate, InvalidData
 from compress.families.network import build
 from compress.families.residual.config import Residual
-from compress.model import Images, Network
+from compress.images import Images
+from compress.model import Network
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.low_rank.config import LowRank
 from compress.techniques.quantization.config import Quantization

@@ -5,7 +5,7 @@ import torch
 
 from compress import export, folding, observation
 from compress.errors import InvalidData, NumericalError
-from compress.model import Images
+from compress.images import Images
 from compress.techniques.quantization import calibration
 from compress.techniques.quantization.placement import quantized_tensors
 

@@ -7,8 +7,9 @@ from torch.nn import functional
 
 from compress.channels import ChannelGroup, Member
 from compress.errors import InvalidCandidate, NumericalError
-from compress.families.catalog import Normalisation
-from compress.model import ImageData, Images, Network
+from compress.images import ImageData, Images
+from compress.model import Network
+from compress.preprocessing import Normalisation
 from compress.task import Task
 from compress.techniques.filter_pruning import calibration, strategies
 from compress.techniques.filter_pruning.config import FilterPruning

@@ -8,7 +8,8 @@ from compress import constraints, data, precision, training
 from compress.constraints import Constraint
 from compress.families.network import build
 from compress.families.residual.config import Residual
-from compress.model import Images, Network
+from compress.images import Images
+from compress.model import Network
 from compress.sgd import NesterovSGD
 from compress.training import TrainingPlan
 from tests.devices import DEVICE

@@ -7,8 +7,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from compress import counting, export
-from compress.families.catalog import Normalisation
 from compress.model import Network
+from compress.preprocessing import Normalisation
 from tests.compress.applying import quantized
 
 

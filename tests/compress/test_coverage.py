@@ -10,7 +10,7 @@ from compress import coverage
 from compress.compressed import CompressedModel
 from compress.coverage import Reach
 from compress.errors import InvalidCandidate
-from compress.model import ImageData, Images
+from compress.images import ImageData, Images
 from tests.compress.applying import applied
 from tests.compress.awkward import ZOO
 from tests.compress.networks import Transposed, wrapped

@@ -5,11 +5,12 @@ import torch
 from compress import augmentation, batchnorm, data, inference
 from compress.augmentation import View
 from compress.errors import InvalidData, Stopped
-from compress.families.catalog import Normalisation
 from compress.families.network import build
 from compress.families.residual.config import Residual
 from compress.holdout import hold_out
-from compress.model import Images, Network
+from compress.images import Images
+from compress.model import Network
+from compress.preprocessing import Normalisation
 from tests.devices import DEVICE
 
 

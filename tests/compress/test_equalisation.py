@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from compress import layers
 from compress.errors import InvalidCandidate
-from compress.families.catalog import Normalisation
 from compress.model import Network
+from compress.preprocessing import Normalisation
 from compress.techniques.quantization import equalisation
 
 X = torch.randn(8, 2, 8, 8, generator=torch.Generator().manual_seed(0))

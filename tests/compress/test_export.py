@@ -14,7 +14,7 @@ from torch import nn
 from compress import export, folding, measure, onnx_graph, parity, runtime
 from compress.compressed import CompressedModel
 from compress.errors import ExportParityError, InvalidData, NumericalError
-from compress.families.catalog import Normalisation
+from compress.preprocessing import Normalisation
 from tests.compress.applying import quantized
 
 

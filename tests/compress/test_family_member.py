@@ -5,11 +5,12 @@ import torch
 from torch import nn
 
 from compress.compressed import CompressedModel
-from compress.families.catalog import Normalisation
 from compress.families.config import scaled
 from compress.families.network import FamilyNetwork, build
 from compress.families.residual.config import Residual
-from compress.model import ImageData, Images, Network
+from compress.images import ImageData, Images
+from compress.model import Network
+from compress.preprocessing import Normalisation
 from compress.task import Task
 from compress.techniques.family_member import apply as family_member
 from compress.techniques.family_member.config import FamilyMember

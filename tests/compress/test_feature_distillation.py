@@ -11,7 +11,8 @@ from compress import data, inference, training
 from compress.errors import InvalidCandidate
 from compress.families.network import build
 from compress.families.residual.config import Residual
-from compress.model import Images, Network
+from compress.images import Images
+from compress.model import Network
 from compress.running_average import RunningAverage
 from compress.teacher import TeacherLogits
 from compress.techniques.distillation import features, taps

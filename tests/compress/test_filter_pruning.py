@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 from compress import channels, export
 from compress.compressed import CompressedModel
 from compress.errors import InvalidCandidate, InvalidData, NumericalError
-from compress.families.catalog import Normalisation
 from compress.families.network import PadShortcut, build
 from compress.families.residual.config import Residual
-from compress.model import ImageData, Images, Network
+from compress.images import ImageData, Images
+from compress.model import Network
+from compress.preprocessing import Normalisation
 from compress.task import Task
 from compress.techniques.filter_pruning import apply as filter_pruning
 from compress.techniques.filter_pruning import cost

@@ -10,7 +10,7 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress import inspection, npz
+from compress import inspection, npz, weights_inspection
 from compress.errors import InvalidData, InvalidWeights
 from compress.families import layout
 from compress.families.residual.config import Residual
@@ -260,7 +260,7 @@ def test_weights_with_a_header_of_very_many_parts_are_refused_unread(tmp_path):
     path = tmp_path / "weights.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header)
     with pytest.raises(InvalidWeights, match="not JSON that describes at most 20000 tensors"):
-        inspection.inspect_weights(path, ARCHITECTURE)
+        weights_inspection.inspect_weights(path, ARCHITECTURE)
 
 
 @settings(max_examples=200, deadline=None)
@@ -270,7 +270,7 @@ def test_random_bytes_are_refused_as_data_and_as_weights(tmp_path_factory, data)
     with pytest.raises(InvalidData):
         inspect(folder, data)
     with pytest.raises(InvalidWeights):
-        inspection.inspect_weights(folder / "data.npz", ARCHITECTURE)
+        weights_inspection.inspect_weights(folder / "data.npz", ARCHITECTURE)
 
 
 @settings(max_examples=300, deadline=None)
@@ -300,13 +300,13 @@ def weights_file(tmp_path, data):
 def test_weights_tell_channels_classes_parameters_and_macs(tmp_path):
     counter = {"bn1.num_batches_tracked": np.zeros((), np.int64)}
     path = weights_file(tmp_path, safetensors.numpy.save(tensors(**counter)))
-    info = inspection.inspect_weights(path, ARCHITECTURE, input_shape=(3, 8, 8))
+    info = weights_inspection.inspect_weights(path, ARCHITECTURE, input_shape=(3, 8, 8))
     assert (info.in_channels, info.num_classes) == (3, 5)
     assert info.parameters == layout.parameters(ARCHITECTURE, **SIZE)
     assert info.macs == layout.macs(ARCHITECTURE, **SIZE, height=8, width=8)
-    assert inspection.inspect_weights(path, ARCHITECTURE).macs is None
+    assert weights_inspection.inspect_weights(path, ARCHITECTURE).macs is None
     with pytest.raises(InvalidWeights, match="3 channels"):
-        inspection.inspect_weights(path, ARCHITECTURE, input_shape=(1, 8, 8))
+        weights_inspection.inspect_weights(path, ARCHITECTURE, input_shape=(1, 8, 8))
 
 
 BAD_TENSORS = {
@@ -324,7 +324,7 @@ def test_tensors_that_do_not_fit_the_family_are_refused_by_name(tmp_path, case):
     contents, reason = BAD_TENSORS[case]
     path = weights_file(tmp_path, safetensors.numpy.save(contents))
     with pytest.raises(InvalidWeights, match=reason):
-        inspection.inspect_weights(path, ARCHITECTURE)
+        weights_inspection.inspect_weights(path, ARCHITECTURE)
 
 
 def header(document, data=b"", length=None):
@@ -361,7 +361,7 @@ HOSTILE_WEIGHTS = {
 def test_safetensors_headers_that_lie_are_refused(tmp_path, case):
     data, reason = HOSTILE_WEIGHTS[case]
     with pytest.raises(InvalidWeights, match=reason):
-        inspection.inspect_weights(weights_file(tmp_path, data), ARCHITECTURE)
+        weights_inspection.inspect_weights(weights_file(tmp_path, data), ARCHITECTURE)
 
 
 def test_the_default_limit_is_four_gibibytes():

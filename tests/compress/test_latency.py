@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from compress import export, latency, measure
 from compress.compressed import CompressedModel
 from compress.errors import Stopped
-from compress.families.catalog import Normalisation
 from compress.families.network import build
 from compress.families.residual.config import Residual
 from compress.latency import Beside
 from compress.measurement import Latency, Measurement, Parity
 from compress.model import Network
+from compress.preprocessing import Normalisation
 
 
 def timed(**changes):

@@ -8,8 +8,8 @@ from torch import nn
 
 from compress import layers
 from compress.errors import InvalidData, NumericalError
+from compress.images import Images
 from compress.layers import Layer
-from compress.model import Images
 from compress.task import Task
 from compress.techniques.quantization import layer_inputs
 from tests.devices import DEVICE

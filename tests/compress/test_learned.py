@@ -25,9 +25,10 @@ from compress.candidate import Candidate
 from compress.catalog import TechniqueConfig
 from compress.constraints import Constraint
 from compress.errors import InvalidCandidate
+from compress.images import Images
 from compress.layers import Layer, weighted
 from compress.lessons import Labels, Lesson, OnlineTeacher
-from compress.model import Images, Network
+from compress.model import Network
 from compress.task import Task
 from compress.techniques.distillation import comparison
 from compress.techniques.distillation.config import Distillation

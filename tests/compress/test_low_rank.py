@@ -7,7 +7,7 @@ from torch import nn
 
 from compress import constraints, export, folding, layers, training
 from compress.errors import InvalidCandidate, InvalidData, NumericalError
-from compress.model import Images
+from compress.images import Images
 from compress.task import Task
 from compress.techniques.low_rank import factorisation, thinner
 from compress.techniques.low_rank.apply import apply

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from compress import catalog, manifest, versions
 from compress.candidate import Candidate
-from compress.families.catalog import Normalisation
 from compress.families.residual.config import Residual
 from compress.measurement import Latency, Measurement, Parity
+from compress.preprocessing import Normalisation
 from compress.revision import FIRST_REVISION
 from compress.schedule import Schedule
 from compress.techniques.filter_pruning.config import FilterPruning

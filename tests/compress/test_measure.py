@@ -12,8 +12,9 @@ from torch import nn
 from compress import export, measure
 from compress.compressed import CompressedModel
 from compress.errors import InvalidData, NumericalError, Stopped
-from compress.families.catalog import Normalisation
-from compress.model import Images, Network
+from compress.images import Images
+from compress.model import Network
+from compress.preprocessing import Normalisation
 from tests.compress.applying import quantized
 
 

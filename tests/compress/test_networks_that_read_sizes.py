@@ -13,8 +13,9 @@ from torch.nn import functional
 from compress import export, onnx_shapes, runtime
 from compress.compressed import CompressedModel
 from compress.errors import ExportParityError
-from compress.families.catalog import Normalisation
-from compress.model import ImageData, Images, Network
+from compress.images import ImageData, Images
+from compress.model import Network
+from compress.preprocessing import Normalisation
 from tests.compress.applying import applied, quantized
 
 # The tracer warns of whatever becomes a constant.

@@ -11,7 +11,8 @@ from torch import nn
 from compress import batchnorm, data, pipeline, training
 from compress.candidate import Candidate
 from compress.errors import InvalidData
-from compress.model import ImageData, Images, Network
+from compress.images import ImageData, Images
+from compress.model import Network
 from compress.task import Task
 from compress.training import TrainingPlan
 from tests.devices import DEVICE

@@ -7,7 +7,7 @@ from compress import data, pipeline, training
 from compress.candidate import Candidate
 from compress.errors import InvalidCandidate, Stopped
 from compress.families.residual.config import Residual
-from compress.model import ImageData, Images
+from compress.images import ImageData, Images
 from compress.schedule import Schedule
 from compress.task import Task
 from tests.devices import DEVICE

@@ -12,7 +12,8 @@ from torch.nn import functional
 from benchmarks import cifar as published
 from compress import export, measure
 from compress.compressed import CompressedModel
-from compress.model import Images, Network
+from compress.images import Images
+from compress.model import Network
 from tests.compress.applying import quantized
 
 WEIGHTS = published.DATA / "checkpoints" / "cifar10_resnet20.safetensors"

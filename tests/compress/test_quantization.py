@@ -12,7 +12,7 @@ from compress import constraints, inference, layers, training
 from compress.compressed import CompressedModel
 from compress.constraints import Constraint
 from compress.errors import InvalidCandidate, InvalidData, NumericalError
-from compress.model import Images
+from compress.images import Images
 from compress.storage.stored import SparseFloat, StoredWeight
 from compress.task import Task
 from compress.techniques.quantization import apply as quantization

@@ -12,7 +12,7 @@ from torch.nn import functional
 from compress import constraints, export, folding, layers, parity, pipeline, runtime
 from compress.candidate import Candidate
 from compress.errors import ExportParityError
-from compress.model import ImageData, Images
+from compress.images import ImageData, Images
 from compress.techniques.quantization import equalisation
 from compress.techniques.quantization.config import Quantization
 from tests.compress.applying import task_of

@@ -6,7 +6,7 @@ import torch
 
 from compress import recovery, training
 from compress.errors import InvalidCandidate
-from compress.model import Images
+from compress.images import Images
 from compress.schedule import Schedule
 from compress.teacher import TeacherLogits
 from compress.techniques.distillation.config import Distillation

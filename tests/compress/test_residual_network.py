@@ -10,10 +10,11 @@ from benchmarks import cifar
 from compress import training, weights
 from compress.errors import InvalidWeights, NumericalError
 from compress.families import layout
-from compress.families.catalog import Normalisation
 from compress.families.network import PadShortcut, build
 from compress.families.residual.config import Residual
-from compress.model import Images, Network
+from compress.images import Images
+from compress.model import Network
+from compress.preprocessing import Normalisation
 from tests.devices import DEVICE
 
 ARCHITECTURES = [

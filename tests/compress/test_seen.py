@@ -10,7 +10,8 @@ import torch
 from compress import batchnorm, inference, pipeline
 from compress.batchnorm import Seen
 from compress.candidate import Candidate
-from compress.model import ImageData, Images, Network
+from compress.images import ImageData, Images
+from compress.model import Network
 from compress.task import Task
 from compress.techniques.sparsity.config import Sparsity
 from tests.devices import DEVICE

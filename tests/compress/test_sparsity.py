@@ -11,7 +11,7 @@ from torch import nn
 
 from compress import constraints, layers, observation
 from compress.errors import InvalidCandidate, InvalidData, NumericalError
-from compress.model import Images
+from compress.images import Images
 from compress.task import Task
 from compress.techniques.sparsity import selection
 from compress.techniques.sparsity.apply import apply

@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from compress import inference, strided
-from compress.families.catalog import Normalisation
 from compress.model import Network
+from compress.preprocessing import Normalisation
 
 CPU = torch.device("cpu")
 TRAINS_A_NARROW_SHORTCUT = """

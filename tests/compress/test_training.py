@@ -10,7 +10,8 @@ from compress import augmentation, data, inference, precision, training
 from compress.errors import NumericalError, Stopped
 from compress.families.network import build
 from compress.families.residual.config import Residual
-from compress.model import Images, Network
+from compress.images import Images
+from compress.model import Network
 from compress.sgd import NesterovSGD
 from compress.teacher import TeacherLogits
 from compress.techniques.distillation.config import Distillation

@@ -10,11 +10,12 @@ from pydantic import ValidationError
 from compress import data, export, inference, inspection, parity, values
 from compress.compressed import CompressedModel
 from compress.errors import InvalidData
-from compress.families.catalog import Normalisation
 from compress.families.network import build
 from compress.families.residual.config import Residual
-from compress.model import ImageData, Images, Network
+from compress.images import ImageData, Images
+from compress.model import Network
 from compress.normalising import affine
+from compress.preprocessing import Normalisation
 
 CPU = torch.device("cpu")
 RANDOM = np.random.default_rng(0)

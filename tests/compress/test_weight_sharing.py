@@ -12,7 +12,7 @@ from scipy.cluster.vq import kmeans as scipy_kmeans
 
 from compress import constraints, layers, training
 from compress.errors import InvalidCandidate, InvalidData, NumericalError
-from compress.model import Images
+from compress.images import Images
 from compress.task import Task
 from compress.techniques.sparsity.apply import apply as sparsify
 from compress.techniques.sparsity.config import Sparsity

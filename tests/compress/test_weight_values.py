@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from compress import inspection, safetensors_header, weight_values
+from compress import safetensors_header, weight_values, weights_inspection
 from compress.errors import InvalidWeights
 from compress.families import layout
 from tests import factories
@@ -28,7 +28,7 @@ def written(path, tensors, metadata=None):
 
 
 def inspect(path):
-    return inspection.inspect_weights(path, factories.ARCHITECTURE)
+    return weights_inspection.inspect_weights(path, factories.ARCHITECTURE)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -14,8 +14,8 @@ from torch.nn import functional
 from compress import export, measure, parity, runtime
 from compress.compressed import CompressedModel
 from compress.errors import InvalidCandidate
-from compress.families.catalog import Normalisation
 from compress.model import Network
+from compress.preprocessing import Normalisation
 from compress.techniques.quantization import grid
 from tests.compress import applying
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from featherweight.specs.states import JobState, Phase, TrialState
 from service import kept_files
 from service.caretaker import NAME, Caretaker
-from service.retention_settings import RetentionSettings
+from service.settings import RetentionSettings
 from service.tidying import House
 from store import artifacts, attempts, clock, jobs, leader, trials
 from store.tables import JobRecord

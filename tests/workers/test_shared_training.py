@@ -7,7 +7,7 @@ import torch
 
 from compress import slices, weights
 from compress.errors import InvalidCandidate, Stopped
-from compress.families.catalog import Normalisation
+from compress.preprocessing import Normalisation
 from compress.supernet import training
 from compress.supernet.config import Elastic
 from compress.training import silent

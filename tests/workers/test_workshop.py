@@ -7,9 +7,9 @@ import torch
 
 from compress import weights
 from compress.candidate import Candidate
-from compress.families.catalog import Normalisation
 from compress.families.network import build
 from compress.model import Network, never
+from compress.preprocessing import Normalisation
 from compress.supernet.config import Elastic
 from featherweight.specs.protocol import Assignment, SupernetTask, Tutor, Weights
 from featherweight.transport import file_digest

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from compress.errors import InvalidCandidate
+from compress.teaching import Features
 from compress.techniques.distillation import features, taps
-from compress.techniques.distillation.config import Features
 from compress.techniques.distillation.taps import Taps
 
 

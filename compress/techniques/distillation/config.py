@@ -7,10 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from compress.knobs import Interval, Searchable
-
-LogitsLoss = Literal["kl", "standardised", "decoupled", "js", "mse", "reverse_kl"]
-Features = Literal["none", "hints", "attention", "relational"]
-Teacher = Literal["baseline", "self", "uploaded"]
+from compress.teaching import Features, LogitsLoss, Teacher
 
 
 class Distillation(BaseModel, frozen=True, extra="forbid"):

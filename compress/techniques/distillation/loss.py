@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from compress.errors import InvalidCandidate
-from compress.techniques.distillation.config import Distillation
+from compress.teaching import Teaching
 
 _LEAST_CLASSES = 2
 _LEAST_DEVIATION = 0.05
@@ -24,7 +24,7 @@ _LEAST_DEVIATION = 0.05
 
 
 def distillation_loss(
-    student_BK: Tensor, teacher_BK: Tensor, labels_B: Tensor, config: Distillation
+    student_BK: Tensor, teacher_BK: Tensor, labels_B: Tensor, config: Teaching
 ) -> Tensor:
     """``(1 - w) CE(labels) + w soft(teacher)``, mean over the batch."""
     hard = functional.cross_entropy(student_BK, labels_B)
@@ -33,9 +33,7 @@ def distillation_loss(
     )
 
 
-def soft_loss(
-    student_BK: Tensor, teacher_BK: Tensor, labels_B: Tensor, config: Distillation
-) -> Tensor:
+def soft_loss(student_BK: Tensor, teacher_BK: Tensor, labels_B: Tensor, config: Teaching) -> Tensor:
     """The teacher's part of the loss, of the form that the config names."""
     temperature = config.temperature
     match config.loss:
@@ -72,7 +70,7 @@ def kl(student_BK: Tensor, teacher_BK: Tensor, *, temperature: float) -> Tensor:
 def standardised(logits_BK: Tensor) -> Tensor:
     """Every image's logits with mean 0 and deviation 1.
 
-    Sun et al., Logit Standardization in Knowledge Distillation, arXiv:2403.01427, equation 13: a
+    Sun et al., Logit Standardization in Knowledge Teaching, arXiv:2403.01427, equation 13: a
     small student need not reach the size of its teacher's logits, only their pattern. Deviations
     below 0.05 count as 0.05, where the paper adds 1e-7 to every one: so no gradient grows by more
     than 20 times on its way through, and ``kl`` of two standardised answers has one of at most
@@ -89,7 +87,7 @@ def decoupled(
 ) -> tuple[Tensor, Tensor]:
     """``T^2 KL`` of target against the rest, and ``T^2 KL`` among the classes of the rest.
 
-    Zhao et al., Decoupled Knowledge Distillation, arXiv:2203.08679, equations 5 to 7. With the
+    Zhao et al., Decoupled Knowledge Teaching, arXiv:2203.08679, equations 5 to 7. With the
     second weighted by the teacher's doubt ``1 - p_target`` image by image, the two would add up to
     ``kl``; here both have one weight for all images, as in the paper's equation 7. Of two classes
     there is one other, and the second part is 0. Raises InvalidCandidate for one class.

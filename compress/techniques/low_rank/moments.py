@@ -14,8 +14,9 @@ from torch.nn import functional
 
 from compress import observation
 from compress.errors import NumericalError
+from compress.images import Images
 from compress.layers import Layer, Weighted
-from compress.model import Images, Network
+from compress.model import Network
 
 
 @dataclass(kw_only=True)

@@ -10,10 +10,11 @@ import torch
 from compress import channels, export, weights
 from compress.compressed import CompressedModel
 from compress.families import layout
-from compress.families.catalog import BY_NAME, Normalisation, read
+from compress.families.catalog import BY_NAME, read
 from compress.families.config import Shape
 from compress.families.network import FamilyNetwork
-from compress.model import ImageData, Images
+from compress.images import ImageData, Images
+from compress.preprocessing import Normalisation
 from tests.compress.families import tiny
 from tests.compress.families.samples import SAMPLES
 

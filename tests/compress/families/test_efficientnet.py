@@ -7,9 +7,10 @@ from pydantic import ValidationError
 
 from compress import channels, weights
 from compress.families import layout
-from compress.families.catalog import Normalisation, plan_of
+from compress.families.catalog import plan_of
 from compress.families.efficientnet.config import EfficientNet
 from compress.families.plan import Conv, Sum
+from compress.preprocessing import Normalisation
 from tests.compress.families import tiny
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -11,7 +11,7 @@ from compress.families.catalog import plan_of
 from compress.families.config import Shape
 from compress.families.efficientnet.config import EfficientNet
 from compress.families.plan import Conv
-from compress.model import ImageData, Images
+from compress.images import ImageData, Images
 from compress.task import Task
 from compress.techniques.family_member import apply as family_member
 from compress.techniques.family_member.config import FamilyMember

@@ -16,7 +16,7 @@ from compress.families.catalog import plan_of
 from compress.families.config import Shape
 from compress.families.mobilenet_v2.config import MobileNetV2
 from compress.families.network import FamilyNetwork
-from compress.model import ImageData, Images
+from compress.images import ImageData, Images
 from compress.task import Task
 from compress.techniques.filter_pruning import apply as filter_pruning
 from compress.techniques.filter_pruning.config import FilterPruning

@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from compress import inspection, weights
+from compress import weights, weights_inspection
 from compress.errors import InvalidWeights
 from compress.families import layout
 from compress.families.catalog import plan_of
@@ -211,9 +211,9 @@ def test_the_table_of_a_file_of_timm_is_read_without_a_weight(tmp_path):
     weights.save(net, tmp_path / "own.safetensors")
     others = renamed(SMALL, safetensors.torch.load_file(tmp_path / "own.safetensors"))
     safetensors.torch.save_file(others, tmp_path / "timm.safetensors")
-    assert inspection.inspect_weights(
+    assert weights_inspection.inspect_weights(
         tmp_path / "timm.safetensors", SMALL
-    ) == inspection.inspect_weights(tmp_path / "own.safetensors", SMALL)
+    ) == weights_inspection.inspect_weights(tmp_path / "own.safetensors", SMALL)
 
 
 @pytest.mark.parametrize("side", [(2, 2), (1, 3)], ids=str)

@@ -11,7 +11,7 @@ from compress.families.config import Shape
 from compress.families.mobilenet_v3.config import MobileNetV3
 from compress.families.network import FamilyNetwork
 from compress.families.plan import Conv, Linear
-from compress.model import ImageData, Images
+from compress.images import ImageData, Images
 from compress.task import Task
 from compress.techniques.filter_pruning import apply as filter_pruning
 from compress.techniques.filter_pruning.config import FilterPruning

@@ -4,14 +4,14 @@ import pytest
 import safetensors.torch
 import torch
 
-from compress import inspection, slices, weights
+from compress import slices, weights, weights_inspection
 from compress.families import layout
-from compress.families.catalog import Normalisation
 from compress.families.config import Shape
 from compress.families.ds_cnn.config import DsCnn
 from compress.families.nasbench201.config import NasBench201
 from compress.families.resnet.config import ResNet
 from compress.families.vgg_bn.config import VggBn
+from compress.preprocessing import Normalisation
 from tests.compress.families import references, tiny
 from tests.compress.families.references import conv_shapes, linear_shapes
 
@@ -150,6 +150,6 @@ def test_the_table_of_a_file_is_read_without_a_weight(tmp_path):
     path = tmp_path / "w.safetensors"
     safetensors.torch.save_file(references.random_tensors(shapes), path)
     architecture = NasBench201(cell=CELLS[0], channels=4, cells=1)
-    info = inspection.inspect_weights(path, architecture, input_shape=(3, 8, 8))
+    info = weights_inspection.inspect_weights(path, architecture, input_shape=(3, 8, 8))
     assert (info.in_channels, info.num_classes) == (3, CLASSES)
     assert info.parameters == layout.parameters(architecture, in_channels=3, num_classes=CLASSES)

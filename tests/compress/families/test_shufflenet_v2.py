@@ -9,12 +9,13 @@ from pydantic import ValidationError
 from compress import channels, slices, weights
 from compress.compressed import CompressedModel
 from compress.families import execution, layout
-from compress.families.catalog import Normalisation, plan_of
+from compress.families.catalog import plan_of
 from compress.families.config import Shape
 from compress.families.network import FamilyNetwork
 from compress.families.plan import Activate, Concat, Plan
 from compress.families.shufflenet_v2.config import ShuffleNetV2
-from compress.model import ImageData, Images
+from compress.images import ImageData, Images
+from compress.preprocessing import Normalisation
 from compress.task import Task
 from compress.techniques.family_member import apply as family_member
 from compress.techniques.family_member.config import FamilyMember

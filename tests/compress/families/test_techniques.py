@@ -10,7 +10,7 @@ import torch
 
 from compress import export, pipeline, runtime
 from compress.candidate import Candidate
-from compress.model import ImageData, Images
+from compress.images import ImageData, Images
 from compress.task import Task
 from tests.compress import contract
 from tests.compress.contract import CASES, Case

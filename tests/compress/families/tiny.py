@@ -10,9 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from compress import export
 from compress.compressed import CompressedModel
-from compress.families.catalog import Architecture, Normalisation
+from compress.families.catalog import Architecture
 from compress.families.network import build
-from compress.model import Artifact, ImageData, Images, Network
+from compress.images import ImageData, Images
+from compress.model import Artifact, Network
+from compress.preprocessing import Normalisation
 from compress.task import Task
 from compress.techniques.quantization import apply as quantization
 from compress.techniques.quantization.config import Quantization

@@ -15,7 +15,8 @@ from torch import nn
 
 from compress import batchnorm, inference
 from compress.errors import InvalidData, NumericalError, Stopped
-from compress.model import Images, Network
+from compress.images import Images
+from compress.model import Network
 from compress.profile import probes
 from compress.profile.probes import Wanted
 from compress.profile.rounds import ROUNDS

@@ -14,7 +14,7 @@ from compress.families.residual.config import Residual
 from compress.families.resnet.config import ResNet
 from compress.families.shufflenet_v2.config import ShuffleNetV2
 from compress.families.vgg_bn.config import VggBn
-from compress.model import ImageData, Images
+from compress.images import ImageData, Images
 from compress.supernet.config import Elastic
 from compress.task import Task
 from tests.compress.families import tiny

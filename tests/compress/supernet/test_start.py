@@ -8,10 +8,10 @@ import torch
 from compress import data, pipeline, slices, weights
 from compress.candidate import Candidate
 from compress.errors import InvalidCandidate
-from compress.families.catalog import Normalisation
 from compress.families.config import Shape
 from compress.families.nasbench201.config import NasBench201
 from compress.families.residual.config import Residual
+from compress.preprocessing import Normalisation
 from compress.supernet import start
 from compress.supernet.check import check
 from compress.supernet.config import Elastic

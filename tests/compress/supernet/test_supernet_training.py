@@ -11,8 +11,8 @@ from compress.errors import InvalidCandidate, InvalidData, NumericalError, Stopp
 from compress.families.config import Shape
 from compress.families.nasbench201.config import OPERATIONS, NasBench201
 from compress.families.residual.config import Residual
+from compress.images import Images
 from compress.lessons import Batch
-from compress.model import Images
 from compress.supernet import start
 from compress.supernet import training as supernet
 from compress.supernet.config import Elastic
