@@ -22,6 +22,7 @@ COPY store store
 COPY search search
 COPY service service
 COPY workers workers
+COPY launch launch
 COPY migrations migrations
 COPY examples examples
 RUN pip install --no-deps .

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import (
-    allotted_bytes,
-    busy_latency,
+from benchmarks.cluster import (
     contract,
     disturbed,
-    early_stopping,
-    forecasts,
-    latency_ranking,
     listing,
     looks,
+    sample_job,
+    start,
+    store_latency,
+    waiting_workers,
+)
+from benchmarks.engine import (
+    busy_latency,
+    latency_ranking,
     palettes,
     resnet20,
     resnet20_flips,
     resnet20_peers,
     resnet20_trained,
-    sample_job,
-    start,
-    store_latency,
     supernet,
-    waiting_workers,
 )
+from benchmarks.search import allotted_bytes, early_stopping, forecasts
 
 BENCHMARKS = {
     "start": start.main,

@@ -2,9 +2,9 @@
 
 ``python -m benchmarks.soak --kills 60`` starts service, searcher and workers, keeps jobs in the
 queue, kills a random process every few seconds and starts it again, and then checks the store:
-nothing lost, nothing double, exact budgets. The drills of ``benchmarks.drills`` follow, each on a
-cluster of its own; they need root, for a disk that can be filled. ``--only kills`` or a drill's
-name runs a part.
+nothing lost, nothing double, exact budgets. The drills of ``benchmarks.cluster.drills`` follow,
+each on a cluster of its own; they need root, for a disk that can be filled. ``--only kills`` or a
+drill's name runs a part.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import sqlite3
 import time
 from pathlib import Path
 
-from benchmarks.drills import DRILLS, Drill
-from benchmarks.processes import Cluster
-from featherweight.client import Client
+from benchmarks.cluster.drills import DRILLS, Drill
+from benchmarks.cluster.processes import Cluster
+from featherweight.client.client import Client
 from featherweight.errors import ServiceUnavailable
 from featherweight.jobfile import JobFile, read
 

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from compress import (
-    batchnorm,
-    foreign,
-    layers,
-    memory_format,
-    patterns,
-    recovery,
-    seeds,
-    slices,
-    training,
-)
-from compress.appliers import apply
-from compress.candidate import Candidate
-from compress.catalog import TechniqueConfig
-from compress.compressed import CompressedModel
-from compress.families.catalog import Architecture, plan_of
-from compress.families.network import build
-from compress.families.plan import Pad
-from compress.model import Network
-from compress.preprocessing import Normalisation
-from compress.schedule import Augment, Schedule
-from compress.task import Task
-from compress.teacher import TeacherLogits
+from compress.network import foreign, layers, memory_format
+from compress.network.families.catalog import Architecture, plan_of
+from compress.network.families.network import build
+from compress.network.families.plans.plan import Pad
+from compress.network.network import Network
+from compress.network.preprocessing import Normalisation
+from compress.network.supernet import extraction
+from compress.techniques.appliers import apply
+from compress.techniques.candidate import Candidate
+from compress.techniques.compressed import CompressedModel
 from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.quantization.config import Quantization
-from compress.training import Hooks, OnProgress, TrainingPlan, silent
+from compress.techniques.registry import TechniqueConfig
+from compress.training import batchnorm, loop, recovery
+from compress.training.context import Task
+from compress.training.distillation.teacher import TeacherLogits
+from compress.training.loop import Hooks, OnProgress, TrainingPlan, silent
+from compress.values import patterns, seeds
+from compress.values.schedule import Augment, Schedule
 
 _BASELINE_RATE = 0.1
 _USUAL = Schedule()
@@ -137,7 +130,7 @@ def recover(
     """
     if epochs == 0:
         return compressed
-    trained, report = training.fit(
+    trained, report = loop.fit(
         compressed.network,
         task.data.train,
         _recovery_plan(compressed, task, epochs, schedule),
@@ -184,7 +177,7 @@ def train_baseline(
         input_shape=task.data.input_shape,
         num_classes=task.data.num_classes,
     )
-    slices.check_depends(network)
+    extraction.check_depends(network)
     plan = TrainingPlan(
         epochs=epochs,
         seed=task.seed,
@@ -193,7 +186,7 @@ def train_baseline(
         augment=augment or task.augment,
     )
     hooks = Hooks(should_stop=task.should_stop, on_progress=on_progress)
-    trained, _ = training.fit(network, task.data.train, plan, device=task.device, hooks=hooks)
+    trained, _ = loop.fit(network, task.data.train, plan, device=task.device, hooks=hooks)
     return trained
 
 

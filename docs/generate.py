@@ -16,13 +16,14 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic_settings import BaseSettings
 
-import compress.errors
+import compress.values.errors
 import search.errors
 import service.errors
 import store.errors
-from compress import applies, catalog, compatibility, conditions
-from compress.families import catalog as families
-from compress.knobs import Choice, Interval, Searchable
+from compress.network.families import catalog as families
+from compress.techniques import registry
+from compress.techniques.rules import compatibility, conditional_fields, conditions
+from compress.values.knobs import Choice, Interval, Searchable
 from featherweight.settings import ClientSettings
 from search.settings import SearcherSettings
 from service.app import create_app
@@ -74,7 +75,7 @@ def pages() -> dict[Path, str]:
     """Path to text of every page that is generated, in whole or in part."""
     techniques = {
         DOCS / "techniques" / f"{technique.name}.md": _with_knobs(technique)
-        for technique in catalog.TECHNIQUES
+        for technique in registry.TECHNIQUES
     }
     reference = DOCS / "reference"
     return techniques | {
@@ -87,10 +88,10 @@ def pages() -> dict[Path, str]:
 
 
 def _compatibility() -> str:
-    names = [technique.name for technique in catalog.TECHNIQUES]
+    names = [technique.name for technique in registry.TECHNIQUES]
     lines = [HEADER, "# Which techniques go together", "", _COMPOSING, ""]
     lines += ["| | technique | what it does |", "| --- | --- | --- |"]
-    for rank, technique in enumerate(catalog.TECHNIQUES, start=1):
+    for rank, technique in enumerate(registry.TECHNIQUES, start=1):
         page = f"[{technique.name}](techniques/{technique.name}.md)"
         lines.append(f"| {rank} | {page} | {technique.summary} |")
     lines += [
@@ -111,15 +112,15 @@ def _compatibility() -> str:
     lines += ["", "## Fields that count only beside others", "", _COUNTING, ""]
     lines += ["| technique | field | counts only where |", "| --- | --- | --- |"]
     decided = [relation.unless for relation in compatibility.RELATIONS]
-    lines += [_rule(rule) for rule in applies.APPLIES if rule.when not in decided]
+    lines += [_rule(rule) for rule in conditional_fields.APPLIES if rule.when not in decided]
     lines += ["", "## Values that are refused beside others", "", _REFUSING, ""]
     lines += ["| value | cannot be where | because | becomes |", "| --- | --- | --- | --- |"]
-    for refused in applies.REFUSED:
+    for refused in conditional_fields.REFUSED:
         beside = conditions.words(refused.beside, beside="")
         value = refused.value.words(beside="")
         lines.append(f"| {value} | {beside} | {refused.why} | `{refused.instead}` |")
     lines += ["", "## Off", "", _OFF, "", "| technique | does nothing with |", "| --- | --- |"]
-    for name, off in applies.OFF.items():
+    for name, off in conditional_fields.OFF.items():
         values = ", ".join(f"`{field}` `{value}`" for field, value in off.items() if value != "")
         lines.append(f"| {name} | {values or 'no value: it always does something'} |")
     return "\n".join(lines) + "\n"
@@ -142,7 +143,7 @@ def _families() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _rule(rule: applies.Applies) -> str:
+def _rule(rule: conditional_fields.Applies) -> str:
     field = rule.field.partition(".")[2]
     values = f" {' or '.join(f'`{value}`' for value in rule.values)}" if rule.values else ""
     what = f"`{field}`{values}" if field else "all of it"
@@ -157,7 +158,7 @@ def _same(path: Path, text: str) -> bool:
     return path.exists() and path.read_text() == text
 
 
-def _with_knobs(technique: catalog.Technique) -> str:
+def _with_knobs(technique: registry.Technique) -> str:
     path = DOCS / "techniques" / f"{technique.name}.md"
     marker = f"<!-- knobs:{technique.name} -->"
     before = path.read_text().split(marker)[0].rstrip() + "\n\n"
@@ -165,7 +166,7 @@ def _with_knobs(technique: catalog.Technique) -> str:
     return f"{before}{marker}\n## Knobs\n\n{rows}\n"
 
 
-def _knob_rows(technique: catalog.Technique) -> Iterator[str]:
+def _knob_rows(technique: registry.Technique) -> Iterator[str]:
     yield "| knob | meaning | default | searched by default |"
     yield "| --- | --- | --- | --- |"
     for name, field in technique.config.model_fields.items():
@@ -211,7 +212,7 @@ def _settings() -> str:
 def _errors() -> str:
     lines = [HEADER, "# Errors", "", "The code of a problem is the name of its class.", ""]
     lines += ["| code | status | meaning |", "| --- | --- | --- |"]
-    modules = (compress.errors, search.errors, store.errors, service.errors)
+    modules = (compress.values.errors, search.errors, store.errors, service.errors)
     for error in sorted(_error_classes(modules), key=lambda cls: cls.__name__):
         lines.append(
             f"| `{error.__name__}` | {service.errors.status_of(error)} | {_first_line(error)} |"

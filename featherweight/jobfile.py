@@ -19,14 +19,14 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from compress.families.catalog import Architecture
-from compress.preprocessing import Normalisation
+from compress.network.families.catalog import Architecture
+from compress.network.preprocessing import Normalisation
 from featherweight import documents, samples
-from featherweight.client import Client
+from featherweight.client.client import Client
+from featherweight.client.transport import file_digest
 from featherweight.errors import InvalidJobFile, NotFound
 from featherweight.specs.job import JobSpec
 from featherweight.specs.names import Name
-from featherweight.transport import file_digest
 
 
 class SampleData(BaseModel, frozen=True, extra="forbid"):

@@ -1,1 +1,1 @@
-"""Alembic migrations, run by ``store.migrate``."""
+"""Alembic migrations, run by ``store.database.migrate``."""

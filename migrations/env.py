@@ -1,7 +1,7 @@
-"""Alembic's entry: runs on the connection that ``store.migrate`` opened and locked."""
+"""Alembic's entry: runs on the connection that ``store.database.migrate`` opened and locked."""
 
 from alembic import context
 
-from store import migrate
+from store.database import migrate
 
 migrate.run(context.config.attributes["connection"])

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from types import FrameType
 
-from featherweight.pulse import Pulse
+from featherweight.system.pulse import Pulse
 from search import samplers
-from search.reaping import ReaperThread
-from search.searcher import Searcher
+from search.loop.reaping import ReaperThread
+from search.loop.searcher import Searcher
 from search.settings import SearcherSettings
 from search.study.storage import OUTAGES
+from store.cluster.watch import Watcher
 from store.session import open_database
-from store.watch import Watcher
 
 _log = logging.getLogger(__name__)
 _SHORTEST_PAUSE, _LONGEST_PAUSE, _GOOD_WHILE = 0.5, 10.0, 30.0

@@ -6,13 +6,13 @@ import math
 from collections.abc import Collection
 from typing import TypeAlias
 
-from compress.families import layout
-from compress.measurement import Metric
+from compress.network.families import layout
+from compress.values.measurement import Metric
 from featherweight.specs.job import JobSpec, SamplerName
-from search import grid, known_costs
 from search.errors import SamplerDoesNotFit
-from search.feasibility import Network
-from search.space import Space
+from search.space import grid, known_costs
+from search.space.feasibility import Network
+from search.space.space import Space
 
 Choice: TypeAlias = tuple[SamplerName, str]
 """The name of a sampler, and the reason for it."""

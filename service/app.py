@@ -11,13 +11,10 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from featherweight import __version__
-from service import headers, lanes, lookouts, openapi, problems, proxy
-from service.answers import Answers
-from service.caretaker import Caretaker
-from service.feeds import Feeds
-from service.guesses import Logins
-from service.metrics import Metrics, Observed
-from service.momentary import Momentary
+from service.dashboard import proxy
+from service.housekeeping.caretaker import Caretaker
+from service.housekeeping.tidying import House
+from service.http import headers, openapi, problem_details
 from service.resources import Resources
 from service.routes import (
     artifacts,
@@ -36,15 +33,22 @@ from service.routes import (
     uploads,
 )
 from service.settings import ServiceSettings
-from service.sign_of_life import SignOfLife
-from service.streams import Streams
-from service.tidying import House
-from service.waiting import WaitingLine
-from service.wakeups import Wakeups
-from store import liveness, shared_secrets
-from store.files import FileStore
+from service.shared import lanes
+from service.shared.answers import Answers
+from service.shared.logins import Logins
+from service.shared.metrics import Metrics, Observed
+from service.shared.momentary import Momentary
+from service.shared.sign_of_life import SignOfLife
+from service.streaming import lookouts
+from service.streaming.feeds import Feeds
+from service.streaming.notifications import Wakeups
+from service.streaming.streams import Streams
+from service.streaming.waiting import WaitingLine
+from store.access import shared_secrets
+from store.cluster import liveness
+from store.cluster.watch import Watcher
+from store.files.file_store import FileStore
 from store.session import Database, open_database
-from store.watch import Watcher
 
 ROUTERS = (
     models.router,
@@ -91,7 +95,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     openapi.install(app, max_upload_bytes=chosen.max_upload_bytes)
-    problems.install(app, _routes())
+    problem_details.install(app, _routes())
     app.add_middleware(headers.SafeHeaders)
     app.add_middleware(Observed, metrics=metrics)
     return app

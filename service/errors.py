@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from compress.errors import CompressError
+from compress.values.errors import CompressError
 from search.errors import SearchError
 from store import errors as store_errors
 

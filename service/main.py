@@ -5,10 +5,10 @@ from __future__ import annotations
 import gc
 import sys
 
-from service import serving
 from service.app import create_app
+from service.http import serving
 from service.settings import ServiceSettings
-from store import tokens
+from store.access import tokens
 from store.errors import SchemaOutdated
 from store.session import open_database
 

@@ -8,17 +8,17 @@ from typing import Annotated
 import httpx2
 from fastapi import Depends, Request
 
-from service.answers import Answers
-from service.feeds import Feeds
-from service.guesses import Logins
-from service.lanes import Lanes
-from service.metrics import Metrics
-from service.momentary import Momentary
 from service.settings import ServiceSettings
-from service.streams import Streams
-from service.waiting import WaitingLine
-from service.wakeups import Wakeups
-from store.files import FileStore
+from service.shared.answers import Answers
+from service.shared.lanes import Lanes
+from service.shared.logins import Logins
+from service.shared.metrics import Metrics
+from service.shared.momentary import Momentary
+from service.streaming.feeds import Feeds
+from service.streaming.notifications import Wakeups
+from service.streaming.streams import Streams
+from service.streaming.waiting import WaitingLine
+from store.files.file_store import FileStore
 from store.session import Database
 
 

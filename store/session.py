@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
-from store.engines import BEGIN, open_engine
+from store.database.engines import BEGIN, open_engine
 
 
 class Database:
@@ -59,7 +59,7 @@ def open_database(url: str, *, check_schema: bool = True) -> Database:
     """
     if check_schema:
         # Alembic takes a while to load; only those who check pay.
-        from store import migrate
+        from store.database import migrate
 
         migrate.check(url)
     return Database(url)

@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy import make_url
 
-from store import migrate
+from store.database import migrate
 from store.session import Database, open_database
 from tests import postgres, running
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from compress.task import choose_device
+from compress.training.context import choose_device
 
 DEVICE = choose_device()

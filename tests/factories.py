@@ -9,15 +9,15 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from compress.candidate import Candidate
-from compress.families import layout
-from compress.families.residual.config import Residual
-from compress.inspection import DatasetInfo
-from compress.measurement import Latency, Measurement, Parity
-from compress.preprocessing import Normalisation
-from compress.profile.document import ProfileDocument
-from compress.revision import ENGINE_REVISION
-from compress.weights_inspection import ModelInfo
+from compress.network.families import layout
+from compress.network.families.residual.config import Residual
+from compress.network.preprocessing import Normalisation
+from compress.network.sources.inspection import ModelInfo
+from compress.sensitivity.document import ProfileDocument
+from compress.tasks.inspection import DatasetInfo
+from compress.techniques.candidate import Candidate
+from compress.values.measurement import Latency, Measurement, Parity
+from compress.values.revision import ENGINE_REVISION
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.protocol import (
     Assignment,
@@ -29,10 +29,13 @@ from featherweight.specs.protocol import (
     WorkerInfo,
 )
 from featherweight.specs.states import JobState, Phase
-from store import attempts, datasets, files, jobs, models, trials
-from store.files import StoredFile
-from store.rungs import RungContext
-from store.tables import DatasetRecord, JobRecord, ModelRecord, TrialRecord
+from store.attempts import attempts
+from store.files import datasets, file_store, models
+from store.files.file_store import StoredFile
+from store.jobs import jobs
+from store.tables.records import DatasetRecord, JobRecord, ModelRecord, TrialRecord
+from store.trials import trials
+from store.trials.rungs import RungContext
 
 ARCHITECTURE = Residual(widths=(4, 8), depths=(1, 1))
 NORMALISATION = Normalisation(scale=1 / 16, mean=(0.3,), std=(0.4,))
@@ -93,7 +96,7 @@ def stored(session: Session, content: str | None = None, *, size_bytes: int = 10
     """A file that the database knows; nothing is on disk. Without ``content`` it is a new one."""
     digest = hashlib.sha256((content or uuid.uuid4().hex).encode()).hexdigest()
     file = StoredFile(sha256=digest, size_bytes=size_bytes)
-    files.record(session, file)
+    file_store.record(session, file)
     return file
 
 
@@ -373,7 +376,7 @@ def evaluation_report(
 def profile_file(session: Session, profile: ProfileDocument) -> FileRef:
     """The file of a profile, which the database knows."""
     size_bytes = len(profile.text().encode())
-    files.record(session, StoredFile(sha256=profile.digest(), size_bytes=size_bytes))
+    file_store.record(session, StoredFile(sha256=profile.digest(), size_bytes=size_bytes))
     return FileRef(role="profile", sha256=profile.digest(), size_bytes=size_bytes)
 
 

@@ -15,16 +15,16 @@ from typing import TypeVar
 
 import psutil
 
-from featherweight import lifeline
-from featherweight.client import Client
+from featherweight.client.client import Client
+from featherweight.client.transport import RetryPolicy
 from featherweight.errors import ServiceUnavailable
-from featherweight.transport import RetryPolicy
+from featherweight.system import lifeline
 
 ROOT = Path(__file__).parents[1]
 QUICK = RetryPolicy(attempts=3, base_seconds=0.01, most_seconds=0.05)
 PATIENT = RetryPolicy(attempts=200, base_seconds=0.05, most_seconds=0.2)
 _LAST_LINES = 40
-COMMAND = (sys.executable, "-m", "featherweight.cli.main")
+COMMAND = (sys.executable, "-m", "launch.main")
 HOUSES: list[Running] = []
 """Those that run now: what their processes wrote is shown beside a test that fails."""
 Thing = TypeVar("Thing")

@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from compress.errors import Stopped
+from compress.values.errors import Stopped
 from featherweight import __version__
+from featherweight.client.transport import FOREVER
+from featherweight.client.worker_client import Lease, WorkerClient, lease_of
 from featherweight.errors import (
     ApiError,
     FeatherweightError,
@@ -23,18 +25,17 @@ from featherweight.errors import (
     ServiceUnavailable,
     Unauthorised,
 )
-from featherweight.pulse import Pulse
 from featherweight.specs.protocol import Assignment, Failure, Heartbeat, WorkerInfo
 from featherweight.specs.states import FailureClass
-from featherweight.transport import FOREVER
-from featherweight.worker_client import Lease, WorkerClient, lease_of
-from workers import disk, exits, outbox
-from workers.children import Child, ChildEnded
-from workers.line import Line, is_answer, is_lost
+from featherweight.system.pulse import Pulse
+from workers import exits, spool
+from workers.connection import Line, is_answer, is_lost
+from workers.files import disk
 from workers.messages import Ended, Progress, Ready, Run, Stop
-from workers.outbox import RELEASE, Outbox, Tray, Verdict
 from workers.settings import WorkerSettings
+from workers.spool import RELEASE, Outbox, Tray, Verdict
 from workers.stopping import StopFlag
+from workers.trainer_process import Child, ChildEnded
 
 _LOOK_SECONDS = 0.2
 _BEATS_PER_LEASE = 3
@@ -175,7 +176,7 @@ class Supervisor:
     def _settle(self, tray: Tray, *, otherwise: Verdict) -> None:
         line = Line(self._stop, meanwhile=lambda: self._stay_alive(tray.label.lease))
         try:
-            outbox.settle(tray, client=self._client, line=line, otherwise=otherwise)
+            spool.settle(tray, client=self._client, line=line, otherwise=otherwise)
         except (Unauthorised, Forbidden):
             raise
         except ApiError as error:

@@ -13,13 +13,19 @@ from pathlib import Path
 
 import torch
 
-from compress import data, export, manifest, measure, pipeline, versions, weights
-from compress.compressed import CompressedModel
-from compress.errors import Stopped
-from compress.manifest import Input, Manifest, Origin
-from compress.measurement import Measurement, Split
-from compress.model import Artifact, Network
-from compress.task import Task
+from compress import pipeline
+from compress.evaluation import measure
+from compress.export import manifest, writer
+from compress.export.manifest import Input, Manifest, Origin
+from compress.network.network import Artifact, Network
+from compress.network.sources import safetensors
+from compress.tasks import loading
+from compress.techniques.compressed import CompressedModel
+from compress.training.context import Task
+from compress.values import versions
+from compress.values.errors import Stopped
+from compress.values.measurement import Measurement, Split
+from featherweight.client.worker_client import WorkerClient, file_ref
 from featherweight.specs.protocol import (
     Assignment,
     Decision,
@@ -30,13 +36,12 @@ from featherweight.specs.protocol import (
     TrainingTask,
 )
 from featherweight.specs.states import Phase
-from featherweight.worker_client import WorkerClient, file_ref
-from workers import augmenting, evaluation, profiling
-from workers.line import Line
-from workers.outbox import FILE_NAMES, Tray
-from workers.shared_training import SharedTraining
+from workers.connection import Line
+from workers.resources import Workshop
+from workers.spool import FILE_NAMES, Tray
 from workers.stopping import StopFlag
-from workers.workshop import Workshop
+from workers.work import augmentation, evaluation, sensitivity
+from workers.work.supernet import SharedTraining
 
 Tell = Callable[[str, float], None]
 """Told ``(stage, share done)`` for people who watch."""
@@ -95,7 +100,7 @@ class TrialRunner:
             return
         compressed = self._compressed(network, task)
         if self.assignment.phase == Phase.BASELINE:
-            notes = augmenting.notes(self.assignment, task.data.train)
+            notes = augmentation.notes(self.assignment, task.data.train)
             compressed = compressed.evolve(notes=compressed.notes + notes)
         for rung, epochs in enumerate(self.assignment.rungs):
             compressed = self._recovered(compressed, task, epochs=epochs)
@@ -127,7 +132,7 @@ class TrialRunner:
         """Probe the baseline; its file and its measurement are there already."""
         self._stage("profile the baseline")
         with self.clock.time("profile"):
-            document = profiling.probe(
+            document = sensitivity.probe(
                 self.assignment,
                 given,
                 baseline,
@@ -136,7 +141,7 @@ class TrialRunner:
             )
         folder = self.tray.draft(0)
         self.workshop.copy_file(given.file, folder / FILE_NAMES["onnx"])
-        self.tray.put(profiling.report(document, given, folder, seconds=self.clock.seconds))
+        self.tray.put(sensitivity.report(document, given, folder, seconds=self.clock.seconds))
         self._stage("report")
         self.tray.deliver(0, client=self.client, line=self.line)
 
@@ -168,7 +173,7 @@ class TrialRunner:
             return pipeline.train_baseline(
                 self.assignment.architecture,
                 epochs=training.epochs,
-                normalisation=training.normalisation or data.sample_statistics(task.data.train),
+                normalisation=training.normalisation or loading.sample_statistics(task.data.train),
                 task=task,
                 augment=training.augment,
                 on_progress=self._epoch,
@@ -198,13 +203,13 @@ class TrialRunner:
         folder = self.tray.draft(rung)
         self._stage("export")
         with self.clock.time("export"):
-            artifact = export.write(compressed, folder, data=task.data)
+            artifact = writer.write(compressed, folder, data=task.data)
         self._stage("measure")
         measurement = self._measured(rung, artifact, compressed, task)
         self._describe(rung, artifact, compressed, measurement, task)
         trained = compressed.network if self.assignment.train is not None else weights_of
         if trained is not None:
-            weights.save(trained, folder / FILE_NAMES["weights"])
+            safetensors.save(trained, folder / FILE_NAMES["weights"])
         self.tray.put(self._report(rung, compressed, measurement, folder))
         self._stage("report")
         return self.tray.deliver(rung, client=self.client, line=self.line)
@@ -278,7 +283,7 @@ class TrialRunner:
                 epochs=given.rungs[rung],
                 seed=given.seed,
                 recovery=given.recovery,
-                augmented=augmenting.done(given, task.data.train),
+                augmented=augmentation.done(given, task.data.train),
                 data_sha256=given.dataset,
                 weights_sha256=given.weights.sha256 if given.weights else None,
                 tutor_sha256=given.tutor.weights.sha256 if given.tutor else None,

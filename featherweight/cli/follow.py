@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from featherweight.cli import tables
-from featherweight.client import Client
+from featherweight.client.client import Client
 from featherweight.errors import ServiceUnavailable
 from featherweight.specs.schemas import EventSchema, JobSchema
 

@@ -22,7 +22,7 @@ from featherweight.cli.output import (
     show,
     write_json_line,
 )
-from featherweight.client import Client
+from featherweight.client.client import Client
 from featherweight.errors import NotFound
 from featherweight.specs.schemas import DryRunSchema, JobSchema
 from featherweight.specs.states import JobState

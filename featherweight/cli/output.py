@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from featherweight.client import Client
+from featherweight.client.client import Client
 from featherweight.settings import ClientSettings
 
 _PIPE_WIDTH = 160

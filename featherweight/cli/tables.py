@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from compress.measurement import Measurement, Metric
+from compress.values.measurement import Measurement, Metric
 from featherweight.cli.output import table
 from featherweight.specs.candidates import ProposedSchema
 from featherweight.specs.house import AuditSchema, WorkerSchema

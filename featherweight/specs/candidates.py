@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field, RootModel, StringConstraints, model_validator
 
-from compress.candidate import Candidate
-from compress.catalog import TechniqueConfig
-from compress.knobs import Scalar
+from compress.techniques.candidate import Candidate
+from compress.techniques.registry import TechniqueConfig
+from compress.values.knobs import Scalar
 
 MOST_CANDIDATES = 100
 """Of one request."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from compress.measurement import METRICS, Measurement, Metric
+from compress.values.measurement import METRICS, Measurement, Metric
 
 _BYTES = {"": 1.0, "b": 1.0, "kb": 1e3, "mb": 1e6, "kib": 1024.0, "mib": 1024.0**2}
 _UNITS: dict[str, dict[str, float]] = {

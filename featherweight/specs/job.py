@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from compress.families.catalog import Architecture
-from compress.knobs import STORED, Choice, Range, as_recorded
-from compress.measurement import Metric
-from compress.preprocessing import Normalisation
-from compress.schedule import AugmentField, Schedule
+from compress.network.families.catalog import Architecture
+from compress.network.preprocessing import Normalisation
+from compress.values.knobs import STORED, Choice, Range, as_recorded
+from compress.values.measurement import Metric
+from compress.values.schedule import AugmentField, Schedule
 from featherweight.specs.constraints import ConstraintField
 from featherweight.specs.names import Name, Reference
 from featherweight.specs.objective import ObjectiveField

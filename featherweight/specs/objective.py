@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from compress.measurement import Metric
+from compress.values.measurement import Metric
 
 MAX_CHARACTERS = 60
 """Of an objective in words; looked at before they are told apart."""

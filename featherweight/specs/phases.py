@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from compress.schedule import AugmentField
+from compress.values.schedule import AugmentField
 from featherweight.specs.names import JobReference, Reference
 
 

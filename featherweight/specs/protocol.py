@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from compress.candidate import Candidate
-from compress.families.catalog import Architecture
-from compress.measurement import Measurement, Split
-from compress.preprocessing import Normalisation
-from compress.profile.document import ProfileDocument
-from compress.schedule import BEFORE_THE_FIELD, FIRST, Augment, RecordedSchedule
-from compress.supernet.config import Elastic
+from compress.network.families.catalog import Architecture
+from compress.network.preprocessing import Normalisation
+from compress.network.supernet.config import Elastic
+from compress.sensitivity.document import ProfileDocument
+from compress.techniques.candidate import Candidate
+from compress.values.measurement import Measurement, Split
+from compress.values.schedule import BEFORE_THE_FIELD, FIRST, Augment, RecordedSchedule
 from featherweight.specs.names import Name
 from featherweight.specs.states import FailureClass, Phase
 

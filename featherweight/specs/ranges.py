@@ -6,8 +6,8 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from compress import catalog
-from compress.knobs import MOST_CHOICES, Choice, Interval, Range, Scalar
+from compress.techniques import registry
+from compress.values.knobs import MOST_CHOICES, Choice, Interval, Range, Scalar
 
 _Word = Annotated[str, Field(max_length=100)]
 _MOST_TECHNIQUES = 32
@@ -35,9 +35,11 @@ RangeField = Annotated[Range, BeforeValidator(_read_range, json_schema_input_typ
 
 def _known_techniques(value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     for name, ranges in value.items():
-        if name not in catalog.BY_NAME:
-            raise ValueError(f"unknown technique {name!r}: expected one of {list(catalog.BY_NAME)}")
-        fields = [f for f in catalog.BY_NAME[name].config.model_fields if f != "technique"]
+        if name not in registry.BY_NAME:
+            raise ValueError(
+                f"unknown technique {name!r}: expected one of {list(registry.BY_NAME)}"
+            )
+        fields = [f for f in registry.BY_NAME[name].config.model_fields if f != "technique"]
         for field in ranges:
             if field not in fields:
                 raise ValueError(f"{name} has no knob {field!r}: expected one of {fields}")

@@ -6,12 +6,12 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, Field
 
-from compress.candidate import Candidate
-from compress.families.catalog import Architecture
-from compress.inspection import DatasetInfo
-from compress.measurement import Measurement, Split
-from compress.preprocessing import Normalisation
-from compress.weights_inspection import ModelInfo
+from compress.network.families.catalog import Architecture
+from compress.network.preprocessing import Normalisation
+from compress.network.sources.inspection import ModelInfo
+from compress.tasks.inspection import DatasetInfo
+from compress.techniques.candidate import Candidate
+from compress.values.measurement import Measurement, Split
 from featherweight.specs.job import JobSpec
 from featherweight.specs.progress import Counts, Forecast
 from featherweight.specs.protocol import Decision

@@ -104,7 +104,7 @@ JOB_TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.CANCELLED: frozenset(),
     JobState.DELETED: frozenset(),
 }
-"""What a job may become by itself; a user may delete a finished one (``store.deletion``)."""
+"""What a job may become by itself; a user may delete a finished one."""
 
 TRIAL_TRANSITIONS: Mapping[TrialState, frozenset[TrialState]] = {
     TrialState.WAITING: frozenset({TrialState.RUNNING, TrialState.STOPPED}),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from store.columns import UtcDateTime
+from store.tables.columns import UtcDateTime
 
 revision = "0005"
 down_revision = "0004"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from compress.profile.document import LayerProfile, ProfileDocument
+from compress.sensitivity.document import LayerProfile, ProfileDocument
 from search.allocation import curves, knapsack
 from search.allocation.knapsack import Option
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from compress.profile.document import BitsPoint, RatioPoint
+from compress.sensitivity.document import BitsPoint, RatioPoint
 
 _PER_BIT = math.log(4.0)
 _LEAST = 1e-12

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from compress.measurement import Measurement, Metric
-from compress.profile.document import ProfileDocument
+from compress.sensitivity.document import ProfileDocument
+from compress.values.measurement import Measurement, Metric
 from featherweight.specs.constraints import Constraint
 from search.allocation.allotment import Allotment, Allotter
 

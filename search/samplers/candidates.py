@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.points import ABSENT, Points
 from search.samplers import moves
 from search.samplers.history import History
 from search.samplers.knobs import Codes, Knob
+from search.space.points import ABSENT, Points
 
 MOST_ENUMERATED = 40_000
 """Spaces of at most so many points are looked at as a whole."""

@@ -14,7 +14,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from search import pareto
+from search.front import pareto
 from search.samplers import history, moves
 from search.samplers.history import History
 from search.samplers.knobs import Codes, Knob

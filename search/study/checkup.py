@@ -12,8 +12,9 @@ from search.errors import SearcherRunning, StudySchemaOutdated
 from search.study import removing
 from search.study.records import STUDIES
 from search.study.storage import close_storage, open_storage
-from store import leader, liveness, studies
-from store.engines import open_engine
+from store.cluster import leader, liveness
+from store.database.engines import open_engine
+from store.jobs import studies
 from store.session import Database
 
 _AT_ONCE = 500

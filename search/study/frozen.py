@@ -16,15 +16,16 @@ from optuna.distributions import (
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from compress.knobs import Scalar
-from compress.measurement import Measurement, Metric
+from compress.values.knobs import Scalar
+from compress.values.measurement import Measurement, Metric
 from featherweight.specs import states
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import KnobSchema
-from search import grid, objectives
+from search.front import objectives
 from search.samplers import rungs
-from search.space import Space
-from store.tables import TrialRecord
+from search.space import grid
+from search.space.space import Space
+from store.tables.records import TrialRecord
 
 PRIOR = "prior"
 """Attribute of a trial that another job has run."""

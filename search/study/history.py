@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from sqlalchemy.orm import Session
 
 from featherweight.specs.states import Phase, TrialState
-from store import jobs, trials, warm
 from store.errors import JobNotFound
-from store.revisions import revision_of
-from store.tables import JobRecord, TrialRecord
+from store.jobs import jobs, warm_starts
+from store.tables.records import JobRecord, TrialRecord
+from store.trials import trials
+from store.trials.revisions import revision_of
 
 MOST_PRIOR = 1000
 """Samplers read their whole history for every proposal."""
@@ -26,7 +27,7 @@ def of(session: Session, job: JobRecord) -> list[TrialRecord]:
     """
     found = [
         row
-        for source in warm.sources(session, job.id)
+        for source in warm_starts.sources(session, job.id)
         if source.is_history
         for row in _comparable(session, source.source_id)
     ]

@@ -14,12 +14,13 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import create_engine, inspect, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from compress import canonical
-from compress.applies import OFF
-from compress.knobs import Scalar
+from compress.techniques.rules import canonical
+from compress.techniques.rules.conditional_fields import OFF
+from compress.values.knobs import Scalar
 from featherweight.specs.schemas import KnobSchema
-from search import fitting, grid, pareto
 from search.errors import ForeignStudy
+from search.front import pareto
+from search.space import grid, validation
 from search.study.storage import close_storage
 
 _FEASIBLE = -1.0
@@ -165,7 +166,7 @@ def _value(knob: KnobSchema, params: Mapping[str, Any]) -> Scalar:
 def _snapped(knob: KnobSchema, wish: Any) -> Scalar:
     """The nearest value; the first where the wish is no value of such a knob at all."""
     if not knob.choices and (isinstance(wish, str) or not isinstance(wish, int | float)):
-        return fitting.values(knob)[0]
+        return validation.values(knob)[0]
     return grid.snap(knob, wish)
 
 

@@ -7,17 +7,17 @@ from functools import partial
 
 from optuna.distributions import BaseDistribution
 
-from compress.knobs import Scalar
-from compress.measurement import Metric
+from compress.values.knobs import Scalar
+from compress.values.measurement import Metric
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec
 from search.allocation.allotment import Axis
-from search.feasibility import Network
-from search.known_costs import KnownCosts
-from search.outlook import Outlook
 from search.samplers import CostFunction, Knowledge
-from search.space import Space
+from search.space.feasibility import Network
+from search.space.known_costs import KnownCosts
+from search.space.space import Space
 from search.study import frozen
+from search.study.allocation_table import Outlook
 
 _IN_PROPORTION: Mapping[Axis, frozenset[Metric]] = {
     "bytes": frozenset({"size_bytes", "download_bytes"}),

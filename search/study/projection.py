@@ -19,21 +19,21 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from compress.knobs import Scalar
+from compress.values.knobs import Scalar
 from featherweight.specs.job import JobSpec, SamplerName
 from search import samplers, sampling
+from search.admission.bounds_filter import Refusal
 from search.errors import LeadLost
-from search.feasibility import Network
-from search.refusal import Refusal
 from search.samplers.history import REFUSED
 from search.samplers.rungs import RUNGS
-from search.space import Space
+from search.space.feasibility import Network
+from search.space.space import Space
 from search.study import frozen, knowledge, memory
 from search.study.frozen import PRIOR, Measured
 from search.study.memory import STUDY
 from search.study.records import StudyRecords
-from store import clock
-from store.tables import TrialRecord
+from store.database import clock
+from store.tables.records import TrialRecord
 
 COPY_OF = "copy_of"
 INSTEAD_OF = "instead_of"

@@ -10,17 +10,19 @@ from optuna.storages import RDBStorage
 from sqlalchemy.orm import Session
 
 from featherweight.specs.states import Phase, TrialState
-from search import space as spaces
 from search.errors import SearcherRunning
-from search.feasibility import Network
-from search.job_space import network_of, space_of
+from search.space import space as spaces
+from search.space.feasibility import Network
+from search.space.job_space import network_of, space_of
 from search.study import frozen, history
 from search.study.frozen import Measured
 from search.study.projection import StudyProjection, proposed
 from search.study.storage import close_storage, open_storage
-from store import jobs, leader, rungs, trials
+from store.cluster import leader
+from store.jobs import jobs
 from store.session import Database
-from store.tables import JobRecord, TrialRecord
+from store.tables.records import JobRecord, TrialRecord
+from store.trials import rungs, trials
 
 _LEASE_SECONDS = 600.0
 

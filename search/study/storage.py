@@ -13,10 +13,10 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import URL, Connection, create_engine, event, inspect, make_url, text
 
-from featherweight import private
+from featherweight.system import private
 from search.errors import StudySchemaOutdated
-from store.engines import POSTGRESQL_CONNECT, limit_waits, open_engine
-from store.outages import OUTAGES as STORE_OUTAGES
+from store.database.engines import POSTGRESQL_CONNECT, limit_waits, open_engine
+from store.database.outages import OUTAGES as STORE_OUTAGES
 
 OUTAGES: tuple[type[Exception], ...] = (StorageInternalError, *STORE_OUTAGES)
 """What a database that cannot be reached looks like through Optuna and through the store."""

@@ -4,21 +4,23 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from compress import manifest as manifests
-from compress.manifest import Manifest
-from compress.measurement import Measurement
+from compress.export import manifest as manifests
+from compress.export.manifest import Manifest
+from compress.values.measurement import Measurement
 from featherweight import documents
-from service import accuracies, downloads
-from service.auth import READ, WORK
-from service.conditional import ETAG
-from service.downloads import Download
-from service.openapi import problems
-from service.parameters import ArtifactId, Digest
+from service.access.auth import READ, WORK
+from service.http import downloads
+from service.http.downloads import Download
+from service.http.openapi import problems
+from service.http.parameters import ArtifactId, Digest
+from service.http.routing import router as guarded
+from service.reports import accuracies
 from service.resources import Here, Resources
-from service.routing import router as guarded
-from store import artifacts, evaluations
+from service.shared.conditional import ETAG
+from store.attempts import evaluations
 from store.errors import ArtifactNotFound
-from store.tables import ArtifactRecord
+from store.files import artifacts
+from store.tables.records import ArtifactRecord
 
 router = guarded("artifacts")
 stored = guarded("worker protocol")

@@ -22,20 +22,23 @@ from featherweight.specs.protocol import (
     Report,
 )
 from featherweight.specs.states import FailureClass
-from search import stopping
-from service import auth, bodies, metrics
-from service.auth import WORK
+from search.early_stopping import rule
+from service.access import auth
+from service.access.auth import WORK
 from service.errors import ServiceError
-from service.examples import WORKER_EXAMPLE
-from service.openapi import problems
-from service.parameters import AttemptId, Digest, Fence
+from service.http import body_parsing
+from service.http.examples import WORKER_EXAMPLE
+from service.http.openapi import problems
+from service.http.parameters import AttemptId, Digest, Fence
+from service.http.routing import router as guarded
 from service.resources import Here, Resources
 from service.routes.uploads import RAW_BODY
-from service.routing import router as guarded
-from service.waiting import Place
-from store import attempts, faults, files, losses
-from store.files import Incoming, StoredFile
-from store.tables import FileRecord
+from service.shared import metrics
+from service.streaming.waiting import Place
+from store.attempts import attempts, faults, losses
+from store.files import file_store
+from store.files.file_store import Incoming, StoredFile
+from store.tables.records import FileRecord
 
 router = guarded("worker protocol")
 Answer = TypeVar("Answer")
@@ -66,7 +69,7 @@ async def claim_trial(
     here: Here, request: Request, claim: Annotated[ClaimRequest, Body(examples=[WORKER_EXAMPLE])]
 ) -> Response:
     """Ask for a trial; waits for one, and gives it to nobody who has hung up."""
-    hung_up = asyncio.ensure_future(bodies.disconnected(request.receive))
+    hung_up = asyncio.ensure_future(body_parsing.disconnected(request.receive))
     try:
         found = await _wait_for_trial(here, request, claim, hung_up)
     finally:
@@ -116,13 +119,15 @@ async def send_file(
     limit, lane, pace = (
         here.settings.max_upload_bytes,
         here.lanes.worker_files,
-        bodies.pace_of(request),
+        body_parsing.pace_of(request),
     )
-    with lane.places.taken(bodies.senders(request), pace):
+    with lane.places.taken(body_parsing.senders(request), pace):
         arriving = await lane.run(partial(here.files.arriving, limit=limit))
         try:
-            chunks = bodies.bounded(request, limit=limit, pace=pace)
-            await bodies.pass_on(chunks, lambda piece: lane.run(partial(arriving.write, piece)))
+            chunks = body_parsing.bounded(request, limit=limit, pace=pace)
+            await body_parsing.pass_on(
+                chunks, lambda piece: lane.run(partial(arriving.write, piece))
+            )
             stored, is_new = await lane.run(partial(_keep, here, arriving, sha256))
         finally:
             with CancelScope(shield=True):
@@ -140,7 +145,7 @@ async def send_file(
 async def report_rung(here: Here, attempt_id: AttemptId, token: Fence, report: Report) -> Decision:
     """Say what was measured at a rung; the answer says if the trial climbs on or has ended."""
     return await _write(
-        here, lambda s: attempts.report(s, attempt_id, token, report, decide=stopping.judge)
+        here, lambda s: attempts.report(s, attempt_id, token, report, decide=rule.judge)
     )
 
 
@@ -296,5 +301,5 @@ def _keep(here: Resources, arriving: Incoming, sha256: str) -> tuple[StoredFile,
         stored = here.files.keep(arriving, expected=sha256, holds=holds)
         with here.database.write() as session:
             is_new = session.get(FileRecord, stored.sha256) is None
-            files.record(session, stored)
+            file_store.record(session, stored)
     return stored, is_new

@@ -6,12 +6,13 @@ from fastapi import Query
 
 from featherweight.specs.house import AuditSchema
 from featherweight.specs.schemas import Page
-from service.auth import ADMIN
-from service.parameters import Cursor, Limit
+from service.access.auth import ADMIN
+from service.http.parameters import Cursor, Limit
+from service.http.routing import router as guarded
 from service.resources import Here
-from service.routing import router as guarded
-from store import audit, views
-from store.audit import Kind
+from store.access import audit
+from store.access.audit import Kind
+from store.attempts import views
 
 router = guarded("audit")
 

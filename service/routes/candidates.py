@@ -6,15 +6,17 @@ from fastapi import Body, Response
 
 from featherweight.specs.candidates import CandidateRequests, CandidateSchema, ProposedSchema
 from featherweight.specs.schemas import Page
-from service import proposals
-from service.auth import READ, SUBMIT
-from service.callers import Sender
-from service.examples import CANDIDATES_EXAMPLE
-from service.openapi import problems
-from service.parameters import Cursor, IdempotencyKey, JobId, Limit
+from service.access.auth import READ, SUBMIT
+from service.access.callers import Sender
+from service.http.examples import CANDIDATES_EXAMPLE
+from service.http.openapi import problems
+from service.http.parameters import Cursor, IdempotencyKey, JobId, Limit
+from service.http.routing import router as guarded
+from service.intake import proposals
 from service.resources import Here
-from service.routing import router as guarded
-from store import candidates, jobs, owners
+from store.access import owners
+from store.jobs import jobs
+from store.trials import candidates
 
 router = guarded("candidates")
 

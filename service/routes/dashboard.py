@@ -2,11 +2,11 @@
 
 from fastapi import Request, Response
 
-from service import proxy
-from service.auth import READ
+from service.access.auth import READ
+from service.dashboard import proxy
+from service.http.routing import PassedOn
+from service.http.routing import router as guarded
 from service.resources import Here
-from service.routing import PassedOn
-from service.routing import router as guarded
 
 router = guarded("dashboard", route_class=PassedOn)
 

@@ -5,22 +5,24 @@ from pathlib import Path
 
 from fastapi import Request, Response
 
-from compress import inspection, npz
-from compress.inspection import DatasetInfo
+from compress.tasks import inspection
+from compress.tasks.formats import npz
+from compress.tasks.inspection import DatasetInfo
 from featherweight.specs.schemas import DatasetSchema, Page
-from service import intake
-from service.auth import READ, SUBMIT
-from service.callers import Owner, Sender
-from service.forms import DatasetSpec, openapi_body
-from service.intake import Delivery
-from service.openapi import LOCATION, problems
-from service.parameters import Cursor, Limit, Reference
+from service.access.auth import READ, SUBMIT
+from service.access.callers import Owner, Sender
+from service.http.forms import DatasetSpec, openapi_body
+from service.http.openapi import LOCATION, problems
+from service.http.parameters import Cursor, Limit, Reference
+from service.http.routing import router as guarded
+from service.intake import uploads
+from service.intake.uploads import Delivery
 from service.resources import Here, Resources
-from service.routing import router as guarded
-from store import datasets, views
-from store.files import StoredFile
+from store.attempts import views
+from store.files import datasets
+from store.files.file_store import StoredFile
 from store.session import Session
-from store.tables import DatasetRecord
+from store.tables.records import DatasetRecord
 
 router = guarded("datasets")
 
@@ -46,7 +48,7 @@ _MOST_RATIO = 200
 )
 async def upload_dataset(here: Here, request: Request, response: Response) -> DatasetSchema:
     """Keep an npz dataset: in this form, or by the id of a finished upload."""
-    async with intake.receive(here, request) as delivery:
+    async with uploads.receive(here, request) as delivery:
         create = functools.partial(_create, here, delivery, response)
         return await here.lanes.inspections.run(create)
 
@@ -78,13 +80,13 @@ def get_dataset(here: Here, reference: Reference) -> DatasetSchema:
 )
 def delete_dataset(here: Here, sender: Sender, reference: Reference) -> Response:
     """Forget a dataset that no job refers to."""
-    intake.discard(here, sender, reference, delete=datasets.delete)
+    uploads.discard(here, sender, reference, delete=datasets.delete)
     return Response(status_code=204)
 
 
 def _create(here: Resources, delivery: Delivery, response: Response) -> DatasetSchema:
-    spec = intake.read_spec(DatasetSpec, delivery.spec)
-    record, is_new = intake.store_file(
+    spec = uploads.read_spec(DatasetSpec, delivery.spec)
+    record, is_new = uploads.store_file(
         here,
         delivery,
         inspect=functools.partial(_inspect, here),

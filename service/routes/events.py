@@ -11,15 +11,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from service import auth, sockets
-from service.auth import READ
-from service.feeds import Feed
-from service.openapi import problems
-from service.parameters import JobId
+from service.access import auth
+from service.access.auth import READ
+from service.http.openapi import problems
+from service.http.parameters import JobId
+from service.http.routing import router as guarded
 from service.resources import Here, Resources
-from service.routing import router as guarded
-from service.streams import Stream
-from store import events, jobs
+from service.streaming import sockets
+from service.streaming.feeds import Feed
+from service.streaming.streams import Stream
+from store.jobs import events, jobs
 
 router = guarded("jobs")
 

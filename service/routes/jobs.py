@@ -19,23 +19,29 @@ from featherweight.specs.schemas import (
     TrialSchema,
 )
 from featherweight.specs.states import JobState, TrialState
-from search import warm
-from service import conditional, forecasts, fronts, reports, submission, warnings
-from service.answers import Answer
-from service.auth import READ, SUBMIT
-from service.callers import Owner, Sender
-from service.conditional import NOT_MODIFIED
-from service.examples import JOB_EXAMPLE, TAUGHT_EXAMPLE
-from service.openapi import CHANGES, LOCATION, problems
-from service.parameters import Cursor, IdempotencyKey, JobId, Limit
+from search.queue import warm_start
+from service.access.auth import READ, SUBMIT
+from service.access.callers import Owner, Sender
+from service.http.examples import JOB_EXAMPLE, TAUGHT_EXAMPLE
+from service.http.openapi import CHANGES, LOCATION, problems
+from service.http.parameters import Cursor, IdempotencyKey, JobId, Limit
+from service.http.routing import router as guarded
+from service.intake import submission
+from service.reports import forecasts, fronts, job_warnings, report
 from service.resources import Here, Resources
-from service.routing import router as guarded
-from store import audit, deletion, jobs, limits, losses, owners, removal, trials, views
-from store.audit import Action
+from service.shared import conditional
+from service.shared.answers import Answer
+from service.shared.conditional import NOT_MODIFIED
+from store.access import audit, limits, owners
+from store.access.audit import Action
+from store.access.owners import Caller
+from store.attempts import losses, views
 from store.errors import JobDeleted
-from store.owners import Caller
+from store.housekeeping import deletion, removal
+from store.jobs import jobs
 from store.session import Session
-from store.tables import JobRecord
+from store.tables.records import JobRecord
+from store.trials import trials
 
 router = guarded("jobs")
 
@@ -287,7 +293,7 @@ def _submit(here: Resources, response: Response, asked: Submission) -> JobSchema
         )
         if is_new:
             limits.check_jobs(session, job.owner, most=here.settings.jobs_per_token)
-            warm.begin(session, job, checked.start)
+            warm_start.begin(session, job, checked.start)
             _note_new(session, job, asked)
         view = _view(session, job) if not is_new else views.job(job, Counts())
         view = view.model_copy(update={"warnings": checked.warnings})
@@ -333,10 +339,10 @@ def _view(session: Session, job: JobRecord) -> JobSchema:
 def _job(session: Session, job: JobRecord) -> JobSchema:
     found = {
         "forecast": forecasts.of_job(session, job),
-        "warnings": warnings.of_job(session, job),
+        "warnings": job_warnings.of_job(session, job),
     }
     return _view(session, job).model_copy(update=found)
 
 
 def _report(session: Session, job: JobRecord) -> ReportSchema:
-    return reports.report(session, job, jobs.counts(session, [job.id])[job.id])
+    return report.report(session, job, jobs.counts(session, [job.id])[job.id])

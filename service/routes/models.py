@@ -5,25 +5,26 @@ from pathlib import Path
 
 from fastapi import Request, Response
 
-from compress import weights_inspection
-from compress.errors import InvalidWeights
-from compress.families import catalog
-from compress.preprocessing import Normalisation
-from compress.weights_inspection import ModelInfo
+from compress.network.families import catalog
+from compress.network.preprocessing import Normalisation
+from compress.network.sources import inspection
+from compress.network.sources.inspection import ModelInfo
+from compress.values.errors import InvalidWeights
 from featherweight.specs.schemas import ModelSchema, Page
-from service import intake
-from service.auth import READ, SUBMIT
-from service.callers import Owner, Sender
-from service.forms import ModelSpec, openapi_body
-from service.intake import Delivery
-from service.openapi import LOCATION, problems
-from service.parameters import Cursor, Limit, Reference
+from service.access.auth import READ, SUBMIT
+from service.access.callers import Owner, Sender
+from service.http.forms import ModelSpec, openapi_body
+from service.http.openapi import LOCATION, problems
+from service.http.parameters import Cursor, Limit, Reference
+from service.http.routing import router as guarded
+from service.intake import uploads
+from service.intake.uploads import Delivery
 from service.resources import Here, Resources
-from service.routing import router as guarded
-from store import models, views
-from store.files import StoredFile
+from store.attempts import views
+from store.files import models
+from store.files.file_store import StoredFile
 from store.session import Session
-from store.tables import ModelRecord
+from store.tables.records import ModelRecord
 
 router = guarded("models")
 
@@ -46,7 +47,7 @@ router = guarded("models")
 )
 async def upload_model(here: Here, request: Request, response: Response) -> ModelSchema:
     """Keep safetensors weights: in this form, or by the id of a finished upload."""
-    async with intake.receive(here, request) as delivery:
+    async with uploads.receive(here, request) as delivery:
         create = functools.partial(_create, here, delivery, response)
         return await here.lanes.inspections.run(create)
 
@@ -78,13 +79,13 @@ def get_model(here: Here, reference: Reference) -> ModelSchema:
 )
 def delete_model(here: Here, sender: Sender, reference: Reference) -> Response:
     """Forget a model that no job refers to."""
-    intake.discard(here, sender, reference, delete=models.delete)
+    uploads.discard(here, sender, reference, delete=models.delete)
     return Response(status_code=204)
 
 
 def _create(here: Resources, delivery: Delivery, response: Response) -> ModelSchema:
-    spec = intake.read_spec(ModelSpec, delivery.spec)
-    record, is_new = intake.store_file(
+    spec = uploads.read_spec(ModelSpec, delivery.spec)
+    record, is_new = uploads.store_file(
         here,
         delivery,
         inspect=functools.partial(_inspect, spec),
@@ -96,7 +97,7 @@ def _create(here: Resources, delivery: Delivery, response: Response) -> ModelSch
 
 
 def _inspect(spec: ModelSpec, path: Path) -> ModelInfo:
-    info = weights_inspection.inspect_weights(path, spec.architecture)
+    info = inspection.inspect_weights(path, spec.architecture)
     if len(spec.normalisation.mean) != info.in_channels:
         raise InvalidWeights(
             f"normalisation: has {len(spec.normalisation.mean)} channels, the network takes "

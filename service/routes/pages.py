@@ -12,14 +12,16 @@ from fastapi.exceptions import HTTPException
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
-from service import addresses, auth, bodies, resources
-from service.auth import PUBLIC, READ
+from service import resources
+from service.access import addresses, auth
+from service.access.auth import PUBLIC, READ
 from service.errors import BodyInvalid, TooManyLogins
-from service.headers import PAGE_POLICY
-from service.parameters import JobId
+from service.http import body_parsing
+from service.http.headers import PAGE_POLICY
+from service.http.parameters import JobId
+from service.http.routing import router as guarded
 from service.resources import Here, Resources
-from service.routing import router as guarded
-from store import secrets, sessions
+from store.access import secrets, sessions
 
 router = guarded("pages")
 
@@ -174,7 +176,7 @@ def _cookie(request: Request) -> dict[str, Any]:
 
 
 async def _fields(request: Request) -> dict[str, str]:
-    parts = [part async for part in bodies.bounded(request, limit=_MAX_LOGIN_BYTES)]
+    parts = [part async for part in body_parsing.bounded(request, limit=_MAX_LOGIN_BYTES)]
     try:
         found = parse_qs(b"".join(parts).decode(), max_num_fields=4, errors="strict")
     except ValueError as error:

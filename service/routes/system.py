@@ -13,15 +13,19 @@ from starlette.responses import JSONResponse
 from featherweight.specs.house import WorkerSchema
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import Page
-from service import proxy
-from service.auth import PUBLIC, READ
-from service.parameters import Cursor, Limit
+from service.access.auth import PUBLIC, READ
+from service.dashboard import proxy
+from service.http.parameters import Cursor, Limit
+from service.http.routing import router as guarded
 from service.resources import Here, Resources
-from service.routing import router as guarded
-from store import disk, faults, liveness, schema, statistics, views, workers
-from store.outages import OUTAGES
+from store.attempts import faults, views, workers
+from store.cluster import liveness
+from store.database import schema
+from store.database.outages import OUTAGES
+from store.files import disk
+from store.jobs import statistics
+from store.jobs.statistics import Statistics
 from store.paging import MAX_LIMIT
-from store.statistics import Statistics
 
 router = guarded("system")
 
@@ -146,7 +150,7 @@ def _database(here: Resources) -> Health:
 
 def _schema(here: Resources) -> Health:
     # Loaded when the service starts; it takes Alembic a third of a second.
-    from store import migrate
+    from store.database import migrate
 
     try:
         with here.database.read() as session:

@@ -8,12 +8,13 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from featherweight.specs.names import Name
 from featherweight.specs.schemas import Page, TokenSchema
-from service.auth import ADMIN
-from service.callers import Sender
-from service.parameters import Cursor, Limit, TokenId
+from service.access.auth import ADMIN
+from service.access.callers import Sender
+from service.http.parameters import Cursor, Limit, TokenId
+from service.http.routing import router as guarded
 from service.resources import Here
-from service.routing import router as guarded
-from store import audit, tokens, views
+from store.access import audit, tokens
+from store.attempts import views
 
 router = guarded("tokens")
 

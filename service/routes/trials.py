@@ -3,16 +3,20 @@
 import random
 
 from featherweight.specs.schemas import ArtifactSchema, TrialSchema, WhySchema
-from search import objectives
-from service.auth import READ, SUBMIT
-from service.callers import Sender
-from service.openapi import problems
-from service.parameters import TrialId
+from search.front import objectives
+from service.access.auth import READ, SUBMIT
+from service.access.callers import Sender
+from service.http.openapi import problems
+from service.http.parameters import TrialId
+from service.http.routing import router as guarded
 from service.resources import Here
-from service.routing import router as guarded
-from store import artifacts, attempts, audit, jobs, owners, rungs, trials, views
+from store.access import audit, owners
+from store.attempts import attempts, views
+from store.files import artifacts
+from store.jobs import jobs
 from store.session import Session
-from store.tables import TrialRecord
+from store.tables.records import TrialRecord
+from store.trials import rungs, trials
 
 router = guarded("trials")
 

@@ -11,16 +11,18 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from featherweight.specs.schemas import UploadSchema
-from service import bodies
-from service.auth import SUBMIT
-from service.callers import Sender
-from service.openapi import LOCATION, header, problems
-from service.parameters import UploadId
+from service.access.auth import SUBMIT
+from service.access.callers import Sender
+from service.http import body_parsing
+from service.http.openapi import LOCATION, header, problems
+from service.http.parameters import UploadId
+from service.http.routing import router as guarded
 from service.resources import Here, Resources
-from service.routing import router as guarded
-from store import limits, uploads, views
-from store.files import FileStore
-from store.owners import Caller
+from store.access import limits
+from store.access.owners import Caller
+from store.attempts import views
+from store.files import uploads
+from store.files.file_store import FileStore
 
 router = guarded("uploads")
 
@@ -107,13 +109,13 @@ async def continue_upload(
     """Send the next bytes. What arrived before a broken connection stays."""
     view = await run_in_threadpool(_view, here, sender, upload_id)
     part = _Part(here.files, upload_id, begin=offset, limit=view.size_bytes)
-    lane, pace = here.lanes.uploads, bodies.pace_of(request)
+    lane, pace = here.lanes.uploads, body_parsing.pace_of(request)
     # Also for a part of no bytes: it must follow where the upload stands.
     await lane.run(partial(part.write, b""))
     # A sender that hangs up ends this part, not the upload: it goes on from what has arrived.
-    with lane.places.taken(bodies.senders(request), pace), suppress(ClientDisconnect):
-        chunks = bodies.bounded(request, limit=view.size_bytes, pace=pace)
-        await bodies.pass_on(chunks, lambda piece: lane.run(partial(part.write, piece)))
+    with lane.places.taken(body_parsing.senders(request), pace), suppress(ClientDisconnect):
+        chunks = body_parsing.bounded(request, limit=view.size_bytes, pace=pace)
+        await body_parsing.pass_on(chunks, lambda piece: lane.run(partial(part.write, piece)))
     response.headers["Upload-Offset"] = str(part.end)
     return await run_in_threadpool(_advance, here, sender, upload_id, part.end)
 

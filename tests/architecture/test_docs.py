@@ -6,7 +6,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from compress import catalog
+from compress.techniques import registry
 from featherweight import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ def test_generated_pages_are_fresh():
 
 
 def test_every_technique_has_a_page_with_formula_paper_and_knobs():
-    for technique in catalog.TECHNIQUES:
+    for technique in registry.TECHNIQUES:
         text = (DOCS / "techniques" / f"{technique.name}.md").read_text().lower()
         for part in ("**what.**", "formula", "paper", "arxiv", "when it hurts", "## knobs"):
             assert part in text, f"{technique.name}: {part}"

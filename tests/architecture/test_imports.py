@@ -21,14 +21,14 @@ def loaded_by(module: str) -> set[str]:
     [
         ("service.app", (*HEAVY, "optuna")),
         ("service.main", (*HEAVY, "optuna")),
-        ("store.attempts", (*HEAVY, "optuna")),
+        ("store.attempts.attempts", (*HEAVY, "optuna")),
         ("search.main", HEAVY),
-        ("featherweight.client", (*HEAVY, "optuna", "sqlalchemy")),
-        ("featherweight.cli.main", (*HEAVY, "optuna", "sqlalchemy")),
+        ("featherweight.client.client", (*HEAVY, "optuna", "sqlalchemy")),
+        ("launch.main", (*HEAVY, "optuna", "sqlalchemy")),
         ("workers.supervisor", (*HEAVY, "optuna", "sqlalchemy")),
-        ("compress.inspection", HEAVY),
-        ("compress.manifest", HEAVY),
-        ("compress.peak_memory", ("torch", "onnx", "pydantic")),
+        ("compress.tasks.inspection", HEAVY),
+        ("compress.export.manifest", HEAVY),
+        ("compress.evaluation.peak_memory", ("torch", "onnx", "pydantic")),
     ],
 )
 def test_a_room_loads_nothing_heavier_than_it_may(module, absent):

@@ -4,7 +4,16 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("featherweight", "compress", "store", "search", "service", "workers", "migrations")
+ROOMS = (
+    "featherweight",
+    "compress",
+    "store",
+    "search",
+    "service",
+    "workers",
+    "launch",
+    "migrations",
+)
 ALLOWED = {"store/session.py"}
 
 

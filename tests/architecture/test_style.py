@@ -2,15 +2,18 @@
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("featherweight", "compress", "store", "search", "service", "workers")
+ROOMS = ("featherweight", "compress", "store", "search", "service", "workers", "launch")
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 LONGEST_FUNCTION = 50
 LONGEST_FILE = 450
+MOST_SIBLINGS = 15
+UNCOUNTED = {"__init__.py", "__pycache__"}
 
 
 def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -35,6 +38,23 @@ def test_half_of_all_functions_have_at_most_ten_lines():
         (f.end_lineno or f.lineno) - f.lineno + 1 for path in SOURCES for f in functions(path)
     )
     assert sizes[len(sizes) // 2] <= 12
+
+
+def test_no_folder_holds_more_than_can_be_seen_at_once():
+    folders = {path.parent for path in SOURCES}
+    siblings = {
+        str(folder.relative_to(ROOT)): len(
+            {path.name for path in folder.iterdir() if path.name not in UNCOUNTED}
+        )
+        for folder in folders
+    }
+    assert {name: count for name, count in siblings.items() if count > MOST_SIBLINGS} == {}
+
+
+def test_no_folder_of_tests_or_benchmarks_holds_too_many_files():
+    files = [path for room in ("tests", "benchmarks") for path in (ROOT / room).rglob("*.py")]
+    counts = Counter(str(path.parent.relative_to(ROOT)) for path in files)
+    assert {name: count for name, count in counts.items() if count > MOST_SIBLINGS} == {}
 
 
 def test_nothing_places_a_thing_in_a_drawer_without_a_name():

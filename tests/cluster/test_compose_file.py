@@ -60,7 +60,7 @@ def test_no_secret_is_written_in_the_file():
 
 def test_every_command_is_a_command_of_the_cli():
     listed = subprocess.run(
-        [sys.executable, "-m", "featherweight.cli.main", "--help"],
+        [sys.executable, "-m", "launch.main", "--help"],
         capture_output=True,
         text=True,
         check=True,

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from featherweight import samples
-from featherweight.client import Client
+from featherweight.client.client import Client
 from featherweight.errors import Unauthorised
 from featherweight.specs.job import JobSpec
 from featherweight.specs.states import JobState, Phase

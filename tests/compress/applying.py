@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import TypeAdapter
 
-from compress import appliers
-from compress.catalog import TechniqueConfig
-from compress.compressed import CompressedModel
-from compress.images import ImageData
-from compress.task import Task
+from compress.tasks.images import ImageData
+from compress.techniques import appliers
+from compress.techniques.compressed import CompressedModel
+from compress.techniques.registry import TechniqueConfig
+from compress.training.context import Task
 from tests.devices import DEVICE
 
 CONFIG: TypeAdapter[TechniqueConfig] = TypeAdapter(TechniqueConfig)

@@ -10,10 +10,10 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress.compressed import CompressedModel
-from compress.images import ImageData, Images
-from compress.model import Network
-from compress.preprocessing import Normalisation
+from compress.network.network import Network
+from compress.network.preprocessing import Normalisation
+from compress.tasks.images import ImageData, Images
+from compress.techniques.compressed import CompressedModel
 
 NORMALISATION = Normalisation(scale=1 / 16, mean=(0.3053,), std=(0.3760,))
 

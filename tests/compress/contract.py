@@ -14,39 +14,31 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from torch import Tensor
 
-from compress import (
-    constraints,
-    export,
-    folding,
-    inference,
-    layers,
-    manifest,
-    parity,
-    pipeline,
-    runtime,
-    training,
-    versions,
-)
-from compress.candidate import Candidate
-from compress.catalog import TechniqueConfig
-from compress.compressed import CompressedModel
-from compress.families.network import build
-from compress.families.residual.config import Residual
-from compress.folding import Stored
-from compress.images import ImageData, Images
-from compress.measurement import Latency, Measurement, Parity
-from compress.model import Artifact, Network
-from compress.task import Task
+from compress import pipeline
+from compress.evaluation import runtime
+from compress.export import manifest, parity, views, writer
+from compress.network import folding, layers
+from compress.network.families.network import build
+from compress.network.families.residual.config import Residual
+from compress.network.folding import Stored
+from compress.network.network import Artifact, Network
+from compress.tasks.images import ImageData, Images
+from compress.techniques.candidate import Candidate
+from compress.techniques.compressed import CompressedModel
 from compress.techniques.distillation.config import Distillation
 from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.low_rank.config import LowRank
-from compress.techniques.mirroring import views
 from compress.techniques.mirroring.config import Mirroring
 from compress.techniques.quantization.config import Quantization
+from compress.techniques.registry import TechniqueConfig
 from compress.techniques.sparsity.config import Sparsity
 from compress.techniques.weight_sharing.config import WeightSharing
-from compress.training import TrainingPlan
+from compress.training import constraints, inference, loop
+from compress.training.context import Task
+from compress.training.loop import TrainingPlan
+from compress.values import versions
+from compress.values.measurement import Latency, Measurement, Parity
 from tests.compress.conftest import NORMALISATION
 from tests.compress.networks import Normalised, Separable, seeded
 from tests.devices import DEVICE
@@ -147,7 +139,7 @@ def trained(name: str, data: ImageData) -> Network:
     plan = TrainingPlan(
         epochs=10 if name in FAMILY else 40, seed=0, batch_size=64, precision="fp32"
     )
-    return training.fit(fresh(name), data.train, plan, device=DEVICE)[0]
+    return loop.fit(fresh(name), data.train, plan, device=DEVICE)[0]
 
 
 def fresh(name: str) -> Network:
@@ -186,7 +178,7 @@ class Made:
 
     @cached_property
     def file(self) -> Artifact:
-        return export.write(self.start, self.folder, data=self.data, name="start")
+        return writer.write(self.start, self.folder, data=self.data, name="start")
 
     @cached_property
     def recovered(self) -> CompressedModel:
@@ -194,7 +186,7 @@ class Made:
 
     @cached_property
     def recovered_file(self) -> Artifact:
-        return export.write(self.recovered, self.folder, data=self.data, name="recovered")
+        return writer.write(self.recovered, self.folder, data=self.data, name="recovered")
 
     @property
     def stages(self) -> Iterator[tuple[CompressedModel, Artifact]]:
@@ -229,7 +221,7 @@ def written(
     network, stored = shipped(compressed)
     if not any("of 8 bits have 7 in this file" in note for note in artifact.notes):
         return network, stored
-    halved = export.Shipping.of(network, stored).reduced().stored
+    halved = writer.Shipping.of(network, stored).reduced().stored
     for layer in layers.weighted(network):
         if layer.name in halved:
             values = torch.from_numpy(halved[layer.name].values())

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress.model import Network
-from compress.preprocessing import Normalisation
+from compress.network.network import Network
+from compress.network.preprocessing import Normalisation
 
 
 def wrapped(module: nn.Module, *, input_shape: tuple[int, int, int] = (1, 8, 8)) -> Network:

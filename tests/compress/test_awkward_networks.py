@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from compress import constraints, export, parity, pipeline, runtime
-from compress.candidate import Candidate
-from compress.errors import CompressError, ExportParityError, InvalidCandidate
-from compress.images import ImageData, Images
-from compress.model import Network
-from compress.preprocessing import Normalisation
-from compress.task import Task
+from compress import pipeline
+from compress.evaluation import runtime
+from compress.export import parity, writer
+from compress.network.network import Network
+from compress.network.preprocessing import Normalisation
+from compress.tasks.images import ImageData, Images
+from compress.techniques.candidate import Candidate
 from compress.techniques.distillation.config import Distillation
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.low_rank.config import LowRank
@@ -23,6 +23,9 @@ from compress.techniques.mirroring.config import Mirroring
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.sparsity.config import Sparsity
 from compress.techniques.weight_sharing.config import WeightSharing
+from compress.training import constraints
+from compress.training.context import Task
+from compress.values.errors import CompressError, ExportParityError, InvalidCandidate
 from tests.compress.awkward import CHANNELS, CLASSES, SIDE, ZOO
 from tests.devices import DEVICE
 
@@ -101,7 +104,7 @@ def answers_alike(name, steps, data, folder):
     task = Task(data=data, device=DEVICE, seed=0, teacher=net)
     made = pipeline.start(net, Candidate(steps=STEPS[steps]), task)
     made = pipeline.recover(made, task, epochs=1)
-    artifact = export.write(made, folder, data=data)
+    artifact = writer.write(made, folder, data=data)
     plain, _ = constraints.bake(made.network)
     x_NCHW = data.validation.x_NCHW
     expected = parity.torch_logits(plain, x_NCHW, over=made.views)

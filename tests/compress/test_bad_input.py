@@ -10,19 +10,22 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from compress import constraints, layers, pipeline, runtime
-from compress.candidate import Candidate
-from compress.catalog import TechniqueConfig
-from compress.errors import CompressError, ExportParityError, InvalidCandidate, InvalidData
-from compress.families.network import build
-from compress.families.residual.config import Residual
-from compress.images import Images
-from compress.model import Network
+from compress import pipeline
+from compress.evaluation import runtime
+from compress.network import layers
+from compress.network.families.network import build
+from compress.network.families.residual.config import Residual
+from compress.network.network import Network
+from compress.tasks.images import Images
+from compress.techniques.candidate import Candidate
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.low_rank.config import LowRank
 from compress.techniques.quantization.config import Quantization
+from compress.techniques.registry import TechniqueConfig
 from compress.techniques.sparsity.config import Sparsity
 from compress.techniques.weight_sharing.config import WeightSharing
+from compress.training import constraints
+from compress.values.errors import CompressError, ExportParityError, InvalidCandidate, InvalidData
 from tests.compress import contract
 from tests.compress.contract import CASES, Made
 from tests.compress.networks import Transposed, seeded

@@ -7,9 +7,10 @@ from fnmatch import fnmatch
 import numpy as np
 import pytest
 
-from compress import constraints, layers, runtime
-from compress.candidate import Candidate
-from compress.storage.stored import StoredWeight
+from compress.evaluation import runtime
+from compress.network import layers
+from compress.network.stored_weight import StoredWeight
+from compress.techniques.candidate import Candidate
 from compress.techniques.distillation.config import Distillation
 from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.filter_pruning.config import FilterPruning
@@ -19,6 +20,7 @@ from compress.techniques.quantization.config import Quantization
 from compress.techniques.sparsity.config import Sparsity
 from compress.techniques.sparsity.mask import Mask
 from compress.techniques.weight_sharing.config import WeightSharing
+from compress.training import constraints
 from tests.compress import contract
 from tests.compress.contract import FAMILY, NETWORKS, SPARED, Made
 

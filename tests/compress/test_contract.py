@@ -13,17 +13,15 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from compress import (
-    catalog,
-    constraints,
-    layers,
-    manifest,
-    pipeline,
-    runtime,
-)
-from compress.candidate import Candidate
-from compress.errors import InvalidCandidate, NumericalError
-from compress.storage.stored import HalfFloat, StoredWeight, is_half
+from compress import pipeline
+from compress.evaluation import runtime
+from compress.export import manifest
+from compress.network import layers
+from compress.network.stored_weight import HalfFloat, StoredWeight, is_half
+from compress.techniques import registry
+from compress.techniques.candidate import Candidate
+from compress.training import constraints
+from compress.values.errors import InvalidCandidate, NumericalError
 from tests.compress import contract
 from tests.compress.contract import CASES, FAMILY, NETWORKS, SPARED, Made
 
@@ -96,7 +94,7 @@ def fingerprint(network):
     return hashlib.sha256(buffer.getvalue()).hexdigest()
 
 
-@pytest.mark.parametrize("name", [technique.name for technique in catalog.TECHNIQUES])
+@pytest.mark.parametrize("name", [technique.name for technique in registry.TECHNIQUES])
 def test_every_technique_of_the_catalog_has_a_case(name):
     covered = {case.technique for case in CASES}
     assert name in covered, f"{name} has no case in tests/compress/contract.py: add one to CASES"
@@ -298,9 +296,9 @@ def test_a_network_of_no_family_has_no_members(name, baselines):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_its_config_comes_back_from_json_candidate_and_manifest(case):
-    read = TypeAdapter(catalog.TechniqueConfig).validate_json(case.config.model_dump_json())
+    read = TypeAdapter(registry.TechniqueConfig).validate_json(case.config.model_dump_json())
     assert read == case.config
-    assert type(read) is catalog.BY_NAME[case.technique].config
+    assert type(read) is registry.BY_NAME[case.technique].config
     candidate = Candidate(steps=(case.config,))
     assert Candidate.model_validate_json(candidate.model_dump_json()) == candidate
     written = contract.manifest_of(candidate)

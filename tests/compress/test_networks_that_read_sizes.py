@@ -10,12 +10,13 @@ from onnx import TensorProto
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress import export, onnx_shapes, runtime
-from compress.compressed import CompressedModel
-from compress.errors import ExportParityError
-from compress.images import ImageData, Images
-from compress.model import Network
-from compress.preprocessing import Normalisation
+from compress.evaluation import runtime
+from compress.export import onnx_shapes, writer
+from compress.network.network import Network
+from compress.network.preprocessing import Normalisation
+from compress.tasks.images import ImageData, Images
+from compress.techniques.compressed import CompressedModel
+from compress.values.errors import ExportParityError
 from tests.compress.applying import applied, quantized
 
 # The tracer warns of whatever becomes a constant.
@@ -124,7 +125,7 @@ def largest_error(network: Network, data: ImageData, path, count: int) -> float:
 
 def written(network: Network, data: ImageData, folder):
     start = CompressedModel(network=network)
-    return export.write(quantized(start, data, reduced_range=True), folder, data=data)
+    return writer.write(quantized(start, data, reduced_range=True), folder, data=data)
 
 
 @pytest.mark.parametrize("name", IN_THE_MIDDLE)
@@ -158,7 +159,7 @@ def test_every_grid_is_that_of_a_float_tensor(name, data, tmp_path):
 
 
 def test_the_element_type_of_every_tensor_is_known():
-    graph = export.float_graph(seeded(Between, IN_THE_MIDDLE["whole numbers"]))
+    graph = writer.float_graph(seeded(Between, IN_THE_MIDDLE["whole numbers"]))
     types = onnx_shapes.element_types(graph)
     assert {name for node in graph.graph.node for name in node.output} <= set(types)
     of_casts = {types[n.output[0]] for n in graph.graph.node if n.op_type == "Cast"}
@@ -171,7 +172,7 @@ def test_flipped_views_of_such_a_network_are_averaged_in_8_bits(data, tmp_path):
     mirrored = applied(start, data, technique="mirroring")
     changed = quantized(mirrored, data, reduced_range=True)
     assert changed.views != start.views
-    path = export.write(changed, tmp_path, data=data).path
+    path = writer.write(changed, tmp_path, data=data).path
     x_NCHW = data.validation.x_NCHW.float()
     session = runtime.session(path)
     one, many = runtime.answers(session, x_NCHW[:1]), runtime.answers(session, x_NCHW)
@@ -186,7 +187,7 @@ def test_a_number_of_images_that_became_a_constant_is_refused_with_a_way_out(dat
     with pytest.raises(
         ExportParityError, match=r"not run on 1 images; .* let it read x.shape\[0\]"
     ):
-        export.write(
+        writer.write(
             CompressedModel(network=seeded(Between, folded)), tmp_path, data=data, name="constant"
         )
     assert not list(tmp_path.iterdir())

@@ -3,13 +3,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from compress import data, pipeline, training
-from compress.candidate import Candidate
-from compress.errors import InvalidCandidate, Stopped
-from compress.families.residual.config import Residual
-from compress.images import ImageData, Images
-from compress.schedule import Schedule
-from compress.task import Task
+from compress import pipeline
+from compress.network.families.residual.config import Residual
+from compress.tasks import loading
+from compress.tasks.images import ImageData, Images
+from compress.techniques.candidate import Candidate
+from compress.training import loop
+from compress.training.context import Task
+from compress.values.errors import InvalidCandidate, Stopped
+from compress.values.schedule import Schedule
 from tests.devices import DEVICE
 
 SMALL = Residual(widths=(8, 16), depths=(1, 1), shortcut="conv")
@@ -40,12 +42,12 @@ def task(digits):
 @pytest.fixture(scope="module")
 def baseline(task):
     return pipeline.train_baseline(
-        SMALL, epochs=20, normalisation=data.sample_statistics(task.data.train), task=task
+        SMALL, epochs=20, normalisation=loading.sample_statistics(task.data.train), task=task
     )
 
 
 def accuracy(network, task):
-    return training.evaluate(network, task.data.validation, DEVICE)
+    return loop.evaluate(network, task.data.validation, DEVICE)
 
 
 def state(compressed):
@@ -54,7 +56,7 @@ def state(compressed):
 
 def test_the_baseline_learns_and_is_the_same_for_the_same_seed(baseline, task):
     assert accuracy(baseline, task) > 0.85
-    normalisation = data.sample_statistics(task.data.train)
+    normalisation = loading.sample_statistics(task.data.train)
     one, same = (
         pipeline.train_baseline(SMALL, epochs=1, normalisation=normalisation, task=task)
         for _ in range(2)
@@ -109,7 +111,7 @@ def test_a_pattern_whose_block_was_cut_spares_nothing_and_fails_nothing(task):
     network = pipeline.train_baseline(
         Residual(widths=(8, 16), depths=(2, 2)),
         epochs=1,
-        normalisation=data.sample_statistics(task.data.train),
+        normalisation=loading.sample_statistics(task.data.train),
         task=task,
     )
     shallow = {"technique": "family_member", "depth": 1}

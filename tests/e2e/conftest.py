@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from featherweight import samples
-from featherweight.client import Client
+from featherweight.client.client import Client
 from featherweight.specs.job import JobSpec
 from tests.running import PATIENT, Running, running
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from featherweight import samples
-from featherweight.client import Client
+from featherweight.client.client import Client
 from featherweight.errors import Conflict
 from featherweight.specs.job import JobSpec
 from featherweight.specs.states import JobState, TrialState

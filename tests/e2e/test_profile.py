@@ -4,10 +4,12 @@ import json
 
 import pytest
 
-from compress import data, pipeline, weights
-from compress.families.residual.config import Residual
-from compress.profile.document import ProfileDocument
-from compress.task import Task
+from compress import pipeline
+from compress.network.families.residual.config import Residual
+from compress.network.sources import safetensors
+from compress.sensitivity.document import ProfileDocument
+from compress.tasks import loading
+from compress.training.context import Task
 from featherweight import jobfile
 from featherweight.specs.states import JobState, Phase
 from tests.devices import DEVICE
@@ -27,15 +29,15 @@ CHANGES = {
 @pytest.fixture(scope="module")
 def asked(client, digits, tmp_path_factory):
     """A job on a trained network that was uploaded."""
-    images = data.load(digits)
+    images = loading.load(digits)
     network = pipeline.train_baseline(
         OWN,
         epochs=10,
-        normalisation=data.sample_statistics(images.train),
+        normalisation=loading.sample_statistics(images.train),
         task=Task(data=images, device=DEVICE, seed=0),
     )
     folder = tmp_path_factory.mktemp("job")
-    weights.save(network, folder / "network.safetensors")
+    safetensors.save(network, folder / "network.safetensors")
     given = {
         "path": "network.safetensors",
         "architecture": OWN.model_dump(mode="json"),

@@ -6,10 +6,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from compress import manifest
-from compress.schedule import Schedule
+from compress.export import manifest
+from compress.values.schedule import Schedule
+from featherweight.client.transport import file_digest
 from featherweight.specs.states import JobState, Phase, TrialState
-from featherweight.transport import file_digest
 
 pytestmark = pytest.mark.slow
 STAGES = {"compress", "train", "export", "measure"}

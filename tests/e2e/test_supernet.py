@@ -7,9 +7,13 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from compress import data, inference, manifest, pipeline, weights
-from compress.families.residual.config import Residual
-from compress.task import Task
+from compress import pipeline
+from compress.export import manifest
+from compress.network.families.residual.config import Residual
+from compress.network.sources import safetensors
+from compress.tasks import loading
+from compress.training import inference
+from compress.training.context import Task
 from featherweight.specs.job import JobSpec
 from featherweight.specs.states import JobState, Phase
 from tests.devices import DEVICE
@@ -63,8 +67,8 @@ def kept(client, shared, digits, tmp_path_factory):
     """The weights of the supernet as a file and as a network."""
     [artifact] = [file for file in files(client, shared, 1, "weights") if file.rung == 3]
     path = client.download(artifact.id, tmp_path_factory.mktemp("kept"))
-    images = data.load(digits)
-    network = weights.load(
+    images = loading.load(digits)
+    network = safetensors.load(
         path,
         architecture=STUDENT,
         normalisation=told(client, shared, 1).input.normalisation,
@@ -110,7 +114,7 @@ def test_a_members_file_answers_like_its_slice_of_the_shared_weights(
     client, shared, kept, digits, tmp_path
 ):
     _, supernet = kept
-    images = data.load(digits)
+    images = loading.load(digits)
     x_NCHW = images.validation.x_NCHW[:64].float()
     members = [trial for trial in client.trials(shared.id) if trial.phase == Phase.SEARCH]
     assert members

@@ -6,13 +6,16 @@ import pytest
 import safetensors.torch
 import torch
 
-from compress import data, manifest, pipeline, weights
-from compress.families.residual.config import Residual
-from compress.task import Task
-from compress.teacher import TeacherLogits
+from compress import pipeline
+from compress.export import manifest
+from compress.network.families.residual.config import Residual
+from compress.network.sources import safetensors as weights
+from compress.tasks import loading
+from compress.training.context import Task
+from compress.training.distillation.teacher import TeacherLogits
 from featherweight import jobfile
+from featherweight.client.transport import file_digest
 from featherweight.specs.states import JobState
-from featherweight.transport import file_digest
 from tests.devices import DEVICE
 from tests.e2e.conftest import TINY
 
@@ -22,7 +25,7 @@ LARGER = Residual(widths=(6, 12), depths=(1, 1))
 
 @pytest.fixture(scope="module")
 def images(digits):
-    return data.load(digits)
+    return loading.load(digits)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def teacher(images):
     return pipeline.train_baseline(
         LARGER,
         epochs=2,
-        normalisation=data.sample_statistics(images.train),
+        normalisation=loading.sample_statistics(images.train),
         task=Task(data=images, device=DEVICE, seed=1),
     )
 

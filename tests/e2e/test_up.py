@@ -10,10 +10,10 @@ import psutil
 import pytest
 import yaml
 
-from featherweight.client import Client
+from featherweight.client.client import Client
+from featherweight.client.transport import file_digest
 from featherweight.errors import Unauthorised
 from featherweight.specs.states import JobState
-from featherweight.transport import file_digest
 from tests.e2e.conftest import TINY
 from tests.running import COMMAND, PATIENT, call, environment, free_port, until
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from compress.candidate import Candidate
-from compress.measurement import Measurement
+from compress.techniques.candidate import Candidate
+from compress.values.measurement import Measurement
 from featherweight.specs.job import JobSpec
 from featherweight.specs.protocol import Assignment, Failure
 from featherweight.specs.states import FailureClass, JobState, Phase
-from search import stopping
-from search.searcher import Searcher
+from search.early_stopping import rule
+from search.loop.searcher import Searcher
 from search.settings import SearcherSettings
-from store import attempts, jobs, rungs, trials
+from store.attempts import attempts
+from store.jobs import jobs
 from store.session import Database
-from store.tables import JobRecord, TrialRecord
+from store.tables.records import JobRecord, TrialRecord
+from store.trials import rungs, trials
 from tests import factories
 
 BASELINE_BYTES = 100_000
@@ -78,7 +80,7 @@ def climb(database: Database, assignment: Assignment) -> None:
         with database.write() as session:
             report = factories.report_of(session, assignment, rung=rung, measured=measured)
             decision = attempts.report(
-                session, assignment.attempt, assignment.token, report, decide=stopping.judge
+                session, assignment.attempt, assignment.token, report, decide=rule.judge
             )
         if decision.stop:
             return

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import make_url
 
 from featherweight.specs.states import JobState
-from search import searcher as searchers
-from search.searcher import Searcher
-from store import engines, jobs
-from store.engines import POSTGRESQL_LIMITS_MS
+from search.loop import searcher as searchers
+from search.loop.searcher import Searcher
+from store.database import engines
+from store.database.engines import POSTGRESQL_LIMITS_MS
+from store.jobs import jobs
 from store.session import Database
 from tests import factories
 from tests.search import simulated

@@ -15,9 +15,9 @@ import pytest
 from search.errors import StudySchemaOutdated
 from search.main import run
 from search.settings import SearcherSettings
+from store.cluster.watch import Watcher
 from store.errors import SchemaOutdated
 from store.session import Database
-from store.watch import Watcher
 from tests import factories
 from tests.search import simulated
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from compress.families.residual.config import Residual
-from compress.measurement import Metric
-from search import sampling, space
-from search.space import Space
+from compress.network.families.residual.config import Residual
+from compress.values.measurement import Metric
+from search import sampling
+from search.space import space
+from search.space.space import Space
 from tests import factories
 
 ALL = {"family_member": {}, "filter_pruning": {}, "distillation": {}, "quantization": {}}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from search import warm
-from search.job_space import space_of
-from search.warm import Own
-from store import jobs
+from search.queue import warm_start
+from search.queue.warm_start import Own
+from search.space.job_space import space_of
+from store.jobs import jobs
 from store.session import Database
-from store.tables import DatasetRecord, ModelRecord
+from store.tables.records import DatasetRecord, ModelRecord
 from tests import factories
 
 
@@ -26,5 +26,5 @@ def submit(database: Database, *, model: str | None = None, **changes: object) -
             teacher=None,
             dataset=session.get_one(DatasetRecord, job.dataset_id),
         )
-        warm.begin(session, job, warm.choose(session, own))
+        warm_start.begin(session, job, warm_start.choose(session, own))
         return job.id

@@ -3,7 +3,7 @@
 import re
 
 from service.app import ROUTERS
-from service.routing import Guarded
+from service.http.routing import Guarded
 
 _VALUES = {"sha256": "0" * 64, "rest": "anything"}
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from store import jobs, migrate
+from store.database import migrate
+from store.jobs import jobs
 from tests import factories
 from tests.running import ROOT
 from tests.service.delivering import delivered

@@ -13,7 +13,7 @@ from typing import Any
 import schemathesis
 from schemathesis.core.parameters import ParameterLocation
 
-from store import tokens
+from store.access import tokens
 from store.session import open_database
 from tests.service.contract import DATABASE, KNOWN, REASONS
 

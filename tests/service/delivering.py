@@ -3,11 +3,12 @@
 import hashlib
 from typing import Any
 
-from compress import manifest as manifests
-from compress.candidate import Candidate
-from compress.manifest import Input, Manifest, Origin
+from compress.export import manifest as manifests
+from compress.export.manifest import Input, Manifest, Origin
+from compress.techniques.candidate import Candidate
 from featherweight.specs.protocol import FileRef, Report
-from store import attempts, files
+from store.attempts import attempts
+from store.files import file_store
 from tests import factories
 from tests.service.running import Service
 
@@ -36,7 +37,7 @@ def delivered(service: Service) -> dict[str, Any]:
 def kept(service: Service, session: Any, role: str, content: bytes) -> FileRef:
     """A file that a worker has sent."""
     stored = service.files.put([content], limit=10_000)
-    files.record(session, stored)
+    file_store.record(session, stored)
     fields = {"role": role, "sha256": stored.sha256, "size_bytes": stored.size_bytes}
     return FileRef.model_validate(fields)
 

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from sqlalchemy import select
 
+from service.housekeeping.tidying import House, collection, work
 from service.settings import ServiceSettings
-from service.tidying import House, collection, work
-from store import clock, leftovers
-from store.files import FileStore
+from store.database import clock
+from store.files.file_store import FileStore
+from store.housekeeping import leftovers
 from store.session import Database
-from store.tables import DatasetRecord, FileRecord, ModelRecord
+from store.tables.records import DatasetRecord, FileRecord, ModelRecord
 from tests.service.running import MODEL_FIELDS, form, npz, weights
 
 COLLECTORS = 2

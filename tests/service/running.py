@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from fastapi.testclient import TestClient
 
-from compress.families import layout
-from service import serving
+from compress.network.families import layout
 from service.app import create_app
+from service.http import serving
 from service.settings import ServiceSettings
-from store import tokens
-from store.files import FileStore
+from store.access import tokens
+from store.files.file_store import FileStore
 from store.session import Database, open_database
 from tests import factories
 

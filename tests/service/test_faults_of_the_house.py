@@ -5,7 +5,10 @@ import errno
 import pytest
 
 from featherweight.specs.states import TrialState
-from store import faults, jobs, tokens, trials
+from store.access import tokens
+from store.attempts import faults
+from store.jobs import jobs
+from store.trials import trials
 from tests import factories
 from tests.disks import small_disk
 from tests.service.running import claim, form, npz, problem, serve, sha256, until

@@ -5,11 +5,11 @@ import math
 
 import pytest
 
-from compress import bounds
-from compress.bounds import RECEIVED
-from compress.measurement import Measurement
+from compress.values import bounds
+from compress.values.bounds import RECEIVED
+from compress.values.measurement import Measurement
 from featherweight.specs.protocol import FENCE_HEADER
-from store.tables import TrialRecord
+from store.tables.records import TrialRecord
 from tests import factories
 from tests.service.addresses import routes
 from tests.service.delivering import delivered

@@ -10,10 +10,11 @@ from service import main
 from service.app import create_app
 from service.main import RefusedToStart
 from service.settings import ServiceSettings, is_loopback
-from store import leader, liveness, tokens
+from store.access import tokens
+from store.cluster import leader, liveness
 from store.errors import SchemaOutdated
 from store.session import Database
-from store.tables import LeaderRecord
+from store.tables.records import LeaderRecord
 from tests.service.running import LOOPBACK, claim, problem, until
 
 HEAVY = {"torch", "torch_pruning", "onnx", "onnxruntime", "ray", "optuna", "sklearn", "scipy"}

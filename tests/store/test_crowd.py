@@ -6,8 +6,10 @@ from contextlib import suppress
 
 from featherweight.specs.protocol import Failure, Heartbeat
 from featherweight.specs.states import FailureClass
-from store import attempts, events, jobs, trials
+from store.attempts import attempts
 from store.errors import Conflict
+from store.jobs import events, jobs
+from store.trials import trials
 from tests import factories
 
 BROKEN = Failure(failure_class=FailureClass.INFRASTRUCTURE, message="as it happened")

@@ -6,9 +6,13 @@ import json
 import pytest
 
 from featherweight.specs.states import JobState, TrialState
-from store import datasets, jobs, models, paging, tokens, trials
+from store import paging
+from store.access import tokens
 from store.errors import InvalidCursor
-from store.tables import JobRecord
+from store.files import datasets, models
+from store.jobs import jobs
+from store.tables.records import JobRecord
+from store.trials import trials
 from tests import factories
 
 

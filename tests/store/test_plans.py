@@ -8,9 +8,14 @@ import pytest
 from sqlalchemy import event, insert, text
 
 from featherweight.specs.states import AttemptState, JobState, TrialState
-from store import attempts, clock, events, jobs, limits, liveness, progress, trials
-from store.claims import open_jobs
-from store.tables import AttemptRecord, EventRecord, JobRecord, TrialRecord
+from store.access import limits
+from store.attempts import attempts
+from store.attempts.claims import open_jobs
+from store.cluster import liveness
+from store.database import clock
+from store.jobs import events, jobs, progress
+from store.tables.records import AttemptRecord, EventRecord, JobRecord, TrialRecord
+from store.trials import trials
 from tests import factories
 
 NUM_JOBS = 2000

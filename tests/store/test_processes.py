@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 from featherweight.specs.states import TrialState
-from store import attempts, jobs, trials
+from store.attempts import attempts
+from store.jobs import jobs
+from store.trials import trials
 from tests import factories
 
 ROOT = Path(__file__).parents[2]

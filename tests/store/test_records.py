@@ -3,26 +3,14 @@
 import pytest
 from pydantic import BaseModel
 
-from store import (
-    artifacts,
-    attempts,
-    baselines,
-    datasets,
-    events,
-    jobs,
-    leader,
-    liveness,
-    models,
-    rungs,
-    statistics,
-    tokens,
-    trials,
-    uploads,
-    views,
-    workers,
-)
+from store.access import tokens
+from store.access.owners import NOBODY
+from store.attempts import attempts, views, workers
+from store.cluster import leader, liveness
 from store.errors import DatasetNotFound, ModelNotFound, NameTaken, StillInUse
-from store.owners import NOBODY
+from store.files import artifacts, datasets, models, uploads
+from store.jobs import baselines, events, jobs, statistics
+from store.trials import rungs, trials
 from tests import factories
 
 KINDS = [

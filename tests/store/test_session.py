@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from store import clock, jobs
+from store.database import clock
+from store.jobs import jobs
 from store.session import Database, open_database
-from store.tables import JobRecord
+from store.tables.records import JobRecord
 from tests import factories
 
 

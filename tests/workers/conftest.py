@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from featherweight.client.worker_client import WorkerClient
 from featherweight.specs.protocol import Assignment
-from featherweight.worker_client import WorkerClient
-from store import jobs
+from store.jobs import jobs
 from store.session import Database, open_database
 from tests import factories
 from tests.running import Running, running

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from compress.errors import InvalidData, Stopped
+from compress.values.errors import InvalidData, Stopped
+from featherweight.client.worker_client import WorkerClient
 from featherweight.errors import DigestMismatch, FileLost, Unauthorised
 from featherweight.specs.states import AttemptState, TrialState
-from featherweight.worker_client import WorkerClient
-from store.files import FileStore
+from store.files.file_store import FileStore
 from store.session import open_database
 from tests.disks import small_disk
 from tests.running import running, until
-from tests.workers.test_outbox import FAILED, facts, put
-from workers import disk
-from workers.fetching import Fetcher
-from workers.line import Line
-from workers.outbox import RELEASE, Outbox, settle
+from tests.workers.test_spool import FAILED, facts, put
+from workers.connection import Line
+from workers.files import disk
+from workers.files.fetching import Fetcher
+from workers.spool import RELEASE, Outbox, settle
 from workers.stopping import StopFlag
 
 BIG = b"n" * 3_000_000
@@ -76,7 +76,7 @@ def test_a_report_waits_in_its_tray_until_the_service_has_room_again(
     small.make_room()
     telling.join(60)
     assert facts(records, assignment) == (TrialState.COMPLETE, [AttemptState.DELIVERED], 2)
-    told = [record.message for record in caplog.records if record.name == "workers.line"]
+    told = [record.message for record in caplog.records if record.name == "workers.connection"]
     assert len(told) == 1
     assert "StorageFull" in told[0]
 

@@ -7,7 +7,7 @@ import signal
 import sys
 from types import FrameType
 
-from featherweight.children import Family, Role
+from featherweight.system.process_group import Family, Role
 from workers import main
 from workers.settings import WorkerSettings
 from workers.stopping import StopFlag
@@ -52,7 +52,7 @@ def role(settings: WorkerSettings, *, index: int, threads: int) -> Role:
         environment["FEATHERWEIGHT_TOKEN"] = settings.secret
     return Role(
         name=f"worker-{index}",
-        command=[sys.executable, "-m", "featherweight.cli.main", "worker"],
+        command=[sys.executable, "-m", "launch.main", "worker"],
         environment=environment,
         stop_seconds=3 * settings.stop_grace_seconds,
     )

@@ -20,8 +20,8 @@ from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
-from featherweight.children import Family
 from featherweight.errors import FeatherweightError
+from featherweight.system.process_group import Family
 from workers import main
 from workers.fleets import local
 from workers.settings import WorkerSettings

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from compress.compressed import CompressedModel
-from compress.task import Task
+from compress.techniques.compressed import CompressedModel
 from compress.techniques.distillation.config import Distillation
+from compress.training.context import Task
 
 
 def apply(compressed: CompressedModel, config: Distillation, task: Task) -> CompressedModel:

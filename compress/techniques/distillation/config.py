@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from compress.knobs import Interval, Searchable
-from compress.teaching import Features, LogitsLoss, Teacher
+from compress.training.distillation.settings import Features, LogitsLoss, Teacher
+from compress.values.knobs import Interval, Searchable
 
 
 class Distillation(BaseModel, frozen=True, extra="forbid"):

@@ -11,16 +11,17 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from compress import channels, slices
-from compress.channels import ChannelGroup
-from compress.compressed import CompressedModel
-from compress.errors import InvalidCandidate
-from compress.families.config import Shape
-from compress.families.network import build
-from compress.model import Network
-from compress.task import Task
+from compress.network.families.network import build
+from compress.network.families.plans.config import Shape
+from compress.network.network import Network
+from compress.network.structure import channels
+from compress.network.structure.channels import ChannelGroup
+from compress.network.structure.importance import Evidence, importance
+from compress.network.supernet import extraction
+from compress.techniques.compressed import CompressedModel
 from compress.techniques.family_member.config import FamilyMember
-from compress.techniques.filter_pruning.importance import Evidence, importance
+from compress.training.context import Task
+from compress.values.errors import InvalidCandidate
 
 
 def apply(compressed: CompressedModel, config: FamilyMember, task: Task) -> CompressedModel:
@@ -37,7 +38,7 @@ def apply(compressed: CompressedModel, config: FamilyMember, task: Task) -> Comp
             student = _sliced(task.supernet, config.shape)
         case "inherited":
             student = _inherited(network, config.shape)
-    slices.check_depends(student)
+    extraction.check_depends(student)
     if student is network:
         note = "family_member: its shape keeps all of the network"
         return compressed.evolve(notes=(*compressed.notes, note))
@@ -45,7 +46,7 @@ def apply(compressed: CompressedModel, config: FamilyMember, task: Task) -> Comp
 
 
 def _fresh(network: Network, shape: Shape, task: Task) -> Network:
-    largest = task.student or slices.of_family(network).architecture
+    largest = task.student or extraction.of_family(network).architecture
     module = build(
         largest.member(shape),
         in_channels=network.input_shape[0],
@@ -61,20 +62,20 @@ def _sliced(supernet: Network | None, shape: Shape) -> Network:
             "family_member.weights is 'supernet', but no supernet was trained: give the job one, "
             "or take 'inherited' or 'fresh'"
         )
-    return slices.extract(supernet, slices.of_family(supernet).architecture.member(shape))
+    return extraction.extract(supernet, extraction.of_family(supernet).architecture.member(shape))
 
 
 def _inherited(network: Network, shape: Shape) -> Network:
-    whole = slices.of_family(network).architecture
+    whole = extraction.of_family(network).architecture
     member = whole.member(shape)
     if member == whole:
         return network
     # What no channel is needed for goes first: the others are ranked in the network that stays.
     full = whole.member(replace(shape, width=1.0, expansion=1.0))
-    student = slices.extract(network, full)
+    student = extraction.extract(network, full)
     if member == full:
         return student
-    return slices.extract(channels.ordered(student, _group_norm), member)
+    return extraction.extract(channels.ordered(student, _group_norm), member)
 
 
 def _group_norm(group: ChannelGroup) -> Tensor:

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from compress.families.config import Shape
-from compress.families.nasbench201.config import OPERATIONS, Operation
-from compress.knobs import Choice, Searchable
+from compress.network.families.nasbench201.config import OPERATIONS, Operation
+from compress.network.families.plans.config import Shape
+from compress.values.knobs import Choice, Searchable
 
 _DEEPEST = 64
 _LARGEST_KERNEL = 15

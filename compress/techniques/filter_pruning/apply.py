@@ -12,19 +12,23 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from compress import batchnorm, channels, coverage, layers, patterns, seeds, training
-from compress.channels import ChannelGroup, Channels
-from compress.compressed import CompressedModel
-from compress.coverage import Reach
-from compress.errors import InvalidCandidate, NumericalError, Stopped
-from compress.model import Network
-from compress.task import Task
+from compress.network import layers
+from compress.network.network import Network
+from compress.network.structure import channels
+from compress.network.structure.channels import ChannelGroup, Channels
+from compress.network.structure.importance import importance
+from compress.techniques import coverage
+from compress.techniques.compressed import CompressedModel
+from compress.techniques.coverage import Reach
 from compress.techniques.filter_pruning import calibration, cost, strategies, targets
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.filter_pruning.cost import Cost, Meter
-from compress.techniques.filter_pruning.importance import importance
 from compress.techniques.filter_pruning.strategies import Counts, Ranked, kept
-from compress.training import Hooks, TrainingPlan
+from compress.training import batchnorm, loop
+from compress.training.context import Task
+from compress.training.loop import Hooks, TrainingPlan
+from compress.values import patterns, seeds
+from compress.values.errors import InvalidCandidate, NumericalError, Stopped
 
 __all__ = ["apply", "kept"]
 
@@ -123,7 +127,7 @@ def _slimmed(network: Network, config: FilterPruning, task: Task) -> Network:
         batchnorm_l1=config.slimming_penalty,
         augment=task.augment,
     )
-    slimmed, _ = training.fit(
+    slimmed, _ = loop.fit(
         network,
         task.data.train,
         plan,
@@ -152,7 +156,7 @@ def _recovered(
         learning_rate=_RECOVERY_RATE,
         augment=task.augment,
     )
-    trained, _ = training.fit(
+    trained, _ = loop.fit(
         fresh, task.data.train, plan, device=task.device, hooks=Hooks(should_stop=task.should_stop)
     )
     return trained

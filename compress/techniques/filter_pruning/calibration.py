@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress import foreign, inference, layers, observation, seeds
-from compress.layers import Weighted
-from compress.model import Network
-from compress.task import Task
+from compress.network import foreign, layers
+from compress.network.layers import Weighted
+from compress.network.network import Network
+from compress.network.structure.importance import Evidence
 from compress.techniques.filter_pruning.config import FilterPruning
-from compress.techniques.filter_pruning.importance import Evidence
+from compress.training import calibration, inference
+from compress.training.context import Task
+from compress.values import seeds
 
 _BATCH_SIZE = 32
 Batches = list[tuple[Tensor, Tensor]]
@@ -36,7 +38,7 @@ def gather(network: Network, config: FilterPruning, task: Task, *, step: int) ->
             return Evidence(squared_gradients=squared_gradients(network, batches, task.device))
         case "activation" | "apoz":
             statistic = mean_size if config.importance == "activation" else share_of_nonzeros
-            x_NCHW = observation.sample(
+            x_NCHW = calibration.sample(
                 task.data.train, num_images=number, input_shape=network.input_shape
             )
             return Evidence(inputs=layer_inputs(network, x_NCHW, statistic, task.device))
@@ -76,7 +78,7 @@ def layer_inputs(
         x_PA = (x if isinstance(layer, nn.Linear) else x.movedim(1, -1)).flatten(0, -2)
         total[name] = total.get(name, 0) + len(x) * statistic(x_PA)
 
-    observation.watch(network, layers.weighted(network), x_NCHW, device=device, see=see)
+    calibration.watch(network, layers.weighted(network), x_NCHW, device=device, see=see)
     return {name: (value / len(x_NCHW)).cpu() for name, value in total.items()}
 
 
@@ -92,7 +94,7 @@ def share_of_nonzeros(x_PA: Tensor) -> Tensor:
 
 def _batches(network: Network, task: Task, *, number: int, size: int) -> Batches:
     images = task.data.train
-    observation.check(images, input_shape=network.input_shape)
+    calibration.check(images, input_shape=network.input_shape)
     prepare = inference.preparation_of(network, torch.device("cpu"))
     generator = torch.Generator().manual_seed(task.seed)
     chosen = torch.randperm(len(images), generator=generator)[:number]

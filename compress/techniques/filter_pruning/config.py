@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from compress import patterns
-from compress.knobs import Interval, Searchable
-from compress.patterns import Exclude
+from compress.values import patterns
+from compress.values.knobs import Interval, Searchable
+from compress.values.patterns import Exclude
 
 StageRatio = Annotated[float, Field(ge=0.0, le=0.95)]
 Scope = Literal["stage", "uniform", "same_number", "global"]
@@ -33,7 +33,7 @@ class FilterPruning(BaseModel, frozen=True, extra="forbid"):
     """Remove channels by importance: one ratio per stage, or one for the whole network.
 
     ``ratios`` count with the scope ``stage`` only, ``ratio`` with the other scopes and with the
-    other targets (``compress.applies``).
+    other targets (``compress.techniques.rules.conditional_fields``).
     """
 
     technique: Literal["filter_pruning"] = "filter_pruning"

@@ -11,9 +11,10 @@ from typing import Literal
 
 from torch import nn
 
-from compress import dependencies, layers
-from compress.layers import Weighted
-from compress.model import Network
+from compress.network import layers
+from compress.network.layers import Weighted
+from compress.network.network import Network
+from compress.network.structure import dependencies
 
 _FLOAT_BYTES = 4
 

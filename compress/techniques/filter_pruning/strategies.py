@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from compress import channels
-from compress.channels import ChannelGroup
+from compress.network.structure import channels
+from compress.network.structure.channels import ChannelGroup
 from compress.techniques.filter_pruning.config import FilterPruning
 
 MOST = 0.95

@@ -9,17 +9,19 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from compress import constraints, coverage, layers
-from compress.compressed import CompressedModel
-from compress.coverage import Reach
-from compress.errors import InvalidCandidate, NumericalError
-from compress.layers import Layer
-from compress.model import Network
-from compress.task import Task
+from compress.network import layers
+from compress.network.layers import Layer
+from compress.network.network import Network
+from compress.techniques import coverage
+from compress.techniques.compressed import CompressedModel
+from compress.techniques.coverage import Reach
 from compress.techniques.low_rank import factorisation, moments, thinner
 from compress.techniques.low_rank.config import LowRank
 from compress.techniques.low_rank.factorisation import Factors, Wanted
 from compress.techniques.low_rank.moments import Moments
+from compress.training import constraints
+from compress.training.context import Task
+from compress.values.errors import InvalidCandidate, NumericalError
 
 _NAME = "low_rank"
 

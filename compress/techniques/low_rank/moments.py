@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress import observation
-from compress.errors import NumericalError
-from compress.images import Images
-from compress.layers import Layer, Weighted
-from compress.model import Network
+from compress.network.layers import Layer, Weighted
+from compress.network.network import Network
+from compress.tasks.images import Images
+from compress.training import calibration
+from compress.values.errors import NumericalError
 
 
 @dataclass(kw_only=True)
@@ -61,7 +61,7 @@ def measure(
     """
     seen: dict[str, Moments] = {}
     if num_images:
-        x_NCHW = observation.sample(images, num_images=num_images, input_shape=network.input_shape)
+        x_NCHW = calibration.sample(images, num_images=num_images, input_shape=network.input_shape)
     else:
         x_NCHW = torch.zeros(1, *network.input_shape)
 
@@ -70,7 +70,7 @@ def measure(
         if num_images:
             _add(moments, layer, x)
 
-    observation.watch(network, found, x_NCHW, device=device, see=see)
+    calibration.watch(network, found, x_NCHW, device=device, see=see)
     for name, moments in seen.items():
         if moments.answers_O is not None and not bool(torch.isfinite(moments.answers_O).all()):
             raise NumericalError(f"what {name} answers is not finite on the calibration images")

@@ -13,7 +13,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from compress.layers import Weighted
+from compress.network.layers import Weighted
 from compress.techniques.low_rank import factorisation
 from compress.techniques.low_rank.factorisation import Factors
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from compress.compressed import CompressedModel
-from compress.task import Task
+from compress.techniques.compressed import CompressedModel
 from compress.techniques.mirroring.config import Mirroring
+from compress.training.context import Task
 
 
 def apply(compressed: CompressedModel, config: Mirroring, task: Task) -> CompressedModel:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from compress.knobs import Choice, Searchable
+from compress.values.knobs import Choice, Searchable
 
 Flip = Literal["none", "horizontal", "vertical", "both"]
 _ROWS, _COLUMNS = 2, 3

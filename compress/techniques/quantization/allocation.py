@@ -22,11 +22,12 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from compress import foreign, patterns
-from compress.errors import InvalidCandidate
-from compress.layers import Layer
+from compress.network import foreign
+from compress.network.layers import Layer
 from compress.techniques.quantization import rounding
 from compress.techniques.quantization.config import HALF_BITS, Quantization
+from compress.values import patterns
+from compress.values.errors import InvalidCandidate
 
 WIDTHS = range(1, 9)
 _EDGE_BITS = 8

@@ -13,13 +13,13 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
-from compress import constraints, coverage, layers, seeds
-from compress.compressed import CompressedModel
-from compress.coverage import Reach
-from compress.layers import Layer
-from compress.model import Network
-from compress.storage.stored import StoredWeight
-from compress.task import Task
+from compress.network import layers
+from compress.network.layers import Layer
+from compress.network.network import Network
+from compress.network.stored_weight import StoredWeight
+from compress.techniques import coverage
+from compress.techniques.compressed import CompressedModel
+from compress.techniques.coverage import Reach
 from compress.techniques.quantization import (
     allocation,
     bias_correction,
@@ -35,6 +35,9 @@ from compress.techniques.quantization.learned_step import LearnedStep
 from compress.techniques.quantization.noise import QuantNoise, UniformNoise
 from compress.techniques.quantization.observers import GridRule
 from compress.techniques.quantization.rounding import MatrixGrid
+from compress.training import constraints
+from compress.training.context import Task
+from compress.values import seeds
 
 _ROUND = {"gptq": rounding.gptq, "adaround": rounding.adaround}
 

@@ -13,7 +13,7 @@ of the float output on the calibration images and ``m', v'`` those of the quanti
     sigma' = sigma r,    mu' = m' - (m - mu) r,    r = sqrt(v' / v)
 
 so that its output has the mean and the variance that it had. Measuring its statistics anew
-(``compress.batchnorm``) would replace those of the training by those of the calibration.
+(``compress.training.batchnorm``) would replace those of the training by those of the calibration.
 
 Legend: O output channels, B images, P positions of a channel.
 """
@@ -27,8 +27,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from compress import foreign
-from compress.layers import Layer, Norm
+from compress.network import foreign
+from compress.network.layers import Layer, Norm
 
 # A variance can become zero where rounding switches a channel off; the ratio may not.
 _LEAST_RATIO, _LARGEST_RATIO = 0.25, 4.0

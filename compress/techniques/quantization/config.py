@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from compress import patterns
-from compress.knobs import Choice, FirstDefault, Searchable
-from compress.patterns import Exclude
+from compress.values import patterns
+from compress.values.knobs import Choice, FirstDefault, Searchable
+from compress.values.patterns import Exclude
 
 _AFFINE_BITS = range(2, 8)
 _REDUCED_AFFINE_BITS = range(2, 7)

@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compress import layers
-from compress.constraints import Constraint
-from compress.layers import Layer
-from compress.storage.stored import StoredWeight
+from compress.network import layers
+from compress.network.layers import Layer
+from compress.network.stored_weight import StoredWeight
 from compress.techniques.quantization import observers
 from compress.techniques.quantization.observers import GridRule
+from compress.training.constraints import Constraint
 
 # A channel that BatchNorm switches off would otherwise divide by zero.
 _LEAST_FACTOR = 1e-6

@@ -20,9 +20,9 @@ from torch import Tensor, fx, nn
 from torch.fx.proxy import TraceError
 from torch.nn import functional
 
-from compress import layers
-from compress.errors import InvalidCandidate
-from compress.layers import Layer, Norm, Weighted
+from compress.network import layers
+from compress.network.layers import Layer, Norm, Weighted
+from compress.values.errors import InvalidCandidate
 
 _SWEEPS = 10
 _TOLERANCE = 1e-4

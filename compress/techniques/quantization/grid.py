@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.errors import NumericalError
+from compress.values.errors import NumericalError
 
 ACTIVATION_LEVELS = 255
 _CLIPS = np.linspace(1.0, 0.25, 61, dtype=np.float32)

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compress import layers
-from compress.constraints import Constraint
-from compress.layers import Layer
-from compress.storage.stored import HalfFloat, halved
+from compress.network import layers
+from compress.network.layers import Layer
+from compress.network.stored_weight import HalfFloat, halved
 from compress.techniques.quantization.constraint import straight_through
+from compress.training.constraints import Constraint
 
 
 class HalfPrecision(Constraint):

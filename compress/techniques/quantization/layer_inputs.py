@@ -19,11 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress import foreign, inference, observation, readers
-from compress.errors import NumericalError
-from compress.layers import Layer, Weighted
-from compress.model import Network
-from compress.task import Task
+from compress.network import foreign, readers
+from compress.network.layers import Layer, Weighted
+from compress.network.network import Network
+from compress.training import calibration, inference
+from compress.training.context import Task
+from compress.values.errors import NumericalError
 
 _MOST_COLUMNS = 16_384
 """Of a layer, at equal distances: more of them change the moments little and cost time."""
@@ -38,7 +39,7 @@ def calibration_images(network: Network, task: Task, *, num_images: int) -> Tens
     Raises InvalidData for no images or images of another shape than the network's.
     """
     most = max(16, _MOST_VALUES // math.prod(network.input_shape))
-    chosen = observation.sample(
+    chosen = calibration.sample(
         task.data.train, num_images=min(num_images, most), input_shape=network.input_shape
     )
     return inference.preparation_of(network, task.device)(chosen.to(task.device))

@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from compress.layers import Layer
+from compress.network.layers import Layer
 from compress.techniques.quantization.constraint import GridConstraint, Sharing, straight_through
 from compress.techniques.quantization.observers import GridRule
 

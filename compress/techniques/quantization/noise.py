@@ -18,10 +18,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from compress import seeds
-from compress.layers import Layer
+from compress.network.layers import Layer
 from compress.techniques.quantization.constraint import GridConstraint, Sharing, straight_through
 from compress.techniques.quantization.observers import GridRule
+from compress.values import seeds
 
 
 class _Noise(GridConstraint):

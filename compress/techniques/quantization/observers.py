@@ -26,8 +26,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.errors import NumericalError
 from compress.techniques.quantization import grid
+from compress.values.errors import NumericalError
 
 
 @dataclass(frozen=True, kw_only=True)

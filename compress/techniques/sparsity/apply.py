@@ -10,16 +10,18 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from compress import constraints, coverage, layers, observation
-from compress.compressed import CompressedModel
-from compress.coverage import Reach
-from compress.errors import InvalidCandidate, NumericalError
-from compress.layers import Layer
-from compress.model import Network
-from compress.task import Task
+from compress.network import layers
+from compress.network.layers import Layer
+from compress.network.network import Network
+from compress.techniques import coverage
+from compress.techniques.compressed import CompressedModel
+from compress.techniques.coverage import Reach
 from compress.techniques.sparsity import selection
 from compress.techniques.sparsity.config import Sparsity
 from compress.techniques.sparsity.mask import Mask, Rule
+from compress.training import calibration, constraints
+from compress.training.context import Task
+from compress.values.errors import InvalidCandidate, NumericalError
 
 _NAME = "sparsity"
 
@@ -97,10 +99,10 @@ def _factors(
     """What a magnitude is multiplied by to be an importance."""
     if config.criterion != "wanda":
         return {layer.name: torch.ones(()) for layer in chosen}
-    x_NCHW = observation.sample(
+    x_NCHW = calibration.sample(
         task.data.train, num_images=config.calibration_images, input_shape=network.input_shape
     )
-    squares = observation.mean_squares(network, chosen, x_NCHW, device=task.device)
+    squares = calibration.mean_squares(network, chosen, x_NCHW, device=task.device)
     return {
         layer.name: selection.input_norms(squares[layer.name], layers.latent(layer.module).shape)
         for layer in chosen

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from compress import patterns
-from compress.knobs import Interval, Searchable
-from compress.patterns import Exclude
+from compress.values import patterns
+from compress.values.knobs import Interval, Searchable
+from compress.values.patterns import Exclude
 
 _LARGEST_GROUP = 64
 

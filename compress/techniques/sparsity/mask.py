@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compress.constraints import Constraint
-from compress.storage.stored import SparseFloat
+from compress.network.stored_weight import SparseFloat
 from compress.techniques.sparsity import selection
+from compress.training.constraints import Constraint
 
 Rule = Callable[[Tensor, float], Tensor]
 """From scores and a share of the final zeros to what stays."""

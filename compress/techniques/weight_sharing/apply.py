@@ -9,15 +9,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from compress import constraints, coverage, layers, observation
-from compress.compressed import CompressedModel
-from compress.coverage import Reach
-from compress.errors import InvalidCandidate, NumericalError
-from compress.layers import Layer
-from compress.model import Network
-from compress.task import Task
+from compress.network import layers
+from compress.network.layers import Layer
+from compress.network.network import Network
+from compress.techniques import coverage
+from compress.techniques.compressed import CompressedModel
+from compress.techniques.coverage import Reach
 from compress.techniques.weight_sharing.codebook import Codebook
 from compress.techniques.weight_sharing.config import WeightSharing
+from compress.training import calibration, constraints
+from compress.training.context import Task
+from compress.values.errors import InvalidCandidate, NumericalError
 
 _NAME = "weight_sharing"
 
@@ -71,10 +73,10 @@ def _importances(
     """What the squared error of a weight counts, in a shape that broadcasts to the weight's."""
     if config.weighting == "none":
         return {layer.name: torch.ones(()) for layer in found}
-    x_NCHW = observation.sample(
+    x_NCHW = calibration.sample(
         task.data.train, num_images=config.calibration_images, input_shape=network.input_shape
     )
-    squares = observation.mean_squares(network, found, x_NCHW, device=task.device)
+    squares = calibration.mean_squares(network, found, x_NCHW, device=task.device)
     return {layer.name: _per_weight(squares[layer.name], layer) for layer in found}
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from compress.constraints import Constraint
-from compress.storage.stored import StoredWeight
+from compress.network.stored_weight import StoredWeight
 from compress.techniques.weight_sharing import fitting
 from compress.techniques.weight_sharing.config import WeightSharing
 from compress.techniques.weight_sharing.fitting import TOP
+from compress.training.constraints import Constraint
 
 _LEAST_POWER = -126
 """Of two, that float32 holds in full precision."""

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from compress import patterns
-from compress.knobs import Choice, Searchable
-from compress.patterns import Exclude
+from compress.values import patterns
+from compress.values.knobs import Choice, Searchable
+from compress.values.patterns import Exclude
 
 
 class WeightSharing(BaseModel, frozen=True, extra="forbid"):

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.errors import NumericalError
 from compress.techniques.weight_sharing import kmeans
 from compress.techniques.weight_sharing.kmeans import Floats
+from compress.values.errors import NumericalError
 
 TOP = 127
 _ROUNDS = 3

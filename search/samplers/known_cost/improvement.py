@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from search import pareto
+from search.front import pareto
 
 Array = NDArray[np.float64]
 _LOWEST = -np.inf

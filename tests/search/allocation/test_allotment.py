@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from compress.profile.document import ProfileDocument
+from compress.sensitivity.document import ProfileDocument
 from search.allocation.allotment import Allotter, Choices
 from tests import factories
 

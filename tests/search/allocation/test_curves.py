@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.profile.document import BitsPoint, RatioPoint
+from compress.sensitivity.document import BitsPoint, RatioPoint
 from search.allocation import curves
 
 NUMBERS = st.lists(st.floats(-100, 100), min_size=1, max_size=6)

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from compress.profile.document import ProfileDocument
+from compress.sensitivity.document import ProfileDocument
 from featherweight.specs import constraints
-from search import opening, space
-from search.allocation import knobs
 from search.allocation.allotment import Allotter
 from search.allocation.limits import Limits
-from search.space import Space
+from search.space import allocation_knobs, space
+from search.space.space import Space
+from search.study import initial_design
 from tests import factories
 
 BOTH: dict[str, Any] = {"filter_pruning": {}, "quantization": {"weight_bits": [8, 4, 2]}}
@@ -49,7 +49,7 @@ def built(*asked: str, allocate: bool = True, **changes: Any) -> tuple[Any, Spac
 
 def opened(*asked: str, allocate: bool = True, **changes: Any) -> list[dict[str, Any]]:
     spec, found = built(*asked, allocate=allocate, **changes)
-    return opening.candidates(spec, found, count=6, baseline=BASELINE)
+    return initial_design.candidates(spec, found, count=6, baseline=BASELINE)
 
 
 def allotments(*asked: str) -> list[Any]:
@@ -93,7 +93,7 @@ def test_what_was_not_measured_of_the_baseline_limits_nothing() -> None:
 def test_a_bound_on_bytes_is_the_largest_budget_of_the_opening() -> None:
     bound = of("size_bytes <= 1.8 kB").size
     budgets = [params["allocation.bytes"] for params in opened("size_bytes <= 1.8 kB")]
-    assert len(budgets) == opening.MOST_BUDGETS
+    assert len(budgets) == initial_design.MOST_BUDGETS
     assert budgets == sorted(budgets)
     assert budgets[-1] == pytest.approx(bound)
     assert all(found.share <= bound for found in allotments("size_bytes <= 1.8 kB"))
@@ -110,7 +110,7 @@ def test_a_bound_on_work_is_met_by_pruning_at_every_budget(asked: str) -> None:
 
 def test_where_the_job_allots_nothing_bounds_are_met_through_its_own_knobs() -> None:
     spec, found = built("size_bytes <= 1.8 kB", allocate=False)
-    allotter = Allotter(profile=PROFILE, choices=knobs.choices(spec, found.knobs))
+    allotter = Allotter(profile=PROFILE, choices=allocation_knobs.choices(spec, found.knobs))
     for params in opened("size_bytes <= 1.8 kB", allocate=False):
         ratios = tuple(
             params[name] for name in sorted(params) if name.startswith("filter_pruning.ratios")
@@ -136,4 +136,4 @@ def test_of_several_bounds_all_are_kept() -> None:
 
 def test_a_study_without_a_measured_baseline_opens_as_if_nothing_was_asked() -> None:
     spec, found = built("size_bytes <= 1.8 kB")
-    assert opening.candidates(spec, found, count=6, baseline=None) == opened()
+    assert initial_design.candidates(spec, found, count=6, baseline=None) == opened()

@@ -10,10 +10,12 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from featherweight.specs.job import SamplerName
-from search import pareto, samplers, sampling, space
+from search import samplers, sampling
 from search.errors import SamplerDoesNotFit
+from search.front import pareto
 from search.samplers import Knowledge, moves
 from search.samplers.knobs import Knob
+from search.space import space
 from tests import factories
 from tests.search.samplers import spaces
 from tests.search.samplers.spaces import GRID, MIXED

@@ -1,0 +1,1 @@
+"""What service, searcher and workers cost and survive."""

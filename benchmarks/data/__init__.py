@@ -1,0 +1,1 @@
+"""Networks, images and tables that benchmarks use."""

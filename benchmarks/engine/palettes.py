@@ -1,0 +1,143 @@
+"""The published CIFAR-10 ResNet-20 with palettes: frozen, trained and reclustered centroids.
+
+``python -m benchmarks palettes``. First the files without training, then after recoveries of 156
+steps (one epoch of 10,000 images) at the usual rate; frozen, trained and reclustered centroids see
+the same batches. ``python -m benchmarks.engine.palettes --help`` says how to run parts of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.data import cifar
+from compress import pipeline
+from compress.export import writer
+from compress.network import layers
+from compress.tasks.images import Images
+from compress.techniques.candidate import Candidate
+from compress.techniques.compressed import CompressedModel
+from compress.training import constraints, loop
+from compress.training.context import Task
+from compress.values.schedule import Schedule
+
+_TRAIN_IMAGES = 10_000
+_BITS = (4, 3, 2)
+_SEEDS = (0, 1, 2)
+_CENTROIDS = ("frozen", "trained", "reclustered")
+
+
+def main() -> None:
+    """The table without training, then the table of recoveries."""
+    torch.set_num_threads(1)
+    untrained()
+    recovered(bits=_BITS, centroids=_CENTROIDS, seeds=_SEEDS, epochs=1, rate=0.02)
+
+
+def untrained() -> None:
+    """Bytes, error of the weights, and accuracy by what shares a scale, for 8 bits down to 1."""
+    task = _task(0)
+    print("bits      bytes   error   channel   layer  channel by activation", flush=True)
+    for bits in (8, 5, 4, 3, 2, 1):
+        started = [
+            _started(bits, task, normalise=normalise, weighting=weighting)
+            for normalise, weighting in (
+                ("channel", "none"),
+                ("layer", "none"),
+                ("channel", "activation"),
+            )
+        ]
+        accuracies = [f"{_accuracy(one, task):.2%}" for one in started]
+        row = f"{_bytes(started[0], task):10,}  {_error(started[0]):.4f}  {'   '.join(accuracies)}"
+        print(f"{bits:4} {row}", flush=True)
+
+
+def recovered(
+    *, bits: Sequence[int], centroids: Sequence[str], seeds: Sequence[int], epochs: int, rate: float
+) -> None:
+    """Accuracy after a recovery, seed by seed, whether it was better or not."""
+    for width in bits:
+        for kind in centroids:
+            found = [_recovered(width, kind, _task(seed), epochs, rate) for seed in seeds]
+            each = " ".join(f"{accuracy:.2%}" for accuracy in found)
+            print(
+                f"{width} bits, {kind:11} {epochs} epochs at {rate:g}: mean {np.mean(found):.2%} "
+                f"of {each}",
+                flush=True,
+            )
+
+
+def _recovered(bits: int, kind: str, task: Task, epochs: int, rate: float) -> float:
+    given = "trained" if kind == "frozen" else kind
+    compressed = _started(bits, task, centroids=given)
+    if kind == "frozen":
+        for layer in layers.weighted(compressed.network):
+            for constraint in constraints.on(layer.module):
+                constraint.requires_grad_(False)
+    # No image is answered rightly, so that every recovery is kept.
+    validation = task.data.validation
+    nobody = Images(x_NCHW=validation.x_NCHW[:1], y_N=torch.full((1,), -1))
+    blind = replace(task, data=replace(task.data, validation=nobody))
+    schedule = Schedule(learning_rate=rate)
+    return _accuracy(pipeline.recover(compressed, blind, epochs=epochs, schedule=schedule), task)
+
+
+def _task(seed: int) -> Task:
+    data = cifar.images(train_images=_TRAIN_IMAGES)
+    return Task(data=data, device=torch.device("cpu"), seed=seed)
+
+
+def _started(bits: int, task: Task, **fields: str) -> CompressedModel:
+    step = {"technique": "weight_sharing", "index_bits": bits, **fields}
+    return pipeline.start(cifar.network(), Candidate.model_validate({"steps": [step]}), task)
+
+
+def _accuracy(compressed: CompressedModel, task: Task) -> float:
+    return loop.evaluate(compressed.network, task.data.validation, task.device)
+
+
+def _bytes(compressed: CompressedModel, task: Task) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        return writer.write(compressed, Path(folder), data=task.data).size_bytes
+
+
+def _error(compressed: CompressedModel) -> float:
+    """Squared error relative to the weights' norm, mean over the layers."""
+    before, after = (
+        [layer.module.weight.detach() for layer in layers.weighted(network)]
+        for network in (cifar.network(), compressed.network)
+    )
+    return float(np.mean([_relative(b, a) for b, a in zip(before, after, strict=True)]))
+
+
+def _relative(before: Tensor, after: Tensor) -> float:
+    return float((after - before).square().sum() / before.square().sum())
+
+
+def _from_command_line() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bits", type=int, nargs="+", default=_BITS)
+    parser.add_argument("--centroids", nargs="+", choices=_CENTROIDS, default=_CENTROIDS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=_SEEDS)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=0.02)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    recovered(
+        bits=asked.bits,
+        centroids=asked.centroids,
+        seeds=asked.seeds,
+        epochs=asked.epochs,
+        rate=asked.rate,
+    )
+
+
+if __name__ == "__main__":
+    _from_command_line()

@@ -1,0 +1,1 @@
+"""Measuring a file as it ships: accuracy, latency, memory."""

@@ -1,0 +1,160 @@
+"""How long one call of a file takes, timed in turns with the baseline's file.
+
+What else a machine does changes from minute to minute, and machines differ. Two files that take
+turns within one run meet the same moments, so the ratio of their times can be compared where
+milliseconds cannot. How the times of single calls are read is in ``compress.values.timing``.
+Shapes: N images, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from compress.evaluation import runtime
+from compress.network.network import ShouldStop, never
+from compress.tasks.images import Images
+from compress.values import timing
+from compress.values.errors import Stopped
+from compress.values.measurement import Latency
+from compress.values.timing import Calls, Clock, Run
+
+WARM_UP_CALLS = 5
+CALLS_PER_TURN = 5
+"""Timed calls of one file before the other's turn, after one that is not timed.
+
+A first call finds caches full of the other file's weights, as no caller of one file ever does.
+"""
+FEWEST_CALLS = 50
+MOST_CALLS = 5000
+SECONDS_PER_FILE = 0.3
+PATIENCE_SECONDS = 2.0
+"""So long a busy machine is given to become quiet, or to say the same twice."""
+_CPU_INFO = Path("/proc/cpuinfo")
+_LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """The baseline's file, and the latency in milliseconds that its own trial recorded."""
+
+    path: Path
+    reference_ms: float
+
+
+def measure(
+    path: Path,
+    images: Images,
+    *,
+    threads: int,
+    beside: Beside | None,
+    should_stop: ShouldStop = never,
+) -> Latency:
+    """Latency of one call with the first image, ``(1, C, H, W)``, as on an unloaded machine.
+
+    With a file ``beside`` it both take turns until each has had at least 50 timed calls and 0.3 s.
+    Where the calls show that the machine is busy they are timed again, after pauses, for at most
+    some seconds; if it stays busy all of them count and the figure is marked. Sessions have exactly
+    ``threads`` threads, which stay on as many cores (Linux). Raises ExportParityError for a file
+    that ONNX Runtime cannot load, and Stopped.
+    """
+    feed = runtime.batches(images.x_NCHW[:1])[0]
+    clock = timing.best_clock()
+    with _on_as_many_cores(threads):
+        paths = [path] if beside is None else [path, beside.path]
+        opened = [runtime.session(each, threads=threads) for each in paths]
+        run, is_busy = timing.until_quiet(
+            lambda: _in_turns(opened, feed, should_stop),
+            clock=clock,
+            patience_seconds=PATIENCE_SECONDS,
+        )
+    reference_ms = None if beside is None else beside.reference_ms
+    return summarised(run, clock=clock, is_busy=is_busy, threads=threads, reference_ms=reference_ms)
+
+
+def summarised(
+    run: Run, *, clock: Clock, is_busy: bool, threads: int, reference_ms: float | None
+) -> Latency:
+    """What calls of a file, and those of the baseline's between them, are recorded as."""
+    own, least_ms = run[0], timing.least(run, clock)
+    return Latency(
+        median_ms=least_ms[0],
+        p95_ms=float(np.quantile(own.by(clock), 0.95)),
+        threads=threads,
+        batch=1,
+        baseline_ms=least_ms[1] if len(least_ms) > 1 else None,
+        reference_ms=reference_ms,
+        device=device_name(),
+        clock=clock,
+        wall_ms=float(np.median(own.wall_ms)),
+        busy=is_busy,
+        within=timing.factor(run, clock, threads=threads) if is_busy else 1.0,
+    )
+
+
+@cache
+def device_name() -> str:
+    """The model of this machine's CPU: the one thing that ``runtime`` runs files on."""
+    try:
+        lines = _CPU_INFO.read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return (models[0] if models else platform.processor() or platform.machine())[:_LONGEST_NAME]
+
+
+def _in_turns(
+    opened: list[onnxruntime.InferenceSession], feed: NDArray[np.float32], should_stop: ShouldStop
+) -> list[Calls]:
+    """Every timed call of each session."""
+    calls = [_call(session, feed) for session in opened]
+    blocks = [_block(call) for call in calls]
+    turns: list[list[Calls]] = [[] for _ in calls]
+    ends = time.perf_counter() + SECONDS_PER_FILE * len(opened)
+    while _has_to_go_on(CALLS_PER_TURN * len(turns[0]), ends):
+        if should_stop():
+            raise Stopped("stopped while latency was measured")
+        for call, block, own in zip(calls, blocks, turns, strict=True):
+            call()
+            own.append(timing.timed(call, calls=CALLS_PER_TURN, block=block))
+    return [timing.joined(own) for own in turns]
+
+
+def _has_to_go_on(calls: int, ends: float) -> bool:
+    return calls < FEWEST_CALLS or (calls < MOST_CALLS and time.perf_counter() < ends)
+
+
+def _call(session: onnxruntime.InferenceSession, feed: NDArray[np.float32]) -> Callable[[], object]:
+    return lambda: session.run([runtime.OUTPUT], {runtime.INPUT: feed})
+
+
+def _block(call: Callable[[], object]) -> int:
+    """Warm the file up; how many of its calls are timed as one."""
+    warm_up = timing.timed(call, calls=WARM_UP_CALLS, block=1)
+    return timing.calls_per_block(int(min(warm_up.wall_ms) * 1e6))
+
+
+@contextmanager
+def _on_as_many_cores(threads: int) -> Iterator[None]:
+    """Keep this thread, and those that it starts, on ``threads`` cores; other processes' differ."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    cores = sorted(allowed)
+    first = os.getpid() % len(cores)
+    os.sched_setaffinity(0, {cores[(first + i) % len(cores)] for i in range(threads)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)

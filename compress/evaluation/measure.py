@@ -1,0 +1,137 @@
+"""Measure one ONNX file as it will ship: accuracy, bytes, memory and latency in ONNX Runtime.
+
+Shapes: N images, C channels, H rows, W columns, K classes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+import zstandard
+from numpy.typing import NDArray
+
+from compress.evaluation import latency, peak_memory, runtime
+from compress.evaluation.latency import Beside
+from compress.network.network import Artifact, ShouldStop, never
+from compress.tasks.images import ImageData, Images
+from compress.values.errors import InvalidData
+from compress.values.measurement import MOST_CLASSES, TRAIN_SAMPLE, Measurement, Parity, Split
+from compress.values.revision import ENGINE_REVISION
+
+_DOWNLOAD_LEVEL = 19
+
+
+def run(  # noqa: PLR0913 - what is measured and how, by name
+    artifact: Artifact,
+    data: ImageData,
+    *,
+    splits: tuple[Split, ...],
+    threads: int = 1,
+    seconds: Mapping[str, float] | None = None,
+    beside: Beside | None = None,
+    should_stop: ShouldStop = never,
+) -> Measurement:
+    """Measure a file on the named splits, which must hold ``validation``.
+
+    ``seconds`` says where the trial's time went so far; ``measure`` is added to it. Latency is
+    that of one image with ``threads`` threads, timed in turns with the file ``beside`` it (None:
+    the file is the baseline's own), and memory what a fresh process needs for it.
+    Raises NumericalError for an answer that is not finite, InvalidData for a missing or empty
+    split, Stopped, and an OSError when the process that measures memory fails.
+    """
+    started = time.perf_counter()
+    opened = runtime.session(artifact.path, threads=threads)
+    counted: dict[Split, Answered] = {split: _answered(opened, data, split) for split in splits}
+    by_class: dict[Split, tuple[int, ...]] = {
+        split: each.class_correct for split, each in counted.items() if each.class_correct
+    }
+    timed = latency.measure(
+        artifact.path, data.validation, threads=threads, beside=beside, should_stop=should_stop
+    )
+    loading = peak_memory.of_file(artifact.path, threads=threads, should_stop=should_stop)
+    missing = (peak_memory.NOT_MEASURED,) if loading.peak_memory_bytes is None else ()
+    return Measurement(
+        accuracy={split: each.accuracy for split, each in counted.items()},
+        class_correct=by_class,
+        size_bytes=artifact.path.stat().st_size,
+        download_bytes=download_bytes(artifact.path),
+        peak_memory_bytes=loading.peak_memory_bytes,
+        load_ms=loading.load_ms,
+        parameters=artifact.parameters,
+        macs=artifact.macs,
+        latency=timed,
+        parity=Parity(
+            max_abs_error=artifact.max_abs_error,
+            agreement=artifact.agreement,
+            images=artifact.parity_images,
+            equal_classes=artifact.equal_classes,
+        ),
+        activation_observer=artifact.activation_observer,
+        seconds={**(seconds or {}), "measure": time.perf_counter() - started},
+        notes=(*artifact.notes, *missing),
+        engine_revision=ENGINE_REVISION,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """Share of right answers, and right answers class by class; empty where they are not kept."""
+
+    accuracy: float
+    class_correct: tuple[int, ...] = ()
+
+
+def on_split(path: Path, data: ImageData, split: Split, *, threads: int = 1) -> Answered:
+    """Let a file answer a split: nothing else of it is measured.
+
+    Raises NumericalError when an answer is not finite, InvalidData when the split is missing or
+    empty, ExportParityError when ONNX Runtime cannot load the file.
+    """
+    return _answered(runtime.session(path, threads=threads), data, split)
+
+
+def download_bytes(path: Path) -> int:
+    """Bytes of the file compressed with zstd at level 19, in one frame."""
+    return len(zstandard.ZstdCompressor(level=_DOWNLOAD_LEVEL).compress(path.read_bytes()))
+
+
+def accuracy_of_file(path: Path, images: Images, *, threads: int = 1) -> float:
+    """Share of ``images`` whose best class in the file's answers is their label."""
+    return float(_is_right(runtime.session(path, threads=threads), images).mean())
+
+
+def _images(data: ImageData, split: Split) -> Images:
+    images = {"train": data.train, "validation": data.validation, "test": data.test}[split]
+    if images is None or len(images) == 0:
+        raise InvalidData(f"the dataset has no {split} images to measure on")
+    return sample(images, most=TRAIN_SAMPLE) if split == "train" else images
+
+
+def sample(images: Images, *, most: int) -> Images:
+    """At most so many of the images, evenly spaced: files are often sorted by class."""
+    if len(images) <= most:
+        return images
+    chosen = torch.linspace(0, len(images) - 1, most, dtype=torch.float64).long()
+    return Images(x_NCHW=images.x_NCHW[chosen], y_N=images.y_N[chosen])
+
+
+def _answered(opened: onnxruntime.InferenceSession, data: ImageData, split: Split) -> Answered:
+    images = _images(data, split)
+    is_right_N = _is_right(opened, images)
+    accuracy = float(is_right_N.mean())
+    if split == "train" or data.num_classes > MOST_CLASSES:
+        return Answered(accuracy=accuracy)
+    right_N = images.y_N.numpy()[is_right_N]
+    correct_K = np.bincount(right_N, minlength=data.num_classes)
+    return Answered(accuracy=accuracy, class_correct=tuple(correct_K.tolist()))
+
+
+def _is_right(opened: onnxruntime.InferenceSession, images: Images) -> NDArray[np.bool_]:
+    logits_NK = runtime.answers(opened, images.x_NCHW)
+    return logits_NK.argmax(axis=1) == images.y_N.numpy()

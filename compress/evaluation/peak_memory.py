@@ -1,0 +1,140 @@
+"""What loading a file costs, measured in a fresh process that imports ONNX Runtime and no torch.
+
+    python -m compress.evaluation.peak_memory FILE THREADS
+
+The kernel's high-water mark of resident memory is per process and cannot be told apart from what
+the process held before: a worker that has trained has a high one already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from compress.values import timing
+from compress.values.errors import Stopped
+
+NOT_MEASURED = "peak memory was not measured: this system has no /proc/self/status with VmHWM"
+_STATUS = Path("/proc/self/status")
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_FORGET_HIGH_WATER = "5"
+_TIMED_LOADS = 3
+_MOST_SECONDS = 120.0
+_LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """What it takes to load a file: memory in bytes (None where not on Linux), time in ms.
+
+    The time is that of the CPU in the loading thread, so that it is the same on a busy machine; by
+    the wall's clock where the CPU's is too coarse.
+    """
+
+    peak_memory_bytes: int | None
+    load_ms: float
+
+
+def of_file(
+    path: Path,
+    *,
+    threads: int = 1,
+    should_stop: Callable[[], bool] = lambda: False,
+    most_seconds: float = _MOST_SECONDS,
+) -> Loading:
+    """Load the file and run one image of zeros, in a process of its own.
+
+    Raises ChildProcessError when that process fails or is killed, TimeoutError when it takes
+    longer than ``most_seconds``, and Stopped.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "compress.evaluation.peak_memory",
+        str(path.resolve()),
+        str(threads),
+    ]
+    ends = time.monotonic() + most_seconds
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            said, complaint = _said(process, ends, should_stop)
+        finally:
+            process.kill()
+    if process.returncode != 0:
+        reason = (complaint.strip().splitlines() or ["it said nothing"])[-1]
+        raise ChildProcessError(
+            f"measuring the memory of {path.name} ended with status {process.returncode}: {reason}"
+        )
+    return Loading(**json.loads(said))
+
+
+def _said(
+    process: subprocess.Popen[str], ends: float, should_stop: Callable[[], bool]
+) -> tuple[str, str]:
+    while True:
+        try:
+            return process.communicate(timeout=_LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            if should_stop():
+                raise Stopped("stopped while memory was measured") from None
+            if time.monotonic() >= ends:
+                raise TimeoutError("measuring memory takes too long") from None
+
+
+def measure_here(path: Path, *, threads: int, status: Path = _STATUS) -> Loading:
+    """The same in this process, where nothing else may run; ``status`` is the kernel's file."""
+    with contextlib.suppress(OSError):  # without it an earlier peak counts: never too little
+        _CLEAR_REFS.write_text(_FORGET_HIGH_WATER)
+    before = _bytes(status, "VmRSS")
+    _run_zeros(_session(path, threads))
+    peak = _bytes(status, "VmHWM")
+    loads = timing.timed(lambda: _session(path, threads), calls=_TIMED_LOADS, block=1)
+    growth = None if before is None or peak is None else peak - before
+    return Loading(peak_memory_bytes=growth, load_ms=min(loads.by(timing.best_clock())))
+
+
+def _bytes(status: Path, name: str) -> int | None:
+    if not status.exists():
+        return None
+    fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return int(fields[name].split()[0]) * 1024 if name in fields else None
+
+
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _run_zeros(opened: onnxruntime.InferenceSession) -> None:
+    taken = opened.get_inputs()[0]
+    shape = [size if isinstance(size, int) else 1 for size in taken.shape]
+    opened.run(None, {taken.name: np.zeros(shape, np.float32)})
+
+
+def main() -> None:
+    """Measure the file named on the command line, and write the result as JSON."""
+    path, threads = sys.argv[1:]
+    sys.stdout.write(json.dumps(asdict(measure_here(Path(path), threads=int(threads)))))
+
+
+if __name__ == "__main__":
+    main()

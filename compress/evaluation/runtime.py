@@ -1,0 +1,105 @@
+"""The seam to ONNX Runtime: a quiet CPU session, raw pixel values in, logits out.
+
+Shapes: N images, C channels, H rows, W columns, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import (
+    onnxruntime_pybind11_state as failures,  # pyright: ignore[reportAttributeAccessIssue]
+)
+from torch import Tensor
+
+from compress.values.errors import ExportParityError, NumericalError
+
+INPUT = "input"
+OUTPUT = "logits"
+
+_UNLOADABLE = (
+    failures.Fail,
+    failures.InvalidArgument,
+    failures.InvalidGraph,
+    failures.InvalidProtobuf,
+    failures.NoSuchFile,
+    failures.NotImplemented,
+    failures.RuntimeException,
+)
+# Activations of a batch live at the same time: bound the batch by its values, not its images.
+_VALUES_PER_BATCH = 2**20
+_MOST_IMAGES_PER_BATCH = 256
+
+
+def session(
+    model: bytes | Path,
+    *,
+    threads: int = 1,
+    optimise: bool = True,
+    dump: Path | None = None,
+) -> onnxruntime.InferenceSession:
+    """Open a model on the CPU, one operator at a time, with ``threads`` threads inside each.
+
+    ``optimise=False`` runs the graph as written, one kernel per node. ``dump`` receives the graph
+    that ONNX Runtime really executes. Raises ExportParityError for a file it cannot load.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if dump is not None:
+        options.optimized_model_filepath = str(dump)
+    source = str(model) if isinstance(model, Path) else model
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except _UNLOADABLE as error:
+        raise ExportParityError(f"ONNX Runtime cannot load the file: {error}") from error
+
+
+def raw(x_NCHW: Tensor) -> NDArray[np.float32]:
+    """Raw values as every file takes them: float32, contiguous."""
+    return x_NCHW.float().contiguous().numpy()
+
+
+def batches(x_NCHW: Tensor) -> list[NDArray[np.float32]]:
+    """Raw values as float32 batches small enough for every activation to fit in memory."""
+    values_per_image = max(1, prod(x_NCHW.shape[1:]))
+    images = max(1, min(_MOST_IMAGES_PER_BATCH, _VALUES_PER_BATCH // values_per_image))
+    return [raw(chunk) for chunk in x_NCHW.split(images)]
+
+
+def outputs(
+    opened: onnxruntime.InferenceSession, names: Sequence[str], *, x_NCHW: NDArray[np.float32]
+) -> list[NDArray[np.float32]]:
+    """The named dense float outputs for one batch of raw values.
+
+    Raises ExportParityError where the graph does not take so many images: sizes that a network
+    reads as ``len(x)`` are constants of its graph, those of ``x.shape[0]`` are not.
+    """
+    try:
+        return opened.run(list(names), {INPUT: x_NCHW})  # pyright: ignore[reportReturnType]
+    except _UNLOADABLE as error:
+        reason = str(error).splitlines()[0]
+        raise ExportParityError(
+            f"the file does not run on {len(x_NCHW)} images; if the network reads len(x), let it "
+            f"read x.shape[0], which a graph keeps variable: {reason}"
+        ) from error
+
+
+def answers(opened: onnxruntime.InferenceSession, x_NCHW: Tensor) -> NDArray[np.float32]:
+    """Logits ``(N, K)`` for raw values. Raises NumericalError unless every one is finite."""
+    logits_NK = np.concatenate([outputs(opened, [OUTPUT], x_NCHW=x)[0] for x in batches(x_NCHW)])
+    if not np.isfinite(logits_NK).all():
+        wrong = int((~np.isfinite(logits_NK)).any(axis=1).sum())
+        raise NumericalError(
+            f"the file gave NaN or infinity for {wrong} of {len(logits_NK)} images"
+        )
+    return logits_NK

@@ -1,0 +1,175 @@
+"""ONNX graphs as small files: constants folded and shared, defaults and documents dropped.
+
+A small network's file is dominated by names and attributes, so both are bytes worth saving. No
+function here changes what a graph computes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx.helper import get_attribute_value
+from onnx.reference import ReferenceEvaluator
+
+from compress.evaluation.runtime import INPUT, OUTPUT
+from compress.export.weight_encoding.building import shortest_form
+
+_WINDOW = {"dilations": 1, "strides": 1, "pads": 0, "group": 1}
+_POOL = _WINDOW | {"ceil_mode": 0, "storage_order": 0, "count_include_pad": 0}
+# What the specification says a missing attribute means, for every entry of its value.
+_DEFAULTS = {
+    "Conv": _WINDOW,
+    "MaxPool": _POOL,
+    "AveragePool": _POOL,
+    "Gemm": {"alpha": 1, "beta": 1, "transA": 0, "transB": 0},
+    "Flatten": {"axis": 1},
+    "Reshape": {"allowzero": 0},
+    "ReduceMean": {"keepdims": 1, "noop_with_empty_axes": 0},
+    "Resize": {"coordinate_transformation_mode": b"half_pixel", "cubic_coeff_a": -0.75},
+}
+_WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
+# C90 identifiers, as the ONNX specification asks of names.
+_FIRST = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
+_LATER = _FIRST + "0123456789"
+
+
+def fold(model: ModelProto) -> None:
+    """Evaluate, in place, every node whose inputs are all constants; drop what nobody reads.
+
+    What two nodes compute alike is computed once: an activation in front of every edge of a cell.
+    For the float graph, before ``compress.export.weight_encoding`` puts nodes before its weights.
+    """
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    outputs = {value.name for value in model.graph.output}
+    same_as: dict[str, str] = {}
+    first: dict[bytes, NodeProto] = {}
+    kept: list[NodeProto] = []
+    for node in model.graph.node:
+        _replace(node.input, [same_as.get(name, name) for name in node.input])
+        alike = first.setdefault(_what_it_computes(node), node)
+        if all(name in constants for name in node.input if name):
+            constants.update(_evaluate(node, constants, model))
+        elif node.op_type == "Identity" and node.output[0] not in outputs:
+            same_as[node.output[0]] = node.input[0]
+        elif alike is not node and outputs.isdisjoint(node.output):
+            same_as.update(zip(node.output, alike.output, strict=True))
+        else:
+            kept.append(node)
+    _replace(model.graph.node, kept)
+    used = {name for node in kept for name in node.input}
+    _replace(model.graph.initializer, [t for name, t in constants.items() if name in used])
+
+
+def compact(model: ModelProto) -> None:
+    """Shrink, in place, what the file says without changing it; nodes that decode weights stay."""
+    _drop_documents(model)
+    for node in model.graph.node:
+        _replace(node.attribute, [a for a in node.attribute if not _says_nothing(node, a)])
+    _replace(model.graph.initializer, [shortest_form(t) for t in model.graph.initializer])
+    _share_constants(model)
+    _shorten_names(model)
+
+
+def _what_it_computes(node: NodeProto) -> bytes:
+    """The node but for its name and those of its outputs; every layer stays a node of its own."""
+    if node.op_type in _WEIGHTED:
+        return node.output[0].encode()
+    bare = NodeProto(op_type=node.op_type, domain=node.domain, input=node.input)
+    bare.attribute.extend(sorted(node.attribute, key=lambda attribute: attribute.name))
+    return bare.SerializeToString(deterministic=True)
+
+
+def _evaluate(
+    node: NodeProto, constants: dict[str, TensorProto], model: ModelProto
+) -> dict[str, TensorProto]:
+    if node.op_type == "Identity":
+        renamed = TensorProto()
+        renamed.CopyFrom(constants[node.input[0]])
+        renamed.name = node.output[0]
+        return {renamed.name: renamed}
+    versions = {opset.domain: opset.version for opset in model.opset_import}
+    feeds = {name: numpy_helper.to_array(constants[name]) for name in node.input if name}
+    values = ReferenceEvaluator(node, opsets=versions).run(None, feeds)
+    return {
+        name: numpy_helper.from_array(np.asarray(value), name)
+        for name, value in zip(node.output, values, strict=True)
+    }
+
+
+def _drop_documents(model: ModelProto) -> None:
+    for field in ("producer_name", "producer_version", "doc_string", "domain", "model_version"):
+        model.ClearField(field)
+    model.ClearField("metadata_props")
+    model.graph.ClearField("value_info")
+    model.graph.ClearField("doc_string")
+    model.graph.ClearField("metadata_props")
+    model.graph.name = "g"
+    for node in model.graph.node:
+        for field in ("name", "doc_string", "metadata_props"):
+            node.ClearField(field)
+        if not node.domain:  # set to nothing it would still be written down
+            node.ClearField("domain")
+    for value in [*model.graph.input, *model.graph.output]:
+        value.ClearField("doc_string")
+
+
+def _says_nothing(node: NodeProto, attribute: AttributeProto) -> bool:
+    value = get_attribute_value(attribute)
+    if (node.op_type, attribute.name) == ("Conv", "kernel_shape"):
+        # The specification reads it from the weight, decoded or not, and allows nothing else.
+        return True
+    if attribute.name not in _DEFAULTS.get(node.op_type, {}):
+        return False
+    default = _DEFAULTS[node.op_type][attribute.name]
+    return all(entry == default for entry in np.ravel(value))
+
+
+def _share_constants(model: ModelProto) -> None:
+    first: dict[bytes, TensorProto] = {}
+    renamed: dict[str, str] = {}
+    for tensor in model.graph.initializer:
+        tensor.ClearField("doc_string")
+        name = tensor.name
+        tensor.name = ""
+        key = tensor.SerializeToString(deterministic=True)
+        tensor.name = name
+        renamed[name] = first.setdefault(key, tensor).name
+    _replace(model.graph.initializer, list(first.values()))
+    _rename(model, renamed)
+
+
+def _shorten_names(model: ModelProto) -> None:
+    uses = Counter(
+        name for node in model.graph.node for name in [*node.input, *node.output] if name
+    )
+    fixed = {INPUT, OUTPUT}
+    short = (name for name in _names() if name not in fixed)
+    _rename(model, {name: next(short) for name, _ in uses.most_common() if name not in fixed})
+
+
+def _rename(model: ModelProto, names: dict[str, str]) -> None:
+    for node in model.graph.node:
+        _replace(node.input, [names.get(name, name) for name in node.input])
+        _replace(node.output, [names.get(name, name) for name in node.output])
+    for tensor in model.graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+
+
+def _names() -> Iterator[str]:
+    for number in count():
+        name, rest = _FIRST[number % len(_FIRST)], number // len(_FIRST)
+        while rest:
+            rest, digit = divmod(rest - 1, len(_LATER))
+            name += _LATER[digit]
+        yield name
+
+
+def _replace(field: object, values: object) -> None:
+    """Protobuf's repeated fields cannot be assigned; ``values`` may hold their own members."""
+    copies = list(values)  # pyright: ignore[reportArgumentType]
+    del field[:]  # pyright: ignore[reportIndexIssue]
+    field.extend(copies)  # pyright: ignore[reportAttributeAccessIssue]

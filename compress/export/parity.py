@@ -1,0 +1,309 @@
+"""The gate every file passes before it counts: does it answer like the network it came from?
+
+Comparisons on the same raw images, at most ``MOST_IMAGES`` of the validation split:
+
+* **float gate**: the float file in ONNX Runtime against the torch module on normalised input.
+  Every logit differs by at most 0.1 % of its image's unit, and 99 % of the images get the same
+  class. Where the float graph is compared with a rounded network, the network with its BatchNorm
+  folded has passed the same bounds against the network as it was trained.
+* **halving gate**, where scales and biases are rounded to 16 bits: the rounded torch network
+  against the one before, within 2 % of the unit; the rounded one is then the float gate's
+  reference.
+* **integer gate**, for a quantized file: the file as it will run, with its fused integer kernels,
+  against the same graph run node by node as written, which is float arithmetic on the integers'
+  grid. 98 % of the images get the same class, and half of them logits within a quarter of their
+  unit. It proves that the kernels do what the file says
+  (a saturating 8-bit kernel or an overflowing bias fails it). How much accuracy the grid itself
+  costs is not a matter of parity: it is measured, and the search decides.
+
+A quantized file's float graph passes the float gate first, so each step is proved once.
+
+Classes are the same when the reference likes the file's class as much as its own best, up to a
+tie of 0.1 % (float) or 5 % (integer) of the unit: rounding may order two equal logits either way,
+and a heavily pruned network that has not been trained yet has many of those. The plain share of
+equal classes is kept beside it.
+
+The unit of an image is the spread of its logits, in a robust size (``units``): a huge logit must
+open the gate neither for other images nor for the other logits of its own.
+
+Shapes: N images, C channels, H rows, W columns, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from compress.evaluation import runtime
+from compress.export import views
+from compress.network import foreign
+from compress.network.network import Network
+from compress.network.preprocessing import Normalisation
+from compress.tasks.images import Images
+from compress.techniques.mirroring.config import THE_IMAGE, Views
+from compress.values.errors import ExportParityError, InvalidData, NumericalError
+from compress.values.measurement import Parity
+
+MOST_IMAGES = 256
+_FEW_IMAGES = (1, 7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """Bounds of one comparison; ``error`` and ``tie`` are shares of an image's unit.
+
+    ``resolution`` is what rounding may do to a number, as a share of the number itself. ``usual``
+    bounds the error of the image in the middle, where single ones may be off.
+    """
+
+    name: str
+    error: float
+    agreement: float
+    tie: float
+    resolution: float
+    usual: float = float("inf")
+    way_out: str = ""
+
+    @property
+    def bounds(self) -> str:
+        """What is allowed of errors, in words."""
+        if np.isfinite(self.error):
+            return f"at most {self.error:g} of it"
+        return f"half of the images within {self.usual:g} of theirs"
+
+
+FLOAT = Gate(name="float file against torch", error=1e-3, agreement=0.99, tie=1e-3, resolution=1e-5)
+FOLDED = replace(FLOAT, name="BatchNorm folded against the network as trained")
+HALVED = Gate(
+    name="16-bit scales against 32-bit ones",
+    error=2e-2,
+    agreement=0.98,
+    tie=2e-2,
+    resolution=2.0**-10,
+)
+INTEGER = Gate(
+    name="integer kernels against the graph as written",
+    error=float("inf"),
+    agreement=0.98,
+    tie=5e-2,
+    resolution=1e-3,
+    usual=0.25,
+    way_out="; a processor without VNNI adds products of 8 bits in 16, which may saturate: let "
+    "quantization.reduced_range be true, or weight_bits be less than 8",
+)
+_MOST_OF_VARIATION = 30
+"""A unit is at most so many times what logits vary by between images."""
+_MOST_IMAGES_VARY = 0.9
+_FEWEST_IMAGES = 8
+
+
+def images(validation: Images) -> Tensor:
+    """The raw images of the gates, ``(N, C, H, W)``. Raises InvalidData if there are none."""
+    if len(validation) == 0:
+        raise InvalidData("the parity gate needs at least one validation image, got none")
+    return validation.x_NCHW[:MOST_IMAGES]
+
+
+def torch_logits(
+    network: Network, x_NCHW: Tensor, *, over: Views = THE_IMAGE
+) -> NDArray[np.float32]:
+    """Answers ``(N, K)`` of the module, which must be in eval mode: their mean over the views."""
+
+    def answer(x_NCHW: Tensor) -> Tensor:
+        return foreign.run(network.module, _normalised(x_NCHW, network.normalisation))
+
+    with torch.no_grad():
+        logits = [views.mean(answer, torch.from_numpy(x), over) for x in runtime.batches(x_NCHW)]
+    logits_NK = torch.cat(logits).numpy()
+    if not np.isfinite(logits_NK).all():
+        raise NumericalError("the network gives NaN or infinity on validation images")
+    return logits_NK
+
+
+def check_float(model: bytes, *, reference_NK: NDArray[np.float32], x_NCHW: Tensor) -> Parity:
+    """The float gate. Raises ExportParityError or NumericalError."""
+    logits_NK = runtime.answers(runtime.session(model), x_NCHW)
+    return check(logits_NK, reference_NK=reference_NK, gate=FLOAT)
+
+
+def check_few(model: bytes, *, network: Network, x_NCHW: Tensor, over: Views = THE_IMAGE) -> None:
+    """The float gate on the first image alone and on a few: a traced batch must not remain.
+
+    The network answers them anew, for it may look at all images of a batch. Raises
+    ExportParityError or NumericalError.
+    """
+    opened = runtime.session(model)
+    for few in _FEW_IMAGES:
+        some_NCHW = x_NCHW[:few]
+        reference_NK = torch_logits(network, some_NCHW, over=over)
+        check(runtime.answers(opened, some_NCHW), reference_NK=reference_NK, gate=FLOAT)
+
+
+def check_folded(
+    network: Network,
+    *,
+    reference_NK: NDArray[np.float32],
+    x_NCHW: Tensor,
+    over: Views = THE_IMAGE,
+) -> None:
+    """The float gate's bounds for a folded network. Raises ExportParityError."""
+    logits_NK = torch_logits(network, x_NCHW, over=over)
+    check(logits_NK, reference_NK=reference_NK, gate=FOLDED)
+
+
+def check_halved(
+    network: Network,
+    *,
+    reference_NK: NDArray[np.float32],
+    x_NCHW: Tensor,
+    over: Views = THE_IMAGE,
+) -> NDArray[np.float32]:
+    """The halving gate; gives the rounded network's answers. Raises ExportParityError."""
+    logits_NK = torch_logits(network, x_NCHW, over=over)
+    check(logits_NK, reference_NK=reference_NK, gate=HALVED)
+    return logits_NK
+
+
+def check_integer(model: bytes, *, x_NCHW: Tensor) -> tuple[Parity, NDArray[np.float32]]:
+    """The integer gate, and the file's answers. Raises ExportParityError or NumericalError."""
+    as_written_NK = runtime.answers(runtime.session(model, optimise=False), x_NCHW)
+    logits_NK = runtime.answers(runtime.session(model), x_NCHW)
+    return check(logits_NK, reference_NK=as_written_NK, gate=INTEGER), logits_NK
+
+
+def check(
+    logits_NK: NDArray[np.float32], *, reference_NK: NDArray[np.float32], gate: Gate
+) -> Parity:
+    """Compare two sets of answers to the same images.
+
+    Raises ExportParityError past a bound, NumericalError for answers that are not finite.
+    """
+    if logits_NK.shape != reference_NK.shape:
+        raise ExportParityError(
+            f"{gate.name}: answers of shape {logits_NK.shape}, expected {reference_NK.shape}"
+        )
+    if not (np.isfinite(logits_NK).all() and np.isfinite(reference_NK).all()):
+        raise NumericalError(f"{gate.name}: some of the answers are NaN or infinity")
+    wide_NK = reference_NK.astype(np.float64)
+    unit_N, least = units(wide_NK)
+    error_NK = np.abs(logits_NK.astype(np.float64) - wide_NK)
+    rounding_NK = gate.resolution * np.maximum(np.abs(wide_NK), least)
+    excess_N = _excess(error_NK - rounding_NK, unit_N, share=gate.error)
+    usual_N = _excess(error_NK - rounding_NK, unit_N, share=gate.usual)
+    best_N1 = wide_NK.argmax(axis=1, keepdims=True)
+    tie_N = gate.tie * unit_N + np.take_along_axis(rounding_NK, best_N1, axis=1)[:, 0]
+    same = agreement(logits_NK, reference_NK=reference_NK, tie=tie_N)
+    if excess_N.max() > 0 or np.median(usual_N) > 0 or same < gate.agreement:
+        worst = excess_N.argmax() if np.isfinite(gate.error) else usual_N.argmax()
+        raise ExportParityError(
+            f"{gate.name}: largest error {error_NK[worst].max():.3g} at a spread of "
+            f"{unit_N[worst]:.3g} ({gate.bounds}), same class for {same:.2%} (at least "
+            f"{gate.agreement:.0%}) of {len(logits_NK)} images{gate.way_out}"
+        )
+    return Parity(
+        max_abs_error=float(error_NK.max()),
+        agreement=same,
+        images=len(logits_NK),
+        equal_classes=equal_classes(logits_NK, reference_NK),
+    )
+
+
+def _excess(
+    error_NK: NDArray[np.float64], unit_N: NDArray[np.float64], *, share: float
+) -> NDArray[np.float64]:
+    """By how much the largest error of every image is beyond its share of the unit."""
+    if np.isinf(share):
+        return np.full(len(error_NK), -np.inf)
+    return (error_NK - share * unit_N[:, None]).max(axis=1)
+
+
+def units(reference_NK: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """The unit of every image, ``(N,)``, and the usual spread of an image's logits.
+
+    The usual spread, largest minus smallest logit, is a median over images, without the one class
+    that adds most to it: neither a huge image nor a huge class makes it. The unit starts from it,
+    but is no more than thirty times what logits vary by between images: where several classes are
+    constants far apart, their distance says nothing of how exact the others are. An image whose
+    logits lie further from those of other images than that has a unit of its own, again without
+    its most extreme logit. Everything scales with the logits.
+    """
+    if not reference_NK.any():
+        return np.ones(len(reference_NK)), 1.0
+    varied_NK = reference_NK - np.median(reference_NK, axis=0)
+    usual = _usual(reference_NK, 0.5) or float(np.ptp(reference_NK, axis=1).max())
+    unit = usual
+    if len(reference_NK) >= _FEWEST_IMAGES:
+        unit = min(usual, _MOST_OF_VARIATION * _usual(varied_NK, _MOST_IMAGES_VARY))
+    if reference_NK.shape[1] == 1:
+        low, high = np.quantile(reference_NK, (1 - _MOST_IMAGES_VARY, _MOST_IMAGES_VARY))
+        unit = usual = float(high - low)
+    return np.maximum(unit, _trimmed(varied_NK)), usual
+
+
+def _usual(logits_NK: NDArray[np.float64], quantile: float) -> float:
+    """A quantile over images of the spread, of all classes but the one that adds most to it."""
+    classes = logits_NK.shape[1]
+    if classes < 3:
+        return float(np.quantile(np.ptp(logits_NK, axis=1), quantile))
+    order_NK = np.sort(logits_NK, axis=1)
+    low, high = logits_NK.argmin(axis=1), logits_NK.argmax(axis=1)
+    whole_N = order_NK[:, -1] - order_NK[:, 0]
+    found: list[float] = []
+    for left_out in range(classes):
+        spread_N = whole_N.copy()
+        spread_N[high == left_out] = (order_NK[:, -2] - order_NK[:, 0])[high == left_out]
+        spread_N[low == left_out] = (order_NK[:, -1] - order_NK[:, 1])[low == left_out]
+        found.append(float(np.quantile(spread_N, quantile)))
+    return min(found)
+
+
+def _trimmed(logits_NK: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Spread of every image's logits without the one whose absence makes it smallest."""
+    if logits_NK.shape[1] < 3:
+        return np.zeros(len(logits_NK))
+    order_NK = np.sort(logits_NK, axis=1)
+    without_least_N = order_NK[:, -1] - order_NK[:, 1]
+    without_most_N = order_NK[:, -2] - order_NK[:, 0]
+    return np.minimum(without_least_N, without_most_N)
+
+
+def agreement(
+    logits_NK: NDArray[np.float32],
+    *,
+    reference_NK: NDArray[np.float32],
+    tie: float | NDArray[np.float64] = 0.0,
+) -> float:
+    """Share of images whose best class the reference rates within ``tie`` of its own best."""
+    chosen_N = logits_NK.argmax(axis=1)
+    rated_N = np.take_along_axis(reference_NK, chosen_N[:, None], axis=1)[:, 0]
+    return float((reference_NK.max(axis=1) - rated_N <= tie).mean())
+
+
+def equal_classes(logits_NK: NDArray[np.float32], reference_NK: NDArray[np.float32]) -> float:
+    """Share of images whose best class is the reference's own best."""
+    return float((logits_NK.argmax(axis=1) == reference_NK.argmax(axis=1)).mean())
+
+
+def note(found: Parity) -> tuple[str, ...]:
+    """A note where a file owes its agreement to ties, else none."""
+    equal = found.equal_classes
+    if equal is None or equal >= INTEGER.agreement:
+        return ()
+    return (
+        f"the file names the very class of its reference for {equal:.1%} of {found.images} "
+        f"images, for {found.agreement:.1%} up to ties of nearly equal logits",
+    )
+
+
+def _normalised(x_NCHW: Tensor, normalisation: Normalisation) -> Tensor:
+    """Written apart from the exported form, so that the gate also checks the folded constants.
+
+    In float64: float32 would lose the small deviation of values that lie far from zero.
+    """
+    mean_C11 = torch.tensor(normalisation.mean, dtype=torch.float64).reshape(-1, 1, 1)
+    std_C11 = torch.tensor(normalisation.std, dtype=torch.float64).reshape(-1, 1, 1)
+    return ((x_NCHW.double() * normalisation.scale - mean_C11) / std_C11).float()

@@ -1,0 +1,203 @@
+"""From a decoded stream to the tensors of the layers, and from integers to floats.
+
+Tensors of one trailing shape lie next to each other, so one Reshape and one Split serve them all:
+a layer costs the name and the size of its part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from compress.export.weight_encoding import floats
+from compress.export.weight_encoding.building import Building
+from compress.export.weight_encoding.streams import Stream, occurring
+from compress.network.stored_weight import SparseFloat, StoredWeight, is_half
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One weight and how the file wants it.
+
+    ``is_float`` asks for float32 values instead of integers, ``transposed`` for the axes of a
+    matrix in reverse, ``has_palette`` stores places in the tensor's own codebook.
+    """
+
+    name: str
+    weight: StoredWeight | SparseFloat
+    is_float: bool
+    transposed: bool = False
+    has_palette: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The weight's own shape."""
+        stored = self.weight
+        return (stored.values_OI if isinstance(stored, SparseFloat) else stored.integers_OI).shape
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return prod(self.shape)
+
+    @property
+    def casts(self) -> bool:
+        """Whether its codes are the integers of a float weight."""
+        is_grid = isinstance(self.weight, StoredWeight)
+        return self.is_float and is_grid and not self.has_palette
+
+    @property
+    def integers(self) -> NDArray[np.int8]:
+        """The integers of a weight on a grid."""
+        assert isinstance(self.weight, StoredWeight)
+        return self.weight.integers_OI
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What its tensor holds: items of equal content are one tensor."""
+        weight, form = self.weight, (self.is_float, self.transposed, self.shape)
+        if isinstance(weight, SparseFloat):
+            return (*form, type(weight), _digest(weight.values_OI))
+        scale = (weight.scale.shape, weight.scale.tobytes()) if self.is_float else ()
+        return (*form, StoredWeight, _digest(weight.integers_OI), *scale)
+
+    @cached_property
+    def is_half(self) -> bool:
+        """Whether float16 holds exactly the values of a float weight."""
+        return isinstance(self.weight, SparseFloat) and is_half(self.weight.values_OI)
+
+    @property
+    def groups(self) -> int:
+        """Scales per output channel that decoding multiplies with; 0 for one scale or none."""
+        if isinstance(self.weight, SparseFloat) or not self.is_float:
+            return 0
+        return self.weight.groups
+
+    @cached_property
+    def codebook(self) -> NDArray[np.int8]:
+        """The integers that occur, ascending."""
+        return occurring(self.integers)
+
+    @cached_property
+    def codes(self) -> NDArray[np.int8]:
+        """What the stream holds, flat."""
+        if self.has_palette:
+            return np.searchsorted(self.codebook, self.integers).astype(np.int8).ravel()
+        return self.integers.ravel()
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """Tensors with the same place share a Reshape, a Mul and a Split.
+
+        Those of 3x3 kernels come first: blocks of three weights are then rows of a kernel.
+        """
+        is_loose = prod(self.shape[1:]) % 9 != 0
+        kinds = (self.is_float, self.has_palette, isinstance(self.weight, SparseFloat))
+        return (is_loose, len(self.shape), self.shape[1:], self.groups, *kinds)
+
+
+def ordered(items: Sequence[Item]) -> list[Item]:
+    """Items in the order of their stream."""
+    return sorted(items, key=lambda item: item.place)
+
+
+def lay_out(building: Building, stream: Stream, items: Sequence[Item]) -> dict[str, str]:
+    """The tensor of every item of a stream, whose ``items`` are ``ordered``."""
+    parts = [list(part) for _, part in groupby(items, key=lambda item: item.place)]
+    sizes = [sum(item.size for item in part) for part in parts]
+    if all(item.casts for item in items):
+        stream = _as_float(building, stream)
+    names = [stream.name]
+    if sizes != [stream.size]:
+        flat = building.reshape(stream.name, [stream.size])
+        names = building.split(flat, sizes, total=stream.size)
+        building.temporaries += 2 * stream.itemsize * stream.size
+    result: dict[str, str] = {}
+    for name, part in zip(names, parts, strict=True):
+        result |= _tensors(building, replace(stream, name=name), part)
+    return result
+
+
+def _as_float(building: Building, stream: Stream) -> Stream:
+    building.temporaries += 4 * stream.size
+    return Stream(
+        name=building.add("Cast", [stream.name], to=TensorProto.FLOAT), size=stream.size, itemsize=4
+    )
+
+
+def _tensors(building: Building, stream: Stream, part: list[Item]) -> dict[str, str]:
+    first, channels = part[0], [item.shape[0] for item in part]
+    size = sum(item.size for item in part)
+    shaped = building.reshape(stream.name, [sum(channels), *first.shape[1:]])
+    building.temporaries += 2 * stream.itemsize * size
+    if first.is_float and not first.has_palette and isinstance(first.weight, StoredWeight):
+        if stream.itemsize == 1:
+            shaped = building.add("Cast", [shaped], to=TensorProto.FLOAT)
+            building.temporaries += 7 * size
+        if first.groups:
+            shaped = _scaled(building, shaped, part)
+    elif first.has_palette:
+        shaped = building.add("Cast", [shaped], to=TensorProto.INT32)
+        building.temporaries += 8 * size
+    names = building.split(shaped, channels, total=sum(channels))
+    return {item.name: finished(building, n, item) for n, item in zip(names, part, strict=True)}
+
+
+def to_float(building: Building, name: str, item: Item) -> str:
+    """The float32 weight from a tensor of its integers, in the axes of the file."""
+    building.temporaries += 4 * item.size
+    name = building.add("Cast", [name], to=TensorProto.FLOAT)
+    return finished(building, _scaled(building, name, [item]) if item.groups else name, item)
+
+
+def finished(building: Building, name: str, item: Item) -> str:
+    """The last steps of one tensor: its own codebook, its own scale, the file's axes."""
+    if item.has_palette:
+        name = _looked_up(building, name, item)
+    elif item.is_float and isinstance(item.weight, StoredWeight) and not item.groups:
+        name = building.add("Mul", [name, building.constant(item.weight.scale.reshape(()))])
+        building.temporaries += 4 * item.size
+    if item.transposed:
+        name = building.add("Transpose", [name])
+        building.temporaries += 4 * item.size
+    return name
+
+
+def _looked_up(building: Building, name: str, item: Item) -> str:
+    assert isinstance(item.weight, StoredWeight)
+    building.temporaries += 4 * item.size
+    if item.is_float and not item.groups:
+        values = item.codebook.astype(np.float32) * item.weight.scale.reshape(())
+        return building.add("Gather", [building.constant(values), name])
+    name = building.add("Gather", [building.constant(item.codebook), name])
+    if not item.is_float:
+        return name
+    return _scaled(building, building.add("Cast", [name], to=TensorProto.FLOAT), [item])
+
+
+def _scaled(building: Building, name: str, part: list[Item]) -> str:
+    """Multiplied with the scales of all output channels, or of groups of their inputs."""
+    shape = [sum(item.shape[0] for item in part), *part[0].shape[1:]]
+    scales = [item.weight.scale for item in part if isinstance(item.weight, StoredWeight)]
+    groups = part[0].groups
+    building.temporaries += 4 * prod(shape)
+    if groups == 1:
+        scale_O = np.concatenate([scale.ravel() for scale in scales])
+        scale_O1 = floats.constant(building, scale_O.reshape(-1, *[1] * len(shape[1:])))
+        return building.add("Mul", [name, scale_O1])
+    building.temporaries += 8 * prod(shape)
+    scale_OG1 = floats.constant(building, np.concatenate(scales)[..., None])
+    grouped = building.reshape(name, [shape[0], groups, prod(shape[1:]) // groups])
+    return building.reshape(building.add("Mul", [grouped, scale_OG1]), shape)
+
+
+def _digest(values: NDArray[np.int8] | NDArray[np.float32]) -> bytes:
+    return hashlib.sha256(values.tobytes()).digest()

@@ -1,0 +1,278 @@
+"""From a compressed network to a file: one ONNX graph on raw pixel values, gated and digested.
+
+The graph's input ``input`` is float32 ``(N, C, H, W)`` with the dataset's raw values and any N;
+its output ``logits`` is ``(N, K)``. Normalisation is one Mul and one Add, after another Add where
+values lie far from zero (``compress.network.affine``). It cannot be folded into the first
+convolution, whose zero padding would then stand for another grey value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import ModelProto
+from torch import Tensor, nn
+
+from compress.export import (
+    activation_calibration,
+    activation_ranges,
+    counting,
+    onnx_graph,
+    onnx_layers,
+    onnx_shapes,
+    onnx_trace,
+    parity,
+    quantized_graph,
+    views,
+)
+from compress.export.onnx_layers import WeightedNode
+from compress.export.placement import Placement, quantized_tensors
+from compress.network import affine, folding, layers
+from compress.network.folding import Stored
+from compress.network.network import Artifact, Network
+from compress.network.stored_weight import exactly, halved_integers, takes_eight_bits
+from compress.tasks.images import ImageData
+from compress.techniques.compressed import CompressedModel
+from compress.techniques.mirroring.config import Views
+from compress.techniques.quantization.config import Quantization
+from compress.training import calibration as observation
+from compress.training import constraints
+from compress.values.errors import ExportParityError, InvalidData
+from compress.values.measurement import Observer, Parity
+
+
+def write(
+    compressed: CompressedModel, folder: Path, *, data: ImageData, name: str = "model"
+) -> Artifact:
+    """Export, quantize if asked, prove, and write ``folder / f"{name}.onnx"`` in one step.
+
+    The file appears under its name only when it is complete and has passed its gates (see
+    ``compress.export.parity``). Raises ExportParityError, NumericalError, InvalidData or
+    InvalidCandidate; then nothing is left behind.
+    """
+    _check_fit(compressed.network, data)
+    network, stored = constraints.bake(compressed.network)
+    network = replace(network, module=network.module.to("cpu").eval())
+    x_NCHW = parity.images(data.validation)
+    over = compressed.views
+    quantization = compressed.quantization
+    folded, graph, reference_NK = _folded(network, stored, quantization, x_NCHW=x_NCHW, over=over)
+    in_integers = quantization is not None and quantization.activations == "int8"
+    # The integers of a file with integer kernels are the second gate's business.
+    model = _file_form(graph.graph if in_integers else graph.in_float(), over)
+    gate = parity.check_float(model.SerializeToString(), reference_NK=reference_NK, x_NCHW=x_NCHW)
+    parity.check_few(model.SerializeToString(), network=folded, x_NCHW=x_NCHW, over=over)
+    notes, observer = compressed.notes + graph.lone_layers(), None
+    if quantization is not None and in_integers:
+        seen_NCHW = observation.sample(
+            data.train,
+            num_images=quantization.calibration_images,
+            input_shape=network.input_shape,
+        )
+        chosen = activation_ranges.choose(
+            lambda by, reduced: _file_form(
+                (graph.reduced() if reduced else graph).in_integers(
+                    quantization, seen_NCHW, observer=by
+                ),
+                over,
+            ),
+            asked=quantization.activation_observer,
+            reducible=graph.is_reducible,
+            reference_NK=reference_NK,
+            x_NCHW=x_NCHW,
+        )
+        model, gate, observer = chosen.model, chosen.gate, chosen.observer
+        notes += (*graph.float_steps(), *chosen.notes)
+    artifact = _written(model, folder / f"{name}.onnx", gate=gate, notes=notes)
+    return replace(artifact, activation_observer=observer)
+
+
+def _folded(
+    network: Network,
+    stored: Mapping[str, Stored],
+    quantization: Quantization | None,
+    *,
+    x_NCHW: Tensor,
+    over: Views,
+) -> tuple[Network, Shipping, NDArray[np.float32]]:
+    """The folded network, its float graph, and the answers ``(N, K)``; every step is proved."""
+    reference_NK = parity.torch_logits(network, x_NCHW, over=over)
+    halves = quantization is not None and quantization.scale_bits == 16
+    short = quantization is not None and quantization.shortens
+    folded, stored = folding.fold(network, stored)
+    if short or halves:
+        # The reference changes below, so that this step is proved by itself.
+        parity.check_folded(folded, reference_NK=reference_NK, x_NCHW=x_NCHW, over=over)
+    if short:
+        # Another grid, not another form of the same: what it costs is measured, not gated.
+        folded, stored = folding.shorten(folded, stored)
+        reference_NK = parity.torch_logits(folded, x_NCHW, over=over)
+    if halves:
+        folded, stored = folding.halve(folded, stored)
+        reference_NK = parity.check_halved(
+            folded, reference_NK=reference_NK, x_NCHW=x_NCHW, over=over
+        )
+    return folded, Shipping.of(folded, stored), reference_NK
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shipping:
+    """A folded network as a float graph, with what is to be stored for its layers."""
+
+    graph: ModelProto
+    nodes: Mapping[str, WeightedNode]
+    stored: Mapping[str, Stored]
+
+    @classmethod
+    def of(cls, network: Network, stored: Mapping[str, Stored]) -> Shipping:
+        """Trace a plain, folded network; weights that are integers anyway are stored as such."""
+        graph = float_graph(network)
+        found = layers.weighted(network)
+        exact = {layer.name: exactly(layer.module.weight.detach().numpy()) for layer in found}
+        kept = {name: weight for name, weight in exact.items() if weight is not None}
+        return cls(graph=graph, nodes=onnx_layers.match(graph, found), stored=kept | dict(stored))
+
+    def in_float(self) -> ModelProto:
+        """The graph with its weights stored, computing in float."""
+        return quantized_graph.with_stored_weights(self.graph, nodes=self.nodes, stored=self.stored)
+
+    def in_integers(
+        self, config: Quantization, x_NCHW: Tensor, *, observer: Observer
+    ) -> ModelProto:
+        """The graph with its weights stored, computing in integers between grids for ``x_NCHW``.
+
+        ``observer`` sets their ranges, whatever the config asks for.
+        """
+        integer = quantized_graph.integer_nodes(self.nodes, self.stored)
+        tensors = quantized_tensors(self.graph, integer=integer)
+        ranges = activation_calibration.collect(
+            self.graph,
+            tensors=tensors,
+            x_NCHW=x_NCHW,
+            observer=observer,
+            percentile=config.percentile,
+        )
+        if config.shortens:
+            ranges = {name: seen.on_power_of_two() for name, seen in ranges.items()}
+        return quantized_graph.with_integer_kernels(
+            self.graph, nodes=self.nodes, stored=self.stored, ranges=ranges
+        )
+
+    @property
+    def is_reducible(self) -> bool:
+        """Whether a weight is of integers that take 8 bits."""
+        return any(map(takes_eight_bits, self.stored.values()))
+
+    def reduced(self) -> Shipping:
+        """The same with 7 bits for weights of 8, on grids twice as coarse."""
+        stored = {
+            name: halved_integers(weight) if takes_eight_bits(weight) else weight
+            for name, weight in self.stored.items()
+        }
+        return replace(self, stored=stored)
+
+    def lone_layers(self) -> tuple[str, ...]:
+        """A note about layers that the graph does not compute with their own weights, if any."""
+        found = {node.layer for node in self.nodes.values()}
+        lone = ", ".join(name for name in self.stored if name not in found)
+        why = "nothing reads them, or something changes their weights before they are used"
+        return (f"not stored as asked, in float if at all: {lone} ({why})",) if lone else ()
+
+    def float_steps(self) -> tuple[str, ...]:
+        """A note about what a file with integer kernels still computes in float, if anything.
+
+        The normalisation in front and whatever comes behind the last integer layer go unsaid.
+        """
+        integer = quantized_graph.integer_nodes(self.nodes, self.stored)
+        found = Placement.of(self.graph, integer=integer).in_float(self.graph.graph.node)
+        said = ", ".join(f"{number} {kind}" for kind, number in sorted(found.items()))
+        return (f"between integer layers, in float: {said}",) if said else ()
+
+
+def float_graph(network: Network) -> ModelProto:
+    """The network, in eval mode, as an ONNX graph on raw values; constants are folded.
+
+    Raises InvalidCandidate where the exporter cannot write it.
+    """
+    model = onnx_trace.traced(_OnRawValues(network), torch.zeros(2, *network.input_shape))
+    onnx_graph.fold(model)
+    onnx_shapes.resolve(model)
+    return model
+
+
+def _check_fit(network: Network, data: ImageData) -> None:
+    takes, has = (network.input_shape, network.num_classes), (data.input_shape, data.num_classes)
+    if takes != has:
+        raise InvalidData(
+            f"the network takes images of shape {takes[0]} and knows {takes[1]} classes, the data "
+            f"has shape {has[0]} and {has[1]} classes"
+        )
+
+
+class _OnRawValues(nn.Module):
+    """``module((x * scale - mean) / std)`` in the form of ``compress.network.affine``."""
+
+    factor_C11: Tensor
+    offset_C11: Tensor
+    less_C11: Tensor
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        found = affine.affine(network.normalisation)
+        self.is_identity = found.is_identity
+        self.has_shift = found.has_shift
+        self.module = network.module
+        self.register_buffer("factor_C11", found.factor_C11)
+        self.register_buffer("offset_C11", found.offset_C11)
+        # Added, not subtracted: whoever reads the graph knows an Add of a constant.
+        self.register_buffer("less_C11", -found.shift_C11)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Logits for raw values."""
+        if self.is_identity:
+            return self.module(x_NCHW)
+        if self.has_shift:
+            x_NCHW = x_NCHW + self.less_C11
+        return self.module(x_NCHW * self.factor_C11 + self.offset_C11)
+
+
+def _file_form(graph: ModelProto, over: Views) -> ModelProto:
+    model = ModelProto()
+    model.CopyFrom(graph)
+    views.average(model, over)
+    onnx_graph.compact(model)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except onnx.shape_inference.InferenceError as error:
+        reason = " ".join(str(error).split())
+        raise ExportParityError(
+            f"the file's shapes do not agree for any batch: {reason}"
+        ) from error
+    return model
+
+
+def _written(model: ModelProto, path: Path, *, gate: Parity, notes: tuple[str, ...]) -> Artifact:
+    content = model.SerializeToString(deterministic=True)
+    counts = counting.count(model)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+    return Artifact(
+        path=path,
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content),
+        max_abs_error=gate.max_abs_error,
+        agreement=gate.agreement,
+        parity_images=gate.images,
+        parameters=counts.parameters,
+        macs=counts.macs,
+        notes=(*notes, *parity.note(gate)),
+        equal_classes=gate.equal_classes,
+    )

@@ -1,0 +1,1 @@
+"""A network: its module, its layers, its structure, and where it comes from."""

@@ -1,0 +1,232 @@
+"""Tensor names, shapes and arithmetic of a family's network, from its config alone. Torch-free.
+
+A ``pad`` shortcut has no tensors of its own in a weights file; the network computes it as a 1x1
+convolution of zeros and ones, and its multiply-accumulates count.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel
+
+from compress.network.families.catalog import Architecture, plan_of
+from compress.network.families.plans import plan
+from compress.network.families.plans.plan import (
+    Cell,
+    Chain,
+    Concat,
+    Conv,
+    Excite,
+    Linear,
+    Norm,
+    Pad,
+    Pool,
+    Size,
+    Sum,
+)
+from compress.values.errors import InvalidCandidate
+
+Kind = Literal["conv", "pad", "norm", "linear"]
+_NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
+_POINT: Size = (1, 1)
+
+
+class Layer(BaseModel, frozen=True, extra="forbid"):
+    """One row of the table of layers; ``output`` is ``(C, H, W)`` or ``(classes,)``.
+
+    ``parameters`` counts the layer's weight and bias and those of its BatchNorm. ``stage`` and
+    ``block`` say where it is, from 0; None in the stem and in the head.
+    """
+
+    name: str
+    kind: Kind
+    shape: tuple[int, ...]
+    parameters: int
+    output: tuple[int, ...] | None = None
+    macs: int | None = None
+    stage: int | None = None
+    block: int | None = None
+
+
+def tensor_shapes(
+    architecture: Architecture, *, in_channels: int, num_classes: int
+) -> dict[str, tuple[int, ...]]:
+    """Every tensor of a weights file, without the ``num_batches_tracked`` counters."""
+    found: dict[str, tuple[int, ...]] = {}
+    for layer in plan_of(architecture, in_channels=in_channels, num_classes=num_classes).layers:
+        found |= _tensors(layer)
+    return found
+
+
+def parameters(architecture: Architecture, *, in_channels: int, num_classes: int) -> int:
+    """Number of trainable parameters; running statistics are not among them."""
+    rows = layers(architecture, in_channels=in_channels, num_classes=num_classes)
+    return sum(row.parameters for row in rows)
+
+
+def macs(
+    architecture: Architecture, *, in_channels: int, num_classes: int, height: int, width: int
+) -> int:
+    """Multiply-accumulates of all convolutions and linear layers for one image."""
+    rows = layers(
+        architecture, in_channels=in_channels, num_classes=num_classes, image=(height, width)
+    )
+    return sum(row.macs or 0 for row in rows)
+
+
+def layers(
+    architecture: Architecture,
+    *,
+    in_channels: int,
+    num_classes: int,
+    image: Size | None = None,
+) -> list[Layer]:
+    """One row per convolution, linear layer and BatchNorm by itself, in order of computation.
+
+    ``image`` is ``(height, width)``; without it ``output`` and ``macs`` are None. Raises
+    InvalidCandidate where maps cannot be laid out as a vector at that size.
+    """
+    drawn = plan_of(architecture, in_channels=in_channels, num_classes=num_classes)
+    sizes = _sizes(drawn, image) if image else {}
+    return [_row(layer, sizes.get(layer.name), drawn.places) for layer in drawn.layers]
+
+
+def _tensors(layer: plan.Layer) -> dict[str, tuple[int, ...]]:
+    match layer:
+        case Conv():
+            found: dict[str, tuple[int, ...]] = {f"{layer.name}.weight": layer.shape}
+            if layer.bias:
+                found[f"{layer.name}.bias"] = (layer.outputs,)
+            if layer.norm is not None:
+                found |= {f"{layer.norm}.{name}": (layer.outputs,) for name in _NORM_TENSORS}
+            return found
+        case Linear():
+            return {
+                f"{layer.name}.weight": (layer.outputs, layer.inputs),
+                f"{layer.name}.bias": (layer.outputs,),
+            }
+        case Norm():
+            return {f"{layer.name}.{name}": (layer.channels,) for name in _NORM_TENSORS}
+        case Pad():
+            return {}
+
+
+def _row(layer: plan.Layer, size: Size | None, places: dict[str, Size]) -> Layer:
+    stage, block = places.get(layer.name, (None, None))
+    trained = {name: s for name, s in _tensors(layer).items() if "running_" not in name}
+    match layer:
+        case Conv():
+            kind, shape = "conv", layer.shape
+        case Pad():
+            kind, shape = "pad", (layer.outputs, layer.inputs, 1, 1)
+        case Norm():
+            kind, shape = "norm", (layer.channels,)
+        case Linear():
+            kind, shape = "linear", (layer.outputs, layer.inputs)
+    output = None
+    if size is not None:
+        output = (layer.outputs,) if kind == "linear" else (layer.outputs, *size)
+    return Layer(
+        name=layer.name,
+        kind=kind,
+        shape=shape,
+        parameters=sum(math.prod(s) for s in trained.values()),
+        output=output,
+        macs=_macs(kind, shape, size) if size is not None else None,
+        stage=stage,
+        block=block,
+    )
+
+
+def _macs(kind: Kind, shape: tuple[int, ...], size: Size) -> int:
+    """One per weight and place; a BatchNorm only scales."""
+    return 0 if kind == "norm" else math.prod(shape) * math.prod(size)
+
+
+def _sizes(drawn: plan.Plan, image: Size) -> dict[str, Size]:
+    """Height and width of every layer's output."""
+    found: dict[str, Size] = {}
+    size = image
+    for chain in drawn.chains:
+        size = _through(chain, size, found)
+    return found
+
+
+def _through(node: plan.Node | Chain, size: Size, found: dict[str, Size]) -> Size:
+    """The size after a node; those of its layers go into ``found``."""
+    match node:
+        case tuple():
+            for part in node:
+                size = _through(part, size, found)
+            return size
+        case Conv() | Pad():
+            found[node.name] = _strided(node, size)
+            return found[node.name]
+        case Norm():
+            found[node.name] = size
+            return size
+        case Linear():
+            found[node.name] = _POINT
+            return _POINT
+        case Excite() | Sum() | Concat() | Cell():
+            return _joined(node, size, found)
+        case _:
+            return _changed(node, size)
+
+
+def _joined(node: Excite | Sum | Concat | Cell, size: Size, found: dict[str, Size]) -> Size:
+    match node:
+        case Excite():
+            found[node.reduce.name] = found[node.expand.name] = _POINT
+            return size
+        case Sum() | Concat():
+            first, *_ = [_through(branch, size, found) for branch in node.branches]
+            return first
+        case Cell():
+            for edge in (edge for edges in node.nodes for edge in edges):
+                _through(edge.chain, size, found)
+            return size
+
+
+def _changed(node: plan.Change, size: Size) -> Size:
+    match node:
+        case Pool(kind="global"):
+            return _POINT
+        case plan.Flatten():
+            return _flattened(node.side, size)
+        case Pool():
+            zeros, steps = (node.kernel - 1) // 2, (node.stride, node.stride)
+            missing = node.stride - 1 if node.round_up else 0
+            whole = (size[0] + missing, size[1] + missing)
+            return _stepped(whole, (node.kernel, node.kernel), steps, (zeros, zeros))
+        case plan.Resize():
+            return (node.side, node.side)
+        case plan.Border():
+            return (size[0] + node.below, size[1] + node.right)
+        case plan.Activate():
+            return size
+
+
+def _flattened(side: int, size: Size) -> Size:
+    if any(length % side for length in size):
+        raise InvalidCandidate(
+            f"maps of {size[0]}x{size[1]} pixels cannot be averaged to {side}x{side}: their sides "
+            f"must be multiples of {side}. Give the network a resolution, or average to 1x1"
+        )
+    return _POINT
+
+
+def _strided(layer: Conv | Pad, size: Size) -> Size:
+    if isinstance(layer, Pad):
+        return _stepped(size, _POINT, (layer.stride, layer.stride), (0, 0))
+    return _stepped(size, layer.kernel, layer.steps, layer.zeros)
+
+
+def _stepped(size: Size, kernel: Size, steps: Size, zeros: Size) -> Size:
+    height, width = (
+        (side + 2 * pad - k) // step + 1
+        for side, k, step, pad in zip(size, kernel, steps, zeros, strict=True)
+    )
+    return height, width

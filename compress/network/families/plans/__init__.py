@@ -1,0 +1,1 @@
+"""What the networks of families compute, layer by layer."""

@@ -1,0 +1,140 @@
+"""The weighted layers of a network, by name and in the order in which it runs them.
+
+Every technique that touches weights one layer at a time starts here: pruning patterns, masks,
+grids, codebooks, factorised layers, and the file's writer, which meets the same layers in the same
+order in the exported graph.
+
+Legend: O output channels, I everything else of a weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from compress.network import foreign
+from compress.network.network import Network
+from compress.network.readers import Norm, Readers, Weighted
+from compress.values import patterns
+from compress.values.errors import InvalidCandidate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """A convolution or linear layer.
+
+    ``norm`` is the BatchNorm behind it where each of the two is all that the other has: nothing
+    else reads the layer, and the norm reads nothing else (``compress.network.readers``).
+    ``is_shared`` says that its weight or its bias is also read elsewhere.
+    """
+
+    name: str
+    module: Weighted
+    norm: Norm | None
+    is_shared: bool = False
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether its weight may change: a pad shortcut's may not."""
+        return latent(self.module).requires_grad
+
+    @property
+    def num_weights(self) -> int:
+        """Weights it holds, biases aside."""
+        return latent(self.module).numel()
+
+
+def latent(module: nn.Module) -> Tensor:
+    """The trained tensor behind ``module.weight``: the weight itself where nothing bends it."""
+    if hasattr(module, "parametrizations"):
+        return module.get_parameter("parametrizations.weight.original")
+    return module.get_parameter("weight")
+
+
+def weighted(network: Network) -> tuple[Layer, ...]:
+    """Every convolution and linear layer that the network runs, first to last.
+
+    Raises InvalidCandidate when the network does not run on its own input shape, or runs a layer
+    twice: a weight in two places cannot be changed in one of them.
+    """
+    names = {part: name for name, part in network.module.named_modules()}
+    seen = _run(network)
+    twice = sorted({names[part] for part in seen.order if seen.order.count(part) > 1})
+    if twice:
+        raise InvalidCandidate(f"the network runs {twice} more than once: it cannot be compressed")
+    for part in seen.order:
+        _check_weight(names[part], part)
+    return tuple(
+        Layer(name=names[part], module=part, norm=seen.norm(part), is_shared=part in seen.shared)
+        for part in seen.order
+    )
+
+
+def trained(network: Network, *, exclude: str = "", technique: str) -> tuple[Layer, ...]:
+    """The layers whose weights may change, but for those that a pattern of ``exclude`` names.
+
+    Raises InvalidCandidate, in the name of ``technique``, when a pattern matches no layer or there
+    is none.
+    """
+    found = [layer for layer in weighted(network) if layer.is_trained]
+    if not found:
+        raise InvalidCandidate(f"{technique} found no convolution and no linear layer to work on")
+    left_out = set(patterns.matching(exclude, [layer.name for layer in found], technique=technique))
+    return tuple(layer for layer in found if layer.name not in left_out)
+
+
+def norm_factor(layer: Layer) -> Tensor:
+    """What the BatchNorm behind a layer multiplies its output channels by, float64 ``(O,)``.
+
+    ``gamma / sqrt(variance + epsilon)``: the factor by which an exporter scales the weights when
+    it folds the two into one. Ones where there is none.
+    """
+    norm = layer.norm
+    if norm is None or norm.running_var is None:
+        return torch.ones(len(latent(layer.module)), dtype=torch.float64)
+    factor_O = torch.rsqrt(norm.running_var.double() + norm.eps)
+    return factor_O if norm.weight is None else factor_O * norm.weight.detach().double()
+
+
+def by_name(found: Sequence[Layer]) -> Mapping[str, Layer]:
+    """The layers by their names."""
+    return {layer.name: layer for layer in found}
+
+
+def _check_weight(name: str, part: Weighted) -> None:
+    """Raises InvalidCandidate where something unknown computes what the layer uses."""
+    bent = part.get_submodule("parametrizations") if hasattr(part, "parametrizations") else None
+    chains = {} if bent is None else dict(bent.named_children())
+    known = all(
+        getattr(each, "is_constraint", False) for c in chains.values() for each in c.children()
+    )
+    own = {tensor for tensor, _ in part.named_parameters(recurse=False)} | set(chains)
+    if known and set(chains) <= {"weight"} and "weight" in own:
+        return
+    raise InvalidCandidate(
+        f"something computes the weight or the bias of {name} before it is used (weight_norm, "
+        "spectral_norm, a pruning mask), so it cannot be compressed: make it an ordinary one "
+        "first, with torch.nn.utils.parametrize.remove_parametrizations or the remove function "
+        "of what put it there"
+    )
+
+
+@torch.no_grad()
+def _run(network: Network) -> Readers:
+    modes = {part: part.training for part in network.module.modules()}
+    network.module.eval()
+    first = next(network.module.parameters(), torch.zeros(0))
+    x_1CHW = torch.zeros(1, *network.input_shape, device=first.device)
+    seen = Readers(network.module)
+    doing = f"the network does not run on an input of shape {network.input_shape}"
+    try:
+        with foreign.blamed(doing), seen.watching():
+            answer = network.module(x_1CHW)
+        seen.finish(answer)
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+    return seen

@@ -1,0 +1,55 @@
+"""The values that flow through a trial: a network and its file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from compress.network.preprocessing import Normalisation
+from compress.values.measurement import Observer
+
+ShouldStop = Callable[[], bool]
+"""Asked between steps of every long operation; True makes it raise ``errors.Stopped``."""
+
+
+def never() -> bool:
+    """A ``ShouldStop`` for callers that never stop."""
+    return False
+
+
+class OwnModule(nn.Module):
+    """A module of this project: it answers logits, and computes the same in any memory format."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A float network on normalised input.
+
+    ``module`` maps normalised ``x_BCHW`` to logits ``(B, num_classes)``; it is never changed in
+    place: every step deep-copies it. ``input_shape`` is ``(C, H, W)``.
+    """
+
+    module: nn.Module
+    normalisation: Normalisation
+    input_shape: tuple[int, int, int]
+    num_classes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A written ONNX file that has passed the parity gate."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
+    max_abs_error: float
+    agreement: float
+    parity_images: int
+    parameters: int
+    macs: int
+    activation_observer: Observer | None = None
+    notes: tuple[str, ...] = ()
+    equal_classes: float | None = None

@@ -1,0 +1,48 @@
+"""What happens to raw values before the first layer of a network. Torch-free."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field, model_validator
+
+from compress.values.raw_values import FACTORS, LARGEST
+
+Channel = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+Deviation = Annotated[float, Field(gt=0, le=LARGEST)]
+
+
+class Normalisation(BaseModel, frozen=True, extra="forbid"):
+    """What happens to raw values before the first layer: ``(x * scale - mean) / std`` per channel.
+
+    It becomes part of every exported file, so files take the dataset's raw values. Its limits are
+    those of the values themselves (``compress.values.raw_values``).
+    """
+
+    scale: float = Field(default=1.0, gt=0, le=LARGEST)
+    mean: tuple[Channel, ...] = Field(min_length=1, max_length=16)
+    std: tuple[Deviation, ...] = Field(min_length=1, max_length=16)
+
+    @model_validator(mode="after")
+    def _same_length(self) -> Normalisation:
+        if len(self.mean) != len(self.std):
+            raise ValueError(
+                f"mean and std need one entry per channel, got {self.mean}, {self.std}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _within_float32(self) -> Normalisation:
+        least, most = FACTORS
+        for channel, (mean, std) in enumerate(zip(self.mean, self.std, strict=True)):
+            if not least <= self.scale / std <= most:
+                raise ValueError(
+                    f"scale / std of channel {channel} is {self.scale / std:.3g}, which float32 "
+                    f"does not hold (expected {least:g} to {most:g}): rescale the values"
+                )
+            if abs(mean) / self.scale > LARGEST:
+                raise ValueError(
+                    f"mean / scale of channel {channel}, {mean / self.scale:.3g}, is no raw value: "
+                    f"these are at most {LARGEST:g}"
+                )
+        return self

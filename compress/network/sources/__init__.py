@@ -1,0 +1,1 @@
+"""Where networks come from: files, read with bounds."""

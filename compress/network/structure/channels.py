@@ -1,0 +1,349 @@
+"""Which channels must leave together, and how they leave, in any network that can be traced.
+
+The dependency graph is torch-pruning's (Fang et al., DepGraph, arXiv:2301.12900). What is
+important and what stays is decided by the techniques, and the slicing is done here, once for all
+groups. Every removal is tried out before it is believed: forward, backward and output shape.
+
+Legend: O channels of a group, S slices of a tensor that belong to them, I everything else.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from compress.network import foreign
+from compress.network.network import Network
+from compress.network.structure import dependencies, removal
+from compress.network.structure.removal import Kind
+from compress.values.errors import InvalidCandidate
+
+_DRY_RUN_BATCH = 2
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A network that knows its stages."""
+
+    @property
+    def num_stages(self) -> int:
+        """Number of stages."""
+        ...
+
+    def stage_of(self, module_name: str) -> int | None:
+        """The stage that a module belongs to, None where it belongs to none."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A layer that loses slices when its group loses channels.
+
+    A ``filter`` produces the channels, a ``reader`` reads them; a ``depthwise`` convolution, a
+    ``batchnorm`` and every ``other`` layer or parameter passes them on. Slice ``slice_S[i]`` leaves
+    with channel ``channel_S[i]``: a reader behind a flattening has many slices per channel, a
+    layer behind a concatenation holds channels of several groups.
+
+    ``weight`` is None where nothing is trained; else ``tensor`` is its parameter's name.
+    """
+
+    layer: str
+    kind: Kind
+    weight: Tensor | None
+    channel_S: Tensor
+    slice_S: Tensor
+    tensor: str = ""
+    sections: int = 1
+    axis: int = 0
+
+    def slices(self, values: Tensor) -> Tensor:
+        """``(S, I)``: what the group holds of a tensor of the weight's shape."""
+        if self.kind == "reader":
+            values = _by_input(values, self.sections)
+        elif self.axis:
+            values = values.movedim(self.axis, 0)
+        return values.reshape(len(values), -1)[self.slice_S]
+
+    def summed(self, values_S: Tensor, num_channels: int) -> Tensor:
+        """``(O,)``: a value per slice, added up over the slices of every channel."""
+        return torch.zeros(num_channels).index_add_(0, self.channel_S, values_S.float())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelGroup:
+    """Channels of one stage that exist in several tensors at once.
+
+    ``root`` names the first layer that produces them: the residual stream of a stage is one
+    group, the channels inside each block are another. Channels leave all ``sections`` of a grouped
+    convolution alike, so what stays is a multiple of ``sections``.
+    """
+
+    root: str
+    stage: int
+    num_channels: int
+    members: tuple[Member, ...]
+    sections: int = 1
+
+    @property
+    def trained(self) -> tuple[Member, ...]:
+        """The members whose weights are trained: those that importance may look at."""
+        return tuple(member for member in self.members if member.weight is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channels:
+    """The groups of a network, in the order in which it runs their roots.
+
+    ``fixed`` names the roots of groups that cannot lose channels, and says why.
+    """
+
+    groups: tuple[ChannelGroup, ...]
+    fixed: Mapping[str, str]
+    num_stages: int
+
+    @cached_property
+    def by_root(self) -> Mapping[str, ChannelGroup]:
+        """The groups by the names of their roots."""
+        return {group.root: group for group in self.groups}
+
+
+Importance = Callable[[ChannelGroup], Tensor]
+"""Importance of every channel of a group, ``(num_channels,)``."""
+
+
+def find(network: Network) -> Channels:
+    """All groups that may lose channels; logits and input channels belong to none.
+
+    A group that spans several stages counts for the first. Where the network has no stages of its
+    own, layers of the same resolution are a stage.
+
+    Raises InvalidCandidate when the network cannot be traced or a layer runs twice.
+    """
+    trace = dependencies.trace(network)
+    stages = _stages(network.module, trace)
+    found: list[ChannelGroup] = []
+    fixed: dict[str, str] = {}
+    for coupling in trace.couplings:
+        try:
+            found.append(_channel_group(network.module, coupling, stages))
+        except removal.Untouchable as reason:
+            fixed[coupling.root] = str(reason)
+    return Channels(groups=tuple(found), fixed=fixed, num_stages=max(stages.values()) + 1)
+
+
+def groups(network: Network) -> list[ChannelGroup]:
+    """All groups that may lose channels; see ``find``."""
+    return list(find(network).groups)
+
+
+def keep(network: Network, counts: Mapping[str, int], importance: Importance) -> Network:
+    """A copy in which each group named by its root keeps its most important channels.
+
+    ``counts`` says how many, from 1 to all; a group that it does not name keeps all. Raises
+    InvalidCandidate when the smaller network does not run.
+    """
+    found = groups(network)
+    removed = {
+        group.root: least_important(group, importance(group), counts[group.root])
+        for group in found
+        if counts.get(group.root, group.num_channels) < group.num_channels
+    }
+    return remove(network, found, removed)
+
+
+def any_group(group: ChannelGroup) -> bool:
+    """A choice of groups that leaves none out."""
+    return True
+
+
+def ordered(
+    network: Network,
+    importance: Importance,
+    *,
+    may_move: Callable[[ChannelGroup], bool] = any_group,
+) -> Network:
+    """A copy that answers alike, with the most important channels of every group first.
+
+    Groups whose layers hold only some of their channels, or split them, stay as they are, and so
+    do those that ``may_move`` leaves out.
+    """
+    module = copy.deepcopy(network.module)
+    for group in groups(network):
+        if not _can_be_ordered(group) or not may_move(group):
+            continue
+        order_O = torch.argsort(importance(group), descending=True, stable=True)
+        for member in group.members:
+            removal.reorder_(module, member.layer, _moves(member, order_O), member.kind)
+    return replace(network, module=module)
+
+
+def least_important(group: ChannelGroup, importance_O: Tensor, count: int) -> Tensor:
+    """The channels that leave so that ``count`` stay, in order; every layer keeps one at least."""
+    per_unit_U = by_unit(group, importance_O).clone()
+    for member in group.members:
+        unit_S = member.channel_S % len(per_unit_U)
+        if len(member.channel_S) < group.num_channels:
+            per_unit_U[unit_S[per_unit_U[unit_S].argmax()]] = torch.inf
+    order_U = torch.argsort(per_unit_U, descending=True, stable=True)
+    unit_R = order_U[count // group.sections :]
+    start_S1 = torch.arange(group.sections)[:, None] * len(per_unit_U)
+    return (start_S1 + unit_R).flatten().sort().values
+
+
+def by_unit(group: ChannelGroup, importance_O: Tensor) -> Tensor:
+    """Mean importance of the channels that leave all sections together, ``(O / sections,)``."""
+    return importance_O.reshape(group.sections, -1).mean(0)
+
+
+def remove(
+    network: Network, found: Sequence[ChannelGroup], removed: Mapping[str, Tensor]
+) -> Network:
+    """A copy without some channels of the groups, named by their roots; tried out.
+
+    Raises InvalidCandidate, naming the groups to blame, when the smaller network does not run.
+    """
+    smaller = without(network, found, removed)
+    problem = _problem(smaller)
+    if problem is None:
+        return smaller
+    guilty = [
+        root
+        for root, channel_R in removed.items()
+        if _problem(without(network, found, {root: channel_R})) is not None
+    ]
+    raise InvalidCandidate(
+        f"the network does not run without the channels removed: {problem}. Channels of these "
+        f"layers cannot leave, name them in exclude: {guilty or list(removed)}"
+    )
+
+
+def without(
+    network: Network, found: Sequence[ChannelGroup], removed: Mapping[str, Tensor]
+) -> Network:
+    """A copy without some channels, not tried out yet."""
+    cuts: dict[str, removal.Cut] = {}
+    for group in found:
+        channel_R = removed.get(group.root)
+        if channel_R is None:
+            continue
+        for member in group.members:
+            lost_S = member.slice_S[torch.isin(member.channel_S, channel_R)]
+            cut = cuts.setdefault(member.layer, removal.Cut(axis=member.axis))
+            (cut.inputs if member.kind == "reader" else cut.outputs).append(lost_S)
+    module = copy.deepcopy(network.module)
+    for name, cut in cuts.items():
+        removal.narrow_(module, name, cut)
+    return replace(network, module=module)
+
+
+def num_stages(network: Network) -> int:
+    """Number of stages of the network: its own, or those of ``find``."""
+    module = network.module
+    return module.num_stages if isinstance(module, Staged) else find(network).num_stages
+
+
+def _can_be_ordered(group: ChannelGroup) -> bool:
+    """Whether every layer holds each channel equally often."""
+    held = [m.channel_S.bincount(minlength=group.num_channels).unique() for m in group.members]
+    is_plain = all(member.kind != "other" for member in group.members)
+    return group.sections == 1 and is_plain and all(len(times) == 1 for times in held)
+
+
+def _moves(member: Member, order_O: Tensor) -> tuple[Tensor, Tensor]:
+    """``(to, from)``: slices of the channel ``order_O[j]`` go where those of channel ``j`` were."""
+    by_channel_OS = member.slice_S[torch.argsort(member.channel_S, stable=True)].reshape(
+        len(order_O), -1
+    )
+    return by_channel_OS.flatten(), by_channel_OS[order_O].flatten()
+
+
+def _channel_group(
+    module: nn.Module, coupling: dependencies.Coupling, stages: Mapping[str, int]
+) -> ChannelGroup:
+    if coupling.fixed is not None:
+        raise removal.Untouchable(coupling.fixed)
+    members = tuple(_member(module, item) for item in coupling.items)
+    sections = removal.sections(module, coupling)
+    return ChannelGroup(
+        root=coupling.root,
+        stage=min((stages[m.layer] for m in members if m.kind == "filter"), default=0),
+        num_channels=coupling.num_channels,
+        members=members,
+        sections=sections,
+    )
+
+
+def _member(module: nn.Module, item: dependencies.Item) -> Member:
+    lone = item.parameter_axis is not None
+    part = None if lone else module.get_submodule(item.name)
+    tensor = item.name if lone else f"{item.name}.weight"
+    weight = dict(module.named_parameters()).get(tensor)
+    kind = removal.kind(part, item)
+    if weight is not None:
+        _check_slices(weight, item, kind, sections=getattr(part, "groups", 1))
+    return Member(
+        layer=item.name,
+        kind=kind,
+        weight=weight.detach() if weight is not None and weight.requires_grad else None,
+        tensor=tensor,
+        channel_S=torch.tensor(item.channels),
+        slice_S=torch.tensor(item.slices),
+        sections=getattr(part, "groups", 1),
+        axis=item.parameter_axis or 0,
+    )
+
+
+def _check_slices(weight: Tensor, item: dependencies.Item, kind: Kind, *, sections: int) -> None:
+    """Raises Untouchable for slices that the weight does not have: then the tracer was lost.
+
+    It counts channels by itself behind what it knows no rule for, such as a function of a bare
+    parameter or maps and rows side by side.
+    """
+    if kind == "reader":
+        size = weight.shape[1] * sections
+    else:
+        size = weight.shape[item.parameter_axis or 0]
+    if not 0 <= min(item.slices) <= max(item.slices) < size:
+        raise removal.Untouchable(
+            f"the tracer gives {item.name} {max(item.slices) + 1} channels, it has {size}"
+        )
+
+
+def _by_input(weight: Tensor, sections: int) -> Tensor:
+    """``(I, ...)`` of a weight ``(O, I / sections, ...)``: everything that reads an input."""
+    outputs, inputs = weight.shape[:2]
+    split = weight.reshape(sections, outputs // sections, inputs, -1)
+    return split.transpose(1, 2).reshape(sections * inputs, -1)
+
+
+def _stages(module: nn.Module, trace: dependencies.Trace) -> dict[str, int]:
+    """The stage of every weighted layer; a layer outside the stages belongs to the one before."""
+    if not isinstance(module, Staged):
+        resolutions = list(dict.fromkeys(trace.positions.values()))
+        return {name: resolutions.index(size) for name, size in trace.positions.items()}
+    stages: dict[str, int] = {}
+    for name in trace.positions:
+        own = module.stage_of(name)
+        stages[name] = own if own is not None else max(stages.values(), default=0)
+    return stages
+
+
+def _problem(network: Network) -> str | None:
+    """Why the network does not run forward and backward, None where it does."""
+    trial = copy.deepcopy(network.module).eval()
+    try:
+        with torch.enable_grad():
+            logits_BK = trial(torch.zeros(_DRY_RUN_BATCH, *network.input_shape))
+            logits_BK.sum().backward()
+    except foreign.ERRORS as error:
+        return str(error).splitlines()[0]
+    expected = (_DRY_RUN_BATCH, network.num_classes)
+    if logits_BK.shape != expected:
+        return f"expected logits of shape {expected}, got {tuple(logits_BK.shape)}"
+    return None

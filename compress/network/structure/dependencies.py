@@ -1,0 +1,227 @@
+"""The dependency graph of a network, traced by torch-pruning and read into plain values.
+
+Fang et al., DepGraph, arXiv:2301.12900. Nothing else of torch-pruning is used: its slicing puts
+the scales of a LayerNorm in the wrong order (1.6.1 sorts the indices and drops the result).
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+
+import torch
+import torch_pruning
+from torch import Tensor, nn
+
+from compress.network import foreign, layers
+from compress.network.layers import Weighted
+from compress.network.network import Network
+from compress.network.structure import untraceable
+from compress.network.structure.untraceable import Barrier
+from compress.values.errors import InvalidCandidate
+
+# What torch-pruning lets through when it meets a graph that it does not understand.
+_UNTRACEABLE = foreign.ERRORS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One layer of a coupling: its slice ``slices[i]`` holds the channel ``channels[i]``.
+
+    ``parameter_axis`` is the axis of a parameter that belongs to no layer, else None.
+    """
+
+    name: str
+    produces: bool
+    reads: bool
+    channels: tuple[int, ...]
+    slices: tuple[int, ...]
+    parameter_axis: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coupling:
+    """Layers whose channels can only leave together; ``root`` is the first that makes them.
+
+    ``fixed`` says why they cannot leave at all, where the way they go through the network does not
+    let them.
+    """
+
+    root: str
+    num_channels: int
+    items: tuple[Item, ...]
+    fixed: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """What a run of the network shows.
+
+    ``positions`` maps every weighted layer, first to last, to how often it applies its weight to
+    one image: height times width of a convolution's output.
+    """
+
+    positions: Mapping[str, int]
+    couplings: tuple[Coupling, ...]
+
+
+def is_depthwise(part: nn.Module) -> bool:
+    """Whether a convolution handles every channel by itself."""
+    return isinstance(part, nn.Conv1d | nn.Conv2d) and 1 < part.groups == part.out_channels
+
+
+def trace(network: Network) -> Trace:
+    """Couplings of a network, but for those of its logits and of its input.
+
+    Raises InvalidCandidate when it cannot be traced, does not run, or runs a layer twice.
+    """
+    positions = output_positions(network)
+    module = copy.deepcopy(network.module).eval()
+    barred = untraceable.raise_(module, torch.zeros(1, *network.input_shape))
+    graph = _graph(module, network.input_shape, barred)
+    closing = _closing_layers(graph)
+    if not closing:
+        raise _untraceable(ValueError("its logits do not depend on its layers differentiably"))
+    names = {part: name for name, part in module.named_modules() if part not in set(barred)}
+    names |= {parameter: name for name, parameter in module.named_parameters()}
+    couplings: dict[str, Coupling] = {}
+    for group in _groups(graph, list(closing)):
+        items = tuple(_items(graph, group, names))
+        size = len(group.items[0].idxs)
+        root = _root(module, items, size, candidates=[n for n in positions if n not in couplings])
+        if root is not None:
+            couplings[root] = Coupling(
+                root=root, num_channels=size, items=items, fixed=_barred(group)
+            )
+    in_order = [couplings[name] for name in positions if name in couplings]
+    return Trace(positions=positions, couplings=tuple(in_order))
+
+
+def _barred(group: torch_pruning.dependency.Group) -> str | None:
+    """Why the channels of a group that meets barriers stay."""
+    met = (item.dep.target.module for item in group.items)
+    reasons = dict.fromkeys(part.reason for part in met if isinstance(part, Barrier))
+    return " and ".join(reasons) or None
+
+
+def _root(
+    module: nn.Module, items: Sequence[Item], num_channels: int, *, candidates: Sequence[str]
+) -> str | None:
+    """The first layer that makes these channels, if possible these and no others.
+
+    None where no weighted layer makes them anew: then they are those of the input.
+    """
+    makers = {item.name: item for item in items if item.produces and not item.reads}
+    free = [name for name in candidates if name in makers]
+    whole = [name for name in free if _is_whole(module, makers[name], num_channels)]
+    return next(iter(whole or free), None)
+
+
+def output_positions(network: Network) -> dict[str, int]:
+    """How often each weighted layer, first to last, applies its weight to one image."""
+    found: dict[str, int] = {}
+    named = [(layer.name, layer.module) for layer in layers.weighted(network)]
+    handles = [part.register_forward_hook(_recorder(name, found)) for name, part in named]
+    device = next(network.module.parameters(), torch.zeros(0)).device
+    try:
+        with torch.no_grad():
+            foreign.run(network.module, torch.zeros(1, *network.input_shape, device=device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _recorder(
+    name: str, found: dict[str, int]
+) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+    def record(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        sizes = output.shape[1:-1] if isinstance(part, nn.Linear) else output.shape[2:]
+        found[name] = prod(sizes)
+
+    return record
+
+
+def _graph(
+    module: nn.Module, input_shape: tuple[int, int, int], barred: Sequence[Barrier]
+) -> torch_pruning.DependencyGraph:
+    # A gradient of the input keeps layers with frozen weights in the graph.
+    example = torch.zeros(1, *input_shape, requires_grad=True)
+    try:
+        with torch.enable_grad(), warnings.catch_warnings(action="ignore"):
+            return torch_pruning.DependencyGraph().build_dependency(
+                module,
+                example,
+                forward_fn=partial(_answer, barred),  # pyright: ignore[reportArgumentType]
+                verbose=False,
+            )
+    except _UNTRACEABLE as error:
+        raise _untraceable(error) from error
+
+
+def _answer(barred: Sequence[Barrier], module: nn.Module, example: Tensor) -> Tensor:
+    """Without it torch-pruning first tries the images of the batch as separate arguments."""
+    with untraceable.behind(barred):
+        return module(example)
+
+
+def _groups(
+    graph: torch_pruning.DependencyGraph, closing: list[nn.Module]
+) -> Iterator[torch_pruning.dependency.Group]:
+    try:
+        yield from graph.get_all_groups(ignored_layers=closing)
+    except _UNTRACEABLE as error:
+        raise _untraceable(error) from error
+
+
+def _untraceable(error: Exception) -> InvalidCandidate:
+    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    return InvalidCandidate(f"the network's graph cannot be traced for pruning: {reason}")
+
+
+def _closing_layers(graph: torch_pruning.DependencyGraph) -> set[nn.Module]:
+    """The layers behind which no other weighted layer comes: those that make the logits."""
+    stack = [node for node in graph.module2node.values() if not node.outputs]
+    seen = set(stack)
+    found: set[nn.Module] = set()
+    while stack:
+        node = stack.pop()
+        if isinstance(node.module, Weighted):
+            found.add(node.module)
+            if not is_depthwise(node.module):
+                continue
+        stack += [before for before in node.inputs if before not in seen]
+        seen |= set(node.inputs)
+    return found
+
+
+def _is_whole(module: nn.Module, item: Item, num_channels: int) -> bool:
+    """Whether a layer makes the channels of the coupling and no others."""
+    part = module.get_submodule(item.name)
+    return isinstance(part, Weighted) and len(part.weight) == len(item.slices) == num_channels
+
+
+def _items(
+    graph: torch_pruning.DependencyGraph,
+    group: torch_pruning.dependency.Group,
+    names: Mapping[nn.Module | nn.Parameter, str],
+) -> Iterator[Item]:
+    for item in group.items:
+        part = item.dep.target.module
+        shared_slope = isinstance(part, nn.PReLU) and part.num_parameters == 1
+        if part not in names or shared_slope:
+            continue
+        yield Item(
+            name=names[part],
+            produces=graph.is_out_channel_pruning_fn(item.dep.handler),
+            reads=graph.is_in_channel_pruning_fn(item.dep.handler),
+            channels=tuple(item.root_idxs or ()),
+            slices=tuple(item.idxs),
+            parameter_axis=(
+                item.dep.target.pruning_dim % part.ndim if isinstance(part, nn.Parameter) else None
+            ),
+        )

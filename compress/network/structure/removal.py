@@ -1,0 +1,174 @@
+"""Slices leave layers: what each type of layer loses with a channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import lcm
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from compress.network.layers import Weighted
+from compress.network.structure import dependencies
+from compress.values.errors import CompressError
+
+Kind = Literal["filter", "depthwise", "batchnorm", "other", "reader"]
+"""What a layer is to its group: how its weight counts, and how it loses slices."""
+_SIZE_NAMES = (
+    (nn.GroupNorm, "num_channels"),
+    (nn.PReLU, "num_parameters"),
+    (nn.Module, "num_features"),
+)
+
+
+class Untouchable(CompressError):
+    """A layer that cannot lose channels; its group keeps all of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Slices that a layer loses, group by group; ``axis`` is that of a lone parameter."""
+
+    axis: int = 0
+    outputs: list[Tensor] = field(default_factory=list)
+    inputs: list[Tensor] = field(default_factory=list)
+
+
+def kind(part: nn.Module | None, item: dependencies.Item) -> Kind:
+    """The part that a layer plays in a coupling; None is a lone parameter.
+
+    Raises Untouchable for types and shapes that cannot lose channels.
+    """
+    match part:
+        case nn.Conv1d() | nn.Conv2d() if dependencies.is_depthwise(part):
+            if part.in_channels != part.out_channels:
+                raise Untouchable(f"{item.name} has fewer outputs than inputs in every group")
+            return "depthwise"
+        case nn.Conv1d() | nn.Conv2d() | nn.Linear():
+            return "filter" if item.produces else "reader"
+        case nn.BatchNorm1d() | nn.BatchNorm2d():
+            return "batchnorm"
+        case nn.LayerNorm() if max(item.slices) >= part.normalized_shape[0]:
+            raise Untouchable(f"{item.name} does not normalise over the channels first")
+        case None | nn.LayerNorm() | nn.GroupNorm() | nn.InstanceNorm1d() | nn.InstanceNorm2d():
+            return "other"
+        case nn.PReLU():
+            return "other"
+        case _:
+            raise Untouchable(f"{item.name} is a {type(part).__name__}, which keeps its channels")
+
+
+def sections(module: nn.Module, coupling: dependencies.Coupling) -> int:
+    """Into how many equal sections the layers split the channels.
+
+    Raises Untouchable when a layer splits other channels with them.
+    """
+    number = 1
+    for item in coupling.items:
+        split = _split(module, item)
+        if split > 1 and item.slices != tuple(range(coupling.num_channels)):
+            raise Untouchable(f"{item.name} splits the channels of several layers into groups")
+        number = lcm(number, split)
+    return number
+
+
+def narrow_(module: nn.Module, name: str, cut: Cut) -> None:
+    """Take slices out of the layer or the parameter of that name, in place."""
+    if name in dict(module.named_parameters()):
+        owner, _, own = name.rpartition(".")
+        weight = module.get_parameter(name)
+        kept = _kept(weight.shape[cut.axis], cut.outputs)
+        setattr(module.get_submodule(owner), own, _sliced(weight, kept, axis=cut.axis))
+        return
+    part = module.get_submodule(name)
+    if isinstance(part, Weighted):
+        _narrow_weighted_(part, cut)
+    else:
+        _narrow_passing_(part, cut.outputs)
+
+
+def reorder_(module: nn.Module, name: str, moves: tuple[Tensor, Tensor], kind: Kind) -> None:
+    """Move slices of the layer of that name, in place: ``moves`` says to where, and from where."""
+    part = module.get_submodule(name)
+    axis = 1 if kind == "reader" else 0
+    tensors = [part.get_parameter("weight")] if axis else [*part.parameters(), *part.buffers()]
+    with torch.no_grad():
+        for tensor in (one for one in tensors if one.ndim):
+            order = torch.arange(tensor.shape[axis])
+            order[moves[0]] = moves[1]
+            tensor.copy_(tensor.index_select(axis, order.to(tensor.device)))
+
+
+def _split(module: nn.Module, item: dependencies.Item) -> int:
+    if item.parameter_axis is not None:
+        return 1
+    match module.get_submodule(item.name):
+        case nn.Conv1d() | nn.Conv2d() as part if not dependencies.is_depthwise(part):
+            return part.groups
+        case nn.GroupNorm() as part:
+            return part.num_groups
+        case _:
+            return 1
+
+
+def _narrow_weighted_(part: Weighted, cut: Cut) -> None:
+    weight = part.weight
+    depthwise = dependencies.is_depthwise(part)
+    if cut.outputs:
+        kept_O = _kept(len(weight), cut.outputs)
+        weight = _sliced(weight, kept_O)
+        if part.bias is not None:
+            part.bias = _sliced(part.bias, kept_O)
+    if cut.inputs:
+        groups = 1 if isinstance(part, nn.Linear) else part.groups
+        kept_I = _kept(weight.shape[1] * groups, cut.inputs)
+        weight = _sliced(weight, kept_I[: len(kept_I) // groups], axis=1)
+    part.weight = weight
+    _rename_(part, depthwise=depthwise)
+
+
+def _rename_(part: Weighted, *, depthwise: bool) -> None:
+    outputs, inputs = part.weight.shape[:2]
+    if isinstance(part, nn.Linear):
+        part.out_features, part.in_features = outputs, inputs
+        return
+    if depthwise:
+        part.groups = outputs
+    part.out_channels, part.in_channels = outputs, inputs * part.groups
+
+
+def _narrow_passing_(part: nn.Module, lost: list[Tensor]) -> None:
+    """Everything with one entry per channel: scales, shifts, running statistics, slopes."""
+    kept_C = _kept(_num_channels(part), lost)
+    for name, parameter in list(part.named_parameters(recurse=False)):
+        setattr(part, name, _sliced(parameter, kept_C))
+    for name, buffer in list(part.named_buffers(recurse=False)):
+        if buffer.ndim:
+            setattr(part, name, buffer[kept_C].clone())
+    if isinstance(part, nn.LayerNorm):
+        part.normalized_shape = (len(kept_C), *part.normalized_shape[1:])
+    else:
+        setattr(part, _size_name(part), len(kept_C))
+
+
+def _num_channels(part: nn.Module) -> int:
+    if isinstance(part, nn.LayerNorm):
+        return part.normalized_shape[0]
+    return int(getattr(part, _size_name(part)))
+
+
+def _size_name(part: nn.Module) -> str:
+    return next(name for types, name in _SIZE_NAMES if isinstance(part, types))
+
+
+def _kept(size: int, lost: list[Tensor]) -> Tensor:
+    stays = torch.ones(size, dtype=torch.bool)
+    for lost_S in lost:
+        stays[lost_S] = False
+    return stays.nonzero().flatten()
+
+
+def _sliced(parameter: Tensor, kept: Tensor, *, axis: int = 0) -> nn.Parameter:
+    narrow = parameter.detach().index_select(axis, kept.to(parameter.device))
+    return nn.Parameter(narrow, requires_grad=parameter.requires_grad)

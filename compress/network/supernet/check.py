@@ -1,0 +1,87 @@
+"""Whether a supernet can be trained as asked, said before compute is spent. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from compress.network.families.catalog import Architecture
+from compress.network.families.plans.config import Shape
+from compress.network.supernet.config import Elastic
+from compress.network.supernet.draw import Draw
+from compress.values.errors import InvalidCandidate
+
+_SIZES = ("width", "depth", "kernel", "expansion")
+
+
+def check(elastic: Elastic, architecture: Architecture, *, epochs: int = 1) -> None:
+    """Raises InvalidCandidate where there is nothing to share, or no time to train it.
+
+    ``architecture`` is the supernet, that is its largest member, and ``epochs`` what all of its
+    training may take.
+    """
+    if epochs < 1:
+        raise InvalidCandidate(
+            f"the supernet may be trained for {epochs} epochs: give it enough for one at least"
+        )
+    _check_dimensions(elastic, architecture)
+    _check_largest(elastic, architecture)
+    if not _has_members(elastic, architecture):
+        raise InvalidCandidate(
+            "the supernet has no members but itself: give one of "
+            f"{sorted(architecture.elastic)} smaller values too"
+        )
+    Draw(elastic, architecture, seed=0).next()
+
+
+def values(elastic: Elastic) -> Iterator[Shape]:
+    """Members that have every value once, with the most of everything else."""
+    most = elastic.largest
+    yield from (replace(most, width=width) for width in elastic.widths)
+    yield from (replace(most, depth=depth) for depth in elastic.depths)
+    yield from (replace(most, kernel=kernel) for kernel in elastic.kernels)
+    yield from (replace(most, expansion=expansion) for expansion in elastic.expansions)
+    for turn in range(max((len(names) for names in elastic.operations), default=0)):
+        yield replace(most, cell=tuple(names[turn % len(names)] for names in elastic.operations))
+
+
+def _check_dimensions(elastic: Elastic, architecture: Architecture) -> None:
+    as_is = Shape()
+    asked = {
+        name
+        for name in _SIZES
+        for shape in values(elastic)
+        if getattr(shape, name) != getattr(as_is, name)
+    }
+    asked |= {"cell"} if elastic.operations else set()
+    unknown = sorted(asked - architecture.elastic)
+    if unknown:
+        raise InvalidCandidate(
+            f"members of the {architecture.family} family do not differ in "
+            f"{' or '.join(unknown)}: leave it out of the supernet, they differ in "
+            f"{sorted(architecture.elastic)}"
+        )
+
+
+def _check_largest(elastic: Elastic, architecture: Architecture) -> None:
+    """Members are shares of the supernet, so it must be the largest of them."""
+    whole = {
+        "width": 1.0,
+        "depth": max(architecture.blocks),
+        "kernel": architecture.largest_kernel,
+        "expansion": 1.0,
+    }
+    for name, most in whole.items():
+        largest = getattr(elastic.largest, name)
+        if largest < most:
+            raise InvalidCandidate(
+                f"the largest {name} of the supernet is {largest:g}, which is not all of the "
+                f"network: add {most:g} to its values, or start from a smaller network"
+            )
+
+
+def _has_members(elastic: Elastic, architecture: Architecture) -> bool:
+    """Whether some member is another network than the largest."""
+    if elastic.operations:
+        return elastic.num_shapes > 1
+    return architecture.member(elastic.smallest) != architecture

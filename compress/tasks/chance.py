@@ -1,0 +1,68 @@
+"""Whether a network answers better than somebody who never looks at an image. Torch-free.
+
+Legend: K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from compress.tasks.inspection import DatasetInfo
+from compress.values import wilson
+from compress.values.measurement import Measurement, Split
+
+WAY_OUT = (
+    "check that the weights are the trained ones, that the normalisation is the one they were "
+    "trained with, in the units of the uploaded values, that classes are numbered as in training, "
+    "and that images have the layout (N, H, W, C)"
+)
+
+
+def no_better(measurement: Measurement, split: Split, data: DatasetInfo) -> str | None:
+    """Say by how little a file beats always answering the commonest class; None where it does.
+
+    It does where the lower end of the 95 % interval of its accuracy is above that class's share.
+    None, too, where it was not measured on the split.
+    """
+    counts_K = data.class_counts.get(split)
+    if split not in measurement.accuracy or not counts_K:
+        return None
+    label, images = max(enumerate(counts_K), key=lambda each: each[1])
+    accuracy, total = measurement.accuracy[split], sum(counts_K)
+    found = wilson.interval(accuracy, total)
+    if found.low > images / total:
+        return None
+    return (
+        f"no better than always answering class {label}: {accuracy:.2%} of {total:,} {split} "
+        f"images are right (95 % interval {found.low:.2%} to {found.high:.2%}), and "
+        f"{images / total:.2%} of them are of class {label}"
+    )
+
+
+def at_chance(measurement: Measurement, data: DatasetInfo) -> str | None:
+    """As ``no_better`` on validation, but None for a file that tells rare classes apart.
+
+    Where one class is most of the split, a good network may have no higher accuracy than always
+    answering that class has.
+    """
+    said = no_better(measurement, "validation", data)
+    correct_K = measurement.class_correct.get("validation")
+    if said is None or (correct_K and _tells_apart(correct_K, data.class_counts["validation"])):
+        return None
+    return said
+
+
+def _tells_apart(correct_K: Sequence[int], counts_K: Sequence[int]) -> bool:
+    """Whether answers depend on labels, by the sum of the recalls.
+
+    Answers that do not depend on the label have the recalls ``p_k``, the shares of class k among
+    all answers, whose sum is at most 1: the sum less 1 is (K - 1) times Youden's index (Cancer 3,
+    1950) of K classes. It must be above 0 by 1.96 standard deviations; one image is added to
+    either side of each recall, so that none is certain.
+    """
+    present = [(right, n) for right, n in zip(correct_K, counts_K, strict=False) if n > 0]
+    smooth = [(right + 1) / (n + 2) for right, n in present]
+    variance = sum(p * (1 - p) / n for p, (_, n) in zip(smooth, present, strict=True))
+    excess = sum(right / n for right, n in present) - 1
+    return excess > wilson.DEVIATIONS * math.sqrt(variance)

@@ -1,0 +1,1 @@
+"""The forms in which data comes in, read with bounds."""

@@ -1,0 +1,277 @@
+"""A bounded reader of npz archives from strangers: no pickle, no trust in any declared number.
+
+Every limit is checked before memory is taken for what it limits. Only what ``numpy.savez`` and
+``numpy.savez_compressed`` write is read: stored or deflated members in npy format version 1.0.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import struct
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.values.errors import InvalidData
+
+MAX_BYTES = 4 * 2**30
+MAX_MEMBERS = 16
+CHUNK_BYTES = 1 << 20
+FREELY_UNPACKED_BYTES = 256 * 2**20
+"""So much is unpacked of any archive, however small: data may be zeros and constants."""
+_MAX_HEADER_BYTES = 4096
+_MAGIC = b"\x93NUMPY\x01\x00"
+_ENCRYPTED = 0x1
+_HEADER = re.compile(
+    r"\s*\{\s*'descr'\s*:\s*'(?P<descr>[<>|=]?[A-Za-z]\d{0,4})'\s*,"
+    r"\s*'fortran_order'\s*:\s*(?P<fortran>True|False)\s*,"
+    r"\s*'shape'\s*:\s*\((?P<shape>[\d, ]{0,160})\)\s*(?:,\s*)?\}\s*"
+)
+_DTYPES = {
+    **{descr: np.dtype("u1") for descr in ("|u1", "u1", "<u1", ">u1", "=u1")},
+    **{descr: np.dtype("i1") for descr in ("|i1", "i1", "<i1", ">i1", "=i1")},
+    **{
+        f"{order}{kind}": np.dtype(f"{order}{kind}")
+        for order in "<>"
+        for kind in ("i2", "i4", "i8", "u2", "u4", "u8", "f4")
+    },
+}
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
+"""All that ``zipfile`` raises on archives that are not what they say (found by fuzzing it)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayHeader:
+    """What a member says it holds; its size agrees with the archive's directory."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+    offset: int
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the array's data."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caution:
+    """What a stranger's archive may cost whoever unpacks it for the first time."""
+
+    most_ratio: float
+    seconds: float
+
+
+class _CautiousFile(io.FileIO):
+    """A file that never hands out more than a few chunks at once.
+
+    ``zipfile`` reads a directory in one go, with a length that the archive itself declares, and
+    makes an object per entry: a 4 GiB directory would take all memory before any check of ours.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            size = CHUNK_BYTES
+        if size > CHUNK_BYTES:
+            raise InvalidData(f"the zip directory must not exceed {CHUNK_BYTES} bytes, got {size}")
+        return super().read(size) or b""
+
+
+class Archive:
+    """An open npz file. ``arrays`` holds the header of every member by name."""
+
+    def __init__(
+        self,
+        archive: zipfile.ZipFile,
+        *,
+        names: frozenset[str],
+        max_bytes: int,
+        seconds: float | None = None,
+    ) -> None:
+        self._zip = archive
+        self._seconds = seconds
+        self._begin = time.monotonic()
+        entries = _checked_entries(archive, names, max_bytes)
+        self._entries = {_name(entry): entry for entry in entries}
+        self.arrays = {name: self._header(name) for name in self._entries}
+
+    def chunks(self, name: str) -> Iterator[NDArray[np.generic]]:
+        """The array's values in order, flat, about a megabyte at a time.
+
+        The archive's checksum is verified when the last chunk has been taken.
+        """
+        header = self.arrays[name]
+        with _reading(name), self._zip.open(self._entries[name]) as stream:
+            stream.read(header.offset)
+            for size in _chunk_sizes(header):
+                self._check_time()
+                yield np.frombuffer(_exactly(stream, size), header.dtype)
+            if stream.read(1):
+                raise InvalidData(f"{name} holds more data than its shape {header.shape} says")
+
+    def read(self, name: str) -> NDArray[np.generic]:
+        """The whole array."""
+        header = self.arrays[name]
+        flat = np.empty(math.prod(header.shape), header.dtype)
+        start = 0
+        for chunk in self.chunks(name):
+            flat[start : start + len(chunk)] = chunk
+            start += len(chunk)
+        return flat.reshape(header.shape)
+
+    def _check_time(self) -> None:
+        if self._seconds is not None and time.monotonic() - self._begin > self._seconds:
+            raise InvalidData(
+                f"looking through the arrays takes longer than {self._seconds:g} seconds: upload "
+                "fewer or smaller images, or have the service's inspection_seconds raised"
+            )
+
+    def _header(self, name: str) -> ArrayHeader:
+        entry = self._entries[name]
+        with _reading(name), self._zip.open(entry) as stream:
+            header = _parse_header(name, stream)
+        if header.offset + header.num_bytes != entry.file_size:
+            raise InvalidData(
+                f"{name} has shape {header.shape} of {header.dtype}, which is {header.num_bytes} "
+                f"bytes, but the archive holds {entry.file_size - header.offset}"
+            )
+        return header
+
+
+@contextmanager
+def open_archive(
+    path: Path,
+    *,
+    names: frozenset[str],
+    max_bytes: int = MAX_BYTES,
+    caution: Caution | None = None,
+) -> Iterator[Archive]:
+    """Open an npz file whose arrays must be among ``names``.
+
+    Raises InvalidData when it is no such archive or its arrays exceed ``max_bytes`` together; with
+    ``caution``, which is for files that nobody has looked into yet, also when they exceed by far
+    what the file itself holds, or take too long to go through.
+    """
+    most, seconds = max_bytes, None
+    if caution is not None:
+        most = min(most, _unpacked_at_most(path.stat().st_size, caution.most_ratio))
+        seconds = caution.seconds
+    with _CautiousFile(path) as file:
+        with _reading("the file"):
+            zipped = zipfile.ZipFile(file)
+            archive = Archive(zipped, names=names, max_bytes=most, seconds=seconds)
+        yield archive
+
+
+def _unpacked_at_most(packed_bytes: int, ratio: float) -> int:
+    return max(FREELY_UNPACKED_BYTES, int(packed_bytes * ratio))
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    try:
+        yield
+    except _BROKEN as error:
+        raise InvalidData(f"{what} is not a readable npz archive: {error}") from error
+
+
+def _name(entry: zipfile.ZipInfo) -> str:
+    return entry.filename.removesuffix(".npy")
+
+
+def _checked_entries(
+    archive: zipfile.ZipFile, names: frozenset[str], max_bytes: int
+) -> list[zipfile.ZipInfo]:
+    entries = archive.infolist()
+    if len(entries) > MAX_MEMBERS:
+        raise InvalidData(f"the archive must hold at most {MAX_MEMBERS} arrays, got {len(entries)}")
+    for entry in entries:
+        _check_entry(entry, names)
+    if len({entry.filename for entry in entries}) != len(entries):
+        raise InvalidData("the archive holds the same name twice")
+    total = sum(entry.file_size for entry in entries)
+    if total > max_bytes:
+        raise InvalidData(
+            f"the arrays take {total} bytes unpacked, the limit is {max_bytes} for a file of this "
+            "size: numpy.savez, without compression, makes larger files"
+        )
+    return entries
+
+
+def _check_entry(entry: zipfile.ZipInfo, names: frozenset[str]) -> None:
+    if not entry.filename.endswith(".npy") or _name(entry) not in names:
+        raise InvalidData(f"unknown array {entry.filename[:80]!r}, expected {sorted(names)}")
+    if entry.flag_bits & _ENCRYPTED:
+        raise InvalidData(f"{entry.filename} is encrypted")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise InvalidData(
+            f"{entry.filename} must be stored or deflated, got method {entry.compress_type}"
+        )
+
+
+def _parse_header(name: str, stream: IO[bytes]) -> ArrayHeader:
+    magic = _exactly(stream, len(_MAGIC))
+    if magic != _MAGIC:
+        raise InvalidData(f"{name} must be an npy file of version 1.0, it starts with {magic!r}")
+    (length,) = struct.unpack("<H", _exactly(stream, 2))
+    if length > _MAX_HEADER_BYTES:
+        raise InvalidData(
+            f"{name} must be a plain array, its header has {length} bytes, more than "
+            f"{_MAX_HEADER_BYTES}"
+        )
+    text = _exactly(stream, length).decode("latin-1")
+    match = _HEADER.fullmatch(text)
+    if match is None:
+        raise InvalidData(f"{name} must be a plain array, its header says {text[:120]!r}")
+    if match["fortran"] == "True":
+        raise InvalidData(f"{name} must be in C order: save numpy.ascontiguousarray of it")
+    if match["descr"] not in _DTYPES:
+        raise InvalidData(
+            f"{name} has dtype {match['descr']!r}, expected uint8 or float32 images and integer "
+            "labels"
+        )
+    return ArrayHeader(
+        name=name,
+        shape=tuple(int(number) for number in re.findall(r"\d+", match["shape"])),
+        dtype=_DTYPES[match["descr"]],
+        offset=len(_MAGIC) + 2 + length,
+    )
+
+
+def _chunk_sizes(header: ArrayHeader) -> Iterator[int]:
+    left = header.num_bytes
+    while left > 0:
+        yield min(left, CHUNK_BYTES)
+        left -= CHUNK_BYTES
+
+
+def _exactly(stream: IO[bytes], size: int) -> bytes:
+    parts: list[bytes] = []
+    while size > 0:
+        part = stream.read(size)
+        if not part:
+            raise InvalidData("the archive ends in the middle of an array")
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

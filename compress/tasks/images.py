@@ -1,0 +1,44 @@
+"""Images and their labels, in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from compress.tasks import mirror_symmetry
+from compress.tasks.mirror_symmetry import MirrorSymmetry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """One split in memory: raw values ``x_NCHW`` (uint8 or float32) and labels ``y_N`` (int64)."""
+
+    x_NCHW: Tensor
+    y_N: Tensor
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return int(self.y_N.shape[0])
+
+    @cached_property
+    def mirror_symmetry(self) -> MirrorSymmetry:
+        """Whether mirrored images still look like their classes; measured when first asked for."""
+        return mirror_symmetry.measure(self.x_NCHW.cpu(), self.y_N.cpu())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageData:
+    """A dataset in memory. ``test`` is None where the file has none."""
+
+    train: Images
+    validation: Images
+    test: Images | None
+    num_classes: int
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)`` of one image."""
+        _, channels, height, width = self.train.x_NCHW.shape
+        return int(channels), int(height), int(width)

@@ -1,0 +1,105 @@
+"""Image classification data in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from compress.network.preprocessing import Normalisation
+from compress.tasks.formats import npz
+from compress.tasks.formats.holdout import hold_out
+from compress.tasks.images import ImageData, Images
+from compress.tasks.inspection import ARRAYS, DatasetInfo, inspect_dataset
+from compress.values import raw_values
+from compress.values.errors import InvalidData
+from compress.values.measurement import Split
+
+_STATISTICS_CHUNK = 4096
+
+
+def load(path: Path, *, max_bytes: int = npz.MAX_BYTES) -> ImageData:
+    """Read an npz dataset as ``inspection.inspect_dataset`` describes it.
+
+    Images keep their dtype (uint8 or float32). A file without a validation split gives a fifth
+    of its training images to one: the same images for every job. Raises InvalidData.
+    """
+    info = inspect_dataset(path, max_bytes=max_bytes, find_copies=False)
+    with npz.open_archive(path, names=ARRAYS, max_bytes=max_bytes) as archive:
+        splits: dict[Split, Images] = {
+            split: _images(archive, split)
+            for split in info.splits
+            if not (info.held_out and split == "validation")
+        }
+    if info.held_out:
+        splits["train"], splits["validation"] = _split(splits["train"], info)
+    return ImageData(
+        train=splits["train"],
+        validation=splits["validation"],
+        test=splits.get("test"),
+        num_classes=info.num_classes,
+    )
+
+
+def sample_statistics(images: Images) -> Normalisation:
+    """Mean and standard deviation per channel of raw values, for a network without its own.
+
+    In two passes over the images in float64, so that a large mean does not swallow a small
+    deviation. A channel that is constant (``compress.values.raw_values``) gets a deviation of 1,
+    or of what float32 cannot tell apart at its magnitude if that is more. Raises InvalidData for
+    values that are not allowed.
+    """
+    low_C, high_C = _ranges(images.x_NCHW)
+    mean_C = _channel_mean(images.x_NCHW)
+    std_C = _channel_mean(images.x_NCHW, around_C=mean_C).sqrt()
+    rows = zip(low_C.tolist(), high_C.tolist(), std_C.tolist(), strict=True)
+    std = [
+        raw_values.constant_deviation(low, high) if raw_values.is_constant(low, high) else std
+        for low, high, std in rows
+    ]
+    return Normalisation(scale=1.0, mean=tuple(mean_C.tolist()), std=tuple(std))
+
+
+def _ranges(x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Least and largest value of every channel; raises InvalidData for values not allowed."""
+    low_C, high_C = x_NCHW.amin(dim=(0, 2, 3)), x_NCHW.amax(dim=(0, 2, 3))
+    for channel, (low, high) in enumerate(zip(low_C.tolist(), high_C.tolist(), strict=True)):
+        problem = raw_values.problem(low, high)
+        if problem is not None:
+            raise InvalidData(f"channel {channel} of the training images {problem}")
+    return low_C, high_C
+
+
+def _channel_mean(x_NCHW: Tensor, *, around_C: Tensor | None = None) -> Tensor:
+    """``E[x]`` per channel, or ``E[(x - around)^2]``, in float64."""
+    total_C = torch.zeros(x_NCHW.shape[1], dtype=torch.float64)
+    for x_BCHW in x_NCHW.split(_STATISTICS_CHUNK):
+        x_BCHW = x_BCHW.double()
+        if around_C is not None:
+            x_BCHW = (x_BCHW - around_C[:, None, None]).square_()
+        total_C += x_BCHW.sum(dim=(0, 2, 3))
+    return total_C / (x_NCHW.numel() / x_NCHW.shape[1])
+
+
+def _images(archive: npz.Archive, split: Split) -> Images:
+    x_NHWC: NDArray[np.generic] = archive.read(f"x_{split}")
+    if x_NHWC.ndim == 3:
+        x_NHWC = x_NHWC[..., None]
+    labels_N = archive.read(f"y_{split}").astype(np.int64)
+    return Images(
+        x_NCHW=torch.from_numpy(x_NHWC).permute(0, 3, 1, 2).contiguous(),
+        y_N=torch.from_numpy(labels_N),
+    )
+
+
+def _split(images: Images, info: DatasetInfo) -> tuple[Images, Images]:
+    train, validation = hold_out(images.y_N.numpy(), info.num_classes)
+    return _subset(images, train), _subset(images, validation)
+
+
+def _subset(images: Images, indices: NDArray[np.int64]) -> Images:
+    rows = torch.from_numpy(indices)
+    return Images(x_NCHW=images.x_NCHW[rows], y_N=images.y_N[rows])

@@ -1,0 +1,117 @@
+"""A candidate: ordered technique configs on a network. Equal candidates have equal digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
+
+from compress.techniques.registry import BY_NAME, ORDER, TechniqueConfig
+from compress.techniques.rules import canonical
+from compress.values.knobs import changed_defaults, first_default
+
+
+class Candidate(BaseModel, frozen=True, extra="forbid"):
+    """What to try: at most one config per technique, in the catalog's order.
+
+    No steps at all is the network itself.
+    """
+
+    steps: tuple[TechniqueConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Candidate:
+        ranks = [ORDER[step.technique] for step in self.steps]
+        if ranks != sorted(set(ranks)):
+            names = [step.technique for step in self.steps]
+            raise ValueError(f"steps must be distinct and in the order {list(ORDER)}, got {names}")
+        return self
+
+    @classmethod
+    def of_record(cls, document: Mapping[str, Any]) -> Candidate:
+        """What ``model_dump`` gave, of this version or an older one.
+
+        Records hold every field, so one that lacks a field is older than it, and means what the
+        field's first default does. Raises pydantic's ValidationError for what is no candidate.
+        """
+        steps = document.get("steps")
+        if not isinstance(steps, list):
+            return cls.model_validate(document)
+        return cls.model_validate({**document, "steps": [_as_recorded(step) for step in steps]})
+
+    def canonical(self) -> Candidate:
+        """The same candidate without what cannot change anything: steps, and values of fields."""
+        return self._shorter or self
+
+    @cached_property
+    def _shorter(self) -> Candidate | None:
+        """The canonical form where it is another; one that held itself could not be compared."""
+        values = {step.technique: dict(step) for step in self.steps if step.has_effect}
+        counted = canonical.without_the_uncounted(values)
+        found = (_with(step, counted.get(step.technique)) for step in self.steps)
+        steps = tuple(step for step in found if step and step.has_effect)
+        return None if steps == self.steps else Candidate(steps=steps)
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the canonical form: equal digests mean equal networks under a seed.
+
+        Of every config the technique's name and what differs from the first defaults: neither a
+        field that a later version adds nor a default that it changes makes another digest of the
+        same candidate.
+        """
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        document = {"steps": [_deviations(step) for step in self.canonical().steps]}
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def describe(self) -> str:
+        """One line for a table: what was done, in words."""
+        return " + ".join(step.words for step in self.canonical().steps) or "baseline"
+
+
+def _with(step: TechniqueConfig, values: dict[str, Any] | None) -> TechniqueConfig | None:
+    """The step with these values; None without any."""
+    if values is None or values == dict(step):
+        return None if values is None else step
+    return type(step).model_validate(values)
+
+
+def _as_recorded(step: Any) -> Any:
+    """The step with the first default of every field that it lacks and that has another now."""
+    technique = BY_NAME.get(str(step.get("technique"))) if isinstance(step, dict) else None
+    return step if technique is None else changed_defaults(technique.config) | step
+
+
+def _deviations(model: BaseModel) -> dict[str, Any]:
+    """Tags, which say what a model is, and every field not at its first default, as JSON."""
+    fields = type(model).model_fields
+    return {
+        name: _plain(value)
+        for name, value in model
+        if _is_tag(fields[name]) or value != first_default(fields[name])
+    }
+
+
+def _is_tag(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case BaseModel():
+            return _deviations(value)
+        case tuple() | list():
+            return [_plain(item) for item in value]
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case _:
+            return to_jsonable_python(value)

@@ -1,0 +1,1 @@
+"""Which fields and techniques go together, and the one form of a candidate."""

@@ -1,0 +1,168 @@
+"""Running statistics of BatchNorm, measured anew after the structure has changed.
+
+Pruning shifts the distribution of every later activation; without this step a pruned network
+looks far worse than it is (Li et al., EagleEye, arXiv:2007.02491, section 3.3). The images are
+varied as the network's own statistics say that they were in its training: the published CIFAR
+ResNet-20 saw crops padded with black, and plain images, or crops padded with the mean, cost three
+points (88.5 % instead of 91.7 %).
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from compress.network import foreign
+from compress.network.network import Network
+from compress.tasks.images import Images
+from compress.training import augmentation, calibration
+from compress.training.inference import Preparation, preparation_of
+from compress.values.errors import InvalidData
+from compress.values.schedule import Augment, Augmented
+
+BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+_MAX_IMAGES = 1024
+_BATCH_SIZE = 256
+_LOOKED_AT = 256
+"""Images on which ways to vary them are told apart."""
+_CLEARLY = 0.5
+_SEED = 20_260_102
+"""Constant, so that equal networks stay equal whatever the job's seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """How images are varied while statistics are taken.
+
+    ``black`` pads raw images with 0 before they are normalised, as many published networks were
+    trained; otherwise the padding is 0 after normalisation.
+    """
+
+    augmented: Augmented
+    black: bool = False
+
+
+def reestimate(
+    network: Network,
+    images: Images,
+    *,
+    device: torch.device,
+    augment: Augment = "auto",
+    like: Network | None = None,
+) -> Network:
+    """A copy whose running statistics are the averages over up to 1,024 of the images.
+
+    These are varied as ``like`` has seen them, which ``network`` was made from, or else as
+    ``augment`` says. Raises InvalidData when there is no image, when they are of another shape,
+    and for one image where a BatchNorm reads one value of it.
+    """
+    calibration.check(images, input_shape=network.input_shape)
+    usual = Seen(augmented=augmentation.settled(augment, images))
+    seen = usual if like is None else seen_by(like, images, usual, device=device)
+    return _averaged(network, images, seen, device=device, most=_MAX_IMAGES)
+
+
+def seen_by(network: Network, images: Images, usual: Seen, *, device: torch.device) -> Seen:
+    """How the images were varied over which the network's own statistics were taken.
+
+    Of a few ways it is the one that gives the nearest statistics, in the Kullback-Leibler
+    divergence of normal distributions, if it is nearer than ``usual`` by a half at least.
+    """
+    others = (
+        Seen(augmented="none"),
+        Seen(augmented="shift"),
+        Seen(augmented=usual.augmented if "shift" in usual.augmented else "shift", black=True),
+    )
+    nats = {
+        seen: _divergence(network, _averaged(network, images, seen, device=device, most=_LOOKED_AT))
+        for seen in dict.fromkeys((usual, *others))
+    }
+    nearest = min(nats, key=lambda seen: nats[seen])
+    return nearest if nats[nearest] < _CLEARLY * nats[usual] else usual
+
+
+def _divergence(own: Network, found: Network) -> float:
+    """Nats per channel from statistics ``own`` to those that were ``found``; 0 without any."""
+    pairs = zip(own.module.modules(), found.module.modules(), strict=True)
+    nats = [
+        _nats(mine, other)
+        for mine, other in pairs
+        if isinstance(mine, BatchNorm) and isinstance(other, BatchNorm)
+    ]
+    kept = [nats_C for nats_C in nats if nats_C is not None]
+    return float(torch.cat(kept).mean()) if kept else 0.0
+
+
+def _nats(own: BatchNorm, found: BatchNorm) -> Tensor | None:
+    if own.running_mean is None or own.running_var is None:
+        return None
+    assert found.running_mean is not None
+    assert found.running_var is not None
+    mean_C = own.running_mean.cpu() - found.running_mean.cpu()
+    own_C, found_C = own.running_var.cpu() + own.eps, found.running_var.cpu() + own.eps
+    return (found_C.log() - own_C.log() + (own_C + mean_C.square()) / found_C - 1) / 2
+
+
+def _averaged(
+    network: Network, images: Images, seen: Seen, *, device: torch.device, most: int
+) -> Network:
+    check_batch(network, images.x_NCHW[:_BATCH_SIZE], device=device)
+    module = copy.deepcopy(network.module).to(device).eval()
+    norms = [part for part in module.modules() if isinstance(part, BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        _start_cumulative_average_(norm)
+    _feed(module, images, seen, preparation_of(network, device), most=most)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return replace(network, module=module.cpu().eval())
+
+
+@torch.no_grad()
+def check_batch(network: Network, x_BCHW: Tensor, *, device: torch.device) -> None:
+    """Raises InvalidData where a BatchNorm cannot measure its input on a batch of raw images.
+
+    Behind a global pool one image is one value per channel, and one value has no deviation.
+    """
+    if len(x_BCHW) != 1:
+        return
+    module = copy.deepcopy(network.module).to(device).eval()
+    for name, part in module.named_modules():
+        if isinstance(part, BatchNorm):
+            part.register_forward_pre_hook(partial(_refuse_one_value, name))
+    foreign.run(module, preparation_of(network, device)(x_BCHW.to(device)))
+
+
+def _refuse_one_value(name: str, norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    if inputs[0].numel() == inputs[0].shape[1]:
+        raise InvalidData(
+            f"{name} is a BatchNorm that reads one value per channel and image, and there is "
+            "1 training image per batch: give at least 2 training images"
+        )
+
+
+def _start_cumulative_average_(norm: BatchNorm) -> None:
+    norm.reset_running_stats()
+    norm.momentum = None
+    norm.train()
+
+
+@torch.no_grad()
+def _feed(
+    module: nn.Module, images: Images, seen: Seen, prepare: Preparation, *, most: int
+) -> None:
+    generator = torch.Generator().manual_seed(_SEED)
+    sample = torch.randperm(len(images), generator=generator)[:most]
+    _, channels, height, width = images.x_NCHW.shape
+    shape = (channels, height, width)
+    view = augmentation.draw(len(images), shape, generator, augmented=seen.augmented)
+    for rows_B in sample.tensor_split(max(1, len(sample) // _BATCH_SIZE)):
+        x_BCHW = images.x_NCHW[rows_B].to(prepare.device)
+        of_batch = None if view is None else view.take(rows_B).to(prepare.device)
+        if seen.black and of_batch is not None:
+            x_BCHW, of_batch = augmentation.apply(x_BCHW.to(torch.float32), of_batch), None
+        foreign.run(module, prepare(x_BCHW, of_batch))

@@ -1,0 +1,126 @@
+"""What the layers of a network read, seen on some training images.
+
+Legend: B images of a batch, G groups of a convolution, I inputs of a weight (kernel included).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compress.network import foreign, readers
+from compress.network.layers import Layer, Weighted
+from compress.network.network import Network
+from compress.tasks.images import Images
+from compress.training import inference
+from compress.values.errors import InvalidData, NumericalError
+
+_BATCH_SIZE = 32
+
+Watch = Callable[[str, Weighted, Tensor], None]
+"""Told a layer's name, the layer (a copy in eval mode on the device), and one batch of input."""
+
+
+def check(images: Images, *, input_shape: tuple[int, int, int]) -> None:
+    """Raises InvalidData when there is no image or when they are of another shape.
+
+    Whatever is measured on nothing would be silently wrong.
+    """
+    if len(images) == 0 or tuple(images.x_NCHW.shape[1:]) != input_shape:
+        raise InvalidData(
+            f"calibration needs at least one training image of shape {input_shape}, got "
+            f"{len(images)} of shape {tuple(images.x_NCHW.shape[1:])}"
+        )
+
+
+def sample(images: Images, *, num_images: int, input_shape: tuple[int, int, int]) -> Tensor:
+    """``num_images`` raw images at equal distances through the split: the same ones every time.
+
+    Raises InvalidData when there is none or when they are of another shape.
+    """
+    check(images, input_shape=input_shape)
+    taken = min(num_images, len(images))
+    rows = torch.linspace(0, len(images) - 1, taken, dtype=torch.float64).round().long()
+    return images.x_NCHW[rows]
+
+
+@torch.no_grad()
+def watch(
+    network: Network,
+    found: Sequence[Layer],
+    x_NCHW: Tensor,
+    *,
+    device: torch.device,
+    see: Watch,
+) -> None:
+    """Run raw images through the network in eval mode and show ``see`` what each layer reads."""
+    module = inference.copied_to(device, network).eval()
+    prepare = inference.preparation_of(network, device)
+    for layer in found:
+        part = module.get_submodule(layer.name)
+        part.register_forward_pre_hook(_hook(layer.name, see), with_kwargs=True)
+    for x_BCHW in x_NCHW.split(_BATCH_SIZE):
+        foreign.run(module, prepare(x_BCHW.to(device)))
+
+
+def mean_squares(
+    network: Network, found: Sequence[Layer], x_NCHW: Tensor, *, device: torch.device
+) -> Mapping[str, Tensor]:
+    """``E[x^2]`` of every input of every layer, float32 on the CPU.
+
+    Shape ``(G, I / G, ...)``: that of the layer's weight with one output channel per group. The
+    mean is over images and positions, the zeros of the padding included. Raises NumericalError
+    when one is not finite.
+    """
+    sums: dict[str, Tensor] = {}
+
+    def see(name: str, layer: Weighted, x: Tensor) -> None:
+        share = len(x) / len(x_NCHW)
+        sums[name] = sums.get(name, 0) + share * _mean_square(layer, x).cpu()
+
+    watch(network, found, x_NCHW, device=device, see=see)
+    for name, total in sums.items():
+        if not bool(torch.isfinite(total).all()):
+            raise NumericalError(f"the input of {name} is not finite on the calibration images")
+    return sums
+
+
+def _hook(name: str, see: Watch) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+    def hook(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        assert isinstance(layer, Weighted)
+        see(name, layer, readers.given(args, kwargs))
+
+    return hook
+
+
+def _mean_square(layer: Weighted, x: Tensor) -> Tensor:
+    """Through the gradient of a weight of ones: it sums what each weight is multiplied with."""
+    if isinstance(layer, nn.Linear):
+        return x.square().flatten(0, -2).mean(0, keepdim=True)
+    probe = _probe(layer, x)
+    with torch.enable_grad():
+        weight = torch.zeros(
+            layer.groups, *layer.weight.shape[1:], device=x.device, requires_grad=True
+        )
+        output = torch.func.functional_call(probe, {"weight": weight}, x.square())
+        (total,) = torch.autograd.grad(output.sum(), weight)
+    return total * layer.groups / output.numel()
+
+
+def _probe(layer: nn.Conv1d | nn.Conv2d, x: Tensor) -> nn.Module:
+    return nn.utils.skip_init(
+        nn.Conv2d if isinstance(layer, nn.Conv2d) else nn.Conv1d,
+        layer.in_channels,
+        layer.groups,
+        layer.kernel_size,
+        stride=layer.stride,
+        padding=layer.padding,
+        dilation=layer.dilation,
+        groups=layer.groups,
+        bias=False,
+        padding_mode=layer.padding_mode,
+        device=x.device,
+    )

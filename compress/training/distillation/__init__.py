@@ -1,0 +1,1 @@
+"""Learning from a teacher: losses on logits and on feature maps."""

@@ -1,0 +1,101 @@
+"""Logits of a network on raw images.
+
+Legend: N images, B images of a batch, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from compress.network import affine, foreign, memory_format, strided
+from compress.network.network import Network, ShouldStop, never
+from compress.network.preprocessing import Normalisation
+from compress.training import augmentation
+from compress.training.augmentation import View
+from compress.values.errors import Stopped
+
+BATCH_SIZE = 500
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Raw values to what the first layer expects: one multiply and one add per value.
+
+    ``shift_C11`` is None where no mean is far from zero (``compress.network.affine``).
+    """
+
+    factor_C11: Tensor
+    offset_C11: Tensor
+    shift_C11: Tensor | None
+    memory_format: torch.memory_format = torch.channels_last
+
+    @property
+    def device(self) -> torch.device:
+        """Where images must be."""
+        return self.factor_C11.device
+
+    def __call__(self, x_BCHW: Tensor, view: View | None = None) -> Tensor:
+        """Normalised float32 images in the network's memory, seen through ``view`` if given.
+
+        The view comes last, so that what it pads with is 0 after normalisation: the mean of the
+        channel, whatever raw values lie around.
+        """
+        x_BCHW = x_BCHW.to(torch.float32, memory_format=self.memory_format)
+        if self.shift_C11 is not None:
+            x_BCHW = x_BCHW - self.shift_C11
+        x_BCHW = torch.addcmul(self.offset_C11, x_BCHW, self.factor_C11)
+        return x_BCHW if view is None else augmentation.apply(x_BCHW, view)
+
+
+def preparation(normalisation: Normalisation, device: torch.device) -> Preparation:
+    """``(x * scale - mean) / std`` in the form of ``compress.network.affine``."""
+    found = affine.affine(normalisation)
+    return Preparation(
+        factor_C11=found.factor_C11.to(device),
+        offset_C11=found.offset_C11.to(device),
+        shift_C11=found.shift_C11.to(device) if found.has_shift else None,
+    )
+
+
+def preparation_of(network: Network, device: torch.device) -> Preparation:
+    """The network's normalisation, in the memory in which it runs."""
+    prepare = preparation(network.normalisation, device)
+    return replace(prepare, memory_format=memory_format.of(network))
+
+
+def copied_to(device: torch.device, network: Network) -> nn.Module:
+    """A copy of the module on the device, in the memory in which it runs (see ``strided``)."""
+    found = memory_format.of(network)
+    module = strided.pick_pixels_(copy.deepcopy(network.module).to(device))
+    return memory_format.put(memory_format.remember(module, found), found)
+
+
+def back_from_device(module: nn.Module) -> nn.Module:
+    """The module itself on the CPU in ordinary memory, as everything else expects it."""
+    return memory_format.put(strided.stride_again_(module.cpu()), torch.contiguous_format)
+
+
+@torch.no_grad()
+def logits(
+    network: Network,
+    x_NCHW: Tensor,
+    *,
+    device: torch.device,
+    view: View | None = None,
+    should_stop: ShouldStop = never,
+) -> Tensor:
+    """Logits ``(N, K)``, float32 on the CPU, of raw images seen through ``view`` if given."""
+    module = copied_to(device, network).eval()
+    prepare = preparation_of(network, device)
+    parts: list[Tensor] = []
+    for rows_B in torch.arange(len(x_NCHW)).split(BATCH_SIZE):
+        if should_stop():
+            raise Stopped("stopped while computing logits")
+        seen = None if view is None else view.take(rows_B).to(device)
+        x_BCHW = prepare(x_NCHW[rows_B].to(device), seen)
+        parts.append(foreign.run(module, x_BCHW).float().cpu())
+    return torch.cat(parts)

@@ -1,0 +1,1 @@
+"""Training weights that many members share."""

@@ -1,0 +1,93 @@
+"""What members that share weights learn from: the largest of them, or single random paths.
+
+Legend: B images of a batch, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from compress.network.families.catalog import Architecture
+from compress.network.families.network import FamilyNetwork
+from compress.network.supernet.draw import Draw
+from compress.network.supernet.execution import SharedMember
+from compress.training.augmentation import View
+from compress.training.distillation.loss import kl
+from compress.training.inference import Preparation
+from compress.training.objectives import Batch, Labels
+from compress.training.precision import Precision
+
+_RANDOM_MEMBERS = 2
+
+
+class Sandwich(Labels):
+    """The largest member learns the labels; the smallest and two random ones learn its answers.
+
+    The sandwich rule and in-place distillation of Yu and Huang, arXiv:1903.05134, sections 3.1 and
+    3.2. What the smaller ones learn from is detached: the largest does not bend towards them.
+    """
+
+    def __init__(
+        self, whole: FamilyNetwork, draw: Draw, prepare: Preparation, precision: Precision
+    ) -> None:
+        super().__init__()
+        self._whole = whole
+        self._draw = draw
+        self._prepare = prepare
+        self._precision: Precision = precision
+
+    def view(self, epoch: int, draw: Callable[[], View | None]) -> View | None:
+        """A fresh view in every epoch, and fresh members."""
+        self._draw.begin(epoch)
+        return draw()
+
+    def loss(self, logits_BK: Tensor, batch: Batch) -> Tensor:
+        """Cross-entropy of the largest and the divergences of the others from it, added up."""
+        x_BCHW = self._prepare(batch.x_BCHW, batch.view)
+        loss = functional.cross_entropy(logits_BK, batch.labels_B)
+        for member in self._members():
+            bf16 = self._precision == "bf16"
+            with torch.autocast(x_BCHW.device.type, torch.bfloat16, enabled=bf16):
+                answers_BK = SharedMember(self._whole, member)(x_BCHW)
+            loss = loss + kl(answers_BK.float(), logits_BK.detach(), temperature=1.0)
+        return loss
+
+    def _members(self) -> list[Architecture]:
+        """Those of this step, each once and without the largest."""
+        drawn = [self._draw.smallest, *(self._draw.next() for _ in range(_RANDOM_MEMBERS))]
+        largest = self._whole.architecture
+        return [member for member in dict.fromkeys(drawn) if member != largest]
+
+
+class Paths(Labels):
+    """Labels, for a network that is another random member in every step."""
+
+    def __init__(self, draw: Draw) -> None:
+        super().__init__()
+        self._draw = draw
+
+    def view(self, epoch: int, draw: Callable[[], View | None]) -> View | None:
+        """A fresh view in every epoch, and fresh paths."""
+        self._draw.begin(epoch)
+        return draw()
+
+
+class RandomPath(nn.Module):
+    """Answers by another member every time that it is run.
+
+    Pham et al., ENAS, arXiv:1802.03268, section 2.1 (shared weights), with the uniform sampling of
+    Guo et al., arXiv:1904.00420, section 3.3.
+    """
+
+    def __init__(self, whole: FamilyNetwork, draw: Draw) -> None:
+        super().__init__()
+        self.whole = whole
+        self._draw = draw
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Logits ``(B, K)`` of normalised images."""
+        return SharedMember(self.whole, self._draw.next())(x_BCHW)

@@ -1,0 +1,129 @@
+"""Training weights that many members share: one schedule, which may be interrupted between epochs.
+
+Networks that differ in size learn together, the largest as their teacher; cells learn one random
+path at a time, because an average over operations on every edge is none of the cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from compress.network import memory_format
+from compress.network.families.network import FamilyNetwork
+from compress.network.network import Network
+from compress.network.supernet import extraction
+from compress.network.supernet.check import check
+from compress.network.supernet.config import Elastic
+from compress.network.supernet.draw import Draw
+from compress.network.supernet.execution import SharedMember
+from compress.tasks.images import Images
+from compress.training import batchnorm, calibration, inference
+from compress.training import loop as training
+from compress.training.context import Task
+from compress.training.loop import FitReport, Hooks, Loop, OnProgress, TrainingPlan, silent
+from compress.training.objectives import Lesson
+from compress.training.supernet.objectives import Paths, RandomPath, Sandwich
+
+_RATE = 0.1
+Momentum = Mapping[str, Tensor]
+"""The optimiser's, by names of parameters; those that no gradient has reached are missing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a training took, and the momentum with which the next epoch goes on."""
+
+    fit: FitReport
+    momentum: Momentum
+
+
+def train(  # noqa: PLR0913 - what a caller that goes on after an interruption knows, by name
+    network: Network,
+    elastic: Elastic,
+    task: Task,
+    *,
+    epochs: tuple[int, int],
+    of: int,
+    momentum: Momentum | None = None,
+    on_progress: OnProgress = silent,
+) -> tuple[Network, Report]:
+    """A copy after epochs ``epochs[0]`` to ``epochs[1]``, the last excluded, of ``of`` in all.
+
+    Batches, views, members and learning rates are those of an unbroken training, so with the
+    ``momentum`` of the epoch before, the weights are too; without it the optimiser starts at rest.
+    BatchNorm's running statistics are measured anew for the largest member; members that are cut
+    out need their own. Progress is told as ``(epoch, of, mean loss)``.
+
+    Raises InvalidCandidate where ``check`` does, ValueError for epochs that are not among them,
+    InvalidData without images of the network's shape, Stopped, and NumericalError.
+    """
+    whole = extraction.of_family(network)
+    check(elastic, whole.architecture, epochs=of)
+    first, last = epochs
+    if not 0 <= first < last <= of:
+        raise ValueError(f"epochs {first} to {last} are none of {of}")
+    train_images = task.data.train
+    calibration.check(train_images, input_shape=network.input_shape)
+    batchnorm.check_batch(network, train_images.x_NCHW[: task.batch_size], device=task.device)
+    loop, whole = _loop(
+        network, elastic, task, of, Hooks(should_stop=task.should_stop, on_progress=on_progress)
+    )
+    _set_momentum(loop, whole, momentum or {})
+    report = loop.run(first=first, last=last)
+    kept = _momentum(loop, whole)
+    trained = replace(network, module=training.finished(whole))
+    settled = batchnorm.reestimate(trained, train_images, device=task.device, augment=task.augment)
+    return settled, Report(fit=report, momentum=kept)
+
+
+def _loop(
+    network: Network, elastic: Elastic, task: Task, epochs: int, hooks: Hooks
+) -> tuple[Loop, FamilyNetwork]:
+    """The loop and the copy that it trains, both on the device."""
+    moved = replace(network, module=inference.copied_to(task.device, network).train())
+    whole = extraction.of_family(moved)
+    data = task.data.train
+    images = Images(x_NCHW=data.x_NCHW.to(task.device), y_N=data.y_N.to(task.device))
+    plan = TrainingPlan(
+        epochs=epochs,
+        seed=task.seed,
+        batch_size=task.batch_size,
+        learning_rate=_RATE,
+        augment=task.augment,
+    )
+    plan = training.with_precision(training.with_augmentation(plan, data), moved, images)
+    assert plan.precision != "auto"
+    draw = Draw(elastic, whole.architecture, seed=task.seed)
+    lesson: Lesson
+    if elastic.operations:
+        module, lesson = RandomPath(whole, draw), Paths(draw)
+    else:
+        prepare = inference.preparation_of(network, task.device)
+        module = SharedMember(whole, whole.architecture)
+        lesson = Sandwich(whole, draw, prepare, plan.precision)
+    memory_format.remember(module, torch.channels_last)
+    learner = replace(moved, module=module.train())
+    return Loop(learner, images, plan, lesson=lesson, hooks=hooks), whole
+
+
+def _trained(whole: FamilyNetwork) -> list[tuple[str, torch.nn.Parameter]]:
+    return [(name, p) for name, p in whole.named_parameters() if p.requires_grad]
+
+
+def _set_momentum(loop: Loop, whole: FamilyNetwork, momentum: Momentum) -> None:
+    loop.optimiser.velocities = [
+        momentum[name].to(parameter.device, copy=True) if name in momentum else None
+        for name, parameter in _trained(whole)
+    ]
+
+
+def _momentum(loop: Loop, whole: FamilyNetwork) -> Momentum:
+    return {
+        name: velocity.contiguous().cpu()
+        for (name, _), velocity in zip(_trained(whole), loop.optimiser.velocities, strict=True)
+        if velocity is not None
+    }

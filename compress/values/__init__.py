@@ -1,0 +1,1 @@
+"""What is said of networks, candidates and files: plain values, free of torch."""

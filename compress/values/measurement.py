@@ -1,0 +1,267 @@
+"""What was measured of one file. Every number comes from the file itself."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, Field, model_validator
+
+from compress.values.bounds import Error, Factor, Milliseconds, Seconds, Speed
+from compress.values.revision import FIRST_REVISION
+from compress.values.timing import Clock
+
+Metric = Literal[
+    "accuracy",
+    "size_bytes",
+    "download_bytes",
+    "peak_memory_bytes",
+    "latency_ms",
+    "macs",
+    "parameters",
+]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+Observer = Literal["minmax", "mse", "percentile"]
+Split = Literal["train", "validation", "test"]
+TRAIN_SAMPLE = 10_000
+"""Accuracy on the training split is that of at most so many of its images, evenly spaced."""
+MOST_CLASSES = 1000
+"""Right answers are kept class by class for at most so many classes."""
+MAX_CLASSES = 10_000
+"""Classes that a dataset or a network may have."""
+ClassCounts = Annotated[
+    tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=MOST_CLASSES)
+]
+
+
+class Latency(BaseModel, frozen=True, extra="forbid"):
+    """Latency of one call with one input in ONNX Runtime, in milliseconds.
+
+    ``median_ms`` is the latency on a machine that does nothing else: the least time of a call by
+    ``clock``, which on such a machine is near the median that gave the field its name. A
+    candidate's file is timed in turns with the baseline's, so that what else the machine does meets
+    both (``docs/decisions/0009-latency-beside-the-baseline.md``).
+    """
+
+    median_ms: Milliseconds = Field(
+        description="Latency on an unloaded machine: the least time of a call by the clock; where "
+        "the clock is None, an older measurement, the median of wall times.",
+    )
+    p95_ms: Milliseconds = Field(description="95 % quantile of the calls' times by the same clock.")
+    threads: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    baseline_ms: Milliseconds | None = Field(
+        default=None,
+        description="Latency of the baseline's file in the same run; None: timed alone.",
+    )
+    reference_ms: Milliseconds | None = Field(
+        default=None,
+        description="Latency that the baseline's own trial recorded; None: timed alone.",
+    )
+    device: str | None = Field(
+        default=None,
+        max_length=200,
+        description="What it was timed on: the model of the CPU; None: an older measurement.",
+    )
+    clock: Clock | None = Field(
+        default=None,
+        description="CPU time of the calling thread, or wall time where the system's CPU clock is "
+        "too coarse; None: an older measurement.",
+    )
+    wall_ms: Milliseconds | None = Field(
+        default=None,
+        description="Median of the calls' wall times, with whatever else the machine did.",
+    )
+    busy: bool = Field(default=False, description="Whether the machine did something else, too.")
+    within: Factor = Field(
+        default=1.0,
+        description="Where busy: the factor, up or down, within which the ratio to the baseline's "
+        "latency is right, and of the baseline its latency.",
+    )
+
+    @model_validator(mode="after")
+    def _beside(self) -> Latency:
+        if (self.baseline_ms is None) != (self.reference_ms is None):
+            raise ValueError("give baseline_ms and reference_ms both, or neither")
+        return self
+
+    @property
+    def ratio(self) -> float | None:
+        """The file's latency over the baseline's in the same run; None where it was timed alone."""
+        return None if self.baseline_ms is None else self.median_ms / self.baseline_ms
+
+    @property
+    def compared_ms(self) -> float:
+        """What the search compares: the ratio times the baseline's recorded latency.
+
+        The latency itself where the file was timed alone.
+        """
+        if self.ratio is None or self.reference_ms is None:
+            return self.median_ms
+        return self.ratio * self.reference_ms
+
+    @property
+    def remark(self) -> str:
+        """What to know of a doubtful figure, in words; empty where the machine was quiet."""
+        if not self.busy:
+            return ""
+        within = math.ceil(round(10 * self.within, 6)) / 10
+        return f"measured on a busy machine; right within a factor of {within:.1f}"
+
+    def at_worst(self) -> Latency:
+        """The slowest that the file may be: ``within`` times what was measured on a busy machine.
+
+        Of a file that was timed alone nothing changes: it is the baseline, whose ratio is 1.
+        """
+        return self._times(self.within)
+
+    def at_best(self) -> Latency:
+        """The fastest that the file may be, likewise."""
+        return self._times(1 / self.within)
+
+    def _times(self, factor: float) -> Latency:
+        if not self.busy or self.ratio is None:
+            return self
+        sure = {"median_ms": factor * self.median_ms, "busy": False, "within": 1.0}
+        return self.model_copy(update=sure)
+
+
+class Parity(BaseModel, frozen=True, extra="forbid"):
+    """How far the file's answers are from those of the network it was exported from."""
+
+    max_abs_error: Error
+    agreement: float = Field(
+        ge=0, le=1, description="Share of inputs with the same top class, up to ties."
+    )
+    images: int = Field(ge=1)
+    equal_classes: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description=(
+            "Share of inputs with the very same top class, ties counted as different; None: an "
+            "older measurement."
+        ),
+    )
+
+
+class Measurement(BaseModel, frozen=True, extra="forbid"):
+    """Accuracy (0 to 1) per split, bytes, counts, latency and parity of one ONNX file."""
+
+    accuracy: dict[Split, float] = Field(
+        max_length=3,
+        json_schema_extra={
+            "required": ["validation"],
+            "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
+        },
+    )
+    class_correct: dict[Split, ClassCounts] = Field(
+        default_factory=dict,
+        max_length=3,
+        description="Right answers on validation and test class by class; the images of each class "
+        "are the dataset's class_counts. Left out for more than 1,000 classes, and in older "
+        "measurements.",
+    )
+    size_bytes: int = Field(gt=0)
+    download_bytes: int | None = Field(
+        default=None,
+        gt=0,
+        description="Bytes compressed with zstd at level 19; None: an older measurement.",
+    )
+    peak_memory_bytes: int | None = Field(
+        default=None,
+        gt=0,
+        description=(
+            "Most resident memory that loading the file and running one image added to a fresh "
+            "process with ONNX Runtime; None: not Linux, or an older measurement."
+        ),
+    )
+    load_ms: Milliseconds | None = Field(
+        default=None,
+        description="Milliseconds of CPU time to make a session from the file, the least of three; "
+        "of an older measurement the median of wall times.",
+    )
+    parameters: int = Field(gt=0)
+    macs: int = Field(gt=0, description="Multiply-accumulates for one input.")
+    latency: Latency
+    parity: Parity
+    seconds: dict[Annotated[str, Field(max_length=100)], Seconds] = Field(
+        default_factory=dict, max_length=100, description="Where the trial's time went, in seconds."
+    )
+    train_images_per_second: Speed | None = None
+    activation_observer: Observer | None = Field(
+        default=None,
+        description="What set the ranges of the 8-bit activations, which need not be what the "
+        "candidate asks for; None: float activations, or an older measurement.",
+    )
+    training_threads: int | None = Field(
+        default=None,
+        ge=1,
+        description=(
+            "Threads of the CPU that it was trained with: with another number the same seed gives "
+            "slightly other weights; None: an older measurement."
+        ),
+    )
+    notes: tuple[Annotated[str, Field(max_length=100_000)], ...] = Field(
+        default=(),
+        max_length=1000,
+        description="Requests that had nothing to do, and other things worth knowing.",
+    )
+    engine_revision: int = Field(
+        default=FIRST_REVISION,
+        ge=FIRST_REVISION,
+        le=2**31 - 1,
+        description="Of the engine that made the file; figures of two revisions may differ for "
+        "the same candidate and seed.",
+    )
+
+    @model_validator(mode="after")
+    def _finite(self) -> Measurement:
+        if "validation" not in self.accuracy:
+            raise ValueError("accuracy on the validation split is missing")
+        for split, value in self.accuracy.items():
+            if not (math.isfinite(value) and 0 <= value <= 1):
+                raise ValueError(f"accuracy on {split} must be within 0 and 1, got {value}")
+        return self
+
+    def at_worst(self) -> Measurement:
+        """The measurement as it counts against other files: a doubtful latency at its slowest."""
+        return self._with(self.latency.at_worst())
+
+    def at_best(self) -> Measurement:
+        """The measurement as it counts for its own file: a doubtful latency at its fastest."""
+        return self._with(self.latency.at_best())
+
+    def _with(self, latency: Latency) -> Measurement:
+        is_same = latency is self.latency
+        return self if is_same else self.model_copy(update={"latency": latency})
+
+    def value(self, metric: Metric) -> float:
+        """The number the search compares.
+
+        Accuracy is the one on the validation split, latency the one relative to the baseline.
+
+        Raises ValueError for a metric that was not measured.
+        """
+        found = self.known(metric)
+        if found is None:
+            raise ValueError(f"{metric} was not measured")
+        return float(found)
+
+    def known(self, metric: Metric) -> float | None:
+        """``value``, or None where the metric was not measured."""
+        match metric:
+            case "accuracy":
+                return self.accuracy["validation"]
+            case "size_bytes":
+                return self.size_bytes
+            case "download_bytes":
+                return self.download_bytes
+            case "peak_memory_bytes":
+                return self.peak_memory_bytes
+            case "latency_ms":
+                return self.latency.compared_ms
+            case "macs":
+                return self.macs
+            case "parameters":
+                return self.parameters

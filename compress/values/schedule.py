@@ -1,0 +1,64 @@
+"""What a recovery trains with. Without torch: jobs name it, services and workers pass it on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, Field
+
+from compress.values.knobs import FirstDefault, as_recorded
+
+Augmented: TypeAlias = Literal["none", "shift", "flip", "shift_flip"]
+"""How training images are varied: not at all, cropped from a padded frame, mirrored, or both."""
+Augment: TypeAlias = Literal["auto", "none", "shift", "flip", "shift_flip", "by_channels"]
+"""What may be asked: ``auto`` shifts, and mirrors where the images say that it harms nothing.
+
+``by_channels`` shifts, and mirrors images of three channels, as every job did before the field
+was there; it repeats those.
+"""
+BEFORE_THE_FIELD: Final = "by_channels"
+AugmentField: TypeAlias = Annotated[
+    Augment,
+    FirstDefault(value=BEFORE_THE_FIELD),
+    Field(
+        description="How training images are varied: auto shifts them, and mirrors them where a "
+        "nearest neighbour answers mirrored training images as well as others; by_channels "
+        "mirrors images of three channels, as jobs did that lack the field."
+    ),
+]
+"""Not searched: one way for all candidates of a job, or their files could not be compared."""
+
+
+class Schedule(BaseModel, frozen=True, extra="forbid"):
+    """How a recovery trains (docs/recovery.md), the same for every candidate of a job."""
+
+    learning_rate: float = Field(
+        default=0.02, ge=0, le=1, description="At the peak; it falls to 0 along a cosine."
+    )
+    weight_decay: float = Field(
+        default=5e-4, ge=0, le=0.1, description="For tensors of two dimensions or more."
+    )
+    warmup: float = Field(
+        default=0.2, ge=0, le=1, description="Share of the steps in which the rate rises."
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto",
+        description="auto takes bfloat16 where it pays and nothing is on a grid; bf16 takes it "
+        "always, about twice as fast, and blurs grids of more than four bits.",
+    )
+    augment: AugmentField = "auto"
+
+    @classmethod
+    def of_record(cls, document: Any) -> Schedule:
+        """What ``model_dump`` gave, of this version or one that had fewer fields."""
+        return cls.model_validate(as_recorded(cls, document))
+
+
+def _read(document: Any) -> Any:
+    return as_recorded(Schedule, document)
+
+
+RecordedSchedule: TypeAlias = Annotated[Schedule, BeforeValidator(_read)]
+"""A schedule inside of a record: what it lacks is what it was before the field was there."""
+FIRST: Final = Schedule.of_record({})
+"""How every job trained that could not say it."""

@@ -1,0 +1,297 @@
+"""The Python client: submit a job, watch it, list its front, download its files.
+
+client = Client("http://127.0.0.1:8000")
+job = client.submit(spec)
+for event in client.watch(job.id): ...
+for point in client.front(job.id).points:
+    client.download(point, Path("files"))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from pydantic import BaseModel, TypeAdapter
+
+from compress.network.families.catalog import Architecture
+from compress.network.preprocessing import Normalisation
+from featherweight.client import events, transport, uploads
+from featherweight.client.transport import Call, RetryPolicy, Transport
+from featherweight.specs.candidates import CandidateRequest, CandidateSchema, ProposedSchema
+from featherweight.specs.house import AuditSchema, WorkerSchema
+from featherweight.specs.job import JobSpec
+from featherweight.specs.schemas import (
+    ArtifactSchema,
+    DatasetSchema,
+    DryRunSchema,
+    EventSchema,
+    FrontPoint,
+    FrontSchema,
+    JobSchema,
+    ModelSchema,
+    Page,
+    RecommendationSchema,
+    ReportSchema,
+    TokenSchema,
+    TrialSchema,
+    WhySchema,
+)
+
+Schema = TypeVar("Schema", bound=BaseModel)
+Spec = JobSpec | Mapping[str, Any]
+Candidates = Sequence[CandidateRequest | Mapping[str, Any]]
+
+
+class Client:
+    """One service, typed. Every method raises ``featherweight.errors.FeatherweightError``.
+
+    Calls that can be repeated safely are tried again with backoff (``retry``); a submitted job
+    always carries an idempotency key, so it is one of them.
+    """
+
+    def __init__(
+        self, url: str, token: str | None = None, *, retry: RetryPolicy | None = None
+    ) -> None:
+        self._transport = Transport(url, token=token, retry=retry)
+        self.url = self._transport.url
+
+    def __enter__(self) -> Client:
+        """Use it as a context to close its connections at the end."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def submit(self, spec: Spec, *, idempotency_key: str | None = None) -> JobSchema:
+        """Start a job; the same key and spec again give the same job."""
+        headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
+        call = Call(method="POST", path="/v1/jobs", json=_document(spec), headers=headers)
+        return self._ask(JobSchema, call)
+
+    def dry_run(self, spec: Spec) -> DryRunSchema:
+        """What the job would do: its space, its trials, a forecast of its time."""
+        params = {"dry_run": "true"}
+        call = Call(method="POST", path="/v1/jobs", json=_document(spec), params=params)
+        return self._ask(DryRunSchema, call)
+
+    def job(self, job: str) -> JobSchema:
+        """One job."""
+        return self._get(JobSchema, f"/v1/jobs/{job}")
+
+    def jobs(self, *, state: str | None = None, owner: str | None = None) -> Iterator[JobSchema]:
+        """All jobs, or those of one owner, newest first, fetched page by page."""
+        return self._pages(JobSchema, "/v1/jobs", state=state, owner=owner)
+
+    def trials(self, job: str, *, state: str | None = None) -> Iterator[TrialSchema]:
+        """All trials of a job by number, fetched page by page."""
+        return self._pages(TrialSchema, f"/v1/jobs/{job}/trials", state=state)
+
+    def trial(self, trial: str) -> TrialSchema:
+        """One trial."""
+        return self._get(TrialSchema, f"/v1/trials/{trial}")
+
+    def why(self, trial: str) -> WhySchema:
+        """Why a trial ended as it did."""
+        return self._get(WhySchema, f"/v1/trials/{trial}/why")
+
+    def artifacts(self, trial: str) -> tuple[ArtifactSchema, ...]:
+        """The files of a trial."""
+        answer = self._transport.send(Call(method="GET", path=f"/v1/trials/{trial}/artifacts"))
+        return TypeAdapter(tuple[ArtifactSchema, ...]).validate_json(answer.content)
+
+    def rerun(self, trial: str) -> TrialSchema:
+        """Run a trial's candidate once more, from another seed."""
+        call = Call(method="POST", path=f"/v1/trials/{trial}/rerun", idempotent=False)
+        return self._ask(TrialSchema, call)
+
+    def propose(
+        self, job: str, candidates: Candidates, *, idempotency_key: str | None = None
+    ) -> tuple[ProposedSchema, ...]:
+        """Let a job try these candidates before the sampler's next ones; equal ones run once.
+
+        Each is a mapping with ``params`` (values of the job's knobs) or ``steps`` (configs of
+        techniques); fields that nobody gave are the job's to fill. The answers come in the same
+        order.
+        """
+        body = [one.given if isinstance(one, CandidateRequest) else dict(one) for one in candidates]
+        headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
+        path = f"/v1/jobs/{job}/candidates"
+        answer = self._transport.send(Call(method="POST", path=path, json=body, headers=headers))
+        return TypeAdapter(tuple[ProposedSchema, ...]).validate_json(answer.content)
+
+    def candidates(self, job: str) -> Iterator[CandidateSchema]:
+        """Candidates that users or earlier jobs proposed, in the order in which they are tried."""
+        return self._pages(CandidateSchema, f"/v1/jobs/{job}/candidates")
+
+    def front(self, job: str) -> FrontSchema:
+        """The best files so far."""
+        return self._get(FrontSchema, f"/v1/jobs/{job}/front")
+
+    def recommendation(self, job: str) -> RecommendationSchema:
+        """One file of the front and the reason to take it."""
+        return self._get(RecommendationSchema, f"/v1/jobs/{job}/recommendation")
+
+    def report(self, job: str) -> ReportSchema:
+        """What the job found."""
+        return self._get(ReportSchema, f"/v1/jobs/{job}/report")
+
+    def watch(self, job: str, *, after: int = 0) -> Iterator[EventSchema]:
+        """Every event of the job after sequence number ``after``, as they happen, to its end.
+
+        Reconnects through outages and misses none; ends after the job's final event.
+        """
+        return events.follow(self._transport, job, after=after)
+
+    def download(self, file: FrontPoint | str, folder: Path) -> Path:
+        """Fetch a file of the front, or an artifact by id, into ``folder``; verified by digest."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if isinstance(file, str):
+            target = folder / f"{file}.{self._suffix(file)}"
+            self._transport.download(f"/v1/artifacts/{file}", target)
+            return target
+        target = folder / f"trial-{file.number:03d}-{file.sha256[:12]}.onnx"
+        path = f"/v1/artifacts/{file.artifact}"
+        self._transport.download(path, target, sha256=file.sha256)
+        return target
+
+    def manifest(self, artifact: str) -> dict[str, Any]:
+        """What a file was made of: candidate, seeds, digests, versions, measurements."""
+        path = f"/v1/artifacts/{artifact}/manifest"
+        return self._transport.send(Call(method="GET", path=path)).json()
+
+    def upload_model(
+        self,
+        path: Path,
+        *,
+        name: str,
+        architecture: Architecture,
+        normalisation: Normalisation,
+    ) -> ModelSchema:
+        """Send safetensors weights; the same name and bytes again give the same model."""
+        parts = {"architecture": architecture, "normalisation": normalisation}
+        spec = {"name": name} | {key: part.model_dump(mode="json") for key, part in parts.items()}
+        answer = uploads.send(self._transport, "/v1/models", path, spec=spec)
+        return ModelSchema.model_validate_json(answer)
+
+    def upload_dataset(
+        self, path: Path, *, name: str, task: str = "image_classification"
+    ) -> DatasetSchema:
+        """Send an npz dataset; the same name and bytes again give the same dataset."""
+        spec = {"name": name, "task": task}
+        answer = uploads.send(self._transport, "/v1/datasets", path, spec=spec)
+        return DatasetSchema.model_validate_json(answer)
+
+    def model(self, model: str) -> ModelSchema:
+        """One uploaded model by id or name."""
+        return self._get(ModelSchema, f"/v1/models/{model}")
+
+    def models(self, *, owner: str | None = None) -> Iterator[ModelSchema]:
+        """All uploaded models, or those of one owner."""
+        return self._pages(ModelSchema, "/v1/models", owner=owner)
+
+    def dataset(self, dataset: str) -> DatasetSchema:
+        """One uploaded dataset by id or name."""
+        return self._get(DatasetSchema, f"/v1/datasets/{dataset}")
+
+    def datasets(self, *, owner: str | None = None) -> Iterator[DatasetSchema]:
+        """All uploaded datasets, or those of one owner."""
+        return self._pages(DatasetSchema, "/v1/datasets", owner=owner)
+
+    def cancel(self, job: str) -> JobSchema:
+        """Stop a job for good; its files stay."""
+        return self._ask(JobSchema, Call(method="POST", path=f"/v1/jobs/{job}/cancel"))
+
+    def pause(self, job: str) -> JobSchema:
+        """Hand out no more trials of a job."""
+        return self._ask(JobSchema, Call(method="POST", path=f"/v1/jobs/{job}/pause"))
+
+    def resume(self, job: str) -> JobSchema:
+        """Go on with a paused job."""
+        return self._ask(JobSchema, Call(method="POST", path=f"/v1/jobs/{job}/resume"))
+
+    def delete(self, job: str) -> None:
+        """Delete a job that has ended, with its trials, files and study. Raises NotFound again."""
+        self._transport.send(Call(method="DELETE", path=f"/v1/jobs/{job}"))
+
+    def clone(self, job: str, changes: Mapping[str, Any] | None = None) -> JobSchema:
+        """Submit a job's spec again with ``changes`` on top."""
+        path = f"/v1/jobs/{job}/clone"
+        call = Call(method="POST", path=path, json=dict(changes or {}), idempotent=False)
+        return self._ask(JobSchema, call)
+
+    def workers(self) -> Iterator[WorkerSchema]:
+        """Workers heard of lately."""
+        return self._pages(WorkerSchema, "/v1/workers")
+
+    def tokens(self) -> Iterator[TokenSchema]:
+        """All tokens, without their secrets."""
+        return self._pages(TokenSchema, "/v1/tokens")
+
+    def create_token(
+        self, name: str, scopes: tuple[str, ...], *, expires_at: datetime | None = None
+    ) -> TokenSchema:
+        """Make a token; its secret is in this answer and nowhere else."""
+        body: dict[str, Any] = {"name": name, "scopes": list(scopes)}
+        if expires_at is not None:
+            body["expires_at"] = expires_at.isoformat()
+        call = Call(method="POST", path="/v1/tokens", json=body, idempotent=False)
+        return self._ask(TokenSchema, call)
+
+    def revoke_token(self, token: str) -> None:
+        """End a token."""
+        self._transport.send(Call(method="DELETE", path=f"/v1/tokens/{token}"))
+
+    def audit(
+        self, *, actor: str | None = None, kind: str | None = None, subject: str | None = None
+    ) -> Iterator[AuditSchema]:
+        """What was created, changed and deleted, and by whom, newest first; for admins."""
+        return self._pages(AuditSchema, "/v1/audit", actor=actor, kind=kind, subject=subject)
+
+    def is_ready(self) -> bool:
+        """Whether the service says it can serve; raises ServiceUnavailable where it cannot."""
+        call = Call(method="GET", path="/readyz", timeout_seconds=5.0)
+        return self._transport.send(call, retry=transport.ONCE).is_success
+
+    def _suffix(self, artifact: str) -> str:
+        with self._transport.stream(f"/v1/artifacts/{artifact}") as answer:
+            named = answer.headers.get("Content-Disposition", "")
+        suffix = Path(named.rpartition("filename=")[2].strip('"; ')).suffix.lstrip(".")
+        return suffix if suffix.isalnum() else "bin"
+
+    def _get(self, schema: type[Schema], path: str) -> Schema:
+        return self._ask(schema, Call(method="GET", path=path))
+
+    def _ask(self, schema: type[Schema], call: Call) -> Schema:
+        return schema.model_validate_json(self._transport.send(call).content)
+
+    def _pages(self, schema: type[Schema], path: str, **filters: str | None) -> Iterator[Schema]:
+        params = {key: value for key, value in filters.items() if value is not None}
+        cursor: dict[str, str] = {}
+        fetch = partial(Call, method="GET", path=path)
+        while True:
+            answer = self._transport.send(fetch(params={"limit": 100, **params, **cursor}))
+            page = Page[schema].model_validate_json(answer.content)
+            yield from page.items
+            if page.next_cursor is None:
+                return
+            cursor = {"cursor": page.next_cursor}
+
+
+def _document(given: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
+    return given.model_dump(mode="json") if isinstance(given, BaseModel) else dict(given)

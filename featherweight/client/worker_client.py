@@ -1,0 +1,142 @@
+"""The worker's side of the protocol. Nothing here retries on its own."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from featherweight.client import transport
+from featherweight.client.transport import ONCE, Call, RetryPolicy, Transport
+from featherweight.errors import ApiError, FileLost
+from featherweight.specs.protocol import (
+    FENCE_HEADER,
+    Assignment,
+    AttemptResult,
+    ClaimRequest,
+    Decision,
+    Failure,
+    FileRef,
+    Heartbeat,
+    HeartbeatReply,
+    Report,
+    WorkerInfo,
+)
+
+Answer = TypeVar("Answer", bound=BaseModel)
+_LOST = frozenset({"ArtifactNotFound", "FileCorrupt"})
+
+
+class Lease(BaseModel, frozen=True, extra="forbid"):
+    """An attempt and the secret that makes its holder the owner."""
+
+    attempt: str
+    token: str
+
+
+def lease_of(assignment: Assignment) -> Lease:
+    """The lease that came with an assignment."""
+    return Lease(attempt=assignment.attempt, token=assignment.token)
+
+
+class WorkerClient:
+    """Claim, heartbeat, upload, report, complete, fail, release, fetch.
+
+    All of them try once and raise ServiceUnavailable: the caller knows whether waiting makes
+    sense. StaleAttempt means that the attempt is not ours any more.
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self._transport = Transport(url, token=token, retry=RetryPolicy())
+        self.url = self._transport.url
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def claim(self, worker: WorkerInfo, *, wait_seconds: float) -> Assignment | None:
+        """One trial, or None when there was none within ``wait_seconds``."""
+        request = ClaimRequest(worker=worker, wait_seconds=wait_seconds)
+        call = Call(
+            method="POST",
+            path="/v1/attempts",
+            json=request.model_dump(mode="json"),
+            timeout_seconds=wait_seconds + 15.0,
+        )
+        answer = self._transport.send(call, retry=ONCE)
+        return Assignment.model_validate_json(answer.content) if answer.content else None
+
+    def heartbeat(self, lease: Lease, beat: Heartbeat) -> HeartbeatReply:
+        """Extend the lease; the answer may ask to stop."""
+        return self._say(HeartbeatReply, lease, "heartbeat", beat, timeout_seconds=5.0)
+
+    def upload(self, lease: Lease, path: Path, *, sha256: str) -> None:
+        """Send a file of the attempt; a repeat changes nothing."""
+        headers = {
+            FENCE_HEADER: lease.token,
+            "Content-Length": str(path.stat().st_size),
+            "Content-Type": "application/octet-stream",
+        }
+        target = f"/v1/attempts/{lease.attempt}/files/{sha256}"
+        body = partial(transport.content, path)
+        call = Call(method="PUT", path=target, headers=headers, body=body, timeout_seconds=120.0)
+        self._transport.send(call, retry=ONCE)
+
+    def report(self, lease: Lease, report: Report) -> Decision:
+        """Say what was measured at a rung; a repeat gets the first answer again."""
+        return self._say(Decision, lease, "reports", report)
+
+    def complete(self, lease: Lease) -> AttemptResult:
+        """The trial is done; a repeat changes nothing."""
+        return self._say(AttemptResult, lease, "complete")
+
+    def fail(self, lease: Lease, failure: Failure) -> AttemptResult:
+        """The attempt failed."""
+        return self._say(AttemptResult, lease, "fail", failure)
+
+    def release(self, lease: Lease) -> AttemptResult:
+        """Give the trial back."""
+        return self._say(AttemptResult, lease, "release")
+
+    def fetch(self, sha256: str, target: Path) -> None:
+        """Download weights or a dataset by digest, verified.
+
+        Raises FileLost where the service does not have it any more, or knows that it is corrupt;
+        DigestMismatch where other bytes arrive.
+        """
+        try:
+            self._transport.download(f"/v1/files/{sha256}", target, sha256=sha256, retry=ONCE)
+        except ApiError as error:
+            if error.code in _LOST:
+                raise FileLost(sha256, str(error)) from error
+            raise
+
+    def _say(
+        self,
+        answer: type[Answer],
+        lease: Lease,
+        verb: str,
+        body: BaseModel | None = None,
+        *,
+        timeout_seconds: float = 30.0,
+    ) -> Answer:
+        call = Call(
+            method="POST",
+            path=f"/v1/attempts/{lease.attempt}/{verb}",
+            headers={FENCE_HEADER: lease.token},
+            json=None if body is None else body.model_dump(mode="json"),
+            timeout_seconds=timeout_seconds,
+        )
+        return answer.model_validate_json(self._transport.send(call, retry=ONCE).content)
+
+
+def file_ref(path: Path, role: str) -> FileRef:
+    """What a report says of a file: its role, digest and length."""
+    document = {
+        "role": role,
+        "sha256": transport.file_digest(path),
+        "size_bytes": path.stat().st_size,
+    }
+    return FileRef.model_validate(document)

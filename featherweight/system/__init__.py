@@ -1,0 +1,1 @@
+"""What the operating system is asked: disks, modes of files, signs of life."""

@@ -1,0 +1,1 @@
+"""Starts processes: the command line, a local cluster, and what runs in one."""

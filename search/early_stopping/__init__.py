@@ -1,0 +1,1 @@
+"""Which trials train on, and which are stopped."""

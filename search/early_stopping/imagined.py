@@ -1,0 +1,130 @@
+"""Made-up candidates, to ask a rule what it would do.
+
+Costs lie up to a decade and a half below the baseline's and rise and fall together. The cheaper a
+candidate, the more accuracy it loses, some lose more than others of their size, and training brings
+each nearer to what it can reach. On the sample job (``examples/digits.yaml``) about as many of them
+climb as of the real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from compress.values.measurement import Latency, Measurement, Parity
+from featherweight.specs.job import JobSpec
+from featherweight.specs.states import Phase
+
+DECADES = 1.5
+"""How far below the baseline's the costs of candidates lie."""
+_APART = 0.05
+"""Standard deviation of each cost of a candidate, in decades, about what they have in common."""
+_LOSS, _RECOVERS = 0.35, 3.5
+"""Share of the accuracy that the cheapest lose, and how fast the loss falls with the costs."""
+_LUCK = 0.02
+"""Standard deviation of what is lost beside that, as a share; nobody gains by luck."""
+_UNTRAINED, _LEARNS = 0.5, 1.2
+"""Share of its accuracy that a candidate lacks at first, and the power by which that falls."""
+_NOMINAL = Measurement(
+    accuracy={"validation": 0.95},
+    size_bytes=1_000_000,
+    download_bytes=1_000_000,
+    peak_memory_bytes=10_000_000,
+    parameters=250_000,
+    macs=10_000_000,
+    latency=Latency(median_ms=1.0, p95_ms=1.0, threads=1, batch=1),
+    parity=Parity(max_abs_error=0.0, agreement=1.0, images=1),
+)
+_COUNTS = ("size_bytes", "download_bytes", "peak_memory_bytes", "parameters", "macs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """What would be measured of a candidate at every rung."""
+
+    measured: Sequence[Measurement]
+
+    def accuracies(self, rung: int) -> list[float]:
+        """From the first rung to this one."""
+        return [each.value("accuracy") for each in self.measured[: rung + 1]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """A candidate that reaches a rung, as ``stopping.judge`` sees it; nothing limits its epochs."""
+
+    spec: JobSpec
+    baseline: Measurement
+    rung: int
+    own: Curve
+    others: Sequence[Curve]
+    epochs_left: int | None = None
+    phase: Phase = Phase.SEARCH
+
+    @property
+    def rungs(self) -> Sequence[int]:
+        """Total recovery epochs at each rung."""
+        return self.spec.early_stopping.rungs
+
+    @property
+    def is_last(self) -> bool:
+        """Whether there is no rung above."""
+        return self.rung == len(self.rungs) - 1
+
+    @property
+    def measurement(self) -> Measurement:
+        """What was measured of it here."""
+        return self.own.measured[self.rung]
+
+    @property
+    def peers(self) -> Sequence[Measurement]:
+        """The same of every other that has been here."""
+        return [other.measured[self.rung] for other in self.others]
+
+    @property
+    def curve(self) -> Sequence[float]:
+        """Its accuracies so far."""
+        return self.own.accuracies(self.rung)
+
+    @property
+    def peer_curves(self) -> Sequence[Sequence[float]]:
+        """The same of the others, up to this rung."""
+        return [other.accuracies(self.rung) for other in self.others]
+
+
+def anchor(baseline: Measurement | None) -> Measurement:
+    """A baseline of which every metric is known: by its own numbers, as far as there are any."""
+    if baseline is None:
+        return _NOMINAL
+    latency = {"median_ms": baseline.latency.compared_ms}
+    return _NOMINAL.model_copy(
+        update={
+            "accuracy": {"validation": baseline.accuracy["validation"]},
+            "latency": _NOMINAL.latency.model_copy(update=latency),
+            **{name: getattr(baseline, name) or getattr(_NOMINAL, name) for name in _COUNTS},
+        }
+    )
+
+
+def curve(baseline: Measurement, rungs: Sequence[int], random: np.random.Generator) -> Curve:
+    """A candidate drawn at random, whose costs and accuracies are relative to a baseline's."""
+    place = random.uniform()
+    kept = 10 ** (DECADES * (place - 1) + _APART * random.standard_normal(len(_COUNTS) + 1))
+    costs = {
+        name: max(1, round(getattr(baseline, name) * share))
+        for name, share in zip(_COUNTS, kept[1:].tolist(), strict=True)
+    }
+    latency = {"median_ms": baseline.latency.median_ms * float(kept[0])}
+    compressed = baseline.model_copy(
+        update={**costs, "latency": baseline.latency.model_copy(update=latency)}
+    )
+    lost = _LOSS * np.exp(-_RECOVERS * place) + _LUCK * abs(random.standard_normal())
+    reached = baseline.accuracy["validation"] * (1 - min(float(lost), 1.0))
+    return Curve(measured=[_trained(compressed, reached, epochs) for epochs in rungs])
+
+
+def _trained(compressed: Measurement, reached: float, epochs: int) -> Measurement:
+    accuracy = reached * (1 - _UNTRAINED / (1 + epochs) ** _LEARNS)
+    return compressed.model_copy(update={"accuracy": {"validation": accuracy}})

@@ -1,0 +1,293 @@
+"""Whether a trial climbs to the next rung: multi-objective asynchronous successive halving.
+
+Li et al., ASHA, arXiv:1810.05934, algorithm 2, with the order of Schmucker et al., MO-ASHA,
+arXiv:2106.12639: non-dominated rank first. Inside a rank that only partly fits, the way that the
+job's ``early_stopping.tie_break`` names (``search.early_stopping.tie_breaks``).
+
+What differs: a trial is judged once, when it reaches the rung, against all that have been there;
+nobody waits and nobody is called back. Of the ``n`` seen at the rung, this one included, the best
+``n / eta`` climb, rounded up, so that the first trial at a rung always does, or as the job's
+``early_stopping.rounding`` says; with the way ``front`` also all that no other dominates or equals,
+once one climbs. Where the job leaves the choice to us (``auto``), both depend on the room that a
+trial has left: ``front`` and up, or ``hypervolume`` and nearest where the baseline's accuracy is
+near (``search.early_stopping.headroom``). Constraints come first (Deb et
+al., 2002): any feasible trial is ahead of any infeasible one, and infeasible ones are ordered by
+how much they violate. Below the last rung only constraints that training cannot mend count (see
+``lasting_violation``). Objectives that training does not change, such as size, count like the
+others. A trial exactly as good as an earlier one is behind it. A latency that was measured on a
+busy machine counts within its bounds: the trial's own at its fastest, its peers' at their slowest.
+
+Whatever the rule looks at is in the records of the rungs, so each decision can be repeated from
+those that were written before it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from compress.values.measurement import Measurement
+from featherweight.specs.constraints import Constraint
+from featherweight.specs.job import JobSpec
+from featherweight.specs.objective import Objective
+from featherweight.specs.protocol import Decision
+from featherweight.specs.states import Phase
+from featherweight.specs.stopping import EarlyStopping, Rounding
+from search.early_stopping import extrapolation, headroom, tie_breaks
+from search.early_stopping.tie_breaks import Place
+from search.front import front, pareto
+from search.front import objectives as metrics
+
+LAST = "the last rung is reached"
+MEASURED = "measured on test"
+CHECKPOINT = "a checkpoint of the supernet: its training goes on"
+
+
+def lasting_violation(
+    measurement: Measurement, constraints: Sequence[Constraint], baseline: Measurement | None
+) -> float:
+    """The largest violation that more training cannot mend: of every constraint but on accuracy.
+
+    A small network misses an accuracy floor at the first rungs and meets it after recovery; size,
+    latency and counts stay what they are. At most 0 is feasible.
+    """
+    lasting = [constraint for constraint in constraints if constraint.metric != "accuracy"]
+    return metrics.violation(measurement, lasting, baseline)
+
+
+class Reached(Protocol):
+    """A rung that a trial has reached, as the rule sees it."""
+
+    @property
+    def measurement(self) -> Measurement:
+        """What was measured of the trial at this rung."""
+        ...
+
+    @property
+    def peers(self) -> Sequence[Measurement]:
+        """The same of every other trial of the phase that has reached it; unused at the last."""
+        ...
+
+    @property
+    def curve(self) -> Sequence[float]:
+        """Accuracies of the trial at every rung so far; empty where nothing is extrapolated."""
+        ...
+
+    @property
+    def peer_curves(self) -> Sequence[Sequence[float]]:
+        """The same of every peer, as far as it has been; empty where nothing is extrapolated."""
+        ...
+
+    @property
+    def rungs(self) -> Sequence[int]:
+        """Total recovery epochs at each rung of the trial."""
+        ...
+
+    @property
+    def rung(self) -> int:
+        """Which of them it has reached."""
+        ...
+
+    @property
+    def epochs_left(self) -> int | None:
+        """What ``budget.epochs`` leaves for the trial in total; None where there is no limit."""
+        ...
+
+    @property
+    def phase(self) -> Phase:
+        """What the trial is for."""
+        ...
+
+    @property
+    def is_last(self) -> bool:
+        """Whether there is no rung above."""
+        ...
+
+    @property
+    def spec(self) -> JobSpec:
+        """What the job compares and demands."""
+        ...
+
+    @property
+    def baseline(self) -> Measurement | None:
+        """What relative constraints refer to."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """How trials at a rung are compared; ``baseline`` anchors the hypervolume.
+
+    Raises:
+        ValueError: ``early`` leaves something open (``auto``), which
+        ``search.early_stopping.headroom`` settles.
+    """
+
+    objectives: Sequence[Objective]
+    early: EarlyStopping
+    baseline: Measurement | None = None
+
+    def __post_init__(self) -> None:
+        if headroom.is_open(self.early):
+            raise ValueError("a tie-break or rounding of auto has to be settled before")
+
+
+def judge(reached: Reached) -> Decision:
+    """The rule of every job: ``decide`` by its objectives and its lasting constraints.
+
+    A supernet is no candidate: it trains to its end. A trial whose next rung would pass
+    ``budget.epochs`` stops, however good it is.
+    """
+    if reached.phase is Phase.TEST:
+        return Decision(stop=False, reason=MEASURED)
+    if reached.is_last:
+        return Decision(stop=False, reason=LAST)
+    if reached.phase is Phase.SUPERNET:
+        return Decision(stop=False, reason=CHECKPOINT)
+    following = reached.rungs[reached.rung + 1]
+    if reached.epochs_left is not None and following > reached.epochs_left:
+        return _out_of_epochs(following, reached)
+    return _compared(reached)
+
+
+def _out_of_epochs(following: int, reached: Reached) -> Decision:
+    more = following - reached.rungs[reached.rung]
+    left = (reached.epochs_left or 0) - reached.rungs[reached.rung]
+    budget = reached.spec.budget.epochs
+    return Decision(
+        stop=True,
+        reason=f"stops: the next rung takes {more} more epochs, and of the job's {budget} "
+        f"(budget.epochs) {max(left, 0)} are free",
+    )
+
+
+def _compared(reached: Reached) -> Decision:
+    spec = reached.spec
+    demands = {"constraints": spec.constraints, "baseline": reached.baseline}
+    measured = [reached.measurement.at_best(), *(peer.at_worst() for peer in reached.peers)]
+    violations = [lasting_violation(one, **demands) for one in measured]
+    hopes = _hopes(reached)
+    seen = [hoped(one, hope) for one, hope in zip(measured, hopes, strict=True)]
+    left = headroom.left(measured[0], measured[1:], **demands)
+    early = headroom.settled(spec.early_stopping, left)
+    decision = decide(
+        seen[0],
+        violations[0],
+        list(zip(seen[1:], violations[1:], strict=True)),
+        rule=Rule(objectives=spec.objectives, early=early, baseline=reached.baseline),
+    )
+    if headroom.is_open(spec.early_stopping):
+        decision = _with_room(decision, left)
+    return decision if hopes[0] is None else _with_hope(decision, hopes[0])
+
+
+def _with_room(decision: Decision, left: float | None) -> Decision:
+    """The decision with what ``auto`` was settled by, in words where that made it stricter."""
+    if left is None or not headroom.is_little(left):
+        return decision.model_copy(update={"room": left})
+    words = f"; little is left to gain: {left:.1%} of the accuracy within reach"
+    return decision.model_copy(update={"room": left, "reason": decision.reason + words})
+
+
+def _with_hope(decision: Decision, hope: float) -> Decision:
+    expected = f"; judged by an accuracy of {hope:.4f} that the last rung may bring"
+    return decision.model_copy(update={"extrapolated": hope, "reason": decision.reason + expected})
+
+
+def _hopes(reached: Reached) -> list[float | None]:
+    """What accuracy the trial and its peers may reach; None where that is not asked or unknown."""
+    if not reached.spec.early_stopping.extrapolate:
+        return [None] * (1 + len(reached.peers))
+    curves = [reached.curve, *reached.peer_curves]
+    return extrapolation.expected(curves, num_rungs=len(reached.rungs))
+
+
+def hoped(measurement: Measurement, hope: float | None) -> Measurement:
+    """The measurement with the accuracy that is hoped for; as it is where nothing is."""
+    if hope is None:
+        return measurement
+    return measurement.model_copy(update={"accuracy": {**measurement.accuracy, "validation": hope}})
+
+
+def decide(
+    measurement: Measurement,
+    violation: float,
+    peers: Sequence[tuple[Measurement, float]],
+    *,
+    rule: Rule,
+) -> Decision:
+    """Judge a trial that reached a rung, and not the last one.
+
+    Args:
+        measurement: What was measured of it at this rung.
+        violation: Its ``lasting_violation``; at most 0 is feasible.
+        peers: The same of every other trial that has reached this rung, in any order.
+        rule: What the job compares, and how.
+
+    Returns:
+        The decision with rank (from 0), number of trials seen, how many may climb, and by what the
+        trial was placed among those of its rank, where that mattered.
+
+    Raises:
+        ValueError: a tie is to be broken by hypervolume and there is no baseline.
+    """
+    measured = [measurement, *(peer for peer, _ in peers)]
+    points = [metrics.vector(each, rule.objectives) for each in measured]
+    ranks = pareto.ranks(points, [violation, *(amount for _, amount in peers)])
+    allowed = _rounded(len(points) / rule.early.eta, rule.early.rounding)
+    ahead = sum(rank < ranks[0] for rank in ranks)
+    equals = [index for index, rank in enumerate(ranks) if rank == ranks[0]]
+    is_copy = points[0] in [points[index] for index in equals[1:]]
+    if rule.early.tie_break == "front" and allowed > 0 and not is_copy:
+        allowed = max(allowed, ranks.count(0))
+    place = None
+    if ahead < allowed < ahead + len(equals):
+        place = _place([measured[index] for index in equals], rule, allowed - ahead)
+    position = ahead + (place.place if place else 0)
+    return Decision(
+        stop=position >= allowed,
+        reason=_reason(ranks, position, allowed, violation) + _said(place, rule),
+        rank=ranks[0],
+        peers=len(points),
+        allowed=allowed,
+        tie_break=place.value if place else None,
+    )
+
+
+def _rounded(share: float, rounding: Rounding) -> int:
+    """A whole number of trials; halves are rounded up."""
+    return math.ceil(share) if rounding == "up" else math.floor(share + 0.5)
+
+
+def _place(equals: Sequence[Measurement], rule: Rule, places: int) -> Place:
+    """Where the first of equally ranked trials, the newcomer, stands among them."""
+    points = [metrics.vector(each, rule.objectives) for each in equals]
+    if rule.early.tie_break == "net":
+        return tie_breaks.by_net(points, places)
+    if rule.baseline is None:
+        raise ValueError("a tie is broken by hypervolume, and there is no baseline to anchor it")
+    axes = [front.on_axes(each, rule.objectives, rule.baseline) for each in equals]
+    return tie_breaks.by_hypervolume(points, axes, places)
+
+
+def _said(place: Place | None, rule: Rule) -> str:
+    if place is None:
+        return ""
+    if rule.early.tie_break == "net":
+        return f", at a distance of {place.value:.3g} from those taken before"
+    return f", by the hypervolume that it alone adds: {place.value:.3g}"
+
+
+def _reason(ranks: Sequence[int], position: int, allowed: int, violation: float) -> str:
+    if len(ranks) == 1:
+        return f"the first trial at this rung {'climbs' if allowed else 'stops'}"
+    best = {0: "none climbs", 1: "the best climbs"}.get(allowed, f"the best {allowed} climb")
+    fate = "climbs" if position < allowed else "stops"
+    infeasible = f", a constraint violated by {violation:.1%} of its bound" if violation > 0 else ""
+    equals = ranks.count(ranks[0])
+    places = allowed - sum(rank < ranks[0] for rank in ranks)
+    tied = f", {places} of {equals} with this rank" if 0 < places < equals else ""
+    standing = f"rank {ranks[0]} (the front has 0) of {len(ranks)} trials at this rung"
+    return f"{fate}: {standing}{infeasible}; {best}{tied}"

@@ -1,0 +1,1 @@
+"""From measurements to the front of a job and the file to take."""

@@ -1,0 +1,239 @@
+"""The front of a job's files, its hypervolume, the file to take, and the finalists.
+
+A latency that was measured on a busy machine counts with the bounds that it is right within:
+against other files at its slowest, for its own file at its fastest. So it takes no file from the
+front that it does not surely dominate, and no file is called best by it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from compress.values.measurement import Measurement
+from featherweight.specs.constraints import Constraint
+from featherweight.specs.objective import Objective
+from search.front import objectives as metrics
+from search.front import pareto
+
+Key = TypeVar("Key", bound=Hashable)
+DECADES = 3.0
+"""A cost of the baseline's divided by ten to this power counts as ideal in the hypervolume."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontCandidate(Generic[Key]):
+    """One measured file; ``key`` is whatever the caller finds it by."""
+
+    key: Key
+    measurement: Measurement
+    violation: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection(Generic[Key]):
+    """The front by ascending size, or the nearest file where nothing is feasible."""
+
+    front: list[Key]
+    nearest: Key | None
+    blocked_by: str | None
+    hypervolume: float
+
+
+def select(
+    points: Sequence[FrontCandidate[Key]],
+    *,
+    objectives: Sequence[Objective],
+    constraints: Sequence[Constraint],
+    baseline: Measurement | None,
+) -> Selection[Key]:
+    """Feasible points that no feasible point surely dominates; of equal ones the first.
+
+    Where points exist and none is feasible, ``nearest`` has the smallest violation (then the fewest
+    bytes) and ``blocked_by`` is the constraint it violates most.
+    """
+    front = _front(points, objectives)
+    if points and not front:
+        nearest = _nearest(points)
+        return Selection(
+            front=[],
+            nearest=nearest.key,
+            blocked_by=_blocked_by(nearest.measurement, constraints, baseline),
+            hypervolume=0.0,
+        )
+    volume = hypervolume(
+        [point.measurement for point in front], objectives=objectives, baseline=baseline
+    )
+    return Selection(
+        front=[point.key for point in front], nearest=None, blocked_by=None, hypervolume=volume
+    )
+
+
+def hypervolume(
+    measurements: Sequence[Measurement],
+    *,
+    objectives: Sequence[Objective],
+    baseline: Measurement | None,
+) -> float:
+    """Share of a fixed box that the measurements dominate, 0 to 1; 0 without a baseline.
+
+    One axis per objective, from ideal 0 to reference 1. Accuracy: the error ``1 - a`` as a share of
+    ``1 - a_baseline / 2``, so losing half of the baseline's accuracy is worth nothing. A cost: its
+    logarithm, from a thousandth of the baseline's to the baseline's. The box depends on the
+    baseline alone, so adding a point never makes the volume smaller and jobs can be compared. A
+    doubtful latency counts at its slowest.
+    """
+    if baseline is None:
+        return 0.0
+    points = [on_axes(one.at_worst(), objectives, baseline) for one in measurements]
+    return pareto.hypervolume(points, (1.0,) * len(objectives))
+
+
+def recommend(
+    points: Sequence[FrontCandidate[Key]],
+    *,
+    objectives: Sequence[Objective],
+    constraints: Sequence[Constraint],
+    baseline: Measurement | None,
+) -> tuple[Key | None, str]:
+    """The one file to take, and why.
+
+    With a floor on accuracy: the smallest feasible file. With limits on costs only: the most
+    accurate feasible one. Without constraints: the knee of the front (accuracy linear, costs on a
+    logarithmic scale). Where nothing is feasible: the nearest. A file whose doubtful latency may
+    violate a constraint is taken only where there is no other.
+    """
+    if not points:
+        return None, "nothing has been measured yet"
+    selection = select(points, objectives=objectives, constraints=constraints, baseline=baseline)
+    if selection.nearest is not None:
+        return selection.nearest, f"nothing is feasible; nearest, blocked by {selection.blocked_by}"
+    feasible = _surest(points, constraints, baseline)
+    if any(c.metric == "accuracy" and c.comparison == "at_least" for c in constraints):
+        return _smallest(feasible).key, "the smallest file that meets every constraint"
+    if constraints:
+        return _most_accurate(feasible).key, "the most accurate file that meets every constraint"
+    return _knee(_front(points, objectives), objectives, baseline).key, "the knee of the front"
+
+
+def finalists(
+    points: Sequence[FrontCandidate[Key]],
+    *,
+    count: int,
+    objectives: Sequence[Objective],
+    constraints: Sequence[Constraint],
+    baseline: Measurement | None,
+) -> list[Key]:
+    """Up to ``count`` different keys worth a retraining; several points may share a key.
+
+    The recommended one comes first, then always the key on the front whose points add most
+    hypervolume to those already taken (the smaller file among equals). Where nothing is feasible:
+    the nearest keys.
+    """
+    recommended, _ = recommend(
+        points, objectives=objectives, constraints=constraints, baseline=baseline
+    )
+    if recommended is None:
+        return []
+    front = _front(points, objectives)
+    if not front:
+        return list(dict.fromkeys(point.key for point in _by_violation(points)))[:count]
+    chosen = [recommended]
+    while len(chosen) < count and (rest := [p for p in front if p.key not in chosen]):
+        chosen.append(_adds_most(front, chosen, rest, objectives, baseline))
+    return chosen[:count]
+
+
+def _adds_most(
+    front: Sequence[FrontCandidate[Key]],
+    chosen: Sequence[Key],
+    rest: Sequence[FrontCandidate[Key]],
+    objectives: Sequence[Objective],
+    baseline: Measurement | None,
+) -> Key:
+    def gain(key: Key) -> float:
+        taken = [point.measurement for point in front if point.key in (*chosen, key)]
+        return round(hypervolume(taken, objectives=objectives, baseline=baseline), 12)
+
+    return max(rest, key=lambda point: gain(point.key)).key
+
+
+def _front(
+    points: Sequence[FrontCandidate[Key]], objectives: Sequence[Objective]
+) -> list[FrontCandidate[Key]]:
+    feasible = [point for point in points if point.violation <= 0]
+    worst = [metrics.vector(point.measurement.at_worst(), objectives) for point in feasible]
+    best = [metrics.vector(point.measurement.at_best(), objectives) for point in feasible]
+    front = [feasible[index] for index in pareto.possible_front(worst, best)]
+    return sorted(front, key=lambda point: point.measurement.size_bytes)
+
+
+def _surest(
+    points: Sequence[FrontCandidate[Key]],
+    constraints: Sequence[Constraint],
+    baseline: Measurement | None,
+) -> list[FrontCandidate[Key]]:
+    """The feasible points without those whose doubtful latency may violate a constraint.
+
+    All feasible ones where every one of them may.
+    """
+    feasible = [point for point in points if point.violation <= 0]
+    sure = [
+        point
+        for point in feasible
+        if not point.measurement.latency.busy
+        or metrics.violation(point.measurement.at_worst(), constraints, baseline) <= 0
+    ]
+    return sure or feasible
+
+
+def on_axes(
+    measurement: Measurement, objectives: Sequence[Objective], baseline: Measurement
+) -> tuple[float, ...]:
+    """Where a measurement lies in the hypervolume's box: per objective, 0 is ideal, 1 worthless."""
+    return tuple(_axis(measurement, objective, baseline) for objective in objectives)
+
+
+def _axis(measurement: Measurement, objective: Objective, baseline: Measurement) -> float:
+    value, start = measurement.value(objective.metric), baseline.value(objective.metric)
+    if objective.metric == "accuracy":
+        return (1.0 - value) / (1.0 - start / 2)
+    return max(0.0, 1.0 + math.log10(value / start) / DECADES)
+
+
+def _knee(
+    front: Sequence[FrontCandidate[Key]],
+    objectives: Sequence[Objective],
+    baseline: Measurement | None,
+) -> FrontCandidate[Key]:
+    """The knee among the points inside the hypervolume's box; of all if none is inside."""
+    anchor = baseline or max((p.measurement for p in front), key=lambda m: m.size_bytes)
+    axes = [on_axes(point.measurement.at_worst(), objectives, anchor) for point in front]
+    inside = [index for index, axis in enumerate(axes) if max(axis) <= 1.0]
+    kept = inside or list(range(len(front)))
+    return front[kept[pareto.knee([axes[index] for index in kept])]]
+
+
+def _smallest(points: Sequence[FrontCandidate[Key]]) -> FrontCandidate[Key]:
+    return min(points, key=lambda p: (p.measurement.size_bytes, -p.measurement.value("accuracy")))
+
+
+def _most_accurate(points: Sequence[FrontCandidate[Key]]) -> FrontCandidate[Key]:
+    return min(points, key=lambda p: (-p.measurement.value("accuracy"), p.measurement.size_bytes))
+
+
+def _nearest(points: Sequence[FrontCandidate[Key]]) -> FrontCandidate[Key]:
+    return _by_violation(points)[0]
+
+
+def _by_violation(points: Sequence[FrontCandidate[Key]]) -> list[FrontCandidate[Key]]:
+    return sorted(points, key=lambda point: (point.violation, point.measurement.size_bytes))
+
+
+def _blocked_by(
+    measurement: Measurement, constraints: Sequence[Constraint], baseline: Measurement | None
+) -> str | None:
+    amounts = metrics.violations(measurement, constraints, baseline)
+    return max(amounts, key=lambda label: amounts[label], default=None)

@@ -1,0 +1,1 @@
+"""The searcher: one at a time, step by step."""

@@ -1,0 +1,376 @@
+"""The searcher: looks at every active job and takes it one step further.
+
+It may be killed between any two statements. What it decided is in the tables; what it only told
+Optuna is found and put right when the next one opens the study. A seed per proposal makes that next
+one propose the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy.orm import Session
+
+from featherweight.specs.states import JobState, Phase, TrialState
+from search import sampling
+from search.admission import door
+from search.errors import InvalidSpace, LeadLost, ProfileDoesNotFit, TechniqueDoesNotFit
+from search.loop.leadership import Lead
+from search.loop.overhead import Spent
+from search.phases import termination, transitions
+from search.phases.termination import Ending
+from search.queue import untried
+from search.queue.queued import make_trial
+from search.settings import SearcherSettings
+from search.space.job_space import network_of, space_of
+from search.study import removing
+from search.study.frozen import Measured
+from search.study.job_search import OpenJob, Proposed
+from search.study.projection import StudyProjection, proposed
+from search.study.rebuilding import history_of, measured_of, note, open_study
+from search.study.storage import OUTAGES, close_storage, open_storage
+from store.database import clock
+from store.database.outages import is_lock_timeout
+from store.errors import (
+    BudgetExhausted,
+    CandidatesWait,
+    DuplicateCandidate,
+    JobNotFound,
+    NotRunning,
+)
+from store.jobs import jobs, rejections, studies
+from store.session import Database
+from store.tables.records import CandidateRecord, JobRecord, TrialRecord
+from store.trials import candidates, trials
+
+_log = logging.getLogger(__name__)
+MOST_COPIES = 50
+"""After so many known candidates in a row the sampler is not asked again for this trial."""
+LEFT_SECONDS = 5.0
+"""How long a job is left alone whose row another transaction did not give back in time."""
+_COMPARED = (Phase.BASELINE, Phase.SEARCH)
+"""Phases whose candidates are not tried again: the files of a supernet are checkpoints."""
+
+
+class Searcher:
+    """The one process that asks and tells Optuna; of several, only the leader does anything."""
+
+    def __init__(
+        self,
+        database: Database,
+        study_url: str,
+        settings: SearcherSettings,
+        *,
+        holder: str | None = None,
+        now: Callable[[], datetime] = clock.utc_now,
+    ) -> None:
+        """Open the studies.
+
+        Args:
+            database: The store.
+            study_url: Optuna's storage, migrated.
+            settings: Lease and look-ahead.
+            holder: Who this is, for the leader's row; new for every process.
+            now: The clock of ``budget.seconds``.
+
+        Raises:
+            StudySchemaOutdated: the study's tables are missing or old.
+        """
+        self._database = database
+        self._storage = open_storage(study_url)
+        self._settings = settings
+        self._now = now
+        self._studies: dict[str, OpenJob] = {}
+        # Whoever led meanwhile has searched, too: what is remembered of the studies is old.
+        self._lead = Lead(
+            database,
+            holder=holder or f"searcher-{uuid.uuid4()}",
+            lease_seconds=settings.searcher_lease_seconds,
+            lapsed=lambda: self._studies.clear(),
+        )
+        self._spent: defaultdict[str, Spent] = defaultdict(Spent)
+        self._held_elsewhere: dict[str, float] = {}
+
+    def step(self) -> bool:
+        """One pass over all active jobs, oldest first; whether anything changed."""
+        try:
+            if not self._lead.is_held():
+                return False
+            with self._database.read() as session:
+                active = [job.id for job in jobs.active(session)]
+                deleted = studies.pending(session)
+            self._studies = {key: self._studies[key] for key in active if key in self._studies}
+            held = self._held_elsewhere
+            self._held_elsewhere = {key: held[key] for key in active if key in held}
+            changes = [self._advance_if_free(job_id) for job_id in active]
+            return any([*changes, *map(self._remove_study, deleted)])
+        except LeadLost:
+            self._forget()
+            return False
+        except OUTAGES:
+            # Nobody knows what was written: the studies are read again and put right.
+            self._forget()
+            raise
+
+    def _remove_study(self, job_id: str) -> bool:
+        """Take the removal of a deleted job's study a step further; a repeat finds less to do."""
+        if removing.remove_some(self._storage.engine, job_id):
+            with self._lead.write() as session:
+                studies.done(session, job_id)
+        return True
+
+    def _advance_if_free(self, job_id: str) -> bool:
+        """Take a job further, unless somebody holds its row: a frozen holder stops no other job."""
+        if time.monotonic() < self._held_elsewhere.get(job_id, -math.inf):
+            return False
+        try:
+            return self._advance(job_id)
+        except JobNotFound:
+            return False  # another leader ended it meanwhile, and its user deleted it
+        except OUTAGES as error:
+            if not is_lock_timeout(error):
+                raise
+            _log.warning("job %s is held by another transaction: it is left for now", job_id)
+            self._studies.pop(job_id, None)
+            self._held_elsewhere[job_id] = time.monotonic() + LEFT_SECONDS
+            return False
+
+    def _forget(self) -> None:
+        self._studies.clear()
+        self._lead.doubt()
+
+    def close(self) -> None:
+        """Give the lead up and close every connection."""
+        try:
+            self._lead.resign()
+        finally:
+            close_storage(self._storage)
+
+    def _advance(self, job_id: str) -> bool:
+        """What can be done for one job now."""
+        with self._database.read() as session:
+            job = jobs.get(session, job_id)
+        match JobState(job.state):
+            case JobState.QUEUED:
+                return self._change(job, transitions.start)
+            case JobState.RUNNING:
+                return self._tell(job) | self._run(job)
+            case JobState.STOPPING:
+                return (
+                    self._change(job, transitions.stop_waiting)
+                    | self._tell(job)
+                    | self._settle(job)
+                )
+            case _:
+                return self._tell(job)
+
+    def _run(self, job: JobRecord) -> bool:
+        match Phase(job.phase):
+            case Phase.BASELINE:
+                leave = partial(transitions.leave_baseline, now=self._now())
+                return transitions.is_idle(job) and self._change(job, leave)
+            case Phase.SUPERNET:
+                return transitions.is_idle(job) and self._change(job, transitions.leave_supernet)
+            case Phase.PROFILE:
+                return transitions.is_idle(job) and self._change(job, transitions.leave_profile)
+            case Phase.SEARCH:
+                return self._search(job)
+            case Phase.FINISH | Phase.TEST:
+                return transitions.is_idle(job) and self._change(job, transitions.leave_finish)
+
+    def _settle(self, job: JobRecord) -> bool:
+        is_over = transitions.is_idle(job) and self._change(job, transitions.settle)
+        if is_over:
+            _log.info("job %s is over: %s", job.id, self._spent.pop(job.id, Spent()))
+        return is_over
+
+    def _search(self, job: JobRecord) -> bool:
+        """Keep enough candidates waiting; when none will follow and all are over, go on."""
+        try:
+            with self._spent[job.id].asking():
+                opened = self._open(job)
+        except (InvalidSpace, TechniqueDoesNotFit, ProfileDoesNotFit) as error:
+            return self._change(job, partial(transitions.give_up, detail=str(error)))
+        ended = self._ending(job, opened)
+        if ended is None:
+            with self._spent[job.id].asking():
+                changed = self._fill(job, opened)
+        else:
+            stop = partial(transitions.stop_search, reason=ended.reason)
+            changed = ended.drops_waiting and self._change(job, stop)
+        if changed or not transitions.is_idle(job):
+            return changed
+        exhausted = termination.EXHAUSTED if opened.is_exhausted else ""
+        shortfall = ended.reason if ended else exhausted
+        return self._change(job, partial(transitions.leave_search, shortfall=shortfall))
+
+    def _ending(self, job: JobRecord, opened: OpenJob) -> Ending | None:
+        """What ends the search before its trials are used up, if anything does."""
+        if opened.looked_at != job.last_event:
+            with self._database.read() as session:
+                opened.ending = termination.by_record(session, job)
+            opened.looked_at = job.last_event
+        return opened.ending or termination.by_clock(job, self._now())
+
+    def _fill(self, job: JobRecord, opened: OpenJob) -> bool:
+        """Propose until enough trials wait; whether there is a new one."""
+        limit = opened.most_waiting(self._settings.look_ahead)
+        missing = limit - job.counts.get(TrialState.WAITING, 0)
+        if missing <= 0:
+            return False
+        with self._database.read() as session:
+            rows = trials.tried(session, job.id)
+            queue = candidates.waiting(session, job.id)
+        known = {row.digest: row.trial_id for row in reversed(rows) if row.phase in _COMPARED}
+        if queue:
+            return self._try_proposed(job, opened, queue[:missing], known)
+        index = sum(row.phase == Phase.SEARCH and row.origin != trials.RERUN for row in rows)
+        last = min(index + missing, opened.spec.search_trials)
+        found = [self._propose(job, opened, known, index=i) for i in range(index, last)]
+        return any(found)
+
+    def _try_proposed(
+        self,
+        job: JobRecord,
+        opened: OpenJob,
+        queue: list[CandidateRecord],
+        known: dict[str, str],
+    ) -> bool:
+        """Make trials of what somebody proposed, in that order; whether anything changed."""
+        made = [make_trial(self._lead.write, job, opened, one, known=known) for one in queue]
+        return any(made)
+
+    def _propose(
+        self, job: JobRecord, opened: OpenJob, known: dict[str, str], *, index: int
+    ) -> bool:
+        """Find one new candidate and make it a trial; False where there is none any more."""
+        if opened.is_exhausted:
+            return False
+        origin, given = opened.given(known)
+        found = opened.place(given) if given else self._new(job, opened, known, index=index)
+        if found is None:
+            opened.is_exhausted = True
+            return False
+        row = self._create(job, opened, found, origin=origin)
+        if row is not None:
+            self._spent[job.id].num_asks += 1
+            known[row.candidate_digest] = row.id
+        return row is not None
+
+    def _new(
+        self, job: JobRecord, opened: OpenJob, known: dict[str, str], *, index: int
+    ) -> Proposed | None:
+        """A proposal whose candidate nobody has tried, and which may enter the front."""
+        study, space = opened.study, opened.space
+        with self._database.read() as session:
+            at = door.of(session, job, opened.gate)
+        while study.num_copies(index) < MOST_COPIES:
+            proposal = study.ask(index=index)
+            candidate = space.candidate(proposal.params)
+            original_id = known.get(candidate.digest())
+            if original_id is None and (refusal := at.refusal(candidate)):
+                with self._lead.write() as session:
+                    rejections.note(session, job, candidate, refusal.reason)
+                study.tell_refusal(proposal.study_number, refusal, index=index)
+                continue
+            if original_id is None:
+                return Proposed(proposal=proposal, candidate=candidate)
+            with self._database.read() as session:
+                original = trials.get(session, original_id)
+                measured = measured_of(session, job, [original])
+            study.tell_copy(proposal.study_number, original, index=index, measured=measured)
+            if len(known) >= space.num_candidates:
+                break
+        params = untried.find(space, known, seed=(opened.spec.seed, index), admits=at.admits)
+        return None if params is None else opened.place(params)
+
+    def _create(
+        self, job: JobRecord, opened: OpenJob, found: Proposed, *, origin: str
+    ) -> TrialRecord | None:
+        """The proposal's row; None where the job has stopped meanwhile."""
+        try:
+            with self._lead.write() as session:
+                row = trials.create(
+                    session,
+                    job,
+                    phase=Phase.SEARCH,
+                    origin=origin,
+                    candidate=found.candidate,
+                    params=found.proposal.params,
+                    seed=opened.spec.seed,
+                    rungs=opened.spec.early_stopping.rungs,
+                    splits=("validation",),
+                    study_number=found.proposal.study_number,
+                )
+                candidates.check_none_waits(session, job)
+                return row
+        except (
+            BudgetExhausted,
+            CandidatesWait,
+            DuplicateCandidate,
+            NotRunning,
+            LeadLost,
+        ) as refusal:
+            opened.study.discard(found.proposal.study_number)
+            if isinstance(refusal, LeadLost):
+                raise
+            _log.info("job %s takes no trial: %s", job.id, refusal)
+            return None
+
+    def _tell(self, job: JobRecord) -> bool:
+        """Let the study know how trials ended; whether there was news."""
+        with self._database.read() as session:
+            rows = trials.untold(session, job.id)
+        if not rows:
+            return False
+        with self._spent[job.id].telling(len(rows)):
+            with self._database.read() as session:
+                measured = measured_of(session, job, rows)
+            for row in proposed(rows):
+                self._open(job).study.tell(row, measured)
+            with self._lead.write() as session:
+                trials.mark_told(session, job.id, [row.id for row in rows])
+        return True
+
+    def _open(self, job: JobRecord) -> OpenJob:
+        """The job's study, brought up to the tables if it was not open yet."""
+        if job.id not in self._studies:
+            with self._database.read() as session:
+                space = space_of(session, job)
+                network = network_of(session, job, space)
+                rows = trials.of_job(session, job.id, phase=Phase.SEARCH)
+                measured = measured_of(session, job, rows)
+                earlier = history_of(session, job)
+            study = open_study(self._storage, job, space, network, earlier)
+            self._follow(job, study, rows, measured)
+            self._studies[job.id] = OpenJob(
+                spec=jobs.spec(job),
+                space=space,
+                study=study,
+                gate=door.gate_of(job, space, network),
+                baseline=jobs.baseline(job),
+                trial_macs=sampling.trial_macs(jobs.spec(job), network),
+            )
+        return self._studies[job.id]
+
+    def _follow(
+        self, job: JobRecord, study: StudyProjection, rows: list[TrialRecord], measured: Measured
+    ) -> None:
+        if study.holds(rows):
+            study.reconcile(rows, measured)
+            return
+        _log.warning("the study of job %s is not that of its trials: it is made again", job.id)
+        numbers = study.refill(rows, measured)
+        with self._lead.write() as session:
+            note(session, rows, numbers)
+
+    def _change(self, job: JobRecord, change: Callable[[Session, JobRecord], bool]) -> bool:
+        with self._lead.write() as session:
+            return change(session, jobs.lock(session, job.id))

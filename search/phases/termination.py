@@ -1,0 +1,124 @@
+"""Why the search phase of a job ends before its trials are used up.
+
+Everything is read from the tables, so it does not matter when the searcher looks, or which one.
+Once a rule has ended a search it says so for good: a file that is there stays, the epochs that were
+promised never fall, and the hypervolume is looked at after every trial, not only after the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from compress.values.measurement import Measurement
+from featherweight.specs.job import JobSpec
+from featherweight.specs.states import Phase
+from featherweight.specs.stopping import NoGain
+from search.front import front, objectives, pareto
+from store.jobs import jobs
+from store.tables.records import JobRecord
+from store.trials import ended_trials, epochs
+from store.trials.ended_trials import EndedTrial
+
+BUDGET_SECONDS = "budget_seconds"
+"""Why a trial never ran because the job's seconds were over."""
+EXHAUSTED = "no further candidate was found that is new and may enter the front"
+TARGET = "target"
+NO_GAIN = "no_gain"
+BUDGET_EPOCHS = "budget_epochs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """Why no further trial is proposed. Where ``drops_waiting``, those that wait do not run."""
+
+    reason: str
+    drops_waiting: bool
+
+
+def by_record(session: Session, job: JobRecord) -> Ending | None:
+    """What ends the job's search by what has happened in it; None while it may go on."""
+    spec = jobs.spec(job)
+    stop = spec.stop
+    if stop.target and (met := _met(session, job, spec)):
+        return Ending(reason=f"{TARGET}: {met}", drops_waiting=True)
+    if stop.no_gain is not None and (flat := _flat(session, job, spec, stop.no_gain)):
+        return Ending(reason=f"{NO_GAIN}: {flat}", drops_waiting=True)
+    if spent := _spent(session, job, spec):
+        return Ending(reason=f"{BUDGET_EPOCHS}: {spent}", drops_waiting=False)
+    return None
+
+
+def by_clock(job: JobRecord, now: datetime) -> Ending | None:
+    """Whether the job has run for its seconds, pauses not counted."""
+    seconds = jobs.spec(job).budget.seconds
+    if seconds is None or jobs.running_seconds(job, now) < seconds:
+        return None
+    return Ending(reason=BUDGET_SECONDS, drops_waiting=True)
+
+
+def _met(session: Session, job: JobRecord, spec: JobSpec) -> str:
+    """Which file is enough, in words: the first that was."""
+    demands, baseline = (*spec.stop.target, *spec.constraints), jobs.baseline(job)
+    for file in ended_trials.reached(session, job.id, phase=Phase.SEARCH):
+        if objectives.violation(file.measurement.at_worst(), demands, baseline) <= 0:
+            wanted = " and ".join(constraint.label for constraint in spec.stop.target)
+            return f"trial {file.number} at rung {file.rung} meets {wanted}"
+    return ""
+
+
+def _spent(session: Session, job: JobRecord, spec: JobSpec) -> str:
+    """Whether a new trial could not train any more, in words."""
+    least = spec.early_stopping.first_training
+    if spec.budget.epochs is None or least is None:
+        return ""
+    used = epochs.committed(session, job.id)
+    if spec.budget.epochs - used >= least:
+        return ""
+    return f"{used} of {spec.budget.epochs} epochs are used, a new trial takes at least {least}"
+
+
+def _flat(session: Session, job: JobRecord, spec: JobSpec, rule: NoGain) -> str:
+    """Where the front has stopped to grow, in words; empty while it grows."""
+    ended = ended_trials.ended(session, job.id, phase=Phase.SEARCH)
+    growth = list(volumes(ended, spec, jobs.baseline(job)))
+    first = next((index for index, volume in enumerate(growth) if volume is not None), len(growth))
+    for index in range(first + rule.trials, len(growth)):
+        before, after = growth[index - rule.trials], growth[index]
+        assert before is not None  # a front with a file keeps one
+        assert after is not None
+        if after - before < rule.gain:
+            return (
+                f"the {rule.trials} trials that ended last, up to trial {ended[index].number}, "
+                f"raised the hypervolume by {after - before:.3g} to {after:.4g}, which is less "
+                f"than {rule.gain:g}"
+            )
+    return ""
+
+
+def volumes(
+    ended: Sequence[EndedTrial], spec: JobSpec, baseline: Measurement | None
+) -> Iterable[float | None]:
+    """Hypervolume of the front after each trial, in the order in which they ended.
+
+    None while the front has no file. Only a front that changes is measured again. A doubtful
+    latency counts at its slowest.
+    """
+    best: list[Measurement] = []
+    volume = None
+    for trial in ended:
+        feasible = [
+            each.at_worst()
+            for each in trial.measurements
+            if objectives.violation(each, spec.constraints, baseline) <= 0
+        ]
+        files = [*best, *feasible]
+        points = [objectives.vector(each, spec.objectives) for each in files]
+        kept = pareto.front_indices(points)
+        if kept != list(range(len(best))):
+            best = [files[index] for index in kept]
+            volume = front.hypervolume(best, objectives=spec.objectives, baseline=baseline)
+        yield volume

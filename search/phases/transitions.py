@@ -1,0 +1,311 @@
+"""The phases of a job, as changes of its record: each one short transaction, each repeatable.
+
+Every function is called with the job's row locked and says whether it changed anything. What a
+phase needs to know is read under that lock, so nothing here depends on what the searcher remembers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import count, islice
+
+from sqlalchemy.orm import Session
+
+from compress.tasks import chance
+from compress.tasks.inspection import DatasetInfo
+from compress.techniques.candidate import Candidate
+from compress.values.measurement import Measurement, Split
+from featherweight.specs.job import UntrainedModel
+from featherweight.specs.states import FINAL_STATE, JobState, Phase, StopReason, TrialState
+from search.errors import SearchError
+from search.front import front
+from search.phases import evaluation, sensitivity, supernet
+from search.phases.termination import BUDGET_SECONDS, EXHAUSTED
+from search.space import job_space, slack
+from store.files import datasets
+from store.jobs import events, failures, jobs
+from store.tables.records import JobRecord, TrialRecord
+from store.trials import candidates, rungs, trials
+
+_FINISH_SEED = 1000
+_LAST_PHASES = (Phase.FINISH, Phase.TEST)
+_SEEDS = 2**31
+"""Seeds stay below this, whatever is added to the job's."""
+
+
+def start(session: Session, job: JobRecord) -> bool:
+    """A queued job begins: its baseline trial waits."""
+    if job.state != JobState.QUEUED:
+        return False
+    jobs.move(session, job, JobState.RUNNING)
+    trials.create(
+        session,
+        job,
+        phase=Phase.BASELINE,
+        origin="baseline",
+        candidate=Candidate(),
+        seed=jobs.spec(job).seed,
+        rungs=(0,),
+        splits=_baseline_splits(session, job),
+    )
+    return True
+
+
+def leave_baseline(session: Session, job: JobRecord, *, now: datetime) -> bool:
+    """Once the baseline is measured the search begins; without it there is no job.
+
+    An uploaded model at chance ends the job, too, unless that was allowed.
+
+    Where members share weights, these are trained first; where it was asked for, the baseline is
+    probed first.
+    """
+    if job.state != JobState.RUNNING or job.phase != Phase.BASELINE:
+        return False
+    first = counted(trials.of_job(session, job.id, phase=Phase.BASELINE))[0]
+    match TrialState(first.state):
+        case TrialState.COMPLETE if found := _at_chance(session, job):
+            _stop(session, job, StopReason.BASELINE_AT_CHANCE, found)
+        case TrialState.COMPLETE:
+            _caution(session, job)
+            _begin_members(session, job, now)
+        case TrialState.FAILED | TrialState.STOPPED:
+            _stop(session, job, StopReason.BASELINE_FAILED, first.reason)
+        case TrialState.WAITING | TrialState.RUNNING:
+            return False
+    return True
+
+
+def _caution(session: Session, job: JobRecord) -> None:
+    """Say what the baseline's measurement tells of the job's bounds; events ``spec.warning``."""
+    spec, data = (
+        jobs.spec(job),
+        DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info),
+    )
+    try:
+        space = job_space.space_of(session, job)
+    except SearchError:
+        return  # the search says so, and ends the job
+    before = slack.cautions(spec, space, data, None)
+    for said in slack.cautions(spec, space, data, jobs.baseline(job)):
+        if said not in before:
+            events.append(session, job, slack.EVENT, {"reason": said})
+
+
+def _at_chance(session: Session, job: JobRecord) -> str:
+    """Why an uploaded model is worth no search, in words; empty where it is."""
+    spec, baseline = jobs.spec(job), jobs.baseline(job)
+    if spec.allow_chance_baseline or isinstance(spec.model, UntrainedModel) or baseline is None:
+        return ""
+    data = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
+    said = chance.at_chance(baseline, data)
+    if said is None:
+        return ""
+    return (
+        f"the model is {said}: {chance.WAY_OUT}; or say allow_chance_baseline: true to search "
+        "all the same"
+    )
+
+
+def _begin_members(session: Session, job: JobRecord, now: datetime) -> None:
+    spec = jobs.spec(job)
+    if spec.profile is not None:
+        sensitivity.begin(session, job)
+        return
+    if not spec.trains_supernet:
+        jobs.set_phase(session, job, Phase.SEARCH)
+        return
+    try:
+        supernet.begin(session, job, now)
+    except SearchError as error:
+        _stop(session, job, StopReason.SUPERNET_FAILED, str(error))
+
+
+def leave_supernet(session: Session, job: JobRecord) -> bool:
+    """Once the shared weights are trained the search begins; without them no member has any."""
+    return _leave_trial(session, job, Phase.SUPERNET, StopReason.SUPERNET_FAILED)
+
+
+def leave_profile(session: Session, job: JobRecord) -> bool:
+    """Once the baseline is probed the search begins; without that it would begin on nothing."""
+    return _leave_trial(session, job, Phase.PROFILE, StopReason.PROFILE_FAILED)
+
+
+def _leave_trial(session: Session, job: JobRecord, phase: Phase, otherwise: StopReason) -> bool:
+    """Search once the one trial of the phase is complete; without it the job stops."""
+    if job.state != JobState.RUNNING or job.phase != phase:
+        return False
+    first = counted(trials.of_job(session, job.id, phase=phase))[0]
+    match TrialState(first.state):
+        case TrialState.COMPLETE:
+            jobs.set_phase(session, job, Phase.SEARCH)
+        case TrialState.FAILED | TrialState.STOPPED:
+            _stop(session, job, otherwise, first.reason)
+        case TrialState.WAITING | TrialState.RUNNING:
+            return False
+    return True
+
+
+def stop_search(session: Session, job: JobRecord, *, reason: str) -> bool:
+    """The search has ended early: what waits in its phase will not run."""
+    if job.state != JobState.RUNNING or job.phase != Phase.SEARCH:
+        return False
+    return trials.stop_waiting(session, job, reason, phase=Phase.SEARCH) > 0
+
+
+def leave_search(session: Session, job: JobRecord, *, shortfall: str = "") -> bool:
+    """Retrain the finalists once every search trial is over.
+
+    The caller has seen that no further search trial will be proposed; ``shortfall`` says why that
+    was before the budget's, if it was. All finish trials are made at once, round-robin over the
+    finalists with a new seed per round, until the budget's are there.
+    """
+    if job.state != JobState.RUNNING or job.phase != Phase.SEARCH:
+        return False
+    searched = counted(trials.of_job(session, job.id, phase=Phase.SEARCH))
+    if not all(TrialState(trial.state).is_finished for trial in searched):
+        return False
+    if not _is_queue_empty(session, job, shortfall):
+        return False
+    has_all = sum(trial.num_attempts > 0 for trial in searched) == jobs.spec(job).search_trials
+    if has_all and shortfall in (BUDGET_SECONDS, EXHAUSTED):
+        shortfall = ""
+    finalists = _finalists(session, job, searched)
+    if not finalists:
+        detail = _usual_reason(searched) or shortfall
+        _stop(session, job, StopReason.NOTHING_SUCCEEDED, detail)
+        return True
+    jobs.set_phase(session, job, Phase.FINISH, detail=shortfall)
+    job.stop_detail = shortfall
+    for candidate, round_ in islice(_rounds(finalists), jobs.spec(job).finish.trials):
+        _add_finish_trial(session, job, candidate, round_)
+    return True
+
+
+def _is_queue_empty(session: Session, job: JobRecord, shortfall: str) -> bool:
+    """Whether no proposed candidate has a claim to be tried: an ended search drops those it has."""
+    if shortfall not in ("", EXHAUSTED):
+        candidates.drop_waiting(session, job, shortfall)
+    return not candidates.any_waiting(session, job.id)
+
+
+def leave_finish(session: Session, job: JobRecord) -> bool:
+    """The job is done once all of its trials are over, re-runs with them, and the front measured.
+
+    That is on test, where the data has such a split.
+    """
+    if job.state != JobState.RUNNING or job.phase not in _LAST_PHASES or not is_idle(job):
+        return False
+    if evaluation.begin(session, job):
+        return True
+    most_failed = failures.words(session, job) if failures.are_most(job) else ""
+    detail = "; ".join(part for part in (job.stop_detail, most_failed) if part)
+    _stop(session, job, StopReason.FINISHED, detail)
+    return True
+
+
+def stop_waiting(session: Session, job: JobRecord) -> bool:
+    """Of a stopping job, nothing that waits will run."""
+    if job.state != JobState.STOPPING:
+        return False
+    return trials.stop_waiting(session, job, job.stop_reason or "") > 0
+
+
+def settle(session: Session, job: JobRecord) -> bool:
+    """A stopping job ends once nothing of it runs or waits."""
+    if job.state != JobState.STOPPING or not is_idle(job):
+        return False
+    candidates.drop_waiting(session, job, job.stop_reason or "")
+    final = FINAL_STATE[StopReason(job.stop_reason or "")]
+    jobs.move(session, job, final, detail=job.stop_detail)
+    return True
+
+
+def give_up(session: Session, job: JobRecord, detail: str) -> bool:
+    """The job cannot be searched at all."""
+    if JobState(job.state) not in (JobState.RUNNING, JobState.PAUSED):
+        return False
+    _stop(session, job, StopReason.NOTHING_SUCCEEDED, detail)
+    return True
+
+
+def is_idle(job: JobRecord) -> bool:
+    """Whether nothing of the job runs or waits."""
+    unfinished = (state for state in TrialState if not state.is_finished)
+    return not any(job.counts.get(state, 0) for state in unfinished)
+
+
+def counted(rows: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Trials of the budget: re-runs come on top of it."""
+    return [row for row in rows if row.origin != trials.RERUN]
+
+
+def _stop(session: Session, job: JobRecord, reason: StopReason, detail: str) -> None:
+    jobs.move(session, job, JobState.STOPPING, reason=reason, detail=detail)
+    trials.stop_waiting(session, job, reason)
+
+
+def _baseline_splits(session: Session, job: JobRecord) -> tuple[Split, ...]:
+    """All of them: an uploaded model may have been trained on what it is validated on."""
+    found = _every_split(session, job)
+    return found if isinstance(jobs.spec(job).model, UntrainedModel) else (*found, "train")
+
+
+def _every_split(session: Session, job: JobRecord) -> tuple[Split, ...]:
+    """Validation, and test where the dataset has one."""
+    has_test = "test" in datasets.get(session, job.dataset_id).info["splits"]
+    return ("validation", "test") if has_test else ("validation",)
+
+
+def _finalists(
+    session: Session, job: JobRecord, searched: Sequence[TrialRecord]
+) -> list[Candidate]:
+    candidates = {row.id: Candidate.of_record(row.candidate) for row in searched}
+    spec = jobs.spec(job)
+    points = [
+        front.FrontCandidate(
+            key=candidates[rung.trial_id],
+            measurement=Measurement.model_validate(rung.measurement),
+            violation=rung.violation,
+        )
+        for rung in rungs.of_job(session, job.id)
+        if rung.trial_id in candidates
+    ]
+    return front.finalists(
+        points,
+        count=spec.finish.finalists,
+        objectives=spec.objectives,
+        constraints=spec.constraints,
+        baseline=jobs.baseline(job),
+    )
+
+
+def _rounds(finalists: Sequence[Candidate]) -> Iterator[tuple[Candidate, int]]:
+    for round_ in count():
+        for candidate in finalists:
+            yield candidate, round_
+
+
+def _add_finish_trial(
+    session: Session, job: JobRecord, candidate: Candidate, round_: int
+) -> TrialRecord:
+    spec = jobs.spec(job)
+    return trials.create(
+        session,
+        job,
+        phase=Phase.FINISH,
+        origin="finish",
+        candidate=candidate,
+        seed=(spec.seed + _FINISH_SEED + round_) % _SEEDS,
+        rungs=(spec.finish_epochs,),
+        splits=_every_split(session, job),
+    )
+
+
+def _usual_reason(rows: Sequence[TrialRecord]) -> str:
+    """The commonest reason why trials came to nothing."""
+    reasons = Counter(row.reason for row in rows if row.reason)
+    return (
+        f"every search trial failed, most often: {reasons.most_common(1)[0][0]}" if reasons else ""
+    )

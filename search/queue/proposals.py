@@ -1,0 +1,259 @@
+"""Candidates that people propose, held against a job: by knobs of its space, or step by step.
+
+Values of knobs must lie in the job's ranges. Steps need not: any value that the technique's config
+accepts may be tried, as long as the technique is one of the job's and its network can have it. Such
+a candidate has no place in the space, so a sampler never learns of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from compress.techniques.candidate import Candidate
+from compress.techniques.distillation.config import Distillation
+from compress.techniques.family_member.config import FamilyMember
+from compress.techniques.registry import BY_NAME, TechniqueConfig
+from compress.techniques.rules import canonical
+from compress.techniques.rules.conditional_fields import OFF
+from compress.values.knobs import Scalar, Searchable
+from featherweight.specs.job import JobSpec
+from featherweight.specs.schemas import KnobSchema
+from search.errors import CandidateDoesNotFit
+from search.space import grid, input_checks, validation
+from search.space import space as spaces
+from search.space.input_checks import Image
+from search.space.space import Space
+
+_NEAR = 1e-9
+_MOST_NAMED = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposed:
+    """A candidate that the job may try; ``params`` are None where its space does not have it."""
+
+    candidate: Candidate
+    params: dict[str, Scalar] | None
+
+
+def of_params(space: Space, params: Mapping[str, Scalar]) -> Proposed:
+    """The candidate that these values of the knobs give.
+
+    Every knob that turns needs a value; one that is fixed may be given the value it has. Raises
+    CandidateDoesNotFit, or what makes the values impossible together.
+    """
+    by_name = {knob.name: knob for knob in space.knobs}
+    unknown = sorted(set(params) - set(by_name))
+    if unknown:
+        raise CandidateDoesNotFit(
+            f"the space has no knob {unknown[0]!r}; it has {_listed(by_name)}"
+        )
+    missing = [knob.name for knob in space.turning if knob.name not in params]
+    if missing:
+        raise CandidateDoesNotFit(f"give a value for {_listed(missing)} too")
+    accepted = {name: _accepted(by_name[name], value) for name, value in params.items()}
+    turning = {knob.name: accepted[knob.name] for knob in space.turning}
+    return Proposed(candidate=_something(space.candidate(turning)), params=turning)
+
+
+def of_steps(
+    space: Space, spec: JobSpec, steps: tuple[TechniqueConfig, ...], *, image: Image
+) -> Proposed:
+    """The candidate of these steps, with values of knobs where the space has exactly it.
+
+    What a step does not say is as the job has it, where all of the job's candidates have it alike.
+
+    Raises CandidateDoesNotFit, TechniqueDoesNotFit or ImagesTooSmall, with what does not go.
+    """
+    completed = tuple(_completed(space, step) for step in steps)
+    candidate = Candidate(steps=completed).canonical()
+    for step in candidate.steps:
+        if step.technique not in spec.techniques:
+            raise CandidateDoesNotFit(
+                f"{step.technique} is not among the job's techniques {sorted(spec.techniques)}: "
+                "leave the step out, or clone the job with it"
+            )
+    validation.check_pairs([step.technique for step in candidate.steps])
+    _check_network(space, candidate)
+    _check_given(spec, candidate)
+    _check_images(space, spec, candidate, image)
+    changing = tuple(step for step in candidate.steps if not _is_whole(space, step))
+    return placed(space, _something(Candidate(steps=changing).canonical()))
+
+
+def placed(space: Space, candidate: Candidate) -> Proposed:
+    """The candidate with the values of the knobs that give it, if any do.
+
+    Knobs that allot by a profile are not asked: many of their values give one candidate, or none.
+    """
+    if space.allocation is not None:
+        return Proposed(candidate=candidate, params=None)
+    params = nearest(space, candidate)
+    is_there = space.candidate(params).digest() == candidate.digest()
+    return Proposed(candidate=candidate, params=params if is_there else None)
+
+
+def nearest(space: Space, candidate: Candidate) -> dict[str, Scalar]:
+    """For every turning knob the value nearest to what the candidate has there.
+
+    A technique that is no step of it is switched off as far as the knobs allow.
+    """
+    steps = {step.technique: step for step in candidate.canonical().steps}
+    return {knob.name: _nearest(knob, steps) for knob in space.turning}
+
+
+def values(candidate: Candidate) -> dict[str, Any]:
+    """``technique.field``, numbered for one of several parts, to every value not at its default."""
+    found: dict[str, Any] = {}
+    for step in candidate.canonical().steps:
+        for field, value in step:
+            name = f"{step.technique}.{field}"
+            if field == "technique" or value == canonical.default(name):
+                continue
+            parts = value if isinstance(value, tuple) else None
+            found |= {name: value} if parts is None else _numbered(name, parts)
+    return found
+
+
+def _numbered(name: str, parts: tuple[Any, ...]) -> dict[str, Any]:
+    return {f"{name}.{index}": part for index, part in enumerate(parts)}
+
+
+def _completed(space: Space, step: TechniqueConfig) -> TechniqueConfig:
+    """The step with the job's value for every field that nobody gave and that cannot turn."""
+    given = {field: value for field, value in step if field in step.model_fields_set}
+    names = {f"{step.technique}.{field}": field for field in type(step).model_fields}
+    fixed = {
+        names[knob.name]: knob.choices[0]
+        for knob in space.knobs
+        if knob.kind == "fixed" and knob.name in names
+    }
+    return type(step).model_validate(fixed | given)
+
+
+def _is_whole(space: Space, step: TechniqueConfig) -> bool:
+    """Whether the step takes a member that is all of the network, with its weights."""
+    if not isinstance(step, FamilyMember) or step.weights != "inherited":
+        return False
+    return space.architecture.member(step.shape) == space.architecture
+
+
+def _something(candidate: Candidate) -> Candidate:
+    if not candidate.canonical().steps:
+        raise CandidateDoesNotFit(
+            "it leaves the network as it is, and that is the baseline, trial 0: change something"
+        )
+    return candidate
+
+
+def _accepted(knob: KnobSchema, value: Scalar) -> Scalar:
+    """The knob's own value that was meant."""
+    if knob.choices:
+        for choice in knob.choices:
+            if choice == value and isinstance(choice, bool) == isinstance(value, bool):
+                return choice
+        raise CandidateDoesNotFit(f"{knob.name} is one of {list(knob.choices)}, got {value!r}")
+    low, high = grid.bounds(knob)
+    if isinstance(value, bool | str) or not low - _NEAR <= value <= high + _NEAR:
+        raise CandidateDoesNotFit(f"{knob.name} is within {low:g} and {high:g}, got {value!r}")
+    snapped = grid.snap(knob, value)
+    if abs(float(snapped) - value) > _NEAR:
+        raise CandidateDoesNotFit(
+            f"{knob.name} goes from {low:g} in steps of {knob.step:g}, got {value!r}; the nearest "
+            f"is {snapped!r}"
+        )
+    return snapped
+
+
+def _nearest(knob: KnobSchema, steps: Mapping[str, TechniqueConfig]) -> Scalar:
+    technique, field, *part = knob.name.split(".")
+    if technique in steps:
+        wish = getattr(steps[technique], field)
+    else:
+        wish = OFF[technique].get(field, canonical.default(f"{technique}.{field}"))
+    if isinstance(wish, tuple):
+        index = int(part[0]) if part else 0
+        wish = wish[index] if index < len(wish) else OFF[technique].get(field, PydanticUndefined)
+    return validation.values(knob)[0] if wish is PydanticUndefined else grid.snap(knob, wish)
+
+
+def _check_network(space: Space, candidate: Candidate) -> None:
+    """Whether the network has the stages, edges, layers and dimensions that the steps speak of."""
+    knobs = [knob for step in candidate.steps for knob in _as_knobs(space, step)]
+    for knob in knobs:
+        spaces.check_fit(knob, space.architecture)
+    validation.check_patterns(knobs, space.architecture)
+    validation.check_paths(knobs, space.architecture)
+
+
+def _as_knobs(space: Space, step: TechniqueConfig) -> Iterator[KnobSchema]:
+    """The step's fields that are not at their defaults, as knobs that cannot turn."""
+    for field, value in step:
+        name = f"{step.technique}.{field}"
+        if field == "technique" or value == canonical.default(name):
+            continue
+        per = _per(BY_NAME[step.technique].config, field)
+        if not isinstance(value, tuple):
+            yield KnobSchema(name=name, kind="fixed", choices=(value,))
+            continue
+        _check_parts(space, name, value, per)
+        for part, one in _numbered(name, value).items():
+            yield KnobSchema(name=part, kind="fixed", choices=(one,))
+
+
+def _check_parts(space: Space, name: str, parts: tuple[Any, ...], per: str | None) -> None:
+    operations = space.architecture.operations
+    expected = len(operations) if per == "edge" else space.architecture.num_stages
+    if len(parts) != expected:
+        raise CandidateDoesNotFit(
+            f"{name} has {len(parts)} values, and the network has {expected} {per}s: give one each"
+        )
+    if per != "edge":
+        return
+    for index, (part, allowed) in enumerate(zip(parts, operations, strict=True)):
+        if part not in allowed:
+            raise CandidateDoesNotFit(f"{name}.{index} is one of {list(allowed)}, got {part!r}")
+
+
+def _per(config: type[BaseModel], field: str) -> str | None:
+    metadata = config.model_fields[field].metadata
+    return next((entry.per for entry in metadata if isinstance(entry, Searchable)), None)
+
+
+def _check_given(spec: JobSpec, candidate: Candidate) -> None:
+    """Whether the job has the teacher and the shared weights that the steps ask for."""
+    for step in candidate.steps:
+        match step:
+            case Distillation(teacher="uploaded") if spec.teacher is None:
+                raise CandidateDoesNotFit(
+                    "distillation.teacher is 'uploaded', and the job names no teacher"
+                )
+            case FamilyMember(weights="supernet") if spec.supernet is None:
+                raise CandidateDoesNotFit(
+                    "family_member.weights is 'supernet', and the job has no supernet"
+                )
+            case FamilyMember(weights="inherited") if spec.student is not None:
+                raise CandidateDoesNotFit(
+                    "family_member.weights is 'inherited', and the model's weights are of another "
+                    "network than the job's student: use 'fresh' or 'supernet'"
+                )
+            case _:
+                pass
+
+
+def _check_images(space: Space, spec: JobSpec, candidate: Candidate, image: Image) -> None:
+    for step in candidate.steps:
+        if isinstance(step, FamilyMember):
+            member = space.architecture.member(step.shape)
+            input_checks.check(member, image=image, where="family_member", data=spec.data)
+
+
+def _listed(names: Any) -> str:
+    found = sorted(names)
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return ", ".join(found[:_MOST_NAMED]) + more

@@ -1,0 +1,80 @@
+"""Candidates that a user or an earlier job proposed become trials, before a sampler is asked.
+
+One whose values the space has is placed in the sampler's study, so the sampler learns from it. Any
+other is a trial in our tables and on the front only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+
+from sqlalchemy.orm import Session
+
+from compress.techniques.candidate import Candidate
+from featherweight.specs.states import Phase
+from search.errors import LeadLost
+from search.study.job_search import OpenJob
+from store.errors import BudgetExhausted, DuplicateCandidate, NotRunning
+from store.tables.records import CandidateRecord, JobRecord
+from store.trials import candidates, trials
+
+Write = Callable[[], AbstractContextManager[Session]]
+
+
+def make_trial(
+    write: Write,
+    job: JobRecord,
+    opened: OpenJob,
+    record: CandidateRecord,
+    *,
+    known: Mapping[str, str],
+) -> bool:
+    """Let a trial try the candidate, or note the one that does already; whether that was done.
+
+    A crash in between leaves a proposal without a trial, which the next searcher discards; it then
+    makes the same trial. ``known`` holds the digests of candidates and the ids of their trials.
+    """
+    trial_id = known.get(record.candidate_digest)
+    if trial_id is not None:
+        with write() as session:
+            candidates.is_tried_by(session, job, record.id, trial_id)
+        return True
+    number = None if record.params is None else opened.study.place(record.params).study_number
+    try:
+        with write() as session:
+            _create(session, job, opened, record, study_number=number)
+    except (BudgetExhausted, DuplicateCandidate, NotRunning, LeadLost) as refusal:
+        if number is not None:
+            opened.study.discard(number)
+        if isinstance(refusal, LeadLost):
+            raise
+        if isinstance(refusal, BudgetExhausted):
+            # Nobody promised it a trial; waiting for one, it would keep the search from its end.
+            with write() as session:
+                return candidates.drop_waiting(session, job, str(refusal)) > 0
+        return False
+    return True
+
+
+def _create(
+    session: Session,
+    job: JobRecord,
+    opened: OpenJob,
+    record: CandidateRecord,
+    *,
+    study_number: int | None,
+) -> None:
+    row = trials.create(
+        session,
+        job,
+        phase=Phase.SEARCH,
+        origin=record.origin,
+        candidate=Candidate.of_record(record.candidate),
+        params=record.params,
+        seed=opened.spec.seed,
+        rungs=opened.spec.early_stopping.rungs,
+        splits=("validation",),
+        study_number=study_number,
+    )
+    candidates.is_tried_by(session, job, record.id, row.id)

@@ -1,0 +1,273 @@
+"""Starting where finished jobs ended: which jobs, and which of their candidates.
+
+Everything is decided when the job is submitted and written down, so that no restart can decide it
+otherwise, and what a job begins with can be looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, zip_longest
+
+from sqlalchemy.orm import Session
+
+from compress.techniques.candidate import Candidate
+from compress.values import revision
+from compress.values.measurement import Measurement, Metric
+from featherweight.specs.job import JobSpec, UntrainedModel
+from featherweight.specs.phases import WarmStart
+from featherweight.specs.states import JobState, Phase
+from search.errors import SearchError, WarmStartDoesNotFit
+from search.front import front, objectives
+from search.front.front import FrontCandidate
+from search.queue import proposals
+from search.space.job_space import space_of
+from search.space.space import Space
+from store.errors import JobNotFound
+from store.jobs import jobs, warm_starts
+from store.tables.records import DatasetRecord, JobRecord, ModelRecord
+from store.trials import candidates, rungs, trials
+from store.trials.candidates import Proposed
+
+MOST_FOUND = 4
+"""Most jobs that ``auto`` starts from."""
+_TRIED_IN = (Phase.SEARCH, Phase.FINISH)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own:
+    """The job that is about to start."""
+
+    spec: JobSpec
+    space: Space
+    model: ModelRecord | None
+    teacher: ModelRecord | None
+    dataset: DatasetRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A finished job, as far as another one may start from it."""
+
+    job: JobRecord
+    space: Space
+    model: ModelRecord | None
+    teacher: ModelRecord | None
+    dataset: DatasetRecord
+
+    @cached_property
+    def spec(self) -> JobSpec:
+        """What was asked of it."""
+        return jobs.spec(self.job)
+
+    @property
+    def revision(self) -> int:
+        """Revision of the engine that measured its baseline."""
+        baseline = jobs.baseline(self.job)
+        assert baseline is not None  # only jobs with one are read
+        return baseline.engine_revision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Ids of the jobs, each with whether its trials are history, and the opening candidates."""
+
+    sources: tuple[tuple[str, bool], ...] = ()
+    candidates: tuple[Proposed, ...] = ()
+
+
+def choose(session: Session, own: Own) -> Start:
+    """What the job starts from; nothing where it does not ask to, or ``auto`` finds no job.
+
+    Raises WarmStartDoesNotFit for a job that is named and cannot be started from.
+    """
+    wanted = own.spec.warm_start
+    if wanted is None:
+        return Start()
+    sources = _found(session, own) if wanted.auto else _named(session, own, wanted)
+    opening = tuple(_opening(session, own, sources, most=wanted.candidates))
+    if not opening and not wanted.auto:
+        raise WarmStartDoesNotFit(
+            f"warm_start.jobs: nothing that the jobs {list(wanted.jobs)} have on their fronts is a "
+            "candidate here other than the baseline: name other jobs, or leave warm_start out"
+        )
+    return Start(
+        sources=tuple((source.job.id, _is_history(own, source)) for source in sources),
+        candidates=opening,
+    )
+
+
+def begin(session: Session, job: JobRecord, start: Start) -> None:
+    """Write it down, beside the new job."""
+    warm_starts.add_sources(session, job, start.sources)
+    for candidate in start.candidates:
+        candidates.add(session, job, candidate, origin=candidates.WARM)
+
+
+def _named(session: Session, own: Own, wanted: WarmStart) -> list[Source]:
+    return [_checked(own, _source(session, job_id)) for job_id in wanted.jobs]
+
+
+def _source(session: Session, job_id: str) -> Source:
+    try:
+        job = jobs.get(session, job_id)
+    except JobNotFound as error:
+        raise WarmStartDoesNotFit(f"warm_start.jobs: there is no job {job_id!r}") from error
+    if not JobState(job.state).is_finished:
+        raise WarmStartDoesNotFit(
+            f"warm_start.jobs: job {job_id} is {job.state}: wait for its end, or cancel it"
+        )
+    if job.baseline is None:
+        raise WarmStartDoesNotFit(
+            f"warm_start.jobs: job {job_id} ended before its baseline was measured: it has no front"
+        )
+    return _read(session, job)
+
+
+def _read(session: Session, job: JobRecord) -> Source:
+    try:
+        space = space_of(session, job)
+    except SearchError as error:
+        raise WarmStartDoesNotFit(
+            f"warm_start.jobs: the space of job {job.id} is not one of this version: {error}"
+        ) from error
+    return Source(
+        job=job,
+        space=space,
+        model=None if job.model_id is None else session.get_one(ModelRecord, job.model_id),
+        teacher=None if job.teacher_id is None else session.get_one(ModelRecord, job.teacher_id),
+        dataset=session.get_one(DatasetRecord, job.dataset_id),
+    )
+
+
+def _checked(own: Own, source: Source) -> Source:
+    if not _common(own, source):
+        raise WarmStartDoesNotFit(
+            f"warm_start.jobs: job {source.job.id} turned none of the knobs that this job turns, "
+            f"which are of {sorted(own.spec.techniques)}: its own are of "
+            f"{sorted(source.spec.techniques)}"
+        )
+    return source
+
+
+def _common(own: Own, source: Source) -> set[str]:
+    return {knob.name for knob in own.space.turning} & {knob.name for knob in source.space.knobs}
+
+
+def _found(session: Session, own: Own) -> list[Source]:
+    """The newest jobs on the same model and data; where there are none, on either of the two."""
+    near: list[Source] = []
+    same: list[Source] = []
+    for job in warm_starts.finished(session):
+        try:
+            source = _checked(own, _read(session, job))
+        except WarmStartDoesNotFit:
+            continue
+        is_data = source.dataset.sha256 == own.dataset.sha256
+        if is_data and _is_same_model(own, source):
+            same.append(source)
+        elif is_data or source.space.architecture.family == own.space.architecture.family:
+            near.append(source)
+    return (same or near)[:MOST_FOUND]
+
+
+def _is_history(own: Own, source: Source) -> bool:
+    """Whether what was measured there would be measured here.
+
+    The same model, data, teacher and space, by the same revision of the engine.
+    """
+    mine, theirs = own.spec, source.spec
+    return (
+        not revision.differs(source.revision)
+        and _is_same_model(own, source)
+        and source.dataset.sha256 == own.dataset.sha256
+        and source.space.knobs == own.space.knobs
+        and (mine.student, mine.supernet) == (theirs.student, theirs.supernet)
+        and mine.recovery == theirs.recovery
+        and (not mine.trains_supernet or mine.seed == theirs.seed)
+        and _is_same(own.teacher, source.teacher)
+    )
+
+
+def _is_same_model(own: Own, source: Source) -> bool:
+    """The same uploaded weights, or the same description trained from the same seed."""
+    mine, theirs = own.spec, source.spec
+    if isinstance(mine.model, UntrainedModel):
+        return mine.model == theirs.model and mine.seed == theirs.seed
+    return source.model is not None and _is_same(own.model, source.model)
+
+
+def _is_same(one: ModelRecord | None, other: ModelRecord | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    fields = ("sha256", "architecture", "normalisation")
+    return all(getattr(one, field) == getattr(other, field) for field in fields)
+
+
+def _opening(session: Session, own: Own, sources: list[Source], *, most: int) -> Iterator[Proposed]:
+    """The fronts' candidates in this job's space, the jobs in turn, none twice."""
+    seen = {Candidate().digest()}
+    left = min(most, own.spec.search_trials)
+    fronts = [_front(session, own, source, count=most) for source in sources]
+    for proposed in chain.from_iterable(zip_longest(*fronts)):
+        if left and proposed is not None and proposed.candidate.digest() not in seen:
+            seen.add(proposed.candidate.digest())
+            left -= 1
+            yield proposed
+
+
+def _front(session: Session, own: Own, source: Source, *, count: int) -> list[Proposed]:
+    """Its best candidates by this job's objectives and constraints, against its own baseline."""
+    spec, baseline = own.spec, jobs.baseline(source.job)
+    compared: set[Metric] = {wanted.metric for wanted in (*spec.objectives, *spec.constraints)}
+    if baseline is None or any(baseline.known(metric) is None for metric in compared):
+        return []
+    tried = {row.id: row for row in trials.of_job(session, source.job.id) if row.phase in _TRIED_IN}
+    points: list[FrontCandidate[Candidate]] = []
+    numbers: dict[str, int] = {}
+    for rung in rungs.of_job(session, source.job.id):
+        measured = Measurement.model_validate(rung.measurement)
+        if rung.trial_id not in tried or any(measured.known(m) is None for m in compared):
+            continue
+        candidate = Candidate.of_record(tried[rung.trial_id].candidate)
+        numbers.setdefault(candidate.digest(), tried[rung.trial_id].number)
+        violation = objectives.violation(measured, spec.constraints, baseline)
+        points.append(FrontCandidate(key=candidate, measurement=measured, violation=violation))
+    best = front.finalists(
+        points,
+        count=count,
+        objectives=spec.objectives,
+        constraints=spec.constraints,
+        baseline=baseline,
+    )
+    return [_snapped(own, source, one, number=numbers[one.digest()]) for one in best]
+
+
+def _snapped(own: Own, source: Source, candidate: Candidate, *, number: int) -> Proposed:
+    """The candidate in this job's space, and a note of what could not be kept."""
+    params = proposals.nearest(own.space, candidate)
+    here = own.space.candidate(params)
+    note = f"from trial {number} of job {source.job.id}"
+    if revision.differs(source.revision):
+        note += (
+            f", measured by revision {source.revision} of the engine: its figures may differ here"
+        )
+    if here.digest() != candidate.digest():
+        dropped = sorted(_dropped(own.space, candidate))
+        note += f", which was {candidate.describe()}: snapped to the values of this job"
+        note += f"; it has no knob for {', '.join(dropped)}" if dropped else ""
+    return Proposed(candidate=here, params=params, note=note)
+
+
+def _dropped(space: Space, candidate: Candidate) -> set[str]:
+    """Techniques of the candidate that the space does not list, and fields that it cannot turn."""
+    techniques = {step.technique for step in candidate.steps} - set(space.techniques)
+    knobs = {_field(knob.name) for knob in space.knobs}
+    fields = {_field(name) for name in proposals.values(candidate)} - knobs
+    return techniques | {field for field in fields if field.split(".")[0] in space.techniques}
+
+
+def _field(name: str) -> str:
+    return ".".join(name.split(".")[:2])

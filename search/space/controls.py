@@ -1,0 +1,86 @@
+"""Simple candidates every search must beat: what a person would try without a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from compress.techniques.registry import BY_NAME
+from compress.techniques.rules.conditional_fields import OFF
+from compress.values.knobs import Scalar
+from featherweight.specs.schemas import KnobSchema
+from search.space import grid
+
+Wishes = Mapping[str, Scalar]
+_RECOVERING = "distillation"
+"""How a control recovers is left as it is usually done."""
+_UNTOUCHED: Wishes = {
+    f"{technique}.{field}": value
+    for technique, fields in OFF.items()
+    for field, value in fields.items()
+    if technique != _RECOVERING
+} | {"allocation.bytes": 1.0, "allocation.macs": 1.0, "allocation.pruning": 0.0}
+_ALLOTTED: Wishes = {"allocation.bytes": 0.3, "allocation.macs": 0.3, "allocation.pruning": 1.0}
+"""Shares of the most that may be allotted, with which every stage loses half of its channels."""
+_CONTROLS: tuple[tuple[str, frozenset[str], Wishes], ...] = (
+    ("uniform 8-bit", frozenset({"quantization"}), {"quantization.weight_bits": 8}),
+    (
+        "uniform pruning",
+        frozenset({"filter_pruning"}),
+        {
+            "filter_pruning.ratios": 0.5,
+            "filter_pruning.ratio": 0.5,
+            "quantization.weight_bits": 8,
+            **_ALLOTTED,
+        },
+    ),
+    (
+        "narrower member",
+        frozenset({"family_member"}),
+        {"family_member.width": 0.5, "quantization.weight_bits": 8},
+    ),
+)
+
+
+def named(
+    knobs: tuple[KnobSchema, ...], *, techniques: frozenset[str], seed: int, num_random: int = 1
+) -> tuple[tuple[str, dict[str, Scalar]], ...]:
+    """Name and values (of the knobs that can turn) of each control that the techniques allow.
+
+    Every wish is met by the knob's nearest value. The last ``num_random`` controls are uniform
+    random points of the space, the same for the same seed.
+    """
+    found = [
+        (name, _params(knobs, {**_UNTOUCHED, **wishes}))
+        for name, needs, wishes in _CONTROLS
+        if needs <= techniques
+    ]
+    random = np.random.default_rng([seed, len(_CONTROLS)])
+    for _ in range(num_random):
+        found.append(("random", {k.name: grid.draw(k, random) for k in _turning(knobs)}))
+    return tuple(found)
+
+
+def untouched(knobs: Sequence[KnobSchema]) -> dict[str, Scalar]:
+    """A value of every knob that turns, with which as little is done as the ranges allow."""
+    return _params(knobs, _UNTOUCHED)
+
+
+def _params(knobs: Sequence[KnobSchema], wishes: Wishes) -> dict[str, Scalar]:
+    return {knob.name: grid.snap(knob, _wish(knob, wishes)) for knob in _turning(knobs)}
+
+
+def _wish(knob: KnobSchema, wishes: Wishes) -> Scalar:
+    technique, field = knob.name.split(".")[:2]
+    wished = wishes.get(f"{technique}.{field}")
+    if technique == "allocation":
+        # Only bytes and macs have a largest value other than 1; nothing is allotted unevenly.
+        return float(wished or 0.0) * grid.bounds(knob)[1]
+    if wished is not None:
+        return wished
+    return BY_NAME[technique].config.model_fields[field].default
+
+
+def _turning(knobs: Sequence[KnobSchema]) -> list[KnobSchema]:
+    return [knob for knob in knobs if knob.kind != "fixed"]

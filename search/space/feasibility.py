@@ -1,0 +1,373 @@
+"""Constraints that nothing can meet, refused before they cost anything.
+
+The lower bounds are true ones, from the smallest network the space can describe: every stage as
+narrow and shallow as the family member may be, as few channels as the pruning can leave, every
+layer split with rank 1, weights of convolutions and of the linear layer only (normalisation folds
+away), and one node of the graph for each of them. Where the values of the weights are chosen (a
+grid, a codebook, zeros), how many bits they take in the file depends on how they are distributed,
+and only what no code can go below is certain: one bit for a block of nine (``docs/storage.md``). A
+real file is larger: it also holds biases, scales and names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from compress.network.families import layout
+from compress.network.families.catalog import Architecture
+from compress.network.families.plans.config import Shape
+from compress.tasks.inspection import DatasetInfo
+from compress.techniques.candidate import Candidate
+from compress.techniques.mirroring.config import VIEWS
+from compress.techniques.rules.conditions import ValuesOf
+from compress.values.knobs import Scalar
+from compress.values.measurement import Measurement, Metric
+from featherweight.specs.constraints import Constraint
+from featherweight.specs.job import JobSpec, UntrainedModel
+from featherweight.specs.schemas import KnobSchema
+from search.errors import InfeasibleConstraint
+from search.space import space as spaces
+from search.space import validation
+from search.space.bounds import gap, is_bound, shown
+
+FLOAT_BITS = 32.0
+CODED_BITS = 1 / 9
+"""Bits of a weight whose block of nine, the longest there is, has a code of one bit."""
+NODE_BYTES = 17
+"""A node of a graph: its kind, two inputs and an output, each with a name of one letter."""
+_SURELY = 2.0
+_MORE_BYTES = 100_000.0
+"""A file is at most so many times its floats, and so many bytes more."""
+_MOST_LAID_OUT = 256
+_PERCENT = 100.0
+_MOST_PRUNED = 0.95
+"""The share of its channels that a stage may lose to meet a target."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What no candidate of a space can be below, and the accuracy none can exceed."""
+
+    size_bytes: float
+    parameters: float
+    macs: float
+
+    def lowest(self, metric: Metric) -> float:
+        """The metric's lower bound; 0 where nothing is known."""
+        known = {"size_bytes": self.size_bytes, "parameters": self.parameters, "macs": self.macs}
+        return known.get(metric, 0.0)
+
+
+def check(
+    spec: JobSpec,
+    *,
+    architecture: Architecture,
+    in_channels: int,
+    num_classes: int,
+    input_shape: tuple[int, int, int] | None,
+    baseline: Measurement | None,
+) -> tuple[str, ...]:
+    """Say for each constraint and target what was checked; ``input_shape`` is ``(C, H, W)``.
+
+    Raises InfeasibleConstraint for a bound that no candidate can reach, and for two constraints
+    that contradict each other.
+    """
+    limits = lower_bounds(
+        spec,
+        architecture=architecture,
+        in_channels=in_channels,
+        num_classes=num_classes,
+        input_shape=input_shape,
+    )
+    network = Network.of(architecture, in_channels, num_classes, input_shape)
+    most = highest(spaces.build(spec, architecture).concrete, network)
+    every = (*spec.constraints, *spec.stop.target)
+    said = tuple(_check(constraint, limits, most, baseline) for constraint in every)
+    _check_pairs(every, baseline)
+    return said
+
+
+def lower_bounds(
+    spec: JobSpec,
+    *,
+    architecture: Architecture,
+    in_channels: int,
+    num_classes: int,
+    input_shape: tuple[int, int, int] | None,
+) -> Bounds:
+    """Bytes, parameters and MACs that no candidate of the job's space can be below."""
+    knobs = spaces.build(spec, architecture).concrete
+    network = Network.of(architecture, in_channels, num_classes, input_shape)
+    return _lowest(spec, knobs, network)
+
+
+def highest(knobs: Sequence[KnobSchema], network: Network) -> dict[Metric, float]:
+    """What no candidate of a space is above, by metric: generous, as no bound stands on it alone.
+
+    The largest member at the largest resolution, every weight a float. Twice that and 100 kB leave
+    room for names, scales and factors. Metrics of which nothing is certain are left out.
+    """
+    values = validation.values_of(knobs)
+    rows = layout.layers(
+        network.architecture,
+        in_channels=network.input_shape[0],
+        num_classes=network.num_classes,
+        image=_largest_image(values, network),
+    )
+    parameters = _SURELY * sum(row.parameters for row in rows)
+    views = max(len(VIEWS[flip]) for flip in values("mirroring.flip"))
+    size_bytes = parameters * FLOAT_BITS / 8 + _MORE_BYTES
+    found: dict[Metric, float] = {
+        "parameters": parameters,
+        "size_bytes": size_bytes,
+        "download_bytes": size_bytes,
+    }
+    if all(row.macs is not None for row in rows if row.kind not in ("norm", "pad")):
+        found["macs"] = _SURELY * views * sum(row.macs or 0 for row in rows)
+    return found
+
+
+def _largest_image(values: ValuesOf, network: Network) -> tuple[int, int] | None:
+    height, width = network.input_shape[1:]
+    side = int(max(values("family_member.resolution"), default=0))
+    if not (height and width):
+        return None
+    return max(height, side), max(width, side)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """What candidates begin from, and how many images train them.
+
+    ``input_shape`` is ``(C, H, W)``, with H and W 0 if unknown.
+    """
+
+    architecture: Architecture
+    input_shape: tuple[int, int, int]
+    num_classes: int
+    train_images: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        architecture: Architecture,
+        in_channels: int,
+        num_classes: int,
+        input_shape: tuple[int, int, int] | None,
+    ) -> Network:
+        """An architecture for images of a shape that may be unknown."""
+        shape = (in_channels, *(input_shape[1:] if input_shape is not None else (0, 0)))
+        return cls(architecture=architecture, input_shape=shape, num_classes=num_classes)
+
+    @classmethod
+    def on(cls, data: DatasetInfo, architecture: Architecture) -> Network:
+        """An architecture as a dataset needs it."""
+        return cls(
+            architecture=architecture,
+            input_shape=data.input_shape,
+            num_classes=data.num_classes,
+            train_images=data.splits["train"],
+        )
+
+
+def candidate_bounds(spec: JobSpec, candidate: Candidate, network: Network) -> Bounds:
+    """Bytes, parameters and MACs that this candidate of the job cannot be below."""
+    knobs = [
+        KnobSchema(name=name, kind="fixed", choices=(value,))
+        for step in candidate.steps
+        for field, found in step.model_dump(exclude={"technique"}).items()
+        for name, value in _parts(f"{step.technique}.{field}", found)
+    ]
+    return _lowest(spec, knobs, network)
+
+
+def _parts(name: str, value: Any) -> Iterator[tuple[str, Scalar]]:
+    """The field's value, or that of each of its parts; what no knob can be is left out."""
+    if isinstance(value, bool | int | float | str):
+        yield name, value
+    if isinstance(value, tuple):
+        for index, part in enumerate(value):
+            if isinstance(part, bool | int | float | str):
+                yield f"{name}.{index}", part
+
+
+def _lowest(spec: JobSpec, knobs: Sequence[KnobSchema], network: Network) -> Bounds:
+    values = validation.values_of(knobs)
+    smallest = _smallest(values, network.architecture, per_edge=validation.per_edge(knobs))
+    rows = _rows(smallest, network.input_shape, network.num_classes)
+    least = _Least(keep=_least_kept(values), is_split=_may_split(values))
+    weights = {row.name: least.weights(row, rows) for row in rows}
+    parameters = sum(weights[row.name] for row in rows if row.kind != "pad")
+    macs = sum((row.macs or 0) * weights[row.name] / math.prod(row.shape) for row in rows)
+    views = min(len(VIEWS[flip]) for flip in values("mirroring.flip"))
+    bits = CODED_BITS if _may_choose_values(spec, values) else FLOAT_BITS
+    size_bytes = math.ceil(parameters * bits / 8) + NODE_BYTES * len(rows)
+    return Bounds(size_bytes=size_bytes, parameters=parameters, macs=views * macs)
+
+
+@lru_cache(maxsize=_MOST_LAID_OUT)
+def _rows(
+    architecture: Architecture, input_shape: tuple[int, int, int], num_classes: int
+) -> tuple[layout.Layer, ...]:
+    """The layers that have weights in a file; many candidates are of one architecture."""
+    channels, height, width = input_shape
+    every = layout.layers(
+        architecture,
+        in_channels=channels,
+        num_classes=num_classes,
+        image=(height, width) if height and width else None,
+    )
+    return tuple(row for row in every if row.kind != "norm")
+
+
+def _smallest(
+    values: ValuesOf, architecture: Architecture, *, per_edge: Sequence[Sequence[str]]
+) -> Architecture:
+    """The smallest member of the space."""
+    sides = [side for side in values("family_member.resolution") if side]
+    shape = Shape(
+        width=min(values("family_member.width")),
+        depth=int(min(values("family_member.depth"))),
+        kernel=int(min(values("family_member.kernel"))),
+        expansion=min(values("family_member.expansion")),
+        resolution=int(min(sides, default=0)),
+        excitation=min(values("family_member.excitation")),
+        cell=architecture.least(per_edge),
+    )
+    return architecture.member(shape)
+
+
+def _least_kept(values: ValuesOf) -> float:
+    """The smallest share of a group's channels that pruning may leave; 0 is a single channel."""
+    ratio = max(values("filter_pruning.ratio"))
+    scopes = set(values("filter_pruning.scope"))
+    has_target = set(values("filter_pruning.target")) != {"channels"}
+    kept = [1.0 - max(_flat(values("filter_pruning.ratios")), default=0.0)]
+    if ratio > 0 and has_target and "stage" in scopes:
+        kept.append(1.0 - _MOST_PRUNED)
+    if ratio > 0 and scopes != {"stage"}:
+        kept.append(1.0 - ratio if scopes <= {"stage", "uniform"} and not has_target else 0.0)
+    return min(kept)
+
+
+def _may_split(values: ValuesOf) -> bool:
+    shares = [*values("low_rank.energy"), *values("low_rank.size_ratio")]
+    return min(shares) < 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Least:
+    """How few weights layers may have: with ``keep`` of their channels, and split or not."""
+
+    keep: float
+    is_split: bool
+
+    def weights(self, row: layout.Layer, rows: Sequence[layout.Layer]) -> int:
+        """Of one of the rows; the image's channels and the classes never leave."""
+        outputs, inputs, *kernel = row.shape
+        outputs = outputs if row is rows[-1] else _narrowed(outputs, self.keep)
+        inputs = inputs if row is rows[0] else _narrowed(inputs, self.keep)
+        whole = math.prod((outputs, inputs, *kernel))
+        if row.kind == "pad" or not self.is_split:
+            return whole
+        # Tucker's way has the fewest, with rank 1.
+        core = math.prod(kernel) if math.prod(kernel) > 1 else 0
+        return min(whole, outputs + inputs + core)
+
+
+def _may_choose_values(spec: JobSpec, values: ValuesOf) -> bool:
+    """Whether weights may be anything but floats; nobody knows what an uploaded file holds."""
+    return (
+        "quantization" in spec.techniques
+        or not isinstance(spec.model, UntrainedModel)
+        or max(values("weight_sharing.index_bits")) > 0
+        or max(values("sparsity.sparsity")) > 0
+        or set(values("sparsity.pattern")) != {""}
+    )
+
+
+def _narrowed(width: int, share: float) -> int:
+    return max(1, math.floor(width * share + 1e-9))
+
+
+def _flat(found: Sequence[Any]) -> list[float]:
+    """Ratios of stages; an empty row of them, a default, has none."""
+    return [ratio for ratio in found if isinstance(ratio, int | float)]
+
+
+def _check(
+    constraint: Constraint,
+    limits: Bounds,
+    most: Mapping[Metric, float],
+    baseline: Measurement | None,
+) -> str:
+    if not is_bound(constraint, baseline):
+        _check_unbound(constraint)
+        return f"{constraint.label}: relative; checked once the baseline is measured"
+    bound = constraint.bound(baseline)
+    if constraint.comparison == "at_most":
+        return _check_at_most(constraint, bound, limits)
+    _check_at_least(constraint, bound, most)
+    return f"{constraint.label}: {shown(constraint.metric, bound)} is within what is possible"
+
+
+def _check_unbound(constraint: Constraint) -> None:
+    """Raises for what no baseline makes possible: its accuracy is above 0, and at most 1."""
+    if constraint.metric != "accuracy":
+        return
+    if constraint.comparison == "at_least" and constraint.offset >= 1:
+        raise InfeasibleConstraint(
+            f"{constraint.label} asks for an accuracy above {constraint.offset:g}, and the highest "
+            f"possible is 1: accuracy is a share from 0 to 1, and a hundredth of it is 'baseline + "
+            "1 point'"
+        )
+    if constraint.comparison == "at_most" and constraint.factor + constraint.offset < 0:
+        raise InfeasibleConstraint(
+            f"{constraint.label} allows no accuracy from 0 to 1: a floor is written "
+            "'accuracy >= baseline - 1 point'"
+        )
+
+
+def _check_at_least(constraint: Constraint, bound: float, most: Mapping[Metric, float]) -> None:
+    if constraint.metric == "accuracy" and bound > 1:
+        percent = f"'{bound:g} %'" if bound <= _PERCENT else "'90 %'"
+        meant = "'baseline - 1 point'" if constraint.is_relative else percent
+        raise InfeasibleConstraint(
+            f"{constraint.label} asks for an accuracy of {bound:g}, and the highest possible is 1: "
+            f"write a smaller number, such as {meant}"
+        )
+    if bound > most.get(constraint.metric, math.inf):
+        raise InfeasibleConstraint(
+            f"{constraint.label} asks for {shown(constraint.metric, bound)}, and nothing in the "
+            f"search space is above {shown(constraint.metric, most[constraint.metric])}: if it was "
+            f"meant as a limit, write '{constraint.metric} <= ...'"
+        )
+
+
+def _check_at_most(constraint: Constraint, bound: float, limits: Bounds) -> str:
+    lowest = limits.lowest(constraint.metric)
+    if bound < lowest or (bound <= 0 and constraint.metric != "accuracy") or bound < 0:
+        raise InfeasibleConstraint(
+            f"{constraint.label} allows {shown(constraint.metric, bound)}, and nothing in the "
+            f"search space is below {shown(constraint.metric, lowest)}: raise the bound or widen "
+            "the ranges of the techniques"
+        )
+    if lowest == 0:
+        return f"{constraint.label}: no lower bound of {constraint.metric} is known beforehand"
+    return f"{constraint.label}: not below {shown(constraint.metric, lowest)}, the least possible"
+
+
+def _check_pairs(constraints: Sequence[Constraint], baseline: Measurement | None) -> None:
+    floors = [c for c in constraints if c.comparison == "at_least"]
+    ceilings = [c for c in constraints if c.comparison == "at_most"]
+    for floor in floors:
+        for ceiling in ceilings:
+            apart = gap(floor, ceiling, baseline)
+            if apart is not None and apart > 0:
+                raise InfeasibleConstraint(
+                    f"{floor.label} and {ceiling.label} contradict each other: drop one of them"
+                )

@@ -1,0 +1,244 @@
+"""Constraints that keep nothing out, and what was probably meant by them.
+
+A bound that every candidate meets is no mistake that anything would stop at, and the job would end
+with other files than were wanted: ``accuracy >= baseline - 1`` allows 100 points, because accuracy
+is a share from 0 to 1. What is said here is certain, or certain but for files that would be larger
+than the network they began with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from compress.tasks.inspection import DatasetInfo
+from compress.techniques.mirroring.config import VIEWS
+from compress.values.measurement import Measurement, Metric
+from featherweight.specs.constraints import Constraint
+from featherweight.specs.job import JobSpec
+from search.errors import InfeasibleConstraint
+from search.space import feasibility, validation
+from search.space.bounds import gap, is_bound, shown
+from search.space.feasibility import Network
+from search.space.space import Space
+
+EVENT = "spec.warning"
+_STRUCTURE = frozenset({"family_member", "filter_pruning", "low_rank"})
+_CHANGE: dict[Metric, frozenset[str]] = {
+    "parameters": _STRUCTURE,
+    "macs": _STRUCTURE | {"mirroring"},
+}
+"""Techniques without which all candidates have as much of a metric."""
+_PERCENT = 100.0
+_MOST_POINTS = 50.0
+_LARGE = 0.25
+"""A loss of accuracy that nobody writes as a share on purpose."""
+_SLOWEST_MACS_PER_MS, _LONGEST_START_MS = 1e3, 60_000.0
+"""No network is slower than that, on no device."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is known beforehand of the candidates of a job, and of its baseline.
+
+    ``highest`` are values that no candidate exceeds, ``times`` how many times the baseline's one
+    may have where it is measured; metrics of which nothing is known are left out. ``guessing`` is
+    the accuracy of always answering the class that is most frequent among the validation images.
+    """
+
+    highest: Mapping[Metric, float]
+    times: Mapping[Metric, float]
+    guessing: float
+    baseline: Measurement | None = None
+
+    @classmethod
+    def of(cls, spec: JobSpec, space: Space, data: DatasetInfo) -> Known:
+        """Of a job whose baseline is not measured."""
+        highest = feasibility.highest(space.concrete, Network.on(data, space.architecture))
+        if "macs" in highest:
+            highest["latency_ms"] = _LONGEST_START_MS + highest["macs"] / _SLOWEST_MACS_PER_MS
+        counts = data.class_counts.get("validation", ())
+        return cls(
+            highest=highest,
+            times={} if spec.student is not None else _times(space),
+            guessing=max(counts) / sum(counts) if sum(counts) else 0.0,
+        )
+
+
+def _times(space: Space) -> dict[Metric, float]:
+    """How many times the baseline's a candidate of the same network may have of a metric."""
+    find = validation.values_of(space.knobs)
+    views = float(max(len(VIEWS[flip]) for flip in find("mirroring.flip")))
+    once: tuple[Metric, ...] = ("size_bytes", "download_bytes", "parameters")
+    found: dict[Metric, float] = dict.fromkeys(once, 1.0)
+    if max(find("family_member.resolution"), default=0) == 0:
+        found |= {"macs": views, "latency_ms": views, "peak_memory_bytes": views}
+    return found
+
+
+def cautions(
+    spec: JobSpec, space: Space, data: DatasetInfo, baseline: Measurement | None
+) -> tuple[str, ...]:
+    """What people should know of a job's bounds: those nothing can meet, and ``warnings``.
+
+    A job with one of the former is refused; where it took the baseline's measurement to know, the
+    job exists already.
+    """
+    known = replace(Known.of(spec, space, data), baseline=baseline)
+    return (*_impossible(spec, space, data, baseline), *warnings(spec, known))
+
+
+def _impossible(
+    spec: JobSpec, space: Space, data: DatasetInfo, baseline: Measurement | None
+) -> Iterator[str]:
+    try:
+        feasibility.check(
+            spec,
+            architecture=space.architecture,
+            in_channels=data.input_shape[0],
+            num_classes=data.num_classes,
+            input_shape=data.input_shape,
+            baseline=baseline,
+        )
+    except InfeasibleConstraint as error:
+        yield f"nothing can meet the constraints: {error}"
+
+
+def warnings(spec: JobSpec, known: Known) -> tuple[str, ...]:
+    """What of a job's constraints, targets and objectives says nothing, one sentence each."""
+    return tuple(
+        dict.fromkeys(
+            [
+                *_of_each(spec.constraints, known),
+                *(f"stop.target: {said}" for said in _of_each(spec.stop.target, known)),
+                *_implied(spec.constraints, known.baseline),
+                *_objectives(spec),
+            ]
+        )
+    )
+
+
+def _of_each(constraints: Sequence[Constraint], known: Known) -> Iterator[str]:
+    for constraint in constraints:
+        of_metric = _of_accuracy if constraint.metric == "accuracy" else _of_cost
+        if said := of_metric(constraint, known):
+            yield f"{constraint.label}: {said}"
+
+
+def _of_accuracy(constraint: Constraint, known: Known) -> str:
+    """Why a bound on accuracy keeps nothing out, and what may be meant; empty where it does."""
+    bound = constraint.bound(known.baseline) if is_bound(constraint, known.baseline) else None
+    highest = constraint.factor + constraint.offset if bound is None else bound
+    lowest = constraint.offset if bound is None else bound
+    if constraint.comparison == "at_most":
+        if lowest < 1:
+            return ""
+        return (
+            "every candidate meets it, because no accuracy is above 1; a floor is written "
+            "'accuracy >= 90 %' or 'accuracy >= baseline - 1 point'"
+        )
+    if highest <= 0:
+        return f"every candidate meets it, because it is at or below 0; {_meant(constraint)}"
+    if bound is not None and bound <= known.guessing:
+        return (
+            f"every candidate that has learnt anything meets it: it asks for {bound:.2%}, and "
+            f"whoever always answers the most frequent class has {known.guessing:.2%}; "
+            f"{_meant(constraint)}"
+        )
+    return _large(constraint)
+
+
+def _large(constraint: Constraint) -> str:
+    """What a floor without a unit allows that is far below the baseline."""
+    allows = -constraint.offset
+    if not constraint.is_relative or allows < _LARGE or _has_unit(constraint):
+        return ""
+    return (
+        f"it allows {_PERCENT * allows:g} points, because accuracy is a share from 0 to 1; for "
+        f"{allows:g} points write 'baseline - {allows:g} points'"
+    )
+
+
+def _has_unit(constraint: Constraint) -> bool:
+    return any(unit in constraint.text for unit in ("point", "%"))
+
+
+def _meant(constraint: Constraint) -> str:
+    """What a floor on accuracy that allows too much was probably to be."""
+    if not constraint.is_relative:
+        return "write a share or percent, such as 'accuracy >= 90 %'"
+    points = -constraint.offset
+    if not 1 <= points <= _MOST_POINTS or _has_unit(constraint):
+        return "write 'baseline - 1 point' for one point"
+    few = f"{points:g} point" + ("" if points == 1 else "s")
+    return (
+        f"accuracy is a share from 0 to 1, so this allows {_PERCENT * points:g} points: write "
+        f"'baseline - {few}' or 'baseline - {points / _PERCENT:g}' for {few}"
+    )
+
+
+def _of_cost(constraint: Constraint, known: Known) -> str:
+    """The same of a bound on anything but accuracy."""
+    bound = constraint.bound(known.baseline) if is_bound(constraint, known.baseline) else None
+    if constraint.comparison == "at_least":
+        if bound is None or bound > 0:
+            return ""
+        metric = constraint.metric
+        return f"every candidate meets it, because none is below 0; a limit is '{metric} <= ...'"
+    highest = known.highest.get(constraint.metric, math.inf)
+    if bound is not None and bound >= highest:
+        return (
+            f"every candidate meets it, because none is above {shown(constraint.metric, highest)}; "
+            f"{_lower(constraint)}"
+        )
+    if _is_at_or_above_baseline(constraint, bound, known):
+        own = _own(constraint, known)
+        return f"every candidate meets it that is not above the baseline{own}; {_lower(constraint)}"
+    return ""
+
+
+def _is_at_or_above_baseline(constraint: Constraint, bound: float | None, known: Known) -> bool:
+    times = known.times.get(constraint.metric)
+    if times is None:
+        return False
+    own = None if known.baseline is None else known.baseline.known(constraint.metric)
+    if bound is None or own is None:
+        return constraint.factor >= times and constraint.offset >= 0
+    return bound >= times * own
+
+
+def _own(constraint: Constraint, known: Known) -> str:
+    own = None if known.baseline is None else known.baseline.known(constraint.metric)
+    return "" if own is None else f", which has {shown(constraint.metric, own)}"
+
+
+def _lower(constraint: Constraint) -> str:
+    """What a limit that is too high was probably to be."""
+    metric, factor = constraint.metric, constraint.factor
+    if 1 < factor <= _PERCENT:
+        return f"{factor:g} % of the baseline is '{metric} <= {factor / _PERCENT:g} x baseline'"
+    return f"write a smaller number, or one such as '{metric} <= baseline / 4'"
+
+
+def _implied(constraints: Sequence[Constraint], baseline: Measurement | None) -> Iterator[str]:
+    """Of two bounds of one kind, the one that says nothing beside the other."""
+    for one, other in combinations(constraints, 2):
+        apart = gap(one, other, baseline)
+        if apart is None or one.comparison != other.comparison:
+            continue
+        is_one_weaker = apart >= 0 if one.comparison == "at_most" else apart <= 0
+        weaker, stronger = (one, other) if is_one_weaker else (other, one)
+        yield f"{weaker.label}: nothing is kept out by it beside {stronger.label}; drop one of them"
+
+
+def _objectives(spec: JobSpec) -> Iterator[str]:
+    """Objectives in which no candidate differs from another."""
+    for metric in spec.metrics:
+        ways = _CHANGE.get(metric)
+        if ways is not None and not ways & set(spec.techniques):
+            yield (
+                f"minimise {metric}: all candidates have the same, because only "
+                f"{', '.join(sorted(ways))} change it and the job lists none of them; leave it out"
+            )

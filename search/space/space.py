@@ -1,0 +1,379 @@
+"""The search space of a job: one knob per thing that may be turned, from the configs themselves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from compress.network.families.catalog import Architecture
+from compress.network.families.plans.config import Dimension
+from compress.sensitivity.document import ProfileDocument
+from compress.techniques import registry
+from compress.techniques.candidate import Candidate
+from compress.techniques.family_member.config import FamilyMember
+from compress.techniques.rules import canonical, compatibility
+from compress.values.knobs import Choice, Interval, Scalar, Searchable
+from featherweight.specs.job import JobSpec
+from featherweight.specs.schemas import KnobSchema
+from search.errors import InvalidSpace, TechniqueDoesNotFit
+from search.space import controls, grid, validation
+from search.space.allocation_knobs import Allocation, check_profile, profiled
+
+MOST_GRID_VALUES = 100_000
+"""A finer grid is refused: a range without a step says the same."""
+_MOST_ENUMERATED = 5_000
+_MOST_TRIED = 64
+_MEMBER = "family_member"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """What a job may try. Built by ``build``; equal specs and architectures give equal spaces."""
+
+    knobs: tuple[KnobSchema, ...]
+    techniques: tuple[str, ...]
+    architecture: Architecture
+    seed: int
+    allocation: Allocation | None = None
+    """What the knobs mean that allot by a profile; None where every knob is a field's."""
+    profile: ProfileDocument | None = None
+    """What the job's model can lose where, once that is known."""
+
+    @property
+    def concrete(self) -> tuple[KnobSchema, ...]:
+        """The knobs of fields only: those that allot give way to the ones they stand for."""
+        if self.allocation is None:
+            return self.knobs
+        of_fields = [knob for knob in self.knobs if not knob.name.startswith("allocation.")]
+        return (*of_fields, *self.allocation.replaced)
+
+    def on(self, profile: ProfileDocument) -> Space:
+        """The same space with the model's profile, by which its knobs may allot.
+
+        Raises ProfileDoesNotFit where that is of another network.
+        """
+        check_profile(profile, self.architecture)
+        allotting = self.allocation and self.allocation.on(profile)
+        return replace(self, allocation=allotting, profile=profile)
+
+    @property
+    def turning(self) -> tuple[KnobSchema, ...]:
+        """The knobs with more than one value: what a sampler is asked for."""
+        return tuple(knob for knob in self.knobs if knob.kind != "fixed")
+
+    @cached_property
+    def num_candidates(self) -> float:
+        """Distinct candidates; infinite where a knob is real.
+
+        Exact while techniques that decide something of each other have at most 5,000 combinations;
+        beyond that an upper bound.
+        """
+        if self.allocation is not None:
+            return math.inf
+        return math.prod(self._num_candidates(group) for group in _linked(self.techniques))
+
+    def candidate(self, params: Mapping[str, Scalar]) -> Candidate:
+        """The canonical candidate for one value per turning knob.
+
+        Canonical also means that a member as wide and as deep as the network is no step at all,
+        that its depth is at most the network's, and that edges of a cell without an effect have no
+        operation. Values that are refused beside each other become
+        the nearest that are not: the later field gives way
+        (``compress.techniques.rules.conditional_fields.REFUSED``).
+
+        Raises InvalidSpace for a missing or unknown knob, or a value that no config accepts, and
+        ProfileDoesNotFit where knobs allot by a profile that is not there yet.
+        """
+        wanted = {knob.name for knob in self.turning}
+        if set(params) != wanted:
+            odd = sorted(wanted.symmetric_difference(params))
+            raise InvalidSpace(f"expected values for exactly {sorted(wanted)}; check {odd}")
+        return self._candidate(self.techniques, params)
+
+    def controls(self, *, num_random: int = 1) -> tuple[tuple[str, dict[str, Scalar]], ...]:
+        """Name and values of candidates to compare with; distinct and not the baseline.
+
+        First uniform ones, then so many random points of the space.
+        """
+        found: dict[str, tuple[str, dict[str, Scalar]]] = {}
+        chosen = controls.named(
+            self.knobs,
+            techniques=frozenset(self.techniques),
+            seed=self.seed,
+            num_random=num_random,
+        )
+        for name, params in chosen:
+            found.setdefault(self.candidate(params).digest(), (name, params))
+        found.pop(Candidate().digest(), None)
+        return tuple(found.values())
+
+    def _candidate(self, techniques: Sequence[str], params: Mapping[str, Scalar]) -> Candidate:
+        asked = {technique: self._fields(technique, params) for technique in techniques}
+        for technique, fields in self._allotted(asked, params).items():
+            asked[technique] = {**(asked[technique] or {}), **fields}
+        values = {technique: fields for technique, fields in asked.items() if fields is not None}
+        steps = [{"technique": t, **v} for t, v in canonical.accepted(values).items()]
+        return Candidate.model_validate({"steps": steps}).canonical()
+
+    def _allotted(
+        self, asked: Mapping[str, dict[str, Any] | None], params: Mapping[str, Scalar]
+    ) -> dict[str, dict[str, Any]]:
+        """Technique to fields that the allocation decides, beside what was ``asked``."""
+        if self.allocation is None:
+            return {}
+        quantization = asked.get("quantization") or {}
+        edges = bool(quantization.get("edges_8bit", canonical.default("quantization.edges_8bit")))
+        return self.allocation.fields(params, edges_8bit=edges)
+
+    def _fields(self, technique: str, params: Mapping[str, Scalar]) -> dict[str, Any] | None:
+        """Values of the step's fields; None where it would leave this architecture as it is."""
+        fields: dict[str, Any] = {}
+        for knob in self._of(technique):
+            value = params[knob.name] if knob.kind != "fixed" else knob.choices[0]
+            _, field, *part = knob.name.split(".")
+            fields[field] = (*fields.get(field, ()), value) if part else value
+        return self._fitted(fields) if technique == _MEMBER else fields
+
+    def _fitted(self, fields: dict[str, Any]) -> dict[str, Any] | None:
+        """The fields at most at what the network has; None where that is all of it."""
+        member = FamilyMember.model_validate(fields)
+        is_whole = self.architecture.member(member.shape) == self.architecture
+        if is_whole and member.weights == "inherited":
+            return None
+        limits = {name: most for name, most in _most(self.architecture).items() if name != "width"}
+        fitted: dict[str, Any] = {
+            name: min(getattr(member, name), most) for name, most in limits.items()
+        }
+        if member.cell:
+            # Cells that differ only where nothing reaches the answer are one cell.
+            fitted["cell"] = self.architecture.member(member.shape).least(())
+        return {**fields, **fitted}
+
+    def _of(self, technique: str) -> tuple[KnobSchema, ...]:
+        return tuple(knob for knob in self.knobs if knob.name.split(".")[0] == technique)
+
+    def _num_candidates(self, techniques: Sequence[str]) -> float:
+        knobs = tuple(knob for technique in techniques for knob in self._of(technique))
+        every = grid.combinations(knobs, limit=_MOST_ENUMERATED)
+        if every is None and len(techniques) > 1:
+            return math.prod(self._num_candidates((technique,)) for technique in techniques)
+        if every is None:
+            return math.prod(grid.size(knob) for knob in knobs)
+        names = [knob.name for knob in knobs]
+        points = (dict(zip(names, row, strict=True)) for row in every)
+        return len({self._candidate(techniques, point).digest() for point in points})
+
+
+def _linked(techniques: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Techniques in groups, such that none decides anything of one in another group."""
+    left = list(techniques)
+    while left:
+        group = [left.pop(0)]
+        for member in group:
+            near = [each for each in left if _decides(member, each)]
+            group += near
+            left = [each for each in left if each not in near]
+        yield tuple(sorted(group, key=registry.ORDER.__getitem__))
+
+
+def _decides(one: str, other: str) -> bool:
+    first, second = sorted((one, other), key=registry.ORDER.__getitem__)
+    return compatibility.between(first, second).kind == "decides"
+
+
+def build(spec: JobSpec, architecture: Architecture) -> Space:
+    """The space of a job on a network of this architecture.
+
+    A listed technique's searchable fields get their default ranges, any field may be given another
+    range or a fixed value, and a field that holds one value per stage, or per edge of a cell,
+    becomes one knob for each.
+
+    A knob that counts for nothing whatever the others say is fixed.
+
+    Raises:
+        InvalidSpace: a range leaves what the technique's config accepts, or counts for nothing.
+        TechniqueDoesNotFit: a range asks for more than the network has, a pattern names none of its
+            layers, or two techniques exclude each other.
+    """
+    names = tuple(
+        technique.name for technique in registry.TECHNIQUES if technique.name in spec.techniques
+    )
+    validation.check_pairs(names)
+    asked = [knob for name in names for knob in _knobs(name, spec.ranges[name], architecture)]
+    validation.check_values(asked)
+    validation.check_counted(asked, spec.techniques)
+    validation.check_patterns(asked, architecture)
+    validation.check_paths(asked, architecture)
+    knobs, allotted = profiled(spec, validation.at_rest(asked), architecture)
+    return Space(
+        knobs=knobs,
+        techniques=names,
+        architecture=architecture,
+        seed=spec.seed,
+        allocation=allotted,
+    )
+
+
+def _knobs(
+    technique: str, ranges: Mapping[str, Interval | Choice], architecture: Architecture
+) -> Iterator[KnobSchema]:
+    for field, info in registry.BY_NAME[technique].config.model_fields.items():
+        searchable = _searchable(info)
+        wanted = ranges.get(field) or (
+            searchable and _default(technique, field, searchable, architecture)
+        )
+        if not wanted:
+            continue
+        knob = _knob(f"{technique}.{field}", info, wanted)
+        check_fit(knob, architecture)
+        parts = validation.parts(knob, searchable.per if searchable else None, architecture)
+        _check_limits(knob, technique, field, None if parts is None else len(parts))
+        yield from parts or (knob,)
+
+
+def _default(
+    technique: str, field: str, searchable: Searchable, architecture: Architecture
+) -> Interval | Choice | None:
+    default = searchable.default
+    if technique != _MEMBER or not isinstance(default, Choice):
+        return default
+    if field not in architecture.elastic:
+        return None
+    most = _most(architecture).get(field)
+    if most is None:
+        return default
+    return Choice(choices=tuple(c for c in default.choices if float(c) <= most) or (most,))
+
+
+def _knob(name: str, info: FieldInfo, wanted: Interval | Choice) -> KnobSchema:
+    if isinstance(wanted, Choice):
+        kind = "fixed" if len(wanted.choices) == 1 else "categorical"
+        return KnobSchema(name=name, kind=kind, choices=wanted.choices)
+    number = _number(info)
+    if number is None:
+        raise InvalidSpace(f"{name} is not a number: give it a list of choices, not a range")
+    return _integer(name, wanted) if number is int else _real(name, wanted)
+
+
+def _integer(name: str, wanted: Interval) -> KnobSchema:
+    step = wanted.step or 1.0
+    ends = [wanted.low, wanted.high, step]
+    if wanted.log or not all(end.is_integer() for end in ends):
+        raise InvalidSpace(f"{name} takes whole numbers: low, high and step {ends} must be whole")
+    return _numeric(name, wanted.low, wanted.high, step, int)
+
+
+def _real(name: str, wanted: Interval) -> KnobSchema:
+    if wanted.step is not None:
+        return _numeric(name, wanted.low, wanted.high, wanted.step, float)
+    if wanted.low == wanted.high:
+        return KnobSchema(name=name, kind="fixed", choices=(wanted.low,))
+    return KnobSchema(name=name, kind="float", low=wanted.low, high=wanted.high, log=wanted.log)
+
+
+def _numeric(
+    name: str, low: float, high: float, step: float, number: type[int | float]
+) -> KnobSchema:
+    if (high - low) / step >= MOST_GRID_VALUES:
+        raise InvalidSpace(
+            f"{name} has more than {MOST_GRID_VALUES} values with step {step:g}: "
+            "use a larger step or none"
+        )
+    last = grid.last_on_grid(low, high, step)
+    if last <= low:
+        return KnobSchema(name=name, kind="fixed", choices=(number(low),))
+    kind = "int" if number is int else "float"
+    return KnobSchema(name=name, kind=kind, low=low, high=last, step=step)
+
+
+def _most(architecture: Architecture) -> dict[str, int]:
+    """The largest values that make a difference."""
+    found = {"depth": max(architecture.blocks)}
+    if "kernel" in architecture.elastic:
+        found["kernel"] = architecture.largest_kernel
+    return found
+
+
+def check_fit(knob: KnobSchema, architecture: Architecture) -> None:
+    """Raises TechniqueDoesNotFit for a member that this architecture does not have."""
+    technique, field, *_ = knob.name.split(".")
+    if technique != _MEMBER:
+        return
+    if field in get_args(Dimension) and field not in architecture.elastic:
+        raise TechniqueDoesNotFit(
+            f"{knob.name}: members of the family {architecture.family!r} differ in "
+            f"{sorted(architecture.elastic)} and in their resolution; leave {field} out"
+        )
+    asked = max((v for v in _ends(knob) if isinstance(v, int | float)), default=0)
+    most = _most(architecture).get(field, math.inf)
+    if asked > most:
+        what = "blocks, but no stage" if field == "depth" else "rows, but no kernel"
+        raise TechniqueDoesNotFit(
+            f"{knob.name} asks for {asked:g} {what} of the network has more than {most} "
+            f"(blocks per stage: {list(architecture.blocks)}): use values of at most {most}"
+        )
+
+
+def _check_limits(knob: KnobSchema, technique: str, field: str, parts: int | None) -> None:
+    config = registry.BY_NAME[technique].config
+    for value in _tried(knob):
+        fields = {
+            **_required(config, parts),
+            field: value if parts is None else (value,) * parts,
+        }
+        try:
+            config.model_validate(fields, strict=True)
+        except ValidationError as error:
+            # What has no place is between fields: ``fitting`` looks at those. Of the others the
+            # first says it; those after it only follow from it.
+            limits = [each["msg"] for each in error.errors() if each["loc"]]
+            if limits:
+                raise InvalidSpace(
+                    f"{technique} does not accept {field} = {value!r}: {limits[0]}. "
+                    f"Keep the range of {field} within that limit"
+                ) from error
+
+
+def _required(config: type[BaseModel], parts: int | None) -> dict[str, Any]:
+    """Any valid values for the fields that have no default."""
+    found = {}
+    for name, info in config.model_fields.items():
+        searchable = _searchable(info)
+        if info.is_required() and searchable:
+            default = searchable.default
+            value = default.low if isinstance(default, Interval) else default.choices[0]
+            found[name] = (value,) * (parts or 1) if searchable.per else value
+    return found
+
+
+def _tried(knob: KnobSchema) -> tuple[Scalar, ...]:
+    """Every value of a short range of whole numbers, which may have gaps; else the ends."""
+    is_short = knob.kind == "int" and grid.size(knob) <= _MOST_TRIED
+    return grid.values(knob) if is_short else _ends(knob)
+
+
+def _ends(knob: KnobSchema) -> tuple[Scalar, ...]:
+    if knob.choices:
+        return knob.choices
+    low, high = grid.bounds(knob)
+    return (int(low), int(high)) if knob.kind == "int" else (low, high)
+
+
+def _searchable(info: FieldInfo) -> Searchable | None:
+    return next((entry for entry in info.metadata if isinstance(entry, Searchable)), None)
+
+
+def _number(info: FieldInfo) -> type[int | float] | None:
+    """``int`` or ``float`` where the field, or every entry of it, is one."""
+    inner = info.annotation
+    while get_origin(inner) in (tuple, Annotated):
+        inner = get_args(inner)[0]
+    if inner is int:
+        return int
+    return float if inner is float else None

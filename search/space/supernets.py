@@ -1,0 +1,212 @@
+"""The network whose members a job tries, and whether weights can be shared between them.
+
+Everything here is said before anything is trained.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from compress.network.families import layout
+from compress.network.families.catalog import Architecture
+from compress.network.families.plans.config import AS_IS, Shape
+from compress.network.supernet import check as supernet
+from compress.network.supernet.config import Elastic
+from compress.techniques.family_member.config import FamilyMember
+from compress.values.errors import InvalidCandidate
+from compress.values.measurement import Measurement
+from featherweight.specs.job import JobSpec
+from featherweight.specs.schemas import KnobSchema
+from search.errors import SupernetDoesNotFit
+from search.space import feasibility, grid, validation
+from search.space.feasibility import Network
+from search.space.space import Space
+
+MOST_CHECKPOINTS = 8
+_MOST_VALUES = 100
+_OF_A_REAL_RANGE = 9
+"""Values of a range without a step that members are trained at; others lie between them."""
+_SANDWICH = 2
+"""Random members of a training step, beside the largest and the smallest."""
+_DRAWN = 16
+_SEED = 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Epochs in units of one of the baseline, by multiply-accumulates: a true speed is not known.
+
+    ``member`` is one of the largest member, ``supernet`` one of all members together, or where
+    these are cells, one of an average cell. ``typical`` is one of a candidate drawn at random from
+    the space, pruned and small as it may be; None: as the largest member.
+    """
+
+    member: float = 1.0
+    supernet: float = 0.0
+    typical: float | None = None
+
+
+def searched(spec: JobSpec, own: Architecture) -> Architecture:
+    """The largest network whose members are tried: the student's, or the model's ``own``.
+
+    Ranges, patterns of layers and stages of a job mean this network.
+    """
+    return spec.student or own
+
+
+def elastic(space: Space) -> Elastic:
+    """What the members of a space may differ in, as far as they can share weights."""
+    found = {
+        field: tuple(_values(space.knobs, name, most))
+        for field, name, most in (
+            ("widths", "width", 1.0),
+            ("depths", "depth", max(space.architecture.blocks)),
+            ("kernels", "kernel", space.architecture.largest_kernel),
+            ("expansions", "expansion", 1.0),
+        )
+        if name in space.architecture.elastic
+    }
+    return Elastic.model_validate({**found, "operations": validation.per_edge(space.knobs)})
+
+
+def largest(elastic: Elastic) -> FamilyMember:
+    """The step that takes the largest member of a supernet: of cells, the most costly operations.
+
+    All operations of an edge together are no member, and never learn to answer together.
+    """
+    shape = _fullest(elastic)
+    limits = {
+        name: value
+        for name in ("width", "depth", "kernel", "expansion", "cell")
+        if (value := getattr(shape, name)) != AS_IS
+    }
+    return FamilyMember.model_validate({**limits, "weights": "supernet"})
+
+
+def checkpoints(epochs: int) -> tuple[int, ...]:
+    """After how many epochs the weights are kept: evenly, at most 8 times, and at the end."""
+    most = min(epochs, MOST_CHECKPOINTS)
+    return tuple(math.ceil(epochs * number / most) for number in range(1, most + 1))
+
+
+def check(spec: JobSpec, space: Space, *, own: Architecture) -> None:
+    """Raises SupernetDoesNotFit where the job's supernet could not be trained as asked."""
+    training = spec.supernet
+    if training is None or not spec.trains_supernet:
+        return
+    if training.start == "baseline" and space.architecture != own:
+        raise SupernetDoesNotFit(
+            f"supernet.start: the baseline is a {own.family} network of another architecture than "
+            "the student, so its weights do not fit: start 'fresh', or leave student out"
+        )
+    try:
+        supernet.check(elastic(space), space.architecture, epochs=training.epochs)
+    except InvalidCandidate as error:
+        raise SupernetDoesNotFit(f"supernet: {error}") from error
+
+
+def costs(
+    spec: JobSpec,
+    space: Space,
+    *,
+    own: Architecture,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+) -> Costs:
+    """What epochs of the job's members cost; ``input_shape`` is ``(C, H, W)``."""
+    channels, height, width = input_shape
+
+    def macs(network: Architecture) -> int:
+        return layout.macs(
+            network, in_channels=channels, num_classes=num_classes, height=height, width=width
+        )
+
+    baseline, shapes = max(1, macs(own)), elastic(space)
+    most = macs(space.architecture.member(_fullest(shapes)))
+    if not spec.trains_supernet:
+        return Costs(member=most / baseline)
+    if shapes.operations:
+        step = fmean(macs(space.architecture.member(shape)) for shape in _paths(shapes))
+    else:
+        least = macs(space.architecture.member(shapes.smallest))
+        step = most + least + _SANDWICH * (most + least) / 2
+    return Costs(member=most / baseline, supernet=step / baseline)
+
+
+def typical(spec: JobSpec, space: Space, network: Network, *, own: Architecture) -> float | None:
+    """Multiply-accumulates of a random candidate of the job, on average, in those of ``own``.
+
+    None where the space allots by a profile that is not there yet.
+    """
+    if space.allocation is not None and space.profile is None:
+        return None
+    random = np.random.default_rng(_SEED)
+    drawn = [
+        space.candidate({knob.name: grid.draw(knob, random) for knob in space.turning})
+        for _ in range(_DRAWN)
+    ]
+    found = [feasibility.candidate_bounds(spec, candidate, network).macs for candidate in drawn]
+    channels, height, width = network.input_shape
+    baseline = layout.macs(
+        own, in_channels=channels, num_classes=network.num_classes, height=height, width=width
+    )
+    return fmean(found) / max(1, baseline)
+
+
+def check_seconds(
+    costs: Costs, *, train_images: int, baseline: Measurement | None, left: float | None
+) -> None:
+    """Raises SupernetDoesNotFit where ``left`` seconds are not enough for one of its epochs.
+
+    Nothing is known before a baseline was trained, and nothing is asked without a limit.
+    """
+    speed = None if baseline is None else baseline.train_images_per_second
+    if speed is None or left is None or costs.supernet == 0:
+        return
+    seconds = costs.supernet * train_images / speed
+    if seconds > left:
+        raise SupernetDoesNotFit(
+            f"supernet: one epoch takes about {seconds:.1f} s at the baseline's speed, and "
+            f"{max(0.0, left):.1f} s of budget.seconds are left: raise it, leave supernet out, "
+            "or give one that was trained before as its model, with 0 epochs"
+        )
+
+
+def _fullest(elastic: Elastic) -> Shape:
+    """The largest member; operations of an edge are listed the most costly first."""
+    return replace(elastic.largest, cell=tuple(names[0] for names in elastic.operations))
+
+
+def _paths(elastic: Elastic) -> Iterator[Shape]:
+    """Cells that have every operation of an edge equally often, at both ends of the sizes."""
+    for turn in range(max(map(len, elastic.operations))):
+        cell = tuple(names[turn % len(names)] for names in elastic.operations)
+        yield replace(elastic.largest, cell=cell)
+        yield replace(elastic.smallest, cell=cell)
+
+
+def _values(knobs: Sequence[KnobSchema], field: str, most: float) -> list[Any]:
+    """What a dimension may be, from the smallest; at most all of the network."""
+    found: set[Any] = set()
+    for knob in knobs:
+        if knob.name == f"family_member.{field}":
+            found |= {min(value, most) for value in _of(knob)}
+    return sorted(found) or [most]
+
+
+def _of(knob: KnobSchema) -> list[Any]:
+    if not math.isfinite(grid.size(knob)):
+        low, high = grid.bounds(knob)
+        steps = _OF_A_REAL_RANGE - 1
+        return [grid.clean(low + (high - low) * step / steps) for step in range(steps + 1)]
+    every = sorted(validation.values(knob))
+    if len(every) <= _MOST_VALUES:
+        return every
+    last = _MOST_VALUES - 1
+    return [every[round(number * (len(every) - 1) / last)] for number in range(last + 1)]

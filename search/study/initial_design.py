@@ -1,0 +1,161 @@
+"""Candidates that open a study: what a profile says is best at several budgets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from compress.sensitivity.document import ProfileDocument
+from compress.values.knobs import Scalar
+from compress.values.measurement import Measurement
+from featherweight.specs.job import JobSpec
+from featherweight.specs.schemas import KnobSchema
+from search.allocation import knapsack
+from search.allocation.allotment import FLOAT_BITS, Allotment, Allotter, Choices
+from search.allocation.limits import Limits
+from search.space import allocation_knobs as own
+from search.space import controls, grid, validation
+from search.space.allocation_knobs import Allocation
+from search.space.space import Space
+
+MOST_BUDGETS = 6
+_WAYS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+_STEPS = 25
+"""Budgets that are looked at for the largest one with which every constraint may hold."""
+Params = dict[str, Scalar]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Way:
+    """One way to spend a budget."""
+
+    allotter: Allotter
+    pruning: float = 1.0
+    edges_8bit: bool = True
+
+    def spend(self, budget: float) -> Allotment:
+        """The gentlest allotment within the budget, as free as can be."""
+        return self.allotter.allot(
+            budget, pruning=self.pruning, sharpness=1.0, edges_8bit=self.edges_8bit
+        )
+
+    @property
+    def nearly(self) -> _Way:
+        """The same, many times as fast and not always the very best."""
+        return replace(self, allotter=replace(self.allotter, solve=knapsack.nearly))
+
+
+Ways = Mapping[float, _Way]
+"""By what they are called: how much is pruned, or the bits of all layers."""
+
+
+def candidates(
+    spec: JobSpec, space: Space, *, count: int, baseline: Measurement | None
+) -> list[Params]:
+    """Values of the turning knobs, the gentlest allotment at each of at most 6 budgets.
+
+    The budgets lie between the least that can be reached and the widest bits without pruning; where
+    constraints leave less of the ``baseline`` than that, the largest is the most with which all of
+    them may hold. While it is not measured (None) they say nothing. Where the job keeps the knobs
+    of its fields, all layers have one width, and ratios differ by stage. Without a profile there
+    are none.
+    """
+    if space.profile is None:
+        return []
+    limits = Limits()
+    if baseline is not None:
+        scale_bits = _scale_bits(spec, space.knobs)
+        limits = Limits.of(spec.constraints, baseline, space.profile, scale_bits=scale_bits)
+    most = min(count, MOST_BUDGETS)
+    if space.allocation is not None:
+        return list(_through_knobs(space.knobs, space.allocation, limits, count=most))
+    found = own.choices(spec, space.knobs)
+    return list(_through_fields(space.knobs, found, space.profile, limits, count=most))
+
+
+def _scale_bits(spec: JobSpec, knobs: Sequence[KnobSchema]) -> int | None:
+    """The most that a candidate may have; None where nothing is quantized."""
+    if "quantization" not in spec.techniques:
+        return None
+    return max(int(bits) for bits in validation.values_of(knobs)("quantization.scale_bits"))
+
+
+def _through_knobs(
+    knobs: Sequence[KnobSchema], allocation: Allocation, limits: Limits, *, count: int
+) -> Iterator[Params]:
+    allotter = allocation.allotter
+    share_name = own.SHARES[allotter.choices.axis]
+    edges_8bit = bool(controls.untouched(knobs).get("quantization.edges_8bit", True))
+    ways = {way: _Way(allotter=allotter, pruning=way, edges_8bit=edges_8bit) for way in _WAYS}
+    for budget in _budgets(allotter, ways, limits, count):
+        way, _ = _gentlest(ways, budget, limits)
+        yield _wished(knobs, {share_name: budget, own.PRUNING: way, own.SHARPNESS: 1.0})
+
+
+def _through_fields(
+    knobs: Sequence[KnobSchema],
+    choices: Choices,
+    profile: ProfileDocument,
+    limits: Limits,
+    *,
+    count: int,
+) -> Iterator[Params]:
+    ways = {
+        float(bits): _Way(
+            allotter=Allotter(profile=profile, choices=replace(choices, bits=(bits,)))
+        )
+        for bits in choices.bits
+    }
+    for budget in _budgets(Allotter(profile=profile, choices=choices), ways, limits, count):
+        bits, best = _gentlest(ways, budget, limits)
+        wishes: Params = {own.BITS: int(bits)}
+        wishes |= {f"{own.RATIOS}.{stage}": ratio for stage, ratio in enumerate(best.ratios)}
+        yield _wished(knobs, wishes)
+
+
+def _budgets(allotter: Allotter, ways: Ways, limits: Limits, count: int) -> list[float]:
+    """Shares between the least that can be reached and the most, evenly on a logarithm.
+
+    The most is one of them where a constraint says what it is.
+    """
+    high = allotter.choices.bits[-1] / FLOAT_BITS if allotter.choices.axis == "bytes" else 1.0
+    low = min(allotter.least, high)
+    top = min(high, limits.size if allotter.choices.axis == "bytes" else limits.macs)
+    most = _most(ways, low, top, limits) if top >= low else high
+    inside = np.geomspace(low, high, count + 2)[1:-1]
+    chosen = inside if most >= high else np.geomspace(low, most, count + 1)[1:]
+    return [float(share) for share in chosen]
+
+
+def _most(ways: Ways, low: float, top: float, limits: Limits) -> float:
+    """The largest budget from ``top`` down that some way spends within the limits.
+
+    Infinite where there is none: then the nearest candidate is wanted, and any may be that.
+    """
+    quick = {name: way.nearly for name, way in ways.items()}
+    for budget in np.geomspace(top, low, _STEPS):
+        name, best = _gentlest(quick, float(budget), limits)
+        if limits.hold(ways[name].allotter, best):
+            return float(budget)
+    return math.inf
+
+
+def _gentlest(ways: Ways, budget: float, limits: Limits) -> tuple[float, Allotment]:
+    """The least damage within budget and limits, or within the budget; of none the smallest."""
+    found = {name: way.spend(budget) for name, way in ways.items()}
+    fits = {name: each for name, each in found.items() if each.share <= budget * (1 + 1e-9)}
+    held = {name: each for name, each in fits.items() if limits.hold(ways[name].allotter, each)}
+    if kept := held or fits:
+        return min(kept.items(), key=lambda item: (item[1].damage, item[0]))
+    return min(found.items(), key=lambda item: (item[1].share, item[0]))
+
+
+def _wished(knobs: Sequence[KnobSchema], wishes: Mapping[str, Scalar]) -> Params:
+    """A value for every knob that turns: as wished, else the one that does least."""
+    turning = {knob.name: knob for knob in knobs if knob.kind != "fixed"}
+    wished = {name: wish for name, wish in wishes.items() if name in turning}
+    snapped = {name: grid.snap(turning[name], wish) for name, wish in wished.items()}
+    return {**controls.untouched(knobs), **snapped}

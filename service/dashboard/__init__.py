@@ -1,0 +1,1 @@
+"""Optuna's dashboard, in a process of its own."""

@@ -1,0 +1,1 @@
+"""HTTP: documents, problems, parameters, routes and connections."""

@@ -1,0 +1,71 @@
+"""What a document says must be what is understood: no "3" for 3, no true for 1.
+
+Pydantic's own strict mode cannot be used: it refuses lists where a frozen value has a tuple.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias, TypeVar
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+
+from compress.values.bounds import RECEIVED
+
+Place: TypeAlias = tuple[str | int, ...]
+Kind = TypeVar("Kind", bound=BaseModel)
+MOST_ERRORS = 100
+"""Who sends thousands of mistakes does not read them, and listing them takes time."""
+
+
+def understand(kind: type[Kind], document: Any) -> Kind:
+    """The document as its kind.
+
+    Raises RequestValidationError with what is wrong, and for every value that would be turned into
+    another type. Of a document in which all is wrong only the beginning is listed.
+    """
+    try:
+        found = kind.model_validate(document, context=RECEIVED)
+    except ValidationError as error:
+        raise RequestValidationError(listed(error)) from error
+    errors = list(_changes(document, found.model_dump(mode="json"), ("body",)))
+    if errors:
+        raise RequestValidationError(errors[:MOST_ERRORS])
+    return found
+
+
+def listed(error: ValidationError, *where: str | int) -> list[dict[str, Any]]:
+    """What pydantic found, with its place in the body; at most ``MOST_ERRORS``."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [
+        {"type": one["type"], "msg": one["msg"], "loc": ("body", *where, *one["loc"])}
+        for one in found[:MOST_ERRORS]
+    ]
+
+
+def _changes(sent: Any, meant: Any, place: Place) -> Iterator[dict[str, Any]]:
+    if isinstance(sent, dict) and isinstance(meant, dict):
+        for key in sent.keys() & meant.keys():
+            yield from _changes(sent[key], meant[key], (*place, key))
+    elif isinstance(sent, list) and isinstance(meant, list) and len(sent) == len(meant):
+        for index, (one, other) in enumerate(zip(sent, meant, strict=True)):
+            yield from _changes(one, other, (*place, index))
+    elif _kind(sent) and _kind(meant) and _kind(sent) != _kind(meant):
+        message = f"Input should be {_kind(meant)}, not {_kind(sent)}"
+        yield {"type": "wrong_type", "loc": place, "msg": message}
+
+
+def _kind(value: Any) -> str:
+    """The JSON type of a single value; nothing for lists and objects."""
+    match value:
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case None:
+            return "null"
+        case _:
+            return ""

@@ -1,0 +1,1 @@
+"""What is sent in: files, jobs, candidates."""

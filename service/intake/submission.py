@@ -1,0 +1,297 @@
+"""What is checked of a job before it exists, and what it would do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from compress.network.families.catalog import Architecture
+from compress.network.sources.inspection import ModelInfo
+from compress.tasks.inspection import DatasetInfo
+from compress.values.measurement import Measurement
+from compress.values.schedule import Schedule
+from featherweight.specs.job import JobSpec, UntrainedModel
+from featherweight.specs.schemas import DryRunSchema, Forecast
+from featherweight.specs.stopping import StopRules
+from search import sampling
+from search.errors import SupernetDoesNotFit
+from search.forecasting import forecast
+from search.forecasting.pace import Sample
+from search.queue import warm_start
+from search.queue.warm_start import Own, Start
+from search.space import feasibility, input_checks, slack, supernets
+from search.space import space as spaces
+from search.space.feasibility import Network
+from search.space.space import Space
+from search.space.supernets import Costs
+from service.errors import ModelDoesNotFitData, UnknownDataset, UnknownModel
+from service.http import strict_json
+from service.reports import forecasts
+from service.reports import warnings as honesty
+from store.errors import DatasetNotFound, ModelNotFound
+from store.files import datasets, models
+from store.jobs import baselines, progress
+from store.session import Session
+from store.tables.records import DatasetRecord, ModelRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A job that may be started."""
+
+    spec: JobSpec
+    model: ModelRecord | None
+    teacher: ModelRecord | None
+    supernet: ModelRecord | None
+    dataset: DatasetRecord
+    data: DatasetInfo
+    own: Architecture
+    space: Space
+    costs: Costs
+    feasibility: tuple[str, ...]
+    warnings: tuple[str, ...]
+    baseline: Measurement | None
+    samples: Sequence[Sample]
+    start: Start
+
+
+def check(session: Session, spec: JobSpec) -> Checked:
+    """Look everything up and hold it against each other.
+
+    Raises:
+        UnknownModel, UnknownDataset: the spec names something that was not uploaded.
+        ModelDoesNotFitData: channels or classes of the model, of the teacher or of the supernet
+            differ.
+        search.errors.SearchError: a range, a technique, a constraint, a sampler, a supernet or a
+            warm start is impossible, or the images are too small.
+    """
+    dataset = _dataset(session, spec)
+    data = DatasetInfo.model_validate(dataset.info)
+    model, teacher, supernet = _model(session, spec), _teacher(session, spec), None
+    _check_fit(spec, model, data)
+    if teacher is not None:
+        _check_network("teacher", teacher, data, spec.data)
+    own = _architecture(spec, model)
+    largest = supernets.searched(spec, own)
+    if spec.supernet is not None and spec.supernet.model is not None:
+        supernet = _supernet(session, spec.supernet.model, largest)
+        _check_network("supernet.model", supernet, data, spec.data)
+    network = spec.model if isinstance(spec.model, UntrainedModel) else model
+    assert network is not None
+    baseline = baselines.newest(session, model=network, dataset=dataset)
+    space = spaces.build(spec, largest)
+    input_checks.check_job(spec, space, own=own, image=data.input_shape[1:])
+    sampling.check(spec.sampler, space, num_objectives=len(spec.objectives))
+    return Checked(
+        spec=spec,
+        model=model,
+        teacher=teacher,
+        supernet=supernet,
+        dataset=dataset,
+        data=data,
+        own=own,
+        space=space,
+        costs=_costs(spec, space, own, data, baseline),
+        feasibility=_feasibility(spec, space, data, baseline),
+        warnings=(
+            *honesty.of_job(spec, data, baseline),
+            *slack.cautions(spec, space, data, baseline),
+        ),
+        baseline=baseline,
+        samples=forecasts.samples(progress.timed_before(session, model=network, dataset=dataset)),
+        start=warm_start.choose(
+            session,
+            Own(spec=spec, space=space, model=model, teacher=teacher, dataset=dataset),
+        ),
+    )
+
+
+def _costs(
+    spec: JobSpec,
+    space: Space,
+    own: Architecture,
+    data: DatasetInfo,
+    baseline: Measurement | None,
+) -> Costs:
+    """What epochs of the members cost; raises SupernetDoesNotFit where they cannot be trained."""
+    supernets.check(spec, space, own=own)
+    found = supernets.costs(
+        spec, space, own=own, input_shape=data.input_shape, num_classes=data.num_classes
+    )
+    supernets.check_seconds(
+        found,
+        train_images=data.splits["train"],
+        baseline=baseline,
+        left=spec.budget.seconds,
+    )
+    return found
+
+
+def _feasibility(
+    spec: JobSpec,
+    space: Space,
+    data: DatasetInfo,
+    baseline: Measurement | None,
+) -> tuple[str, ...]:
+    return feasibility.check(
+        spec,
+        architecture=space.architecture,
+        in_channels=data.input_shape[0],
+        num_classes=data.num_classes,
+        input_shape=data.input_shape,
+        baseline=baseline,
+    )
+
+
+def preview(checked: Checked) -> DryRunSchema:
+    """What the job would do."""
+    spec = checked.spec
+    candidates = checked.space.num_candidates
+    return DryRunSchema(
+        space=checked.space.knobs,
+        candidates=candidates if candidates != float("inf") else None,
+        sampler=_sampler(checked),
+        warm_start=tuple(f"{p.candidate.describe()}, {p.note}" for p in checked.start.candidates),
+        trials={
+            "baseline": 1,
+            **({"supernet": 1} if spec.trains_supernet else {}),
+            **({"profile": 1} if spec.profile else {}),
+            "search": spec.search_trials,
+            "finish": spec.finish.trials,
+        },
+        feasibility=checked.feasibility,
+        warnings=checked.warnings,
+        forecast=_forecast(checked),
+    )
+
+
+def _forecast(checked: Checked) -> Forecast:
+    network = Network.on(checked.data, checked.space.architecture)
+    typical = supernets.typical(checked.spec, checked.space, network, own=checked.own)
+    return forecast.forecast(
+        checked.spec,
+        train_images=checked.data.splits["train"],
+        baseline=checked.baseline,
+        costs=replace(checked.costs, typical=typical),
+        progress=forecast.Progress(samples=checked.samples),
+    )
+
+
+def digest(spec: JobSpec) -> str:
+    """SHA-256 of the canonical spec: equal for requests that mean the same job."""
+    document = spec.model_dump(mode="json")
+    for path, default in _ADDED.items():
+        *parts, field = path.split(".")
+        place = document[parts[0]] if parts else document
+        # A model may be a name and a supernet none: then there is no such field.
+        if isinstance(place, dict) and place[field] == default:
+            del place[field]
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+_ADDED: dict[str, Any] = {
+    **dict.fromkeys(("recovery.augment", "model.augment", "supernet.augment"), "auto"),
+    **dict.fromkeys(("teacher", "student", "supernet", "profile", "warm_start")),
+    "expected_accuracy": None,
+    "allow_chance_baseline": False,
+    "recovery": Schedule().model_dump(mode="json", exclude={"augment"}),
+    "stop": StopRules().model_dump(mode="json"),
+    "budget.epochs": None,
+    "early_stopping.tie_break": "auto",
+    "early_stopping.rounding": "auto",
+    "early_stopping.extrapolate": False,
+}
+"""Fields that came later: at these values a job has the digest that it had without them."""
+
+
+def _sampler(checked: Checked) -> str:
+    network = Network.on(checked.data, checked.space.architecture)
+    name, reason = sampling.resolve(checked.spec, checked.space, network)
+    return f"{name} ({reason})"
+
+
+def _dataset(session: Session, spec: JobSpec) -> DatasetRecord:
+    try:
+        return datasets.get(session, spec.data)
+    except DatasetNotFound as error:
+        raise UnknownDataset(
+            f"data: no dataset has the id or name {spec.data!r}; upload it to /v1/datasets first"
+        ) from error
+
+
+def _model(session: Session, spec: JobSpec) -> ModelRecord | None:
+    if isinstance(spec.model, UntrainedModel):
+        return None
+    return _uploaded(session, "model", spec.model)
+
+
+def _teacher(session: Session, spec: JobSpec) -> ModelRecord | None:
+    return None if spec.teacher is None else _uploaded(session, "teacher", spec.teacher)
+
+
+def _supernet(session: Session, reference: str, largest: Architecture) -> ModelRecord:
+    """The uploaded supernet; raises SupernetDoesNotFit where it is another network."""
+    model = _uploaded(session, "supernet.model", reference)
+    if ModelInfo.model_validate(model.info).architecture != largest:
+        raise SupernetDoesNotFit(
+            f"supernet.model: {model.name!r} has another architecture than the network whose "
+            f"members are tried ({largest.model_dump_json(exclude_defaults=True)} of the family "
+            f"{largest.family!r}): name a supernet of that one, or make its architecture the "
+            "job's student"
+        )
+    return model
+
+
+def _uploaded(session: Session, field: str, reference: str) -> ModelRecord:
+    try:
+        return models.get(session, reference)
+    except ModelNotFound as error:
+        raise UnknownModel(
+            f"{field}: no model has the id or name {reference!r}; upload it to /v1/models first"
+        ) from error
+
+
+def _architecture(spec: JobSpec, model: ModelRecord | None) -> Architecture:
+    if isinstance(spec.model, UntrainedModel):
+        return spec.model.architecture
+    assert model is not None
+    return ModelInfo.model_validate(model.info).architecture
+
+
+def _check_fit(spec: JobSpec, model: ModelRecord | None, data: DatasetInfo) -> None:
+    channels = data.input_shape[0]
+    if isinstance(spec.model, UntrainedModel):
+        normalisation = spec.model.normalisation
+        if normalisation is not None and len(normalisation.mean) != channels:
+            raise ModelDoesNotFitData(
+                f"model.normalisation: has {len(normalisation.mean)} channels, "
+                f"the images of {spec.data!r} have {channels}"
+            )
+        return
+    assert model is not None
+    _check_network("model", model, data, spec.data)
+
+
+def _check_network(field: str, model: ModelRecord, data: DatasetInfo, data_name: str) -> None:
+    info = ModelInfo.model_validate(model.info)
+    found = (info.in_channels, info.num_classes)
+    expected = (data.input_shape[0], data.num_classes)
+    if found != expected:
+        raise ModelDoesNotFitData(
+            f"{field}: {model.name!r} takes {found[0]} channels and tells {found[1]} classes "
+            f"apart, the data {data_name!r} has {expected[0]} and {expected[1]}"
+        )
+    input_checks.check(info.architecture, image=data.input_shape[1:], where=field, data=data_name)
+
+
+def changed(document: dict[str, Any], changes: dict[str, Any]) -> JobSpec:
+    """A recorded spec with some of its fields replaced; raises RequestValidationError.
+
+    What is not replaced means what it meant when it was recorded.
+    """
+    recorded = JobSpec.of_record(document).model_dump(mode="json")
+    return strict_json.understand(JobSpec, {**recorded, **changes})

@@ -1,0 +1,218 @@
+"""Taking in models and datasets: bytes, then a look inside, then a record; or nothing at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from anyio import CancelScope
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from compress.values.bounds import RECEIVED
+from service.access import callers
+from service.errors import BodyInvalid, FileAmbiguous
+from service.http import body_parsing, strict_json
+from service.http.forms import UPLOAD
+from service.intake import multipart
+from service.intake.multipart import FormReader
+from service.resources import Resources
+from store.access import audit, limits
+from store.access.owners import Caller
+from store.files import file_store, uploads
+from store.files.file_store import Incoming, StoredFile
+from store.session import Session
+from store.tables.records import DatasetRecord, FileRecord, ModelRecord
+
+Spec = TypeVar("Spec", bound=BaseModel)
+Found = TypeVar("Found")
+Kept = TypeVar("Kept", ModelRecord, DatasetRecord)
+_PARTS = frozenset({"spec", "file", "upload"})
+_LONGEST_LENGTH = 20
+"""Digits of a length that is worth reading; ``bodies`` refuses longer ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """A form that was received: its sender, what it says of the file, and the file or an upload."""
+
+    sender: Caller
+    spec: str
+    file: Incoming | None
+    upload: str | None
+
+
+@asynccontextmanager
+async def receive(here: Resources, request: Request) -> AsyncIterator[Delivery]:
+    """Read the form; its file is gone afterwards unless it was stored.
+
+    Raises:
+        BodyTooLarge: more bytes than a file may have and a mebibyte of form.
+        BodyTooSlow: its sender has stopped.
+        BodyInvalid: not a form with ``spec`` and exactly one of ``file`` and ``upload``.
+        StorageLimitReached: the announced bytes are more than their owner may have.
+        TooManyBodies, TooManyInspections: others are on their way already.
+    """
+    limit, lane = here.settings.max_upload_bytes, here.lanes.uploads
+    here.lanes.inspections.check()
+    await run_in_threadpool(_check_announced, here, request)
+    form = FormReader(multipart.boundary(request), partial(here.files.arriving, limit=limit))
+    pace, most = body_parsing.pace_of(request), limit + body_parsing.MAX_FORM_OVERHEAD_BYTES
+    try:
+        with lane.places.taken(body_parsing.senders(request), pace):
+            chunks = body_parsing.bounded(request, limit=most, pace=pace)
+            await body_parsing.pass_on(chunks, lambda piece: lane.run(partial(form.write, piece)))
+        form.finish()
+        yield _delivery(form, callers.of(request))
+    finally:
+        with CancelScope(shield=True):
+            await lane.run(form.drop)
+
+
+def read_spec(kind: type[Spec], text: str) -> Spec:
+    """The form's JSON part; raises RequestValidationError that says where in it."""
+    try:
+        return kind.model_validate(body_parsing.read_json(text), context=RECEIVED)
+    except ValidationError as error:
+        raise RequestValidationError(strict_json.listed(error, "spec")) from error
+    except ValueError as error:
+        entry = {"type": "json_invalid", "loc": ("body", "spec"), "msg": str(error)}
+        raise RequestValidationError([entry]) from error
+
+
+def store_file(
+    here: Resources,
+    delivery: Delivery,
+    *,
+    inspect: Callable[[Path], Found],
+    keep: Callable[[Session, StoredFile, Found], tuple[Kept, bool]],
+) -> tuple[Kept, bool]:
+    """Store the file, look inside, and keep it with its record; returns what ``keep`` does.
+
+    That is the record, and whether it is a new one. Where ``inspect`` or ``keep`` raises, or the
+    owner has no room for it, neither the record nor the bytes stay, unless somebody else has stored
+    the same bytes. An upload that was taken in before is what it became then, so that a request
+    whose answer was lost can be sent again.
+    """
+    with ExitStack() as holds:
+        stored = _stored(here, delivery, holds)
+        # After the hold has ended, for only who is alone may remove.
+        with _dropping_unknown(here, stored.sha256), holds:
+            if delivery.upload is not None:
+                _note_finished(here, delivery.sender, delivery.upload, stored)
+            found = inspect(here.files.path(stored.sha256))
+            artifacts = _artifact_bytes(here, delivery.sender)
+            with here.database.write() as session:
+                record, is_new = keep(session, stored, found)
+                if is_new:
+                    _note_new(here, session, record, artifacts)
+                return record, is_new
+
+
+def discard(
+    here: Resources,
+    sender: Caller,
+    reference: str,
+    *,
+    delete: Callable[[Session, str, Caller], ModelRecord | DatasetRecord],
+) -> None:
+    """Forget a model or dataset by its ``delete``, and its bytes where nothing refers to them."""
+    with here.database.write() as session:
+        found = delete(session, reference, sender)
+        audit.note(session, sender.name, "deleted", found)
+        file_store.forget(session, found.sha256)
+    _drop_unknown(here, found.sha256)
+
+
+def _check_announced(here: Resources, request: Request) -> None:
+    length = request.headers.get("content-length", "")
+    announced = int(length) if length.isdecimal() and len(length) < _LONGEST_LENGTH else 0
+    with here.database.read() as session:
+        limits.check_coming(
+            session,
+            callers.of(request).name,
+            size_bytes=max(0, announced - body_parsing.MAX_FORM_OVERHEAD_BYTES),
+            most=here.settings.stored_bytes_per_token,
+        )
+
+
+def _artifact_bytes(here: Resources, sender: Caller) -> int:
+    with here.database.read() as session:
+        return limits.artifact_bytes(session, sender.name)
+
+
+def _note_new(
+    here: Resources, session: Session, record: ModelRecord | DatasetRecord, artifacts: int
+) -> None:
+    most = here.settings.stored_bytes_per_token
+    limits.check_bytes(session, record.owner, most=most, artifacts=artifacts)
+    audit.note(session, record.owner, "created", record)
+
+
+def _stored(here: Resources, delivery: Delivery, holds: ExitStack) -> StoredFile:
+    if delivery.file is not None:
+        return here.files.keep(delivery.file, holds=holds)
+    assert delivery.upload is not None
+    with here.database.read() as session:
+        upload = uploads.get_own(session, delivery.upload, delivery.sender)
+        size_bytes, sha256 = upload.size_bytes, upload.sha256
+    if sha256 is not None:
+        # It was taken in before and the answer was lost: the same request gets the same answer.
+        holds.enter_context(here.files.held(sha256))
+        return StoredFile(sha256=sha256, size_bytes=size_bytes)
+    return here.files.adopt_upload(delivery.upload, expected_size=size_bytes, holds=holds)
+
+
+def _note_finished(here: Resources, sender: Caller, upload: str, stored: StoredFile) -> None:
+    # Before the look inside, which may take long: the client may ask again meanwhile.
+    with here.database.write() as session:
+        own = uploads.get_own(session, upload, sender)
+        uploads.finish(session, own.id, sha256=stored.sha256)
+
+
+@contextmanager
+def _dropping_unknown(here: Resources, sha256: str) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        _drop_unknown(here, sha256)
+
+
+def _drop_unknown(here: Resources, sha256: str) -> None:
+    """Remove bytes that no record refers to, unless somebody is storing the same ones now.
+
+    Table and disk are two stores: what decides, and acts, holds the lock over both. Whoever stores
+    the bytes drops them, too, if nothing comes of it.
+    """
+    with here.files.alone(sha256) as is_alone:
+        if not is_alone:
+            return
+        with here.database.write() as session:
+            if session.get(FileRecord, sha256) is not None:
+                return
+            uploads.forget(session, sha256)
+        here.files.delete(sha256)
+
+
+def _delivery(form: FormReader, sender: Caller) -> Delivery:
+    file = {form.file_name} if form.file is not None else set[str]()
+    unknown = sorted((file | set(form.texts)) - _PARTS)
+    if unknown:
+        raise BodyInvalid(f"unknown part {unknown[0][:80]!r}: expected {sorted(_PARTS)}")
+    spec, upload = form.texts.get("spec"), form.texts.get("upload")
+    if spec is None:
+        raise BodyInvalid("the part 'spec' (JSON) is missing")
+    if file - {"file"} or (form.file is None and upload is None):
+        raise BodyInvalid("send either the part 'file', or the part 'upload'")
+    if form.file is not None and upload is not None:
+        raise FileAmbiguous
+    if upload is not None and re.fullmatch(UPLOAD, upload) is None:
+        raise BodyInvalid("the part 'upload' must be the id of a finished upload")
+    return Delivery(sender=sender, spec=spec, file=form.file, upload=upload)

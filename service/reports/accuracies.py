@@ -1,0 +1,100 @@
+"""Accuracies with their uncertainty, and what is said of files without a figure on test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from compress.tasks.inspection import DatasetInfo
+from compress.values import wilson
+from compress.values.measurement import TRAIN_SAMPLE, Measurement, Split
+from featherweight.specs.schemas import AccuracySchema, FrontPoint
+from featherweight.specs.states import JobState, Phase, TrialState
+from store.session import Session
+from store.tables.records import JobRecord
+from store.trials import trials
+
+Value = TypeVar("Value")
+NO_TEST_SPLIT = (
+    "validation only: no test split; the figure was picked by the search and is too high by chance"
+)
+_TOO_HIGH = "figures on validation were picked by the search and are too high by chance"
+
+
+def of(measurement: Measurement, split: Split, data: DatasetInfo) -> AccuracySchema | None:
+    """The accuracy on a split with its 95 % interval; None where it was not measured."""
+    if split not in measurement.accuracy or split not in data.splits:
+        return None
+    accuracy, images = measurement.accuracy[split], num_images(data, split)
+    found = wilson.interval(accuracy, images)
+    return AccuracySchema(accuracy=accuracy, images=images, low=found.low, high=found.high)
+
+
+def num_images(data: DatasetInfo, split: Split) -> int:
+    """How many images an accuracy on the split is a share of."""
+    images = data.splits[split]
+    return min(images, TRAIN_SAMPLE) if split == "train" else images
+
+
+def with_test(measurement: Measurement, later: Measurement) -> Measurement:
+    """A measurement with what a later one of the same file says of the test split."""
+    accuracy = measurement.accuracy | _of_test(later.accuracy)
+    class_correct = measurement.class_correct | _of_test(later.class_correct)
+    return measurement.model_copy(update={"accuracy": accuracy, "class_correct": class_correct})
+
+
+def _of_test(by_split: Mapping[Split, Value]) -> dict[Split, Value]:
+    return {"test": by_split["test"]} if "test" in by_split else {}
+
+
+def recommendation(
+    point: FrontPoint | None, reason: str, *, baseline: AccuracySchema | None
+) -> str:
+    """What to say of the file to take: test first, as validation figures decided."""
+    if point is None:
+        return reason
+    beside = f" (baseline {baseline.accuracy:.2%})" if baseline and point.test else ""
+    figures = [
+        f"{in_words(found)} on {split}{beside if split == 'test' else ''}"
+        for split, found in (("test", point.test), ("validation", point.validation))
+        if found is not None
+    ]
+    return f"trial {point.number}: {', '.join(figures)}; {point.size_bytes:,} bytes: {reason}"
+
+
+def in_words(found: AccuracySchema) -> str:
+    """An accuracy with its interval and images."""
+    return (
+        f"{found.accuracy:.2%} (95 % interval {found.low:.2%} to {found.high:.2%}, "
+        f"{found.images:,} images)"
+    )
+
+
+def test_note(
+    session: Session, job: JobRecord, data: DatasetInfo, measured: Sequence[Measurement]
+) -> str | None:
+    """Why some of the files have no figure on test; None where all have one."""
+    if all("test" in one.accuracy for one in measured):
+        return None
+    if "test" not in data.splits:
+        return NO_TEST_SPLIT
+    return f"{_why_untested(session, job)}; {_TOO_HIGH}"
+
+
+def _why_untested(session: Session, job: JobRecord) -> str:
+    state = JobState(job.state)
+    if not state.is_finished:
+        return "the files of the front are measured on test once the search is over"
+    if state is not JobState.SUCCEEDED:
+        return f"the job was {state} before the files of its front were measured on test"
+    failed = [
+        trial
+        for trial in trials.of_job(session, job.id, phase=Phase.TEST)
+        if trial.state == TrialState.FAILED
+    ]
+    if failed:
+        return f"not every file could be measured on test: {failed[0].reason}"
+    return (
+        "the job ended before files were measured on test that were not retrained: only those of "
+        "the finish phase and the baseline were"
+    )

@@ -1,0 +1,100 @@
+"""The forecast of a job's time as it stands now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from compress.tasks.inspection import DatasetInfo
+from featherweight.specs.job import JobSpec
+from featherweight.specs.schemas import Forecast
+from featherweight.specs.states import JobState, Phase, TrialState
+from search.early_stopping.climbing import Standing
+from search.errors import SearchError
+from search.forecasting import forecast
+from search.forecasting.forecast import Progress
+from search.forecasting.pace import Sample
+from search.space import job_space, supernets
+from search.space.feasibility import Network
+from search.space.supernets import Costs
+from store.database import clock
+from store.files import datasets
+from store.jobs import jobs, progress
+from store.jobs.progress import Counted, Timed
+from store.session import Session
+from store.tables.records import JobRecord
+
+_MOST_KNOWN = 256
+_known: dict[tuple[str, str | None], Costs] = {}
+"""Costs by job and profile, as far as this process has asked: they never change."""
+
+
+def of_job(session: Session, job: JobRecord) -> Forecast:
+    """That of a job as it stands now."""
+    spec = jobs.spec(job)
+    data = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
+    standing = _progress(session, job, spec)
+    try:
+        costs = Costs() if standing.is_over else _costs(session, job, spec, data)
+    except SearchError as error:
+        return Forecast(seconds=None, basis=str(error), elapsed_seconds=standing.elapsed_seconds)
+    return forecast.forecast(
+        spec,
+        train_images=data.splits["train"],
+        baseline=jobs.baseline(job),
+        costs=costs,
+        progress=standing,
+    )
+
+
+def samples(found: Iterable[Timed]) -> tuple[Sample, ...]:
+    """What a forecast has to know of trials that were timed."""
+    return tuple(
+        Sample(
+            epochs=one.epochs,
+            rungs=one.rung + 1,
+            macs=one.measurement.macs,
+            seconds=one.measurement.seconds,
+            wall_seconds=one.wall_seconds,
+        )
+        for one in found
+    )
+
+
+def _progress(session: Session, job: JobRecord, spec: JobSpec) -> Progress:
+    elapsed = jobs.running_seconds(job, clock.utc_now())
+    if JobState(job.state).is_finished:
+        return Progress(is_over=True, elapsed_seconds=elapsed)
+    counted = progress.counted(session, job, num_rungs=len(spec.early_stopping.rungs))
+    return Progress(
+        phase=Phase(job.phase),
+        elapsed_seconds=elapsed,
+        standing=_standing(counted),
+        num_lost=counted.num_lost,
+        num_finished=counted.num_finished,
+        at_once=max(1, job.counts.get(TrialState.RUNNING, 0)),
+        samples=samples(progress.timed(session, job.id)),
+    )
+
+
+def _standing(counted: Counted) -> Standing:
+    above = (*counted.reached[1:], 0)
+    return Standing(
+        reached=counted.reached,
+        climbed=tuple(n + counted.on_the_way.count(rung) for rung, n in enumerate(above)),
+    )
+
+
+def _costs(session: Session, job: JobRecord, spec: JobSpec, data: DatasetInfo) -> Costs:
+    """What epochs of the job's members cost. Raises SearchError where it cannot be searched."""
+    key = (job.id, job.profile_sha256)
+    if key not in _known:
+        space, own = job_space.space_of(session, job), job_space.architecture_of(session, job)
+        network = Network.on(data, space.architecture)
+        found = supernets.costs(
+            spec, space, own=own, input_shape=data.input_shape, num_classes=data.num_classes
+        )
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[key] = replace(found, typical=supernets.typical(spec, space, network, own=own))
+    return _known[key]

@@ -1,0 +1,185 @@
+"""The report of a job: what the search was worth, how sure that is, and where the time went."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from compress.techniques.candidate import Candidate
+from compress.values.measurement import Measurement, Split
+from featherweight.specs.schemas import (
+    AccuracySchema,
+    ClassSchema,
+    Counts,
+    FinalistSchema,
+    FrontPoint,
+    ReportSchema,
+)
+from featherweight.specs.states import JobState, Phase, TrialState
+from service.reports import accuracies, fronts, latency_notes
+from service.reports import job_warnings as warnings
+from service.reports import warnings as honesty
+from service.reports.fronts import Files
+from store.jobs import rejections
+from store.session import Session
+from store.tables.records import JobRecord, TrialRecord
+from store.trials import trials
+
+
+def report(session: Session, job: JobRecord, counts: Counts) -> ReportSchema:
+    """Everything the job found so far."""
+    files = fronts.measured(session, job)
+    tried = trials.of_job(session, job.id)
+    simple = [trial for trial in tried if trial.origin == trials.CONTROL]
+    controls = fronts.last_keys(files, simple)
+    without_search = fronts.without_search(files, simple)
+    best, _ = fronts.recommend(files, without_search)
+    taken = fronts.take(session, files)
+    finalists = tuple(_finalists(tried))
+    warnings = tuple(_warnings(session, files, taken.point, finalists))
+    points = fronts.points_of(session, files, [*controls, *([best] if best else [])])
+    return ReportSchema(
+        job=job.id,
+        state=JobState(job.state),
+        baseline=files.baseline,
+        baseline_test=_of_baseline(files, "test"),
+        baseline_validation=_of_baseline(files, "validation"),
+        recommended=taken.point,
+        recommendation=taken.text,
+        test_note=fronts.test_note(session, files),
+        classes=tuple(_classes(files, taken.point)),
+        counts=counts,
+        controls=tuple(points[key] for key in controls if key in points),
+        finalists=finalists,
+        best_without_search=points.get(best) if best else None,
+        hypervolume=fronts.select(files, files.candidates).hypervolume,
+        hypervolume_of_controls=fronts.select(files, without_search).hypervolume,
+        refused=rejections.count(session, job.id),
+        seconds=_seconds(files),
+        stop_reasons=_stop_reasons(tried),
+        compression_ratio=_compression_ratio(files),
+        warnings=warnings,
+        notes=tuple(dict.fromkeys((*warnings, *_of_job(files), *_notes(files)))),
+    )
+
+
+def _finalists(tried: Sequence[TrialRecord]) -> list[FinalistSchema]:
+    groups: dict[str, list[TrialRecord]] = {}
+    for trial in tried:
+        is_done = trial.state == TrialState.COMPLETE and trial.measurement is not None
+        if trial.phase == Phase.FINISH and is_done:
+            groups.setdefault(trial.candidate_digest, []).append(trial)
+    return [_finalist(group) for group in groups.values()]
+
+
+def _finalist(group: Sequence[TrialRecord]) -> FinalistSchema:
+    candidate = Candidate.of_record(group[0].candidate)
+    measured = [Measurement.model_validate(trial.measurement) for trial in group]
+    validation_mean, validation_std = _spread(measured, "validation")
+    test_mean, test_std = _spread(measured, "test")
+    assert validation_mean is not None
+    assert validation_std is not None
+    return FinalistSchema(
+        candidate=candidate,
+        description=candidate.describe(),
+        trials=tuple(trial.number for trial in group),
+        size_bytes=tuple(one.size_bytes for one in measured),
+        validation_mean=validation_mean,
+        validation_std=validation_std,
+        test_mean=test_mean,
+        test_std=test_std,
+    )
+
+
+def _spread(measured: Sequence[Measurement], split: Split) -> tuple[float | None, float | None]:
+    """Mean and sample standard deviation; 0 of a single value, None of none."""
+    values = [one.accuracy[split] for one in measured if split in one.accuracy]
+    if not values:
+        return None, None
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def _seconds(files: Files) -> dict[str, float]:
+    """Summed over the newest rung of every trial: a trial's clock runs on from rung to rung."""
+    newest = dict(sorted(files.rungs))
+    total: Counter[str] = Counter()
+    for (trial, rung), record in files.rungs.items():
+        if newest[trial] == rung:
+            total.update(record.measurement.get("seconds", {}))
+    return dict(total)
+
+
+def _stop_reasons(tried: Sequence[TrialRecord]) -> dict[str, int]:
+    ended = [trial for trial in tried if TrialState(trial.state).is_finished]
+    return dict(Counter(_in_short(trial) for trial in ended).most_common())
+
+
+def _in_short(trial: TrialRecord) -> str:
+    """The reason without the numbers that only ``why`` of that trial needs."""
+    if trial.state == TrialState.FAILED:
+        return f"failed: {trial.failure_class}"
+    if trial.state == TrialState.STOPPED and trial.rung is not None and ":" in trial.reason:
+        return f"stopped at rung {trial.rung}"
+    return trial.reason or trial.state
+
+
+def _compression_ratio(files: Files) -> float | None:
+    sizes = [c.measurement.size_bytes for c in files.candidates if c.violation <= 0]
+    if files.baseline is None or not sizes:
+        return None
+    return files.baseline.size_bytes / min(sizes)
+
+
+def _of_baseline(files: Files, split: Split) -> AccuracySchema | None:
+    return None if files.baseline is None else accuracies.of(files.baseline, split, files.data)
+
+
+def _classes(files: Files, taken: FrontPoint | None) -> Iterator[ClassSchema]:
+    """Recalls of the baseline and of the recommended file, of whichever were counted."""
+    splits: tuple[Split, ...] = ("validation", "test")
+    for split in splits:
+        columns = [
+            measured.class_correct.get(split, ()) if measured else ()
+            for measured in (files.baseline, taken.measurement if taken else None)
+        ]
+        if not any(columns):
+            continue
+        for label, images in enumerate(files.data.class_counts.get(split, ())):
+            before, now = (_recall(column, label, images) for column in columns)
+            yield ClassSchema(
+                label=label, split=split, images=images, baseline=before, recommended=now
+            )
+
+
+def _recall(correct: Sequence[int], label: int, images: int) -> float | None:
+    if label >= len(correct) or images == 0:
+        return None
+    return correct[label] / images
+
+
+def _warnings(
+    session: Session, files: Files, taken: FrontPoint | None, finalists: Sequence[FinalistSchema]
+) -> Iterator[str]:
+    """What makes the report's numbers worth less than they look."""
+    yield from honesty.of_files(files.spec, files.data, files.baseline, taken)
+    front = set(fronts.select(files, files.candidates).front)
+    shown = [one.measurement for one in files.candidates if one.key in front]
+    yield from honesty.wide_spread(finalists, shown)
+    yield from honesty.mixed_revisions([one.measurement for one in files.candidates])
+    yield from warnings.of_spec(session, files.job)
+    yield from latency_notes.of_front(shown)
+    tried = [one.measurement for one in files.candidates]
+    yield from latency_notes.of_baseline(files.baseline, tried)
+
+
+def _of_job(files: Files) -> tuple[str, ...]:
+    """What the baseline has to say of the job: how its images are varied, for one."""
+    return () if files.baseline is None else files.baseline.notes
+
+
+def _notes(files: Files) -> tuple[str, ...]:
+    """What the files of the front have to say; the others speak for themselves in ``why``."""
+    front = set(fronts.select(files, files.candidates).front)
+    shown = [candidate for candidate in files.candidates if candidate.key in front]
+    return tuple(dict.fromkeys(note for one in shown for note in one.measurement.notes))

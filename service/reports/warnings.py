@@ -1,0 +1,221 @@
+"""When a report's numbers are worth less than they look, in sentences with a way out.
+
+Accuracies are shares of counted images, so their uncertainty is known
+(``compress.values.wilson``). A leak is a grave thing to warn of, so there the intervals are those
+of three standard deviations: two accuracies differ where they do not meet.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from compress.tasks import chance
+from compress.tasks.inspection import DatasetInfo, one_class
+from compress.values import revision, wilson
+from compress.values.measurement import Measurement, Split
+from compress.values.wilson import Interval
+from featherweight.specs.job import JobSpec
+from featherweight.specs.schemas import FinalistSchema, FrontPoint
+from service.reports import accuracies
+
+_DEVIATIONS = 3.0
+_MOST_NAMED = 5
+_ROUNDED = 0.005
+"""Half a point: how far a figure that somebody wrote down may be from what was counted."""
+
+
+_WIDE = 0.05
+"""An interval of more points than this is worth a word."""
+_COLLAPSED = 0.5
+"""What a class keeps of its recall, at most, to be named."""
+_SEARCHED: tuple[Split, ...] = ("validation", "test")
+
+
+def of_job(spec: JobSpec, data: DatasetInfo, baseline: Measurement | None) -> tuple[str, ...]:
+    """What is wrong with a job's data and, once it is measured, with its baseline."""
+    return tuple(dict.fromkeys([*of_data(data), *of_baseline(spec, data, baseline)]))
+
+
+def of_data(data: DatasetInfo) -> Iterator[str]:
+    """What was found at the upload, and splits of one class, which older uploads were not told."""
+    for split in _SEARCHED:
+        counts = data.class_counts.get(split, ())
+        if sum(count > 0 for count in counts) == 1:
+            yield one_class(split, counts)
+    yield from data.warnings
+
+
+def of_baseline(spec: JobSpec, data: DatasetInfo, baseline: Measurement | None) -> Iterator[str]:
+    """Whether the baseline knows anything, and whether it knows the validation images."""
+    if baseline is None:
+        return
+    for split in _SEARCHED:
+        if said := chance.no_better(baseline, split, data):
+            yield f"the baseline is {said}; {chance.WAY_OUT}"
+    yield from leaked_validation(baseline, data, expected_accuracy=spec.expected_accuracy)
+
+
+def of_files(
+    spec: JobSpec, data: DatasetInfo, baseline: Measurement | None, taken: FrontPoint | None
+) -> Iterator[str]:
+    """All of ``of_job``, and what is wrong with the file that is recommended."""
+    yield from of_job(spec, data, baseline)
+    if taken is None or baseline is None:
+        return
+    for split in _SEARCHED:
+        if said := chance.no_better(taken.measurement, split, data):
+            yield f"the recommended file is {said}"
+    yield from missed_on_test(spec, taken.measurement, baseline)
+    yield from collapsed_classes(taken.measurement, baseline, data)
+    yield from few_images(taken)
+
+
+def missed_on_test(spec: JobSpec, taken: Measurement, baseline: Measurement) -> Iterator[str]:
+    """Bounds on accuracy that the file keeps on validation, which chose it, and not on test.
+
+    Nothing is said of a file that misses them on validation, too: that is told already.
+    """
+    if "test" not in taken.accuracy or "test" not in baseline.accuracy:
+        return
+    for bound in (each for each in spec.constraints if each.metric == "accuracy"):
+        on_test = bound.violation(_as_test(taken), _as_test(baseline))
+        if bound.violation(taken, baseline) <= 0 < on_test:
+            yield (
+                f"on test the recommended file does not meet {bound.label}: "
+                f"{taken.accuracy['test']:.2%}, and the baseline {baseline.accuracy['test']:.2%}. "
+                "It does on validation, by which it was chosen: take a file with more to spare, or "
+                "give more validation images"
+            )
+
+
+def _as_test(measured: Measurement) -> Measurement:
+    return measured.model_copy(update={"accuracy": {"validation": measured.accuracy["test"]}})
+
+
+def collapsed_classes(
+    taken: Measurement, baseline: Measurement, data: DatasetInfo
+) -> Iterator[str]:
+    """Classes of which a file gets at most half as many right as the baseline, but for chance."""
+    for split in _SEARCHED:
+        columns = (
+            data.class_counts.get(split, ()),
+            baseline.class_correct.get(split, ()),
+            taken.class_correct.get(split, ()),
+        )
+        found = [
+            f"class {label} from {before / images:.0%} to {now / images:.0%} of {images:,}"
+            for label, (images, before, now) in enumerate(zip(*columns, strict=False))
+            if _has_collapsed(images, before, now)
+        ]
+        if found:
+            more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+            yield (
+                f"the recommended file has lost classes on {split} that the baseline knows: "
+                f"{', '.join(found[:_MOST_NAMED])} images{more}"
+            )
+
+
+def _has_collapsed(images: int, before: int, now: int) -> bool:
+    if not 0 < before <= images or not now <= _COLLAPSED * before:
+        return False
+    least = wilson.interval(before / images, images).low
+    return wilson.interval(now / images, images).high < least
+
+
+def few_images(taken: FrontPoint) -> Iterator[str]:
+    """Splits on which chance alone moves the file's accuracy by points."""
+    for split, found in (("validation", taken.validation), ("test", taken.test)):
+        if found is not None and found.high - found.low > _WIDE:
+            yield (
+                f"{split} has {found.images:,} images: an accuracy of {found.accuracy:.2%} there "
+                f"means {found.low:.2%} to {found.high:.2%} (95 % interval), and smaller "
+                f"differences between files mean nothing; give it more images"
+            )
+
+
+def leaked_validation(
+    baseline: Measurement | None, data: DatasetInfo, *, expected_accuracy: float | None
+) -> Iterator[str]:
+    """Whether an uploaded model was trained on the images that it is validated on.
+
+    It answers them no worse than its training images, and far better than the test split, or than
+    what its user knows of it. Nothing is said without either of the two, nor of a model that was
+    trained here.
+    """
+    if baseline is None or "train" not in baseline.accuracy:
+        return
+    found = {
+        split: wilson.interval(accuracy, accuracies.num_images(data, split), deviations=_DEVIATIONS)
+        for split, accuracy in baseline.accuracy.items()
+    }
+    if found["validation"].high < found["train"].low:
+        return
+    lower = [f"{value:.2%} {what}" for what, value in _lower(baseline, found, expected_accuracy)]
+    if lower:
+        yield (
+            f"the validation split looks as if the model had been trained on it: "
+            f"{baseline.accuracy['validation']:.2%} there and {baseline.accuracy['train']:.2%} on "
+            f"training images, but {' and '.join(lower)}. The search would choose by images that "
+            f"say nothing: {_way_out(data)}"
+        )
+
+
+def _lower(
+    baseline: Measurement, found: dict[str, Interval], expected_accuracy: float | None
+) -> Iterator[tuple[str, float]]:
+    least = found["validation"].low
+    if "test" in found and found["test"].high < least:
+        yield "on test", baseline.accuracy["test"]
+    if expected_accuracy is not None and expected_accuracy + _ROUNDED < least:
+        yield "expected", expected_accuracy
+
+
+def _way_out(data: DatasetInfo) -> str:
+    held_out = "the split was held out of the training images here; " if data.held_out else ""
+    return (
+        f"{held_out}upload the data with x_validation and y_validation that the model has never "
+        "seen, such as a part of the test images, and submit the job again"
+    )
+
+
+def mixed_revisions(measured: Sequence[Measurement]) -> Iterator[str]:
+    """Whether files of the job were made by several revisions of the engine, or by an older one."""
+    found = Counter(one.engine_revision for one in measured)
+    if len(found) > 1:
+        counted = ", ".join(f"{found[one]} by revision {one}" for one in sorted(found))
+        yield (
+            f"the job's files were made by several revisions of the engine ({counted}): the same "
+            "candidate and seed may give other figures, so small differences between them say "
+            "little; submit the job again to compare like with like"
+        )
+    elif found and revision.differs(next(iter(found))):
+        yield (
+            f"the job's files were made by revision {next(iter(found))} of the engine, this is "
+            f"revision {revision.ENGINE_REVISION}: a re-run may give other figures"
+        )
+
+
+def wide_spread(finalists: Sequence[FinalistSchema], front: Sequence[Measurement]) -> Iterator[str]:
+    """Whether seeds alone move the accuracy by more than neighbours of the front are apart.
+
+    The spread is pooled over the finalists that ran with several seeds.
+    """
+    degrees = sum(len(one.trials) - 1 for one in finalists)
+    if not degrees:
+        return
+    squares = sum((len(one.trials) - 1) * one.validation_std**2 for one in finalists)
+    spread = math.sqrt(squares / degrees)
+    by_size = sorted(front, key=lambda one: one.size_bytes)
+    steps = [abs(b.value("accuracy") - a.value("accuracy")) for a, b in pairwise(by_size)]
+    close = [step for step in steps if step < spread]
+    if close:
+        yield (
+            f"{len(close)} of {len(steps)} steps between neighbours of the front are smaller than "
+            f"what seeds alone change, {100 * spread:.2f} points of accuracy (typically "
+            f"{100 * statistics.median(close):.2f}): which of these files is better is uncertain; "
+            "retrain more finalists with more seeds (finish.trials), or take the smaller file"
+        )

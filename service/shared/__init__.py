@@ -1,0 +1,1 @@
+"""What all requests of a process share: places, kept answers, counts."""

@@ -1,0 +1,62 @@
+"""How many bodies may be on their way at once: in all, and of one token or address."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from service.errors import TooManyBodies
+from service.shared.pace import Pace
+
+LONGEST_PAUSE_SECONDS = 1.0
+"""Who is silent for longer gives its place to somebody who waits for one."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    keys: frozenset[str]
+    pace: Pace
+
+
+class Places:
+    """Places for bodies. Only the event loop's own thread touches them.
+
+    Whoever comes when all are taken gets the place of the sender that has been silent for longest,
+    so idle connections keep nobody out; if every sender is busy, the newcomer has to come again.
+    """
+
+    def __init__(self, *, total: int, each: int) -> None:
+        """Room for ``total`` bodies, of which ``each`` for one key, a token or an address."""
+        self._total = total
+        self._each = each
+        self._taken: list[_Place] = []
+
+    @contextmanager
+    def taken(self, keys: Collection[str], pace: Pace) -> Iterator[None]:
+        """Hold a place. Raises TooManyBodies."""
+        place = _Place(frozenset(keys), pace)
+        for key in place.keys:
+            self._make_room([p for p in self._taken if key in p.keys], self._each)
+        self._make_room(self._taken, self._total)
+        self._taken.append(place)
+        try:
+            yield
+        finally:
+            # The sender that gave its place away has left already.
+            if place in self._taken:
+                self._taken.remove(place)
+
+    def _make_room(self, among: list[_Place], most: int) -> None:
+        if len(among) < most:
+            return
+        now = asyncio.get_running_loop().time()
+        slowest = max(among, key=lambda place: place.pace.silent_seconds(now))
+        if slowest.pace.silent_seconds(now) < LONGEST_PAUSE_SECONDS:
+            raise TooManyBodies(
+                f"{len(among)} bodies are on their way already, and {most} may be: try again in "
+                "a moment"
+            )
+        slowest.pace.give_way()
+        self._taken.remove(slowest)

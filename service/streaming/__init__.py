@@ -1,0 +1,1 @@
+"""Event streams, and whoever waits for a change."""

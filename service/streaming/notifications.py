@@ -1,0 +1,63 @@
+"""From a change in the database to whoever must look again, with one thread for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+from store.cluster.watch import Watcher
+
+_WATCH_SECONDS = 0.5
+
+
+class Wakeups:
+    """One thread watches the database; the event loop's thread tells every subscriber.
+
+    A wake-up is a hint: it can be lost with the database's connection, so subscribers look from
+    time to time without one, too.
+    """
+
+    def __init__(self, watcher: Watcher, loop: asyncio.AbstractEventLoop) -> None:
+        self._watcher = watcher
+        self._loop = loop
+        self._subscribers: list[Callable[[], None]] = []
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
+        self.num_changes = 0
+        """Changes so far: whoever read before the number rose must read again."""
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def subscribe(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` at every change and at the dismissal; only from the event loop's thread."""
+        self._subscribers.append(tell)
+
+    def wake(self) -> None:
+        """Tell every subscriber; only from the event loop's thread."""
+        self.num_changes += 1
+        for tell in self._subscribers:
+            tell()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the service is going down; whoever waits should finish."""
+        return self._closed.is_set()
+
+    def dismiss(self) -> None:
+        """Let everyone who waits finish now, and nobody wait any more; only from the loop."""
+        self._closed.set()
+        self.wake()
+
+    def close(self) -> None:
+        """Stop watching and wake everyone a last time."""
+        self.dismiss()
+        self._thread.join(timeout=5)
+        self._watcher.close()
+
+    def _watch(self) -> None:
+        while not self._closed.is_set():
+            if self._watcher.wait(_WATCH_SECONDS) and not self._closed.is_set():
+                self._loop.call_soon_threadsafe(self.wake)

@@ -1,0 +1,1 @@
+"""Who may do what: tokens, sessions, owners, limits, and the audit log."""

@@ -1,0 +1,78 @@
+"""What the files of the last front are worth on test: measured once, after the search.
+
+A trial of the phase ``test`` trains nothing and makes no file. It has one rung per file that it
+measures, so what a lost worker has measured stays, and each figure is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from compress.values.measurement import Measurement
+from featherweight.specs.protocol import EvaluationTask, Report, StoredModel
+from featherweight.specs.states import Phase
+from store.attempts.held_attempt import Held
+from store.errors import FileMismatch
+from store.tables.records import JobRecord, RungRecord, TrialRecord
+
+MOST_FILES = 64
+"""Of one trial: a longer front takes several."""
+
+
+def tested(records: Iterable[RungRecord]) -> dict[str, RungRecord]:
+    """Digest of a file to the first of the records, in their order, that knows it on test."""
+    found: dict[str, RungRecord] = {}
+    for record in records:
+        if "test" in record.measurement["accuracy"]:
+            found.setdefault(record.file_sha256, record)
+    return found
+
+
+def of_file(session: Session, job_id: str, sha256: str) -> RungRecord | None:
+    """Who measured this file of the job on test first; None where nobody has."""
+    query = select(RungRecord).where(RungRecord.job_id == job_id, RungRecord.file_sha256 == sha256)
+    order = (RungRecord.created_at, RungRecord.trial_id, RungRecord.rung)
+    return tested(session.scalars(query.order_by(*order))).get(sha256)
+
+
+def of_trial(session: Session, job: JobRecord, trial: TrialRecord) -> dict[str, Any]:
+    """The field of an assignment that speaks of files to measure on test."""
+    if trial.phase != Phase.TEST:
+        return {}
+    known = _measurements(session, job, trial.files or [])
+    files = [StoredModel(sha256=sha256, measurement=known[sha256]) for sha256 in trial.files or []]
+    return {"evaluation_task": EvaluationTask(files=tuple(files))}
+
+
+def check(held: Held, report: Report) -> None:
+    """Raises FileMismatch unless a trial that measures on test reports the file of its rung."""
+    if held.trial.phase != Phase.TEST:
+        return
+    wanted = (held.trial.files or [])[report.rung]
+    found = next(file.sha256 for file in report.files if file.role == "onnx")
+    if found != wanted:
+        raise FileMismatch(f"rung {report.rung} measures the file {wanted}, not {found}")
+    if "test" not in report.measurement.accuracy:
+        raise FileMismatch(f"the file {found} was to be measured on test, and was not")
+
+
+def _measurements(session: Session, job: JobRecord, files: Iterable[str]) -> dict[str, Measurement]:
+    """What the trial that made each file measured of it, without what would only take space."""
+    query = (
+        select(RungRecord.file_sha256, RungRecord.measurement)
+        .where(
+            RungRecord.job_id == job.id,
+            RungRecord.phase != Phase.TEST,
+            RungRecord.file_sha256.in_(list(files)),
+        )
+        .order_by(RungRecord.created_at.desc(), RungRecord.trial_id, RungRecord.rung)
+    )
+    unsaid = {"class_correct": {}, "notes": (), "seconds": {}}
+    return {
+        sha256: Measurement.model_validate(found).model_copy(update=unsaid)
+        for sha256, found in session.execute(query)
+    }

@@ -1,0 +1,150 @@
+"""From records to the shapes of the REST answers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from compress.techniques.candidate import Candidate
+from featherweight.specs.house import AuditSchema, WorkerSchema
+from featherweight.specs.job import JobSpec
+from featherweight.specs.schemas import (
+    ArtifactSchema,
+    AttemptSchema,
+    Counts,
+    DatasetSchema,
+    EventSchema,
+    JobSchema,
+    ModelSchema,
+    RungSchema,
+    TokenSchema,
+    TrialSchema,
+    UploadSchema,
+)
+from featherweight.specs.states import JobState
+from store.access.owners import Owned
+from store.attempts.faults import SetAside
+from store.jobs import jobs, transitions
+from store.tables.records import (
+    ArtifactRecord,
+    AttemptRecord,
+    AuditRecord,
+    Base,
+    DatasetRecord,
+    DeletedJobRecord,
+    EventRecord,
+    JobRecord,
+    ModelRecord,
+    RungRecord,
+    TokenRecord,
+    TrialRecord,
+    UploadRecord,
+    WorkerRecord,
+)
+from store.trials.revisions import revision_of
+
+
+def job(record: JobRecord, counts: Counts) -> JobSchema:
+    """A job and its trials by state."""
+    said = record.pause_detail or record.stop_detail
+    own = {"trials": counts, "spec": jobs.spec(record), "stop_detail": said}
+    own |= _owner(record)
+    return JobSchema.model_validate(_fields(record, JobSchema) | own)
+
+
+def deleted_job(record: DeletedJobRecord) -> JobSchema:
+    """What is left of a deleted job: who it was, what was asked, and when."""
+    gone = {
+        "state": JobState.DELETED,
+        "phase": None,
+        "stop_reason": None,
+        "stop_detail": "the job was deleted; its trials, files and study are gone",
+        "trials": Counts(),
+        "baseline": None,
+        "last_event": 0,
+    }
+    own = {"spec": JobSpec.of_record(record.spec)}
+    return JobSchema.model_validate(_fields(record, JobSchema) | own | gone)
+
+
+def trial(record: TrialRecord) -> TrialSchema:
+    """A trial."""
+    own = {
+        "job": record.job_id,
+        "candidate": Candidate.of_record(record.candidate),
+        "description": transitions.describe(record),
+        "feasible": None if record.violation is None else record.violation <= 0,
+        "file": record.file_sha256,
+        "attempts": record.num_attempts,
+        "engine_revision": revision_of(record.measurement),
+    }
+    return TrialSchema.model_validate(_fields(record, TrialSchema) | own)
+
+
+def model(record: ModelRecord) -> ModelSchema:
+    """A model."""
+    return ModelSchema.model_validate(_fields(record, ModelSchema) | _owner(record))
+
+
+def dataset(record: DatasetRecord) -> DatasetSchema:
+    """A dataset."""
+    return DatasetSchema.model_validate(_fields(record, DatasetSchema) | _owner(record))
+
+
+def artifact(record: ArtifactRecord) -> ArtifactSchema:
+    """A file of a trial."""
+    own = {"job": record.job_id, "trial": record.trial_id}
+    return ArtifactSchema.model_validate(_fields(record, ArtifactSchema) | own)
+
+
+def attempt(record: AttemptRecord) -> AttemptSchema:
+    """A lease of a trial."""
+    return AttemptSchema.model_validate(_fields(record, AttemptSchema))
+
+
+def rung(record: RungRecord) -> RungSchema:
+    """A rung that a trial reached."""
+    return RungSchema.model_validate(_fields(record, RungSchema) | {"file": record.file_sha256})
+
+
+def event(record: EventRecord) -> EventSchema:
+    """Something that happened to a job."""
+    return EventSchema.model_validate(_fields(record, EventSchema) | {"job": record.job_id})
+
+
+def worker(record: WorkerRecord, trial: str | None, aside: SetAside | None = None) -> WorkerSchema:
+    """A worker and the trial it has, or until when and why it gets none."""
+    own: dict[str, Any] = {key: record.info[key] for key in ("device", "threads", "version")}
+    own["trial"] = trial
+    if aside is not None:
+        own["set_aside_until"] = datetime.fromtimestamp(aside.until, UTC)
+        own["set_aside_reason"] = aside.reason
+    return WorkerSchema.model_validate(_fields(record, WorkerSchema) | own)
+
+
+def token(record: TokenRecord, secret: str | None = None) -> TokenSchema:
+    """A token; its secret only in the moment it is made."""
+    return TokenSchema.model_validate(_fields(record, TokenSchema) | {"secret": secret})
+
+
+def upload(record: UploadRecord) -> UploadSchema:
+    """An upload that is not finished."""
+    return UploadSchema.model_validate(_fields(record, UploadSchema) | _owner(record))
+
+
+def audited(record: AuditRecord) -> AuditSchema:
+    """Something that was created, changed or deleted."""
+    own = {"actor": record.actor or None}
+    return AuditSchema.model_validate(_fields(record, AuditSchema) | own)
+
+
+def _owner(record: Owned) -> dict[str, str | None]:
+    return {"owner": record.owner or None}
+
+
+def _fields(record: Base, schema: Any) -> dict[str, Any]:
+    return {
+        name: getattr(record, name)
+        for name in schema.model_fields
+        if name in record.__mapper__.column_attrs
+    }

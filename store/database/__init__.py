@@ -1,0 +1,1 @@
+"""Engines, clocks and migrations, for either database."""

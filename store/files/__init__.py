@@ -1,0 +1,1 @@
+"""Files addressed by content, and what they are: uploads, models, datasets, artifacts."""

@@ -1,0 +1,68 @@
+"""A file that is arriving, piece by piece, from somebody who may never send the rest."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from featherweight.system import private
+from store.errors import FileTooLarge
+from store.files.streams import StoredFile
+
+
+class Incoming:
+    """A temporary file and the digest of what it holds so far.
+
+    Every method is short: nothing here waits for the next piece. The pieces may be written by
+    different threads, one after the other. The file is locked until it is dropped: one that is not
+    is a leftover of a process that was killed.
+    """
+
+    def __init__(self, path: Path, *, limit: int) -> None:
+        """Make the file; it may have ``limit`` bytes."""
+        self.path = path
+        self.size_bytes = 0
+        self._limit = limit
+        self._digest = hashlib.sha256()
+        self._file = private.open_file(path, "xb")
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def write(self, piece: bytes) -> None:
+        """Write the next piece; raises FileTooLarge beyond the limit."""
+        self.size_bytes += len(piece)
+        if self.size_bytes > self._limit:
+            raise FileTooLarge(f"the file is larger than the limit of {self._limit} bytes")
+        self._digest.update(piece)
+        self._file.write(piece)
+
+    def finish(self) -> StoredFile:
+        """Sync everything to disk; returns what the file is."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return StoredFile(sha256=self._digest.hexdigest(), size_bytes=self.size_bytes)
+
+    def drop(self) -> None:
+        """Remove the temporary file, if it is still there."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def incoming(folder: Path, *, limit: int) -> Iterator[Incoming]:
+    """A new file in ``folder`` that is gone afterwards unless somebody has moved it away."""
+    found = begin(folder, limit=limit)
+    try:
+        yield found
+    finally:
+        found.drop()
+
+
+def begin(folder: Path, *, limit: int) -> Incoming:
+    """A new file in ``folder``; whoever takes it must ``drop`` it at the end."""
+    private.make_folder(folder)
+    return Incoming(folder / uuid.uuid4().hex, limit=limit)

@@ -1,0 +1,44 @@
+"""Uploaded networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy.orm import Session
+
+from compress.network.families.catalog import Architecture
+from compress.network.preprocessing import Normalisation
+from store.errors import ModelNotFound
+from store.files.file_store import StoredFile
+from store.files.shelf import Shelf
+from store.tables.records import JobRecord, ModelRecord
+
+if TYPE_CHECKING:
+    from compress.network.sources.inspection import ModelInfo
+
+_SHELF = Shelf(
+    record=ModelRecord,
+    word="model",
+    missing=ModelNotFound,
+    used_by=(JobRecord.model_id, JobRecord.teacher_id, JobRecord.supernet_model_id),
+)
+get, named, page, delete = _SHELF.get, _SHELF.named, _SHELF.page, _SHELF.delete
+
+
+def create(  # noqa: PLR0913 - every field, by name
+    session: Session,
+    *,
+    name: str,
+    stored: StoredFile,
+    architecture: Architecture,
+    normalisation: Normalisation,
+    info: ModelInfo,
+    owner: str = "",
+) -> ModelRecord:
+    """A model of this name; raises NameTaken."""
+    fields = {
+        "architecture": architecture.model_dump(mode="json"),
+        "normalisation": normalisation.model_dump(mode="json"),
+        "info": info.model_dump(mode="json"),
+    }
+    return _SHELF.create(session, name=name, stored=stored, fields=fields, owner=owner)

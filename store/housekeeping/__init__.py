@@ -1,0 +1,1 @@
+"""What goes by itself or on request, and what keeps it."""

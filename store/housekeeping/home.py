@@ -1,0 +1,94 @@
+"""Whose folder of files it is: a mark in it, and the same in the database that refers to them.
+
+Two databases may have been given one folder, and each would take the other's files for garbage.
+What lies in a folder that is another database's, or that lay there before this one marked it, is
+not collected by itself.
+"""
+
+from __future__ import annotations
+
+import uuid
+from itertools import islice
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from featherweight.system import private
+from store.database import clock
+from store.database.upserts import insert_new
+from store.files.file_store import FileStore
+from store.housekeeping import collector
+from store.session import Database
+from store.tables.records import SecretRecord
+
+_NAME = "files"
+_MARK_CHARACTERS = 32
+_MOST_LOOKED_AT = 500
+
+
+def settle(database: Database, store: FileStore) -> bool:
+    """Mark the folder unless it is marked. Returns whether it is this database's.
+
+    A folder with files of which the database knows none was not filled by it, and is not marked.
+    """
+    mark = _known(database) or _made(database)
+    private.make_folder(store.folder)
+    if _read(store) is None and not is_strange(database, store):
+        _write(path(store), mark)
+    return _read(store) == mark
+
+
+def _known(database: Database) -> str | None:
+    with database.read() as session:
+        found = session.get(SecretRecord, _NAME)
+    return None if found is None else found.value
+
+
+def _made(database: Database) -> str:
+    with database.write() as session:
+        values = {"name": _NAME, "value": uuid.uuid4().hex, "created_at": clock.utc_now()}
+        insert_new(session, SecretRecord, values)
+        return session.get_one(SecretRecord, _NAME).value
+
+
+def is_ours(session: Session, store: FileStore) -> bool | None:
+    """Whether the folder is this database's; None while nobody has marked it."""
+    found, known = _read(store), session.get(SecretRecord, _NAME)
+    if found is None:
+        return None
+    return known is not None and known.value == found
+
+
+def marked_at(store: FileStore) -> float | None:
+    """When the folder was marked, seconds since 1970; None while nobody has."""
+    try:
+        return path(store).stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
+def is_strange(database: Database, store: FileStore) -> bool:
+    """Whether the database knows none of the files in the folder, though there are some."""
+    some = list(islice(collector.stored(store), _MOST_LOOKED_AT))
+    with database.read() as session:
+        return bool(some) and not collector.known_of(session, some)
+
+
+def path(store: FileStore) -> Path:
+    """The mark."""
+    return store.folder / "owner"
+
+
+def _read(store: FileStore) -> str | None:
+    try:
+        found = path(store).read_text()
+    except FileNotFoundError:
+        return None
+    return found if len(found) == _MARK_CHARACTERS else None
+
+
+def _write(place: Path, mark: str) -> None:
+    partial = place.with_name(f".owner-{uuid.uuid4().hex}")
+    with private.open_file(partial, "xb") as file:
+        file.write(mark.encode())
+    partial.replace(place)

@@ -1,0 +1,1 @@
+"""Jobs, their events, and what is counted of them."""

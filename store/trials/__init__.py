@@ -1,0 +1,1 @@
+"""Trials, their rungs, and candidates that wait to become trials."""

@@ -1,0 +1,110 @@
+"""Mirroring: a file answers with the mean over views of an image, and stores nothing twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from pydantic import ValidationError
+
+from compress import pipeline
+from compress.evaluation import runtime
+from compress.export import parity, writer
+from compress.techniques.candidate import Candidate
+from compress.techniques.mirroring.config import VIEWS, Mirroring
+from compress.techniques.quantization.config import Quantization
+from compress.training.context import Task
+from compress.values.errors import ExportParityError
+from tests.devices import DEVICE
+
+FORMS = {
+    "float": (),
+    "integer kernels": (Quantization(),),
+    "4 bits": (Quantization(weight_bits=4, activations="float"),),
+    "16-bit scales": (Quantization(weight_bits=4, activations="float", scale_bits=16),),
+}
+AXES = {"horizontal": [(3,)], "vertical": [(2,)], "both": [(3,), (2,), (2, 3)]}
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def alone(request, trained, digits, tmp_path_factory):
+    """The file without views, the task, and the steps that made it."""
+    task = Task(data=digits, device=DEVICE, seed=0, teacher=trained)
+    steps = FORMS[request.param]
+    return written(trained, steps, task, tmp_path_factory.mktemp("alone")), task, steps
+
+
+def written(network, steps, task, folder):
+    made = pipeline.start(network, Candidate(steps=steps), task)
+    return writer.write(made, folder, data=task.data)
+
+
+def answers(path, x_NCHW):
+    return runtime.answers(runtime.session(path), x_NCHW)
+
+
+@pytest.mark.parametrize("flip", sorted(AXES))
+def test_a_file_answers_with_the_mean_over_its_views(trained, alone, flip, tmp_path):
+    file, task, steps = alone
+    mirrored = written(trained, (*steps, Mirroring(flip=flip)), task, tmp_path)
+    x_NCHW = task.data.validation.x_NCHW
+    views = [x_NCHW, *(x_NCHW.flip(axes) for axes in AXES[flip])]
+    expected_NK = np.mean([answers(file.path, view) for view in views], axis=0)
+    np.testing.assert_allclose(answers(mirrored.path, x_NCHW), expected_NK, atol=1e-4)
+    for count in (1, 3):
+        few = answers(mirrored.path, x_NCHW[:count])
+        np.testing.assert_allclose(few, expected_NK[:count], atol=1e-4)
+
+
+@pytest.mark.parametrize("flip", sorted(AXES))
+def test_views_cost_macs_and_hardly_a_byte(trained, alone, flip, tmp_path):
+    file, task, steps = alone
+    mirrored = written(trained, (*steps, Mirroring(flip=flip)), task, tmp_path)
+    assert mirrored.macs == (1 + len(AXES[flip])) * file.macs
+    assert mirrored.parameters == file.parameters
+    assert 0 < mirrored.size_bytes - file.size_bytes < 500
+    seen = [value.name for value in onnx.load(mirrored.path).graph.input]
+    assert seen == [runtime.INPUT]
+
+
+def test_an_image_and_its_mirror_image_get_the_same_answer(trained, digits, tmp_path):
+    task = Task(data=digits, device=DEVICE, seed=0)
+    file = written(trained, (Mirroring(),), task, tmp_path)
+    x_NCHW = digits.validation.x_NCHW
+    mirrored_NK = answers(file.path, x_NCHW.flip(3))
+    np.testing.assert_allclose(answers(file.path, x_NCHW), mirrored_NK, atol=1e-4)
+    assert not np.allclose(answers(file.path, x_NCHW.flip(2)), mirrored_NK, atol=1e-1)
+
+
+def test_the_gate_sees_a_file_that_averages_over_other_views(trained, digits, tmp_path):
+    task = Task(data=digits, device=DEVICE, seed=0)
+    model = written(trained, (Mirroring(),), task, tmp_path).path.read_bytes()
+    x_NCHW = parity.images(digits.validation)
+    same_NK = parity.torch_logits(trained, x_NCHW, over=VIEWS["horizontal"])
+    assert parity.check_float(model, reference_NK=same_NK, x_NCHW=x_NCHW).agreement == 1
+    other_NK = parity.torch_logits(trained, x_NCHW, over=VIEWS["vertical"])
+    with pytest.raises(ExportParityError, match="float file against torch"):
+        parity.check_float(model, reference_NK=other_NK, x_NCHW=x_NCHW)
+
+
+def test_a_recovery_keeps_the_views_and_trains_the_same_network(trained, digits):
+    few = replace(digits, train=replace(digits.train, x_NCHW=digits.train.x_NCHW[:64]))
+    few = replace(few, train=replace(few.train, y_N=digits.train.y_N[:64]))
+    task = Task(data=few, device=DEVICE, seed=0)
+    quantized = Quantization(weight_bits=2, activations="float")
+    plain, mirrored = (
+        pipeline.recover(pipeline.start(trained, Candidate(steps=steps), task), task, epochs=1)
+        for steps in ((quantized,), (quantized, Mirroring()))
+    )
+    assert mirrored.views == VIEWS["horizontal"]
+    states = (each.network.module.state_dict() for each in (plain, mirrored))
+    for one, other in zip(*(state.values() for state in states), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_flip_that_does_not_exist_is_refused_and_the_others_are_named():
+    with pytest.raises(ValidationError, match="'none', 'horizontal', 'vertical' or 'both'"):
+        Mirroring.model_validate({"flip": "diagonal"})

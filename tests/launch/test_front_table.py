@@ -1,0 +1,102 @@
+"""A front as a table: how long files take, beside the baseline and on which device, and counts."""
+
+import io
+
+from rich.console import Console
+
+from compress.values.measurement import Latency
+from featherweight.cli import tables
+from featherweight.specs.schemas import AccuracySchema, FrontPoint, FrontSchema
+from tests import factories
+
+CPU = "Some CPU at 2 GHz"
+
+
+def latency(median_ms, *, device=CPU, **changes):
+    fields = {"median_ms": median_ms, "p95_ms": 2 * median_ms, "threads": 1, "batch": 1}
+    return Latency.model_validate(fields | {"device": device} | changes)
+
+
+def point(number, timed):
+    measured = factories.measurement(latency=timed)
+    return FrontPoint(
+        trial=f"t{number}", number=number, phase="search", description="what was done",
+        candidate=factories.candidate(0.1 * number), seed=0, epochs=0, artifact=f"a{number}",
+        sha256="0" * 64, size_bytes=1000, feasible=True, measurement=measured, url="/",
+        manifest_url=None,
+    )  # fmt: skip
+
+
+def shown(*points, objectives=(), **changes):
+    front = FrontSchema(
+        job="j", state="running", objectives=objectives, baseline=points[0], points=points[1:],
+        hypervolume=0.5, **changes,
+    )  # fmt: skip
+    console = Console(file=io.StringIO(), width=220)
+    console.print(tables.front(front))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_ratio_stands_beside_the_milliseconds_and_the_device_below():
+    beside = {"baseline_ms": 4.0, "reference_ms": 3.0}
+    text = shown(point(0, latency(3.0)), point(1, latency(1.0, **beside)))
+    line = next(line for line in text.splitlines() if line.strip().startswith("1 "))
+    assert "1.000 (2.000)" in line
+    assert "0.25" in line
+    assert f"latency: on {CPU}, 1 thread" in text
+
+
+def test_files_from_several_devices_are_told_apart():
+    text = shown(
+        point(0, latency(3.0)),
+        point(1, latency(1.0, device="Another CPU", threads=2)),
+        point(2, latency(2.0, device=None)),
+    )
+    assert f"latency of 0: on {CPU}, 1 thread" in text
+    assert "latency of 1: on Another CPU, 2 threads" in text
+    assert "latency of 2: on an unnamed device, 1 thread" in text
+
+
+def test_what_is_counted_has_a_column_where_it_is_an_objective():
+    points = (point(0, latency(3.0)), point(1, latency(1.0)))
+    macs = f"{points[1].measurement.macs:,}"
+    asked = shown(*points, objectives=("maximise accuracy", "minimise macs"))
+    assert "macs" in asked
+    assert next(line for line in asked.splitlines() if line.strip().startswith("1 ")).count(macs)
+    assert "parameters" not in asked
+    assert "macs" not in shown(*points, objectives=("maximise accuracy", "minimise size_bytes"))
+
+
+def test_the_figure_on_test_stands_before_validation_with_its_interval_and_images():
+    test = AccuracySchema(accuracy=0.9833, images=360, low=0.9641, high=0.9923)
+    known = point(1, latency(1.0)).model_copy(update={"test": test})
+    text = shown(point(0, latency(3.0)), known)
+    line = next(line for line in text.splitlines() if line.strip().startswith("1 "))
+    assert line.index("98.33 % (96.4 to 99.2)") < line.index("90.00 %")
+    assert "accuracies: test of 360 images" in text
+
+
+def test_what_is_recommended_and_what_is_doubtful_is_said_below():
+    said = {
+        "recommended": "a1",
+        "recommendation": "trial 1: 98.33% on test",
+        "test_note": "not yet [so far]",
+        "warnings": ("validation holds only class 3",),
+    }
+    lines = shown(point(0, latency(3.0)), point(1, latency(1.0)), **said).splitlines()
+    assert "recommended: trial 1: 98.33% on test" in lines
+    assert "test: not yet [so far]" in lines
+    assert "warning: validation holds only class 3" in lines
+
+
+def test_a_latency_from_a_busy_machine_is_marked_and_the_doubt_stands_below():
+    doubt = {"busy": True, "within": 1.15}
+    text = shown(
+        point(0, latency(3.0)), point(1, latency(1.0, **doubt)), point(2, latency(2.0, **doubt))
+    )
+    line = next(line for line in text.splitlines() if line.strip().startswith("1 "))
+    assert "~1.000 (2.000)" in line
+    assert "~3.000" not in text
+    assert "latency of 1, 2: measured on a busy machine; right within a factor of 1.2" in text
+    assert "busy" not in shown(point(0, latency(3.0)), point(1, latency(1.0)))

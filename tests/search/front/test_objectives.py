@@ -1,0 +1,57 @@
+"""Every metric a user may choose, from the words of a job to the numbers that are compared."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from compress.values.measurement import METRICS
+from featherweight.specs.constraints import parse
+from featherweight.specs.objective import Objective
+from search.front import objectives
+from tests import factories
+
+BASELINE = factories.measurement(size_bytes=8000, download_bytes=6000, peak_memory_bytes=16_000_000)
+MEASURED = factories.measurement(size_bytes=2000, download_bytes=1500, peak_memory_bytes=12_000_000)
+
+
+def test_every_metric_has_a_number_an_objective_and_a_unit() -> None:
+    for metric in METRICS:
+        direction = "maximise" if metric == "accuracy" else "minimise"
+        wanted = Objective(metric=metric, direction=direction)
+        (value,) = objectives.values(MEASURED, [wanted])
+        assert value == MEASURED.known(metric)
+        assert objectives.vector(MEASURED, [wanted]) == (
+            (-value,) if direction == "maximise" else (value,)
+        )
+        assert parse(f"{metric} <= 1").bound(None) == 1
+
+
+@pytest.mark.parametrize("metric", ["download_bytes", "peak_memory_bytes"])
+def test_more_bytes_are_never_an_objective(metric: str) -> None:
+    with pytest.raises(ValidationError, match="only be something to minimise"):
+        Objective.model_validate({"metric": metric, "direction": "maximise"})
+
+
+@pytest.mark.parametrize(
+    ("text", "violation"),
+    [
+        ("download_bytes <= 1 kB", 0.5),
+        ("download_bytes <= 1.5 kB", 0.0),
+        ("download_bytes <= baseline / 8", 1.0),
+        ("peak_memory_bytes <= 10 MB", 0.2),
+        ("peak_memory_bytes <= 16 MiB", -1 + 12e6 / (16 * 1024**2)),
+        ("peak_memory_bytes <= 0.5 x baseline", 0.5),
+        ("peak_memory_bytes <= baseline * 0.5", 0.5),
+    ],
+)
+def test_bytes_of_every_kind_are_bounded_in_the_same_units(text: str, violation: float) -> None:
+    assert objectives.violation(MEASURED, [parse(text)], BASELINE) == pytest.approx(violation)
+
+
+def test_a_number_that_was_not_measured_is_not_made_up() -> None:
+    old = factories.measurement()
+    for metric in ("download_bytes", "peak_memory_bytes"):
+        assert old.known(metric) is None
+        with pytest.raises(ValueError, match=f"{metric} was not measured"):
+            old.value(metric)

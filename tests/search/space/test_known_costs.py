@@ -1,0 +1,124 @@
+"""What is counted from knobs is what is counted in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import pytest
+
+from compress.export import counting, writer
+from compress.network import folding
+from compress.network.families.catalog import Architecture
+from compress.network.families.mobilenet_v2.config import MobileNetV2
+from compress.network.families.nasbench201.config import NasBench201
+from compress.network.families.residual.config import Residual
+from compress.training import constraints
+from search.space import known_costs, space
+from search.space.feasibility import Network
+from search.space.known_costs import KnownCosts
+from search.space.points import ABSENT, Points
+from tests import factories
+from tests.compress.network.families import tiny
+
+CASES: list[tuple[Architecture, dict[str, object]]] = [
+    (Residual(widths=(4, 8), depths=(1, 2)), {"width": [0.5, 1.0], "depth": [1, 2]}),
+    (Residual(widths=(4, 8), depths=(2, 1), shortcut="pad"), {"width": [0.5, 1.0]}),
+    (NasBench201(channels=4, cells=(1, 1, 1)), {}),
+    (MobileNetV2(width=0.25), {"width": [0.5, 1.0], "kernel": [3]}),
+]
+
+
+def known(architecture: Architecture, techniques: dict[str, object]) -> KnownCosts:
+    found = space.build(factories.spec(techniques=techniques), architecture)
+    shape = (1, tiny.SIDE, tiny.SIDE)
+    network = Network(architecture=architecture, input_shape=shape, num_classes=tiny.NUM_CLASSES)
+    return KnownCosts(space=found, network=network)
+
+
+def in_file(architecture: Architecture) -> counting.Counts:
+    network, stored = constraints.bake(tiny.network(architecture))
+    folded, _ = folding.fold(network, stored)
+    return counting.count(writer.float_graph(folded))
+
+
+@pytest.mark.parametrize(("architecture", "ranges"), CASES, ids=lambda case: str(case)[:30])
+def test_exact_counts_are_those_of_the_file(
+    architecture: Architecture, ranges: dict[str, object]
+) -> None:
+    counted = known(architecture, {"family_member": ranges, "quantization": {}})
+    assert counted.exact == {"parameters", "macs"}
+    for _, params in counted.space.controls(num_random=3):
+        candidate = counted.space.candidate(params)
+        member = next((s for s in candidate.steps if s.technique == "family_member"), None)
+        network = architecture if member is None else architecture.member(member.shape)
+        expected = in_file(network)
+        found = counted.of(params)
+        assert (found["parameters"], found["macs"]) == (expected.parameters, expected.macs)
+
+
+def test_every_view_of_mirroring_has_the_macs_of_the_network() -> None:
+    network = Residual(widths=(4, 8), depths=(1, 2))
+    ranges: dict[str, object] = {"mirroring": {"flip": ["none", "horizontal", "both"]}}
+    counted = known(network, {"quantization": {}, **ranges})
+    assert counted.exact == {"parameters", "macs"}
+    alone, two, four = (
+        counted.of({"mirroring.flip": flip}) for flip in ("none", "horizontal", "both")
+    )
+    assert alone["macs"] == in_file(network).macs
+    assert two == {**alone, "macs": 2 * alone["macs"]}
+    assert four == {**alone, "macs": 4 * alone["macs"]}
+
+
+def test_pruning_and_splitting_make_estimates_of_counts() -> None:
+    counted = known(Residual(widths=(4, 8), depths=(1, 2)), {"filter_pruning": {}, "low_rank": {}})
+    assert counted.exact == frozenset()
+    assert counted.estimated == {"parameters", "macs", "size_bytes"}
+
+
+def test_bytes_fall_with_bits_zeros_and_channels() -> None:
+    techniques = {"filter_pruning": {}, "quantization": {}, "sparsity": {}}
+    counted = known(Residual(widths=(4, 8), depths=(1, 2)), techniques)
+    names = {knob.name for knob in counted.space.turning}
+    start = {
+        "filter_pruning.ratios.0": 0.0,
+        "filter_pruning.ratios.1": 0.0,
+        "quantization.weight_bits": 8,
+        "sparsity.sparsity": 0.0,
+    }
+    assert names == set(start)
+    whole = counted.of(start)["size_bytes"]
+    for name, value in (
+        ("filter_pruning.ratios.1", 0.5),
+        ("quantization.weight_bits", 4),
+        ("sparsity.sparsity", 0.5),
+    ):
+        assert counted.of({**start, name: value})["size_bytes"] < whole
+
+
+def test_without_the_images_size_no_macs_are_claimed() -> None:
+    architecture = Residual(widths=(4, 8), depths=(1, 2))
+    found = space.build(
+        factories.spec(techniques={"family_member": {}, "quantization": {}}), architecture
+    )
+    network = Network(architecture=architecture, input_shape=(1, 0, 0), num_classes=2)
+    params = found.controls()[0][1]
+    assert set(known_costs.estimates(found, network, params)) == {"parameters", "size_bytes"}
+
+
+def test_many_candidates_are_counted_like_one() -> None:
+    techniques = {"family_member": {}, "filter_pruning": {}, "quantization": {}, "sparsity": {}}
+    counted = known(Residual(widths=(4, 8), depths=(2, 2)), techniques)
+    some = [dict(params) for _, params in counted.space.controls(num_random=20)]
+    some += [{name: params[name] for name in list(params)[1:]} for params in some]
+    names = {name for params in some for name in params}
+    columns = {n: partial(_values, some, n) for n in names}
+    for metric in ("parameters", "macs", "size_bytes"):
+        expected = [counted.of(params)[metric] for params in some]
+        assert counted.column(metric, Points(len(some), columns)) == expected
+        assert counted.column(metric, some) == expected
+    assert len({counted.of(params)["size_bytes"] for params in some}) > 10
+
+
+def _values(some: Sequence[Mapping[str, object]], name: str) -> list[object]:
+    return [params.get(name, ABSENT) for params in some]

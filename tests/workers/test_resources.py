@@ -1,0 +1,145 @@
+"""What a trial gets at hand: its data, the baseline, and the teacher that was uploaded."""
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from compress.network.families.network import build
+from compress.network.network import Network, never
+from compress.network.preprocessing import Normalisation
+from compress.network.sources import safetensors as weights
+from compress.network.supernet.config import Elastic
+from compress.techniques.candidate import Candidate
+from featherweight.client.transport import file_digest
+from featherweight.specs.protocol import Assignment, SupernetTask, Tutor, Weights
+from tests import factories
+from workers.files.cache import Cache
+from workers.resources import Workshop
+
+LARGER = factories.ARCHITECTURE.model_copy(update={"widths": (6, 12)})
+OTHER = Normalisation(scale=1 / 255, mean=(0.5,), std=(0.2,))
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Name to path of two networks and of data sets of two image sizes."""
+    found = {}
+    for name, architecture in (("small", factories.ARCHITECTURE), ("large", LARGER)):
+        network = Network(
+            module=build(architecture, in_channels=1, num_classes=2, seed=0),
+            normalisation=factories.NORMALISATION,
+            input_shape=(1, 8, 8),
+            num_classes=2,
+        )
+        found[name] = tmp_path / f"{name}.safetensors"
+        weights.save(network, found[name])
+    for side in (8, 12):
+        images = np.random.default_rng(0).integers(0, 16, (40, side, side), dtype=np.uint8)
+        found[f"{side}x{side}"] = tmp_path / f"{side}.npz"
+        np.savez(found[f"{side}x{side}"], x_train=images, y_train=np.arange(40) % 2)
+    return found
+
+
+@pytest.fixture
+def workshop(files, tmp_path):
+    by_digest = {file_digest(path): path for path in files.values()}
+
+    def fetch(sha256, target):
+        target.write_bytes(by_digest[sha256].read_bytes())
+
+    threads = torch.get_num_threads()
+    cache = Cache(tmp_path / "cache", fetch=fetch, limit_bytes=10**7)
+    yield Workshop(cache, logits_folder=tmp_path / "logits")
+    torch.set_num_threads(threads)
+
+
+def given(files, name, normalisation=factories.NORMALISATION):
+    return Weights(sha256=file_digest(files[name]), normalisation=normalisation)
+
+
+def assignment(files, *, data="8x8", **changes):
+    fields = {
+        "attempt": "a",
+        "token": "t",
+        "lease_seconds": 30,
+        "job": "j",
+        "trial": "t",
+        "number": 1,
+        "phase": "search",
+        "candidate": Candidate(),
+        "seed": 0,
+        "rungs": (0,),
+        "architecture": factories.ARCHITECTURE,
+        "train": None,
+        "weights": given(files, "small"),
+        "dataset": file_digest(files[data]),
+        "num_classes": 2,
+        "splits": ("validation",),
+    }
+    return Assignment.model_validate(fields | changes)
+
+
+def test_an_uploaded_teacher_has_its_own_architecture_and_normalisation(workshop, files):
+    tutor = Tutor(weights=given(files, "large", OTHER), architecture=LARGER)
+    task = workshop.task(assignment(files, tutor=tutor), should_stop=never)
+    assert task.tutor is not None
+    assert task.teacher is not None
+    assert task.tutor.normalisation == OTHER
+    assert task.teacher.normalisation == factories.NORMALISATION
+    assert task.tutor.module.linear.in_features == 12
+    assert task.teacher.module.linear.in_features == 8
+
+
+def test_a_trial_that_learns_from_no_upload_has_no_uploaded_teacher(workshop, files):
+    assert workshop.task(assignment(files), should_stop=never).tutor is None
+
+
+def test_the_same_weights_on_images_of_another_size_are_another_network(workshop, files):
+    for data, shape in (("8x8", (1, 8, 8)), ("12x12", (1, 12, 12))):
+        task = workshop.task(assignment(files, data=data), should_stop=never)
+        assert task.teacher is not None
+        assert task.teacher.input_shape == shape
+
+
+def test_a_network_is_read_once_for_many_trials(workshop, files):
+    first, again = (workshop.task(assignment(files), should_stop=never) for _ in range(2))
+    assert first.teacher is again.teacher
+
+
+def test_a_member_gets_the_supernet_of_its_students_architecture(workshop, files):
+    found = assignment(files, student=LARGER, supernet=given(files, "large", OTHER))
+    task = workshop.task(found, should_stop=never)
+    assert task.student == LARGER
+    assert task.supernet is not None
+    assert task.supernet.module.architecture == LARGER
+    assert task.supernet.normalisation == OTHER
+
+
+def test_without_a_student_the_supernet_is_the_jobs_own_network(workshop, files):
+    task = workshop.task(assignment(files, supernet=given(files, "small")), should_stop=never)
+    assert task.supernet is not None
+    assert (task.student, task.supernet.module.architecture) == (None, factories.ARCHITECTURE)
+
+
+def trains(files, checkpoint):
+    task = SupernetTask(
+        elastic=Elastic(widths=(0.5, 1.0)), epochs=2, start="fresh", checkpoint=checkpoint
+    )
+    return assignment(files, student=LARGER, supernet_task=task)
+
+
+def test_a_checkpoint_is_as_far_as_the_supernet_is_trained(workshop, files):
+    found = trains(files, given(files, "large"))
+    task = workshop.task(found, should_stop=never)
+    checkpoint = workshop.checkpoint(found, task.data)
+    assert checkpoint is not None
+    kept = safetensors.torch.load_file(files["large"])
+    assert torch.equal(checkpoint.module.get_parameter("conv1.weight"), kept["conv1.weight"])
+    assert task.supernet is None
+
+
+def test_before_the_first_checkpoint_there_is_none(workshop, files):
+    for found in (trains(files, None), assignment(files)):
+        task = workshop.task(found, should_stop=never)
+        assert workshop.checkpoint(found, task.data) is None

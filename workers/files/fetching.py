@@ -1,0 +1,37 @@
+"""Files of an assignment, fetched through outages; one that the service has lost is named."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+
+from featherweight.client.worker_client import WorkerClient
+from featherweight.errors import DigestMismatch, FileLost
+from workers.connection import Line
+
+_MOST_DAMAGED = 4
+_log = logging.getLogger(__name__)
+
+
+class Fetcher:
+    """Fetches by digest for one process; ``line`` is that of the trial at hand."""
+
+    def __init__(self, client: WorkerClient, line: Line) -> None:
+        self._client = client
+        self.line = line
+
+    def __call__(self, sha256: str, target: Path) -> None:
+        """Put the verified file at ``target``, whole or not at all.
+
+        Raises FileLost where the service does not have it, or where it arrives damaged again and
+        again; Stopped when asked to stop in an outage.
+        """
+        for _ in range(_MOST_DAMAGED):
+            try:
+                self.line.call(partial(self._client.fetch, sha256, target))
+            except DigestMismatch as error:
+                _log.warning("a file was damaged on its way, fetching it again: %s", error)
+            else:
+                return
+        raise FileLost(sha256, f"{sha256} was damaged on its way {_MOST_DAMAGED} times in a row")

@@ -1,0 +1,166 @@
+"""What trials need at hand: data and networks by digest, kept in memory from trial to trial."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+
+from compress.evaluation.latency import Beside
+from compress.network import threads
+from compress.network.families.catalog import Architecture
+from compress.network.network import Network, ShouldStop
+from compress.network.sources import safetensors
+from compress.tasks import loading
+from compress.tasks.images import ImageData
+from compress.training.context import Task, choose_device
+from featherweight.specs.protocol import Assignment, Weights
+from workers.files.cache import Cache
+
+Thing = TypeVar("Thing")
+_MOST_LOGITS_FILES = 64
+
+
+class Newest(Generic[Thing]):
+    """Remembers the last thing that was made, by the key it was made for."""
+
+    def __init__(self) -> None:
+        self._key: str | None = None
+        self._thing: Thing | None = None
+
+    def get(self, key: str, make: Callable[[], Thing]) -> Thing:
+        """The thing for ``key``, made if it is not the one from the last time."""
+        if self._thing is None or key != self._key:
+            self._thing = None  # before the next is made: two data sets may not fit
+            self._thing = make()
+            self._key = key
+        return self._thing
+
+
+class Workshop:
+    """The caches of one child process."""
+
+    def __init__(self, cache: Cache, *, logits_folder: Path) -> None:
+        self.device: torch.device = choose_device()
+        self._cache = cache
+        self._logits_folder = logits_folder
+        self._data: Newest[ImageData] = Newest()
+        self._network: Newest[Network] = Newest()
+        self._tutor: Newest[Network] = Newest()
+        self._supernet: Newest[Network] = Newest()
+        self._most_threads = torch.get_num_threads()
+        _keep_newest(logits_folder, _MOST_LOGITS_FILES)
+
+    def task(self, assignment: Assignment, *, should_stop: ShouldStop) -> Task:
+        """Data, the baseline as the teacher where there is one already, and what else is given.
+
+        Raises InvalidData, InvalidWeights, and the errors of a download.
+        """
+        images = self._data.get(assignment.dataset, lambda: self._load_data(assignment.dataset))
+        task = Task(
+            data=images,
+            device=self.device,
+            seed=assignment.seed,
+            teacher=self._baseline(assignment, images),
+            tutor=self._uploaded_teacher(assignment, images),
+            student=assignment.student,
+            supernet=self._shared(assignment, assignment.supernet, images),
+            cache_folder=self._logits_folder,
+            augment=assignment.recovery.augment,
+            should_stop=should_stop,
+        )
+        self._set_threads(assignment, task)
+        return task
+
+    def checkpoint(self, assignment: Assignment, images: ImageData) -> Network | None:
+        """The supernet as far as it is trained; None before the first checkpoint.
+
+        Raises InvalidWeights, and the errors of a download.
+        """
+        task = assignment.supernet_task
+        return None if task is None else self._shared(assignment, task.checkpoint, images)
+
+    @contextmanager
+    def beside(self, assignment: Assignment) -> Iterator[Beside | None]:
+        """The baseline's file, to time beside the candidate's; None for the baseline itself.
+
+        Raises the errors of a download.
+        """
+        file = assignment.baseline_file
+        if file is None:
+            yield None
+            return
+        with self._cache.hold(file.sha256) as path:
+            yield Beside(path=path, reference_ms=file.latency_ms)
+
+    def copy_file(self, sha256: str, target: Path) -> None:
+        """Put a stored file at ``target``. Raises the errors of a download."""
+        with self._cache.hold(sha256) as path:
+            shutil.copyfile(path, target)
+
+    def _set_threads(self, assignment: Assignment, task: Task) -> None:
+        suited = threads.suited(
+            _largest(assignment),
+            input_shape=task.data.input_shape,
+            num_classes=assignment.num_classes,
+            images=task.batch_size,
+            most=self._most_threads,
+        )
+        torch.set_num_threads(suited)
+
+    def _baseline(self, assignment: Assignment, images: ImageData) -> Network | None:
+        if assignment.weights is None:
+            return None
+        return self._kept(self._network, assignment.weights, assignment.architecture, images)
+
+    def _uploaded_teacher(self, assignment: Assignment, images: ImageData) -> Network | None:
+        if assignment.tutor is None:
+            return None
+        tutor = assignment.tutor
+        return self._kept(self._tutor, tutor.weights, tutor.architecture, images)
+
+    def _shared(
+        self, assignment: Assignment, given: Weights | None, images: ImageData
+    ) -> Network | None:
+        if given is None:
+            return None
+        return self._kept(self._supernet, given, _largest(assignment), images)
+
+    def _kept(
+        self, newest: Newest[Network], given: Weights, architecture: Architecture, images: ImageData
+    ) -> Network:
+        # The same weights may read images of another size in the next job.
+        key = f"{images.input_shape} {given.model_dump_json()} {architecture.model_dump_json()}"
+        return newest.get(key, lambda: self._load_network(given, architecture, images))
+
+    def _load_data(self, sha256: str) -> ImageData:
+        with self._cache.hold(sha256) as path:
+            return loading.load(path)
+
+    def _load_network(
+        self, given: Weights, architecture: Architecture, images: ImageData
+    ) -> Network:
+        with self._cache.hold(given.sha256) as path:
+            return safetensors.load(
+                path,
+                architecture=architecture,
+                normalisation=given.normalisation,
+                input_shape=images.input_shape,
+                num_classes=images.num_classes,
+            )
+
+
+def _largest(assignment: Assignment) -> Architecture:
+    """The network whose members the job tries."""
+    return assignment.student or assignment.architecture
+
+
+def _keep_newest(folder: Path, count: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    files = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in files[count:]:
+        old.unlink(missing_ok=True)

@@ -1,0 +1,243 @@
+"""What the service must still be told, on disk before it is sent.
+
+One tray per attempt: the lease, a folder per reached rung with the report and its files, and the
+last decision. Everything in it may be sent twice, nothing needs to be sent in a hurry:
+after a kill the next process finds the tray and settles it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel
+
+from featherweight.client.worker_client import Lease, WorkerClient, lease_of
+from featherweight.errors import DAMAGED, ApiError, Forbidden, Unauthorised
+from featherweight.specs.protocol import Assignment, Decision, Failure, Report
+from featherweight.specs.states import FailureClass
+from workers.connection import Line, is_answer, is_lost
+
+FILE_NAMES: Mapping[str, str] = {
+    "onnx": "model.onnx",
+    "manifest": "manifest.json",
+    "weights": "weights.safetensors",
+    "profile": "profile.json",
+}
+_LABEL = "label.json"
+_LONGEST_MESSAGE = 4000
+_log = logging.getLogger(__name__)
+
+
+class Label(BaseModel, frozen=True):
+    """Whose tray it is."""
+
+    lease: Lease
+    job: str
+    number: int
+    last_rung: int
+
+
+class Verdict(BaseModel, frozen=True):
+    """How the attempt ends."""
+
+    kind: Literal["complete", "fail", "release"]
+    failure: Failure | None = None
+
+
+class Decided(BaseModel, frozen=True):
+    """The service's newest decision."""
+
+    rung: int
+    decision: Decision
+
+
+COMPLETE = Verdict(kind="complete")
+RELEASE = Verdict(kind="release")
+
+
+class Tray:
+    """One attempt's part of the outbox."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.label = Label.model_validate_json((folder / _LABEL).read_bytes())
+        self._newest: Decided | None = None
+
+    def draft(self, rung: int) -> Path:
+        """An empty folder to put the files of a rung into, named as in ``FILE_NAMES``."""
+        folder = self.folder / f"draft-{rung:03d}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
+
+    def put(self, report: Report) -> None:
+        """Make the draft of the report's rung something that will be sent."""
+        draft = self.folder / f"draft-{report.rung:03d}"
+        _write(draft / "report.json", report)
+        for file in draft.iterdir():
+            _sync(file)
+        _sync(draft)
+        draft.replace(self.folder / f"rung-{report.rung:03d}")
+        _sync(self.folder)
+
+    def pending(self) -> list[int]:
+        """Rungs whose reports were not answered yet."""
+        # A kill while an answered one was removed leaves a part of it.
+        answered = -1 if self._decided is None else self._decided.rung
+        found = (int(folder.name[5:]) for folder in self.folder.glob("rung-*"))
+        return sorted(rung for rung in found if rung > answered)
+
+    def deliver(self, rung: int, *, client: WorkerClient, line: Line) -> Decision:
+        """Send a rung's files and report, keep the decision. Raises ApiError and Stopped."""
+        folder, lease = self.folder / f"rung-{rung:03d}", self.label.lease
+        report = Report.model_validate_json((folder / "report.json").read_bytes())
+        for ref in report.files:
+            path = folder / FILE_NAMES[ref.role]
+            line.call(partial(client.upload, lease, path, sha256=ref.sha256))
+        decision = line.call(partial(client.report, lease, report))
+        self._note(Decided(rung=rung, decision=decision), folder)
+        return decision
+
+    def _note(self, decided: Decided, answered: Path) -> None:
+        # On a full disk the answer is known until this process ends, then it is asked again.
+        self._newest = decided
+        try:
+            _write(self.folder / "decided.json", decided)
+            shutil.rmtree(answered)
+        except OSError as error:
+            _log.warning("the answer to rung %d cannot be written: %s", decided.rung, error)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the service has ended the trial with its answer to the last report."""
+        decided = self._decided
+        if decided is None:
+            return False
+        return decided.decision.stop or decided.rung == self.label.last_rung
+
+    @property
+    def _decided(self) -> Decided | None:
+        if self._newest is not None:
+            return self._newest
+        answered = self.folder / "decided.json"
+        return Decided.model_validate_json(answered.read_bytes()) if answered.exists() else None
+
+    def close(self) -> None:
+        """There is nothing more to tell of this attempt."""
+        # What has no label is swept away: a kill in mid-removal must not leave half a tray.
+        try:
+            (self.folder / _LABEL).unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("trial %d cannot be swept away yet: %s", self.label.number, error)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Outbox:
+    """All trays of one worker."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def open(self, assignment: Assignment) -> Tray:
+        """The tray of an attempt, new or as it was left."""
+        folder = self._folder / assignment.attempt
+        folder.mkdir(exist_ok=True, mode=0o700)
+        label = Label(
+            lease=lease_of(assignment),
+            job=assignment.job,
+            number=assignment.number,
+            last_rung=len(assignment.rungs) - 1,
+        )
+        _write(folder / _LABEL, label)
+        _sync(self._folder)
+        return Tray(folder)
+
+    def opened(self, assignment: Assignment) -> Tray:
+        """The tray of an attempt that another process of this worker has opened."""
+        return Tray(self._folder / assignment.attempt)
+
+    def leftovers(self) -> Iterator[Tray]:
+        """Trays that an earlier process could not settle."""
+        for folder in sorted(self._folder.iterdir()):
+            if (folder / _LABEL).exists():
+                yield Tray(folder)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def settle(tray: Tray, *, client: WorkerClient, line: Line, otherwise: Verdict) -> None:
+    """Tell the service everything that is still to be told, then forget the attempt.
+
+    Pending reports go first; then ``otherwise``, where none of them has ended the trial.
+    An attempt that is not ours any more is dropped with a line in the log. Raises Stopped when
+    asked to stop in an outage, and ApiError where the service takes nothing from us; the tray is
+    still there then. Only what the service has looked at and refused is thrown away.
+    """
+    try:
+        _tell_all(tray, client=client, line=line, otherwise=otherwise)
+    except ApiError as error:
+        if not is_lost(error):
+            if _is_refusal(error):
+                tray.close()
+            raise
+        _log.warning("trial %d belongs to somebody else, dropped: %s", tray.label.number, error)
+    tray.close()
+
+
+def _tell_all(tray: Tray, *, client: WorkerClient, line: Line, otherwise: Verdict) -> None:
+    lease = tray.label.lease
+    try:
+        for rung in tray.pending():
+            tray.deliver(rung, client=client, line=line)
+        if not tray.is_over:
+            _say(otherwise, lease, client=client, line=line)
+    except ApiError as error:
+        if is_lost(error) or not _is_refusal(error):
+            raise
+        # An attempt that never ends would be handed to this worker again and again.
+        message = f"the service refused what the trial had to say: {error}"[:_LONGEST_MESSAGE]
+        is_damaged = error.code == DAMAGED
+        kind = FailureClass.INFRASTRUCTURE if is_damaged else FailureClass.BUG
+        refused = Failure(failure_class=kind, message=message)
+        _say(Verdict(kind="fail", failure=refused), lease, client=client, line=line)
+
+
+def _is_refusal(error: ApiError) -> bool:
+    """Whether the service has looked at what was sent; without a valid token it does not."""
+    return is_answer(error) and not isinstance(error, (Unauthorised, Forbidden))
+
+
+def _say(verdict: Verdict, lease: Lease, *, client: WorkerClient, line: Line) -> None:
+    match verdict:
+        case Verdict(kind="fail", failure=Failure() as failure):
+            line.call(lambda: client.fail(lease, failure))
+        case Verdict(kind="complete"):
+            line.call(lambda: client.complete(lease))
+        case _:
+            line.call(lambda: client.release(lease))
+
+
+def _write(path: Path, document: BaseModel) -> None:
+    partial_path = path.with_name(f".{path.name}.part")
+    with os.fdopen(
+        os.open(partial_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w"
+    ) as file:
+        file.write(document.model_dump_json())
+        file.flush()
+        os.fsync(file.fileno())
+    partial_path.replace(path)
+
+
+def _sync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -1,0 +1,40 @@
+"""The work of a trial that measures stored files on the test split: nothing is trained or made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from compress.evaluation.measure import Answered
+from featherweight.client.worker_client import file_ref
+from featherweight.specs.protocol import Report, StoredModel
+from workers.spool import FILE_NAMES
+
+
+def report(
+    file: StoredModel,
+    found: Answered,
+    folder: Path,
+    *,
+    rung: int,
+    seconds: Mapping[str, float],
+) -> Report:
+    """The report of one file, which lies in ``folder``: all but test is as it was measured before.
+
+    Args:
+        file: The file, and its measurement.
+        found: What it answered on test.
+        folder: Where it lies.
+        rung: Its place among the trial's files.
+        seconds: Where the trial's time went so far.
+    """
+    before = file.measurement
+    measurement = before.model_copy(
+        update={
+            "accuracy": {**before.accuracy, "test": found.accuracy},
+            "class_correct": {"test": found.class_correct} if found.class_correct else {},
+            "seconds": dict(seconds),
+        }
+    )
+    onnx = file_ref(folder / FILE_NAMES["onnx"], "onnx")
+    return Report(rung=rung, epochs=0, measurement=measurement, files=(onnx,))

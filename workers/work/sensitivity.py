@@ -1,0 +1,62 @@
+"""The work of a trial that probes the baseline: a document, and the report that carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from compress.network.network import Network
+from compress.sensitivity import probes
+from compress.sensitivity.document import ProfileDocument
+from compress.sensitivity.probes import OnProgress, Wanted
+from compress.training.context import Task
+from featherweight.client.worker_client import file_ref
+from featherweight.specs.protocol import Assignment, ProfileTask, Report
+from workers.spool import FILE_NAMES
+
+
+def probe(
+    assignment: Assignment,
+    given: ProfileTask,
+    baseline: Network,
+    task: Task,
+    *,
+    on_progress: OnProgress,
+) -> ProfileDocument:
+    """Probe the baseline for as long as it may take. Raises what ``probes.probe`` raises."""
+    assert assignment.weights is not None  # only the baseline's own trial goes without
+    wanted = Wanted(
+        images=given.images,
+        allowed_seconds=given.allowed_seconds,
+        weights_sha256=assignment.weights.sha256,
+        data_sha256=assignment.dataset,
+    )
+    return probes.probe(baseline, task, wanted, on_progress=on_progress)
+
+
+def report(
+    document: ProfileDocument,
+    given: ProfileTask,
+    folder: Path,
+    *,
+    seconds: Mapping[str, float],
+) -> Report:
+    """The report of the trial, whose file is the baseline's and was measured with it.
+
+    ``folder`` holds that file already; the document is written beside it.
+    """
+    (folder / FILE_NAMES["profile"]).write_text(document.text(), encoding="utf-8")
+    baseline = given.baseline
+    measurement = baseline.model_copy(
+        update={
+            "accuracy": {"validation": baseline.accuracy["validation"]},
+            "seconds": dict(seconds),
+        }
+    )
+    return Report(
+        rung=0,
+        epochs=0,
+        measurement=measurement,
+        files=tuple(file_ref(folder / FILE_NAMES[role], role) for role in ("onnx", "profile")),
+        profile=document,
+    )
