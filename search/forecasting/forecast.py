@@ -55,9 +55,8 @@ def forecast(
 
     So many trials train to each rung as the stopping rule is expected to let
     (``search.early_stopping.climbing``), each epoch and each file at the pace that was measured
-    (``search.forecasting.pace``). Where members share weights that are trained first, ``costs``
-    say how much longer those epochs are. ``seconds`` is None, with the reason in ``basis``, while
-    a speed is missing.
+    (``search.forecasting.pace``). If members share weights that are trained first, ``costs`` say
+    how much longer those epochs are. ``seconds`` is None, said in ``basis``, if a speed is missing.
 
     Args:
         spec: The job.
