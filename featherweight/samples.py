@@ -1,4 +1,4 @@
-"""Datasets that come with installed packages, written the same to the last byte every time.
+"""Datasets that come with this package, written the same to the last byte every time.
 
 Equal bytes have equal digests, so a sample that was uploaded before is recognised.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Mapping
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -24,20 +25,26 @@ def write(name: str, path: Path) -> None:
 
 
 def digits() -> dict[str, NDArray[np.generic]]:
-    """scikit-learn's 1,797 scanned digits: ``x_<split>`` (N, 8, 8) uint8 of 0 to 16, ``y_<split>``.
+    """The 1,797 scanned digits: ``x_<split>`` (N, 8, 8) uint8 of 0 to 16, ``y_<split>`` int64.
 
     Split 60/20/20 per class, always the same way.
     """
-    from sklearn.datasets import load_digits  # a second to import, and only needed here
-
-    pixels, labels = load_digits(return_X_y=True)
-    images = np.asarray(pixels).reshape(-1, 8, 8).astype(np.uint8)
-    classes = np.asarray(labels).astype(np.int64)
+    images, classes = scanned_digits()
     arrays: dict[str, NDArray[np.generic]] = {}
     for split, rows in _stratified(classes).items():
         arrays[f"x_{split}"] = images[rows]
         arrays[f"y_{split}"] = classes[rows]
     return arrays
+
+
+def scanned_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images (1797, 8, 8) of 0 to 16 and labels (1797,) of 0 to 9, in the order of their source.
+
+    The source and its licence (CC BY 4.0) are named in ``sample_data/README.md``.
+    """
+    data = resources.files("featherweight") / "sample_data" / "digits.npz"
+    with data.open("rb") as file, np.load(file) as arrays:
+        return arrays["images"], arrays["labels"].astype(np.int64)
 
 
 SAMPLES: Mapping[str, Callable[[], dict[str, NDArray[np.generic]]]] = {"digits": digits}

@@ -1,15 +1,15 @@
-"""scikit-learn's digits, and Fashion-MNIST where it lies beside the repository."""
+"""The scanned digits, and Fashion-MNIST where it lies beside the repository."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from PIL import Image
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from benchmarks.data.cifar import DATA
 from compress.tasks.images import ImageData, Images
+from featherweight.samples import scanned_digits
 
 _SHEETS = 6
 _VALIDATION = 5_000
@@ -22,10 +22,10 @@ def has_fashion() -> bool:
 
 def digits() -> ImageData:
     """1,797 scans of 8 x 8 pixels in a fixed order: half to train, a quarter each to judge."""
-    pixels, labels = load_digits(return_X_y=True)
+    images, labels = scanned_digits()
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
-    x_NCHW = torch.from_numpy(pixels).to(torch.uint8).reshape(-1, 1, 8, 8)[order]
-    y_N = torch.from_numpy(labels).long()[order]
+    x_NCHW = torch.from_numpy(images).unsqueeze(1)[order]
+    y_N = torch.from_numpy(labels)[order]
     return ImageData(
         train=Images(x_NCHW=x_NCHW[:900], y_N=y_N[:900]),
         validation=Images(x_NCHW=x_NCHW[900:1350], y_N=y_N[900:1350]),

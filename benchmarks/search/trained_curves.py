@@ -1,4 +1,4 @@
-"""Learning curves of a real job on scikit-learn's digits, trained when they are first asked for.
+"""Learning curves of a real job on the scanned digits, trained when they are first asked for.
 
 The job prunes the three stages of a residual network by 0, 30 or 60 % each and stores weights of 8,
 4 or 2 bits: 81 candidates, distilled from the baseline. What a candidate is at a rung is the file

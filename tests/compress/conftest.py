@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,6 +13,7 @@ from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
+from featherweight.samples import scanned_digits
 
 NORMALISATION = Normalisation(scale=1 / 16, mean=(0.3053,), std=(0.3760,))
 
@@ -65,11 +65,11 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def digits() -> ImageData:
-    """scikit-learn's digits, 1,797 scans of 8 x 8 pixels with values 0 to 16, shuffled."""
-    pixels, labels = load_digits(return_X_y=True)
+    """The 1,797 scanned digits of 8 x 8 pixels with values 0 to 16, shuffled."""
+    images, labels = scanned_digits()
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
-    x = torch.from_numpy(pixels).to(torch.uint8).reshape(-1, 1, 8, 8)[order]
-    y = torch.from_numpy(labels).long()[order]
+    x = torch.from_numpy(images).unsqueeze(1)[order]
+    y = torch.from_numpy(labels)[order]
     return ImageData(
         train=Images(x_NCHW=x[:1200], y_N=y[:1200]),
         validation=Images(x_NCHW=x[1200:1500], y_N=y[1200:1500]),

@@ -43,15 +43,23 @@ def test_the_digits_are_a_dataset_as_the_service_wants_it(digits):
     assert (info.num_classes, info.dtype, info.held_out) == (10, "uint8", False)
 
 
-def test_every_image_is_in_one_split_and_every_class_in_all(digits):
+def test_the_scans_are_those_that_scikit_learn_ships():
     from sklearn.datasets import load_digits
 
-    pixels, _ = load_digits(return_X_y=True)
+    pixels, labels = load_digits(return_X_y=True)
+    images, classes = samples.scanned_digits()
+    assert (images.shape, images.dtype, classes.dtype) == ((1797, 8, 8), np.uint8, np.int64)
+    assert (images.reshape(-1, 64) == pixels).all()
+    assert (classes == labels).all()
+
+
+def test_every_image_is_in_one_split_and_every_class_in_all(digits):
+    images, _ = samples.scanned_digits()
     with np.load(digits) as arrays:
         parts = {split: arrays[f"x_{split}"] for split in ("train", "validation", "test")}
         labels = {split: arrays[f"y_{split}"] for split in parts}
     together = np.concatenate(list(parts.values())).reshape(-1, 64)
-    assert sorted(map(tuple, together)) == sorted(map(tuple, pixels.astype(np.uint8)))
+    assert sorted(map(tuple, together)) == sorted(map(tuple, images.reshape(-1, 64)))
     shares = {split: len(x) / 1797 for split, x in parts.items()}
     assert shares == pytest.approx({"train": 0.6, "validation": 0.2, "test": 0.2}, abs=0.005)
     for split in parts:
