@@ -8,7 +8,7 @@ WORKDIR /app
 # Dependencies first: they change less often than the code, and the layer is kept.
 # On CPU-only hosts set TORCH_INDEX to an index with CPU wheels to keep the image small.
 ARG TORCH_INDEX=""
-COPY constraints.txt pyproject.toml README.md ./
+COPY constraints.txt pyproject.toml README.md LICENSE ./
 RUN pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -c constraints.txt torch
 RUN python - <<'PY' > requirements.txt
 import tomllib

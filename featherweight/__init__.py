@@ -1,3 +1,3 @@
 """Featherweight: a Pareto front of smaller networks, as files that run."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -36,7 +36,7 @@ WORKER_EXAMPLE: dict[str, Any] = {
         "boot_id": "0123456789abcdef0123456789abcdef",
         "device": "cpu",
         "threads": 2,
-        "version": "0.1.0",
+        "version": "0.2.0",
     },
     "wait_seconds": 0,
 }

@@ -71,7 +71,7 @@ def test_what_is_declared_is_imported() -> None:
     assert names(RUN_TIME) - imported() == NOT_IMPORTED_BY_US
 
 
-def test_the_wheel_holds_the_sample_and_its_source(tmp_path: Path) -> None:
+def test_the_wheel_holds_the_licence_and_the_sample_with_its_source(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
     (wheel,) = tmp_path.glob("*.whl")
@@ -79,4 +79,6 @@ def test_the_wheel_holds_the_sample_and_its_source(tmp_path: Path) -> None:
         inside = set(archive.namelist())
         sample = archive.read("featherweight/sample_data/digits.npz")
     assert "featherweight/sample_data/README.md" in inside
+    version = PROJECT["project"]["version"]
+    assert f"featherweight-{version}.dist-info/licenses/LICENSE" in inside
     assert sample == (ROOT / "featherweight/sample_data/digits.npz").read_bytes()

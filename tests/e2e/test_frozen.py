@@ -51,5 +51,5 @@ def test_a_held_row_stops_no_request(database_url: str, tmp_path: Path) -> None:
 
 def claim(url: str, number: int, answers: list[int]) -> None:
     worker = {"name": f"w{number}", "boot_id": f"{number:032x}", "device": "cpu", "threads": 1}
-    asked = {"worker": worker | {"version": "0.1.0"}, "wait_seconds": 0}
+    asked = {"worker": worker | {"version": "0.2.0"}, "wait_seconds": 0}
     answers.append(httpx2.post(f"{url}/v1/attempts", json=asked, timeout=30).status_code)
