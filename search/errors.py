@@ -53,5 +53,5 @@ class SearcherRunning(SearchError):
     """A searcher holds the studies: stop it first."""
 
 
-class LeadLost(SearchError):
+class LeadershipLost(SearchError):
     """Another searcher has taken over."""

@@ -30,7 +30,7 @@ from featherweight.specs.stopping import EarlyStopping, TieBreak
 from search.early_stopping import extrapolation, headroom
 from search.early_stopping import rule as stopping
 from search.early_stopping.rule import Rule
-from search.front import front, objectives, pareto
+from search.front import comparison, front, pareto
 from search.samplers import Knowledge
 
 SEEDS = 20
@@ -74,7 +74,7 @@ class Spending:
 
     def _note(self, measurement: Measurement) -> None:
         files = [*self.front, measurement]
-        points = [objectives.vector(each, OBJECTIVES) for each in files]
+        points = [comparison.vector(each, OBJECTIVES) for each in files]
         self.front = [files[index] for index in pareto.front_indices(points)]
         volume = front.hypervolume(self.front, objectives=OBJECTIVES, baseline=self.of.baseline)
         self.history.append((self.epochs, volume))
@@ -146,7 +146,7 @@ def halving_by_sorting(of: Course, propose: Propose) -> Spending:
 def _promotable(runs: Sequence[Run], of: Course) -> Iterator[Run]:
     for rung in reversed(range(len(of.rungs) - 1)):
         there = [run for run in runs if len(run.measured) > rung]
-        points = [objectives.vector(run.measured[rung], OBJECTIVES) for run in there]
+        points = [comparison.vector(run.measured[rung], OBJECTIVES) for run in there]
         ranks = pareto.ranks(points, [-1.0] * len(points)) if points else []
         order = sorted(range(len(there)), key=ranks.__getitem__)
         for index in order[: int(len(there) / ETA)]:

@@ -14,7 +14,7 @@ from compress.values.measurement import Measurement
 from featherweight.specs.job import SamplerName
 from featherweight.specs.objective import Objective
 from search import samplers
-from search.front import objectives
+from search.front import comparison
 from search.samplers import Knowledge
 from search.samplers.rungs import RUNGS, entry
 
@@ -104,6 +104,6 @@ def _entries(epochs: Sequence[int], measured: Sequence[Measurement]) -> list[dic
     """What a job's study says of a trial's rungs."""
     pairs = zip(epochs, measured, strict=False)
     return [
-        entry(epochs=each, values=objectives.values(one, OBJECTIVES), constraints={})
+        entry(epochs=each, values=comparison.values(one, OBJECTIVES), constraints={})
         for each, one in pairs
     ]

@@ -1,11 +1,11 @@
-"""Candidates that cannot enter the front, refused before they become trials.
+"""Candidates that cannot enter the front are rejected before they become trials.
 
-What is known of a candidate before it is built are lower bounds of its parameters, MACs and bytes
-(``search.space.feasibility``); nothing is claimed of its latency, memory or download. It is
-refused where such a bound violates a constraint that other candidates of the space may meet, or
-where a measured file dominates it whatever its accuracy: at most its bounds in every objective but
-accuracy, and as accurate as any candidate is taken to become. A cell without a path through it is
-refused too: it answers alike whatever the image.
+Before a candidate is built, only lower bounds of its parameters, MACs and bytes are known
+(``search.space.feasibility``); nothing is known of its latency, memory or download size. A
+candidate is rejected in three cases: a bound violates a constraint that other candidates of the
+space may meet; a measured file dominates it whatever its accuracy (the file is at most its bounds
+in every objective but accuracy, and as accurate as any candidate is assumed to become); or its cell
+has no path from input to output, so that its answer does not depend on the image.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from search.space import feasibility
 from search.space.feasibility import Bounds, Network
 
 KNOWN: tuple[Metric, ...] = ("parameters", "macs", "size_bytes")
-"""Of these a lower bound is known of every candidate."""
+"""Metrics for which a lower bound is known for every candidate."""
 _LEAST_ERROR = 0.5
-"""No candidate is taken to have less than this share of the baseline's error."""
+"""No candidate is assumed to reach less than this share of the baseline's error."""
 CONSTANT = "no path leads through its cell: it would answer alike whatever the image"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refusal:
-    """Why a candidate is not tried, and what a sampler is told of it.
+class Rejection:
+    """The reason why a candidate is not tried, and what the sampler is told about it.
 
-    ``violations`` are by constraint. Where they are empty, a file dominates the candidate or it is
-    constant, and there is nothing to tell. ``values`` are the objectives: its bounds, and what is
-    unknown of it, its accuracy among it, as of the baseline.
+    ``violations`` maps each constraint's label to its violation. It is empty if a file dominates
+    the candidate or the candidate is constant; the sampler is told no values then. ``values`` holds
+    the objectives: the candidate's bound if it is known, otherwise the baseline's value.
     """
 
     reason: str
@@ -44,32 +44,32 @@ class Refusal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gate:
-    """What candidates of one job are held against. ``of_space`` bounds all of them."""
+class BoundsFilter:
+    """The check of one job's candidates. ``of_space`` holds the bounds of the whole space."""
 
     spec: JobSpec
     network: Network
     of_space: Bounds
     baseline: Measurement
 
-    def refusal(self, candidate: Candidate, files: Iterable[Measurement]) -> Refusal | None:
-        """Why the candidate cannot enter a front that these measured files are on; None: it may."""
+    def rejection(self, candidate: Candidate, files: Iterable[Measurement]) -> Rejection | None:
+        """Return why the candidate cannot enter a front with these measured files, or None."""
         if self._is_constant(candidate):
-            return Refusal(reason=CONSTANT, violations={}, values=())
+            return Rejection(reason=CONSTANT, violations={}, values=())
         bounds = feasibility.candidate_bounds(self.spec, candidate, self.network)
         violations = self._violations(bounds)
         if violations:
             worst = max(violations, key=lambda label: violations[label])
             reason = f"{worst} is violated by at least {violations[worst]:.1%} of its bound"
-            return Refusal(reason=reason, violations=violations, values=self._values(bounds))
+            return Rejection(reason=reason, violations=violations, values=self._values(bounds))
         if any(self._dominates(file, bounds) for file in files):
             reason = "a file that is at least as small is as accurate as any candidate may become"
-            return Refusal(reason=reason, violations={}, values=())
+            return Rejection(reason=reason, violations={}, values=())
         return None
 
     @property
     def best_accuracy(self) -> float:
-        """What no candidate is taken to exceed: half of the baseline's error is left."""
+        """The accuracy that no candidate is assumed to exceed: half of the error is left."""
         return 1.0 - _LEAST_ERROR * (1.0 - self.baseline.value("accuracy"))
 
     def _is_constant(self, candidate: Candidate) -> bool:
@@ -81,7 +81,7 @@ class Gate:
         )
 
     def _violations(self, bounds: Bounds) -> dict[str, float]:
-        """Every constraint's violation where one is certain: 0 for those that nobody knows."""
+        """Return each constraint's certain violation, 0 if unknown; empty if none is violated."""
         found = {
             constraint.label: max(0.0, self._least(constraint, bounds))
             for constraint in self.spec.constraints
@@ -93,7 +93,7 @@ class Gate:
             return 0.0
         bound = constraint.bound(self.baseline)
         if self.of_space.lowest(constraint.metric) > bound:
-            # Nothing can meet it: the nearest file is wanted, and any may be that.
+            # Nothing can meet it: the nearest file is wanted, and that may be any.
             return 0.0
         return (bounds.lowest(constraint.metric) - bound) / max(abs(bound), 1e-12)
 
@@ -114,14 +114,14 @@ class Gate:
 
 
 def has_use(spec: JobSpec) -> bool:
-    """Whether a candidate of the job could be refused at all."""
+    """Return whether any candidate of the job could be rejected."""
     compared = {objective.metric for objective in spec.objectives} - {"accuracy"}
     limited = {c.metric for c in spec.constraints if c.comparison == "at_most"}
     return bool(limited & set(KNOWN)) or compared <= set(KNOWN)
 
 
-def gate(spec: JobSpec, network: Network, baseline: Measurement) -> Gate:
-    """What the job's candidates are held against, once the baseline is measured."""
+def of_job(spec: JobSpec, network: Network, baseline: Measurement) -> BoundsFilter:
+    """Build the filter of a job whose baseline is measured."""
     channels, *image = network.input_shape
     of_space = feasibility.lower_bounds(
         spec,
@@ -130,4 +130,4 @@ def gate(spec: JobSpec, network: Network, baseline: Measurement) -> Gate:
         num_classes=network.num_classes,
         input_shape=(channels, image[0], image[1]) if all(image) else None,
     )
-    return Gate(spec=spec, network=network, of_space=of_space, baseline=baseline)
+    return BoundsFilter(spec=spec, network=network, of_space=of_space, baseline=baseline)

@@ -15,8 +15,7 @@ from compress.values.measurement import Measurement
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.objective import Objective
 from featherweight.specs.stopping import EarlyStopping
-from search.front import front
-from search.front import objectives as metrics
+from search.front import comparison, front
 
 LITTLE = 0.03
 """Below this share of what can be had, the room is little."""
@@ -42,7 +41,7 @@ def left(
         0 to 1; None where there is no baseline, or where an accuracy floor is missed.
     """
     floors = [constraint for constraint in constraints if constraint.metric == "accuracy"]
-    if baseline is None or metrics.violation(measurement, floors, baseline) > 0:
+    if baseline is None or comparison.violation(measurement, floors, baseline) > 0:
         return None
     reachable = max(_worth(each, baseline) for each in (measurement, baseline, *peers))
     if reachable <= 0:

@@ -37,8 +37,7 @@ from featherweight.specs.states import Phase
 from featherweight.specs.stopping import EarlyStopping, Rounding
 from search.early_stopping import extrapolation, headroom, tie_breaks
 from search.early_stopping.tie_breaks import Place
-from search.front import front, pareto
-from search.front import objectives as metrics
+from search.front import comparison, front, pareto
 
 LAST = "the last rung is reached"
 MEASURED = "measured on test"
@@ -54,7 +53,7 @@ def lasting_violation(
     latency and counts stay what they are. At most 0 is feasible.
     """
     lasting = [constraint for constraint in constraints if constraint.metric != "accuracy"]
-    return metrics.violation(measurement, lasting, baseline)
+    return comparison.violation(measurement, lasting, baseline)
 
 
 class Reached(Protocol):
@@ -179,11 +178,11 @@ def _compared(reached: Reached) -> Decision:
         rule=Rule(objectives=spec.objectives, early=early, baseline=reached.baseline),
     )
     if headroom.is_open(spec.early_stopping):
-        decision = _with_room(decision, left)
+        decision = _with_headroom(decision, left)
     return decision if hopes[0] is None else _with_hope(decision, hopes[0])
 
 
-def _with_room(decision: Decision, left: float | None) -> Decision:
+def _with_headroom(decision: Decision, left: float | None) -> Decision:
     """The decision with what ``auto`` was settled by, in words where that made it stricter."""
     if left is None or not headroom.is_little(left):
         return decision.model_copy(update={"room": left})
@@ -234,7 +233,7 @@ def decide(
         ValueError: a tie is to be broken by hypervolume and there is no baseline.
     """
     measured = [measurement, *(peer for peer, _ in peers)]
-    points = [metrics.vector(each, rule.objectives) for each in measured]
+    points = [comparison.vector(each, rule.objectives) for each in measured]
     ranks = pareto.ranks(points, [violation, *(amount for _, amount in peers)])
     allowed = _rounded(len(points) / rule.early.eta, rule.early.rounding)
     ahead = sum(rank < ranks[0] for rank in ranks)
@@ -263,7 +262,7 @@ def _rounded(share: float, rounding: Rounding) -> int:
 
 def _place(equals: Sequence[Measurement], rule: Rule, places: int) -> Place:
     """Where the first of equally ranked trials, the newcomer, stands among them."""
-    points = [metrics.vector(each, rule.objectives) for each in equals]
+    points = [comparison.vector(each, rule.objectives) for each in equals]
     if rule.early.tie_break == "net":
         return tie_breaks.by_net(points, places)
     if rule.baseline is None:

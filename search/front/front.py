@@ -15,8 +15,7 @@ from typing import Generic, TypeVar
 from compress.values.measurement import Measurement
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.objective import Objective
-from search.front import objectives as metrics
-from search.front import pareto
+from search.front import comparison, pareto
 
 Key = TypeVar("Key", bound=Hashable)
 DECADES = 3.0
@@ -164,8 +163,8 @@ def _front(
     points: Sequence[FrontCandidate[Key]], objectives: Sequence[Objective]
 ) -> list[FrontCandidate[Key]]:
     feasible = [point for point in points if point.violation <= 0]
-    worst = [metrics.vector(point.measurement.at_worst(), objectives) for point in feasible]
-    best = [metrics.vector(point.measurement.at_best(), objectives) for point in feasible]
+    worst = [comparison.vector(point.measurement.at_worst(), objectives) for point in feasible]
+    best = [comparison.vector(point.measurement.at_best(), objectives) for point in feasible]
     front = [feasible[index] for index in pareto.possible_front(worst, best)]
     return sorted(front, key=lambda point: point.measurement.size_bytes)
 
@@ -184,7 +183,7 @@ def _surest(
         point
         for point in feasible
         if not point.measurement.latency.busy
-        or metrics.violation(point.measurement.at_worst(), constraints, baseline) <= 0
+        or comparison.violation(point.measurement.at_worst(), constraints, baseline) <= 0
     ]
     return sure or feasible
 
@@ -235,5 +234,5 @@ def _by_violation(points: Sequence[FrontCandidate[Key]]) -> list[FrontCandidate[
 def _blocked_by(
     measurement: Measurement, constraints: Sequence[Constraint], baseline: Measurement | None
 ) -> str | None:
-    amounts = metrics.violations(measurement, constraints, baseline)
+    amounts = comparison.violations(measurement, constraints, baseline)
     return max(amounts, key=lambda label: amounts[label], default=None)

@@ -1,4 +1,4 @@
-"""The lead of one searcher among several: every write is refused to whoever has lost it."""
+"""The leadership of one searcher among several: a write fails once it is lost."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 from sqlalchemy.orm import Session
 
-from search.errors import LeadLost
+from search.errors import LeadershipLost
 from store.cluster import leader
 from store.session import Database
 
 
-class Lead:
-    """A lease on the leader's row, renewed by every write and at the latest by a third of it."""
+class Leadership:
+    """A lease on the leader's row, renewed by every write and after a third of its time."""
 
     def __init__(
         self,
@@ -25,13 +25,13 @@ class Lead:
         lease_seconds: float,
         lapsed: Callable[[], None],
     ) -> None:
-        """Nothing is taken yet.
+        """Prepare; no lease is taken yet.
 
         Args:
             database: The store.
-            holder: Who asks for the lead; new for every process.
-            lease_seconds: How long it is kept without renewal.
-            lapsed: Called before the lead is used again after it may have been somebody else's.
+            holder: Who asks for the leadership; a new name for every process.
+            lease_seconds: How long it lasts without renewal.
+            lapsed: Called before the leadership is used again, if somebody else may have had it.
         """
         self._database = database
         self._holder = holder
@@ -41,7 +41,7 @@ class Lead:
         self._term: int | None = None
 
     def is_held(self) -> bool:
-        """Whether this searcher leads; the row is asked where it has not been for a while."""
+        """Return whether this searcher leads; read the row if the last look is too old."""
         if time.monotonic() < self._renew_at:
             return True
         had_until = self._held_until
@@ -54,26 +54,26 @@ class Lead:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """One transaction under the lead as it was taken; the leader's row is locked last.
+        """Open one transaction under the lease as it was taken; lock the leader's row last.
 
         Raises:
-            LeadLost: another searcher leads, or has led since this one last asked: what was decided
-                before may be wrong by now.
+            LeadershipLost: another searcher leads, or has led since this one last asked, so earlier
+                decisions may be wrong by now.
         """
         began_in = self._term
         with self._database.write() as session:
             yield session
             if began_in is None or self._take(session) != began_in:
                 self.doubt()
-                raise LeadLost("another searcher has taken over, or had meanwhile")
+                raise LeadershipLost("another searcher has taken over, or had meanwhile")
 
     def doubt(self) -> None:
-        """Ask the row before the next step: nobody knows what the last one wrote."""
+        """Read the row before the next step, because the last write may be lost."""
         self._renew_at = -math.inf
         self._term = None
 
     def resign(self) -> None:
-        """Give it up at once."""
+        """Give the lease up at once."""
         with self._database.write() as session:
             leader.resign(session, self._holder)
 

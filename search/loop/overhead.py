@@ -1,4 +1,4 @@
-"""What a search costs besides its trials: the seconds of its asks and its tells."""
+"""The time a search takes besides its trials: asking the sampler and telling it outcomes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Spent:
-    """The seconds that one job's proposals and outcomes took this searcher, waits for locks too."""
+class Overhead:
+    """Time this searcher spent asking and telling for one job, lock waits included."""
 
     def __init__(self) -> None:
         self.num_asks = self.num_tells = 0
@@ -16,14 +16,14 @@ class Spent:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Trials are proposed: by the sampler, in the study and in our tables."""
+        """Count the time of the block as asking: sampler, study and our tables."""
         began = time.perf_counter()
         yield
         self.ask_seconds += time.perf_counter() - began
 
     @contextmanager
     def telling(self, outcomes: int) -> Iterator[None]:
-        """The study learns how trials ended, and our tables that it has."""
+        """Count the time of the block as telling: the study and our tables."""
         began = time.perf_counter()
         yield
         self.num_tells += outcomes

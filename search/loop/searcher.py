@@ -20,10 +20,10 @@ from sqlalchemy.orm import Session
 
 from featherweight.specs.states import JobState, Phase, TrialState
 from search import sampling
-from search.admission import door
-from search.errors import InvalidSpace, LeadLost, ProfileDoesNotFit, TechniqueDoesNotFit
-from search.loop.leadership import Lead
-from search.loop.overhead import Spent
+from search.admission import admission
+from search.errors import InvalidSpace, LeadershipLost, ProfileDoesNotFit, TechniqueDoesNotFit
+from search.loop.leadership import Leadership
+from search.loop.overhead import Overhead
 from search.phases import termination, transitions
 from search.phases.termination import Ending
 from search.queue import untried
@@ -32,7 +32,7 @@ from search.settings import SearcherSettings
 from search.space.job_space import network_of, space_of
 from search.study import removing
 from search.study.frozen import Measured
-from search.study.job_search import OpenJob, Proposed
+from search.study.job_search import JobSearch, Proposed
 from search.study.projection import StudyProjection, proposed
 from search.study.rebuilding import history_of, measured_of, note, open_study
 from search.study.storage import OUTAGES, close_storage, open_storage
@@ -87,21 +87,21 @@ class Searcher:
         self._storage = open_storage(study_url)
         self._settings = settings
         self._now = now
-        self._studies: dict[str, OpenJob] = {}
+        self._studies: dict[str, JobSearch] = {}
         # Whoever led meanwhile has searched, too: what is remembered of the studies is old.
-        self._lead = Lead(
+        self._leadership = Leadership(
             database,
             holder=holder or f"searcher-{uuid.uuid4()}",
             lease_seconds=settings.searcher_lease_seconds,
             lapsed=lambda: self._studies.clear(),
         )
-        self._spent: defaultdict[str, Spent] = defaultdict(Spent)
+        self._overhead: defaultdict[str, Overhead] = defaultdict(Overhead)
         self._held_elsewhere: dict[str, float] = {}
 
     def step(self) -> bool:
         """One pass over all active jobs, oldest first; whether anything changed."""
         try:
-            if not self._lead.is_held():
+            if not self._leadership.is_held():
                 return False
             with self._database.read() as session:
                 active = [job.id for job in jobs.active(session)]
@@ -111,7 +111,7 @@ class Searcher:
             self._held_elsewhere = {key: held[key] for key in active if key in held}
             changes = [self._advance_if_free(job_id) for job_id in active]
             return any([*changes, *map(self._remove_study, deleted)])
-        except LeadLost:
+        except LeadershipLost:
             self._forget()
             return False
         except OUTAGES:
@@ -122,7 +122,7 @@ class Searcher:
     def _remove_study(self, job_id: str) -> bool:
         """Take the removal of a deleted job's study a step further; a repeat finds less to do."""
         if removing.remove_some(self._storage.engine, job_id):
-            with self._lead.write() as session:
+            with self._leadership.write() as session:
                 studies.done(session, job_id)
         return True
 
@@ -144,12 +144,12 @@ class Searcher:
 
     def _forget(self) -> None:
         self._studies.clear()
-        self._lead.doubt()
+        self._leadership.doubt()
 
     def close(self) -> None:
         """Give the lead up and close every connection."""
         try:
-            self._lead.resign()
+            self._leadership.resign()
         finally:
             close_storage(self._storage)
 
@@ -188,40 +188,40 @@ class Searcher:
     def _settle(self, job: JobRecord) -> bool:
         is_over = transitions.is_idle(job) and self._change(job, transitions.settle)
         if is_over:
-            _log.info("job %s is over: %s", job.id, self._spent.pop(job.id, Spent()))
+            _log.info("job %s is over: %s", job.id, self._overhead.pop(job.id, Overhead()))
         return is_over
 
     def _search(self, job: JobRecord) -> bool:
         """Keep enough candidates waiting; when none will follow and all are over, go on."""
         try:
-            with self._spent[job.id].asking():
-                opened = self._open(job)
+            with self._overhead[job.id].asking():
+                job_search = self._open(job)
         except (InvalidSpace, TechniqueDoesNotFit, ProfileDoesNotFit) as error:
             return self._change(job, partial(transitions.give_up, detail=str(error)))
-        ended = self._ending(job, opened)
+        ended = self._ending(job, job_search)
         if ended is None:
-            with self._spent[job.id].asking():
-                changed = self._fill(job, opened)
+            with self._overhead[job.id].asking():
+                changed = self._fill(job, job_search)
         else:
             stop = partial(transitions.stop_search, reason=ended.reason)
             changed = ended.drops_waiting and self._change(job, stop)
         if changed or not transitions.is_idle(job):
             return changed
-        exhausted = termination.EXHAUSTED if opened.is_exhausted else ""
+        exhausted = termination.EXHAUSTED if job_search.is_exhausted else ""
         shortfall = ended.reason if ended else exhausted
         return self._change(job, partial(transitions.leave_search, shortfall=shortfall))
 
-    def _ending(self, job: JobRecord, opened: OpenJob) -> Ending | None:
+    def _ending(self, job: JobRecord, job_search: JobSearch) -> Ending | None:
         """What ends the search before its trials are used up, if anything does."""
-        if opened.looked_at != job.last_event:
+        if job_search.looked_at != job.last_event:
             with self._database.read() as session:
-                opened.ending = termination.by_record(session, job)
-            opened.looked_at = job.last_event
-        return opened.ending or termination.by_clock(job, self._now())
+                job_search.ending = termination.by_record(session, job)
+            job_search.looked_at = job.last_event
+        return job_search.ending or termination.by_clock(job, self._now())
 
-    def _fill(self, job: JobRecord, opened: OpenJob) -> bool:
+    def _fill(self, job: JobRecord, job_search: JobSearch) -> bool:
         """Propose until enough trials wait; whether there is a new one."""
-        limit = opened.most_waiting(self._settings.look_ahead)
+        limit = job_search.most_waiting(self._settings.look_ahead)
         missing = limit - job.counts.get(TrialState.WAITING, 0)
         if missing <= 0:
             return False
@@ -230,55 +230,57 @@ class Searcher:
             queue = candidates.waiting(session, job.id)
         known = {row.digest: row.trial_id for row in reversed(rows) if row.phase in _COMPARED}
         if queue:
-            return self._try_proposed(job, opened, queue[:missing], known)
+            return self._try_proposed(job, job_search, queue[:missing], known)
         index = sum(row.phase == Phase.SEARCH and row.origin != trials.RERUN for row in rows)
-        last = min(index + missing, opened.spec.search_trials)
-        found = [self._propose(job, opened, known, index=i) for i in range(index, last)]
+        last = min(index + missing, job_search.spec.search_trials)
+        found = [self._propose(job, job_search, known, index=i) for i in range(index, last)]
         return any(found)
 
     def _try_proposed(
         self,
         job: JobRecord,
-        opened: OpenJob,
+        job_search: JobSearch,
         queue: list[CandidateRecord],
         known: dict[str, str],
     ) -> bool:
         """Make trials of what somebody proposed, in that order; whether anything changed."""
-        made = [make_trial(self._lead.write, job, opened, one, known=known) for one in queue]
+        made = [
+            make_trial(self._leadership.write, job, job_search, one, known=known) for one in queue
+        ]
         return any(made)
 
     def _propose(
-        self, job: JobRecord, opened: OpenJob, known: dict[str, str], *, index: int
+        self, job: JobRecord, job_search: JobSearch, known: dict[str, str], *, index: int
     ) -> bool:
         """Find one new candidate and make it a trial; False where there is none any more."""
-        if opened.is_exhausted:
+        if job_search.is_exhausted:
             return False
-        origin, given = opened.given(known)
-        found = opened.place(given) if given else self._new(job, opened, known, index=index)
+        origin, given = job_search.given(known)
+        found = job_search.place(given) if given else self._new(job, job_search, known, index=index)
         if found is None:
-            opened.is_exhausted = True
+            job_search.is_exhausted = True
             return False
-        row = self._create(job, opened, found, origin=origin)
+        row = self._create(job, job_search, found, origin=origin)
         if row is not None:
-            self._spent[job.id].num_asks += 1
+            self._overhead[job.id].num_asks += 1
             known[row.candidate_digest] = row.id
         return row is not None
 
     def _new(
-        self, job: JobRecord, opened: OpenJob, known: dict[str, str], *, index: int
+        self, job: JobRecord, job_search: JobSearch, known: dict[str, str], *, index: int
     ) -> Proposed | None:
         """A proposal whose candidate nobody has tried, and which may enter the front."""
-        study, space = opened.study, opened.space
+        study, space = job_search.study, job_search.space
         with self._database.read() as session:
-            at = door.of(session, job, opened.gate)
+            admitted = admission.of(session, job, job_search.bounds)
         while study.num_copies(index) < MOST_COPIES:
             proposal = study.ask(index=index)
             candidate = space.candidate(proposal.params)
             original_id = known.get(candidate.digest())
-            if original_id is None and (refusal := at.refusal(candidate)):
-                with self._lead.write() as session:
-                    rejections.note(session, job, candidate, refusal.reason)
-                study.tell_refusal(proposal.study_number, refusal, index=index)
+            if original_id is None and (rejection := admitted.rejection(candidate)):
+                with self._leadership.write() as session:
+                    rejections.note(session, job, candidate, rejection.reason)
+                study.tell_rejection(proposal.study_number, rejection, index=index)
                 continue
             if original_id is None:
                 return Proposed(proposal=proposal, candidate=candidate)
@@ -288,15 +290,17 @@ class Searcher:
             study.tell_copy(proposal.study_number, original, index=index, measured=measured)
             if len(known) >= space.num_candidates:
                 break
-        params = untried.find(space, known, seed=(opened.spec.seed, index), admits=at.admits)
-        return None if params is None else opened.place(params)
+        params = untried.find(
+            space, known, seed=(job_search.spec.seed, index), admits=admitted.admits
+        )
+        return None if params is None else job_search.place(params)
 
     def _create(
-        self, job: JobRecord, opened: OpenJob, found: Proposed, *, origin: str
+        self, job: JobRecord, job_search: JobSearch, found: Proposed, *, origin: str
     ) -> TrialRecord | None:
         """The proposal's row; None where the job has stopped meanwhile."""
         try:
-            with self._lead.write() as session:
+            with self._leadership.write() as session:
                 row = trials.create(
                     session,
                     job,
@@ -304,8 +308,8 @@ class Searcher:
                     origin=origin,
                     candidate=found.candidate,
                     params=found.proposal.params,
-                    seed=opened.spec.seed,
-                    rungs=opened.spec.early_stopping.rungs,
+                    seed=job_search.spec.seed,
+                    rungs=job_search.spec.early_stopping.rungs,
                     splits=("validation",),
                     study_number=found.proposal.study_number,
                 )
@@ -316,10 +320,10 @@ class Searcher:
             CandidatesWait,
             DuplicateCandidate,
             NotRunning,
-            LeadLost,
+            LeadershipLost,
         ) as refusal:
-            opened.study.discard(found.proposal.study_number)
-            if isinstance(refusal, LeadLost):
+            job_search.study.discard(found.proposal.study_number)
+            if isinstance(refusal, LeadershipLost):
                 raise
             _log.info("job %s takes no trial: %s", job.id, refusal)
             return None
@@ -330,16 +334,16 @@ class Searcher:
             rows = trials.untold(session, job.id)
         if not rows:
             return False
-        with self._spent[job.id].telling(len(rows)):
+        with self._overhead[job.id].telling(len(rows)):
             with self._database.read() as session:
                 measured = measured_of(session, job, rows)
             for row in proposed(rows):
                 self._open(job).study.tell(row, measured)
-            with self._lead.write() as session:
+            with self._leadership.write() as session:
                 trials.mark_told(session, job.id, [row.id for row in rows])
         return True
 
-    def _open(self, job: JobRecord) -> OpenJob:
+    def _open(self, job: JobRecord) -> JobSearch:
         """The job's study, brought up to the tables if it was not open yet."""
         if job.id not in self._studies:
             with self._database.read() as session:
@@ -350,11 +354,11 @@ class Searcher:
                 earlier = history_of(session, job)
             study = open_study(self._storage, job, space, network, earlier)
             self._follow(job, study, rows, measured)
-            self._studies[job.id] = OpenJob(
+            self._studies[job.id] = JobSearch(
                 spec=jobs.spec(job),
                 space=space,
                 study=study,
-                gate=door.gate_of(job, space, network),
+                bounds=admission.filter_of(job, space, network),
                 baseline=jobs.baseline(job),
                 trial_macs=sampling.trial_macs(jobs.spec(job), network),
             )
@@ -368,9 +372,9 @@ class Searcher:
             return
         _log.warning("the study of job %s is not that of its trials: it is made again", job.id)
         numbers = study.refill(rows, measured)
-        with self._lead.write() as session:
+        with self._leadership.write() as session:
             note(session, rows, numbers)
 
     def _change(self, job: JobRecord, change: Callable[[Session, JobRecord], bool]) -> bool:
-        with self._lead.write() as session:
+        with self._leadership.write() as session:
             return change(session, jobs.lock(session, job.id))

@@ -13,7 +13,7 @@ from featherweight.specs.states import Phase
 from search.space import supernets
 from search.space.job_space import architecture_of, space_of
 from search.space.space import Space
-from store.attempts import supernets as shared
+from store.attempts.supernets import set_elastic
 from store.files import datasets
 from store.jobs import jobs
 from store.tables.records import JobRecord
@@ -35,7 +35,7 @@ def begin(session: Session, job: JobRecord, now: datetime) -> None:
     supernets.check(spec, space, own=own)
     _check_seconds(session, job, space, own, now=now)
     elastic = supernets.elastic(space)
-    shared.set_elastic(session, job, elastic)
+    set_elastic(session, job, elastic)
     jobs.set_phase(session, job, Phase.SUPERNET)
     assert spec.supernet is not None
     trials.create(

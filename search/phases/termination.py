@@ -17,7 +17,7 @@ from compress.values.measurement import Measurement
 from featherweight.specs.job import JobSpec
 from featherweight.specs.states import Phase
 from featherweight.specs.stopping import NoGain
-from search.front import front, objectives, pareto
+from search.front import comparison, front, pareto
 from store.jobs import jobs
 from store.tables.records import JobRecord
 from store.trials import ended_trials, epochs
@@ -64,7 +64,7 @@ def _met(session: Session, job: JobRecord, spec: JobSpec) -> str:
     """Which file is enough, in words: the first that was."""
     demands, baseline = (*spec.stop.target, *spec.constraints), jobs.baseline(job)
     for file in ended_trials.reached(session, job.id, phase=Phase.SEARCH):
-        if objectives.violation(file.measurement.at_worst(), demands, baseline) <= 0:
+        if comparison.violation(file.measurement.at_worst(), demands, baseline) <= 0:
             wanted = " and ".join(constraint.label for constraint in spec.stop.target)
             return f"trial {file.number} at rung {file.rung} meets {wanted}"
     return ""
@@ -113,10 +113,10 @@ def volumes(
         feasible = [
             each.at_worst()
             for each in trial.measurements
-            if objectives.violation(each, spec.constraints, baseline) <= 0
+            if comparison.violation(each, spec.constraints, baseline) <= 0
         ]
         files = [*best, *feasible]
-        points = [objectives.vector(each, spec.objectives) for each in files]
+        points = [comparison.vector(each, spec.objectives) for each in files]
         kept = pareto.front_indices(points)
         if kept != list(range(len(best))):
             best = [files[index] for index in kept]

@@ -25,9 +25,8 @@ from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import KnobSchema
 from search.errors import CandidateDoesNotFit
 from search.space import grid, input_checks, validation
-from search.space import space as spaces
 from search.space.input_checks import Image
-from search.space.space import Space
+from search.space.space import Space, check_fit
 
 _NEAR = 1e-9
 _MOST_NAMED = 12
@@ -186,7 +185,7 @@ def _check_network(space: Space, candidate: Candidate) -> None:
     """Whether the network has the stages, edges, layers and dimensions that the steps speak of."""
     knobs = [knob for step in candidate.steps for knob in _as_knobs(space, step)]
     for knob in knobs:
-        spaces.check_fit(knob, space.architecture)
+        check_fit(knob, space.architecture)
     validation.check_patterns(knobs, space.architecture)
     validation.check_paths(knobs, space.architecture)
 

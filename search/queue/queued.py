@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from compress.techniques.candidate import Candidate
 from featherweight.specs.states import Phase
-from search.errors import LeadLost
-from search.study.job_search import OpenJob
+from search.errors import LeadershipLost
+from search.study.job_search import JobSearch
 from store.errors import BudgetExhausted, DuplicateCandidate, NotRunning
 from store.tables.records import CandidateRecord, JobRecord
 from store.trials import candidates, trials
@@ -25,7 +25,7 @@ Write = Callable[[], AbstractContextManager[Session]]
 def make_trial(
     write: Write,
     job: JobRecord,
-    opened: OpenJob,
+    job_search: JobSearch,
     record: CandidateRecord,
     *,
     known: Mapping[str, str],
@@ -40,14 +40,14 @@ def make_trial(
         with write() as session:
             candidates.is_tried_by(session, job, record.id, trial_id)
         return True
-    number = None if record.params is None else opened.study.place(record.params).study_number
+    number = None if record.params is None else job_search.study.place(record.params).study_number
     try:
         with write() as session:
-            _create(session, job, opened, record, study_number=number)
-    except (BudgetExhausted, DuplicateCandidate, NotRunning, LeadLost) as refusal:
+            _create(session, job, job_search, record, study_number=number)
+    except (BudgetExhausted, DuplicateCandidate, NotRunning, LeadershipLost) as refusal:
         if number is not None:
-            opened.study.discard(number)
-        if isinstance(refusal, LeadLost):
+            job_search.study.discard(number)
+        if isinstance(refusal, LeadershipLost):
             raise
         if isinstance(refusal, BudgetExhausted):
             # Nobody promised it a trial; waiting for one, it would keep the search from its end.
@@ -60,7 +60,7 @@ def make_trial(
 def _create(
     session: Session,
     job: JobRecord,
-    opened: OpenJob,
+    job_search: JobSearch,
     record: CandidateRecord,
     *,
     study_number: int | None,
@@ -72,8 +72,8 @@ def _create(
         origin=record.origin,
         candidate=Candidate.of_record(record.candidate),
         params=record.params,
-        seed=opened.spec.seed,
-        rungs=opened.spec.early_stopping.rungs,
+        seed=job_search.spec.seed,
+        rungs=job_search.spec.early_stopping.rungs,
         splits=("validation",),
         study_number=study_number,
     )

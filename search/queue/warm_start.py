@@ -20,7 +20,7 @@ from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.phases import WarmStart
 from featherweight.specs.states import JobState, Phase
 from search.errors import SearchError, WarmStartDoesNotFit
-from search.front import front, objectives
+from search.front import comparison, front
 from search.front.front import FrontCandidate
 from search.queue import proposals
 from search.space.job_space import space_of
@@ -233,7 +233,7 @@ def _front(session: Session, own: Own, source: Source, *, count: int) -> list[Pr
             continue
         candidate = Candidate.of_record(tried[rung.trial_id].candidate)
         numbers.setdefault(candidate.digest(), tried[rung.trial_id].number)
-        violation = objectives.violation(measured, spec.constraints, baseline)
+        violation = comparison.violation(measured, spec.constraints, baseline)
         points.append(FrontCandidate(key=candidate, measurement=measured, violation=violation))
     best = front.finalists(
         points,

@@ -30,9 +30,9 @@ from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.schemas import KnobSchema
 from search.errors import InfeasibleConstraint
-from search.space import space as spaces
 from search.space import validation
 from search.space.bounds import gap, is_bound, shown
+from search.space.space import build
 
 FLOAT_BITS = 32.0
 CODED_BITS = 1 / 9
@@ -84,7 +84,7 @@ def check(
         input_shape=input_shape,
     )
     network = Network.of(architecture, in_channels, num_classes, input_shape)
-    most = highest(spaces.build(spec, architecture).concrete, network)
+    most = highest(build(spec, architecture).concrete, network)
     every = (*spec.constraints, *spec.stop.target)
     said = tuple(_check(constraint, limits, most, baseline) for constraint in every)
     _check_pairs(every, baseline)
@@ -100,7 +100,7 @@ def lower_bounds(
     input_shape: tuple[int, int, int] | None,
 ) -> Bounds:
     """Bytes, parameters and MACs that no candidate of the job's space can be below."""
-    knobs = spaces.build(spec, architecture).concrete
+    knobs = build(spec, architecture).concrete
     network = Network.of(architecture, in_channels, num_classes, input_shape)
     return _lowest(spec, knobs, network)
 

@@ -1,9 +1,9 @@
-"""What allotments will come to, for thousands of values of the knobs that allot.
+"""A table of allocations, interpolated for thousands of values of the allocation knobs.
 
-An allotment solves two knapsacks, which takes hundredths of a second. A few hundred of them, spread
-over the knobs, are solved once; what lies between is interpolated, on logarithms of share and
-damage. So a sampler may ask about every point that it thinks of. An outlook is an estimate:
-allotments move in steps, and a file is coded.
+One allocation solves two knapsack problems, which takes hundredths of a second. A few hundred of
+them, spread over the knobs, are solved once; values in between are interpolated on the logarithms
+of share and damage. A sampler can therefore ask about every point it considers. The answers are
+estimates: allocations move in steps, and the weights of a file are entropy coded.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ _BUDGETS = 16
 _WAYS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _SHARPNESSES = (0.0, 0.5, 1.0)
 _LEAST_DAMAGE = 1e-3
-"""Of the largest: below it nobody could tell two damages from each other."""
+"""Share of the largest damage below which two damages cannot be told apart."""
 _TINY = float(np.finfo(np.float64).tiny)
 _SINGLE = 2
-"""Numbers of an allotment, its share first, before the ratios of its stages."""
+"""The numbers of an allocation before the ratios of its stages: share and damage."""
 _EDGES = "quantization.edges_8bit"
 
 
 @dataclass(kw_only=True)
-class Outlook:
-    """Allotments of one job's space, whose model is profiled.
+class AllocationTable:
+    """The allocations of one job's space; the model's profile is known.
 
-    ``knobs`` are those that allot, and beside what their values come to they say nothing; ``low``
-    and ``high`` are the ends of the one that says how much may be left. The latest answer is kept,
-    as one number of an allotment is asked for after the other.
+    ``knobs`` are the allocation knobs; their values matter only through the allocation that they
+    lead to. ``low`` and ``high`` are the ends of the knob that sets the share to keep. The latest
+    answer is kept, because the numbers of an allocation are asked for one after the other.
     """
 
     allocation: Allocation
@@ -56,8 +56,11 @@ class Outlook:
     _latest: tuple[Candidates, Array] | None = field(default=None, init=False, repr=False)
 
     @classmethod
-    def of(cls, space: Space) -> Outlook | None:
-        """That of a space; None where no knob allots, or nobody knows by which profile."""
+    def of(cls, space: Space) -> AllocationTable | None:
+        """Build the table for a search space.
+
+        Returns None if no knob controls allocation or the profile is not available yet.
+        """
         allocation = space.allocation
         if allocation is None or allocation.profile is None:
             return None
@@ -75,14 +78,14 @@ class Outlook:
         )
 
     def shares(self, candidates: Candidates) -> list[float]:
-        """The share of the baseline's bytes or multiply-accumulates that each has left."""
+        """Return the share of the baseline's bytes or MACs that each candidate keeps."""
         return self._column(0, candidates)
 
     @property
     def hints(self) -> tuple[Callable[[Candidates], list[float]], ...]:
-        """What else describes an allotment.
+        """The functions that describe an allocation further.
 
-        The damage that the profile expects of it, in nats, and the ratio of every stage.
+        They give the damage that the profile predicts, in nats, and the ratio of every stage.
         """
         stages = len(self.allocation.choices.ratios)
         return tuple(partial(self._column, place) for place in range(1, _SINGLE + stages))
@@ -93,7 +96,7 @@ class Outlook:
         return self._latest[1][:, place].tolist()
 
     def _found(self, candidates: Candidates) -> Array:
-        """Share, damage and ratios, ``(N, 2 + stages)``."""
+        """Return share, damage and ratios, ``(N, 2 + stages)``."""
         names = (SHARES[self.allocation.choices.axis], PRUNING, SHARPNESS, _EDGES)
         otherwise = (self.high, 1.0, 1.0, self.edges_8bit)
         rows = np.array(list(points.rows(candidates, names, otherwise)), dtype=float).reshape(-1, 4)
@@ -111,7 +114,7 @@ class Outlook:
         return cache(self._table)
 
     def _table(self, edges_8bit: bool) -> RegularGridInterpolator:
-        """Logarithms of share and damage, and ratios, over the budget's logarithm and the rest."""
+        """Interpolate log share, log damage and ratios over log budget, pruning and sharpness."""
         from scipy.interpolate import RegularGridInterpolator
 
         allotter = replace(self.allocation.allotter, solve=knapsack.nearly)
@@ -127,7 +130,7 @@ class Outlook:
         table[:, 1] = np.maximum(table[:, 1], floor)
         table[:, :_SINGLE] = np.log(table[:, :_SINGLE])
         table = table.reshape(len(budgets), len(ways), len(_SHARPNESSES), -1)
-        # Where only one way matters the others are as good.
+        # If only one way matters, all of them get its values.
         table = np.broadcast_to(table, (len(budgets), len(_WAYS), *table.shape[2:]))
         axes = (np.log(budgets), np.array(_WAYS), np.array(_SHARPNESSES))
         return RegularGridInterpolator(axes, table)

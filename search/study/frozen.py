@@ -21,7 +21,7 @@ from compress.values.measurement import Measurement, Metric
 from featherweight.specs import states
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import KnobSchema
-from search.front import objectives
+from search.front import comparison
 from search.samplers import rungs
 from search.space import grid
 from search.space.space import Space
@@ -56,7 +56,7 @@ def values(trial: TrialRecord, spec: JobSpec) -> list[float] | None:
     if not is_over or trial.measurement is None:
         return None
     measurement = Measurement.model_validate(trial.measurement)
-    return list(objectives.values(measurement, spec.objectives))
+    return list(comparison.values(measurement, spec.objectives))
 
 
 def constraints(trial: TrialRecord, spec: JobSpec, measured: Measured) -> dict[str, float]:
@@ -64,7 +64,7 @@ def constraints(trial: TrialRecord, spec: JobSpec, measured: Measured) -> dict[s
     if values(trial, spec) is None:
         return {}
     measurement = Measurement.model_validate(trial.measurement)
-    return objectives.violations(measurement, spec.constraints, measured.baseline)
+    return comparison.violations(measurement, spec.constraints, measured.baseline)
 
 
 def system_attrs(amounts: Mapping[str, float]) -> dict[str, float]:
@@ -91,8 +91,8 @@ def curve(trial: TrialRecord, spec: JobSpec, measured: Measured) -> list[dict[st
     return [
         rungs.entry(
             epochs=epochs,
-            values=objectives.values(one, spec.objectives),
-            constraints=objectives.violations(one, spec.constraints, measured.baseline),
+            values=comparison.values(one, spec.objectives),
+            constraints=comparison.violations(one, spec.constraints, measured.baseline),
         )
         for epochs, one in reached
     ]

@@ -16,8 +16,7 @@ from featherweight.specs.schemas import KnobSchema
 from search.allocation import knapsack
 from search.allocation.allotment import FLOAT_BITS, Allotment, Allotter, Choices
 from search.allocation.limits import Limits
-from search.space import allocation_knobs as own
-from search.space import controls, grid, validation
+from search.space import allocation_knobs, controls, grid, validation
 from search.space.allocation_knobs import Allocation
 from search.space.space import Space
 
@@ -72,7 +71,7 @@ def candidates(
     most = min(count, MOST_BUDGETS)
     if space.allocation is not None:
         return list(_through_knobs(space.knobs, space.allocation, limits, count=most))
-    found = own.choices(spec, space.knobs)
+    found = allocation_knobs.choices(spec, space.knobs)
     return list(_through_fields(space.knobs, found, space.profile, limits, count=most))
 
 
@@ -87,12 +86,15 @@ def _through_knobs(
     knobs: Sequence[KnobSchema], allocation: Allocation, limits: Limits, *, count: int
 ) -> Iterator[Params]:
     allotter = allocation.allotter
-    share_name = own.SHARES[allotter.choices.axis]
+    share_name = allocation_knobs.SHARES[allotter.choices.axis]
     edges_8bit = bool(controls.untouched(knobs).get("quantization.edges_8bit", True))
     ways = {way: _Way(allotter=allotter, pruning=way, edges_8bit=edges_8bit) for way in _WAYS}
     for budget in _budgets(allotter, ways, limits, count):
         way, _ = _gentlest(ways, budget, limits)
-        yield _wished(knobs, {share_name: budget, own.PRUNING: way, own.SHARPNESS: 1.0})
+        yield _wished(
+            knobs,
+            {share_name: budget, allocation_knobs.PRUNING: way, allocation_knobs.SHARPNESS: 1.0},
+        )
 
 
 def _through_fields(
@@ -111,8 +113,10 @@ def _through_fields(
     }
     for budget in _budgets(Allotter(profile=profile, choices=choices), ways, limits, count):
         bits, best = _gentlest(ways, budget, limits)
-        wishes: Params = {own.BITS: int(bits)}
-        wishes |= {f"{own.RATIOS}.{stage}": ratio for stage, ratio in enumerate(best.ratios)}
+        wishes: Params = {allocation_knobs.BITS: int(bits)}
+        wishes |= {
+            f"{allocation_knobs.RATIOS}.{stage}": ratio for stage, ratio in enumerate(best.ratios)
+        }
         yield _wished(knobs, wishes)
 
 

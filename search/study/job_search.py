@@ -1,4 +1,4 @@
-"""A job as the searcher has it open: what was asked, the space, and the study."""
+"""The in-memory state of one job's search: the request, the space and the study."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ from compress.values.measurement import Measurement
 from featherweight.specs.job import JobSpec
 from featherweight.specs.stopping import Controls
 from search import sampling
-from search.admission.bounds_filter import Gate
+from search.admission.bounds_filter import BoundsFilter
 from search.phases.termination import Ending
 from search.space.space import Space
 from search.study import initial_design
 from search.study.projection import Proposal, StudyProjection
 
 _STARTS_AT_ONCE = 4
-"""Of so many long trials that run at once, hardly more than one ends before the next proposal."""
+"""Of this many long trials in parallel, hardly more than one ends before the next proposal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proposed:
-    """A proposal of the study, and the candidate that its values make."""
+    """A proposal of the study with the candidate that its values give."""
 
     proposal: Proposal
     candidate: Candidate
 
 
 @dataclass(kw_only=True)
-class OpenJob:
-    """A job whose study is open."""
+class JobSearch:
+    """The search of a job whose study is open."""
 
     spec: JobSpec
     space: Space
     study: StudyProjection
-    gate: Gate | None
-    """Its baseline is measured, so this does not change."""
+    bounds: BoundsFilter | None
+    """Constant for the job: it depends only on the measured baseline."""
     baseline: Measurement | None
-    """Of a job that is searched it is measured."""
+    """Measured, because the search starts after it."""
     trial_macs: float = 0.0
-    """What ``sampling.trial_macs`` says of its candidates; 0 if unknown."""
+    """MACs of one full training, by ``sampling.trial_macs``; 0 if unknown."""
     is_exhausted: bool = False
     ending: Ending | None = None
     looked_at: int = -1
-    """The job's event up to which ``ending`` was looked for: nothing changes without another."""
+    """The job's last event when ``ending`` was looked for; nothing changes without a new event."""
 
     def most_waiting(self, look_ahead: int) -> int:
-        """How many candidates may wait for a worker.
+        """Return how many candidates may wait for a worker.
 
-        Enough that nobody waits for a proposal. Where trials take long few are enough, and each
-        one proposed later knows more.
+        There are enough of them that no worker waits for a proposal. If trials take long, few are
+        enough, and a candidate that is proposed later rests on more results.
         """
         parallel = self.spec.budget.parallel_trials
         if self.trial_macs >= sampling.LONG_TRIAL_MACS:
@@ -62,9 +62,9 @@ class OpenJob:
 
     @cached_property
     def controls(self) -> list[dict[str, Scalar]]:
-        """Candidates to compare with: at most a third of the search trials.
+        """The candidates to compare with: at most a third of the search trials.
 
-        A share of random points that the job asks for comes on top of the third.
+        Random points that the job asks for come on top of that third.
         """
         asked, trials = self.spec.controls, self.spec.search_trials
         if not asked:
@@ -75,33 +75,33 @@ class OpenJob:
         return [params for _, params in self.space.controls(num_random=num_random)[:most]]
 
     def place(self, params: Mapping[str, Scalar]) -> Proposed:
-        """A proposal of these values, which no sampler made. Raises LeadLost."""
+        """Place values in the study that no sampler proposed. Raises LeadershipLost."""
         candidate = self.space.candidate(params)
         return Proposed(proposal=self.study.place(params), candidate=candidate)
 
     def control_beside(self, known: Container[str]) -> dict[str, Scalar] | None:
-        """The first control whose candidate's digest is not among ``known``: none is left out."""
+        """Return the first control whose digest is not in ``known``, or None."""
         digests = zip(self._control_digests, self.controls, strict=True)
         return next((params for digest, params in digests if digest not in known), None)
 
     def given(self, known: Container[str]) -> tuple[str, dict[str, Scalar] | None]:
-        """Origin and values of the next candidate; the values are None where a sampler is to say.
+        """Return origin and values of the next candidate; None asks for the sampler's values.
 
-        First what to compare with, then what a profile opens with.
+        Controls come first, then the initial design from the profile.
         """
         control = self.control_beside(known)
         if control is not None:
             return "control", control
-        opener = self.opener_beside(known)
-        return ("sampler", None) if opener is None else ("allocation", opener)
+        designed = self.initial_design_beside(known)
+        return ("sampler", None) if designed is None else ("allocation", designed)
 
-    def opener_beside(self, known: Container[str]) -> dict[str, Scalar] | None:
-        """The first candidate that the profile opens with and that is not among ``known``."""
-        return next((p for digest, p in self._openers.items() if digest not in known), None)
+    def initial_design_beside(self, known: Container[str]) -> dict[str, Scalar] | None:
+        """Return the first candidate of the initial design that is not in ``known``, or None."""
+        return next((p for digest, p in self._initial_design.items() if digest not in known), None)
 
     @cached_property
-    def _openers(self) -> dict[str, dict[str, Scalar]]:
-        """Digest to values of what a profile says is best: at most a third of the trials."""
+    def _initial_design(self) -> dict[str, dict[str, Scalar]]:
+        """The initial design, digest to values: at most a third of the trials."""
         most = self.spec.search_trials // 3
         found = initial_design.candidates(self.spec, self.space, count=most, baseline=self.baseline)
         return {self.space.candidate(params).digest(): params for params in found}

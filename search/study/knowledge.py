@@ -17,7 +17,7 @@ from search.space.feasibility import Network
 from search.space.known_costs import KnownCosts
 from search.space.space import Space
 from search.study import frozen
-from search.study.allocation_table import Outlook
+from search.study.allocation_table import AllocationTable
 
 _IN_PROPORTION: Mapping[Axis, frozenset[Metric]] = {
     "bytes": frozenset({"size_bytes", "download_bytes"}),
@@ -36,10 +36,10 @@ def of_job(spec: JobSpec, space: Space, network: Network | None) -> Knowledge:
     distributions = frozen.distributions(space)
     if network is None:
         return Knowledge(space=distributions)
-    outlook = Outlook.of(space)
+    table = AllocationTable.of(space)
     metrics: Mapping[int, Metric] = {i: wanted.metric for i, wanted in enumerate(spec.objectives)}
-    if outlook is not None:
-        return _of_allotments(outlook, metrics, distributions)
+    if table is not None:
+        return _of_allotments(table, metrics, distributions)
     counted = KnownCosts(space=space, network=network)
     return Knowledge(
         space=distributions,
@@ -52,17 +52,17 @@ def of_job(spec: JobSpec, space: Space, network: Network | None) -> Knowledge:
 
 
 def _of_allotments(
-    outlook: Outlook,
+    table: AllocationTable,
     metrics: Mapping[int, Metric],
     distributions: Mapping[str, BaseDistribution],
 ) -> Knowledge:
-    near = _IN_PROPORTION[outlook.allocation.choices.axis]
-    estimates = {index: outlook.shares for index, metric in metrics.items() if metric in near}
+    near = _IN_PROPORTION[table.allocation.choices.axis]
+    estimates = {index: table.shares for index, metric in metrics.items() if metric in near}
     return Knowledge(
         space=distributions,
         estimates=estimates,
-        hints=outlook.hints if estimates else (outlook.shares, *outlook.hints),
-        explained=outlook.knobs,
+        hints=table.hints if estimates else (table.shares, *table.hints),
+        explained=table.knobs,
     )
 
 

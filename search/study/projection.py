@@ -22,8 +22,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from compress.values.knobs import Scalar
 from featherweight.specs.job import JobSpec, SamplerName
 from search import samplers, sampling
-from search.admission.bounds_filter import Refusal
-from search.errors import LeadLost
+from search.admission.bounds_filter import Rejection
+from search.errors import LeadershipLost
 from search.samplers.history import REFUSED
 from search.samplers.rungs import RUNGS
 from search.space.feasibility import Network
@@ -87,7 +87,7 @@ class StudyProjection:
         """The sampler's proposal for the job's search trial number ``index``.
 
         Its seed comes from the job's seed, the index and how many copies were proposed for it
-        before, so the same history gives the same proposal, whoever asks. Raises LeadLost.
+        before, so the same history gives the same proposal, whoever asks. Raises LeadershipLost.
         """
         seed = _mixed(self._spec.seed, index, self.num_copies(index))
         self._study.sampler = samplers.build(
@@ -98,7 +98,7 @@ class StudyProjection:
         return self._written(number)
 
     def place(self, params: Mapping[str, Scalar]) -> Proposal:
-        """A proposal that no sampler made. Raises LeadLost."""
+        """A proposal that no sampler made. Raises LeadershipLost."""
         made = create_trial(
             state=TrialState.RUNNING, params=dict(params), distributions=self._distributions
         )
@@ -111,7 +111,7 @@ class StudyProjection:
     def tell(self, trial: TrialRecord, measured: Measured) -> None:
         """The outcome of a finished trial: complete with the last rung's values, or failed.
 
-        Raises LeadLost.
+        Raises LeadershipLost.
         """
         assert trial.study_number is not None
         if not self._known(trial.study_number).state.is_finished():
@@ -126,11 +126,11 @@ class StudyProjection:
         attrs = {COPY_OF: original.id, INSTEAD_OF: index, RUNGS: curve}
         self._finish(study_number, original, measured, attrs=attrs)
 
-    def tell_refusal(self, study_number: int, refusal: Refusal, *, index: int) -> None:
+    def tell_rejection(self, study_number: int, rejection: Rejection, *, index: int) -> None:
         """A proposal cannot enter the front: its violations, or without any a failure."""
-        attrs = {REFUSED: refusal.reason, INSTEAD_OF: index}
-        told = list(refusal.values) if refusal.violations else None
-        system = frozen.system_attrs(refusal.violations)
+        attrs = {REFUSED: rejection.reason, INSTEAD_OF: index}
+        told = list(rejection.values) if rejection.violations else None
+        system = frozen.system_attrs(rejection.violations)
         self._end(study_number, told, user=attrs, system=system)
 
     def discard(self, study_number: int) -> None:
@@ -215,7 +215,7 @@ class StudyProjection:
     def _known(self, number: int) -> FrozenTrial:
         known = self._trials()
         if number >= len(known):
-            raise LeadLost(f"trial {number} of the study was proposed by somebody else")
+            raise LeadershipLost(f"trial {number} of the study was proposed by somebody else")
         return known[number]
 
     def _is_same(self, known: Sequence[FrozenTrial], trial: TrialRecord) -> bool:

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from featherweight.specs.states import Phase, TrialState
 from search.errors import SearcherRunning
-from search.space import space as spaces
 from search.space.feasibility import Network
 from search.space.job_space import network_of, space_of
+from search.space.space import Space
 from search.study import frozen, history
 from search.study.frozen import Measured
 from search.study.projection import StudyProjection, proposed
@@ -68,7 +68,7 @@ def history_of(session: Session, job: JobRecord) -> History:
 def open_study(
     storage: RDBStorage,
     job: JobRecord,
-    space: spaces.Space,
+    space: Space,
     network: Network,
     earlier: History,
 ) -> StudyProjection:

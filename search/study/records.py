@@ -18,7 +18,7 @@ from optuna.storages._rdb import models as optuna_models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Table, bindparam, func, insert, select, update
 
-from search.errors import LeadLost
+from search.errors import LeadershipLost
 
 Row = dict[str, Any]
 models: Any = optuna_models
@@ -62,7 +62,7 @@ class StudyRecords:
         """Write trials whose numbers follow those that are there, all or none.
 
         Raises:
-            LeadLost: somebody else has added trials, or removed the study.
+            LeadershipLost: somebody else has added trials, or removed the study.
         """
         with self._storage.engine.begin() as connection:
             self._lock(connection, first=trials[0].number)
@@ -84,13 +84,15 @@ class StudyRecords:
         """End a running trial; attributes that it has already stay as they are.
 
         Raises:
-            LeadLost: the trial does not run any more.
+            LeadershipLost: the trial does not run any more.
         """
         with self._storage.engine.begin() as connection:
             wanted = {"study": self._study_id, "place": trial.number}
             row = connection.execute(_LOCK_TRIAL, wanted).one_or_none()
             if row is None or row.state is not TrialState.RUNNING:
-                raise LeadLost(f"trial {trial.number} of the study was ended by somebody else")
+                raise LeadershipLost(
+                    f"trial {trial.number} of the study was ended by somebody else"
+                )
             ended = {"trial": row.trial_id, "final": state, "moment": moment}
             connection.execute(_END_TRIAL, ended)
             _insert(connection, _VALUES, _values(row.trial_id, values or ()))
@@ -105,7 +107,9 @@ class StudyRecords:
         study = {"study": self._study_id}
         is_there = connection.scalar(_LOCK_STUDY, study) is not None
         if not is_there or connection.scalar(_NUM_TRIALS, study) != first:
-            raise LeadLost(f"the study has not {first} trials: somebody else has written to it")
+            raise LeadershipLost(
+                f"the study has not {first} trials: somebody else has written to it"
+            )
 
     def _row(self, trial: FrozenTrial) -> Row:
         return {

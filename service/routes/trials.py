@@ -3,7 +3,7 @@
 import random
 
 from featherweight.specs.schemas import ArtifactSchema, TrialSchema, WhySchema
-from search.front import objectives
+from search.front import comparison
 from service.access.auth import READ, SUBMIT
 from service.access.callers import Sender
 from service.http.openapi import problems
@@ -78,4 +78,4 @@ def _violations(session: Session, trial: TrialRecord) -> dict[str, float]:
     if measurement is None:
         return {}
     job = jobs.get(session, trial.job_id)
-    return objectives.violations(measurement, jobs.spec(job).constraints, jobs.baseline(job))
+    return comparison.violations(measurement, jobs.spec(job).constraints, jobs.baseline(job))

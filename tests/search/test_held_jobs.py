@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import make_url
 
 from featherweight.specs.states import JobState
-from search.loop import searcher as searchers
 from search.loop.searcher import Searcher
 from store.database import engines
 from store.database.engines import POSTGRESQL_LIMITS_MS
@@ -25,7 +24,7 @@ def test_the_searcher_leaves_a_held_job_and_comes_back_to_it(
 ) -> None:
     limits = {**POSTGRESQL_LIMITS_MS, "lock_timeout": 200}
     monkeypatch.setattr(engines, "POSTGRESQL_LIMITS_MS", limits)
-    monkeypatch.setattr(searchers, "LEFT_SECONDS", 0.0)
+    monkeypatch.setattr("search.loop.searcher.LEFT_SECONDS", 0.0)
     with database.write() as session:
         first, second = factories.job(session).id, factories.job(session, name="second").id
     url = make_url(database.url).set(drivername="postgresql").render_as_string(hide_password=False)

@@ -16,7 +16,7 @@ from compress.values.measurement import Measurement
 from featherweight.specs.job import JobSpec
 from featherweight.specs.states import JobState, Phase, StopReason
 from search.admission import bounds_filter
-from search.admission.bounds_filter import Gate
+from search.admission.bounds_filter import BoundsFilter
 from search.loop.searcher import Searcher
 from search.space import feasibility
 from search.space.feasibility import Network
@@ -36,8 +36,8 @@ def spec(**changes: object) -> JobSpec:
     return factories.spec(**{"techniques": TECHNIQUES, **changes})
 
 
-def gate(**changes: object) -> Gate:
-    return bounds_filter.gate(spec(**changes), NETWORK, BASELINE)
+def bounds(**changes: object) -> BoundsFilter:
+    return bounds_filter.of_job(spec(**changes), NETWORK, BASELINE)
 
 
 def candidate(*steps: dict[str, object]) -> Candidate:
@@ -72,7 +72,7 @@ def test_the_bounds_of_a_candidate_are_never_above_what_its_layers_count(
 
 
 def test_no_candidate_is_below_the_bounds_of_its_space() -> None:
-    space = gate().of_space
+    space = bounds().of_space
     for width in (0.5, 1.0):
         own = feasibility.candidate_bounds(spec(), member(width), NETWORK)
         assert space.parameters <= own.parameters
@@ -81,31 +81,31 @@ def test_no_candidate_is_below_the_bounds_of_its_space() -> None:
 
 
 def test_a_candidate_with_more_than_a_limit_allows_is_refused_with_its_violation() -> None:
-    at = gate(constraints=["parameters <= 100 k", "accuracy >= 90 %", "latency_ms <= 1 ms"])
-    refused = at.refusal(member(1.0), [])
+    at = bounds(constraints=["parameters <= 100 k", "accuracy >= 90 %", "latency_ms <= 1 ms"])
+    refused = at.rejection(member(1.0), [])
     assert refused is not None
     assert refused.reason.startswith("parameters <= 100 k is violated by at least 1")
     assert refused.violations["parameters <= 100 k"] > 1.5
     assert refused.violations["accuracy >= 90 %"] == refused.violations["latency_ms <= 1 ms"] == 0
     assert refused.values[0] == BASELINE.value("accuracy")
-    assert at.refusal(member(0.5), []) is None
+    assert at.rejection(member(0.5), []) is None
 
 
 def test_where_nothing_can_meet_a_limit_the_nearest_is_looked_for() -> None:
-    at = gate(constraints=["parameters <= 10"])
-    assert at.refusal(member(1.0), []) is None
+    at = bounds(constraints=["parameters <= 10"])
+    assert at.rejection(member(1.0), []) is None
 
 
 def test_only_a_file_as_accurate_as_any_may_become_keeps_a_dominated_candidate_out() -> None:
-    at = gate(objectives=["maximise accuracy", "minimise parameters"])
+    at = bounds(objectives=["maximise accuracy", "minimise parameters"])
     assert at.best_accuracy == pytest.approx(0.96)
     small = {"parameters": 100_000, "macs": 10_000_000}
     good = factories.measurement(0.961, 400_000, **small)
-    assert at.refusal(member(1.0), [factories.measurement(0.959, 400_000, **small)]) is None
-    refused = at.refusal(member(1.0), [good])
+    assert at.rejection(member(1.0), [factories.measurement(0.959, 400_000, **small)]) is None
+    refused = at.rejection(member(1.0), [good])
     assert refused is not None
     assert (refused.violations, refused.values) == ({}, ())
-    assert at.refusal(member(0.5), [good]) is None
+    assert at.rejection(member(0.5), [good]) is None
 
 
 @pytest.mark.parametrize("metric", ["latency_ms", "download_bytes", "peak_memory_bytes"])
@@ -113,7 +113,9 @@ def test_what_is_not_known_beforehand_keeps_nobody_out(metric: str) -> None:
     asked = spec(objectives=["maximise accuracy", f"minimise {metric}"])
     perfect = factories.measurement(1.0, 1, parameters=1, macs=1)
     assert (
-        gate(objectives=["maximise accuracy", f"minimise {metric}"]).refusal(member(1.0), [perfect])
+        bounds(objectives=["maximise accuracy", f"minimise {metric}"]).rejection(
+            member(1.0), [perfect]
+        )
         is None
     )
     assert not bounds_filter.has_use(asked)

@@ -13,10 +13,8 @@ from featherweight.specs.objective import Objective
 from featherweight.specs.protocol import Decision
 from featherweight.specs.states import Phase
 from featherweight.specs.stopping import EarlyStopping, Rounding, TieBreak
-from search.early_stopping import rule as stopping
-from search.early_stopping.rule import Rule
-from search.front import objectives as metrics
-from search.front import pareto
+from search.early_stopping.rule import Rule, decide, judge, lasting_violation
+from search.front import comparison, pareto
 from store.trials.rungs import RungContext
 from tests import factories
 
@@ -33,7 +31,7 @@ peer = st.tuples(
 )
 
 
-def decide(
+def decided(
     measurement: Measurement,
     peers: list[Peer],
     *,
@@ -45,11 +43,11 @@ def decide(
 ) -> Decision:
     early = EarlyStopping(eta=eta, tie_break=tie_break, rounding=rounding)
     rule = Rule(objectives=objectives, early=early, baseline=BASELINE)
-    return stopping.decide(measurement, violation, peers, rule=rule)
+    return decide(measurement, violation, peers, rule=rule)
 
 
 def test_the_first_trial_at_a_rung_climbs() -> None:
-    decision = decide(factories.measurement(0.1, 10_000), [])
+    decision = decided(factories.measurement(0.1, 10_000), [])
     assert not decision.stop
     assert (decision.rank, decision.peers, decision.allowed) == (0, 1, 1)
 
@@ -58,14 +56,14 @@ def test_the_first_trial_at_a_rung_climbs() -> None:
 def test_one_that_dominates_all_others_is_never_stopped(peers: list[Peer], eta: float) -> None:
     best = factories.measurement(1.0, 1)
     beaten = [p for p in peers if p[0] != best]
-    assert not decide(best, beaten, eta=eta).stop
+    assert not decided(best, beaten, eta=eta).stop
 
 
 @given(st.lists(peer, min_size=3, max_size=12), st.floats(1.01, 16))
 def test_one_that_every_other_dominates_is_stopped(peers: list[Peer], eta: float) -> None:
     worst = factories.measurement(0.0, 9)
     feasible = [(m, -1.0) for m, _ in peers]
-    decision = decide(worst, feasible, eta=eta)
+    decision = decided(worst, feasible, eta=eta)
     allowed = math.ceil((len(peers) + 1) / eta)
     assert decision.stop == (allowed <= len(peers))
 
@@ -77,7 +75,7 @@ def test_the_order_of_the_peers_does_not_matter(
     shuffled = random_.sample(peers, len(peers))
     measurement, violation = new
     how = {"violation": violation, "eta": eta, "tie_break": tie_break}
-    assert decide(measurement, shuffled, **how) == decide(measurement, peers, **how)
+    assert decided(measurement, shuffled, **how) == decided(measurement, peers, **how)
 
 
 @pytest.mark.parametrize("tie_break", ["hypervolume", "net", "front"])
@@ -86,17 +84,17 @@ def test_with_nearest_the_first_at_a_rung_stops_and_the_better_second_climbs(
 ) -> None:
     how = {"tie_break": tie_break, "rounding": "nearest"}
     first, better = factories.measurement(0.8, 500), factories.measurement(0.9, 400)
-    alone = decide(first, [], **how)
+    alone = decided(first, [], **how)
     assert (alone.stop, alone.allowed) == (True, 0)
     assert alone.reason == "the first trial at this rung stops"
-    assert not decide(better, [(first, -1.0)], **how).stop
-    assert decide(first, [(better, -1.0)], **how).stop
-    assert not decide(first, [], eta=2.0, **how).stop
+    assert not decided(better, [(first, -1.0)], **how).stop
+    assert decided(first, [(better, -1.0)], **how).stop
+    assert not decided(first, [], eta=2.0, **how).stop
 
 
 def test_a_reason_says_where_none_climbs() -> None:
     two = [(factories.measurement(0.8, 500), -1.0), (factories.measurement(0.7, 400), -1.0)]
-    decision = decide(two[0][0], two[1:], eta=8.0, rounding="nearest")
+    decision = decided(two[0][0], two[1:], eta=8.0, rounding="nearest")
     assert (
         decision.reason == "stops: rank 0 (the front has 0) of 2 trials at this rung; none climbs"
     )
@@ -114,7 +112,7 @@ def test_no_more_than_its_share_of_a_rung_would_climb(
     if rounding == "nearest":
         share = math.floor(len(peers) / eta + 0.5)
     climbing = sum(
-        not decide(
+        not decided(
             measurement,
             peers[:index] + peers[index + 1 :],
             violation=violation,
@@ -125,7 +123,7 @@ def test_no_more_than_its_share_of_a_rung_would_climb(
         for index, (measurement, violation) in enumerate(peers)
     )
     measured, violations = [m for m, _ in peers], [amount for _, amount in peers]
-    ranks = pareto.ranks([metrics.vector(m, OBJECTIVES) for m in measured], violations)
+    ranks = pareto.ranks([comparison.vector(m, OBJECTIVES) for m in measured], violations)
     whole = ranks.count(0) if tie_break == "front" and share else 0
     assert climbing <= max(share, whole)
 
@@ -135,19 +133,21 @@ def test_with_front_exactly_those_stop_that_something_dominates_and_the_share_le
     peers: list[Peer], eighths: int, size: int, eta: float
 ) -> None:
     new, feasible = factories.measurement(eighths / 8, size), [(m, -1.0) for m, _ in peers]
-    found = decide(new, feasible, eta=eta, tie_break="front")
+    found = decided(new, feasible, eta=eta, tie_break="front")
     if found.rank == 0 and new not in [m for m, _ in peers]:
         assert not found.stop
         assert found.tie_break is None
     else:
-        assert found.stop == decide(new, feasible, eta=eta).stop
+        assert found.stop == decided(new, feasible, eta=eta).stop
 
 
 @pytest.mark.parametrize("tie_break", ["hypervolume", "net", "front"])
 @pytest.mark.parametrize("n", [1, 2, 5, 30])
 def test_of_equal_trials_only_the_first_climbs(n: int, tie_break: TieBreak) -> None:
     same = factories.measurement(0.8, 500)
-    stops = [decide(same, [(same, -1.0)] * before, tie_break=tie_break).stop for before in range(n)]
+    stops = [
+        decided(same, [(same, -1.0)] * before, tie_break=tie_break).stop for before in range(n)
+    ]
     assert stops == [False] + [True] * (n - 1)
 
 
@@ -157,15 +157,15 @@ def test_with_one_objective_it_is_plain_successive_halving(
 ) -> None:
     new, *others = [factories.measurement(a) for a in accuracies]
     ahead = sum(a > accuracies[0] for a in accuracies)
-    decision = decide(new, [(o, -1.0) for o in others], eta=eta, objectives=OBJECTIVES[:1])
+    decision = decided(new, [(o, -1.0) for o in others], eta=eta, objectives=OBJECTIVES[:1])
     assert decision.stop == (ahead >= math.ceil(len(accuracies) / eta))
     assert decision.rank == ahead
 
 
 def test_a_feasible_trial_climbs_before_any_infeasible_one() -> None:
     better_but_infeasible = [(factories.measurement(0.99, 10), 0.2)] * 8
-    assert not decide(factories.measurement(0.2, 9000), better_but_infeasible).stop
-    stopped = decide(
+    assert not decided(factories.measurement(0.2, 9000), better_but_infeasible).stop
+    stopped = decided(
         factories.measurement(0.99, 1), [(factories.measurement(0.2), 0.0)] * 8, violation=0.1
     )
     assert stopped.stop
@@ -177,16 +177,16 @@ def test_a_whole_front_climbs_where_it_is_asked_for_and_what_it_dominates_stops(
     peers = [(factories.measurement(*point), -1.0) for point in front]
     for index in range(len(front)):
         others = peers[:index] + peers[index + 1 :]
-        found = decide(peers[index][0], others, eta=2, tie_break="front")
+        found = decided(peers[index][0], others, eta=2, tie_break="front")
         assert (found.stop, found.rank, found.allowed) == (False, 0, 4)
-    behind = decide(factories.measurement(0.87, 150), peers, eta=2, tie_break="front")
+    behind = decided(factories.measurement(0.87, 150), peers, eta=2, tie_break="front")
     assert (behind.stop, behind.rank, behind.allowed) == (True, 1, 4)
 
 
 def test_within_a_front_those_climb_that_alone_add_most_hypervolume() -> None:
     front = [(0.9, 1000), (0.88, 150), (0.87, 149), (0.5, 148)]
     found = [
-        decide(
+        decided(
             factories.measurement(*point),
             [(factories.measurement(*other), -1.0) for other in front if other != point],
             eta=2,
@@ -204,7 +204,7 @@ def test_without_a_baseline_no_tie_can_be_broken_by_hypervolume() -> None:
     early = EarlyStopping(tie_break="hypervolume", rounding="up")
     rule = Rule(objectives=OBJECTIVES, early=early)
     with pytest.raises(ValueError, match="no baseline to anchor it"):
-        stopping.decide(factories.measurement(0.9, 100), -1.0, peers, rule=rule)
+        decide(factories.measurement(0.9, 100), -1.0, peers, rule=rule)
 
 
 def test_with_the_net_the_knee_climbs_first_and_then_the_farthest() -> None:
@@ -212,7 +212,7 @@ def test_with_the_net_the_knee_climbs_first_and_then_the_farthest() -> None:
     climbs = {}
     for eta in (4, 2, 1.3):
         climbs[eta] = [
-            not decide(
+            not decided(
                 factories.measurement(*point),
                 [(factories.measurement(*other), -1.0) for other in front if other != point],
                 eta=eta,
@@ -227,7 +227,7 @@ def test_with_the_net_the_knee_climbs_first_and_then_the_farthest() -> None:
 
 def test_a_person_can_read_why() -> None:
     peers = [(factories.measurement(0.9, 100 + n), -1.0) for n in range(6)]
-    decision = decide(factories.measurement(0.8, 5000), peers)
+    decision = decided(factories.measurement(0.8, 5000), peers)
     assert (
         decision.reason
         == "stops: rank 6 (the front has 0) of 7 trials at this rung; the best 3 climb"
@@ -236,12 +236,12 @@ def test_a_person_can_read_why() -> None:
 
 def test_a_person_can_read_why_one_of_equal_rank_stops() -> None:
     peers = [(factories.measurement(a, b), -1.0) for a, b in ((0.99, 1000), (0.97, 150), (0.5, 10))]
-    decision = decide(factories.measurement(0.96, 140), peers, eta=2)
+    decision = decided(factories.measurement(0.96, 140), peers, eta=2)
     assert decision.reason == (
         "stops: rank 0 (the front has 0) of 4 trials at this rung; the best 2 climb, 2 of 4 with "
         f"this rank, by the hypervolume that it alone adds: {decision.tie_break:.3g}"
     )
-    by_net = decide(factories.measurement(0.96, 140), peers, eta=2, tie_break="net")
+    by_net = decided(factories.measurement(0.96, 140), peers, eta=2, tie_break="net")
     assert by_net.reason.endswith(
         f"with this rank, at a distance of {by_net.tie_break:.3g} from those taken before"
     )
@@ -249,7 +249,7 @@ def test_a_person_can_read_why_one_of_equal_rank_stops() -> None:
 
 def test_thousands_of_peers_on_one_front_are_judged() -> None:
     peers = [(factories.measurement(n / 10_000, 1 + n), -1.0) for n in range(2_000)]
-    decision = decide(factories.measurement(1.0, 3_000), peers)
+    decision = decided(factories.measurement(1.0, 3_000), peers)
     assert decision.peers == 2_001
     assert not decision.stop
 
@@ -262,8 +262,8 @@ def test_an_accuracy_floor_does_not_count_while_training_can_still_meet_it():
         factories.measurement(0.9, 2000),
     )
     both = (floor, limit)
-    assert stopping.lasting_violation(weak_and_small, both, baseline) <= 0
-    assert stopping.lasting_violation(strong_and_large, both, baseline) == 1.0
+    assert lasting_violation(weak_and_small, both, baseline) <= 0
+    assert lasting_violation(strong_and_large, both, baseline) == 1.0
 
 
 def reached(measurement: Measurement, peers: list[Measurement], **changes: object) -> RungContext:
@@ -284,7 +284,7 @@ def reached(measurement: Measurement, peers: list[Measurement], **changes: objec
 
 def test_at_the_last_rung_there_is_nothing_to_decide() -> None:
     better = factories.measurement(0.9)
-    decision = stopping.judge(reached(factories.measurement(0.1), [better], is_last=True))
+    decision = judge(reached(factories.measurement(0.1), [better], is_last=True))
     assert not decision.stop
     assert decision.rank is None
 
@@ -293,8 +293,8 @@ def test_a_trial_stops_where_its_next_rung_would_pass_the_epochs() -> None:
     spec = factories.spec(budget={"trials": 6, "epochs": 12})
     best = factories.measurement(0.8, 1)
     at = {"spec": spec, "rung": 1}
-    assert not stopping.judge(reached(best, [], epochs_left=3, **at)).stop
-    decision = stopping.judge(reached(best, [], epochs_left=2, **at))
+    assert not judge(reached(best, [], epochs_left=3, **at)).stop
+    decision = judge(reached(best, [], epochs_left=2, **at))
     assert decision.stop
     assert decision.reason == (
         "stops: the next rung takes 2 more epochs, and of the job's 12 (budget.epochs) 1 are free"
@@ -308,8 +308,8 @@ def test_a_late_bloomer_climbs_by_the_accuracy_that_its_peers_let_hope_for() -> 
     peers = [factories.measurement(curve[1], 1000) for curve in curves]
     bloomer = factories.measurement(0.59, 1000)
     at = {"rung": 1, "curve": [0.1, 0.59], "peer_curves": curves}
-    plain = stopping.judge(reached(bloomer, peers, **at))
-    hopeful = stopping.judge(reached(bloomer, peers, spec=spec, **at))
+    plain = judge(reached(bloomer, peers, **at))
+    hopeful = judge(reached(bloomer, peers, spec=spec, **at))
     assert (plain.stop, plain.extrapolated) == (True, None)
     assert not hopeful.stop
     assert hopeful.extrapolated == pytest.approx(0.98, abs=0.03)

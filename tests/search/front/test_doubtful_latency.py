@@ -10,7 +10,7 @@ from featherweight.specs.objective import Objective
 from featherweight.specs.protocol import Decision
 from featherweight.specs.states import Phase
 from search.early_stopping import rule
-from search.front import front, objectives
+from search.front import comparison, front
 from search.front.front import FrontCandidate
 from search.phases import termination
 from store.session import Database
@@ -42,7 +42,7 @@ def candidates(
 ) -> list[FrontCandidate[int]]:
     return [
         FrontCandidate(
-            key=key, measurement=one, violation=objectives.violation(one, demands, BASELINE)
+            key=key, measurement=one, violation=comparison.violation(one, demands, BASELINE)
         )
         for key, one in enumerate(files)
     ]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from compress.values.measurement import Measurement
 from featherweight.specs.constraints import parse
 from featherweight.specs.objective import Objective
-from search.front import front, objectives
+from search.front import comparison, front
 from search.front.front import FrontCandidate
 from tests import factories
 
@@ -24,7 +24,7 @@ def points(
     wanted = [parse(text) for text in constraints]
     measured = [factories.measurement(*value) for value in values]
     return [
-        FrontCandidate(key=key, measurement=m, violation=objectives.violation(m, wanted, BASELINE))
+        FrontCandidate(key=key, measurement=m, violation=comparison.violation(m, wanted, BASELINE))
         for key, m in enumerate(measured)
     ]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from search.errors import LeadLost
-from search.loop.leadership import Lead
+from search.errors import LeadershipLost
+from search.loop.leadership import Leadership
 from store.cluster import leader
 from store.session import Database
 from store.tables.records import LeaderRecord
@@ -14,8 +14,12 @@ OVER = -1.0
 """A lease that is over when it begins."""
 
 
-def lead(database: Database, holder: str, told: list[str], *, seconds: float = OVER) -> Lead:
-    return Lead(database, holder=holder, lease_seconds=seconds, lapsed=lambda: told.append(holder))
+def leadership(
+    database: Database, holder: str, told: list[str], *, seconds: float = OVER
+) -> Leadership:
+    return Leadership(
+        database, holder=holder, lease_seconds=seconds, lapsed=lambda: told.append(holder)
+    )
 
 
 def held(database: Database) -> tuple[str, int]:
@@ -26,17 +30,17 @@ def held(database: Database) -> tuple[str, int]:
 
 def test_a_write_under_a_lead_that_another_had_meanwhile_is_refused(database: Database) -> None:
     told: list[str] = []
-    first, second = lead(database, "first", told), lead(database, "second", told)
+    first, second = leadership(database, "first", told), leadership(database, "second", told)
     assert first.is_held()
     assert second.is_held()
     before = held(database)
-    with pytest.raises(LeadLost, match="or had meanwhile"), first.write():
+    with pytest.raises(LeadershipLost, match="or had meanwhile"), first.write():
         pass
     assert held(database) == before, "the refused write must not take the lead either"
 
 
 def test_a_leader_whose_lead_lapsed_without_another_may_write(database: Database) -> None:
-    first = lead(database, "first", [])
+    first = leadership(database, "first", [])
     assert first.is_held()
     with first.write():
         pass
@@ -44,8 +48,8 @@ def test_a_leader_whose_lead_lapsed_without_another_may_write(database: Database
 
 
 def test_nobody_writes_before_the_lead_was_taken(database: Database) -> None:
-    first = lead(database, "first", [], seconds=60)
-    with pytest.raises(LeadLost), first.write():
+    first = leadership(database, "first", [], seconds=60)
+    with pytest.raises(LeadershipLost), first.write():
         pass
     assert first.is_held()
     with first.write():
@@ -54,7 +58,7 @@ def test_nobody_writes_before_the_lead_was_taken(database: Database) -> None:
 
 def test_what_is_remembered_is_dropped_after_another_term(database: Database) -> None:
     told: list[str] = []
-    first = lead(database, "first", told, seconds=60)
+    first = leadership(database, "first", told, seconds=60)
     assert first.is_held()
     told.clear()
     with database.write() as session:

@@ -5,7 +5,7 @@ import pytest
 from compress.techniques.candidate import Candidate
 from search.errors import CandidateDoesNotFit, ImagesTooSmall, SearchError, TechniqueDoesNotFit
 from search.queue import proposals
-from search.space import space as spaces
+from search.space.space import build
 from tests import factories
 
 IMAGE = (8, 8)
@@ -20,7 +20,7 @@ EVERYTHING = {
 
 def space_of(**changes):
     spec = factories.spec(**({"techniques": EVERYTHING} | changes))
-    return spaces.build(spec, factories.ARCHITECTURE), spec
+    return build(spec, factories.ARCHITECTURE), spec
 
 
 def small():

@@ -7,7 +7,7 @@ import pytest
 from compress.network.families.residual.config import Residual
 from search.space import space
 from search.space.space import Space
-from search.study.job_search import OpenJob
+from search.study.job_search import JobSearch
 from tests import factories
 
 NETWORK = Residual(widths=(16, 32, 64), depths=(2, 3, 2))
@@ -65,8 +65,8 @@ def test_a_share_of_the_search_trials_may_be_random(
 ) -> None:
     """Of the trials one is the baseline and one is for finish."""
     spec = factories.spec(controls=asked, budget={"trials": trials})
-    opened = OpenJob(
-        gate=None,
+    opened = JobSearch(
+        bounds=None,
         baseline=None,
         spec=spec,
         space=space.build(spec, NETWORK),

@@ -16,9 +16,8 @@ from compress.network.supernet.config import Elastic
 from compress.techniques.candidate import Candidate
 from featherweight.specs.job import JobSpec
 from search.errors import SupernetDoesNotFit
-from search.space import space as spaces
 from search.space import supernets
-from search.space.space import Space
+from search.space.space import Space, build
 from search.space.supernets import Costs
 from tests import factories
 
@@ -29,7 +28,7 @@ NOW = {"supernet": TRAINED}
 
 
 def built(member: dict[str, Any], network: Architecture = NETWORK, **changes: Any) -> Space:
-    return spaces.build(asked(member, **changes), network)
+    return build(asked(member, **changes), network)
 
 
 def asked(member: dict[str, Any], **changes: Any) -> JobSpec:
@@ -37,7 +36,7 @@ def asked(member: dict[str, Any], **changes: Any) -> JobSpec:
 
 
 def check(spec: JobSpec, network: Architecture = NETWORK, own: Architecture = NETWORK) -> None:
-    supernets.check(spec, spaces.build(spec, network), own=own)
+    supernets.check(spec, build(spec, network), own=own)
 
 
 def test_members_differ_in_what_the_search_may_turn_and_in_nothing_else() -> None:
@@ -129,7 +128,7 @@ def test_one_that_was_trained_before_is_not_asked_whether_it_can_be_trained() ->
 
 
 def costs(spec: JobSpec, network: Architecture = NETWORK, own: Architecture = NETWORK) -> Costs:
-    space = spaces.build(spec, network)
+    space = build(spec, network)
     return supernets.costs(spec, space, own=own, input_shape=(1, 8, 8), num_classes=2)
 
 

@@ -14,8 +14,8 @@ from search.space import space
 from search.space.feasibility import Network
 from search.space.points import Points
 from search.space.space import Space
-from search.study import knowledge as known
-from search.study.allocation_table import Outlook
+from search.study.allocation_table import AllocationTable
+from search.study.knowledge import of_job
 from tests import factories
 
 BOTH: dict[str, Any] = {
@@ -66,10 +66,10 @@ def test_shares_and_damages_are_near_those_of_allotments(
     techniques: dict[str, Any], changes: dict[str, Any]
 ) -> None:
     found = build(techniques, **changes)
-    outlook = Outlook.of(found)
-    assert outlook is not None
+    table = AllocationTable.of(found)
+    assert table is not None
     asked = some(found)
-    told = np.array([outlook.shares(asked), *(hint(asked) for hint in outlook.hints)])
+    told = np.array([table.shares(asked), *(hint(asked) for hint in table.hints)])
     real = np.array([exact(found, params) for params in asked]).T
     assert told.shape == real.shape
     assert np.abs(np.log(told[0] / real[0])).mean() < 0.15
@@ -79,31 +79,31 @@ def test_shares_and_damages_are_near_those_of_allotments(
     assert np.abs(told[2:] - real[2:]).sum() <= 0.1 * told[2:].size
     # Read knob by knob it is the same.
     columns = {name: partial(_values, asked, name) for name in asked[0]}
-    assert outlook.shares(Points(len(asked), columns)) == told[0].tolist()
+    assert table.shares(Points(len(asked), columns)) == told[0].tolist()
 
 
 def test_a_share_that_nothing_reaches_is_told_as_what_is_left() -> None:
     found = build()
-    outlook = Outlook.of(found)
-    assert outlook is not None
+    table = AllocationTable.of(found)
+    assert table is not None
     low = {"allocation.pruning": 0.0, "allocation.sharpness": 0.0}
-    (share,) = outlook.shares([{"allocation.bytes": outlook.low, **low}])
+    (share,) = table.shares([{"allocation.bytes": table.low, **low}])
     # The first and the last layer keep 8 bits.
-    assert share > 1.5 * outlook.low
-    beyond = outlook.shares([{"allocation.bytes": outlook.low / 9, **low}])
+    assert share > 1.5 * table.low
+    beyond = table.shares([{"allocation.bytes": table.low / 9, **low}])
     assert beyond == [share]
 
 
 def test_there_is_none_without_a_profile_or_without_knobs_that_allot() -> None:
     bare = space.build(factories.spec(techniques=BOTH, profile={}), factories.ARCHITECTURE)
-    assert Outlook.of(bare) is None
-    assert Outlook.of(build(profile={"allocate": False})) is None
+    assert AllocationTable.of(bare) is None
+    assert AllocationTable.of(build(profile={"allocate": False})) is None
 
 
 def test_a_job_s_sampler_is_told_what_fits_its_objectives() -> None:
     def told(**changes: Any) -> Knowledge:
         spec = factories.spec(techniques=BOTH, profile={}, **changes)
-        return known.of_job(spec, build(**changes), NETWORK)
+        return of_job(spec, build(**changes), NETWORK)
 
     sizes = told()
     assert (set(sizes.costs), set(sizes.estimates), len(sizes.hints)) == (set(), {1}, 3)

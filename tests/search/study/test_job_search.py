@@ -11,7 +11,7 @@ from featherweight.specs.states import TrialState
 from search import sampling
 from search.loop.searcher import Searcher
 from search.space import space
-from search.study.job_search import OpenJob
+from search.study.job_search import JobSearch
 from store.session import Database
 from tests import factories
 from tests.search import simulated
@@ -32,8 +32,8 @@ LONG = sampling.LONG_TRIAL_MACS
 )
 def test_candidates_of_long_trials_hardly_wait(macs: float, parallel: int, most: int) -> None:
     spec = factories.spec(budget={"trials": 40, "parallel_trials": parallel})
-    opened = OpenJob(
-        gate=None,
+    opened = JobSearch(
+        bounds=None,
         baseline=None,
         spec=spec,
         space=space.build(spec, factories.ARCHITECTURE),

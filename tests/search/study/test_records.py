@@ -12,7 +12,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.errors import LeadLost
+from search.errors import LeadershipLost
 from search.study import close_storage, open_storage
 from search.study.records import StudyRecords
 
@@ -105,11 +105,11 @@ def test_a_second_writer_is_told_that_it_has_lost_and_changes_nothing(storage: R
     one, two = StudyRecords(storage, study_id), StudyRecords(storage, study_id)
     made = trial(TrialState.RUNNING)
     one.add([made])
-    with pytest.raises(LeadLost, match="somebody else has written"):
+    with pytest.raises(LeadershipLost, match="somebody else has written"):
         two.add([made])
     end = {"user_attrs": {}, "system_attrs": {}, "moment": ENDED}
     one.finish(made, TrialState.FAIL, **end)
-    with pytest.raises(LeadLost, match="ended by somebody else"):
+    with pytest.raises(LeadershipLost, match="ended by somebody else"):
         two.finish(made, TrialState.COMPLETE, values=[0.0, 0.0], **end)
 
     (found,) = one.trials()
@@ -119,5 +119,5 @@ def test_a_second_writer_is_told_that_it_has_lost_and_changes_nothing(storage: R
 def test_a_study_that_is_gone_takes_no_trial(storage: RDBStorage) -> None:
     study_id = new_study(storage)
     storage.delete_study(study_id)
-    with pytest.raises(LeadLost):
+    with pytest.raises(LeadershipLost):
         StudyRecords(storage, study_id).add([trial(TrialState.RUNNING)])

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from compress.values.measurement import METRICS
 from featherweight.specs.constraints import parse
 from featherweight.specs.objective import Objective
-from search.front import objectives
+from search.front import comparison
 from tests import factories
 
 BASELINE = factories.measurement(size_bytes=8000, download_bytes=6000, peak_memory_bytes=16_000_000)
@@ -19,9 +19,9 @@ def test_every_metric_has_a_number_an_objective_and_a_unit() -> None:
     for metric in METRICS:
         direction = "maximise" if metric == "accuracy" else "minimise"
         wanted = Objective(metric=metric, direction=direction)
-        (value,) = objectives.values(MEASURED, [wanted])
+        (value,) = comparison.values(MEASURED, [wanted])
         assert value == MEASURED.known(metric)
-        assert objectives.vector(MEASURED, [wanted]) == (
+        assert comparison.vector(MEASURED, [wanted]) == (
             (-value,) if direction == "maximise" else (value,)
         )
         assert parse(f"{metric} <= 1").bound(None) == 1
@@ -46,7 +46,7 @@ def test_more_bytes_are_never_an_objective(metric: str) -> None:
     ],
 )
 def test_bytes_of_every_kind_are_bounded_in_the_same_units(text: str, violation: float) -> None:
-    assert objectives.violation(MEASURED, [parse(text)], BASELINE) == pytest.approx(violation)
+    assert comparison.violation(MEASURED, [parse(text)], BASELINE) == pytest.approx(violation)
 
 
 def test_a_number_that_was_not_measured_is_not_made_up() -> None:
