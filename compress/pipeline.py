@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from compress.network import foreign, layers, memory_format
-from compress.network.families.catalog import Architecture, plan_of
-from compress.network.families.network import build
-from compress.network.families.plans.plan import Pad
+from compress.network import foreign, layers
 from compress.network.network import Network
-from compress.network.preprocessing import Normalisation
-from compress.network.supernet import extraction
+from compress.network.running import memory_format
 from compress.techniques.appliers import apply
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
@@ -33,7 +29,7 @@ def start(network: Network, candidate: Candidate, task: Task) -> CompressedModel
     change the network, but before quantization, which corrects its own mean errors: better than
     new statistics would on the published ResNet-20 (89.8 % against 89.3 % with 3 bits).
 
-    Patterns mean layers of the network, or of the task's student where there is one.
+    Patterns mean layers of the network, or of the student if members of one are tried.
 
     Raises InvalidCandidate when a step does not fit the network, one of its patterns matches no
     layer of it, or it does not answer with one row of logits per image.
@@ -70,11 +66,10 @@ def _renamed(
 
 def _original_names(original: Network, task: Task, technique: str) -> list[str]:
     """As ``_names``, of the largest network whose members are tried."""
-    if task.student is None:
+    student = None if task.members is None else task.members.student(original)
+    if student is None:
         return _names(original, technique)
-    drawn = plan_of(task.student, in_channels=1, num_classes=2)
-    every = technique == "filter_pruning"
-    return [layer.name for layer in drawn.layers if every or not isinstance(layer, Pad)]
+    return student.names(only_trained=technique != "filter_pruning")
 
 
 def _names(network: Network, technique: str) -> list[str]:
@@ -154,30 +149,17 @@ def recover(
 
 
 def train_baseline(
-    architecture: Architecture,
+    network: Network,
     *,
     epochs: int,
-    normalisation: Normalisation,
     task: Task,
     augment: Augment | None = None,
     on_progress: OnProgress = silent,
 ) -> Network:
-    """Train a network of the architecture from fresh weights.
+    """Train a network that has fresh weights, as a baseline is trained.
 
     ``augment`` says how images are varied; None is the task's own.
     """
-    network = Network(
-        module=build(
-            architecture,
-            in_channels=task.data.input_shape[0],
-            num_classes=task.data.num_classes,
-            seed=task.seed,
-        ),
-        normalisation=normalisation,
-        input_shape=task.data.input_shape,
-        num_classes=task.data.num_classes,
-    )
-    extraction.check_depends(network)
     plan = TrainingPlan(
         epochs=epochs,
         seed=task.seed,

@@ -11,10 +11,10 @@ from typing import Generic, TypeVar
 import torch
 
 from compress.evaluation.latency import Beside
-from compress.network import threads
 from compress.network.families.catalog import Architecture
 from compress.network.network import Network, ShouldStop
-from compress.network.sources import safetensors
+from compress.network.sources import safetensors, threads
+from compress.network.sources.family import FamilyMembers
 from compress.tasks import loading
 from compress.tasks.images import ImageData
 from compress.training.context import Task, choose_device
@@ -67,7 +67,7 @@ class Workshop:
             seed=assignment.seed,
             teacher=self._baseline(assignment, images),
             tutor=self._uploaded_teacher(assignment, images),
-            student=assignment.student,
+            members=FamilyMembers(largest=assignment.student),
             supernet=self._shared(assignment, assignment.supernet, images),
             cache_folder=self._logits_folder,
             augment=assignment.recovery.augment,

@@ -15,10 +15,9 @@ import torch
 
 from compress import pipeline
 from compress.evaluation import measure
-from compress.export import manifest, writer
-from compress.export.manifest import Input, Manifest, Origin
+from compress.export import writer
 from compress.network.network import Artifact, Network
-from compress.network.sources import safetensors
+from compress.network.sources import family, safetensors
 from compress.tasks import loading
 from compress.techniques.compressed import CompressedModel
 from compress.training.context import Task
@@ -26,6 +25,8 @@ from compress.values import versions
 from compress.values.errors import Stopped
 from compress.values.measurement import Measurement, Split
 from featherweight.client.worker_client import WorkerClient, file_ref
+from featherweight.specs import manifest
+from featherweight.specs.manifest import Input, Manifest, Origin
 from featherweight.specs.protocol import (
     Assignment,
     Decision,
@@ -170,10 +171,16 @@ class TrialRunner:
         assert training is not None  # one of weights and train is given
         self._stage("train the baseline")
         with self.clock.time("train"):
-            return pipeline.train_baseline(
+            network = family.fresh(
                 self.assignment.architecture,
-                epochs=training.epochs,
                 normalisation=training.normalisation or loading.sample_statistics(task.data.train),
+                input_shape=task.data.input_shape,
+                num_classes=task.data.num_classes,
+                seed=task.seed,
+            )
+            return pipeline.train_baseline(
+                network,
+                epochs=training.epochs,
                 task=task,
                 augment=training.augment,
                 on_progress=self._epoch,

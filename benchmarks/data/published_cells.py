@@ -16,13 +16,14 @@ from pathlib import Path
 import torch
 
 from benchmarks.data import cifar
-from compress.network.families.nasbench201.config import OPERATIONS, NasBench201
+from compress.network.families.nasbench201.config import NasBench201
+from compress.network.member import OPERATIONS
 from compress.network.supernet import extraction
 from compress.network.supernet.config import Elastic
+from compress.supernet import start
+from compress.supernet import training as supernet
 from compress.training import batchnorm, loop
 from compress.training.context import Task
-from compress.training.supernet import start
-from compress.training.supernet import training as supernet
 
 CPU = torch.device("cpu")
 _LARGEST = NasBench201(channels=16, cells=(5, 5, 5))

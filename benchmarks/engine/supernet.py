@@ -26,20 +26,21 @@ from compress.export import writer
 from compress.network.families import layout
 from compress.network.families.catalog import Architecture
 from compress.network.families.mobilenet_v2.config import MobileNetV2
-from compress.network.families.nasbench201.config import OPERATIONS, NasBench201
+from compress.network.families.nasbench201.config import NasBench201
 from compress.network.families.network import build
 from compress.network.families.residual.config import Residual
+from compress.network.member import OPERATIONS
 from compress.network.network import Network
 from compress.network.supernet import extraction
 from compress.network.supernet.config import Elastic
 from compress.network.supernet.draw import Draw
+from compress.supernet import start
+from compress.supernet import training as supernet
 from compress.tasks.images import ImageData
 from compress.techniques.compressed import CompressedModel
 from compress.training import batchnorm, loop
 from compress.training.context import Task
 from compress.training.loop import TrainingPlan
-from compress.training.supernet import start
-from compress.training.supernet import training as supernet
 
 CPU = torch.device("cpu")
 SPACES: dict[str, tuple[Architecture, Elastic]] = {

@@ -23,6 +23,7 @@ from compress.evaluation import measure
 from compress.export import writer
 from compress.network.families.residual.config import Residual
 from compress.network.network import Network
+from compress.network.sources import family
 from compress.tasks import loading
 from compress.techniques import candidate as candidates
 from compress.training.context import Task
@@ -119,12 +120,14 @@ class Digits:
     @cached_property
     def _network(self) -> Network:
         task = Task(data=self._images, device=torch.device("cpu"), seed=0)
-        return pipeline.train_baseline(
+        fresh = family.fresh(
             _ARCHITECTURE,
-            epochs=_BASELINE_EPOCHS,
             normalisation=loading.sample_statistics(self._images.train),
-            task=task,
+            input_shape=self._images.input_shape,
+            num_classes=self._images.num_classes,
+            seed=task.seed,
         )
+        return pipeline.train_baseline(fresh, epochs=_BASELINE_EPOCHS, task=task)
 
     def _read(self) -> dict[str, _Curve]:
         if not self.kept.exists():

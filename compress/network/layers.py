@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from compress.network import foreign
 from compress.network.network import Network
-from compress.network.readers import Norm, Readers, Weighted
+from compress.network.running.readers import Norm, Readers, Weighted
 from compress.values import patterns
 from compress.values.errors import InvalidCandidate
 
@@ -27,7 +27,7 @@ class Layer:
     """A convolution or linear layer.
 
     ``norm`` is the BatchNorm behind it where each of the two is all that the other has: nothing
-    else reads the layer, and the norm reads nothing else (``compress.network.readers``).
+    else reads the layer, and the norm reads nothing else (``compress.network.running.readers``).
     ``is_shared`` says that its weight or its bias is also read elsewhere.
     """
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from torch import nn
 
+from compress.network.member import Shape, WeightsFrom
+from compress.network.outline import Outline
 from compress.network.preprocessing import Normalisation
 from compress.values.measurement import Observer
 
@@ -36,6 +39,31 @@ class Network:
     normalisation: Normalisation
     input_shape: tuple[int, int, int]
     num_classes: int
+
+
+class Members(Protocol):
+    """What makes members of the family that a network belongs to."""
+
+    def student(self, network: Network) -> Outline | None:
+        """Outline the network whose members are made; return None if that is ``network``."""
+        ...
+
+    def member(
+        self,
+        network: Network,
+        shape: Shape,
+        *,
+        weights: WeightsFrom,
+        supernet: Network | None,
+        seed: int,
+    ) -> Network:
+        """Make the member of that shape; return ``network`` itself if it is all of it.
+
+        ``supernet`` is the network to slice if ``weights`` say so, ``seed`` that of fresh weights.
+        Raises InvalidCandidate for a network of no family, for a missing supernet, and for a
+        member that answers alike whatever the image.
+        """
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import torch
 
-from compress.network.families.catalog import Architecture
-from compress.network.network import Network, ShouldStop, never
+from compress.network.network import Members, Network, ShouldStop, never
 from compress.tasks.images import ImageData
 from compress.training.distillation.teacher import TeacherLogits
 from compress.values.schedule import Augment
@@ -25,11 +24,11 @@ class Task:
 
     ``teacher`` is the baseline, ``tutor`` a model that was uploaded to teach; ``cache_folder``
     keeps the logits of both between trials, ``teacher_views`` of the training images each (None:
-    by their number, see ``TeacherLogits``). ``student`` is the largest network of which members may
-    start anew, None where that is the baseline's own architecture; ``supernet`` is trained and its
-    members take slices of it. ``augment`` is how training images are varied wherever nothing else
-    says it: where techniques train or BatchNorm is measured. ``should_stop`` is asked by every step
-    that takes long.
+    by their number, see ``TeacherLogits``). ``members`` makes smaller members of the network's
+    family (None: it is of no family), and ``supernet`` is a trained network that they may be slices
+    of. ``augment`` is how training images are varied wherever nothing else says it: where
+    techniques train or BatchNorm is measured. ``should_stop`` is asked by every step that takes
+    long.
     """
 
     data: ImageData
@@ -37,7 +36,7 @@ class Task:
     seed: int
     teacher: Network | None = None
     tutor: Network | None = None
-    student: Architecture | None = None
+    members: Members | None = None
     supernet: Network | None = None
     cache_folder: Path | None = None
     teacher_views: int | None = None

@@ -19,7 +19,7 @@ from typing import Any
 
 from compress.network.families import layout
 from compress.network.families.catalog import Architecture
-from compress.network.families.plans.config import Shape
+from compress.network.member import Shape
 from compress.tasks.inspection import DatasetInfo
 from compress.techniques.candidate import Candidate
 from compress.techniques.mirroring.config import VIEWS

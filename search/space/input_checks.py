@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from compress.network.families import layout
 from compress.network.families.catalog import Architecture, plan_of
-from compress.network.families.plans.config import Shape
 from compress.network.families.plans.plan import (
     Cell,
     Chain,
@@ -19,6 +18,7 @@ from compress.network.families.plans.plan import (
     Pool,
     Sum,
 )
+from compress.network.member import Shape
 from compress.values.errors import InvalidCandidate
 from featherweight.specs.job import JobSpec
 from search.errors import ImagesTooSmall

@@ -26,7 +26,7 @@ from typing import Any
 
 from compress.network.families import layout
 from compress.network.families.layout import Layer
-from compress.network.families.plans.config import Shape
+from compress.network.member import Shape
 from compress.techniques.mirroring.config import VIEWS
 from compress.techniques.rules import canonical
 from compress.values.knobs import Scalar

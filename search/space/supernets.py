@@ -15,7 +15,7 @@ import numpy as np
 
 from compress.network.families import layout
 from compress.network.families.catalog import Architecture
-from compress.network.families.plans.config import AS_IS, Shape
+from compress.network.member import AS_IS, Shape
 from compress.network.supernet import check as supernet
 from compress.network.supernet.config import Elastic
 from compress.techniques.family_member.config import FamilyMember

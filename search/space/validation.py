@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from compress.network.families import layout
 from compress.network.families.catalog import Architecture, plan_of
-from compress.network.families.plans.config import Shape
+from compress.network.member import Shape
 from compress.techniques.rules import canonical, conditions
 from compress.techniques.rules.compatibility import RELATIONS, Relation, conflict
 from compress.techniques.rules.conditional_fields import APPLIES, OFF, REFUSED, Applies, Refused

@@ -4,10 +4,10 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from compress.export import manifest as manifests
-from compress.export.manifest import Manifest
 from compress.values.measurement import Measurement
 from featherweight import documents
+from featherweight.specs import manifest as manifests
+from featherweight.specs.manifest import Manifest
 from service.access.auth import READ, WORK
 from service.http import downloads
 from service.http.downloads import Download

@@ -27,7 +27,7 @@ def loaded_by(module: str) -> set[str]:
         ("launch.main", (*HEAVY, "optuna", "sqlalchemy")),
         ("workers.supervisor", (*HEAVY, "optuna", "sqlalchemy")),
         ("compress.tasks.inspection", HEAVY),
-        ("compress.export.manifest", HEAVY),
+        ("featherweight.specs.manifest", HEAVY),
         ("compress.evaluation.peak_memory", ("torch", "onnx", "pydantic")),
     ],
 )

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from pydantic import TypeAdapter
 
+from compress.network.families.catalog import Architecture
+from compress.network.network import Network
+from compress.network.preprocessing import Normalisation
+from compress.network.sources import family
+from compress.network.sources.family import FamilyMembers
+from compress.tasks import loading
 from compress.tasks.images import ImageData
 from compress.techniques import appliers
 from compress.techniques.compressed import CompressedModel
@@ -15,7 +21,7 @@ CONFIG: TypeAdapter[TechniqueConfig] = TypeAdapter(TechniqueConfig)
 
 
 def task_of(data: ImageData, *, seed: int = 0, teacher=None) -> Task:
-    return Task(data=data, device=DEVICE, seed=seed, teacher=teacher)
+    return Task(members=FamilyMembers(), data=data, device=DEVICE, seed=seed, teacher=teacher)
 
 
 def applied(compressed: CompressedModel, data: ImageData, **config) -> CompressedModel:
@@ -25,3 +31,16 @@ def applied(compressed: CompressedModel, data: ImageData, **config) -> Compresse
 
 def quantized(compressed: CompressedModel, data: ImageData, **config) -> CompressedModel:
     return applied(compressed, data, technique="quantization", **config)
+
+
+def untrained(
+    architecture: Architecture, task: Task, *, normalisation: Normalisation | None = None
+) -> Network:
+    """A network for the task's images with weights of the task's seed."""
+    return family.fresh(
+        architecture,
+        normalisation=normalisation or loading.sample_statistics(task.data.train),
+        input_shape=task.data.input_shape,
+        num_classes=task.data.num_classes,
+        seed=task.seed,
+    )

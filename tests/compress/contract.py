@@ -16,12 +16,13 @@ from torch import Tensor
 
 from compress import pipeline
 from compress.evaluation import runtime
-from compress.export import manifest, parity, views, writer
+from compress.export import parity, views, writer
 from compress.network import folding, layers
 from compress.network.families.network import build
 from compress.network.families.residual.config import Residual
 from compress.network.folding import Stored
 from compress.network.network import Artifact, Network
+from compress.network.sources.family import FamilyMembers
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
@@ -39,6 +40,7 @@ from compress.training.context import Task
 from compress.training.loop import TrainingPlan
 from compress.values import versions
 from compress.values.measurement import Latency, Measurement, Parity
+from featherweight.specs import manifest
 from tests.compress.conftest import NORMALISATION
 from tests.compress.networks import Normalised, Separable, seeded
 from tests.devices import DEVICE
@@ -170,7 +172,9 @@ class Made:
         # With no right answers every recovery is as good as none, and so it is never dropped.
         nobody_N = torch.full_like(self.data.validation.y_N, -1)
         data = replace(self.data, validation=replace(self.data.validation, y_N=nobody_N))
-        return Task(data=data, device=DEVICE, seed=self.seed, teacher=self.network)
+        return Task(
+            members=FamilyMembers(), data=data, device=DEVICE, seed=self.seed, teacher=self.network
+        )
 
     @cached_property
     def start(self) -> CompressedModel:

@@ -15,13 +15,13 @@ from pydantic import TypeAdapter
 
 from compress import pipeline
 from compress.evaluation import runtime
-from compress.export import manifest
 from compress.network import layers
 from compress.network.stored_weight import HalfFloat, StoredWeight, is_half
 from compress.techniques import registry
 from compress.techniques.candidate import Candidate
 from compress.training import constraints
 from compress.values.errors import InvalidCandidate, NumericalError
+from featherweight.specs import manifest
 from tests.compress import contract
 from tests.compress.contract import CASES, FAMILY, NETWORKS, SPARED, Made
 

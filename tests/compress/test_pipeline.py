@@ -5,13 +5,14 @@ import torch
 
 from compress import pipeline
 from compress.network.families.residual.config import Residual
-from compress.tasks import loading
+from compress.network.sources.family import FamilyMembers
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
 from compress.training import loop
 from compress.training.context import Task
 from compress.values.errors import InvalidCandidate, Stopped
 from compress.values.schedule import Schedule
+from tests.compress.applying import untrained
 from tests.devices import DEVICE
 
 SMALL = Residual(widths=(8, 16), depths=(1, 1), shortcut="conv")
@@ -36,14 +37,12 @@ def one_thread():
 def task(digits):
     few = Images(x_NCHW=digits.train.x_NCHW[:400], y_N=digits.train.y_N[:400])
     small = ImageData(train=few, validation=digits.validation, test=None, num_classes=10)
-    return Task(data=small, device=DEVICE, seed=0)
+    return Task(members=FamilyMembers(), data=small, device=DEVICE, seed=0)
 
 
 @pytest.fixture(scope="module")
 def baseline(task):
-    return pipeline.train_baseline(
-        SMALL, epochs=20, normalisation=loading.sample_statistics(task.data.train), task=task
-    )
+    return pipeline.train_baseline(untrained(SMALL, task), epochs=20, task=task)
 
 
 def accuracy(network, task):
@@ -56,10 +55,8 @@ def state(compressed):
 
 def test_the_baseline_learns_and_is_the_same_for_the_same_seed(baseline, task):
     assert accuracy(baseline, task) > 0.85
-    normalisation = loading.sample_statistics(task.data.train)
     one, same = (
-        pipeline.train_baseline(SMALL, epochs=1, normalisation=normalisation, task=task)
-        for _ in range(2)
+        pipeline.train_baseline(untrained(SMALL, task), epochs=1, task=task) for _ in range(2)
     )
     assert torch.equal(one.module.linear.weight, same.module.linear.weight)
 
@@ -108,12 +105,8 @@ def test_steps_without_effect_are_noted(baseline, task):
 
 
 def test_a_pattern_whose_block_was_cut_spares_nothing_and_fails_nothing(task):
-    network = pipeline.train_baseline(
-        Residual(widths=(8, 16), depths=(2, 2)),
-        epochs=1,
-        normalisation=loading.sample_statistics(task.data.train),
-        task=task,
-    )
+    fresh = untrained(Residual(widths=(8, 16), depths=(2, 2)), task)
+    network = pipeline.train_baseline(fresh, epochs=1, task=task)
     shallow = {"technique": "family_member", "depth": 1}
     exact = {"technique": "sparsity", "exclude": "layer1.1.*, linear"}
     compressed = pipeline.start(network, candidate(shallow, exact), task)

@@ -12,6 +12,7 @@ from compress.tasks import loading
 from compress.training.context import Task
 from featherweight import jobfile
 from featherweight.specs.states import JobState, Phase
+from tests.compress.applying import untrained
 from tests.devices import DEVICE
 from tests.e2e.conftest import TINY
 
@@ -30,12 +31,8 @@ CHANGES = {
 def asked(client, digits, tmp_path_factory):
     """A job on a trained network that was uploaded."""
     images = loading.load(digits)
-    network = pipeline.train_baseline(
-        OWN,
-        epochs=10,
-        normalisation=loading.sample_statistics(images.train),
-        task=Task(data=images, device=DEVICE, seed=0),
-    )
+    task = Task(data=images, device=DEVICE, seed=0)
+    network = pipeline.train_baseline(untrained(OWN, task), epochs=10, task=task)
     folder = tmp_path_factory.mktemp("job")
     safetensors.save(network, folder / "network.safetensors")
     given = {

@@ -6,9 +6,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from compress.export import manifest
 from compress.values.schedule import Schedule
 from featherweight.client.transport import file_digest
+from featherweight.specs import manifest
 from featherweight.specs.states import JobState, Phase, TrialState
 
 pytestmark = pytest.mark.slow

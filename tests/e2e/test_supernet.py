@@ -8,12 +8,13 @@ import onnxruntime
 import pytest
 
 from compress import pipeline
-from compress.export import manifest
 from compress.network.families.residual.config import Residual
 from compress.network.sources import safetensors
+from compress.network.sources.family import FamilyMembers
 from compress.tasks import loading
 from compress.training import inference
 from compress.training.context import Task
+from featherweight.specs import manifest
 from featherweight.specs.job import JobSpec
 from featherweight.specs.states import JobState, Phase
 from tests.devices import DEVICE
@@ -119,7 +120,13 @@ def test_a_members_file_answers_like_its_slice_of_the_shared_weights(
     members = [trial for trial in client.trials(shared.id) if trial.phase == Phase.SEARCH]
     assert members
     for trial in members:
-        task = Task(data=images, device=DEVICE, seed=trial.seed, student=STUDENT, supernet=supernet)
+        task = Task(
+            members=FamilyMembers(largest=STUDENT),
+            data=images,
+            device=DEVICE,
+            seed=trial.seed,
+            supernet=supernet,
+        )
         member = pipeline.start(supernet, trial.candidate, task).network
         [file] = files(client, shared, trial.number, "onnx")
         session = onnxruntime.InferenceSession(client.download(file.id, tmp_path))

@@ -7,7 +7,6 @@ import safetensors.torch
 import torch
 
 from compress import pipeline
-from compress.export import manifest
 from compress.network.families.residual.config import Residual
 from compress.network.sources import safetensors as weights
 from compress.tasks import loading
@@ -15,7 +14,9 @@ from compress.training.context import Task
 from compress.training.distillation.teacher import TeacherLogits
 from featherweight import jobfile
 from featherweight.client.transport import file_digest
+from featherweight.specs import manifest
 from featherweight.specs.states import JobState
+from tests.compress.applying import untrained
 from tests.devices import DEVICE
 from tests.e2e.conftest import TINY
 
@@ -31,12 +32,8 @@ def images(digits):
 @pytest.fixture(scope="module")
 def teacher(images):
     """A network that was trained for two epochs, wider than the one of the job."""
-    return pipeline.train_baseline(
-        LARGER,
-        epochs=2,
-        normalisation=loading.sample_statistics(images.train),
-        task=Task(data=images, device=DEVICE, seed=1),
-    )
+    task = Task(data=images, device=DEVICE, seed=1)
+    return pipeline.train_baseline(untrained(LARGER, task), epochs=2, task=task)
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 import hashlib
 from typing import Any
 
-from compress.export import manifest as manifests
-from compress.export.manifest import Input, Manifest, Origin
 from compress.techniques.candidate import Candidate
+from featherweight.specs import manifest as manifests
+from featherweight.specs.manifest import Input, Manifest, Origin
 from featherweight.specs.protocol import FileRef, Report
 from store.attempts import attempts
 from store.files import file_store

@@ -9,6 +9,7 @@ from compress.network.families.network import build
 from compress.network.network import Network, never
 from compress.network.preprocessing import Normalisation
 from compress.network.sources import safetensors as weights
+from compress.network.sources.family import FamilyMembers
 from compress.network.supernet.config import Elastic
 from compress.techniques.candidate import Candidate
 from featherweight.client.transport import file_digest
@@ -110,7 +111,7 @@ def test_a_network_is_read_once_for_many_trials(workshop, files):
 def test_a_member_gets_the_supernet_of_its_students_architecture(workshop, files):
     found = assignment(files, student=LARGER, supernet=given(files, "large", OTHER))
     task = workshop.task(found, should_stop=never)
-    assert task.student == LARGER
+    assert task.members == FamilyMembers(largest=LARGER)
     assert task.supernet is not None
     assert task.supernet.module.architecture == LARGER
     assert task.supernet.normalisation == OTHER
@@ -119,7 +120,8 @@ def test_a_member_gets_the_supernet_of_its_students_architecture(workshop, files
 def test_without_a_student_the_supernet_is_the_jobs_own_network(workshop, files):
     task = workshop.task(assignment(files, supernet=given(files, "small")), should_stop=never)
     assert task.supernet is not None
-    assert (task.student, task.supernet.module.architecture) == (None, factories.ARCHITECTURE)
+    assert task.members == FamilyMembers(largest=None)
+    assert task.supernet.module.architecture == factories.ARCHITECTURE
 
 
 def trains(files, checkpoint):

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from compress.network.families.catalog import Architecture
 from compress.network.network import Network
+from compress.supernet import start, training
+from compress.supernet.training import Momentum
 from compress.training.context import Task
 from compress.training.loop import OnProgress
-from compress.training.supernet import start, training
-from compress.training.supernet.training import Momentum
 from featherweight.specs.protocol import SupernetTask
 
 

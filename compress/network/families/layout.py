@@ -7,7 +7,6 @@ convolution of zeros and ones, and its multiply-accumulates count.
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 from pydantic import BaseModel
 
@@ -26,9 +25,9 @@ from compress.network.families.plans.plan import (
     Size,
     Sum,
 )
+from compress.network.outline import LayerInfo, LayerKind, Outline
 from compress.values.errors import InvalidCandidate
 
-Kind = Literal["conv", "pad", "norm", "linear"]
 _NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 _POINT: Size = (1, 1)
 
@@ -41,7 +40,7 @@ class Layer(BaseModel, frozen=True, extra="forbid"):
     """
 
     name: str
-    kind: Kind
+    kind: LayerKind
     shape: tuple[int, ...]
     parameters: int
     output: tuple[int, ...] | None = None
@@ -93,6 +92,22 @@ def layers(
     return [_row(layer, sizes.get(layer.name), drawn.places) for layer in drawn.layers]
 
 
+def outline(architecture: Architecture, *, in_channels: int, num_classes: int) -> Outline:
+    """What may be asked about the network without building it."""
+    rows = layers(architecture, in_channels=in_channels, num_classes=num_classes)
+    found = (
+        LayerInfo(
+            name=row.name,
+            kind=row.kind,
+            weight_shape=row.shape,
+            parameters=row.parameters,
+            stage=row.stage,
+        )
+        for row in rows
+    )
+    return Outline(layers=tuple(found))
+
+
 def _tensors(layer: plan.Layer) -> dict[str, tuple[int, ...]]:
     match layer:
         case Conv():
@@ -140,7 +155,7 @@ def _row(layer: plan.Layer, size: Size | None, places: dict[str, Size]) -> Layer
     )
 
 
-def _macs(kind: Kind, shape: tuple[int, ...], size: Size) -> int:
+def _macs(kind: LayerKind, shape: tuple[int, ...], size: Size) -> int:
     """One per weight and place; a BatchNorm only scales."""
     return 0 if kind == "norm" else math.prod(shape) * math.prod(size)
 

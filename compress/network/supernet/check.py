@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from compress.network.families.catalog import Architecture
-from compress.network.families.plans.config import Shape
+from compress.network.member import Shape
 from compress.network.supernet.config import Elastic
 from compress.network.supernet.draw import Draw
 from compress.values.errors import InvalidCandidate

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from compress.network.families.plans.config import AS_IS, Shape
+from compress.network.member import AS_IS, Shape
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=AS_IS)]

@@ -13,11 +13,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress.network import strided
 from compress.network.families.catalog import Architecture, plan_of
 from compress.network.families.network import FamilyNetwork
 from compress.network.families.plans import execution
 from compress.network.families.plans.plan import Conv, Linear, Norm, Pad, Plan
+from compress.network.running import strided
 from compress.network.supernet import extraction
 
 

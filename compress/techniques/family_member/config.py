@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from compress.network.families.nasbench201.config import OPERATIONS, Operation
-from compress.network.families.plans.config import Shape
+from compress.network.member import OPERATIONS, Operation, Shape, WeightsFrom
 from compress.values.knobs import Choice, Searchable
 
 _DEEPEST = 64
@@ -58,7 +57,7 @@ class FamilyMember(BaseModel, frozen=True, extra="forbid"):
         max_length=100,
         description="The operation on every edge of the cell; empty leaves what is there.",
     )
-    weights: Literal["inherited", "fresh", "supernet"] = Field(
+    weights: WeightsFrom = Field(
         default="inherited",
         description="From the network, most important channels first; new; or from the supernet.",
     )

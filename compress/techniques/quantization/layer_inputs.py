@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress.network import foreign, readers
+from compress.network import foreign
 from compress.network.layers import Layer, Weighted
 from compress.network.network import Network
+from compress.network.running import readers
 from compress.training import calibration, inference
 from compress.training.context import Task
 from compress.values.errors import NumericalError

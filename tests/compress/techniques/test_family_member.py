@@ -9,6 +9,7 @@ from compress.network.families.plans.config import scaled
 from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
+from compress.network.sources.family import FamilyMembers
 from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.family_member import apply as family_member
@@ -21,7 +22,7 @@ from tests.devices import DEVICE
 SHORTCUTS = ["pad", "conv"]
 NO_IMAGES = Images(x_NCHW=torch.zeros(0, 1, 8, 8), y_N=torch.zeros(0, dtype=torch.int64))
 DATA = ImageData(train=NO_IMAGES, validation=NO_IMAGES, test=None, num_classes=4)
-TASK = Task(data=DATA, device=DEVICE, seed=0)
+TASK = Task(members=FamilyMembers(), data=DATA, device=DEVICE, seed=0)
 
 
 def network(shortcut="conv"):

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from compress.network.families.nasbench201.config import OPERATIONS, NasBench201
+from compress.network.families.nasbench201.config import NasBench201
+from compress.network.member import OPERATIONS
 from compress.techniques.candidate import Candidate
 from search.admission import bounds_filter
 from search.errors import TechniqueDoesNotFit

@@ -9,9 +9,9 @@ import pytest
 from compress.network.families import layout
 from compress.network.families.catalog import Architecture
 from compress.network.families.mobilenet_v2.config import MobileNetV2
-from compress.network.families.nasbench201.config import OPERATIONS, NasBench201
-from compress.network.families.plans.config import Shape
+from compress.network.families.nasbench201.config import NasBench201
 from compress.network.families.residual.config import Residual
+from compress.network.member import OPERATIONS, Shape
 from compress.network.supernet.config import Elastic
 from compress.techniques.candidate import Candidate
 from featherweight.specs.job import JobSpec

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from compress.export.manifest import Manifest
+from featherweight.specs.manifest import Manifest
 from featherweight.specs.protocol import Report
 from featherweight.specs.states import Phase
 from store.attempts import attempts

@@ -9,8 +9,8 @@ from compress.network.preprocessing import Normalisation
 from compress.network.sources import safetensors
 from compress.network.supernet import extraction
 from compress.network.supernet.config import Elastic
+from compress.supernet import training
 from compress.training.loop import silent
-from compress.training.supernet import training
 from compress.values.errors import InvalidCandidate, Stopped
 from featherweight.specs.protocol import SupernetTask
 from tests.compress.network.families import tiny

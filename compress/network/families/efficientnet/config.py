@@ -14,7 +14,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from compress.network.families.plans.config import Dimension, FamilyConfig, Shape, divisible
+from compress.network.families.plans.config import Dimension, FamilyConfig, divisible
+from compress.network.member import Shape
 
 Blocks = Annotated[int, Field(ge=1, le=64)]
 Depths = tuple[Blocks, Blocks, Blocks, Blocks, Blocks, Blocks, Blocks]

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from compress.network.families.plans import paths
-from compress.network.families.plans.config import Dimension, FamilyConfig, Shape, scaled
+from compress.network.families.plans.config import Dimension, FamilyConfig, scaled
 from compress.network.families.plans.paths import Arrow
+from compress.network.member import OPERATIONS, Operation, Shape
 from compress.values.errors import InvalidCandidate
 
-Operation = Literal["none", "skip_connect", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3"]
-"""What an edge of a cell computes, from the least costly to the most."""
 Held = Literal[Operation, "all"]
 """``all`` is the sum of all operations, each with weights of its own."""
 Count = Annotated[int, Field(ge=0, le=64)]
 
-OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 EDGES: tuple[Arrow, ...] = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """``(source, target)`` of the edges of a cell, in the order of the benchmark's strings."""
 NUM_EDGES = len(EDGES)

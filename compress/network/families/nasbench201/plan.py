@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from compress.network.families.nasbench201.config import EDGES, LAST_NODE, OPERATIONS, NasBench201
+from compress.network.families.nasbench201.config import EDGES, LAST_NODE, NasBench201
 from compress.network.families.plans.plan import (
     Activate,
     Cell,
@@ -29,6 +29,7 @@ from compress.network.families.plans.plan import (
     Resize,
     Sum,
 )
+from compress.network.member import OPERATIONS
 
 _KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
 

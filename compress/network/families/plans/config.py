@@ -4,37 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from compress.network.member import Shape
+
 Dimension = Literal["width", "depth", "kernel", "expansion", "excitation", "activation", "cell"]
-AS_IS = 10**6
-"""Larger than any depth or kernel: a limit that limits nothing."""
 _SMALLEST_SIDE = 4
 _LARGEST_SIDE = 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shape:
-    """What a member keeps of the largest network of its family.
-
-    ``width`` and ``expansion`` are shares of channels (of every stage; inside a block), ``depth``
-    and ``kernel`` the most blocks of a stage and the most rows of a kernel, ``resolution`` the side
-    in pixels of what the first layer sees (0: the image as it is). ``excitation`` False leaves
-    squeeze and excitation out, ``activation`` replaces the one inside the blocks, ``cell`` names
-    the operation of every edge; empty means as it is.
-    """
-
-    width: float = 1.0
-    depth: int = AS_IS
-    kernel: int = AS_IS
-    expansion: float = 1.0
-    resolution: int = 0
-    excitation: bool = True
-    activation: str = ""
-    cell: tuple[str, ...] = ()
 
 
 class FamilyConfig(BaseModel, frozen=True, extra="forbid"):

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from compress.network.families.plans.config import FamilyConfig, Shape, check_one_per_stage, scaled
+from compress.network.families.plans.config import FamilyConfig, check_one_per_stage, scaled
+from compress.network.member import Shape
 
 Channels = Annotated[int, Field(ge=1, le=2048)]
 Blocks = Annotated[int, Field(ge=1, le=64)]

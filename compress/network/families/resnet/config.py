@@ -12,10 +12,10 @@ from pydantic import Field, model_validator
 from compress.network.families.plans.config import (
     Dimension,
     FamilyConfig,
-    Shape,
     check_one_per_stage,
     scaled,
 )
+from compress.network.member import Shape
 
 Channels = Annotated[int, Field(ge=1, le=2048)]
 Blocks = Annotated[int, Field(ge=1, le=64)]

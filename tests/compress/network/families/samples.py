@@ -8,11 +8,11 @@ from compress.network.families.efficientnet.config import EfficientNet
 from compress.network.families.mobilenet_v2.config import MobileNetV2
 from compress.network.families.mobilenet_v3.config import MobileNetV3
 from compress.network.families.nasbench201.config import NasBench201
-from compress.network.families.plans.config import Shape
 from compress.network.families.residual.config import Residual
 from compress.network.families.resnet.config import ResNet
 from compress.network.families.shufflenet_v2.config import ShuffleNetV2
 from compress.network.families.vgg_bn.config import VggBn
+from compress.network.member import Shape
 
 CELL = ("nor_conv_3x3", "skip_connect", "nor_conv_1x1", "avg_pool_3x3", "none", "skip_connect")
 SAMPLES: dict[str, Architecture] = {

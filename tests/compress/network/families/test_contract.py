@@ -11,7 +11,7 @@ from compress.export import writer
 from compress.network.families import layout
 from compress.network.families.catalog import BY_NAME, read
 from compress.network.families.network import FamilyNetwork
-from compress.network.families.plans.config import Shape
+from compress.network.member import Shape
 from compress.network.preprocessing import Normalisation
 from compress.network.sources import safetensors as weights
 from compress.network.structure import channels

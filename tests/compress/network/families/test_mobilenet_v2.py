@@ -12,8 +12,9 @@ from compress.network.families import layout
 from compress.network.families.catalog import plan_of
 from compress.network.families.mobilenet_v2.config import MobileNetV2
 from compress.network.families.network import FamilyNetwork
-from compress.network.families.plans.config import Shape
+from compress.network.member import Shape
 from compress.network.sources import safetensors as weights
+from compress.network.sources.family import FamilyMembers
 from compress.network.structure import channels
 from compress.network.supernet import extraction
 from compress.tasks.images import ImageData, Images
@@ -239,7 +240,7 @@ def test_all_channels_may_be_pruned_but_the_logits():
     assert {group.stage for group in found.groups} == set(range(7))
     no_images = Images(x_NCHW=torch.zeros(0, 1, 16, 16), y_N=torch.zeros(0, dtype=torch.int64))
     data = ImageData(train=no_images, validation=no_images, test=None, num_classes=5)
-    task = Task(data=data, device=DEVICE, seed=0)
+    task = Task(members=FamilyMembers(), data=data, device=DEVICE, seed=0)
     config = FilterPruning(ratios=(0.5,) * 7, round_to=1)
     pruned = filter_pruning.apply(CompressedModel(network=net), config, task).network
     assert tiny.answers(pruned).shape == (3, tiny.NUM_CLASSES)

@@ -7,8 +7,8 @@ import torch
 from benchmarks.data import cifar
 from compress.network.families import layout
 from compress.network.families.catalog import plan_of
-from compress.network.families.nasbench201.config import EDGES, OPERATIONS, NasBench201
-from compress.network.families.plans.config import Shape
+from compress.network.families.nasbench201.config import EDGES, NasBench201
+from compress.network.member import OPERATIONS, Shape
 from compress.values.errors import InvalidCandidate
 from tests.compress.network.families import tiny
 

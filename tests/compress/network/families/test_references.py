@@ -7,9 +7,9 @@ import torch
 from compress.network.families import layout
 from compress.network.families.ds_cnn.config import DsCnn
 from compress.network.families.nasbench201.config import NasBench201
-from compress.network.families.plans.config import Shape
 from compress.network.families.resnet.config import ResNet
 from compress.network.families.vgg_bn.config import VggBn
+from compress.network.member import Shape
 from compress.network.preprocessing import Normalisation
 from compress.network.sources import inspection
 from compress.network.sources import safetensors as weights

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from compress.network.families import layout
 from compress.network.families.catalog import BY_NAME, read
 from compress.network.families.network import build
-from compress.network.families.plans.config import Shape
+from compress.network.member import Shape
 from compress.network.sources import safetensors as weights
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.family_member import apply as family_member

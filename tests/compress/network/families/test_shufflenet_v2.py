@@ -10,11 +10,12 @@ from compress.network.families import layout
 from compress.network.families.catalog import plan_of
 from compress.network.families.network import FamilyNetwork
 from compress.network.families.plans import execution
-from compress.network.families.plans.config import Shape
 from compress.network.families.plans.plan import Activate, Concat, Plan
 from compress.network.families.shufflenet_v2.config import ShuffleNetV2
+from compress.network.member import Shape
 from compress.network.preprocessing import Normalisation
 from compress.network.sources import safetensors
+from compress.network.sources.family import FamilyMembers
 from compress.network.structure import channels
 from compress.network.supernet import extraction
 from compress.tasks.images import ImageData, Images
@@ -181,7 +182,7 @@ def test_a_thinner_branch_answers_like_the_network_whose_other_inner_channels_ar
 def inherited(net, **config):
     nothing = Images(x_NCHW=torch.zeros(0, 1, 16, 16), y_N=torch.zeros(0, dtype=torch.int64))
     data = ImageData(train=nothing, validation=nothing, test=None, num_classes=tiny.NUM_CLASSES)
-    task = Task(data=data, device=DEVICE, seed=0)
+    task = Task(members=FamilyMembers(), data=data, device=DEVICE, seed=0)
     compressed = CompressedModel(network=net)
     return family_member.apply(compressed, FamilyMember(**config), task).network
 

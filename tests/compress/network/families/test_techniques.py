@@ -11,6 +11,7 @@ import torch
 from compress import pipeline
 from compress.evaluation import runtime
 from compress.export import writer
+from compress.network.sources.family import FamilyMembers
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
 from compress.training.context import Task
@@ -36,7 +37,7 @@ def test_the_file_answers_like_the_network(
     case: Case, name: str, data: ImageData, tmp_path: Path
 ) -> None:
     network = tiny.network(SAMPLES[name])
-    task = Task(data=data, device=DEVICE, seed=0, teacher=network)
+    task = Task(members=FamilyMembers(), data=data, device=DEVICE, seed=0, teacher=network)
     start = pipeline.start(network, Candidate(steps=(case.config,)), task)
     for compressed in (start, pipeline.recover(start, task, epochs=1)):
         artifact = writer.write(compressed, tmp_path, data=data)

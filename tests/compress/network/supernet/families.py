@@ -9,11 +9,13 @@ from compress.network.families.ds_cnn.config import DsCnn
 from compress.network.families.efficientnet.config import EfficientNet
 from compress.network.families.mobilenet_v2.config import MobileNetV2
 from compress.network.families.mobilenet_v3.config import MobileNetV3
-from compress.network.families.nasbench201.config import OPERATIONS, NasBench201
+from compress.network.families.nasbench201.config import NasBench201
 from compress.network.families.residual.config import Residual
 from compress.network.families.resnet.config import ResNet
 from compress.network.families.shufflenet_v2.config import ShuffleNetV2
 from compress.network.families.vgg_bn.config import VggBn
+from compress.network.member import OPERATIONS
+from compress.network.sources.family import FamilyMembers
 from compress.network.supernet.config import Elastic
 from compress.tasks.images import ImageData, Images
 from compress.training.context import Task
@@ -62,4 +64,4 @@ def task(*, seed: int = 0) -> Task:
     """A few random images of every class, of the shape that the small networks take."""
     part = Images(x_NCHW=tiny.images(12), y_N=torch.arange(12) % tiny.NUM_CLASSES)
     data = ImageData(train=part, validation=part, test=None, num_classes=tiny.NUM_CLASSES)
-    return Task(data=data, device=DEVICE, seed=seed)
+    return Task(members=FamilyMembers(), data=data, device=DEVICE, seed=seed)

@@ -3,9 +3,9 @@ import torch
 from torch import nn
 
 from compress.network.families.network import FamilyNetwork
-from compress.network.families.plans.config import Shape
 from compress.network.families.plans.plan import Conv
 from compress.network.families.residual.config import Residual
+from compress.network.member import Shape
 from compress.network.supernet import extraction
 from compress.network.supernet.draw import Draw
 from compress.network.supernet.execution import SharedMember

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from compress import pipeline, techniques
 from compress.network.layers import Layer, weighted
 from compress.network.network import Network
+from compress.network.sources.family import FamilyMembers
 from compress.tasks.images import Images
 from compress.techniques.candidate import Candidate
 from compress.techniques.distillation.config import Distillation
@@ -156,7 +157,9 @@ def learners(digits):
     baseline = contract.fresh("residual with pad shortcuts")
     teacher, _ = training.fit(baseline, five.train, plan, device=DEVICE)
     few = replace(five, train=Images(x_NCHW=five.train.x_NCHW[:64], y_N=five.train.y_N[:64]))
-    task = Task(data=few, device=DEVICE, seed=0, teacher=teacher, tutor=teacher)
+    task = Task(
+        members=FamilyMembers(), data=few, device=DEVICE, seed=0, teacher=teacher, tutor=teacher
+    )
     found: dict[frozenset[object], Learner] = {}
     for candidate in choices():
         with suppress(InvalidCandidate):

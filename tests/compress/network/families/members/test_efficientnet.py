@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from compress.network.families.catalog import plan_of
 from compress.network.families.efficientnet.config import EfficientNet
-from compress.network.families.plans.config import Shape
 from compress.network.families.plans.plan import Conv
+from compress.network.member import Shape
+from compress.network.sources.family import FamilyMembers
 from compress.network.supernet import extraction
 from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
@@ -111,6 +112,6 @@ def silence(name, tensor):
 def inherited(net, **config):
     nothing = Images(x_NCHW=torch.zeros(0, 1, 16, 16), y_N=torch.zeros(0, dtype=torch.int64))
     data = ImageData(train=nothing, validation=nothing, test=None, num_classes=tiny.NUM_CLASSES)
-    task = Task(data=data, device=DEVICE, seed=0)
+    task = Task(members=FamilyMembers(), data=data, device=DEVICE, seed=0)
     compressed = CompressedModel(network=net)
     return family_member.apply(compressed, FamilyMember(**config), task).network

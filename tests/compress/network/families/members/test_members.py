@@ -8,10 +8,10 @@ from compress.network.families.catalog import plan_of
 from compress.network.families.ds_cnn.config import DsCnn
 from compress.network.families.efficientnet.config import EfficientNet
 from compress.network.families.nasbench201.config import NasBench201
-from compress.network.families.plans.config import Shape
 from compress.network.families.residual.config import Residual
 from compress.network.families.resnet.config import ResNet
 from compress.network.families.vgg_bn.config import VggBn
+from compress.network.member import Shape
 from compress.network.supernet import extraction
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.family_member import apply as family_member

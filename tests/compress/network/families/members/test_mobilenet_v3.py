@@ -7,8 +7,9 @@ from compress.network.families import layout
 from compress.network.families.catalog import plan_of
 from compress.network.families.mobilenet_v3.config import MobileNetV3
 from compress.network.families.network import FamilyNetwork
-from compress.network.families.plans.config import Shape
 from compress.network.families.plans.plan import Conv, Linear
+from compress.network.member import Shape
+from compress.network.sources.family import FamilyMembers
 from compress.network.structure import channels
 from compress.network.supernet import extraction
 from compress.tasks.images import ImageData, Images
@@ -115,7 +116,7 @@ def test_all_channels_may_be_pruned_but_the_logits(config):
     assert {group.stage for group in found.groups} == set(range(config.num_stages))
     no_images = Images(x_NCHW=torch.zeros(0, 1, 16, 16), y_N=torch.zeros(0, dtype=torch.int64))
     data = ImageData(train=no_images, validation=no_images, test=None, num_classes=5)
-    task = Task(data=data, device=DEVICE, seed=0)
+    task = Task(members=FamilyMembers(), data=data, device=DEVICE, seed=0)
     halved = FilterPruning(ratios=(0.5,) * config.num_stages, round_to=1)
     pruned = filter_pruning.apply(CompressedModel(network=net), halved, task).network
     assert tiny.answers(pruned).shape == (3, tiny.NUM_CLASSES)

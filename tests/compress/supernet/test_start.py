@@ -7,18 +7,18 @@ import torch
 
 from compress import pipeline
 from compress.network.families.nasbench201.config import NasBench201
-from compress.network.families.plans.config import Shape
 from compress.network.families.residual.config import Residual
+from compress.network.member import Shape
 from compress.network.preprocessing import Normalisation
 from compress.network.sources import safetensors
 from compress.network.supernet import extraction
 from compress.network.supernet.check import check
 from compress.network.supernet.config import Elastic
+from compress.supernet import start
 from compress.tasks import loading
 from compress.techniques.candidate import Candidate
 from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.filter_pruning import apply as filter_pruning
-from compress.training.supernet import start
 from compress.values.errors import InvalidCandidate
 from tests.compress.network.families import tiny
 from tests.compress.network.supernet.families import SUPERNETS, task

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from compress.export import manifest
 from compress.network.families.residual.config import Residual
 from compress.network.preprocessing import Normalisation
 from compress.techniques import registry
@@ -21,6 +20,7 @@ from compress.values import versions
 from compress.values.measurement import Latency, Measurement, Parity
 from compress.values.revision import FIRST_REVISION
 from compress.values.schedule import Schedule
+from featherweight.specs import manifest
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 CANDIDATE = Candidate(steps=(FilterPruning(ratios=(0.5, 0.25, 0.1)), Quantization(weight_bits=4)))
@@ -192,7 +192,7 @@ def test_versions_are_those_installed():
 
 def test_manifests_and_versions_need_no_torch_and_no_onnx():
     code = (
-        "import sys, compress.export.manifest; from compress.values import versions; "
+        "import sys, featherweight.specs.manifest; from compress.values import versions; "
         "versions.collect(); "
         "print(sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
     )

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from compress import pipeline
-from compress.network import memory_format
 from compress.network.families.network import build
 from compress.network.families.residual.config import Residual
+from compress.network.running import memory_format
 from compress.techniques.candidate import Candidate
 from compress.techniques.distillation.config import Distillation
 from compress.techniques.filter_pruning.config import FilterPruning
@@ -18,7 +18,7 @@ from compress.techniques.registry import TechniqueConfig
 from compress.techniques.sparsity.config import Sparsity
 from compress.training import inference
 from tests.compress.applying import task_of
-from tests.compress.network.test_readers import five
+from tests.compress.network.running.test_readers import five
 from tests.compress.networks import Separable, wrapped
 
 PLAIN = torch.contiguous_format

@@ -12,21 +12,21 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from compress.network import memory_format
 from compress.network.families.network import FamilyNetwork
 from compress.network.network import Network
+from compress.network.running import memory_format
 from compress.network.supernet import extraction
 from compress.network.supernet.check import check
 from compress.network.supernet.config import Elastic
 from compress.network.supernet.draw import Draw
 from compress.network.supernet.execution import SharedMember
+from compress.supernet.objectives import Paths, RandomPath, Sandwich
 from compress.tasks.images import Images
 from compress.training import batchnorm, calibration, inference
 from compress.training import loop as training
 from compress.training.context import Task
 from compress.training.loop import FitReport, Hooks, Loop, OnProgress, TrainingPlan, silent
 from compress.training.objectives import Lesson
-from compress.training.supernet.objectives import Paths, RandomPath, Sandwich
 
 _RATE = 0.1
 Momentum = Mapping[str, Tensor]

@@ -6,23 +6,23 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from compress.network.families.nasbench201.config import OPERATIONS, NasBench201
-from compress.network.families.plans.config import Shape
+from compress.network.families.nasbench201.config import NasBench201
 from compress.network.families.residual.config import Residual
+from compress.network.member import OPERATIONS, Shape
 from compress.network.sources import safetensors as weights
 from compress.network.supernet import extraction
 from compress.network.supernet.config import Elastic
 from compress.network.supernet.draw import Draw
 from compress.network.supernet.execution import SharedMember
+from compress.supernet import start
+from compress.supernet import training as supernet
+from compress.supernet.objectives import Sandwich
 from compress.tasks.images import Images
 from compress.training import batchnorm, inference, loop
 from compress.training.context import Task
 from compress.training.distillation.loss import kl
 from compress.training.loop import TrainingPlan
 from compress.training.objectives import Batch
-from compress.training.supernet import start
-from compress.training.supernet import training as supernet
-from compress.training.supernet.objectives import Sandwich
 from compress.values.errors import InvalidCandidate, InvalidData, NumericalError, Stopped
 from tests.compress.network.families import tiny
 from tests.compress.network.supernet.families import SUPERNETS, task

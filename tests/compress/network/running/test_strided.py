@@ -11,15 +11,15 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from compress.network import strided
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
+from compress.network.running import strided
 from compress.training import inference
 
 CPU = torch.device("cpu")
 TRAINS_A_NARROW_SHORTCUT = """
 import torch
-from compress import strided
+from compress.network.running import strided
 torch.set_num_threads(1)
 for channels in (1, 4, 6):
     plain = torch.nn.Conv2d(channels, 8, 1, stride=2, bias=False)

@@ -1,0 +1,1 @@
+"""How a network runs: memory format, strided convolutions, who reads what a layer puts out."""
