@@ -126,7 +126,7 @@ _SUPERNET = Scenario(
     | {
         "name": "members",
         "student": {"family": "residual", "widths": [8, 16], "depths": [2, 2]},
-        "supernet": {"epochs": 2},
+        "supernet": {"epochs": 6},
         "techniques": {
             "family_member": {"width": [0.5, 1.0], "weights": ["supernet", "fresh"]},
             "distillation": {},

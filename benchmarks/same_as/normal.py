@@ -67,17 +67,21 @@ Labels = Mapping[str, str]
 def plain(value: Json, labels: Labels) -> Json:
     """The document without dropped fields, its ids as labels, figures of clocks as ``<time>``."""
     if isinstance(value, dict):
-        kept = {key: each for key, each in value.items() if not _is_dropped(key, each)}
-        return {words(key, labels): plain(each, labels) for key, each in kept.items()}
+        kept = {key: each for key, each in value.items() if key not in DROPPED}
+        return {words(key, labels): _field(key, each, labels) for key, each in kept.items()}
     if isinstance(value, list):
-        return [plain(each, labels) for each in value]
+        return [plain(each, labels) for each in value if not _is_about_load(each)]
     return words(value, labels) if isinstance(value, str) else value
 
 
-def _is_dropped(key: str, value: Json) -> bool:
-    """Whether a field is not compared; ``seconds`` of a budget, a plain number, is."""
-    is_bound = key == "seconds" and not isinstance(value, dict)
-    return key in DROPPED and not is_bound
+def _field(key: str, value: Json, labels: Labels) -> Json:
+    """The value of a field; a budget is as it is, for its seconds are no measurement."""
+    return value if key == "budget" else plain(value, labels)
+
+
+def _is_about_load(value: Json) -> bool:
+    """Whether it is a remark, in a list of them, on what else the machine did."""
+    return isinstance(value, str) and "on a busy machine" in value
 
 
 def words(text: str, labels: Labels) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -47,11 +48,16 @@ def events(database: Path) -> list[Row]:
         return list(_select(connection, f"SELECT * FROM {_EVENTS} ORDER BY job_id, seq"))
 
 
-def schema(database: Path) -> dict[str, str]:
-    """How every table and index was made, by name."""
+def schema(database: Path) -> dict[str, list[str]]:
+    """How every table and index was made, by name; the order of constraints means nothing."""
     with closing(_open(database)) as connection:
         query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
-        return {name: " ".join(sql.split()) for name, sql in connection.execute(query)}
+        return {name: _clauses(" ".join(sql.split())) for name, sql in connection.execute(query)}
+
+
+def _clauses(statement: str) -> list[str]:
+    columns, *constraints = re.split(r", (?=CONSTRAINT )", statement.removesuffix(")").strip())
+    return [columns, *sorted(constraints)]
 
 
 def studies(database: Path, labels: normal.Labels) -> dict[str, Json]:
