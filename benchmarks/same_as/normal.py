@@ -44,11 +44,12 @@ TIMINGS = frozenset(
 """What a clock, or the memory of the system, says of a measurement."""
 DROPPED = TIMES | SECRETS | TIMINGS | {"versions"}
 """Fields of documents and columns of tables that are never compared."""
+DROPPED_TABLES = frozenset({"fw_leader", "fw_secrets"})
+"""Who is alive, and secrets: the caretaker's are there only in a run of ten minutes and more."""
 DROPPED_COLUMNS = frozenset(
     {
         "fw_attempts.progress",  # what the worker said in its last heartbeat
         "fw_jobs.body_sha256",  # of a body that may name the job to start from, by its id
-        "fw_secrets.value",
         "trials.datetime_start",
         "trials.datetime_complete",
     }

@@ -16,7 +16,7 @@ from benchmarks.same_as.api import Json
 
 _OURS = "fw_"
 _EVENTS = "fw_events"
-_FILES = "fw_files"
+_UNKNOWN = "<id>"
 _ENDS = frozenset({"trial.complete", "trial.stopped", "trial.failed"})
 Row = Mapping[str, Any]
 
@@ -34,7 +34,7 @@ def compared(found: Mapping[str, list[Row]], labels: normal.Labels) -> dict[str,
     topics = {
         f"table {table}": _named(table, rows, labels)
         for table, rows in found.items()
-        if table != _EVENTS
+        if table != _EVENTS and table not in normal.DROPPED_TABLES
     }
     events = found.get(_EVENTS, [])
     topics[f"table {_EVENTS}"] = _by_subject(events, labels)
@@ -85,17 +85,27 @@ def _select(connection: sqlite3.Connection, query: str, *values: Any) -> Iterato
 
 
 def _named(table: str, rows: list[Row], labels: normal.Labels) -> dict[str, Json]:
-    """Rows by the labels of their own ids; the others are sorted and numbered."""
-    kept = [_sized(table, row, labels) for row in rows]
+    """Rows by what they are about; those with no better name are sorted and numbered."""
+    kept = [_sized(row, labels) for row in rows]
     plain = [normal.row(table, row, labels) for row in kept]
     ordered = sorted(plain, key=lambda row: json.dumps(row, sort_keys=True))
-    own = [row for row in ordered if row.get("id", "<id>") != "<id>"]
-    others = [row for row in ordered if row.get("id", "<id>") == "<id>"]
-    counted: dict[str, Json] = {"rows": len(rows)}
-    return counted | {row["id"]: row for row in own} | {str(n): row for n, row in enumerate(others)}
+    found: dict[str, Json] = {"rows": len(rows)}
+    for row in ordered:
+        name = _name(row)
+        found[f"{name} {len(found)}" if name in found else name] = row
+    return found
 
 
-def _sized(table: str, row: Row, labels: normal.Labels) -> Row:
+def _name(row: Json) -> str:
+    """The label of the row's own id, its trial and rung, or its digest."""
+    if row.get("id", _UNKNOWN) != _UNKNOWN:
+        return row["id"]
+    if "trial_id" in row and "rung" in row:
+        return f"{row['trial_id']}/{row['rung']}"
+    return row.get("trial_id") or row.get("sha256") or "row"
+
+
+def _sized(row: Row, labels: normal.Labels) -> Row:
     """The row without the length of a file that has times in it."""
     is_timed = row.get("sha256") in labels
     return {key: value for key, value in row.items() if not (is_timed and key == "size_bytes")}
