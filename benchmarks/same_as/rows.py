@@ -112,16 +112,17 @@ def _sized(row: Row, labels: normal.Labels) -> Row:
 
 
 def _by_subject(events: list[Row], labels: normal.Labels) -> dict[str, Json]:
-    """Events of each trial, and of each job without its trials, in their order.
+    """Events of each trial, of each job, and of the candidates proposed to it, in their order.
 
-    Whether the next trial is made before or after a rung of the running one is a matter of
-    milliseconds, so nothing is said of the order of two trials' events.
+    Whether a trial is made before or after a rung of the running one, or a job begins before or
+    after candidates are proposed, is a matter of milliseconds: nothing is said of such an order.
     """
     found: defaultdict[str, list[Json]] = defaultdict(list)
     for event in sorted(events, key=lambda event: (event["job_id"], event["seq"])):
         plain = normal.row(_EVENTS, event, labels)
         del plain["seq"]
-        found[plain["data"].get("trial", plain["job_id"])].append(plain)
+        kind, _, _ = plain["type"].partition(".")
+        found[f"{plain['data'].get('trial', plain['job_id'])} {kind}"].append(plain)
     return dict(found)
 
 
