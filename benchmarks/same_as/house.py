@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
-from benchmarks.processes import free_port
+from benchmarks.cluster.processes import free_port
 from benchmarks.same_as.api import Api
 
 Thing = TypeVar("Thing")
