@@ -1,27 +1,53 @@
-# make run    sets everything up, runs the sample job end to end, goes on serving until Ctrl-C
-# make test   sets everything up, then runs every check and test that CI runs
-# make setup  only installs; make check lints and types; make bench and make soak take longer
+# make run     sets everything up, runs the sample job end to end, goes on serving until Ctrl-C
+# make test    sets everything up, then runs all checks and the tests, with a cover of large products
+# make quick   runs checks and the tests that start no process and train nothing, in a minute
+# make proofs  runs what takes long: whole products, whole clusters, kills, drills, every answer
+# make setup   only installs; make check lints and types; make bench and make soak take longer
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 bin := .venv/bin
 PYTHON ?= python3
 
-.PHONY: run test setup check format docs lock bench soak clean
+ROOMS := featherweight compress store search service workers launch migrations
+# Tests that start no process, open no database and train nothing.
+QUICK := tests/architecture tests/featherweight/test_documents.py tests/featherweight/test_jobfile.py \
+  tests/compress/values tests/compress/sensitivity/test_document.py tests/compress/tasks \
+  tests/compress/techniques/rules tests/compress/techniques/test_digest.py \
+  tests/search/allocation tests/search/front tests/search/space tests/search/early_stopping \
+  tests/search/forecasting tests/search/test_sampling.py
+
+.PHONY: run test quick quick-tests proofs setup check style types format docs lock \
+  bench soak clean
 
 run: .venv/ready
 	$(bin)/featherweight up --job examples/digits.yaml
 
 # Most tests wait for real processes, so three at a time suit two cores.
 test: check
-	$(bin)/pytest -n 3 --dist worksteal
+	$(bin)/pytest -n 3 --dist worksteal -m "not proof" --cov --cov-report=term:skip-covered
+
+proofs: .venv/ready
+	$(bin)/pytest -n 3 --dist worksteal -m proof
+
+# Types on one core, everything else on the other.
+quick: .venv/ready
+	@$(MAKE) --no-print-directory --jobs 2 types quick-tests
+
+quick-tests: style
+	$(bin)/pytest -q -m "not proof" -p no:cacheprovider $(QUICK)
 
 setup: .venv/ready
 
-check: .venv/ready
+check: style
+	$(bin)/basedpyright
+
+style: .venv/ready
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
 	$(bin)/lint-imports --no-logo
-	$(bin)/basedpyright
+
+types: .venv/ready
+	$(bin)/basedpyright $(ROOMS)
 
 format: .venv/ready
 	$(bin)/ruff check --fix-only .

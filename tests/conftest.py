@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 
 from store.database import migrate
 from store.session import Database, open_database
-from tests import postgres, running
+from tests import covering, postgres, running
 
 DIALECTS = ("sqlite", "postgresql")
 TEMPLATE = "featherweight_template"
@@ -28,6 +28,11 @@ def pytest_configure() -> None:
     for name in list(os.environ):
         if name.startswith("FEATHERWEIGHT_") and not name.startswith(OWN_SETTINGS):
             del os.environ[name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of large products ``make test`` runs a cover."""
+    covering.mark(items)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -46,7 +46,7 @@ def start(cluster: Running, service: str, name: str, **changes: str) -> None:
     cluster.start(name, *COMPOSE[service]["command"], **changes)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_the_cluster_runs_a_job_through_a_killed_worker_and_a_cut_database(
     cluster: Running, cut_connections: Callable[[str], None], tmp_path: Path
 ) -> None:

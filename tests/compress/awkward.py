@@ -182,9 +182,9 @@ class Functional(Awkward):
 class Standardised(nn.Conv2d):
     """Uses its weight in another form than it holds it in."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
-        return functional.conv2d(x, weight, self.bias, padding=1)
+        return functional.conv2d(input, weight, self.bias, padding=1)
 
 
 class Replaced(Awkward):

@@ -21,6 +21,7 @@ from compress.techniques.sparsity.config import Sparsity
 from compress.techniques.sparsity.mask import Mask
 from compress.techniques.weight_sharing.config import WeightSharing
 from compress.training import constraints
+from tests import covering
 from tests.compress import contract
 from tests.compress.contract import FAMILY, NETWORKS, SPARED, Made
 
@@ -80,7 +81,9 @@ def networks(digits):
     return {name: (contract.trained(name, five), five) for name in NETWORKS}
 
 
-@pytest.fixture(scope="module", params=MATRIX, ids=[f"{name}, {kind}" for name, kind in MATRIX])
+@pytest.fixture(
+    scope="module", params=covering.rows(MATRIX, [f"{name}, {kind}" for name, kind in MATRIX])
+)
 def made(request, networks, tmp_path_factory):
     name, kind = request.param
     network, five = networks[kind]

@@ -22,6 +22,7 @@ from compress.techniques.candidate import Candidate
 from compress.training import constraints
 from compress.values.errors import InvalidCandidate, NumericalError
 from featherweight.specs import manifest
+from tests import covering
 from tests.compress import contract
 from tests.compress.contract import CASES, FAMILY, NETWORKS, SPARED, Made
 
@@ -67,7 +68,7 @@ def baselines(networks, pristine, five, tmp_path_factory):
     return made
 
 
-@pytest.fixture(scope="module", params=MATRIX, ids=IDS)
+@pytest.fixture(scope="module", params=covering.rows(MATRIX, IDS))
 def cell(request):
     return request.param
 

@@ -16,7 +16,7 @@ from tests.disks import small_disk
 from tests.e2e.conftest import TINY
 from tests.running import PATIENT, running, until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.proof
 LEASE = 3.0
 
 

@@ -8,7 +8,7 @@ import pytest
 from featherweight.specs.states import JobState, Phase, TrialState
 from tests.running import until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.proof
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from tests.compress.applying import untrained
 from tests.devices import DEVICE
 from tests.e2e.conftest import TINY
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.proof
 OWN = Residual(widths=(4, 8), depths=(1, 1))
 CHANGES = {
     "techniques": {"filter_pruning": {}, "quantization": {"weight_bits": [8, 4, 2]}},

@@ -11,7 +11,6 @@ from featherweight.client.transport import file_digest
 from featherweight.specs import manifest
 from featherweight.specs.states import JobState, Phase, TrialState
 
-pytestmark = pytest.mark.slow
 STAGES = {"compress", "train", "export", "measure"}
 
 

@@ -20,7 +20,7 @@ from featherweight.specs.states import JobState, Phase
 from tests.devices import DEVICE
 from tests.e2e.conftest import TINY
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.proof
 STUDENT = Residual(widths=(8, 16), depths=(1, 1))
 CHANGES = {
     "model": {"architecture": {"widths": [4, 8], "depths": [1, 1]}, "epochs": 2},

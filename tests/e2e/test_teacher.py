@@ -20,7 +20,7 @@ from tests.compress.applying import untrained
 from tests.devices import DEVICE
 from tests.e2e.conftest import TINY
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.proof
 LARGER = Residual(widths=(6, 12), depths=(1, 1))
 
 

@@ -17,7 +17,7 @@ from featherweight.specs.states import JobState
 from tests.e2e.conftest import TINY
 from tests.running import COMMAND, PATIENT, call, environment, free_port, until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.proof
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from featherweight.specs.states import JobState, Phase
 from tests.e2e.conftest import TINY
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.proof
 FIRST = {"budget": {"trials": 3, "parallel_trials": 1}, "finish": {"trials": 0}}
 SECOND = {"budget": {"trials": 4, "parallel_trials": 1}, "finish": {"trials": 0}}
 

@@ -34,7 +34,7 @@ class Scripted(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Scripted
+    server: Scripted  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def _answer(self) -> None:
         self.server.headers.append(dict(self.headers))
@@ -43,7 +43,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = _answer  # noqa: N815 (the standard library's names)
 
-    def log_message(self, *arguments: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
 

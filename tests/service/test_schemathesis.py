@@ -5,7 +5,7 @@ import pytest
 from service.app import create_app
 from tests.service import contract
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.proof
 
 
 @pytest.mark.timeout(900)

@@ -253,6 +253,7 @@ def test_a_worker_killed_at_any_access_to_its_files_starts_again_and_ends_the_tr
     claimed, outbox, tmp_path, line, worker_client, records, kill
 ):
     ways = {"client": worker_client, "line": line}
+    number = 0
     for number in itertools.count():
         assignment = claimed()
         tray = outbox.open(assignment)

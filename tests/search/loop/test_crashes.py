@@ -43,6 +43,7 @@ def uninterrupted(
     return simulated.candidates(database, job_id)
 
 
+@pytest.mark.cross("database_url", "changes")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -121,7 +122,7 @@ def live(database: Database, study_url: str, *, commits: int) -> bool:
     return False
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("changes", "least"), [({}, 30), (factories.SHARED, 15), (factories.PROFILED, 15)]
 )

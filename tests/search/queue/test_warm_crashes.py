@@ -29,7 +29,7 @@ def submit(database: Database, source: str, name: str) -> str:
     return job_id
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_searcher_killed_between_any_commits_tries_the_same_in_the_same_order(
     database: Database, study_url: str
 ) -> None:

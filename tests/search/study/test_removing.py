@@ -47,7 +47,7 @@ def left(of: RDBStorage) -> dict[str, int]:
     tables = (STUDIES, TRIALS, *removing.OF_STUDIES, *removing.OF_TRIALS)
     with of.engine.connect() as connection:
         return {
-            table.name: connection.scalar(select(func.count()).select_from(table))
+            table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
             for table in tables
         }
 

@@ -1,11 +1,9 @@
 """What the pages' scripts ask of the service, run by Node where there is one."""
 
-import shutil
 import subprocess
 
-import pytest
-
 from service.routes.pages import FOLDER
+from tests import needed
 
 PACED = """
 const listeners = [];
@@ -41,9 +39,8 @@ check(calls === 5, "who got no answer asks again");
 """
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
 def test_a_page_asks_at_most_every_few_seconds_and_not_while_hidden():
-    arguments = ["node", "--input-type=module", "--eval", PACED, str(FOLDER / "dom.js")]
+    arguments = [needed.node(), "--input-type=module", "--eval", PACED, str(FOLDER / "dom.js")]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 

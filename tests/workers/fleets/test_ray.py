@@ -94,7 +94,7 @@ def supervisors() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if "worker" in child.cmdline()]
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_an_actor_keeps_one_ordinary_worker_running_until_it_is_asked_to_stop(
     house: Running, client: Client
 ) -> None:
@@ -139,7 +139,7 @@ def actors_below(fleet: psutil.Process) -> list[psutil.Process]:
     return [p for p in fleet.children(recursive=True) if p.name().startswith("ray::RayWorker")]
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_ray_replaces_a_killed_actor_and_a_stopped_fleet_leaves_nothing(
     house: Running, client: Client, start_fleet: Callable[..., psutil.Process]
 ) -> None:
@@ -161,7 +161,7 @@ def test_ray_replaces_a_killed_actor_and_a_stopped_fleet_leaves_nothing(
     assert SECRET not in house.log("fleet")
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_workers_without_room_wait_and_the_fleet_says_so(
     house: Running, client: Client, start_fleet: Callable[..., psutil.Process]
 ) -> None:

@@ -31,6 +31,7 @@ def data() -> ImageData:
     return ImageData(train=train, validation=rest, test=None, num_classes=tiny.NUM_CLASSES)
 
 
+@pytest.mark.cross("case", "name")
 @pytest.mark.parametrize("name", SAMPLES)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.technique}: {case.name}")
 def test_the_file_answers_like_the_network(
