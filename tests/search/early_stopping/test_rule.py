@@ -279,7 +279,7 @@ def reached(measurement: Measurement, peers: list[Measurement], **changes: objec
         "baseline": BASELINE,
         "peers": peers,
     }
-    return RungContext(**(fields | changes))  # type: ignore[arg-type]
+    return RungContext(**(fields | changes))
 
 
 def test_at_the_last_rung_there_is_nothing_to_decide() -> None:

@@ -25,7 +25,7 @@ OURS = ["regularized_evolution", "local_search"]
 
 
 def made(name: str, *, seed: int = 0, trials: int = 40) -> samplers.BaseSampler:
-    return samplers.build(name, seed=seed, trials=trials, known=Knowledge(space=MIXED))  # type: ignore[arg-type]
+    return samplers.build(name, seed=seed, trials=trials, known=Knowledge(space=MIXED))
 
 
 def grid(params: spaces.Params) -> list[float]:
@@ -36,7 +36,7 @@ def grid(params: spaces.Params) -> list[float]:
 def test_every_name_builds_a_sampler_that_proposes(name: str) -> None:
     numbers = {key: found for key, found in MIXED.items() if isinstance(found, FloatDistribution)}
     of = spaces.study("minimize")
-    make = partial(samplers.build, name, seed=0, trials=9, known=Knowledge(space=numbers))  # type: ignore[arg-type]
+    make = partial(samplers.build, name, seed=0, trials=9, known=Knowledge(space=numbers))
     found = spaces.run(of, make, numbers, lambda p: [p["ratio"]], trials=4)
     assert all(set(trial.params) == set(numbers) for trial in found)
 
@@ -45,7 +45,7 @@ def test_every_name_builds_a_sampler_that_proposes(name: str) -> None:
 def test_evolution_and_local_search_beat_random_points(name: str) -> None:
     def volume(which: str) -> float:
         known = Knowledge(space=GRID)
-        make = partial(samplers.build, which, seed=3, trials=150, known=known)  # type: ignore[arg-type]
+        make = partial(samplers.build, which, seed=3, trials=150, known=known)
         # One seed per proposal, as in a job.
         seeds = iter(range(1000))
         found = spaces.run(spaces.study(), lambda: make(seed=next(seeds)), GRID, grid, trials=150)
@@ -122,7 +122,7 @@ def test_cmaes_is_refused_where_it_cannot_search() -> None:
     ],
 )
 def test_a_value_comes_back_from_its_code(distribution: samplers.BaseSampler) -> None:
-    knob = Knob(name="x", distribution=distribution)  # type: ignore[arg-type]
+    knob = Knob(name="x", distribution=distribution)
     for code in moves.uniform(knob, 50, np.random.default_rng(0)):
         value = knob.value(code)
         assert knob.distribution._contains(knob.distribution.to_internal_repr(value))

@@ -70,7 +70,7 @@ def test_a_share_of_the_search_trials_may_be_random(
         baseline=None,
         spec=spec,
         space=space.build(spec, NETWORK),
-        study=None,  # type: ignore[arg-type] - nobody is asked
+        study=None,
     )
     found = opened.controls
     assert len(found) == expected

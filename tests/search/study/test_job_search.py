@@ -37,7 +37,7 @@ def test_candidates_of_long_trials_hardly_wait(macs: float, parallel: int, most:
         baseline=None,
         spec=spec,
         space=space.build(spec, factories.ARCHITECTURE),
-        study=None,  # type: ignore[arg-type] - nobody is asked
+        study=None,
         trial_macs=macs,
     )
     assert opened.most_waiting(2) == most

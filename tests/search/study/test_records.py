@@ -39,7 +39,7 @@ def new_study(storage: RDBStorage) -> int:
 
 
 def trial(state: TrialState, **changes: object) -> FrozenTrial:
-    made = create_trial(state=state, params=PARAMS, distributions=DISTRIBUTIONS, **changes)  # pyright: ignore[reportArgumentType]
+    made = create_trial(state=state, params=PARAMS, distributions=DISTRIBUTIONS, **changes)
     made.number = 0
     return made
 

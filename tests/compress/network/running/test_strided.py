@@ -77,13 +77,13 @@ def test_a_copy_picks_with_its_own_weights_and_a_network_comes_back_as_it_was() 
     whole = Network(module=network, normalisation=scaling, input_shape=(4, 4, 4), num_classes=8)
     moved = inference.copied_to(CPU, whole)
     again = copy.deepcopy(moved)
-    nn.init.zeros_(again[0].weight)  # pyright: ignore[reportIndexIssue]
-    nn.init.zeros_(again[0].bias)  # pyright: ignore[reportIndexIssue]
+    nn.init.zeros_(again[0].weight)
+    nn.init.zeros_(again[0].bias)
     x_BCHW = torch.randn(1, 4, 4, 4)
     assert not again(x_BCHW).any()
     assert moved(x_BCHW).any()
     back = inference.back_from_device(moved)
-    assert "_conv_forward" not in back[0].__dict__  # pyright: ignore[reportIndexIssue]
+    assert "_conv_forward" not in back[0].__dict__
     torch.testing.assert_close(back(x_BCHW), network(x_BCHW))
 
 
