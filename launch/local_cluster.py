@@ -17,7 +17,7 @@ from featherweight.client.client import Client
 from featherweight.client.transport import FOREVER
 from featherweight.errors import FeatherweightError, ServiceUnavailable
 from featherweight.system import private
-from featherweight.system.process_group import Family, Role
+from featherweight.system.process_group import ProcessGroup, Role
 from launch import own_tokens
 
 _HOST = "127.0.0.1"
@@ -28,7 +28,7 @@ _COMMAND = (sys.executable, "-m", "launch.main")
 
 
 @dataclass(frozen=True, kw_only=True)
-class House:
+class LocalCluster:
     """A folder, a port, and how many workers."""
 
     folder: Path
@@ -73,14 +73,14 @@ class House:
             worker = own_tokens.new(self.folder, "worker", "work")
             ours = own_tokens.new(self.folder, "client", "read", "submit")
             self._migrate(own_tokens.written((worker, ours)))
-            family = Family(self._roles(worker.secret))
-            family.start()
+            group = ProcessGroup(self._roles(worker.secret))
+            group.start()
             try:
                 with Client(self.url, ours.secret, retry=FOREVER) as client:
-                    self._wait(client, family)
+                    self._wait(client, group)
                     yield client
             finally:
-                family.stop()
+                group.stop()
 
     def log(self, name: str) -> Path:
         """Where a process writes."""
@@ -126,14 +126,14 @@ class House:
         if done.returncode != 0:
             raise FeatherweightError(f"cannot prepare the database:\n{done.stderr.strip()}")
 
-    def _wait(self, client: Client, family: Family) -> None:
+    def _wait(self, client: Client, group: ProcessGroup) -> None:
         ends = time.monotonic() + _START_SECONDS
         while True:
             try:
                 if client.is_ready():
                     return
             except ServiceUnavailable as error:
-                deaths = family.deaths("service")
+                deaths = group.deaths("service")
                 if deaths >= _MOST_DEATHS or time.monotonic() > ends:
                     log = self.log("service")
                     raise FeatherweightError(

@@ -24,7 +24,7 @@ from featherweight.jobfile import JobFile
 from featherweight.specs.schemas import FrontPoint, FrontSchema, JobSchema
 from featherweight.specs.states import JobState
 from featherweight.system import private
-from launch.local_cluster import House
+from launch.local_cluster import LocalCluster
 
 app = typer.Typer()
 
@@ -59,22 +59,23 @@ def up(
     if json is not None and job is None:
         raise typer.BadParameter("--json writes the front of a --job")
     read = None if job is None else jobfile.read(job)
-    house = House(folder=folder, port=port, workers=workers)
+    cluster = LocalCluster(folder=folder, port=port, workers=workers)
     out = console()
-    with house.running() as client:
+    with cluster.running() as client:
         out.print(
-            f"API        {house.url}/docs\ndashboard  {house.url}/dashboard\njobs       ", end=""
+            f"API        {cluster.url}/docs\ndashboard  {cluster.url}/dashboard\njobs       ",
+            end="",
         )
-        out.print(f"{house.url}/ui\nlogs       {folder / 'log'}", soft_wrap=True)
+        out.print(f"{cluster.url}/ui\nlogs       {folder / 'log'}", soft_wrap=True)
         succeeded = True
         if read is not None and job is not None:
             submitted = _submitted(client, read, digest=file_digest(job), folder=folder)
-            out.print(f"job        {house.url}/ui/jobs/{submitted.id}", soft_wrap=True)
+            out.print(f"job        {cluster.url}/ui/jobs/{submitted.id}", soft_wrap=True)
             for warning in submitted.warnings:
                 out.print(f"warning: {warning}", markup=False, soft_wrap=True)
             ended = follow.follow(client, submitted, console(stderr=True))
             succeeded = ended.state == JobState.SUCCEEDED
-            _show(client, ended, house=house, json_path=json)
+            _show(client, ended, cluster=cluster, json_path=json)
         if not leave:
             out.print("serving until Ctrl-C")
             _serve()
@@ -120,13 +121,13 @@ def _remember(path: Path, marker: Marker) -> Marker:
     return marker
 
 
-def _show(client: Client, job: JobSchema, *, house: House, json_path: Path | None) -> None:
+def _show(client: Client, job: JobSchema, *, cluster: LocalCluster, json_path: Path | None) -> None:
     out, front, report = console(), client.front(job.id), client.report(job.id)
     out.print(tables.job(job))
     out.print(tables.front(front))
     out.print(tables.report(report))
     if json_path is not None:
-        folder = house.folder / "fronts" / job.id
+        folder = cluster.folder / "fronts" / job.id
         document = _document(client, job, front, folder)
         document["report"] = report.model_dump(mode="json")
         json_path.write_text(json.dumps(document, indent=2) + "\n")

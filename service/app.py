@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from featherweight import __version__
 from service.dashboard import proxy
 from service.housekeeping.caretaker import Caretaker
-from service.housekeeping.tidying import House
+from service.housekeeping.tidying import HousekeepingScope
 from service.http import headers, openapi, problem_details
 from service.resources import Resources
 from service.routes import (
@@ -41,7 +41,7 @@ from service.shared.momentary import Momentary
 from service.shared.sign_of_life import SignOfLife
 from service.streaming import lookouts
 from service.streaming.feeds import Feeds
-from service.streaming.notifications import Wakeups
+from service.streaming.notifications import Notifications
 from service.streaming.streams import Streams
 from service.streaming.waiting import WaitingLine
 from store.access import shared_secrets
@@ -104,18 +104,18 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
 @asynccontextmanager
 async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[Resources]:
     database = await asyncio.to_thread(open_database, settings.database_url)
-    wakeups = await _watch(database)
+    notifications = await _watch(database)
     secret = await asyncio.to_thread(_dashboard_secret, database)
     async with proxy.open_client(settings.dashboard_address, secret=secret) as client:
         per_owner = settings.parallel_trials_per_token
-        line = WaitingLine(wakeups, partial(_num_claimable, database, per_owner))
-        feeds = Feeds(database, wakeups)
-        streams = Streams(database, wakeups, most=settings.streams_per_token)
+        line = WaitingLine(notifications, partial(_num_claimable, database, per_owner))
+        feeds = Feeds(database, notifications)
+        streams = Streams(database, notifications, most=settings.streams_per_token)
         resources = Resources(
             settings=settings,
             database=database,
             files=FileStore(settings.files),
-            wakeups=wakeups,
+            notifications=notifications,
             metrics=metrics,
             dashboard=client,
             lanes=lanes.of_settings(settings),
@@ -128,12 +128,12 @@ async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
         )
         try:
             sign = SignOfLife(database, lease_seconds=settings.lease_seconds)
-            house = House(database=database, files=resources.files, settings=settings)
+            house = HousekeepingScope(database=database, files=resources.files, settings=settings)
             watches = (line.lookout, feeds.lookout, streams.lookout, sign, Caretaker(house))
             async with lookouts.running(*watches):
                 yield resources
         finally:
-            wakeups.close()
+            notifications.close()
             database.dispose()
 
 
@@ -147,10 +147,12 @@ def _num_claimable(database: Database, per_owner: int, most: int) -> int:
         return liveness.num_claimable(connection, most=most, per_owner=per_owner)
 
 
-async def _watch(database: Database) -> Wakeups:
-    wakeups = Wakeups(await asyncio.to_thread(Watcher, database), asyncio.get_running_loop())
-    wakeups.start()
-    return wakeups
+async def _watch(database: Database) -> Notifications:
+    notifications = Notifications(
+        await asyncio.to_thread(Watcher, database), asyncio.get_running_loop()
+    )
+    notifications.start()
+    return notifications
 
 
 def _routes() -> list[APIRoute]:

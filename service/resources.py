@@ -15,7 +15,7 @@ from service.shared.logins import Logins
 from service.shared.metrics import Metrics
 from service.shared.momentary import Momentary
 from service.streaming.feeds import Feeds
-from service.streaming.notifications import Wakeups
+from service.streaming.notifications import Notifications
 from service.streaming.streams import Streams
 from service.streaming.waiting import WaitingLine
 from store.files.file_store import FileStore
@@ -29,7 +29,7 @@ class Resources:
     settings: ServiceSettings
     database: Database
     files: FileStore
-    wakeups: Wakeups
+    notifications: Notifications
     metrics: Metrics
     dashboard: httpx2.AsyncClient
     lanes: Lanes
@@ -50,4 +50,4 @@ async def _of_endpoint(request: Request) -> Resources:
     return of(request)
 
 
-Here = Annotated[Resources, Depends(_of_endpoint)]
+ResourcesDep = Annotated[Resources, Depends(_of_endpoint)]

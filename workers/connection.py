@@ -20,7 +20,7 @@ _SLICE_SECONDS = 2.0
 _log = logging.getLogger(__name__)
 
 
-class Line:
+class RetryingConnection:
     """The way to the service, as one process sees it."""
 
     def __init__(

@@ -34,7 +34,7 @@ class Ready(BaseModel, frozen=True):
     threads: int
 
 
-class Progress(BaseModel, frozen=True):
+class TrialProgress(BaseModel, frozen=True):
     """From the child: what it is doing, and the share of that which is done."""
 
     kind: Literal["progress"] = "progress"
@@ -50,7 +50,7 @@ class Ended(BaseModel, frozen=True):
     trouble: str | None = None
 
 
-Message = Annotated[Run | Stop | Ready | Progress | Ended, Field(discriminator="kind")]
+Message = Annotated[Run | Stop | Ready | TrialProgress | Ended, Field(discriminator="kind")]
 _READER: TypeAdapter[Message] = TypeAdapter(Message)
 
 

@@ -21,27 +21,27 @@ from compress.training.context import Task, choose_device
 from featherweight.specs.protocol import Assignment, Weights
 from workers.files.cache import Cache
 
-Thing = TypeVar("Thing")
+Value = TypeVar("Value")
 _MOST_LOGITS_FILES = 64
 
 
-class Newest(Generic[Thing]):
+class Newest(Generic[Value]):
     """Remembers the last thing that was made, by the key it was made for."""
 
     def __init__(self) -> None:
         self._key: str | None = None
-        self._thing: Thing | None = None
+        self._value: Value | None = None
 
-    def get(self, key: str, make: Callable[[], Thing]) -> Thing:
+    def get(self, key: str, make: Callable[[], Value]) -> Value:
         """The thing for ``key``, made if it is not the one from the last time."""
-        if self._thing is None or key != self._key:
-            self._thing = None  # before the next is made: two data sets may not fit
-            self._thing = make()
+        if self._value is None or key != self._key:
+            self._value = None  # before the next is made: two data sets may not fit
+            self._value = make()
             self._key = key
-        return self._thing
+        return self._value
 
 
-class Workshop:
+class TrialResources:
     """The caches of one child process."""
 
     def __init__(self, cache: Cache, *, logits_folder: Path) -> None:

@@ -21,7 +21,7 @@ from featherweight.client.worker_client import Lease, WorkerClient, lease_of
 from featherweight.errors import DAMAGED, ApiError, Forbidden, Unauthorised
 from featherweight.specs.protocol import Assignment, Decision, Failure, Report
 from featherweight.specs.states import FailureClass
-from workers.connection import Line, is_answer, is_lost
+from workers.connection import RetryingConnection, is_answer, is_lost
 
 FILE_NAMES: Mapping[str, str] = {
     "onnx": "model.onnx",
@@ -29,12 +29,12 @@ FILE_NAMES: Mapping[str, str] = {
     "weights": "weights.safetensors",
     "profile": "profile.json",
 }
-_LABEL = "label.json"
+_ATTEMPT_FILE = "label.json"
 _LONGEST_MESSAGE = 4000
 _log = logging.getLogger(__name__)
 
 
-class Label(BaseModel, frozen=True):
+class SpooledAttempt(BaseModel, frozen=True):
     """Whose tray it is."""
 
     lease: Lease
@@ -61,12 +61,12 @@ COMPLETE = Verdict(kind="complete")
 RELEASE = Verdict(kind="release")
 
 
-class Tray:
+class AttemptSpool:
     """One attempt's part of the outbox."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.label = Label.model_validate_json((folder / _LABEL).read_bytes())
+        self.attempt = SpooledAttempt.model_validate_json((folder / _ATTEMPT_FILE).read_bytes())
         self._newest: Decided | None = None
 
     def draft(self, rung: int) -> Path:
@@ -93,14 +93,16 @@ class Tray:
         found = (int(folder.name[5:]) for folder in self.folder.glob("rung-*"))
         return sorted(rung for rung in found if rung > answered)
 
-    def deliver(self, rung: int, *, client: WorkerClient, line: Line) -> Decision:
+    def deliver(
+        self, rung: int, *, client: WorkerClient, connection: RetryingConnection
+    ) -> Decision:
         """Send a rung's files and report, keep the decision. Raises ApiError and Stopped."""
-        folder, lease = self.folder / f"rung-{rung:03d}", self.label.lease
+        folder, lease = self.folder / f"rung-{rung:03d}", self.attempt.lease
         report = Report.model_validate_json((folder / "report.json").read_bytes())
         for ref in report.files:
             path = folder / FILE_NAMES[ref.role]
-            line.call(partial(client.upload, lease, path, sha256=ref.sha256))
-        decision = line.call(partial(client.report, lease, report))
+            connection.call(partial(client.upload, lease, path, sha256=ref.sha256))
+        decision = connection.call(partial(client.report, lease, report))
         self._note(Decided(rung=rung, decision=decision), folder)
         return decision
 
@@ -119,7 +121,7 @@ class Tray:
         decided = self._decided
         if decided is None:
             return False
-        return decided.decision.stop or decided.rung == self.label.last_rung
+        return decided.decision.stop or decided.rung == self.attempt.last_rung
 
     @property
     def _decided(self) -> Decided | None:
@@ -132,72 +134,78 @@ class Tray:
         """There is nothing more to tell of this attempt."""
         # What has no label is swept away: a kill in mid-removal must not leave half a tray.
         try:
-            (self.folder / _LABEL).unlink(missing_ok=True)
+            (self.folder / _ATTEMPT_FILE).unlink(missing_ok=True)
         except OSError as error:
-            _log.warning("trial %d cannot be swept away yet: %s", self.label.number, error)
+            _log.warning("trial %d cannot be swept away yet: %s", self.attempt.number, error)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class Outbox:
+class Spool:
     """All trays of one worker."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def open(self, assignment: Assignment) -> Tray:
+    def open(self, assignment: Assignment) -> AttemptSpool:
         """The tray of an attempt, new or as it was left."""
         folder = self._folder / assignment.attempt
         folder.mkdir(exist_ok=True, mode=0o700)
-        label = Label(
+        attempt = SpooledAttempt(
             lease=lease_of(assignment),
             job=assignment.job,
             number=assignment.number,
             last_rung=len(assignment.rungs) - 1,
         )
-        _write(folder / _LABEL, label)
+        _write(folder / _ATTEMPT_FILE, attempt)
         _sync(self._folder)
-        return Tray(folder)
+        return AttemptSpool(folder)
 
-    def opened(self, assignment: Assignment) -> Tray:
+    def opened(self, assignment: Assignment) -> AttemptSpool:
         """The tray of an attempt that another process of this worker has opened."""
-        return Tray(self._folder / assignment.attempt)
+        return AttemptSpool(self._folder / assignment.attempt)
 
-    def leftovers(self) -> Iterator[Tray]:
+    def leftovers(self) -> Iterator[AttemptSpool]:
         """Trays that an earlier process could not settle."""
         for folder in sorted(self._folder.iterdir()):
-            if (folder / _LABEL).exists():
-                yield Tray(folder)
+            if (folder / _ATTEMPT_FILE).exists():
+                yield AttemptSpool(folder)
             else:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def settle(tray: Tray, *, client: WorkerClient, line: Line, otherwise: Verdict) -> None:
+def settle(
+    spooled: AttemptSpool, *, client: WorkerClient, connection: RetryingConnection, verdict: Verdict
+) -> None:
     """Tell the service everything that is still to be told, then forget the attempt.
 
-    Pending reports go first; then ``otherwise``, where none of them has ended the trial.
+    Pending reports go first; then ``verdict``, where none of them has ended the trial.
     An attempt that is not ours any more is dropped with a line in the log. Raises Stopped when
     asked to stop in an outage, and ApiError where the service takes nothing from us; the tray is
     still there then. Only what the service has looked at and refused is thrown away.
     """
     try:
-        _tell_all(tray, client=client, line=line, otherwise=otherwise)
+        _tell_all(spooled, client=client, connection=connection, verdict=verdict)
     except ApiError as error:
         if not is_lost(error):
             if _is_refusal(error):
-                tray.close()
+                spooled.close()
             raise
-        _log.warning("trial %d belongs to somebody else, dropped: %s", tray.label.number, error)
-    tray.close()
+        _log.warning(
+            "trial %d belongs to somebody else, dropped: %s", spooled.attempt.number, error
+        )
+    spooled.close()
 
 
-def _tell_all(tray: Tray, *, client: WorkerClient, line: Line, otherwise: Verdict) -> None:
-    lease = tray.label.lease
+def _tell_all(
+    spooled: AttemptSpool, *, client: WorkerClient, connection: RetryingConnection, verdict: Verdict
+) -> None:
+    lease = spooled.attempt.lease
     try:
-        for rung in tray.pending():
-            tray.deliver(rung, client=client, line=line)
-        if not tray.is_over:
-            _say(otherwise, lease, client=client, line=line)
+        for rung in spooled.pending():
+            spooled.deliver(rung, client=client, connection=connection)
+        if not spooled.is_over:
+            _say(verdict, lease, client=client, connection=connection)
     except ApiError as error:
         if is_lost(error) or not _is_refusal(error):
             raise
@@ -206,7 +214,7 @@ def _tell_all(tray: Tray, *, client: WorkerClient, line: Line, otherwise: Verdic
         is_damaged = error.code == DAMAGED
         kind = FailureClass.INFRASTRUCTURE if is_damaged else FailureClass.BUG
         refused = Failure(failure_class=kind, message=message)
-        _say(Verdict(kind="fail", failure=refused), lease, client=client, line=line)
+        _say(Verdict(kind="fail", failure=refused), lease, client=client, connection=connection)
 
 
 def _is_refusal(error: ApiError) -> bool:
@@ -214,14 +222,16 @@ def _is_refusal(error: ApiError) -> bool:
     return is_answer(error) and not isinstance(error, (Unauthorised, Forbidden))
 
 
-def _say(verdict: Verdict, lease: Lease, *, client: WorkerClient, line: Line) -> None:
+def _say(
+    verdict: Verdict, lease: Lease, *, client: WorkerClient, connection: RetryingConnection
+) -> None:
     match verdict:
         case Verdict(kind="fail", failure=Failure() as failure):
-            line.call(lambda: client.fail(lease, failure))
+            connection.call(lambda: client.fail(lease, failure))
         case Verdict(kind="complete"):
-            line.call(lambda: client.complete(lease))
+            connection.call(lambda: client.complete(lease))
         case _:
-            line.call(lambda: client.release(lease))
+            connection.call(lambda: client.release(lease))
 
 
 def _write(path: Path, document: BaseModel) -> None:

@@ -29,13 +29,13 @@ from featherweight.specs.protocol import Assignment, Failure, Heartbeat, WorkerI
 from featherweight.specs.states import FailureClass
 from featherweight.system.pulse import Pulse
 from workers import exits, spool
-from workers.connection import Line, is_answer, is_lost
+from workers.connection import RetryingConnection, is_answer, is_lost
 from workers.files import disk
-from workers.messages import Ended, Progress, Ready, Run, Stop
+from workers.messages import Ended, Ready, Run, Stop, TrialProgress
 from workers.settings import WorkerSettings
-from workers.spool import RELEASE, Outbox, Tray, Verdict
+from workers.spool import RELEASE, AttemptSpool, Spool, Verdict
 from workers.stopping import StopFlag
-from workers.trainer_process import Child, ChildEnded
+from workers.trainer_process import TrainerEnded, TrainerProcess
 
 _LOOK_SECONDS = 0.2
 _BEATS_PER_LEASE = 3
@@ -54,9 +54,9 @@ class Supervisor:
         self._stop = stop
         self._client = WorkerClient(settings.url, settings.secret)
         self._pulse = Pulse.named()
-        self._line = Line(stop, meanwhile=self._pulse.beat)
+        self._connection = RetryingConnection(stop, meanwhile=self._pulse.beat)
         self._boot_id = uuid4().hex
-        self._child: Child | None = None
+        self._trainer: TrainerProcess | None = None
         self._info: Ready | None = None
         self._deaths = 0
         self._trouble: str | None = None
@@ -66,9 +66,9 @@ class Supervisor:
         """Work until asked to stop. Raises FeatherweightError when the service refuses us."""
         self._settings.own_folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
-            self._outbox = Outbox(self._settings.own_folder / "outbox")
+            self._spool = Spool(self._settings.own_folder / "outbox")
             try:
-                self._settle_leftovers(otherwise=_RESTARTED)
+                self._settle_leftovers(verdict=_RESTARTED)
                 while not self._stop():
                     self._turn()
             except Stopped:
@@ -78,25 +78,27 @@ class Supervisor:
 
     def kill(self) -> None:
         """End the child at once, for a supervisor that is about to exit."""
-        if self._child is not None:
-            self._child.kill()
+        if self._trainer is not None:
+            self._trainer.kill()
 
     def _turn(self) -> None:
         self._pulse.beat()
-        self._settle_leftovers(otherwise=RELEASE)
+        self._settle_leftovers(verdict=RELEASE)
         self._wait_for_disk()
         info = self._ready()
         if info is None:
             return
         wait_seconds = self._settings.claim_wait_seconds
-        assignment = self._line.call(lambda: self._client.claim(info, wait_seconds=wait_seconds))
+        assignment = self._connection.call(
+            lambda: self._client.claim(info, wait_seconds=wait_seconds)
+        )
         if assignment is not None:
             self._attend(assignment)
 
-    def _settle_leftovers(self, *, otherwise: Verdict) -> None:
-        for tray in self._outbox.leftovers():
-            _log.info("settling trial %d, left by an earlier process", tray.label.number)
-            self._settle(tray, otherwise=otherwise)
+    def _settle_leftovers(self, *, verdict: Verdict) -> None:
+        for spooled in self._spool.leftovers():
+            _log.info("settling trial %d, left by an earlier process", spooled.attempt.number)
+            self._settle(spooled, verdict=verdict)
 
     def _wait_for_disk(self) -> None:
         """Wait until this machine can write again: trials would only come back."""
@@ -114,10 +116,10 @@ class Supervisor:
 
     def _ready(self) -> WorkerInfo | None:
         """A child that can work, started if need be; None when asked to stop or when it died."""
-        if self._child is None or not self._child.is_alive:
+        if self._trainer is None or not self._trainer.is_alive:
             self._start()
-        child = self._child
-        if child is None or self._info is None:
+        trainer = self._trainer
+        if trainer is None or self._info is None:
             return None
         return WorkerInfo(
             name=self._settings.worker_name,
@@ -128,59 +130,63 @@ class Supervisor:
         )
 
     def _start(self) -> None:
-        if self._child is not None:
-            self._child.close()
-            self._child = None
+        if self._trainer is not None:
+            self._trainer.close()
+            self._trainer = None
         if self._deaths and self._stop.wait(FOREVER.pause(self._deaths) or 0.0):
             return
-        self._child = Child(self._settings)
+        self._trainer = TrainerProcess(self._settings)
         try:
-            self._info = self._child.ready(self._stop)
-        except ChildEnded as ended:
+            self._info = self._trainer.ready(self._stop)
+        except TrainerEnded as ended:
             self._deaths += 1
             self._info = None
             _log.error("the training process does not start: status %d", ended.status)
 
     def _attend(self, assignment: Assignment) -> None:
-        assert self._child is not None
+        assert self._trainer is not None
         try:
-            tray = self._outbox.open(assignment)
+            spooled = self._spool.open(assignment)
         except OSError as error:
             self._trouble = str(error)
-            self._line.call(lambda: self._client.release(lease_of(assignment)))
+            self._connection.call(lambda: self._client.release(lease_of(assignment)))
             return
         _log.info("trial %d of job %s: %s", assignment.number, assignment.job, _words(assignment))
-        watch = _Watch(child=self._child, assignment=assignment, stop=self._stop, pulse=self._pulse)
+        watch = _Watch(
+            trainer=self._trainer, assignment=assignment, stop=self._stop, pulse=self._pulse
+        )
         watch.grace_seconds = self._settings.stop_grace_seconds
         try:
-            watch.attend(client=self._client, line=self._line)
+            watch.attend(client=self._client, connection=self._connection)
             self._deaths, self._trouble = 0, watch.trouble
-        except ChildEnded as ended:
-            self._after_death(ended, tray=tray, watch=watch)
+        except TrainerEnded as ended:
+            self._after_death(ended, spooled=spooled, watch=watch)
 
-    def _after_death(self, ended: ChildEnded, *, tray: Tray, watch: _Watch) -> None:
+    def _after_death(self, ended: TrainerEnded, *, spooled: AttemptSpool, watch: _Watch) -> None:
         self._deaths += 1
-        failure = exits.failure(ended.status, oom_kills_before=watch.child.oom_kills_before)
+        failure = exits.failure(ended.status, oom_kills_before=watch.trainer.oom_kills_before)
         self._trouble = disk.unwritable(self._settings.own_folder)
         if watch.order is None and self._trouble is not None:
-            _log.error("trial %d goes back: %s", tray.label.number, failure.message)
-            self._settle(tray, otherwise=RELEASE)
+            _log.error("trial %d goes back: %s", spooled.attempt.number, failure.message)
+            self._settle(spooled, verdict=RELEASE)
         elif watch.order is None:
-            _log.error("trial %d: %s", tray.label.number, failure.message)
-            self._settle(tray, otherwise=Verdict(kind="fail", failure=failure))
+            _log.error("trial %d: %s", spooled.attempt.number, failure.message)
+            self._settle(spooled, verdict=Verdict(kind="fail", failure=failure))
         elif watch.order.is_ours:
-            self._settle(tray, otherwise=RELEASE)
+            self._settle(spooled, verdict=RELEASE)
         else:
-            tray.close()
+            spooled.close()
 
-    def _settle(self, tray: Tray, *, otherwise: Verdict) -> None:
-        line = Line(self._stop, meanwhile=lambda: self._stay_alive(tray.label.lease))
+    def _settle(self, spooled: AttemptSpool, *, verdict: Verdict) -> None:
+        connection = RetryingConnection(
+            self._stop, meanwhile=lambda: self._stay_alive(spooled.attempt.lease)
+        )
         try:
-            spool.settle(tray, client=self._client, line=line, otherwise=otherwise)
+            spool.settle(spooled, client=self._client, connection=connection, verdict=verdict)
         except (Unauthorised, Forbidden):
             raise
         except ApiError as error:
-            _log.error("trial %d could not be settled: %s", tray.label.number, error)
+            _log.error("trial %d could not be settled: %s", spooled.attempt.number, error)
 
     def _stay_alive(self, lease: Lease) -> None:
         """Keep the lease of what cannot be delivered yet. Raises StaleAttempt, AttemptNotFound."""
@@ -208,8 +214,8 @@ class Supervisor:
             os.close(lock)
 
     def _close(self) -> None:
-        if self._child is not None:
-            self._child.close()
+        if self._trainer is not None:
+            self._trainer.close()
         self._client.close()
 
 
@@ -217,7 +223,7 @@ class Supervisor:
 class _Watch:
     """One attempt in the child's hands, from the order to run it to its end."""
 
-    child: Child
+    trainer: TrainerProcess
     assignment: Assignment
     stop: StopFlag
     pulse: Pulse
@@ -227,41 +233,41 @@ class _Watch:
     beat: Heartbeat = field(default_factory=Heartbeat)
     trouble: str | None = None
 
-    def attend(self, *, client: WorkerClient, line: Line) -> None:
+    def attend(self, *, client: WorkerClient, connection: RetryingConnection) -> None:
         """Heartbeat until the child says that it is through. Raises ChildEnded.
 
         The claim was the first sign of life: a short trial needs no other.
         """
-        self.child.send(Run(assignment=self.assignment))
+        self.trainer.send(Run(assignment=self.assignment))
         pause = self.assignment.lease_seconds / _BEATS_PER_LEASE
         next_beat = time.monotonic() + pause
         while not self._listen():
             self.pulse.beat()
             if time.monotonic() >= next_beat:
-                self._heartbeat(client, line)
+                self._heartbeat(client, connection)
                 next_beat = time.monotonic() + pause
             if self.stop():
                 self._order(str(self.stop.reason))
             self._insist()
 
     def _listen(self) -> bool:
-        message = self.child.receive(_LOOK_SECONDS)
+        message = self.trainer.receive(_LOOK_SECONDS)
         while message is not None:
             match message:
                 case Ended(attempt=attempt, trouble=trouble) if attempt == self.assignment.attempt:
                     self.trouble = trouble
                     return True
-                case Progress(stage=stage, done=done):
+                case TrialProgress(stage=stage, done=done):
                     self.beat = Heartbeat(stage=stage, done=done)
                 case _:
                     pass
-            message = self.child.receive(0)
+            message = self.trainer.receive(0)
         return False
 
-    def _heartbeat(self, client: WorkerClient, line: Line) -> None:
+    def _heartbeat(self, client: WorkerClient, connection: RetryingConnection) -> None:
         lease = lease_of(self.assignment)
         try:
-            reply = line.once(lambda: client.heartbeat(lease, self.beat))
+            reply = connection.once(lambda: client.heartbeat(lease, self.beat))
             if reply.stop is not None:
                 self._order(reply.stop)
         except ServiceUnavailable:
@@ -278,16 +284,16 @@ class _Watch:
         _log.info("stopping trial %d: %s", self.assignment.number, reason)
         self.order = Stop(attempt=self.assignment.attempt, reason=reason, is_ours=is_ours)
         self.ordered_at = time.monotonic()
-        self.child.send(self.order)
+        self.trainer.send(self.order)
 
     def _insist(self) -> None:
         if self.order is None:
             return
         waited = time.monotonic() - self.ordered_at
         if waited > 2 * self.grace_seconds:
-            self.child.kill()
+            self.trainer.kill()
         elif waited > self.grace_seconds:
-            self.child.terminate()
+            self.trainer.terminate()
 
 
 def _words(assignment: Assignment) -> str:

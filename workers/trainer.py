@@ -25,14 +25,14 @@ from featherweight.specs.protocol import Assignment
 from featherweight.specs.states import FailureClass
 from featherweight.system import lifeline
 from workers import main, messages, spool
-from workers.connection import Line, is_lost
+from workers.connection import RetryingConnection, is_lost
 from workers.files import disk
 from workers.files.cache import Cache
 from workers.files.fetching import Fetcher
-from workers.messages import Ended, Progress, Ready, Run, Stop
-from workers.resources import Workshop
+from workers.messages import Ended, Ready, Run, Stop, TrialProgress
+from workers.resources import TrialResources
 from workers.settings import WorkerSettings
-from workers.spool import RELEASE, Outbox, Tray, Verdict
+from workers.spool import RELEASE, AttemptSpool, Spool, Verdict
 from workers.stopping import StopFlag
 from workers.trial_runner import TrialRunner
 from workers.work import failures
@@ -40,7 +40,7 @@ from workers.work import failures
 _log = logging.getLogger(__name__)
 
 
-class Orders:
+class Commands:
     """What the supervisor says, read by a thread so that it is heard during a trial."""
 
     def __init__(self, pipe: Connection) -> None:
@@ -49,7 +49,7 @@ class Orders:
         self._lock = threading.Lock()
         self._attempt: str | None = None
         self._stop = StopFlag()
-        threading.Thread(target=self._listen, name="orders", daemon=True).start()
+        threading.Thread(target=self._listen, name="commands", daemon=True).start()
 
     def next(self) -> tuple[Assignment, StopFlag]:
         """Wait for a trial; the flag is set when the supervisor wants it dropped."""
@@ -77,41 +77,41 @@ class Orders:
                 pass
 
 
-class Hands:
+class Trainer:
     """Runs assignments."""
 
     def __init__(self, pipe: Connection, settings: WorkerSettings) -> None:
         self._pipe = pipe
         self._folder = settings.own_folder
-        self._outbox = Outbox(self._folder / "outbox")
+        self._spool = Spool(self._folder / "outbox")
         self._trouble: str | None = None
         self._client = WorkerClient(settings.url, settings.secret)
         limit_bytes = settings.worker_cache_bytes
-        self._fetcher = Fetcher(self._client, Line(StopFlag()))
+        self._fetcher = Fetcher(self._client, RetryingConnection(StopFlag()))
         cache = Cache(settings.cache_folder, fetch=self._fetcher, limit_bytes=limit_bytes)
-        self._workshop = Workshop(cache, logits_folder=settings.worker_folder / "logits")
+        self._resources = TrialResources(cache, logits_folder=settings.worker_folder / "logits")
         messages.send(
-            pipe, Ready(device=str(self._workshop.device), threads=torch.get_num_threads())
+            pipe, Ready(device=str(self._resources.device), threads=torch.get_num_threads())
         )
 
     def work(self, assignment: Assignment, stop: StopFlag) -> bool:
         """One trial to its end; whether this process is fit for another."""
-        tray, line = self._outbox.opened(assignment), Line(stop)
-        self._fetcher.line, self._trouble = line, None
+        spooled, connection = self._spool.opened(assignment), RetryingConnection(stop)
+        self._fetcher.connection, self._trouble = connection, None
         runner = TrialRunner(
             assignment=assignment,
-            workshop=self._workshop,
-            tray=tray,
+            resources=self._resources,
+            spooled=spooled,
             client=self._client,
-            line=line,
+            connection=connection,
             stop=stop,
             tell=self._tell,
         )
         verdict = self._ran(runner)
         if stop.is_ours:
-            self._settle(tray, line, otherwise=verdict)
+            self._settle(spooled, connection, verdict=verdict)
         else:
-            tray.close()
+            spooled.close()
         messages.send(self._pipe, Ended(attempt=assignment.attempt, trouble=self._trouble))
         failure = verdict.failure
         return failure is None or failure.failure_class is not FailureClass.OUT_OF_MEMORY
@@ -140,16 +140,18 @@ class Hands:
         _log.error("trial %d failed, %s: %s", number, failure.failure_class, failure.message)
         return Verdict(kind="fail", failure=failure)
 
-    def _settle(self, tray: Tray, line: Line, *, otherwise: Verdict) -> None:
+    def _settle(
+        self, spooled: AttemptSpool, connection: RetryingConnection, *, verdict: Verdict
+    ) -> None:
         try:
-            spool.settle(tray, client=self._client, line=line, otherwise=otherwise)
+            spool.settle(spooled, client=self._client, connection=connection, verdict=verdict)
         except Stopped:
-            _log.info("the service is away: trial %d stays in the outbox", tray.label.number)
+            _log.info("the service is away: trial %d stays in the outbox", spooled.attempt.number)
         except ApiError as error:
-            _log.error("trial %d could not be settled: %s", tray.label.number, error)
+            _log.error("trial %d could not be settled: %s", spooled.attempt.number, error)
 
     def _tell(self, stage: str, done: float) -> None:
-        messages.send(self._pipe, Progress(stage=stage[:60], done=done))
+        messages.send(self._pipe, TrialProgress(stage=stage[:60], done=done))
 
 
 def run(pipe: Connection) -> None:
@@ -157,8 +159,8 @@ def run(pipe: Connection) -> None:
     settings = WorkerSettings()
     if settings.worker_threads is not None:
         torch.set_num_threads(settings.worker_threads)
-    orders, hands = Orders(pipe), Hands(pipe, settings)
-    while hands.work(*orders.next()):
+    commands, trainer = Commands(pipe), Trainer(pipe, settings)
+    while trainer.work(*commands.next()):
         pass
 
 

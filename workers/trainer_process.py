@@ -17,7 +17,7 @@ from workers.stopping import StopFlag
 _LOOK_SECONDS = 0.2
 
 
-class ChildEnded(Exception):
+class TrainerEnded(Exception):
     """The child is gone; ``status`` is its exit status."""
 
     def __init__(self, status: int) -> None:
@@ -25,7 +25,7 @@ class ChildEnded(Exception):
         self.status = status
 
 
-class Child:
+class TrainerProcess:
     """One running ``python -m workers.trainer`` and the pipe to it."""
 
     def __init__(self, settings: WorkerSettings) -> None:
@@ -55,7 +55,7 @@ class Child:
         try:
             messages.send(self._pipe, message)
         except OSError as error:
-            raise ChildEnded(self._process.wait()) from error
+            raise TrainerEnded(self._process.wait()) from error
 
     def receive(self, timeout_seconds: float) -> Message | None:
         """What it says within that time. Raises ChildEnded when it is gone and has said all."""
@@ -63,7 +63,7 @@ class Child:
             if self._pipe.poll(timeout_seconds):
                 return messages.receive(self._pipe)
         except (EOFError, OSError) as error:
-            raise ChildEnded(self._process.wait()) from error
+            raise TrainerEnded(self._process.wait()) from error
         return None
 
     def ready(self, stop: StopFlag) -> Ready | None:

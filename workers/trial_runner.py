@@ -37,9 +37,9 @@ from featherweight.specs.protocol import (
     TrainingTask,
 )
 from featherweight.specs.states import Phase
-from workers.connection import Line
-from workers.resources import Workshop
-from workers.spool import FILE_NAMES, Tray
+from workers.connection import RetryingConnection
+from workers.resources import TrialResources
+from workers.spool import FILE_NAMES, AttemptSpool
 from workers.stopping import StopFlag
 from workers.work import augmentation, evaluation, sensitivity
 from workers.work.supernet import SharedTraining
@@ -70,10 +70,10 @@ class TrialRunner:
     """What one trial is run with."""
 
     assignment: Assignment
-    workshop: Workshop
-    tray: Tray
+    resources: TrialResources
+    spooled: AttemptSpool
     client: WorkerClient
-    line: Line
+    connection: RetryingConnection
     stop: StopFlag
     tell: Tell
     clock: Stopwatch = field(default_factory=Stopwatch)
@@ -88,7 +88,7 @@ class TrialRunner:
 
     def _climb(self) -> None:
         with self.clock.time("load"):
-            task = self.workshop.task(self.assignment, should_stop=self.stop)
+            task = self.resources.task(self.assignment, should_stop=self.stop)
         if self.assignment.evaluation_task is not None:
             self._evaluate(task, self.assignment.evaluation_task)
             return
@@ -114,7 +114,7 @@ class TrialRunner:
         training = SharedTraining(
             given, largest=self.assignment.student or self.assignment.architecture, task=task
         )
-        checkpoint = self.workshop.checkpoint(self.assignment, task.data)
+        checkpoint = self.resources.checkpoint(self.assignment, task.data)
         training.begin(checkpoint, baseline)
         first, rungs = self.assignment.first_rung, self.assignment.rungs
         for rung in range(first, len(rungs)):
@@ -140,26 +140,26 @@ class TrialRunner:
                 task,
                 on_progress=lambda share: self.tell("profile the baseline", share),
             )
-        folder = self.tray.draft(0)
-        self.workshop.copy_file(given.file, folder / FILE_NAMES["onnx"])
-        self.tray.put(sensitivity.report(document, given, folder, seconds=self.clock.seconds))
+        folder = self.spooled.draft(0)
+        self.resources.copy_file(given.file, folder / FILE_NAMES["onnx"])
+        self.spooled.put(sensitivity.report(document, given, folder, seconds=self.clock.seconds))
         self._stage("report")
-        self.tray.deliver(0, client=self.client, line=self.line)
+        self.spooled.deliver(0, client=self.client, connection=self.connection)
 
     def _evaluate(self, task: Task, given: EvaluationTask) -> None:
         """Measure stored files on test; those before the first rung were measured already."""
         for rung in range(self.assignment.first_rung, len(given.files)):
             self._stage("measure on test")
-            file, folder = given.files[rung], self.tray.draft(rung)
+            file, folder = given.files[rung], self.spooled.draft(rung)
             path = folder / FILE_NAMES["onnx"]
-            self.workshop.copy_file(file.sha256, path)
+            self.resources.copy_file(file.sha256, path)
             with self.clock.time("measure"):
                 threads = self.assignment.latency_threads
                 found = measure.on_split(path, task.data, "test", threads=threads)
             seconds = self.clock.seconds
-            self.tray.put(evaluation.report(file, found, folder, rung=rung, seconds=seconds))
+            self.spooled.put(evaluation.report(file, found, folder, rung=rung, seconds=seconds))
             self._stage("report")
-            self.tray.deliver(rung, client=self.client, line=self.line)
+            self.spooled.deliver(rung, client=self.client, connection=self.connection)
 
     def _compressed(self, network: Network, task: Task) -> CompressedModel:
         self._stage("compress")
@@ -207,7 +207,7 @@ class TrialRunner:
         *,
         weights_of: Network | None = None,
     ) -> Decision:
-        folder = self.tray.draft(rung)
+        folder = self.spooled.draft(rung)
         self._stage("export")
         with self.clock.time("export"):
             artifact = writer.write(compressed, folder, data=task.data)
@@ -217,16 +217,16 @@ class TrialRunner:
         trained = compressed.network if self.assignment.train is not None else weights_of
         if trained is not None:
             safetensors.save(trained, folder / FILE_NAMES["weights"])
-        self.tray.put(self._report(rung, compressed, measurement, folder))
+        self.spooled.put(self._report(rung, compressed, measurement, folder))
         self._stage("report")
-        return self.tray.deliver(rung, client=self.client, line=self.line)
+        return self.spooled.deliver(rung, client=self.client, connection=self.connection)
 
     def _measured(
         self, rung: int, artifact: Artifact, compressed: CompressedModel, task: Task
     ) -> Measurement:
         is_last = rung == len(self.assignment.rungs) - 1
         splits: tuple[Split, ...] = self.assignment.splits if is_last else ("validation",)
-        with self.workshop.beside(self.assignment) as beside:
+        with self.resources.beside(self.assignment) as beside:
             measurement = measure.run(
                 artifact,
                 task.data,

@@ -22,7 +22,7 @@ _FRONT_EVERY_SECONDS = 2.0
 
 
 @dataclass(kw_only=True)
-class Standing:
+class JobStanding:
     """Where the job stands, put together from its events."""
 
     total: int
@@ -32,17 +32,17 @@ class Standing:
     front_at: float = 0.0
 
 
-class View(Protocol):
+class ProgressView(Protocol):
     """Something that shows a job."""
 
-    def show(self, event: EventSchema, standing: Standing) -> None:
+    def show(self, event: EventSchema, standing: JobStanding) -> None:
         """An event happened and this is where the job stands now."""
         ...
 
 
 def follow(client: Client, job: JobSchema, console: Console) -> JobSchema:
     """Show the job until it ends, over outages and restarts; the job as it ended."""
-    standing = Standing(total=job.spec.budget.trials)
+    standing = JobStanding(total=job.spec.budget.trials)
     with _view(console, standing) as view:
         for event in client.watch(job.id):
             _count(event, standing)
@@ -62,7 +62,7 @@ def line(event: EventSchema) -> str:
 
 
 @contextmanager
-def _view(console: Console, standing: Standing) -> Iterator[View]:
+def _view(console: Console, standing: JobStanding) -> Iterator[ProgressView]:
     if not console.is_terminal:
         yield _Lines(console)
         return
@@ -82,7 +82,7 @@ class _Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def show(self, event: EventSchema, standing: Standing) -> None:
+    def show(self, event: EventSchema, standing: JobStanding) -> None:
         if event.type in ("trial.created", "trial.running"):
             return
         done = f"[{standing.done}/{standing.total}] {event.at:%H:%M:%S} {line(event)}"
@@ -94,14 +94,14 @@ class _Bars:
         self._progress = progress
         self._task = progress.add_task("job", total=total, phase="queued", best="")
 
-    def show(self, event: EventSchema, standing: Standing) -> None:
+    def show(self, event: EventSchema, standing: JobStanding) -> None:
         # Re-runs come on top of the budget.
         completed = min(standing.done, standing.total)
         best = escape(standing.best)
         self._progress.update(self._task, completed=completed, phase=standing.phase, best=best)
 
 
-def _count(event: EventSchema, standing: Standing) -> None:
+def _count(event: EventSchema, standing: JobStanding) -> None:
     if event.type in _ENDED:
         standing.done += 1
         standing.total = max(standing.total, standing.done)
@@ -111,7 +111,7 @@ def _count(event: EventSchema, standing: Standing) -> None:
         standing.phase = event.type.removeprefix("job.")
 
 
-def _look_at_front(event: EventSchema, standing: Standing, client: Client) -> None:
+def _look_at_front(event: EventSchema, standing: JobStanding, client: Client) -> None:
     now = time.monotonic()
     if event.type != "trial.rung" or now - standing.front_at < _FRONT_EVERY_SECONDS:
         return

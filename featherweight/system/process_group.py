@@ -31,14 +31,14 @@ class Role:
     stop_seconds: float = 15.0
 
 
-class Family:
+class ProcessGroup:
     """Keeps its roles running, from ``start`` to ``stop``. No child outlives this process."""
 
     def __init__(self, roles: Sequence[Role]) -> None:
         self._members = [_Member(role) for role in roles]
         self._stopping = threading.Event()
         # The kernel ends a child when the thread that started it ends: one thread does it all.
-        self._thread = threading.Thread(target=self._look_after, name="family")
+        self._thread = threading.Thread(target=self._look_after, name="process-group")
 
     def start(self) -> None:
         """Start all, in order."""

@@ -331,7 +331,7 @@ class Searcher:
     def _tell(self, job: JobRecord) -> bool:
         """Let the study know how trials ended; whether there was news."""
         with self._database.read() as session:
-            rows = trials.untold(session, job.id)
+            rows = trials.unreported(session, job.id)
         if not rows:
             return False
         with self._overhead[job.id].telling(len(rows)):
@@ -340,7 +340,7 @@ class Searcher:
             for row in proposed(rows):
                 self._open(job).study.tell(row, measured)
             with self._leadership.write() as session:
-                trials.mark_told(session, job.id, [row.id for row in rows])
+                trials.mark_reported(session, job.id, [row.id for row in rows])
         return True
 
     def _open(self, job: JobRecord) -> JobSearch:

@@ -29,7 +29,7 @@ from store.errors import JobNotFound
 from store.jobs import jobs, warm_starts
 from store.tables.records import DatasetRecord, JobRecord, ModelRecord
 from store.trials import candidates, rungs, trials
-from store.trials.candidates import Proposed
+from store.trials.candidates import ProposedCandidate
 
 MOST_FOUND = 4
 """Most jobs that ``auto`` starts from."""
@@ -75,7 +75,7 @@ class Start:
     """Ids of the jobs, each with whether its trials are history, and the opening candidates."""
 
     sources: tuple[tuple[str, bool], ...] = ()
-    candidates: tuple[Proposed, ...] = ()
+    candidates: tuple[ProposedCandidate, ...] = ()
 
 
 def choose(session: Session, own: Own) -> Start:
@@ -206,7 +206,9 @@ def _is_same(one: ModelRecord | None, other: ModelRecord | None) -> bool:
     return all(getattr(one, field) == getattr(other, field) for field in fields)
 
 
-def _opening(session: Session, own: Own, sources: list[Source], *, most: int) -> Iterator[Proposed]:
+def _opening(
+    session: Session, own: Own, sources: list[Source], *, most: int
+) -> Iterator[ProposedCandidate]:
     """The fronts' candidates in this job's space, the jobs in turn, none twice."""
     seen = {Candidate().digest()}
     left = min(most, own.spec.search_trials)
@@ -218,7 +220,7 @@ def _opening(session: Session, own: Own, sources: list[Source], *, most: int) ->
             yield proposed
 
 
-def _front(session: Session, own: Own, source: Source, *, count: int) -> list[Proposed]:
+def _front(session: Session, own: Own, source: Source, *, count: int) -> list[ProposedCandidate]:
     """Its best candidates by this job's objectives and constraints, against its own baseline."""
     spec, baseline = own.spec, jobs.baseline(source.job)
     compared: set[Metric] = {wanted.metric for wanted in (*spec.objectives, *spec.constraints)}
@@ -245,7 +247,7 @@ def _front(session: Session, own: Own, source: Source, *, count: int) -> list[Pr
     return [_snapped(own, source, one, number=numbers[one.digest()]) for one in best]
 
 
-def _snapped(own: Own, source: Source, candidate: Candidate, *, number: int) -> Proposed:
+def _snapped(own: Own, source: Source, candidate: Candidate, *, number: int) -> ProposedCandidate:
     """The candidate in this job's space, and a note of what could not be kept."""
     params = proposals.nearest(own.space, candidate)
     here = own.space.candidate(params)
@@ -258,7 +260,7 @@ def _snapped(own: Own, source: Source, candidate: Candidate, *, number: int) -> 
         dropped = sorted(_dropped(own.space, candidate))
         note += f", which was {candidate.describe()}: snapped to the values of this job"
         note += f"; it has no knob for {', '.join(dropped)}" if dropped else ""
-    return Proposed(candidate=here, params=params, note=note)
+    return ProposedCandidate(candidate=here, params=params, note=note)
 
 
 def _dropped(space: Space, candidate: Candidate) -> set[str]:

@@ -98,7 +98,7 @@ def note(session: Session, rows: list[TrialRecord], numbers: Mapping[str, int]) 
         trials.set_study_number(session, row.id, numbers[row.id])
     over = [row for row in inside if TrialState(row.state).is_finished]
     if over:
-        trials.mark_told(session, over[0].job_id, [row.id for row in over])
+        trials.mark_reported(session, over[0].job_id, [row.id for row in over])
 
 
 def _rebuild(database: Database, storage: RDBStorage, job_id: str) -> int:

@@ -137,10 +137,10 @@ def _bearer_secret(header: str) -> str:
 
 
 def _check_open(request: Request) -> None:
-    here = resources.of(request)
-    with here.database.read() as session:
+    opened = resources.of(request)
+    with opened.database.read() as session:
         has_tokens = tokens.any_exist(session)
-    if has_tokens or not here.settings.is_loopback:
+    if has_tokens or not opened.settings.is_loopback:
         raise NotAuthenticated
     if not hosts.is_loopback_request(request.headers):
         raise HostNotAllowed

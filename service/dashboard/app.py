@@ -129,7 +129,7 @@ class ReadOnly:
         await self._app(scope, receive, safe)
 
 
-class Known:
+class SecretRequired:
     """Lets in who shows the secret of the service; others learn only that the process is alive."""
 
     def __init__(self, app: ASGIApp, secret: str) -> None:
@@ -175,7 +175,7 @@ def create_app(study_url: str, *, secret: str) -> ASGIApp:
     # Each of the three packages spells the same WSGI and ASGI types in its own way.
     wsgi: Any = optuna_dashboard.wsgi(storage)
     app: Any = WSGIMiddleware(wsgi, workers=_WORKERS)
-    return SafeHeaders(Known(ReadOnly(app), secret))
+    return SafeHeaders(SecretRequired(ReadOnly(app), secret))
 
 
 def _secret(settings: ServiceSettings) -> str:

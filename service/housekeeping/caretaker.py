@@ -12,7 +12,7 @@ from collections import Counter
 from anyio import to_thread
 
 from service.housekeeping import tidying
-from service.housekeeping.tidying import House
+from service.housekeeping.tidying import HousekeepingScope
 from store.cluster import leader
 from store.database.outages import OUTAGES
 from store.files.disk import fault
@@ -27,9 +27,9 @@ _log = logging.getLogger(__name__)
 class Caretaker:
     """One process's turns at tidying a house; whoever is killed leaves the rest to the next."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, scope: HousekeepingScope) -> None:
         """Nothing is removed yet."""
-        self._house = house
+        self._scope = scope
         self._holder = f"{NAME}-{uuid.uuid4()}"
         self._stopping = threading.Event()
         self._turning = threading.Lock()
@@ -37,7 +37,7 @@ class Caretaker:
 
     async def run(self) -> None:
         """Take a turn every ``tidy_seconds`` until cancelled; the first one after such a pause."""
-        seconds = self._house.settings.tidy_seconds
+        seconds = self._scope.settings.tidy_seconds
         while seconds:
             await asyncio.sleep(seconds)
             try:
@@ -72,7 +72,7 @@ class Caretaker:
 
     def _removed(self) -> Counter[str]:
         removed: Counter[str] = Counter()
-        for name, steps in tidying.work(self._house):
+        for name, steps in tidying.work(self._scope):
             for count in steps:
                 removed[name] += count
                 if self._stopping.is_set() or not self._leads():
@@ -83,12 +83,12 @@ class Caretaker:
         """Whether this one is at it. What it does is safe beside another, too, only wasted."""
         if time.monotonic() < self._renew_at:
             return True
-        with self._house.database.write() as session:
+        with self._scope.database.write() as session:
             term = leader.take(session, self._holder, lease_seconds=LEASE_SECONDS, name=NAME)
         self._renew_at = 0.0 if term is None else time.monotonic() + LEASE_SECONDS / 3
         return term is not None
 
     def _resign(self) -> None:
         self._renew_at = 0.0
-        with self._house.database.write() as session:
+        with self._scope.database.write() as session:
             leader.resign(session, self._holder, name=NAME)

@@ -13,7 +13,7 @@ from service.errors import CannotLook
 from service.housekeeping import checkup
 from service.housekeeping.caretaker import LEASE_SECONDS, Caretaker
 from service.housekeeping.checkup import places
-from service.housekeeping.tidying import House
+from service.housekeeping.tidying import HousekeepingScope
 from service.settings import ServiceSettings
 from store.database import migrate
 from store.database.outages import OUTAGES
@@ -74,14 +74,14 @@ def repair(settings: ServiceSettings) -> Counter[str]:
     """
     with _opened(settings) as (database, files):
         mended = Counter({"modes": places.close(files, settings)})
-        house = House(
+        scope = HousekeepingScope(
             database=database,
             files=files,
             settings=settings,
             grace=timedelta(),
             takes_unmarked=True,
         )
-        return +(mended + _tidied(Caretaker(house).turn))
+        return +(mended + _tidied(Caretaker(scope).turn))
 
 
 def _tidied(turn: Callable[[], Counter[str] | None]) -> Counter[str]:

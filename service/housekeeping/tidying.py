@@ -30,7 +30,7 @@ Work = Iterator[tuple[str, Iterator[int]]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class House:
+class HousekeepingScope:
     """What is tidied, and by which rules.
 
     ``grace`` is how long garbage is left alone. ``takes_unmarked`` says that files without a row
@@ -47,108 +47,110 @@ class House:
     """Jobs whose files of stopped trials are gone, but for those that are needed."""
 
 
-def work(house: House) -> Work:
+def work(scope: HousekeepingScope) -> Work:
     """Everything that goes, in an order in which what goes later is set free before."""
-    yield "deleted jobs", _repeat(lambda: _finish_deletions(house))
-    yield "files of stopped trials", _forget_files(house)
-    yield from _rows(house)
-    yield from _uploads(house)
-    yield "profiles", _repeat(_writing(house, retention.forget_profiles))
-    yield from collection(house)
+    yield "deleted jobs", _repeat(lambda: _finish_deletions(scope))
+    yield "files of stopped trials", _forget_files(scope)
+    yield from _rows(scope)
+    yield from _uploads(scope)
+    yield "profiles", _repeat(_writing(scope, retention.forget_profiles))
+    yield from collection(scope)
 
 
-def collection(house: House) -> Work:
+def collection(scope: HousekeepingScope) -> Work:
     """What lies on the disk and nothing needs; nothing where the folder is another's."""
-    if home.settle(house.database, house.files):
-        yield "unreferenced files", _collect_known(house)
-        yield "unknown files", _collect_unknown(house)
-        yield "temporary files", _remove_leftovers(house)
+    if home.settle(scope.database, scope.files):
+        yield "unreferenced files", _collect_known(scope)
+        yield "unknown files", _collect_unknown(scope)
+        yield "temporary files", _remove_leftovers(scope)
 
 
-def _finish_deletions(house: House) -> int:
-    return removal.finish_all(house.database, house.files, seconds=_REMOVAL_SECONDS)
+def _finish_deletions(scope: HousekeepingScope) -> int:
+    return removal.finish_all(scope.database, scope.files, seconds=_REMOVAL_SECONDS)
 
 
-def _forget_files(house: House) -> Iterator[int]:
+def _forget_files(scope: HousekeepingScope) -> Iterator[int]:
     """Files of trials that came to nothing, job by job; the collector removes their bytes."""
-    kept = house.settings.keep_stopped_files
-    while kept and (found := _jobs_to_look_into(house, before=house.now() - kept)):
+    kept = scope.settings.keep_stopped_files
+    while kept and (found := _jobs_to_look_into(scope, before=scope.now() - kept)):
         for job_id in found:
-            with house.database.read() as session:
+            with scope.database.read() as session:
                 files = kept_files.dispensable(session, job_id)
             for begin in range(0, len(files), retention.ROWS_AT_ONCE):
                 some = files[begin : begin + retention.ROWS_AT_ONCE]
-                with house.database.write() as session:
+                with scope.database.write() as session:
                     forgotten = len(retention.forget_files(session, some))
                 yield forgotten
-            house.looked_into.add(job_id)
+            scope.looked_into.add(job_id)
 
 
-def _jobs_to_look_into(house: House, *, before: datetime) -> list[str]:
-    if len(house.looked_into) > _MOST_REMEMBERED:
-        house.looked_into.clear()
-    with house.database.read() as session:
+def _jobs_to_look_into(scope: HousekeepingScope, *, before: datetime) -> list[str]:
+    if len(scope.looked_into) > _MOST_REMEMBERED:
+        scope.looked_into.clear()
+    with scope.database.read() as session:
         return retention.jobs_with_lost_files(
-            session, before=before, besides=house.looked_into, limit=_JOBS_AT_ONCE
+            session, before=before, besides=scope.looked_into, limit=_JOBS_AT_ONCE
         )
 
 
-def _rows(house: House) -> Work:
-    kept, older = house.settings, _older
-    yield "events", older(house, retention.forget_events, kept.keep_events)
-    yield "workers", older(house, retention.forget_workers, kept.keep_workers)
-    yield "workers' faults", older(house, retention.forget_faults, kept.keep_workers)
-    yield "audit entries", older(house, retention.forget_audit, kept.keep_audit)
-    yield "expired logins", _repeat(_writing(house, retention.forget_sessions))
+def _rows(scope: HousekeepingScope) -> Work:
+    kept, older = scope.settings, _older
+    yield "events", older(scope, retention.forget_events, kept.keep_events)
+    yield "workers", older(scope, retention.forget_workers, kept.keep_workers)
+    yield "workers' faults", older(scope, retention.forget_faults, kept.keep_workers)
+    yield "audit entries", older(scope, retention.forget_audit, kept.keep_audit)
+    yield "expired logins", _repeat(_writing(scope, retention.forget_sessions))
 
 
-def _uploads(house: House) -> Work:
-    database, files = house.database, house.files
-    if kept := house.settings.keep_uploads:
-        before = house.now() - kept
+def _uploads(scope: HousekeepingScope) -> Work:
+    database, files = scope.database, scope.files
+    if kept := scope.settings.keep_uploads:
+        before = scope.now() - kept
         forget = leftovers.forget_finished
         yield "unfinished uploads", leftovers.remove_unfinished(database, files, before=before)
         yield "finished uploads", _repeat(lambda: forget(database, before=before))
 
 
-def _collect_known(house: House) -> Iterator[int]:
-    database, files = house.database, house.files
-    for sha256 in collector.unreferenced(database, grace=house.grace):
-        yield collector.remove(database, files, sha256, grace=house.grace)
+def _collect_known(scope: HousekeepingScope) -> Iterator[int]:
+    database, files = scope.database, scope.files
+    for sha256 in collector.unreferenced(database, grace=scope.grace):
+        yield collector.remove(database, files, sha256, grace=scope.grace)
 
 
-def _collect_unknown(house: House) -> Iterator[int]:
-    for found in unknown(house):
-        yield collector.remove(house.database, house.files, found.sha256)
+def _collect_unknown(scope: HousekeepingScope) -> Iterator[int]:
+    for found in unknown(scope):
+        yield collector.remove(scope.database, scope.files, found.sha256)
 
 
-def unknown(house: House) -> Iterator[collector.OnDisk]:
+def unknown(scope: HousekeepingScope) -> Iterator[collector.OnDisk]:
     """Files without a row that may go."""
-    marked_at = home.marked_at(house.files) or 0.0
-    latest = house.now().timestamp() - house.grace.total_seconds()
-    for found in collector.unknown(house.database, house.files):
-        is_ours = house.takes_unmarked or found.written_at >= marked_at
+    marked_at = home.marked_at(scope.files) or 0.0
+    latest = scope.now().timestamp() - scope.grace.total_seconds()
+    for found in collector.unknown(scope.database, scope.files):
+        is_ours = scope.takes_unmarked or found.written_at >= marked_at
         if is_ours and found.changed_at <= latest:
             yield found
 
 
-def _remove_leftovers(house: House) -> Iterator[int]:
-    seconds = max(LEFTOVER_SECONDS, house.grace.total_seconds())
-    yield from leftovers.remove_temporary(house.files, older_than_seconds=seconds)
+def _remove_leftovers(scope: HousekeepingScope) -> Iterator[int]:
+    seconds = max(LEFTOVER_SECONDS, scope.grace.total_seconds())
+    yield from leftovers.remove_temporary(scope.files, older_than_seconds=seconds)
     seconds = max(ORPHAN_SECONDS, seconds)
-    yield from leftovers.remove_orphans(house.database, house.files, older_than_seconds=seconds)
+    yield from leftovers.remove_orphans(scope.database, scope.files, older_than_seconds=seconds)
 
 
-def _older(house: House, forget: Callable[..., int], kept: timedelta | None) -> Iterator[int]:
+def _older(
+    scope: HousekeepingScope, forget: Callable[..., int], kept: timedelta | None
+) -> Iterator[int]:
     if kept is None:
         return iter(())
-    before = house.now() - kept
-    return _repeat(_writing(house, lambda session: forget(session, before=before)))
+    before = scope.now() - kept
+    return _repeat(_writing(scope, lambda session: forget(session, before=before)))
 
 
-def _writing(house: House, act: Callable[[Session], int]) -> Callable[[], int]:
+def _writing(scope: HousekeepingScope, act: Callable[[Session], int]) -> Callable[[], int]:
     def step() -> int:
-        with house.database.write() as session:
+        with scope.database.write() as session:
             return act(session)
 
     return step

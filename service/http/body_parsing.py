@@ -16,7 +16,7 @@ from featherweight import documents
 from service import resources
 from service.access import auth
 from service.errors import BodyInvalid, BodyTooLarge, BodyTooSlow
-from service.shared.pace import Pace
+from service.shared.pace import BodyPace
 
 MAX_FORM_OVERHEAD_BYTES = 1024**2
 _PIECE_BYTES = 512 * 1024
@@ -80,7 +80,7 @@ def media_type(request: Request) -> str:
 
 
 async def bounded(
-    request: Request, *, limit: int, pace: Pace | None = None
+    request: Request, *, limit: int, pace: BodyPace | None = None
 ) -> AsyncIterator[bytes]:
     """The body's chunks, waited for in the event loop alone: a slow sender holds no thread.
 
@@ -126,9 +126,9 @@ async def pass_on(
         await write(bytes(waiting))
 
 
-def pace_of(request: Request) -> Pace:
+def pace_of(request: Request) -> BodyPace:
     """The patience with a body that begins now."""
-    return Pace(resources.of(request).lanes.patience)
+    return BodyPace(resources.of(request).lanes.patience)
 
 
 def senders(request: Request) -> frozenset[str]:

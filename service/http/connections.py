@@ -30,7 +30,7 @@ _LOG_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class ConnectionLimits:
     """What connections may take: seconds of one, and how many there may be."""
 
     header_seconds: float
@@ -39,9 +39,9 @@ class Limits:
     per_address: int
 
 
-def limits_of(settings: ServiceSettings) -> Limits:
+def limits_of(settings: ServiceSettings) -> ConnectionLimits:
     """The limits of the settings, as far as this process may open so many descriptors."""
-    return Limits(
+    return ConnectionLimits(
         header_seconds=settings.header_seconds,
         stalled_seconds=3 * settings.body_seconds,
         total=min(settings.max_connections, _descriptors() - _OTHER_DESCRIPTORS),
@@ -62,7 +62,7 @@ def _descriptors() -> int:
 class Connections:
     """The open connections of one server, by address; those that wait for a request by age."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
         self._by_address: Counter[str] = Counter()
         # Ordered: the first has waited for longest.

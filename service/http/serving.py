@@ -51,7 +51,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: waiting requests are answered, others have ``timeout_graceful_shutdown``."""
         resources: Resources = self._app.state.resources
-        resources.wakeups.dismiss()
+        resources.notifications.dismiss()
         await super().shutdown(sockets)
 
 

@@ -153,7 +153,7 @@ def _taken(session: Session, job: JobRecord, proposed: Proposed) -> ProposedSche
     is_new = found.record is None and found.trial is None
     record = found.record
     if is_new:
-        wanted = candidates.Proposed(candidate=proposed.candidate, params=proposed.params)
+        wanted = candidates.ProposedCandidate(candidate=proposed.candidate, params=proposed.params)
         record = candidates.add(session, job, wanted, origin=candidates.USER)
     return ProposedSchema(
         is_new=is_new,

@@ -29,8 +29,7 @@ from search.space.space import Space
 from search.space.supernets import Costs
 from service.errors import ModelDoesNotFitData, UnknownDataset, UnknownModel
 from service.http import strict_json
-from service.reports import forecasts
-from service.reports import warnings as honesty
+from service.reports import forecasts, warnings
 from store.errors import DatasetNotFound, ModelNotFound
 from store.files import datasets, models
 from store.jobs import baselines, progress
@@ -97,7 +96,7 @@ def check(session: Session, spec: JobSpec) -> Checked:
         costs=_costs(spec, space, own, data, baseline),
         feasibility=_feasibility(spec, space, data, baseline),
         warnings=(
-            *honesty.of_job(spec, data, baseline),
+            *warnings.of_job(spec, data, baseline),
             *slack.cautions(spec, space, data, baseline),
         ),
         baseline=baseline,

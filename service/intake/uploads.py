@@ -50,7 +50,7 @@ class Delivery:
 
 
 @asynccontextmanager
-async def receive(here: Resources, request: Request) -> AsyncIterator[Delivery]:
+async def receive(resources: Resources, request: Request) -> AsyncIterator[Delivery]:
     """Read the form; its file is gone afterwards unless it was stored.
 
     Raises:
@@ -60,10 +60,10 @@ async def receive(here: Resources, request: Request) -> AsyncIterator[Delivery]:
         StorageLimitReached: the announced bytes are more than their owner may have.
         TooManyBodies, TooManyInspections: others are on their way already.
     """
-    limit, lane = here.settings.max_upload_bytes, here.lanes.uploads
-    here.lanes.inspections.check()
-    await run_in_threadpool(_check_announced, here, request)
-    form = FormReader(multipart.boundary(request), partial(here.files.arriving, limit=limit))
+    limit, lane = resources.settings.max_upload_bytes, resources.lanes.uploads
+    resources.lanes.inspections.check()
+    await run_in_threadpool(_check_announced, resources, request)
+    form = FormReader(multipart.boundary(request), partial(resources.files.arriving, limit=limit))
     pace, most = body_parsing.pace_of(request), limit + body_parsing.MAX_FORM_OVERHEAD_BYTES
     try:
         with lane.places.taken(body_parsing.senders(request), pace):
@@ -88,7 +88,7 @@ def read_spec(kind: type[Spec], text: str) -> Spec:
 
 
 def store_file(
-    here: Resources,
+    resources: Resources,
     delivery: Delivery,
     *,
     inspect: Callable[[Path], Found],
@@ -102,103 +102,103 @@ def store_file(
     whose answer was lost can be sent again.
     """
     with ExitStack() as holds:
-        stored = _stored(here, delivery, holds)
+        stored = _stored(resources, delivery, holds)
         # After the hold has ended, for only who is alone may remove.
-        with _dropping_unknown(here, stored.sha256), holds:
+        with _dropping_unknown(resources, stored.sha256), holds:
             if delivery.upload is not None:
-                _note_finished(here, delivery.sender, delivery.upload, stored)
-            found = inspect(here.files.path(stored.sha256))
-            artifacts = _artifact_bytes(here, delivery.sender)
-            with here.database.write() as session:
+                _note_finished(resources, delivery.sender, delivery.upload, stored)
+            found = inspect(resources.files.path(stored.sha256))
+            artifacts = _artifact_bytes(resources, delivery.sender)
+            with resources.database.write() as session:
                 record, is_new = keep(session, stored, found)
                 if is_new:
-                    _note_new(here, session, record, artifacts)
+                    _note_new(resources, session, record, artifacts)
                 return record, is_new
 
 
 def discard(
-    here: Resources,
+    resources: Resources,
     sender: Caller,
     reference: str,
     *,
     delete: Callable[[Session, str, Caller], ModelRecord | DatasetRecord],
 ) -> None:
     """Forget a model or dataset by its ``delete``, and its bytes where nothing refers to them."""
-    with here.database.write() as session:
+    with resources.database.write() as session:
         found = delete(session, reference, sender)
         audit.note(session, sender.name, "deleted", found)
         file_store.forget(session, found.sha256)
-    _drop_unknown(here, found.sha256)
+    _drop_unknown(resources, found.sha256)
 
 
-def _check_announced(here: Resources, request: Request) -> None:
+def _check_announced(resources: Resources, request: Request) -> None:
     length = request.headers.get("content-length", "")
     announced = int(length) if length.isdecimal() and len(length) < _LONGEST_LENGTH else 0
-    with here.database.read() as session:
+    with resources.database.read() as session:
         limits.check_coming(
             session,
             callers.of(request).name,
             size_bytes=max(0, announced - body_parsing.MAX_FORM_OVERHEAD_BYTES),
-            most=here.settings.stored_bytes_per_token,
+            most=resources.settings.stored_bytes_per_token,
         )
 
 
-def _artifact_bytes(here: Resources, sender: Caller) -> int:
-    with here.database.read() as session:
+def _artifact_bytes(resources: Resources, sender: Caller) -> int:
+    with resources.database.read() as session:
         return limits.artifact_bytes(session, sender.name)
 
 
 def _note_new(
-    here: Resources, session: Session, record: ModelRecord | DatasetRecord, artifacts: int
+    resources: Resources, session: Session, record: ModelRecord | DatasetRecord, artifacts: int
 ) -> None:
-    most = here.settings.stored_bytes_per_token
+    most = resources.settings.stored_bytes_per_token
     limits.check_bytes(session, record.owner, most=most, artifacts=artifacts)
     audit.note(session, record.owner, "created", record)
 
 
-def _stored(here: Resources, delivery: Delivery, holds: ExitStack) -> StoredFile:
+def _stored(resources: Resources, delivery: Delivery, holds: ExitStack) -> StoredFile:
     if delivery.file is not None:
-        return here.files.keep(delivery.file, holds=holds)
+        return resources.files.keep(delivery.file, holds=holds)
     assert delivery.upload is not None
-    with here.database.read() as session:
+    with resources.database.read() as session:
         upload = uploads.get_own(session, delivery.upload, delivery.sender)
         size_bytes, sha256 = upload.size_bytes, upload.sha256
     if sha256 is not None:
         # It was taken in before and the answer was lost: the same request gets the same answer.
-        holds.enter_context(here.files.held(sha256))
+        holds.enter_context(resources.files.held(sha256))
         return StoredFile(sha256=sha256, size_bytes=size_bytes)
-    return here.files.adopt_upload(delivery.upload, expected_size=size_bytes, holds=holds)
+    return resources.files.adopt_upload(delivery.upload, expected_size=size_bytes, holds=holds)
 
 
-def _note_finished(here: Resources, sender: Caller, upload: str, stored: StoredFile) -> None:
+def _note_finished(resources: Resources, sender: Caller, upload: str, stored: StoredFile) -> None:
     # Before the look inside, which may take long: the client may ask again meanwhile.
-    with here.database.write() as session:
+    with resources.database.write() as session:
         own = uploads.get_own(session, upload, sender)
         uploads.finish(session, own.id, sha256=stored.sha256)
 
 
 @contextmanager
-def _dropping_unknown(here: Resources, sha256: str) -> Iterator[None]:
+def _dropping_unknown(resources: Resources, sha256: str) -> Iterator[None]:
     try:
         yield
     finally:
-        _drop_unknown(here, sha256)
+        _drop_unknown(resources, sha256)
 
 
-def _drop_unknown(here: Resources, sha256: str) -> None:
+def _drop_unknown(resources: Resources, sha256: str) -> None:
     """Remove bytes that no record refers to, unless somebody is storing the same ones now.
 
     Table and disk are two stores: what decides, and acts, holds the lock over both. Whoever stores
     the bytes drops them, too, if nothing comes of it.
     """
-    with here.files.alone(sha256) as is_alone:
+    with resources.files.alone(sha256) as is_alone:
         if not is_alone:
             return
-        with here.database.write() as session:
+        with resources.database.write() as session:
             if session.get(FileRecord, sha256) is not None:
                 return
             uploads.forget(session, sha256)
-        here.files.delete(sha256)
+        resources.files.delete(sha256)
 
 
 def _delivery(form: FormReader, sender: Caller) -> Delivery:

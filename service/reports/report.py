@@ -17,9 +17,7 @@ from featherweight.specs.schemas import (
     ReportSchema,
 )
 from featherweight.specs.states import JobState, Phase, TrialState
-from service.reports import accuracies, fronts, latency_notes
-from service.reports import job_warnings as warnings
-from service.reports import warnings as honesty
+from service.reports import accuracies, fronts, job_warnings, latency_notes, warnings
 from service.reports.fronts import Files
 from store.jobs import rejections
 from store.session import Session
@@ -37,7 +35,7 @@ def report(session: Session, job: JobRecord, counts: Counts) -> ReportSchema:
     best, _ = fronts.recommend(files, without_search)
     taken = fronts.take(session, files)
     finalists = tuple(_finalists(tried))
-    warnings = tuple(_warnings(session, files, taken.point, finalists))
+    found = tuple(_warnings(session, files, taken.point, finalists))
     points = fronts.points_of(session, files, [*controls, *([best] if best else [])])
     return ReportSchema(
         job=job.id,
@@ -59,8 +57,8 @@ def report(session: Session, job: JobRecord, counts: Counts) -> ReportSchema:
         seconds=_seconds(files),
         stop_reasons=_stop_reasons(tried),
         compression_ratio=_compression_ratio(files),
-        warnings=warnings,
-        notes=tuple(dict.fromkeys((*warnings, *_of_job(files), *_notes(files)))),
+        warnings=found,
+        notes=tuple(dict.fromkeys((*found, *_of_job(files), *_notes(files)))),
     )
 
 
@@ -162,12 +160,12 @@ def _warnings(
     session: Session, files: Files, taken: FrontPoint | None, finalists: Sequence[FinalistSchema]
 ) -> Iterator[str]:
     """What makes the report's numbers worth less than they look."""
-    yield from honesty.of_files(files.spec, files.data, files.baseline, taken)
+    yield from warnings.of_files(files.spec, files.data, files.baseline, taken)
     front = set(fronts.select(files, files.candidates).front)
     shown = [one.measurement for one in files.candidates if one.key in front]
-    yield from honesty.wide_spread(finalists, shown)
-    yield from honesty.mixed_revisions([one.measurement for one in files.candidates])
-    yield from warnings.of_spec(session, files.job)
+    yield from warnings.wide_spread(finalists, shown)
+    yield from warnings.mixed_revisions([one.measurement for one in files.candidates])
+    yield from job_warnings.of_spec(session, files.job)
     yield from latency_notes.of_front(shown)
     tried = [one.measurement for one in files.candidates]
     yield from latency_notes.of_baseline(files.baseline, tried)

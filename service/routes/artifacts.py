@@ -6,7 +6,7 @@ from fastapi import Request, Response
 
 from compress.values.measurement import Measurement
 from featherweight import documents
-from featherweight.specs import manifest as manifests
+from featherweight.specs import manifest
 from featherweight.specs.manifest import Manifest
 from service.access.auth import READ, WORK
 from service.http import downloads
@@ -15,7 +15,7 @@ from service.http.openapi import problems
 from service.http.parameters import ArtifactId, Digest
 from service.http.routing import router as guarded
 from service.reports import accuracies
-from service.resources import Here, Resources
+from service.resources import Resources, ResourcesDep
 from service.shared.conditional import ETAG
 from store.attempts import evaluations
 from store.errors import ArtifactNotFound
@@ -44,23 +44,25 @@ FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     response_class=Response,
     responses=FILE_RESPONSES,
 )
-def download_artifact(here: Here, request: Request, artifact_id: ArtifactId) -> Response:
+def download_artifact(
+    resources: ResourcesDep, request: Request, artifact_id: ArtifactId
+) -> Response:
     """The file's bytes; `ETag` is its SHA-256, and `Range` works."""
-    with here.database.read() as session:
+    with resources.database.read() as session:
         artifact = artifacts.get(session, artifact_id)
-    return downloads.respond(request, here.files, _download(artifact))
+    return downloads.respond(request, resources.files, _download(artifact))
 
 
 @router.get(
     "/v1/artifacts/{artifact_id}/manifest", operation_id="get_manifest", dependencies=[READ]
 )
-def get_manifest(here: Here, artifact_id: ArtifactId) -> Manifest:
+def get_manifest(resources: ResourcesDep, artifact_id: ArtifactId) -> Manifest:
     """Candidate, seeds, digests, versions and measurement of a file.
 
     The stored manifest was written with the file. What was measured on test later is added here;
     the stored bytes stay those of their digest.
     """
-    with here.database.read() as session:
+    with resources.database.read() as session:
         artifact = artifacts.get(session, artifact_id)
         rung = [
             a for a in artifacts.of_trial(session, artifact.trial_id) if a.rung == artifact.rung
@@ -70,7 +72,7 @@ def get_manifest(here: Here, artifact_id: ArtifactId) -> Manifest:
     if "manifest" not in own:
         raise ArtifactNotFound(f"the worker sent no manifest with artifact {artifact_id}")
     try:
-        stored = manifests.load(_document(here, own["manifest"]))
+        stored = manifest.load(_document(resources, own["manifest"]))
     except ValueError as error:
         raise ArtifactNotFound(
             f"what the worker sent as the manifest of artifact {artifact_id} is none"
@@ -82,11 +84,11 @@ def get_manifest(here: Here, artifact_id: ArtifactId) -> Manifest:
     return stored.model_copy(update={"measurement": measurement})
 
 
-def _document(here: Resources, sha256: str) -> str:
+def _document(resources: Resources, sha256: str) -> str:
     """A worker's file as strict JSON, or ValueError: it was stored without a look inside."""
-    if here.files.path(sha256).stat().st_size > documents.MAX_BYTES:
+    if resources.files.path(sha256).stat().st_size > documents.MAX_BYTES:
         raise ValueError(f"a document has at most {documents.MAX_BYTES} bytes")
-    content = b"".join(here.files.read(sha256))
+    content = b"".join(resources.files.read(sha256))
     documents.check_storable(documents.read_json(content))
     return content.decode()
 
@@ -107,8 +109,8 @@ def _download(artifact: ArtifactRecord) -> Download:
     response_class=Response,
     responses=FILE_RESPONSES,
 )
-def download_file(here: Here, request: Request, sha256: Digest) -> Response:
+def download_file(resources: ResourcesDep, request: Request, sha256: Digest) -> Response:
     """A stored file by its SHA-256."""
-    size = here.files.path(sha256).stat().st_size
+    size = resources.files.path(sha256).stat().st_size
     download = Download(sha256=sha256, size_bytes=size, filename=f"{sha256}.bin")
-    return downloads.respond(request, here.files, download)
+    return downloads.respond(request, resources.files, download)

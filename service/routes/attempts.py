@@ -31,10 +31,10 @@ from service.http.examples import WORKER_EXAMPLE
 from service.http.openapi import problems
 from service.http.parameters import AttemptId, Digest, Fence
 from service.http.routing import router as guarded
-from service.resources import Here, Resources
+from service.resources import Resources, ResourcesDep
 from service.routes.uploads import RAW_BODY
 from service.shared import metrics
-from service.streaming.waiting import Place
+from service.streaming.waiting import WaitingPlace
 from store.attempts import attempts, faults, losses
 from store.files import file_store
 from store.files.file_store import Incoming, StoredFile
@@ -66,12 +66,14 @@ class FileReceipt(BaseModel, frozen=True):
     response_model=None,
 )
 async def claim_trial(
-    here: Here, request: Request, claim: Annotated[ClaimRequest, Body(examples=[WORKER_EXAMPLE])]
+    resources: ResourcesDep,
+    request: Request,
+    claim: Annotated[ClaimRequest, Body(examples=[WORKER_EXAMPLE])],
 ) -> Response:
     """Ask for a trial; waits for one, and gives it to nobody who has hung up."""
     hung_up = asyncio.ensure_future(body_parsing.disconnected(request.receive))
     try:
-        found = await _wait_for_trial(here, request, claim, hung_up)
+        found = await _wait_for_trial(resources, request, claim, hung_up)
     finally:
         hung_up.cancel()
     if found is None:
@@ -86,12 +88,12 @@ async def claim_trial(
     responses=problems(409),
 )
 async def heartbeat(
-    here: Here, attempt_id: AttemptId, token: Fence, beat: Heartbeat
+    resources: ResourcesDep, attempt_id: AttemptId, token: Fence, beat: Heartbeat
 ) -> HeartbeatReply:
     """Extend the lease; the answer may ask to stop."""
-    seconds = here.settings.lease_seconds
+    seconds = resources.settings.lease_seconds
     return await _write(
-        here, lambda s: attempts.heartbeat(s, attempt_id, token, beat, lease_seconds=seconds)
+        resources, lambda s: attempts.heartbeat(s, attempt_id, token, beat, lease_seconds=seconds)
     )
 
 
@@ -107,7 +109,7 @@ async def heartbeat(
     openapi_extra=RAW_BODY,
 )
 async def send_file(
-    here: Here,
+    resources: ResourcesDep,
     request: Request,
     response: Response,
     attempt_id: AttemptId,
@@ -115,20 +117,20 @@ async def send_file(
     token: Fence,
 ) -> FileReceipt:
     """Send a file of the trial; it is kept only if it has this digest."""
-    await here.lanes.for_worker(partial(_check_fence, here, attempt_id, token))
+    await resources.lanes.for_worker(partial(_check_fence, resources, attempt_id, token))
     limit, lane, pace = (
-        here.settings.max_upload_bytes,
-        here.lanes.worker_files,
+        resources.settings.max_upload_bytes,
+        resources.lanes.worker_files,
         body_parsing.pace_of(request),
     )
     with lane.places.taken(body_parsing.senders(request), pace):
-        arriving = await lane.run(partial(here.files.arriving, limit=limit))
+        arriving = await lane.run(partial(resources.files.arriving, limit=limit))
         try:
             chunks = body_parsing.bounded(request, limit=limit, pace=pace)
             await body_parsing.pass_on(
                 chunks, lambda piece: lane.run(partial(arriving.write, piece))
             )
-            stored, is_new = await lane.run(partial(_keep, here, arriving, sha256))
+            stored, is_new = await lane.run(partial(_keep, resources, arriving, sha256))
         finally:
             with CancelScope(shield=True):
                 await lane.run(arriving.drop)
@@ -142,10 +144,12 @@ async def send_file(
     dependencies=[WORK],
     responses=problems(409),
 )
-async def report_rung(here: Here, attempt_id: AttemptId, token: Fence, report: Report) -> Decision:
+async def report_rung(
+    resources: ResourcesDep, attempt_id: AttemptId, token: Fence, report: Report
+) -> Decision:
     """Say what was measured at a rung; the answer says if the trial climbs on or has ended."""
     return await _write(
-        here, lambda s: attempts.report(s, attempt_id, token, report, decide=rule.judge)
+        resources, lambda s: attempts.report(s, attempt_id, token, report, decide=rule.judge)
     )
 
 
@@ -155,9 +159,11 @@ async def report_rung(here: Here, attempt_id: AttemptId, token: Fence, report: R
     dependencies=[WORK],
     responses=problems(409),
 )
-async def complete_attempt(here: Here, attempt_id: AttemptId, token: Fence) -> AttemptResult:
+async def complete_attempt(
+    resources: ResourcesDep, attempt_id: AttemptId, token: Fence
+) -> AttemptResult:
     """Say that the trial is over; the last report has ended it, so mostly this changes nothing."""
-    return await _write(here, lambda s: attempts.complete(s, attempt_id, token))
+    return await _write(resources, lambda s: attempts.complete(s, attempt_id, token))
 
 
 @router.post(
@@ -167,7 +173,7 @@ async def complete_attempt(here: Here, attempt_id: AttemptId, token: Fence) -> A
     responses=problems(409),
 )
 async def fail_attempt(
-    here: Here, attempt_id: AttemptId, token: Fence, failure: Failure
+    resources: ResourcesDep, attempt_id: AttemptId, token: Fence, failure: Failure
 ) -> AttemptResult:
     """Say why the attempt failed; the trial waits for another try or is given up.
 
@@ -175,9 +181,9 @@ async def fail_attempt(
     the job.
     """
     if failure.failure_class is FailureClass.FILE_LOST:
-        await here.lanes.for_worker(partial(_check_fence, here, attempt_id, token))
-        failure = await here.lanes.for_worker(partial(losses.judge, here.files, failure))
-    return await _write(here, lambda s: attempts.fail(s, attempt_id, token, failure))
+        await resources.lanes.for_worker(partial(_check_fence, resources, attempt_id, token))
+        failure = await resources.lanes.for_worker(partial(losses.judge, resources.files, failure))
+    return await _write(resources, lambda s: attempts.fail(s, attempt_id, token, failure))
 
 
 @router.post(
@@ -186,76 +192,80 @@ async def fail_attempt(
     dependencies=[WORK],
     responses=problems(409),
 )
-async def release_attempt(here: Here, attempt_id: AttemptId, token: Fence) -> AttemptResult:
+async def release_attempt(
+    resources: ResourcesDep, attempt_id: AttemptId, token: Fence
+) -> AttemptResult:
     """Give the trial back uncounted, because the worker stops."""
-    return await _write(here, lambda s: attempts.release(s, attempt_id, token))
+    return await _write(resources, lambda s: attempts.release(s, attempt_id, token))
 
 
-async def _write(here: Resources, act: Callable[[Any], Answer]) -> Answer:
+async def _write(resources: Resources, act: Callable[[Any], Answer]) -> Answer:
     """One transaction on one thread. FastAPI takes a second one for endpoints without ``async``."""
-    return await here.lanes.for_worker(partial(_in_transaction, here, act))
+    return await resources.lanes.for_worker(partial(_in_transaction, resources, act))
 
 
-def _in_transaction(here: Resources, act: Callable[[Any], Answer]) -> Answer:
-    with here.database.write() as session:
+def _in_transaction(resources: Resources, act: Callable[[Any], Answer]) -> Answer:
+    with resources.database.write() as session:
         return act(session)
 
 
 async def _wait_for_trial(
-    here: Resources, request: Request, claim: ClaimRequest, hung_up: asyncio.Future[None]
+    resources: Resources, request: Request, claim: ClaimRequest, hung_up: asyncio.Future[None]
 ) -> Assignment | None:
-    wait_seconds = min(claim.wait_seconds, here.settings.claim_seconds)
+    wait_seconds = min(claim.wait_seconds, resources.settings.claim_seconds)
     deadline = time.monotonic() + wait_seconds
-    changes_known = here.wakeups.num_changes
-    if await here.lanes.for_worker(partial(_is_set_aside, here, claim.worker.name)):
+    changes_known = resources.notifications.num_changes
+    if await resources.lanes.for_worker(partial(_is_set_aside, resources, claim.worker.name)):
         # It stands in no line, where a turn of its own would be lost to the others.
-        await _sit_out(here, request, hung_up, deadline)
+        await _sit_out(resources, request, hung_up, deadline)
         return None
     # Everybody claims once at once: the answer to an earlier claim may have been lost.
-    found = await here.lanes.for_worker(partial(_claim, here, claim))
+    found = await resources.lanes.for_worker(partial(_claim, resources, claim))
     if found is None and wait_seconds > 0:
-        with here.waiting_line.place(changes_known=changes_known) as place:
-            found = await _wait_in_line(here, request, claim, hung_up, place, deadline)
-    return None if found is None else await _handed_over(here, found, hung_up)
+        with resources.waiting_line.place(changes_known=changes_known) as place:
+            found = await _wait_in_line(resources, request, claim, hung_up, place, deadline)
+    return None if found is None else await _handed_over(resources, found, hung_up)
 
 
-def _is_set_aside(here: Resources, worker: str) -> bool:
-    with here.database.read() as session:
+def _is_set_aside(resources: Resources, worker: str) -> bool:
+    with resources.database.read() as session:
         return faults.set_aside(session, worker) is not None
 
 
 async def _sit_out(
-    here: Resources, request: Request, hung_up: asyncio.Future[None], deadline: float
+    resources: Resources, request: Request, hung_up: asyncio.Future[None], deadline: float
 ) -> None:
     with metrics.waiting(request):
-        while (left := deadline - time.monotonic()) > 0 and not here.wakeups.is_closed:
+        while (left := deadline - time.monotonic()) > 0 and not resources.notifications.is_closed:
             done, _ = await asyncio.wait({hung_up}, timeout=min(left, _SIT_OUT_SECONDS))
             if done:
                 return
 
 
 async def _wait_in_line(
-    here: Resources,
+    resources: Resources,
     request: Request,
     claim: ClaimRequest,
     hung_up: asyncio.Future[None],
-    place: Place,
+    place: WaitingPlace,
     deadline: float,
 ) -> Assignment | None:
     while True:
         with metrics.waiting(request):
             is_called = await place.wait(hung_up, timeout=deadline - time.monotonic())
-        if not is_called or here.wakeups.is_closed:
+        if not is_called or resources.notifications.is_closed:
             return None
         place.is_trying = True
-        found = await here.lanes.for_worker(partial(_claim_after_wait, here, request, claim, place))
+        found = await resources.lanes.for_worker(
+            partial(_claim_after_wait, resources, request, claim, place)
+        )
         if found is not None:
             return found
-        here.waiting_line.stand_back(place)
+        resources.waiting_line.stand_back(place)
 
 
 def _claim_after_wait(
-    here: Resources, request: Request, claim: ClaimRequest, place: Place
+    resources: Resources, request: Request, claim: ClaimRequest, place: WaitingPlace
 ) -> Assignment | None:
     try:
         # The wait may have been long: whose token was revoked meanwhile gets nothing.
@@ -263,43 +273,43 @@ def _claim_after_wait(
     except ServiceError:
         place.is_trying = False
         raise
-    return _claim(here, claim)
+    return _claim(resources, claim)
 
 
-def _claim(here: Resources, request: ClaimRequest) -> Assignment | None:
-    with here.metrics.claim(), here.database.write() as session:
+def _claim(resources: Resources, request: ClaimRequest) -> Assignment | None:
+    with resources.metrics.claim(), resources.database.write() as session:
         return attempts.claim(
             session,
             request,
-            lease_seconds=here.settings.lease_seconds,
-            per_owner=here.settings.parallel_trials_per_token,
+            lease_seconds=resources.settings.lease_seconds,
+            per_owner=resources.settings.parallel_trials_per_token,
         )
 
 
 async def _handed_over(
-    here: Resources, found: Assignment, hung_up: asyncio.Future[None]
+    resources: Resources, found: Assignment, hung_up: asyncio.Future[None]
 ) -> Assignment | None:
     await asyncio.sleep(0)
     if not hung_up.done():
         return found
-    await here.lanes.for_worker(partial(_give_back, here, found))
+    await resources.lanes.for_worker(partial(_give_back, resources, found))
     return None
 
 
-def _give_back(here: Resources, found: Assignment) -> None:
-    with here.database.write() as session:
+def _give_back(resources: Resources, found: Assignment) -> None:
+    with resources.database.write() as session:
         attempts.release(session, found.attempt, found.token)
 
 
-def _check_fence(here: Resources, attempt_id: str, token: str) -> None:
-    with here.database.read() as session:
+def _check_fence(resources: Resources, attempt_id: str, token: str) -> None:
+    with resources.database.read() as session:
         attempts.check(session, attempt_id, token)
 
 
-def _keep(here: Resources, arriving: Incoming, sha256: str) -> tuple[StoredFile, bool]:
+def _keep(resources: Resources, arriving: Incoming, sha256: str) -> tuple[StoredFile, bool]:
     with ExitStack() as holds:
-        stored = here.files.keep(arriving, expected=sha256, holds=holds)
-        with here.database.write() as session:
+        stored = resources.files.keep(arriving, expected=sha256, holds=holds)
+        with resources.database.write() as session:
             is_new = session.get(FileRecord, stored.sha256) is None
             file_store.record(session, stored)
     return stored, is_new

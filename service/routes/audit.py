@@ -9,7 +9,7 @@ from featherweight.specs.schemas import Page
 from service.access.auth import ADMIN
 from service.http.parameters import Cursor, Limit
 from service.http.routing import router as guarded
-from service.resources import Here
+from service.resources import ResourcesDep
 from store.access import audit
 from store.access.audit import Kind
 from store.attempts import views
@@ -21,7 +21,7 @@ _TEXT = r"^[^\u0000]{1,255}$"
 
 @router.get("/v1/audit", operation_id="list_audit", dependencies=[ADMIN])
 def list_audit(
-    here: Here,
+    resources: ResourcesDep,
     limit: Limit = 50,
     cursor: Cursor = None,
     actor: Annotated[
@@ -33,7 +33,7 @@ def list_audit(
     ] = None,
 ) -> Page[AuditSchema]:
     """What was created, changed and deleted, and by whom, newest first."""
-    with here.database.read() as session:
+    with resources.database.read() as session:
         records, following = audit.page(
             session, limit=limit, cursor=cursor, actor=actor, kind=kind, subject=subject
         )

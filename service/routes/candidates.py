@@ -13,7 +13,7 @@ from service.http.openapi import problems
 from service.http.parameters import Cursor, IdempotencyKey, JobId, Limit
 from service.http.routing import router as guarded
 from service.intake import proposals
-from service.resources import Here
+from service.resources import ResourcesDep
 from store.access import owners
 from store.jobs import jobs
 from store.trials import candidates
@@ -36,7 +36,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     responses={**_RESPONSES, **problems(409)},
 )
 def propose_candidates(
-    here: Here,
+    resources: ResourcesDep,
     sender: Sender,
     response: Response,
     job_id: JobId,
@@ -44,10 +44,10 @@ def propose_candidates(
     idempotency_key: IdempotencyKey = None,
 ) -> tuple[ProposedSchema, ...]:
     """Try these candidates before the sampler's next ones, within the budget; equal ones once."""
-    with here.database.read() as session:
+    with resources.database.read() as session:
         owners.check(jobs.get(session, job_id), sender)
         understood = proposals.check(session, job_id, requests)
-    with here.database.write() as session:
+    with resources.database.write() as session:
         answers, is_new = proposals.propose(
             session, job_id, requests, understood, key=idempotency_key, by=sender
         )
@@ -57,10 +57,10 @@ def propose_candidates(
 
 @router.get("/v1/jobs/{job_id}/candidates", operation_id="list_candidates", dependencies=[READ])
 def list_candidates(
-    here: Here, job_id: JobId, limit: Limit = 50, cursor: Cursor = None
+    resources: ResourcesDep, job_id: JobId, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[CandidateSchema]:
     """Candidates that users or earlier jobs proposed, in the order in which they are tried."""
-    with here.database.read() as session:
+    with resources.database.read() as session:
         jobs.get(session, job_id)
         found, following = candidates.page(session, job_id, limit=limit, cursor=cursor)
         return Page(items=tuple(proposals.view(one) for one in found), next_cursor=following)

@@ -6,7 +6,7 @@ from service.access.auth import READ
 from service.dashboard import proxy
 from service.http.routing import PassedOn
 from service.http.routing import router as guarded
-from service.resources import Here
+from service.resources import ResourcesDep
 
 router = guarded("dashboard", route_class=PassedOn)
 
@@ -21,9 +21,9 @@ PATHS = (
 """Addresses that the dashboard's pages ask for; they cannot be moved under a prefix."""
 
 
-async def show_dashboard(here: Here, request: Request) -> Response:
+async def show_dashboard(resources: ResourcesDep, request: Request) -> Response:
     """The dashboard's own answer."""
-    return await proxy.forward(request, here.dashboard)
+    return await proxy.forward(request, resources.dashboard)
 
 
 for path in PATHS:

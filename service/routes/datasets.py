@@ -17,7 +17,7 @@ from service.http.parameters import Cursor, Limit, Reference
 from service.http.routing import router as guarded
 from service.intake import uploads
 from service.intake.uploads import Delivery
-from service.resources import Here, Resources
+from service.resources import Resources, ResourcesDep
 from store.attempts import views
 from store.files import datasets
 from store.files.file_store import StoredFile
@@ -46,28 +46,30 @@ _MOST_RATIO = 200
     },
     openapi_extra=openapi_body(DatasetSpec),
 )
-async def upload_dataset(here: Here, request: Request, response: Response) -> DatasetSchema:
+async def upload_dataset(
+    resources: ResourcesDep, request: Request, response: Response
+) -> DatasetSchema:
     """Keep an npz dataset: in this form, or by the id of a finished upload."""
-    async with uploads.receive(here, request) as delivery:
-        create = functools.partial(_create, here, delivery, response)
-        return await here.lanes.inspections.run(create)
+    async with uploads.receive(resources, request) as delivery:
+        create = functools.partial(_create, resources, delivery, response)
+        return await resources.lanes.inspections.run(create)
 
 
 @router.get("/v1/datasets", operation_id="list_datasets", dependencies=[READ])
 def list_datasets(
-    here: Here, limit: Limit = 50, cursor: Cursor = None, owner: Owner = None
+    resources: ResourcesDep, limit: Limit = 50, cursor: Cursor = None, owner: Owner = None
 ) -> Page[DatasetSchema]:
     """All datasets, newest first."""
-    with here.database.read() as session:
+    with resources.database.read() as session:
         records, following = datasets.page(session, limit=limit, cursor=cursor, owner=owner)
         items = tuple(views.dataset(record) for record in records)
     return Page(items=items, next_cursor=following)
 
 
 @router.get("/v1/datasets/{reference}", operation_id="get_dataset", dependencies=[READ])
-def get_dataset(here: Here, reference: Reference) -> DatasetSchema:
+def get_dataset(resources: ResourcesDep, reference: Reference) -> DatasetSchema:
     """One dataset, with its splits, classes and balance."""
-    with here.database.read() as session:
+    with resources.database.read() as session:
         return views.dataset(datasets.get(session, reference))
 
 
@@ -78,18 +80,18 @@ def get_dataset(here: Here, reference: Reference) -> DatasetSchema:
     dependencies=[SUBMIT],
     responses=problems(409),
 )
-def delete_dataset(here: Here, sender: Sender, reference: Reference) -> Response:
+def delete_dataset(resources: ResourcesDep, sender: Sender, reference: Reference) -> Response:
     """Forget a dataset that no job refers to."""
-    uploads.discard(here, sender, reference, delete=datasets.delete)
+    uploads.discard(resources, sender, reference, delete=datasets.delete)
     return Response(status_code=204)
 
 
-def _create(here: Resources, delivery: Delivery, response: Response) -> DatasetSchema:
+def _create(resources: Resources, delivery: Delivery, response: Response) -> DatasetSchema:
     spec = uploads.read_spec(DatasetSpec, delivery.spec)
     record, is_new = uploads.store_file(
-        here,
+        resources,
         delivery,
-        inspect=functools.partial(_inspect, here),
+        inspect=functools.partial(_inspect, resources),
         keep=functools.partial(_keep, spec, delivery.sender.name),
     )
     response.status_code = 201 if is_new else 200
@@ -97,8 +99,8 @@ def _create(here: Resources, delivery: Delivery, response: Response) -> DatasetS
     return views.dataset(record)
 
 
-def _inspect(here: Resources, path: Path) -> DatasetInfo:
-    caution = npz.Caution(most_ratio=_MOST_RATIO, seconds=here.settings.inspection_seconds)
+def _inspect(resources: Resources, path: Path) -> DatasetInfo:
+    caution = npz.Caution(most_ratio=_MOST_RATIO, seconds=resources.settings.inspection_seconds)
     return inspection.inspect_dataset(path, caution=caution)
 
 

@@ -16,10 +16,10 @@ from service.access.auth import READ
 from service.http.openapi import problems
 from service.http.parameters import JobId
 from service.http.routing import router as guarded
-from service.resources import Here, Resources
+from service.resources import Resources, ResourcesDep
 from service.streaming import sockets
 from service.streaming.feeds import Feed
-from service.streaming.streams import Stream
+from service.streaming.streams import OpenStream
 from store.jobs import events, jobs
 
 router = guarded("jobs")
@@ -108,39 +108,43 @@ class _Stalled(Exception):
     responses=_STREAM,
 )
 async def watch_job(
-    here: Here, request: Request, job_id: JobId, after: Seq = 0, last_event_id: LastEventId = ""
+    resources: ResourcesDep,
+    request: Request,
+    job_id: JobId,
+    after: Seq = 0,
+    last_event_id: LastEventId = "",
 ) -> Response:
     """Every event of a job from the first, or after the last one that is known, to the end."""
     seen = int(last_event_id) if last_event_id else after
-    gap = await run_in_threadpool(_gap, here, job_id, seen)
+    gap = await run_in_threadpool(_gap, resources, job_id, seen)
     if request.method == "HEAD":
         return Response(media_type="text/event-stream", headers=_HEADERS)
-    stream = here.streams.open(auth.holder_of(request))
-    feed = here.feeds.join(job_id, stream)
+    stream = resources.streams.open(auth.holder_of(request))
+    feed = resources.feeds.join(job_id, stream)
 
     def close() -> None:
-        here.feeds.leave(job_id, stream)
-        here.streams.close(stream)
+        resources.feeds.leave(job_id, stream)
+        resources.streams.close(stream)
 
     return EventStream(
-        _messages(here, feed, stream, job_id, seen, gap),
-        stall_seconds=here.settings.stream_stall_seconds,
+        _messages(resources, feed, stream, job_id, seen, gap),
+        stall_seconds=resources.settings.stream_stall_seconds,
         on_end=close,
     )
 
 
 async def _messages(
-    here: Resources, feed: Feed, stream: Stream, job_id: str, seen: int, gap: int | None
+    resources: Resources, feed: Feed, stream: OpenStream, job_id: str, seen: int, gap: int | None
 ) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
     if gap is not None:
         yield _reset(job_id, gap)
         seen = gap - 1
     last_sent = time.monotonic()
-    ends = last_sent + here.settings.stream_seconds
+    ends = last_sent + resources.settings.stream_seconds
     while not stream.is_ended and (now := time.monotonic()) < ends:
         # A stream that is far behind reads by itself, no faster than its reader takes it.
-        news = feed.after(seen) or await here.feeds.read(job_id, seen)
+        news = feed.after(seen) or await resources.feeds.read(job_id, seen)
         for message in news.messages:
             seen = message.seq
             yield message.text
@@ -153,9 +157,9 @@ async def _messages(
             yield _PING
 
 
-def _gap(here: Resources, job_id: str, seen: int) -> int | None:
+def _gap(resources: Resources, job_id: str, seen: int) -> int | None:
     """Number of the oldest event, if events between it and ``seen`` were removed."""
-    with here.database.read() as session:
+    with resources.database.read() as session:
         jobs.get(session, job_id)
         first = events.first_seq(session, job_id)
     return first if first is not None and seen + 1 < first else None

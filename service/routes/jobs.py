@@ -28,9 +28,9 @@ from service.http.parameters import Cursor, IdempotencyKey, JobId, Limit
 from service.http.routing import router as guarded
 from service.intake import submission
 from service.reports import forecasts, fronts, job_warnings, report
-from service.resources import Here, Resources
+from service.resources import Resources, ResourcesDep
 from service.shared import conditional
-from service.shared.answers import Answer
+from service.shared.answers import KeptAnswer
 from service.shared.conditional import NOT_MODIFIED
 from store.access import audit, limits, owners
 from store.access.audit import Action
@@ -81,7 +81,7 @@ _CREATED: dict[int | str, dict[str, Any]] = {
     openapi_extra=_YAML_TOO,
 )
 def submit_job(
-    here: Here,
+    resources: ResourcesDep,
     sender: Sender,
     response: Response,
     spec: Annotated[JobSpec, Body(examples=[JOB_EXAMPLE, TAUGHT_EXAMPLE])],
@@ -91,21 +91,21 @@ def submit_job(
     """Start a job; with a key, a repeat of the request gets the same job."""
     if dry_run:
         response.status_code = 200
-        with here.database.read() as session:
+        with resources.database.read() as session:
             return submission.preview(submission.check(session, spec))
-    return _submit(here, response, Submission(spec=spec, sender=sender, key=idempotency_key))
+    return _submit(resources, response, Submission(spec=spec, sender=sender, key=idempotency_key))
 
 
 @router.get("/v1/jobs", operation_id="list_jobs", dependencies=[READ])
 def list_jobs(
-    here: Here,
+    resources: ResourcesDep,
     limit: Limit = 50,
     cursor: Cursor = None,
     state: JobState | None = None,
     owner: Owner = None,
 ) -> Page[JobSchema]:
     """All jobs, newest first."""
-    with here.database.read() as session:
+    with resources.database.read() as session:
         records, following = jobs.page(
             session, limit=limit, cursor=cursor, state=state, owner=owner
         )
@@ -121,15 +121,15 @@ def list_jobs(
     response_model=JobSchema,
     responses=NOT_MODIFIED,
 )
-async def get_job(here: Here, request: Request, job_id: JobId) -> Response:
+async def get_job(resources: ResourcesDep, request: Request, job_id: JobId) -> Response:
     """One job, with a forecast of its time from what is known now.
 
     A deleted one is there while a job names it as its warm start, in the state `deleted`.
     """
     try:
-        return await here.answers.respond(request, job_id, _job, seconds=_FORECAST_SECONDS)
+        return await resources.answers.respond(request, job_id, _job, seconds=_FORECAST_SECONDS)
     except JobDeleted:
-        left = await run_in_threadpool(_deleted, here, job_id)
+        left = await run_in_threadpool(_deleted, resources, job_id)
         return conditional.respond(request, left.body, etag=left.etag)
 
 
@@ -140,17 +140,17 @@ async def get_job(here: Here, request: Request, job_id: JobId) -> Response:
     dependencies=[SUBMIT],
     responses=problems(409),
 )
-def delete_job(here: Here, sender: Sender, job_id: JobId) -> Response:
+def delete_job(resources: ResourcesDep, sender: Sender, job_id: JobId) -> Response:
     """Delete a job that has ended, with its trials, their files, its events and its study.
 
     Not while an unfinished job starts from it.
     """
-    with here.database.write() as session:
+    with resources.database.write() as session:
         job = jobs.lock_alone(session, job_id)
         owners.check(job, sender)
         deletion.begin(session, job)
         audit.note(session, sender.name, "deleted", job)
-    removal.finish(here.database, here.files, job_id, seconds=_REMOVAL_SECONDS)
+    removal.finish(resources.database, resources.files, job_id, seconds=_REMOVAL_SECONDS)
     return Response(status_code=204)
 
 
@@ -160,9 +160,9 @@ def delete_job(here: Here, sender: Sender, job_id: JobId) -> Response:
     dependencies=[SUBMIT],
     responses=problems(409),
 )
-def cancel_job(here: Here, sender: Sender, job_id: JobId) -> JobSchema:
+def cancel_job(resources: ResourcesDep, sender: Sender, job_id: JobId) -> JobSchema:
     """Stop a job for good; its files stay. A repeat while it stops changes nothing."""
-    return _change(here, sender, job_id, jobs.cancel, "cancelled")
+    return _change(resources, sender, job_id, jobs.cancel, "cancelled")
 
 
 @router.post(
@@ -171,9 +171,9 @@ def cancel_job(here: Here, sender: Sender, job_id: JobId) -> JobSchema:
     dependencies=[SUBMIT],
     responses=problems(409),
 )
-def pause_job(here: Here, sender: Sender, job_id: JobId) -> JobSchema:
+def pause_job(resources: ResourcesDep, sender: Sender, job_id: JobId) -> JobSchema:
     """Hand out no more trials; running ones go on."""
-    return _change(here, sender, job_id, jobs.pause, "paused")
+    return _change(resources, sender, job_id, jobs.pause, "paused")
 
 
 @router.post(
@@ -182,13 +182,13 @@ def pause_job(here: Here, sender: Sender, job_id: JobId) -> JobSchema:
     dependencies=[SUBMIT],
     responses=problems(409),
 )
-def resume_job(here: Here, sender: Sender, job_id: JobId) -> JobSchema:
+def resume_job(resources: ResourcesDep, sender: Sender, job_id: JobId) -> JobSchema:
     """Go on after a pause; not while the file that the job waits for is lost."""
-    with here.database.read() as session:
+    with resources.database.read() as session:
         paused = jobs.get(session, job_id)
         owners.check(paused, sender)
-    losses.check_found(here.files, paused)
-    return _change(here, sender, job_id, jobs.resume, "resumed")
+    losses.check_found(resources.files, paused)
+    return _change(resources, sender, job_id, jobs.resume, "resumed")
 
 
 @router.post(
@@ -200,29 +200,29 @@ def resume_job(here: Here, sender: Sender, job_id: JobId) -> JobSchema:
     openapi_extra=_CHANGES,
 )
 def clone_job(
-    here: Here,
+    resources: ResourcesDep,
     sender: Sender,
     response: Response,
     job_id: JobId,
     changes: Annotated[dict[str, Any], Body(examples=[{"name": "again", "seed": 1}])],
 ) -> JobSchema:
     """Submit a job's spec again, with these fields of it in place of the old ones."""
-    with here.database.read() as session:
+    with resources.database.read() as session:
         document = jobs.get(session, job_id).spec
     spec = submission.changed(document, changes)
-    return _submit(here, response, Submission(spec=spec, sender=sender, cloned=job_id))
+    return _submit(resources, response, Submission(spec=spec, sender=sender, cloned=job_id))
 
 
 @router.get("/v1/jobs/{job_id}/trials", operation_id="list_trials", dependencies=[READ])
 def list_trials(
-    here: Here,
+    resources: ResourcesDep,
     job_id: JobId,
     limit: Limit = 50,
     cursor: Cursor = None,
     state: TrialState | None = None,
 ) -> Page[TrialSchema]:
     """Trials of a job, by number."""
-    with here.database.read() as session:
+    with resources.database.read() as session:
         jobs.get(session, job_id)
         found, following = trials.page(session, job_id, limit=limit, cursor=cursor, state=state)
         return Page(items=tuple(views.trial(one) for one in found), next_cursor=following)
@@ -235,9 +235,9 @@ def list_trials(
     response_model=FrontSchema,
     responses=NOT_MODIFIED,
 )
-async def get_front(here: Here, request: Request, job_id: JobId) -> Response:
+async def get_front(resources: ResourcesDep, request: Request, job_id: JobId) -> Response:
     """The best files so far, by ascending size; valid at every moment of the search."""
-    return await here.answers.respond(request, job_id, fronts.front)
+    return await resources.answers.respond(request, job_id, fronts.front)
 
 
 @router.get(
@@ -247,9 +247,9 @@ async def get_front(here: Here, request: Request, job_id: JobId) -> Response:
     response_model=RecommendationSchema,
     responses=NOT_MODIFIED,
 )
-async def get_recommendation(here: Here, request: Request, job_id: JobId) -> Response:
+async def get_recommendation(resources: ResourcesDep, request: Request, job_id: JobId) -> Response:
     """One file to take, and why."""
-    return await here.answers.respond(request, job_id, fronts.recommendation)
+    return await resources.answers.respond(request, job_id, fronts.recommendation)
 
 
 @router.get(
@@ -259,9 +259,9 @@ async def get_recommendation(here: Here, request: Request, job_id: JobId) -> Res
     response_model=ReportSchema,
     responses=NOT_MODIFIED,
 )
-async def get_report(here: Here, request: Request, job_id: JobId) -> Response:
+async def get_report(resources: ResourcesDep, request: Request, job_id: JobId) -> Response:
     """Controls, finalists over their seeds, where the time went, and why trials ended."""
-    return await here.answers.respond(request, job_id, _report)
+    return await resources.answers.respond(request, job_id, _report)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,12 +274,12 @@ class Submission:
     cloned: str | None = None
 
 
-def _submit(here: Resources, response: Response, asked: Submission) -> JobSchema:
+def _submit(resources: Resources, response: Response, asked: Submission) -> JobSchema:
     # Checks take as long as a job is large: nobody else waits for them, and ``create`` looks again
     # whether what they found is still there.
-    with here.database.read() as session:
+    with resources.database.read() as session:
         checked = submission.check(session, asked.spec)
-    with here.database.write() as session:
+    with resources.database.write() as session:
         job, is_new = jobs.create(
             session,
             asked.spec,
@@ -292,7 +292,7 @@ def _submit(here: Resources, response: Response, asked: Submission) -> JobSchema
             owner=asked.sender.name,
         )
         if is_new:
-            limits.check_jobs(session, job.owner, most=here.settings.jobs_per_token)
+            limits.check_jobs(session, job.owner, most=resources.settings.jobs_per_token)
             warm_start.begin(session, job, checked.start)
             _note_new(session, job, asked)
         view = _view(session, job) if not is_new else views.job(job, Counts())
@@ -310,14 +310,14 @@ def _note_new(session: Session, job: JobRecord, asked: Submission) -> None:
 
 
 def _change(
-    here: Resources,
+    resources: Resources,
     sender: Caller,
     job_id: str,
     change: Callable[[Session, str], JobRecord],
     action: Action,
 ) -> JobSchema:
     """Make a change of the job that its owner may make; a repeat is not told again."""
-    with here.database.write() as session:
+    with resources.database.write() as session:
         job = jobs.lock(session, job_id)
         owners.check(job, sender)
         before = job.state
@@ -326,10 +326,10 @@ def _change(
         return _view(session, job)
 
 
-def _deleted(here: Resources, job_id: str) -> Answer:
-    with here.database.read() as session:
+def _deleted(resources: Resources, job_id: str) -> KeptAnswer:
+    with resources.database.read() as session:
         view = views.deleted_job(jobs.deleted(session, job_id))
-    return Answer(version=view.last_event, body=view.model_dump_json(by_alias=True).encode())
+    return KeptAnswer(version=view.last_event, body=view.model_dump_json(by_alias=True).encode())
 
 
 def _view(session: Session, job: JobRecord) -> JobSchema:

@@ -19,7 +19,7 @@ from service.http.parameters import Cursor, Limit, Reference
 from service.http.routing import router as guarded
 from service.intake import uploads
 from service.intake.uploads import Delivery
-from service.resources import Here, Resources
+from service.resources import Resources, ResourcesDep
 from store.attempts import views
 from store.files import models
 from store.files.file_store import StoredFile
@@ -45,28 +45,30 @@ router = guarded("models")
     },
     openapi_extra=openapi_body(ModelSpec),
 )
-async def upload_model(here: Here, request: Request, response: Response) -> ModelSchema:
+async def upload_model(
+    resources: ResourcesDep, request: Request, response: Response
+) -> ModelSchema:
     """Keep safetensors weights: in this form, or by the id of a finished upload."""
-    async with uploads.receive(here, request) as delivery:
-        create = functools.partial(_create, here, delivery, response)
-        return await here.lanes.inspections.run(create)
+    async with uploads.receive(resources, request) as delivery:
+        create = functools.partial(_create, resources, delivery, response)
+        return await resources.lanes.inspections.run(create)
 
 
 @router.get("/v1/models", operation_id="list_models", dependencies=[READ])
 def list_models(
-    here: Here, limit: Limit = 50, cursor: Cursor = None, owner: Owner = None
+    resources: ResourcesDep, limit: Limit = 50, cursor: Cursor = None, owner: Owner = None
 ) -> Page[ModelSchema]:
     """All models, newest first."""
-    with here.database.read() as session:
+    with resources.database.read() as session:
         records, following = models.page(session, limit=limit, cursor=cursor, owner=owner)
         items = tuple(views.model(record) for record in records)
     return Page(items=items, next_cursor=following)
 
 
 @router.get("/v1/models/{reference}", operation_id="get_model", dependencies=[READ])
-def get_model(here: Here, reference: Reference) -> ModelSchema:
+def get_model(resources: ResourcesDep, reference: Reference) -> ModelSchema:
     """One model, with its layers, parameters and MACs."""
-    with here.database.read() as session:
+    with resources.database.read() as session:
         return views.model(models.get(session, reference))
 
 
@@ -77,16 +79,16 @@ def get_model(here: Here, reference: Reference) -> ModelSchema:
     dependencies=[SUBMIT],
     responses=problems(409),
 )
-def delete_model(here: Here, sender: Sender, reference: Reference) -> Response:
+def delete_model(resources: ResourcesDep, sender: Sender, reference: Reference) -> Response:
     """Forget a model that no job refers to."""
-    uploads.discard(here, sender, reference, delete=models.delete)
+    uploads.discard(resources, sender, reference, delete=models.delete)
     return Response(status_code=204)
 
 
-def _create(here: Resources, delivery: Delivery, response: Response) -> ModelSchema:
+def _create(resources: Resources, delivery: Delivery, response: Response) -> ModelSchema:
     spec = uploads.read_spec(ModelSpec, delivery.spec)
     record, is_new = uploads.store_file(
-        here,
+        resources,
         delivery,
         inspect=functools.partial(_inspect, spec),
         keep=functools.partial(_keep, spec, delivery.sender.name),

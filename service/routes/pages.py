@@ -20,7 +20,7 @@ from service.http import body_parsing
 from service.http.headers import PAGE_POLICY
 from service.http.parameters import JobId
 from service.http.routing import router as guarded
-from service.resources import Here, Resources
+from service.resources import Resources, ResourcesDep
 from store.access import secrets, sessions
 
 router = guarded("pages")
@@ -110,12 +110,12 @@ async def show_login(wanted: Wanted = "", failed: Failed = "") -> Response:
 
 
 @router.post("/login", dependencies=[PUBLIC], include_in_schema=False)
-async def log_in(here: Here, request: Request) -> Response:
+async def log_in(resources: ResourcesDep, request: Request) -> Response:
     """Begin a session for a valid token; its secret is in a cookie that no script can read."""
     auth.check_same_origin(request)
     address = auth.address_of(request)
     try:
-        here.logins.begin(address)
+        resources.logins.begin(address)
     except TooManyLogins as error:
         return _come_back_later(error)
     fields = await _fields(request)
@@ -124,20 +124,20 @@ async def log_in(here: Here, request: Request) -> Response:
     if secret is None:
         back = addresses.login_failed(wanted)
         return RedirectResponse(back, status_code=HTTPStatus.SEE_OTHER)
-    here.logins.succeeded(address)
+    resources.logins.succeeded(address)
     response = RedirectResponse(wanted, status_code=HTTPStatus.SEE_OTHER)
-    seconds = round(here.settings.session_days * _DAY_SECONDS)
+    seconds = round(resources.settings.session_days * _DAY_SECONDS)
     response.set_cookie(auth.COOKIE, secret, max_age=seconds, **_cookie(request))
     return response
 
 
 @router.post("/logout", dependencies=[PUBLIC], include_in_schema=False)
-async def log_out(here: Here, request: Request) -> Response:
+async def log_out(resources: ResourcesDep, request: Request) -> Response:
     """End the session, and the streams of the browser that had it."""
     auth.check_same_origin(request)
     if (secret := auth.session_secret(request)) is not None:
-        await run_in_threadpool(_end_session, here, secret)
-        here.streams.end_of_session(secrets.digest(secret))
+        await run_in_threadpool(_end_session, resources, secret)
+        resources.streams.end_of_session(secrets.digest(secret))
     response = RedirectResponse("/login", status_code=HTTPStatus.SEE_OTHER)
     response.delete_cookie(auth.COOKIE, **_cookie(request))
     return response
@@ -148,15 +148,15 @@ def _begin_session(request: Request, secret: str) -> str | None:
     token = auth.find_token(request, secret)
     if token is None:
         return None
-    here, before = resources.of(request), auth.session_secret(request)
-    with here.database.write() as session:
+    opened, before = resources.of(request), auth.session_secret(request)
+    with opened.database.write() as session:
         if before is not None:
             sessions.end(session, before)
-        return sessions.begin(session, token, days=here.settings.session_days)
+        return sessions.begin(session, token, days=opened.settings.session_days)
 
 
-def _end_session(here: Resources, secret: str) -> None:
-    with here.database.write() as session:
+def _end_session(resources: Resources, secret: str) -> None:
+    with resources.database.write() as session:
         sessions.end(session, secret)
 
 

@@ -17,7 +17,7 @@ from service.access.auth import PUBLIC, READ
 from service.dashboard import proxy
 from service.http.parameters import Cursor, Limit
 from service.http.routing import router as guarded
-from service.resources import Here, Resources
+from service.resources import Resources, ResourcesDep
 from store.attempts import faults, views, workers
 from store.cluster import liveness
 from store.database import schema
@@ -57,9 +57,11 @@ class ReadinessSchema(BaseModel, frozen=True):
 
 
 @router.get("/v1/workers", operation_id="list_workers", dependencies=[READ])
-def list_workers(here: Here, limit: Limit = MAX_LIMIT, cursor: Cursor = None) -> Page[WorkerSchema]:
+def list_workers(
+    resources: ResourcesDep, limit: Limit = MAX_LIMIT, cursor: Cursor = None
+) -> Page[WorkerSchema]:
     """Workers heard of within the last minute by name, and the trial each has."""
-    with here.database.read() as session:
+    with resources.database.read() as session:
         busy = workers.current_trials(session)
         found, following = workers.page(
             session, seconds=WORKERS_SEEN_SECONDS, limit=limit, cursor=cursor
@@ -96,9 +98,11 @@ async def get_health() -> HealthSchema:
     dependencies=[PUBLIC],
     responses={503: {"model": ReadinessSchema, "description": "Something needed does not work"}},
 )
-async def get_readiness(here: Here, response: Response) -> ReadinessSchema:
+async def get_readiness(resources: ResourcesDep, response: Response) -> ReadinessSchema:
     """Whether everything works that the service needs, one by one; looked at once a second."""
-    found = await here.momentary.get("readiness", partial(_readiness, here), seconds=_READY_SECONDS)
+    found = await resources.momentary.get(
+        "readiness", partial(_readiness, resources), seconds=_READY_SECONDS
+    )
     if not found.ready:
         response.status_code = 503
         response.headers["Retry-After"] = "2"
@@ -112,56 +116,56 @@ async def get_readiness(here: Here, response: Response) -> ReadinessSchema:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-async def get_metrics(here: Here) -> Response:
+async def get_metrics(resources: ResourcesDep) -> Response:
     """Metrics in Prometheus' text format; what is in the store is counted every two seconds."""
-    count = partial(_statistics, here)
-    counted = await here.momentary.get("statistics", count, seconds=_COUNTED_SECONDS)
-    page = await run_in_threadpool(here.metrics.page, counted)
+    count = partial(_statistics, resources)
+    counted = await resources.momentary.get("statistics", count, seconds=_COUNTED_SECONDS)
+    page = await run_in_threadpool(resources.metrics.page, counted)
     return Response(page, media_type="text/plain; version=0.0.4")
 
 
-def _statistics(here: Resources) -> Statistics:
-    with here.database.read() as session:
+def _statistics(resources: Resources) -> Statistics:
+    with resources.database.read() as session:
         return statistics.read(session)
 
 
-def _readiness(here: Resources) -> ReadinessSchema:
-    free_bytes = _free_bytes(here)
-    has_room = free_bytes is not None and free_bytes >= here.settings.min_free_bytes
+def _readiness(resources: Resources) -> ReadinessSchema:
+    free_bytes = _free_bytes(resources)
+    has_room = free_bytes is not None and free_bytes >= resources.settings.min_free_bytes
     found: dict[str, Health] = {
-        "database": _database(here),
-        "schema": _schema(here),
+        "database": _database(resources),
+        "schema": _schema(resources),
         "files": "ok" if has_room else "failed",
-        "searcher": _searcher(here),
-        "dashboard": _dashboard(here),
+        "searcher": _searcher(resources),
+        "dashboard": _dashboard(resources),
     }
     ready = all(found[needed] == "ok" for needed in ("database", "schema", "files"))
     return ReadinessSchema(ready=ready, dependencies=found, free_bytes=free_bytes)
 
 
-def _database(here: Resources) -> Health:
+def _database(resources: Resources) -> Health:
     try:
-        with here.database.read() as session:
+        with resources.database.read() as session:
             liveness.searcher_is_alive(session)
     except OUTAGES:
         return "failed"
     return "ok"
 
 
-def _schema(here: Resources) -> Health:
+def _schema(resources: Resources) -> Health:
     # Loaded when the service starts; it takes Alembic a third of a second.
     from store.database import migrate
 
     try:
-        with here.database.read() as session:
+        with resources.database.read() as session:
             return "ok" if schema.revision(session) == migrate.head() else "failed"
     except OUTAGES:
         return "failed"
 
 
-def _free_bytes(here: Resources) -> int | None:
+def _free_bytes(resources: Resources) -> int | None:
     """Free bytes where we write, seen by writing; None where that fails."""
-    folders = (here.files.folder, disk.database_folder(here.database.url))
+    folders = (resources.files.folder, disk.database_folder(resources.database.url))
     try:
         return min(disk.probe(folder) for folder in folders if folder is not None)
     except OSError as error:
@@ -169,18 +173,18 @@ def _free_bytes(here: Resources) -> int | None:
         return None
 
 
-def _searcher(here: Resources) -> Health:
+def _searcher(resources: Resources) -> Health:
     try:
-        with here.database.read() as session:
+        with resources.database.read() as session:
             return "ok" if liveness.searcher_is_alive(session) else "failed"
     except OUTAGES:
         return "failed"
 
 
-def _dashboard(here: Resources) -> Health:
+def _dashboard(resources: Resources) -> Health:
     try:
-        known = {proxy.SECRET_HEADER: here.dashboard.headers[proxy.SECRET_HEADER]}
-        address = f"{here.settings.dashboard_address}/dashboard"
+        known = {proxy.SECRET_HEADER: resources.dashboard.headers[proxy.SECRET_HEADER]}
+        address = f"{resources.settings.dashboard_address}/dashboard"
         answer = httpx2.get(address, headers=known, timeout=1.0)
     except httpx2.HTTPError:
         return "failed"

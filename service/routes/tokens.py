@@ -12,7 +12,7 @@ from service.access.auth import ADMIN
 from service.access.callers import Sender
 from service.http.parameters import Cursor, Limit, TokenId
 from service.http.routing import router as guarded
-from service.resources import Here
+from service.resources import ResourcesDep
 from store.access import audit, tokens
 from store.attempts import views
 
@@ -33,18 +33,20 @@ class TokenSpec(BaseModel, frozen=True, extra="forbid"):
 
 
 @router.get("/v1/tokens", operation_id="list_tokens", dependencies=[ADMIN])
-def list_tokens(here: Here, limit: Limit = 50, cursor: Cursor = None) -> Page[TokenSchema]:
+def list_tokens(
+    resources: ResourcesDep, limit: Limit = 50, cursor: Cursor = None
+) -> Page[TokenSchema]:
     """All tokens without their secrets, revoked ones too, newest first."""
-    with here.database.read() as session:
+    with resources.database.read() as session:
         records, following = tokens.page(session, limit=limit, cursor=cursor)
         items = tuple(views.token(record) for record in records)
     return Page(items=items, next_cursor=following)
 
 
 @router.post("/v1/tokens", operation_id="create_token", status_code=201, dependencies=[ADMIN])
-def create_token(here: Here, sender: Sender, spec: TokenSpec) -> TokenSchema:
+def create_token(resources: ResourcesDep, sender: Sender, spec: TokenSpec) -> TokenSchema:
     """A new token. Its secret is in this answer and nowhere else."""
-    with here.database.write() as session:
+    with resources.database.write() as session:
         record, secret = tokens.create(
             session, name=spec.name, scopes=spec.scopes, expires_at=spec.expires_at
         )
@@ -55,10 +57,10 @@ def create_token(here: Here, sender: Sender, spec: TokenSpec) -> TokenSchema:
 @router.delete(
     "/v1/tokens/{token_id}", operation_id="revoke_token", status_code=204, dependencies=[ADMIN]
 )
-def revoke_token(here: Here, sender: Sender, token_id: TokenId) -> Response:
+def revoke_token(resources: ResourcesDep, sender: Sender, token_id: TokenId) -> Response:
     """Make a token's secret worthless and end its streams; a repeat changes nothing."""
-    with here.database.write() as session:
+    with resources.database.write() as session:
         if tokens.get(session, token_id).revoked_at is None:
             audit.note(session, sender.name, "revoked", tokens.revoke(session, token_id))
-    from_thread.run_sync(here.streams.end_of, token_id)
+    from_thread.run_sync(resources.streams.end_of, token_id)
     return Response(status_code=204)

@@ -9,7 +9,7 @@ from service.access.callers import Sender
 from service.http.openapi import problems
 from service.http.parameters import TrialId
 from service.http.routing import router as guarded
-from service.resources import Here
+from service.resources import ResourcesDep
 from store.access import audit, owners
 from store.attempts import attempts, views
 from store.files import artifacts
@@ -24,16 +24,16 @@ _HIGHEST_SEED = 2**31 - 1
 
 
 @router.get("/v1/trials/{trial_id}", operation_id="get_trial", dependencies=[READ])
-def get_trial(here: Here, trial_id: TrialId) -> TrialSchema:
+def get_trial(resources: ResourcesDep, trial_id: TrialId) -> TrialSchema:
     """One trial."""
-    with here.database.read() as session:
+    with resources.database.read() as session:
         return views.trial(trials.get(session, trial_id))
 
 
 @router.get("/v1/trials/{trial_id}/why", operation_id="explain_trial", dependencies=[READ])
-def explain_trial(here: Here, trial_id: TrialId) -> WhySchema:
+def explain_trial(resources: ResourcesDep, trial_id: TrialId) -> WhySchema:
     """Why a trial ended as it did: rungs and ranks, constraints, attempts."""
-    with here.database.read() as session:
+    with resources.database.read() as session:
         trial = trials.get(session, trial_id)
         view = views.trial(trial)
         return WhySchema(
@@ -48,9 +48,9 @@ def explain_trial(here: Here, trial_id: TrialId) -> WhySchema:
 
 
 @router.get("/v1/trials/{trial_id}/artifacts", operation_id="list_artifacts", dependencies=[READ])
-def list_artifacts(here: Here, trial_id: TrialId) -> tuple[ArtifactSchema, ...]:
+def list_artifacts(resources: ResourcesDep, trial_id: TrialId) -> tuple[ArtifactSchema, ...]:
     """Files of a trial, by rung."""
-    with here.database.read() as session:
+    with resources.database.read() as session:
         trials.get(session, trial_id)
         return tuple(views.artifact(one) for one in artifacts.of_trial(session, trial_id))
 
@@ -62,10 +62,10 @@ def list_artifacts(here: Here, trial_id: TrialId) -> tuple[ArtifactSchema, ...]:
     dependencies=[SUBMIT],
     responses=problems(409),
 )
-def rerun_trial(here: Here, sender: Sender, trial_id: TrialId) -> TrialSchema:
+def rerun_trial(resources: ResourcesDep, sender: Sender, trial_id: TrialId) -> TrialSchema:
     """The same candidate once more, from another seed; it comes on top of the budget."""
     seed = random.SystemRandom().randint(0, _HIGHEST_SEED)
-    with here.database.write() as session:
+    with resources.database.write() as session:
         job = jobs.get(session, trials.get(session, trial_id).job_id)
         owners.check(job, sender)
         again = trials.rerun(session, trial_id, seed=seed)

@@ -17,7 +17,7 @@ from service.http import body_parsing
 from service.http.openapi import LOCATION, header, problems
 from service.http.parameters import UploadId
 from service.http.routing import router as guarded
-from service.resources import Here, Resources
+from service.resources import Resources, ResourcesDep
 from store.access import limits
 from store.access.owners import Caller
 from store.attempts import views
@@ -59,20 +59,24 @@ class UploadSpec(BaseModel, frozen=True, extra="forbid"):
     dependencies=[SUBMIT],
     responses={201: {"headers": {**LOCATION, **_OFFSET}}},
 )
-def begin_upload(here: Here, sender: Sender, response: Response, spec: UploadSpec) -> UploadSchema:
+def begin_upload(
+    resources: ResourcesDep, sender: Sender, response: Response, spec: UploadSpec
+) -> UploadSchema:
     """Announce a file; then send it with PATCH."""
-    if spec.size_bytes > here.settings.max_upload_bytes:
-        message = f"Input should be at most {here.settings.max_upload_bytes}, the largest upload"
+    if spec.size_bytes > resources.settings.max_upload_bytes:
+        message = (
+            f"Input should be at most {resources.settings.max_upload_bytes}, the largest upload"
+        )
         entry = {"type": "too_large", "loc": ("body", "size_bytes"), "msg": message}
         raise RequestValidationError([entry])
-    owner, most = sender.name, here.settings.stored_bytes_per_token
-    with here.database.read() as session:
+    owner, most = sender.name, resources.settings.stored_bytes_per_token
+    with resources.database.read() as session:
         artifacts = limits.artifact_bytes(session, owner)
-    with here.database.write() as session:
+    with resources.database.write() as session:
         upload = uploads.create(session, size_bytes=spec.size_bytes, owner=owner)
         limits.check_bytes(session, owner, most=most, artifacts=artifacts)
         view = views.upload(upload)
-        here.files.begin_upload(view.id)
+        resources.files.begin_upload(view.id)
     response.headers["Location"] = f"/v1/uploads/{view.id}"
     response.headers["Upload-Offset"] = "0"
     return view
@@ -84,9 +88,11 @@ def begin_upload(here: Here, sender: Sender, response: Response, spec: UploadSpe
     dependencies=[SUBMIT],
     responses={200: {"headers": _OFFSET}},
 )
-def get_upload(here: Here, sender: Sender, response: Response, upload_id: UploadId) -> UploadSchema:
+def get_upload(
+    resources: ResourcesDep, sender: Sender, response: Response, upload_id: UploadId
+) -> UploadSchema:
     """How much has arrived; also in the header `Upload-Offset`."""
-    view = _view(here, sender, upload_id)
+    view = _view(resources, sender, upload_id)
     response.headers["Upload-Offset"] = str(view.received)
     return view
 
@@ -99,7 +105,7 @@ def get_upload(here: Here, sender: Sender, response: Response, upload_id: Upload
     openapi_extra=_PART_BODY,
 )
 async def continue_upload(
-    here: Here,
+    resources: ResourcesDep,
     sender: Sender,
     request: Request,
     response: Response,
@@ -107,9 +113,9 @@ async def continue_upload(
     offset: Offset,
 ) -> UploadSchema:
     """Send the next bytes. What arrived before a broken connection stays."""
-    view = await run_in_threadpool(_view, here, sender, upload_id)
-    part = _Part(here.files, upload_id, begin=offset, limit=view.size_bytes)
-    lane, pace = here.lanes.uploads, body_parsing.pace_of(request)
+    view = await run_in_threadpool(_view, resources, sender, upload_id)
+    part = _Part(resources.files, upload_id, begin=offset, limit=view.size_bytes)
+    lane, pace = resources.lanes.uploads, body_parsing.pace_of(request)
     # Also for a part of no bytes: it must follow where the upload stands.
     await lane.run(partial(part.write, b""))
     # A sender that hangs up ends this part, not the upload: it goes on from what has arrived.
@@ -117,7 +123,7 @@ async def continue_upload(
         chunks = body_parsing.bounded(request, limit=view.size_bytes, pace=pace)
         await body_parsing.pass_on(chunks, lambda piece: lane.run(partial(part.write, piece)))
     response.headers["Upload-Offset"] = str(part.end)
-    return await run_in_threadpool(_advance, here, sender, upload_id, part.end)
+    return await run_in_threadpool(_advance, resources, sender, upload_id, part.end)
 
 
 @router.delete(
@@ -126,11 +132,11 @@ async def continue_upload(
     status_code=204,
     dependencies=[SUBMIT],
 )
-def drop_upload(here: Here, sender: Sender, upload_id: UploadId) -> Response:
+def drop_upload(resources: ResourcesDep, sender: Sender, upload_id: UploadId) -> Response:
     """Throw an unfinished upload away."""
-    with here.database.write() as session:
+    with resources.database.write() as session:
         uploads.delete(session, uploads.get_own(session, upload_id, sender).id)
-    here.files.drop_upload(upload_id)
+    resources.files.drop_upload(upload_id)
     return Response(status_code=204)
 
 
@@ -148,13 +154,13 @@ class _Part:
         self.end = self._append([piece], offset=self.end)
 
 
-def _view(here: Resources, sender: Caller, upload_id: str) -> UploadSchema:
-    with here.database.read() as session:
+def _view(resources: Resources, sender: Caller, upload_id: str) -> UploadSchema:
+    with resources.database.read() as session:
         view = views.upload(uploads.get_own(session, upload_id, sender))
-    return view.model_copy(update={"received": here.files.received(upload_id)})
+    return view.model_copy(update={"received": resources.files.received(upload_id)})
 
 
-def _advance(here: Resources, sender: Caller, upload_id: str, received: int) -> UploadSchema:
-    with here.database.write() as session:
+def _advance(resources: Resources, sender: Caller, upload_id: str, received: int) -> UploadSchema:
+    with resources.database.write() as session:
         uploads.get_own(session, upload_id, sender)
         return views.upload(uploads.advance(session, upload_id, received=received))

@@ -33,7 +33,7 @@ View: TypeAlias = Callable[[Session, JobRecord], BaseModel]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class KeptAnswer:
     """A document about a job. Everything in it but time is as of the event ``version``."""
 
     version: int
@@ -59,8 +59,8 @@ class Answers:
         self._database = database
         self._most = most
         self._most_bytes = most_bytes
-        self._kept: OrderedDict[Key, Answer] = OrderedDict()
-        self._flights: SingleFlight[Answer] = SingleFlight(threads=_THREADS)
+        self._kept: OrderedDict[Key, KeptAnswer] = OrderedDict()
+        self._flights: SingleFlight[KeptAnswer] = SingleFlight(threads=_THREADS)
         self.size_bytes = 0
 
     async def respond(
@@ -88,14 +88,14 @@ class Answers:
                 answer = None  # it was begun before the change that this request may know of
         return conditional.respond(request, answer.body, etag=answer.etag)
 
-    def _find(self, key: Key, version: int) -> Answer | None:
+    def _find(self, key: Key, version: int) -> KeptAnswer | None:
         found = self._kept.get(key)
         if found is None or found.version < version or found.good_until < time.monotonic():
             return None
         self._kept.move_to_end(key)
         return found
 
-    def _keep(self, key: Key, answer: Answer) -> None:
+    def _keep(self, key: Key, answer: KeptAnswer) -> None:
         self._drop(key)
         self._kept[key] = answer
         self.size_bytes += _size(answer)
@@ -113,15 +113,15 @@ def _last_event(database: Database, job_id: str) -> int:
         return jobs.last_event(session, job_id)
 
 
-def _compute(database: Database, job_id: str, view: View, seconds: float) -> Answer:
+def _compute(database: Database, job_id: str, view: View, seconds: float) -> KeptAnswer:
     with database.read() as session:
         # Read before everything else: on PostgreSQL later reads may see more, and never less.
         job = jobs.get(session, job_id)
         version, is_finished = job.last_event, job.finished_at is not None
         body = view(session, job).model_dump_json(by_alias=True).encode()
     good_until = float("inf") if is_finished else time.monotonic() + seconds
-    return Answer(version=version, body=body, good_until=good_until)
+    return KeptAnswer(version=version, body=body, good_until=good_until)
 
 
-def _size(answer: Answer) -> int:
+def _size(answer: KeptAnswer) -> int:
     return len(answer.body) + _OVERHEAD_BYTES

@@ -19,7 +19,7 @@ class Patience:
     bytes_per_second: float
 
 
-class Pace:
+class BodyPace:
     """The progress of one body.
 
     A sender begins with all of the patience. Waiting spends it and bytes earn it back, never more

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from service.errors import TooManyBodies
-from service.shared.pace import Pace
+from service.shared.pace import BodyPace
 
 LONGEST_PAUSE_SECONDS = 1.0
 """Who is silent for longer gives its place to somebody who waits for one."""
@@ -17,7 +17,7 @@ LONGEST_PAUSE_SECONDS = 1.0
 @dataclass(frozen=True)
 class _Place:
     keys: frozenset[str]
-    pace: Pace
+    pace: BodyPace
 
 
 class Places:
@@ -34,7 +34,7 @@ class Places:
         self._taken: list[_Place] = []
 
     @contextmanager
-    def taken(self, keys: Collection[str], pace: Pace) -> Iterator[None]:
+    def taken(self, keys: Collection[str], pace: BodyPace) -> Iterator[None]:
         """Hold a place. Raises TooManyBodies."""
         place = _Place(frozenset(keys), pace)
         for key in place.keys:

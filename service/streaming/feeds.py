@@ -11,8 +11,8 @@ from starlette.concurrency import run_in_threadpool
 
 from featherweight.specs.schemas import EventSchema
 from service.streaming.lookouts import Lookout
-from service.streaming.notifications import Wakeups
-from service.streaming.streams import Stream
+from service.streaming.notifications import Notifications
+from service.streaming.streams import OpenStream
 from store.attempts import views
 from store.jobs import events
 from store.session import Database
@@ -47,7 +47,7 @@ class Feed:
     """The newest events of one job, and the streams that want them."""
 
     def __init__(self) -> None:
-        self.streams: set[Stream] = set()
+        self.streams: set[OpenStream] = set()
         self.newest: int | None = None
         """Number of the newest event that was read; None before the first look."""
         self._kept: deque[Message] = deque()
@@ -81,13 +81,13 @@ class Feed:
 class Feeds:
     """The feeds of all jobs that have streams here. Used on the event loop's thread only."""
 
-    def __init__(self, database: Database, wakeups: Wakeups) -> None:
-        self.lookout = Lookout(wakeups, self._look, seconds=_LOOK_AGAIN_SECONDS)
+    def __init__(self, database: Database, notifications: Notifications) -> None:
+        self.lookout = Lookout(notifications, self._look, seconds=_LOOK_AGAIN_SECONDS)
         self._database = database
         self._threads = CapacityLimiter(_THREADS)
         self._feeds: dict[str, Feed] = {}
 
-    def join(self, job_id: str, stream: Stream) -> Feed:
+    def join(self, job_id: str, stream: OpenStream) -> Feed:
         """The job's feed, which wakes the stream until it leaves."""
         feed = self._feeds.setdefault(job_id, Feed())
         feed.streams.add(stream)
@@ -95,7 +95,7 @@ class Feeds:
             self.lookout.soon()
         return feed
 
-    def leave(self, job_id: str, stream: Stream) -> None:
+    def leave(self, job_id: str, stream: OpenStream) -> None:
         """Wake the stream no more; a feed without streams is forgotten."""
         feed = self._feeds.get(job_id)
         if feed is not None:

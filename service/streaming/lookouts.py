@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
-from service.streaming.notifications import Wakeups
+from service.streaming.notifications import Notifications
 from store.database.outages import OUTAGES
 
 _log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class Lookout:
 
     def __init__(
         self,
-        wakeups: Wakeups,
+        notifications: Notifications,
         look: Callable[[], Awaitable[None]],
         *,
         seconds: float,
@@ -38,7 +38,7 @@ class Lookout:
         self._pace_seconds = pace_seconds
         self._soon = asyncio.Event()
         self._next_look = 0.0
-        wakeups.subscribe(self.soon)
+        notifications.subscribe(self.soon)
 
     def soon(self) -> None:
         """Look as soon as the pace allows; only from the event loop's thread."""

@@ -11,7 +11,7 @@ from store.cluster.watch import Watcher
 _WATCH_SECONDS = 0.5
 
 
-class Wakeups:
+class Notifications:
     """One thread watches the database; the event loop's thread tells every subscriber.
 
     A wake-up is a hint: it can be lost with the database's connection, so subscribers look from

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.errors import TooManyStreams
 from service.streaming.lookouts import Lookout
-from service.streaming.notifications import Wakeups
+from service.streaming.notifications import Notifications
 from store.access import sessions, tokens
 from store.session import Database
 
@@ -41,7 +41,7 @@ class Holder:
         return frozenset({f"address {self.address}", self.key})
 
 
-class Stream:
+class OpenStream:
     """One open stream; its own coroutine sends, the others only wake it."""
 
     def __init__(self, holder: Holder) -> None:
@@ -72,17 +72,17 @@ class Stream:
 class Streams:
     """All open streams of this process. Used on the event loop's thread only."""
 
-    def __init__(self, database: Database, wakeups: Wakeups, *, most: int) -> None:
+    def __init__(self, database: Database, notifications: Notifications, *, most: int) -> None:
         self.lookout = Lookout(
-            wakeups, self._look, seconds=_CHECK_SECONDS, pace_seconds=_CHECK_SECONDS
+            notifications, self._look, seconds=_CHECK_SECONDS, pace_seconds=_CHECK_SECONDS
         )
         self._database = database
-        self._wakeups = wakeups
+        self._notifications = notifications
         self._most = most
-        self._open: dict[str, set[Stream]] = {}
-        wakeups.subscribe(self._dismiss)
+        self._open: dict[str, set[OpenStream]] = {}
+        notifications.subscribe(self._dismiss)
 
-    def open(self, holder: Holder) -> Stream:
+    def open(self, holder: Holder) -> OpenStream:
         """A stream that counts until it is closed; raises TooManyStreams."""
         own = self._open.setdefault(holder.key, set())
         if len(own) >= self._most:
@@ -92,13 +92,13 @@ class Streams:
                 "one, or set FEATHERWEIGHT_STREAMS_PER_TOKEN higher",
                 headers={"Retry-After": _RETRY_AFTER_SECONDS},
             )
-        stream = Stream(holder)
+        stream = OpenStream(holder)
         own.add(stream)
-        if self._wakeups.is_closed:
+        if self._notifications.is_closed:
             stream.end()
         return stream
 
-    def close(self, stream: Stream) -> None:
+    def close(self, stream: OpenStream) -> None:
         """Forget a stream that sends nothing more."""
         own = self._open.get(stream.holder.key, set())
         own.discard(stream)
@@ -122,13 +122,13 @@ class Streams:
             )
 
     def _dismiss(self) -> None:
-        if self._wakeups.is_closed:
+        if self._notifications.is_closed:
             self._end(self._all())
 
-    def _all(self) -> list[Stream]:
+    def _all(self) -> list[OpenStream]:
         return [stream for own in self._open.values() for stream in own]
 
-    def _end(self, streams: Iterable[Stream]) -> None:
+    def _end(self, streams: Iterable[OpenStream]) -> None:
         for stream in streams:
             stream.end()
 

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from starlette.concurrency import run_in_threadpool
 
 from service.streaming.lookouts import Lookout
-from service.streaming.notifications import Wakeups
+from service.streaming.notifications import Notifications
 
 _LOOK_AGAIN_SECONDS = 2.0
 """Most seconds between two looks, for a wake-up can be lost. One look serves all who wait."""
 
 
-class Place:
+class WaitingPlace:
     """A worker's place in the line; used on the event loop's thread only."""
 
     def __init__(self, number: int) -> None:
@@ -58,38 +58,38 @@ class WaitingLine:
     because another process was faster, stands where they stood before.
 
     Args:
-        wakeups: Tells of changes.
+        notifications: Tells of changes.
         count: How many trials may be claimed now, at most the given number; runs on a thread.
     """
 
-    def __init__(self, wakeups: Wakeups, count: Callable[[int], int]) -> None:
-        self.lookout = Lookout(wakeups, self._look, seconds=_LOOK_AGAIN_SECONDS)
-        self._wakeups = wakeups
+    def __init__(self, notifications: Notifications, count: Callable[[int], int]) -> None:
+        self.lookout = Lookout(notifications, self._look, seconds=_LOOK_AGAIN_SECONDS)
+        self._notifications = notifications
         self._count = count
         self._numbers = itertools.count()
-        self._sleeping: list[Place] = []
-        self._awake: set[Place] = set()
-        wakeups.subscribe(self._dismiss)
+        self._sleeping: list[WaitingPlace] = []
+        self._awake: set[WaitingPlace] = set()
+        notifications.subscribe(self._dismiss)
 
     @contextmanager
-    def place(self, *, changes_known: int) -> Iterator[Place]:
+    def place(self, *, changes_known: int) -> Iterator[WaitingPlace]:
         """A place at the end, for a worker that claimed in vain when there were so many changes."""
-        place = Place(next(self._numbers))
+        place = WaitingPlace(next(self._numbers))
         self._sleep(place)
-        if self._wakeups.num_changes != changes_known:
+        if self._notifications.num_changes != changes_known:
             self.lookout.soon()
         try:
             yield place
         finally:
             self._leave(place)
 
-    def stand_back(self, place: Place) -> None:
+    def stand_back(self, place: WaitingPlace) -> None:
         """Let a worker that claimed in vain sleep on, before all who came later."""
         self._awake.discard(place)
         place.reset()
         self._sleep(place)
 
-    def _sleep(self, place: Place) -> None:
+    def _sleep(self, place: WaitingPlace) -> None:
         bisect.insort(self._sleeping, place, key=lambda one: one.number)
         self._dismiss()
 
@@ -106,7 +106,7 @@ class WaitingLine:
             place.call()
         del self._sleeping[: max(0, number)]
 
-    def _leave(self, place: Place) -> None:
+    def _leave(self, place: WaitingPlace) -> None:
         if place not in self._awake:
             self._sleeping.remove(place)
             return
@@ -115,5 +115,5 @@ class WaitingLine:
             self._call(1)
 
     def _dismiss(self) -> None:
-        if self._wakeups.is_closed:
+        if self._notifications.is_closed:
             self._call(len(self._sleeping))

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from compress.values.measurement import Measurement
 from featherweight.specs.protocol import EvaluationTask, Report, StoredModel
 from featherweight.specs.states import Phase
-from store.attempts.held_attempt import Held
+from store.attempts.held_attempt import HeldAttempt
 from store.errors import FileMismatch
 from store.tables.records import JobRecord, RungRecord, TrialRecord
 
@@ -48,7 +48,7 @@ def of_trial(session: Session, job: JobRecord, trial: TrialRecord) -> dict[str, 
     return {"evaluation_task": EvaluationTask(files=tuple(files))}
 
 
-def check(held: Held, report: Report) -> None:
+def check(held: HeldAttempt, report: Report) -> None:
     """Raises FileMismatch unless a trial that measures on test reports the file of its rung."""
     if held.trial.phase != Phase.TEST:
         return

@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, delete, exists, select
 from sqlalchemy.orm import Session
 
 from featherweight.specs.states import AttemptState, FailureClass
-from store.attempts.held_attempt import Held
+from store.attempts.held_attempt import HeldAttempt
 from store.database import clock
 from store.database.upserts import insert_new
 from store.tables.records import AttemptRecord, WorkerFaultRecord
@@ -43,7 +43,7 @@ class SetAside:
     reason: str
 
 
-def note(session: Session, held: Held, kind: FailureClass, message: str) -> None:
+def note(session: Session, held: HeldAttempt, kind: FailureClass, message: str) -> None:
     """Count a failure of an attempt that has reached no new rung; the job's row is locked."""
     if kind in _ALWAYS or (kind is FailureClass.BUG and _others_can(session, held)):
         _count(session, held.attempt.worker, f"{kind}: {message}"[:_LONGEST_REASON])
@@ -93,7 +93,7 @@ def _seconds(in_a_row: int) -> float:
     return min(_LONGEST_SECONDS, _FIRST_SECONDS * 2 ** min(in_a_row - PATIENCE, 30))
 
 
-def _others_can(session: Session, held: Held) -> bool:
+def _others_can(session: Session, held: HeldAttempt) -> bool:
     """Whether another worker has brought a trial of this job to its end.
 
     A bug that meets every worker is the candidate's or ours, and setting workers aside would only

@@ -23,7 +23,7 @@ _HELD = (
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldAttempt:
     """An attempt with its trial and job, as they are now, all three rows locked."""
 
     job: JobRecord
@@ -49,7 +49,7 @@ def check(session: Session, attempt_id: str, token: str) -> AttemptRecord:
     return attempt
 
 
-def hold(session: Session, attempt_id: str, token: str) -> Held:
+def hold(session: Session, attempt_id: str, token: str) -> HeldAttempt:
     """Lock the attempt's job, trial and attempt; the caller looks at the attempt's state.
 
     Raises:
@@ -62,7 +62,7 @@ def hold(session: Session, attempt_id: str, token: str) -> Held:
     return held
 
 
-def lock(session: Session, attempt_id: str) -> Held:
+def lock(session: Session, attempt_id: str) -> HeldAttempt:
     """Lock the three rows in one statement, in the order of ``store.session``.
 
     PostgreSQL locks the rows of a result in the order of ``OF``, each in its newest version.
@@ -75,7 +75,7 @@ def lock(session: Session, attempt_id: str) -> Held:
     ).one_or_none()
     if row is None:
         raise AttemptNotFound(f"no attempt {attempt_id}")
-    return Held(*row)
+    return HeldAttempt(*row)
 
 
 def find(session: Session, attempt_id: str) -> AttemptRecord:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from featherweight.specs.protocol import Failure
 from featherweight.specs.states import FailureClass, JobState, PauseReason
 from store.attempts import assignments
-from store.attempts.held_attempt import Held
+from store.attempts.held_attempt import HeldAttempt
 from store.errors import ArtifactNotFound, FileCorrupt, FileMismatch, FileStillLost
 from store.files.file_store import FileStore
 from store.jobs import events, transitions
@@ -46,7 +46,7 @@ def judge(files: FileStore, failure: Failure) -> Failure:
     )
 
 
-def pause(session: Session, held: Held, failure: Failure) -> str:
+def pause(session: Session, held: HeldAttempt, failure: Failure) -> str:
     """Pause the job for a file of the attempt's trial; what is lost, in words.
 
     Raises:

@@ -17,13 +17,13 @@ from featherweight.specs.states import (
     TrialState,
 )
 from store.attempts import faults, held_attempt, losses
-from store.attempts.held_attempt import Held
+from store.attempts.held_attempt import HeldAttempt
 from store.database import clock
 from store.errors import Conflict
 from store.jobs import jobs, transitions
 from store.tables.records import AttemptRecord, JobRecord, RungRecord
 from store.trials import rungs
-from store.trials.rungs import Reached
+from store.trials.rungs import RungDecision
 
 USUAL_LEASE_SECONDS = 15.0
 """Length of a lease that an older version gave: it did not write it down."""
@@ -35,7 +35,7 @@ _CLIMBED = select(
 _HOUSE_FAULTS = frozenset({FailureClass.LOST_WORKER, FailureClass.INFRASTRUCTURE})
 
 
-def end_if_decided(session: Session, held: Held, reached: Reached) -> None:
+def end_if_decided(session: Session, held: HeldAttempt, reached: RungDecision) -> None:
     """End the trial and its attempt, if the rung just reached says how; its worker can work."""
     faults.forget(session, held.attempt.worker)
     if _end_as_decided(session, held, reached):
@@ -144,7 +144,7 @@ def _reap_job(session: Session, job_id: str, overdue: Sequence[str]) -> int:
     return sum(_expire(session, held_attempt.lock(session, attempt)) for attempt in overdue)
 
 
-def _expire(session: Session, held: Held) -> bool:
+def _expire(session: Session, held: HeldAttempt) -> bool:
     # Looked at again under the lock: a heartbeat may have come in between.
     if not held.is_active or held.attempt.lease_until >= clock.now(session):
         return False
@@ -154,7 +154,7 @@ def _expire(session: Session, held: Held) -> bool:
     return True
 
 
-def _fail_trial(session: Session, held: Held, kind: FailureClass, message: str) -> None:
+def _fail_trial(session: Session, held: HeldAttempt, kind: FailureClass, message: str) -> None:
     if _settle(session, held):
         return
     is_climbing = _has_climbed(session, held)
@@ -176,38 +176,38 @@ def _fail_trial(session: Session, held: Held, kind: FailureClass, message: str) 
     )
 
 
-def _has_climbed(session: Session, held: Held) -> bool:
+def _has_climbed(session: Session, held: HeldAttempt) -> bool:
     """Whether this attempt has reached a rung that the trial did not have before."""
     since = {"trial": held.trial.id, "since": held.attempt.started_at}
     return session.execute(_CLIMBED, since).scalar_one()
 
 
-def _lose_file(session: Session, held: Held, failure: Failure) -> None:
+def _lose_file(session: Session, held: HeldAttempt, failure: Failure) -> None:
     what = losses.pause(session, held, failure)
     if not _settle(session, held):
         _put_back(session, held, f"{failure.failure_class}: {what}")
 
 
-def _put_back(session: Session, held: Held, reason: str) -> None:
+def _put_back(session: Session, held: HeldAttempt, reason: str) -> None:
     if held.job.state == JobState.STOPPING:
         _stop(session, held, held.job.stop_reason or "")
     else:
         transitions.move_trial(session, held.job, held.trial, TrialState.WAITING, reason=reason)
 
 
-def _stop(session: Session, held: Held, reason: str) -> None:
+def _stop(session: Session, held: HeldAttempt, reason: str) -> None:
     transitions.move_trial(
         session, held.job, held.trial, TrialState.STOPPED, reason=reason, news=_last(held)
     )
 
 
-def _settle(session: Session, held: Held) -> bool:
+def _settle(session: Session, held: HeldAttempt) -> bool:
     """End a trial whose last report decided how, and was kept by a version that waited."""
     last = rungs.last(session, held.trial)
     return last is not None and _end_as_decided(session, held, last)
 
 
-def _end_as_decided(session: Session, held: Held, last: Reached) -> bool:
+def _end_as_decided(session: Session, held: HeldAttempt, last: RungDecision) -> bool:
     if not rungs.is_decided(held.trial, last):
         return False
     to, reason = _end(held, last)
@@ -215,13 +215,13 @@ def _end_as_decided(session: Session, held: Held, last: Reached) -> bool:
     return True
 
 
-def _end(held: Held, last: Reached) -> tuple[TrialState, str]:
+def _end(held: HeldAttempt, last: RungDecision) -> tuple[TrialState, str]:
     is_last = last.rung == len(held.trial.rungs) - 1
     state = TrialState.COMPLETE if is_last else TrialState.STOPPED
     return state, last.decision.reason
 
 
-def _last(held: Held) -> dict[str, object]:
+def _last(held: HeldAttempt) -> dict[str, object]:
     measurement = held.trial.measurement
     if measurement is None:
         return {}
@@ -232,7 +232,7 @@ def _last(held: Held) -> dict[str, object]:
     }
 
 
-def _complete_early(session: Session, held: Held) -> None:
+def _complete_early(session: Session, held: HeldAttempt) -> None:
     if held.job.stop_reason != StopReason.CANCELLED:
         raise Conflict(
             f"trial {held.trial.id} cannot be completed: no report of a rung has ended it"
@@ -240,5 +240,5 @@ def _complete_early(session: Session, held: Held) -> None:
     _stop(session, held, StopReason.CANCELLED)
 
 
-def _result(held: Held, *, repeated: bool = False) -> AttemptResult:
+def _result(held: HeldAttempt, *, repeated: bool = False) -> AttemptResult:
     return AttemptResult(trial=held.trial.id, state=held.trial.state, repeated=repeated)

@@ -16,7 +16,7 @@ from compress.values import revision
 from featherweight.specs.job import UntrainedModel
 from featherweight.specs.protocol import Report
 from featherweight.specs.states import Phase
-from store.attempts.held_attempt import Held
+from store.attempts.held_attempt import HeldAttempt
 from store.database import clock
 from store.database.upserts import insert_new
 from store.errors import FileMismatch
@@ -89,7 +89,7 @@ def of_trial(session: Session, job: JobRecord, trial: TrialRecord) -> dict[str, 
     return {"profile_task": task}
 
 
-def check(session: Session, held: Held, report: Report) -> None:
+def check(session: Session, held: HeldAttempt, report: Report) -> None:
     """Raises FileMismatch unless a trial that probes, and no other, brings a profile that fits."""
     files = [file for file in report.files if file.role == "profile"]
     document = report.profile
@@ -109,7 +109,7 @@ def check(session: Session, held: Held, report: Report) -> None:
         )
 
 
-def keep(session: Session, held: Held, report: Report) -> None:
+def keep(session: Session, held: HeldAttempt, report: Report) -> None:
     """The profile becomes the job's, and is there for others. A re-run's stays with the re-run."""
     document = report.profile
     if document is None or held.trial.origin == RERUN:

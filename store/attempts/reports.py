@@ -14,14 +14,14 @@ from featherweight.specs.job import UntrainedModel
 from featherweight.specs.protocol import Decision, FileRef, Report
 from featherweight.specs.states import AttemptState, Phase
 from store.attempts import evaluations, held_attempt, outcomes, profiles, supernets
-from store.attempts.held_attempt import Held
+from store.attempts.held_attempt import HeldAttempt
 from store.database import clock
 from store.errors import ArtifactNotFound, FileMismatch, MetricMissing, RungOutOfOrder
 from store.jobs import jobs, transitions
 from store.tables.records import ArtifactRecord, FileRecord, RungRecord, TrialRecord, table_of
 from store.trials import epochs, rungs
 from store.trials.epochs import RERUN
-from store.trials.rungs import Reached, RungContext
+from store.trials.rungs import RungContext, RungDecision
 
 NO_CONSTRAINTS = -1.0
 """Violation where a job has no constraints: clearly feasible."""
@@ -77,11 +77,11 @@ def report(
     decision = decide(context)
     _record(session, held, context, report, decision)
     _tell(session, held, report, decision)
-    outcomes.end_if_decided(session, held, Reached(rung=report.rung, decision=decision))
+    outcomes.end_if_decided(session, held, RungDecision(rung=report.rung, decision=decision))
     return decision
 
 
-def _known(session: Session, held: Held, report: Report) -> Reached | None:
+def _known(session: Session, held: HeldAttempt, report: Report) -> RungDecision | None:
     """The report's rung, if the trial has reached it before."""
     if held.trial.rung is None or report.rung > held.trial.rung:
         return None
@@ -96,7 +96,7 @@ def _check_turn(trial: TrialRecord, report: Report) -> None:
         )
 
 
-def _check_files(session: Session, held: Held, report: Report) -> None:
+def _check_files(session: Session, held: HeldAttempt, report: Report) -> None:
     _check_stored(session, report.files)
     by_role = {file.role: file for file in report.files}
     if len(by_role) != len(report.files) or "onnx" not in by_role:
@@ -124,7 +124,7 @@ def _check_stored(session: Session, files: Sequence[FileRef]) -> None:
             )
 
 
-def _check_metrics(held: Held, report: Report) -> None:
+def _check_metrics(held: HeldAttempt, report: Report) -> None:
     spec = jobs.spec(held.job)
     compared: set[Metric] = {
         wanted.metric for wanted in (*spec.objectives, *spec.constraints, *spec.stop.target)
@@ -137,15 +137,15 @@ def _check_metrics(held: Held, report: Report) -> None:
         )
 
 
-def _is_baseline(held: Held) -> bool:
+def _is_baseline(held: HeldAttempt) -> bool:
     return held.trial.number == 0
 
 
-def _must_bring_weights(held: Held) -> bool:
+def _must_bring_weights(held: HeldAttempt) -> bool:
     return _is_baseline(held) and isinstance(jobs.spec(held.job).model, UntrainedModel)
 
 
-def _keep_baseline(held: Held, report: Report) -> None:
+def _keep_baseline(held: HeldAttempt, report: Report) -> None:
     if not _is_baseline(held):
         return
     held.job.baseline = report.measurement.model_dump(mode="json")
@@ -154,11 +154,11 @@ def _keep_baseline(held: Held, report: Report) -> None:
         held.job.normalisation = report.normalisation.model_dump(mode="json")
 
 
-def _is_supernet(held: Held) -> bool:
+def _is_supernet(held: HeldAttempt) -> bool:
     return held.trial.phase == Phase.SUPERNET
 
 
-def _keep_supernet(held: Held, report: Report) -> None:
+def _keep_supernet(held: HeldAttempt, report: Report) -> None:
     if _is_supernet(held) and report.rung == len(held.trial.rungs) - 1:
         supernets.keep(held, _file(report, "weights"))
 
@@ -167,7 +167,7 @@ def _file(report: Report, role: str) -> FileRef:
     return next(file for file in report.files if file.role == role)
 
 
-def _context(session: Session, held: Held, report: Report) -> RungContext:
+def _context(session: Session, held: HeldAttempt, report: Report) -> RungContext:
     spec, baseline = jobs.spec(held.job), jobs.baseline(held.job)
     violations = [c.violation(report.measurement, baseline) for c in spec.constraints]
     is_last = report.rung == len(held.trial.rungs) - 1
@@ -184,7 +184,9 @@ def _context(session: Session, held: Held, report: Report) -> RungContext:
     )
 
 
-def _others(session: Session, held: Held, report: Report, *, is_last: bool) -> dict[str, Any]:
+def _others(
+    session: Session, held: HeldAttempt, report: Report, *, is_last: bool
+) -> dict[str, Any]:
     """What a rung is judged by, besides its own measurement; at the last there is nothing."""
     if is_last:
         return {"peers": ()}
@@ -201,7 +203,7 @@ def _others(session: Session, held: Held, report: Report, *, is_last: bool) -> d
 
 
 def _record(
-    session: Session, held: Held, context: RungContext, report: Report, decision: Decision
+    session: Session, held: HeldAttempt, context: RungContext, report: Report, decision: Decision
 ) -> None:
     onnx, now, trial = _file(report, "onnx").sha256, clock.utc_now(), held.trial
     measurement = report.measurement.model_dump(mode="json")
@@ -233,7 +235,7 @@ def _artifact(file: FileRef) -> dict[str, Any]:
     }
 
 
-def _tell(session: Session, held: Held, report: Report, decision: Decision) -> None:
+def _tell(session: Session, held: HeldAttempt, report: Report, decision: Decision) -> None:
     news = {
         "description": transitions.describe(held.trial),
         "rung": report.rung,

@@ -12,7 +12,7 @@ from compress.techniques.candidate import Candidate
 from compress.techniques.family_member.config import FamilyMember
 from featherweight.specs.protocol import FileRef
 from featherweight.specs.states import Phase
-from store.attempts.held_attempt import Held
+from store.attempts.held_attempt import HeldAttempt
 from store.jobs import jobs
 from store.tables.records import ArtifactRecord, JobRecord, ModelRecord, TrialRecord
 from store.trials.trials import RERUN
@@ -23,7 +23,7 @@ def set_elastic(session: Session, job: JobRecord, elastic: Elastic) -> None:
     jobs.lock(session, job.id).elastic = elastic.model_dump(mode="json")
 
 
-def keep(held: Held, weights: FileRef) -> None:
+def keep(held: HeldAttempt, weights: FileRef) -> None:
     """The trained weights become the job's. A re-run's stay with the re-run: it changes no job."""
     if held.trial.origin != RERUN:
         held.job.supernet_sha256 = weights.sha256

@@ -33,7 +33,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class KnownFile:
     """A file that the database knows."""
 
     sha256: str
@@ -60,7 +60,7 @@ def stored_before(session: Session, *, grace: timedelta = timedelta()) -> dateti
     return latest if oldest is None else min(latest, oldest - _SKEW)
 
 
-def known(database: Database) -> Iterator[Known]:
+def known(database: Database) -> Iterator[KnownFile]:
     """Every file that the database knows, page by page."""
     after: str | None = ""
     while after is not None:
@@ -68,7 +68,7 @@ def known(database: Database) -> Iterator[Known]:
         with database.read() as session:
             page = session.execute(query.order_by(FileRecord.sha256).limit(_AT_ONCE)).all()
         after = page[-1][0] if page else None
-        yield from (Known(sha256=sha256, size_bytes=size) for sha256, size in page)
+        yield from (KnownFile(sha256=sha256, size_bytes=size) for sha256, size in page)
 
 
 def is_referenced(database: Database, sha256: str) -> bool:

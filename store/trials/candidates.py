@@ -31,7 +31,7 @@ _AFTER_THE_SEARCH = (Phase.FINISH, Phase.TEST)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proposed:
+class ProposedCandidate:
     """A candidate, and the values of the knobs that give it where the job's space has it."""
 
     candidate: Candidate
@@ -107,7 +107,9 @@ def find(session: Session, job_id: str, digest: str) -> Found:
     return Found(record=record, trial=session.scalars(trial.order_by(TrialRecord.number)).first())
 
 
-def add(session: Session, job: JobRecord, proposed: Proposed, *, origin: str) -> CandidateRecord:
+def add(
+    session: Session, job: JobRecord, proposed: ProposedCandidate, *, origin: str
+) -> CandidateRecord:
     """The candidate waits to be tried; event ``candidate.proposed``.
 
     The caller has looked whether the job has it already.

@@ -27,7 +27,7 @@ _understood: dict[tuple[str, int], Measurement] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reached:
+class RungDecision:
     """A rung of a trial, and what was decided there."""
 
     rung: int
@@ -72,7 +72,7 @@ def of_trial(session: Session, trial_id: str) -> list[RungRecord]:
     return list(session.scalars(query.order_by(RungRecord.rung)))
 
 
-def at(session: Session, trial_id: str, rung: int) -> Reached | None:
+def at(session: Session, trial_id: str, rung: int) -> RungDecision | None:
     """What was decided when the trial reached that rung; None where it has not."""
     query = select(RungRecord.decision).where(
         RungRecord.trial_id == trial_id, RungRecord.rung == rung
@@ -80,15 +80,15 @@ def at(session: Session, trial_id: str, rung: int) -> Reached | None:
     decision = session.scalar(query)
     if decision is None:
         return None
-    return Reached(rung=rung, decision=Decision.model_validate(decision))
+    return RungDecision(rung=rung, decision=Decision.model_validate(decision))
 
 
-def last(session: Session, trial: TrialRecord) -> Reached | None:
+def last(session: Session, trial: TrialRecord) -> RungDecision | None:
     """The trial's highest rung; the trial's row is read already and knows which one that is."""
     return None if trial.rung is None else at(session, trial.id, trial.rung)
 
 
-def is_decided(trial: TrialRecord, reached: Reached) -> bool:
+def is_decided(trial: TrialRecord, reached: RungDecision) -> bool:
     """Whether this rung, the trial's highest, says already how the trial ends."""
     return reached.rung == len(trial.rungs) - 1 or reached.decision.stop
 

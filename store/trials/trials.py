@@ -44,7 +44,7 @@ _TRIED = (
     .where(TrialRecord.job_id == bindparam("job"))
     .order_by(TrialRecord.number)
 )
-_UNTOLD = (
+_UNREPORTED = (
     select(TrialRecord)
     .where(
         TrialRecord.job_id == bindparam("job"),
@@ -54,7 +54,7 @@ _UNTOLD = (
     .order_by(TrialRecord.number)
 )
 _TRIALS = table_of(TrialRecord)
-_MARK_TOLD = (
+_MARK_REPORTED = (
     update(_TRIALS)
     .where(
         _TRIALS.c.job_id == bindparam("job"),
@@ -232,15 +232,15 @@ def tried(session: Session, job_id: str) -> list[Tried]:
     return [Tried(*row) for row in session.execute(_TRIED, {"job": job_id})]
 
 
-def untold(session: Session, job_id: str) -> list[TrialRecord]:
+def unreported(session: Session, job_id: str) -> list[TrialRecord]:
     """Finished trials whose outcome the sampler's study does not know, by number."""
-    return list(session.scalars(_UNTOLD, {"job": job_id}))
+    return list(session.scalars(_UNREPORTED, {"job": job_id}))
 
 
-def mark_told(session: Session, job_id: str, trial_ids: Collection[str]) -> None:
+def mark_reported(session: Session, job_id: str, trial_ids: Collection[str]) -> None:
     """Note that the study knows how these trials of the job ended."""
     jobs.lock(session, job_id)
-    session.execute(_MARK_TOLD, {"job": job_id, "trials": list(trial_ids)})
+    session.execute(_MARK_REPORTED, {"job": job_id, "trials": list(trial_ids)})
 
 
 def set_study_number(session: Session, trial_id: str, number: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import select
 
-from service.housekeeping.tidying import House, collection, work
+from service.housekeeping.tidying import HousekeepingScope, collection, work
 from service.settings import ServiceSettings
 from store.database import clock
 from store.files.file_store import FileStore
@@ -97,15 +97,15 @@ def race(ask: Ask, *, racers: int, steps: int) -> Counter[tuple[str, int]]:
         return sum(pool.map(Racer.run, all_of_them), Counter())
 
 
-def house(database: Database, files: FileStore, settings: ServiceSettings) -> House:
+def house(database: Database, files: FileStore, settings: ServiceSettings) -> HousekeepingScope:
     """A house whose garbage is collected at once."""
-    return House(
+    return HousekeepingScope(
         database=database, files=files, settings=settings, grace=timedelta(), takes_unmarked=True
     )
 
 
 @contextmanager
-def collecting(of: House) -> Iterator[Counter[str]]:
+def collecting(of: HousekeepingScope) -> Iterator[Counter[str]]:
     """Collectors that never rest; what they have removed."""
     removed: Counter[str] = Counter()
     stopping = threading.Event()
@@ -126,7 +126,7 @@ def collecting(of: House) -> Iterator[Counter[str]]:
                 each.result()
 
 
-def collect_last(of: House) -> None:
+def collect_last(of: HousekeepingScope) -> None:
     """What is left when everybody is done: uploads whose requests nobody repeats go, too."""
     later = clock.utc_now() + timedelta(days=1)
     while leftovers.forget_finished(of.database, before=later):

@@ -41,8 +41,8 @@ def steer(session, chance, job):
         case 0:
             factories.trial(session, job, candidate=factories.candidate(chance.random() * 0.9))
         case 1:
-            ended = trials.untold(session, job.id)
-            trials.mark_told(session, job.id, [trial.id for trial in ended])
+            ended = trials.unreported(session, job.id)
+            trials.mark_reported(session, job.id, [trial.id for trial in ended])
         case 2:
             jobs.pause(session, job.id)
         case 3:

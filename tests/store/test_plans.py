@@ -125,7 +125,7 @@ LOOKS = {
     "trials in a state": lambda session, job: trials.page(
         session, job, limit=50, state=TrialState.WAITING
     ),
-    "untold trials": lambda session, job: trials.untold(session, job),
+    "unreported trials": lambda session, job: trials.unreported(session, job),
     "events after a number": lambda session, job: events.after(session, job, 4000, limit=50),
     "jobs with something to do": lambda session, job: session.execute(
         open_jobs(), {"per_owner": 256}

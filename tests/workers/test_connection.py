@@ -9,7 +9,7 @@ from featherweight.client.transport import RetryPolicy
 from featherweight.errors import ApiError, ServiceUnavailable, StaleAttempt
 from featherweight.specs.schemas import Problem
 from tests.running import QUICK
-from workers.connection import Line
+from workers.connection import RetryingConnection
 from workers.stopping import StopFlag
 
 
@@ -27,9 +27,9 @@ def failing(times, *, then="done", error=None):
 
 def test_an_outage_is_waited_out_and_told_once(caplog):
     caplog.set_level(logging.INFO)
-    line = Line(StopFlag(), retry=QUICK)
-    assert line.call(failing(2)) == "done"
-    assert line.call(failing(0)) == "done"
+    connection = RetryingConnection(StopFlag(), retry=QUICK)
+    assert connection.call(failing(2)) == "done"
+    assert connection.call(failing(0)) == "done"
     assert [record.message for record in caplog.records] == [
         "the service is away, waiting for it: gone",
         "the service is back",
@@ -39,7 +39,7 @@ def test_an_outage_is_waited_out_and_told_once(caplog):
 def test_a_refusal_is_an_answer():
     stale = StaleAttempt(Problem(title="t", status=409, code="StaleAttempt", detail="d"))
     with pytest.raises(StaleAttempt):
-        Line(StopFlag(), retry=QUICK).call(failing(1, error=stale))
+        RetryingConnection(StopFlag(), retry=QUICK).call(failing(1, error=stale))
 
 
 PATIENT = RetryPolicy(attempts=None, base_seconds=0.0005, most_seconds=0.001)
@@ -61,8 +61,8 @@ def refusal(status, code):
     ],
 )
 def test_what_is_no_answer_of_the_service_is_waited_out_however_long_it_takes(status, code, caplog):
-    line = Line(StopFlag(), retry=PATIENT)
-    assert line.call(failing(200, error=refusal(status, code))) == "done"
+    connection = RetryingConnection(StopFlag(), retry=PATIENT)
+    assert connection.call(failing(200, error=refusal(status, code))) == "done"
     said = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert said == [f"the service is away, waiting for it: {code}: d"]
 
@@ -80,22 +80,22 @@ def test_what_is_no_answer_of_the_service_is_waited_out_however_long_it_takes(st
 )
 def test_what_the_service_has_looked_at_and_refused_is_an_answer(status, code):
     with pytest.raises(ApiError, match=code):
-        Line(StopFlag(), retry=PATIENT).call(failing(1, error=refusal(status, code)))
+        RetryingConnection(StopFlag(), retry=PATIENT).call(failing(1, error=refusal(status, code)))
 
 
 def test_something_else_is_done_while_an_outage_lasts():
     done = []
-    line = Line(StopFlag(), retry=PATIENT, meanwhile=lambda: done.append(1))
-    line.call(failing(3))
+    connection = RetryingConnection(StopFlag(), retry=PATIENT, meanwhile=lambda: done.append(1))
+    connection.call(failing(3))
     assert len(done) == 3
 
 
 def test_a_stop_ends_the_waiting_but_a_last_word_is_tried_first():
     stop = StopFlag()
     stop.set("enough")
-    assert Line(stop).call(failing(0)) == "done"
+    assert RetryingConnection(stop).call(failing(0)) == "done"
     with pytest.raises(Stopped, match="enough"):
-        Line(stop).call(failing(1))
+        RetryingConnection(stop).call(failing(1))
 
 
 def test_the_flag_ends_a_wait_at_once():

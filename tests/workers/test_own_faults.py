@@ -16,18 +16,18 @@ from store.session import open_database
 from tests.disks import small_disk
 from tests.running import running, until
 from tests.workers.test_spool import FAILED, facts, put
-from workers.connection import Line
+from workers.connection import RetryingConnection
 from workers.files import disk
 from workers.files.fetching import Fetcher
-from workers.spool import RELEASE, Outbox, settle
+from workers.spool import RELEASE, Spool, settle
 from workers.stopping import StopFlag
 
 BIG = b"n" * 3_000_000
 
 
 @pytest.fixture
-def outbox(tmp_path):
-    return Outbox(tmp_path / "outbox")
+def spool(tmp_path):
+    return Spool(tmp_path / "outbox")
 
 
 @pytest.fixture(scope="module")
@@ -59,19 +59,21 @@ def in_thread(act):
 
 
 def test_a_report_waits_in_its_tray_until_the_service_has_room_again(
-    service_disk, claimed, outbox, worker_client, records, caplog
+    service_disk, claimed, spool, worker_client, records, caplog
 ):
     _, small = service_disk
     assignment = claimed()
-    tray = outbox.open(assignment)
-    put(tray, 0, content=BIG)
-    put(tray, 1, content=BIG)
+    spooled = spool.open(assignment)
+    put(spooled, 0, content=BIG)
+    put(spooled, 1, content=BIG)
     small.fill()
     beats = []
-    line = Line(StopFlag(), meanwhile=lambda: beats.append(1))
-    telling = in_thread(lambda: settle(tray, client=worker_client, line=line, otherwise=FAILED))
+    connection = RetryingConnection(StopFlag(), meanwhile=lambda: beats.append(1))
+    telling = in_thread(
+        lambda: settle(spooled, client=worker_client, connection=connection, verdict=FAILED)
+    )
     until(lambda: len(beats) >= 2)
-    assert tray.pending() == [0, 1]
+    assert spooled.pending() == [0, 1]
     assert facts(records, assignment) == (TrialState.RUNNING, [AttemptState.ACTIVE], 0)
     small.make_room()
     telling.join(60)
@@ -82,36 +84,38 @@ def test_a_report_waits_in_its_tray_until_the_service_has_room_again(
 
 
 def test_a_stop_in_that_outage_leaves_the_tray_for_the_next_process(
-    service_disk, claimed, outbox, worker_client, records
+    service_disk, claimed, spool, worker_client, records
 ):
     _, small = service_disk
     assignment = claimed()
-    put(outbox.open(assignment), 0, content=BIG[:-1])
+    put(spool.open(assignment), 0, content=BIG[:-1])
     stop = StopFlag()
     stop.set("the worker is stopping")
     small.fill()
-    (tray,) = outbox.leftovers()
+    (spooled,) = spool.leftovers()
     with pytest.raises(Stopped):
-        settle(tray, client=worker_client, line=Line(stop), otherwise=RELEASE)
+        settle(spooled, client=worker_client, connection=RetryingConnection(stop), verdict=RELEASE)
     small.make_room()
-    (tray,) = outbox.leftovers()
-    settle(tray, client=worker_client, line=Line(StopFlag()), otherwise=RELEASE)
+    (spooled,) = spool.leftovers()
+    settle(
+        spooled, client=worker_client, connection=RetryingConnection(StopFlag()), verdict=RELEASE
+    )
     assert facts(records, assignment) == (TrialState.WAITING, [AttemptState.RELEASED], 1)
 
 
 def test_a_token_that_is_not_taken_is_no_reason_to_throw_a_report_away(
-    claimed, outbox, house, worker_client, records
+    claimed, spool, house, worker_client, records
 ):
     assignment = claimed()
-    tray = outbox.open(assignment)
-    put(tray, 0)
+    spooled = spool.open(assignment)
+    put(spooled, 0)
     unknown = WorkerClient(house.url, "fw_unknown")
     with pytest.raises(Unauthorised):
-        settle(tray, client=unknown, line=Line(StopFlag()), otherwise=RELEASE)
+        settle(spooled, client=unknown, connection=RetryingConnection(StopFlag()), verdict=RELEASE)
     unknown.close()
-    (left,) = outbox.leftovers()
+    (left,) = spool.leftovers()
     assert left.pending() == [0]
-    settle(left, client=worker_client, line=Line(StopFlag()), otherwise=RELEASE)
+    settle(left, client=worker_client, connection=RetryingConnection(StopFlag()), verdict=RELEASE)
     assert facts(records, assignment) == (TrialState.WAITING, [AttemptState.RELEASED], 1)
 
 
@@ -120,29 +124,36 @@ def test_an_answer_that_cannot_be_written_down_still_counts(
 ):
     assignment = claimed()
     with small_disk(tmp_path / "own", mebibytes=1) as own:
-        tray = Outbox(own.folder / "outbox").open(assignment)
-        put(tray, 0)
-        put(tray, 1)
+        spooled = Spool(own.folder / "outbox").open(assignment)
+        put(spooled, 0)
+        put(spooled, 1)
         own.fill()
-        settle(tray, client=worker_client, line=Line(StopFlag()), otherwise=FAILED)
+        settle(
+            spooled, client=worker_client, connection=RetryingConnection(StopFlag()), verdict=FAILED
+        )
     assert facts(records, assignment) == (TrialState.COMPLETE, [AttemptState.DELIVERED], 2)
 
 
 def test_a_disk_that_becomes_read_only_ends_no_process(claimed, tmp_path, worker_client, records):
     assignment = claimed()
     with small_disk(tmp_path / "own", mebibytes=1) as own:
-        box = Outbox(own.folder / "outbox")
-        tray = box.open(assignment)
-        put(tray, 0)
+        box = Spool(own.folder / "outbox")
+        spooled = box.open(assignment)
+        put(spooled, 0)
         own.allow_writing(False)
-        settle(tray, client=worker_client, line=Line(StopFlag()), otherwise=RELEASE)
+        settle(
+            spooled,
+            client=worker_client,
+            connection=RetryingConnection(StopFlag()),
+            verdict=RELEASE,
+        )
         assert facts(records, assignment) == (TrialState.WAITING, [AttemptState.RELEASED], 1)
         own.allow_writing(True)
 
 
 @pytest.fixture
 def fetch(worker_client):
-    return Fetcher(worker_client, Line(StopFlag()))
+    return Fetcher(worker_client, RetryingConnection(StopFlag()))
 
 
 @pytest.fixture
@@ -198,7 +209,7 @@ def test_a_file_damaged_on_its_way_each_time_is_said_to_be_lost(stored, tmp_path
 
     damaging = Damaging()
     with pytest.raises(FileLost, match="damaged on its way"):
-        Fetcher(damaging, Line(StopFlag()))("0" * 64, tmp_path / "target")
+        Fetcher(damaging, RetryingConnection(StopFlag()))("0" * 64, tmp_path / "target")
     assert damaging.times == 4
 
 

@@ -16,7 +16,7 @@ from featherweight.client.transport import file_digest
 from featherweight.specs.protocol import Assignment, SupernetTask, Tutor, Weights
 from tests import factories
 from workers.files.cache import Cache
-from workers.resources import Workshop
+from workers.resources import TrialResources
 
 LARGER = factories.ARCHITECTURE.model_copy(update={"widths": (6, 12)})
 OTHER = Normalisation(scale=1 / 255, mean=(0.5,), std=(0.2,))
@@ -43,7 +43,7 @@ def files(tmp_path):
 
 
 @pytest.fixture
-def workshop(files, tmp_path):
+def resources(files, tmp_path):
     by_digest = {file_digest(path): path for path in files.values()}
 
     def fetch(sha256, target):
@@ -51,7 +51,7 @@ def workshop(files, tmp_path):
 
     threads = torch.get_num_threads()
     cache = Cache(tmp_path / "cache", fetch=fetch, limit_bytes=10**7)
-    yield Workshop(cache, logits_folder=tmp_path / "logits")
+    yield TrialResources(cache, logits_folder=tmp_path / "logits")
     torch.set_num_threads(threads)
 
 
@@ -81,9 +81,9 @@ def assignment(files, *, data="8x8", **changes):
     return Assignment.model_validate(fields | changes)
 
 
-def test_an_uploaded_teacher_has_its_own_architecture_and_normalisation(workshop, files):
+def test_an_uploaded_teacher_has_its_own_architecture_and_normalisation(resources, files):
     tutor = Tutor(weights=given(files, "large", OTHER), architecture=LARGER)
-    task = workshop.task(assignment(files, tutor=tutor), should_stop=never)
+    task = resources.task(assignment(files, tutor=tutor), should_stop=never)
     assert task.tutor is not None
     assert task.teacher is not None
     assert task.tutor.normalisation == OTHER
@@ -92,33 +92,33 @@ def test_an_uploaded_teacher_has_its_own_architecture_and_normalisation(workshop
     assert task.teacher.module.linear.in_features == 8
 
 
-def test_a_trial_that_learns_from_no_upload_has_no_uploaded_teacher(workshop, files):
-    assert workshop.task(assignment(files), should_stop=never).tutor is None
+def test_a_trial_that_learns_from_no_upload_has_no_uploaded_teacher(resources, files):
+    assert resources.task(assignment(files), should_stop=never).tutor is None
 
 
-def test_the_same_weights_on_images_of_another_size_are_another_network(workshop, files):
+def test_the_same_weights_on_images_of_another_size_are_another_network(resources, files):
     for data, shape in (("8x8", (1, 8, 8)), ("12x12", (1, 12, 12))):
-        task = workshop.task(assignment(files, data=data), should_stop=never)
+        task = resources.task(assignment(files, data=data), should_stop=never)
         assert task.teacher is not None
         assert task.teacher.input_shape == shape
 
 
-def test_a_network_is_read_once_for_many_trials(workshop, files):
-    first, again = (workshop.task(assignment(files), should_stop=never) for _ in range(2))
+def test_a_network_is_read_once_for_many_trials(resources, files):
+    first, again = (resources.task(assignment(files), should_stop=never) for _ in range(2))
     assert first.teacher is again.teacher
 
 
-def test_a_member_gets_the_supernet_of_its_students_architecture(workshop, files):
+def test_a_member_gets_the_supernet_of_its_students_architecture(resources, files):
     found = assignment(files, student=LARGER, supernet=given(files, "large", OTHER))
-    task = workshop.task(found, should_stop=never)
+    task = resources.task(found, should_stop=never)
     assert task.members == FamilyMembers(largest=LARGER)
     assert task.supernet is not None
     assert task.supernet.module.architecture == LARGER
     assert task.supernet.normalisation == OTHER
 
 
-def test_without_a_student_the_supernet_is_the_jobs_own_network(workshop, files):
-    task = workshop.task(assignment(files, supernet=given(files, "small")), should_stop=never)
+def test_without_a_student_the_supernet_is_the_jobs_own_network(resources, files):
+    task = resources.task(assignment(files, supernet=given(files, "small")), should_stop=never)
     assert task.supernet is not None
     assert task.members == FamilyMembers(largest=None)
     assert task.supernet.module.architecture == factories.ARCHITECTURE
@@ -131,17 +131,17 @@ def trains(files, checkpoint):
     return assignment(files, student=LARGER, supernet_task=task)
 
 
-def test_a_checkpoint_is_as_far_as_the_supernet_is_trained(workshop, files):
+def test_a_checkpoint_is_as_far_as_the_supernet_is_trained(resources, files):
     found = trains(files, given(files, "large"))
-    task = workshop.task(found, should_stop=never)
-    checkpoint = workshop.checkpoint(found, task.data)
+    task = resources.task(found, should_stop=never)
+    checkpoint = resources.checkpoint(found, task.data)
     assert checkpoint is not None
     kept = safetensors.torch.load_file(files["large"])
     assert torch.equal(checkpoint.module.get_parameter("conv1.weight"), kept["conv1.weight"])
     assert task.supernet is None
 
 
-def test_before_the_first_checkpoint_there_is_none(workshop, files):
+def test_before_the_first_checkpoint_there_is_none(resources, files):
     for found in (trains(files, None), assignment(files)):
-        task = workshop.task(found, should_stop=never)
-        assert workshop.checkpoint(found, task.data) is None
+        task = resources.task(found, should_stop=never)
+        assert resources.checkpoint(found, task.data) is None

@@ -18,30 +18,30 @@ from store.attempts import attempts
 from store.trials import rungs, trials
 from tests import factories
 from tests.running import environment, free_port
-from workers.connection import Line
-from workers.spool import COMPLETE, RELEASE, Outbox, Verdict, settle
+from workers.connection import RetryingConnection
+from workers.spool import COMPLETE, RELEASE, Spool, Verdict, settle
 from workers.stopping import StopFlag
 
 FAILED = Verdict(kind="fail", failure=Failure(failure_class=FailureClass.BUG, message="it broke"))
 
 
 @pytest.fixture
-def outbox(tmp_path):
-    return Outbox(tmp_path / "outbox")
+def spool(tmp_path):
+    return Spool(tmp_path / "outbox")
 
 
 @pytest.fixture
-def line():
-    return Line(StopFlag())
+def connection():
+    return RetryingConnection(StopFlag())
 
 
-def put(tray, rung, *, content=b"a network"):
-    folder = tray.draft(rung)
+def put(spooled, rung, *, content=b"a network"):
+    folder = spooled.draft(rung)
     (folder / "model.onnx").write_bytes(content)
     (folder / "manifest.json").write_text("{}")
     refs = (file_ref(folder / "model.onnx", "onnx"), file_ref(folder / "manifest.json", "manifest"))
     measured = factories.measurement(0.8, len(content))
-    tray.put(Report(rung=rung, epochs=rung, measurement=measured, files=refs))
+    spooled.put(Report(rung=rung, epochs=rung, measurement=measured, files=refs))
 
 
 def facts(records, assignment):
@@ -52,96 +52,98 @@ def facts(records, assignment):
         return trial.state, states, len(rungs.of_trial(session, assignment.trial))
 
 
-def test_a_report_is_delivered_with_its_files(claimed, outbox, line, worker_client, records):
+def test_a_report_is_delivered_with_its_files(claimed, spool, connection, worker_client, records):
     assignment = claimed()
-    tray = outbox.open(assignment)
-    put(tray, 0)
-    assert tray.pending() == [0]
-    decision = tray.deliver(0, client=worker_client, line=line)
+    spooled = spool.open(assignment)
+    put(spooled, 0)
+    assert spooled.pending() == [0]
+    decision = spooled.deliver(0, client=worker_client, connection=connection)
     assert decision.stop is False
-    assert tray.pending() == []
+    assert spooled.pending() == []
     assert facts(records, assignment) == (TrialState.RUNNING, [AttemptState.ACTIVE], 1)
 
 
 def test_pending_reports_go_before_the_verdict_and_may_end_the_trial_themselves(
-    claimed, outbox, line, worker_client, records
+    claimed, spool, connection, worker_client, records
 ):
     assignment = claimed()
-    tray = outbox.open(assignment)
-    put(tray, 0)
-    put(tray, 1)
-    settle(tray, client=worker_client, line=line, otherwise=FAILED)
+    spooled = spool.open(assignment)
+    put(spooled, 0)
+    put(spooled, 1)
+    settle(spooled, client=worker_client, connection=connection, verdict=FAILED)
     assert facts(records, assignment) == (TrialState.COMPLETE, [AttemptState.DELIVERED], 2)
-    assert not tray.folder.exists()
+    assert not spooled.folder.exists()
 
 
 def test_a_trial_whose_last_rung_was_answered_is_complete_even_if_its_process_died_then(
-    claimed, outbox, line, worker_client, records
+    claimed, spool, connection, worker_client, records
 ):
     assignment = claimed()
-    tray = outbox.open(assignment)
+    spooled = spool.open(assignment)
     for rung in (0, 1):
-        put(tray, rung)
-        tray.deliver(rung, client=worker_client, line=line)
-    (left,) = outbox.leftovers()
-    settle(left, client=worker_client, line=line, otherwise=FAILED)
+        put(spooled, rung)
+        spooled.deliver(rung, client=worker_client, connection=connection)
+    (left,) = spool.leftovers()
+    settle(left, client=worker_client, connection=connection, verdict=FAILED)
     assert facts(records, assignment)[0] == TrialState.COMPLETE
 
 
 def test_a_trial_without_a_verdict_gets_the_other_one(
-    claimed, outbox, line, worker_client, records
+    claimed, spool, connection, worker_client, records
 ):
     assignment = claimed()
-    settle(outbox.open(assignment), client=worker_client, line=line, otherwise=RELEASE)
+    settle(spool.open(assignment), client=worker_client, connection=connection, verdict=RELEASE)
     assert facts(records, assignment) == (TrialState.WAITING, [AttemptState.RELEASED], 0)
 
 
-def test_a_failure_is_told_with_its_class(claimed, outbox, line, worker_client, records):
+def test_a_failure_is_told_with_its_class(claimed, spool, connection, worker_client, records):
     assignment = claimed()
-    settle(outbox.open(assignment), client=worker_client, line=line, otherwise=FAILED)
+    settle(spool.open(assignment), client=worker_client, connection=connection, verdict=FAILED)
     with records.read() as session:
         trial = trials.get(session, assignment.trial)
     assert (trial.state, trial.failure_class) == (TrialState.FAILED, FailureClass.BUG)
 
 
 def test_an_attempt_of_somebody_else_is_dropped_with_a_line_in_the_log(
-    claimed, outbox, line, worker_client, records, caplog
+    claimed, spool, connection, worker_client, records, caplog
 ):
     assignment = claimed()
-    tray = outbox.open(assignment)
-    put(tray, 0)
+    spooled = spool.open(assignment)
+    put(spooled, 0)
     worker_client.release(lease_of(assignment))
-    settle(tray, client=worker_client, line=line, otherwise=COMPLETE)
+    settle(spooled, client=worker_client, connection=connection, verdict=COMPLETE)
     assert f"trial {assignment.number} belongs to somebody else, dropped" in caplog.text
-    assert list(outbox.leftovers()) == []
+    assert list(spool.leftovers()) == []
     assert facts(records, assignment) == (TrialState.WAITING, [AttemptState.RELEASED], 0)
 
 
 def test_a_report_that_the_service_refuses_fails_the_trial_instead_of_coming_back_for_ever(
-    claimed, outbox, line, worker_client, records
+    claimed, spool, connection, worker_client, records
 ):
     assignment = claimed()
-    tray = outbox.open(assignment)
-    put(tray, 5)
-    settle(tray, client=worker_client, line=line, otherwise=COMPLETE)
+    spooled = spool.open(assignment)
+    put(spooled, 5)
+    settle(spooled, client=worker_client, connection=connection, verdict=COMPLETE)
     with records.read() as session:
         trial = trials.get(session, assignment.trial)
     assert (trial.state, trial.failure_class) == (TrialState.FAILED, FailureClass.BUG)
     assert "the service refused" in trial.reason
 
 
-def test_a_tray_stays_when_the_worker_stops_in_an_outage(claimed, outbox, worker_client, records):
+def test_a_spooled_attempt_stays_when_the_worker_stops_in_an_outage(
+    claimed, spool, worker_client, records
+):
     assignment = claimed()
-    put(outbox.open(assignment), 0)
+    put(spool.open(assignment), 0)
     stop = StopFlag()
     stop.set("the worker is stopping")
     nobody = WorkerClient(f"http://127.0.0.1:{free_port()}")
-    (tray,) = outbox.leftovers()
+    (spooled,) = spool.leftovers()
     with pytest.raises(Stopped):
-        settle(tray, client=nobody, line=Line(stop), otherwise=RELEASE)
+        settle(spooled, client=nobody, connection=RetryingConnection(stop), verdict=RELEASE)
     nobody.close()
-    (tray,) = outbox.leftovers()
-    settle(tray, client=worker_client, line=Line(stop), otherwise=RELEASE)
+    (spooled,) = spool.leftovers()
+    settle(spooled, client=worker_client, connection=RetryingConnection(stop), verdict=RELEASE)
     assert facts(records, assignment) == (TrialState.WAITING, [AttemptState.RELEASED], 1)
 
 
@@ -151,27 +153,26 @@ from pathlib import Path
 from featherweight.specs.protocol import Assignment
 from featherweight.client.worker_client import WorkerClient
 from tests.workers.test_spool import put
-from workers.connection import Line
-from workers.spool import Outbox
-from workers.stopping import StopFlag
+from workers.spool import Spool
 
 url, folder, moment = sys.argv[1:4]
 assignment = Assignment.model_validate_json(sys.stdin.read())
-tray = Outbox(Path(folder)).open(assignment)
+spooled = Spool(Path(folder)).open(assignment)
 if moment == "while writing":
-    (tray.draft(0) / "model.onnx").write_bytes(b"half")
+    (spooled.draft(0) / "model.onnx").write_bytes(b"half")
 else:
-    put(tray, 0)
+    put(spooled, 0)
     if moment == "after sending":
-        client, line = WorkerClient(url), Line(StopFlag())
-        # The answer is lost with the process: the report is still in the tray.
+        client = WorkerClient(url)
+        # The answer is lost with the process: the report is still in the spool.
         from functools import partial
         from featherweight.specs.protocol import Report
-        report = Report.model_validate_json((tray.folder / "rung-000/report.json").read_bytes())
+        report = Report.model_validate_json((spooled.folder / "rung-000/report.json").read_bytes())
         for ref in report.files:
             name = {"onnx": "model.onnx", "manifest": "manifest.json"}[ref.role]
-            client.upload(tray.label.lease, tray.folder / "rung-000" / name, sha256=ref.sha256)
-        client.report(tray.label.lease, report)
+            path = spooled.folder / "rung-000" / name
+            client.upload(spooled.attempt.lease, path, sha256=ref.sha256)
+        client.report(spooled.attempt.lease, report)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -181,7 +182,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     [("while writing", 0), ("between writing and sending", 1), ("after sending", 1)],
 )
 def test_a_kill_loses_no_report_that_was_written_and_sends_none_twice(
-    claimed, outbox, tmp_path, house, line, worker_client, records, moment, recorded
+    claimed, spool, tmp_path, house, connection, worker_client, records, moment, recorded
 ):
     assignment = claimed()
     killed = subprocess.run(
@@ -194,14 +195,14 @@ def test_a_kill_loses_no_report_that_was_written_and_sends_none_twice(
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    (tray,) = outbox.leftovers()
-    settle(tray, client=worker_client, line=line, otherwise=RELEASE)
+    (spooled,) = spool.leftovers()
+    settle(spooled, client=worker_client, connection=connection, verdict=RELEASE)
     assert facts(records, assignment) == (
         TrialState.WAITING,
         [AttemptState.RELEASED],
         recorded,
     )
-    assert list(outbox.leftovers()) == []
+    assert list(spool.leftovers()) == []
 
 
 class Killed(BaseException):
@@ -240,28 +241,28 @@ def kill():
     return Kill()
 
 
-def killed_while_settling(kill, number, tray, **ways):
+def killed_while_settling(kill, number, spooled, **ways):
     try:
         with kill.after(number):
-            settle(tray, otherwise=FAILED, **ways)
+            settle(spooled, verdict=FAILED, **ways)
     except Killed:
         return True
     return False
 
 
 def test_a_worker_killed_at_any_access_to_its_files_starts_again_and_ends_the_trial(
-    claimed, outbox, tmp_path, line, worker_client, records, kill
+    claimed, spool, tmp_path, connection, worker_client, records, kill
 ):
-    ways = {"client": worker_client, "line": line}
+    ways = {"client": worker_client, "connection": connection}
     number = 0
     for number in itertools.count():
         assignment = claimed()
-        tray = outbox.open(assignment)
-        put(tray, 0)
-        put(tray, 1)
-        was_killed = killed_while_settling(kill, number, tray, **ways)
-        for left in outbox.leftovers():
-            settle(left, otherwise=FAILED, **ways)
+        spooled = spool.open(assignment)
+        put(spooled, 0)
+        put(spooled, 1)
+        was_killed = killed_while_settling(kill, number, spooled, **ways)
+        for left in spool.leftovers():
+            settle(left, verdict=FAILED, **ways)
         assert facts(records, assignment) == (TrialState.COMPLETE, [AttemptState.DELIVERED], 2)
         assert list((tmp_path / "outbox").iterdir()) == []
         if not was_killed:
@@ -269,16 +270,16 @@ def test_a_worker_killed_at_any_access_to_its_files_starts_again_and_ends_the_tr
     assert number > 20
 
 
-def test_a_tray_without_a_label_is_swept_away(outbox, tmp_path):
+def test_a_spool_folder_without_its_attempt_is_swept_away(spool, tmp_path):
     (tmp_path / "outbox" / "half").mkdir()
-    assert list(outbox.leftovers()) == []
+    assert list(spool.leftovers()) == []
     assert list((tmp_path / "outbox").iterdir()) == []
 
 
-def test_the_secret_of_an_attempt_is_readable_by_its_owner_only(claimed, outbox):
-    tray = outbox.open(claimed())
-    assert (tray.folder / "label.json").stat().st_mode & 0o077 == 0
-    assert json.loads((tray.folder / "label.json").read_text())["lease"]["token"]
+def test_the_secret_of_an_attempt_is_readable_by_its_owner_only(claimed, spool):
+    spooled = spool.open(claimed())
+    assert (spooled.folder / "label.json").stat().st_mode & 0o077 == 0
+    assert json.loads((spooled.folder / "label.json").read_text())["lease"]["token"]
 
 
 def test_an_attempt_that_does_not_exist_is_not_found(claimed, worker_client):

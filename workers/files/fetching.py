@@ -8,18 +8,18 @@ from pathlib import Path
 
 from featherweight.client.worker_client import WorkerClient
 from featherweight.errors import DigestMismatch, FileLost
-from workers.connection import Line
+from workers.connection import RetryingConnection
 
 _MOST_DAMAGED = 4
 _log = logging.getLogger(__name__)
 
 
 class Fetcher:
-    """Fetches by digest for one process; ``line`` is that of the trial at hand."""
+    """Fetches by digest for one process; ``connection`` is that of the trial at hand."""
 
-    def __init__(self, client: WorkerClient, line: Line) -> None:
+    def __init__(self, client: WorkerClient, connection: RetryingConnection) -> None:
         self._client = client
-        self.line = line
+        self.connection = connection
 
     def __call__(self, sha256: str, target: Path) -> None:
         """Put the verified file at ``target``, whole or not at all.
@@ -29,7 +29,7 @@ class Fetcher:
         """
         for _ in range(_MOST_DAMAGED):
             try:
-                self.line.call(partial(self._client.fetch, sha256, target))
+                self.connection.call(partial(self._client.fetch, sha256, target))
             except DigestMismatch as error:
                 _log.warning("a file was damaged on its way, fetching it again: %s", error)
             else:

@@ -7,7 +7,7 @@ import signal
 import sys
 from types import FrameType
 
-from featherweight.system.process_group import Family, Role
+from featherweight.system.process_group import ProcessGroup, Role
 from workers import main
 from workers.settings import WorkerSettings
 from workers.stopping import StopFlag
@@ -16,7 +16,7 @@ from workers.stopping import StopFlag
 def run(settings: WorkerSettings | None = None, *, workers: int) -> None:
     """Run ``workers`` workers until SIGTERM or SIGINT; one that dies is started again."""
     main.log_to_stderr()
-    family = Family(roles(settings or WorkerSettings(), workers=workers))
+    group = ProcessGroup(roles(settings or WorkerSettings(), workers=workers))
     stop = StopFlag()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
@@ -24,10 +24,10 @@ def run(settings: WorkerSettings | None = None, *, workers: int) -> None:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    family.start()
+    group.start()
     while not stop.wait(60.0):
         pass
-    family.stop()
+    group.stop()
 
 
 def roles(settings: WorkerSettings, *, workers: int) -> list[Role]:

@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from featherweight.errors import FeatherweightError
-from featherweight.system.process_group import Family
+from featherweight.system.process_group import ProcessGroup
 from workers import main
 from workers.fleets import local
 from workers.settings import WorkerSettings
@@ -90,8 +90,8 @@ class RayWorker:
         if share.gpus == 0:
             # Ray lets an actor that asked for no GPU see all of the node.
             role = replace(role, environment={**role.environment, "CUDA_VISIBLE_DEVICES": ""})
-        self._family = Family([role])
-        self._family.start()
+        self._group = ProcessGroup([role])
+        self._group.start()
 
     def place(self) -> str:
         """Where it runs."""
@@ -99,7 +99,7 @@ class RayWorker:
 
     def stop(self) -> None:
         """Have the trial at hand given back and the supervisor ended."""
-        self._family.stop()
+        self._group.stop()
 
 
 class _Fleet:

@@ -13,7 +13,7 @@ from store.database import clock
 from store.files import streams
 from store.files.file_store import FileStore
 from store.housekeeping import collector, home, leftovers
-from store.housekeeping.collector import Known
+from store.housekeeping.collector import KnownFile
 from store.session import Database
 
 _RESTORE = (
@@ -64,7 +64,7 @@ def _rows(database: Database, store: FileStore, *, deep: bool) -> Iterator[Findi
             yield Finding(check="files", what=what, thing=str(place), mend=_RESTORE)
 
 
-def _wrong(store: FileStore, known: Known, *, deep: bool) -> str | None:
+def _wrong(store: FileStore, known: KnownFile, *, deep: bool) -> str | None:
     path = store.content_folder / known.sha256[:2] / known.sha256
     try:
         size = path.stat().st_size

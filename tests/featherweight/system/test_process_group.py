@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from featherweight.system.process_group import Family, Role
+from featherweight.system.process_group import ProcessGroup, Role
 from tests.running import environment, until
 
 TELLS = """
@@ -62,39 +62,39 @@ def pids(told: Path) -> list[int]:
 
 
 def test_children_are_stopped_last_first(role, told):
-    family = Family([role("one"), role("two")])
-    family.start()
+    group = ProcessGroup([role("one"), role("two")])
+    group.start()
     until(lambda: len(pids(told)) == 2)
-    family.stop()
+    group.stop()
     assert lines(told)[2:] == ["two stopped", "one stopped"]
 
 
 def test_a_child_that_dies_is_started_again(role, told):
-    family = Family([role("one")])
-    family.start()
+    group = ProcessGroup([role("one")])
+    group.start()
     first = until(lambda: pids(told))[0]
     os.kill(first, signal.SIGKILL)
     second = until(lambda: pids(told)[1:])[0]
-    assert (second != first, family.deaths("one")) == (True, 1)
-    family.stop()
+    assert (second != first, group.deaths("one")) == (True, 1)
+    group.stop()
     assert not psutil.pid_exists(second)
 
 
 def test_a_child_that_does_not_listen_is_killed(role, told):
-    family = Family([role("deaf", stop_seconds=0.2)])
-    family.start()
+    group = ProcessGroup([role("deaf", stop_seconds=0.2)])
+    group.start()
     (pid,) = until(lambda: pids(told))
-    family.stop()
+    group.stop()
     assert not psutil.pid_exists(pid)
 
 
 def test_a_child_writes_to_its_log(tmp_path):
     log = tmp_path / "log" / "loud.log"
     loud = Role(name="loud", command=[sys.executable, "-c", "print('hello')"], log=log)
-    family = Family([loud])
-    family.start()
+    group = ProcessGroup([loud])
+    group.start()
     assert until(lambda: log.exists() and log.read_text()).startswith("hello\n")
-    family.stop()
+    group.stop()
 
 
 def test_no_child_outlives_a_parent_that_is_killed(told):

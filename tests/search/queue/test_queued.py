@@ -19,7 +19,7 @@ from store.database import clock
 from store.jobs import jobs
 from store.session import Database
 from store.trials import candidates, trials
-from store.trials.candidates import Proposed
+from store.trials.candidates import ProposedCandidate
 from tests import factories
 from tests.search import simulated
 
@@ -49,7 +49,7 @@ def propose(
             params = {knob.name: params[knob.name] for knob in space.turning}
             candidate = space.candidate(params)
         assert candidate is not None
-        proposed = Proposed(candidate=candidate, params=params)
+        proposed = ProposedCandidate(candidate=candidate, params=params)
         return candidates.add(session, job, proposed, origin=origin).id
 
 

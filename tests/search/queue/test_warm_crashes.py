@@ -12,7 +12,7 @@ from search.study.frozen import PRIOR
 from store.jobs import jobs
 from store.session import Database
 from store.trials import candidates
-from store.trials.candidates import Proposed
+from store.trials.candidates import ProposedCandidate
 from tests import factories
 from tests.search import simulated, warming
 from tests.search.loop.test_crashes import CHANGES, live, running_in_study
@@ -24,7 +24,7 @@ def submit(database: Database, source: str, name: str) -> str:
     start = {"warm_start": {"jobs": [source], "candidates": 3}, "name": name}
     job_id = warming.submit(database, model="network", **(CHANGES | start))
     with database.write() as session:
-        outside = Proposed(candidate=factories.candidate(0.123))
+        outside = ProposedCandidate(candidate=factories.candidate(0.123))
         candidates.add(session, jobs.get(session, job_id), outside, origin=candidates.USER)
     return job_id
 

@@ -16,7 +16,7 @@ from featherweight.specs.states import AttemptState
 from service.errors import CannotLook
 from service.housekeeping import doctor
 from service.housekeeping.caretaker import Caretaker
-from service.housekeeping.tidying import House
+from service.housekeeping.tidying import HousekeepingScope
 from service.settings import ServiceSettings
 from store.cluster import leader, liveness
 from store.database import clock
@@ -328,7 +328,7 @@ def test_what_another_database_stored_is_not_collected(house):
 def test_files_that_lay_there_before_the_folder_was_marked_go_only_when_asked(house):
     path = unknown(house)
     os.utime(path, (1, 1))
-    careful = House(
+    careful = HousekeepingScope(
         database=house.database, files=house.files, settings=house.settings, grace=timedelta()
     )
     assert Caretaker(careful).turn() == {}

@@ -6,7 +6,7 @@ from datetime import timedelta
 from featherweight.specs.states import JobState, Phase, TrialState
 from service.housekeeping import kept_files
 from service.housekeeping.caretaker import NAME, Caretaker
-from service.housekeeping.tidying import House
+from service.housekeeping.tidying import HousekeepingScope
 from service.settings import RetentionSettings
 from store.attempts import attempts
 from store.cluster import leader
@@ -59,7 +59,9 @@ def caretaker(service, **settings) -> Caretaker:
     given = RetentionSettings(
         database_url=service.database.url, files=service.files.folder, **settings
     )
-    house = House(database=service.database, files=service.files, settings=given, grace=timedelta())
+    house = HousekeepingScope(
+        database=service.database, files=service.files, settings=given, grace=timedelta()
+    )
     return Caretaker(house)
 
 

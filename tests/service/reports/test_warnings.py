@@ -9,7 +9,7 @@ import pytest
 from compress.values.measurement import Measurement
 from compress.values.revision import ENGINE_REVISION
 from featherweight.specs.schemas import FinalistSchema, ReportSchema
-from service.reports import warnings as honesty
+from service.reports import warnings
 from store.jobs import jobs
 from tests import factories
 from tests.service.running import problem, spec
@@ -21,15 +21,15 @@ def baseline(**accuracy: float) -> Measurement:
     return factories.measurement().model_copy(update={"accuracy": accuracy})
 
 
-def warnings(
+def leakage(
     measured: Measurement | None, *, expected: float | None = None, held_out: bool = False
 ) -> list[str]:
     data = factories.dataset_info(splits=SPLITS, held_out=held_out)
-    return list(honesty.leaked_validation(measured, data, expected_accuracy=expected))
+    return list(warnings.leaked_validation(measured, data, expected_accuracy=expected))
 
 
 def test_validation_images_that_were_trained_on_are_found_by_the_test_split() -> None:
-    [said] = warnings(baseline(train=0.9985, validation=0.9976, test=0.9173), held_out=True)
+    [said] = leakage(baseline(train=0.9985, validation=0.9976, test=0.9173), held_out=True)
     assert said.startswith(
         "the validation split looks as if the model had been trained on it: 99.76% there and "
         "99.85% on training images, but 91.73% on test."
@@ -39,10 +39,10 @@ def test_validation_images_that_were_trained_on_are_found_by_the_test_split() ->
 
 def test_they_are_found_by_what_the_user_knows_where_there_is_no_test_split() -> None:
     leaked = baseline(train=0.998, validation=0.9976)
-    assert warnings(leaked) == []
-    [said] = warnings(leaked, expected=0.917)
+    assert leakage(leaked) == []
+    [said] = leakage(leaked, expected=0.917)
     assert "but 91.70% expected" in said
-    assert warnings(baseline(train=0.998, validation=0.9976, test=0.9), expected=0.9)[0].count("%")
+    assert leakage(baseline(train=0.998, validation=0.9976, test=0.9), expected=0.9)[0].count("%")
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,11 @@ def test_they_are_found_by_what_the_user_knows_where_there_is_no_test_split() ->
     ids=["overfitted", "all alike", "a harder test", "trained here", "perfect"],
 )
 def test_nothing_is_said_where_validation_is_unseen(accuracy: dict[str, float]) -> None:
-    assert warnings(baseline(**accuracy), expected=accuracy["validation"]) == []
+    assert leakage(baseline(**accuracy), expected=accuracy["validation"]) == []
 
 
 def test_nothing_is_said_before_the_baseline_is_measured() -> None:
-    assert warnings(None, expected=0.5) == []
+    assert leakage(None, expected=0.5) == []
 
 
 @pytest.mark.parametrize("true", [0.6, 0.9, 0.99])
@@ -73,7 +73,7 @@ def test_chance_alone_hardly_ever_raises_the_alarm(true: float) -> None:
         return min(1.0, max(0.0, random_.gauss(true, (true * (1 - true) / images) ** 0.5)))
 
     alarms = sum(
-        bool(warnings(baseline(train=drawn(10_000), validation=drawn(5_000), test=drawn(10_000))))
+        bool(leakage(baseline(train=drawn(10_000), validation=drawn(5_000), test=drawn(10_000))))
         for _ in range(1_000)
     )
     assert alarms == 0
@@ -94,22 +94,22 @@ def finalist(std: float, runs: int) -> FinalistSchema:
 
 def test_files_of_several_revisions_of_the_engine_are_named() -> None:
     old, new = (factories.measurement(engine_revision=number) for number in (1, ENGINE_REVISION))
-    [said] = honesty.mixed_revisions([old, new, new])
+    [said] = warnings.mixed_revisions([old, new, new])
     assert f"1 by revision 1, 2 by revision {ENGINE_REVISION}" in said
-    [said] = honesty.mixed_revisions([old, old])
+    [said] = warnings.mixed_revisions([old, old])
     assert said.startswith("the job's files were made by revision 1 of the engine")
-    assert not list(honesty.mixed_revisions([new]))
-    assert not list(honesty.mixed_revisions([]))
+    assert not list(warnings.mixed_revisions([new]))
+    assert not list(warnings.mixed_revisions([]))
 
 
 def test_a_spread_wider_than_the_steps_of_the_front_is_said() -> None:
     front = [factories.measurement(a, size) for a, size in ((0.9, 100), (0.902, 200), (0.95, 300))]
-    [said] = honesty.wide_spread([finalist(0.003, 2), finalist(0.005, 3), finalist(0.0, 1)], front)
+    [said] = warnings.wide_spread([finalist(0.003, 2), finalist(0.005, 3), finalist(0.0, 1)], front)
     assert said.startswith("1 of 2 steps between neighbours of the front are smaller than what ")
     assert "0.44 points" in said
-    assert not list(honesty.wide_spread([finalist(0.001, 2)], front))
-    assert not list(honesty.wide_spread([finalist(0.0, 1)], front))
-    assert not list(honesty.wide_spread([finalist(0.5, 2)], front[:1]))
+    assert not list(warnings.wide_spread([finalist(0.001, 2)], front))
+    assert not list(warnings.wide_spread([finalist(0.0, 1)], front))
+    assert not list(warnings.wide_spread([finalist(0.5, 2)], front[:1]))
 
 
 def test_the_report_of_an_uploaded_model_warns(either_service) -> None:

@@ -14,7 +14,7 @@ import pytest
 from featherweight.specs.states import Phase
 from service.streaming import feeds
 from service.streaming.feeds import Feed, Message, News
-from service.streaming.streams import Holder, Stream
+from service.streaming.streams import Holder, OpenStream
 from store.access import tokens
 from store.jobs import jobs
 from store.tables.records import EventRecord, JobRecord
@@ -228,7 +228,7 @@ def test_the_end_of_a_job_is_the_end_of_its_feed():
 
 def test_a_feed_wakes_a_stream_that_read_before_its_first_look():
     async def main():
-        feed, stream = Feed(), Stream(Holder(token_id=None, address="here"))
+        feed, stream = Feed(), OpenStream(Holder(token_id=None, address="here"))
         feed.streams.add(stream)
         feed.add(News(), newest=5)
         return await stream.wait(timeout=1), await stream.wait(timeout=0.01)

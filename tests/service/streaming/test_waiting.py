@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from service.streaming import lookouts
-from service.streaming.notifications import Wakeups
+from service.streaming.notifications import Notifications
 from service.streaming.waiting import WaitingLine
 from store.access import tokens
 from store.attempts import attempts
@@ -162,14 +162,14 @@ def in_line(sqlite_url):
     def run(work, count):
         async def main():
             database = Database(sqlite_url)
-            wakeups = Wakeups(Watcher(database), asyncio.get_running_loop())
-            line = WaitingLine(wakeups, count)
-            wakeups.start()
+            notifications = Notifications(Watcher(database), asyncio.get_running_loop())
+            line = WaitingLine(notifications, count)
+            notifications.start()
             try:
                 async with lookouts.running(line.lookout):
-                    return await work(line, wakeups)
+                    return await work(line, notifications)
             finally:
-                wakeups.close()
+                notifications.close()
                 database.dispose()
 
         return asyncio.run(main())
@@ -182,11 +182,11 @@ def never():
 
 
 def test_a_turn_of_somebody_who_left_passes_to_the_next(in_line):
-    async def work(line, wakeups):
+    async def work(line, notifications):
         leaving = ExitStack()
         first = leaving.enter_context(line.place(changes_known=0))
         with line.place(changes_known=0) as second:
-            wakeups.wake()
+            notifications.wake()
             assert await first.wait(never(), timeout=5)
             assert not second.is_called
             leaving.close()
@@ -196,12 +196,12 @@ def test_a_turn_of_somebody_who_left_passes_to_the_next(in_line):
 
 
 def test_who_claimed_in_vain_stands_before_all_who_came_later(in_line):
-    async def work(line, wakeups):
+    async def work(line, notifications):
         with line.place(changes_known=0) as old, line.place(changes_known=0) as young:
-            wakeups.wake()
+            notifications.wake()
             assert await old.wait(never(), timeout=5)
             line.stand_back(old)
-            wakeups.wake()
+            notifications.wake()
             assert await old.wait(never(), timeout=5)
             assert not young.is_called
 
@@ -209,17 +209,17 @@ def test_who_claimed_in_vain_stands_before_all_who_came_later(in_line):
 
 
 def test_a_wakeup_that_was_lost_is_made_up_for(in_line):
-    async def work(line, wakeups):
-        with line.place(changes_known=wakeups.num_changes) as place:
+    async def work(line, notifications):
+        with line.place(changes_known=notifications.num_changes) as place:
             assert await place.wait(never(), timeout=10)
 
     in_line(work, lambda most: 1)
 
 
 def test_a_change_between_a_claim_in_vain_and_the_line_is_looked_at_at_once(in_line):
-    async def work(line, wakeups):
-        known = wakeups.num_changes
-        wakeups.wake()
+    async def work(line, notifications):
+        known = notifications.num_changes
+        notifications.wake()
         await asyncio.sleep(0.2)
         with line.place(changes_known=known) as place:
             assert await place.wait(never(), timeout=1)
@@ -236,10 +236,10 @@ def test_an_outage_ends_no_wait(in_line):
             raise answer
         return answer
 
-    async def work(line, wakeups):
+    async def work(line, notifications):
         with line.place(changes_known=0) as place:
             for _ in range(3):
-                wakeups.wake()
+                notifications.wake()
                 await asyncio.sleep(0.2)
             assert await place.wait(never(), timeout=5)
 
@@ -247,9 +247,9 @@ def test_an_outage_ends_no_wait(in_line):
 
 
 def test_nobody_waits_once_the_service_goes_down(in_line):
-    async def work(line, wakeups):
+    async def work(line, notifications):
         with line.place(changes_known=0) as place:
-            wakeups.dismiss()
+            notifications.dismiss()
             assert await place.wait(never(), timeout=1)
         with line.place(changes_known=0) as late:
             assert await late.wait(never(), timeout=1)

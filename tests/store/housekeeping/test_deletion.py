@@ -21,7 +21,7 @@ from store.housekeeping import collector, deletion, removal
 from store.jobs import events, jobs, studies, warm_starts
 from store.tables.records import Base, JobRecord, StudyRemovalRecord
 from store.trials import candidates, trials
-from store.trials.candidates import Proposed
+from store.trials.candidates import ProposedCandidate
 from tests import factories
 
 
@@ -33,7 +33,7 @@ def store(tmp_path):
 def ended_job(session, **changes) -> JobRecord:
     """A cancelled job with a baseline, a candidate, a delivered trial and a stopped one."""
     job = factories.searching_job(session, waiting=0, **changes)
-    proposed = Proposed(candidate=factories.candidate(0.9))
+    proposed = ProposedCandidate(candidate=factories.candidate(0.9))
     candidates.add(session, job, proposed, origin=candidates.USER)
     candidates.begin_post(session, job, key="a key", body_sha256="0" * 64)
     factories.trial(session, job)

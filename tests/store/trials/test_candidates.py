@@ -7,14 +7,14 @@ from featherweight.specs.states import JobState, Phase, StopReason
 from store.errors import BudgetExhausted, CandidatesWait, IdempotencyConflict, NotRunning
 from store.jobs import events, jobs, warm_starts
 from store.trials import candidates, trials
-from store.trials.candidates import Proposed
+from store.trials.candidates import ProposedCandidate
 from tests import factories
 
 PARAMS = {"filter_pruning.ratios.0": 0.5, "filter_pruning.ratios.1": 0.5}
 
 
 def proposed(ratio=0.5, **changes):
-    return Proposed(candidate=factories.candidate(ratio), **changes)
+    return ProposedCandidate(candidate=factories.candidate(ratio), **changes)
 
 
 def add(session, job, ratio=0.5, **changes):

@@ -186,12 +186,12 @@ def test_finished_trials_are_untold_until_they_are_marked(database):
     with database.write() as session:
         job = factories.searching_job(session, waiting=2)
         baseline = trials.of_job(session, job.id)[0]
-        assert [trial.id for trial in trials.untold(session, job.id)] == [baseline.id]
-        trials.mark_told(session, job.id, [baseline.id])
-        assert trials.untold(session, job.id) == []
+        assert [trial.id for trial in trials.unreported(session, job.id)] == [baseline.id]
+        trials.mark_reported(session, job.id, [baseline.id])
+        assert trials.unreported(session, job.id) == []
         mine = factories.must_claim(session)
         factories.deliver(session, mine)
-        assert [trial.id for trial in trials.untold(session, job.id)] == [mine.trial]
+        assert [trial.id for trial in trials.unreported(session, job.id)] == [mine.trial]
 
 
 def test_the_studys_number_is_kept(database):

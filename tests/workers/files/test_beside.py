@@ -8,7 +8,7 @@ from featherweight.client.transport import file_digest
 from featherweight.specs.protocol import Assignment, BaselineFile, TrainingTask
 from tests import factories
 from workers.files.cache import Cache
-from workers.resources import Workshop
+from workers.resources import TrialResources
 
 
 @pytest.fixture
@@ -24,14 +24,14 @@ def fetched():
 
 
 @pytest.fixture
-def workshop(file, fetched, tmp_path):
+def resources(file, fetched, tmp_path):
     def fetch(sha256, target):
         fetched.append(sha256)
         target.write_bytes(file.read_bytes())
 
     threads = torch.get_num_threads()
     cache = Cache(tmp_path / "cache", fetch=fetch, limit_bytes=10**6)
-    yield Workshop(cache, logits_folder=tmp_path / "logits")
+    yield TrialResources(cache, logits_folder=tmp_path / "logits")
     torch.set_num_threads(threads)
 
 
@@ -57,18 +57,18 @@ def assignment(baseline_file):
     )
 
 
-def test_the_baselines_file_is_fetched_by_its_digest_once(workshop, file, fetched):
+def test_the_baselines_file_is_fetched_by_its_digest_once(resources, file, fetched):
     sha256 = file_digest(file)
     given = assignment(BaselineFile(sha256=sha256, latency_ms=2.5))
     for _ in range(2):
-        with workshop.beside(given) as beside:
+        with resources.beside(given) as beside:
             assert beside is not None
             assert beside.path.read_bytes() == file.read_bytes()
             assert beside.reference_ms == 2.5
     assert fetched == [sha256]
 
 
-def test_the_baseline_itself_has_nothing_beside_it(workshop, fetched):
-    with workshop.beside(assignment(None)) as beside:
+def test_the_baseline_itself_has_nothing_beside_it(resources, fetched):
+    with resources.beside(assignment(None)) as beside:
         assert beside is None
     assert fetched == []
