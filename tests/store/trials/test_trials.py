@@ -182,7 +182,7 @@ def test_waiting_trials_of_one_phase_can_be_stopped(database):
         assert trials.of_job(session, job.id)[2].measurement is None
 
 
-def test_finished_trials_are_untold_until_they_are_marked(database):
+def test_finished_trials_are_unreported_until_they_are_marked(database):
     with database.write() as session:
         job = factories.searching_job(session, waiting=2)
         baseline = trials.of_job(session, job.id)[0]
