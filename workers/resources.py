@@ -11,10 +11,10 @@ from typing import Generic, TypeVar
 import torch
 
 from compress.evaluation.latency import Beside
-from compress.network.families.catalog import Architecture
 from compress.network.network import Network, ShouldStop
 from compress.network.sources import safetensors, threads
 from compress.network.sources.family import FamilyMembers
+from compress.network.sources.source import NetworkSource
 from compress.tasks import loading
 from compress.tasks.images import ImageData
 from compress.training.context import Task, choose_device
@@ -67,7 +67,7 @@ class TrialResources:
             seed=assignment.seed,
             teacher=self._baseline(assignment, images),
             tutor=self._uploaded_teacher(assignment, images),
-            members=FamilyMembers(largest=assignment.student),
+            members=_members(assignment),
             supernet=self._shared(assignment, assignment.supernet, images),
             cache_folder=self._logits_folder,
             augment=assignment.recovery.augment,
@@ -104,7 +104,7 @@ class TrialResources:
 
     def _set_threads(self, assignment: Assignment, task: Task) -> None:
         suited = threads.suited(
-            _largest(assignment),
+            _largest(assignment).config,
             input_shape=task.data.input_shape,
             num_classes=assignment.num_classes,
             images=task.batch_size,
@@ -131,30 +131,33 @@ class TrialResources:
         return self._kept(self._supernet, given, _largest(assignment), images)
 
     def _kept(
-        self, newest: Newest[Network], given: Weights, architecture: Architecture, images: ImageData
+        self, newest: Newest[Network], given: Weights, source: NetworkSource, images: ImageData
     ) -> Network:
         # The same weights may read images of another size in the next job.
-        key = f"{images.input_shape} {given.model_dump_json()} {architecture.model_dump_json()}"
-        return newest.get(key, lambda: self._load_network(given, architecture, images))
+        key = f"{images.input_shape} {given.model_dump_json()} {source.config.model_dump_json()}"
+        return newest.get(key, lambda: self._load_network(given, source, images))
 
     def _load_data(self, sha256: str) -> ImageData:
         with self._cache.hold(sha256) as path:
             return loading.load(path)
 
-    def _load_network(
-        self, given: Weights, architecture: Architecture, images: ImageData
-    ) -> Network:
+    def _load_network(self, given: Weights, source: NetworkSource, images: ImageData) -> Network:
         with self._cache.hold(given.sha256) as path:
             return safetensors.load(
                 path,
-                architecture=architecture,
+                architecture=source.config,
                 normalisation=given.normalisation,
                 input_shape=images.input_shape,
                 num_classes=images.num_classes,
             )
 
 
-def _largest(assignment: Assignment) -> Architecture:
+def _members(assignment: Assignment) -> FamilyMembers:
+    student = assignment.student
+    return FamilyMembers(largest=None if student is None else student.config)
+
+
+def _largest(assignment: Assignment) -> NetworkSource:
     """The network whose members the job tries."""
     return assignment.student or assignment.architecture
 

@@ -172,7 +172,7 @@ class TrialRunner:
         self._stage("train the baseline")
         with self.clock.time("train"):
             network = family.fresh(
-                self.assignment.architecture,
+                self.assignment.architecture.config,
                 normalisation=training.normalisation or loading.sample_statistics(task.data.train),
                 input_shape=task.data.input_shape,
                 num_classes=task.data.num_classes,

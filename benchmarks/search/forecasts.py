@@ -108,7 +108,7 @@ def _uploaded(client: Client, job: JobSchema, folder: Path, spec: JobSpec) -> Jo
     model = client.upload_model(
         path,
         name="brought",
-        architecture=spec.model.architecture,
+        architecture=spec.model.architecture.config,
         normalisation=Normalisation.model_validate(found["input"]["normalisation"]),
     )
     return JobSpec.model_validate(spec.model_dump(mode="json") | {"model": model.name})

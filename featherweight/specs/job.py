@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
+from compress.network.sources.source import NetworkSource
 from compress.values.knobs import STORED, Choice, Range, as_recorded
 from compress.values.measurement import Metric
 from compress.values.schedule import AugmentField, Schedule
@@ -42,7 +42,7 @@ SamplerName = Literal[
 class UntrainedModel(BaseModel, frozen=True, extra="forbid"):
     """A network the baseline phase trains first, from a seeded random start."""
 
-    architecture: Architecture
+    architecture: NetworkSource
     epochs: int = Field(ge=1, le=1000, description="Epochs of baseline training.")
     normalisation: Normalisation | None = Field(
         default=None, description="Left out: mean and deviation of the training split."
@@ -65,7 +65,7 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
     teacher: Reference | None = Field(
         default=None, description="The model that teaches where distillation's teacher is uploaded."
     )
-    student: Architecture | None = Field(
+    student: NetworkSource | None = Field(
         default=None,
         description="The largest network of the family whose members are tried; left out: the "
         "model's own.",

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
+from compress.network.sources.source import NetworkSource
 from compress.techniques.candidate import Candidate
 from compress.values.measurement import Measurement
 from compress.values.schedule import FIRST, Augmented, RecordedSchedule
@@ -65,8 +65,8 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     format_version: Literal[2] = FORMAT_VERSION
     candidate: Candidate
     candidate_digest: Sha256
-    architecture: Architecture = Field(description="Of the baseline the candidate starts from.")
-    student: Architecture | None = Field(
+    architecture: NetworkSource = Field(description="Of the baseline the candidate starts from.")
+    student: NetworkSource | None = Field(
         default=None, description="The largest network of which it is a member; none: the baseline."
     )
     origin: Origin

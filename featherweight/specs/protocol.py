@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
+from compress.network.sources.source import NetworkSource
 from compress.network.supernet.config import Elastic
 from compress.sensitivity.document import ProfileDocument
 from compress.techniques.candidate import Candidate
@@ -58,7 +58,7 @@ class Tutor(BaseModel, frozen=True, extra="forbid"):
     """An uploaded model that teaches, and does nothing else."""
 
     weights: Weights
-    architecture: Architecture
+    architecture: NetworkSource
 
 
 class SupernetTask(BaseModel, frozen=True, extra="forbid"):
@@ -123,13 +123,13 @@ class Assignment(BaseModel, frozen=True, extra="forbid"):
     first_rung: int = Field(
         default=0, description="Rungs before this one were decided in an earlier attempt."
     )
-    architecture: Architecture
+    architecture: NetworkSource
     train: TrainingTask | None
     weights: Weights | None
     tutor: Tutor | None = Field(
         default=None, description="Given where the candidate learns from an uploaded model."
     )
-    student: Architecture | None = Field(
+    student: NetworkSource | None = Field(
         default=None, description="The largest network whose members are tried, if not the model."
     )
     supernet: Weights | None = Field(

@@ -37,5 +37,5 @@ def architecture_of(session: Session, job: JobRecord) -> Architecture:
     """The architecture of the job's own model."""
     spec = jobs.spec(job)
     if isinstance(spec.model, UntrainedModel):
-        return spec.model.architecture
+        return spec.model.architecture.config
     return catalog.read(models.get(session, job.model_id or "").architecture)

@@ -256,7 +256,7 @@ def _uploaded(session: Session, field: str, reference: str) -> ModelRecord:
 
 def _architecture(spec: JobSpec, model: ModelRecord | None) -> Architecture:
     if isinstance(spec.model, UntrainedModel):
-        return spec.model.architecture
+        return spec.model.architecture.config
     assert model is not None
     return ModelInfo.model_validate(model.info).architecture
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from compress.network.families.catalog import Architecture
 from compress.network.network import Network
+from compress.network.sources.source import NetworkSource
 from compress.supernet import start, training
 from compress.supernet.training import Momentum
 from compress.training.context import Task
@@ -21,7 +21,7 @@ class SharedTraining:
     learning rates of the unbroken training, but an optimiser at rest, so its weights are others.
     """
 
-    def __init__(self, given: SupernetTask, *, largest: Architecture, task: Task) -> None:
+    def __init__(self, given: SupernetTask, *, largest: NetworkSource, task: Task) -> None:
         self.supernet: Network | None = None
         self.images_per_second: float | None = None
         self._given = given
@@ -39,7 +39,7 @@ class SharedTraining:
             self.supernet = checkpoint
             return
         source = baseline if self._given.start == "baseline" else None
-        begun = start.begin(source, self._largest, self._task, self._given.elastic)
+        begun = start.begin(source, self._largest.config, self._task, self._given.elastic)
         self.supernet = replace(begun, normalisation=baseline.normalisation)
 
     def train(self, first: int, last: int, *, on_progress: OnProgress) -> None:

@@ -74,7 +74,7 @@ def test_maps_that_cannot_be_averaged_to_a_vector_are_refused_with_the_place() -
 
 def check_job(member: dict[str, Any], image: Image, **changes: Any) -> None:
     spec = factories.spec(techniques={"family_member": member}, **changes)
-    network = spec.student or SMALL
+    network = SMALL if spec.student is None else spec.student.config
     input_checks.check_job(spec, build(spec, network), own=SMALL, image=image)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from compress.network.sources.source import FamilySource
 from compress.network.supernet.config import Elastic
 from compress.techniques.candidate import Candidate
 from featherweight.specs.protocol import Assignment
@@ -148,8 +149,8 @@ def test_members_are_those_of_the_student(database):
         report(session, mine, 0)
         report(session, mine, 1)
         sliced = member(session, job)
-    assert mine.student == sliced.student == student
-    assert mine.architecture == sliced.architecture == factories.ARCHITECTURE
+    assert mine.student == sliced.student == FamilySource(student)
+    assert mine.architecture == sliced.architecture == FamilySource(factories.ARCHITECTURE)
 
 
 def uploaded(session, **changes):

@@ -7,6 +7,7 @@ import torch
 
 from compress.network.preprocessing import Normalisation
 from compress.network.sources import safetensors
+from compress.network.sources.source import FamilySource
 from compress.network.supernet import extraction
 from compress.network.supernet.config import Elastic
 from compress.supernet import training
@@ -37,7 +38,7 @@ def baseline():
 def shared(*, largest=ARCHITECTURE, elastic=ELASTIC, epochs=4, start="fresh", should_stop=None):
     given = SupernetTask(elastic=elastic, epochs=epochs, start=start)
     wanted = task() if should_stop is None else replace(task(), should_stop=should_stop)
-    return SharedTraining(given, largest=largest, task=wanted)
+    return SharedTraining(given, largest=FamilySource(largest), task=wanted)
 
 
 def state(network):

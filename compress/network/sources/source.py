@@ -1,0 +1,42 @@
+"""Where a network comes from, as a value that jobs, assignments and manifests hold. Torch-free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from compress.network.families import layout
+from compress.network.families.catalog import Architecture
+from compress.network.outline import Outline
+
+
+@dataclass(frozen=True)
+class FamilySource:
+    """A network of a family, by its config.
+
+    Its document is that of the config: whoever wrote an ``architecture`` before wrote a source.
+    """
+
+    config: Architecture
+
+    def outline(self, *, in_channels: int, num_classes: int) -> Outline:
+        """Say what may be asked about the network, without building it."""
+        return layout.outline(self.config, in_channels=in_channels, num_classes=num_classes)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        document = handler.generate_schema(Architecture)
+        config = core_schema.no_info_before_validator_function(_config, document)
+        written = core_schema.plain_serializer_function_ser_schema(_config, return_schema=document)
+        return core_schema.no_info_after_validator_function(cls, config, serialization=written)
+
+
+NetworkSource: TypeAlias = FamilySource
+"""All sources that a network can have."""
+
+
+def _config(value: Any) -> Any:
+    return value.config if isinstance(value, FamilySource) else value
