@@ -30,7 +30,7 @@ def fetch(
     cursor: str | None,
     descending: bool,
 ) -> tuple[list[Record], str | None]:
-    """One page of ``query`` in the order of ``key``, and the cursor of the next page.
+    """Return one page of ``query`` in the order of ``key``, and the cursor of the next page.
 
     Args:
         session: Where to read.
@@ -55,16 +55,16 @@ def fetch(
 
 
 def encode(record: object, key: Key) -> str:
-    """The cursor that continues after ``record``."""
+    """Return the cursor that continues after ``record``."""
     values = [_write(getattr(record, column.key)) for column in key]
     text = json.dumps([_listing(key), *values], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def decode(cursor: str, key: Key) -> list[Any]:
-    """The key values in a cursor; raises InvalidCursor.
+    """Return the key values in a cursor. Raises InvalidCursor.
 
-    A cursor comes back from whoever was given one, so it is read like any other document.
+    A cursor comes back from a client, so it is read like any other document.
     """
     try:
         listing, *values = _document(cursor)

@@ -1,9 +1,9 @@
-"""Opening the database, and the only place of the project that commits.
+"""Open the database; the only place of the project that commits.
 
-Lock order, kept by every transaction so that none can deadlock on PostgreSQL:
-worker row, then job row (several jobs: oldest first, by ``created_at`` and ``id``), then trial row,
-then attempt row, then everything else. Whoever changes a trial, an attempt's state or writes an
-event holds the job's row. SQLite has one writer at a time (``BEGIN IMMEDIATE``) and needs no order.
+Lock order, kept by every transaction so that none can deadlock on PostgreSQL: worker row, then job
+row (several jobs: oldest first, by ``created_at`` and ``id``), then trial row, then attempt row,
+then everything else. Whoever changes a trial or an attempt's state, or writes an event, holds the
+job's row. SQLite has one writer at a time (``BEGIN IMMEDIATE``) and needs no order.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A transaction that cannot write; its records stay readable afterwards."""
+        """Yield a transaction that cannot write; its records stay readable afterwards."""
         with Session(self._reader, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def look(self) -> Iterator[Connection]:
-        """A transaction that cannot write and makes no records: the cheapest, for every change."""
+        """Yield a transaction that cannot write and makes no records: the cheapest one."""
         with self._reader.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction that commits at the end and rolls back on an exception."""
+        """Yield a transaction that commits at the end and rolls back on an exception."""
         with Session(self._writer, expire_on_commit=False) as session:
             yield session
             session.commit()
@@ -52,13 +52,13 @@ class Database:
 
 
 def open_database(url: str, *, check_schema: bool = True) -> Database:
-    """The database at ``url``.
+    """Return the database at ``url``.
 
     Raises:
         SchemaOutdated: its schema is not this version's; names ``featherweight migrate``.
     """
     if check_schema:
-        # Alembic takes a while to load; only those who check pay.
+        # Alembic takes a while to load; only callers that check pay for it.
         from store.database import migrate
 
         migrate.check(url)

@@ -1,4 +1,4 @@
-"""Where the store is: read from the environment, prefix ``FEATHERWEIGHT_``."""
+"""Settings of the store, read from the environment with the prefix ``FEATHERWEIGHT_``."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class StoreSettings(BaseSettings):
 
     @property
     def study_storage_url(self) -> str:
-        """Optuna's storage: a sibling file of SQLite, a schema of its own on PostgreSQL."""
+        """Optuna's storage: a file next to that of SQLite, or its own schema on PostgreSQL."""
         if self.study_url is not None:
             return self.study_url
         url = make_url(self.database_url)

@@ -1,6 +1,6 @@
-"""Who created, changed or deleted what: one row for each change, in the change's transaction.
+"""Record who created, changed or deleted what: one row per change, in its transaction.
 
-It holds names and ids, never a secret and never what was sent.
+The log holds names and ids, never a secret and never the content of a request.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from store.database import clock
 from store.tables.records import AuditRecord, DatasetRecord, JobRecord, ModelRecord, TokenRecord
 
 COMMAND_LINE = "command line"
-"""Actor of what somebody did who can open the database itself. No token has a blank in its name."""
+"""Actor of changes made by somebody who can open the database itself. No token name has a blank."""
 Action = Literal[
     "created",
     "cloned",
@@ -42,7 +42,7 @@ _KINDS: Mapping[type[Audited], Kind] = {
 def note(
     session: Session, actor: str, action: Action, record: Audited, **detail: str | int
 ) -> None:
-    """Append a row: ``actor`` did this to the record.
+    """Append a row saying that ``actor`` did this to the record.
 
     Args:
         session: The writing transaction of the change.
@@ -74,7 +74,7 @@ def page(
     kind: Kind | None = None,
     subject: str | None = None,
 ) -> tuple[list[AuditRecord], str | None]:
-    """One page of the log, newest first; raises InvalidCursor."""
+    """Return one page of the log, newest first. Raises InvalidCursor."""
     wanted = (
         (AuditRecord.actor, actor),
         (AuditRecord.kind, kind),

@@ -1,8 +1,8 @@
-"""What one owner may have at once: unfinished jobs, and stored bytes.
+"""Limit what one owner may have at once: unfinished jobs, and stored bytes.
 
-Count after adding, in the same transaction: whoever is one too many rolls back. Counting is done in
-turns, so that two requests at once cannot both be the last that fits. What has the owner ``""`` is
-not limited: a house without tokens has one user.
+Check after adding, in the same transaction, so that a request that exceeds a limit rolls back.
+Owners are counted in turns, so two concurrent requests cannot both take the last free place.
+Records with the owner ``""`` are not limited: an installation without tokens has one user.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def check_jobs(session: Session, owner: str, *, most: int) -> None:
 def check_bytes(session: Session, owner: str, *, most: int, artifacts: int) -> None:
     """Raise StorageLimitReached if the owner now has more than ``most`` bytes.
 
-    ``artifacts`` is what ``artifact_bytes`` said shortly before.
+    ``artifacts`` is the recent result of ``artifact_bytes``.
     """
     if owner:
         turns.wait(session, "bytes", owner)
@@ -47,15 +47,15 @@ def check_bytes(session: Session, owner: str, *, most: int, artifacts: int) -> N
 
 
 def check_coming(session: Session, owner: str, *, size_bytes: int, most: int) -> None:
-    """Raise StorageLimitReached if so many bytes more are too many; for a look before they come."""
+    """Raise StorageLimitReached if ``size_bytes`` more would be too many, before an upload."""
     if owner:
         _check_sum(session, owner, artifact_bytes(session, owner) + size_bytes, most=most)
 
 
 def artifact_bytes(session: Session, owner: str) -> int:
-    """Bytes of all files that the owner's jobs have made.
+    """Return the total size of all files that the jobs of the owner have made.
 
-    It reads a row for every file: do it in a reading transaction, before the one that writes.
+    It reads one row per file: call it in a reading transaction, before the one that writes.
     """
     return int(session.execute(_ARTIFACTS, {"owner": owner}).scalar_one()) if owner else 0
 
@@ -83,7 +83,7 @@ _UNFINISHED = select(func.count()).select_from(
     .subquery()
 )
 _IS_KNOWN = exists().where(FileRecord.sha256 == UploadRecord.sha256)
-"""What a finished upload has become counts as a model or dataset."""
+"""A finished upload is counted as the model or dataset that it became."""
 _UPLOADED = select(
     _sum(ModelRecord.size_bytes, ModelRecord.owner == _OWNER)
     + _sum(DatasetRecord.size_bytes, DatasetRecord.owner == _OWNER)

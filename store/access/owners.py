@@ -1,7 +1,8 @@
-"""Whose something is: the name of the token that made it; and who may change it.
+"""Decide who owns a record (the name of the token that made it) and who may change it.
 
-Owners are names, so a new token of the same name goes on owning what the one before it made. What
-was made without a token, or before there were owners, has the owner ``""`` and is everybody's.
+Owners are names, so a new token with the same name continues to own what the previous one made.
+Records made without a token, or before owners existed, have the owner ``""`` and belong to
+everybody.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ _WORDS: Mapping[type[Owned], str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Who asks for something.
+    """The sender of a request.
 
-    ``name`` becomes the owner of what they make: that of their token. It is empty where no tokens
-    exist, and for the tokens that our own processes have.
+    ``name`` is the name of the token and becomes the owner of what the caller makes. It is empty if
+    no tokens exist, and for the tokens of our own processes.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Caller:
 
 
 NOBODY = Caller(name="", token_id=None, is_admin=True)
-"""Whoever asks while no token exists: there is nobody else whose things they could touch."""
+"""The caller while no token exists: there is nobody else whose records could be changed."""
 
 
 def check(record: Owned, caller: Caller) -> None:

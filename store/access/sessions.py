@@ -1,4 +1,4 @@
-"""Sessions of browsers: what a cookie holds instead of the token that somebody logged in with."""
+"""Sessions of browsers: a cookie holds a session secret instead of the token of the login."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from store.tables.records import SessionRecord, TokenRecord
 
 PREFIX = "fws_"
 MOST_PER_TOKEN = 100
-"""Beyond that the oldest sessions of a token end."""
+"""Most sessions per token: beyond that, the oldest ones end."""
 
 
 def begin(session: Session, token: TokenRecord, *, days: float) -> str:
-    """The secret of a new session that ends with its token, and after so many days."""
+    """Return the secret of a new session that ends with its token or after ``days``."""
     secret, now = secrets.new(PREFIX), clock.utc_now()
     _end_oldest(session, token)
     session.add(
@@ -33,7 +33,7 @@ def begin(session: Session, token: TokenRecord, *, days: float) -> str:
 
 
 def find(session: Session, secret: str) -> TokenRecord | None:
-    """The token behind a session; None where either has ended."""
+    """Return the token behind a session, or None if the session or the token has ended."""
     query = (
         select(TokenRecord)
         .join(SessionRecord, SessionRecord.token_id == TokenRecord.id)
@@ -47,7 +47,7 @@ def find(session: Session, secret: str) -> TokenRecord | None:
 
 
 def valid(session: Session, digests: Collection[str]) -> frozenset[str]:
-    """Those of the sessions, by the digests of their secrets, that have not ended."""
+    """Return the sessions, by the digests of their secrets, that have not ended."""
     query = select(SessionRecord.secret_sha256).where(
         SessionRecord.secret_sha256.in_(digests), SessionRecord.expires_at > clock.utc_now()
     )
@@ -55,7 +55,7 @@ def valid(session: Session, digests: Collection[str]) -> frozenset[str]:
 
 
 def end(session: Session, secret: str) -> None:
-    """End a session; a repeat changes nothing."""
+    """End a session. Ending it again changes nothing."""
     session.execute(
         delete(SessionRecord).where(SessionRecord.secret_sha256 == secrets.digest(secret))
     )

@@ -15,7 +15,7 @@ DASHBOARD = "dashboard"
 
 
 def shared(session: Session, name: str) -> str:
-    """The secret of this name; whoever asks first makes it, in a writing transaction."""
+    """Return the secret with this name. The first caller makes it, in a writing transaction."""
     found = _find(session, name)
     if found is None:
         values = {"name": name, "value": secrets.new(), "created_at": clock.utc_now()}

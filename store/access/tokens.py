@@ -24,9 +24,9 @@ SHORTEST_SECRET, LONGEST_SECRET = 32, 200
 
 
 def check_secret(secret: str, *, of: str) -> None:
-    """Refuse a secret from outside that is short enough to be guessed: we keep a plain hash of it.
+    """Refuse a chosen secret that is short enough to be guessed, as only a plain hash is stored.
 
-    Raises WeakSecret, which names what it is the secret ``of`` and never the secret itself.
+    Raises WeakSecret, whose message names the kind of secret (``of``) and never the secret itself.
     """
     way_out = "python3 -c 'import secrets; print(secrets.token_hex(24))' makes a good one"
     if not SHORTEST_SECRET <= len(secret) <= LONGEST_SECRET:
@@ -46,7 +46,7 @@ def create(
     secret: str | None = None,
     expires_at: datetime | None = None,
 ) -> tuple[TokenRecord, str]:
-    """A new token and its secret, which is not stored and cannot be read again.
+    """Create a token and return it with its secret, which is not stored and cannot be read again.
 
     Args:
         session: A writing transaction.
@@ -82,10 +82,10 @@ def create(
 
 
 def renew_own(session: Session, *, name: str, scopes: Sequence[str], secret: str) -> None:
-    """Make the token of our own processes, instead of the one that an earlier start made.
+    """Create the token of our own processes, replacing the one that an earlier start made.
 
     It is of a kind that ``any_exist`` does not count: the loopback stays open until a user makes
-    the first token, and the process that has this one works on after that.
+    the first token, and the process that has this token continues to work after that.
 
     Args:
         session: A writing transaction.
@@ -102,7 +102,7 @@ def renew_own(session: Session, *, name: str, scopes: Sequence[str], secret: str
 
 
 def are_valid() -> tuple[ColumnElement[bool], ...]:
-    """What is true of a token that opens something: neither revoked nor expired."""
+    """Return the SQL conditions for a token that grants access: neither revoked nor expired."""
     endless = TokenRecord.expires_at.is_(None)
     return (
         TokenRecord.revoked_at.is_(None),
@@ -111,7 +111,7 @@ def are_valid() -> tuple[ColumnElement[bool], ...]:
 
 
 def find(session: Session, secret: str) -> TokenRecord | None:
-    """The token behind the secret; None where there is none, or it was revoked or expired."""
+    """Return the token with this secret, or None if it does not exist, was revoked or expired."""
     query = select(TokenRecord).where(
         TokenRecord.secret_sha256 == secrets.digest(secret), *are_valid()
     )
@@ -121,14 +121,14 @@ def find(session: Session, secret: str) -> TokenRecord | None:
 def page(
     session: Session, *, limit: int, cursor: str | None = None
 ) -> tuple[list[TokenRecord], str | None]:
-    """One page of tokens, revoked ones too, newest first; raises InvalidCursor."""
+    """Return one page of tokens, revoked ones too, newest first. Raises InvalidCursor."""
     key = (TokenRecord.created_at, TokenRecord.id)
     query = select(TokenRecord)
     return paging.fetch(session, query, key, limit=limit, cursor=cursor, descending=True)
 
 
 def get(session: Session, token_id: str) -> TokenRecord:
-    """The token, revoked or not; raises TokenNotFound."""
+    """Return the token, revoked or not. Raises TokenNotFound."""
     token = session.get(TokenRecord, token_id)
     if token is None:
         raise TokenNotFound(f"no token {token_id}")
@@ -136,7 +136,7 @@ def get(session: Session, token_id: str) -> TokenRecord:
 
 
 def revoke(session: Session, token_id: str) -> TokenRecord:
-    """Make the secret worthless and end its sessions; a repeat changes nothing.
+    """Make the secret worthless and end its sessions. Revoking it again changes nothing.
 
     Raises TokenNotFound.
     """
@@ -147,12 +147,12 @@ def revoke(session: Session, token_id: str) -> TokenRecord:
 
 
 def valid(session: Session, token_ids: Collection[str]) -> frozenset[str]:
-    """Those of the tokens that exist and were neither revoked nor expired."""
+    """Return the tokens among these that exist and were neither revoked nor expired."""
     query = select(TokenRecord.id).where(TokenRecord.id.in_(token_ids), *are_valid())
     return frozenset(session.scalars(query))
 
 
 def any_exist(session: Session) -> bool:
-    """Whether a user has ever made a token: without one the service must stay on loopback."""
+    """Return whether a user ever made a token. Without one the service must stay on loopback."""
     of_users = select(TokenRecord.id).where(TokenRecord.kind != OWN)
     return session.execute(select(exists(of_users))).scalar_one()

@@ -1,7 +1,7 @@
-"""Turns: who counts what an owner has, and then adds to it, does so one after another.
+"""Let requests that count and then add to what an owner has take turns.
 
-On PostgreSQL a turn is an advisory lock that ends with the transaction, and whoever waits for it
-waits as long as for a row at most. SQLite has one writer at a time anyway.
+On PostgreSQL a turn is an advisory lock that ends with the transaction; waiting for it is limited
+like waiting for a row. SQLite has a single writer anyway.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def wait(session: Session, what: str, owner: str) -> None:
 
 
 def take_if_free(session: Session, what: str, owner: str) -> bool:
-    """Take the turn unless another transaction has it; whether it was taken."""
+    """Take the turn unless another transaction has it. Returns True if it was taken."""
     return (
         not _is_shared(session)
         or session.execute(_TRY, {"turn": f"{what} of {owner}"}).scalar_one()

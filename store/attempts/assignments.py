@@ -1,4 +1,4 @@
-"""From records to the Assignment that a worker gets."""
+"""Build the Assignment that a worker receives from stored records."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BASELINE_FILE = "the ONNX file of the baseline"
 def build(
     session: Session, attempt: AttemptRecord, *, token: str, lease_seconds: float
 ) -> Assignment:
-    """Everything a worker needs for the attempt's trial; ``token`` is shown only here."""
+    """Return everything a worker needs for its trial. ``token`` is shown only here."""
     job = session.get_one(JobRecord, attempt.job_id)
     trial = session.get_one(TrialRecord, attempt.trial_id)
     dataset = session.get_one(DatasetRecord, job.dataset_id)
@@ -51,7 +51,7 @@ def build(
 
 
 def named(session: Session, attempt: AttemptRecord) -> dict[str, str]:
-    """The stored files that the attempt's trial needs: digest, and what the file is."""
+    """Return the stored files that the trial needs, as a map from digest to a description."""
     job = session.get_one(JobRecord, attempt.job_id)
     given = build(session, attempt, token="", lease_seconds=0.0)
     found = {given.dataset: f"the dataset {session.get_one(DatasetRecord, job.dataset_id).name!r}"}

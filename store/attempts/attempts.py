@@ -1,6 +1,7 @@
-"""Attempts: leases of trials to workers. The whole worker protocol of the store, in one place.
+"""Attempts: leases of trials to workers, and the store's whole worker protocol in one place.
 
-All of it checks the fence: the attempt is active and the token's hash is equal, else StaleAttempt.
+Every call checks the fence: the attempt must be active and the token's hash equal; otherwise it
+raises StaleAttempt.
 """
 
 from __future__ import annotations
@@ -78,6 +79,6 @@ def _stop(session: Session, job_id: str) -> str | None:
 
 
 def of_trial(session: Session, trial_id: str) -> list[AttemptRecord]:
-    """All attempts at the trial, oldest first."""
+    """Return all attempts at the trial, oldest first."""
     query = select(AttemptRecord).where(AttemptRecord.trial_id == trial_id)
     return list(session.scalars(query.order_by(AttemptRecord.started_at, AttemptRecord.id)))

@@ -1,7 +1,7 @@
-"""Claims: the next trial is that of the owner, and of the owner's job, with the fewest running.
+"""Choose the next trial: from the owner, then from the job of that owner, with the fewest running.
 
-So owners have equal shares of the workers, however many jobs they have, and so have the jobs of one
-owner. Among equals the oldest job is first.
+So every owner gets an equal share of the workers, however many jobs they have, and so does every
+job of one owner. Among equals the oldest job is first.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from store.tables.records import AttemptRecord, JobRecord, TrialRecord
 def claim(
     session: Session, request: ClaimRequest, *, lease_seconds: float, per_owner: int
 ) -> Assignment | None:
-    """Lease one trial to the worker; None when there is nothing to do, or nothing free.
+    """Lease one trial to the worker, or return None if there is nothing to do or nothing is free.
 
-    A job that another transaction holds is passed over: whoever is frozen within one stops the
-    claims of no other job.
+    A job that is locked by another transaction is skipped: a process that is frozen while holding
+    one job does not block the claims of other jobs.
 
-    A worker process runs one trial at a time. If it has an active attempt already, the answer to
-    its last claim was lost: it gets that attempt again under a new token, and the old one is stale.
+    A worker process runs one trial at a time. If it already has an active attempt, the answer to
+    its last claim was lost: it gets that attempt again under a new token, and the old token becomes
+    stale.
 
     Args:
         session: A writing transaction.
@@ -54,7 +55,7 @@ def claim(
 
 
 def active_count(session: Session, job_id: str) -> int:
-    """How many trials of the job are leased now."""
+    """Return how many trials of the job are leased now."""
     return session.execute(_active(job_id)).scalar_one()
 
 
@@ -81,7 +82,7 @@ def _issue_again(
 
 
 def _choose(session: Session, per_owner: int) -> tuple[JobRecord, TrialRecord] | None:
-    """The next trial and its job, both locked."""
+    """Return the next trial and its job, both locked."""
     passed_over: list[str] = []
     rooms: dict[str, bool | None] = {}
     for job_id, owner, busy in session.execute(_OPEN_JOBS, {"per_owner": per_owner}).all():
@@ -103,9 +104,9 @@ def _choose(session: Session, per_owner: int) -> tuple[JobRecord, TrialRecord] |
 
 
 def _has_room(session: Session, owner: str, busy: int, per_owner: int) -> bool | None:
-    """Whether the owner may have one more running trial; None while another claim decides that.
+    """Return whether the owner may run one more trial, or None if another claim is deciding that.
 
-    Far from the limit nobody needs a turn: claims that do not see each other are few.
+    Far from the limit nobody needs a turn: few claims run at once without seeing each other.
     """
     if owner == "" or busy + _MOST_UNSEEN < per_owner:
         return True
@@ -119,7 +120,7 @@ def _num_running(session: Session, owner: str) -> int:
 
 
 def _lock_soon(session: Session, job_id: str, per_owner: int) -> JobRecord | None:
-    """The job, locked, if it and its owner's turn can be had within a quarter of a second each."""
+    """Return the locked job, or None if it or the turn of its owner is not free in 250 ms each."""
     try:
         with session.begin_nested():
             session.execute(_SHORT_WAIT)
@@ -138,10 +139,10 @@ def _lock_soon(session: Session, job_id: str, per_owner: int) -> JobRecord | Non
 
 
 def open_jobs() -> Select[str, str, int]:
-    """Running jobs that have a waiting trial and room for it, in the order of their turns.
+    """Select running jobs that have a waiting trial and room for it, in the order of their turns.
 
-    Each with its owner and how many trials of the owner run. The parameter ``per_owner`` is the
-    most of these.
+    Each row has the owner and the number of the owner's running trials. The parameter ``per_owner``
+    is the maximum of these.
     """
     job, busy = UNFINISHED.c, BUSY_OF_OWNER
     waiting = exists().where(TrialRecord.job_id == job.id, TrialRecord.state == TrialState.WAITING)
@@ -199,9 +200,9 @@ def _lease(
 
 _MOST_WAITED_FOR = 2
 _MOST_UNSEEN = 32
-"""Claims of one owner that may be under way at once without seeing each other's trials.
+"""Claims of one owner that may run at once without seeing each other's trials.
 
-A service has twelve threads for what workers say. Nearer to the limit claims take turns.
+A service has twelve threads for requests of workers. Nearer to the limit claims take turns.
 """
 _TRIALS = "trials"
 UNFINISHED = (
@@ -218,7 +219,7 @@ UNFINISHED = (
     .order_by(JobRecord.created_at, JobRecord.id)
     .cte("unfinished")
 )
-"""Of each unfinished job what a claim looks at; no other job can have running trials.
+"""The columns of each unfinished job that a claim reads; no other job can have running trials.
 
 They are in the order of the index of unfinished jobs, so that this index is the one that is read.
 """
@@ -228,7 +229,7 @@ _OWNERS = (
     .cte("owners")
 )
 BUSY_OF_OWNER = _OWNERS.c.running
-"""How many trials of all jobs of its owner run, in ``open_jobs``."""
+"""The number of running trials of all jobs of the owner, used in ``open_jobs``."""
 _RUNNING = select(func.coalesce(func.sum(UNFINISHED.c.running), 0)).where(
     UNFINISHED.c.owner == bindparam("owner")
 )

@@ -1,7 +1,7 @@
-"""What the files of the last front are worth on test: measured once, after the search.
+"""Measure the files of the last front on the test split, once, after the search.
 
-A trial of the phase ``test`` trains nothing and makes no file. It has one rung per file that it
-measures, so what a lost worker has measured stays, and each figure is written once.
+A trial of the phase ``test`` trains nothing and makes no file. It has one rung per measured file,
+so measurements of a lost worker are kept, and each figure is written once.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from store.errors import FileMismatch
 from store.tables.records import JobRecord, RungRecord, TrialRecord
 
 MOST_FILES = 64
-"""Of one trial: a longer front takes several."""
+"""Most files per trial: a longer front takes several trials."""
 
 
 def tested(records: Iterable[RungRecord]) -> dict[str, RungRecord]:
-    """Digest of a file to the first of the records, in their order, that knows it on test."""
+    """Return, by file digest, the first of the records that measured the file on test."""
     found: dict[str, RungRecord] = {}
     for record in records:
         if "test" in record.measurement["accuracy"]:
@@ -33,14 +33,14 @@ def tested(records: Iterable[RungRecord]) -> dict[str, RungRecord]:
 
 
 def of_file(session: Session, job_id: str, sha256: str) -> RungRecord | None:
-    """Who measured this file of the job on test first; None where nobody has."""
+    """Return the first record that measured this file of the job on test, or None."""
     query = select(RungRecord).where(RungRecord.job_id == job_id, RungRecord.file_sha256 == sha256)
     order = (RungRecord.created_at, RungRecord.trial_id, RungRecord.rung)
     return tested(session.scalars(query.order_by(*order))).get(sha256)
 
 
 def of_trial(session: Session, job: JobRecord, trial: TrialRecord) -> dict[str, Any]:
-    """The field of an assignment that speaks of files to measure on test."""
+    """Return the assignment field that lists the files to measure on test."""
     if trial.phase != Phase.TEST:
         return {}
     known = _measurements(session, job, trial.files or [])
@@ -49,7 +49,7 @@ def of_trial(session: Session, job: JobRecord, trial: TrialRecord) -> dict[str, 
 
 
 def check(held: HeldAttempt, report: Report) -> None:
-    """Raises FileMismatch unless a trial that measures on test reports the file of its rung."""
+    """Raise FileMismatch unless a trial that measures on test reports the file of its rung."""
     if held.trial.phase != Phase.TEST:
         return
     wanted = (held.trial.files or [])[report.rung]
@@ -61,7 +61,7 @@ def check(held: HeldAttempt, report: Report) -> None:
 
 
 def _measurements(session: Session, job: JobRecord, files: Iterable[str]) -> dict[str, Measurement]:
-    """What the trial that made each file measured of it, without what would only take space."""
+    """Return the measurement of each file by the trial that made it, without the bulky fields."""
     query = (
         select(RungRecord.file_sha256, RungRecord.measurement)
         .where(

@@ -1,6 +1,7 @@
-"""Workers that fail again and again: set aside for a growing while, so that they burn no trials.
+"""Set workers that fail again and again aside for a growing time, so that they burn no trials.
 
-Told by name: a broken machine gets a new boot id with every start. Times are the database's.
+Workers are known by name, as a broken machine gets a new boot id at every start. Times are those of
+the database clock.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ PATIENCE = 3
 """Failures in a row before a worker is set aside."""
 _FIRST_SECONDS, _LONGEST_SECONDS = 5.0, 300.0
 _FORGOTTEN_SECONDS = 900.0
-"""A failure this long after the last one begins a new row."""
+"""A failure this long after the last one begins a new series."""
 _LONGEST_REASON = 500
 _ALWAYS = frozenset({FailureClass.LOST_WORKER, FailureClass.INFRASTRUCTURE})
 _LOCKED = (
@@ -37,30 +38,30 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class SetAside:
-    """A worker gets no trial until then, seconds since 1970 by the database's clock."""
+    """A worker gets no trial until ``until``, in seconds since 1970 by the database clock."""
 
     until: float
     reason: str
 
 
 def note(session: Session, held: HeldAttempt, kind: FailureClass, message: str) -> None:
-    """Count a failure of an attempt that has reached no new rung; the job's row is locked."""
+    """Count a failure of an attempt that has reached no new rung. The job's row must be locked."""
     if kind in _ALWAYS or (kind is FailureClass.BUG and _others_can(session, held)):
         _count(session, held.attempt.worker, f"{kind}: {message}"[:_LONGEST_REASON])
 
 
 def forget(session: Session, worker: str) -> None:
-    """End the worker's row of failures: it has reached a rung."""
+    """End the worker's series of failures because it has reached a rung."""
     session.execute(_FORGET, {"worker": worker})
 
 
 def set_aside(session: Session, worker: str) -> SetAside | None:
-    """Whether the worker gets no trial now, and why."""
+    """Return why and until when the worker gets no trial, or None if it may get one."""
     return all_set_aside(session, [worker]).get(worker)
 
 
 def all_set_aside(session: Session, workers: Collection[str]) -> Mapping[str, SetAside]:
-    """Those of the workers that get no trial now, by name."""
+    """Return the workers among these that get no trial now, by name."""
     query = select(WorkerFaultRecord).where(
         WorkerFaultRecord.name.in_(workers),
         WorkerFaultRecord.set_aside_until > clock.db_now(),
@@ -94,10 +95,10 @@ def _seconds(in_a_row: int) -> float:
 
 
 def _others_can(session: Session, held: HeldAttempt) -> bool:
-    """Whether another worker has brought a trial of this job to its end.
+    """Return whether another worker has finished a trial of this job.
 
-    A bug that meets every worker is the candidate's or ours, and setting workers aside would only
-    hold up the other jobs.
+    A bug that hits every worker is in the candidate or in our code. Setting workers aside would
+    then only hold up the other jobs.
     """
     others = exists().where(
         AttemptRecord.job_id == held.job.id,

@@ -1,4 +1,4 @@
-"""The fence: only the worker that holds an attempt's secret may change its trial."""
+"""The fence: only the worker that holds the secret of an attempt may change its trial."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HELD = (
 
 @dataclass(frozen=True)
 class HeldAttempt:
-    """An attempt with its trial and job, as they are now, all three rows locked."""
+    """An attempt with its trial and job, all three rows freshly read and locked."""
 
     job: JobRecord
     trial: TrialRecord
@@ -32,12 +32,12 @@ class HeldAttempt:
 
     @property
     def is_active(self) -> bool:
-        """Whether the lease still stands."""
+        """Whether the lease is still valid."""
         return self.attempt.state == AttemptState.ACTIVE
 
 
 def check(session: Session, attempt_id: str, token: str) -> AttemptRecord:
-    """The active attempt that this token opens, not locked.
+    """Return the active attempt that this token opens, without locking it.
 
     Raises:
         AttemptNotFound: no such attempt.
@@ -79,7 +79,7 @@ def lock(session: Session, attempt_id: str) -> HeldAttempt:
 
 
 def find(session: Session, attempt_id: str) -> AttemptRecord:
-    """The attempt; raises AttemptNotFound."""
+    """Return the attempt. Raises AttemptNotFound."""
     attempt = session.get(AttemptRecord, attempt_id)
     if attempt is None:
         raise AttemptNotFound(f"no attempt {attempt_id}")
@@ -87,7 +87,7 @@ def find(session: Session, attempt_id: str) -> AttemptRecord:
 
 
 def stale(attempt: AttemptRecord) -> StaleAttempt:
-    """The error that tells a worker to drop its trial."""
+    """Return the error that tells a worker to drop its trial."""
     return StaleAttempt(
         f"attempt {attempt.id} is {attempt.state} or was handed out again: drop the trial"
     )

@@ -1,4 +1,4 @@
-"""Files that a job needs and that the store has lost: the job waits, its trials stay unspent."""
+"""Handle files that a job needs and the store has lost: the job waits and no trial is spent."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ GONE, CORRUPT = "is gone from the store", "is corrupt in the store"
 
 
 def state_of(files: FileStore, sha256: str) -> str | None:
-    """How the stored file is lost, in words; None while it is whole. Reads all of it.
+    """Return in words how the stored file is lost, or None if it is whole. Reads the whole file.
 
-    Raises OSError where the disk does not answer: then nobody knows.
+    Raises OSError if the disk does not answer: the state is then unknown.
     """
     try:
         files.verify_again(sha256)
@@ -31,9 +31,9 @@ def state_of(files: FileStore, sha256: str) -> str | None:
 
 
 def judge(files: FileStore, failure: Failure) -> Failure:
-    """Look at the file that a worker says is lost: a whole one was damaged on its way.
+    """Check a file that a worker reports as lost: if it is whole here, it was damaged on its way.
 
-    Raises OSError as ``state_of``.
+    Raises OSError like ``state_of``.
     """
     found = None if failure.file is None else state_of(files, failure.file)
     if found is not None:
@@ -47,7 +47,7 @@ def judge(files: FileStore, failure: Failure) -> Failure:
 
 
 def pause(session: Session, held: HeldAttempt, failure: Failure) -> str:
-    """Pause the job for a file of the attempt's trial; what is lost, in words.
+    """Pause the job because a file of the attempt's trial is lost. Returns the loss in words.
 
     Raises:
         FileMismatch: the trial needs no such file.
@@ -66,7 +66,7 @@ def pause(session: Session, held: HeldAttempt, failure: Failure) -> str:
             session, job, JobState.PAUSED, pause_reason=PauseReason.FILE_LOST, detail=detail
         )
     elif job.state == JobState.PAUSED and job.pause_reason is None:
-        # A user has paused it already: now there is a reason not to resume it.
+        # A user has paused it already; now there is also a reason not to resume it.
         job.pause_reason, job.pause_detail = PauseReason.FILE_LOST, detail
         data = {"reason": PauseReason.FILE_LOST, "detail": detail}
         events.append(session, job, f"job.{JobState.PAUSED}", data)
@@ -76,6 +76,6 @@ def pause(session: Session, held: HeldAttempt, failure: Failure) -> str:
 
 
 def check_found(files: FileStore, job: JobRecord) -> None:
-    """Raise FileStillLost where the job waits for a file that is still lost. Reads all of it."""
+    """Raise FileStillLost if the job waits for a file that is still lost. Reads the whole file."""
     if job.pause_file is not None and (found := state_of(files, job.pause_file)) is not None:
         raise FileStillLost(f"the file {job.pause_file} {found}; {job.pause_detail}")

@@ -1,4 +1,4 @@
-"""How attempts end, and what becomes of their trials."""
+"""End attempts, and decide what becomes of their trials."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from store.trials import rungs
 from store.trials.rungs import RungDecision
 
 USUAL_LEASE_SECONDS = 15.0
-"""Length of a lease that an older version gave: it did not write it down."""
+"""Length of a lease granted by an older version, which did not store it."""
 _CLIMBED = select(
     exists().where(
         RungRecord.trial_id == bindparam("trial"), RungRecord.created_at >= bindparam("since")
@@ -36,7 +36,7 @@ _HOUSE_FAULTS = frozenset({FailureClass.LOST_WORKER, FailureClass.INFRASTRUCTURE
 
 
 def end_if_decided(session: Session, held: HeldAttempt, reached: RungDecision) -> None:
-    """End the trial and its attempt, if the rung just reached says how; its worker can work."""
+    """End the trial and its attempt if the rung just reached decides it, and free the worker."""
     faults.forget(session, held.attempt.worker)
     if _end_as_decided(session, held, reached):
         transitions.move_attempt(held.attempt, AttemptState.DELIVERED)
@@ -45,8 +45,8 @@ def end_if_decided(session: Session, held: HeldAttempt, reached: RungDecision) -
 def complete(session: Session, attempt_id: str, token: str) -> AttemptResult:
     """End the trial as its last report decided.
 
-    That report has ended it already, so this changes nothing but for a trial of a cancelled job,
-    which a worker may end with what it has.
+    That report has already ended it, so this changes nothing, except for a trial of a cancelled
+    job, which a worker may end with what it has.
 
     Raises:
         StaleAttempt: the worker does not own the attempt any more.
@@ -64,9 +64,9 @@ def complete(session: Session, attempt_id: str, token: str) -> AttemptResult:
 
 
 def fail(session: Session, attempt_id: str, token: str, failure: Failure) -> AttemptResult:
-    """Record a failure: the trial waits for another try, or it is quarantined as failed.
+    """Record a failure: the trial waits for another try, or is quarantined as failed.
 
-    For a file that the store has lost the trial is not to blame: its job is paused.
+    If the store has lost a file, the trial is not to blame: its job is paused.
 
     Raises:
         StaleAttempt: the worker does not own the attempt any more.
@@ -87,7 +87,7 @@ def fail(session: Session, attempt_id: str, token: str, failure: Failure) -> Att
 
 
 def release(session: Session, attempt_id: str, token: str) -> AttemptResult:
-    """Give the trial back, uncounted: a worker that stops gracefully. A repeat changes nothing.
+    """Give the trial back, uncounted, for a worker that stops. Repeating changes nothing.
 
     Raises:
         StaleAttempt: the worker does not own the attempt any more.
@@ -104,10 +104,10 @@ def release(session: Session, attempt_id: str, token: str) -> AttemptResult:
 
 
 def reap(session: Session, *, job_id: str | None = None, heard_since: float = 0.0) -> int:
-    """Expire every lease that is over by the database's clock; how many there were.
+    """Expire every lease that is over by the database clock. Returns how many there were.
 
-    A job whose row somebody else holds is left out. ``store.cluster.reaper`` does it job by job,
-    each in a transaction of its own. ``heard_since`` as in ``overdue_by_job``.
+    A job whose row is locked by somebody else is skipped. ``store.cluster.reaper`` calls this job
+    by job, each in a transaction of its own. ``heard_since`` is as in ``overdue_by_job``.
     """
     overdue = overdue_by_job(session, heard_since=heard_since)
     wanted = overdue if job_id is None else overdue.keys() & {job_id}
@@ -115,10 +115,10 @@ def reap(session: Session, *, job_id: str | None = None, heard_since: float = 0.
 
 
 def overdue_by_job(session: Session, *, heard_since: float = 0.0) -> dict[str, list[str]]:
-    """Attempts whose lease is over, by job, oldest job first.
+    """Return the attempts whose lease is over, by job, oldest job first.
 
-    Only those whose worker could have been heard for a whole lease: ``heard_since`` is since when
-    nothing stood in the way, by the database's clock.
+    Only attempts count whose worker could have been heard for a whole lease: ``heard_since`` is the
+    time, by the database clock, since which nothing stood in the way.
     """
     had_its_chance = clock.db_now() - heard_since
     lease = func.coalesce(AttemptRecord.lease_seconds, USUAL_LEASE_SECONDS)
@@ -161,7 +161,7 @@ def _fail_trial(session: Session, held: HeldAttempt, kind: FailureClass, message
     if not is_climbing:
         faults.note(session, held, kind, message)
     if is_climbing and kind in _HOUSE_FAULTS:
-        # It gets on each time, on a machine that is often taken away say: nothing is counted.
+        # It makes progress each time, for example on a preemptible machine: nothing is counted.
         _put_back(session, held, f"{kind}: {message}")
         return
     failures = {**held.trial.failures, kind: held.trial.failures.get(kind, 0) + 1}
@@ -177,7 +177,7 @@ def _fail_trial(session: Session, held: HeldAttempt, kind: FailureClass, message
 
 
 def _has_climbed(session: Session, held: HeldAttempt) -> bool:
-    """Whether this attempt has reached a rung that the trial did not have before."""
+    """Return whether this attempt has reached a rung that the trial did not have before."""
     since = {"trial": held.trial.id, "since": held.attempt.started_at}
     return session.execute(_CLIMBED, since).scalar_one()
 
@@ -202,7 +202,7 @@ def _stop(session: Session, held: HeldAttempt, reason: str) -> None:
 
 
 def _settle(session: Session, held: HeldAttempt) -> bool:
-    """End a trial whose last report decided how, and was kept by a version that waited."""
+    """End a trial whose last report decided its end and was stored by a version that waited."""
     last = rungs.last(session, held.trial)
     return last is not None and _end_as_decided(session, held, last)
 

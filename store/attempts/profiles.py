@@ -1,6 +1,6 @@
-"""What probing a network on a dataset found: kept once, used by every job on the two.
+"""Keep the sensitivity profile of a network on a dataset, and share it between jobs.
 
-A job holds on to the profile that it found or made, so that what it stands on never changes.
+A job keeps the profile that it found or made, so the basis of its search never changes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from store.trials.trials import RERUN
 
 
 def of_job(session: Session, job: JobRecord) -> ProfileDocument | None:
-    """The profile that the job's search stands on; None before there is one."""
+    """Return the profile that the job's search uses, or None before there is one."""
     if job.profile_sha256 is None:
         return None
     record = session.get_one(ProfileRecord, job.profile_sha256)
@@ -34,10 +34,10 @@ def of_job(session: Session, job: JobRecord) -> ProfileDocument | None:
 
 
 def known(session: Session, job: JobRecord) -> ProfileRecord | None:
-    """The newest profile of the job's weights and data that is as good as the job would make it.
+    """Return the newest stored profile that is as good as the one this job would make.
 
-    That is one of this engine's revision on as many images, all of whose probes were made, or which
-    had as much time.
+    It is of the same weights, data and engine revision, on as many images, and either has all its
+    probes or had as much time.
     """
     wanted, dataset = _images(session, job), session.get_one(DatasetRecord, job.dataset_id)
     query = select(ProfileRecord).where(
@@ -59,12 +59,12 @@ def known(session: Session, job: JobRecord) -> ProfileRecord | None:
 
 
 def use(session: Session, job: JobRecord, profile: ProfileRecord) -> None:
-    """The job's search stands on this profile."""
+    """Make the job use this profile."""
     jobs.lock(session, job.id).profile_sha256 = profile.sha256
 
 
 def allowed_seconds(job: JobRecord) -> float | None:
-    """The most that probing may take; None where nothing is known that it could be a share of."""
+    """Return the time limit of probing in seconds, or None if it cannot be derived."""
     spec, baseline = jobs.spec(job), jobs.baseline(job)
     assert spec.profile is not None
     whole = spec.budget.seconds
@@ -74,7 +74,7 @@ def allowed_seconds(job: JobRecord) -> float | None:
 
 
 def of_trial(session: Session, job: JobRecord, trial: TrialRecord) -> dict[str, Any]:
-    """The field of an assignment that speaks of probing."""
+    """Return the assignment field that describes the probing."""
     if trial.phase != Phase.PROFILE:
         return {}
     file = select(TrialRecord.file_sha256).where(
@@ -90,7 +90,7 @@ def of_trial(session: Session, job: JobRecord, trial: TrialRecord) -> dict[str, 
 
 
 def check(session: Session, held: HeldAttempt, report: Report) -> None:
-    """Raises FileMismatch unless a trial that probes, and no other, brings a profile that fits."""
+    """Raise FileMismatch unless a probing trial, and no other, brings a profile that fits."""
     files = [file for file in report.files if file.role == "profile"]
     document = report.profile
     if held.trial.phase != Phase.PROFILE:
@@ -110,7 +110,7 @@ def check(session: Session, held: HeldAttempt, report: Report) -> None:
 
 
 def keep(session: Session, held: HeldAttempt, report: Report) -> None:
-    """The profile becomes the job's, and is there for others. A re-run's stays with the re-run."""
+    """Make the profile the job's and share it. The profile of a re-run stays with the re-run."""
     document = report.profile
     if document is None or held.trial.origin == RERUN:
         return
@@ -128,7 +128,7 @@ def keep(session: Session, held: HeldAttempt, report: Report) -> None:
 
 
 def _images(session: Session, job: JobRecord) -> int:
-    """As many as asked for, and at most those of the training split."""
+    """Return how many images to probe on: as asked for, at most those of the training split."""
     spec, dataset = jobs.spec(job), session.get_one(DatasetRecord, job.dataset_id)
     assert spec.profile is not None
     return min(spec.profile.images, dataset.info["splits"]["train"])

@@ -1,4 +1,4 @@
-"""Reports: a rung is reached, its files are kept, and the trial learns whether it climbs on."""
+"""Record reports: a rung is reached, its files are kept, and the trial goes on or ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from store.trials.epochs import RERUN
 from store.trials.rungs import RungContext, RungDecision
 
 NO_CONSTRAINTS = -1.0
-"""Violation where a job has no constraints: clearly feasible."""
+"""Violation if a job has no constraints: clearly feasible."""
 
 Decide = Callable[[RungContext], Decision]
 
@@ -38,13 +38,13 @@ _INSERT_ARTIFACTS = insert(table_of(ArtifactRecord))
 def report(
     session: Session, attempt_id: str, token: str, report: Report, *, decide: Decide
 ) -> Decision:
-    """Record one rung of the attempt's trial, and answer whether the trial climbs on.
+    """Record one rung of the attempt's trial, and answer whether the trial goes on.
 
-    A report that decides how the trial ends also ends it, and the attempt is delivered: there is
-    no moment in which a decided trial can be lost. The first report of a rung is the one that is
-    kept; a repeat gets the same decision again. The baseline's report also gives the job its
-    baseline and, where it was trained here, its weights; the last one of the supernet gives it the
-    weights that its members share, that of probing its profile.
+    A report that decides the end of the trial also ends it, and the attempt becomes delivered: a
+    decided trial can never be lost. The first report of a rung is kept; a repeat gets the same
+    decision again. The baseline's report also gives the job its baseline and, if it was trained
+    here, its weights. The last report of the supernet gives the job the weights that its members
+    share, and the report of probing gives it its profile.
 
     Args:
         session: A writing transaction.
@@ -82,7 +82,7 @@ def report(
 
 
 def _known(session: Session, held: HeldAttempt, report: Report) -> RungDecision | None:
-    """The report's rung, if the trial has reached it before."""
+    """Return the earlier decision for the report's rung, if the trial has reached it before."""
     if held.trial.rung is None or report.rung > held.trial.rung:
         return None
     return rungs.at(session, held.trial.id, report.rung)
@@ -187,7 +187,7 @@ def _context(session: Session, held: HeldAttempt, report: Report) -> RungContext
 def _others(
     session: Session, held: HeldAttempt, report: Report, *, is_last: bool
 ) -> dict[str, Any]:
-    """What a rung is judged by, besides its own measurement; at the last there is nothing."""
+    """Return what a rung is compared with. At the last rung there is nothing to compare."""
     if is_last:
         return {"peers": ()}
     spec, trial = jobs.spec(held.job), held.trial
@@ -246,4 +246,4 @@ def _tell(session: Session, held: HeldAttempt, report: Report, decision: Decisio
     }
     if held.trial.phase == Phase.TEST:
         news["test_accuracy"] = report.measurement.accuracy["test"]
-    transitions.tell(session, held.job, held.trial, "rung", news)
+    transitions.announce(session, held.job, held.trial, "rung", news)

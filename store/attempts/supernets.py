@@ -1,4 +1,4 @@
-"""Weights that the members of a job share: trained in one trial of it, or uploaded before."""
+"""Weights that the members of a job share: trained in one of its trials, or uploaded before."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from store.trials.trials import RERUN
 
 
 def set_elastic(session: Session, job: JobRecord, elastic: Elastic) -> None:
-    """Note what the members may differ in, before the trial that trains their weights is made."""
+    """Record what the members may differ in, before the trial that trains their weights is made."""
     jobs.lock(session, job.id).elastic = elastic.model_dump(mode="json")
 
 
 def keep(held: HeldAttempt, weights: FileRef) -> None:
-    """The trained weights become the job's. A re-run's stay with the re-run: it changes no job."""
+    """Make the trained weights the job's. Weights of a re-run stay with the re-run."""
     if held.trial.origin != RERUN:
         held.job.supernet_sha256 = weights.sha256
 
 
 def of_trial(session: Session, job: JobRecord, trial: TrialRecord) -> dict[str, Any]:
-    """The fields of an assignment that speak of students and supernets."""
+    """Return the assignment fields that describe students and supernets."""
     if trial.phase == Phase.BASELINE:
         return {}
     fields: dict[str, Any] = {"student": jobs.spec(job).student}
@@ -52,7 +52,7 @@ def _task(session: Session, job: JobRecord, trial: TrialRecord) -> dict[str, Any
 
 
 def _checkpoint(session: Session, job: JobRecord, trial: TrialRecord) -> str | None:
-    """What an earlier attempt left at its last rung; before the first, what was uploaded."""
+    """Return the last checkpoint of an earlier attempt; before the first rung, the upload."""
     if trial.rung is None:
         model = _model(session, job)
         return None if model is None else model.sha256
@@ -76,7 +76,7 @@ def _is_slice(trial: TrialRecord) -> bool:
 
 
 def _weights(session: Session, job: JobRecord, sha256: str | None) -> dict[str, Any] | None:
-    """A supernet sees images as the model that it starts from does, or else as the baseline."""
+    """Return the weights, which see images as their start model does, or else as the baseline."""
     if sha256 is None:
         return None
     model = _model(session, job)

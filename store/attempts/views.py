@@ -1,4 +1,4 @@
-"""From records to the shapes of the REST answers."""
+"""Convert records into the schemas of the REST answers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from store.trials.revisions import revision_of
 
 
 def job(record: JobRecord, counts: Counts) -> JobSchema:
-    """A job and its trials by state."""
+    """Return a job and its trials by state."""
     said = record.pause_detail or record.stop_detail
     own = {"trials": counts, "spec": jobs.spec(record), "stop_detail": said}
     own |= _owner(record)
@@ -53,7 +53,7 @@ def job(record: JobRecord, counts: Counts) -> JobSchema:
 
 
 def deleted_job(record: DeletedJobRecord) -> JobSchema:
-    """What is left of a deleted job: who it was, what was asked, and when."""
+    """Return what is left of a deleted job: its id and name, its spec, and its times."""
     gone = {
         "state": JobState.DELETED,
         "phase": None,
@@ -68,7 +68,7 @@ def deleted_job(record: DeletedJobRecord) -> JobSchema:
 
 
 def trial(record: TrialRecord) -> TrialSchema:
-    """A trial."""
+    """Return a trial."""
     own = {
         "job": record.job_id,
         "candidate": Candidate.of_record(record.candidate),
@@ -82,28 +82,28 @@ def trial(record: TrialRecord) -> TrialSchema:
 
 
 def model(record: ModelRecord) -> ModelSchema:
-    """A model."""
+    """Return a model."""
     return ModelSchema.model_validate(_fields(record, ModelSchema) | _owner(record))
 
 
 def dataset(record: DatasetRecord) -> DatasetSchema:
-    """A dataset."""
+    """Return a dataset."""
     return DatasetSchema.model_validate(_fields(record, DatasetSchema) | _owner(record))
 
 
 def artifact(record: ArtifactRecord) -> ArtifactSchema:
-    """A file of a trial."""
+    """Return a file of a trial."""
     own = {"job": record.job_id, "trial": record.trial_id}
     return ArtifactSchema.model_validate(_fields(record, ArtifactSchema) | own)
 
 
 def attempt(record: AttemptRecord) -> AttemptSchema:
-    """A lease of a trial."""
+    """Return a lease of a trial."""
     return AttemptSchema.model_validate(_fields(record, AttemptSchema))
 
 
 def rung(record: RungRecord) -> RungSchema:
-    """A rung that a trial reached."""
+    """Return a rung that a trial reached."""
     return RungSchema.model_validate(_fields(record, RungSchema) | {"file": record.file_sha256})
 
 
@@ -113,7 +113,7 @@ def event(record: EventRecord) -> EventSchema:
 
 
 def worker(record: WorkerRecord, trial: str | None, aside: SetAside | None = None) -> WorkerSchema:
-    """A worker and the trial it has, or until when and why it gets none."""
+    """Return a worker and its current trial, or why and until when it gets none."""
     own: dict[str, Any] = {key: record.info[key] for key in ("device", "threads", "version")}
     own["trial"] = trial
     if aside is not None:
@@ -123,12 +123,12 @@ def worker(record: WorkerRecord, trial: str | None, aside: SetAside | None = Non
 
 
 def token(record: TokenRecord, secret: str | None = None) -> TokenSchema:
-    """A token; its secret only in the moment it is made."""
+    """Return a token, with its secret only at the moment of its creation."""
     return TokenSchema.model_validate(_fields(record, TokenSchema) | {"secret": secret})
 
 
 def upload(record: UploadRecord) -> UploadSchema:
-    """An upload that is not finished."""
+    """Return an upload that is not finished."""
     return UploadSchema.model_validate(_fields(record, UploadSchema) | _owner(record))
 
 

@@ -1,4 +1,4 @@
-"""Workers, as last heard of."""
+"""Workers, with the time at which they were last heard of."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from store.tables.records import AttemptRecord, WorkerRecord, table_of
 
 SEEN_EVERY = timedelta(seconds=5)
 """A sign of life is written at most this often: on SQLite every write wakes every watcher, and an
-idle worker that writes when it wakes would wake all the others for ever."""
+idle worker that wrote whenever it wakes would wake all the others without end."""
 _BY_NAME = (WorkerRecord.name, WorkerRecord.boot_id)
 _LOCKED = select(WorkerRecord).where(WorkerRecord.boot_id == bindparam("boot")).with_for_update()
 _WORKERS = table_of(WorkerRecord)
@@ -28,7 +28,7 @@ _TOUCH = (
 
 
 def seen(session: Session, info: WorkerInfo) -> None:
-    """Note a sign of life; locks the worker's row, so its requests happen one after another."""
+    """Record a sign of life and lock the worker's row: its requests run one after another."""
     worker = _lock(session, info.boot_id)
     if worker is None:
         insert_new(session, WorkerRecord, _values(info))
@@ -58,7 +58,7 @@ def _values(info: WorkerInfo) -> dict[str, object]:
 
 
 def touch(session: Session, boot_id: str) -> None:
-    """Note a sign of life of a worker that is known already."""
+    """Record a sign of life of a worker that is already known."""
     now = clock.utc_now()
     session.execute(_TOUCH, {"boot": boot_id, "before": now - SEEN_EVERY, "moment": now})
 
@@ -66,14 +66,17 @@ def touch(session: Session, boot_id: str) -> None:
 def page(
     session: Session, *, seconds: float, limit: int, cursor: str | None
 ) -> tuple[list[WorkerRecord], str | None]:
-    """One page of workers heard of within the last ``seconds``, by name; raises InvalidCursor."""
+    """Return one page of workers heard of within the last ``seconds``, by name.
+
+    Raises InvalidCursor.
+    """
     since = clock.utc_now() - timedelta(seconds=seconds)
     query = select(WorkerRecord).where(WorkerRecord.last_seen >= since)
     return paging.fetch(session, query, _BY_NAME, limit=limit, cursor=cursor, descending=False)
 
 
 def current_trials(session: Session) -> dict[str, str]:
-    """Boot id of every busy worker, and the trial it has."""
+    """Return the current trial of every busy worker, by boot id."""
     query = select(AttemptRecord.boot_id, AttemptRecord.trial_id).where(
         AttemptRecord.state == AttemptState.ACTIVE
     )

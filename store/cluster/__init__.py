@@ -1,1 +1,1 @@
-"""Who is there: the active searcher, the reaper, and whoever waits for a change."""
+"""Who is running: the active searcher, the reaper, and everything that waits for a change."""

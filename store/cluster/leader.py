@@ -1,4 +1,4 @@
-"""Who is the one active searcher: a lease on a row, judged by the database's clock."""
+"""Decide which searcher is active: a lease on a row, judged by the database clock."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ _RENEW = (
 def take(
     session: Session, holder: str, *, lease_seconds: float, name: str = SEARCHER
 ) -> int | None:
-    """Take the role or renew it. Returns the term, from 1, or None if somebody else has the role.
+    """Take or renew the role. Returns the term (from 1), or None if somebody else has the role.
 
-    The term changes with every change of hand: whoever gets another one than before has not had
-    the role without a break.
+    The term changes whenever the role changes hands: a holder that gets a different term than
+    before has lost the role in between.
 
     Args:
         session: A writing transaction.
@@ -70,7 +70,7 @@ def _renewed(session: Session, holder: str, *, lease_seconds: float, name: str) 
 
 
 def resign(session: Session, holder: str, *, name: str = SEARCHER) -> None:
-    """Give the role up at once, if ``holder`` has it."""
+    """Give up the role at once, if ``holder`` has it."""
     session.execute(
         update(LeaderRecord)
         .where(LeaderRecord.name == name, LeaderRecord.holder == holder)

@@ -1,4 +1,4 @@
-"""Waiting for PostgreSQL to say that something has changed."""
+"""Wait until PostgreSQL announces a change."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ RECONNECT_SECONDS = 0.5
 
 
 class PostgresqlWatch:
-    """``LISTEN`` on the channel on which every event is announced at its commit."""
+    """``LISTEN`` on the channel that announces every event at its commit."""
 
     def __init__(self, engine: Engine) -> None:
-        """Listen from now on, over a connection of its own."""
+        """Listen from now on, over a separate connection."""
         arguments, options = engine.dialect.create_connect_args(engine.url)
         self._arguments: list[Any] = list(arguments)
         self._options = {**POSTGRESQL_CONNECT, **options}
         self._connection: psycopg.Connection | None = self._connect()
 
     def wait(self, timeout: float) -> bool:
-        """True as soon as an event was announced, or after a lost connection came back."""
+        """Return True once an event was announced, or after a lost connection was restored."""
         deadline = time.monotonic() + timeout
         try:
             return self._notified(timeout)

@@ -1,4 +1,4 @@
-"""Who is there, and is there work: cheap looks, and the service's sign of life."""
+"""Check cheaply who is running and whether there is work, and record that the service is alive."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from store.database.upserts import insert_new
 from store.tables.records import AttemptRecord, JobRecord, LeaderRecord, table_of
 
 SERVICE = "service"
-"""Row of the leaders' table whose lease every service renews; nobody leads by it."""
+"""Row of the leaders' table that every service renews; it makes nobody a leader."""
 
 
 def searcher_is_alive(session: Session) -> bool:
-    """Whether a searcher holds the role now, by the database's clock."""
+    """Return whether a searcher holds the role now, by the database's clock."""
     query = select(LeaderRecord.name).where(LeaderRecord.name == SEARCHER, IS_HELD)
     return session.execute(query).first() is not None
 
 
 def note_service(session: Session, *, seconds: float) -> None:
-    """A service is up, and workers can be heard, for so many seconds from now."""
+    """Record that a service is running and can hear workers, for ``seconds`` from now."""
     wanted = {"seconds": seconds}
     if session.execute(_NOTE_SERVICE, wanted).first() is None:
         new = {"name": SERVICE, "holder": "", "term": 0, "lease_until": 0.0}
@@ -35,16 +35,16 @@ def note_service(session: Session, *, seconds: float) -> None:
 
 
 def service_is_silent(session: Session) -> bool:
-    """Whether there was a service, and none has given a sign of life in time."""
+    """Return whether a service existed and none has given a sign of life in time."""
     query = select(LeaderRecord.name).where(LeaderRecord.name == SERVICE, not_(IS_HELD))
     return session.execute(query).first() is not None
 
 
 def num_claimable(connection: Connection, *, most: int, per_owner: int) -> int:
-    """How many trials workers could claim now, ``most`` or fewer: waiting ones that have room.
+    """Return how many waiting trials workers could claim now, at most ``most``.
 
-    A job is counted by the counts that it keeps, so this costs the same however many trials wait.
-    An owner has room for ``per_owner`` running trials.
+    A job is counted by the counts that it keeps, so the cost does not depend on the number of
+    waiting trials. An owner has room for ``per_owner`` running trials.
     """
     rows = connection.execute(_CLAIMABLE, {"most": most, "per_owner": per_owner})
     of_owners: dict[str, int] = {}
@@ -80,7 +80,7 @@ Presence = Literal["there", "silent", "never"]
 
 @dataclass(frozen=True, kw_only=True)
 class Vigil:
-    """Who is there, and what waits for somebody. ``overdue`` are trials and their workers."""
+    """Who is running, and what is waiting. ``overdue`` lists trials and their workers."""
 
     searcher: Presence
     service: Presence
@@ -90,7 +90,7 @@ class Vigil:
 
 
 def vigil(session: Session, *, overdue_seconds: float, per_owner: int, most: int = 100) -> Vigil:
-    """How things stand by the database's clock; leases count that are over for so many seconds."""
+    """Return who is running and what waits. Leases count once over for ``overdue_seconds``."""
     held = dict(session.execute(select(LeaderRecord.name, IS_HELD)).all())
     over = (
         select(AttemptRecord.trial_id, AttemptRecord.worker)

@@ -1,6 +1,6 @@
-"""The reaper: leases that are over give their trials back, so that no job waits for a dead worker.
+"""The reaper: return trials of expired leases, so that no job waits for a dead worker.
 
-A lease says that its worker was silent. That is the worker's fault only while it could be heard:
+A lease expires if its worker was silent. That is the worker's fault only while it could be heard:
 after a gap in what the reaper sees (it was suspended, the database was away or could not write, the
 service was away, the clock jumped, the machine slept) every worker gets one lease to show itself.
 """
@@ -23,7 +23,7 @@ from store.tables.records import AttemptRecord, table_of
 LOOK_SECONDS = 1.0
 _SLACK_SECONDS = 1.0
 _LONGEST_LEASE_SECONDS = 3600.0
-"""Of an attempt that an older version handed out."""
+"""Length of a lease that an older version granted."""
 _ATTEMPTS = table_of(AttemptRecord)
 _LENGTH = func.coalesce(_ATTEMPTS.c.lease_seconds, _LONGEST_LEASE_SECONDS)
 _TOO_LONG = (
@@ -34,12 +34,12 @@ _log = logging.getLogger(__name__)
 
 
 class Reaper:
-    """One process's view of the leases; ``look`` is to be called every ``LOOK_SECONDS``."""
+    """One process's view of the leases. Call ``look`` every ``LOOK_SECONDS``."""
 
     def __init__(
         self, database: Database, *, longest_gap_seconds: float = 3 * LOOK_SECONDS
     ) -> None:
-        """Nothing was seen yet.
+        """Begin with nothing seen.
 
         Args:
             database: The store.
@@ -51,15 +51,15 @@ class Reaper:
         self._heard_since = 0.0
 
     def look(self) -> int:
-        """Give back what dead workers have; how many attempts that were.
+        """Give back the trials of dead workers. Returns how many attempts there were.
 
-        Raises one of OUTAGES where the database does not answer, which is a gap.
+        Raises one of OUTAGES if the database does not answer, which is a gap.
         """
         try:
             with self._database.read() as session:
                 self._note_gap(clock.now(session))
                 if liveness.service_is_silent(session):
-                    # Nobody could be heard: the first look after that begins anew.
+                    # Nobody could be heard: the next look starts from scratch.
                     self._looked_at = 0.0
                     return 0
                 overdue = outcomes.overdue_by_job(session, heard_since=self._heard_since)
@@ -85,7 +85,7 @@ class Reaper:
             return outcomes.reap(session, job_id=job_id, heard_since=self._heard_since)
 
     def _shorten(self) -> None:
-        """Leases that end later than they can: the clock was set back, they start anew."""
+        """Renew leases that end later than possible, which shows that the clock was set back."""
         with self._database.write() as session:
             found = _shortened(session)
         if found:

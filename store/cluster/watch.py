@@ -1,4 +1,4 @@
-"""Waiting for the database to change. A wake-up is a hint: whoever wakes reads again."""
+"""Wait for the database to change. A wake-up is a hint: the reader must read again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ POLL_SECONDS = 0.05
 
 
 class Watcher:
-    """Sleeps until somebody has committed. It has a connection of its own and serves one thread.
+    """Sleeps until somebody commits. It has its own connection and serves one thread.
 
     On PostgreSQL only events of jobs wake it; on SQLite every commit does.
     """
@@ -23,10 +23,10 @@ class Watcher:
         self._watch = _watch(database)
 
     def wait(self, timeout: float) -> bool:
-        """Wait up to ``timeout`` seconds; True as soon as the database has changed.
+        """Wait up to ``timeout`` seconds. Returns True as soon as the database has changed.
 
-        A change between two calls counts for the second. True also after a lost connection came
-        back, for something may have been missed.
+        A change between two calls counts for the second. It also returns True after a lost
+        connection was restored, because a change may have been missed.
         """
         return self._watch.wait(timeout)
 

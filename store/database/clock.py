@@ -1,4 +1,4 @@
-"""Clocks. Leases are judged by the database's clock alone, so that no skew can break them."""
+"""Clocks. Leases are judged by the database clock alone, so that clock skew cannot break them."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def _postgresql(element: DbNow, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def db_now() -> DbNow:
-    """Seconds since 1970 by the database's clock, as an SQL expression."""
+    """Return the seconds since 1970 by the database's clock, as an SQL expression."""
     return DbNow()
 
 
 def now(session: Session) -> float:
-    """Seconds since 1970 by the database's clock."""
+    """Return the seconds since 1970 by the database's clock."""
     return session.execute(select(db_now())).scalar_one()
 
 
 def utc_now() -> datetime:
-    """The time of this machine, aware; for records that people read."""
+    """Return the time of this machine, timezone-aware, for records that people read."""
     return datetime.now(UTC)

@@ -17,13 +17,13 @@ POSTGRESQL_CONNECT: Mapping[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-"""A server that has gone without a word is noticed within ten seconds, in a query as well."""
+"""A server that disappeared silently is noticed within ten seconds, even during a query."""
 POSTGRESQL_LIMITS_MS: Mapping[str, int] = {
     "lock_timeout": 3_000,
     "statement_timeout": 10_000,
     "idle_in_transaction_session_timeout": 10_000,
 }
-"""Most milliseconds of every wait inside PostgreSQL, all below a usual lease of 15 seconds.
+"""Limits in milliseconds of every wait inside PostgreSQL, all below a usual lease of 15 seconds.
 
 Whoever is suspended within a transaction loses it, and the rows that it locked, before the workers
 of the job lose their leases; whoever waits for a row gives up and may ask again.
@@ -35,9 +35,9 @@ _POOL: Mapping[str, Any] = {"pool_size": 8, "max_overflow": 24, "pool_timeout": 
 
 
 def open_engine(url: str, *, is_patient: bool = False) -> Engine:
-    """An engine with this project's connection settings, for either dialect.
+    """Return an engine with this project's connection settings, for either dialect.
 
-    Every wait has a limit, unless ``is_patient``: changes of the schema take as long as they take.
+    Every wait has a limit unless ``is_patient`` is set: schema changes take as long as they take.
     """
     parsed = make_url(url)
     match parsed.get_backend_name():
@@ -50,7 +50,7 @@ def open_engine(url: str, *, is_patient: bool = False) -> Engine:
 
 
 def limit_waits(connection: Any, record: Any) -> None:
-    """Listener of ``connect`` on PostgreSQL: no wait of the new session is without a limit."""
+    """Limit every wait of a new PostgreSQL session; a listener of ``connect``."""
     # Outside a transaction, whose rollback would take them back.
     connection.autocommit = True
     with connection.cursor() as cursor:
@@ -92,7 +92,7 @@ def _open_postgresql(url: URL, *, is_patient: bool) -> Engine:
 
 
 def _name_outage(context: ExceptionContext) -> None:
-    """A session that was ended for idling in a transaction is a lost connection, not a bug."""
+    """Report a session ended for idling in a transaction as a lost connection, not a bug."""
     if getattr(context.original_exception, "sqlstate", None) == _IDLE_IN_TRANSACTION:
         context.is_disconnect = True
         raise OperationalError(context.statement, None, context.original_exception)

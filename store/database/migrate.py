@@ -1,6 +1,6 @@
-"""Schema upgrades: Alembic over the package ``migrations``, safe when several processes start.
+"""Upgrade the schema with Alembic (package ``migrations``), safely when several processes start.
 
-Our version table and our tables have names of their own, so that Optuna's Alembic may share the
+Our version table and our tables have their own names, so that Optuna's Alembic may share the
 database.
 """
 
@@ -30,10 +30,10 @@ _ADVISORY_LOCK = 7_305_807_001
 
 
 def upgrade(url: str) -> None:
-    """Bring the database at ``url`` to the newest schema, or leave it as it was.
+    """Upgrade the database at ``url`` to the newest schema, or leave it unchanged on an error.
 
-    Creates a missing SQLite file. Raises BrokenReferences where a file's rows refer to rows that
-    are not there.
+    Creates a missing SQLite file. Raises BrokenReferences if rows of an SQLite file refer to rows
+    that do not exist.
     """
     with _only_one(url), _engine(url, is_patient=True) as engine:
         if engine.dialect.name == "sqlite":
@@ -42,7 +42,7 @@ def upgrade(url: str) -> None:
 
 
 def current(url: str) -> str | None:
-    """Revision of the database at ``url``; None when it is empty or its file does not exist."""
+    """Return the revision of the database at ``url``; None if it is empty or has no file yet."""
     path = _sqlite_path(url)
     if path is not None and not path.exists():
         return None
@@ -53,7 +53,7 @@ def current(url: str) -> str | None:
 
 @cache
 def head() -> str:
-    """Newest revision of this version; read once, for it is part of the program."""
+    """Return the newest revision of this version. It is read once, as it is part of the program."""
     revision = ScriptDirectory.from_config(config()).get_current_head()
     assert revision is not None
     return revision
@@ -70,12 +70,12 @@ def check(url: str) -> None:
 
 
 def shown(url: str) -> str:
-    """The address without its password."""
+    """Return the address without its password."""
     return make_url(url).render_as_string(hide_password=True)
 
 
 def include_name(name: str | None, kind: str, parents: object) -> bool:
-    """Whether a table is ours: the filter for Alembic's comparisons."""
+    """Return whether a table is ours, to filter Alembic's comparisons."""
     return name in Base.metadata.tables if kind == "table" else True
 
 
@@ -121,7 +121,7 @@ def _check_references(connection: Connection) -> None:
 
 
 def config() -> Config:
-    """Alembic's settings. A connection must be put in ``attributes["connection"]``."""
+    """Return the Alembic settings. A connection must be put in ``attributes["connection"]``."""
     settings = Config()
     folder = str(Path(migrations.__file__).parent)
     settings.set_main_option("script_location", folder.replace("%", "%%"))

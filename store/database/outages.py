@@ -1,4 +1,4 @@
-"""What it looks like when the database cannot be reached or does not answer in time."""
+"""The errors that mean that the database cannot be reached or does not answer in time."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 _LOCK_NOT_AVAILABLE = "55P03"
 
 OUTAGES: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeout)
-"""Errors that pass by themselves; for rooms that may not import sqlalchemy."""
+"""Errors that pass without action, for rooms that must not import sqlalchemy."""
 
 
 def is_lock_timeout(error: BaseException) -> bool:
-    """Whether somebody else held a row of PostgreSQL for longer than one waits for it."""
+    """Return whether a PostgreSQL row was locked by somebody else for longer than the limit."""
     original = getattr(error, "orig", None)
     return getattr(original, "sqlstate", None) == _LOCK_NOT_AVAILABLE

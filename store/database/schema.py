@@ -10,7 +10,7 @@ _REVISION = select(column("version_num")).select_from(table(VERSION_TABLE))
 
 
 def revision(session: Session) -> str | None:
-    """The revision that the database has; None if it has none."""
+    """Return the schema revision of the database, or None if it has none."""
     if not inspect(session.connection()).has_table(VERSION_TABLE):
         return None
     return session.scalar(_REVISION)

@@ -1,4 +1,4 @@
-"""INSERT .. ON CONFLICT, spelled alike on both databases."""
+"""INSERT .. ON CONFLICT, written the same way for both databases."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from store.tables.records import Base
 
 
 def insert_new(session: Session, table: type[Base], values: dict[str, Any]) -> bool:
-    """Insert one row unless a unique value of it exists; whether it was inserted.
+    """Insert one row unless a unique value of it exists. Returns True if it was inserted.
 
-    On PostgreSQL it waits for a transaction that is inserting the same value, and it does not
-    break the own transaction as a caught IntegrityError would.
+    On PostgreSQL it waits for a transaction that is inserting the same value, and it does not break
+    the current transaction as a caught IntegrityError would.
     """
     statement = _insert(session)(table).values(**values).on_conflict_do_nothing()
     # The returned key tells: the drivers' row counts do not agree.
@@ -24,9 +24,9 @@ def insert_new(session: Session, table: type[Base], values: dict[str, Any]) -> b
 def insert_or_renew(
     session: Session, table: type[Base], values: dict[str, Any], *, renewed: str
 ) -> None:
-    """Insert one row, or give the row of the same key the new value of one column.
+    """Insert one row, or update one column of the row with the same key.
 
-    Either way the row is locked until the end of the transaction.
+    In both cases the row is locked until the end of the transaction.
     """
     statement = _insert(session)(table).values(**values)
     again = statement.on_conflict_do_update(

@@ -1,1 +1,1 @@
-"""Files addressed by content, and what they are: uploads, models, datasets, artifacts."""
+"""Files addressed by their content, and their uses: uploads, models, datasets, artifacts."""

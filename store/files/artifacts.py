@@ -1,4 +1,4 @@
-"""Artifacts: which stored file is what, of which trial."""
+"""Artifacts: which stored file has which role in which trial."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from store.tables.records import ArtifactRecord, TrialRecord
 
 
 def get(session: Session, artifact_id: str) -> ArtifactRecord:
-    """The artifact; raises ArtifactNotFound, or JobNotFound if its job was deleted."""
+    """Return the artifact. Raises ArtifactNotFound, or JobNotFound if its job was deleted."""
     artifact = session.get(ArtifactRecord, artifact_id)
     if artifact is None:
         raise ArtifactNotFound(
@@ -23,13 +23,13 @@ def get(session: Session, artifact_id: str) -> ArtifactRecord:
 
 
 def of_trial(session: Session, trial_id: str) -> list[ArtifactRecord]:
-    """Files of the trial, by rung and role."""
+    """Return the files of the trial, by rung and role."""
     query = select(ArtifactRecord).where(ArtifactRecord.trial_id == trial_id)
     return list(session.scalars(query.order_by(ArtifactRecord.rung, ArtifactRecord.role)))
 
 
 def of_job(session: Session, job_id: str) -> list[ArtifactRecord]:
-    """Files of all trials of the job, by trial number, rung and role."""
+    """Return the files of all trials of the job, by trial number, rung and role."""
     query = (
         select(ArtifactRecord)
         .join(TrialRecord, TrialRecord.id == ArtifactRecord.trial_id)

@@ -29,6 +29,6 @@ def create(
     info: DatasetInfo,
     owner: str = "",
 ) -> DatasetRecord:
-    """A dataset of this name; raises NameTaken."""
+    """Create a dataset with this name. Raises NameTaken."""
     fields = {"task": task, "info": info.model_dump(mode="json")}
     return _SHELF.create(session, name=name, stored=stored, fields=fields, owner=owner)

@@ -1,4 +1,4 @@
-"""Disks that are full, read-only or broken: how that shows, and a look by writing."""
+"""Recognise disks that are full, read-only or broken, and test a disk by writing to it."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ _PROBE_BYTES = 4096
 
 
 def fault(error: BaseException) -> Fault | None:
-    """What the error says of a disk: of the files', or of the database's. None: nothing."""
+    """Return which disk the error is about, that of the files or of the database; None: neither."""
     if isinstance(error, DBAPIError):
         return _of_database(error)
-    # Errors of connections, and those without a number, are no disk's.
+    # Errors of connections, and errors without a number, are not about a disk.
     if not isinstance(error, OSError) or isinstance(error, ConnectionError) or error.errno is None:
         return None
     return "full" if error.errno in disks.FULL else "broken"
 
 
 def probe(folder: Path) -> int:
-    """Write a little and read it again; the bytes that are free there. Raises OSError."""
+    """Write a little, read it again, and return the free bytes. Raises OSError."""
     private.make_folder(folder)
     disks.probe(folder, num_bytes=_PROBE_BYTES)
     return shutil.disk_usage(folder).free
 
 
 def database_folder(url: str) -> Path | None:
-    """Where an SQLite database lies; None for a server's."""
+    """Return the folder of an SQLite database, or None for a server."""
     path = database_path(url)
     return None if path is None else path.parent
 
 
 def database_path(url: str) -> Path | None:
-    """The file of an SQLite database; None for a server's."""
+    """Return the file of an SQLite database, or None for a server."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         return None

@@ -1,4 +1,4 @@
-"""Files addressed by their content: written elsewhere, then renamed; checked on reading."""
+"""Files addressed by content: written to a temporary name, renamed, checked on reading."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ _LONGEST_REMOVAL_SECONDS = 10.0
 
 
 class FileStore:
-    """A folder of content-addressed files. It knows no SQL: ``record`` makes a file known there."""
+    """A folder of content-addressed files. It knows no SQL: ``record`` registers a file there."""
 
     def __init__(self, folder: Path) -> None:
-        """Use ``folder``; it is made when the first file comes."""
+        """Use ``folder``, which is created when the first file arrives."""
         self.folder = folder
         self._verified: dict[str, tuple[int, int]] = {}
 
@@ -58,7 +58,7 @@ class FileStore:
         expected: str | None = None,
         holds: ExitStack | None = None,
     ) -> StoredFile:
-        """Store a stream of bytes; on any error nothing is left behind.
+        """Store a stream of bytes. An error leaves nothing behind.
 
         Args:
             chunks: The content.
@@ -77,16 +77,16 @@ class FileStore:
             return self.keep(arriving, expected=expected, holds=holds)
 
     def arriving(self, *, limit: int) -> Incoming:
-        """A file that comes piece by piece: write to it, ``keep`` it, and ``drop`` it at the end.
+        """Begin a file that arrives piece by piece: write to it, ``keep`` it, then ``drop`` it.
 
-        Nothing waits within it: whoever reads the pieces decides how long to wait for them.
+        Nothing in it waits: the reader of the pieces decides how long to wait for them.
         """
         return incoming.begin(self.temporary_folder, limit=limit)
 
     def keep(
         self, arriving: Incoming, *, expected: str | None = None, holds: ExitStack | None = None
     ) -> StoredFile:
-        """Store a file that has arrived; arguments and errors as those of ``put``."""
+        """Store a file that has arrived. Arguments and errors are those of ``put``."""
         stored = arriving.finish()
         if expected not in (None, stored.sha256):
             raise DigestMismatch(f"expected SHA-256 {expected}, the bytes have {stored.sha256}")
@@ -97,7 +97,7 @@ class FileStore:
 
     @contextmanager
     def held(self, sha256: str) -> Iterator[None]:
-        """Keep these bytes from being removed; several may hold them at once. Raises FileBusy."""
+        """Keep these bytes from being removed. Several holders are possible. Raises FileBusy."""
         if not (lock := self._lock(sha256, fcntl.LOCK_SH, seconds=_LONGEST_REMOVAL_SECONDS)):
             raise FileBusy(f"the file {sha256} is being removed: try again in a moment")
         with lock:
@@ -105,13 +105,13 @@ class FileStore:
 
     @contextmanager
     def alone(self, sha256: str) -> Iterator[bool]:
-        """Tell whether nobody holds these bytes, and let nobody take them up while this lasts."""
+        """Yield whether nobody holds these bytes, and keep everybody from taking them meanwhile."""
         lock = self._lock(sha256, fcntl.LOCK_EX, seconds=0.0)
         with lock or nullcontext():
             yield lock is not None
 
     def path(self, sha256: str) -> Path:
-        """Where the file lies, unchecked; raises ArtifactNotFound."""
+        """Return the path of the file, unchecked. Raises ArtifactNotFound."""
         path = self._place(sha256)
         try:
             is_file = stat.S_ISREG(path.stat().st_mode)
@@ -122,10 +122,10 @@ class FileStore:
         return path
 
     def read(self, sha256: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """The bytes from ``start`` up to, not with, ``end``, in pieces.
+        """Return the bytes from ``start`` to ``end`` (exclusive), in pieces.
 
-        A whole file is checked while it streams: its last piece only comes if the digest is right.
-        A part comes after the whole file was checked, once per change of the file.
+        A whole file is checked while it streams: its last piece is sent only if the digest is
+        right. For a part, the whole file is checked first, once per change of the file.
 
         Raises:
             ArtifactNotFound: no such file.
@@ -140,7 +140,7 @@ class FileStore:
         try:
             yield from streams.read_checked(path, sha256)
         except FileCorrupt:
-            # Neither time nor length of the file told: whoever asks next gets an answer in words.
+            # Neither time nor length of the file revealed it: the next reader gets an error.
             self._verified.pop(sha256, None)
             raise
 
@@ -159,12 +159,12 @@ class FileStore:
             self._verified[sha256] = version
 
     def verify_again(self, sha256: str) -> None:
-        """Check the whole file, whatever is remembered of it; raises as ``verify``."""
+        """Check the whole file, ignoring earlier checks. Raises as ``verify``."""
         self._verified.pop(sha256, None)
         self.verify(sha256)
 
     def delete(self, sha256: str) -> None:
-        """Remove the file if it is there; call it after ``forget`` was committed."""
+        """Remove the file if it exists. Call it after ``forget`` was committed."""
         self._place(sha256).unlink(missing_ok=True)
 
     def begin_upload(self, upload_id: str) -> None:
@@ -174,7 +174,7 @@ class FileStore:
         private.open_file(path, "xb").close()
 
     def received(self, upload_id: str) -> int:
-        """Bytes of the upload that have arrived; raises UploadNotFound."""
+        """Return how many bytes of the upload have arrived. Raises UploadNotFound."""
         return self._existing_upload(upload_id).stat().st_size
 
     def append_upload(
@@ -186,7 +186,7 @@ class FileStore:
         limit: int,
         begin: int | None = None,
     ) -> int:
-        """Continue an upload; returns how many bytes it has then.
+        """Continue an upload. Returns how many bytes it has then.
 
         What arrived before the connection broke stays, so that the client can go on from there. A
         sender that is slow is not waited for in here: its request calls this for every few
@@ -241,33 +241,33 @@ class FileStore:
         return stored
 
     def drop_upload(self, upload_id: str) -> None:
-        """Throw an upload away, if it is there."""
+        """Delete an upload, if it exists."""
         self._upload(upload_id).unlink(missing_ok=True)
 
     @property
     def content_folder(self) -> Path:
-        """Where stored files lie, by the first two digits of their digests."""
+        """The folder of stored files, by the first two digits of their digests."""
         return self.folder / "sha256"
 
     @property
     def temporary_folder(self) -> Path:
-        """Where files lie while they arrive."""
+        """The folder of files that are arriving."""
         return self.folder / "temporary"
 
     @property
     def uploads_folder(self) -> Path:
-        """Where unfinished uploads lie, by their ids."""
+        """The folder of unfinished uploads, by their ids."""
         return self.folder / "uploads"
 
     @property
     def locks_folder(self) -> Path:
-        """Where the empty files lie on which digests are locked."""
+        """The folder of the empty files on which digests are locked."""
         return self.folder / "locks"
 
     def is_held(self, sha256: str) -> bool:
-        """Whether somebody stores or removes these bytes, or some of a like digest, right now.
+        """Return whether somebody is storing or removing these bytes, or others of a like digest.
 
-        Nothing is written to find out, so it may be wrong a moment later: ``alone`` is not.
+        Nothing is written to find out, so it may be wrong a moment later; ``alone`` is exact.
         """
         try:
             with self._lock_file(sha256).open("rb") as file:
@@ -279,9 +279,9 @@ class FileStore:
         return False
 
     def _lock(self, sha256: str, kind: int, *, seconds: float) -> BinaryIO | None:
-        """The open file that holds the lock of these bytes; None if it cannot be had in time.
+        """Return the open lock file of these bytes, or None if the lock is not free in time.
 
-        Locks are files of their own that stay, one for all digests with the same beginning.
+        Locks are permanent files of their own, one for all digests with the same beginning.
         """
         place = self._lock_file(sha256)
         private.make_folder(place.parent)
@@ -335,9 +335,9 @@ class FileStore:
 
 
 def record(session: Session, stored: StoredFile) -> None:
-    """Make a stored file known to the database; of one that is known, note that it came again.
+    """Register a stored file in the database, or note that a registered one arrived again.
 
-    Nobody can forget it before the transaction's end, in which something may come to refer to it.
+    Nobody can forget it before the end of the transaction, in which something may refer to it.
     """
     values = {
         "sha256": stored.sha256,
@@ -348,7 +348,7 @@ def record(session: Session, stored: StoredFile) -> None:
 
 
 def lock(session: Session, sha256: str) -> FileRecord | None:
-    """The file's row, which nobody records or forgets before the transaction's end."""
+    """Return the file's row, locked until the end of the transaction."""
     # NO KEY UPDATE: rows that come to refer to the file need not wait.
     return session.get(
         FileRecord, sha256, with_for_update={"key_share": True}, populate_existing=True
@@ -358,7 +358,7 @@ def lock(session: Session, sha256: str) -> FileRecord | None:
 def forget(session: Session, sha256: str) -> bool:
     """Delete the file's row if nothing refers to it. Returns True if it was deleted.
 
-    Finished uploads do not count: whoever calls this forgets them, too.
+    Finished uploads do not count: the caller forgets them too.
     """
     if references.keeping(session, [sha256], besides_uploads=True):
         return False
@@ -366,7 +366,7 @@ def forget(session: Session, sha256: str) -> bool:
 
 
 def delete_row(session: Session, sha256: str) -> bool:
-    """Delete a row that nothing seemed to refer to; False where the database knows better."""
+    """Delete a row that seemed unreferenced. Returns False if the database has a reference."""
     try:
         with session.begin_nested():
             session.execute(delete(FileRecord).where(FileRecord.sha256 == sha256))

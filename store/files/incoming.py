@@ -1,4 +1,4 @@
-"""A file that is arriving, piece by piece, from somebody who may never send the rest."""
+"""A file that arrives piece by piece from a sender who may never send the rest."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from store.files.streams import StoredFile
 
 
 class Incoming:
-    """A temporary file and the digest of what it holds so far.
+    """A temporary file and the digest of its content so far.
 
-    Every method is short: nothing here waits for the next piece. The pieces may be written by
-    different threads, one after the other. The file is locked until it is dropped: one that is not
-    is a leftover of a process that was killed.
+    Every method is short: nothing here waits for the next piece. Different threads may write the
+    pieces, one after the other. The file is locked until it is dropped; an unlocked one is left
+    over from a killed process.
     """
 
     def __init__(self, path: Path, *, limit: int) -> None:
-        """Make the file; it may have ``limit`` bytes."""
+        """Create the file, which may have up to ``limit`` bytes."""
         self.path = path
         self.size_bytes = 0
         self._limit = limit
@@ -33,7 +33,7 @@ class Incoming:
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def write(self, piece: bytes) -> None:
-        """Write the next piece; raises FileTooLarge beyond the limit."""
+        """Write the next piece. Raises FileTooLarge beyond the limit."""
         self.size_bytes += len(piece)
         if self.size_bytes > self._limit:
             raise FileTooLarge(f"the file is larger than the limit of {self._limit} bytes")
@@ -41,7 +41,7 @@ class Incoming:
         self._file.write(piece)
 
     def finish(self) -> StoredFile:
-        """Sync everything to disk; returns what the file is."""
+        """Sync everything to disk. Returns what the file is."""
         self._file.flush()
         os.fsync(self._file.fileno())
         return StoredFile(sha256=self._digest.hexdigest(), size_bytes=self.size_bytes)
@@ -54,7 +54,7 @@ class Incoming:
 
 @contextmanager
 def incoming(folder: Path, *, limit: int) -> Iterator[Incoming]:
-    """A new file in ``folder`` that is gone afterwards unless somebody has moved it away."""
+    """Yield a new file in ``folder``, and remove it afterwards unless it has been moved away."""
     found = begin(folder, limit=limit)
     try:
         yield found
@@ -63,6 +63,6 @@ def incoming(folder: Path, *, limit: int) -> Iterator[Incoming]:
 
 
 def begin(folder: Path, *, limit: int) -> Incoming:
-    """A new file in ``folder``; whoever takes it must ``drop`` it at the end."""
+    """Return a new file in ``folder``. The caller must ``drop`` it at the end."""
     private.make_folder(folder)
     return Incoming(folder / uuid.uuid4().hex, limit=limit)

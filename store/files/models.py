@@ -35,7 +35,7 @@ def create(  # noqa: PLR0913 - every field, by name
     info: ModelInfo,
     owner: str = "",
 ) -> ModelRecord:
-    """A model of this name; raises NameTaken."""
+    """Create a model with this name. Raises NameTaken."""
     fields = {
         "architecture": architecture.model_dump(mode="json"),
         "normalisation": normalisation.model_dump(mode="json"),

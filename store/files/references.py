@@ -1,7 +1,7 @@
-"""What keeps a stored file: everything of the database that names it and would miss it.
+"""Find out what keeps a stored file: every row that names it and needs it.
 
-A file that nothing keeps may be removed. What was measured (``file_sha256`` of rungs and trials) is
-a name only: the figures stay when the file goes.
+A file that nothing keeps may be removed. The digests of measured files (``file_sha256`` of rungs
+and trials) are names only: the figures remain when the file goes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BY_KEY: tuple[Column[str], ...] = tuple(
     for key in sorted(table.foreign_keys, key=lambda key: key.parent.name)
     if key.column is _FILES.c.sha256
 )
-"""Columns that the database itself holds to the files they name."""
+"""Columns with a foreign key to the file that they name."""
 BY_UPLOADS: Column[str] = table_of(UploadRecord).c.sha256
 """A finished upload keeps its file until it is forgotten: its request may be repeated."""
 _OF_TEST_TRIALS = select(_TRIALS.c.files).where(
@@ -33,7 +33,7 @@ _OF_TEST_TRIALS = select(_TRIALS.c.files).where(
 def keeping(
     session: Session, digests: Collection[str], *, besides_uploads: bool = False
 ) -> set[str]:
-    """Those of the files that a row refers to by a column of its own."""
+    """Return the files among these that a row refers to by a foreign key."""
     columns: Sequence[Column[str]] = BY_KEY if besides_uploads else (*BY_KEY, BY_UPLOADS)
     found: set[str] = set()
     for column in columns:
@@ -44,7 +44,7 @@ def keeping(
 
 
 def unkept(session: Session, digests: Collection[str]) -> set[str]:
-    """Those of the files that nothing keeps, files that are measured on test kept as well."""
+    """Return the files among these that nothing keeps; files to measure on test are kept too."""
     left = set(digests) - keeping(session, digests)
     return left - _tested(session, left) if left else left
 

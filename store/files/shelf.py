@@ -1,4 +1,4 @@
-"""What models and datasets have in common: a name of their own, and bytes that jobs refer to."""
+"""What models and datasets have in common: their own name, and bytes that jobs refer to."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Shelf(Generic[Record]):
         fields: Mapping[str, Any],
         owner: str,
     ) -> Record:
-        """A record of this name with these further fields; raises NameTaken."""
+        """Create a record with this name and the further fields. Raises NameTaken."""
         file_store.record(session, stored)
         values = {
             "id": str(uuid.uuid4()),
@@ -57,7 +57,7 @@ class Shelf(Generic[Record]):
         return self.get(session, values["id"])
 
     def get(self, session: Session, reference: str) -> Record:
-        """The one of this id or name; raises the kind's NotFound."""
+        """Return the record with this id or name. Raises the kind's NotFound."""
         kind = self.record
         query = select(kind).where(or_(kind.id == reference, kind.name == reference))
         found = session.scalars(query.order_by(kind.id != reference).limit(1)).one_or_none()
@@ -66,21 +66,21 @@ class Shelf(Generic[Record]):
         return found
 
     def named(self, session: Session, name: str) -> Record | None:
-        """The one of this name, if there is one."""
+        """Return the record with this name, if it exists."""
         kind = self.record
         return session.scalars(select(kind).where(kind.name == name)).one_or_none()
 
     def page(
         self, session: Session, *, limit: int, cursor: str | None = None, owner: str | None = None
     ) -> tuple[list[Record], str | None]:
-        """One page, newest first, of all or of one owner; raises InvalidCursor."""
+        """Return one page, newest first, of all records or of one owner. Raises InvalidCursor."""
         kind = self.record
         key = (kind.created_at, kind.id)
         query = select(kind) if owner is None else select(kind).where(kind.owner == owner)
         return paging.fetch(session, query, key, limit=limit, cursor=cursor, descending=True)
 
     def delete(self, session: Session, reference: str, caller: Caller) -> Record:
-        """Forget it; returns what it was, for its bytes may go when nothing else refers to them.
+        """Delete the record and return it: its bytes may go if nothing else refers to them.
 
         Raises:
             NotFound: of this kind.

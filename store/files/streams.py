@@ -1,4 +1,4 @@
-"""Streams of bytes to and from files, counted and hashed on the way."""
+"""Read and write streams of bytes, counting and hashing them on the way."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class StoredFile:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 (hex) of a file."""
+    """Return the SHA-256 (hex) of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def append(file: BinaryIO, chunks: Iterable[bytes], *, begin: int, limit: int) -> int:
-    """Write at the end; the new size.
+    """Append the chunks to the file and return its new size.
 
     Beyond ``limit`` it cuts the file back to ``begin`` and raises FileTooLarge.
     """
@@ -44,7 +44,7 @@ def append(file: BinaryIO, chunks: Iterable[bytes], *, begin: int, limit: int) -
 
 
 def read(path: Path, *, start: int, end: int | None) -> Iterator[bytes]:
-    """The bytes from ``start`` up to, not with, ``end``, in pieces of at most 1 MiB."""
+    """Yield the bytes from ``start`` to ``end`` (exclusive), in pieces of at most 1 MiB."""
     with path.open("rb") as file:
         left = (path.stat().st_size if end is None else end) - file.seek(start)
         while left > 0 and (chunk := file.read(min(CHUNK_BYTES, left))):
@@ -53,7 +53,7 @@ def read(path: Path, *, start: int, end: int | None) -> Iterator[bytes]:
 
 
 def read_checked(path: Path, sha256: str) -> Iterator[bytes]:
-    """The whole file; its last piece only if the digest is right, else raises FileCorrupt."""
+    """Yield the whole file, the last piece only if the digest is right; else raise FileCorrupt."""
     digest, held_back = hashlib.sha256(), b""
     for chunk in read(path, start=0, end=None):
         if held_back:
@@ -71,7 +71,7 @@ def check_digest(found: str, sha256: str) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename inside the folder survive a loss of power."""
+    """Make a rename in the folder durable against power loss."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

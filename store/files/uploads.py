@@ -1,8 +1,8 @@
-"""Uploads: files that come in parts.
+"""Uploads: files that arrive in parts.
 
-How much has arrived is known by the file itself, ``FileStore.received``; the record's number is
-what was known after the last whole request. A finished one has become a stored file; it is kept
-as long as that, so that a request whose answer was lost can be repeated.
+The file itself knows how much has arrived (``FileStore.received``); the number in the record is
+from the last complete request. A finished upload has become a stored file. Its record is kept as
+long as that file, so that a request whose answer was lost can be repeated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from store.tables.records import UploadRecord
 
 
 def create(session: Session, *, size_bytes: int, owner: str = "") -> UploadRecord:
-    """An upload that will have this many bytes."""
+    """Create an upload that will have this many bytes."""
     upload = UploadRecord(
         id=str(uuid.uuid4()),
         owner=owner,
@@ -37,7 +37,7 @@ def create(session: Session, *, size_bytes: int, owner: str = "") -> UploadRecor
 
 
 def get(session: Session, upload_id: str) -> UploadRecord:
-    """The upload; raises UploadNotFound."""
+    """Return the upload. Raises UploadNotFound."""
     upload = session.get(UploadRecord, upload_id)
     if upload is None:
         raise UploadNotFound(f"no upload {upload_id}")
@@ -45,21 +45,24 @@ def get(session: Session, upload_id: str) -> UploadRecord:
 
 
 def get_own(session: Session, upload_id: str, caller: Caller) -> UploadRecord:
-    """The upload, which the caller may see, use and change; raises UploadNotFound, NotOwner."""
+    """Return the upload, which the caller may see, use and change.
+
+    Raises UploadNotFound, NotOwner.
+    """
     upload = get(session, upload_id)
     owners.check(upload, caller)
     return upload
 
 
 def advance(session: Session, upload_id: str, *, received: int) -> UploadRecord:
-    """Note how much has arrived, and that it came now; raises UploadNotFound."""
+    """Record how much has arrived, and when. Raises UploadNotFound."""
     upload = get(session, upload_id)
     upload.received, upload.touched_at = received, clock.utc_now()
     return upload
 
 
 def finish(session: Session, upload_id: str, *, sha256: str) -> None:
-    """Note which stored file it has become; raises UploadNotFound."""
+    """Record the stored file that the upload became. Raises UploadNotFound."""
     upload = get(session, upload_id)
     upload.sha256, upload.touched_at = sha256, clock.utc_now()
 
@@ -67,7 +70,7 @@ def finish(session: Session, upload_id: str, *, sha256: str) -> None:
 def untouched(
     session: Session, *, before: datetime, is_finished: bool, limit: int, after: str = ""
 ) -> list[str]:
-    """Ids of uploads above ``after`` for which nothing came since ``before``, in their order."""
+    """Return ids above ``after``, in order, of uploads that received nothing since ``before``."""
     touched = func.coalesce(UploadRecord.touched_at, UploadRecord.created_at)
     done = UploadRecord.sha256.is_not(None) if is_finished else UploadRecord.sha256.is_(None)
     query = select(UploadRecord.id).where(touched < before, done, UploadRecord.id > after)
@@ -75,21 +78,21 @@ def untouched(
 
 
 def known(session: Session, upload_ids: Collection[str]) -> set[str]:
-    """Those of the uploads that exist."""
+    """Return the uploads among these that exist."""
     return set(session.scalars(select(UploadRecord.id).where(UploadRecord.id.in_(upload_ids))))
 
 
 def discard(session: Session, upload_ids: Collection[str]) -> None:
-    """Forget the uploads that exist of these."""
+    """Forget these uploads, if they exist."""
     session.execute(delete_from(UploadRecord).where(UploadRecord.id.in_(upload_ids)))
 
 
 def forget(session: Session, sha256: str) -> None:
-    """Forget the uploads that became this file, which is about to go."""
+    """Forget the uploads that became this file, which is about to be removed."""
     session.execute(delete_from(UploadRecord).where(UploadRecord.sha256 == sha256))
 
 
 def delete(session: Session, upload_id: str) -> None:
-    """Forget the upload; raises UploadNotFound."""
+    """Forget the upload. Raises UploadNotFound."""
     session.delete(get(session, upload_id))
     session.flush()

@@ -1,1 +1,1 @@
-"""What goes by itself or on request, and what keeps it."""
+"""Remove what has expired or was deleted, and protect what is still needed."""

@@ -1,9 +1,9 @@
-"""The collector: removes stored files that nothing keeps, and can remove no other.
+"""The collector: remove stored files that nothing keeps, and no others.
 
-Table and disk are two stores. What acts on both holds the lock of the digest, which everybody
-holds who stores the same bytes, until a row says so. Rows that refer to a file are held to it by
-the database. What a worker has sent and not reported yet has a row and no reference: a file is
-left alone while an attempt is active that may have sent it.
+The table and the disk are two stores. Whoever acts on both holds the lock of the digest, as does
+everybody who stores the same bytes, until a row records them. Foreign keys protect a file that a
+row refers to. A file that a worker has sent and not yet reported has a row without a reference: it
+is left alone while an attempt is active that may have sent it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from store.tables.records import AttemptRecord, FileRecord
 
 _AT_ONCE = 500
 _SKEW = timedelta(seconds=60)
-"""Clocks of two services may differ by so much."""
+"""How much the clocks of two services may differ."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -51,7 +51,7 @@ class OnDisk:
 
 
 def stored_before(session: Session, *, grace: timedelta = timedelta()) -> datetime:
-    """Files that were stored after this may be referred to soon."""
+    """Return the time limit: files stored after it may soon be referred to."""
     active = select(func.min(AttemptRecord.started_at)).where(
         AttemptRecord.state == AttemptState.ACTIVE
     )
@@ -61,7 +61,7 @@ def stored_before(session: Session, *, grace: timedelta = timedelta()) -> dateti
 
 
 def known(database: Database) -> Iterator[KnownFile]:
-    """Every file that the database knows, page by page."""
+    """Yield every file that the database knows, page by page."""
     after: str | None = ""
     while after is not None:
         query = select(FileRecord.sha256, FileRecord.size_bytes).where(FileRecord.sha256 > after)
@@ -72,14 +72,14 @@ def known(database: Database) -> Iterator[KnownFile]:
 
 
 def is_referenced(database: Database, sha256: str) -> bool:
-    """Whether the database knows the file, and something keeps it."""
+    """Return whether the database knows the file and something keeps it."""
     with database.read() as session:
         is_known = session.get(FileRecord, sha256) is not None
         return is_known and not references.unkept(session, [sha256])
 
 
 def unreferenced(database: Database, *, grace: timedelta = timedelta()) -> Iterator[str]:
-    """Digests that the database knows and nothing keeps, in their order, page by page."""
+    """Yield the digests that the database knows and nothing keeps, in order, page by page."""
     with database.read() as session:
         before = stored_before(session, grace=grace)
     after = ""
@@ -96,7 +96,7 @@ def unreferenced(database: Database, *, grace: timedelta = timedelta()) -> Itera
 def collect(
     database: Database, store: FileStore, digests: Collection[str], *, grace: timedelta
 ) -> int:
-    """Remove those of the files that nothing keeps; returns how many that were."""
+    """Remove the files among these that nothing keeps. Returns how many were removed."""
     found = 0
     for page in _pages(iter(sorted(digests))):
         with database.read() as session:
@@ -108,7 +108,7 @@ def collect(
 def remove(
     database: Database, store: FileStore, sha256: str, *, grace: timedelta = timedelta()
 ) -> bool:
-    """Remove a file, and its row if there is one, unless something keeps it. Whether it is gone."""
+    """Remove a file, and its row if any, unless something keeps it. Returns True if it is gone."""
     with store.alone(sha256) as is_alone:
         if not is_alone:
             return False
@@ -121,7 +121,7 @@ def remove(
 
 
 def unknown(database: Database, store: FileStore) -> Iterator[OnDisk]:
-    """Files of the content folder without a row, and kept by no upload, folder by folder."""
+    """Yield files of the content folder that have no row and no upload, folder by folder."""
     for folder in _folders(store):
         for page in _pages(name for name in _names(folder) if _belongs(name, folder)):
             with database.read() as session:
@@ -130,19 +130,19 @@ def unknown(database: Database, store: FileStore) -> Iterator[OnDisk]:
 
 
 def stored(store: FileStore) -> Iterator[str]:
-    """Digests of what lies in the content folder, by name and place."""
+    """Yield the digests of the files in the content folder."""
     for folder in _folders(store):
         yield from (name for name in _names(folder) if _belongs(name, folder))
 
 
 def known_of(session: Session, digests: Sequence[str]) -> set[str]:
-    """Those of the files that the database knows."""
+    """Return the files among these that the database knows."""
     query = select(FileRecord.sha256).where(FileRecord.sha256.in_(digests))
     return set(session.scalars(query))
 
 
 def strange(store: FileStore) -> Iterator[Path]:
-    """What lies in the content folder and is no stored file by its name or place."""
+    """Yield paths in the content folder that are not stored files by name or place."""
     for folder in _folders(store):
         for name in _names(folder):
             if not _belongs(name, folder):

@@ -1,9 +1,9 @@
-"""Deleting a job: at once for everybody who asks, and then row by row.
+"""Delete a job: at once for all readers, and then row by row.
 
 ``begin`` is one short transaction, after which the job is in no list and found by no id. A large
-job has a hundred thousand rows, and nobody waits for one transaction that removes them all:
-``purge`` removes so many per transaction, until the job's own row goes last. Whoever is killed in
-between leaves a job that is deleted for its users, and rows that the next one removes.
+job has a hundred thousand rows, which must not be removed in one transaction: ``purge`` removes a
+limited number per transaction, the job's own row last. If it is killed in between, the job stays
+deleted for its users and the next call removes the remaining rows.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ PARTS: tuple[Table, ...] = tuple(
     for table in reversed(Base.metadata.sorted_tables)
     if any(key.column.table is _JOBS for key in table.foreign_keys)
 )
-"""Tables of what belongs to a job, each before those that its rows refer to."""
+"""The tables with rows of a job, each before the tables that its rows refer to."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Purged:
-    """What one transaction set free: files that the job names no more. ``is_last``: it is gone."""
+    """What one transaction freed: files the job no longer names. ``is_last``: the job is gone."""
 
     files: frozenset[str] = frozenset()
     is_last: bool = False
 
 
 def begin(session: Session, job: JobRecord) -> None:
-    """Delete a job for everybody who asks; the caller holds its row by ``lock``.
+    """Delete a job for all readers. The caller holds its row by ``lock``.
 
     Raises:
         JobNotFinished: it waits, runs or stops.
@@ -70,15 +70,15 @@ def begin(session: Session, job: JobRecord) -> None:
 
 
 def begun(session: Session, *, limit: int) -> list[str]:
-    """Ids of jobs that are deleted for their users and have rows yet."""
+    """Return the ids of jobs that are deleted for their users but still have rows."""
     query = select(JobRecord.id).where(JobRecord.state == JobState.DELETED)
     return list(session.scalars(query.order_by(JobRecord.created_at).limit(limit)))
 
 
 def purge(session: Session, job_id: str, *, rows: int = ROWS_AT_ONCE) -> Purged:
-    """Remove up to so many rows of a job whose deletion has begun.
+    """Remove up to ``rows`` rows of a job whose deletion has begun.
 
-    There is nothing to do where somebody else is at it, or has finished.
+    There is nothing to do if somebody else is doing it, or has finished it.
     """
     deleted = select(JobRecord).where(JobRecord.id == job_id, JobRecord.state == JobState.DELETED)
     job = session.scalars(deleted.with_for_update(skip_locked=True)).one_or_none()
@@ -99,7 +99,7 @@ def purge(session: Session, job_id: str, *, rows: int = ROWS_AT_ONCE) -> Purged:
 
 
 def forget_unnamed(session: Session) -> int:
-    """Forget what is left of deleted jobs that no job names any more; how many that were."""
+    """Forget the remains of deleted jobs that no job names any more. Returns their number."""
     names = exists().where(_SOURCES.c.source_id == _LEFT.c.id)
     gone = session.execute(delete(_LEFT).where(~names).returning(_LEFT.c.id))
     return len(gone.all())
@@ -115,7 +115,7 @@ def _check_unused(session: Session, job: JobRecord) -> None:
 
 
 def _named(job_id: str) -> Select[str]:
-    """Ids of the jobs that name this one as their warm start."""
+    """Select the ids of the jobs that name this one as their warm start."""
     return (
         select(_JOBS.c.id)
         .join(_SOURCES, _SOURCES.c.job_id == _JOBS.c.id)
@@ -129,7 +129,7 @@ def _remains(job: JobRecord) -> dict[str, Any]:
 
 
 def _remove(session: Session, table: Table, job_id: str, *, limit: int) -> Sequence[str]:
-    """Of each removed row its digest, if the table has any, or else the first part of its key."""
+    """Remove rows. Returns the digest of each, or else the first part of its key."""
     key = tuple_(*table.primary_key.columns)
     some = select(*table.primary_key.columns).where(table.c.job_id == job_id).limit(limit)
     told = table.c.get("sha256", next(iter(table.primary_key.columns)))

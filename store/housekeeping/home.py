@@ -1,8 +1,8 @@
-"""Whose folder of files it is: a mark in it, and the same in the database that refers to them.
+"""Decide which database a folder of files belongs to, by a mark in both.
 
-Two databases may have been given one folder, and each would take the other's files for garbage.
-What lies in a folder that is another database's, or that lay there before this one marked it, is
-not collected by itself.
+If two databases were given one folder, each would take the files of the other for garbage. What
+lies in the folder of another database, or lay there before this one marked it, is not collected
+automatically.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MOST_LOOKED_AT = 500
 
 
 def settle(database: Database, store: FileStore) -> bool:
-    """Mark the folder unless it is marked. Returns whether it is this database's.
+    """Mark the folder unless it is marked. Returns whether it belongs to this database.
 
     A folder with files of which the database knows none was not filled by it, and is not marked.
     """
@@ -52,7 +52,7 @@ def _made(database: Database) -> str:
 
 
 def is_ours(session: Session, store: FileStore) -> bool | None:
-    """Whether the folder is this database's; None while nobody has marked it."""
+    """Return whether the folder belongs to this database, or None if it is not marked."""
     found, known = _read(store), session.get(SecretRecord, _NAME)
     if found is None:
         return None
@@ -60,7 +60,7 @@ def is_ours(session: Session, store: FileStore) -> bool | None:
 
 
 def marked_at(store: FileStore) -> float | None:
-    """When the folder was marked, seconds since 1970; None while nobody has."""
+    """Return when the folder was marked, in seconds since 1970, or None if it is not."""
     try:
         return path(store).stat().st_mtime
     except FileNotFoundError:
@@ -68,14 +68,14 @@ def marked_at(store: FileStore) -> float | None:
 
 
 def is_strange(database: Database, store: FileStore) -> bool:
-    """Whether the database knows none of the files in the folder, though there are some."""
+    """Return whether the folder has files and the database knows none of them."""
     some = list(islice(collector.stored(store), _MOST_LOOKED_AT))
     with database.read() as session:
         return bool(some) and not collector.known_of(session, some)
 
 
 def path(store: FileStore) -> Path:
-    """The mark."""
+    """Return the path of the mark."""
     return store.folder / "owner"
 
 

@@ -1,7 +1,7 @@
-"""What killed processes and unfinished uploads leave on the disk beside stored files.
+"""Find and remove what killed processes and unfinished uploads leave on the disk.
 
-A temporary file is locked by whoever fills it, and an upload by whoever writes to it: what can be
-locked is nobody's.
+A temporary file is locked by the process that fills it, and an upload by the process that writes to
+it: a file that can be locked belongs to nobody.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _AT_ONCE = 200
 
 
 def temporary(files: FileStore, *, older_than_seconds: float) -> Iterator[Path]:
-    """Temporary files that nobody fills any more."""
+    """Yield temporary files that nobody is filling any more."""
     latest = time.time() - older_than_seconds
     for path in _listed(files.temporary_folder):
         if _written_before(path, latest) and not _is_locked(path):
@@ -30,14 +30,14 @@ def temporary(files: FileStore, *, older_than_seconds: float) -> Iterator[Path]:
 
 
 def remove_temporary(files: FileStore, *, older_than_seconds: float) -> Iterator[int]:
-    """Remove them one by one, 1 for each."""
+    """Remove these temporary files one by one, yielding 1 for each."""
     for path in temporary(files, older_than_seconds=older_than_seconds):
         path.unlink(missing_ok=True)
         yield 1
 
 
 def orphans(database: Database, files: FileStore, *, older_than_seconds: float) -> Iterator[Path]:
-    """Bytes of uploads that the database does not know."""
+    """Yield the files of uploads that the database does not know."""
     latest = time.time() - older_than_seconds
     paths = _listed(files.uploads_folder)
     while page := list(islice(paths, _AT_ONCE)):
@@ -50,14 +50,14 @@ def orphans(database: Database, files: FileStore, *, older_than_seconds: float) 
 def remove_orphans(
     database: Database, files: FileStore, *, older_than_seconds: float
 ) -> Iterator[int]:
-    """Remove them one by one, 1 for each."""
+    """Remove these orphans one by one, yielding 1 for each."""
     for path in orphans(database, files, older_than_seconds=older_than_seconds):
         path.unlink(missing_ok=True)
         yield 1
 
 
 def unfinished(database: Database, files: FileStore, *, before: datetime) -> Iterator[str]:
-    """Ids of unfinished uploads for which no byte has come since ``before``."""
+    """Yield the ids of unfinished uploads that received no byte since ``before``."""
     after: str | None = ""
     while after is not None:
         with database.read() as session:
@@ -69,7 +69,7 @@ def unfinished(database: Database, files: FileStore, *, before: datetime) -> Ite
 
 
 def remove_unfinished(database: Database, files: FileStore, *, before: datetime) -> Iterator[int]:
-    """End those uploads one by one, 1 for each."""
+    """End these uploads one by one, yielding 1 for each."""
     for upload in unfinished(database, files, before=before):
         yield _end(database, files, upload, before)
 
@@ -85,7 +85,7 @@ def _end(database: Database, files: FileStore, upload: str, before: datetime) ->
 
 
 def forget_finished(database: Database, *, before: datetime, limit: int = _AT_ONCE) -> int:
-    """Forget uploads that became files before then; their requests cannot be repeated any more."""
+    """Forget uploads that became files before then; their requests can no longer be repeated."""
     with database.write() as session:
         page: Sequence[str] = uploads.untouched(
             session, before=before, is_finished=True, limit=limit
@@ -106,7 +106,7 @@ def _written_before(path: Path, latest: float) -> bool:
 
 
 def _is_still(files: FileStore, upload: str, before: datetime) -> bool:
-    """Whether its file says so, too: a long request notes what it brought at its end only."""
+    """Return whether the file is idle too: a long request updates its record only at the end."""
     path = files.uploads_folder / upload
     return not path.exists() or _written_before(path, before.timestamp())
 
@@ -118,7 +118,10 @@ def _is_locked(path: Path) -> bool:
 
 @contextmanager
 def _unlocked(path: Path) -> Iterator[bool]:
-    """Whether nobody holds the file; while this lasts nobody can take it up. True if it is gone."""
+    """Yield whether nobody holds the file, and keep everybody from taking it meanwhile.
+
+    It is True if the file is gone.
+    """
     try:
         file = path.open("rb")
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Removing what is left of a deleted job, rows and files, in many short transactions."""
+"""Remove the rows and files that are left of a deleted job, in many short transactions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _JOBS_AT_ONCE = 20
 
 
 def finish(database: Database, files: FileStore, job_id: str, *, seconds: float) -> bool:
-    """Remove rows and files of a job whose deletion has begun; False if time was too short.
+    """Remove rows and files of a job whose deletion has begun. Returns False if time ran out.
 
-    A file that somebody stores at this moment, or that may be referred to soon, stays for the
-    collector, and so does every file whose row was not reached in time.
+    The collector removes later what stays: a file that somebody is storing now or may soon refer
+    to, and every file whose row was not reached in time.
     """
     ends = time.monotonic() + seconds
     while True:
@@ -30,7 +30,7 @@ def finish(database: Database, files: FileStore, job_id: str, *, seconds: float)
 
 
 def finish_all(database: Database, files: FileStore, *, seconds: float) -> int:
-    """The same for every job whose deletion was begun and not finished; how many were finished."""
+    """Finish the deletion of every job for which it has begun. Returns how many were finished."""
     ends = time.monotonic() + seconds
     with database.read() as session:
         begun = deletion.begun(session, limit=_JOBS_AT_ONCE)

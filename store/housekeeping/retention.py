@@ -1,7 +1,7 @@
-"""What goes by itself after some time, in transactions of a bounded number of rows.
+"""Remove what has expired, in transactions with a bounded number of rows.
 
-Every function removes up to ``limit`` rows and returns how many that were: whoever calls it goes
-on until it is fewer. What is removed here is never needed to understand what stays.
+Every function removes up to ``limit`` rows and returns how many it removed: the caller repeats it
+until the number is lower. Nothing that is removed here is needed to understand what stays.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from store.tables.records import (
 
 ROWS_AT_ONCE = 500
 LOST = (TrialState.STOPPED, TrialState.FAILED)
-"""Ends of trials whose files are removed some time after the end of their job."""
+"""States of trials whose files are removed some time after the end of their job."""
 _JOBS, _EVENTS = table_of(JobRecord), table_of(EventRecord)
 _TRIALS, _ARTIFACTS = table_of(TrialRecord), table_of(ArtifactRecord)
 _ATTEMPTS, _PROFILES = table_of(AttemptRecord), table_of(ProfileRecord)
 _MODELS, _DATASETS = table_of(ModelRecord), table_of(DatasetRecord)
 _KEPT_PHASES = (Phase.BASELINE, Phase.TEST)
-"""Of these phases files stay however a trial ended: others are held against them."""
+"""Phases whose files stay however a trial ended, because others are compared with them."""
 
 
 def jobs_with_lost_files(
     session: Session, *, before: datetime, besides: Collection[str], limit: int
 ) -> list[str]:
-    """Jobs that ended before then and have files of trials that came to nothing."""
+    """Return jobs that ended before then and still have files of stopped or failed trials."""
     lost = exists(_lost_files().where(_TRIALS.c.job_id == _JOBS.c.id)).correlate(_JOBS)
     query = (
         select(_JOBS.c.id)
@@ -64,13 +64,13 @@ def jobs_with_lost_files(
 
 
 def lost_files(session: Session, job_id: str) -> list[ArtifactRecord]:
-    """Files of the job's trials that were stopped or failed."""
+    """Return the files of the job's stopped and failed trials."""
     ids = _lost_files().where(_TRIALS.c.job_id == job_id)
     return list(session.scalars(select(ArtifactRecord).where(ArtifactRecord.id.in_(ids))))
 
 
 def forget_files(session: Session, artifact_ids: Collection[str]) -> set[str]:
-    """Forget these files of trials; the digests of those that there were."""
+    """Forget these artifacts. Returns the digests of those that existed."""
     gone = delete(_ARTIFACTS).where(_ARTIFACTS.c.id.in_(artifact_ids))
     return set(session.scalars(gone.returning(_ARTIFACTS.c.sha256)))
 
@@ -78,8 +78,8 @@ def forget_files(session: Session, artifact_ids: Collection[str]) -> set[str]:
 def forget_events(session: Session, *, before: datetime, limit: int = ROWS_AT_ONCE) -> int:
     """Forget events of jobs that ended before then.
 
-    A job's last event stays, which ends the streams of its readers, and so do refused candidates,
-    which its report counts.
+    The last event of a job stays because it ends the streams of its readers; events of refused
+    candidates stay because the report counts them.
     """
     old = (
         select(_EVENTS.c.job_id, _EVENTS.c.seq)
@@ -94,7 +94,7 @@ def forget_events(session: Session, *, before: datetime, limit: int = ROWS_AT_ON
 
 
 def forget_workers(session: Session, *, before: datetime, limit: int = ROWS_AT_ONCE) -> int:
-    """Forget workers that were not heard of since then and hold no trial."""
+    """Forget workers that were last heard of before then and hold no trial."""
     workers = table_of(WorkerRecord)
     holds = exists().where(
         _ATTEMPTS.c.boot_id == workers.c.boot_id, _ATTEMPTS.c.state == AttemptState.ACTIVE
@@ -109,28 +109,28 @@ def forget_faults(session: Session, *, before: datetime, limit: int = ROWS_AT_ON
     holds = exists().where(
         _ATTEMPTS.c.worker == faults.c.name, _ATTEMPTS.c.state == AttemptState.ACTIVE
     )
-    # Until when it was set aside follows its last failure, by the database's clock.
+    # The end of its suspension is computed from its last failure, by the database clock.
     ago = (clock.utc_now() - before).total_seconds()
     old = select(faults.c.name).where(faults.c.set_aside_until < clock.db_now() - ago, ~holds)
     return _remove(session, faults, old.limit(limit))
 
 
 def forget_sessions(session: Session, *, limit: int = ROWS_AT_ONCE) -> int:
-    """Forget browsers whose login is over."""
+    """Forget browser sessions that have ended."""
     logins = table_of(SessionRecord)
     old = select(logins.c.secret_sha256).where(logins.c.expires_at < clock.utc_now())
     return _remove(session, logins, old.limit(limit))
 
 
 def forget_audit(session: Session, *, before: datetime, limit: int = ROWS_AT_ONCE) -> int:
-    """Forget what was done before then."""
+    """Forget audit entries from before then."""
     audit = table_of(AuditRecord)
     old = select(audit.c.id).where(audit.c.at < before)
     return _remove(session, audit, old.limit(limit))
 
 
 def forget_profiles(session: Session, *, limit: int = ROWS_AT_ONCE) -> int:
-    """Forget profiles that no job stands on and no job could: weights or data of them are gone."""
+    """Forget profiles that no job uses and none could use, because weights or data are gone."""
     used = exists().where(_JOBS.c.profile_sha256 == _PROFILES.c.sha256)
     weights = exists().where(_MODELS.c.sha256 == _PROFILES.c.weights_sha256)
     trained = exists().where(_JOBS.c.weights_sha256 == _PROFILES.c.weights_sha256)

@@ -1,1 +1,1 @@
-"""Jobs, their events, and what is counted of them."""
+"""Jobs, their events, and their counts."""

@@ -1,4 +1,4 @@
-"""Baselines that earlier jobs measured: what forecasts and feasibility checks stand on."""
+"""Find baselines that earlier jobs measured, for forecasts and feasibility checks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _JOBS_LOOKED_AT = 50
 def newest(
     session: Session, *, model: ModelRecord | UntrainedModel, dataset: DatasetRecord
 ) -> Measurement | None:
-    """The newest baseline of the same network on the same dataset; None where none is known.
+    """Return the newest baseline of the same network on the same dataset, or None.
 
-    Of untrained models, the dataset's last 50 baselines are looked at.
+    For untrained models, the last 50 baselines of the dataset are searched.
     """
     for job_id in jobs_of(session, model=model, dataset=dataset, limit=1):
         job = session.get_one(JobRecord, job_id)
@@ -28,7 +28,7 @@ def newest(
 def jobs_of(
     session: Session, *, model: ModelRecord | UntrainedModel, dataset: DatasetRecord, limit: int
 ) -> list[str]:
-    """The newest jobs that have measured the same network on the same dataset, by their ids."""
+    """Return the ids of the newest jobs that measured the same network on the same dataset."""
     query = select(JobRecord.id, JobRecord.spec).where(
         JobRecord.dataset_id == dataset.id, JobRecord.baseline.is_not(None)
     )

@@ -1,4 +1,4 @@
-"""The job's diary: numbered without gaps, in the order of the commits."""
+"""The events of a job: numbered without gaps, in the order of the commits."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _INSERT = insert(table_of(EventRecord))
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """The number of a job's newest event, and whether it is the last one ever."""
+    """The number of a job's newest event, and whether no event can follow it."""
 
     seq: int
     is_last: bool
 
 
 def append(session: Session, job: JobRecord, type: str, data: dict[str, Any]) -> int:
-    """Write one event and wake whoever watches; returns its number.
+    """Write one event and wake its watchers. Returns its number.
 
     The number is taken from the job's row, which the caller holds until the commit: a sequence
-    would hand out numbers that commit out of order, and a reader would miss some. Two writers that
-    did not hold the row could not both commit: the number is part of the event's key.
+    would give numbers that commit out of order, and a reader would miss some. Two writers that do
+    not hold the row cannot both commit, because the number is part of the event's key.
     """
     seq = job.last_event = job.last_event + 1
     row = {"job_id": job.id, "seq": seq, "type": type, "data": data, "at": clock.utc_now()}
-    # Not the session: it would first write every change that its records have so far.
+    # Not through the session, which would first flush every pending change.
     session.connection().execute(_INSERT, row)
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_notify(CHANNEL, job.id)))
@@ -42,18 +42,18 @@ def append(session: Session, job: JobRecord, type: str, data: dict[str, Any]) ->
 
 
 def after(session: Session, job_id: str, seq: int, *, limit: int = 500) -> list[EventRecord]:
-    """Events of the job with numbers above ``seq``, oldest first."""
+    """Return events of the job with numbers above ``seq``, oldest first."""
     query = select(EventRecord).where(EventRecord.job_id == job_id, EventRecord.seq > seq)
     return list(session.scalars(query.order_by(EventRecord.seq).limit(limit)))
 
 
 def first_seq(session: Session, job_id: str) -> int | None:
-    """Number of the oldest event that is kept; None when there is none."""
+    """Return the number of the oldest event that is kept, or None if there is none."""
     return session.scalar(select(func.min(EventRecord.seq)).where(EventRecord.job_id == job_id))
 
 
 def heads(session: Session, job_ids: Collection[str]) -> dict[str, Head]:
-    """How far each of the jobs is; those that do not exist or are deleted are left out."""
+    """Return the head of each job. Jobs that do not exist or are deleted are left out."""
     query = select(JobRecord.id, JobRecord.last_event, JobRecord.state).where(
         JobRecord.state != JobState.DELETED
     )

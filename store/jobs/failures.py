@@ -1,4 +1,4 @@
-"""How many trials of a job failed, and how: a job that succeeded says so."""
+"""Describe how many trials of a job failed, and how; a job that succeeded says so too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from store.tables.records import JobRecord, TrialRecord
 
 
 def words(session: Session, job: JobRecord) -> str:
-    """How many of the trials that are over failed, by class, most first; empty where none did."""
+    """Return how many ended trials failed, by class, most frequent first; empty if none did."""
     failed = job.counts.get(TrialState.FAILED, 0)
     if not failed:
         return ""
@@ -25,7 +25,7 @@ def words(session: Session, job: JobRecord) -> str:
 
 
 def are_most(job: JobRecord) -> bool:
-    """Whether more than half of the trials that are over failed."""
+    """Return whether more than half of the ended trials failed."""
     return 2 * job.counts.get(TrialState.FAILED, 0) > _over(job)
 
 

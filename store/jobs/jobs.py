@@ -57,12 +57,12 @@ def create(  # noqa: PLR0913 - what a job refers to, by name
     supernet: ModelRecord | None = None,
     owner: str = "",
 ) -> tuple[JobRecord, bool]:
-    """A queued job, and True; or the job that this owner's key made before, and False.
+    """Return a new queued job and True, or the job that this owner's key made before and False.
 
     Args:
         session: A writing transaction.
         spec: What was asked.
-        model: The uploaded model it names; None where the spec describes an untrained one.
+        model: The uploaded model it names; None if the spec describes an untrained one.
         dataset: The dataset it names.
         idempotency_key: The client's key; None never equals another request's.
         body_sha256: Digest of the request, to tell a repeat from a different request.
@@ -75,9 +75,9 @@ def create(  # noqa: PLR0913 - what a job refers to, by name
         ModelNotFound, DatasetNotFound: it was deleted in this moment.
     """
     if (model is None) != isinstance(spec.model, UntrainedModel):
-        raise ValueError("give the model record exactly where the spec names a model")
+        raise ValueError("give the model record if and only if the spec names a model")
     if (teacher is None) != (spec.teacher is None):
-        raise ValueError("give the teacher's record exactly where the spec names a teacher")
+        raise ValueError("give the teacher's record if and only if the spec names a teacher")
     _keep(session, dataset, (model, teacher, supernet))
     values = _values(spec, model, dataset) | {
         "teacher_id": teacher.id if teacher else None,
@@ -131,7 +131,7 @@ def _values(spec: JobSpec, model: ModelRecord | None, dataset: DatasetRecord) ->
 def _shared(spec: JobSpec, supernet: ModelRecord | None) -> dict[str, str | None]:
     named = None if spec.supernet is None else spec.supernet.model
     if (supernet is None) != (named is None):
-        raise ValueError("give the supernet's record exactly where the spec names one")
+        raise ValueError("give the supernet's record if and only if the spec names one")
     is_ready = supernet is not None and not spec.trains_supernet
     return {
         "supernet_model_id": supernet.id if supernet else None,
@@ -140,7 +140,7 @@ def _shared(spec: JobSpec, supernet: ModelRecord | None) -> dict[str, str | None
 
 
 def _made_without_owner(session: Session, key: str | None, body_sha256: str) -> JobRecord | None:
-    """What the same request made before jobs had owners: its repeat must not make another job."""
+    """Return what the same request made before jobs had owners, so that no second job is made."""
     if key is None:
         return None
     query = select(JobRecord).where(
@@ -162,12 +162,12 @@ def _repeated(session: Session, owner: str, key: str | None, body_sha256: str) -
 
 
 def get(session: Session, job_id: str) -> JobRecord:
-    """The job; raises JobNotFound, which is a JobDeleted if something of it is left."""
+    """Return the job. Raises JobNotFound, which is a JobDeleted if something of it is left."""
     return _existing(session, job_id, session.get(JobRecord, job_id))
 
 
 def deleted(session: Session, job_id: str) -> DeletedJobRecord:
-    """What is left of a deleted job; raises JobNotFound."""
+    """Return what is left of a deleted job. Raises JobNotFound."""
     found = session.get(DeletedJobRecord, job_id)
     if found is None:
         raise JobNotFound(f"no job {job_id}")
@@ -175,19 +175,19 @@ def deleted(session: Session, job_id: str) -> DeletedJobRecord:
 
 
 def last_event(session: Session, job_id: str) -> int:
-    """Number of the job's newest event; raises JobNotFound."""
+    """Return the number of the job's newest event. Raises JobNotFound."""
     found = session.scalar(_LAST_EVENT, {"job": job_id})
     return get(session, job_id).last_event if found is None else found
 
 
 def lock(session: Session, job_id: str) -> JobRecord:
-    """The job as it is now, locked until the transaction ends; raises JobNotFound."""
+    """Return the job as it is now, locked until the transaction ends. Raises JobNotFound."""
     found = session.scalars(_LOCKED, {"job": job_id}, execution_options=_AS_IT_IS)
     return _existing(session, job_id, found.one_or_none())
 
 
 def lock_alone(session: Session, job_id: str) -> JobRecord:
-    """As ``lock``, and nobody comes to refer to the job meanwhile; raises JobNotFound."""
+    """Lock as ``lock`` does, and keep new rows from referring to the job. Raises JobNotFound."""
     found = session.scalars(_ALONE, {"job": job_id}, execution_options=_AS_IT_IS)
     return _existing(session, job_id, found.one_or_none())
 
@@ -200,7 +200,7 @@ def _existing(session: Session, job_id: str, job: JobRecord | None) -> JobRecord
 
 
 def lock_if_free(session: Session, job_id: str) -> JobRecord | None:
-    """The job as it is now, locked; None where it does not exist or another transaction has it."""
+    """Return the job, freshly read and locked; None if it does not exist or is locked elsewhere."""
     found = session.scalars(_IF_FREE, {"job": job_id}, execution_options=_AS_IT_IS)
     return found.one_or_none()
 
@@ -213,7 +213,7 @@ def page(
     state: JobState | None = None,
     owner: str | None = None,
 ) -> tuple[list[JobRecord], str | None]:
-    """One page of jobs, newest first; raises InvalidCursor."""
+    """Return one page of jobs, newest first. Raises InvalidCursor."""
     wanted = ((JobRecord.state, state), (JobRecord.owner, owner))
     query = select(JobRecord).where(
         JobRecord.state != JobState.DELETED,
@@ -223,13 +223,13 @@ def page(
 
 
 def active(session: Session) -> list[JobRecord]:
-    """Jobs that are not finished, oldest first."""
+    """Return jobs that are not finished, oldest first."""
     query = select(JobRecord).where(JobRecord.finished_at.is_(None)).order_by(*_AGE)
     return list(session.scalars(query))
 
 
 def counts(session: Session, job_ids: Collection[str]) -> dict[str, Counts]:
-    """Trials by state of each job; ids that do not exist are left out."""
+    """Return the trials of each job by state. Ids that do not exist are left out."""
     query = select(JobRecord.id, JobRecord.counts).where(JobRecord.id.in_(job_ids))
     return {
         job_id: Counts(**by_state, total=sum(by_state.values()))
@@ -254,7 +254,7 @@ def move(
 
 
 def set_phase(session: Session, job: JobRecord, phase: Phase, *, detail: str = "") -> None:
-    """Note what the job does now, and why already; event ``job.phase``."""
+    """Record the current phase of the job, and why it has begun; event ``job.phase``."""
     job = lock(session, job.id)
     job.phase = phase
     events.append(
@@ -263,9 +263,9 @@ def set_phase(session: Session, job: JobRecord, phase: Phase, *, detail: str = "
 
 
 def cancel(session: Session, job_id: str) -> JobRecord:
-    """Start to stop the job; a repeat changes nothing.
+    """Begin to stop the job. A repeat changes nothing.
 
-    Waiting trials are stopped here, running ones learn of it with their next heartbeat.
+    Waiting trials are stopped here; running ones learn of it with their next heartbeat.
 
     Raises:
         IllegalTransition: the job is finished.
@@ -278,12 +278,12 @@ def cancel(session: Session, job_id: str) -> JobRecord:
 
 
 def pause(session: Session, job_id: str) -> JobRecord:
-    """Hand out no more trials; running ones go on. A repeat changes nothing."""
+    """Hand out no more trials; running trials continue. A repeat changes nothing."""
     return _change(session, lock(session, job_id), JobState.PAUSED)
 
 
 def resume(session: Session, job_id: str) -> JobRecord:
-    """Go on after a pause. A repeat changes nothing."""
+    """Continue after a pause. A repeat changes nothing."""
     job = lock(session, job_id)
     if job.state == JobState.QUEUED:
         raise IllegalTransition(f"job {job_id} is queued: it was never paused")
@@ -297,7 +297,7 @@ def _change(session: Session, job: JobRecord, to: JobState) -> JobRecord:
 
 
 def running_seconds(job: JobRecord, now: datetime) -> float:
-    """Seconds the job has run until ``now``, without its pauses."""
+    """Return how many seconds the job has run until ``now``, without its pauses."""
     if job.started_at is None:
         return 0.0
     end = job.finished_at or job.paused_at or now
@@ -305,7 +305,7 @@ def running_seconds(job: JobRecord, now: datetime) -> float:
 
 
 def spec(job: JobRecord) -> JobSpec:
-    """What was asked; understood once per process, as every call of a worker needs it."""
+    """Return the spec of the job. It is parsed once per process, as every worker call needs it."""
     written, understood = _understood.get(job.id, (None, None))
     if understood is None or written != job.spec:
         understood = JobSpec.of_record(job.spec)
@@ -316,5 +316,5 @@ def spec(job: JobRecord) -> JobSpec:
 
 
 def baseline(job: JobRecord) -> Measurement | None:
-    """Measurement of the uncompressed file, once there is one."""
+    """Return the measurement of the uncompressed file, once there is one."""
     return None if job.baseline is None else Measurement.model_validate(job.baseline)

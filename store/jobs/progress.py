@@ -1,6 +1,7 @@
-"""How far a job has come: what a forecast of its time stands on.
+"""Measure how far a job has come, as the basis of a forecast of its time.
 
-Nothing here grows with the job but one count over an index, so that a page may ask often.
+The cost of a call does not grow with the job, except for one count over an index, so a page may ask
+often.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from store.jobs import baselines
 from store.tables.records import DatasetRecord, JobRecord, ModelRecord, RungRecord, TrialRecord
 
 _NEWEST = 32
-"""Trials whose times are read: candidates and machines change while a job runs."""
+"""How many recent trials are read: candidates and machines change while a job runs."""
 _JOBS_LOOKED_AT = 5
 _UNFINISHED = [state for state in TrialState if not state.is_finished]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timed:
-    """A search trial that has reported: what it took up to its newest rung.
+    """A search trial that has reported, and the time it took up to its newest rung.
 
-    ``wall_seconds`` are those of the whole trial, None before it has ended and where more than one
+    ``wall_seconds`` is the time of the whole trial; None before it has ended, and if more than one
     worker had it.
     """
 
@@ -40,11 +41,11 @@ class Timed:
 
 @dataclass(frozen=True, kw_only=True)
 class Counted:
-    """Trials of a job, re-runs with them.
+    """Counts of the trials of a job, re-runs included.
 
-    ``reached`` counts search trials by rung; ``on_the_way`` are the rungs that those stand at which
-    have been let climb and have not reported above. ``num_lost`` search trials failed before their
-    first report, and ``num_finished`` trials of the finish phase are over.
+    ``reached`` counts search trials by rung. ``on_the_way`` are the rungs of those that were let
+    climb and have not reported the next one. ``num_lost`` search trials failed before their first
+    report, and ``num_finished`` trials of the finish phase have ended.
     """
 
     reached: tuple[int, ...]
@@ -54,7 +55,7 @@ class Counted:
 
 
 def counted(session: Session, job: JobRecord, *, num_rungs: int) -> Counted:
-    """How many of the job's trials have come how far."""
+    """Return how far the trials of the job have come."""
     by_rung = (
         select(RungRecord.phase, RungRecord.rung, func.count())
         .where(RungRecord.job_id == job.id, RungRecord.phase.in_((Phase.SEARCH, Phase.FINISH)))
@@ -90,7 +91,7 @@ def _lost(session: Session, job: JobRecord) -> Counter[str]:
 
 
 def timed(session: Session, job_id: str) -> list[Timed]:
-    """The newest search trials of a job that have reported, at most 32."""
+    """Return the newest search trials of a job that have reported, at most 32."""
     query = (
         select(TrialRecord)
         .where(
@@ -118,7 +119,7 @@ def _timed(trial: TrialRecord) -> Timed:
 def timed_before(
     session: Session, *, model: ModelRecord | UntrainedModel, dataset: DatasetRecord
 ) -> Sequence[Timed]:
-    """The same of the newest of five earlier jobs on the same network and dataset that has any."""
+    """Return the timed trials of the newest of five earlier jobs on this network and data."""
     for job_id in baselines.jobs_of(session, model=model, dataset=dataset, limit=_JOBS_LOOKED_AT):
         if found := timed(session, job_id):
             return found

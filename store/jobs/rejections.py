@@ -13,7 +13,7 @@ TYPE = "candidate.refused"
 
 
 def note(session: Session, job: JobRecord, candidate: Candidate, reason: str) -> bool:
-    """Write down that the candidate is refused; False where that is known already.
+    """Record that the candidate is refused. Returns False if that is already recorded.
 
     A searcher that was killed before its study knew refuses the same candidate again.
     """
@@ -31,6 +31,6 @@ def note(session: Session, job: JobRecord, candidate: Candidate, reason: str) ->
 
 
 def count(session: Session, job_id: str) -> int:
-    """How many candidates of the job were refused."""
+    """Return how many candidates of the job were refused."""
     query = select(func.count()).where(EventRecord.job_id == job_id, EventRecord.type == TYPE)
     return session.execute(query).scalar_one()

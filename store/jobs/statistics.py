@@ -16,7 +16,7 @@ from store.tables.records import AttemptRecord, JobRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """How many there are in every state; ``queue_depth`` are waiting trials of running jobs."""
+    """Counts by state. ``queue_depth`` is the number of waiting trials of running jobs."""
 
     jobs: dict[str, int]
     trials: dict[str, int]
@@ -25,7 +25,7 @@ class Statistics:
 
 
 def read(session: Session) -> Statistics:
-    """Count everything, as it is now; trials by the counts that jobs keep."""
+    """Count everything now; trials by the counts that jobs keep."""
     jobs: Counter[str] = Counter()
     trials: Counter[str] = Counter()
     queue_depth = 0

@@ -1,4 +1,4 @@
-"""Every change of state, checked against the tables of ``featherweight.specs.states``.
+"""Change states, checked against the tables of ``featherweight.specs.states``.
 
 Callers hold the job's row (see ``store.session`` for the order of locks).
 """
@@ -108,19 +108,19 @@ def move_trial(
     if to.is_finished:
         trial.finished_at = clock.utc_now()
     data = dict(news or {}) | ({"reason": reason} if reason else {})
-    tell(session, job, trial, to, data)
+    announce(session, job, trial, to, data)
 
 
-def tell(
+def announce(
     session: Session, job: JobRecord, trial: TrialRecord, what: str, news: Mapping[str, Any]
 ) -> None:
-    """Event ``trial.<what>``, with the trial and what is new."""
+    """Write the event ``trial.<what>`` with the trial and the news."""
     data = {"trial": trial.id, "number": trial.number, **news}
     events.append(session, job, f"trial.{what}", data)
 
 
 def describe(trial: TrialRecord) -> str:
-    """The trial's candidate in words; of a trial that has none of its own, what it does."""
+    """Return the trial's candidate in words, or the task of a trial that has no candidate."""
     if trial.phase == Phase.TEST:
         return "measure the files of the front on test"
     digest = trial.candidate_digest
@@ -129,14 +129,14 @@ def describe(trial: TrialRecord) -> str:
         return known
     words = Candidate.of_record(trial.candidate).describe()
     if len(_described) >= _MOST_DESCRIBED:
-        # Another thread may be reading: nobody relies on what was there a moment ago.
+        # Another thread may be reading, but no thread relies on an earlier entry.
         _described.clear()
     _described[digest] = words
     return words
 
 
 def count(job: JobRecord, *, plus: TrialState, minus: TrialState | None = None) -> None:
-    """Keep the job's counts of trials by state."""
+    """Update the job's counts of trials by state."""
     counts = dict(job.counts)
     counts[plus] = counts.get(plus, 0) + 1
     if minus is not None:
@@ -157,7 +157,7 @@ def move_attempt(attempt: AttemptRecord, to: AttemptState, *, detail: str = "") 
 def stop_waiting(
     session: Session, job: JobRecord, reason: str, *, phase: Phase | None = None
 ) -> int:
-    """Stop every waiting trial of the job, or of one of its phases; how many there were."""
+    """Stop every waiting trial of the job, or of one phase. Returns how many there were."""
     query = select(TrialRecord).where(
         TrialRecord.job_id == job.id, TrialRecord.state == TrialState.WAITING
     )

@@ -1,4 +1,4 @@
-"""Which finished jobs a job starts from, written down when it is submitted."""
+"""Which finished jobs a job starts from, recorded when it is submitted."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _FINISHED = tuple(s for s in JobState if s.is_finished and s is not JobState.DEL
 
 
 def finished(session: Session) -> list[JobRecord]:
-    """The newest finished jobs that have a measured baseline, newest first, at most 50."""
+    """Return the newest finished jobs that have a measured baseline, newest first, at most 50."""
     query = select(JobRecord).where(JobRecord.state.in_(_FINISHED), JobRecord.baseline.is_not(None))
     newest = query.order_by(JobRecord.created_at.desc(), JobRecord.id.desc())
     return list(session.scalars(newest.limit(_JOBS_LOOKED_AT)))
 
 
 def add_sources(session: Session, job: JobRecord, sources: Sequence[tuple[str, bool]]) -> None:
-    """Note the jobs by id, and of each whether the sampler learns of its trials.
+    """Record the source jobs by id, each with whether the sampler learns from its trials.
 
-    Raises JobNotFound for one that was deleted in this moment.
+    Raises JobNotFound for one that has just been deleted.
     """
     _keep(session, [source_id for source_id, _ in sources])
     session.add_all(
@@ -37,7 +37,7 @@ def add_sources(session: Session, job: JobRecord, sources: Sequence[tuple[str, b
 
 
 def _keep(session: Session, source_ids: Sequence[str]) -> None:
-    """Let nobody delete these jobs before the transaction's end."""
+    """Protect these jobs from deletion until the end of the transaction."""
     query = select(JobRecord.id).where(
         JobRecord.id.in_(source_ids), JobRecord.state != JobState.DELETED
     )
@@ -48,6 +48,6 @@ def _keep(session: Session, source_ids: Sequence[str]) -> None:
 
 
 def sources(session: Session, job_id: str) -> list[WarmSourceRecord]:
-    """The jobs that a job starts from, in their order; some may have been deleted since."""
+    """Return the jobs that a job starts from, in order. Some may have been deleted since."""
     query = select(WarmSourceRecord).where(WarmSourceRecord.job_id == job_id)
     return list(session.scalars(query.order_by(WarmSourceRecord.position)))

@@ -1,4 +1,4 @@
-"""Tables of who may do what, and of who has done what."""
+"""Tables of permissions, and of the audit log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from store.tables.base import Base
 
 
 class TokenRecord(Base):
-    """A bearer token, as the hash of its secret; ``kind`` tells those of users from our own."""
+    """A bearer token, as the hash of its secret. ``kind`` separates users' tokens from our own."""
 
     __tablename__ = "fw_tokens"
 
@@ -48,7 +48,7 @@ class SecretRecord(Base):
 
 
 class AuditRecord(Base):
-    """Something that was created, changed or deleted, and by whom: the name of a token."""
+    """Something that was created, changed or deleted, and the name of the token that did it."""
 
     __tablename__ = "fw_audit"
 

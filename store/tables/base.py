@@ -1,4 +1,4 @@
-"""What all tables have in common. Names start with ``fw_`` so that no other owner is in the way."""
+"""The base of all tables. Names start with ``fw_`` to avoid clashes with other owners."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ class Base(DeclarativeBase):
 
 
 def table_of(record: type[Base]) -> Table:
-    """The table behind the records, for a statement that needs no objects: the short way."""
+    """Return the table of the records, for a statement that needs no objects."""
     return Base.metadata.tables[record.__tablename__]

@@ -1,4 +1,4 @@
-"""The tables. Names start with ``fw_`` so that no other owner of the database is in the way."""
+"""The tables. Names start with ``fw_`` to avoid clashes with other owners of the database."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ class FileRecord(Base):
 
 
 class UploadRecord(Base):
-    """An upload; its bytes lie in the file store under its id, then as the file ``sha256``.
+    """An upload. Its bytes lie in the file store under its id, and later as the file ``sha256``.
 
-    ``touched_at`` is when bytes last came; uploads of older versions have none.
+    ``touched_at`` is when bytes last arrived; uploads of older versions have none.
     """
 
     __tablename__ = "fw_uploads"
@@ -119,7 +119,7 @@ class DatasetRecord(Base):
 
 
 class ProfileRecord(Base):
-    """What probing a network on a dataset found; written once, for every job on the two.
+    """The result of probing a network on a dataset, written once and shared by jobs.
 
     ``version`` is that of the document. Weights that were trained in a job have a digest too.
     """
@@ -143,9 +143,9 @@ class JobRecord(Base):
     its trials by state, kept with every change under this row, so that a page of jobs costs the
     same however many trials there are. ``supernet_sha256`` are the weights that its members share,
     ``elastic`` what they may differ in. ``profile_sha256`` is the profile that the search
-    stands on. ``pause_reason`` says why the house paused the job (a user's pause has
+    stands on. ``pause_reason`` says why the system paused the job (a user's pause has
     none), ``pause_file`` the digest of the file that it waits for. ``owner`` is the name of the
-    token that made it, empty where there were no tokens.
+    token that made it, empty if there were no tokens.
     """
 
     __tablename__ = "fw_jobs"
@@ -205,7 +205,8 @@ class JobRecord(Base):
 class TrialRecord(Base):
     """One candidate tried. ``told`` marks that the searcher's study knows the outcome.
 
-    ``files`` are the digests of those that a trial of the phase ``test`` measures, one per rung.
+    ``files`` are the digests of the files that a trial of the phase ``test`` measures, one per
+    rung.
     """
 
     __tablename__ = "fw_trials"
@@ -247,10 +248,10 @@ class TrialRecord(Base):
 
 
 class CandidateRecord(Base):
-    """A candidate that a user or an earlier job proposed, in the order in which they are tried.
+    """A candidate that a user or an earlier job proposed, in the order of trying.
 
-    ``params`` are the knobs' values where the job's space has it, ``trial_id`` the trial that tries
-    it, ``dropped`` why none will.
+    ``params`` are the values of the knobs if the candidate lies in the space of the job,
+    ``trial_id`` is the trial that tries it, and ``dropped`` says why none will.
     """
 
     __tablename__ = "fw_candidates"
@@ -395,9 +396,10 @@ class WorkerRecord(Base):
 
 
 class WorkerFaultRecord(Base):
-    """How often a worker has failed in a row, and until when it gets no trial (database's clock).
+    """How often a worker has failed in a row, and until when it gets no trial (database clock).
 
-    A row of its own: a worker's row is locked before a job's, failures are told under the job's.
+    It is a separate row: a worker's row is locked before a job's, but failures are recorded under
+    the job's.
     """
 
     __tablename__ = "fw_worker_faults"
@@ -409,7 +411,7 @@ class WorkerFaultRecord(Base):
 
 
 class DeletedJobRecord(Base):
-    """What is left of a deleted job while another one names it as its warm start."""
+    """What is left of a deleted job while another job names it as its warm start."""
 
     __tablename__ = "fw_deleted_jobs"
 
@@ -433,7 +435,7 @@ class StudyRemovalRecord(Base):
 
 
 class LeaderRecord(Base):
-    """Who is the one active searcher. One row; ``term`` counts its changes of hand."""
+    """The one active searcher. ``term`` counts how often the role changed hands."""
 
     __tablename__ = "fw_leader"
 

@@ -1,7 +1,7 @@
-"""Candidates that somebody proposed: tried in their order, before what a sampler proposes.
+"""Candidates that somebody proposed: tried in order, before those of a sampler.
 
 They wait here until the searcher makes trials of them; the baseline need not be measured yet. All
-of it happens under the job's row, so their number and the trials' never exceed the budget.
+of it happens under the job's row, so their number and that of the trials never exceed the budget.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _AFTER_THE_SEARCH = (Phase.FINISH, Phase.TEST)
 
 @dataclass(frozen=True, kw_only=True)
 class ProposedCandidate:
-    """A candidate, and the values of the knobs that give it where the job's space has it."""
+    """A candidate, and the knob values that give it if it lies in the job's space."""
 
     candidate: Candidate
     params: Mapping[str, Scalar] | None = None
@@ -41,14 +41,14 @@ class ProposedCandidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """Where a candidate of the job is: with those proposed, among the trials, or in both."""
+    """Where the job has a candidate: among the proposed ones, among the trials, or in both."""
 
     record: CandidateRecord | None
     trial: TrialRecord | None
 
 
 def check_open(job: JobRecord) -> None:
-    """Raises NotRunning unless the job's search is still to come or under way."""
+    """Raise NotRunning if the job's search is over."""
     if JobState(job.state) not in _OPEN_STATES:
         raise NotRunning(f"job {job.id} is {job.state}: it takes no candidates")
     if Phase(job.phase) in _AFTER_THE_SEARCH:
@@ -61,7 +61,7 @@ def check_open(job: JobRecord) -> None:
 def begin_post(
     session: Session, job: JobRecord, *, key: str, body_sha256: str, owner: str = ""
 ) -> bool:
-    """Note a request under its owner's key; False where it is the repeat of one.
+    """Record a request under its owner's key. Returns False if it repeats an earlier one.
 
     Raises:
         IdempotencyConflict: the key came with another body of this owner for this job before.
@@ -69,7 +69,7 @@ def begin_post(
     job = jobs.lock(session, job.id)
     older = session.get(CandidatePostRecord, (job.id, "", key))
     if older is not None and older.body_sha256 == body_sha256:
-        # Sent before requests had owners, too.
+        # Also requests from before requests had owners.
         return False
     values = {
         "job_id": job.id,
@@ -90,7 +90,7 @@ def begin_post(
 
 
 def find(session: Session, job_id: str, digest: str) -> Found:
-    """Where the job has the candidate of this digest; nowhere is a Found of nothing."""
+    """Locate the candidate with this digest in the job. All fields are None if it is unknown."""
     record = session.scalars(
         select(CandidateRecord).where(
             CandidateRecord.job_id == job_id, CandidateRecord.candidate_digest == digest
@@ -110,9 +110,9 @@ def find(session: Session, job_id: str, digest: str) -> Found:
 def add(
     session: Session, job: JobRecord, proposed: ProposedCandidate, *, origin: str
 ) -> CandidateRecord:
-    """The candidate waits to be tried; event ``candidate.proposed``.
+    """Add a candidate that waits to be tried; event ``candidate.proposed``.
 
-    The caller has looked whether the job has it already.
+    The caller has checked whether the job has it already.
 
     Raises:
         BudgetExhausted: every search trial of the budget is taken or spoken for.
@@ -145,7 +145,7 @@ def add(
 
 
 def room(session: Session, job: JobRecord) -> int:
-    """How many search trials of the budget nobody has taken, nor a waiting candidate spoken for."""
+    """Return how many search trials of the budget are neither made nor reserved by a candidate."""
     made = select(func.count()).where(
         TrialRecord.job_id == job.id,
         TrialRecord.phase == Phase.SEARCH,
@@ -157,17 +157,17 @@ def room(session: Session, job: JobRecord) -> int:
 
 
 def waiting(session: Session, job_id: str) -> list[CandidateRecord]:
-    """Candidates that no trial tries yet, in their order."""
+    """Return the candidates that no trial tries yet, in order."""
     return list(session.scalars(_ALL_WAITING, {"job": job_id}))
 
 
 def any_waiting(session: Session, job_id: str) -> bool:
-    """Whether a candidate waits for its trial."""
+    """Return whether a candidate waits for its trial."""
     return session.scalars(_ANY_WAITING, {"job": job_id}).first() is not None
 
 
 def check_none_waits(session: Session, job: JobRecord) -> None:
-    """Raises CandidatesWait: what is proposed has its place in the budget, before a sampler.
+    """Raise CandidatesWait if a proposed candidate waits: it comes before those of a sampler.
 
     The caller holds the job's row.
     """
@@ -176,13 +176,13 @@ def check_none_waits(session: Session, job: JobRecord) -> None:
 
 
 def is_tried_by(session: Session, job: JobRecord, candidate_id: str, trial_id: str) -> None:
-    """The trial tries the candidate."""
+    """Record that the trial tries the candidate."""
     jobs.lock(session, job.id)
     session.get_one(CandidateRecord, candidate_id).trial_id = trial_id
 
 
 def drop_waiting(session: Session, job: JobRecord, reason: str) -> int:
-    """No trial will try the candidates that wait; returns how many there were."""
+    """Drop the candidates that wait; no trial will try them. Returns how many there were."""
     jobs.lock(session, job.id)
     found = waiting(session, job.id)
     for record in found:
@@ -193,7 +193,7 @@ def drop_waiting(session: Session, job: JobRecord, reason: str) -> int:
 def page(
     session: Session, job_id: str, *, limit: int, cursor: str | None = None
 ) -> tuple[list[CandidateRecord], str | None]:
-    """One page of the job's proposed candidates, by number; raises InvalidCursor."""
+    """Return one page of the job's proposed candidates, by number. Raises InvalidCursor."""
     query = select(CandidateRecord).where(CandidateRecord.job_id == job_id)
     key = (CandidateRecord.number,)
     return paging.fetch(session, query, key, limit=limit, cursor=cursor, descending=False)

@@ -1,4 +1,4 @@
-"""How trials ended and what was measured of them, in an order that no clock decides."""
+"""How trials ended and what was measured, in an order that does not depend on a clock."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class EndedTrial:
 
 
 def ended(session: Session, job_id: str, *, phase: Phase) -> list[EndedTrial]:
-    """Trials of the phase that are over and were run, in the order of their last events.
+    """Return the trials of the phase that ran and ended, in the order of their last events.
 
-    Events are numbered under the job's row: a clock that jumps changes nothing. Re-runs are left
-    out, and so are trials that never ran.
+    Events are numbered under the job's row, so a clock that jumps changes nothing. Re-runs and
+    trials that never ran are left out.
     """
     found = dict(_of_phase(session, job_id, phase))
     query = select(EventRecord.data).where(
@@ -59,7 +59,7 @@ class ReachedRung:
 
 
 def reached(session: Session, job_id: str, *, phase: Phase) -> list[ReachedRung]:
-    """Every rung of the phase's trials, in the order of their events; no re-runs."""
+    """Return every rung of the phase's trials in the order of their events, without re-runs."""
     found = dict(_of_phase(session, job_id, phase))
     query = select(EventRecord.data).where(
         EventRecord.job_id == job_id, EventRecord.type == "trial.rung"
@@ -78,7 +78,10 @@ def reached(session: Session, job_id: str, *, phase: Phase) -> list[ReachedRung]
 
 
 def measured(session: Session, job_id: str, *, phase: Phase) -> list[EndedTrial]:
-    """Trials of the phase with at least one rung, by number, running ones too; no re-runs."""
+    """Return trials of the phase with at least one rung, by number, running ones included.
+
+    Re-runs are left out.
+    """
     found = [trial for _, trial in _of_phase(session, job_id, phase) if trial.measurements]
     return sorted(found, key=lambda trial: trial.number)
 
@@ -100,5 +103,5 @@ def _rungs(
 
 
 def _up_to(last: int | None) -> range:
-    """The rungs that a trial has reached."""
+    """Return the rungs that a trial has reached."""
     return range(0 if last is None else last + 1)

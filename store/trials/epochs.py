@@ -1,4 +1,4 @@
-"""Recovery epochs of a job's search trials: what they have had, and what they were promised."""
+"""Count the recovery epochs of a job's search trials: those done and those promised."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from featherweight.specs.states import Phase
 from store.tables.records import RungRecord, TrialRecord
 
 RERUN = "rerun"
-"""Origin of a trial that comes on top of every budget."""
+"""Origin of a trial that is not counted in any budget."""
 
 
 def committed(session: Session, job_id: str, *, besides: str | None = None) -> int:
-    """Epochs that the job's search trials have had or were let climb to, re-runs not counted.
+    """Return the epochs that the job's search trials have had or were promised, without re-runs.
 
     A trial counts with the epochs of the rung it stands before: of the first one from the moment it
-    exists, of the next one once it may climb. What a trial was promised and did not use, because it
-    failed on the way, stays counted: part of it was spent. So the number never falls.
+    exists, of the next one once it may climb. Epochs that were promised and not used, because the
+    trial failed, stay counted: part of them was spent. So the number never falls.
 
     Args:
         session: Any transaction; under the job's lock the number is exact.

@@ -1,4 +1,4 @@
-"""Which revision of the engine stored figures are of."""
+"""The engine revision of stored figures."""
 
 from __future__ import annotations
 

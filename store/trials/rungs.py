@@ -1,4 +1,4 @@
-"""Rungs: one record per trial and rung, written once; what a stopping rule sees."""
+"""Rungs: one record per trial and rung, written once; the input of a stopping rule."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _OTHERS_AT = select(RungRecord.trial_id).where(
 )
 _MOST_UNDERSTOOD = 20_000
 _understood: dict[tuple[str, int], Measurement] = {}
-"""Measurements by trial and rung, as far as this process has read them: they never change."""
+"""Measurements that this process has read, by trial and rung: they never change."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RungDecision:
-    """A rung of a trial, and what was decided there."""
+    """A rung of a trial, and the decision made there."""
 
     rung: int
     decision: Decision
@@ -60,20 +60,20 @@ class RungContext:
 
 
 def of_job(session: Session, job_id: str) -> list[RungRecord]:
-    """All rungs of the job's trials, in the order in which they were reached."""
+    """Return all rungs of the job's trials, in the order in which they were reached."""
     query = select(RungRecord).where(RungRecord.job_id == job_id)
     order = (RungRecord.created_at, RungRecord.trial_id, RungRecord.rung)
     return list(session.scalars(query.order_by(*order)))
 
 
 def of_trial(session: Session, trial_id: str) -> list[RungRecord]:
-    """The trial's rungs, from the first."""
+    """Return the trial's rungs, from the first."""
     query = select(RungRecord).where(RungRecord.trial_id == trial_id)
     return list(session.scalars(query.order_by(RungRecord.rung)))
 
 
 def at(session: Session, trial_id: str, rung: int) -> RungDecision | None:
-    """What was decided when the trial reached that rung; None where it has not."""
+    """Return the decision at that rung, or None if the trial has not reached it."""
     query = select(RungRecord.decision).where(
         RungRecord.trial_id == trial_id, RungRecord.rung == rung
     )
@@ -84,30 +84,30 @@ def at(session: Session, trial_id: str, rung: int) -> RungDecision | None:
 
 
 def last(session: Session, trial: TrialRecord) -> RungDecision | None:
-    """The trial's highest rung; the trial's row is read already and knows which one that is."""
+    """Return the decision at the trial's highest rung, which the trial's row already names."""
     return None if trial.rung is None else at(session, trial.id, trial.rung)
 
 
 def is_decided(trial: TrialRecord, reached: RungDecision) -> bool:
-    """Whether this rung, the trial's highest, says already how the trial ends."""
+    """Return whether this rung, the trial's highest, already decides the end of the trial."""
     return reached.rung == len(trial.rungs) - 1 or reached.decision.stop
 
 
 def peers(session: Session, trial: TrialRecord, rung: int) -> list[Measurement]:
-    """What was measured of the other trials of the same phase at this rung, by trial id."""
+    """Return the measurements of the other trials of the same phase at this rung, by trial id."""
     trial_ids = _others_at(session, trial, rung)
     return measurements(session, [(key, rung) for key in trial_ids])
 
 
 def curve(session: Session, trial: TrialRecord) -> list[float]:
-    """The trial's accuracies on validation at every rung so far."""
+    """Return the trial's validation accuracies at every rung so far."""
     reached = 0 if trial.rung is None else trial.rung + 1
     keys = [(trial.id, rung) for rung in range(reached)]
     return [each.value("accuracy") for each in measurements(session, keys)]
 
 
 def peer_curves(session: Session, trial: TrialRecord, rung: int) -> list[list[float]]:
-    """The same of each of ``peers``, in their order, as far as it has been."""
+    """Return the accuracies of each of ``peers``, in their order, at every rung it reached."""
     others = _others_at(session, trial, rung)
     query = select(RungRecord.trial_id, RungRecord.rung).where(
         RungRecord.job_id == trial.job_id, RungRecord.phase == trial.phase
@@ -121,7 +121,7 @@ def peer_curves(session: Session, trial: TrialRecord, rung: int) -> list[list[fl
 
 
 def curves(session: Session, rows: Sequence[TrialRecord]) -> dict[str, list[Measurement]]:
-    """What was measured of each of these trials at every rung so far, from the first."""
+    """Return the measurements of each of these trials at every rung so far, from the first."""
     reached = {row.id: 0 if row.rung is None else row.rung + 1 for row in rows}
     keys = [(trial_id, rung) for trial_id, count in reached.items() for rung in range(count)]
     found: dict[str, list[Measurement]] = {trial_id: [] for trial_id in reached}
@@ -136,7 +136,7 @@ def _others_at(session: Session, trial: TrialRecord, rung: int) -> Sequence[str]
 
 
 def measurements(session: Session, keys: Sequence[tuple[str, int]]) -> list[Measurement]:
-    """The measurements of trials at rungs, in the order of the keys."""
+    """Return the measurements of trials at rungs, in the order of the keys."""
     known = {key: _understood[key] for key in keys if key in _understood}
     missing: dict[int, list[str]] = {}
     for trial_id, rung in keys:
@@ -148,7 +148,7 @@ def measurements(session: Session, keys: Sequence[tuple[str, int]]) -> list[Meas
 
 
 def _compared(found: dict[str, Any]) -> Measurement:
-    """What the search looks at: many are kept, and it asks of no class."""
+    """Return the fields of a measurement that the search reads; many are kept in memory."""
     return Measurement.model_validate({**found, "class_correct": {}})
 
 

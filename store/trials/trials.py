@@ -66,7 +66,7 @@ _MARK_REPORTED = (
 
 @dataclass(frozen=True)
 class Tried:
-    """Which candidate a trial tries, and what for."""
+    """The candidate of a trial, and the purpose of the trial."""
 
     trial_id: str
     phase: str
@@ -139,7 +139,7 @@ def _add(session: Session, job: JobRecord, trial: TrialRecord) -> TrialRecord:
         "origin": trial.origin,
         **({"reason": trial.reason} if trial.reason else {}),
     }
-    transitions.tell(session, job, trial, "created", news)
+    transitions.announce(session, job, trial, "created", news)
     session.add(trial)
     session.flush()
     return trial
@@ -183,7 +183,7 @@ def _check_new(session: Session, trial: TrialRecord) -> None:
 
 
 def get(session: Session, trial_id: str) -> TrialRecord:
-    """The trial; raises TrialNotFound, or JobNotFound if its job was deleted."""
+    """Return the trial. Raises TrialNotFound, or JobNotFound if its job was deleted."""
     trial = session.get(TrialRecord, trial_id)
     if trial is None:
         raise TrialNotFound(f"no trial {trial_id}")
@@ -192,7 +192,7 @@ def get(session: Session, trial_id: str) -> TrialRecord:
 
 
 def lock(session: Session, trial_id: str) -> TrialRecord:
-    """The trial as it is now, locked; the job's row must be locked already."""
+    """Return the trial, freshly read and locked. The job's row must be locked already."""
     fresh = select(TrialRecord).where(TrialRecord.id == trial_id).with_for_update(key_share=True)
     return session.scalars(fresh, execution_options={"populate_existing": True}).one()
 
@@ -205,7 +205,7 @@ def page(
     cursor: str | None = None,
     state: TrialState | None = None,
 ) -> tuple[list[TrialRecord], str | None]:
-    """One page of the job's trials, by number; raises InvalidCursor."""
+    """Return one page of the job's trials, by number. Raises InvalidCursor."""
     query = select(TrialRecord).where(TrialRecord.job_id == job_id)
     if state is not None:
         query = query.where(TrialRecord.state == state)
@@ -214,7 +214,7 @@ def page(
 
 
 def of_job(session: Session, job_id: str, *, phase: Phase | None = None) -> list[TrialRecord]:
-    """All trials of the job, or of one of its phases, by number."""
+    """Return all trials of the job, or of one of its phases, by number."""
     query = select(TrialRecord).where(TrialRecord.job_id == job_id)
     if phase is not None:
         query = query.where(TrialRecord.phase == phase)
@@ -222,29 +222,29 @@ def of_job(session: Session, job_id: str, *, phase: Phase | None = None) -> list
 
 
 def of_origin(session: Session, job_id: str, origin: str) -> list[TrialRecord]:
-    """The job's trials that somebody proposed, by number."""
+    """Return the job's trials of one origin, by number."""
     query = select(TrialRecord).where(TrialRecord.job_id == job_id, TrialRecord.origin == origin)
     return list(session.scalars(query.order_by(TrialRecord.number)))
 
 
 def tried(session: Session, job_id: str) -> list[Tried]:
-    """What has been tried of the job so far, by number: little to read, however many there are."""
+    """Return what the job has tried so far, by number. Little is read, even for many trials."""
     return [Tried(*row) for row in session.execute(_TRIED, {"job": job_id})]
 
 
 def unreported(session: Session, job_id: str) -> list[TrialRecord]:
-    """Finished trials whose outcome the sampler's study does not know, by number."""
+    """Return the finished trials that were not reported to the sampler's study, by number."""
     return list(session.scalars(_UNREPORTED, {"job": job_id}))
 
 
 def mark_reported(session: Session, job_id: str, trial_ids: Collection[str]) -> None:
-    """Note that the study knows how these trials of the job ended."""
+    """Record that these trials of the job were reported to the study."""
     jobs.lock(session, job_id)
     session.execute(_MARK_REPORTED, {"job": job_id, "trials": list(trial_ids)})
 
 
 def set_study_number(session: Session, trial_id: str, number: int) -> None:
-    """Note the trial's number in the sampler's study."""
+    """Record the trial's number in the sampler's study."""
     jobs.lock(session, get(session, trial_id).job_id)
     lock(session, trial_id).study_number = number
 
@@ -252,14 +252,14 @@ def set_study_number(session: Session, trial_id: str, number: int) -> None:
 def stop_waiting(
     session: Session, job: JobRecord, reason: str, *, phase: Phase | None = None
 ) -> int:
-    """Stop the job's waiting trials, of one phase or of all; returns how many there were."""
+    """Stop the job's waiting trials, of one phase or of all. Returns how many there were."""
     return transitions.stop_waiting(session, jobs.lock(session, job.id), reason, phase=phase)
 
 
 def rerun(session: Session, trial_id: str, *, seed: int) -> TrialRecord:
-    """A waiting trial like this one with another seed, on top of the budget.
+    """Create a waiting trial like this one with another seed, on top of the budget.
 
-    Its reason says so if the first one is of another revision of the engine.
+    Its reason says so if the first one is of another engine revision.
 
     Raises:
         NotRunning: the job stops or has stopped.
@@ -279,7 +279,7 @@ def rerun(session: Session, trial_id: str, *, seed: int) -> TrialRecord:
 
 
 def _revised(first: TrialRecord) -> str:
-    """What a re-run has to say of its figures; nothing if they can be compared."""
+    """Return the note about figures that cannot be compared; empty if they can."""
     made_by = revision_of(first.measurement)
     if made_by is None or not revision.differs(made_by):
         return ""
