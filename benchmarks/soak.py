@@ -17,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.cluster.drills import DRILLS, Drill
 from benchmarks.cluster.processes import Cluster
+from benchmarks.record import Table, recorded
 from featherweight.client.client import Client
 from featherweight.errors import ServiceUnavailable
 from featherweight.jobfile import JobFile, read
@@ -41,11 +42,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=["kills", *DRILLS])
     options = parser.parse_args()
-    if options.only in (None, "kills"):
-        _kill(options)
-    for name, drill in DRILLS.items():
-        if options.only in (None, name):
-            print(f"{name}: {_drilled(drill)}", flush=True)
+    question = "Is anything lost or done twice when processes are killed and disks fail?"
+    with recorded("soak", question, seeds=(options.seed,)) as table:
+        if options.only in (None, "kills"):
+            _kill(table, options)
+        for name, drill in DRILLS.items():
+            if options.only in (None, name):
+                said = _drilled(drill)
+                print(f"{name}: {said}", flush=True)
+                table.add({"drill": name, "outcome": said})
 
 
 def _drilled(drill: Drill) -> str:
@@ -56,7 +61,7 @@ def _drilled(drill: Drill) -> str:
         return drill.run(cluster, client, read(path))
 
 
-def _kill(options: argparse.Namespace) -> None:
+def _kill(table: Table, options: argparse.Namespace) -> None:
     rng = random.Random(options.seed)
     with Cluster(workers=2) as cluster:
         cluster.wait_healthy()
@@ -76,6 +81,8 @@ def _kill(options: argparse.Namespace) -> None:
         _check(cluster.folder / "featherweight.db", submitted)
     print(f"{sum(killed.values())} kills {killed}; {len(states)} jobs ended: {sorted(set(states))}")
     print("0 lost, 0 double, every budget exact")
+    outcome = f"0 lost, 0 double, every budget exact: {len(states)} jobs"
+    table.add({"drill": f"{sum(killed.values())} kills", "outcome": outcome})
 
 
 def _keep_busy(client: Client, job: JobFile, submitted: list[str]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic_settings import BaseSettings
 
+import benchmarks.page
 import compress.values.errors
 import search.errors
 import service.errors
@@ -79,6 +80,7 @@ def pages() -> dict[Path, str]:
     }
     reference = DOCS / "reference"
     return techniques | {
+        DOCS / "benchmarks.md": benchmarks.page.text(),
         DOCS / "compatibility.md": _compatibility(),
         reference / "families.md": _families(),
         reference / "settings.md": _settings(),

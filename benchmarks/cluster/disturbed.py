@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.cluster import filling
 from benchmarks.cluster.processes import Cluster
+from benchmarks.record import Table, keeps
 from featherweight.specs.states import Phase
 from store import session
 from store.access import tokens
@@ -51,7 +52,12 @@ Disturb = Callable[[Target, Flag], None]
 """Disturbs until its process is ended, and sets the flag once it does. A function of a module."""
 
 
-def main() -> None:
+@keeps(
+    "disturbed",
+    "How much slower is a page of jobs while one client does its worst?",
+    headline=("blanks in a constraint", "400 event streams of one token"),
+)
+def main(table: Table) -> None:
     """Print the percentile without and with every disturbance, and their ratio."""
     for name, disturb in DISTURBANCES.items():
         with _cluster() as target:
@@ -62,6 +68,14 @@ def main() -> None:
         print(
             f"{name}: p99 of a page of jobs {during:.1f} ms, without {alone:.1f} ms, "
             f"ratio {during / alone:.1f} (bound: 3)"
+        )
+        table.add(
+            {
+                "disturbance": name,
+                "p99, ms": round(during, 1),
+                "p99 without, ms": round(alone, 1),
+                "ratio (bound: 3)": round(during / alone, 1),
+            }
         )
 
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from benchmarks.cluster import filling
+from benchmarks.record import Table, keeps
 from store import session
 from store.database import migrate
 from store.jobs import jobs
@@ -16,7 +17,8 @@ from store.trials import trials
 ROUNDS = 200
 
 
-def main() -> None:
+@keeps("listing", "Does a page cost the same with 100,000 trials as with 100?")
+def main(table: Table) -> None:
     """Print the median of listing calls on a small and a large store, interleaved."""
     with tempfile.TemporaryDirectory() as name:
         small, large = _filled(Path(name) / "small", 100), _filled(Path(name) / "large", 100_000)
@@ -33,7 +35,17 @@ def main() -> None:
     print(
         f"page of 50 trials + page of jobs, 100,000 trials in the store {medians['large']:.2f} ms"
     )
-    print(f"ratio {medians['large'] / medians['small']:.2f} (bound: the same)")
+    ratio = medians["large"] / medians["small"]
+    print(f"ratio {ratio:.2f} (bound: the same)")
+    table.add(
+        {
+            "what": "page of 50 trials + page of jobs",
+            "100 trials, ms": round(medians["small"], 2),
+            "100,000 trials, ms": round(medians["large"], 2),
+            "ratio": round(ratio, 2),
+            "bound": "the same",
+        }
+    )
 
 
 def _filled(folder: Path, count: int) -> tuple[session.Database, str]:

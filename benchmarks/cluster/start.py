@@ -7,11 +7,13 @@ import sys
 import time
 
 from benchmarks.cluster.processes import Cluster
+from benchmarks.record import Table, keeps
 
 HEAVY = {"torch", "onnx", "onnxruntime", "optuna", "ray"}
 
 
-def main() -> None:
+@keeps("start", "How soon does the service answer, and what does it load?")
+def main(table: Table) -> None:
     """Print import and start times, as a ratio to importing FastAPI alone."""
     bare = min(_seconds("import fastapi, sqlalchemy.orm") for _ in range(3))
     ours = min(_seconds("import service.main") for _ in range(3))
@@ -27,7 +29,18 @@ def main() -> None:
         f"import service.main            {ours:.2f} s  ({ours / bare:.2f}x of FastAPI + SQLAlchemy)"
     )
     print(f"migrate, start, answer /healthz {up:.2f} s")
-    print(f"heavy modules loaded: {sorted(HEAVY & set(loaded.stdout.split())) or 'none'}")
+    heavy = ", ".join(sorted(HEAVY & set(loaded.stdout.split()))) or "none"
+    print(f"heavy modules loaded: {heavy}")
+    table.add(
+        {
+            "what": "import service.main",
+            "s": round(ours, 2),
+            "of FastAPI + SQLAlchemy": round(ours / bare, 2),
+            "until /healthz answers, s": round(up, 2),
+            "heavy modules": heavy,
+            "bound": "2 s, none",
+        }
+    )
 
 
 def _seconds(code: str) -> float:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.cluster import filling
 from benchmarks.cluster.processes import Cluster
+from benchmarks.record import Cell, Table, keeps
 from featherweight import __version__
 from featherweight.specs.protocol import FENCE_HEADER
 from store import session
@@ -21,7 +22,8 @@ CLAIMS = 300
 SUBMITS = 300
 
 
-def main() -> None:
+@keeps("store_latency", "How long do claims and submissions take over HTTP, on SQLite?")
+def main(table: Table) -> None:
     """Print percentiles, and the ratio to the cheapest answer the service can give."""
     with Cluster(workers=0, searcher=False) as cluster:
         cluster.wait_healthy()
@@ -34,8 +36,8 @@ def main() -> None:
             claim = _claim_times(client)
             submit = _times([lambda: _submit(client)] * SUBMITS)
     _print("healthz", empty, empty)
-    _print("claim", claim, empty)
-    _print("submit", submit, empty)
+    table.add(_print("claim", claim, empty) | {"bound": "p50 10 ms"})
+    table.add(_print("submit", submit, empty) | {"bound": "p99 50 ms"})
 
 
 def _claim_times(client: httpx2.Client) -> FloatArray:
@@ -73,10 +75,12 @@ def _times(calls: list[Callable[[], object]]) -> FloatArray:
     return np.asarray(times)
 
 
-def _print(name: str, times: FloatArray, empty: FloatArray) -> None:
-    p50, p99 = np.percentile(times, [50, 99])
-    ratio = p50 / np.percentile(empty, 50)
+def _print(name: str, times: FloatArray, empty: FloatArray) -> dict[str, Cell]:
+    p50, p99 = (float(value) for value in np.percentile(times, [50, 99]))
+    ratio = p50 / float(np.percentile(empty, 50))
     print(f"{name:8} p50 {p50:6.2f} ms   p99 {p99:6.2f} ms   {ratio:.1f}x of an empty answer")
+    figures = {"p50, ms": p50, "p99, ms": p99, "of an empty answer": ratio}
+    return {"what": name, **{column: round(figure, 2) for column, figure in figures.items()}}
 
 
 if __name__ == "__main__":

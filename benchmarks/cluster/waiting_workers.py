@@ -7,11 +7,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import httpx2
 
 from benchmarks.cluster import filling
 from benchmarks.cluster.processes import Cluster
+from benchmarks.record import Cell, Table, keeps
 from featherweight.specs.protocol import ClaimRequest, WorkerInfo
 from featherweight.specs.states import Phase
 from store import session
@@ -22,21 +24,22 @@ EVENTS = 100
 EVERY_SECONDS = 0.1
 
 
-def main() -> None:
+@keeps("waiting_workers", "What does an event cost while workers wait for a trial?")
+def main(table: Table) -> None:
     """Print milliseconds per event for every number of waiting workers, and the ratios."""
     with Cluster(workers=0, searcher=False) as cluster:
         cluster.wait_healthy()
         database = session.open_database(cluster.database_url)
         filling.add_dataset(database, cluster.folder / "files")
         job_id = filling.add_job(database, 0)
-        _measure(
-            "events of a client", cluster, lambda number: _by_a_client(cluster, job_id, number)
-        )
-        _measure("events of the searcher", cluster, lambda _: _by_another(database, job_id))
+        by_a_client = partial(_by_a_client, cluster, job_id)
+        table.add(_measure("events of a client", cluster, by_a_client))
+        by_another = partial(_by_another, database, job_id)
+        table.add(_measure("events of the searcher", cluster, by_another))
         database.dispose()
 
 
-def _measure(name: str, cluster: Cluster, tell: Callable[[int], None]) -> None:
+def _measure(name: str, cluster: Cluster, tell: Callable[[int], None]) -> dict[str, Cell]:
     found = {}
     for number in NUMBERS:
         with _waiting(cluster, number):
@@ -44,6 +47,8 @@ def _measure(name: str, cluster: Cluster, tell: Callable[[int], None]) -> None:
     figures = ", ".join(f"{number}: {value:.2f} ms" for number, value in found.items())
     ratio = found[max(NUMBERS)] / found[0]
     print(f"{name}, by waiting workers {figures}; ratio {ratio:.2f} (bound: 2)")
+    cells = {f"{number} workers": round(value, 2) for number, value in found.items()}
+    return {"ms of CPU per event": name, **cells, "ratio (bound: 2)": round(ratio, 2)}
 
 
 def _cpu_ms_per_event(cluster: Cluster, tell: Callable[[int], None]) -> float:
@@ -59,7 +64,7 @@ def _by_a_client(cluster: Cluster, job_id: str, number: int) -> None:
     httpx2.post(f"{cluster.url}/v1/jobs/{job_id}/{verb}", timeout=30).raise_for_status()
 
 
-def _by_another(database: session.Database, job_id: str) -> None:
+def _by_another(database: session.Database, job_id: str, _: int) -> None:
     """An event of another process, as those of the searcher are; it makes no trial."""
     with database.write() as s:
         jobs.set_phase(s, jobs.get(s, job_id), Phase.SEARCH)

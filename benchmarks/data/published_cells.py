@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.data import cifar
+from benchmarks.record import Table, keeps
 from compress.network.families.nasbench201.config import NasBench201
 from compress.network.member import OPERATIONS
 from compress.network.supernet import extraction
@@ -30,8 +31,19 @@ _LARGEST = NasBench201(channels=16, cells=(5, 5, 5))
 Correlation = Callable[[Sequence[float], Sequence[float]], tuple[float, float]]
 
 
+@keeps(
+    "published_cells",
+    "Does a supernet of cells rank them as their published accuracies do?",
+    seeds=(0,),
+)
 def report(
-    table: Path, correlation: Correlation, *, members: int, epochs: int, train_images: int
+    kept: Table,
+    table: Path,
+    correlation: Correlation,
+    *,
+    members: int,
+    epochs: int,
+    train_images: int,
 ) -> None:
     """Train one supernet of cells, and print how it ranks ``members`` random rows of the table."""
     task = Task(data=cifar.images(train_images=train_images), device=CPU, seed=0)
@@ -49,6 +61,7 @@ def report(
         published.append(accuracy)
         print(f"  {text} inherited {inherited[-1]:.4f} published {accuracy:g}", flush=True)
     kendall, spearman = correlation(inherited, published)
+    kept.add({"cells": members, "Kendall's tau": kendall, "Spearman's rho": spearman})
     print(f"  Kendall's tau {kendall:.3f}, Spearman's rho {spearman:.3f}, {members} cells")
 
 

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from benchmarks.data import cifar
+from benchmarks.record import Cell, Table, keeps
 from compress import pipeline
 from compress.evaluation import latency
 from compress.evaluation.latency import Beside
@@ -57,7 +58,12 @@ class Timed:
     seconds: float
 
 
-def main() -> None:
+@keeps(
+    "busy_latency",
+    "How true is a latency on a busy machine (int8 over float, worst factor in brackets)?",
+    headline=("ResNet-20, 1, 0", "ResNet-20, 1, 4"),
+)
+def main(table: Table) -> None:
     """Print the ratios with and without busy processes, and whether the bound is met."""
     torch.set_num_threads(1)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -72,13 +78,26 @@ def main() -> None:
                     still = quiet.setdefault((name, threads), found)
                     print(f"{name}, {threads} thread(s), {busy} busy processes: ", end="")
                     print(_said(found, still), flush=True)
+                    row = {"file, threads, busy processes": f"{name}, {threads}, {busy}"}
+                    table.add(row | _cells(found, still))
 
 
-def _said(timed: list[Timed], quiet: list[Timed]) -> str:
+def _cells(timed: list[Timed], quiet: list[Timed]) -> dict[str, Cell]:
+    marked = sum(one.latency.busy for one in timed)
+    return {**_ways(timed, quiet), "marked": f"{marked} of {len(timed)}"}
+
+
+def _ways(timed: list[Timed], quiet: list[Timed]) -> dict[str, str]:
+    """What each way to read the calls says."""
     ways = {"recorded": _compared(timed, quiet, lambda one: one.latency.ratio or math.nan)}
     for way in timed[0].read:
         ways[way] = _compared(timed, quiet, lambda one, way=way: one.read[way])
     ways["recorded ms"] = _compared(timed, quiet, lambda one: one.latency.median_ms)
+    return ways
+
+
+def _said(timed: list[Timed], quiet: list[Timed]) -> str:
+    ways = _ways(timed, quiet)
     marked = [one.latency.within for one in timed if one.latency.busy]
     factors = f", within {min(marked):.2f} to {max(marked):.2f}" if marked else ""
     seconds = statistics.median(one.seconds for one in timed)

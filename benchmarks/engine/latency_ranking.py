@@ -23,6 +23,7 @@ from optuna.trial import create_trial
 from scipy.stats import kendalltau
 
 from benchmarks.data import cifar
+from benchmarks.record import Table, keeps
 from compress import pipeline
 from compress.evaluation import latency
 from compress.export import writer
@@ -48,7 +49,13 @@ _TECHNIQUES: Mapping[str, Any] = {
 }
 
 
-def main() -> None:
+@keeps(
+    "latency_ranking",
+    "How well are latencies ranked before they are measured (Kendall's tau)?",
+    seeds=range(DRAWS),
+    headline=("multiply-accumulates", f"known_cost after {_MARKS[-1]} measurements"),
+)
+def main(table: Table) -> None:
     """Measure, then print how well each way ranks."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     found = _space()
@@ -61,13 +68,15 @@ def main() -> None:
     params = _drawn(found)
     measured = np.array(_latencies(found, params))
     print(f"{len(params)} candidates, {measured.min():.3f} to {measured.max():.3f} ms, one thread")
-    print(
-        f"multiply-accumulates  tau {_tau(counted.column('macs', params), measured.tolist()):.3f}"
-    )
+    by_macs = _tau(counted.column("macs", params), measured.tolist())
+    print(f"multiply-accumulates  tau {by_macs:.3f}")
+    table.add({"ranked by": "multiply-accumulates", "tau": round(by_macs, 3)})
     known = Knowledge(space=frozen.distributions(found))
     for mark in _MARKS:
         taus = [_learned(known, params, measured, mark, draw) for draw in range(DRAWS)]
-        print(f"learned from {mark:2}       tau {np.mean(taus):.3f} ± {np.std(taus):.3f}")
+        tau = f"{np.mean(taus):.3f} ± {np.std(taus):.3f}"
+        print(f"learned from {mark:2}       tau {tau}")
+        table.add({"ranked by": f"known_cost after {mark} measurements", "tau": tau})
 
 
 def _space() -> Space:

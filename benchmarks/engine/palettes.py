@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.data import cifar
+from benchmarks.record import Table, recorded
 from compress import pipeline
 from compress.export import writer
 from compress.network import layers
@@ -32,16 +33,18 @@ _TRAIN_IMAGES = 10_000
 _BITS = (4, 3, 2)
 _SEEDS = (0, 1, 2)
 _CENTROIDS = ("frozen", "trained", "reclustered")
+_QUESTION = "What is ResNet-20 worth with palettes, before and after a recovery?"
 
 
 def main() -> None:
     """The table without training, then the table of recoveries."""
     torch.set_num_threads(1)
-    untrained()
-    recovered(bits=_BITS, centroids=_CENTROIDS, seeds=_SEEDS, epochs=1, rate=0.02)
+    with recorded("palettes", _QUESTION, seeds=_SEEDS) as table:
+        untrained(table)
+        recovered(table, bits=_BITS, centroids=_CENTROIDS, seeds=_SEEDS, epochs=1, rate=0.02)
 
 
-def untrained() -> None:
+def untrained(table: Table) -> None:
     """Bytes, error of the weights, and accuracy by what shares a scale, for 8 bits down to 1."""
     task = _task(0)
     print("bits      bytes   error   channel   layer  channel by activation", flush=True)
@@ -55,12 +58,21 @@ def untrained() -> None:
             )
         ]
         accuracies = [f"{_accuracy(one, task):.2%}" for one in started]
-        row = f"{_bytes(started[0], task):10,}  {_error(started[0]):.4f}  {'   '.join(accuracies)}"
-        print(f"{bits:4} {row}", flush=True)
+        size, error = _bytes(started[0], task), _error(started[0])
+        print(f"{bits:4} {size:10,}  {error:.4f}  {'   '.join(accuracies)}", flush=True)
+        cells = dict(zip(("channel", "layer", "channel by activation"), accuracies, strict=True))
+        name = f"{bits} bits, untrained"
+        table.add({"palette": name, "bytes": size, "error": round(error, 4), **cells})
 
 
 def recovered(
-    *, bits: Sequence[int], centroids: Sequence[str], seeds: Sequence[int], epochs: int, rate: float
+    table: Table,
+    *,
+    bits: Sequence[int],
+    centroids: Sequence[str],
+    seeds: Sequence[int],
+    epochs: int,
+    rate: float,
 ) -> None:
     """Accuracy after a recovery, seed by seed, whether it was better or not."""
     for width in bits:
@@ -72,6 +84,8 @@ def recovered(
                 f"of {each}",
                 flush=True,
             )
+            name = f"{width} bits, {kind}, {epochs} epochs at {rate:g}"
+            table.add({"palette": name, "mean": f"{np.mean(found):.2%}", "seeds": each})
 
 
 def _recovered(bits: int, kind: str, task: Task, epochs: int, rate: float) -> float:
@@ -130,13 +144,15 @@ def _from_command_line() -> None:
     parser.add_argument("--rate", type=float, default=0.02)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    recovered(
-        bits=asked.bits,
-        centroids=asked.centroids,
-        seeds=asked.seeds,
-        epochs=asked.epochs,
-        rate=asked.rate,
-    )
+    with recorded("palettes", _QUESTION, seeds=asked.seeds) as table:
+        recovered(
+            table,
+            bits=asked.bits,
+            centroids=asked.centroids,
+            seeds=asked.seeds,
+            epochs=asked.epochs,
+            rate=asked.rate,
+        )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.data import cifar
+from benchmarks.record import Cell, Table, keeps
 from compress import pipeline
 from compress.evaluation import measure, runtime
 from compress.export import views, writer
@@ -85,7 +86,13 @@ class Row:
     seconds: Mapping[str, float]
 
 
-def main() -> None:
+@keeps(
+    "resnet20",
+    "What is a published CIFAR-10 ResNet-20 worth in every form, untrained (5,000 test images)?",
+    seeds=(0,),
+    headline=("baseline", "8 bits", "4 bits", "4 bits, mirrored"),
+)
+def main(table: Table) -> None:
     """Every candidate untrained, then the latency of their files in turns."""
     torch.set_num_threads(_THREADS)
     task = Task(data=cifar.images(train_images=10_000), device=torch.device("cpu"), seed=0)
@@ -94,7 +101,21 @@ def main() -> None:
             untrained(label, steps, task, Path(name) / str(index))
             for index, (label, steps) in enumerate(UNTRAINED.items())
         ]
-        compare_latency({row.name: row.artifact.path for row in rows}, task.data)
+        ratios = compare_latency({row.name: row.artifact.path for row in rows}, task.data)
+    for row in rows:
+        table.add(_cells(row) | {"latency, 1 / 32 images": " / ".join(ratios[row.name])})
+
+
+def _cells(row: Row) -> dict[str, Cell]:
+    measured = row.measurement
+    return {
+        "candidate": row.name,
+        "accuracy": f"{measured.accuracy['validation']:.2%}",
+        "bytes": measured.size_bytes,
+        "zstd 19": measured.download_bytes,
+        "memory, MB": round((measured.peak_memory_bytes or 0) / 1e6),
+        "flips": row.flips,
+    }
 
 
 def untrained(name: str, steps: Steps, task: Task, folder: Path) -> Row:
@@ -155,8 +176,12 @@ def show(row: Row) -> None:
     )
 
 
-def compare_latency(files: Mapping[str, Path], data: ImageData) -> None:
-    """Latency of every file over the first one's, calls taken in turns, one thread."""
+def compare_latency(files: Mapping[str, Path], data: ImageData) -> dict[str, list[str]]:
+    """Latency of every file over the first one's, calls taken in turns, one thread.
+
+    Returns the ratios for one image and for 32.
+    """
+    ratios: dict[str, list[str]] = {name: [] for name in files}
     opened = {name: runtime.session(path) for name, path in files.items()}
     for batch in (1, 32):
         feed = {runtime.INPUT: runtime.raw(data.validation.x_NCHW[:batch])}
@@ -171,6 +196,8 @@ def compare_latency(files: Mapping[str, Path], data: ImageData) -> None:
         print(f"batch {batch}, one thread, baseline {first:.2f} ms:")
         for name, median in medians.items():
             print(f"  {name:42} {median / first:.2f}")
+            ratios[name].append(f"{median / first:.2f}")
+    return ratios
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
 from benchmarks.data import cifar
+from benchmarks.record import Cell, Table, keeps
 from compress import pipeline
 from compress.evaluation import runtime
 from compress.export import writer
@@ -61,7 +62,13 @@ CANDIDATES = {
 }
 
 
-def main() -> None:
+@keeps(
+    "resnet20_flips",
+    "How many of 5,000 answers do integer kernels give otherwise than the graph in float?",
+    seeds=(0,),
+    headline=("8 bits, free scales", "8 bits"),
+)
+def main(table: Table) -> None:
     """Every candidate with free and with short scales."""
     torch.set_num_threads(1)
     data = cifar.images(train_images=10_000)
@@ -72,10 +79,10 @@ def main() -> None:
         for label, steps in CANDIDATES.items():
             candidate = Candidate.model_validate({"steps": steps})
             path = writer.write(pipeline.start(network, candidate, task), folder, data=data).path
-            compare(label, path, data)
+            table.add(compare(label, path, data))
 
 
-def compare(label: str, path: Path, data: ImageData) -> None:
+def compare(label: str, path: Path, data: ImageData) -> dict[str, Cell]:
     """One line about all images, then one per kind of kernel that was the first to differ."""
     images = data.validation
     fused_NK, written_NK = (
@@ -95,6 +102,14 @@ def compare(label: str, path: Path, data: ImageData) -> None:
         flush=True,
     )
     _show_first(path, data)
+    return {
+        "candidate": label,
+        "bytes": path.stat().st_size,
+        "flips": int(flipped_N.sum()),
+        "largest margin": largest,
+        "logits equal to the bit": f"{equal:.2%}",
+        "accuracy": f"{accuracy:.2%}",
+    }
 
 
 def _show_first(path: Path, data: ImageData) -> None:

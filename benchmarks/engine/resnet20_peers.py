@@ -39,6 +39,7 @@ from torch import Tensor, nn
 
 from benchmarks.data import cifar
 from benchmarks.engine import resnet20
+from benchmarks.record import Cell, Table, keeps
 from compress import pipeline
 from compress.evaluation import measure, runtime
 from compress.export import writer
@@ -148,18 +149,29 @@ class Outcome:
     seconds: float
 
 
-def main(others: str | None = None) -> None:
+@keeps(
+    "resnet20_peers",
+    f"How do its files compare with those of other tools ({len(SEEDS)} seeds)?",
+    seeds=SEEDS,
+    headline=(
+        "4 bits, mirrored",
+        "the best of eight of ours",
+        "onnxruntime, the same, percentile",
+        OTHERS["olive"],
+    ),
+)
+def main(table: Table, others: str | None = None) -> None:
     """The three tables; ``others`` is the Python of an environment with the other tools."""
     torch.set_num_threads(1)
     data = cifar.images(train_images=_TRAINING_IMAGES)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        untrained(data, folder, others)
-        trained(data, folder)
+        untrained(table, data, folder, others)
+        trained(table, data, folder)
         latency(data, folder)
 
 
-def untrained(data: ImageData, folder: Path, others: str | None) -> None:
+def untrained(table: Table, data: ImageData, folder: Path, others: str | None) -> None:
     """Our candidates and the peers, calibrated on the same images of each seed."""
     exported = pipeline.start(cifar.network(), _candidate([]), _task(data, seed=0))
     baseline = writer.write(exported, folder, data=data, name="baseline").path
@@ -177,10 +189,10 @@ def untrained(data: ImageData, folder: Path, others: str | None) -> None:
         for name, outcome in _others(others, data, seen, seed, folder):
             found.setdefault(name, []).append(outcome)
     for name, outcomes in found.items():
-        show(name, outcomes)
+        table.add(show(name, outcomes))
 
 
-def trained(data: ImageData, folder: Path) -> None:
+def trained(table: Table, data: ImageData, folder: Path) -> None:
     """One epoch of 10,000 images: two bits, and half of the multiply-accumulates in 8 bits.
 
     The latter also by torch-pruning's own pruner, in the same recovery without a teacher, and then
@@ -198,7 +210,7 @@ def trained(data: ImageData, folder: Path) -> None:
             _pruned_by_another(task, folder)
         )
     for name, outcomes in found.items():
-        show(name, outcomes)
+        table.add(show(name, outcomes))
 
 
 def latency(data: ImageData, folder: Path) -> None:
@@ -212,7 +224,7 @@ def latency(data: ImageData, folder: Path) -> None:
     resnet20.compare_latency(files, data)
 
 
-def show(name: str, outcomes: list[Outcome]) -> None:
+def show(name: str, outcomes: list[Outcome]) -> dict[str, Cell]:
     """Mean and deviation over the seeds."""
     accuracy = np.array([outcome.accuracy for outcome in outcomes])
     on_all = np.array([outcome.on_all for outcome in outcomes])
@@ -224,6 +236,13 @@ def show(name: str, outcomes: list[Outcome]) -> None:
         f"{on_all.mean():.2%} +- {_spread(on_all):.2%}  {seconds:.1f} s",
         flush=True,
     )
+    return {
+        "tool": name,
+        "bytes": f"{sizes.mean():,.0f} ± {_spread(sizes):,.0f}",
+        "accuracy": f"{accuracy.mean():.2%} ± {_spread(accuracy):.2%}",
+        "all 10,000": f"{on_all.mean():.2%} ± {_spread(on_all):.2%}",
+        "s": round(float(seconds), 1),
+    }
 
 
 def _spread(values: NDArray[np.generic]) -> float:

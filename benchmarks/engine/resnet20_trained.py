@@ -13,12 +13,14 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from benchmarks.data import cifar
+from benchmarks.record import Table, recorded
 from compress import pipeline
 from compress.evaluation import measure
 from compress.export import writer
@@ -114,8 +116,15 @@ _SHORT_IMAGES = 20_480
 
 def main() -> None:
     """Everything, with the accuracy on the other 5,000 images at the end."""
-    run(FOLDER, names=list(GOALS), seed=0)
-    show_test(FOLDER, ["tuned", *GOALS])
+    with _recorded(0) as table:
+        run(FOLDER, names=list(GOALS), seed=0)
+        show_test(table, FOLDER, ["tuned", *GOALS])
+
+
+def _recorded(seed: int) -> AbstractContextManager[Table]:
+    question = "How accurate is it in 100 to 24 kB, trained (% of 5,000 images each)?"
+    headline = ("100kB-mirrored", "48kB-mirrored", "24kB-mirrored")
+    return recorded("resnet20_trained", question, seeds=(seed,), headline=headline)
 
 
 def run(folder: Path, *, names: Sequence[str], seed: int, epochs: int | None = None) -> None:
@@ -232,7 +241,7 @@ def _measured(name: str, compressed: CompressedModel, data: ImageData, folder: P
     return measured.size_bytes
 
 
-def show_test(folder: Path, names: Sequence[str]) -> None:
+def show_test(table: Table, folder: Path, names: Sequence[str]) -> None:
     """Accuracy of the files that are there on the second half of the test sheet."""
     data = cifar.images(train_images=1)
     assert data.test is not None
@@ -244,6 +253,15 @@ def show_test(folder: Path, names: Sequence[str]) -> None:
             f"{path.stem:22} {path.stat().st_size:9,} B  validation {validation:.2%}  "
             f"test {test:.2%}",
             flush=True,
+        )
+        table.add(
+            {
+                "file": path.stem,
+                "bytes": path.stat().st_size,
+                "validation": round(100 * validation, 2),
+                "test": round(100 * test, 2),
+                "all 10,000": round(50 * (validation + test), 2),
+            }
         )
 
 
@@ -263,7 +281,8 @@ def _from_command_line() -> None:
         compare_rates(asked.folder, names=names, seed=asked.seed)
         return
     if asked.open_test:
-        show_test(asked.folder, ["tuned", *names])
+        with _recorded(asked.seed) as table:
+            show_test(table, asked.folder, ["tuned", *names])
         return
     run(asked.folder, names=names, seed=asked.seed, epochs=asked.epochs)
 

@@ -13,6 +13,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import torch
 from scipy import stats
 
 from benchmarks.data import published_cells, small_images
+from benchmarks.record import Cell, Table, recorded
 from compress.evaluation import measure
 from compress.export import writer
 from compress.network.families import layout
@@ -94,20 +96,29 @@ class Outcome:
 
 def main() -> None:
     """What takes minutes on two cores: digits, and Fashion-MNIST where it is there."""
-    report(Settings(data="digits", space="residual"))
-    if small_images.has_fashion():
-        report(Settings(data="fashion", space="residual", seeds=2, members=8, epochs=4))
+    with _recorded(3) as table:
+        report(table, Settings(data="digits", space="residual"))
+        if small_images.has_fashion():
+            report(table, Settings(data="fashion", space="residual", seeds=2, members=8, epochs=4))
 
 
-def report(settings: Settings) -> None:
+def _recorded(seeds: int) -> AbstractContextManager[Table]:
+    question = "Are members of a supernet ranked as if they were trained alone?"
+    return recorded("supernet", question, seeds=range(seeds))
+
+
+def report(table: Table, settings: Settings) -> None:
     """Run every seed and print what they say, mean and deviation over the seeds."""
     data = _data(settings)
     print(f"{settings}", flush=True)
     outcomes = [_outcome(settings, data, seed) for seed in range(settings.seeds)]
+    cells: dict[str, Cell] = {}
     for name, of in FIGURES.items():
         values = np.array([of(outcome, settings) for outcome in outcomes])
         spread = f" +- {values.std(ddof=1):.3f}" if len(values) > 1 else ""
         print(f"  {name:66} {values.mean():8.3f}{spread}", flush=True)
+        cells[name] = f"{values.mean():.3f}{spread}"
+    table.add({"data, space": f"{settings.data}, {settings.space}", **cells})
 
 
 def _outcome(settings: Settings, data: ImageData, seed: int) -> Outcome:
@@ -292,7 +303,8 @@ if __name__ == "__main__":
     table = options.pop("table")
     settings = Settings(**options)
     if table is None:
-        report(settings)
+        with _recorded(settings.seeds) as rows:
+            report(rows, settings)
     else:
         published_cells.report(
             table,

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.data import cifar
+from benchmarks.record import Table, keeps
 from benchmarks.search.curves import Candidate as Curve
 from compress import pipeline
 from compress.export import writer
@@ -35,7 +36,13 @@ _BITS = (2, 3, 4, 8)
 _IMAGES = 64
 
 
-def main() -> None:
+@keeps(
+    "allotted_bytes",
+    "Does an allotment of bits and ratios keep a bound of bytes?",
+    seeds=(0,),
+    headline=("20,000 B, 0.0", "150,000 B, 0.4"),
+)
+def main(table: Table) -> None:
     """A line for every bound, with and without pruning."""
     torch.set_num_threads(1)
     data = cifar.images(train_images=1_000)
@@ -59,6 +66,15 @@ def main() -> None:
                 f"{bound:8,}  {way:7.1f}  {found.share:6.4f}  {size:8,}  {size / bound:8.1%}  "
                 f"{coded / size - 1:+10.1%}  {width / size - 1:+8.1%}",
                 flush=True,
+            )
+            table.add(
+                {
+                    "bound, pruning": f"{bound:,} B, {way}",
+                    "file": size,
+                    "of the bound": f"{size / bound:.1%}",
+                    "by the entropy of the probed integers": f"{coded / size - 1:+.1%}",
+                    "by the width of the weights": f"{width / size - 1:+.1%}",
+                }
             )
 
 

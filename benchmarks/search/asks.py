@@ -23,11 +23,13 @@ from optuna.trial import create_trial
 
 from benchmarks.data import tables
 from benchmarks.data.tables import Table
+from benchmarks.record import Cell, recorded
 from benchmarks.search import tabular
 from search import samplers
 
 SIZES = (100, 1_000, 3_000)
 _ASKS = 7
+_QUESTION = "What does a proposal cost, ask and tell (ms of CPU after so many trials)?"
 _CMAES = "cmaes"
 _NUMBERS: dict[str, BaseDistribution] = {f"k{k}": FloatDistribution(0.0, 1.0) for k in range(5)}
 
@@ -42,15 +44,21 @@ def main() -> None:
     warnings.simplefilter("ignore")
     table = tables.synthetic("pairs")
     print(f"{'sampler':22}" + "".join(f"{size:>9,}" for size in SIZES) + "   growth, MB")
-    for name in parser.parse_args().names or names:
-        before = _resident()
-        cells = [_cell(table, name, size) for size in SIZES]
-        print(f"{name:22}" + "".join(cells) + f"{_resident() - before:10.1f}", flush=True)
+    with recorded("asks", _QUESTION, headline=("known_cost", "tpe", "gp")) as kept:
+        for name in parser.parse_args().names or names:
+            before = _resident()
+            ms = [_milliseconds(table, name, size) for size in SIZES]
+            growth = _resident() - before
+            print(f"{name:22}" + "".join(f"{x:9.1f}" for x in ms) + f"{growth:10.1f}", flush=True)
+            cells: dict[str, Cell] = {
+                f"{size:,}": round(x, 1) for size, x in zip(SIZES, ms, strict=True)
+            }
+            kept.add({"sampler": name, **cells, "growth, MB": round(growth, 1)})
 
 
-def _cell(table: Table, name: str, size: int) -> str:
+def _milliseconds(table: Table, name: str, size: int) -> float:
     found = _seconds_of_cmaes(size) if name == _CMAES else _seconds(table, name, size)
-    return f"{1e3 * statistics.median(found):9.1f}"
+    return 1e3 * statistics.median(found)
 
 
 def _seconds(table: Table, name: str, size: int) -> list[float]:

@@ -21,6 +21,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 
+from benchmarks.record import Cell, Table, recorded
 from benchmarks.search import curves, trained_curves
 from benchmarks.search.curves import Candidate
 from benchmarks.search.proposals import OBJECTIVES, Params, Propose, Run, Sampled
@@ -36,6 +37,9 @@ from search.samplers import Knowledge
 SEEDS = 20
 ENOUGH = 0.98
 ETA = 3.0
+_QUESTION = (
+    "How many epochs does early stopping save (to 98 % of the hypervolume of full training)?"
+)
 Way = Callable[["Course", int], "Spending"]
 """How one seed spends its epochs."""
 
@@ -154,7 +158,7 @@ def _promotable(runs: Sequence[Run], of: Course) -> Iterator[Run]:
                 yield there[index]
 
 
-def recorded() -> Course:
+def of_networks() -> Course:
     """19 CIFAR-10 networks of 200 epochs, in an order that the seed shuffles; each once."""
     networks = curves.recorded()
     rungs = (2, 7, 22, 66, 200)
@@ -223,22 +227,34 @@ def main(kept: Path | None = None) -> None:
     """Print epochs to 98 % of the full-budget hypervolume, and the hypervolume at the end."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if kept is not None:
-        _compare(digits(kept), full="TPE", ways=_WITH_SAMPLERS)
+        name, question = "early_stopping_digits", "And on a job on digits that is really trained?"
+        with recorded(name, question, seeds=range(SEEDS), headline=_headline("digits")) as table:
+            _compare(table, "digits", digits(kept), full="TPE", ways=_WITH_SAMPLERS)
         return
-    if curves.RECORDED.exists():
-        _compare(recorded(), full="every network", ways=_WAYS)
-    else:
-        print(f"without recorded curves: {curves.RECORDED.name} is not beside the repository")
-    _compare(crossing(), full="TPE", ways=_WITH_SAMPLERS)
+    headline = (*_headline("recorded"), *_headline("crossing"))
+    with recorded("early_stopping", _QUESTION, seeds=range(SEEDS), headline=headline) as table:
+        if curves.RECORDED.exists():
+            _compare(table, "recorded", of_networks(), full="every network", ways=_WAYS)
+        else:
+            print(f"without recorded curves: {curves.RECORDED.name} is not beside the repository")
+        _compare(table, "crossing", crossing(), full="TPE", ways=_WITH_SAMPLERS)
 
 
-def _compare(of: Course, *, full: str, ways: Mapping[str, Way]) -> None:
+def _headline(curves_of: str) -> tuple[str, ...]:
+    kept = ("every network, no stopping", "TPE, no stopping", "random, ours, auto")
+    return tuple(f"{curves_of}: {name}" for name in (*kept, "known_cost, ours, auto"))
+
+
+def _compare(
+    table: Table, curves_of: str, of: Course, *, full: str, ways: Mapping[str, Way]
+) -> None:
     print(f"{of.name}: {SEEDS} seeds, rungs {of.rungs}, at most {of.epochs} epochs")
     whole = [without_stopping(of, of.proposals("tpe", seed)) for seed in range(SEEDS)]
     marks = [ENOUGH * spending.history[-1][1] for spending in whole]
-    _print(f"{full}, no stopping", whole, marks)
+    table.add(_print(curves_of, f"{full}, no stopping", whole, marks))
     for name, spend in ways.items():
-        _print(name, [spend(of, seed) for seed in range(SEEDS)], marks)
+        spent = [spend(of, seed) for seed in range(SEEDS)]
+        table.add(_print(curves_of, name, spent, marks))
 
 
 def _ours(sampler: SamplerName, **settings: object) -> Way:
@@ -282,7 +298,9 @@ _WITH_SAMPLERS: Mapping[str, Way] = {
 }
 
 
-def _print(name: str, found: Sequence[Spending], marks: Sequence[float]) -> None:
+def _print(
+    curves_of: str, name: str, found: Sequence[Spending], marks: Sequence[float]
+) -> dict[str, Cell]:
     epochs = [each.reached(mark) for each, mark in zip(found, marks, strict=True)]
     there = [each for each in epochs if each is not None]
     took = f"{statistics.fmean(there):7.0f} ± {_spread(there):5.0f}" if there else "      -        "
@@ -293,6 +311,13 @@ def _print(name: str, found: Sequence[Spending], marks: Sequence[float]) -> None
         f"{statistics.fmean(volumes):.4f} ± {_spread(volumes):.4f} after {spent:.0f} epochs",
         flush=True,
     )
+    return {
+        "curves: proposals, stopping": f"{curves_of}: {name}",
+        "epochs to 98 %": took.strip(" -") or None,
+        "seeds": len(there),
+        "at the end": f"{statistics.fmean(volumes):.4f} ± {_spread(volumes):.4f}",
+        "epochs used": round(spent),
+    }
 
 
 def _spread(values: Sequence[float]) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.cluster.processes import Cluster
+from benchmarks.record import Cell, Table, keeps
 from compress.network.preprocessing import Normalisation
 from featherweight import jobfile
 from featherweight.client.client import Client
@@ -31,22 +32,23 @@ class Told:
     forecast: Forecast
 
 
-def main() -> None:
+@keeps("forecasts", "How near does a forecast come to what a job takes (forecast over truth)?")
+def main(table: Table) -> None:
     """Run both jobs and print the forecasts over the truth."""
     with Cluster() as cluster, Client(cluster.url) as client, tempfile.TemporaryDirectory() as name:
         cluster.wait_healthy(seconds=300)
         spec = jobfile.read(ROOT / "examples/digits.yaml").resolve(client)
-        first = _followed("sample job", client, spec)
+        first = _followed(table, "sample job", client, spec)
         after = client.dry_run(spec).forecast
         _say("a dry run afterwards", after, _taken(client, first))
         document = _uploaded(client, first, Path(name), spec)
         before = client.dry_run(document).forecast
         print(f"uploaded, before its first trial: {before.seconds}, because {before.basis}")
-        second = _followed("the same network, uploaded", client, document)
+        second = _followed(table, "the same network, uploaded", client, document)
         _say("a dry run afterwards", client.dry_run(document).forecast, _taken(client, second))
 
 
-def _followed(title: str, client: Client, spec: JobSpec) -> JobSchema:
+def _followed(table: Table, title: str, client: Client, spec: JobSpec) -> JobSchema:
     """Run a job and print what was told of it on the way."""
     job = client.submit(spec)
     told: list[Told] = []
@@ -56,7 +58,8 @@ def _followed(title: str, client: Client, spec: JobSpec) -> JobSchema:
         if job.forecast and (not told or told[-1].ended < ended or _is_news(told, job.forecast)):
             told.append(Told(ended=ended, forecast=job.forecast))
         time.sleep(_POLL_SECONDS)
-    _show(title, told, job, list(client.trials(job.id)))
+    trials = list(client.trials(job.id))
+    table.add({"job": title} | _show(title, told, job, trials) | {"bound": 1.5})
     return job
 
 
@@ -65,7 +68,9 @@ def _is_news(told: list[Told], found: Forecast) -> bool:
     return found.seconds is not None and told[-1].forecast.seconds is None
 
 
-def _show(title: str, told: list[Told], job: JobSchema, trials: list[TrialSchema]) -> None:
+def _show(
+    title: str, told: list[Told], job: JobSchema, trials: list[TrialSchema]
+) -> dict[str, Cell]:
     taken = _seconds(job)
     epochs = sum(trial.epochs or 0 for trial in trials if trial.phase is Phase.SEARCH)
     lost = sum(trial.state == "failed" for trial in trials)
@@ -74,10 +79,13 @@ def _show(title: str, told: list[Told], job: JobSchema, trials: list[TrialSchema
     )
     print(f"  epochs forecast at first: {told[0].forecast.search_epochs or 0.0:.0f}")
     known = [one for one in told if one.forecast.seconds is not None]
+    cells: dict[str, Cell] = {"s": round(taken)}
     for share in _SHARES:
         one = next(k for k in known if k.ended >= share * len(trials))
         _say(f"  after {one.ended} trials", one.forecast, taken)
+        cells[f"after {share:.0%}"] = round((one.forecast.seconds or 0.0) / taken, 2)
     print(f"  basis of the last: {known[-2].forecast.basis}")
+    return cells
 
 
 def _say(when: str, found: Forecast, taken: float) -> None:

@@ -29,6 +29,7 @@ import optuna
 from numpy.typing import NDArray
 from sqlalchemy import select
 
+from benchmarks.record import Table, recorded
 from benchmarks.search import early_stopping
 from benchmarks.search.curves import Candidate as Curve
 from benchmarks.search.early_stopping import Course, Spending
@@ -270,6 +271,15 @@ def main() -> None:
         f"{model.floor:.3f}), bytes {model.off:.3f} off (logarithm); {asked.seeds} seeds, "
         f"{asked.epochs} epochs, rungs {early.rungs}"
     )
+    question = "Which sampler is ahead in that search, replayed (hypervolume after so many epochs)?"
+    seeds, headline = range(asked.seeds), ("known_cost", "tpe", "random")
+    with recorded("replayed", question, seeds=seeds, headline=headline) as table:
+        _compare(table, job, model, early, asked)
+
+
+def _compare(
+    table: Table, job: Recorded, model: Model, early: EarlyStopping, asked: argparse.Namespace
+) -> None:
     first: Array | None = None
     for name in asked.samplers:
         told = job.known if name != _BLIND else samplers.Knowledge(space=job.known.space)
@@ -279,6 +289,10 @@ def main() -> None:
         volumes = np.array([[_until(run, m * asked.epochs) for m in _MARKS] for run in runs])
         first = volumes if first is None else first
         _print(name, volumes, volumes - first)
+        pairs = zip(volumes.mean(axis=0), volumes.std(axis=0, ddof=1), strict=True)
+        cells = [f"{mean:.4f} ± {spread:.4f}" for mean, spread in pairs]
+        epochs = [f"{mark * asked.epochs:.0f}" for mark in _MARKS]
+        table.add({"sampler": name, **dict(zip(epochs, cells, strict=True))})
 
 
 def _course(job: Recorded, model: Model, *, epochs: int) -> Course:

@@ -31,6 +31,7 @@ import numpy as np
 
 from benchmarks.cluster.processes import Cluster
 from benchmarks.data import cifar
+from benchmarks.record import Cell, Table, recorded
 from compress.evaluation import measure
 from compress.tasks.images import ImageData
 from compress.values.measurement import Measurement
@@ -95,6 +96,12 @@ def main() -> None:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(ARMS)}")
     if asked.keep is not None and not asked.keep.parent.is_dir():
         parser.error(f"--keep: there is no folder {asked.keep.parent}")
+    question = "What does a search on ResNet-20 find in equal time (hypervolume)?"
+    with recorded("resnet20_front", question, seeds=(asked.seed,)) as table:
+        _compare(table, names, asked)
+
+
+def _compare(table: Table, names: Sequence[str], asked: argparse.Namespace) -> None:
     data = cifar.images(train_images=asked.train_images)
     with Cluster(workers=1) as cluster:
         cluster.wait_healthy()
@@ -104,6 +111,7 @@ def main() -> None:
             spec = _spec(name, seconds=asked.seconds, seed=asked.seed)
             for outcome in _run(client, name, spec, data, cluster.folder):
                 _show(outcome)
+                table.add(_row(outcome, asked.seconds))
             if asked.keep is not None:
                 _keep(cluster.folder / "featherweight.db", asked.keep)
 
@@ -195,6 +203,17 @@ def _keep(database: Path, copy: Path) -> None:
 
 def _volume(measured: Sequence[Measurement], baseline: Measurement) -> float:
     return front.hypervolume(measured, objectives=_OBJECTIVES, baseline=baseline)
+
+
+def _row(outcome: Outcome, seconds: float) -> dict[str, Cell]:
+    return {
+        "arm": outcome.name,
+        "min": round(seconds / 60),
+        "on validation": round(outcome.validation, 4),
+        "on test": round(outcome.test, 4),
+        "trials": outcome.trials,
+        "files": len(outcome.points),
+    }
 
 
 def _show(outcome: Outcome) -> None:

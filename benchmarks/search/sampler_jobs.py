@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.cluster.processes import Cluster
+from benchmarks.record import Table, recorded
 from compress.values.measurement import Measurement
 from featherweight import jobfile, samples
 from featherweight.client.client import Client
@@ -23,6 +24,7 @@ from featherweight.specs.states import Phase
 from search.front import front
 
 _MARKS = (10, 15, 20)
+_QUESTION = "How much do samplers find in real jobs on digits (hypervolume after so many trials)?"
 _EXAMPLE = Path(__file__).parents[2] / "examples" / "digits.yaml"
 
 
@@ -34,6 +36,11 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=25, help="of the search")
     asked = parser.parse_args()
     marks = [*(mark for mark in _MARKS if mark < asked.trials), asked.trials]
+    with recorded("sampler_jobs", _QUESTION, seeds=range(asked.seeds)) as table:
+        _run(table, asked, marks)
+
+
+def _run(table: Table, asked: argparse.Namespace, marks: Sequence[int]) -> None:
     found: dict[str, list[list[float]]] = {name: [] for name in asked.samplers}
     with Cluster(workers=1) as cluster:
         cluster.wait_healthy()
@@ -52,6 +59,8 @@ def main() -> None:
         spread = [statistics.stdev(column) if len(column) > 1 else 0.0 for column in columns]
         means = [statistics.fmean(column) for column in columns]
         print(f"{name:24} {_cells(means)}  ± {_cells(spread)}")
+        cells = [f"{mean:.4f} ± {off:.4f}" for mean, off in zip(means, spread, strict=True)]
+        table.add({"sampler": name, **dict(zip(map(str, marks), cells, strict=True))})
 
 
 def _cells(values: Sequence[float]) -> str:

@@ -28,6 +28,7 @@ from optuna.trial import TrialState, create_trial
 
 from benchmarks.data import tables
 from benchmarks.data.tables import Table
+from benchmarks.record import Cell, recorded
 from search import samplers
 from search.front import pareto
 from search.samplers import Knowledge
@@ -171,6 +172,12 @@ def _values(table: Table, row: int) -> list[float]:
     return [float(table.accuracy[row]), float(table.cost[row])]
 
 
+_QUESTION = (
+    "How much of the exact front do samplers find in a table (% of the hypervolume after so many "
+    "evaluations)?"
+)
+
+
 def main() -> None:
     """Print mean and spread over the seeds, a line per sampler."""
     arguments = _arguments()
@@ -185,22 +192,32 @@ def main() -> None:
     )
     marks = "".join(f"{mark:>14}" for mark in _marks(arguments.trials))
     print(f"{'sampler':22}{marks}   repeats  s per run")
-    for name in names:
-        one = partial(
-            run,
-            table,
-            name,
-            trials=arguments.trials,
-            error_cap=arguments.error_cap,
-            repeats_count=arguments.count_repeats,
-        )
-        with ProcessPoolExecutor(arguments.processes) as pool:
-            runs = list(pool.map(one, range(arguments.seeds)))
-        shares = np.array([run.shares for run in runs])
-        cells = [f"{m:8.2f} ±{s:4.2f}" for m, s in zip(shares.mean(0), shares.std(0), strict=True)]
-        repeats = np.mean([run.repeats for run in runs])
-        seconds = np.mean([run.seconds for run in runs])
-        print(f"{name:22}" + "".join(f"{c:>14}" for c in cells) + f"{repeats:10.1f}{seconds:11.1f}")
+    seeds, headline = range(arguments.seeds), ("known_cost", "tpe", "random")
+    with recorded("tabular", _QUESTION, seeds=seeds, headline=headline) as kept:
+        for name in names:
+            kept.add(_row(table, name, arguments))
+
+
+def _row(table: Table, name: str, arguments: argparse.Namespace) -> dict[str, Cell]:
+    """Run every seed of one sampler, and print its line."""
+    one = partial(
+        run,
+        table,
+        name,
+        trials=arguments.trials,
+        error_cap=arguments.error_cap,
+        repeats_count=arguments.count_repeats,
+    )
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        runs = list(pool.map(one, range(arguments.seeds)))
+    shares = np.array([run.shares for run in runs])
+    cells = [f"{m:8.2f} ±{s:4.2f}" for m, s in zip(shares.mean(0), shares.std(0), strict=True)]
+    repeats = float(np.mean([run.repeats for run in runs]))
+    seconds = float(np.mean([run.seconds for run in runs]))
+    print(f"{name:22}" + "".join(f"{c:>14}" for c in cells) + f"{repeats:10.1f}{seconds:11.1f}")
+    columns = [str(mark) for mark in _marks(arguments.trials)]
+    found = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
+    return {"sampler": name, **found, "repeats": round(repeats, 1), "s": round(seconds, 1)}
 
 
 def _marks(trials: int) -> list[int]:
