@@ -18,7 +18,7 @@ def kept_names() -> set[str]:
         tree = ast.parse(path.read_text())
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             if isinstance(call.func, ast.Name) and call.func.id in ("keeps", "recorded"):
-                names |= {a.value for a in call.args[:1] if isinstance(a, ast.Constant)}
+                names |= {str(a.value) for a in call.args[:1] if isinstance(a, ast.Constant)}
     return names
 
 
