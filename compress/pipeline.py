@@ -5,9 +5,10 @@ from __future__ import annotations
 from compress.network import foreign, layers
 from compress.network.network import Network
 from compress.network.running import memory_format
-from compress.techniques.appliers import apply
+from compress.techniques import registry
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
+from compress.techniques.distillation.config import Distillation
 from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.registry import TechniqueConfig
@@ -16,6 +17,7 @@ from compress.training.context import Task
 from compress.training.distillation.teacher import TeacherLogits
 from compress.training.loop import Hooks, OnProgress, TrainingPlan, silent
 from compress.values import patterns, seeds
+from compress.values.errors import Stopped
 from compress.values.schedule import Augment, Schedule
 
 _BASELINE_RATE = 0.1
@@ -41,8 +43,18 @@ def start(network: Network, candidate: Candidate, task: Task) -> CompressedModel
         if isinstance(step, Quantization):
             compressed = _settled(compressed, network, lender, task)
         compressed = apply(compressed, _renamed(step, network, compressed.network, task), task)
-    quantized = compressed.quantization is not None
+    quantized = compressed.step(Quantization) is not None
     return compressed if quantized else _settled(compressed, network, lender, task)
+
+
+def apply(compressed: CompressedModel, step: TechniqueConfig, task: Task) -> CompressedModel:
+    """Apply one step.
+
+    Raises InvalidCandidate where the step does not fit the network, and Stopped when asked to stop.
+    """
+    if task.should_stop():
+        raise Stopped(f"stopped before {step.technique}")
+    return registry.BY_NAME[step.technique].apply(compressed, step, task)
 
 
 def _renamed(
@@ -69,12 +81,13 @@ def _original_names(original: Network, task: Task, technique: str) -> list[str]:
     student = None if task.members is None else task.members.student(original)
     if student is None:
         return _names(original, technique)
-    return student.names(only_trained=technique != "filter_pruning")
+    every = "channels" in registry.BY_NAME[technique].acts_on
+    return student.names(only_trained=not every)
 
 
 def _names(network: Network, technique: str) -> list[str]:
     """Layers that the technique may touch: channels also leave layers that are not trained."""
-    every = technique == "filter_pruning"
+    every = "channels" in registry.BY_NAME[technique].acts_on
     return [layer.name for layer in layers.weighted(network) if layer.is_trained or every]
 
 
@@ -133,7 +146,7 @@ def recover(
         teacher=_teacher(compressed, task),
         hooks=Hooks(should_stop=task.should_stop, on_progress=on_progress),
     )
-    quantization = compressed.quantization
+    quantization = compressed.step(Quantization)
     if quantization is not None and not quantization.trains_rounded:
         # Its BatchNorm has seen other weights than those that the file will hold.
         trained = batchnorm.reestimate(
@@ -174,7 +187,7 @@ def train_baseline(
 
 def _teacher(compressed: CompressedModel, task: Task) -> TeacherLogits | None:
     return recovery.teacher_of(
-        compressed.distillation, baseline=task.teacher_logits, uploaded=task.tutor_logits
+        compressed.step(Distillation), baseline=task.teacher_logits, uploaded=task.tutor_logits
     )
 
 
@@ -188,7 +201,7 @@ def _recovery_plan(
         learning_rate=schedule.learning_rate,
         weight_decay=schedule.weight_decay,
         warmup=schedule.warmup,
-        distillation=compressed.distillation,
+        distillation=compressed.step(Distillation),
         precision=schedule.precision,
         augment=schedule.augment,
     )

@@ -23,7 +23,10 @@ import service.errors
 import store.errors
 from compress.network.families import catalog as families
 from compress.techniques import registry
-from compress.techniques.rules import compatibility, conditional_fields, conditions
+from compress.techniques.description import conditions
+from compress.techniques.description.rules import Applies
+from compress.techniques.description.technique import Technique
+from compress.techniques.rules import compatibility, conditional_fields
 from compress.values.knobs import Choice, Interval, Searchable
 from featherweight.settings import ClientSettings
 from search.settings import SearcherSettings
@@ -122,9 +125,10 @@ def _compatibility() -> str:
         value = refused.value.words(beside="")
         lines.append(f"| {value} | {beside} | {refused.why} | `{refused.instead}` |")
     lines += ["", "## Off", "", _OFF, "", "| technique | does nothing with |", "| --- | --- |"]
-    for name, off in conditional_fields.OFF.items():
-        values = ", ".join(f"`{field}` `{value}`" for field, value in off.items() if value != "")
-        lines.append(f"| {name} | {values or 'no value: it always does something'} |")
+    for technique in registry.TECHNIQUES:
+        off = technique.disabled.items()
+        values = ", ".join(f"`{field}` `{value}`" for field, value in off if value != "")
+        lines.append(f"| {technique.name} | {values or 'no value: it always does something'} |")
     return "\n".join(lines) + "\n"
 
 
@@ -145,7 +149,7 @@ def _families() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _rule(rule: conditional_fields.Applies) -> str:
+def _rule(rule: Applies) -> str:
     field = rule.field.partition(".")[2]
     values = f" {' or '.join(f'`{value}`' for value in rule.values)}" if rule.values else ""
     what = f"`{field}`{values}" if field else "all of it"
@@ -160,15 +164,16 @@ def _same(path: Path, text: str) -> bool:
     return path.exists() and path.read_text() == text
 
 
-def _with_knobs(technique: registry.Technique) -> str:
+def _with_knobs(technique: Technique) -> str:
     path = DOCS / "techniques" / f"{technique.name}.md"
     marker = f"<!-- knobs:{technique.name} -->"
-    before = path.read_text().split(marker)[0].rstrip() + "\n\n"
+    begun = path.read_text() if path.exists() else f"# {technique.name}\n\n{technique.summary}\n"
+    before = begun.split(marker)[0].rstrip() + "\n\n"
     rows = "\n".join(_knob_rows(technique))
     return f"{before}{marker}\n## Knobs\n\n{rows}\n"
 
 
-def _knob_rows(technique: registry.Technique) -> Iterator[str]:
+def _knob_rows(technique: Technique) -> Iterator[str]:
     yield "| knob | meaning | default | searched by default |"
     yield "| --- | --- | --- | --- |"
     for name, field in technique.config.model_fields.items():

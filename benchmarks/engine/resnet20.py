@@ -26,6 +26,7 @@ from compress.network.network import Artifact
 from compress.tasks.images import ImageData
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
+from compress.techniques.quantization.config import Quantization
 from compress.training import constraints, inference
 from compress.training.context import Task
 from compress.values.measurement import Measurement
@@ -153,14 +154,14 @@ def flips(compressed: CompressedModel, path: Path, data: ImageData) -> int:
     """
     images = data.validation.x_NCHW
     from_file = runtime.answers(runtime.session(path, threads=2), images).argmax(axis=1)
-    quantization = compressed.quantization
+    quantization = compressed.step(Quantization)
     if quantization is not None and quantization.activations == "int8":
         written = runtime.session(path, threads=2, optimise=False)
         simulated = runtime.answers(written, images).argmax(axis=1)
     else:
         network, _ = constraints.bake(compressed.network)
         answer = partial(inference.logits, network, device=torch.device("cpu"))
-        simulated = views.mean(answer, images, compressed.views).argmax(1).numpy()
+        simulated = views.mean(answer, images, views.of(compressed)).argmax(1).numpy()
     return int((from_file != simulated).sum())
 
 

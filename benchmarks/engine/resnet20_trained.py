@@ -177,7 +177,7 @@ def reach(name: str, network: Network, task: Task, folder: Path, *, epochs: int)
     _measured(f"{name}-untrained", compressed, task.data, folder)
     trained = _recovered(name, compressed, task, epochs=epochs, rate=goal.learning_rate)
     size = _measured(name, trained, task.data, folder)
-    mirrored = trained.evolve(views=Mirroring().views)
+    mirrored = trained.after(Mirroring())
     size = max(size, _measured(f"{name}-mirrored", mirrored, task.data, folder))
     verdict = "reached" if size <= goal.limit_bytes else "NOT reached"
     print(f"{name:18} {goal.limit_bytes:,} bytes {verdict}", flush=True)

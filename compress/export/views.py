@@ -13,11 +13,18 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from compress.evaluation.runtime import INPUT, OUTPUT
-from compress.techniques.mirroring.config import THE_IMAGE, Views
+from compress.techniques.compressed import CompressedModel
+from compress.techniques.mirroring.config import THE_IMAGE, Mirroring, Views
 
 _TO_THE_FIRST = np.iinfo(np.int64).min
 """Where a slice that runs backwards ends: before the first entry of the axis."""
 _SEEN, _SAID = "views.seen", "views.said"
+
+
+def of(compressed: CompressedModel) -> Views:
+    """The views that the network's file averages over."""
+    mirroring = compressed.step(Mirroring)
+    return THE_IMAGE if mirroring is None else mirroring.views
 
 
 def mean(answer: Callable[[Tensor], Tensor], x_NCHW: Tensor, views: Views) -> Tensor:

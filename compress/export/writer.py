@@ -61,8 +61,8 @@ def write(
     network, stored = constraints.bake(compressed.network)
     network = replace(network, module=network.module.to("cpu").eval())
     x_NCHW = parity.images(data.validation)
-    over = compressed.views
-    quantization = compressed.quantization
+    over = views.of(compressed)
+    quantization = compressed.step(Quantization)
     folded, graph, reference_NK = _folded(network, stored, quantization, x_NCHW=x_NCHW, over=over)
     in_integers = quantization is not None and quantization.activations == "int8"
     # The integers of a file with integer kernels are the second gate's business.

@@ -1,1 +1,1 @@
-"""One folder per technique: ``config.py``, its mathematics, ``apply.py``."""
+"""One folder per technique: ``config.py``, ``technique.py``, ``apply.py``, its mathematics."""

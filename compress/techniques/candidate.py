@@ -53,7 +53,7 @@ class Candidate(BaseModel, frozen=True, extra="forbid"):
     def _shorter(self) -> Candidate | None:
         """The canonical form where it is another; one that held itself could not be compared."""
         values = {step.technique: dict(step) for step in self.steps if step.has_effect}
-        counted = canonical.without_the_uncounted(values)
+        counted = canonical.without_inactive(values)
         found = (_with(step, counted.get(step.technique)) for step in self.steps)
         steps = tuple(step for step in found if step and step.has_effect)
         return None if steps == self.steps else Candidate(steps=steps)

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from compress.network.network import Network
-from compress.techniques.distillation.config import Distillation
-from compress.techniques.mirroring.config import THE_IMAGE, Views
-from compress.techniques.quantization.config import Quantization
+from compress.techniques.description.config import StepConfig
+
+_Step = TypeVar("_Step", bound=StepConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompressedModel:
-    """A network on its way to a file: what changes it has, what the file adds still to come."""
+    """A network on its way to a file: what changes it has, what the file adds still to come.
+
+    ``steps`` are the configs of the techniques that had an effect, in the order in which they were
+    applied: recovery and export read there what is left for them to do. Patterns in them mean
+    layers as they were named at that step.
+    """
 
     network: Network
-    quantization: Quantization | None = None
-    distillation: Distillation | None = None
+    steps: tuple[StepConfig, ...] = ()
     notes: tuple[str, ...] = ()
     epochs: int = 0
     train_images_per_second: float | None = None
-    views: Views = THE_IMAGE
-    """What the file averages over."""
+
+    def step(self, config: type[_Step]) -> _Step | None:
+        """The step with a config of this type; None where that technique had no effect."""
+        return next((step for step in self.steps if isinstance(step, config)), None)
+
+    def after(self, step: StepConfig, **changes: object) -> CompressedModel:
+        """A copy after one more step, with some fields changed."""
+        return replace(self, steps=(*self.steps, step), **changes)
 
     def evolve(self, **changes: object) -> CompressedModel:
         """A copy with some fields changed."""

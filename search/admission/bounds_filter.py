@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from compress.network.families.catalog import plan_of
 from compress.techniques.candidate import Candidate
-from compress.techniques.family_member.config import FamilyMember
+from compress.techniques.registry import BY_NAME
 from compress.values.measurement import Measurement, Metric
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec
@@ -74,10 +74,13 @@ class BoundsFilter:
 
     def _is_constant(self, candidate: Candidate) -> bool:
         architecture = self.network.architecture
-        shapes = [step.shape for step in candidate.steps if isinstance(step, FamilyMember)]
-        return bool(architecture.operations) and any(
+        if not architecture.operations:
+            return False
+        members = [BY_NAME[step.technique].costs.member(dict(step)) for step in candidate.steps]
+        return any(
             plan_of(architecture.member(shape), in_channels=1, num_classes=2).is_constant
-            for shape in shapes
+            for shape in members
+            if shape is not None
         )
 
     def _violations(self, bounds: Bounds) -> dict[str, float]:

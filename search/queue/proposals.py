@@ -19,7 +19,6 @@ from compress.techniques.distillation.config import Distillation
 from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.registry import BY_NAME, TechniqueConfig
 from compress.techniques.rules import canonical
-from compress.techniques.rules.conditional_fields import OFF
 from compress.values.knobs import Scalar, Searchable
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import KnobSchema
@@ -174,10 +173,14 @@ def _nearest(knob: KnobSchema, steps: Mapping[str, TechniqueConfig]) -> Scalar:
     if technique in steps:
         wish = getattr(steps[technique], field)
     else:
-        wish = OFF[technique].get(field, canonical.default(f"{technique}.{field}"))
+        wish = canonical.disabled(f"{technique}.{field}")
     if isinstance(wish, tuple):
         index = int(part[0]) if part else 0
-        wish = wish[index] if index < len(wish) else OFF[technique].get(field, PydanticUndefined)
+        wish = (
+            wish[index]
+            if index < len(wish)
+            else BY_NAME[technique].disabled.get(field, PydanticUndefined)
+        )
     return validation.values(knob)[0] if wish is PydanticUndefined else grid.snap(knob, wish)
 
 

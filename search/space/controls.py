@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from compress.techniques.registry import BY_NAME
-from compress.techniques.rules.conditional_fields import OFF
+from compress.techniques.registry import BY_NAME, TECHNIQUES
 from compress.values.knobs import Scalar
 from featherweight.specs.schemas import KnobSchema
 from search.space import grid
@@ -16,10 +15,10 @@ Wishes = Mapping[str, Scalar]
 _RECOVERING = "distillation"
 """How a control recovers is left as it is usually done."""
 _UNTOUCHED: Wishes = {
-    f"{technique}.{field}": value
-    for technique, fields in OFF.items()
-    for field, value in fields.items()
-    if technique != _RECOVERING
+    f"{technique.name}.{field}": value
+    for technique in TECHNIQUES
+    for field, value in technique.disabled.items()
+    if technique.name != _RECOVERING
 } | {"allocation.bytes": 1.0, "allocation.macs": 1.0, "allocation.pruning": 0.0}
 _ALLOTTED: Wishes = {"allocation.bytes": 0.3, "allocation.macs": 0.3, "allocation.pruning": 1.0}
 """Shares of the most that may be allotted, with which every stage loses half of its channels."""

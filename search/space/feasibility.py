@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -22,8 +22,9 @@ from compress.network.families.catalog import Architecture
 from compress.network.member import Shape
 from compress.tasks.inspection import DatasetInfo
 from compress.techniques.candidate import Candidate
-from compress.techniques.mirroring.config import VIEWS
-from compress.techniques.rules.conditions import ValuesOf
+from compress.techniques.description.conditions import ValuesOf
+from compress.techniques.description.costs import FLOAT_BITS, FieldValues, LayerSize, Narrowing
+from compress.techniques.registry import BY_NAME, TECHNIQUES
 from compress.values.knobs import Scalar
 from compress.values.measurement import Measurement, Metric
 from featherweight.specs.constraints import Constraint
@@ -34,7 +35,6 @@ from search.space import validation
 from search.space.bounds import gap, is_bound, shown
 from search.space.space import build
 
-FLOAT_BITS = 32.0
 CODED_BITS = 1 / 9
 """Bits of a weight whose block of nine, the longest there is, has a code of one bit."""
 NODE_BYTES = 17
@@ -44,8 +44,6 @@ _MORE_BYTES = 100_000.0
 """A file is at most so many times its floats, and so many bytes more."""
 _MOST_LAID_OUT = 256
 _PERCENT = 100.0
-_MOST_PRUNED = 0.95
-"""The share of its channels that a stage may lose to meet a target."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +117,7 @@ def highest(knobs: Sequence[KnobSchema], network: Network) -> dict[Metric, float
         image=_largest_image(values, network),
     )
     parameters = _SURELY * sum(row.parameters for row in rows)
-    views = max(len(VIEWS[flip]) for flip in values("mirroring.flip"))
+    runs = math.prod(t.costs.run_range(_own(t.name, values))[1] for t in TECHNIQUES)
     size_bytes = parameters * FLOAT_BITS / 8 + _MORE_BYTES
     found: dict[Metric, float] = {
         "parameters": parameters,
@@ -127,13 +125,13 @@ def highest(knobs: Sequence[KnobSchema], network: Network) -> dict[Metric, float
         "download_bytes": size_bytes,
     }
     if all(row.macs is not None for row in rows if row.kind not in ("norm", "pad")):
-        found["macs"] = _SURELY * views * sum(row.macs or 0 for row in rows)
+        found["macs"] = _SURELY * runs * sum(row.macs or 0 for row in rows)
     return found
 
 
 def _largest_image(values: ValuesOf, network: Network) -> tuple[int, int] | None:
     height, width = network.input_shape[1:]
-    side = int(max(values("family_member.resolution"), default=0))
+    side = max(t.costs.largest_side(_own(t.name, values)) for t in TECHNIQUES)
     if not (height and width):
         return None
     return max(height, side), max(width, side)
@@ -199,14 +197,14 @@ def _lowest(spec: JobSpec, knobs: Sequence[KnobSchema], network: Network) -> Bou
     values = validation.values_of(knobs)
     smallest = _smallest(values, network.architecture, per_edge=validation.per_edge(knobs))
     rows = _rows(smallest, network.input_shape, network.num_classes)
-    least = _Least(keep=_least_kept(values), is_split=_may_split(values))
-    weights = {row.name: least.weights(row, rows) for row in rows}
+    narrowings = _narrowings(values)
+    weights = {row.name: _least_weights(row, rows, narrowings) for row in rows}
     parameters = sum(weights[row.name] for row in rows if row.kind != "pad")
     macs = sum((row.macs or 0) * weights[row.name] / math.prod(row.shape) for row in rows)
-    views = min(len(VIEWS[flip]) for flip in values("mirroring.flip"))
+    runs = math.prod(t.costs.run_range(_own(t.name, values))[0] for t in TECHNIQUES)
     bits = CODED_BITS if _may_choose_values(spec, values) else FLOAT_BITS
     size_bytes = math.ceil(parameters * bits / 8) + NODE_BYTES * len(rows)
-    return Bounds(size_bytes=size_bytes, parameters=parameters, macs=views * macs)
+    return Bounds(size_bytes=size_bytes, parameters=parameters, macs=runs * macs)
 
 
 @lru_cache(maxsize=_MOST_LAID_OUT)
@@ -228,75 +226,43 @@ def _smallest(
     values: ValuesOf, architecture: Architecture, *, per_edge: Sequence[Sequence[str]]
 ) -> Architecture:
     """The smallest member of the space."""
-    sides = [side for side in values("family_member.resolution") if side]
-    shape = Shape(
-        width=min(values("family_member.width")),
-        depth=int(min(values("family_member.depth"))),
-        kernel=int(min(values("family_member.kernel"))),
-        expansion=min(values("family_member.expansion")),
-        resolution=int(min(sides, default=0)),
-        excitation=min(values("family_member.excitation")),
-        cell=architecture.least(per_edge),
+    shapes = (t.costs.smallest_member(_own(t.name, values)) for t in TECHNIQUES)
+    shape = next((shape for shape in shapes if shape is not None), Shape())
+    return architecture.member(replace(shape, cell=architecture.least(per_edge)))
+
+
+def _narrowings(values: ValuesOf) -> tuple[Narrowing, ...]:
+    """What makes layers smaller, in the order in which it is applied."""
+    found = (t.costs.narrowing(_own(t.name, values)) for t in TECHNIQUES)
+    return tuple(narrowing for narrowing in found if narrowing is not None)
+
+
+def _least_weights(
+    row: layout.Layer, rows: Sequence[layout.Layer], narrowings: Sequence[Narrowing]
+) -> int:
+    """How few weights one of the rows may have."""
+    layer = LayerSize(
+        shape=row.shape,
+        weights=math.prod(row.shape),
+        is_first=row is rows[0],
+        is_last=row is rows[-1],
+        is_trained=row.kind != "pad",
     )
-    return architecture.member(shape)
-
-
-def _least_kept(values: ValuesOf) -> float:
-    """The smallest share of a group's channels that pruning may leave; 0 is a single channel."""
-    ratio = max(values("filter_pruning.ratio"))
-    scopes = set(values("filter_pruning.scope"))
-    has_target = set(values("filter_pruning.target")) != {"channels"}
-    kept = [1.0 - max(_flat(values("filter_pruning.ratios")), default=0.0)]
-    if ratio > 0 and has_target and "stage" in scopes:
-        kept.append(1.0 - _MOST_PRUNED)
-    if ratio > 0 and scopes != {"stage"}:
-        kept.append(1.0 - ratio if scopes <= {"stage", "uniform"} and not has_target else 0.0)
-    return min(kept)
-
-
-def _may_split(values: ValuesOf) -> bool:
-    shares = [*values("low_rank.energy"), *values("low_rank.size_ratio")]
-    return min(shares) < 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Least:
-    """How few weights layers may have: with ``keep`` of their channels, and split or not."""
-
-    keep: float
-    is_split: bool
-
-    def weights(self, row: layout.Layer, rows: Sequence[layout.Layer]) -> int:
-        """Of one of the rows; the image's channels and the classes never leave."""
-        outputs, inputs, *kernel = row.shape
-        outputs = outputs if row is rows[-1] else _narrowed(outputs, self.keep)
-        inputs = inputs if row is rows[0] else _narrowed(inputs, self.keep)
-        whole = math.prod((outputs, inputs, *kernel))
-        if row.kind == "pad" or not self.is_split:
-            return whole
-        # Tucker's way has the fewest, with rank 1.
-        core = math.prod(kernel) if math.prod(kernel) > 1 else 0
-        return min(whole, outputs + inputs + core)
+    for narrowed in narrowings:
+        layer = narrowed(layer)
+    return layer.weights
 
 
 def _may_choose_values(spec: JobSpec, values: ValuesOf) -> bool:
     """Whether weights may be anything but floats; nobody knows what an uploaded file holds."""
-    return (
-        "quantization" in spec.techniques
-        or not isinstance(spec.model, UntrainedModel)
-        or max(values("weight_sharing.index_bits")) > 0
-        or max(values("sparsity.sparsity")) > 0
-        or set(values("sparsity.pattern")) != {""}
+    return not isinstance(spec.model, UntrainedModel) or any(
+        BY_NAME[name].costs.chooses_values(_own(name, values)) for name in spec.techniques
     )
 
 
-def _narrowed(width: int, share: float) -> int:
-    return max(1, math.floor(width * share + 1e-9))
-
-
-def _flat(found: Sequence[Any]) -> list[float]:
-    """Ratios of stages; an empty row of them, a default, has none."""
-    return [ratio for ratio in found if isinstance(ratio, int | float)]
+def _own(technique: str, values: ValuesOf) -> FieldValues:
+    """The values of the fields of one technique."""
+    return lambda field: values(f"{technique}.{field}")
 
 
 def _check(

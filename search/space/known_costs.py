@@ -1,12 +1,11 @@
 """What a candidate costs, counted from its knobs: without torch, and before anything is built.
 
-``parameters`` and ``macs`` are **exact**, that is equal to what is counted in the exported file
-(``compress.export.counting``), where no candidate of the space prunes channels or splits layers
-(``is_exact``): then they follow from the member of the family and from the views alone, since a
-grid, a codebook or a zero changes no count, and BatchNorm folds into a weight and a bias. With
-``filter_pruning`` or ``low_rank`` among the techniques they are **estimates**: every stage keeps
-its share of channels on both sides of a layer, though groups span stages and counts are rounded; a
-rank is guessed.
+What a technique changes it says itself (``compress.techniques.description.costs``). ``parameters``
+and ``macs`` are **exact**, that is equal to what is counted in the exported file
+(``compress.export.counting``), where all techniques of the space are (``is_exact``): then they
+follow from the member of the family and from the views alone, since a grid, a codebook or a zero
+changes no count, and BatchNorm folds into a weight and a bias. Beside a technique that only
+estimates what it leaves of a layer they are **estimates**.
 
 ``size_bytes`` is **always an estimate**: weights times bits, without entropy coding, scales, names
 and the graph. It is meant as a regressor for the measured size, never as a replacement.
@@ -20,14 +19,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
 from compress.network.families import layout
 from compress.network.families.layout import Layer
 from compress.network.member import Shape
-from compress.techniques.mirroring.config import VIEWS
+from compress.techniques.description.costs import FLOAT_BITS, Costs
+from compress.techniques.registry import BY_NAME, TECHNIQUES
 from compress.techniques.rules import canonical
 from compress.values.knobs import Scalar
 from compress.values.measurement import Metric
@@ -35,37 +35,22 @@ from search.space import points
 from search.space.feasibility import Network
 from search.space.space import Space
 
-_MEMBER, _PRUNING, _LOW_RANK = "family_member", "filter_pruning", "low_rank"
-_QUANTIZATION = "quantization"
-_COUNTING = (
-    _MEMBER,
-    _PRUNING,
-    _LOW_RANK,
-    "sparsity",
-    "weight_sharing",
-    _QUANTIZATION,
-    "mirroring",
-)
-"""Techniques whose fields are looked at."""
 _MOST_COUNTED = 20_000
 """Candidates whose counts are remembered: a sampler asks for the same ones again and again."""
 COUNTED: tuple[Metric, ...] = ("parameters", "macs")
 _GUESSED: tuple[Metric, ...] = ("size_bytes",)
 _ORDER: tuple[Metric, ...] = (*COUNTED, *_GUESSED)
-_FLOAT_BITS = 32
-_SHAPES = frozenset(Shape.__dataclass_fields__) - {"cell"}
 _OPERATION = re.compile(r"\.edges\.(\d+)\.(\w+?)(?:\.|$)")
 """Where a layer of a cell says its edge and its operation."""
-_ENERGY_POWER = 8
-"""A guess: factors that keep a share ``e`` of the squared norm hold ``e**8`` of the weights."""
 
-Fields = Mapping[str, Mapping[str, Any]]
-"""Technique to its fields, of those that have a knob."""
+Fields = Sequence[tuple[Costs, Mapping[str, Any]]]
+"""What techniques say of costs, in their order, each with all of its fields."""
 
 
 def is_exact(space: Space) -> bool:
     """Whether ``parameters`` and ``macs`` of every candidate are known and not only estimated."""
-    return space.allocation is None and not {_PRUNING, _LOW_RANK} & set(space.techniques)
+    exact = all(BY_NAME[technique].costs.is_exact for technique in space.techniques)
+    return space.allocation is None and exact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +61,7 @@ class _Place:
     technique: str
     field: str
     is_part: bool
-    otherwise: Any
+    default: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,15 +92,16 @@ class KnownCosts:
     @cached_property
     def _places(self) -> tuple[_Place, ...]:
         """Where the values of the knobs go that change a count; thousands are counted at a time."""
+        counting = {technique.name for technique in TECHNIQUES if technique.has_costs}
         every = [(knob, *knob.name.split(".")) for knob in self.space.knobs]
-        found = [each for each in every if each[1] in _COUNTING]
+        found = [each for each in every if each[1] in counting]
         return tuple(
             _Place(
                 name=knob.name,
                 technique=technique,
                 field=name,
                 is_part=bool(part),
-                otherwise=knob.choices[0] if knob.choices else None,
+                default=knob.choices[0] if knob.choices else None,
             )
             for knob, technique, name, *part in found
         )
@@ -146,7 +132,7 @@ class KnownCosts:
     @cached_property
     def _names(self) -> tuple[Sequence[str], Sequence[Any]]:
         """The knobs that change a count, and their values where a candidate has none."""
-        return [p.name for p in self._places], [p.otherwise for p in self._places]
+        return [p.name for p in self._places], [p.default for p in self._places]
 
     def _counts_of(self, key: tuple[Any, ...]) -> tuple[float, float, float]:
         found = self._counts.get(key)
@@ -157,18 +143,18 @@ class KnownCosts:
         return found
 
     def _count(self, fields: Fields) -> tuple[float, float, float]:
-        bits = _bits(fields)
+        bits, estimating = _bits(fields), [each for each in fields if not each[0].is_exact]
         parameters = macs = size_bits = 0.0
         kept: dict[int | None, float] = {}
-        for part in self._parts(fields.get(_MEMBER, {})):
+        for part in self._parts(_member(fields)):
             if part.stage not in kept:
-                kept[part.stage] = _kept(part.stage, fields)
+                kept[part.stage] = math.prod(c.share(own, part.stage) for c, own in estimating)
             share = kept[part.stage]
             parameters += share * (part.weights + part.biases)
             macs += share * part.macs
-            size_bits += share * (part.weights * bits + part.biases * _FLOAT_BITS)
-        views = len(VIEWS[_value(fields, "mirroring.flip")])
-        return parameters, views * macs, max(1.0, size_bits / 8)
+            size_bits += share * (part.weights * bits + part.biases * FLOAT_BITS)
+        runs = math.prod(costs.runs(own) for costs, own in fields)
+        return parameters, runs * macs, max(1.0, size_bits / 8)
 
     @property
     def _counted(self) -> frozenset[Metric]:
@@ -178,11 +164,10 @@ class KnownCosts:
     def _has_size(self) -> bool:
         return all(self.network.input_shape[1:])
 
-    def _parts(self, member: Mapping[str, Any]) -> Sequence[_Part]:
+    def _parts(self, member: Shape) -> Sequence[_Part]:
         """The parts of a member: of a cell those of its operations that its answer depends on."""
-        cell = tuple(member.get("cell", ()))
-        cell = cell and self.space.architecture.least([(name,) for name in cell])
-        shape = Shape(**{name: member[name] for name in _SHAPES & set(member)})
+        cell = member.cell and self.space.architecture.least([(name,) for name in member.cell])
+        shape = replace(member, cell=()) if member.cell else member
         if shape not in self._members:
             self._members[shape] = self._laid_out(shape)
         parts = self._members[shape]
@@ -221,22 +206,19 @@ def _fields(places: Sequence[_Place], values: Sequence[Any]) -> Fields:
     for place, value in zip(places, values, strict=True):
         fields = found.setdefault(place.technique, {})
         fields[place.field] = (*fields.get(place.field, ()), value) if place.is_part else value
-    return found
-
-
-def _value(fields: Fields, name: str) -> Any:
-    """The value of ``technique.field``: the knob's, the default, or as if the technique was off."""
-    technique, wanted, default, rest = _known(name)
-    if technique not in fields:
-        return rest
-    return fields[technique].get(wanted, default)
+    return [(BY_NAME[name].costs, {**_defaults(name), **own}) for name, own in found.items()]
 
 
 @cache
-def _known(name: str) -> tuple[str, str, Any, Any]:
-    """Technique, field, its default, and what it is while the technique is off."""
-    technique, _, wanted = name.partition(".")
-    return technique, wanted, canonical.default(name), canonical.rest_of(name)
+def _defaults(technique: str) -> Mapping[str, Any]:
+    fields = BY_NAME[technique].config.model_fields
+    return {field: canonical.default(f"{technique}.{field}") for field in fields}
+
+
+def _member(fields: Fields) -> Shape:
+    """The member that is begun from; the network itself where no technique names one."""
+    members = (costs.member(own) for costs, own in fields)
+    return next((member for member in members if member is not None), Shape())
 
 
 def _part(stage: int | None, edge: int | None, operation: str, rows: Sequence[Layer]) -> _Part:
@@ -259,35 +241,7 @@ def _biases(row: Layer) -> int:
     return row.shape[0] if row.kind != "norm" and row.parameters > _weights(row) else 0
 
 
-def _kept(stage: int | None, fields: Fields) -> float:
-    """The share of a stage's weights that pruning and splitting leave: 1 without them."""
-    share = 1.0
-    if _PRUNING in fields:
-        share *= _unpruned(stage, fields)
-    if _LOW_RANK in fields:
-        size, energy = _value(fields, "low_rank.size_ratio"), _value(fields, "low_rank.energy")
-        share *= min(float(size), float(energy) ** _ENERGY_POWER)
-    return share
-
-
-def _unpruned(stage: int | None, fields: Fields) -> float:
-    scope, target = (_value(fields, f"filter_pruning.{name}") for name in ("scope", "target"))
-    ratio = float(_value(fields, "filter_pruning.ratio"))
-    if target != "channels":
-        return 1.0 - ratio
-    if scope == "stage":
-        ratios = tuple(_value(fields, "filter_pruning.ratios"))
-        ratio = ratios[stage or 0] if (stage or 0) < len(ratios) else 0.0
-    # Stem and head have one side that pruning leaves alone: the image, and the classes.
-    return (1.0 - ratio) ** (1 if stage is None else 2)
-
-
 def _bits(fields: Fields) -> float:
     """Of a weight, on average; zeros take none."""
-    bits = float(_FLOAT_BITS)
-    if _QUANTIZATION in fields:
-        wanted = float(_value(fields, "quantization.weight_bits"))
-        bits = wanted + float(_value(fields, "quantization.extra_bits"))
-    index_bits = int(_value(fields, "weight_sharing.index_bits"))
-    bits = min(bits, index_bits) if index_bits > 0 else bits
-    return bits * (1.0 - float(_value(fields, "sparsity.sparsity")))
+    bits = min((costs.bits(own) for costs, own in fields), default=FLOAT_BITS)
+    return bits * math.prod(costs.nonzero(own) for costs, own in fields)

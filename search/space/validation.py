@@ -13,10 +13,13 @@ from typing import Any, Literal
 from compress.network.families import layout
 from compress.network.families.catalog import Architecture, plan_of
 from compress.network.member import Shape
-from compress.techniques.rules import canonical, conditions
-from compress.techniques.rules.compatibility import RELATIONS, Relation, conflict
-from compress.techniques.rules.conditional_fields import APPLIES, OFF, REFUSED, Applies, Refused
-from compress.techniques.rules.conditions import ValuesOf
+from compress.techniques.description import conditions
+from compress.techniques.description.conditions import ValuesOf
+from compress.techniques.description.rules import Applies, Refused, Relation
+from compress.techniques.registry import BY_NAME
+from compress.techniques.rules import canonical
+from compress.techniques.rules.compatibility import RELATIONS, conflict
+from compress.techniques.rules.conditional_fields import APPLIES, REFUSED
 from compress.values import patterns
 from compress.values.errors import InvalidCandidate
 from compress.values.knobs import Scalar
@@ -60,7 +63,7 @@ def check_counted(knobs: Sequence[KnobSchema], asked: Mapping[str, Mapping[str, 
         within = {part.technique for parts in rule.when for part in parts} == {technique}
         if not within or field not in asked.get(technique, ()) or not _is_idle(rule, find):
             continue
-        idle = (canonical.default(rule.field), canonical.resting(rule.field))
+        idle = (canonical.default(rule.field), canonical.inactive_default(rule.field))
         if any(value not in idle for value in find(rule.field)):
             raise InvalidSpace(
                 f"{rule.field} counts for nothing in this job: it counts where "
@@ -154,7 +157,7 @@ def values_of(knobs: Sequence[KnobSchema]) -> ValuesOf:
         if field in by_field:
             return by_field[field]
         is_listed = field.split(".")[0] in listed
-        return [canonical.default(field) if is_listed else canonical.rest_of(field)]
+        return [canonical.default(field) if is_listed else canonical.disabled(field)]
 
     return find
 
@@ -198,7 +201,7 @@ def _off(knobs: Sequence[KnobSchema]) -> Iterator[str]:
     """Techniques that do nothing in the whole space."""
     find: Callable[[str], Sequence[Any]] = values_of(knobs)
     for technique in {knob.name.split(".")[0] for knob in knobs}:
-        off: Mapping[str, Scalar] = OFF[technique]
+        off: Mapping[str, Scalar] = BY_NAME[technique].disabled
         if off and all(set(find(f"{technique}.{field}")) <= {off[field]} for field in off):
             yield technique
 
@@ -216,7 +219,7 @@ def _rested(knob: KnobSchema) -> KnobSchema:
     """Fixed at what the field counts as where it does not count, if a knob can say that."""
     if knob.kind == "fixed":
         return knob
-    resting = canonical.resting(_field(knob))
+    resting = canonical.inactive_default(_field(knob))
     value = resting if isinstance(resting, bool | int | float | str) else values(knob)[0]
     return KnobSchema(name=knob.name, kind="fixed", choices=(value,))
 

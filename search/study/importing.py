@@ -15,7 +15,6 @@ from sqlalchemy import create_engine, inspect, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from compress.techniques.rules import canonical
-from compress.techniques.rules.conditional_fields import OFF
 from compress.values.knobs import Scalar
 from featherweight.specs.schemas import KnobSchema
 from search.errors import ForeignStudy
@@ -159,8 +158,7 @@ def _value(knob: KnobSchema, params: Mapping[str, Any]) -> Scalar:
     if knob.name in params and isinstance(params[knob.name], bool | int | float | str):
         return _snapped(knob, params[knob.name])
     technique, field, *_ = knob.name.split(".")
-    wish = OFF[technique].get(field, canonical.default(f"{technique}.{field}"))
-    return _snapped(knob, wish)
+    return _snapped(knob, canonical.disabled(f"{technique}.{field}"))
 
 
 def _snapped(knob: KnobSchema, wish: Any) -> Scalar:

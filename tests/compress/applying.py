@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import TypeAdapter
 
+from compress import pipeline
 from compress.network.families.catalog import Architecture
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
@@ -11,7 +12,6 @@ from compress.network.sources import family
 from compress.network.sources.family import FamilyMembers
 from compress.tasks import loading
 from compress.tasks.images import ImageData
-from compress.techniques import appliers
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.registry import TechniqueConfig
 from compress.training.context import Task
@@ -26,7 +26,7 @@ def task_of(data: ImageData, *, seed: int = 0, teacher=None) -> Task:
 
 def applied(compressed: CompressedModel, data: ImageData, **config) -> CompressedModel:
     """The network after the step that ``config`` describes; ``technique`` is one of its fields."""
-    return appliers.apply(compressed, CONFIG.validate_python(config), task_of(data))
+    return pipeline.apply(compressed, CONFIG.validate_python(config), task_of(data))
 
 
 def quantized(compressed: CompressedModel, data: ImageData, **config) -> CompressedModel:

@@ -207,12 +207,12 @@ class Made:
 def simulated(compressed: CompressedModel, x_NCHW: Tensor) -> NDArray[np.float32]:
     """What torch says the file will answer on raw images."""
     answer = partial(inference.logits, compressed.network, device=DEVICE)
-    return views.mean(answer, x_NCHW, compressed.views).numpy()
+    return views.mean(answer, x_NCHW, views.of(compressed)).numpy()
 
 
 def shipped(compressed: CompressedModel) -> tuple[Network, Mapping[str, Stored]]:
     """The network as its file is to hold it."""
-    quantization = compressed.quantization
+    quantization = compressed.step(Quantization)
     short = quantization is not None and quantization.shortens
     folded = folding.fold(*constraints.bake(compressed.network))
     return folding.shorten(*folded) if short else folded
@@ -279,7 +279,7 @@ def clear_flips(answers_NK: NDArray[np.float32], expected_NK: NDArray[np.float32
 
 
 def runs_in_integers(compressed: CompressedModel) -> bool:
-    quantization = compressed.quantization
+    quantization = compressed.step(Quantization)
     return quantization is not None and quantization.activations == "int8"
 
 

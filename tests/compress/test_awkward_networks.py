@@ -11,7 +11,7 @@ from torch import nn
 
 from compress import pipeline
 from compress.evaluation import runtime
-from compress.export import parity, writer
+from compress.export import parity, views, writer
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.tasks.images import ImageData, Images
@@ -107,7 +107,7 @@ def answers_alike(name, steps, data, folder):
     artifact = writer.write(made, folder, data=data)
     plain, _ = constraints.bake(made.network)
     x_NCHW = data.validation.x_NCHW
-    expected = parity.torch_logits(plain, x_NCHW, over=made.views)
+    expected = parity.torch_logits(plain, x_NCHW, over=views.of(made))
     found = runtime.answers(runtime.session(artifact.path), x_NCHW)
     return steps == "integers" or np.abs(found - expected).max() < 1e-2 * np.ptp(expected)
 

@@ -8,6 +8,8 @@ from compress.network.families.residual.config import Residual
 from compress.network.sources.family import FamilyMembers
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
+from compress.techniques.distillation.config import Distillation
+from compress.techniques.quantization.config import Quantization
 from compress.training import loop
 from compress.training.context import Task
 from compress.values.errors import InvalidCandidate, Stopped
@@ -67,7 +69,7 @@ def test_no_steps_give_the_network_itself(baseline, task):
 
 def test_quantization_corrects_the_mean_errors_of_its_layers(baseline, task):
     quantized = pipeline.start(baseline, candidate(INT4), task)
-    assert quantized.quantization.weight_bits == 4
+    assert quantized.step(Quantization).weight_bits == 4
     then, now = baseline.module.bn1, quantized.network.module.bn1
     assert not torch.equal(now.running_mean, then.running_mean)
 
@@ -77,8 +79,8 @@ def test_steps_apply_in_order_and_leave_later_work_in_the_compressed_model(basel
     compressed = pipeline.start(baseline, candidate(member, PRUNE, DISTIL, INT4), task)
     module = compressed.network.module
     assert module.conv1.out_channels == 2
-    assert compressed.distillation.temperature == 4
-    assert compressed.quantization.weight_bits == 4
+    assert compressed.step(Distillation).temperature == 4
+    assert compressed.step(Quantization).weight_bits == 4
     assert (compressed.epochs, compressed.notes) == (0, ())
 
 
@@ -100,7 +102,7 @@ def test_steps_without_effect_are_noted(baseline, task):
         "filter_pruning",
         "distillation",
     ]
-    assert compressed.distillation is None
+    assert compressed.step(Distillation) is None
     assert compressed.network is baseline
 
 

@@ -14,6 +14,6 @@ def apply(compressed: CompressedModel, config: Distillation, task: Task) -> Comp
     none.
     """
     if config.has_effect:
-        return compressed.evolve(distillation=config)
+        return compressed.after(config)
     note = "distillation: its weights are 0, only the labels are learnt from"
     return compressed.evolve(notes=(*compressed.notes, note))

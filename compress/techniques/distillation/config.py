@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from compress.techniques.description.config import StepConfig
 from compress.training.distillation.settings import Features, LogitsLoss, Teacher
 from compress.values.knobs import Interval, Searchable
 
 
-class Distillation(BaseModel, frozen=True, extra="forbid"):
+class Distillation(StepConfig, frozen=True, extra="forbid"):
     """The distillation loss used in every recovery step."""
 
     technique: Literal["distillation"] = "distillation"

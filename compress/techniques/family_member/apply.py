@@ -25,4 +25,4 @@ def apply(compressed: CompressedModel, config: FamilyMember, task: Task) -> Comp
     if student is network:
         note = "family_member: its shape keeps all of the network"
         return compressed.evolve(notes=(*compressed.notes, note))
-    return compressed.evolve(network=student)
+    return compressed.after(config, network=student)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from compress.network.member import OPERATIONS, Operation, Shape, WeightsFrom
+from compress.techniques.description.config import StepConfig
 from compress.values.knobs import Choice, Searchable
 
 _DEEPEST = 64
 _LARGEST_KERNEL = 15
 
 
-class FamilyMember(BaseModel, frozen=True, extra="forbid"):
+class FamilyMember(StepConfig, frozen=True, extra="forbid"):
     """What the member keeps of the largest network of its family."""
 
     technique: Literal["family_member"] = "family_member"

@@ -80,7 +80,7 @@ def apply(compressed: CompressedModel, config: FilterPruning, task: Task) -> Com
         *_not_covered(network, found, groups),
         *_notes(found, pruned, start, config),
     )
-    return _noted(compressed.evolve(network=pruned), notes)
+    return _noted(compressed.after(config, network=pruned), notes)
 
 
 def _check_finite(module: nn.Module) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from compress.techniques.description.config import StepConfig
 from compress.values import patterns
 from compress.values.knobs import Interval, Searchable
 from compress.values.patterns import Exclude
@@ -29,7 +30,7 @@ CALIBRATED = frozenset({"taylor", "hessian", "activation", "apoz"})
 """Importances that look at training images."""
 
 
-class FilterPruning(BaseModel, frozen=True, extra="forbid"):
+class FilterPruning(StepConfig, frozen=True, extra="forbid"):
     """Remove channels by importance: one ratio per stage, or one for the whole network.
 
     ``ratios`` count with the scope ``stage`` only, ``ratio`` with the other scopes and with the

@@ -48,7 +48,7 @@ def apply(compressed: CompressedModel, config: LowRank, task: Task) -> Compresse
     notes += _not_covered(compressed.network, found, stay={*odd, *whole})
     if len(whole) == len(possible):
         return _noted(compressed, [*notes, "no layer was factorised"])
-    return _noted(compressed.evolve(network=network), notes)
+    return _noted(compressed.after(config, network=network), notes)
 
 
 def _not_covered(network: Network, found: tuple[Layer, ...], *, stay: set[str]) -> list[str]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from compress.techniques.description.config import StepConfig
 from compress.values import patterns
 from compress.values.knobs import Choice, Searchable
 from compress.values.patterns import Exclude
 
 
-class LowRank(BaseModel, frozen=True, extra="forbid"):
+class LowRank(StepConfig, frozen=True, extra="forbid"):
     """Replace layers by a row of smaller ones where that saves weights."""
 
     technique: Literal["low_rank"] = "low_rank"

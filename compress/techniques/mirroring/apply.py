@@ -10,6 +10,6 @@ from compress.training.context import Task
 def apply(compressed: CompressedModel, config: Mirroring, task: Task) -> CompressedModel:
     """The same network, to be exported so; a recovery trains it on single views."""
     if config.has_effect:
-        return compressed.evolve(views=config.views)
+        return compressed.after(config)
     note = "mirroring: flip is none, the image itself is the only view"
     return compressed.evolve(notes=(*compressed.notes, note))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from compress.techniques.description.config import StepConfig
 from compress.values.knobs import Choice, Searchable
 
 Flip = Literal["none", "horizontal", "vertical", "both"]
@@ -24,7 +25,7 @@ VIEWS: Mapping[str, Views] = {
 THE_IMAGE = VIEWS["none"]
 
 
-class Mirroring(BaseModel, frozen=True, extra="forbid"):
+class Mirroring(StepConfig, frozen=True, extra="forbid"):
     """Answer with the mean over mirror images: accuracy for MACs, at hardly a byte."""
 
     technique: Literal["mirroring"] = "mirroring"

@@ -52,9 +52,9 @@ def apply(compressed: CompressedModel, config: Quantization, task: Task) -> Comp
     module = copy.deepcopy(compressed.network.module).to(task.device).eval()
     work = _Work(network=replace(compressed.network, module=module), config=config, task=task)
     notes = work.run_() + work.not_covered(compressed)
-    return compressed.evolve(
+    return compressed.after(
+        config,
         network=replace(work.network, module=module.cpu()),
-        quantization=config,
         notes=compressed.notes + tuple(f"quantization: {note}" for note in notes),
     )
 

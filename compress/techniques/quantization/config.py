@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from compress.techniques.description.config import StepConfig
 from compress.values import patterns
 from compress.values.knobs import Choice, FirstDefault, Searchable
 from compress.values.patterns import Exclude
@@ -16,7 +17,7 @@ HALF_BITS = 16
 _WIDTHS = (*range(1, 9), HALF_BITS)
 
 
-class Quantization(BaseModel, frozen=True, extra="forbid"):
+class Quantization(StepConfig, frozen=True, extra="forbid"):
     """Weights of 1 to 8 bits or float16, and 8-bit activations, calibrated statically."""
 
     technique: Literal["quantization"] = "quantization"

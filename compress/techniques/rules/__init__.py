@@ -1,1 +1,1 @@
-"""Which fields and techniques go together, and the one form of a candidate."""
+"""What all techniques say together: conditional fields, relations, the canonical form."""

@@ -12,9 +12,10 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from compress.techniques.description import conditions
+from compress.techniques.description.rules import Applies, Refused
 from compress.techniques.registry import BY_NAME, ORDER
-from compress.techniques.rules import conditions
-from compress.techniques.rules.conditional_fields import APPLIES, OFF, REFUSED, Applies, Refused
+from compress.techniques.rules.conditional_fields import APPLIES, REFUSED
 from compress.values.knobs import first_default
 
 Values = Mapping[str, Mapping[str, Any]]
@@ -22,7 +23,7 @@ Values = Mapping[str, Mapping[str, Any]]
 Settled = dict[str, dict[str, Any]]
 
 
-def without_the_uncounted(values: Values) -> Settled:
+def without_inactive(values: Values) -> Settled:
     """The same with first defaults for what does not count, in the order of the catalog."""
     found = {name: dict(values[name]) for name in sorted(values, key=ORDER.__getitem__)}
     for rule in _rules_of(frozenset(found)):
@@ -37,18 +38,18 @@ def accepted(values: Values) -> Settled:
     Only for values that their configs accept alone. Where two exclude each other, the later field
     gives way (``compress.techniques.rules.conditional_fields.REFUSED``).
     """
-    found = without_the_uncounted(values)
+    found = without_inactive(values)
     for refused in REFUSED:
         if _is_refused(refused, found):
             technique, field = refused.value.field.split(".")
             found[technique][field] = refused.instead
-    return without_the_uncounted(found)
+    return without_inactive(found)
 
 
-def rest_of(field: str) -> Any:
+def disabled(field: str) -> Any:
     """The value of ``technique.field`` where the technique is not there at all."""
     technique, name = field.split(".")
-    return OFF[technique].get(name, default(field))
+    return BY_NAME[technique].disabled.get(name, default(field))
 
 
 @cache
@@ -58,7 +59,7 @@ def default(field: str) -> Any:
 
 
 @cache
-def resting(field: str) -> Any:
+def inactive_default(field: str) -> Any:
     """The value of ``technique.field`` in the canonical form where it does not count.
 
     Its first default, so that digests stay as they are when a default changes.
@@ -77,7 +78,7 @@ def _is_idle(rule: Applies, found: Settled) -> bool:
     if rule.field == rule.technique:
         return not conditions.holds(rule.when, lambda name: _value(found, name))
     value = _value(found, rule.field)
-    if value == resting(rule.field) or (rule.values and value not in rule.values):
+    if value == inactive_default(rule.field) or (rule.values and value not in rule.values):
         return False
     return not conditions.holds(rule.when, lambda name: _value(found, name))
 
@@ -92,7 +93,7 @@ def _is_refused(refused: Refused, found: Settled) -> bool:
 def _reset_(rule: Applies, found: Settled) -> None:
     technique, _, field = rule.field.partition(".")
     if field:
-        found[technique][field] = resting(rule.field)
+        found[technique][field] = inactive_default(rule.field)
     else:
         del found[technique]
 
@@ -100,7 +101,7 @@ def _reset_(rule: Applies, found: Settled) -> None:
 def _value(found: Settled, field: str) -> Any:
     technique, name = field.split(".")
     if technique not in found:
-        return rest_of(field)
+        return disabled(field)
     fields = found[technique]
     return fields[name] if name in fields else default(field)
 

@@ -47,7 +47,7 @@ def apply(compressed: CompressedModel, config: Sparsity, task: Task) -> Compress
     if all(_is_dense(layer) for layer in chosen):
         return _noted(compressed, f"a share of {config.sparsity:g} is less than one weight")
     notes += _not_covered(compressed.network, found, chosen)
-    return compressed.evolve(network=network, notes=compressed.notes + notes)
+    return compressed.after(config, network=network, notes=compressed.notes + notes)
 
 
 def _not_covered(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import Field, field_validator
 
+from compress.techniques.description.config import StepConfig
 from compress.values import patterns
 from compress.values.knobs import Interval, Searchable
 from compress.values.patterns import Exclude
@@ -14,7 +15,7 @@ from compress.values.patterns import Exclude
 _LARGEST_GROUP = 64
 
 
-class Sparsity(BaseModel, frozen=True, extra="forbid"):
+class Sparsity(StepConfig, frozen=True, extra="forbid"):
     """Set single weights to zero: the least important, anywhere or in a pattern."""
 
     technique: Literal["sparsity"] = "sparsity"

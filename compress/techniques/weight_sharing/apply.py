@@ -49,7 +49,7 @@ def apply(compressed: CompressedModel, config: WeightSharing, task: Task) -> Com
     )
     found_notes = coverage.notes(compressed.network.module, reach)
     notes = (*compressed.notes, *(f"{_NAME}: {note}" for note in found_notes))
-    return compressed.evolve(network=network, notes=notes)
+    return compressed.after(config, network=network, notes=notes)
 
 
 def _put(layer: Layer, importance: Tensor, config: WeightSharing) -> None:

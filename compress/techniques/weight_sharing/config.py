@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from compress.techniques.description.config import StepConfig
 from compress.values import patterns
 from compress.values.knobs import Choice, Searchable
 from compress.values.patterns import Exclude
 
 
-class WeightSharing(BaseModel, frozen=True, extra="forbid"):
+class WeightSharing(StepConfig, frozen=True, extra="forbid"):
     """Every layer picks its weights from a codebook that k-means found."""
 
     technique: Literal["weight_sharing"] = "weight_sharing"

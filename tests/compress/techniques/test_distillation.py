@@ -245,8 +245,8 @@ def test_applying_it_keeps_the_network_and_says_so_where_only_labels_are_left(tr
     start = CompressedModel(network=trained)
     taught = distillation.apply(start, Distillation(), task)
     assert taught.network is trained
-    assert taught.distillation == Distillation()
+    assert taught.step(Distillation) == Distillation()
     assert taught.notes == ()
     deaf = distillation.apply(start, Distillation(weight=0), task)
-    assert deaf.distillation is None
+    assert deaf.step(Distillation) is None
     assert deaf.notes == ("distillation: its weights are 0, only the labels are learnt from",)

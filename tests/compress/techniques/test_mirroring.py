@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from compress import pipeline
 from compress.evaluation import runtime
-from compress.export import parity, writer
+from compress.export import parity, views, writer
 from compress.techniques.candidate import Candidate
 from compress.techniques.mirroring.config import VIEWS, Mirroring
 from compress.techniques.quantization.config import Quantization
@@ -99,7 +99,7 @@ def test_a_recovery_keeps_the_views_and_trains_the_same_network(trained, digits)
         pipeline.recover(pipeline.start(trained, Candidate(steps=steps), task), task, epochs=1)
         for steps in ((quantized,), (quantized, Mirroring()))
     )
-    assert mirrored.views == VIEWS["horizontal"]
+    assert views.of(mirrored) == VIEWS["horizontal"]
     states = (each.network.module.state_dict() for each in (plain, mirrored))
     for one, other in zip(*(state.values() for state in states), strict=True):
         assert torch.equal(one, other)

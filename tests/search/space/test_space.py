@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from compress.network.families.catalog import Architecture
 from compress.network.families.residual.config import Residual
 from compress.techniques.candidate import Candidate
-from compress.techniques.rules.compatibility import Relation
+from compress.techniques.description.rules import Relation
 from search.errors import InvalidSpace, TechniqueDoesNotFit
 from search.queue import untried
 from search.space import space, validation

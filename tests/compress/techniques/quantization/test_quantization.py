@@ -94,7 +94,7 @@ def test_the_network_computes_with_exactly_what_is_stored(way, trained, task, di
         np.testing.assert_array_equal(weight.values(), held)
     x = task.data.validation.x_NCHW[:50].float() / 16
     assert torch.equal(compressed.network.module(x), baked.module(x))
-    assert compressed.quantization == Quantization(**WAYS[way])
+    assert compressed.step(Quantization) == Quantization(**WAYS[way])
     after = trained.module.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 

@@ -12,9 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from compress.techniques import registry
 from compress.techniques.candidate import Candidate
+from compress.techniques.description.conditions import When
+from compress.techniques.description.rules import Relation
 from compress.techniques.rules import canonical, compatibility, conditional_fields
-from compress.techniques.rules.compatibility import Relation
-from compress.techniques.rules.conditions import When
 from compress.values.knobs import Searchable
 
 NAMES = [technique.name for technique in registry.TECHNIQUES]
@@ -88,7 +88,7 @@ def test_every_rule_reads_fields_that_the_rules_before_it_have_dealt_with() -> N
 @pytest.mark.parametrize("technique", NAMES)
 def test_a_technique_at_its_off_values_has_no_effect(technique: str) -> None:
     config = registry.BY_NAME[technique].config
-    off: dict[str, Any] = dict(conditional_fields.OFF[technique])
+    off: dict[str, Any] = dict(registry.BY_NAME[technique].disabled)
     for field in off:
         searchable = (m for m in config.model_fields[field].metadata if isinstance(m, Searchable))
         if any(entry.per for entry in searchable):

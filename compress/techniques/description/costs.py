@@ -1,0 +1,93 @@
+"""What a technique does to the size of a network, from its fields alone, before anything is built.
+
+The search counts candidates with it, and refuses constraints that nothing can meet. It is asked in
+two ways. An *estimate* is asked for the fields of one candidate. A *bound* is asked for the values
+that every field may take in a space, and has to be true of every candidate: too low a lower bound
+is only weak, too high a one refuses what could have been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from compress.network.member import Shape
+
+FLOAT_BITS = 32.0
+Fields = Mapping[str, Any]
+"""Every field of a config and its value."""
+FieldValues = Callable[[str], Sequence[Any]]
+"""The values that a field may take; where the technique is not listed, those that disable it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSize:
+    """A layer as far as its size goes: ``shape`` is ``(O, I, *kernel)``, ``weights`` their number.
+
+    The first layer reads the image, the last one answers with the classes. Layers that are not
+    trained, shortcuts of zeros and ones, have multiply-accumulates and no parameters.
+    """
+
+    shape: tuple[int, ...]
+    weights: int
+    is_first: bool
+    is_last: bool
+    is_trained: bool
+
+
+Narrowing = Callable[[LayerSize], LayerSize]
+
+
+class Costs:
+    """What a technique without any effect on counts says; others override what they change."""
+
+    is_exact: ClassVar[bool] = True
+    """Whether it keeps every weight, so that parameters and MACs are known: ``share`` is 1."""
+
+    def member(self, fields: Fields) -> Shape | None:
+        """The member of the network's family that a candidate begins from; None: the network."""
+        return None
+
+    def share(self, fields: Fields, stage: int | None) -> float:
+        """Estimate the share of a stage's weights and MACs that stay, above 0 and at most 1.
+
+        ``stage`` is None for layers of the stem and of the head.
+        """
+        return 1.0
+
+    def bits(self, fields: Fields) -> float:
+        """Estimate the bits of a weight in the file, without entropy coding; at most 32."""
+        return FLOAT_BITS
+
+    def nonzero(self, fields: Fields) -> float:
+        """Estimate the share of weights that are not zero, from 0 to 1."""
+        return 1.0
+
+    def runs(self, fields: Fields) -> int:
+        """How often the network runs for one image."""
+        return 1
+
+    def smallest_member(self, values: FieldValues) -> Shape | None:
+        """The smallest member that the space may begin from; None where it says nothing of it."""
+        return None
+
+    def largest_side(self, values: FieldValues) -> int:
+        """The largest side in pixels that images are resized to; 0 where they are left alone."""
+        return 0
+
+    def narrowing(self, values: FieldValues) -> Narrowing | None:
+        """Bound the size of a layer from below; None where layers keep all of their weights."""
+        return None
+
+    def chooses_values(self, values: FieldValues) -> bool:
+        """Whether weights may be anything but floats in the file, which code shorter."""
+        return False
+
+    def run_range(self, values: FieldValues) -> tuple[int, int]:
+        """The least and the most runs for one image."""
+        return (1, 1)
+
+
+UNCHANGED = Costs()
+"""Of a technique that changes no count."""

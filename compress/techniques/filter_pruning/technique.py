@@ -1,0 +1,110 @@
+"""What ``filter_pruning`` says of itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from compress.techniques.description.conditions import When
+from compress.techniques.description.costs import (
+    Costs,
+    Fields,
+    FieldValues,
+    LayerSize,
+    Narrowing,
+)
+from compress.techniques.description.rules import counts_where
+from compress.techniques.description.technique import Technique
+from compress.techniques.filter_pruning.config import CALIBRATED, FilterPruning
+
+_MOST_PRUNED = 0.95
+"""The share of its channels that a stage may lose to meet a target."""
+
+
+class _Costs(Costs):
+    """Groups span stages and counts are rounded, so that all of it is estimated."""
+
+    is_exact = False
+
+    def share(self, fields: Fields, stage: int | None) -> float:
+        """Every stage keeps its share of channels on both sides of a layer."""
+        ratio = float(fields["ratio"])
+        if fields["target"] != "channels":
+            return 1.0 - ratio
+        if fields["scope"] == "stage":
+            ratios = tuple(fields["ratios"])
+            ratio = ratios[stage or 0] if (stage or 0) < len(ratios) else 0.0
+        # Stem and head have one side that pruning leaves alone: the image, and the classes.
+        return (1.0 - ratio) ** (1 if stage is None else 2)
+
+    def narrowing(self, values: FieldValues) -> Narrowing | None:
+        """As few channels as may be left; the image's channels and the classes never leave."""
+        return partial(_narrowed, share=_least_kept(values))
+
+
+def _least_kept(values: FieldValues) -> float:
+    """The smallest share of a group's channels that pruning may leave; 0 is a single channel."""
+    ratio = max(values("ratio"))
+    scopes = set(values("scope"))
+    has_target = set(values("target")) != {"channels"}
+    kept = [1.0 - max(_numbers(values("ratios")), default=0.0)]
+    if ratio > 0 and has_target and "stage" in scopes:
+        kept.append(1.0 - _MOST_PRUNED)
+    if ratio > 0 and scopes != {"stage"}:
+        kept.append(1.0 - ratio if scopes <= {"stage", "uniform"} and not has_target else 0.0)
+    return min(kept)
+
+
+def _numbers(found: Sequence[Any]) -> list[float]:
+    """Ratios of stages; an empty row of them, a default, has none."""
+    return [ratio for ratio in found if isinstance(ratio, int | float)]
+
+
+def _narrowed(layer: LayerSize, *, share: float) -> LayerSize:
+    outputs, inputs, *kernel = layer.shape
+    outputs = outputs if layer.is_last else _least(outputs, share)
+    inputs = inputs if layer.is_first else _least(inputs, share)
+    shape = (outputs, inputs, *kernel)
+    return replace(layer, shape=shape, weights=math.prod(shape))
+
+
+def _least(width: int, share: float) -> int:
+    return max(1, math.floor(width * share + 1e-9))
+
+
+TECHNIQUE = Technique(
+    name="filter_pruning",
+    config=FilterPruning,
+    summary="Remove whole channels, the least important ones.",
+    acts_on=frozenset({"channels"}),
+    disabled={"ratios": 0.0, "ratio": 0.0},
+    conditions=(
+        counts_where("filter_pruning.ratios", When("filter_pruning.scope", among=("stage",))),
+        counts_where(
+            "filter_pruning.ratio",
+            When("filter_pruning.scope", not_among=("stage",)),
+            When("filter_pruning.target", not_among=("channels",)),
+        ),
+        counts_where(
+            "filter_pruning.normalisation", When("filter_pruning.scope", among=("global",))
+        ),
+        counts_where(
+            "filter_pruning.keep_at_least", When("filter_pruning.scope", among=("global",))
+        ),
+        counts_where("filter_pruning.step_epochs", When("filter_pruning.steps", above=1)),
+        counts_where(
+            "filter_pruning.calibration_images",
+            When("filter_pruning.importance", among=tuple(sorted(CALIBRATED))),
+        ),
+        counts_where(
+            "filter_pruning.slimming_penalty", When("filter_pruning.slimming_epochs", above=0)
+        ),
+    ),
+    composes={
+        "family_member": "Ratios are shares of the channels that the member has left.",
+    },
+    costs=_Costs(),
+)
