@@ -1,6 +1,7 @@
 """What benchmarks found, kept as ``benchmarks/results/NAME.json``: rows, and what made them.
 
-``benchmarks.page`` makes ``docs/benchmarks.md`` from these files.
+``benchmarks.page`` makes ``docs/benchmarks.md`` from these files. A run of a part (one sampler, one
+drill) writes the file anew as well: commit those of whole runs.
 """
 
 from __future__ import annotations

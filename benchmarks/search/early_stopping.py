@@ -313,7 +313,7 @@ def _print(
     )
     return {
         "curves: proposals, stopping": f"{curves_of}: {name}",
-        "epochs to 98 %": took.strip(" -") or None,
+        "epochs to 98 %": " ".join(took.strip(" -").split()) or None,
         "seeds": len(there),
         "at the end": f"{statistics.fmean(volumes):.4f} ± {_spread(volumes):.4f}",
         "epochs used": round(spent),

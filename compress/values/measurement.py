@@ -40,7 +40,7 @@ class Latency(BaseModel, frozen=True, extra="forbid"):
     ``median_ms`` is the latency on a machine that does nothing else: the least time of a call by
     ``clock``, which on such a machine is near the median that gave the field its name. A
     candidate's file is timed in turns with the baseline's, so that what else the machine does meets
-    both (``docs/decisions/0009-latency-beside-the-baseline.md``).
+    both (``docs/decisions/engine/0009-latency-beside-the-baseline.md``).
     """
 
     median_ms: Milliseconds = Field(

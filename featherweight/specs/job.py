@@ -24,7 +24,7 @@ _QUANTIZATION = "quantization"
 _PROFILED = frozenset({"filter_pruning", "quantization"})
 """Techniques of which a profile says how much they may do where."""
 _BEFORE: dict[str, Any] = {"allow_chance_baseline": True}
-"""What a stored spec means that is older than the field (docs/decisions/0014)."""
+"""What a stored spec means that is older than the field (docs/decisions/engine/0014)."""
 SamplerName = Literal[
     "auto",
     "known_cost",

@@ -1,7 +1,7 @@
 """Which of equally ranked trials go first, where a rung has room for only some of them.
 
 Both ways see the newcomer as the first point, let it lose every tie, and do not depend on the order
-of the others. They are compared in ``docs/decisions/0008-ties-at-a-rung.md``.
+of the others. They are compared in ``docs/decisions/search/0008-ties-at-a-rung.md``.
 """
 
 from __future__ import annotations

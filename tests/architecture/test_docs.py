@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 from compress.techniques import registry
@@ -38,6 +39,17 @@ def test_every_link_between_documents_leads_somewhere():
     for page in [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
+
+
+def test_no_folder_of_documents_holds_too_many_pages():
+    counts = Counter(str(page.parent.relative_to(ROOT)) for page in DOCS.rglob("*.md"))
+    assert {name: count for name, count in counts.items() if count > 15} == {}
+
+
+def test_every_decision_has_a_number_of_its_own():
+    numbers = [page.name[:4] for page in DOCS.glob("decisions/*/*.md")]
+    assert sorted(numbers) == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+    assert len(numbers) >= 23
 
 
 def test_every_anchor_of_a_link_is_a_heading_of_its_page():
