@@ -12,7 +12,8 @@ import torch
 
 from compress.evaluation.latency import Beside
 from compress.network.network import Network, ShouldStop
-from compress.network.sources import safetensors, threads
+from compress.network.running import threads
+from compress.network.sources import safetensors
 from compress.network.sources.family import FamilyMembers
 from compress.network.sources.source import NetworkSource
 from compress.tasks import loading
@@ -103,13 +104,10 @@ class TrialResources:
             shutil.copyfile(path, target)
 
     def _set_threads(self, assignment: Assignment, task: Task) -> None:
-        suited = threads.suited(
-            _largest(assignment).config,
-            input_shape=task.data.input_shape,
-            num_classes=assignment.num_classes,
-            images=task.batch_size,
-            most=self._most_threads,
+        outline = _largest(assignment).outline(
+            input_shape=task.data.input_shape, num_classes=assignment.num_classes
         )
+        suited = threads.suited(outline, images=task.batch_size, most=self._most_threads)
         torch.set_num_threads(suited)
 
     def _baseline(self, assignment: Assignment, images: ImageData) -> Network | None:

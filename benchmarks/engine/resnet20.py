@@ -23,6 +23,7 @@ from compress import pipeline
 from compress.evaluation import measure, runtime
 from compress.export import views, writer
 from compress.network.network import Artifact
+from compress.network.signature import INPUT, OUTPUT
 from compress.tasks.images import ImageData
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
@@ -185,12 +186,12 @@ def compare_latency(files: Mapping[str, Path], data: ImageData) -> dict[str, lis
     ratios: dict[str, list[str]] = {name: [] for name in files}
     opened = {name: runtime.session(path) for name, path in files.items()}
     for batch in (1, 32):
-        feed = {runtime.INPUT: runtime.raw(data.validation.x_NCHW[:batch])}
+        feed = {INPUT: runtime.raw(data.validation.x_NCHW[:batch])}
         calls: dict[str, list[float]] = {name: [] for name in opened}
         for _ in range(200 // (1 if batch == 1 else 8)):
             for name, session in opened.items():
                 began = time.perf_counter_ns()
-                session.run([runtime.OUTPUT], feed)
+                session.run([OUTPUT], feed)
                 calls[name].append((time.perf_counter_ns() - began) / 1e6)
         medians = {name: float(np.median(times)) for name, times in calls.items()}
         first = next(iter(medians.values()))

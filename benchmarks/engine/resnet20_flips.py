@@ -25,6 +25,7 @@ from benchmarks.record import Cell, Table, keeps
 from compress import pipeline
 from compress.evaluation import runtime
 from compress.export import writer
+from compress.network.signature import INPUT
 from compress.tasks.images import ImageData
 from compress.techniques.candidate import Candidate
 from compress.training.context import Task
@@ -167,7 +168,7 @@ def _outputs(model: ModelProto, names: Sequence[str], data: ImageData) -> list[N
         watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     batches = [
-        opened.run(list(names), {runtime.INPUT: runtime.raw(chunk)})
+        opened.run(list(names), {INPUT: runtime.raw(chunk)})
         for chunk in data.validation.x_NCHW[:_IMAGES].split(_BATCH)
     ]
     return [np.concatenate(parts) for parts in zip(*batches, strict=True)]

@@ -44,6 +44,7 @@ from compress import pipeline
 from compress.evaluation import measure, runtime
 from compress.export import writer
 from compress.network.network import Network
+from compress.network.signature import INPUT
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
 from compress.training.context import Task
@@ -374,7 +375,7 @@ class _Reader(CalibrationDataReader):
     def get_next(self) -> dict[str, NDArray[np.float32]]:
         """The next batch, nothing at the end."""
         batch = next(self._batches, None)
-        return {} if batch is None else {runtime.INPUT: runtime.raw(batch)}
+        return {} if batch is None else {INPUT: runtime.raw(batch)}
 
 
 def _sampled(data: ImageData, seed: int) -> ImageData:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from compress.evaluation import runtime
 from compress.network.network import ShouldStop, never
+from compress.network.signature import INPUT, OUTPUT
 from compress.tasks.images import Images
 from compress.values import timing
 from compress.values.errors import Stopped
@@ -135,7 +136,7 @@ def _has_to_go_on(calls: int, ends: float) -> bool:
 
 
 def _call(session: onnxruntime.InferenceSession, feed: NDArray[np.float32]) -> Callable[[], object]:
-    return lambda: session.run([runtime.OUTPUT], {runtime.INPUT: feed})
+    return lambda: session.run([OUTPUT], {INPUT: feed})
 
 
 def _block(call: Callable[[], object]) -> int:

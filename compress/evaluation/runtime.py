@@ -17,10 +17,8 @@ from onnxruntime.capi import (
 )
 from torch import Tensor
 
+from compress.network.signature import INPUT, OUTPUT
 from compress.values.errors import ExportParityError, NumericalError
-
-INPUT = "input"
-OUTPUT = "logits"
 
 _UNLOADABLE = (
     failures.Fail,

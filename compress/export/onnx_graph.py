@@ -15,8 +15,8 @@ from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, numpy_helpe
 from onnx.helper import get_attribute_value
 from onnx.reference import ReferenceEvaluator
 
-from compress.evaluation.runtime import INPUT, OUTPUT
 from compress.export.weight_encoding.building import shortest_form
+from compress.network.signature import INPUT, OUTPUT
 
 _WINDOW = {"dilations": 1, "strides": 1, "pads": 0, "group": 1}
 _POOL = _WINDOW | {"ceil_mode": 0, "storage_order": 0, "count_include_pad": 0}

@@ -15,8 +15,8 @@ import torch
 from onnx import AttributeProto, ModelProto, version_converter
 from torch import Tensor, nn
 
-from compress.evaluation.runtime import INPUT, OUTPUT
 from compress.network import foreign
+from compress.network.signature import INPUT, OUTPUT
 from compress.values.errors import InvalidCandidate
 
 # The last version the TorchScript exporter writes every operator for, and the first with INT4.

@@ -12,7 +12,7 @@ import torch
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from compress.evaluation.runtime import INPUT, OUTPUT
+from compress.network.signature import INPUT, OUTPUT
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.mirroring.config import THE_IMAGE, Mirroring, Views
 

@@ -127,7 +127,7 @@ def _run(network: Network) -> Readers:
     modes = {part: part.training for part in network.module.modules()}
     network.module.eval()
     first = next(network.module.parameters(), torch.zeros(0))
-    x_1CHW = torch.zeros(1, *network.input_shape, device=first.device)
+    x_1CHW = network.blank(device=first.device)
     seen = Readers(network.module)
     doing = f"the network does not run on an input of shape {network.input_shape}"
     try:

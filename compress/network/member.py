@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+Dimension = Literal["width", "depth", "kernel", "expansion", "excitation", "activation", "cell"]
+"""In what members of a family may differ, apart from the resolution."""
 AS_IS = 10**6
 """Larger than any depth or kernel: a limit that limits nothing."""
 Operation = Literal["none", "skip_connect", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3"]

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from compress.network.member import Shape, WeightsFrom
 from compress.network.outline import Outline
 from compress.network.preprocessing import Normalisation
+from compress.network.signature import Signature
 from compress.values.measurement import Observer
 
 ShouldStop = Callable[[], bool]
@@ -39,6 +41,16 @@ class Network:
     normalisation: Normalisation
     input_shape: tuple[int, int, int]
     num_classes: int
+
+    @property
+    def signature(self) -> Signature:
+        """What it takes and what it answers."""
+        return Signature.of_images(self.input_shape, num_classes=self.num_classes)
+
+    def blank(self, *, device: torch.device | None = None) -> Tensor:
+        """One image of zeros ``(1, C, H, W)``, to see how the network runs."""
+        [port] = self.signature.inputs
+        return torch.zeros(port.with_batch(1), device=device)
 
 
 class Members(Protocol):

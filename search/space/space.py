@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from compress.network.families.catalog import Architecture
-from compress.network.families.plans.config import Dimension
+from compress.network.member import Dimension
 from compress.sensitivity.document import ProfileDocument
 from compress.techniques import registry
 from compress.techniques.candidate import Candidate

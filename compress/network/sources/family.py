@@ -59,7 +59,7 @@ class FamilyMembers:
         if self.largest is None:
             return None
         return layout.outline(
-            self.largest, in_channels=network.input_shape[0], num_classes=network.num_classes
+            self.largest, input_shape=network.input_shape, num_classes=network.num_classes
         )
 
     def member(

@@ -22,9 +22,9 @@ class FamilySource:
 
     config: Architecture
 
-    def outline(self, *, in_channels: int, num_classes: int) -> Outline:
-        """Say what may be asked about the network, without building it."""
-        return layout.outline(self.config, in_channels=in_channels, num_classes=num_classes)
+    def outline(self, *, input_shape: tuple[int, int, int], num_classes: int) -> Outline:
+        """Describe the network for images ``(C, H, W)`` without building it."""
+        return layout.outline(self.config, input_shape=input_shape, num_classes=num_classes)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

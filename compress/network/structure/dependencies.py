@@ -81,8 +81,8 @@ def trace(network: Network) -> Trace:
     """
     positions = output_positions(network)
     module = copy.deepcopy(network.module).eval()
-    barred = untraceable.raise_(module, torch.zeros(1, *network.input_shape))
-    graph = _graph(module, network.input_shape, barred)
+    barred = untraceable.raise_(module, network.blank())
+    graph = _graph(module, network.blank(), barred)
     closing = _closing_layers(graph)
     if not closing:
         raise _untraceable(ValueError("its logits do not depend on its layers differentiably"))
@@ -129,7 +129,7 @@ def output_positions(network: Network) -> dict[str, int]:
     device = next(network.module.parameters(), torch.zeros(0)).device
     try:
         with torch.no_grad():
-            foreign.run(network.module, torch.zeros(1, *network.input_shape, device=device))
+            foreign.run(network.module, network.blank(device=device))
     finally:
         for handle in handles:
             handle.remove()
@@ -147,10 +147,10 @@ def _recorder(
 
 
 def _graph(
-    module: nn.Module, input_shape: tuple[int, int, int], barred: Sequence[Barrier]
+    module: nn.Module, x_1CHW: Tensor, barred: Sequence[Barrier]
 ) -> torch_pruning.DependencyGraph:
     # A gradient of the input keeps layers with frozen weights in the graph.
-    example = torch.zeros(1, *input_shape, requires_grad=True)
+    example = x_1CHW.requires_grad_()
     try:
         with torch.enable_grad(), warnings.catch_warnings(action="ignore"):
             return torch_pruning.DependencyGraph().build_dependency(

@@ -63,7 +63,7 @@ def measure(
     if num_images:
         x_NCHW = calibration.sample(images, num_images=num_images, input_shape=network.input_shape)
     else:
-        x_NCHW = torch.zeros(1, *network.input_shape)
+        x_NCHW = network.blank()
 
     def see(name: str, layer: Weighted, x: Tensor) -> None:
         moments = seen.setdefault(name, Moments(input_shape=tuple(x.shape[1:])))

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from compress import pipeline
 from compress.evaluation import runtime
 from compress.export import parity, views, writer
+from compress.network.signature import INPUT
 from compress.techniques.candidate import Candidate
 from compress.techniques.mirroring.config import VIEWS, Mirroring
 from compress.techniques.quantization.config import Quantization
@@ -67,7 +68,7 @@ def test_views_cost_macs_and_hardly_a_byte(trained, alone, flip, tmp_path):
     assert mirrored.parameters == file.parameters
     assert 0 < mirrored.size_bytes - file.size_bytes < 500
     seen = [value.name for value in onnx.load(mirrored.path).graph.input]
-    assert seen == [runtime.INPUT]
+    assert seen == [INPUT]
 
 
 def test_an_image_and_its_mirror_image_get_the_same_answer(trained, digits, tmp_path):

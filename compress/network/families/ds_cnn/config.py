@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from compress.network.families.plans.config import Dimension, FamilyConfig, scaled
-from compress.network.member import Shape
+from compress.network.families.plans.config import FamilyConfig, scaled
+from compress.network.member import Dimension, Shape
 
 Side = Annotated[int, Field(ge=1, le=16)]
 Stride = Annotated[int, Field(ge=1, le=4)]

@@ -14,8 +14,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from compress.network.families.plans.config import Dimension, FamilyConfig, divisible
-from compress.network.member import Shape
+from compress.network.families.plans.config import FamilyConfig, divisible
+from compress.network.member import Dimension, Shape
 
 Blocks = Annotated[int, Field(ge=1, le=64)]
 Depths = tuple[Blocks, Blocks, Blocks, Blocks, Blocks, Blocks, Blocks]

@@ -12,9 +12,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from compress.network.families.mobilenet_v3.published import STEM, TABLES, Size, Table
-from compress.network.families.plans.config import Dimension, FamilyConfig, divisible
+from compress.network.families.plans.config import FamilyConfig, divisible
 from compress.network.families.plans.plan import Activation
-from compress.network.member import Shape
+from compress.network.member import Dimension, Shape
 
 Blocks = Annotated[int, Field(ge=1, le=4)]
 Step = Literal[1, 2]

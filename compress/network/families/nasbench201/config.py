@@ -12,9 +12,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from compress.network.families.plans import paths
-from compress.network.families.plans.config import Dimension, FamilyConfig, scaled
+from compress.network.families.plans.config import FamilyConfig, scaled
 from compress.network.families.plans.paths import Arrow
-from compress.network.member import OPERATIONS, Operation, Shape
+from compress.network.member import OPERATIONS, Dimension, Operation, Shape
 from compress.values.errors import InvalidCandidate
 
 Held = Literal[Operation, "all"]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from compress.network.member import Shape
+from compress.network.member import Dimension, Shape
 
-Dimension = Literal["width", "depth", "kernel", "expansion", "excitation", "activation", "cell"]
 _SMALLEST_SIDE = 4
 _LARGEST_SIDE = 1024
 

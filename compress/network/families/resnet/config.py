@@ -9,13 +9,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from compress.network.families.plans.config import (
-    Dimension,
-    FamilyConfig,
-    check_one_per_stage,
-    scaled,
-)
-from compress.network.member import Shape
+from compress.network.families.plans.config import FamilyConfig, check_one_per_stage, scaled
+from compress.network.member import Dimension, Shape
 
 Channels = Annotated[int, Field(ge=1, le=2048)]
 Blocks = Annotated[int, Field(ge=1, le=64)]

@@ -11,8 +11,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from compress.network.families.plans.config import Dimension, FamilyConfig
-from compress.network.member import Shape
+from compress.network.families.plans.config import FamilyConfig
+from compress.network.member import Dimension, Shape
 
 Blocks = Annotated[int, Field(ge=1, le=64)]
 _WIDTHS = (0.0, 0.5, 1.0, 1.5, 2.0)

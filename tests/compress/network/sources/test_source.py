@@ -64,11 +64,22 @@ def test_a_stored_job_of_before_is_read_and_written_with_the_same_fields():
 
 def test_an_outline_has_the_layers_and_the_parameters_of_the_table():
     source = FamilySource(Residual(widths=(8, 16), depths=(1, 1), shortcut="pad"))
-    outline = source.outline(in_channels=3, num_classes=10)
-    rows = layout.layers(source.config, in_channels=3, num_classes=10)
+    outline = source.outline(input_shape=(3, 32, 32), num_classes=10)
+    sizes = {"in_channels": 3, "num_classes": 10}
+    rows = layout.layers(source.config, **sizes)
     assert [layer.name for layer in outline.layers] == [row.name for row in rows]
-    assert sum(layer.parameters for layer in outline.layers) == sum(r.parameters for r in rows)
+    assert outline.parameters == layout.parameters(source.config, **sizes)
+    assert outline.macs == layout.macs(source.config, **sizes, height=32, width=32)
+    assert (outline.blocks, outline.elastic) == ((1, 1), ("depth", "width"))
     pads = {layer.name for layer in outline.layers if layer.kind == "pad"}
     assert len(pads) == 1
     every, trained = outline.names(only_trained=False), outline.names(only_trained=True)
     assert set(every) - set(trained) == pads
+
+
+def test_a_signature_says_which_axis_is_the_batch():
+    source = FamilySource(VggBn(widths=(8, 12), depths=(1, 2), pool=2, hidden=12))
+    signature = source.outline(input_shape=(1, 16, 16), num_classes=5).signature
+    [taken], [answered] = signature.inputs, signature.outputs
+    assert (taken.name, taken.with_batch(7)) == ("input", (7, 1, 16, 16))
+    assert (answered.name, answered.with_batch(7)) == ("logits", (7, 5))
