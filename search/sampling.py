@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 from compress.network.families import layout
 from compress.values.measurement import Metric
-from featherweight.specs.job import JobSpec, SamplerName
+from featherweight.specs.job import SamplerName
 from search.errors import SamplerDoesNotFit
 from search.space import grid, known_costs
-from search.space.feasibility import Network
+from search.space.problem import Problem
 from search.space.space import Space
 
 Choice: TypeAlias = tuple[SamplerName, str]
@@ -30,13 +30,9 @@ _PASSES = 3
 """Forward, and backward to activations and to weights."""
 
 
-def trial_macs(spec: JobSpec, network: Network | None) -> float:
-    """Multiply-accumulates of training the network as a candidate that is never stopped.
-
-    0 where nobody knows the network or how many images it trains on.
-    """
-    if network is None or not network.train_images:
-        return 0.0
+def trial_macs(problem: Problem) -> float:
+    """Return the MACs of training the whole network as a candidate that is never stopped."""
+    network = problem.network
     channels, height, width = network.input_shape
     once = layout.macs(
         network.architecture,
@@ -45,7 +41,7 @@ def trial_macs(spec: JobSpec, network: Network | None) -> float:
         height=height,
         width=width,
     )
-    return float(_PASSES * once * network.train_images * spec.early_stopping.rungs[-1])
+    return float(_PASSES * once * network.train_images * problem.spec.early_stopping.rungs[-1])
 
 
 def choose_auto(
@@ -82,11 +78,12 @@ def choose_auto(
     return "tpe", f"{len(knobs)} real knobs and {trials} trials"
 
 
-def resolve(spec: JobSpec, space: Space, network: Network | None) -> Choice:
-    """The sampler that a job will really use, and why; see ``choose_auto``."""
+def resolve(problem: Problem) -> Choice:
+    """Return the sampler that a job will really use, and why; see ``choose_auto``."""
+    spec, space = problem.spec, problem.space
     if spec.sampler != "auto":
         return spec.sampler, "asked for by name"
-    macs = trial_macs(spec, network)
+    macs = trial_macs(problem)
     return choose_auto(space, spec.search_trials, metrics=spec.metrics, macs=macs)
 
 

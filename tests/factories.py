@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from compress.network.families import layout
+from compress.network.families.catalog import Architecture
 from compress.network.families.residual.config import Residual
 from compress.network.preprocessing import Normalisation
 from compress.network.sources.inspection import ModelInfo
@@ -29,6 +30,7 @@ from featherweight.specs.protocol import (
     WorkerInfo,
 )
 from featherweight.specs.states import JobState, Phase
+from search.space.problem import Problem
 from store.attempts import attempts
 from store.files import datasets, file_store, models
 from store.files.file_store import StoredFile
@@ -112,6 +114,15 @@ def dataset_info(**changes: Any) -> DatasetInfo:
         "held_out": False,
     }
     return DatasetInfo.model_validate(fields | changes)
+
+
+def problem(asked: JobSpec, *, own: Architecture | None = None, **known: Any) -> Problem:
+    """What a job solves: on 8x8 grey digits, and on ``ARCHITECTURE`` if no other is given.
+
+    ``known`` may hold ``dataset``, ``baseline`` and ``profile``.
+    """
+    dataset = known.pop("dataset", None) or dataset_info()
+    return Problem.compiled(asked, dataset, own=own or ARCHITECTURE, **known)
 
 
 def model_info(**changes: Any) -> ModelInfo:

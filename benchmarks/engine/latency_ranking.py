@@ -33,8 +33,8 @@ from search.samplers import Knowledge, history
 from search.samplers.knobs import Knob
 from search.samplers.known_cost import knowledge, model
 from search.space import space
-from search.space.feasibility import Network
 from search.space.known_costs import KnownCosts
+from search.space.problem import BaseNetwork
 from search.space.space import Space
 from search.study import frozen
 
@@ -61,7 +61,7 @@ def main(table: Table) -> None:
     found = _space()
     counted = KnownCosts(
         space=found,
-        network=Network(
+        network=BaseNetwork(
             architecture=cifar.architecture(20), input_shape=(3, 32, 32), num_classes=10
         ),
     )

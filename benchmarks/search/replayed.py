@@ -47,12 +47,10 @@ from search import samplers
 from search.allocation.allotment import Allotment, Allotter, Choices
 from search.samplers.known_cost import blas, surrogate
 from search.samplers.known_cost.surrogate import Surrogate
-from search.space.job_space import network_of, space_of
 from search.space.space import Space
-from search.study import initial_design as opening
-from search.study import knowledge
+from search.space.stored_problem import problem_of
+from search.study import initial_design, knowledge
 from store import session
-from store.jobs import jobs
 from store.tables.records import JobRecord, RungRecord
 from store.trials import trials
 
@@ -98,19 +96,19 @@ class Recorded:
             job = tables.scalars(select(JobRecord).order_by(JobRecord.created_at)).first()
             if job is None:
                 raise SystemExit(f"there is no job in {path}")
-            spec, space = jobs.spec(job), space_of(tables, job)
-            baseline = jobs.baseline(job)
+            problem = problem_of(tables, job)
+            space, baseline = problem.space, problem.baseline
             if space.profile is None or space.allocation is None or baseline is None:
                 raise SystemExit(
                     f"the job in {path} does not allot by a profile: name another first"
                 )
             controls = [params for _, params in space.controls()]
-            openers = opening.candidates(spec, space, count=opening.MOST_BUDGETS, baseline=baseline)
+            openers = initial_design.candidates(problem, count=initial_design.MOST_BUDGETS)
             return cls(
                 space=space,
-                known=knowledge.of_job(spec, space, network_of(tables, job, space)),
+                known=knowledge.of_problem(problem),
                 opening=[*controls, *openers],
-                early=spec.early_stopping,
+                early=problem.spec.early_stopping,
                 baseline=baseline,
                 profile=space.profile,
             )

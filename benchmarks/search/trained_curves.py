@@ -25,13 +25,15 @@ from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.network.sources import family
 from compress.tasks import loading
+from compress.tasks.inspection import DatasetInfo
 from compress.techniques import candidate as candidates
 from compress.training.context import Task
 from compress.values.knobs import Scalar
 from compress.values.schedule import Schedule
 from featherweight.specs.job import JobSpec
 from search.samplers import Knowledge
-from search.space import feasibility, space
+from search.space import space
+from search.space.problem import Problem
 from search.study import knowledge
 
 RUNGS = (1, 3, 9, 27)
@@ -72,13 +74,17 @@ class Digits:
     @cached_property
     def knowledge(self) -> Knowledge:
         """What the job's sampler is told beforehand."""
-        network = feasibility.Network(
-            architecture=_ARCHITECTURE,
-            input_shape=self._images.input_shape,
+        dataset = DatasetInfo(
             num_classes=self._images.num_classes,
-            train_images=len(self._images.train),
+            input_shape=self._images.input_shape,
+            dtype="float32",
+            value_range=(0.0, 1.0),
+            splits={"train": len(self._images.train)},
+            class_counts={},
+            held_out=False,
         )
-        return knowledge.of_job(_SPEC, self.space, network)
+        problem = Problem(spec=_SPEC, dataset=dataset, own=_ARCHITECTURE, space=self.space)
+        return knowledge.of_problem(problem)
 
     def digest(self, params: Mapping[str, Scalar]) -> str:
         """Equal for values that make the same candidate."""

@@ -10,11 +10,7 @@ from sqlalchemy.orm import Session
 from compress.techniques.candidate import Candidate
 from compress.values.measurement import Measurement
 from featherweight.specs.states import Phase
-from search.admission import bounds_filter
 from search.admission.bounds_filter import BoundsFilter, Rejection
-from search.space.feasibility import Network
-from search.space.space import Space
-from store.jobs import jobs
 from store.tables.records import JobRecord
 from store.trials import ended_trials
 
@@ -37,18 +33,6 @@ class Admission:
     def admits(self, candidate: Candidate) -> bool:
         """Return whether the candidate may still enter the front."""
         return self.rejection(candidate) is None
-
-
-def filter_of(job: JobRecord, space: Space, network: Network) -> BoundsFilter | None:
-    """Build the filter of a job; it stays the same for as long as the job runs.
-
-    Returns None before the baseline is measured, and if no candidate could ever be rejected.
-    """
-    spec, baseline = jobs.spec(job), jobs.baseline(job)
-    is_of_use = bounds_filter.has_use(spec) or bool(space.architecture.operations)
-    if baseline is None or not is_of_use:
-        return None
-    return bounds_filter.of_job(spec, network, baseline)
 
 
 def of(session: Session, job: JobRecord, bounds: BoundsFilter | None) -> Admission:

@@ -20,7 +20,8 @@ from compress.values.measurement import Measurement, Metric
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec
 from search.space import feasibility
-from search.space.feasibility import Bounds, Network
+from search.space.feasibility import Bounds
+from search.space.problem import BaseNetwork, Problem
 
 KNOWN: tuple[Metric, ...] = ("parameters", "macs", "size_bytes")
 """Metrics for which a lower bound is known for every candidate."""
@@ -48,7 +49,7 @@ class BoundsFilter:
     """The check of one job's candidates. ``of_space`` holds the bounds of the whole space."""
 
     spec: JobSpec
-    network: Network
+    network: BaseNetwork
     of_space: Bounds
     baseline: Measurement
 
@@ -123,14 +124,13 @@ def has_use(spec: JobSpec) -> bool:
     return bool(limited & set(KNOWN)) or compared <= set(KNOWN)
 
 
-def of_job(spec: JobSpec, network: Network, baseline: Measurement) -> BoundsFilter:
-    """Build the filter of a job whose baseline is measured."""
-    channels, *image = network.input_shape
-    of_space = feasibility.lower_bounds(
-        spec,
-        architecture=network.architecture,
-        in_channels=channels,
-        num_classes=network.num_classes,
-        input_shape=(channels, image[0], image[1]) if all(image) else None,
-    )
-    return BoundsFilter(spec=spec, network=network, of_space=of_space, baseline=baseline)
+def of_problem(problem: Problem) -> BoundsFilter | None:
+    """Build the filter of a job's candidates; it stays the same for as long as the job runs.
+
+    Returns None before the baseline is measured, and if no candidate could ever be rejected.
+    """
+    spec, space, network = problem.spec, problem.space, problem.network
+    if problem.baseline is None or not (has_use(spec) or space.architecture.operations):
+        return None
+    of_space = feasibility.lower_bounds(spec, space, network)
+    return BoundsFilter(spec=spec, network=network, of_space=of_space, baseline=problem.baseline)

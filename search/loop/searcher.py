@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from featherweight.specs.states import JobState, Phase, TrialState
 from search import sampling
-from search.admission import admission
+from search.admission import admission, bounds_filter
 from search.errors import InvalidSpace, LeadershipLost, ProfileDoesNotFit, TechniqueDoesNotFit
 from search.loop.leadership import Leadership
 from search.loop.overhead import Overhead
@@ -29,7 +29,7 @@ from search.phases.termination import Ending
 from search.queue import untried
 from search.queue.queued import make_trial
 from search.settings import SearcherSettings
-from search.space.job_space import network_of, space_of
+from search.space.stored_problem import problem_of
 from search.study import removing
 from search.study.frozen import Measured
 from search.study.job_search import JobSearch, Proposed
@@ -215,9 +215,9 @@ class Searcher:
         """What ends the search before its trials are used up, if anything does."""
         if job_search.looked_at != job.last_event:
             with self._database.read() as session:
-                job_search.ending = termination.by_record(session, job)
+                job_search.ending = termination.by_record(session, job, job_search.problem)
             job_search.looked_at = job.last_event
-        return job_search.ending or termination.by_clock(job, self._now())
+        return job_search.ending or termination.by_clock(job, job_search.problem, self._now())
 
     def _fill(self, job: JobRecord, job_search: JobSearch) -> bool:
         """Propose until enough trials wait; whether there is a new one."""
@@ -232,7 +232,7 @@ class Searcher:
         if queue:
             return self._try_proposed(job, job_search, queue[:missing], known)
         index = sum(row.phase == Phase.SEARCH and row.origin != trials.RERUN for row in rows)
-        last = min(index + missing, job_search.spec.search_trials)
+        last = min(index + missing, job_search.problem.spec.search_trials)
         found = [self._propose(job, job_search, known, index=i) for i in range(index, last)]
         return any(found)
 
@@ -270,7 +270,7 @@ class Searcher:
         self, job: JobRecord, job_search: JobSearch, known: dict[str, str], *, index: int
     ) -> Proposed | None:
         """A proposal whose candidate nobody has tried, and which may enter the front."""
-        study, space = job_search.study, job_search.space
+        study, space = job_search.study, job_search.problem.space
         with self._database.read() as session:
             admitted = admission.of(session, job, job_search.bounds)
         while study.num_copies(index) < MOST_COPIES:
@@ -291,7 +291,7 @@ class Searcher:
             if len(known) >= space.num_candidates:
                 break
         params = untried.find(
-            space, known, seed=(job_search.spec.seed, index), admits=admitted.admits
+            space, known, seed=(job_search.problem.spec.seed, index), admits=admitted.admits
         )
         return None if params is None else job_search.place(params)
 
@@ -308,8 +308,8 @@ class Searcher:
                     origin=origin,
                     candidate=found.candidate,
                     params=found.proposal.params,
-                    seed=job_search.spec.seed,
-                    rungs=job_search.spec.early_stopping.rungs,
+                    seed=job_search.problem.spec.seed,
+                    rungs=job_search.problem.spec.early_stopping.rungs,
                     splits=("validation",),
                     study_number=found.proposal.study_number,
                 )
@@ -347,20 +347,17 @@ class Searcher:
         """The job's study, brought up to the tables if it was not open yet."""
         if job.id not in self._studies:
             with self._database.read() as session:
-                space = space_of(session, job)
-                network = network_of(session, job, space)
+                problem = problem_of(session, job)
                 rows = trials.of_job(session, job.id, phase=Phase.SEARCH)
                 measured = measured_of(session, job, rows)
                 earlier = history_of(session, job)
-            study = open_study(self._storage, job, space, network, earlier)
+            study = open_study(self._storage, job, problem, earlier)
             self._follow(job, study, rows, measured)
             self._studies[job.id] = JobSearch(
-                spec=jobs.spec(job),
-                space=space,
+                problem=problem,
                 study=study,
-                bounds=admission.filter_of(job, space, network),
-                baseline=jobs.baseline(job),
-                trial_macs=sampling.trial_macs(jobs.spec(job), network),
+                bounds=bounds_filter.of_problem(problem),
+                trial_macs=sampling.trial_macs(problem),
             )
         return self._studies[job.id]
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from compress.techniques.candidate import Candidate
 from compress.values.measurement import Measurement
+from featherweight.specs.job import JobSpec
 from featherweight.specs.states import Phase, TrialState
 from search.front import front
 from search.front.front import FrontCandidate
@@ -33,8 +34,8 @@ def begin(session: Session, job: JobRecord) -> bool:
     """
     if "test" not in datasets.get(session, job.dataset_id).info["splits"]:
         return False
-    before = trials.of_job(session, job.id, phase=Phase.TEST)
-    files = _missing(session, job, before)[: evaluations.MOST_FILES]
+    before, spec = trials.of_job(session, job.id, phase=Phase.TEST), jobs.spec(job)
+    files = _missing(session, job, spec, before)[: evaluations.MOST_FILES]
     if not files:
         return False
     if job.phase != Phase.TEST:
@@ -45,7 +46,7 @@ def begin(session: Session, job: JobRecord) -> bool:
         phase=Phase.TEST,
         origin=trials.EVALUATION,
         candidate=Candidate(),
-        seed=_free_seed(jobs.spec(job).seed, before),
+        seed=_free_seed(spec.seed, before),
         rungs=(0,) * len(files),
         splits=("validation", "test"),
         files=files,
@@ -53,16 +54,19 @@ def begin(session: Session, job: JobRecord) -> bool:
     return True
 
 
-def _missing(session: Session, job: JobRecord, before: Sequence[TrialRecord]) -> list[str]:
-    """Files without a figure, but for those at which a trial of this phase has failed."""
+def _missing(
+    session: Session, job: JobRecord, spec: JobSpec, before: Sequence[TrialRecord]
+) -> list[str]:
+    """Return files without a figure, except those at which a trial of this phase has failed."""
     records = rungs.of_job(session, job.id)
     known = {*evaluations.tested(records), *(file for row in before for file in _failed_at(row))}
-    return [file for file in _shown(session, job, records) if file not in known]
+    return [file for file in _shown(session, job, spec, records) if file not in known]
 
 
-def _shown(session: Session, job: JobRecord, records: Sequence[RungRecord]) -> list[str]:
-    """The front, and what is recommended of all files and of those that no search has found."""
-    spec = jobs.spec(job)
+def _shown(
+    session: Session, job: JobRecord, spec: JobSpec, records: Sequence[RungRecord]
+) -> list[str]:
+    """Return the front, and the files recommended with and without the search."""
     asked = {
         "objectives": spec.objectives,
         "constraints": spec.constraints,

@@ -14,7 +14,7 @@ from store.trials import trials
 ORIGIN = "profile"
 
 
-def begin(session: Session, job: JobRecord) -> None:
+def begin(session: Session, job: JobRecord, *, seed: int) -> None:
     """The trial waits, and the job is in this phase; or it searches, on a profile made before.
 
     The baseline is measured. A profile that is there already leaves the budget's trial for it
@@ -32,7 +32,7 @@ def begin(session: Session, job: JobRecord) -> None:
         phase=Phase.PROFILE,
         origin=ORIGIN,
         candidate=Candidate(),
-        seed=jobs.spec(job).seed,
+        seed=seed,
         rungs=(0,),
         splits=("validation",),
     )

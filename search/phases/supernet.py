@@ -6,15 +6,12 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from compress.network.families.catalog import Architecture
-from compress.tasks.inspection import DatasetInfo
 from compress.techniques.candidate import Candidate
 from featherweight.specs.states import Phase
 from search.space import supernets
-from search.space.job_space import architecture_of, space_of
-from search.space.space import Space
+from search.space.problem import Problem
+from search.space.stored_problem import problem_of
 from store.attempts.supernets import set_elastic
-from store.files import datasets
 from store.jobs import jobs
 from store.tables.records import JobRecord
 from store.trials import trials
@@ -30,11 +27,11 @@ def begin(session: Session, job: JobRecord, now: datetime) -> None:
     Raises:
         SearchError: it cannot be trained as asked, or not one epoch in the seconds that are left.
     """
-    spec, own = jobs.spec(job), architecture_of(session, job)
-    space = space_of(session, job)
-    supernets.check(spec, space, own=own)
-    _check_seconds(session, job, space, own, now=now)
-    elastic = supernets.elastic(space)
+    problem = problem_of(session, job)
+    spec = problem.spec
+    supernets.check_training(problem)
+    _check_seconds(job, problem, now=now)
+    elastic = supernets.elastic(problem.space)
     set_elastic(session, job, elastic)
     jobs.set_phase(session, job, Phase.SUPERNET)
     assert spec.supernet is not None
@@ -50,21 +47,10 @@ def begin(session: Session, job: JobRecord, now: datetime) -> None:
     )
 
 
-def _check_seconds(
-    session: Session, job: JobRecord, space: Space, own: Architecture, *, now: datetime
-) -> None:
-    spec, seconds = jobs.spec(job), jobs.spec(job).budget.seconds
-    data = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
-    costs = supernets.costs(
-        spec,
-        space,
-        own=own,
-        input_shape=data.input_shape,
-        num_classes=data.num_classes,
-    )
+def _check_seconds(job: JobRecord, problem: Problem, *, now: datetime) -> None:
+    seconds = problem.spec.budget.seconds
     supernets.check_seconds(
-        costs,
-        train_images=data.splits["train"],
-        baseline=jobs.baseline(job),
+        problem,
+        supernets.costs(problem),
         left=None if seconds is None else seconds - jobs.running_seconds(job, now),
     )

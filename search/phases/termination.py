@@ -18,6 +18,7 @@ from featherweight.specs.job import JobSpec
 from featherweight.specs.states import Phase
 from featherweight.specs.stopping import NoGain
 from search.front import comparison, front, pareto
+from search.space.problem import Problem
 from store.jobs import jobs
 from store.tables.records import JobRecord
 from store.trials import ended_trials, epochs
@@ -39,30 +40,31 @@ class Ending:
     drops_waiting: bool
 
 
-def by_record(session: Session, job: JobRecord) -> Ending | None:
-    """What ends the job's search by what has happened in it; None while it may go on."""
-    spec = jobs.spec(job)
+def by_record(session: Session, job: JobRecord, problem: Problem) -> Ending | None:
+    """Return what ends the job's search by what has happened in it; None while it may go on."""
+    spec = problem.spec
     stop = spec.stop
-    if stop.target and (met := _met(session, job, spec)):
+    if stop.target and (met := _met(session, job, problem)):
         return Ending(reason=f"{TARGET}: {met}", drops_waiting=True)
-    if stop.no_gain is not None and (flat := _flat(session, job, spec, stop.no_gain)):
+    if stop.no_gain is not None and (flat := _flat(session, job, problem, stop.no_gain)):
         return Ending(reason=f"{NO_GAIN}: {flat}", drops_waiting=True)
     if spent := _spent(session, job, spec):
         return Ending(reason=f"{BUDGET_EPOCHS}: {spent}", drops_waiting=False)
     return None
 
 
-def by_clock(job: JobRecord, now: datetime) -> Ending | None:
-    """Whether the job has run for its seconds, pauses not counted."""
-    seconds = jobs.spec(job).budget.seconds
+def by_clock(job: JobRecord, problem: Problem, now: datetime) -> Ending | None:
+    """Return the end of a job that has run for its seconds, pauses not counted; None before."""
+    seconds = problem.spec.budget.seconds
     if seconds is None or jobs.running_seconds(job, now) < seconds:
         return None
     return Ending(reason=BUDGET_SECONDS, drops_waiting=True)
 
 
-def _met(session: Session, job: JobRecord, spec: JobSpec) -> str:
-    """Which file is enough, in words: the first that was."""
-    demands, baseline = (*spec.stop.target, *spec.constraints), jobs.baseline(job)
+def _met(session: Session, job: JobRecord, problem: Problem) -> str:
+    """Say in words which file was the first to meet the target; empty if none has."""
+    spec, baseline = problem.spec, problem.baseline
+    demands = (*spec.stop.target, *spec.constraints)
     for file in ended_trials.reached(session, job.id, phase=Phase.SEARCH):
         if comparison.violation(file.measurement.at_worst(), demands, baseline) <= 0:
             wanted = " and ".join(constraint.label for constraint in spec.stop.target)
@@ -81,10 +83,10 @@ def _spent(session: Session, job: JobRecord, spec: JobSpec) -> str:
     return f"{used} of {spec.budget.epochs} epochs are used, a new trial takes at least {least}"
 
 
-def _flat(session: Session, job: JobRecord, spec: JobSpec, rule: NoGain) -> str:
-    """Where the front has stopped to grow, in words; empty while it grows."""
+def _flat(session: Session, job: JobRecord, problem: Problem, rule: NoGain) -> str:
+    """Say in words where the front has stopped growing; empty while it grows."""
     ended = ended_trials.ended(session, job.id, phase=Phase.SEARCH)
-    growth = list(volumes(ended, spec, jobs.baseline(job)))
+    growth = list(volumes(ended, problem.spec, problem.baseline))
     first = next((index for index, volume in enumerate(growth) if volume is not None), len(growth))
     for index in range(first + rule.trials, len(growth)):
         before, after = growth[index - rule.trials], growth[index]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import count, islice
 
@@ -17,13 +18,14 @@ from compress.tasks import chance
 from compress.tasks.inspection import DatasetInfo
 from compress.techniques.candidate import Candidate
 from compress.values.measurement import Measurement, Split
-from featherweight.specs.job import UntrainedModel
+from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.states import FINAL_STATE, JobState, Phase, StopReason, TrialState
 from search.errors import SearchError
 from search.front import front
 from search.phases import evaluation, sensitivity, supernet
 from search.phases.termination import BUDGET_SECONDS, EXHAUSTED
-from search.space import job_space, slack
+from search.space import slack
+from search.space.stored_problem import problem_of
 from store.files import datasets
 from store.jobs import events, failures, jobs
 from store.tables.records import JobRecord, TrialRecord
@@ -39,6 +41,7 @@ def start(session: Session, job: JobRecord) -> bool:
     """A queued job begins: its baseline trial waits."""
     if job.state != JobState.QUEUED:
         return False
+    spec = jobs.spec(job)
     jobs.move(session, job, JobState.RUNNING)
     trials.create(
         session,
@@ -46,9 +49,9 @@ def start(session: Session, job: JobRecord) -> bool:
         phase=Phase.BASELINE,
         origin="baseline",
         candidate=Candidate(),
-        seed=jobs.spec(job).seed,
+        seed=spec.seed,
         rungs=(0,),
-        splits=_baseline_splits(session, job),
+        splits=_baseline_splits(session, job, spec),
     )
     return True
 
@@ -63,13 +66,13 @@ def leave_baseline(session: Session, job: JobRecord, *, now: datetime) -> bool:
     """
     if job.state != JobState.RUNNING or job.phase != Phase.BASELINE:
         return False
-    first = counted(trials.of_job(session, job.id, phase=Phase.BASELINE))[0]
+    first, spec = counted(trials.of_job(session, job.id, phase=Phase.BASELINE))[0], jobs.spec(job)
     match TrialState(first.state):
-        case TrialState.COMPLETE if found := _at_chance(session, job):
+        case TrialState.COMPLETE if found := _at_chance(session, job, spec):
             _stop(session, job, StopReason.BASELINE_AT_CHANCE, found)
         case TrialState.COMPLETE:
             _caution(session, job)
-            _begin_members(session, job, now)
+            _begin_members(session, job, spec, now)
         case TrialState.FAILED | TrialState.STOPPED:
             _stop(session, job, StopReason.BASELINE_FAILED, first.reason)
         case TrialState.WAITING | TrialState.RUNNING:
@@ -78,24 +81,20 @@ def leave_baseline(session: Session, job: JobRecord, *, now: datetime) -> bool:
 
 
 def _caution(session: Session, job: JobRecord) -> None:
-    """Say what the baseline's measurement tells of the job's bounds; events ``spec.warning``."""
-    spec, data = (
-        jobs.spec(job),
-        DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info),
-    )
+    """Warn of bounds that the measured baseline shows to be wrong: events ``spec.warning``."""
     try:
-        space = job_space.space_of(session, job)
+        problem = problem_of(session, job)
     except SearchError:
         return  # the search says so, and ends the job
-    before = slack.cautions(spec, space, data, None)
-    for said in slack.cautions(spec, space, data, jobs.baseline(job)):
-        if said not in before:
-            events.append(session, job, slack.EVENT, {"reason": said})
+    before = slack.cautions(replace(problem, baseline=None))
+    for caution in slack.cautions(problem):
+        if caution not in before:
+            events.append(session, job, slack.EVENT, {"reason": caution})
 
 
-def _at_chance(session: Session, job: JobRecord) -> str:
-    """Why an uploaded model is worth no search, in words; empty where it is."""
-    spec, baseline = jobs.spec(job), jobs.baseline(job)
+def _at_chance(session: Session, job: JobRecord, spec: JobSpec) -> str:
+    """Say in words why an uploaded model is worth no search; empty if it is."""
+    baseline = jobs.baseline(job)
     if spec.allow_chance_baseline or isinstance(spec.model, UntrainedModel) or baseline is None:
         return ""
     data = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
@@ -108,10 +107,9 @@ def _at_chance(session: Session, job: JobRecord) -> str:
     )
 
 
-def _begin_members(session: Session, job: JobRecord, now: datetime) -> None:
-    spec = jobs.spec(job)
+def _begin_members(session: Session, job: JobRecord, spec: JobSpec, now: datetime) -> None:
     if spec.profile is not None:
-        sensitivity.begin(session, job)
+        sensitivity.begin(session, job, seed=spec.seed)
         return
     if not spec.trains_supernet:
         jobs.set_phase(session, job, Phase.SEARCH)
@@ -168,18 +166,19 @@ def leave_search(session: Session, job: JobRecord, *, shortfall: str = "") -> bo
         return False
     if not _is_queue_empty(session, job, shortfall):
         return False
-    has_all = sum(trial.num_attempts > 0 for trial in searched) == jobs.spec(job).search_trials
+    spec = jobs.spec(job)
+    has_all = sum(trial.num_attempts > 0 for trial in searched) == spec.search_trials
     if has_all and shortfall in (BUDGET_SECONDS, EXHAUSTED):
         shortfall = ""
-    finalists = _finalists(session, job, searched)
+    finalists = _finalists(session, job, spec, searched)
     if not finalists:
         detail = _usual_reason(searched) or shortfall
         _stop(session, job, StopReason.NOTHING_SUCCEEDED, detail)
         return True
     jobs.set_phase(session, job, Phase.FINISH, detail=shortfall)
     job.stop_detail = shortfall
-    for candidate, round_ in islice(_rounds(finalists), jobs.spec(job).finish.trials):
-        _add_finish_trial(session, job, candidate, round_)
+    for candidate, round_ in islice(_rounds(finalists), spec.finish.trials):
+        _add_finish_trial(session, job, spec, candidate, round_)
     return True
 
 
@@ -246,10 +245,10 @@ def _stop(session: Session, job: JobRecord, reason: StopReason, detail: str) -> 
     trials.stop_waiting(session, job, reason)
 
 
-def _baseline_splits(session: Session, job: JobRecord) -> tuple[Split, ...]:
+def _baseline_splits(session: Session, job: JobRecord, spec: JobSpec) -> tuple[Split, ...]:
     """All of them: an uploaded model may have been trained on what it is validated on."""
     found = _every_split(session, job)
-    return found if isinstance(jobs.spec(job).model, UntrainedModel) else (*found, "train")
+    return found if isinstance(spec.model, UntrainedModel) else (*found, "train")
 
 
 def _every_split(session: Session, job: JobRecord) -> tuple[Split, ...]:
@@ -259,10 +258,9 @@ def _every_split(session: Session, job: JobRecord) -> tuple[Split, ...]:
 
 
 def _finalists(
-    session: Session, job: JobRecord, searched: Sequence[TrialRecord]
+    session: Session, job: JobRecord, spec: JobSpec, searched: Sequence[TrialRecord]
 ) -> list[Candidate]:
     candidates = {row.id: Candidate.of_record(row.candidate) for row in searched}
-    spec = jobs.spec(job)
     points = [
         front.FrontCandidate(
             key=candidates[rung.trial_id],
@@ -288,9 +286,8 @@ def _rounds(finalists: Sequence[Candidate]) -> Iterator[tuple[Candidate, int]]:
 
 
 def _add_finish_trial(
-    session: Session, job: JobRecord, candidate: Candidate, round_: int
+    session: Session, job: JobRecord, spec: JobSpec, candidate: Candidate, round_: int
 ) -> TrialRecord:
-    spec = jobs.spec(job)
     return trials.create(
         session,
         job,

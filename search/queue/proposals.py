@@ -24,7 +24,7 @@ from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import KnobSchema
 from search.errors import CandidateDoesNotFit
 from search.space import grid, input_checks, validation
-from search.space.input_checks import Image
+from search.space.problem import Problem
 from search.space.space import Space, check_fit
 
 _NEAR = 1e-9
@@ -59,15 +59,14 @@ def of_params(space: Space, params: Mapping[str, Scalar]) -> Proposed:
     return Proposed(candidate=_something(space.candidate(turning)), params=turning)
 
 
-def of_steps(
-    space: Space, spec: JobSpec, steps: tuple[TechniqueConfig, ...], *, image: Image
-) -> Proposed:
+def of_steps(problem: Problem, steps: tuple[TechniqueConfig, ...]) -> Proposed:
     """The candidate of these steps, with values of knobs where the space has exactly it.
 
     What a step does not say is as the job has it, where all of the job's candidates have it alike.
 
     Raises CandidateDoesNotFit, TechniqueDoesNotFit or ImagesTooSmall, with what does not go.
     """
+    spec, space = problem.spec, problem.space
     completed = tuple(_completed(space, step) for step in steps)
     candidate = Candidate(steps=completed).canonical()
     for step in candidate.steps:
@@ -79,7 +78,7 @@ def of_steps(
     validation.check_pairs([step.technique for step in candidate.steps])
     _check_network(space, candidate)
     _check_given(spec, candidate)
-    _check_images(space, spec, candidate, image)
+    _check_images(problem, candidate)
     changing = tuple(step for step in candidate.steps if not _is_whole(space, step))
     return placed(space, _something(Candidate(steps=changing).canonical()))
 
@@ -248,11 +247,12 @@ def _check_given(spec: JobSpec, candidate: Candidate) -> None:
                 pass
 
 
-def _check_images(space: Space, spec: JobSpec, candidate: Candidate, image: Image) -> None:
+def _check_images(problem: Problem, candidate: Candidate) -> None:
+    image, data = problem.image, problem.spec.data
     for step in candidate.steps:
         if isinstance(step, FamilyMember):
-            member = space.architecture.member(step.shape)
-            input_checks.check(member, image=image, where="family_member", data=spec.data)
+            member = problem.space.architecture.member(step.shape)
+            input_checks.check(member, image=image, where="family_member", data=data)
 
 
 def _listed(names: Any) -> str:

@@ -72,8 +72,8 @@ def _create(
         origin=record.origin,
         candidate=Candidate.of_record(record.candidate),
         params=record.params,
-        seed=job_search.spec.seed,
-        rungs=job_search.spec.early_stopping.rungs,
+        seed=job_search.problem.spec.seed,
+        rungs=job_search.problem.spec.early_stopping.rungs,
         splits=("validation",),
         study_number=study_number,
     )

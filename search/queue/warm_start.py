@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain, zip_longest
 
 from sqlalchemy.orm import Session
@@ -16,15 +15,16 @@ from sqlalchemy.orm import Session
 from compress.techniques.candidate import Candidate
 from compress.values import revision
 from compress.values.measurement import Measurement, Metric
-from featherweight.specs.job import JobSpec, UntrainedModel
+from featherweight.specs.job import UntrainedModel
 from featherweight.specs.phases import WarmStart
 from featherweight.specs.states import JobState, Phase
 from search.errors import SearchError, WarmStartDoesNotFit
 from search.front import comparison, front
 from search.front.front import FrontCandidate
 from search.queue import proposals
-from search.space.job_space import space_of
+from search.space.problem import Problem
 from search.space.space import Space
+from search.space.stored_problem import problem_of
 from store.errors import JobNotFound
 from store.jobs import jobs, warm_starts
 from store.tables.records import DatasetRecord, JobRecord, ModelRecord
@@ -40,8 +40,7 @@ _TRIED_IN = (Phase.SEARCH, Phase.FINISH)
 class Own:
     """The job that is about to start."""
 
-    spec: JobSpec
-    space: Space
+    problem: Problem
     model: ModelRecord | None
     teacher: ModelRecord | None
     dataset: DatasetRecord
@@ -52,20 +51,15 @@ class Source:
     """A finished job, as far as another one may start from it."""
 
     job: JobRecord
-    space: Space
+    problem: Problem
     model: ModelRecord | None
     teacher: ModelRecord | None
     dataset: DatasetRecord
 
-    @cached_property
-    def spec(self) -> JobSpec:
-        """What was asked of it."""
-        return jobs.spec(self.job)
-
     @property
     def revision(self) -> int:
-        """Revision of the engine that measured its baseline."""
-        baseline = jobs.baseline(self.job)
+        """The revision of the engine that measured its baseline."""
+        baseline = self.problem.baseline
         assert baseline is not None  # only jobs with one are read
         return baseline.engine_revision
 
@@ -83,7 +77,7 @@ def choose(session: Session, own: Own) -> Start:
 
     Raises WarmStartDoesNotFit for a job that is named and cannot be started from.
     """
-    wanted = own.spec.warm_start
+    wanted = own.problem.spec.warm_start
     if wanted is None:
         return Start()
     sources = _found(session, own) if wanted.auto else _named(session, own, wanted)
@@ -128,14 +122,14 @@ def _source(session: Session, job_id: str) -> Source:
 
 def _read(session: Session, job: JobRecord) -> Source:
     try:
-        space = space_of(session, job)
+        problem = problem_of(session, job)
     except SearchError as error:
         raise WarmStartDoesNotFit(
             f"warm_start.jobs: the space of job {job.id} is not one of this version: {error}"
         ) from error
     return Source(
         job=job,
-        space=space,
+        problem=problem,
         model=None if job.model_id is None else session.get_one(ModelRecord, job.model_id),
         teacher=None if job.teacher_id is None else session.get_one(ModelRecord, job.teacher_id),
         dataset=session.get_one(DatasetRecord, job.dataset_id),
@@ -146,14 +140,16 @@ def _checked(own: Own, source: Source) -> Source:
     if not _common(own, source):
         raise WarmStartDoesNotFit(
             f"warm_start.jobs: job {source.job.id} turned none of the knobs that this job turns, "
-            f"which are of {sorted(own.spec.techniques)}: its own are of "
-            f"{sorted(source.spec.techniques)}"
+            f"which are of {sorted(own.problem.spec.techniques)}: its own are of "
+            f"{sorted(source.problem.spec.techniques)}"
         )
     return source
 
 
 def _common(own: Own, source: Source) -> set[str]:
-    return {knob.name for knob in own.space.turning} & {knob.name for knob in source.space.knobs}
+    return {knob.name for knob in own.problem.space.turning} & {
+        knob.name for knob in source.problem.space.knobs
+    }
 
 
 def _found(session: Session, own: Own) -> list[Source]:
@@ -168,7 +164,10 @@ def _found(session: Session, own: Own) -> list[Source]:
         is_data = source.dataset.sha256 == own.dataset.sha256
         if is_data and _is_same_model(own, source):
             same.append(source)
-        elif is_data or source.space.architecture.family == own.space.architecture.family:
+        elif (
+            is_data
+            or source.problem.space.architecture.family == own.problem.space.architecture.family
+        ):
             near.append(source)
     return (same or near)[:MOST_FOUND]
 
@@ -178,12 +177,12 @@ def _is_history(own: Own, source: Source) -> bool:
 
     The same model, data, teacher and space, by the same revision of the engine.
     """
-    mine, theirs = own.spec, source.spec
+    mine, theirs = own.problem.spec, source.problem.spec
     return (
         not revision.differs(source.revision)
         and _is_same_model(own, source)
         and source.dataset.sha256 == own.dataset.sha256
-        and source.space.knobs == own.space.knobs
+        and source.problem.space.knobs == own.problem.space.knobs
         and (mine.student, mine.supernet) == (theirs.student, theirs.supernet)
         and mine.recovery == theirs.recovery
         and (not mine.trains_supernet or mine.seed == theirs.seed)
@@ -193,7 +192,7 @@ def _is_history(own: Own, source: Source) -> bool:
 
 def _is_same_model(own: Own, source: Source) -> bool:
     """The same uploaded weights, or the same description trained from the same seed."""
-    mine, theirs = own.spec, source.spec
+    mine, theirs = own.problem.spec, source.problem.spec
     if isinstance(mine.model, UntrainedModel):
         return mine.model == theirs.model and mine.seed == theirs.seed
     return source.model is not None and _is_same(own.model, source.model)
@@ -211,7 +210,7 @@ def _opening(
 ) -> Iterator[ProposedCandidate]:
     """The fronts' candidates in this job's space, the jobs in turn, none twice."""
     seen = {Candidate().digest()}
-    left = min(most, own.spec.search_trials)
+    left = min(most, own.problem.spec.search_trials)
     fronts = [_front(session, own, source, count=most) for source in sources]
     for proposed in chain.from_iterable(zip_longest(*fronts)):
         if left and proposed is not None and proposed.candidate.digest() not in seen:
@@ -222,7 +221,7 @@ def _opening(
 
 def _front(session: Session, own: Own, source: Source, *, count: int) -> list[ProposedCandidate]:
     """Its best candidates by this job's objectives and constraints, against its own baseline."""
-    spec, baseline = own.spec, jobs.baseline(source.job)
+    spec, baseline = own.problem.spec, source.problem.baseline
     compared: set[Metric] = {wanted.metric for wanted in (*spec.objectives, *spec.constraints)}
     if baseline is None or any(baseline.known(metric) is None for metric in compared):
         return []
@@ -249,15 +248,15 @@ def _front(session: Session, own: Own, source: Source, *, count: int) -> list[Pr
 
 def _snapped(own: Own, source: Source, candidate: Candidate, *, number: int) -> ProposedCandidate:
     """The candidate in this job's space, and a note of what could not be kept."""
-    params = proposals.nearest(own.space, candidate)
-    here = own.space.candidate(params)
+    params = proposals.nearest(own.problem.space, candidate)
+    here = own.problem.space.candidate(params)
     note = f"from trial {number} of job {source.job.id}"
     if revision.differs(source.revision):
         note += (
             f", measured by revision {source.revision} of the engine: its figures may differ here"
         )
     if here.digest() != candidate.digest():
-        dropped = sorted(_dropped(own.space, candidate))
+        dropped = sorted(_dropped(own.problem.space, candidate))
         note += f", which was {candidate.describe()}: snapped to the values of this job"
         note += f"; it has no knob for {', '.join(dropped)}" if dropped else ""
     return ProposedCandidate(candidate=here, params=params, note=note)

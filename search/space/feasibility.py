@@ -20,7 +20,6 @@ from typing import Any
 from compress.network.families import layout
 from compress.network.families.catalog import Architecture
 from compress.network.member import Shape
-from compress.tasks.inspection import DatasetInfo
 from compress.techniques.candidate import Candidate
 from compress.techniques.description.conditions import ValuesOf
 from compress.techniques.description.costs import FLOAT_BITS, FieldValues, LayerSize, Narrowing
@@ -33,7 +32,8 @@ from featherweight.specs.schemas import KnobSchema
 from search.errors import InfeasibleConstraint
 from search.space import validation
 from search.space.bounds import gap, is_bound, shown
-from search.space.space import build
+from search.space.problem import BaseNetwork, Problem
+from search.space.space import Space
 
 CODED_BITS = 1 / 9
 """Bits of a weight whose block of nine, the longest there is, has a code of one bit."""
@@ -60,50 +60,27 @@ class Bounds:
         return known.get(metric, 0.0)
 
 
-def check(
-    spec: JobSpec,
-    *,
-    architecture: Architecture,
-    in_channels: int,
-    num_classes: int,
-    input_shape: tuple[int, int, int] | None,
-    baseline: Measurement | None,
-) -> tuple[str, ...]:
-    """Say for each constraint and target what was checked; ``input_shape`` is ``(C, H, W)``.
+def check(problem: Problem) -> tuple[str, ...]:
+    """Return a sentence per constraint and target that says what was checked.
 
     Raises InfeasibleConstraint for a bound that no candidate can reach, and for two constraints
     that contradict each other.
     """
-    limits = lower_bounds(
-        spec,
-        architecture=architecture,
-        in_channels=in_channels,
-        num_classes=num_classes,
-        input_shape=input_shape,
-    )
-    network = Network.of(architecture, in_channels, num_classes, input_shape)
-    most = highest(build(spec, architecture).concrete, network)
+    spec, baseline = problem.spec, problem.baseline
+    limits = lower_bounds(spec, problem.space, problem.network)
+    most = highest(problem.space.concrete, problem.network)
     every = (*spec.constraints, *spec.stop.target)
-    said = tuple(_check(constraint, limits, most, baseline) for constraint in every)
+    sentences = tuple(_check(constraint, limits, most, baseline) for constraint in every)
     _check_pairs(every, baseline)
-    return said
+    return sentences
 
 
-def lower_bounds(
-    spec: JobSpec,
-    *,
-    architecture: Architecture,
-    in_channels: int,
-    num_classes: int,
-    input_shape: tuple[int, int, int] | None,
-) -> Bounds:
-    """Bytes, parameters and MACs that no candidate of the job's space can be below."""
-    knobs = build(spec, architecture).concrete
-    network = Network.of(architecture, in_channels, num_classes, input_shape)
-    return _lowest(spec, knobs, network)
+def lower_bounds(spec: JobSpec, space: Space, network: BaseNetwork) -> Bounds:
+    """Return bytes, parameters and MACs that no candidate of the job's space can be below."""
+    return _lowest(spec, space.concrete, network)
 
 
-def highest(knobs: Sequence[KnobSchema], network: Network) -> dict[Metric, float]:
+def highest(knobs: Sequence[KnobSchema], network: BaseNetwork) -> dict[Metric, float]:
     """What no candidate of a space is above, by metric: generous, as no bound stands on it alone.
 
     The largest member at the largest resolution, every weight a float. Twice that and 100 kB leave
@@ -129,7 +106,7 @@ def highest(knobs: Sequence[KnobSchema], network: Network) -> dict[Metric, float
     return found
 
 
-def _largest_image(values: ValuesOf, network: Network) -> tuple[int, int] | None:
+def _largest_image(values: ValuesOf, network: BaseNetwork) -> tuple[int, int] | None:
     height, width = network.input_shape[1:]
     side = max(t.costs.largest_side(_own(t.name, values)) for t in TECHNIQUES)
     if not (height and width):
@@ -137,42 +114,7 @@ def _largest_image(values: ValuesOf, network: Network) -> tuple[int, int] | None
     return max(height, side), max(width, side)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """What candidates begin from, and how many images train them.
-
-    ``input_shape`` is ``(C, H, W)``, with H and W 0 if unknown.
-    """
-
-    architecture: Architecture
-    input_shape: tuple[int, int, int]
-    num_classes: int
-    train_images: int = 0
-
-    @classmethod
-    def of(
-        cls,
-        architecture: Architecture,
-        in_channels: int,
-        num_classes: int,
-        input_shape: tuple[int, int, int] | None,
-    ) -> Network:
-        """An architecture for images of a shape that may be unknown."""
-        shape = (in_channels, *(input_shape[1:] if input_shape is not None else (0, 0)))
-        return cls(architecture=architecture, input_shape=shape, num_classes=num_classes)
-
-    @classmethod
-    def on(cls, data: DatasetInfo, architecture: Architecture) -> Network:
-        """An architecture as a dataset needs it."""
-        return cls(
-            architecture=architecture,
-            input_shape=data.input_shape,
-            num_classes=data.num_classes,
-            train_images=data.splits["train"],
-        )
-
-
-def candidate_bounds(spec: JobSpec, candidate: Candidate, network: Network) -> Bounds:
+def candidate_bounds(spec: JobSpec, candidate: Candidate, network: BaseNetwork) -> Bounds:
     """Bytes, parameters and MACs that this candidate of the job cannot be below."""
     knobs = [
         KnobSchema(name=name, kind="fixed", choices=(value,))
@@ -193,7 +135,7 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Scalar]]:
                 yield f"{name}.{index}", part
 
 
-def _lowest(spec: JobSpec, knobs: Sequence[KnobSchema], network: Network) -> Bounds:
+def _lowest(spec: JobSpec, knobs: Sequence[KnobSchema], network: BaseNetwork) -> Bounds:
     values = validation.values_of(knobs)
     smallest = _smallest(values, network.architecture, per_edge=validation.per_edge(knobs))
     rows = _rows(smallest, network.input_shape, network.num_classes)

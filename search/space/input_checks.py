@@ -20,13 +20,9 @@ from compress.network.families.plans.plan import (
 )
 from compress.network.member import Shape
 from compress.values.errors import InvalidCandidate
-from featherweight.specs.job import JobSpec
 from search.errors import ImagesTooSmall
 from search.space import validation
-from search.space.space import Space
-
-Image = tuple[int, int]
-"""Height and width in pixels."""
+from search.space.problem import Image, Problem
 
 
 def check(architecture: Architecture, *, image: Image, where: str, data: str) -> None:
@@ -56,9 +52,13 @@ def check(architecture: Architecture, *, image: Image, where: str, data: str) ->
     )
 
 
-def check_job(spec: JobSpec, space: Space, *, own: Architecture, image: Image) -> None:
-    """The same of the job's ``own`` model, and of members at every resolution they may have."""
-    check(own, image=image, where="model", data=spec.data)
+def check_job(problem: Problem) -> None:
+    """Check the job's own model, and its members at every resolution they may have.
+
+    Raises ImagesTooSmall.
+    """
+    spec, space, image = problem.spec, problem.space, problem.image
+    check(problem.own, image=image, where="model", data=spec.data)
     where = "model" if spec.student is None else "student"
     for side in sorted(set(validation.values_of(space.knobs)("family_member.resolution"))):
         place = f"{where} at family_member.resolution = {side}" if side else where

@@ -32,7 +32,7 @@ from compress.techniques.rules import canonical
 from compress.values.knobs import Scalar
 from compress.values.measurement import Metric
 from search.space import points
-from search.space.feasibility import Network
+from search.space.problem import BaseNetwork
 from search.space.space import Space
 
 _MOST_COUNTED = 20_000
@@ -81,7 +81,7 @@ class KnownCosts:
     """Counts for one job's space. Layers of a member are laid out once and remembered."""
 
     space: Space
-    network: Network
+    network: BaseNetwork
     _members: dict[Shape, tuple[_Part, ...]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -191,7 +191,9 @@ class KnownCosts:
         return tuple(_part(*key, layers) for key, layers in found.items())
 
 
-def estimates(space: Space, network: Network, params: Mapping[str, Scalar]) -> dict[Metric, float]:
+def estimates(
+    space: Space, network: BaseNetwork, params: Mapping[str, Scalar]
+) -> dict[Metric, float]:
     """Parameters, MACs and bytes of one candidate; see the module for which of them are exact.
 
     Empty where knobs allot by a profile. Without the images' size there are no MACs.

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
-from compress.tasks.inspection import DatasetInfo
 from compress.techniques.mirroring.config import VIEWS
 from compress.values.measurement import Measurement, Metric
 from featherweight.specs.constraints import Constraint
@@ -21,7 +20,7 @@ from featherweight.specs.job import JobSpec
 from search.errors import InfeasibleConstraint
 from search.space import feasibility, validation
 from search.space.bounds import gap, is_bound, shown
-from search.space.feasibility import Network
+from search.space.problem import Problem
 from search.space.space import Space
 
 EVENT = "spec.warning"
@@ -54,16 +53,17 @@ class Known:
     baseline: Measurement | None = None
 
     @classmethod
-    def of(cls, spec: JobSpec, space: Space, data: DatasetInfo) -> Known:
-        """Of a job whose baseline is not measured."""
-        highest = feasibility.highest(space.concrete, Network.on(data, space.architecture))
+    def of(cls, problem: Problem) -> Known:
+        """Collect what is known of a job, with its baseline if that is measured."""
+        highest = feasibility.highest(problem.space.concrete, problem.network)
         if "macs" in highest:
             highest["latency_ms"] = _LONGEST_START_MS + highest["macs"] / _SLOWEST_MACS_PER_MS
-        counts = data.class_counts.get("validation", ())
+        counts = problem.dataset.class_counts.get("validation", ())
         return cls(
             highest=highest,
-            times={} if spec.student is not None else _times(space),
+            times={} if problem.spec.student is not None else _times(problem.space),
             guessing=max(counts) / sum(counts) if sum(counts) else 0.0,
+            baseline=problem.baseline,
         )
 
 
@@ -78,30 +78,18 @@ def _times(space: Space) -> dict[Metric, float]:
     return found
 
 
-def cautions(
-    spec: JobSpec, space: Space, data: DatasetInfo, baseline: Measurement | None
-) -> tuple[str, ...]:
-    """What people should know of a job's bounds: those nothing can meet, and ``warnings``.
+def cautions(problem: Problem) -> tuple[str, ...]:
+    """Return what people should know of a job's bounds: those nothing can meet, and ``warnings``.
 
-    A job with one of the former is refused; where it took the baseline's measurement to know, the
-    job exists already.
+    A new job with a bound that nothing can meet is refused. If only the measured baseline shows
+    it, the job exists already and gets a warning.
     """
-    known = replace(Known.of(spec, space, data), baseline=baseline)
-    return (*_impossible(spec, space, data, baseline), *warnings(spec, known))
+    return (*_impossible(problem), *warnings(problem.spec, Known.of(problem)))
 
 
-def _impossible(
-    spec: JobSpec, space: Space, data: DatasetInfo, baseline: Measurement | None
-) -> Iterator[str]:
+def _impossible(problem: Problem) -> Iterator[str]:
     try:
-        feasibility.check(
-            spec,
-            architecture=space.architecture,
-            in_channels=data.input_shape[0],
-            num_classes=data.num_classes,
-            input_shape=data.input_shape,
-            baseline=baseline,
-        )
+        feasibility.check(problem)
     except InfeasibleConstraint as error:
         yield f"nothing can meet the constraints: {error}"
 

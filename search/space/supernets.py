@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -16,16 +17,14 @@ import numpy as np
 from compress.network.families import layout
 from compress.network.families.catalog import Architecture
 from compress.network.member import AS_IS, Shape
-from compress.network.supernet import check as supernet
+from compress.network.supernet.check import check
 from compress.network.supernet.config import Elastic
 from compress.techniques.family_member.config import FamilyMember
 from compress.values.errors import InvalidCandidate
-from compress.values.measurement import Measurement
-from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import KnobSchema
 from search.errors import SupernetDoesNotFit
 from search.space import feasibility, grid, validation
-from search.space.feasibility import Network
+from search.space.problem import Problem
 from search.space.space import Space
 
 MOST_CHECKPOINTS = 8
@@ -50,14 +49,6 @@ class Costs:
     member: float = 1.0
     supernet: float = 0.0
     typical: float | None = None
-
-
-def searched(spec: JobSpec, own: Architecture) -> Architecture:
-    """The largest network whose members are tried: the student's, or the model's ``own``.
-
-    Ranges, patterns of layers and stages of a job mean this network.
-    """
-    return own if spec.student is None else spec.student.config
 
 
 def elastic(space: Space) -> Elastic:
@@ -95,10 +86,10 @@ def checkpoints(epochs: int) -> tuple[int, ...]:
     return tuple(math.ceil(epochs * number / most) for number in range(1, most + 1))
 
 
-def check(spec: JobSpec, space: Space, *, own: Architecture) -> None:
-    """Raises SupernetDoesNotFit where the job's supernet could not be trained as asked."""
-    training = spec.supernet
-    if training is None or not spec.trains_supernet:
+def check_training(problem: Problem) -> None:
+    """Raise SupernetDoesNotFit if the job's supernet cannot be trained as asked."""
+    training, space, own = problem.spec.supernet, problem.space, problem.own
+    if training is None or not problem.spec.trains_supernet:
         return
     if training.start == "baseline" and space.architecture != own:
         raise SupernetDoesNotFit(
@@ -106,30 +97,17 @@ def check(spec: JobSpec, space: Space, *, own: Architecture) -> None:
             "the student, so its weights do not fit: start 'fresh', or leave student out"
         )
     try:
-        supernet.check(elastic(space), space.architecture, epochs=training.epochs)
+        check(elastic(space), space.architecture, epochs=training.epochs)
     except InvalidCandidate as error:
         raise SupernetDoesNotFit(f"supernet: {error}") from error
 
 
-def costs(
-    spec: JobSpec,
-    space: Space,
-    *,
-    own: Architecture,
-    input_shape: tuple[int, int, int],
-    num_classes: int,
-) -> Costs:
-    """What epochs of the job's members cost; ``input_shape`` is ``(C, H, W)``."""
-    channels, height, width = input_shape
-
-    def macs(network: Architecture) -> int:
-        return layout.macs(
-            network, in_channels=channels, num_classes=num_classes, height=height, width=width
-        )
-
-    baseline, shapes = max(1, macs(own)), elastic(space)
+def costs(problem: Problem) -> Costs:
+    """Return what epochs of the job's members cost, in epochs of the baseline."""
+    macs, space = partial(_macs, problem), problem.space
+    baseline, shapes = max(1, macs(problem.own)), elastic(space)
     most = macs(space.architecture.member(_fullest(shapes)))
-    if not spec.trains_supernet:
+    if not problem.spec.trains_supernet:
         return Costs(member=most / baseline)
     if shapes.operations:
         step = fmean(macs(space.architecture.member(shape)) for shape in _paths(shapes))
@@ -139,11 +117,12 @@ def costs(
     return Costs(member=most / baseline, supernet=step / baseline)
 
 
-def typical(spec: JobSpec, space: Space, network: Network, *, own: Architecture) -> float | None:
-    """Multiply-accumulates of a random candidate of the job, on average, in those of ``own``.
+def typical(problem: Problem) -> float | None:
+    """Return the mean MACs of random candidates of the job, in MACs of its own model.
 
-    None where the space allots by a profile that is not there yet.
+    Returns None if the space allocates by a profile that is not available yet.
     """
+    space = problem.space
     if space.allocation is not None and space.profile is None:
         return None
     random = np.random.default_rng(_SEED)
@@ -151,31 +130,40 @@ def typical(spec: JobSpec, space: Space, network: Network, *, own: Architecture)
         space.candidate({knob.name: grid.draw(knob, random) for knob in space.turning})
         for _ in range(_DRAWN)
     ]
-    found = [feasibility.candidate_bounds(spec, candidate, network).macs for candidate in drawn]
-    channels, height, width = network.input_shape
-    baseline = layout.macs(
-        own, in_channels=channels, num_classes=network.num_classes, height=height, width=width
+    bounds = (
+        feasibility.candidate_bounds(problem.spec, candidate, problem.network)
+        for candidate in drawn
     )
-    return fmean(found) / max(1, baseline)
+    return fmean(each.macs for each in bounds) / max(1, _macs(problem, problem.own))
 
 
-def check_seconds(
-    costs: Costs, *, train_images: int, baseline: Measurement | None, left: float | None
-) -> None:
-    """Raises SupernetDoesNotFit where ``left`` seconds are not enough for one of its epochs.
+def check_seconds(problem: Problem, costs: Costs, *, left: float | None) -> None:
+    """Raise SupernetDoesNotFit if ``left`` seconds are not enough for one epoch of the supernet.
 
-    Nothing is known before a baseline was trained, and nothing is asked without a limit.
+    Nothing is checked before the baseline's training speed is known, or without a limit.
     """
+    baseline = problem.baseline
     speed = None if baseline is None else baseline.train_images_per_second
     if speed is None or left is None or costs.supernet == 0:
         return
-    seconds = costs.supernet * train_images / speed
+    seconds = costs.supernet * problem.network.train_images / speed
     if seconds > left:
         raise SupernetDoesNotFit(
             f"supernet: one epoch takes about {seconds:.1f} s at the baseline's speed, and "
             f"{max(0.0, left):.1f} s of budget.seconds are left: raise it, leave supernet out, "
             "or give one that was trained before as its model, with 0 epochs"
         )
+
+
+def _macs(problem: Problem, network: Architecture) -> int:
+    channels, height, width = problem.dataset.input_shape
+    return layout.macs(
+        network,
+        in_channels=channels,
+        num_classes=problem.dataset.num_classes,
+        height=height,
+        width=width,
+    )
 
 
 def _fullest(elastic: Elastic) -> Shape:

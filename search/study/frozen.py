@@ -24,6 +24,7 @@ from featherweight.specs.schemas import KnobSchema
 from search.front import comparison
 from search.samplers import rungs
 from search.space import grid
+from search.space.problem import Problem
 from search.space.space import Space
 from store.tables.records import TrialRecord
 
@@ -103,15 +104,16 @@ def outcome(told: Sequence[float] | None) -> TrialState:
     return TrialState.FAIL if told is None else TrialState.COMPLETE
 
 
-def again(trial: TrialRecord, space: Space, spec: JobSpec, measured: Measured) -> FrozenTrial:
-    """The trial as the study would hold it had it followed from the start."""
+def again(trial: TrialRecord, problem: Problem, measured: Measured) -> FrozenTrial:
+    """Make the trial as the study would hold it if it had followed from the start."""
+    spec = problem.spec
     told = values(trial, spec)
     finished = trial.finished_at is not None
     made = create_trial(
         state=outcome(told) if finished else TrialState.RUNNING,
         values=told if finished else None,
         params=dict(trial.params or {}),
-        distributions=distributions(space),
+        distributions=distributions(problem.space),
         user_attrs=user_attrs(trial, spec, measured) if finished else {},
         constraints=constraints(trial, spec, measured) if finished else {},
     )
@@ -120,18 +122,18 @@ def again(trial: TrialRecord, space: Space, spec: JobSpec, measured: Measured) -
     return made
 
 
-def prior(
-    trial: TrialRecord, space: Space, spec: JobSpec, measured: Measured
-) -> FrozenTrial | None:
-    """A trial of another job as history of this one; None where it lacks what this one compares.
+def prior(trial: TrialRecord, problem: Problem, measured: Measured) -> FrozenTrial | None:
+    """Make a trial of another job part of this one's history.
 
-    Its values are held against this job's objectives, constraints and baseline.
+    Its values are compared by this job's objectives, constraints and baseline. Returns None if it
+    lacks a metric that this job compares.
     """
+    spec = problem.spec
     found = Measurement.model_validate(trial.measurement)
     metrics: set[Metric] = {wanted.metric for wanted in (*spec.objectives, *spec.constraints)}
     if any(found.known(metric) is None for metric in metrics):
         return None
-    made = again(trial, space, spec, measured)
+    made = again(trial, problem, measured)
     for key, value in {PRIOR: True, "job": trial.job_id}.items():
         made.set_user_attr(key, value)
     return made

@@ -10,7 +10,6 @@ import numpy as np
 
 from compress.sensitivity.document import ProfileDocument
 from compress.values.knobs import Scalar
-from compress.values.measurement import Measurement
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import KnobSchema
 from search.allocation import knapsack
@@ -18,7 +17,7 @@ from search.allocation.allotment import FLOAT_BITS, Allotment, Allotter, Choices
 from search.allocation.limits import Limits
 from search.space import allocation_knobs, controls, grid, validation
 from search.space.allocation_knobs import Allocation
-from search.space.space import Space
+from search.space.problem import Problem
 
 MOST_BUDGETS = 6
 _WAYS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -51,17 +50,16 @@ Ways = Mapping[float, _Way]
 """By what they are called: how much is pruned, or the bits of all layers."""
 
 
-def candidates(
-    spec: JobSpec, space: Space, *, count: int, baseline: Measurement | None
-) -> list[Params]:
-    """Values of the turning knobs, the gentlest allotment at each of at most 6 budgets.
+def candidates(problem: Problem, *, count: int) -> list[Params]:
+    """Return values of the turning knobs: the gentlest allocation at each of at most 6 budgets.
 
-    The budgets lie between the least that can be reached and the widest bits without pruning; where
-    constraints leave less of the ``baseline`` than that, the largest is the most with which all of
-    them may hold. While it is not measured (None) they say nothing. Where the job keeps the knobs
-    of its fields, all layers have one width, and ratios differ by stage. Without a profile there
-    are none.
+    The budgets lie between the least that can be reached and the widest bits without pruning. If
+    constraints leave less of the baseline than that, the largest budget is the most with which all
+    of them can hold; an unmeasured baseline limits nothing. If the job keeps the knobs of its
+    fields, all layers have one width and the ratios differ by stage. Without a profile the list is
+    empty.
     """
+    spec, space, baseline = problem.spec, problem.space, problem.baseline
     if space.profile is None:
         return []
     limits = Limits()

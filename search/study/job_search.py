@@ -9,13 +9,11 @@ from functools import cached_property
 
 from compress.techniques.candidate import Candidate
 from compress.values.knobs import Scalar
-from compress.values.measurement import Measurement
-from featherweight.specs.job import JobSpec
 from featherweight.specs.stopping import Controls
 from search import sampling
 from search.admission.bounds_filter import BoundsFilter
 from search.phases.termination import Ending
-from search.space.space import Space
+from search.space.problem import Problem
 from search.study import initial_design
 from search.study.projection import Proposal, StudyProjection
 
@@ -35,13 +33,10 @@ class Proposed:
 class JobSearch:
     """The search of a job whose study is open."""
 
-    spec: JobSpec
-    space: Space
+    problem: Problem
     study: StudyProjection
     bounds: BoundsFilter | None
     """Constant for the job: it depends only on the measured baseline."""
-    baseline: Measurement | None
-    """Measured, because the search starts after it."""
     trial_macs: float = 0.0
     """MACs of one full training, by ``sampling.trial_macs``; 0 if unknown."""
     is_exhausted: bool = False
@@ -55,7 +50,7 @@ class JobSearch:
         There are enough of them that no worker waits for a proposal. If trials take long, few are
         enough, and a candidate that is proposed later rests on more results.
         """
-        parallel = self.spec.budget.parallel_trials
+        parallel = self.problem.spec.budget.parallel_trials
         if self.trial_macs >= sampling.LONG_TRIAL_MACS:
             return max(1, parallel // _STARTS_AT_ONCE)
         return parallel + look_ahead
@@ -66,17 +61,17 @@ class JobSearch:
 
         Random points that the job asks for come on top of that third.
         """
-        asked, trials = self.spec.controls, self.spec.search_trials
+        asked, trials = self.problem.spec.controls, self.problem.spec.search_trials
         if not asked:
             return []
         share = asked.random if isinstance(asked, Controls) else 0.0
         num_random = max(1, math.floor(share * trials + 1e-9))
         most = trials // 3 + num_random - 1
-        return [params for _, params in self.space.controls(num_random=num_random)[:most]]
+        return [params for _, params in self.problem.space.controls(num_random=num_random)[:most]]
 
     def place(self, params: Mapping[str, Scalar]) -> Proposed:
         """Place values in the study that no sampler proposed. Raises LeadershipLost."""
-        candidate = self.space.candidate(params)
+        candidate = self.problem.space.candidate(params)
         return Proposed(proposal=self.study.place(params), candidate=candidate)
 
     def control_beside(self, known: Container[str]) -> dict[str, Scalar] | None:
@@ -102,10 +97,10 @@ class JobSearch:
     @cached_property
     def _initial_design(self) -> dict[str, dict[str, Scalar]]:
         """The initial design, digest to values: at most a third of the trials."""
-        most = self.spec.search_trials // 3
-        found = initial_design.candidates(self.spec, self.space, count=most, baseline=self.baseline)
-        return {self.space.candidate(params).digest(): params for params in found}
+        most = self.problem.spec.search_trials // 3
+        found = initial_design.candidates(self.problem, count=most)
+        return {self.problem.space.candidate(params).digest(): params for params in found}
 
     @cached_property
     def _control_digests(self) -> list[str]:
-        return [self.space.candidate(params).digest() for params in self.controls]
+        return [self.problem.space.candidate(params).digest() for params in self.controls]

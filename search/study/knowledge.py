@@ -13,9 +13,8 @@ from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec
 from search.allocation.allotment import Axis
 from search.samplers import CostFunction, Knowledge
-from search.space.feasibility import Network
 from search.space.known_costs import KnownCosts
-from search.space.space import Space
+from search.space.problem import Problem
 from search.study import frozen
 from search.study.allocation_table import AllocationTable
 
@@ -26,21 +25,19 @@ _IN_PROPORTION: Mapping[Axis, frozenset[Metric]] = {
 """What falls with the share that an allotment leaves, up to a power."""
 
 
-def of_job(spec: JobSpec, space: Space, network: Network | None) -> Knowledge:
-    """Costs that are counted exactly, guesses of others, and limits on the former.
+def of_problem(problem: Problem) -> Knowledge:
+    """Return costs that are counted exactly, estimates of other costs, and exact limits.
 
-    Where knobs allot by a profile, what share of the baseline an allotment leaves is such a guess,
-    and what else describes it are hints. Without the ``network`` that candidates begin from, only
-    the space is known.
+    If knobs allocate by a profile, the share of the baseline that an allocation keeps is an
+    estimate, and the other numbers that describe it are hints.
     """
+    spec, space = problem.spec, problem.space
     distributions = frozen.distributions(space)
-    if network is None:
-        return Knowledge(space=distributions)
     table = AllocationTable.of(space)
     metrics: Mapping[int, Metric] = {i: wanted.metric for i, wanted in enumerate(spec.objectives)}
     if table is not None:
         return _of_allotments(table, metrics, distributions)
-    counted = KnownCosts(space=space, network=network)
+    counted = KnownCosts(space=space, network=problem.network)
     return Knowledge(
         space=distributions,
         costs={i: partial(counted.column, m) for i, m in metrics.items() if m in counted.exact},

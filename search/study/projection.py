@@ -20,14 +20,13 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from compress.values.knobs import Scalar
-from featherweight.specs.job import JobSpec, SamplerName
+from featherweight.specs.job import SamplerName
 from search import samplers, sampling
 from search.admission.bounds_filter import Rejection
 from search.errors import LeadershipLost
 from search.samplers.history import REFUSED
 from search.samplers.rungs import RUNGS
-from search.space.feasibility import Network
-from search.space.space import Space
+from search.space.problem import Problem
 from search.study import frozen, knowledge, memory
 from search.study.frozen import PRIOR, Measured
 from search.study.memory import STUDY
@@ -61,26 +60,22 @@ class StudyProjection:
         storage: RDBStorage,
         *,
         job_id: str,
-        spec: JobSpec,
-        space: Space,
+        problem: Problem,
         prior: Sequence[FrozenTrial] = (),
-        network: Network | None = None,
     ) -> None:
         """Open the job's study in a storage, or create it with the ``prior`` trials.
 
-        With the ``network`` that candidates begin from, samplers learn what candidates cost. A
-        study that is there already keeps the sampler that it began with, whatever ``auto`` would
-        choose in a later version.
+        An existing study keeps the sampler that it began with, whatever ``auto`` would choose in a
+        later version.
         """
         self._storage = storage
         self._job_id = job_id
-        self._spec = spec
-        self._space = space
+        self._problem = problem
         self._prior = prior
-        self._distributions = frozen.distributions(space)
+        self._distributions = frozen.distributions(problem.space)
         self._sampler: SamplerName
-        self._sampler, self._reason = sampling.resolve(spec, space, network)
-        self._knowledge = knowledge.of_job(spec, space, network)
+        self._sampler, self._reason = sampling.resolve(problem)
+        self._knowledge = knowledge.of_problem(problem)
         self._open()
 
     def ask(self, *, index: int) -> Proposal:
@@ -89,9 +84,9 @@ class StudyProjection:
         Its seed comes from the job's seed, the index and how many copies were proposed for it
         before, so the same history gives the same proposal, whoever asks. Raises LeadershipLost.
         """
-        seed = _mixed(self._spec.seed, index, self.num_copies(index))
+        seed = _mixed(self._problem.spec.seed, index, self.num_copies(index))
         self._study.sampler = samplers.build(
-            self._sampler, seed=seed, trials=self._spec.search_trials, known=self._knowledge
+            self._sampler, seed=seed, trials=self._problem.spec.search_trials, known=self._knowledge
         )
         number = self._study.ask(fixed_distributions=self._distributions).number
         self._keep_sampler_notes()
@@ -115,14 +110,14 @@ class StudyProjection:
         """
         assert trial.study_number is not None
         if not self._known(trial.study_number).state.is_finished():
-            attrs = frozen.user_attrs(trial, self._spec, measured)
+            attrs = frozen.user_attrs(trial, self._problem.spec, measured)
             self._finish(trial.study_number, trial, measured, attrs=attrs)
 
     def tell_copy(
         self, study_number: int, original: TrialRecord, *, index: int, measured: Measured
     ) -> None:
         """A proposal equals a known candidate: it shares what is known of it and is not run."""
-        curve = frozen.curve(original, self._spec, measured)
+        curve = frozen.curve(original, self._problem.spec, measured)
         attrs = {COPY_OF: original.id, INSTEAD_OF: index, RUNGS: curve}
         self._finish(study_number, original, measured, attrs=attrs)
 
@@ -164,7 +159,7 @@ class StudyProjection:
         self._open()
         rows = proposed(trials)
         for row in rows:
-            made = frozen.again(row, self._space, self._spec, measured)
+            made = frozen.again(row, self._problem, measured)
             self._memory.create_new_trial(STUDY, template_trial=made)
         first = len(self._prior)
         if rows:
@@ -190,20 +185,22 @@ class StudyProjection:
 
     def _create(self) -> int:
         """Id of the job's study in the tables, made if need be."""
-        directions = [frozen.DIRECTIONS[o.direction] for o in self._spec.objectives]
+        directions = [frozen.DIRECTIONS[o.direction] for o in self._problem.spec.objectives]
         study = optuna.create_study(
             storage=self._storage,
             study_name=self._job_id,
             directions=directions,
-            sampler=samplers.build("random", seed=self._spec.seed, trials=0),
+            sampler=samplers.build("random", seed=self._problem.spec.seed, trials=0),
             load_if_exists=True,
         )
         if "sampler_reason" not in study.user_attrs:
             with warnings.catch_warnings():
                 # Experimental since 3.2; without it a dashboard cannot say what it plots.
                 warnings.simplefilter("ignore", ExperimentalWarning)
-                study.set_metric_names([objective.metric for objective in self._spec.objectives])
-            study.set_user_attr("job", self._spec.name)
+                study.set_metric_names(
+                    [objective.metric for objective in self._problem.spec.objectives]
+                )
+            study.set_user_attr("job", self._problem.spec.name)
             study.set_user_attr("sampler", self._sampler)
             study.set_user_attr("sampler_reason", self._reason)
         self._sampler = study.user_attrs["sampler"]
@@ -222,20 +219,20 @@ class StudyProjection:
         number, wanted = trial.study_number, dict(trial.params or {})
         if number is None or number >= len(known) or set(known[number].params) != set(wanted):
             return False
-        is_alike = frozen.params(known[number], self._space) == wanted
+        is_alike = frozen.params(known[number], self._problem.space) == wanted
         return is_alike and self._ended_alike(known[number], trial)
 
     def _ended_alike(self, known: FrozenTrial, trial: TrialRecord) -> bool:
         """Whether what the study knows of a trial's end is true; it may know nothing yet."""
         if not known.state.is_finished():
             return True
-        told = frozen.outcome(frozen.values(trial, self._spec))
+        told = frozen.outcome(frozen.values(trial, self._problem.spec))
         return trial.finished_at is not None and known.state == told
 
     def _written(self, number: int) -> Proposal:
         known = self._memory.get_trial(number)
         self._records.add([known])
-        return Proposal(study_number=number, params=frozen.params(known, self._space))
+        return Proposal(study_number=number, params=frozen.params(known, self._problem.space))
 
     def _keep_sampler_notes(self) -> None:
         """What a sampler noted of the whole study, as NSGA-II does its parents."""
@@ -252,8 +249,8 @@ class StudyProjection:
         *,
         attrs: Mapping[str, Any],
     ) -> None:
-        told = frozen.values(trial, self._spec)
-        amounts = frozen.constraints(trial, self._spec, measured)
+        told = frozen.values(trial, self._problem.spec)
+        amounts = frozen.constraints(trial, self._problem.spec, measured)
         self._end(number, told, user=attrs, system=frozen.system_attrs(amounts))
 
     def _end(

@@ -11,9 +11,8 @@ from sqlalchemy.orm import Session
 
 from featherweight.specs.states import Phase, TrialState
 from search.errors import SearcherRunning
-from search.space.feasibility import Network
-from search.space.job_space import network_of, space_of
-from search.space.space import Space
+from search.space.problem import Problem
+from search.space.stored_problem import problem_of
 from search.study import frozen, history
 from search.study.frozen import Measured
 from search.study.projection import StudyProjection, proposed
@@ -66,24 +65,12 @@ def history_of(session: Session, job: JobRecord) -> History:
 
 
 def open_study(
-    storage: RDBStorage,
-    job: JobRecord,
-    space: Space,
-    network: Network,
-    earlier: History,
+    storage: RDBStorage, job: JobRecord, problem: Problem, earlier: History
 ) -> StudyProjection:
-    """The job's study; no transaction of ours should be open, for this may take seconds."""
-    spec = jobs.spec(job)
-    known = [frozen.prior(row, space, spec, earlier.measured) for row in earlier.rows]
+    """Open the job's study; this may take seconds, so no transaction of ours should be open."""
+    known = [frozen.prior(row, problem, earlier.measured) for row in earlier.rows]
     prior = [trial for trial in known if trial is not None]
-    return StudyProjection(
-        storage,
-        job_id=job.id,
-        spec=spec,
-        space=space,
-        prior=prior,
-        network=network,
-    )
+    return StudyProjection(storage, job_id=job.id, problem=problem, prior=prior)
 
 
 def measured_of(session: Session, job: JobRecord, rows: Sequence[TrialRecord]) -> Measured:
@@ -104,11 +91,11 @@ def note(session: Session, rows: list[TrialRecord], numbers: Mapping[str, int]) 
 def _rebuild(database: Database, storage: RDBStorage, job_id: str) -> int:
     with database.read() as session:
         job = jobs.get(session, job_id)
-        space = space_of(session, job)
+        problem = problem_of(session, job)
         rows = trials.of_job(session, job_id, phase=Phase.SEARCH)
         measured = measured_of(session, job, rows)
-        network, earlier = network_of(session, job, space), history_of(session, job)
-    study = open_study(storage, job, space, network, earlier)
+        earlier = history_of(session, job)
+    study = open_study(storage, job, problem, earlier)
     numbers = study.refill(rows, measured)
     with database.write() as session:
         note(session, rows, numbers)

@@ -11,7 +11,6 @@ from typing import Any, Literal
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from compress.tasks.inspection import DatasetInfo
 from compress.techniques.candidate import Candidate
 from compress.values.errors import CompressError
 from featherweight.specs.candidates import (
@@ -23,12 +22,11 @@ from featherweight.specs.candidates import (
 from search.errors import SearchError
 from search.queue import proposals
 from search.queue.proposals import Proposed
-from search.space.job_space import space_of
-from search.space.space import Space
+from search.space.problem import Problem
+from search.space.stored_problem import problem_of
 from service.http import strict_json
 from store.access import audit, owners
 from store.access.owners import Caller
-from store.files import datasets
 from store.jobs import jobs
 from store.session import Session
 from store.tables.records import CandidateRecord, JobRecord
@@ -118,13 +116,12 @@ def _digest(requests: CandidateRequests) -> str:
 def _checked(
     session: Session, job: JobRecord, requests: Sequence[CandidateRequest]
 ) -> list[Proposed]:
-    space = space_of(session, job)
-    image = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info).input_shape[1:]
+    problem = problem_of(session, job)
     found: list[Proposed] = []
     errors: list[dict[str, Any]] = []
     for index, request in enumerate(requests):
         try:
-            found.append(_understood(space, job, request, image=image))
+            found.append(_understood(problem, request))
         except (SearchError, CompressError) as error:
             entry = {"type": type(error).__name__, "msg": str(error)}
             errors.append({**entry, "loc": ("body", index)})
@@ -140,12 +137,10 @@ def _placed(error: ValidationError, index: int) -> Iterator[dict[str, Any]]:
     yield from strict_json.listed(error, index)
 
 
-def _understood(
-    space: Space, job: JobRecord, request: CandidateRequest, *, image: tuple[int, int]
-) -> Proposed:
+def _understood(problem: Problem, request: CandidateRequest) -> Proposed:
     if request.steps is None:
-        return proposals.of_params(space, request.params or {})
-    return proposals.of_steps(space, jobs.spec(job), request.steps, image=image)
+        return proposals.of_params(problem.space, request.params or {})
+    return proposals.of_steps(problem, request.steps)
 
 
 def _taken(session: Session, job: JobRecord, proposed: Proposed) -> ProposedSchema:

@@ -11,7 +11,6 @@ from typing import Any
 from compress.network.families.catalog import Architecture
 from compress.network.sources.inspection import ModelInfo
 from compress.tasks.inspection import DatasetInfo
-from compress.values.measurement import Measurement
 from compress.values.schedule import Schedule
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.schemas import DryRunSchema, Forecast
@@ -23,9 +22,7 @@ from search.forecasting.pace import Sample
 from search.queue import warm_start
 from search.queue.warm_start import Own, Start
 from search.space import feasibility, input_checks, slack, supernets
-from search.space import space as spaces
-from search.space.feasibility import Network
-from search.space.space import Space
+from search.space.problem import Problem, searched
 from search.space.supernets import Costs
 from service.errors import ModelDoesNotFitData, UnknownDataset, UnknownModel
 from service.http import strict_json
@@ -41,18 +38,14 @@ from store.tables.records import DatasetRecord, ModelRecord
 class Checked:
     """A job that may be started."""
 
-    spec: JobSpec
+    problem: Problem
     model: ModelRecord | None
     teacher: ModelRecord | None
     supernet: ModelRecord | None
     dataset: DatasetRecord
-    data: DatasetInfo
-    own: Architecture
-    space: Space
     costs: Costs
     feasibility: tuple[str, ...]
     warnings: tuple[str, ...]
-    baseline: Measurement | None
     samples: Sequence[Sample]
     start: Start
 
@@ -74,83 +67,46 @@ def check(session: Session, spec: JobSpec) -> Checked:
     if teacher is not None:
         _check_network("teacher", teacher, data, spec.data)
     own = _architecture(spec, model)
-    largest = supernets.searched(spec, own)
+    largest = searched(spec, own)
     if spec.supernet is not None and spec.supernet.model is not None:
         supernet = _supernet(session, spec.supernet.model, largest)
         _check_network("supernet.model", supernet, data, spec.data)
     network = spec.model if isinstance(spec.model, UntrainedModel) else model
     assert network is not None
     baseline = baselines.newest(session, model=network, dataset=dataset)
-    space = spaces.build(spec, largest)
-    input_checks.check_job(spec, space, own=own, image=data.input_shape[1:])
-    sampling.check(spec.sampler, space, num_objectives=len(spec.objectives))
+    problem = Problem.compiled(spec, data, own=own, baseline=baseline)
+    input_checks.check_job(problem)
+    sampling.check(spec.sampler, problem.space, num_objectives=len(spec.objectives))
     return Checked(
-        spec=spec,
+        problem=problem,
         model=model,
         teacher=teacher,
         supernet=supernet,
         dataset=dataset,
-        data=data,
-        own=own,
-        space=space,
-        costs=_costs(spec, space, own, data, baseline),
-        feasibility=_feasibility(spec, space, data, baseline),
-        warnings=(
-            *warnings.of_job(spec, data, baseline),
-            *slack.cautions(spec, space, data, baseline),
-        ),
-        baseline=baseline,
+        costs=_costs(problem),
+        feasibility=feasibility.check(problem),
+        warnings=(*warnings.of_job(spec, data, baseline), *slack.cautions(problem)),
         samples=forecasts.samples(progress.timed_before(session, model=network, dataset=dataset)),
         start=warm_start.choose(
-            session,
-            Own(spec=spec, space=space, model=model, teacher=teacher, dataset=dataset),
+            session, Own(problem=problem, model=model, teacher=teacher, dataset=dataset)
         ),
     )
 
 
-def _costs(
-    spec: JobSpec,
-    space: Space,
-    own: Architecture,
-    data: DatasetInfo,
-    baseline: Measurement | None,
-) -> Costs:
-    """What epochs of the members cost; raises SupernetDoesNotFit where they cannot be trained."""
-    supernets.check(spec, space, own=own)
-    found = supernets.costs(
-        spec, space, own=own, input_shape=data.input_shape, num_classes=data.num_classes
-    )
-    supernets.check_seconds(
-        found,
-        train_images=data.splits["train"],
-        baseline=baseline,
-        left=spec.budget.seconds,
-    )
+def _costs(problem: Problem) -> Costs:
+    """Return what epochs of the members cost; raises SupernetDoesNotFit if they cannot train."""
+    supernets.check_training(problem)
+    found = supernets.costs(problem)
+    supernets.check_seconds(problem, found, left=problem.spec.budget.seconds)
     return found
-
-
-def _feasibility(
-    spec: JobSpec,
-    space: Space,
-    data: DatasetInfo,
-    baseline: Measurement | None,
-) -> tuple[str, ...]:
-    return feasibility.check(
-        spec,
-        architecture=space.architecture,
-        in_channels=data.input_shape[0],
-        num_classes=data.num_classes,
-        input_shape=data.input_shape,
-        baseline=baseline,
-    )
 
 
 def preview(checked: Checked) -> DryRunSchema:
     """What the job would do."""
-    spec = checked.spec
-    candidates = checked.space.num_candidates
+    spec, space = checked.problem.spec, checked.problem.space
+    candidates = space.num_candidates
     return DryRunSchema(
-        space=checked.space.knobs,
+        space=space.knobs,
         candidates=candidates if candidates != float("inf") else None,
         sampler=_sampler(checked),
         warm_start=tuple(f"{p.candidate.describe()}, {p.note}" for p in checked.start.candidates),
@@ -168,13 +124,12 @@ def preview(checked: Checked) -> DryRunSchema:
 
 
 def _forecast(checked: Checked) -> Forecast:
-    network = Network.on(checked.data, checked.space.architecture)
-    typical = supernets.typical(checked.spec, checked.space, network, own=checked.own)
+    problem = checked.problem
     return forecast.forecast(
-        checked.spec,
-        train_images=checked.data.splits["train"],
-        baseline=checked.baseline,
-        costs=replace(checked.costs, typical=typical),
+        problem.spec,
+        train_images=problem.network.train_images,
+        baseline=problem.baseline,
+        costs=replace(checked.costs, typical=supernets.typical(problem)),
         progress=forecast.Progress(samples=checked.samples),
     )
 
@@ -208,8 +163,7 @@ _ADDED: dict[str, Any] = {
 
 
 def _sampler(checked: Checked) -> str:
-    network = Network.on(checked.data, checked.space.architecture)
-    name, reason = sampling.resolve(checked.spec, checked.space, network)
+    name, reason = sampling.resolve(checked.problem)
     return f"{name} ({reason})"
 
 

@@ -14,8 +14,8 @@ from search.errors import SearchError
 from search.forecasting import forecast
 from search.forecasting.forecast import Progress
 from search.forecasting.pace import Sample
-from search.space import job_space, supernets
-from search.space.feasibility import Network
+from search.space import supernets
+from search.space.stored_problem import problem_of
 from search.space.supernets import Costs
 from store.database import clock
 from store.files import datasets
@@ -35,7 +35,7 @@ def of_job(session: Session, job: JobRecord) -> Forecast:
     data = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
     standing = _progress(session, job, spec)
     try:
-        costs = Costs() if standing.is_over else _costs(session, job, spec, data)
+        costs = Costs() if standing.is_over else _costs(session, job)
     except SearchError as error:
         return Forecast(seconds=None, basis=str(error), elapsed_seconds=standing.elapsed_seconds)
     return forecast.forecast(
@@ -85,16 +85,13 @@ def _standing(counted: Counted) -> Standing:
     )
 
 
-def _costs(session: Session, job: JobRecord, spec: JobSpec, data: DatasetInfo) -> Costs:
+def _costs(session: Session, job: JobRecord) -> Costs:
     """What epochs of the job's members cost. Raises SearchError where it cannot be searched."""
     key = (job.id, job.profile_sha256)
     if key not in _known:
-        space, own = job_space.space_of(session, job), job_space.architecture_of(session, job)
-        network = Network.on(data, space.architecture)
-        found = supernets.costs(
-            spec, space, own=own, input_shape=data.input_shape, num_classes=data.num_classes
-        )
+        problem = problem_of(session, job)
+        found = supernets.costs(problem)
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
-        _known[key] = replace(found, typical=supernets.typical(spec, space, network, own=own))
+        _known[key] = replace(found, typical=supernets.typical(problem))
     return _known[key]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from compress.tasks.inspection import DatasetInfo
 from search.errors import SearchError
-from search.space import job_space, slack
+from search.space import slack
+from search.space.stored_problem import problem_of
 from service.reports import warnings
 from store.files import datasets
 from store.jobs import failures, jobs
@@ -35,9 +36,8 @@ def of_spec(session: Session, job: JobRecord) -> tuple[str, ...]:
 
 
 def _found(session: Session, job: JobRecord) -> tuple[str, ...]:
-    data = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
     try:
-        space = job_space.space_of(session, job)
+        problem = problem_of(session, job)
     except SearchError:
         return ()  # the job fails with that reason by itself
-    return slack.cautions(jobs.spec(job), space, data, jobs.baseline(job))
+    return slack.cautions(problem)

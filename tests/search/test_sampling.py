@@ -26,7 +26,7 @@ def test_the_sampler_is_chosen_by_space_and_budget() -> None:
     assert auto(real, 301)[0] == "tpe"
     assert auto(ALL, 5000)[0] == "nsga2"
     assert auto({"quantization": {"weight_bits": 8}}, 5)[0] == "random"
-    asked = sampling.resolve(factories.spec(sampler="gp"), build(ALL), None)
+    asked = sampling.resolve(factories.problem(factories.spec(sampler="gp", techniques=ALL)))
     assert asked == ("gp", "asked for by name")
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from search.queue import warm_start
 from search.queue.warm_start import Own
-from search.space.job_space import space_of
-from store.jobs import jobs
+from search.space.stored_problem import problem_of
 from store.session import Database
 from store.tables.records import DatasetRecord, ModelRecord
 from tests import factories
@@ -20,8 +19,7 @@ def submit(database: Database, *, model: str | None = None, **changes: object) -
             uploaded = uploaded or factories.model(session, model)
         job = factories.job(session, model=uploaded, **changes)
         own = Own(
-            spec=jobs.spec(job),
-            space=space_of(session, job),
+            problem=problem_of(session, job),
             model=uploaded,
             teacher=None,
             dataset=session.get_one(DatasetRecord, job.dataset_id),

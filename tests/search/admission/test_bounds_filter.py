@@ -19,14 +19,14 @@ from search.admission import bounds_filter
 from search.admission.bounds_filter import BoundsFilter
 from search.loop.searcher import Searcher
 from search.space import feasibility
-from search.space.feasibility import Network
+from search.space.problem import BaseNetwork
 from store.jobs import events, rejections
 from store.session import Database
 from tests import factories
 from tests.search import simulated
 
 RESIDUAL = Residual(widths=(16, 32, 64), depths=(3, 3, 3))
-NETWORK = Network(architecture=RESIDUAL, input_shape=(3, 32, 32), num_classes=10)
+NETWORK = BaseNetwork(architecture=RESIDUAL, input_shape=(3, 32, 32), num_classes=10)
 TECHNIQUES = {"family_member": {}, "filter_pruning": {}, "quantization": {}}
 COUNTED = {"parameters": 270_000, "macs": 40_000_000}
 BASELINE = factories.measurement(0.92, 1_080_000, **COUNTED)
@@ -37,7 +37,11 @@ def spec(**changes: object) -> JobSpec:
 
 
 def bounds(**changes: object) -> BoundsFilter:
-    return bounds_filter.of_job(spec(**changes), NETWORK, BASELINE)
+    dataset = factories.dataset_info(num_classes=10, input_shape=(3, 32, 32))
+    problem = factories.problem(spec(**changes), own=RESIDUAL, dataset=dataset, baseline=BASELINE)
+    found = bounds_filter.of_problem(problem)
+    assert found is not None
+    return found
 
 
 def candidate(*steps: dict[str, object]) -> Candidate:
@@ -113,9 +117,10 @@ def test_what_is_not_known_beforehand_keeps_nobody_out(metric: str) -> None:
     asked = spec(objectives=["maximise accuracy", f"minimise {metric}"])
     perfect = factories.measurement(1.0, 1, parameters=1, macs=1)
     assert (
-        bounds(objectives=["maximise accuracy", f"minimise {metric}"]).rejection(
-            member(1.0), [perfect]
-        )
+        bounds(
+            objectives=["maximise accuracy", f"minimise {metric}"],
+            constraints=["parameters <= 10 M"],
+        ).rejection(member(1.0), [perfect])
         is None
     )
     assert not bounds_filter.has_use(asked)

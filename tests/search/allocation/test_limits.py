@@ -48,8 +48,9 @@ def built(*asked: str, allocate: bool = True, **changes: Any) -> tuple[Any, Spac
 
 
 def opened(*asked: str, allocate: bool = True, **changes: Any) -> list[dict[str, Any]]:
-    spec, found = built(*asked, allocate=allocate, **changes)
-    return initial_design.candidates(spec, found, count=6, baseline=BASELINE)
+    spec, _ = built(*asked, allocate=allocate, **changes)
+    problem = factories.problem(spec, profile=PROFILE, baseline=BASELINE)
+    return initial_design.candidates(problem, count=6)
 
 
 def allotments(*asked: str) -> list[Any]:
@@ -135,5 +136,6 @@ def test_of_several_bounds_all_are_kept() -> None:
 
 
 def test_a_study_without_a_measured_baseline_opens_as_if_nothing_was_asked() -> None:
-    spec, found = built("size_bytes <= 1.8 kB")
-    assert initial_design.candidates(spec, found, count=6, baseline=None) == opened()
+    spec, _ = built("size_bytes <= 1.8 kB")
+    unmeasured = factories.problem(spec, profile=PROFILE)
+    assert initial_design.candidates(unmeasured, count=6) == opened()

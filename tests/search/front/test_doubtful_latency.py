@@ -13,6 +13,7 @@ from search.early_stopping import rule
 from search.front import comparison, front
 from search.front.front import FrontCandidate
 from search.phases import termination
+from search.space.stored_problem import problem_of
 from store.session import Database
 from store.trials.ended_trials import EndedTrial
 from store.trials.rungs import RungContext
@@ -161,8 +162,9 @@ def test_a_target_is_not_met_by_a_speed_that_is_in_doubt(database: Database) -> 
         )
         for timed in (file(0.9, 6.0), file(0.9, 4.0, within=1.5)):
             factories.deliver(session, factories.must_claim(session), measured=timed)
-        assert termination.by_record(session, job) is None
+        problem = problem_of(session, job)
+        assert termination.by_record(session, job, problem) is None
         factories.deliver(session, factories.must_claim(session), measured=file(0.9, 4.0))
-        found = termination.by_record(session, job)
+        found = termination.by_record(session, job, problem)
     assert found is not None
     assert found.reason.endswith("meets latency_ms <= 5 ms")

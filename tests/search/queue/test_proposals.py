@@ -8,7 +8,6 @@ from search.queue import proposals
 from search.space.space import build
 from tests import factories
 
-IMAGE = (8, 8)
 EVERYTHING = {
     "family_member": {},
     "filter_pruning": {},
@@ -40,8 +39,8 @@ QUANTIZE = {"technique": "quantization", "weight_bits": 4}
 
 
 def of_steps(*found, **changes):
-    space, spec = space_of(**changes)
-    return proposals.of_steps(space, spec, steps(*found), image=IMAGE)
+    _, spec = space_of(**changes)
+    return proposals.of_steps(factories.problem(spec), steps(*found))
 
 
 def test_values_of_knobs_are_the_candidate_that_the_space_makes_of_them():

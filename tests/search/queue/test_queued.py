@@ -13,7 +13,7 @@ from compress.techniques.candidate import Candidate
 from featherweight.specs.states import JobState, Phase, TrialState
 from search.loop.searcher import Searcher
 from search.phases import transitions
-from search.space.job_space import space_of
+from search.space.stored_problem import problem_of
 from search.study import close_storage, open_storage
 from store.database import clock
 from store.jobs import jobs
@@ -45,7 +45,7 @@ def propose(
     with database.write() as session:
         job = jobs.get(session, job_id)
         if params is not None:
-            space = space_of(session, job)
+            space = problem_of(session, job).space
             params = {knob.name: params[knob.name] for knob in space.turning}
             candidate = space.candidate(params)
         assert candidate is not None
@@ -124,7 +124,7 @@ def test_a_control_that_was_proposed_already_is_not_tried_again(
 ) -> None:
     job_id = simulated.submit(database, **SMALL)
     with database.read() as session:
-        space = space_of(session, jobs.get(session, job_id))
+        space = problem_of(session, jobs.get(session, job_id)).space
     [(_, params), *_] = space.controls()
     propose(database, job_id, params=dict(params))
     simulated.run(database, searcher)

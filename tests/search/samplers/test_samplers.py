@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from optuna.storages import RDBStorage
 
-from search.space import space
-from search.space.feasibility import Network
 from search.study import StudyProjection, close_storage, migrate, open_storage
 from tests import factories
 
@@ -44,20 +42,9 @@ def project(
     train_images: int = 0,
 ) -> StudyProjection:
     spec = factories.spec(sampler=sampler, techniques=techniques, budget={"trials": 30})
-    found = space.build(spec, factories.ARCHITECTURE)
-    network = Network(
-        architecture=factories.ARCHITECTURE,
-        input_shape=(1, 8, 8),
-        num_classes=10,
-        train_images=train_images,
-    )
-    return StudyProjection(
-        storage,
-        job_id=name,
-        spec=spec,
-        space=found,
-        network=network if train_images else None,
-    )
+    dataset = factories.dataset_info(num_classes=10, splits={"train": train_images})
+    problem = factories.problem(spec, dataset=dataset)
+    return StudyProjection(storage, job_id=name, problem=problem)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +67,7 @@ def test_every_sampler_proposes_candidates_of_the_space(
     storage: RDBStorage, sampler: str, techniques: dict[str, object]
 ) -> None:
     projection = project(storage, "one", sampler, techniques)
-    found = space.build(factories.spec(techniques=techniques), factories.ARCHITECTURE)
+    found = factories.problem(factories.spec(techniques=techniques)).space
     for index in range(12):
         proposal = projection.ask(index=index)
         assert found.candidate(proposal.params) is not None
@@ -101,7 +88,7 @@ def test_the_same_seed_and_history_give_the_same_proposals(
         for index in range(14):
             proposal = projection.ask(index=index)
             found.append(proposal.params)
-            size = 1000.0 - 100 * sum(v for v in proposal.params.values())
+            size = 10_000.0 - 100 * sum(v for v in proposal.params.values())
             projection.study.tell(proposal.study_number, values=[0.9 - index % 3 / 10, size])
         proposals.append(found)
     assert proposals[0] == proposals[1]
@@ -135,11 +122,12 @@ def test_long_trials_get_the_sampler_that_thinks_and_a_study_keeps_what_it_began
 
 def test_the_pure_files_load_neither_optuna_nor_sql_nor_torch() -> None:
     pure = (
-        "space grid controls objectives pareto stopping front feasibility forecast sampling unseen"
+        "space.space space.grid space.controls space.problem space.feasibility front.comparison "
+        "front.pareto front.front early_stopping.rule forecasting.forecast sampling queue.untried"
     )
     code = (
         "import importlib, sys\n"
-        f"for name in {pure.split()}: importlib.import_module('search.' + name)\n"
+        f"for name in {pure.split()}: importlib.import_module(f'search.{{name}}')\n"
         "found = {'torch', 'optuna', 'sqlalchemy', 'store', 'onnx'} & set(sys.modules)\n"
         "assert not found, found"
     )

@@ -154,23 +154,19 @@ def test_controls_are_what_they_are_without_a_profile() -> None:
 
 
 def test_bounds_of_a_job_do_not_depend_on_its_knobs() -> None:
-    given: dict[str, Any] = {
-        "architecture": factories.ARCHITECTURE,
-        "in_channels": 1,
-        "num_classes": 2,
-        "input_shape": (1, 8, 8),
-    }
-    with_profile = factories.spec(techniques=BOTH, profile={})
-    assert feasibility.lower_bounds(with_profile, **given) == feasibility.lower_bounds(
-        factories.spec(techniques=BOTH), **given
-    )
+    def bounds(**changes: Any) -> feasibility.Bounds:
+        problem = factories.problem(factories.spec(techniques=BOTH, **changes))
+        return feasibility.lower_bounds(problem.spec, problem.space, problem.network)
+
+    assert bounds(profile={}) == bounds()
 
 
 @pytest.mark.parametrize("allocate", [True, False])
 def test_the_opening_is_small_to_large_in_the_job_s_own_knobs(allocate: bool) -> None:
     asked = factories.spec(techniques=BOTH, profile={"allocate": allocate})
-    found = space.build(asked, factories.ARCHITECTURE).on(factories.profile_document())
-    opened = initial_design.candidates(asked, found, count=20, baseline=None)
+    problem = factories.problem(asked, profile=factories.profile_document())
+    found = problem.space
+    opened = initial_design.candidates(problem, count=20)
     assert len(opened) == initial_design.MOST_BUDGETS
     wanted = {knob.name for knob in found.turning}
     assert all(set(params) == wanted for params in opened)
@@ -180,11 +176,10 @@ def test_the_opening_is_small_to_large_in_the_job_s_own_knobs(allocate: bool) ->
     ]
     assert shares[0] == max(shares)
     assert shares[-1] == min(shares)
-    assert initial_design.candidates(asked, found, count=3, baseline=None) != opened[:3]
-    assert len(initial_design.candidates(asked, found, count=3, baseline=None)) == 3
+    assert initial_design.candidates(problem, count=3) != opened[:3]
+    assert len(initial_design.candidates(problem, count=3)) == 3
 
 
 def test_without_a_profile_nothing_opens_a_study() -> None:
-    asked = factories.spec(techniques=BOTH)
-    built = space.build(asked, factories.ARCHITECTURE)
-    assert initial_design.candidates(asked, built, count=6, baseline=None) == []
+    problem = factories.problem(factories.spec(techniques=BOTH))
+    assert initial_design.candidates(problem, count=6) == []

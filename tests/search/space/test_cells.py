@@ -13,7 +13,6 @@ from compress.techniques.candidate import Candidate
 from search.admission import bounds_filter
 from search.errors import TechniqueDoesNotFit
 from search.space import validation
-from search.space.feasibility import Network
 from search.space.space import Space, build
 from tests import factories
 
@@ -104,8 +103,9 @@ def test_cells_that_differ_only_where_nothing_reaches_the_answer_are_one_candida
 
 def test_a_cell_without_a_path_is_refused_before_it_costs_a_trial() -> None:
     spec = factories.spec(techniques={"family_member": {}})
-    network = Network(architecture=ALL, input_shape=(1, 8, 8), num_classes=10)
-    bounds = bounds_filter.of_job(spec, network, factories.measurement(0.9, 100_000))
+    baseline = factories.measurement(0.9, 100_000)
+    bounds = bounds_filter.of_problem(factories.problem(spec, own=ALL, baseline=baseline))
+    assert bounds is not None
     space = space_of()
     closed = space.candidate(_params(("nor_conv_3x3",) + ("none",) * 5))
     found = bounds.rejection(closed, ())

@@ -67,15 +67,13 @@ def test_a_share_of_the_search_trials_may_be_random(
     spec = factories.spec(controls=asked, budget={"trials": trials})
     opened = JobSearch(
         bounds=None,
-        baseline=None,
-        spec=spec,
-        space=space.build(spec, NETWORK),
+        problem=factories.problem(spec, own=NETWORK),
         study=None,
     )
     found = opened.controls
     assert len(found) == expected
     assert opened.controls == found
-    digests = [opened.space.candidate(params).digest() for params in found]
+    digests = [opened.problem.space.candidate(params).digest() for params in found]
     assert len(set(digests)) == len(digests)
 
 

@@ -8,6 +8,8 @@ from compress.network.families.residual.config import Residual
 from compress.values.measurement import Measurement
 from search.errors import InfeasibleConstraint
 from search.space import feasibility
+from search.space.problem import BaseNetwork
+from search.space.space import build
 from tests import factories
 
 NETWORK = Residual(widths=(16, 32, 64), depths=(3, 3, 3))
@@ -17,24 +19,19 @@ ALL = {"family_member": {}, "filter_pruning": {}, "quantization": {}}
 def check(
     *constraints: str, techniques: dict[str, object] = ALL, baseline: Measurement | None = None
 ) -> tuple[str, ...]:
-    return feasibility.check(
-        factories.spec(constraints=list(constraints), techniques=techniques),
-        architecture=NETWORK,
-        in_channels=3,
-        num_classes=10,
-        input_shape=(3, 32, 32),
-        baseline=baseline,
-    )
+    spec = factories.spec(constraints=list(constraints), techniques=techniques)
+    dataset = factories.dataset_info(num_classes=10, input_shape=(3, 32, 32))
+    problem = factories.problem(spec, own=NETWORK, dataset=dataset, baseline=baseline)
+    return feasibility.check(problem)
 
 
 def bounds(techniques: dict[str, object]) -> feasibility.Bounds:
-    return feasibility.lower_bounds(
-        factories.spec(techniques=techniques),
-        architecture=NETWORK,
-        in_channels=3,
-        num_classes=10,
-        input_shape=(3, 32, 32),
-    )
+    spec = factories.spec(techniques=techniques)
+    return feasibility.lower_bounds(spec, build(spec, NETWORK), network((32, 32)))
+
+
+def network(image: tuple[int, int]) -> BaseNetwork:
+    return BaseNetwork(architecture=NETWORK, input_shape=(3, *image), num_classes=10)
 
 
 def test_possible_constraints_say_what_was_checked() -> None:
@@ -158,9 +155,7 @@ def test_pruning_by_one_ratio_is_foreseen() -> None:
 
 def test_nobody_knows_how_an_uploaded_network_is_stored() -> None:
     spec = factories.spec(techniques={"distillation": {}}, model="network")
-    uploaded = feasibility.lower_bounds(
-        spec, architecture=NETWORK, in_channels=3, num_classes=10, input_shape=None
-    )
+    uploaded = feasibility.lower_bounds(spec, build(spec, NETWORK), network((0, 0)))
     assert uploaded.size_bytes < bounds({"distillation": {}}).size_bytes / 30
     assert uploaded.parameters == bounds({"distillation": {}}).parameters
 

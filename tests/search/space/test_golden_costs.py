@@ -11,8 +11,9 @@ import pytest
 from compress.network.families import catalog
 from featherweight.specs.job import JobSpec
 from search.space import feasibility, space
-from search.space.feasibility import Bounds, Network
+from search.space.feasibility import Bounds
 from search.space.known_costs import KnownCosts
+from search.space.problem import BaseNetwork
 from tests import factories
 
 SPACES: list[dict[str, Any]] = json.loads(
@@ -37,14 +38,12 @@ def check_space(case: dict[str, Any]) -> None:
     architecture = catalog.read(case["architecture"])
     spec = factories.spec(**{k: case[k] for k in ("techniques", "model") if case[k] is not None})
     image = tuple(case["image"]) if case["image"] else None
-    network = Network.of(architecture, 3, 10, image)
+    network = BaseNetwork(architecture=architecture, input_shape=image or (3, 0, 0), num_classes=10)
     found = space.build(spec, architecture)
     known = KnownCosts(space=found, network=network)
     assert (sorted(known.exact), sorted(known.estimated)) == (case["exact"], case["estimated"])
     assert feasibility.highest(found.concrete, network) == case["highest"]
-    lowest = feasibility.lower_bounds(
-        spec, architecture=architecture, in_channels=3, num_classes=10, input_shape=image
-    )
+    lowest = feasibility.lower_bounds(spec, found, network)
     assert numbers(lowest) == case["lowest"]
     for each in case["candidates"]:
         check_candidate(each, spec, known)

@@ -13,8 +13,7 @@ from compress.network.families.residual.config import Residual
 from compress.network.families.vgg_bn.config import VggBn
 from search.errors import ImagesTooSmall
 from search.space import input_checks
-from search.space.input_checks import Image
-from search.space.space import build
+from search.space.problem import Image
 from tests import factories
 
 SMALL = Residual(widths=(4, 8), depths=(1, 1))
@@ -74,8 +73,8 @@ def test_maps_that_cannot_be_averaged_to_a_vector_are_refused_with_the_place() -
 
 def check_job(member: dict[str, Any], image: Image, **changes: Any) -> None:
     spec = factories.spec(techniques={"family_member": member}, **changes)
-    network = SMALL if spec.student is None else spec.student.config
-    input_checks.check_job(spec, build(spec, network), own=SMALL, image=image)
+    dataset = factories.dataset_info(input_shape=(1, *image))
+    input_checks.check_job(factories.problem(spec, own=SMALL, dataset=dataset))
 
 
 def test_members_are_looked_at_at_every_resolution_that_they_may_have() -> None:

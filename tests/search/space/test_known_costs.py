@@ -15,9 +15,9 @@ from compress.network.families.nasbench201.config import NasBench201
 from compress.network.families.residual.config import Residual
 from compress.training import constraints
 from search.space import known_costs, space
-from search.space.feasibility import Network
 from search.space.known_costs import KnownCosts
 from search.space.points import ABSENT, Points
+from search.space.problem import BaseNetwork
 from tests import factories
 from tests.compress.network.families import tiny
 
@@ -32,7 +32,9 @@ CASES: list[tuple[Architecture, dict[str, object]]] = [
 def known(architecture: Architecture, techniques: dict[str, object]) -> KnownCosts:
     found = space.build(factories.spec(techniques=techniques), architecture)
     shape = (1, tiny.SIDE, tiny.SIDE)
-    network = Network(architecture=architecture, input_shape=shape, num_classes=tiny.NUM_CLASSES)
+    network = BaseNetwork(
+        architecture=architecture, input_shape=shape, num_classes=tiny.NUM_CLASSES
+    )
     return KnownCosts(space=found, network=network)
 
 
@@ -101,7 +103,7 @@ def test_without_the_images_size_no_macs_are_claimed() -> None:
     found = space.build(
         factories.spec(techniques={"family_member": {}, "quantization": {}}), architecture
     )
-    network = Network(architecture=architecture, input_shape=(1, 0, 0), num_classes=2)
+    network = BaseNetwork(architecture=architecture, input_shape=(1, 0, 0), num_classes=2)
     params = found.controls()[0][1]
     assert set(known_costs.estimates(found, network, params)) == {"parameters", "size_bytes"}
 

@@ -11,7 +11,7 @@ import pytest
 from compress.network.families.residual.config import Residual
 from compress.values.measurement import Measurement
 from search.loop.searcher import Searcher
-from search.space import slack, space
+from search.space import slack
 from store.jobs import events
 from store.session import Database
 from tests import factories
@@ -31,7 +31,7 @@ TECHNIQUES = {"family_member": {}, "filter_pruning": {}, "quantization": {}}
 def said(*constraints: str, baseline: Measurement | None = None, **changes: Any) -> tuple[str, ...]:
     fields = {"techniques": TECHNIQUES, "constraints": list(constraints)}
     spec = factories.spec(**(fields | changes))
-    return slack.cautions(spec, space.build(spec, NETWORK), DATA, baseline)
+    return slack.cautions(factories.problem(spec, own=NETWORK, dataset=DATA, baseline=baseline))
 
 
 @pytest.mark.parametrize(

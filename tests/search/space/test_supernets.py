@@ -17,6 +17,7 @@ from compress.techniques.candidate import Candidate
 from featherweight.specs.job import JobSpec
 from search.errors import SupernetDoesNotFit
 from search.space import supernets
+from search.space.problem import Problem
 from search.space.space import Space, build
 from search.space.supernets import Costs
 from tests import factories
@@ -36,7 +37,12 @@ def asked(member: dict[str, Any], **changes: Any) -> JobSpec:
 
 
 def check(spec: JobSpec, network: Architecture = NETWORK, own: Architecture = NETWORK) -> None:
-    supernets.check(spec, build(spec, network), own=own)
+    supernets.check_training(problem(spec, network, own))
+
+
+def problem(spec: JobSpec, network: Architecture, own: Architecture) -> Problem:
+    space = build(spec, network)
+    return Problem(spec=spec, dataset=factories.dataset_info(), own=own, space=space)
 
 
 def test_members_differ_in_what_the_search_may_turn_and_in_nothing_else() -> None:
@@ -128,8 +134,7 @@ def test_one_that_was_trained_before_is_not_asked_whether_it_can_be_trained() ->
 
 
 def costs(spec: JobSpec, network: Architecture = NETWORK, own: Architecture = NETWORK) -> Costs:
-    space = build(spec, network)
-    return supernets.costs(spec, space, own=own, input_shape=(1, 8, 8), num_classes=2)
+    return supernets.costs(problem(spec, network, own))
 
 
 def macs(network: Architecture) -> int:
@@ -161,9 +166,9 @@ def test_an_epoch_of_cells_costs_an_average_cell_and_no_sum_of_operations() -> N
 
 def seconds(*, left: float | None, speed: float | None = 100.0, supernet: float = 4.0) -> None:
     baseline = factories.measurement(train_images_per_second=speed)
-    supernets.check_seconds(
-        Costs(supernet=supernet), train_images=1000, baseline=baseline, left=left
-    )
+    dataset = factories.dataset_info(splits={"train": 1000})
+    asked = factories.problem(factories.spec(), dataset=dataset, baseline=baseline)
+    supernets.check_seconds(asked, Costs(supernet=supernet), left=left)
 
 
 def test_seconds_that_are_not_enough_for_one_epoch_are_refused() -> None:
@@ -177,6 +182,6 @@ def test_nothing_is_refused_where_no_speed_or_no_limit_is_known() -> None:
     seconds(left=None)
     seconds(left=1, speed=None)
     seconds(left=1, supernet=0)
-    supernets.check_seconds(Costs(supernet=1), train_images=9, baseline=None, left=1)
+    supernets.check_seconds(factories.problem(factories.spec()), Costs(supernet=1), left=1)
     with pytest.raises(SupernetDoesNotFit):
         seconds(left=1)

@@ -15,13 +15,11 @@ from compress.network.families.catalog import Architecture
 from compress.network.families.mobilenet_v2.config import MobileNetV2
 from compress.network.families.nasbench201.config import NasBench201
 from compress.network.families.residual.config import Residual
-from featherweight.specs.job import JobSpec
 from search import sampling
 from search.forecasting import forecast
 from search.loop.searcher import Searcher
-from search.space import feasibility, grid, known_costs, space, supernets
-from search.space.feasibility import Network
-from search.space.space import Space
+from search.space import feasibility, grid, known_costs, supernets
+from search.space.problem import Problem
 from search.study import frozen, initial_design
 from store.session import Database
 from tests import factories
@@ -57,6 +55,8 @@ SEARCHES: Mapping[str, dict[str, Any]] = {
 _RANDOM_POINTS = 6
 _SHAPE = (1, 8, 8)
 _CLASSES = 10
+_SPLITS = {"train": 0}
+_BASELINE = factories.measurement()
 _DIGITS = 10
 """Significant digits of a float: what differs behind them depends on the processor."""
 
@@ -88,9 +88,14 @@ def plain(found: Any) -> Any:
 
 def _space(architecture: Architecture, changes: dict[str, Any]) -> Any:
     spec = factories.spec(**changes)
-    built = space.build(spec, architecture)
-    found = built.on(factories.profile_document()) if spec.profile else built
-    network = Network(architecture=architecture, input_shape=_SHAPE, num_classes=_CLASSES)
+    problem = factories.problem(
+        spec,
+        own=architecture,
+        dataset=factories.dataset_info(num_classes=_CLASSES, input_shape=_SHAPE, splits=_SPLITS),
+        baseline=_BASELINE,
+        profile=factories.profile_document() if spec.profile else None,
+    )
+    found = problem.space
     draw = np.random.default_rng(7)
     drawn = [
         {knob.name: grid.draw(knob, draw) for knob in found.turning} for _ in range(_RANDOM_POINTS)
@@ -104,56 +109,45 @@ def _space(architecture: Architecture, changes: dict[str, Any]) -> Any:
             "distributions": {
                 name: distribution_to_json(one) for name, one in frozen.distributions(found).items()
             },
-            "drawn": [_point(spec, found, network, params) for params in drawn],
-            "design": initial_design.candidates(
-                spec, found, count=4, baseline=factories.measurement()
-            ),
-            "bounds": _bounds(spec, found, network),
-            "sampler": sampling.resolve(spec, found, network),
-            "members": _members(spec, found, network, architecture),
-            "forecast": _forecast(spec, found, network, architecture),
+            "drawn": [_point(problem, params) for params in drawn],
+            "design": initial_design.candidates(problem, count=4),
+            "bounds": _bounds(problem),
+            "sampler": sampling.resolve(problem),
+            "members": _members(problem),
+            "forecast": _forecast(problem),
         }
     )
 
 
-def _point(spec: JobSpec, found: Space, network: Network, params: dict[str, Any]) -> Any:
-    candidate = found.candidate(params)
-    bounds = feasibility.candidate_bounds(spec, candidate, network)
+def _point(problem: Problem, params: dict[str, Any]) -> Any:
+    candidate = problem.space.candidate(params)
+    bounds = feasibility.candidate_bounds(problem.spec, candidate, problem.network)
     return {
         "params": params,
         "digest": candidate.digest(),
-        "costs": known_costs.estimates(found, network, params),
+        "costs": known_costs.estimates(problem.space, problem.network, params),
         "bounds": dataclasses.asdict(bounds),
     }
 
 
-def _bounds(spec: JobSpec, found: Space, network: Network) -> Any:
-    lowest = feasibility.lower_bounds(
-        spec,
-        architecture=found.architecture,
-        in_channels=_SHAPE[0],
-        num_classes=_CLASSES,
-        input_shape=_SHAPE,
-    )
-    return [dataclasses.asdict(lowest), feasibility.highest(found.concrete, network)]
+def _bounds(problem: Problem) -> Any:
+    lowest = feasibility.lower_bounds(problem.spec, problem.space, problem.network)
+    highest = feasibility.highest(problem.space.concrete, problem.network)
+    return [dataclasses.asdict(lowest), highest]
 
 
-def _members(spec: JobSpec, found: Space, network: Network, own: Architecture) -> Any:
-    costs = supernets.costs(spec, found, own=own, input_shape=_SHAPE, num_classes=_CLASSES)
+def _members(problem: Problem) -> Any:
     return {
-        "elastic": supernets.elastic(found).model_dump(mode="json"),
-        "costs": dataclasses.asdict(costs),
-        "typical": supernets.typical(spec, found, network, own=own),
+        "elastic": supernets.elastic(problem.space).model_dump(mode="json"),
+        "costs": dataclasses.asdict(supernets.costs(problem)),
+        "typical": supernets.typical(problem),
     }
 
 
-def _forecast(spec: JobSpec, found: Space, network: Network, own: Architecture) -> Any:
+def _forecast(problem: Problem) -> Any:
+    costs = dataclasses.replace(supernets.costs(problem), typical=supernets.typical(problem))
     baseline = factories.measurement(
         seconds={"train": 10.0, "export": 1.5}, train_images_per_second=1000.0
     )
-    costs = dataclasses.replace(
-        supernets.costs(spec, found, own=own, input_shape=_SHAPE, num_classes=_CLASSES),
-        typical=supernets.typical(spec, found, network, own=own),
-    )
-    told = forecast.forecast(spec, train_images=2000, baseline=baseline, costs=costs)
+    told = forecast.forecast(problem.spec, train_images=2000, baseline=baseline, costs=costs)
     return told.model_dump(mode="json")

@@ -11,11 +11,10 @@ import pytest
 from search.samplers import Knowledge
 from search.samplers.known_cost import knowledge
 from search.space import space
-from search.space.feasibility import Network
 from search.space.points import Points
 from search.space.space import Space
 from search.study.allocation_table import AllocationTable
-from search.study.knowledge import of_job
+from search.study.knowledge import of_problem
 from tests import factories
 
 BOTH: dict[str, Any] = {
@@ -23,7 +22,6 @@ BOTH: dict[str, Any] = {
     "quantization": {"weight_bits": [8, 4, 2]},
     "distillation": {},
 }
-NETWORK = Network(architecture=factories.ARCHITECTURE, input_shape=(1, 8, 8), num_classes=2)
 
 
 def build(techniques: dict[str, Any] = BOTH, **changes: Any) -> Space:
@@ -103,7 +101,7 @@ def test_there_is_none_without_a_profile_or_without_knobs_that_allot() -> None:
 def test_a_job_s_sampler_is_told_what_fits_its_objectives() -> None:
     def told(**changes: Any) -> Knowledge:
         spec = factories.spec(techniques=BOTH, profile={}, **changes)
-        return of_job(spec, build(**changes), NETWORK)
+        return of_problem(factories.problem(spec, profile=factories.profile_document()))
 
     sizes = told()
     assert (set(sizes.costs), set(sizes.estimates), len(sizes.hints)) == (set(), {1}, 3)

@@ -10,7 +10,6 @@ import pytest
 from featherweight.specs.states import TrialState
 from search import sampling
 from search.loop.searcher import Searcher
-from search.space import space
 from search.study.job_search import JobSearch
 from store.session import Database
 from tests import factories
@@ -34,9 +33,7 @@ def test_candidates_of_long_trials_hardly_wait(macs: float, parallel: int, most:
     spec = factories.spec(budget={"trials": 40, "parallel_trials": parallel})
     opened = JobSearch(
         bounds=None,
-        baseline=None,
-        spec=spec,
-        space=space.build(spec, factories.ARCHITECTURE),
+        problem=factories.problem(spec),
         study=None,
         trial_macs=macs,
     )
