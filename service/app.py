@@ -1,4 +1,4 @@
-"""The application: everything is opened at start, closed at the end, and nothing is global."""
+"""The application: everything is opened at start and closed at the end; nothing is global."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ ROUTERS = (
 
 
 def create_app(settings: ServiceSettings | None = None) -> FastAPI:
-    """The service as an ASGI application.
+    """Return the service as an ASGI application.
 
-    Raises at start (not here) SchemaOutdated where ``featherweight migrate`` has not been run.
+    At start (not here) it raises SchemaOutdated if ``featherweight migrate`` has not been run.
     """
     chosen, metrics = settings or ServiceSettings(), Metrics()
 

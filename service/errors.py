@@ -1,4 +1,4 @@
-"""Errors of this room, and the one table that says what every error is over HTTP."""
+"""Errors of this room, and the one table of HTTP statuses of all errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class BodyTooLarge(ServiceError):
 
 
 class BodyTooSlow(ServiceError):
-    """The rest of the body did not come in time."""
+    """The rest of the body did not arrive in time."""
 
     def __init__(self, detail: str | None = None) -> None:
         # The rest may still come, and must not be read as the next request.
@@ -47,15 +47,15 @@ class BodyTooSlow(ServiceError):
 
 
 class TooManyBodies(ServiceError):
-    """As many bodies as may be at once are on their way."""
+    """The maximum number of request bodies is being received."""
 
 
 class TooManyInspections(ServiceError):
-    """Too many uploaded files wait for their inspection."""
+    """Too many uploaded files wait for inspection."""
 
 
 class BodyInvalid(ServiceError):
-    """The body could not be read as what its content type says."""
+    """The body could not be read as its content type says."""
 
 
 class FileAmbiguous(ServiceError):
@@ -87,7 +87,7 @@ class DashboardUnavailable(ServiceError):
 
 
 class TooManyStreams(ServiceError):
-    """So many event streams of this token, or of this address, are open: close one first."""
+    """The maximum number of event streams of this token or address is open: close one first."""
 
 
 class TooManyLogins(ServiceError):
@@ -142,7 +142,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
 
 
 def status_of(error: type[Exception]) -> HTTPStatus:
-    """The status of an error by its nearest listed base."""
+    """Return the status of an error: that of its nearest listed base."""
     for base in error.__mro__:
         if base in STATUS:
             return STATUS[base]

@@ -1,4 +1,4 @@
-"""What a running service holds, and how an endpoint gets it."""
+"""The resources of a running service, and how an endpoint gets them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Resources:
 
 
 def of(request: Request) -> Resources:
-    """The resources of the application that serves the request."""
+    """Return the resources of the application that serves the request."""
     return request.app.state.resources
 
 

@@ -222,7 +222,7 @@ class ServiceSettings(RetentionSettings):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address can only mean this machine."""
+    """Return whether a host name or address can only mean this machine."""
     if host.lower() in LOOPBACK_NAMES:
         return True
     try:

@@ -1,1 +1,1 @@
-"""Who sends a request, and what they may do."""
+"""Identify the sender of a request, and decide what it may do."""

@@ -1,4 +1,4 @@
-"""Addresses within the service: where to log in, and which places one may be sent to after it."""
+"""Addresses within the service: the login page, and where a browser may be sent after it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ HOME = "/ui"
 
 
 def login(wanted: URL) -> str:
-    """The login page that leads on to ``wanted``."""
+    """Return the login page that leads on to ``wanted``."""
     query = f"?{wanted.query}" if wanted.query else ""
     return "/login?" + urlencode({"next": wanted.path + query})
 
 
 def safe_next(candidate: str | None) -> str:
-    """A path of this service; anything that could lead elsewhere becomes the start page."""
+    """Return a path of this service; anything that could lead elsewhere becomes the start page."""
     if not candidate or not candidate.startswith("/") or candidate.startswith("//"):
         return HOME
     if "\\" in candidate or any(ord(character) < 33 for character in candidate):
@@ -26,5 +26,5 @@ def safe_next(candidate: str | None) -> str:
 
 
 def login_failed(wanted: str) -> str:
-    """The login page once more, saying that the token was not accepted."""
+    """Return the login page that says that the token was not accepted."""
     return "/login?" + urlencode({"next": wanted, "failed": "1"})

@@ -1,4 +1,4 @@
-"""Who may do what: bearer tokens with scopes, sessions of browsers, and the open loopback."""
+"""Authorisation: bearer tokens with scopes, sessions of browsers, and the open loopback."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IMPLIED: Mapping[str, frozenset[str]] = {
     "work": frozenset({"work"}),
     "admin": frozenset({"read", "submit", "work", "admin"}),
 }
-"""Scope of a token to everything it allows."""
+"""Each scope with all the scopes that it includes."""
 
 _LONGEST_ADDRESS = 100
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -47,7 +47,7 @@ PUBLIC = Security(bearer, scopes=[])
 
 
 def authorise(request: Request, scopes: frozenset[str]) -> None:
-    """Let the request pass or raise; reads the token from the database.
+    """Let the request pass, or raise. Reads the token from the database.
 
     Raises:
         NotAuthenticated: no token, or one that is unknown, revoked or expired.
@@ -78,7 +78,7 @@ def _let(request: Request, token: TokenRecord, scopes: frozenset[str]) -> None:
 
 
 def holder_of(request: Request) -> Holder:
-    """Who sent an authorised request, for limits and for what outlasts the request's start."""
+    """Return the sender of an authorised request, for limits and for work that outlasts it."""
     return Holder(
         token_id=callers.of(request).token_id,
         address=request.client.host if request.client else "",
@@ -87,7 +87,7 @@ def holder_of(request: Request) -> Holder:
 
 
 def address_of(request: Request) -> str:
-    """Where the request comes from; behind a TLS proxy, as that proxy has seen it."""
+    """Return the address of the client; behind a TLS proxy, the one that the proxy reports."""
     if resources.of(request).settings.tls_proxy:
         told = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
         if told:
@@ -96,7 +96,7 @@ def address_of(request: Request) -> str:
 
 
 def find_token(request: Request, secret: str) -> TokenRecord | None:
-    """The valid token of this secret."""
+    """Return the valid token with this secret."""
     if not _may_be_secret(secret):
         return None
     with resources.of(request).database.read() as session:
@@ -104,7 +104,7 @@ def find_token(request: Request, secret: str) -> TokenRecord | None:
 
 
 def session_secret(request: Request) -> str | None:
-    """What the browser's cookie holds, if that may be a session's secret."""
+    """Return the content of the browser's cookie, if it may be a session secret."""
     cookie = request.cookies.get(COOKIE, "")
     return cookie if _may_be_secret(cookie) else None
 
@@ -148,7 +148,7 @@ def _check_open(request: Request) -> None:
 
 
 def check_same_origin(request: Request) -> None:
-    """Refuse a request that changes something and that a page of another origin sent."""
+    """Refuse a changing request that was sent by a page of another origin."""
     _check_same_origin(request, must_be_told=False)
 
 
@@ -174,7 +174,7 @@ def _is_own(origin: str, request: Request) -> bool:
 
 
 def scopes_of(dependencies: list[Any]) -> frozenset[str] | None:
-    """The scopes that a route's markers ask for; None where it has no marker."""
+    """Return the scopes that a route's markers ask for; None if it has no marker."""
     found = [d for d in dependencies if getattr(d, "dependency", None) is bearer]
     if not found:
         return None
@@ -182,4 +182,4 @@ def scopes_of(dependencies: list[Any]) -> frozenset[str] | None:
 
 
 STATUSES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-"""What a guarded route may answer besides its own statuses."""
+"""Statuses of a guarded route in addition to its own."""

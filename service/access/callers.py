@@ -1,4 +1,4 @@
-"""Who sent a request, as its token says: kept with the request, asked for by endpoints."""
+"""The caller of a request, as its token says: stored with the request and read by endpoints."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Owner = Annotated[
 
 
 def keep(request: Request, token: TokenRecord | None, granted: frozenset[str]) -> None:
-    """Note who sends the request; None where no token exists and nobody needs one."""
+    """Store the sender with the request; None if no tokens exist and none is needed."""
     request.state.caller = NOBODY if token is None else _caller(token, granted)
 
 
 def of(request: Request) -> Caller:
-    """Who sent a request that was authorised."""
+    """Return the sender of an authorised request."""
     return request.state.caller
 
 
 def _caller(token: TokenRecord, granted: frozenset[str]) -> Caller:
-    # Our own processes make nothing that outlives them under a name of theirs.
+    # Our own processes own nothing under their names.
     name = "" if token.kind == OWN else token.name
     return Caller(name=name, token_id=token.id, is_admin="admin" in granted)
 

@@ -1,7 +1,7 @@
-"""What a request was sent to, by its Host header: a name that only this machine has, or another.
+"""Decide by the Host header whether a request was sent to a name that only this machine has.
 
-A page elsewhere can make its own name point to 127.0.0.1 and then read our answers (DNS rebinding);
-it cannot change the name that the browser writes there.
+A foreign page can make its own name point to 127.0.0.1 and then read our answers (DNS rebinding);
+it cannot change the name that the browser writes into this header.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::[0
 
 
 def is_loopback_request(headers: Headers) -> bool:
-    """Whether the request names this machine by a name or address that no other one has."""
+    """Return whether the request names this machine by a loopback name or address."""
     found = _HOST.fullmatch(headers.get("host", ""))
     if found is None or len(headers.getlist("host")) > 1:
         return False

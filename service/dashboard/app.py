@@ -72,10 +72,10 @@ class StudiesMissing(Exception):
 
 
 class ReadOnlyStorage(_CachedStorage):
-    """Studies to look at, with constraints where the dashboard looks for them.
+    """A read-only storage of studies, with constraints in the form that the dashboard expects.
 
-    Optuna 5 writes one attribute per constraint, the dashboard reads the list of Optuna 4: without
-    it, infeasible trials would be shown as the best.
+    Optuna 5 writes one attribute per constraint, but the dashboard reads the list of Optuna 4:
+    without it, infeasible trials would be shown as the best.
     """
 
     def get_all_trials(
@@ -84,12 +84,12 @@ class ReadOnlyStorage(_CachedStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """All trials of a study."""
+        """Return all trials of a study."""
         found = super().get_all_trials(study_id, deepcopy=deepcopy, states=states)
         return [_with_legacy_constraints(trial) for trial in found]
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """One trial."""
+        """Return one trial."""
         return _with_legacy_constraints(super().get_trial(trial_id))
 
 
@@ -105,7 +105,7 @@ for _name in _WRITERS:
 
 
 class ReadOnly:
-    """Lets only GET and HEAD in, and lets no uploaded page run as ours."""
+    """Lets in only GET and HEAD, and keeps uploaded pages from running as ours."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -130,7 +130,7 @@ class ReadOnly:
 
 
 class SecretRequired:
-    """Lets in who shows the secret of the service; others learn only that the process is alive."""
+    """Lets in requests with the secret of the service; others learn only that it is alive."""
 
     def __init__(self, app: ASGIApp, secret: str) -> None:
         self._app = app
@@ -148,7 +148,7 @@ class SecretRequired:
 
 
 def run(settings: ServiceSettings | None = None) -> None:
-    """Serve the dashboard until a signal comes; exits with a message where there are no studies."""
+    """Serve the dashboard until a signal; exit with a message if there are no studies."""
     chosen = settings or ServiceSettings()
     try:
         app = create_app(chosen.study_storage_url, secret=_secret(chosen))
@@ -169,7 +169,7 @@ def run(settings: ServiceSettings | None = None) -> None:
 
 
 def create_app(study_url: str, *, secret: str) -> ASGIApp:
-    """The dashboard of the studies at ``study_url``; raises StudiesMissing."""
+    """Return the dashboard of the studies at ``study_url``. Raises StudiesMissing."""
     dashboard_app.get_pareto_front_trials = _feasible_front
     storage = ReadOnlyStorage(_open(study_url))
     # Each of the three packages spells the same WSGI and ASGI types in its own way.
@@ -212,7 +212,7 @@ def _open(study_url: str) -> RDBStorage:
 
 
 def _read_only(url: URL) -> URL:
-    """The same database through a connection that cannot write, and creates no file."""
+    """Return the same database over a connection that cannot write and creates no file."""
     if url.get_backend_name() == "sqlite":
         file = f"file:{Path(url.database or '').absolute()}"
         return url.set(database=file).update_query_dict({"mode": "ro", "uri": "true"})

@@ -1,4 +1,4 @@
-"""Errors of the dashboard's process as problems, as every other error of this service."""
+"""Convert errors of the dashboard's process into problems, like all errors of this service."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _POLICY = "content-security-policy"
 
 
 async def as_problem(answer: httpx2.Response) -> Response:
-    """The problem that the dashboard's answer tells of; the answer is closed.
+    """Return the problem that the dashboard's answer describes, and close the answer.
 
-    Its pages look for ``reason``, so the problem has that, too.
+    The problem also has the field ``reason``, which the pages of the dashboard look for.
     """
     reason = _reason(await _beginning(answer))
     status = _status(answer.status_code)
@@ -60,7 +60,7 @@ def _reason(body: bytes) -> str:
 
 
 def _status(status: int) -> HTTPStatus:
-    """What is wrong with the request stays that; what is wrong there is a bad gateway here."""
+    """Keep a client error as it is; turn a server error of the dashboard into 502."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status not in set(HTTPStatus):
         return HTTPStatus.BAD_GATEWAY
     return HTTPStatus(status)

@@ -1,4 +1,4 @@
-"""Passing requests on to the dashboard's process, reading only, without our secrets."""
+"""Forward reading requests to the dashboard's process, without our secrets."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ _STRANGER = (
 
 
 def open_client(address: str, *, secret: str) -> httpx2.AsyncClient:
-    """A client of the dashboard's process, which answers whoever shows the secret.
+    """Return a client of the dashboard's process, which answers only with the shared secret.
 
-    It follows nothing and keeps no cookies of ours.
+    It follows no redirects and keeps no cookies of ours.
     """
     timeout = httpx2.Timeout(60.0, connect=2.0)
     return httpx2.AsyncClient(
@@ -56,10 +56,10 @@ def open_client(address: str, *, secret: str) -> httpx2.AsyncClient:
 
 
 async def forward(request: Request, client: httpx2.AsyncClient) -> Response:
-    """The dashboard's answer, streamed.
+    """Return the dashboard's answer, streamed.
 
-    Only what is listed passes, in both directions: no cookie and no token of ours goes out.
-    Raises DashboardUnavailable when its process does not answer, or does not know us.
+    Only listed headers pass, in both directions: no cookie and no token of ours leaves. Raises
+    DashboardUnavailable if its process does not answer or does not accept our secret.
     """
     wanted = client.build_request(
         request.method,
@@ -82,7 +82,7 @@ async def forward(request: Request, client: httpx2.AsyncClient) -> Response:
 
 
 def _headers(request: Request) -> dict[str, str]:
-    # The dashboard fails on static files where this header is missing.
+    # The dashboard fails on static files if this header is missing.
     passed = {name: request.headers[name] for name in _ASKED if name in request.headers}
     return {"accept-encoding": "identity", **passed}
 

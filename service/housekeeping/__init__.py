@@ -1,1 +1,1 @@
-"""What a house is rid of, and the doctor who looks it over."""
+"""Remove what has expired, and check the installation (the doctor)."""

@@ -1,4 +1,4 @@
-"""The caretaker: removes from time to time what may go, one process of a house at a time."""
+"""The caretaker: removes expired things from time to time, in one process at a time."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from store.database.outages import OUTAGES
 from store.files.disk import fault
 
 NAME = "caretaker"
-"""Row of the leaders' table that only one process has at a time."""
+"""Row of the leaders' table that one process holds at a time."""
 LEASE_SECONDS = 60.0
 _LAST_STEP_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
 
 class Caretaker:
-    """One process's turns at tidying a house; whoever is killed leaves the rest to the next."""
+    """One process's turns at housekeeping. If it is killed, the next process does the rest."""
 
     def __init__(self, scope: HousekeepingScope) -> None:
-        """Nothing is removed yet."""
+        """Begin with nothing removed."""
         self._scope = scope
         self._holder = f"{NAME}-{uuid.uuid4()}"
         self._stopping = threading.Event()
@@ -52,12 +52,12 @@ class Caretaker:
                 _log.exception("tidying failed")
 
     async def _stop(self) -> None:
-        """Wait for the end of the step that is under way: it has a connection."""
+        """Wait for the end of the running step, which has a connection."""
         self._stopping.set()
         await asyncio.to_thread(self._turning.acquire, timeout=_LAST_STEP_SECONDS)
 
     def turn(self) -> Counter[str] | None:
-        """Remove what may go; what and how much that was. None while another process is at it."""
+        """Remove what may go. Returns counts by kind, or None while another process is doing it."""
         with self._turning:
             if not self._leads():
                 return None
@@ -80,7 +80,10 @@ class Caretaker:
         return removed
 
     def _leads(self) -> bool:
-        """Whether this one is at it. What it does is safe beside another, too, only wasted."""
+        """Return whether this process has the role. A second process would be safe but wasteful.
+
+        What it does is safe beside another, too, only wasted.
+        """
         if time.monotonic() < self._renew_at:
             return True
         with self._scope.database.write() as session:

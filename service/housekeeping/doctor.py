@@ -1,4 +1,4 @@
-"""The doctor: looks a house over beside its processes or without them, and mends what is safe."""
+"""The doctor: checks the installation, with or without its processes, and repairs what is safe."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ASK_AGAIN_SECONDS = 1.0
 
 
 def schema_findings(settings: ServiceSettings) -> list[Finding]:
-    """What keeps the rest from being looked at: a schema that is not this version's.
+    """Return findings that prevent further checks: a schema that is not this version's.
 
     Raises:
         CannotLook: there is no database, or it does not answer.
@@ -41,12 +41,12 @@ def schema_findings(settings: ServiceSettings) -> list[Finding]:
     words = (
         f"the schema is {found}, this version needs {migrate.head()}; nothing else was looked at"
     )
-    mend = "run `featherweight migrate`, or the version of featherweight that the house runs"
+    mend = "run `featherweight migrate`, or the version of featherweight that the service runs"
     return [Finding(check="versions", what=words, thing="schema", mend=mend)]
 
 
 def look(settings: ServiceSettings, *, deep: bool = False) -> Iterator[Finding]:
-    """Everything that is wrong, but for the studies; the schema must be this version's.
+    """Yield everything that is wrong, except in the studies. The schema must be this version's.
 
     Raises:
         CannotLook: the database does not answer any more.
@@ -67,7 +67,7 @@ def look(settings: ServiceSettings, *, deep: bool = False) -> Iterator[Finding]:
 
 
 def repair(settings: ServiceSettings) -> Counter[str]:
-    """Mend modes and remove what may go, without the grace that the service gives.
+    """Repair file modes and remove what may go, without the grace period of the service.
 
     Raises:
         CannotLook: another process has been tidying for all this time.
@@ -85,11 +85,11 @@ def repair(settings: ServiceSettings) -> Counter[str]:
 
 
 def _tidied(turn: Callable[[], Counter[str] | None]) -> Counter[str]:
-    """One turn. A process that was killed in the middle of its own has the lease for a while."""
+    """Take one turn. A process that was killed during its own turn keeps the lease for a while."""
     ends = time.monotonic() + LEASE_SECONDS + 5 * _ASK_AGAIN_SECONDS
     while (removed := turn()) is None:
         if time.monotonic() > ends:
-            raise CannotLook("another process is tidying this house: try again later")
+            raise CannotLook("another process is doing the housekeeping: try again later")
         time.sleep(_ASK_AGAIN_SECONDS)
     return removed
 

@@ -1,4 +1,4 @@
-"""Which files of trials that came to nothing a finished job can do without."""
+"""Find the files of stopped and failed trials that a finished job no longer needs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from store.trials.trials import of_job as trials_of
 
 
 def dispensable(session: Session, job_id: str) -> list[str]:
-    """Ids of files of the job's stopped and failed trials that nothing shows or needs.
+    """Return the ids of files of the job's stopped and failed trials that nothing shows or needs.
 
-    The front, the recommendation and the report of a job may show files of trials that were
-    stopped; they are the same afterwards.
+    The front, the recommendation and the report of a job may show files of stopped trials; they
+    stay the same afterwards.
     """
     try:
         job = jobs.get(session, job_id)
@@ -33,7 +33,7 @@ def dispensable(session: Session, job_id: str) -> list[str]:
 
 
 def _needed(session: Session, job: JobRecord) -> set[str]:
-    """Digests that the job itself, or its trials on test, refer to."""
+    """Return the digests that the job itself, or its trials on test, refer to."""
     own = {job.weights_sha256, job.supernet_sha256, job.profile_sha256} - {None}
     tested = (trial.files or () for trial in trials_of(session, job.id))
     return {*filter(None, own), *(sha256 for files in tested for sha256 in files)}

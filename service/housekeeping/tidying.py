@@ -1,7 +1,7 @@
-"""What a house is rid of from time to time: one list of what goes, and when.
+"""What housekeeping removes, and when, as one list.
 
-Every entry is a name and an iterator: each step of it removes a bounded number of things, in one
-or a few short transactions, and says how many. Nothing is held between two steps.
+Every entry is a name and an iterator. Each step of it removes a bounded number of things, in one or
+a few short transactions, and yields how many. Nothing is locked between two steps.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from store.housekeeping import collector, home, leftovers, removal, retention
 from store.session import Database, Session
 
 GRACE = timedelta(hours=1)
-"""What seems to be garbage is left alone for so long: it costs nothing to wait."""
+"""How long unreferenced files are left alone: waiting costs nothing."""
 LEFTOVER_SECONDS = 2.0
-"""A temporary file that is older and that nobody has locked is nobody's."""
+"""A temporary file that is older than this and not locked belongs to nobody."""
 ORPHAN_SECONDS = 60.0
-"""An upload's bytes are there a moment before its row is."""
+"""The bytes of an upload exist a moment before its row does."""
 _JOBS_AT_ONCE = 20
 _REMOVAL_SECONDS = 5.0
 _MOST_REMEMBERED = 100_000
@@ -31,10 +31,10 @@ Work = Iterator[tuple[str, Iterator[int]]]
 
 @dataclass(frozen=True, kw_only=True)
 class HousekeepingScope:
-    """What is tidied, and by which rules.
+    """What housekeeping works on, and by which rules.
 
-    ``grace`` is how long garbage is left alone. ``takes_unmarked`` says that files without a row
-    go even if they lay there before the folder was marked as this database's.
+    ``grace`` is how long unreferenced files are left alone. ``takes_unmarked`` says that files
+    without a row go even if they lay there before the folder was marked as this database's.
     """
 
     database: Database
@@ -48,7 +48,7 @@ class HousekeepingScope:
 
 
 def work(scope: HousekeepingScope) -> Work:
-    """Everything that goes, in an order in which what goes later is set free before."""
+    """Yield all kinds of removal, ordered so that earlier ones free things for later ones."""
     yield "deleted jobs", _repeat(lambda: _finish_deletions(scope))
     yield "files of stopped trials", _forget_files(scope)
     yield from _rows(scope)
@@ -58,7 +58,7 @@ def work(scope: HousekeepingScope) -> Work:
 
 
 def collection(scope: HousekeepingScope) -> Work:
-    """What lies on the disk and nothing needs; nothing where the folder is another's."""
+    """Yield the removal of unneeded files; nothing if the folder belongs to another database."""
     if home.settle(scope.database, scope.files):
         yield "unreferenced files", _collect_known(scope)
         yield "unknown files", _collect_unknown(scope)
@@ -70,7 +70,7 @@ def _finish_deletions(scope: HousekeepingScope) -> int:
 
 
 def _forget_files(scope: HousekeepingScope) -> Iterator[int]:
-    """Files of trials that came to nothing, job by job; the collector removes their bytes."""
+    """Forget files of stopped and failed trials, job by job; the collector removes their bytes."""
     kept = scope.settings.keep_stopped_files
     while kept and (found := _jobs_to_look_into(scope, before=scope.now() - kept)):
         for job_id in found:
@@ -123,7 +123,7 @@ def _collect_unknown(scope: HousekeepingScope) -> Iterator[int]:
 
 
 def unknown(scope: HousekeepingScope) -> Iterator[collector.OnDisk]:
-    """Files without a row that may go."""
+    """Yield files without a row that may be removed."""
     marked_at = home.marked_at(scope.files) or 0.0
     latest = scope.now().timestamp() - scope.grace.total_seconds()
     for found in collector.unknown(scope.database, scope.files):

@@ -1,4 +1,4 @@
-"""Reading bodies with a bound: JSON and YAML as one strict document, files as a stream."""
+"""Read request bodies with a limit: JSON and YAML as one strict document, files as a stream."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ MAX_FORM_OVERHEAD_BYTES = 1024**2
 _PIECE_BYTES = 512 * 1024
 _LONGEST_MEDIA_TYPE = 300
 _SMALL_BYTES = 64 * 1024
-"""A larger document takes a place among the large ones before the rest of it is read."""
+"""A larger document must get a place among the large ones before the rest of it is read."""
 YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
 
 
 class DocumentRequest(Request):
     """A request whose JSON body is bounded and strict.
 
-    No NaN or Infinity, no whole number beyond 64 bits, no text that a database cannot hold: what
-    passes here can be stored on every database.
+    It has no NaN or Infinity, no whole number beyond 64 bits and no text that a database cannot
+    hold: what passes here can be stored in every database.
     """
 
     async def body(self) -> bytes:
-        """The whole body; raises BodyTooLarge beyond a mebibyte."""
+        """Return the whole body. Raises BodyTooLarge beyond a mebibyte."""
         if not hasattr(self, "_body"):
             self._body = await self._read()
         return self._body
@@ -51,18 +51,18 @@ class DocumentRequest(Request):
         return bytes(parts)
 
     async def json(self) -> Any:
-        """The body as JSON; raises RequestValidationError."""
+        """Return the body as JSON. Raises RequestValidationError."""
         if not hasattr(self, "_json"):
             self.take(await run_in_threadpool(parsed, await self.body()))
         return self._json
 
     def take(self, understood: Any) -> None:
-        """Let the endpoint have this, which was read from the body."""
+        """Give the endpoint this value, which was read from the body."""
         self._json = understood
 
 
 class ReplayedRequest(DocumentRequest):
-    """A request whose body was read, and translated to JSON, before."""
+    """A request whose body has already been read and translated to JSON."""
 
     def __init__(self, scope: Scope, receive: Receive, body: bytes) -> None:
         headers = [
@@ -74,7 +74,7 @@ class ReplayedRequest(DocumentRequest):
 
 
 def media_type(request: Request) -> str:
-    """The content type without its parameters, in lower case."""
+    """Return the content type without its parameters, in lower case."""
     told = request.headers.get("content-type", "")[:_LONGEST_MEDIA_TYPE]
     return told.split(";", 1)[0].strip().lower()
 
@@ -82,7 +82,7 @@ def media_type(request: Request) -> str:
 async def bounded(
     request: Request, *, limit: int, pace: BodyPace | None = None
 ) -> AsyncIterator[bytes]:
-    """The body's chunks, waited for in the event loop alone: a slow sender holds no thread.
+    """Yield the body's chunks. Only the event loop waits: a slow sender holds no thread.
 
     Raises:
         BodyTooLarge: it is longer than ``limit``, by the announced length or by counting.
@@ -109,7 +109,7 @@ async def pass_on(
 ) -> None:
     """Give the body to ``write`` in large pieces.
 
-    What had come when the sender stopped or hung up is written before that is raised.
+    What has arrived when the sender stops or hangs up is written before the error is raised.
     """
     waiting = bytearray()
     try:
@@ -127,24 +127,24 @@ async def pass_on(
 
 
 def pace_of(request: Request) -> BodyPace:
-    """The patience with a body that begins now."""
+    """Return the pace of a body that begins now."""
     return BodyPace(resources.of(request).lanes.patience)
 
 
 def senders(request: Request) -> frozenset[str]:
-    """Whom the request counts for where bodies are counted: its token, if any, and its address."""
+    """Return the keys by which bodies of this request are counted: token, if any, and address."""
     return auth.holder_of(request).keys
 
 
 def read_json(body: bytes | str, *, most_values: int = documents.MAX_VALUES) -> Any:
-    """One strict JSON document that databases can hold; raises ValueError with the reason."""
+    """Return one strict JSON document that databases can hold. Raises ValueError with a reason."""
     document = documents.read_json(body, most_values=most_values)
     documents.check_storable(document)
     return document
 
 
 def yaml_as_json(body: bytes) -> bytes:
-    """A YAML document as JSON. Only plain data: no tags, no aliases, no merge keys."""
+    """Return a YAML document as JSON. Only plain data: no tags, no aliases, no merge keys."""
     if len(body) > documents.MAX_YAML_BYTES:
         raise _too_large(documents.MAX_YAML_BYTES)
     try:
@@ -170,7 +170,7 @@ def _check_announced(length: str, limit: int) -> None:
 
 
 def parsed(body: bytes, *, most_values: int = documents.MAX_VALUES) -> Any:
-    """The body as one strict JSON document; raises RequestValidationError."""
+    """Return the body as one strict JSON document. Raises RequestValidationError."""
     try:
         return read_json(body, most_values=most_values)
     except ValueError as error:

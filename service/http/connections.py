@@ -1,7 +1,7 @@
-"""Connections with deadlines: strangers who send nothing, or half a header, are not kept.
+"""Connections with deadlines: clients that send nothing, or half a header, are disconnected.
 
-A connection either waits for its sender's next request or for our answer. Only the first kind is
-the sender's to hold, so it has a deadline, and it is closed first when there are too many.
+A connection waits either for the next request of its sender or for our answer. Only the first kind
+depends on the sender, so it has a deadline and is closed first if there are too many.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from service.settings import ServiceSettings
 MAX_HEADER_BYTES = 16 * 1024
 """Request line and headers together."""
 _OTHER_DESCRIPTORS = 256
-"""For the database, files that are open, and everything else but connections."""
+"""Descriptors for the database, open files, and everything else except connections."""
 _LOG_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionLimits:
-    """What connections may take: seconds of one, and how many there may be."""
+    """The limits of connections: seconds of each, and how many there may be."""
 
     header_seconds: float
     stalled_seconds: float
@@ -40,7 +40,7 @@ class ConnectionLimits:
 
 
 def limits_of(settings: ServiceSettings) -> ConnectionLimits:
-    """The limits of the settings, as far as this process may open so many descriptors."""
+    """Return the limits of the settings, as far as this process may open enough descriptors."""
     return ConnectionLimits(
         header_seconds=settings.header_seconds,
         stalled_seconds=3 * settings.body_seconds,
@@ -50,7 +50,7 @@ def limits_of(settings: ServiceSettings) -> ConnectionLimits:
 
 
 def _descriptors() -> int:
-    """How many descriptors this process may have, raised as far as it may raise them itself."""
+    """Return how many descriptors this process may have, after raising the soft limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -69,9 +69,9 @@ class Connections:
         self._waiting: dict[Connection, None] = {}
 
     def add(self, connection: Connection) -> bool:
-        """Count a new one, closing the one that has waited for longest in its place if need be.
+        """Count a new connection, if need be closing the one that has waited longest.
 
-        False where there are too many and none of them waits.
+        Returns False if there are too many and none of them waits.
         """
         address, limits = connection.address, self.limits
         is_welcome = True
@@ -83,18 +83,18 @@ class Connections:
         return is_welcome
 
     def remove(self, connection: Connection) -> None:
-        """Forget one that is closed."""
+        """Forget a closed connection."""
         self._waiting.pop(connection, None)
         self._by_address[connection.address] -= 1
         if self._by_address[connection.address] <= 0:
             del self._by_address[connection.address]
 
     def wait(self, connection: Connection) -> None:
-        """It waits for a request from now on."""
+        """Note that the connection now waits for a request."""
         self._waiting[connection] = None
 
     def work(self, connection: Connection) -> None:
-        """Its request is answered now."""
+        """Note that a request of the connection is being answered."""
         self._waiting.pop(connection, None)
 
     def _close_oldest(self, address: str | None) -> bool:
@@ -136,7 +136,7 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; bytes of a header that is not whole do not move its deadline."""
+        """Process more bytes; those of an incomplete header do not move its deadline."""
         if self.transport.is_closing():
             return
         try:
@@ -147,26 +147,26 @@ class Connection(H11Protocol):
         self._look()
 
     def on_response_complete(self) -> None:
-        """Wait for the next header, unless it has come already."""
+        """Wait for the next header, unless it has already arrived."""
         super().on_response_complete()
         self._look()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, as every other problem."""
+        """Answer a request that is not HTTP with a problem."""
         self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
     def pause_writing(self) -> None:
-        """The reader is slow: it has a while to go on."""
+        """Start a deadline, because the reader is slow."""
         super().pause_writing()
         self._stall = self.loop.call_later(self._all.limits.stalled_seconds, self._abort)
 
     def resume_writing(self) -> None:
-        """The reader goes on."""
+        """End the deadline, because the reader continues."""
         self._cancel(self._stall)
         super().resume_writing()
 
     def end_wait(self) -> None:
-        """Close it while it waits for a request; a header that has begun gets an answer."""
+        """Close the connection if it waits for a request. An incomplete header gets an answer."""
         self._all.work(self)
         self._cancel(self._deadline)
         if self.transport.is_closing():
@@ -196,7 +196,7 @@ class Connection(H11Protocol):
         self.transport.abort()
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Answer with a problem without asking the application, and close."""
+        """Answer with a problem without asking the application, and close the connection."""
         problem = problem_details.describe(status.phrase.title().replace(" ", ""), status, detail)
         headers = {"Connection": "close"}
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
@@ -215,7 +215,7 @@ class Connection(H11Protocol):
 
 
 class Config(uvicorn.Config):
-    """Uvicorn's configuration, and the connections of the server that it is for."""
+    """The configuration of uvicorn, with the connections of its server."""
 
     def __init__(self, *args: Any, connections: Connections, **named: Any) -> None:
         self.connections = connections
@@ -229,14 +229,14 @@ class Config(uvicorn.Config):
 
 
 class Sparing(logging.Filter):
-    """Lets each message pass once in a while: strangers must not fill the log."""
+    """Lets each message pass only once in a while, so that strangers cannot fill the log."""
 
     def __init__(self) -> None:
         super().__init__()
         self._passed: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether this message has not been seen for some seconds, or is an error."""
+        """Return True for errors, and for messages that were not seen for some seconds."""
         if record.levelno >= logging.ERROR:
             return True
         now, text = time.monotonic(), str(record.msg)

@@ -1,4 +1,4 @@
-"""Sending stored files: whole or one range, verified, never shown as a page."""
+"""Send stored files: whole or one range, verified, never shown as a page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RANGE = re.compile(r"^bytes=(\d{0,18})-(\d{0,18})$")
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """What is sent: a file of the store, under a name of its own."""
+    """A stored file to send, under its own name."""
 
     sha256: str
     size_bytes: int
@@ -29,7 +29,7 @@ class Download:
 
 
 def respond(request: Request, files: FileStore, download: Download) -> Response:
-    """The file, or the range that was asked for, or 304 where the asker has it.
+    """Return the file, or the requested range, or 304 if the client has it already.
 
     Raises:
         RangeNotSatisfiable: the range begins after the last byte.
@@ -70,7 +70,7 @@ def _headers(download: Download) -> dict[str, str]:
 
 
 def _range(request: Request, download: Download) -> tuple[int, int]:
-    """First byte and the one after the last; the whole file where no single range is asked for."""
+    """Return the first byte and the end (exclusive); the whole file without a single range."""
     whole = (0, download.size_bytes)
     found = _RANGE.match(request.headers.get("range", "")[:_LONGEST_RANGE])
     condition = request.headers.get("if-range")

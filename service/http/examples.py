@@ -1,4 +1,4 @@
-"""Examples in the OpenAPI document; a test holds them against their schemas."""
+"""Examples in the OpenAPI document; a test checks them against their schemas."""
 
 from __future__ import annotations
 

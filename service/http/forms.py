@@ -1,4 +1,4 @@
-"""What comes beside an uploaded file, and how the form looks in the OpenAPI document."""
+"""The fields sent together with an uploaded file, and the form in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FORMS: tuple[type[BaseModel], ...] = (ModelSpec, DatasetSpec)
 
 
 def openapi_body(spec: type[BaseModel]) -> dict[str, Any]:
-    """The request body of a form with a JSON part and a file or a finished upload."""
+    """Return the request body of a form with a JSON part and a file or a finished upload."""
     schema = {
         "type": "object",
         "properties": {

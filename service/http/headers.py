@@ -1,4 +1,4 @@
-"""Headers that every answer carries unless it has its own."""
+"""Headers that every answer has unless it sets its own."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SafeHeaders:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and complete the answer's headers."""
+        """Pass the request on and complete the headers of the answer."""
 
         async def complete(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""The OpenAPI document, made truthful: every problem an operation may answer is in it."""
+"""Complete the OpenAPI document, so that it lists every problem that an operation may answer."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _OF_JOBS = ("{job_id}", "{trial_id}", "{artifact_id}")
 
 
 def header(description: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A header that every answer of its status has."""
+    """Return a header that every answer of its status has."""
     return {"description": description, "required": True, "schema": schema or {"type": "string"}}
 
 
@@ -64,7 +64,7 @@ _FASTAPI_REF = "#/components/schemas/HTTPValidationError"
 
 
 def problem(status: int) -> dict[str, Any]:
-    """The response object of a problem."""
+    """Return the response object of a problem."""
     found: dict[str, Any] = {
         "description": WORDS[status],
         "content": {MEDIA_TYPE: {"schema": {"$ref": _REF}}},
@@ -118,13 +118,13 @@ def _complete(document: dict[str, Any], *, max_upload_bytes: int) -> dict[str, A
 
 
 def _changes(whole: dict[str, Any]) -> dict[str, Any]:
-    """Some fields of a document in place of those it has."""
+    """Return the schema of a document of which only some fields are given."""
     kept = {name: part for name, part in whole.items() if name != "required"}
     return kept | {"title": "JobChanges", "description": "Fields of a job, and their new values."}
 
 
 def _head(get: dict[str, Any]) -> dict[str, Any]:
-    """The same operation without a body: every GET is answered to HEAD, too."""
+    """Return the same operation without a body: every GET is answered to HEAD, too."""
     responses = {
         status: {name: part for name, part in response.items() if name != "content"}
         for status, response in get["responses"].items()
@@ -134,7 +134,7 @@ def _head(get: dict[str, Any]) -> dict[str, Any]:
 
 
 def _require_tags(node: Any, schemas: dict[str, Any]) -> None:
-    """Say of every kind of a tagged union that it has its tag: by it the kinds are told apart."""
+    """Require the tag in every kind of a tagged union, as the tag tells them apart."""
     if isinstance(node, list):
         for child in node:
             _require_tags(child, schemas)
@@ -147,7 +147,7 @@ def _require_tags(node: Any, schemas: dict[str, Any]) -> None:
 
 
 def _further_schemas() -> dict[str, Any]:
-    """Schemas of bodies that FastAPI does not read itself."""
+    """Return schemas of bodies that FastAPI does not read itself."""
     wanted = [(Problem, "serialization"), *((form, "validation") for form in FORMS)]
     _, document = models_json_schema(wanted, ref_template="#/components/schemas/{model}")
     return document["$defs"]
@@ -166,7 +166,7 @@ def _add_problems(path: str, operation: dict[str, Any]) -> None:
 
 
 def _either(own: dict[str, Any], general: dict[str, Any]) -> dict[str, Any]:
-    """A response that may be the route's own or a problem."""
+    """Return a response that may be the route's own or a problem."""
     content = {**own.get("content", {}), **general["content"]}
     return {**general, **own, "content": content}
 
@@ -185,7 +185,7 @@ def _general(path: str, operation: dict[str, Any]) -> list[int]:
 
 
 def _complete_schemas(node: Any) -> None:
-    """Say of every schema below what ``bodies.read_json`` refuses anywhere."""
+    """Add to every schema below what ``read_json`` refuses anywhere."""
     if isinstance(node, list):
         for child in node:
             _complete_schemas(child)
@@ -231,7 +231,7 @@ _RULES: dict[str, Callable[[dict[str, Any]], None]] = {
 
 
 def _drop_null(parameter: dict[str, Any]) -> None:
-    """A parameter that may be left out: there is no way to write null in an address."""
+    """Remove null from an optional parameter: an address cannot express it."""
     schema = parameter["schema"]
     kinds = [kind for kind in schema.get("anyOf", []) if kind != {"type": "null"}]
     if len(kinds) == 1:

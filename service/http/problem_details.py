@@ -1,4 +1,4 @@
-"""Every error becomes one RFC 9457 problem; nothing of our insides leaves with it."""
+"""Turn every error into an RFC 9457 problem that reveals nothing about the internals."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _JSON_WORDS: Mapping[str, str] = {
     "model_type": _OBJECT,
     "model_attributes_type": _OBJECT,
 }
-"""Who sends JSON knows no tuples and no dictionaries."""
+"""JSON has arrays and objects, no tuples and dictionaries."""
 
 
 def install(app: FastAPI, routes: Iterable[APIRoute]) -> None:
@@ -63,7 +63,7 @@ def install(app: FastAPI, routes: Iterable[APIRoute]) -> None:
 
 
 def respond(problem: Problem, *, headers: Mapping[str, str] | None = None) -> Response:
-    """The problem as a response."""
+    """Return the problem as a response."""
     return Response(
         problem.model_dump_json(),
         status_code=problem.status,
@@ -77,7 +77,7 @@ def respond(problem: Problem, *, headers: Mapping[str, str] | None = None) -> Re
 
 
 async def from_fact(request: Request, error: Exception) -> Response:
-    """An error of the house: its class is the code, its text the detail."""
+    """Answer with one of our errors: its class is the code, its text the detail."""
     if isinstance(error, NotAuthenticated) and _is_page_visit(request):
         return RedirectResponse(addresses.login(request.url), status_code=HTTPStatus.SEE_OTHER)
     status = status_of(type(error))
@@ -91,7 +91,7 @@ async def from_fact(request: Request, error: Exception) -> Response:
 
 
 async def from_validation(request: Request, error: Exception) -> Response:
-    """What is wrong with the request: where, what, and nothing of what was sent."""
+    """Answer with what is wrong in the request, and where, without repeating what was sent."""
     assert isinstance(error, RequestValidationError)
     found = [_validation_entry(entry) for entry in _without_echoes(error.errors())]
     first = found[0] if found else {"loc": [], "msg": ""}
@@ -106,7 +106,7 @@ async def from_validation(request: Request, error: Exception) -> Response:
 
 
 async def from_outage(request: Request, error: Exception) -> Response:
-    """The database is away for a moment; the log has its words, the answer has not."""
+    """Answer that the database is briefly unavailable. The reason is logged, not sent."""
     if disk.fault(error) is not None:
         return await from_disk(request, error)
     _log.warning("the database does not answer: %s", error)
@@ -121,9 +121,9 @@ async def from_outage(request: Request, error: Exception) -> Response:
 
 
 async def from_disk(request: Request, error: Exception) -> Response:
-    """A disk of ours is full or broken: nothing of the request was kept, and it may come again.
+    """Answer that one of our disks is full or broken: nothing was kept, and a retry is possible.
 
-    The log says which file it was. An error that is no disk's is one that nobody expected.
+    The log names the file. An error that is not about a disk is treated as unexpected.
     """
     match disk.fault(error):
         case "full":
@@ -140,14 +140,14 @@ async def from_disk(request: Request, error: Exception) -> Response:
 
 
 async def from_hang_up(request: Request, error: Exception) -> Response:
-    """The sender is gone before its body's end, a killed worker say: an answer for the log only."""
+    """Log that the sender left before the end of its body, such as a killed worker."""
     _log.info("%s %s: the sender hung up", request.method, request.url.path)
     status = HTTPStatus.BAD_REQUEST
     return respond(describe("BodyInvalid", status, "the body ended before its announced length"))
 
 
 async def from_bug(request: Request, error: Exception) -> Response:
-    """An error nobody expected: the log has the traceback, the answer has not."""
+    """Answer an unexpected error. The traceback is logged, not sent."""
     return respond(
         describe(
             "InternalError",
@@ -158,7 +158,7 @@ async def from_bug(request: Request, error: Exception) -> Response:
 
 
 def describe(code: str, status: HTTPStatus, detail: str) -> Problem:
-    """A problem whose title is its code in words."""
+    """Return a problem whose title is its code in words."""
     title = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", code).capitalize()
     return Problem(title=title, status=int(status), code=code, detail=_shortened(detail))
 
@@ -186,7 +186,7 @@ def _methods(path: str, routes: tuple[APIRoute, ...]) -> list[str]:
 
 
 def _without_echoes(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Pydantic counts refused entries as missing: a list is too short only if none was refused."""
+    """Drop entries that only follow from others: pydantic counts refused items as missing."""
     inside = {tuple(e["loc"][:end]) for e in entries for end in range(len(e["loc"]))}
     return [e for e in entries if e["type"] != "too_short" or tuple(e["loc"]) not in inside]
 

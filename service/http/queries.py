@@ -1,7 +1,7 @@
-"""Query parameters: a route takes those it names, once each, and refuses every other one.
+"""Query parameters: a route takes those it names, once each, and refuses all others.
 
-A misspelt ``?dryrun=true`` that is passed over in silence starts the job that was only to be looked
-at.
+If a misspelt ``?dryrun=true`` were silently ignored, it would start the job that was only to be
+previewed.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _SEQUENCES = (list, tuple, set, frozenset)
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a route takes behind the question mark; ``repeated`` are lists, given more than once."""
+    """The query parameters of a route. ``repeated`` are lists, which may be given several times."""
 
     names: tuple[str, ...]
     repeated: frozenset[str]
 
     def check(self, request: Request) -> None:
-        """Raise RequestValidationError for what is unknown, repeated or no text."""
+        """Raise RequestValidationError for a parameter that is unknown, repeated or not text."""
         query = request.scope["query_string"].decode("latin-1")
         if not query:
             return
@@ -55,7 +55,7 @@ class Parameters:
 
 
 def of_route(dependant: Dependant) -> Parameters:
-    """The query parameters of a route and of everything that it depends on."""
+    """Return the query parameters of a route and of everything that it depends on."""
     found = dict(_fields(dependant))
     repeated = frozenset(name for name, kind in found.items() if _is_sequence(kind))
     return Parameters(names=tuple(sorted(found)), repeated=repeated)

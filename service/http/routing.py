@@ -1,4 +1,4 @@
-"""The class of every route: first who asks, then what they ask, then how much they send."""
+"""The class of every route: it checks who asks, then what they ask, then how much they send."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from service.http import body_parsing, queries, strict_json
 
 
 class Guarded(APIRoute):
-    """Checks scopes and parameters before a byte of the body is read, and bounds documents.
+    """Checks scopes and parameters before a byte of the body is read, and limits documents.
 
-    FastAPI itself would parse the body first and only then look at dependencies; it would pass over
+    FastAPI would parse the body first and only then check dependencies, and it would ignore
     parameters that the route does not name.
     """
 
     passes_queries_on = False
-    """For routes behind which somebody else knows the parameters."""
+    """False for routes whose parameters are checked by another application."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The endpoint behind the guards."""
+        """Return the endpoint behind the guards."""
         endpoint = super().get_route_handler()
         scopes = auth.scopes_of(self.dependencies)
         assert scopes is not None, f"{self.path} does not say who may use it"
@@ -57,19 +57,19 @@ class Guarded(APIRoute):
         return None
 
     def _media_types(self) -> frozenset[str]:
-        """What a body of this route may be: what the document says of it."""
+        """Return the content types that a body of this route may have, as documented."""
         extra = (self.openapi_extra or {}).get("requestBody", {}).get("content", {})
         return frozenset({*extra, *([_JSON] if self.body_field is not None else [])})
 
 
 class PassedOn(Guarded):
-    """The dashboard's pages: it knows its own parameters, so all of them are passed on to it."""
+    """Routes of the dashboard's pages: all parameters are passed on, as it knows its own."""
 
     passes_queries_on = True
 
 
 class GuardedRouter(APIRouter):
-    """A router whose every GET is answered to HEAD, too."""
+    """A router that answers HEAD for every GET."""
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **named: Any) -> None:
         """Add the route; the document gets HEAD from GET (``openapi``)."""
@@ -80,7 +80,7 @@ class GuardedRouter(APIRouter):
 
 
 def router(tag: str, *, route_class: type[Guarded] = Guarded) -> APIRouter:
-    """A router of guarded routes."""
+    """Return a router of guarded routes."""
     return GuardedRouter(route_class=route_class, tags=[tag])
 
 
@@ -90,7 +90,7 @@ _RAW = frozenset({"application/octet-stream"})
 
 
 def _check_media_type(request: Request, taken: frozenset[str]) -> None:
-    """Refuse a body of another kind before it is read; raw bytes need not say what they are."""
+    """Refuse a body of another type before it is read; raw bytes need no content type."""
     told = body_parsing.media_type(request)
     if not told and (taken & _RAW or not _has_body(request)):
         return
@@ -117,10 +117,10 @@ def _without_body_for_head(request: Request, response: Response) -> Response:
 async def _document(
     request: Request, kind: type[BaseModel] | None, *, takes_yaml: bool
 ) -> body_parsing.DocumentRequest:
-    """The request with its body read, and understood where it is JSON or YAML of a known kind.
+    """Return the request with its body read, and parsed if it is JSON or YAML of a known kind.
 
-    FastAPI would do that in the event loop, in which everybody else waits; what it is given here
-    is a value of the right kind already, and it takes that as it is.
+    FastAPI would parse in the event loop, and block everybody else. What it gets here is already a
+    value of the right kind, which it accepts as it is.
     """
     document = body_parsing.DocumentRequest(request.scope, request.receive)
     body = await document.body()
@@ -133,7 +133,7 @@ async def _document(
 
 
 def _is_json(media_type: str) -> bool:
-    """As FastAPI sees it."""
+    """Return whether FastAPI treats the content type as JSON."""
     return media_type == _JSON or (
         media_type.startswith("application/") and media_type.endswith("+json")
     )

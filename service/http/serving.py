@@ -1,4 +1,4 @@
-"""How the service listens, and how it stops without cutting anybody off."""
+"""Listen, and stop without cutting off running requests."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ _NOT_STARTED = 3
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, but before it waits for open requests, it tells those that wait to finish.
+    """Uvicorn, which tells waiting requests to finish before it waits for open ones.
 
-    The application's own shutdown comes after uvicorn's wait: long polls and event streams would
-    sit through it, be cancelled, and look like an error to the worker at the other end.
+    The shutdown of the application itself comes after the wait of uvicorn: long polls and event
+    streams would last through it, be cancelled, and look like an error to the worker at the other
+    end.
     """
 
     def __init__(self, app: FastAPI, *, host: str, port: int) -> None:
-        """A server that has not started; port 0 takes a free one."""
+        """Create a server that has not started. Port 0 takes a free one."""
         settings: ServiceSettings = app.state.settings
         limits = connections.limits_of(settings)
         config = Config(
@@ -56,7 +57,7 @@ class Server(uvicorn.Server):
 
 
 def serve(app: FastAPI, *, host: str, port: int) -> None:
-    """Serve until a signal comes; exits with status 3 where the application does not start."""
+    """Serve until a signal comes; exit with status 3 if the application does not start."""
     server = Server(app, host=host, port=port)
     # It has stopped in order by then; a traceback would say nothing more.
     with contextlib.suppress(KeyboardInterrupt):

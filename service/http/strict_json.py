@@ -1,6 +1,6 @@
-"""What a document says must be what is understood: no "3" for 3, no true for 1.
+"""Check that a document says what is understood: no "3" for 3, no true for 1.
 
-Pydantic's own strict mode cannot be used: it refuses lists where a frozen value has a tuple.
+The strict mode of pydantic cannot be used: it refuses lists if a frozen value has a tuple.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from compress.values.bounds import RECEIVED
 Place: TypeAlias = tuple[str | int, ...]
 Kind = TypeVar("Kind", bound=BaseModel)
 MOST_ERRORS = 100
-"""Who sends thousands of mistakes does not read them, and listing them takes time."""
+"""Nobody reads thousands of mistakes, and listing them takes time."""
 
 
 def understand(kind: type[Kind], document: Any) -> Kind:
-    """The document as its kind.
+    """Return the document as a value of its kind.
 
-    Raises RequestValidationError with what is wrong, and for every value that would be turned into
-    another type. Of a document in which all is wrong only the beginning is listed.
+    Raises RequestValidationError with what is wrong, and for every value that would be converted to
+    another type. If everything is wrong, only the beginning is listed.
     """
     try:
         found = kind.model_validate(document, context=RECEIVED)
@@ -36,7 +36,7 @@ def understand(kind: type[Kind], document: Any) -> Kind:
 
 
 def listed(error: ValidationError, *where: str | int) -> list[dict[str, Any]]:
-    """What pydantic found, with its place in the body; at most ``MOST_ERRORS``."""
+    """Return the errors of pydantic, with their places in the body; at most ``MOST_ERRORS``."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     return [
         {"type": one["type"], "msg": one["msg"], "loc": ("body", *where, *one["loc"])}
@@ -57,7 +57,7 @@ def _changes(sent: Any, meant: Any, place: Place) -> Iterator[dict[str, Any]]:
 
 
 def _kind(value: Any) -> str:
-    """The JSON type of a single value; nothing for lists and objects."""
+    """Return the JSON type of a scalar value; empty for lists and objects."""
     match value:
         case bool():
             return "true or false"

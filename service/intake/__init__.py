@@ -1,1 +1,1 @@
-"""What is sent in: files, jobs, candidates."""
+"""Receive what clients send: files, jobs, candidates."""

@@ -1,7 +1,7 @@
-"""Reading a form with one file: piece by piece, on a thread, the file straight into the store.
+"""Read a form with one file: piece by piece, on a thread, the file straight into the store.
 
-The parser goes through hostile pieces byte by byte and the file is hashed on the way: neither
-belongs into the event loop. What a form may hold is little, so everything is bounded.
+The parser goes through hostile pieces byte by byte and the file is hashed on the way, so neither
+belongs in the event loop. A form needs to hold little, so everything is bounded.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _FILE = "file"
 
 
 class FormReader:
-    """A form as it comes: its texts by name, and its file where it has one."""
+    """A form while it arrives: its texts by name, and its file if there is one."""
 
     def __init__(self, boundary: bytes, open_file: Callable[[], Incoming]) -> None:
-        """Read parts between ``boundary``; the file's bytes go where ``open_file`` says."""
+        """Read parts between ``boundary``; the file's bytes go to the result of ``open_file``."""
         self.texts: dict[str, str] = {}
         self.file: Incoming | None = None
         self.file_name = ""
@@ -58,7 +58,7 @@ class FormReader:
             raise BodyInvalid(f"the form could not be read: {error}") from error
 
     def finish(self) -> None:
-        """Raise BodyInvalid unless the form has come to its end."""
+        """Raise BodyInvalid unless the form is complete."""
         if not self._is_whole:
             raise BodyInvalid("the form could not be read: it ends before its last boundary")
 
@@ -119,7 +119,7 @@ class FormReader:
 
 
 def boundary(request: Request) -> bytes:
-    """What stands between the parts of the request's form. Raises UnsupportedMediaType."""
+    """Return the boundary between the form's parts. Raises UnsupportedMediaType."""
     told = request.headers.get("content-type", "")
     if body_parsing.media_type(request) != _MEDIA_TYPE or len(told) > _MAX_CONTENT_TYPE:
         raise UnsupportedMediaType(f"expected {_MEDIA_TYPE}, got {told[:100] or 'no content type'}")

@@ -1,4 +1,4 @@
-"""Candidates of a user, held against the job and put where the searcher finds them."""
+"""Candidates of a user: checked against the job, and queued for the searcher."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from store.trials import candidates
 
 @dataclass(frozen=True, kw_only=True)
 class Understood:
-    """Candidates as a job would try them, by the profile that its space stood on."""
+    """Candidates as a job would try them, with the profile that its space was built on."""
 
     profile_sha256: str | None
     proposed: tuple[Proposed, ...]
 
 
 def check(session: Session, job_id: str, requests: CandidateRequests) -> Understood:
-    """The candidates as the job would try them now; takes a while and needs no lock.
+    """Return the candidates as the job would try them now. It takes a while and needs no lock.
 
     Raises:
         JobNotFound: there is no such job.
@@ -62,12 +62,12 @@ def propose(
     key: str | None,
     by: Caller,
 ) -> tuple[tuple[ProposedSchema, ...], bool]:
-    """What became of each candidate of ``check``, and whether any is new.
+    """Queue the candidates of ``check``. Returns what became of each, and whether any is new.
 
-    All of them are taken or none.
+    All of them are accepted or none.
 
     Raises:
-        JobNotFound, RequestValidationError: as ``check``, where the job has changed meanwhile.
+        JobNotFound, RequestValidationError: as ``check``, if the job has changed meanwhile.
         NotOwner: the job is not the caller's.
         NotRunning: the job's search is over.
         BudgetExhausted: there is no room for all of them.
@@ -90,7 +90,7 @@ def propose(
 
 
 def view(record: CandidateRecord) -> CandidateSchema:
-    """A proposed candidate as the API shows it."""
+    """Return a proposed candidate as the API shows it."""
     return CandidateSchema.model_validate(
         {
             "number": record.number,
@@ -133,7 +133,7 @@ def _checked(
 
 
 def _placed(error: ValidationError, index: int) -> Iterator[dict[str, Any]]:
-    """What configs refuse of values that each knob has, at the place of their candidate."""
+    """Yield the errors of the configs, placed at their candidate."""
     yield from strict_json.listed(error, index)
 
 

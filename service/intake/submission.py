@@ -1,4 +1,4 @@
-"""What is checked of a job before it exists, and what it would do."""
+"""Check a job before it exists, and preview what it would do."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Checked:
 
 
 def check(session: Session, spec: JobSpec) -> Checked:
-    """Look everything up and hold it against each other.
+    """Look up everything that the spec names, and check that it fits together.
 
     Raises:
         UnknownModel, UnknownDataset: the spec names something that was not uploaded.
@@ -135,7 +135,7 @@ def _forecast(checked: Checked) -> Forecast:
 
 
 def digest(spec: JobSpec) -> str:
-    """SHA-256 of the canonical spec: equal for requests that mean the same job."""
+    """Return the SHA-256 of the canonical spec: equal for requests that mean the same job."""
     document = spec.model_dump(mode="json")
     for path, default in _ADDED.items():
         *parts, field = path.split(".")
@@ -159,7 +159,7 @@ _ADDED: dict[str, Any] = {
     "early_stopping.rounding": "auto",
     "early_stopping.extrapolate": False,
 }
-"""Fields that came later: at these values a job has the digest that it had without them."""
+"""Fields added later: with these values a job keeps the digest that it had without them."""
 
 
 def _sampler(checked: Checked) -> str:
@@ -187,7 +187,7 @@ def _teacher(session: Session, spec: JobSpec) -> ModelRecord | None:
 
 
 def _supernet(session: Session, reference: str, largest: Architecture) -> ModelRecord:
-    """The uploaded supernet; raises SupernetDoesNotFit where it is another network."""
+    """Return the uploaded supernet. Raises SupernetDoesNotFit if it is another network."""
     model = _uploaded(session, "supernet.model", reference)
     if ModelInfo.model_validate(model.info).architecture != largest:
         raise SupernetDoesNotFit(
@@ -242,7 +242,7 @@ def _check_network(field: str, model: ModelRecord, data: DatasetInfo, data_name:
 
 
 def changed(document: dict[str, Any], changes: dict[str, Any]) -> JobSpec:
-    """A recorded spec with some of its fields replaced; raises RequestValidationError.
+    """Return a recorded spec with some of its fields replaced. Raises RequestValidationError.
 
     What is not replaced means what it meant when it was recorded.
     """

@@ -1,4 +1,4 @@
-"""Taking in models and datasets: bytes, then a look inside, then a record; or nothing at all."""
+"""Receive models and datasets: bytes, then an inspection, then a record; or nothing at all."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _LONGEST_LENGTH = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """A form that was received: its sender, what it says of the file, and the file or an upload."""
+    """A received form: its sender, the description of the file, and the file or an upload."""
 
     sender: Caller
     spec: str
@@ -77,7 +77,7 @@ async def receive(resources: Resources, request: Request) -> AsyncIterator[Deliv
 
 
 def read_spec(kind: type[Spec], text: str) -> Spec:
-    """The form's JSON part; raises RequestValidationError that says where in it."""
+    """Return the form's JSON part. Raises RequestValidationError that says where in it."""
     try:
         return kind.model_validate(body_parsing.read_json(text), context=RECEIVED)
     except ValidationError as error:
@@ -94,7 +94,7 @@ def store_file(
     inspect: Callable[[Path], Found],
     keep: Callable[[Session, StoredFile, Found], tuple[Kept, bool]],
 ) -> tuple[Kept, bool]:
-    """Store the file, look inside, and keep it with its record; returns what ``keep`` does.
+    """Store the file, look inside, and keep it with its record. Returns what ``keep`` does.
 
     That is the record, and whether it is a new one. Where ``inspect`` or ``keep`` raises, or the
     owner has no room for it, neither the record nor the bytes stay, unless somebody else has stored

@@ -1,1 +1,1 @@
-"""What is said of a job's files."""
+"""Everything that is reported about a job's files."""

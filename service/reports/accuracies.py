@@ -1,4 +1,4 @@
-"""Accuracies with their uncertainty, and what is said of files without a figure on test."""
+"""Accuracies with their uncertainty, and notes on files that have no test accuracy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TOO_HIGH = "figures on validation were picked by the search and are too high by
 
 
 def of(measurement: Measurement, split: Split, data: DatasetInfo) -> AccuracySchema | None:
-    """The accuracy on a split with its 95 % interval; None where it was not measured."""
+    """Return the accuracy on a split with its 95 % interval; None if it was not measured."""
     if split not in measurement.accuracy or split not in data.splits:
         return None
     accuracy, images = measurement.accuracy[split], num_images(data, split)
@@ -31,13 +31,13 @@ def of(measurement: Measurement, split: Split, data: DatasetInfo) -> AccuracySch
 
 
 def num_images(data: DatasetInfo, split: Split) -> int:
-    """How many images an accuracy on the split is a share of."""
+    """Return how many images an accuracy on the split is a share of."""
     images = data.splits[split]
     return min(images, TRAIN_SAMPLE) if split == "train" else images
 
 
 def with_test(measurement: Measurement, later: Measurement) -> Measurement:
-    """A measurement with what a later one of the same file says of the test split."""
+    """Return a measurement, completed by a later test measurement of the same file."""
     accuracy = measurement.accuracy | _of_test(later.accuracy)
     class_correct = measurement.class_correct | _of_test(later.class_correct)
     return measurement.model_copy(update={"accuracy": accuracy, "class_correct": class_correct})
@@ -50,7 +50,7 @@ def _of_test(by_split: Mapping[Split, Value]) -> dict[Split, Value]:
 def recommendation(
     point: FrontPoint | None, reason: str, *, baseline: AccuracySchema | None
 ) -> str:
-    """What to say of the file to take: test first, as validation figures decided."""
+    """Return the sentence about the recommended file: test first, because validation chose it."""
     if point is None:
         return reason
     beside = f" (baseline {baseline.accuracy:.2%})" if baseline and point.test else ""
@@ -63,7 +63,7 @@ def recommendation(
 
 
 def in_words(found: AccuracySchema) -> str:
-    """An accuracy with its interval and images."""
+    """Return an accuracy with its interval and number of images."""
     return (
         f"{found.accuracy:.2%} (95 % interval {found.low:.2%} to {found.high:.2%}, "
         f"{found.images:,} images)"
@@ -73,7 +73,7 @@ def in_words(found: AccuracySchema) -> str:
 def test_note(
     session: Session, job: JobRecord, data: DatasetInfo, measured: Sequence[Measurement]
 ) -> str | None:
-    """Why some of the files have no figure on test; None where all have one."""
+    """Why some of the files have no figure on test; None if all have one."""
     if all("test" in one.accuracy for one in measured):
         return None
     if "test" not in data.splits:

@@ -1,4 +1,4 @@
-"""The forecast of a job's time as it stands now."""
+"""Forecast a job's time from its present state."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from store.tables.records import JobRecord
 
 _MOST_KNOWN = 256
 _known: dict[tuple[str, str | None], Costs] = {}
-"""Costs by job and profile, as far as this process has asked: they never change."""
+"""Costs that this process has computed, by job and profile: they never change."""
 
 
 def of_job(session: Session, job: JobRecord) -> Forecast:
-    """That of a job as it stands now."""
+    """Return the forecast of a job from its present state."""
     spec = jobs.spec(job)
     data = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
     standing = _progress(session, job, spec)
@@ -48,7 +48,7 @@ def of_job(session: Session, job: JobRecord) -> Forecast:
 
 
 def samples(found: Iterable[Timed]) -> tuple[Sample, ...]:
-    """What a forecast has to know of trials that were timed."""
+    """Return what a forecast needs to know of timed trials."""
     return tuple(
         Sample(
             epochs=one.epochs,

@@ -23,15 +23,15 @@ from store.trials import rungs, trials
 
 _NO_CANDIDATES = (Phase.SUPERNET, Phase.PROFILE, Phase.TEST)
 Key: TypeAlias = tuple[str, int]
-"""Trial id and rung: every rung of every trial ends with a file."""
+"""Trial id and rung. Every rung of every trial ends with a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
     """Everything of a job that was measured, by trial and rung.
 
-    ``candidates`` are those that may be on a front: checkpoints of a supernet are not, and the
-    baseline is not twice. ``tested`` has by a file's digest who measured it on test.
+    ``candidates`` may be on a front: checkpoints of a supernet may not, and the baseline is listed
+    once. ``tested`` maps the digest of a file to the record that measured it on test.
     """
 
     job: JobRecord
@@ -67,7 +67,7 @@ def measured(session: Session, job: JobRecord) -> Files:
 
 
 def front(session: Session, job: JobRecord) -> FrontSchema:
-    """The front now; while nothing is feasible, the nearest file and what blocks it."""
+    """Return the current front; while nothing is feasible, the nearest file and what blocks it."""
     files = measured(session, job)
     chosen = select(files, files.candidates)
     simple = last_keys(files, trials.of_origin(session, job.id, trials.CONTROL))
@@ -97,7 +97,7 @@ def recommendation(session: Session, job: JobRecord) -> RecommendationSchema:
 
 
 def take(session: Session, files: Files) -> RecommendationSchema:
-    """The same of files that were read already: the one place that says which file to take."""
+    """Recommend one of these files. This is the only place that chooses the recommended file."""
     key, reason = recommend(files, files.candidates)
     point = points_of(session, files, _given(key)).get(key) if key else None
     baseline = None if files.baseline is None else accuracies.of(files.baseline, "test", files.data)
@@ -110,7 +110,7 @@ def take(session: Session, files: Files) -> RecommendationSchema:
 
 
 def select(files: Files, candidates: Sequence[FrontCandidate[Key]]) -> fronts.Selection[Key]:
-    """The front of some of the job's files, by the job's objectives and constraints."""
+    """Return the front of some of the job's files, by its objectives and constraints."""
     return fronts.select(
         candidates,
         objectives=files.spec.objectives,
@@ -120,7 +120,7 @@ def select(files: Files, candidates: Sequence[FrontCandidate[Key]]) -> fronts.Se
 
 
 def recommend(files: Files, candidates: Sequence[FrontCandidate[Key]]) -> tuple[Key | None, str]:
-    """The file to take among some of the job's files, and why."""
+    """Return the file to take among some of the job's files, and why."""
     return fronts.recommend(
         candidates,
         objectives=files.spec.objectives,
@@ -130,12 +130,12 @@ def recommend(files: Files, candidates: Sequence[FrontCandidate[Key]]) -> tuple[
 
 
 def baseline(files: Files) -> list[Key]:
-    """The key of the baseline's file; empty while it is not measured."""
+    """Return the key of the baseline's file; empty while it is not measured."""
     return [key for key, record in files.rungs.items() if record.phase == Phase.BASELINE][:1]
 
 
 def last_keys(files: Files, tried: Iterable[TrialRecord]) -> list[Key]:
-    """The newest file of each of the trials that has one."""
+    """Return the newest file of each of the trials that has one."""
     return [
         (trial.id, trial.rung)
         for trial in tried
@@ -144,16 +144,16 @@ def last_keys(files: Files, tried: Iterable[TrialRecord]) -> list[Key]:
 
 
 def points_of(session: Session, files: Files, keys: Iterable[Key]) -> dict[Key, FrontPoint]:
-    """Points with their candidates and addresses; reads only the trials that are asked for.
+    """Return points with their candidates and addresses, reading only the trials that are needed.
 
-    A file that was removed is no point any more. What ``shown`` names is not removed.
+    A file that was removed is no longer a point. Files that ``shown`` names are not removed.
     """
     found = ((key, _point(session, files, key)) for key in dict.fromkeys(keys))
     return {key: point for key, point in found if point is not None}
 
 
 def shown(session: Session, files: Files) -> set[Key]:
-    """Every file that the front, the recommendation or the report of a job shows."""
+    """Return every file that the front, the recommendation or the report of a job shows."""
     chosen = select(files, files.candidates)
     simple = trials.of_origin(session, files.job.id, trials.CONTROL)
     best, _ = recommend(files, without_search(files, simple))
@@ -168,7 +168,7 @@ def shown(session: Session, files: Files) -> set[Key]:
 
 
 def without_search(files: Files, simple: Iterable[TrialRecord]) -> list[FrontCandidate[Key]]:
-    """Those of the job's files that trials of these made: what it has without its search."""
+    """Return the job's files that were made by these trials: its result without the search."""
     ids = {trial.id for trial in simple}
     return [candidate for candidate in files.candidates if candidate.key[0] in ids]
 
@@ -207,7 +207,7 @@ def _point(session: Session, files: Files, key: Key) -> FrontPoint | None:
 
 
 def test_note(session: Session, files: Files) -> str | None:
-    """Why files of the front, or the one to take, have no figure on test; None where all have."""
+    """Why files of the front, or the one to take, have no figure on test; None if all have."""
     chosen, (key, _) = select(files, files.candidates), recommend(files, files.candidates)
     named = {*chosen.front, *_given(chosen.nearest), *_given(key)}
     measured = [with_test(files, files.rungs[key]) for key in named]
@@ -215,7 +215,7 @@ def test_note(session: Session, files: Files) -> str | None:
 
 
 def with_test(files: Files, record: RungRecord) -> Measurement:
-    """What was measured of a file, on test as well where that was done later."""
+    """Return the measurement of a file, with the test figures if they were measured later."""
     known = Measurement.model_validate(record.measurement)
     later = files.tested.get(record.file_sha256)
     if later is None:

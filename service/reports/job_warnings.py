@@ -1,4 +1,4 @@
-"""What a job's user should know of its spec, its data and its baseline, as far as it is known."""
+"""Warnings about the spec, the data and the baseline of a job, as far as they are known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from store.tables.records import JobRecord
 
 _MOST_KNOWN = 256
 _known: dict[tuple[str, bool, str | None], tuple[str, ...]] = {}
-"""By job, whether its baseline is measured, and its profile: nothing else changes what is said."""
+"""By job, measured baseline, and profile: nothing else changes the warnings."""
 
 
 def of_job(session: Session, job: JobRecord) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a report says of latencies that were measured on busy machines."""
+"""Notes of a report on latencies that were measured on busy machines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FEWEST = 3
 
 
 def of_front(front: Sequence[Measurement]) -> Iterator[str]:
-    """How many files of the front have a doubtful latency, and what follows from that."""
+    """Yield how many files of the front have a doubtful latency, and what follows from that."""
     doubtful = [one.latency for one in front if one.latency.busy]
     if doubtful:
         worst = max(doubtful, key=lambda latency: latency.within)
@@ -25,10 +25,10 @@ def of_front(front: Sequence[Measurement]) -> Iterator[str]:
 
 
 def of_baseline(baseline: Measurement | None, tried: Sequence[Measurement]) -> Iterator[str]:
-    """Whether milliseconds are on a doubtful scale: that of a baseline timed on a busy machine.
+    """Yield a note if the baseline was timed on a busy machine, so the scale is doubtful.
 
-    All compared latencies are scaled by what the baseline's trial recorded. Later trials time the
-    baseline's file again; of those on the same device that met a quiet machine, the median is told.
+    All compared latencies are scaled by what the trial of the baseline recorded. Later trials time
+    its file again; the median of those on the same device that met a quiet machine is reported.
     """
     if baseline is None or not baseline.latency.busy:
         return

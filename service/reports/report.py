@@ -1,4 +1,4 @@
-"""The report of a job: what the search was worth, how sure that is, and where the time went."""
+"""The report of a job: the worth of the search, its uncertainty, and where the time went."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from store.trials import trials
 
 
 def report(session: Session, job: JobRecord, counts: Counts) -> ReportSchema:
-    """Everything the job found so far."""
+    """Return everything the job found so far."""
     files = fronts.measured(session, job)
     tried = trials.of_job(session, job.id)
     simple = [trial for trial in tried if trial.origin == trials.CONTROL]
@@ -91,7 +91,7 @@ def _finalist(group: Sequence[TrialRecord]) -> FinalistSchema:
 
 
 def _spread(measured: Sequence[Measurement], split: Split) -> tuple[float | None, float | None]:
-    """Mean and sample standard deviation; 0 of a single value, None of none."""
+    """Return mean and sample standard deviation; 0 for a single value, None for none."""
     values = [one.accuracy[split] for one in measured if split in one.accuracy]
     if not values:
         return None, None
@@ -99,7 +99,7 @@ def _spread(measured: Sequence[Measurement], split: Split) -> tuple[float | None
 
 
 def _seconds(files: Files) -> dict[str, float]:
-    """Summed over the newest rung of every trial: a trial's clock runs on from rung to rung."""
+    """Sum seconds over the newest rung of every trial, whose clock runs on from rung to rung."""
     newest = dict(sorted(files.rungs))
     total: Counter[str] = Counter()
     for (trial, rung), record in files.rungs.items():
@@ -114,7 +114,7 @@ def _stop_reasons(tried: Sequence[TrialRecord]) -> dict[str, int]:
 
 
 def _in_short(trial: TrialRecord) -> str:
-    """The reason without the numbers that only ``why`` of that trial needs."""
+    """Return the reason without the numbers that only ``why`` of that trial needs."""
     if trial.state == TrialState.FAILED:
         return f"failed: {trial.failure_class}"
     if trial.state == TrialState.STOPPED and trial.rung is not None and ":" in trial.reason:
@@ -134,7 +134,7 @@ def _of_baseline(files: Files, split: Split) -> AccuracySchema | None:
 
 
 def _classes(files: Files, taken: FrontPoint | None) -> Iterator[ClassSchema]:
-    """Recalls of the baseline and of the recommended file, of whichever were counted."""
+    """Yield the recalls of the baseline and of the recommended file, if they were counted."""
     splits: tuple[Split, ...] = ("validation", "test")
     for split in splits:
         columns = [
@@ -159,7 +159,7 @@ def _recall(correct: Sequence[int], label: int, images: int) -> float | None:
 def _warnings(
     session: Session, files: Files, taken: FrontPoint | None, finalists: Sequence[FinalistSchema]
 ) -> Iterator[str]:
-    """What makes the report's numbers worth less than they look."""
+    """Yield the reasons to trust the report's numbers less."""
     yield from warnings.of_files(files.spec, files.data, files.baseline, taken)
     front = set(fronts.select(files, files.candidates).front)
     shown = [one.measurement for one in files.candidates if one.key in front]
@@ -172,12 +172,12 @@ def _warnings(
 
 
 def _of_job(files: Files) -> tuple[str, ...]:
-    """What the baseline has to say of the job: how its images are varied, for one."""
+    """Return notes of the baseline on the whole job, such as how its images are varied."""
     return () if files.baseline is None else files.baseline.notes
 
 
 def _notes(files: Files) -> tuple[str, ...]:
-    """What the files of the front have to say; the others speak for themselves in ``why``."""
+    """Return the notes of the files of the front; other files have theirs in ``why``."""
     front = set(fronts.select(files, files.candidates).front)
     shown = [candidate for candidate in files.candidates if candidate.key in front]
     return tuple(dict.fromkeys(note for one in shown for note in one.measurement.notes))

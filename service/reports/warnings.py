@@ -1,8 +1,8 @@
-"""When a report's numbers are worth less than they look, in sentences with a way out.
+"""Warn if a report's numbers are worth less than they look, and say what to do about it.
 
-Accuracies are shares of counted images, so their uncertainty is known
-(``compress.values.wilson``). A leak is a grave thing to warn of, so there the intervals are those
-of three standard deviations: two accuracies differ where they do not meet.
+Accuracies are shares of counted images, so their uncertainty is known (``compress.values.wilson``).
+To warn of a leak is serious, so intervals of three standard deviations are used there: two
+accuracies differ if these do not overlap.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from service.reports import accuracies
 _DEVIATIONS = 3.0
 _MOST_NAMED = 5
 _ROUNDED = 0.005
-"""Half a point: how far a figure that somebody wrote down may be from what was counted."""
+"""Half a point: how far a rounded figure may be from the counted one."""
 
 
 _WIDE = 0.05
-"""An interval of more points than this is worth a word."""
+"""An interval of more points than this is reported."""
 _COLLAPSED = 0.5
-"""What a class keeps of its recall, at most, to be named."""
+"""A class is named if it keeps at most this share of its recall."""
 _SEARCHED: tuple[Split, ...] = ("validation", "test")
 
 
 def of_job(spec: JobSpec, data: DatasetInfo, baseline: Measurement | None) -> tuple[str, ...]:
-    """What is wrong with a job's data and, once it is measured, with its baseline."""
+    """Return what is wrong with a job's data and, once it is measured, with its baseline."""
     return tuple(dict.fromkeys([*of_data(data), *of_baseline(spec, data, baseline)]))
 
 
 def of_data(data: DatasetInfo) -> Iterator[str]:
-    """What was found at the upload, and splits of one class, which older uploads were not told."""
+    """Yield findings of the upload, and splits with one class, which older uploads lack."""
     for split in _SEARCHED:
         counts = data.class_counts.get(split, ())
         if sum(count > 0 for count in counts) == 1:
@@ -50,7 +50,7 @@ def of_data(data: DatasetInfo) -> Iterator[str]:
 
 
 def of_baseline(spec: JobSpec, data: DatasetInfo, baseline: Measurement | None) -> Iterator[str]:
-    """Whether the baseline knows anything, and whether it knows the validation images."""
+    """Yield warnings of a baseline that knows nothing, or that knows the validation images."""
     if baseline is None:
         return
     for split in _SEARCHED:
@@ -62,7 +62,7 @@ def of_baseline(spec: JobSpec, data: DatasetInfo, baseline: Measurement | None) 
 def of_files(
     spec: JobSpec, data: DatasetInfo, baseline: Measurement | None, taken: FrontPoint | None
 ) -> Iterator[str]:
-    """All of ``of_job``, and what is wrong with the file that is recommended."""
+    """Yield all of ``of_job``, and what is wrong with the recommended file."""
     yield from of_job(spec, data, baseline)
     if taken is None or baseline is None:
         return
@@ -75,9 +75,9 @@ def of_files(
 
 
 def missed_on_test(spec: JobSpec, taken: Measurement, baseline: Measurement) -> Iterator[str]:
-    """Bounds on accuracy that the file keeps on validation, which chose it, and not on test.
+    """Yield accuracy bounds that the file meets on validation, which chose it, but not on test.
 
-    Nothing is said of a file that misses them on validation, too: that is told already.
+    Nothing is said of a file that misses them on validation too, as that is already reported.
     """
     if "test" not in taken.accuracy or "test" not in baseline.accuracy:
         return
@@ -99,7 +99,7 @@ def _as_test(measured: Measurement) -> Measurement:
 def collapsed_classes(
     taken: Measurement, baseline: Measurement, data: DatasetInfo
 ) -> Iterator[str]:
-    """Classes of which a file gets at most half as many right as the baseline, but for chance."""
+    """Yield classes whose recall is at most half of that of the baseline, beyond chance."""
     for split in _SEARCHED:
         columns = (
             data.class_counts.get(split, ()),
@@ -127,7 +127,7 @@ def _has_collapsed(images: int, before: int, now: int) -> bool:
 
 
 def few_images(taken: FrontPoint) -> Iterator[str]:
-    """Splits on which chance alone moves the file's accuracy by points."""
+    """Yield splits on which chance alone moves the file's accuracy by points."""
     for split, found in (("validation", taken.validation), ("test", taken.test)):
         if found is not None and found.high - found.low > _WIDE:
             yield (
@@ -140,11 +140,11 @@ def few_images(taken: FrontPoint) -> Iterator[str]:
 def leaked_validation(
     baseline: Measurement | None, data: DatasetInfo, *, expected_accuracy: float | None
 ) -> Iterator[str]:
-    """Whether an uploaded model was trained on the images that it is validated on.
+    """Yield a warning if an uploaded model seems to be trained on the validation images.
 
     It answers them no worse than its training images, and far better than the test split, or than
-    what its user knows of it. Nothing is said without either of the two, nor of a model that was
-    trained here.
+    the accuracy that its user knows. Nothing is said without either of the two, or of a model that
+    was trained here.
     """
     if baseline is None or "train" not in baseline.accuracy:
         return
@@ -183,7 +183,7 @@ def _way_out(data: DatasetInfo) -> str:
 
 
 def mixed_revisions(measured: Sequence[Measurement]) -> Iterator[str]:
-    """Whether files of the job were made by several revisions of the engine, or by an older one."""
+    """Yield a warning if several revisions of the engine, or an older one, made the job's files."""
     found = Counter(one.engine_revision for one in measured)
     if len(found) > 1:
         counted = ", ".join(f"{found[one]} by revision {one}" for one in sorted(found))
@@ -200,7 +200,7 @@ def mixed_revisions(measured: Sequence[Measurement]) -> Iterator[str]:
 
 
 def wide_spread(finalists: Sequence[FinalistSchema], front: Sequence[Measurement]) -> Iterator[str]:
-    """Whether seeds alone move the accuracy by more than neighbours of the front are apart.
+    """Yield a warning if seeds change the accuracy more than neighbours of the front differ.
 
     The spread is pooled over the finalists that ran with several seeds.
     """

@@ -1,1 +1,1 @@
-"""The doors of the service, one file per noun."""
+"""The endpoints of the service, one file per noun."""

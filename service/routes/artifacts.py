@@ -1,4 +1,4 @@
-"""Files of trials: the bytes, and the manifest that says how they came to be."""
+"""Files of trials: the bytes, and the manifest that says how they were made."""
 
 from typing import Any
 
@@ -85,7 +85,7 @@ def get_manifest(resources: ResourcesDep, artifact_id: ArtifactId) -> Manifest:
 
 
 def _document(resources: Resources, sha256: str) -> str:
-    """A worker's file as strict JSON, or ValueError: it was stored without a look inside."""
+    """Return a worker's file as strict JSON, or ValueError: it was stored without a look inside."""
     if resources.files.path(sha256).stat().st_size > documents.MAX_BYTES:
         raise ValueError(f"a document has at most {documents.MAX_BYTES} bytes")
     content = b"".join(resources.files.read(sha256))
@@ -110,7 +110,7 @@ def _download(artifact: ArtifactRecord) -> Download:
     responses=FILE_RESPONSES,
 )
 def download_file(resources: ResourcesDep, request: Request, sha256: Digest) -> Response:
-    """A stored file by its SHA-256."""
+    """Return a stored file by its SHA-256."""
     size = resources.files.path(sha256).stat().st_size
     download = Download(sha256=sha256, size_bytes=size, filename=f"{sha256}.bin")
     return downloads.respond(request, resources.files, download)

@@ -45,7 +45,7 @@ Answer = TypeVar("Answer")
 
 _SCOPES = frozenset({"work"})
 _SIT_OUT_SECONDS = 0.5
-"""How soon somebody who waits for nothing notices that the service goes down."""
+"""How soon a waiting worker that will get no trial notices that the service stops."""
 
 
 class FileReceipt(BaseModel, frozen=True):
@@ -70,7 +70,7 @@ async def claim_trial(
     request: Request,
     claim: Annotated[ClaimRequest, Body(examples=[WORKER_EXAMPLE])],
 ) -> Response:
-    """Ask for a trial; waits for one, and gives it to nobody who has hung up."""
+    """Ask for a trial, and wait for one. A worker that has hung up gets none."""
     hung_up = asyncio.ensure_future(body_parsing.disconnected(request.receive))
     try:
         found = await _wait_for_trial(resources, request, claim, hung_up)
@@ -147,7 +147,7 @@ async def send_file(
 async def report_rung(
     resources: ResourcesDep, attempt_id: AttemptId, token: Fence, report: Report
 ) -> Decision:
-    """Say what was measured at a rung; the answer says if the trial climbs on or has ended."""
+    """Report the measurement at a rung; the answer says if the trial goes on or has ended."""
     return await _write(
         resources, lambda s: attempts.report(s, attempt_id, token, report, decide=rule.judge)
     )
@@ -162,7 +162,7 @@ async def report_rung(
 async def complete_attempt(
     resources: ResourcesDep, attempt_id: AttemptId, token: Fence
 ) -> AttemptResult:
-    """Say that the trial is over; the last report has ended it, so mostly this changes nothing."""
+    """Say that the trial is over. The last report has usually ended it, so nothing changes."""
     return await _write(resources, lambda s: attempts.complete(s, attempt_id, token))
 
 
@@ -175,10 +175,10 @@ async def complete_attempt(
 async def fail_attempt(
     resources: ResourcesDep, attempt_id: AttemptId, token: Fence, failure: Failure
 ) -> AttemptResult:
-    """Say why the attempt failed; the trial waits for another try or is given up.
+    """Report why the attempt failed; the trial waits for another try or is given up.
 
-    For a file_lost the service looks at the file itself: only a file that is lost indeed pauses
-    the job.
+    For a failure file_lost the service checks the file itself: only a file that is really lost
+    pauses the job.
     """
     if failure.failure_class is FailureClass.FILE_LOST:
         await resources.lanes.for_worker(partial(_check_fence, resources, attempt_id, token))
@@ -195,12 +195,12 @@ async def fail_attempt(
 async def release_attempt(
     resources: ResourcesDep, attempt_id: AttemptId, token: Fence
 ) -> AttemptResult:
-    """Give the trial back uncounted, because the worker stops."""
+    """Give the trial back, uncounted, because the worker stops."""
     return await _write(resources, lambda s: attempts.release(s, attempt_id, token))
 
 
 async def _write(resources: Resources, act: Callable[[Any], Answer]) -> Answer:
-    """One transaction on one thread. FastAPI takes a second one for endpoints without ``async``."""
+    """Run one transaction on one thread. FastAPI uses a second one for plain endpoints."""
     return await resources.lanes.for_worker(partial(_in_transaction, resources, act))
 
 
@@ -216,7 +216,7 @@ async def _wait_for_trial(
     deadline = time.monotonic() + wait_seconds
     changes_known = resources.notifications.num_changes
     if await resources.lanes.for_worker(partial(_is_set_aside, resources, claim.worker.name)):
-        # It stands in no line, where a turn of its own would be lost to the others.
+        # It waits outside the line: a turn given to it would be lost to the others.
         await _sit_out(resources, request, hung_up, deadline)
         return None
     # Everybody claims once at once: the answer to an earlier claim may have been lost.
@@ -268,7 +268,7 @@ def _claim_after_wait(
     resources: Resources, request: Request, claim: ClaimRequest, place: WaitingPlace
 ) -> Assignment | None:
     try:
-        # The wait may have been long: whose token was revoked meanwhile gets nothing.
+        # The wait may have been long: a token that was revoked meanwhile gets nothing.
         auth.authorise(request, _SCOPES)
     except ServiceError:
         place.is_trying = False

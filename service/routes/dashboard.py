@@ -22,7 +22,7 @@ PATHS = (
 
 
 async def show_dashboard(resources: ResourcesDep, request: Request) -> Response:
-    """The dashboard's own answer."""
+    """Return the dashboard's own answer."""
     return await proxy.forward(request, resources.dashboard)
 
 

@@ -1,4 +1,4 @@
-"""Uploaded datasets, looked into before they are kept."""
+"""Uploaded datasets, inspected before they are kept."""
 
 import functools
 from pathlib import Path
@@ -27,7 +27,7 @@ from store.tables.records import DatasetRecord
 router = guarded("datasets")
 
 _MOST_RATIO = 200
-"""Bytes unpacked of each byte of the file: drawn digits have about 20, a bomb has 1000."""
+"""Most unpacked bytes per byte of the file: drawn digits have about 20, a bomb has 1000."""
 
 
 @router.post(
@@ -49,7 +49,7 @@ _MOST_RATIO = 200
 async def upload_dataset(
     resources: ResourcesDep, request: Request, response: Response
 ) -> DatasetSchema:
-    """Keep an npz dataset: in this form, or by the id of a finished upload."""
+    """Store an npz dataset, sent in this form or named by the id of a finished upload."""
     async with uploads.receive(resources, request) as delivery:
         create = functools.partial(_create, resources, delivery, response)
         return await resources.lanes.inspections.run(create)
@@ -81,7 +81,7 @@ def get_dataset(resources: ResourcesDep, reference: Reference) -> DatasetSchema:
     responses=problems(409),
 )
 def delete_dataset(resources: ResourcesDep, sender: Sender, reference: Reference) -> Response:
-    """Forget a dataset that no job refers to."""
+    """Delete a dataset that no job refers to."""
     uploads.discard(resources, sender, reference, delete=datasets.delete)
     return Response(status_code=204)
 

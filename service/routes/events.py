@@ -62,9 +62,9 @@ LastEventId = Annotated[
 
 
 class EventStream(StreamingResponse):
-    """A stream that is cut when its reader takes nothing for ``stall_seconds``.
+    """A stream that is cut if its reader takes nothing for ``stall_seconds``.
 
-    ``on_end`` is called whatever happens: a reader may be gone before the first message.
+    ``on_end`` is called in every case: a reader may be gone before the first message.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ async def watch_job(
     after: Seq = 0,
     last_event_id: LastEventId = "",
 ) -> Response:
-    """Every event of a job from the first, or after the last one that is known, to the end."""
+    """Stream every event of a job, from the first or after the last known one, to the end."""
     seen = int(last_event_id) if last_event_id else after
     gap = await run_in_threadpool(_gap, resources, job_id, seen)
     if request.method == "HEAD":
@@ -158,7 +158,7 @@ async def _messages(
 
 
 def _gap(resources: Resources, job_id: str, seen: int) -> int | None:
-    """Number of the oldest event, if events between it and ``seen`` were removed."""
+    """Return the number of the oldest event, if events between it and ``seen`` were removed."""
     with resources.database.read() as session:
         jobs.get(session, job_id)
         first = events.first_seq(session, job_id)

@@ -1,4 +1,4 @@
-"""Jobs: submit, look, steer, and what they found."""
+"""Jobs: submit them, look at them, control them, and read their results."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,9 +46,9 @@ from store.trials import trials
 router = guarded("jobs")
 
 _REMOVAL_SECONDS = 3.0
-"""A job that has more rows and files than can be removed meanwhile loses the rest later."""
+"""If a job has more rows and files than can be removed in this time, the rest goes later."""
 _FORECAST_SECONDS = 1.0
-"""A forecast says how long the job has run: this old it may be."""
+"""How old a forecast may be, as it says how long the job has run."""
 _YAML_TOO: dict[str, Any] = {
     "requestBody": {
         "content": {
@@ -88,7 +88,7 @@ def submit_job(
     idempotency_key: IdempotencyKey = None,
     dry_run: Annotated[bool, Query(description="Only say what the job would do.")] = False,
 ) -> JobSchema | DryRunSchema:
-    """Start a job; with a key, a repeat of the request gets the same job."""
+    """Start a job. With a key, a repeat of the request gets the same job."""
     if dry_run:
         response.status_code = 200
         with resources.database.read() as session:
@@ -122,9 +122,9 @@ def list_jobs(
     responses=NOT_MODIFIED,
 )
 async def get_job(resources: ResourcesDep, request: Request, job_id: JobId) -> Response:
-    """One job, with a forecast of its time from what is known now.
+    """Return one job, with a forecast of its time from what is known now.
 
-    A deleted one is there while a job names it as its warm start, in the state `deleted`.
+    A deleted job is shown, in the state `deleted`, while another job names it as its warm start.
     """
     try:
         return await resources.answers.respond(request, job_id, _job, seconds=_FORECAST_SECONDS)
@@ -143,7 +143,7 @@ async def get_job(resources: ResourcesDep, request: Request, job_id: JobId) -> R
 def delete_job(resources: ResourcesDep, sender: Sender, job_id: JobId) -> Response:
     """Delete a job that has ended, with its trials, their files, its events and its study.
 
-    Not while an unfinished job starts from it.
+    This is refused while an unfinished job starts from it.
     """
     with resources.database.write() as session:
         job = jobs.lock_alone(session, job_id)
@@ -172,7 +172,7 @@ def cancel_job(resources: ResourcesDep, sender: Sender, job_id: JobId) -> JobSch
     responses=problems(409),
 )
 def pause_job(resources: ResourcesDep, sender: Sender, job_id: JobId) -> JobSchema:
-    """Hand out no more trials; running ones go on."""
+    """Hand out no more trials; running trials continue."""
     return _change(resources, sender, job_id, jobs.pause, "paused")
 
 
@@ -183,7 +183,7 @@ def pause_job(resources: ResourcesDep, sender: Sender, job_id: JobId) -> JobSche
     responses=problems(409),
 )
 def resume_job(resources: ResourcesDep, sender: Sender, job_id: JobId) -> JobSchema:
-    """Go on after a pause; not while the file that the job waits for is lost."""
+    """Continue after a pause. This is refused while a file that the job waits for is lost."""
     with resources.database.read() as session:
         paused = jobs.get(session, job_id)
         owners.check(paused, sender)
@@ -206,7 +206,7 @@ def clone_job(
     job_id: JobId,
     changes: Annotated[dict[str, Any], Body(examples=[{"name": "again", "seed": 1}])],
 ) -> JobSchema:
-    """Submit a job's spec again, with these fields of it in place of the old ones."""
+    """Submit a job's spec again, with some of its fields replaced."""
     with resources.database.read() as session:
         document = jobs.get(session, job_id).spec
     spec = submission.changed(document, changes)
@@ -260,13 +260,13 @@ async def get_recommendation(resources: ResourcesDep, request: Request, job_id: 
     responses=NOT_MODIFIED,
 )
 async def get_report(resources: ResourcesDep, request: Request, job_id: JobId) -> Response:
-    """Controls, finalists over their seeds, where the time went, and why trials ended."""
+    """Return controls, finalists over their seeds, the time spent, and why trials ended."""
     return await resources.answers.respond(request, job_id, _report)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """A job that somebody asks for: under a key, or as the clone of another one."""
+    """A job to start: under a key, or as the clone of another one."""
 
     spec: JobSpec
     sender: Caller
@@ -316,7 +316,7 @@ def _change(
     change: Callable[[Session, str], JobRecord],
     action: Action,
 ) -> JobSchema:
-    """Make a change of the job that its owner may make; a repeat is not told again."""
+    """Make a change of the job that its owner may make; a repeat is not recorded again."""
     with resources.database.write() as session:
         job = jobs.lock(session, job_id)
         owners.check(job, sender)

@@ -1,4 +1,4 @@
-"""Uploaded networks: weights of a family, looked into before they are kept."""
+"""Uploaded networks: weights of a family, inspected before they are kept."""
 
 import functools
 from pathlib import Path
@@ -48,7 +48,7 @@ router = guarded("models")
 async def upload_model(
     resources: ResourcesDep, request: Request, response: Response
 ) -> ModelSchema:
-    """Keep safetensors weights: in this form, or by the id of a finished upload."""
+    """Store safetensors weights, sent in this form or named by the id of a finished upload."""
     async with uploads.receive(resources, request) as delivery:
         create = functools.partial(_create, resources, delivery, response)
         return await resources.lanes.inspections.run(create)
@@ -80,7 +80,7 @@ def get_model(resources: ResourcesDep, reference: Reference) -> ModelSchema:
     responses=problems(409),
 )
 def delete_model(resources: ResourcesDep, sender: Sender, reference: Reference) -> Response:
-    """Forget a model that no job refers to."""
+    """Delete a model that no job refers to."""
     uploads.discard(resources, sender, reference, delete=models.delete)
     return Response(status_code=204)
 

@@ -1,4 +1,4 @@
-"""Our own pages: jobs, one job with its live front, the login, and the API's reference."""
+"""Our own pages: the jobs, one job with its live front, the login, and the API reference."""
 
 import re
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ _INCLUDE = re.compile(rb"<!-- include (\w+\.html) -->")
 
 
 def _whole(path: Path) -> bytes:
-    """The file, with the parts that its pages share in their places."""
+    """Return the file, with the parts that its pages share in their places."""
     return _INCLUDE.sub(lambda found: _part(found[1].decode()), path.read_bytes())
 
 
@@ -47,17 +47,17 @@ def _part(name: str) -> bytes:
 FILES: Mapping[str, bytes] = {
     path.name: _whole(path) for path in sorted(FOLDER.iterdir()) if path.suffix in TYPES
 }
-"""Every page file by name: what is not here cannot be asked for."""
+"""Every page file by name; other files cannot be requested."""
 
-Wanted = Annotated[str, Query(alias="next", description="Where to go on after the login.")]
-Failed = Annotated[str, Query(description="There where the last try was refused.")]
+Wanted = Annotated[str, Query(alias="next", description="Where to continue after the login.")]
+Failed = Annotated[str, Query(description="Present if the last try was refused.")]
 _MAX_LOGIN_BYTES = 4096
 _DAY_SECONDS = 24 * 3600
 _WAIT = (b'id="wait" hidden', b'id="wait"')
 
 
 def page(name: str) -> Response:
-    """A page or one of its files."""
+    """Return a page or one of its files."""
     return Response(
         FILES[name],
         media_type=TYPES[Path(name).suffix],
@@ -93,19 +93,19 @@ async def show_file(name: str) -> Response:
 
 @router.get("/favicon.ico", dependencies=[PUBLIC], include_in_schema=False)
 async def show_icon() -> Response:
-    """What a browser asks for by itself where a page names no icon, as Optuna's do."""
+    """Return the icon that a browser asks for if a page names none, as the pages of Optuna do."""
     return page("icon.svg")
 
 
 @router.get("/docs", dependencies=[PUBLIC], include_in_schema=False)
 async def show_docs() -> Response:
-    """The API's reference, drawn from /openapi.json without anything from elsewhere."""
+    """Show the API reference, drawn from /openapi.json without external resources."""
     return page("docs.html")
 
 
 @router.get("/login", dependencies=[PUBLIC], include_in_schema=False)
 async def show_login(wanted: Wanted = "", failed: Failed = "") -> Response:
-    """Where a browser shows its token; what stands behind the question mark is its script's."""
+    """Show the login page. Its script reads the query parameters."""
     return page("login.html")
 
 
@@ -144,7 +144,7 @@ async def log_out(resources: ResourcesDep, request: Request) -> Response:
 
 
 def _begin_session(request: Request, secret: str) -> str | None:
-    """The secret of a new session; the one that the browser had before ends."""
+    """Return the secret of a new session. A previous session of the browser ends."""
     token = auth.find_token(request, secret)
     if token is None:
         return None
@@ -161,7 +161,7 @@ def _end_session(resources: Resources, secret: str) -> None:
 
 
 def _come_back_later(error: TooManyLogins) -> Response:
-    """The login page, saying that one has to wait."""
+    """Return the login page, which says how long to wait."""
     response = page("login.html")
     response.status_code = HTTPStatus.TOO_MANY_REQUESTS
     response.body = FILES["login.html"].replace(*_WAIT)

@@ -43,7 +43,7 @@ class HealthSchema(BaseModel, frozen=True):
 
 
 class ReadinessSchema(BaseModel, frozen=True):
-    """Each dependency; ``ready`` says whether the service can do its own work."""
+    """The state of each dependency; ``ready`` says whether the service can do its own work."""
 
     ready: bool
     dependencies: dict[str, Health] = Field(
@@ -60,7 +60,7 @@ class ReadinessSchema(BaseModel, frozen=True):
 def list_workers(
     resources: ResourcesDep, limit: Limit = MAX_LIMIT, cursor: Cursor = None
 ) -> Page[WorkerSchema]:
-    """Workers heard of within the last minute by name, and the trial each has."""
+    """List workers heard of within the last minute, by name, with their trials."""
     with resources.database.read() as session:
         busy = workers.current_trials(session)
         found, following = workers.page(
@@ -88,7 +88,7 @@ async def get_openapi(request: Request) -> JSONResponse:
 
 @router.get("/healthz", operation_id="get_health", dependencies=[PUBLIC])
 async def get_health() -> HealthSchema:
-    """Whether the process answers."""
+    """Say that the process answers."""
     return HealthSchema()
 
 
@@ -99,7 +99,7 @@ async def get_health() -> HealthSchema:
     responses={503: {"model": ReadinessSchema, "description": "Something needed does not work"}},
 )
 async def get_readiness(resources: ResourcesDep, response: Response) -> ReadinessSchema:
-    """Whether everything works that the service needs, one by one; looked at once a second."""
+    """Check everything that the service needs, one by one, at most once a second."""
     found = await resources.momentary.get(
         "readiness", partial(_readiness, resources), seconds=_READY_SECONDS
     )
@@ -164,7 +164,7 @@ def _schema(resources: Resources) -> Health:
 
 
 def _free_bytes(resources: Resources) -> int | None:
-    """Free bytes where we write, seen by writing; None where that fails."""
+    """Return the free bytes where we write, tested by writing; None if that fails."""
     folders = (resources.files.folder, disk.database_folder(resources.database.url))
     try:
         return min(disk.probe(folder) for folder in folders if folder is not None)

@@ -45,7 +45,7 @@ def list_tokens(
 
 @router.post("/v1/tokens", operation_id="create_token", status_code=201, dependencies=[ADMIN])
 def create_token(resources: ResourcesDep, sender: Sender, spec: TokenSpec) -> TokenSchema:
-    """A new token. Its secret is in this answer and nowhere else."""
+    """Create a token. Its secret is in this answer and nowhere else."""
     with resources.database.write() as session:
         record, secret = tokens.create(
             session, name=spec.name, scopes=spec.scopes, expires_at=spec.expires_at
@@ -58,7 +58,7 @@ def create_token(resources: ResourcesDep, sender: Sender, spec: TokenSpec) -> To
     "/v1/tokens/{token_id}", operation_id="revoke_token", status_code=204, dependencies=[ADMIN]
 )
 def revoke_token(resources: ResourcesDep, sender: Sender, token_id: TokenId) -> Response:
-    """Make a token's secret worthless and end its streams; a repeat changes nothing."""
+    """Make a token's secret worthless and end its streams. A repeat changes nothing."""
     with resources.database.write() as session:
         if tokens.get(session, token_id).revoked_at is None:
             audit.note(session, sender.name, "revoked", tokens.revoke(session, token_id))

@@ -1,4 +1,4 @@
-"""Trials: one, why it ended, its files, and once more."""
+"""Trials: one of them, why it ended, its files, and re-runs."""
 
 import random
 
@@ -32,7 +32,7 @@ def get_trial(resources: ResourcesDep, trial_id: TrialId) -> TrialSchema:
 
 @router.get("/v1/trials/{trial_id}/why", operation_id="explain_trial", dependencies=[READ])
 def explain_trial(resources: ResourcesDep, trial_id: TrialId) -> WhySchema:
-    """Why a trial ended as it did: rungs and ranks, constraints, attempts."""
+    """Explain why a trial ended as it did: rungs and ranks, constraints, attempts."""
     with resources.database.read() as session:
         trial = trials.get(session, trial_id)
         view = views.trial(trial)
@@ -63,7 +63,7 @@ def list_artifacts(resources: ResourcesDep, trial_id: TrialId) -> tuple[Artifact
     responses=problems(409),
 )
 def rerun_trial(resources: ResourcesDep, sender: Sender, trial_id: TrialId) -> TrialSchema:
-    """The same candidate once more, from another seed; it comes on top of the budget."""
+    """Try the same candidate again with another seed, on top of the budget."""
     seed = random.SystemRandom().randint(0, _HIGHEST_SEED)
     with resources.database.write() as session:
         job = jobs.get(session, trials.get(session, trial_id).job_id)

@@ -1,4 +1,4 @@
-"""Resumable uploads: announce the size, send parts from where the last one ended."""
+"""Resumable uploads: announce the size, then send parts from where the last one ended."""
 
 from contextlib import suppress
 from functools import partial
@@ -47,7 +47,7 @@ Offset = Annotated[
 
 
 class UploadSpec(BaseModel, frozen=True, extra="forbid"):
-    """A file that is to come."""
+    """A file that will be uploaded."""
 
     size_bytes: int = Field(gt=0, le=2**53)
 
@@ -91,7 +91,7 @@ def begin_upload(
 def get_upload(
     resources: ResourcesDep, sender: Sender, response: Response, upload_id: UploadId
 ) -> UploadSchema:
-    """How much has arrived; also in the header `Upload-Offset`."""
+    """Say how much has arrived; also in the header `Upload-Offset`."""
     view = _view(resources, sender, upload_id)
     response.headers["Upload-Offset"] = str(view.received)
     return view
@@ -133,7 +133,7 @@ async def continue_upload(
     dependencies=[SUBMIT],
 )
 def drop_upload(resources: ResourcesDep, sender: Sender, upload_id: UploadId) -> Response:
-    """Throw an unfinished upload away."""
+    """Delete an unfinished upload."""
     with resources.database.write() as session:
         uploads.delete(session, uploads.get_own(session, upload_id, sender).id)
     resources.files.drop_upload(upload_id)
@@ -141,9 +141,10 @@ def drop_upload(resources: ResourcesDep, sender: Sender, upload_id: UploadId) ->
 
 
 class _Part:
-    """What one request adds to an upload, each piece for itself.
+    """The part of one request to an upload, written piece by piece.
 
-    Between them the upload is nobody's: a sender that has stopped keeps nobody from going on.
+    Between two pieces the upload is not locked: a sender that has stopped does not keep another one
+    from continuing.
     """
 
     def __init__(self, files: FileStore, upload_id: str, *, begin: int, limit: int) -> None:

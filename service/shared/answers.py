@@ -1,4 +1,4 @@
-"""Answers about a job that are kept until the job changes, with an ETag each."""
+"""Keep answers about a job until the job changes, each with an ETag."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from store.tables.records import JobRecord
 MOST_KEPT = 512
 MOST_BYTES = 64 * 1024**2
 _THREADS = 2
-"""Answers are work for the processor: more at once would only hold up the other requests."""
+"""Answers cost CPU time: more at once would only delay the other requests."""
 _OVERHEAD_BYTES = 1024
 
 Key: TypeAlias = tuple[str, str]
@@ -34,7 +34,7 @@ View: TypeAlias = Callable[[Session, JobRecord], BaseModel]
 
 @dataclass(frozen=True, kw_only=True)
 class KeptAnswer:
-    """A document about a job. Everything in it but time is as of the event ``version``."""
+    """A document about a job. Everything in it except time is as of the event ``version``."""
 
     version: int
     body: bytes
@@ -47,10 +47,10 @@ class KeptAnswer:
 
 
 class Answers:
-    """The newest answers of this process, bounded in number and bytes.
+    """The newest answers of this process, limited in number and bytes.
 
-    Every change that an answer shows is told by an event of its job, so a number of the last event
-    that has not changed means that the answer has not. Used on the event loop's thread only.
+    Every change that an answer shows writes an event of its job, so an unchanged number of the last
+    event means an unchanged answer. Used on the event loop's thread only.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Answers:
     async def respond(
         self, request: Request, job_id: str, view: View, *, seconds: float = float("inf")
     ) -> Response:
-        """The view of the job as JSON, or 304 if the asker has it.
+        """Return the view of the job as JSON, or 304 if the client has it already.
 
         Args:
             request: Who asks; authorised.

@@ -21,7 +21,7 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
 
 
 def respond(request: Request, body: bytes, *, etag: str) -> Response:
-    """The JSON document, or 304 if the asker's ``If-None-Match`` names its tag.
+    """Return the JSON document, or 304 if the asker's ``If-None-Match`` names its tag.
 
     It is the asker's own and to be asked for each time: another token may not see it.
     """
@@ -36,6 +36,6 @@ def respond(request: Request, body: bytes, *, etag: str) -> Response:
 
 
 def is_known(request: Request, etag: str) -> bool:
-    """Whether ``If-None-Match`` names the tag, compared weakly as RFC 9110 (13.1.2) says."""
+    """Return whether ``If-None-Match`` names the tag, compared weakly as RFC 9110 (13.1.2) says."""
     known = ",".join(request.headers.getlist("if-none-match"))
     return any(tag.strip().removeprefix("W/") in (etag, "*") for tag in known.split(","))

@@ -1,4 +1,4 @@
-"""Ways for what is large: each has places and threads of its own, so none can stop another."""
+"""Separate lanes for large work, each with its own places and threads, so none blocks another."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _WRITERS = 4
 _WORKER_FILES = 256
 _LARGE_DOCUMENTS = 64
 _WORKER_CALLS = 12
-"""Claims and reports wait for rows that other workers hold, or nobody gives back for seconds."""
+"""Claims and reports may wait some seconds for rows that other workers have locked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lane:
-    """Bodies of one kind: how many may be on their way, and the threads that write them."""
+    """Bodies of one kind: how many may be received at once, and the threads that write them."""
 
     places: Places
     threads: CapacityLimiter
 
     async def run(self, work: Callable[[], Answer]) -> Answer:
-        """What ``work`` answers, on a thread of this lane."""
+        """Return what ``work`` answers, on a thread of this lane."""
         return await to_thread.run_sync(work, limiter=self.threads)
 
 
 class Inspections:
-    """A few threads that look into uploaded files, and a bounded line before them."""
+    """A few threads that inspect uploaded files, and a bounded queue for them."""
 
     def __init__(self, *, at_once: int, waiting: int) -> None:
         """Run ``at_once`` inspections and let ``waiting`` more wait."""
@@ -44,7 +44,7 @@ class Inspections:
         self._inside = 0
 
     def check(self) -> None:
-        """Raise TooManyInspections if the line is full."""
+        """Raise TooManyInspections if the queue is full."""
         if self._inside >= self._most:
             raise TooManyInspections(
                 f"{self._inside} uploaded files are looked into or wait for it, and no more than "
@@ -52,7 +52,7 @@ class Inspections:
             )
 
     async def run(self, work: Callable[[], Answer]) -> Answer:
-        """What ``work`` answers, once it is its turn. Raises TooManyInspections."""
+        """Return what ``work`` answers, when it is its turn. Raises TooManyInspections."""
         self.check()
         self._inside += 1
         try:
@@ -63,7 +63,7 @@ class Inspections:
 
 @dataclass(frozen=True, kw_only=True)
 class Lanes:
-    """All of them."""
+    """All lanes of a service."""
 
     patience: Patience
     uploads: Lane
@@ -73,12 +73,12 @@ class Lanes:
     worker_calls: CapacityLimiter
 
     async def for_worker(self, work: Callable[[], Answer]) -> Answer:
-        """What ``work`` answers, on a thread for what workers say: they hold no user's."""
+        """Return what ``work`` answers, on a thread for workers; users' threads stay free."""
         return await to_thread.run_sync(work, limiter=self.worker_calls)
 
 
 def of_settings(settings: ServiceSettings) -> Lanes:
-    """The lanes that the settings ask for; call it in the event loop."""
+    """Return the lanes that the settings ask for; call it in the event loop."""
     return Lanes(
         patience=Patience(
             seconds=settings.body_seconds, bytes_per_second=settings.body_bytes_per_second

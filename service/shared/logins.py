@@ -1,4 +1,4 @@
-"""How often one address may try to log in: a token is found by guessing or not at all."""
+"""Limit how often one address may try to log in, so that tokens cannot be guessed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Callable
 from service.errors import TooManyLogins
 
 MOST_ADDRESSES = 10_000
-"""Beyond that the one that has not tried for longest is forgotten."""
+"""Beyond that, the address that has not tried for longest is forgotten."""
 _WINDOW_SECONDS = 60.0
 
 
 class Logins:
-    """Failed logins of the last minute by address. Used on the event loop's thread only."""
+    """Failed logins of the last minute, by address. Used on the event loop's thread only."""
 
     def __init__(self, *, most: int, now: Callable[[], float] = time.monotonic) -> None:
         self._most = most
@@ -22,7 +22,7 @@ class Logins:
         self._tries: OrderedDict[str, deque[float]] = OrderedDict()
 
     def begin(self, address: str) -> None:
-        """Count a try before it is looked at, so that many at once are no way around.
+        """Count a try before it is checked, so that concurrent tries are counted too.
 
         Raises TooManyLogins.
         """
@@ -39,7 +39,7 @@ class Logins:
         tries.append(now)
 
     def succeeded(self, address: str) -> None:
-        """Take back the last try: whoever has a token may log in as often as they like."""
+        """Take back the last try: successful logins are not limited."""
         tries = self._of(address)
         if tries:
             tries.pop()

@@ -20,11 +20,11 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _WAITED = "waited_seconds"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _HELD_OPEN = frozenset({"/v1/jobs/{job_id}/events"})
-"""Addresses that only wait: their time would say nothing, so they are only counted."""
+"""Addresses that mainly wait: their time means nothing, so they are only counted."""
 
 
 class Metrics:
-    """Counters of one application, in a registry of its own."""
+    """Counters of one application, in its own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -49,7 +49,7 @@ class Metrics:
             yield
 
     def page(self, statistics: Statistics) -> bytes:
-        """Everything in Prometheus' text format."""
+        """Return everything in the text format of Prometheus."""
         counted = CollectorRegistry()
         counted.register(_Counted(statistics))
         return generate_latest(self.registry) + generate_latest(counted)
@@ -57,7 +57,7 @@ class Metrics:
 
 @contextmanager
 def waiting(request: Request) -> Iterator[None]:
-    """A wait within a request that is not counted as time of its answer: a long poll's."""
+    """Exclude a wait within a request, such as a long poll, from the time of its answer."""
     begin = time.perf_counter()
     try:
         yield
@@ -99,7 +99,7 @@ def _by_state(name: str, words: str, counts: dict[str, int]) -> GaugeMetricFamil
 
 
 class Observed:
-    """Counts every request under its route's template, so that ids make no new series."""
+    """Counts every request by its route's template, so that ids create no new series."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""What is true for a moment: readiness and counts, computed once for all who ask in it."""
+"""Values that hold for a moment: readiness and counts, computed once for all who ask in it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _THREADS = 2
 
 
 class Momentary:
-    """Values by name, each kept for its seconds. Used on the event loop's thread only."""
+    """Values by name, each kept for some seconds. Used on the event loop's thread only."""
 
     def __init__(self) -> None:
         self._kept: dict[Hashable, tuple[float, Any]] = {}
         self._flights: SingleFlight[Any] = SingleFlight(threads=_THREADS)
 
     async def get(self, name: str, work: Callable[[], Value], *, seconds: float) -> Value:
-        """What ``work`` returned at most ``seconds`` ago, else what it returns now."""
+        """Return what ``work`` returned at most ``seconds`` ago, else what it returns now."""
         good_until, value = self._kept.get(name, (0.0, None))
         if time.monotonic() < good_until:
             return value

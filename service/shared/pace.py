@@ -1,4 +1,4 @@
-"""How long a sender may take over a body: seconds are earned by bytes, and silence spends them."""
+"""Limit how long a sender may take over a body: bytes earn time, and silence spends it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.errors import BodyTooSlow
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """The seconds that a body may bring nothing, and the least bytes per second it must bring."""
+    """How many seconds a body may bring nothing, and how many bytes per second it must bring."""
 
     seconds: float
     bytes_per_second: float
@@ -22,9 +22,9 @@ class Patience:
 class BodyPace:
     """The progress of one body.
 
-    A sender begins with all of the patience. Waiting spends it and bytes earn it back, never more
-    than at the beginning: neither silence nor a byte now and then holds a request for ever, and
-    the time that we take to write what has come is not held against the sender.
+    A sender begins with all of the patience. Waiting spends it and bytes earn it back, never beyond
+    the initial value: neither silence nor a byte now and then holds a request for ever, and the
+    time that we take to write what has arrived is not counted against the sender.
     """
 
     def __init__(self, patience: Patience) -> None:
@@ -35,17 +35,17 @@ class BodyPace:
         self._gives_way = False
 
     def silent_seconds(self, now: float) -> float:
-        """For how long the sender is waited for now; 0 while what has come is being written."""
+        """Return how long the sender has been waited for; 0 while its data are being written."""
         return 0.0 if self._silent_since is None else now - self._silent_since
 
     def give_way(self) -> None:
-        """End the body, for others wait for its place."""
+        """End the body, because others wait for its place."""
         self._gives_way = True
         if self._timeout is not None:
             self._timeout.reschedule(asyncio.get_running_loop().time())
 
     async def next(self, receive: Callable[[], Awaitable[Message]]) -> Message:
-        """The next message of the request. Raises BodyTooSlow."""
+        """Return the next message of the request. Raises BodyTooSlow."""
         loop = asyncio.get_running_loop()
         begin = self._silent_since = loop.time()
         try:

@@ -1,4 +1,4 @@
-"""How many bodies may be on their way at once: in all, and of one token or address."""
+"""Limit how many bodies are received at once: in all, and per token or address."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.errors import TooManyBodies
 from service.shared.pace import BodyPace
 
 LONGEST_PAUSE_SECONDS = 1.0
-"""Who is silent for longer gives its place to somebody who waits for one."""
+"""A sender that is silent for longer loses its place if another one waits for it."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class _Place:
 
 
 class Places:
-    """Places for bodies. Only the event loop's own thread touches them.
+    """Places for bodies. Used on the event loop's thread only.
 
-    Whoever comes when all are taken gets the place of the sender that has been silent for longest,
-    so idle connections keep nobody out; if every sender is busy, the newcomer has to come again.
+    If all are taken, a new body gets the place of the sender that has been silent for longest, so
+    idle connections keep nobody out; if every sender is busy, the new one has to try again later.
     """
 
     def __init__(self, *, total: int, each: int) -> None:
-        """Room for ``total`` bodies, of which ``each`` for one key, a token or an address."""
+        """Make room for ``total`` bodies, at most ``each`` of them for one token or address."""
         self._total = total
         self._each = each
         self._taken: list[_Place] = []

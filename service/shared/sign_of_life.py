@@ -1,4 +1,4 @@
-"""The service's sign of life in the database: while there is none, no silent worker is to blame."""
+"""Record in the database that the service lives; without that, no silent worker is to blame."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from store.session import Database
 
 _log = logging.getLogger(__name__)
 _BEATS = 2
-"""Per time that one sign holds for."""
+"""How often per validity of one sign."""
 _SIGNS_PER_LEASE = 3
 """A worker's lease outlasts the last sign before it by two thirds, even if it was renewed then."""
 
 
 class SignOfLife:
-    """Says from time to time that workers can be heard; every service of a database does."""
+    """Records from time to time that workers can be heard; every service does it."""
 
     def __init__(self, database: Database, *, lease_seconds: float) -> None:
         self._database = database

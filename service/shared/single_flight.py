@@ -1,4 +1,4 @@
-"""The same work is done once at a time, however many ask for it."""
+"""Run the same work once at a time, however many ask for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 class SingleFlight(Generic[Result]):
-    """Runs functions on a few threads of its own; whoever asks for a running one waits for it.
+    """Runs functions on a few own threads; a caller of a running one waits for its result.
 
     Waiting holds no thread. Used on the event loop's thread only.
     """
@@ -22,7 +22,7 @@ class SingleFlight(Generic[Result]):
         self._running: dict[Hashable, asyncio.Future[Result]] = {}
 
     async def run(self, key: Hashable, work: Callable[[], Result]) -> Result:
-        """The result of the key's running work, else of ``work``; raises what that raises."""
+        """Return the result of the running work of the key, else of ``work``. Raises its errors."""
         running = self._running.get(key)
         if running is None:
             running = asyncio.ensure_future(to_thread.run_sync(work, limiter=self._limiter))

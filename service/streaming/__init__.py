@@ -1,1 +1,1 @@
-"""Event streams, and whoever waits for a change."""
+"""Event streams, and requests that wait for a change."""

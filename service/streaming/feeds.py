@@ -1,4 +1,4 @@
-"""Events of jobs from the database to every open stream: read once per job and process."""
+"""Bring events of jobs from the database to every open stream, read once per job and process."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class News:
-    """Events in their order; ``is_over`` says that nothing will follow them."""
+    """Events in order; ``is_over`` says that no more will follow."""
 
     messages: tuple[Message, ...] = ()
     is_over: bool = False
 
 
 class Feed:
-    """The newest events of one job, and the streams that want them."""
+    """The newest events of one job, and the streams that read them."""
 
     def __init__(self) -> None:
         self.streams: set[OpenStream] = set()
@@ -55,7 +55,7 @@ class Feed:
         self._is_over = False
 
     def add(self, news: News, *, newest: int) -> None:
-        """Keep what was read after ``newest``, as far as it fits, and wake the streams."""
+        """Keep the events read after ``newest``, as far as they fit, and wake the streams."""
         is_new = newest != self.newest or news.is_over
         self.newest, self._is_over = newest, news.is_over
         self._kept.extend(news.messages)
@@ -67,7 +67,7 @@ class Feed:
                 stream.wake()
 
     def after(self, seen: int) -> News | None:
-        """What follows the event ``seen``; None for a stream that must read by itself."""
+        """Return the events after ``seen``, or None if the stream must read the database itself."""
         if self.newest is None:
             return None
         if seen >= self.newest:
@@ -79,7 +79,7 @@ class Feed:
 
 
 class Feeds:
-    """The feeds of all jobs that have streams here. Used on the event loop's thread only."""
+    """The feeds of all jobs with streams here. Used on the event loop's thread only."""
 
     def __init__(self, database: Database, notifications: Notifications) -> None:
         self.lookout = Lookout(notifications, self._look, seconds=_LOOK_AGAIN_SECONDS)
@@ -88,7 +88,7 @@ class Feeds:
         self._feeds: dict[str, Feed] = {}
 
     def join(self, job_id: str, stream: OpenStream) -> Feed:
-        """The job's feed, which wakes the stream until it leaves."""
+        """Return the job's feed, which wakes the stream until it leaves."""
         feed = self._feeds.setdefault(job_id, Feed())
         feed.streams.add(stream)
         if feed.newest is None:
@@ -96,7 +96,7 @@ class Feeds:
         return feed
 
     def leave(self, job_id: str, stream: OpenStream) -> None:
-        """Wake the stream no more; a feed without streams is forgotten."""
+        """Stop waking the stream. A feed without streams is forgotten."""
         feed = self._feeds.get(job_id)
         if feed is not None:
             feed.streams.discard(stream)
@@ -104,7 +104,7 @@ class Feeds:
                 del self._feeds[job_id]
 
     async def read(self, job_id: str, seen: int) -> News:
-        """A page of what follows the event ``seen``, for a stream that its feed left behind."""
+        """Return a page of events after ``seen``, for a stream that is too slow for its feed."""
         return await to_thread.run_sync(_read, self._database, job_id, seen, limiter=self._threads)
 
     async def _look(self) -> None:
@@ -134,7 +134,7 @@ def _read(database: Database, job_id: str, seen: int) -> News:
 
 
 def _read_all(database: Database, known: Mapping[str, int | None]) -> dict[str, tuple[News, int]]:
-    """News of the jobs that have any, with the number up to which they are known then."""
+    """Return news of the jobs that have any, with the number of the newest event read."""
     with database.read() as session:
         heads = events.heads(session, known.keys())
     found: dict[str, tuple[News, int]] = {}

@@ -1,4 +1,4 @@
-"""One look at the database per change, for everybody who waits for one."""
+"""Look at the database once per change, for everybody who waits for one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from store.database.outages import OUTAGES
 _log = logging.getLogger(__name__)
 
 _PACE_SECONDS = 0.25
-"""Least seconds between two looks: a burst of changes costs one look, not one each."""
+"""Minimum seconds between two looks: a burst of changes costs one look, not many."""
 
 
 class Lookout:
-    """Looks when the database has changed, when somebody asks, and every ``seconds``.
+    """Looks when the database has changed, when asked, and every ``seconds``.
 
-    ``look`` serves all who wait at once, so it must not raise for one of them. An outage of the
-    database is looked through at the next turn.
+    ``look`` serves all who wait, so it must not raise for one of them. After an outage of the
+    database it looks again at the next turn.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class Lookout:
 
 
 class Runs(Protocol):
-    """What goes on until it is cancelled."""
+    """Something that runs until it is cancelled."""
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Run until cancelled."""
         ...
 
 

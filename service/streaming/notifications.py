@@ -1,4 +1,4 @@
-"""From a change in the database to whoever must look again, with one thread for all of them."""
+"""Notify everybody who waits for a change in the database, with one thread for all."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _WATCH_SECONDS = 0.5
 
 
 class Notifications:
-    """One thread watches the database; the event loop's thread tells every subscriber.
+    """One thread watches the database; the thread of the event loop calls every subscriber.
 
-    A wake-up is a hint: it can be lost with the database's connection, so subscribers look from
-    time to time without one, too.
+    A wake-up is a hint: it can be lost with the connection to the database, so subscribers also
+    look from time to time without one.
     """
 
     def __init__(self, watcher: Watcher, loop: asyncio.AbstractEventLoop) -> None:
@@ -32,27 +32,27 @@ class Notifications:
         self._thread.start()
 
     def subscribe(self, tell: Callable[[], None]) -> None:
-        """Call ``tell`` at every change and at the dismissal; only from the event loop's thread."""
+        """Call ``tell`` at every change and at the end; only from the thread of the event loop."""
         self._subscribers.append(tell)
 
     def wake(self) -> None:
-        """Tell every subscriber; only from the event loop's thread."""
+        """Call every subscriber; only from the thread of the event loop."""
         self.num_changes += 1
         for tell in self._subscribers:
             tell()
 
     @property
     def is_closed(self) -> bool:
-        """Whether the service is going down; whoever waits should finish."""
+        """Whether the service is stopping; everybody who waits should finish."""
         return self._closed.is_set()
 
     def dismiss(self) -> None:
-        """Let everyone who waits finish now, and nobody wait any more; only from the loop."""
+        """Let everybody who waits finish now, and let nobody wait any more; only from the loop."""
         self._closed.set()
         self.wake()
 
     def close(self) -> None:
-        """Stop watching and wake everyone a last time."""
+        """Stop watching and wake everybody a last time."""
         self.dismiss()
         self._thread.join(timeout=5)
         self._watcher.close()

@@ -1,4 +1,4 @@
-"""Cutting a connection whose other end takes nothing."""
+"""Cut a connection whose other end reads nothing."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from starlette.types import Scope
 
 
 async def cut(scope: Scope) -> None:
-    """Drop the request's connection with what it has not taken.
+    """Drop the request's connection with its unread data.
 
-    To close it would not do: that waits for what is in the buffer to be taken, maybe for ever.
+    Closing it would wait for the buffer to be read, maybe for ever.
     """
     for connection in _of(scope):
         connection.transport.abort()
@@ -20,6 +20,6 @@ async def cut(scope: Scope) -> None:
 
 
 def _of(scope: Scope) -> list[Any]:
-    """The server's connection behind the request; none where no socket is, as in tests."""
+    """Return the server connection of the request; empty without a socket, as in tests."""
     known = getattr(scope["app"].state, "connections", ())
     return [one for one in known if one.client == scope["client"] and one.transport is not None]

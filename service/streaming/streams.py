@@ -1,4 +1,4 @@
-"""Open event streams: how many each token may have, and that none outlives its token."""
+"""Open event streams: their number per token is limited, and none outlives its token."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from store.access import sessions, tokens
 from store.session import Database
 
 _CHECK_SECONDS = 1.0
-"""A stream outlives a token that another process revoked by two of these at most."""
+"""A stream outlives a token revoked by another process by at most two of these."""
 _RETRY_AFTER_SECONDS = "15"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
-    """Who has a stream: a token, or an address where no tokens exist.
+    """The holder of a stream: a token, or an address if no tokens exist.
 
     ``session_sha256`` names the session of a browser that logged in with the token.
     """
@@ -32,17 +32,17 @@ class Holder:
 
     @property
     def key(self) -> str:
-        """What its streams are counted by: its token, or else its address."""
+        """The key by which streams are counted: the token, or else the address."""
         return f"address {self.address}" if self.token_id is None else f"token {self.token_id}"
 
     @property
     def keys(self) -> frozenset[str]:
-        """What its bodies are counted by: its address, and its token if it has one."""
+        """The keys by which bodies are counted: the address, and the token if there is one."""
         return frozenset({f"address {self.address}", self.key})
 
 
 class OpenStream:
-    """One open stream; its own coroutine sends, the others only wake it."""
+    """One open stream; its own coroutine sends, others only wake it."""
 
     def __init__(self, holder: Holder) -> None:
         self.holder = holder
@@ -59,7 +59,7 @@ class OpenStream:
         self._woken.set()
 
     async def wait(self, *, timeout: float) -> bool:
-        """Wait to be woken; False if nobody did within ``timeout`` seconds."""
+        """Wait to be woken. Returns False if nobody did within ``timeout`` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 await self._woken.wait()
@@ -83,7 +83,7 @@ class Streams:
         notifications.subscribe(self._dismiss)
 
     def open(self, holder: Holder) -> OpenStream:
-        """A stream that counts until it is closed; raises TooManyStreams."""
+        """Return a stream that counts until it is closed. Raises TooManyStreams."""
         own = self._open.setdefault(holder.key, set())
         if len(own) >= self._most:
             whose = "this address" if holder.token_id is None else "this token"
@@ -134,7 +134,7 @@ class Streams:
 
 
 def _allowed(database: Database, holders: set[Holder]) -> set[Holder]:
-    """Those whose token and session still stand; without a token, as long as none was ever made."""
+    """Return the holders that may go on: a valid token and session, or no tokens at all."""
     ids = {holder.token_id for holder in holders if holder.token_id is not None}
     with database.read() as session:
         valid = tokens.valid(session, ids) if ids else frozenset()

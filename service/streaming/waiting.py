@@ -1,4 +1,4 @@
-"""Workers that wait for a trial: one look at the database for all, and a turn for the oldest."""
+"""Workers that wait for a trial: one look at the database for all, and turns by age."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOOK_AGAIN_SECONDS = 2.0
 
 
 class WaitingPlace:
-    """A worker's place in the line; used on the event loop's thread only."""
+    """A worker's place in the line. Used on the event loop's thread only."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -31,7 +31,7 @@ class WaitingPlace:
         return self._called.is_set()
 
     def call(self) -> None:
-        """Let the worker claim, or finish where the service goes down."""
+        """Let the worker claim, or finish if the service stops."""
         self._called.set()
 
     def reset(self) -> None:
@@ -40,7 +40,7 @@ class WaitingPlace:
         self._called.clear()
 
     async def wait(self, hung_up: asyncio.Future[None], *, timeout: float) -> bool:
-        """Wait for the turn until the worker hangs up or ``timeout`` is over; whether it came."""
+        """Wait for the turn, the hang-up or the timeout. Returns True if the turn came."""
         called = asyncio.ensure_future(self._called.wait())
         try:
             await asyncio.wait(
@@ -52,10 +52,10 @@ class WaitingPlace:
 
 
 class WaitingLine:
-    """Calls as many of the waiting workers as there are trials, oldest first; the rest sleep on.
+    """Calls as many of the waiting workers as there are trials, oldest first.
 
-    A turn of somebody who left before claiming passes to the next. Somebody who claimed in vain,
-    because another process was faster, stands where they stood before.
+    If a worker leaves before it claims, its turn passes to the next. A worker that claimed in vain,
+    because another process was faster, keeps its place in the line.
 
     Args:
         notifications: Tells of changes.
@@ -73,7 +73,7 @@ class WaitingLine:
 
     @contextmanager
     def place(self, *, changes_known: int) -> Iterator[WaitingPlace]:
-        """A place at the end, for a worker that claimed in vain when there were so many changes."""
+        """Yield a place at the end. The worker claimed in vain after ``changes_known`` changes."""
         place = WaitingPlace(next(self._numbers))
         self._sleep(place)
         if self._notifications.num_changes != changes_known:
@@ -84,7 +84,7 @@ class WaitingLine:
             self._leave(place)
 
     def stand_back(self, place: WaitingPlace) -> None:
-        """Let a worker that claimed in vain sleep on, before all who came later."""
+        """Let a worker that claimed in vain sleep on, before all later ones."""
         self._awake.discard(place)
         place.reset()
         self._sleep(place)

@@ -1,7 +1,7 @@
-"""Looking a house over: what its tables, its files and its processes say of each other.
+"""Check the installation: whether tables, files and processes agree.
 
-Nothing is written, nothing is held, and little is remembered: it may run beside a busy house, and
-on one that is down. What the studies say is looked at by ``search.study.checkup``.
+Nothing is written, nothing is locked and little is kept in memory: it may run next to a busy
+system, or on one that is down. ``search.study.checkup`` checks the studies.
 """
 
 from __future__ import annotations
@@ -21,4 +21,4 @@ PARTS: tuple[Part, ...] = (
     lambda database, store, settings, deep: jobs.look(database),
     lambda database, store, settings, deep: files.look(database, store, settings, deep=deep),
 )
-"""Each looks at one thing; the last argument says that every stored file is read."""
+"""Each checks one thing; the last argument asks to read every stored file."""

@@ -1,4 +1,4 @@
-"""Stored files against their rows, and what lies beside them."""
+"""Compare stored files with their rows, and find what lies next to them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REPAIR = "`featherweight doctor --repair` removes it"
 def look(
     database: Database, store: FileStore, settings: ServiceSettings, *, deep: bool
 ) -> Iterator[Finding]:
-    """What is missing, damaged, unreferenced or left over."""
+    """Yield stored files that are missing, damaged, unreferenced or left over."""
     yield from _owner(database, store)
     yield from _rows(database, store, deep=deep)
     yield from _unreferenced(database, store)
@@ -107,7 +107,7 @@ def _strange(store: FileStore) -> Iterator[Finding]:
     for path in collector.strange(store):
         yield Finding(
             check="files",
-            what="something lies among the stored files that is none",
+            what="a path among the stored files is not a stored file",
             thing=str(path),
             mend="look what it is, and move it elsewhere",
         )

@@ -1,4 +1,4 @@
-"""Jobs whose deletion was begun and not finished."""
+"""Find jobs whose deletion has begun and not finished."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from store.session import Database
 
 
 def look(database: Database) -> Iterator[Finding]:
-    """Jobs that are deleted for their users and have rows yet."""
+    """Yield jobs that are deleted for their users and still have rows."""
     with database.read() as session:
         begun = deletion.begun(session, limit=MOST_SHOWN + 1)
     for job_id in begun:

@@ -1,4 +1,4 @@
-"""Room on the disks, who may read what lies there, and settings that are not safe."""
+"""Check free disk space, who may read the files, and unsafe settings."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from store.session import Database
 
 _OF_DATABASE = ("", "-wal", "-shm", "-journal", ".migrate.lock")
 _OF_UP = ("up.lock", "up.json", "log", "worker")
-"""What `featherweight up` keeps beside its database; its lock tells that it does."""
+"""What `featherweight up` keeps next to its database; its lock shows that it does."""
 _SECRETS = ("FEATHERWEIGHT_ADMIN_TOKEN", "FEATHERWEIGHT_WORKER_TOKEN", "FEATHERWEIGHT_TOKEN")
 _LEAST_LEASE_SECONDS = 5.0
 
 
 def look(database: Database, store: FileStore, settings: ServiceSettings) -> Iterator[Finding]:
-    """Little room, files that others may read, and settings that are not safe."""
+    """Yield findings about little disk space, files that others may read, and unsafe settings."""
     yield from _room(database, store, settings)
     yield from _modes(store, settings)
     yield from _settings(database, settings)
 
 
 def close(store: FileStore, settings: ServiceSettings) -> int:
-    """Let nobody else read what is ours; returns how many files and folders that mended."""
+    """Take the rights of others away from our files. Returns how many files and folders changed."""
     found = 0
     for root in _roots(store, settings):
         for path in private.loose(root):
@@ -70,7 +70,7 @@ def _modes(store: FileStore, settings: ServiceSettings) -> Iterator[Finding]:
 
 
 def _roots(store: FileStore, settings: ServiceSettings) -> Iterator[Path]:
-    """What this project has made: folders with everything in them, and single files."""
+    """Yield what this project has created: folders with all their content, and single files."""
     yield store.folder
     for url in (settings.database_url, settings.study_storage_url):
         yield from _database_files(url)

@@ -1,4 +1,4 @@
-"""Who should be there and is not: searcher, service, workers, and leases that nobody ends."""
+"""Find processes that should be running and are not, and expired leases that nobody ends."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from store.session import Database
 _SEEN_SECONDS = 60.0
 _MOST_WORKERS = 200
 _OVERDUE_SECONDS = 60.0
-_START = "start it: `featherweight {}`, or `featherweight up` for the whole house"
+_START = "start it: `featherweight {}`, or `featherweight up` for everything"
 
 
 def look(database: Database, settings: ServiceSettings) -> Iterator[Finding]:
-    """What is silent though there is work, overdue, or of another version."""
+    """Yield processes that are silent though there is work, overdue leases, and other versions."""
     with database.read() as session:
         vigil = liveness.vigil(
             session,
@@ -53,7 +53,7 @@ def look(database: Database, settings: ServiceSettings) -> Iterator[Finding]:
 
 
 def _silent(vigil: Vigil) -> Iterator[Finding]:
-    """A house that is down as a whole, with nothing to do, is not ill."""
+    """Yield silent processes. A system that is down as a whole, with no work, is healthy."""
     is_up = vigil.searcher == "there" or vigil.service == "there"
     for name, state, command in (
         ("searcher", vigil.searcher, "search"),

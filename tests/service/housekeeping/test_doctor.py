@@ -201,7 +201,7 @@ DAMAGES: list[tuple[Break, str, str, bool]] = [
     (shorter, "files", "has 5 bytes, not 13", False),
     (unreferenced, "files", "nothing refers to", True),
     (unknown, "files", "the database does not know a file of 8 bytes", True),
-    (strange, "files", "something lies among", False),
+    (strange, "files", "a path among", False),
     (temporary, "leftovers", "temporary file", True),
     (orphan, "leftovers", "does not know the upload", True),
     (unfinished, "leftovers", "never finished", True),
