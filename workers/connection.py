@@ -1,4 +1,4 @@
-"""Calls to the service that wait through outages, and say so once per outage."""
+"""Calls to the service that are retried through outages, with one log line per outage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class RetryingConnection:
-    """The way to the service, as one process sees it."""
+    """The connection of one process to the service."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class RetryingConnection:
         retry: RetryPolicy = FOREVER,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
-        """Speak to the service until ``stop``.
+        """Call the service until ``stop`` is set.
 
         Args:
             stop: Ends the waiting.
@@ -43,11 +43,11 @@ class RetryingConnection:
         self._is_down = False
 
     def call(self, do: Callable[[], Answer]) -> Answer:
-        """Do it, again and again while the service is away or cannot do it.
+        """Make the call, repeatedly while the service is away or fails.
 
-        A fault inside the service (any 5xx) is waited out, however long it takes: what was sent is
-        not to blame. Raises ApiError for an answer, and Stopped when asked to stop in an outage: a
-        last word is still tried once.
+        A fault inside the service (any 5xx) is retried however long it takes: the request is not to
+        blame. Raises ApiError for an answer, and Stopped if asked to stop during an outage; the
+        call is then still tried once.
         """
         tried = 0
         while True:
@@ -62,7 +62,7 @@ class RetryingConnection:
                     raise Stopped(self._stop.reason) from error
 
     def once(self, do: Callable[[], Answer]) -> Answer:
-        """Do it once, and log when the service went away or came back."""
+        """Make the call once, and log when the service went away or came back."""
         try:
             answer = do()
         except (ServiceUnavailable, ApiError) as error:
@@ -94,9 +94,9 @@ class RetryingConnection:
 
 
 def is_answer(error: Exception) -> bool:
-    """Whether the service has understood and refuses; all else may pass.
+    """Return whether the service has understood the request and refuses it; other errors may pass.
 
-    Faults inside it may pass, and what something between us and it has said, a proxy say.
+    Faults inside the service may pass, and so may answers of something in between, such as a proxy.
     """
     if not isinstance(error, ApiError) or error.code in _PASSING:
         return False
@@ -106,5 +106,5 @@ def is_answer(error: Exception) -> bool:
 
 
 def is_lost(error: ApiError) -> bool:
-    """Whether the service says that the attempt is not ours any more."""
+    """Return whether the service says that the attempt is no longer ours."""
     return isinstance(error, StaleAttempt) or error.code == "AttemptNotFound"

@@ -1,4 +1,4 @@
-"""Why the process that trains has died: its exit status and the kernel's own count. No torch."""
+"""Explain why the trainer process died: its exit status and the count of the kernel. No torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGF
 
 
 def oom_kills() -> int:
-    """How many processes the kernel has killed for memory so far, as far as can be seen here."""
+    """Return how many processes the kernel has killed for memory so far, if it can be seen here."""
     for counters in _COUNTERS:
         try:
             lines = counters.read_text().splitlines()
@@ -26,7 +26,7 @@ def oom_kills() -> int:
 
 
 def failure(status: int, *, oom_kills_before: int) -> Failure:
-    """What to say of an attempt whose process ended with ``status`` (negative: by a signal)."""
+    """Return the failure of an attempt whose process ended with ``status`` (negative: a signal)."""
     if status == -signal.SIGKILL and oom_kills() > oom_kills_before:
         words = "the kernel killed the process for memory"
         return Failure(failure_class=FailureClass.OUT_OF_MEMORY, message=words)

@@ -14,9 +14,9 @@ from workers.supervisor import Supervisor
 
 
 def run(settings: WorkerSettings | None = None) -> None:
-    """Work until SIGTERM or SIGINT: the trial at hand is given back. A second signal ends at once.
+    """Work until SIGTERM or SIGINT, then give the trial back. A second signal ends at once.
 
-    Raises FeatherweightError when the service refuses us.
+    Raises FeatherweightError if the service refuses this worker.
     """
     log_to_stderr()
     stop = StopFlag()
@@ -34,7 +34,7 @@ def run(settings: WorkerSettings | None = None) -> None:
 
 
 def log_to_stderr() -> None:
-    """One line per message."""
+    """Log one line per message to stderr."""
     form = "%(asctime)s %(process)d %(levelname)s %(message)s"
     logging.basicConfig(level=logging.INFO, format=form, stream=sys.stderr)
     logging.getLogger("httpx2").setLevel(logging.WARNING)

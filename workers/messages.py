@@ -1,4 +1,4 @@
-"""What supervisor and child say to each other through their pipe: JSON, one message at a time."""
+"""Messages between supervisor and trainer through their pipe: JSON, one at a time."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from featherweight.specs.protocol import Assignment
 
 
 class Run(BaseModel, frozen=True):
-    """To the child: work on this trial."""
+    """Tells the trainer to work on this trial."""
 
     kind: Literal["run"] = "run"
     assignment: Assignment
 
 
 class Stop(BaseModel, frozen=True):
-    """To the child: drop this attempt. ``is_ours`` says whether there is anyone to tell."""
+    """Tells the trainer to drop this attempt; ``is_ours`` says whether to report it."""
 
     kind: Literal["stop"] = "stop"
     attempt: str
@@ -27,7 +27,7 @@ class Stop(BaseModel, frozen=True):
 
 
 class Ready(BaseModel, frozen=True):
-    """From the child: torch is loaded."""
+    """Tells the supervisor that torch is loaded."""
 
     kind: Literal["ready"] = "ready"
     device: str
@@ -35,7 +35,7 @@ class Ready(BaseModel, frozen=True):
 
 
 class TrialProgress(BaseModel, frozen=True):
-    """From the child: what it is doing, and the share of that which is done."""
+    """Tells the supervisor the current stage, and the share of it that is done."""
 
     kind: Literal["progress"] = "progress"
     stage: str
@@ -43,7 +43,7 @@ class TrialProgress(BaseModel, frozen=True):
 
 
 class Ended(BaseModel, frozen=True):
-    """From the child: it is through with this attempt; ``trouble`` is that of our own disk."""
+    """Tells the supervisor that the attempt is over; ``trouble`` is a problem of our own disk."""
 
     kind: Literal["ended"] = "ended"
     attempt: str
@@ -55,10 +55,10 @@ _READER: TypeAdapter[Message] = TypeAdapter(Message)
 
 
 def send(pipe: Connection, message: Message) -> None:
-    """Send one message. Raises OSError when nobody is at the other end."""
+    """Send one message. Raises OSError if nobody is at the other end."""
     pipe.send_bytes(message.model_dump_json().encode())
 
 
 def receive(pipe: Connection) -> Message:
-    """Wait for one message. Raises EOFError or OSError when nobody is at the other end."""
+    """Wait for one message. Raises EOFError or OSError if nobody is at the other end."""
     return _READER.validate_json(pipe.recv_bytes())

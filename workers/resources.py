@@ -1,4 +1,4 @@
-"""What trials need at hand: data and networks by digest, kept in memory from trial to trial."""
+"""Data and networks that trials need, by digest, kept in memory from trial to trial."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _MOST_LOGITS_FILES = 64
 
 
 class Newest(Generic[Value]):
-    """Remembers the last thing that was made, by the key it was made for."""
+    """Remembers the newest value, with the key for which it was made."""
 
     def __init__(self) -> None:
         self._key: str | None = None
         self._value: Value | None = None
 
     def get(self, key: str, make: Callable[[], Value]) -> Value:
-        """The thing for ``key``, made if it is not the one from the last time."""
+        """Return the value for ``key``, made anew unless it is the one of the last call."""
         if self._value is None or key != self._key:
             self._value = None  # before the next is made: two data sets may not fit
             self._value = make()
@@ -43,7 +43,7 @@ class Newest(Generic[Value]):
 
 
 class TrialResources:
-    """The caches of one child process."""
+    """The caches of one trainer process."""
 
     def __init__(self, cache: Cache, *, logits_folder: Path) -> None:
         self.device: torch.device = choose_device()
@@ -57,7 +57,7 @@ class TrialResources:
         _keep_newest(logits_folder, _MOST_LOGITS_FILES)
 
     def task(self, assignment: Assignment, *, should_stop: ShouldStop) -> Task:
-        """Data, the baseline as the teacher where there is one already, and what else is given.
+        """Return the task of a trial: data, the baseline as teacher if it exists, and the rest.
 
         Raises InvalidData, InvalidWeights, and the errors of a download.
         """
@@ -78,7 +78,7 @@ class TrialResources:
         return task
 
     def checkpoint(self, assignment: Assignment, images: ImageData) -> Network | None:
-        """The supernet as far as it is trained; None before the first checkpoint.
+        """Return the supernet as far as it is trained, or None before the first checkpoint.
 
         Raises InvalidWeights, and the errors of a download.
         """
@@ -87,7 +87,7 @@ class TrialResources:
 
     @contextmanager
     def beside(self, assignment: Assignment) -> Iterator[Beside | None]:
-        """The baseline's file, to time beside the candidate's; None for the baseline itself.
+        """Yield the baseline's file, timed next to the candidate's; None for the baseline itself.
 
         Raises the errors of a download.
         """

@@ -1,8 +1,8 @@
-"""What the service must still be told, on disk before it is sent.
+"""Everything the service must still be told, written to disk before it is sent.
 
-One tray per attempt: the lease, a folder per reached rung with the report and its files, and the
-last decision. Everything in it may be sent twice, nothing needs to be sent in a hurry:
-after a kill the next process finds the tray and settles it.
+There is one folder per attempt: the lease, a folder per reached rung with the report and its files,
+and the last decision. Everything may be sent twice and nothing needs to be sent in a hurry: after a
+kill the next process finds the folder and settles it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class SpooledAttempt(BaseModel, frozen=True):
-    """Whose tray it is."""
+    """The attempt that a folder of the spool belongs to."""
 
     lease: Lease
     job: str
@@ -62,7 +62,7 @@ RELEASE = Verdict(kind="release")
 
 
 class AttemptSpool:
-    """One attempt's part of the outbox."""
+    """The part of the spool that belongs to one attempt."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -70,14 +70,14 @@ class AttemptSpool:
         self._newest: Decided | None = None
 
     def draft(self, rung: int) -> Path:
-        """An empty folder to put the files of a rung into, named as in ``FILE_NAMES``."""
+        """Return an empty folder for the files of a rung, named as in ``FILE_NAMES``."""
         folder = self.folder / f"draft-{rung:03d}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         return folder
 
     def put(self, report: Report) -> None:
-        """Make the draft of the report's rung something that will be sent."""
+        """Commit the draft of this rung: it will be sent."""
         draft = self.folder / f"draft-{report.rung:03d}"
         _write(draft / "report.json", report)
         for file in draft.iterdir():
@@ -87,8 +87,8 @@ class AttemptSpool:
         _sync(self.folder)
 
     def pending(self) -> list[int]:
-        """Rungs whose reports were not answered yet."""
-        # A kill while an answered one was removed leaves a part of it.
+        """Return the rungs whose reports were not answered yet."""
+        # A kill during the removal of an answered rung leaves a part of it.
         answered = -1 if self._decided is None else self._decided.rung
         found = (int(folder.name[5:]) for folder in self.folder.glob("rung-*"))
         return sorted(rung for rung in found if rung > answered)
@@ -96,7 +96,7 @@ class AttemptSpool:
     def deliver(
         self, rung: int, *, client: WorkerClient, connection: RetryingConnection
     ) -> Decision:
-        """Send a rung's files and report, keep the decision. Raises ApiError and Stopped."""
+        """Send a rung's files and report, and keep the decision. Raises ApiError and Stopped."""
         folder, lease = self.folder / f"rung-{rung:03d}", self.attempt.lease
         report = Report.model_validate_json((folder / "report.json").read_bytes())
         for ref in report.files:
@@ -107,7 +107,7 @@ class AttemptSpool:
         return decision
 
     def _note(self, decided: Decided, answered: Path) -> None:
-        # On a full disk the answer is known until this process ends, then it is asked again.
+        # On a full disk the answer is lost with this process; the next one asks again.
         self._newest = decided
         try:
             _write(self.folder / "decided.json", decided)
@@ -131,24 +131,26 @@ class AttemptSpool:
         return Decided.model_validate_json(answered.read_bytes()) if answered.exists() else None
 
     def close(self) -> None:
-        """There is nothing more to tell of this attempt."""
-        # What has no label is swept away: a kill in mid-removal must not leave half a tray.
+        """Remove the folder, because nothing more has to be sent."""
+        # A folder without this file is removed later: a kill in between must leave no half folder.
         try:
             (self.folder / _ATTEMPT_FILE).unlink(missing_ok=True)
         except OSError as error:
-            _log.warning("trial %d cannot be swept away yet: %s", self.attempt.number, error)
+            _log.warning(
+                "the spool of trial %d cannot be removed yet: %s", self.attempt.number, error
+            )
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Spool:
-    """All trays of one worker."""
+    """The spool of one worker, with a folder for each attempt."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def open(self, assignment: Assignment) -> AttemptSpool:
-        """The tray of an attempt, new or as it was left."""
+        """Return the folder of an attempt, new or as it was left."""
         folder = self._folder / assignment.attempt
         folder.mkdir(exist_ok=True, mode=0o700)
         attempt = SpooledAttempt(
@@ -162,11 +164,11 @@ class Spool:
         return AttemptSpool(folder)
 
     def opened(self, assignment: Assignment) -> AttemptSpool:
-        """The tray of an attempt that another process of this worker has opened."""
+        """Return the folder of an attempt that another process of this worker has opened."""
         return AttemptSpool(self._folder / assignment.attempt)
 
     def leftovers(self) -> Iterator[AttemptSpool]:
-        """Trays that an earlier process could not settle."""
+        """Yield attempts that an earlier process could not settle."""
         for folder in sorted(self._folder.iterdir()):
             if (folder / _ATTEMPT_FILE).exists():
                 yield AttemptSpool(folder)
@@ -177,12 +179,12 @@ class Spool:
 def settle(
     spooled: AttemptSpool, *, client: WorkerClient, connection: RetryingConnection, verdict: Verdict
 ) -> None:
-    """Tell the service everything that is still to be told, then forget the attempt.
+    """Send everything that must still be sent, then forget the attempt.
 
-    Pending reports go first; then ``verdict``, where none of them has ended the trial.
-    An attempt that is not ours any more is dropped with a line in the log. Raises Stopped when
-    asked to stop in an outage, and ApiError where the service takes nothing from us; the tray is
-    still there then. Only what the service has looked at and refused is thrown away.
+    Pending reports go first, then ``verdict`` if none of them has ended the trial. An attempt that
+    is no longer ours is dropped with a line in the log. Raises Stopped if asked to stop during an
+    outage, and ApiError if the service accepts nothing from us; the folder then remains. Only what
+    the service has checked and refused is deleted.
     """
     try:
         _tell_all(spooled, client=client, connection=connection, verdict=verdict)
@@ -218,7 +220,7 @@ def _tell_all(
 
 
 def _is_refusal(error: ApiError) -> bool:
-    """Whether the service has looked at what was sent; without a valid token it does not."""
+    """Return whether the service has checked what was sent; without a valid token it does not."""
     return is_answer(error) and not isinstance(error, (Unauthorised, Forbidden))
 
 

@@ -1,4 +1,4 @@
-"""A request to stop, seen by everything that takes long."""
+"""A request to stop, visible to everything that takes long."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _LOOK_SECONDS = 0.1
 
 
 class StopFlag:
-    """Set once with a reason, by a signal handler or another thread; asked often.
+    """Set once with a reason, by a signal handler or another thread, and read often.
 
-    A plain attribute and no ``threading.Event``: setting an event inside a signal handler can
-    wait for a lock that the interrupted code holds.
+    It is a plain attribute and not a ``threading.Event``: setting an event inside a signal handler
+    can wait for a lock that the interrupted code holds.
     """
 
     def __init__(self) -> None:
@@ -19,16 +19,16 @@ class StopFlag:
         self.is_ours = True
 
     def __call__(self) -> bool:
-        """Whether somebody asked to stop."""
+        """Return whether somebody asked to stop."""
         return self.reason is not None
 
     def set(self, reason: str, *, is_ours: bool = True) -> None:
-        """Ask to stop; ``is_ours`` False means that the attempt belongs to somebody else now."""
+        """Ask to stop; ``is_ours`` False means that the attempt now belongs to somebody else."""
         self.is_ours = is_ours
         self.reason = reason
 
     def wait(self, seconds: float) -> bool:
-        """Wait that long, or until somebody asks to stop; whether somebody did."""
+        """Wait for ``seconds``, or until asked to stop. Returns whether somebody asked."""
         ends = time.monotonic() + seconds
         while not self() and (left := ends - time.monotonic()) > 0:
             time.sleep(min(_LOOK_SECONDS, left))

@@ -1,6 +1,6 @@
-"""The process that speaks for a worker: claims, heartbeats, and looks after the one that trains.
+"""The process that represents a worker: it claims, sends heartbeats, and watches the trainer.
 
-It never imports torch, so that no long operation can hold a heartbeat up.
+It never imports torch, so that no long operation can delay a heartbeat.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """One worker. ``run`` returns when ``stop`` is set and the trial at hand is given back."""
+    """One worker. ``run`` returns when ``stop`` is set and the current trial is given back."""
 
     def __init__(self, settings: WorkerSettings, *, stop: StopFlag) -> None:
         self._settings = settings
@@ -63,7 +63,7 @@ class Supervisor:
         self._troubles = 0
 
     def run(self) -> None:
-        """Work until asked to stop. Raises FeatherweightError when the service refuses us."""
+        """Work until asked to stop. Raises FeatherweightError if the service refuses us."""
         self._settings.own_folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
             self._spool = Spool(self._settings.own_folder / "outbox")
@@ -72,12 +72,12 @@ class Supervisor:
                 while not self._stop():
                     self._turn()
             except Stopped:
-                _log.info("stopped while the service was away; what is left lies in the outbox")
+                _log.info("stopped while the service was away; what is left is in the spool")
             finally:
                 self._close()
 
     def kill(self) -> None:
-        """End the child at once, for a supervisor that is about to exit."""
+        """Kill the trainer at once, because the supervisor is about to exit."""
         if self._trainer is not None:
             self._trainer.kill()
 
@@ -101,7 +101,7 @@ class Supervisor:
             self._settle(spooled, verdict=verdict)
 
     def _wait_for_disk(self) -> None:
-        """Wait until this machine can write again: trials would only come back."""
+        """Wait until this machine can write again; until then trials would only come back."""
         if self._trouble is None:
             self._troubles = 0
             return
@@ -115,7 +115,7 @@ class Supervisor:
                 return
 
     def _ready(self) -> WorkerInfo | None:
-        """A child that can work, started if need be; None when asked to stop or when it died."""
+        """Return the info of a working trainer, started if need be, or None if there is none."""
         if self._trainer is None or not self._trainer.is_alive:
             self._start()
         trainer = self._trainer
@@ -189,7 +189,7 @@ class Supervisor:
             _log.error("trial %d could not be settled: %s", spooled.attempt.number, error)
 
     def _stay_alive(self, lease: Lease) -> None:
-        """Keep the lease of what cannot be delivered yet. Raises StaleAttempt, AttemptNotFound."""
+        """Extend the lease of an undelivered attempt. Raises StaleAttempt, AttemptNotFound."""
         try:
             self._client.heartbeat(lease, Heartbeat(stage="deliver"))
         except ServiceUnavailable:
@@ -221,7 +221,7 @@ class Supervisor:
 
 @dataclass(kw_only=True)
 class _Watch:
-    """One attempt in the child's hands, from the order to run it to its end."""
+    """One attempt of the trainer, from the command to run it until its end."""
 
     trainer: TrainerProcess
     assignment: Assignment
@@ -234,9 +234,9 @@ class _Watch:
     trouble: str | None = None
 
     def attend(self, *, client: WorkerClient, connection: RetryingConnection) -> None:
-        """Heartbeat until the child says that it is through. Raises ChildEnded.
+        """Send heartbeats until the trainer says that the attempt is over. Raises TrainerEnded.
 
-        The claim was the first sign of life: a short trial needs no other.
+        The claim was the first sign of life, so a short trial needs no other.
         """
         self.trainer.send(Run(assignment=self.assignment))
         pause = self.assignment.lease_seconds / _BEATS_PER_LEASE
@@ -271,7 +271,7 @@ class _Watch:
             if reply.stop is not None:
                 self._order(reply.stop)
         except ServiceUnavailable:
-            return  # said once by the line; the attempt may still be ours when it is back
+            return  # logged once by the connection; the attempt may still be ours afterwards
         except ApiError as error:
             if is_lost(error):
                 self._order("the lease was lost", is_ours=False)

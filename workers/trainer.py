@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 class Commands:
-    """What the supervisor says, read by a thread so that it is heard during a trial."""
+    """Commands of the supervisor, read by a thread so that they arrive during a trial."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
@@ -52,13 +52,13 @@ class Commands:
         threading.Thread(target=self._listen, name="commands", daemon=True).start()
 
     def next(self) -> tuple[Assignment, StopFlag]:
-        """Wait for a trial; the flag is set when the supervisor wants it dropped."""
+        """Wait for a trial. The flag is set if the supervisor wants the trial dropped."""
         assignment = self._runs.get()
         with self._lock:
             return assignment, self._stop
 
     def _listen(self) -> None:
-        # The supervisor is gone when the pipe ends: nobody extends the lease any more.
+        # The pipe ends with the supervisor: then nobody extends the lease any more.
         with contextlib.suppress(EOFError, OSError):
             while True:
                 self._heard(messages.receive(self._pipe))
@@ -78,7 +78,7 @@ class Commands:
 
 
 class Trainer:
-    """Runs assignments."""
+    """Runs assignments, one after the other."""
 
     def __init__(self, pipe: Connection, settings: WorkerSettings) -> None:
         self._pipe = pipe
@@ -95,7 +95,7 @@ class Trainer:
         )
 
     def work(self, assignment: Assignment, stop: StopFlag) -> bool:
-        """One trial to its end; whether this process is fit for another."""
+        """Run one trial to its end. Returns whether this process can run another."""
         spooled, connection = self._spool.opened(assignment), RetryingConnection(stop)
         self._fetcher.connection, self._trouble = connection, None
         runner = TrialRunner(
@@ -146,7 +146,7 @@ class Trainer:
         try:
             spool.settle(spooled, client=self._client, connection=connection, verdict=verdict)
         except Stopped:
-            _log.info("the service is away: trial %d stays in the outbox", spooled.attempt.number)
+            _log.info("the service is away: trial %d stays in the spool", spooled.attempt.number)
         except ApiError as error:
             _log.error("trial %d could not be settled: %s", spooled.attempt.number, error)
 
@@ -155,7 +155,7 @@ class Trainer:
 
 
 def run(pipe: Connection) -> None:
-    """Work until the supervisor is gone, or memory ran out: then a new process starts clean."""
+    """Work until the supervisor is gone, or until memory ran out: then a new process starts."""
     settings = WorkerSettings()
     if settings.worker_threads is not None:
         torch.set_num_threads(settings.worker_threads)

@@ -1,4 +1,4 @@
-"""The process that imports torch and trains, as its supervisor sees it."""
+"""The trainer process, as its supervisor sees it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LOOK_SECONDS = 0.2
 
 
 class TrainerEnded(Exception):
-    """The child is gone; ``status`` is its exit status."""
+    """The trainer process has ended; ``status`` is its exit status."""
 
     def __init__(self, status: int) -> None:
-        super().__init__(f"the child ended with status {status}")
+        super().__init__(f"the trainer ended with status {status}")
         self.status = status
 
 
@@ -42,23 +42,26 @@ class TrainerProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._process.pid
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether it is still running."""
         return self._process.poll() is None
 
     def send(self, message: Message) -> None:
-        """Say something. Raises ChildEnded when it is gone."""
+        """Send a message. Raises TrainerEnded if the process is gone."""
         try:
             messages.send(self._pipe, message)
         except OSError as error:
             raise TrainerEnded(self._process.wait()) from error
 
     def receive(self, timeout_seconds: float) -> Message | None:
-        """What it says within that time. Raises ChildEnded when it is gone and has said all."""
+        """Return a message if one arrives in time. Raises TrainerEnded at the end of the pipe.
+
+        Messages sent before its end are returned first.
+        """
         try:
             if self._pipe.poll(timeout_seconds):
                 return messages.receive(self._pipe)
@@ -67,7 +70,7 @@ class TrainerProcess:
         return None
 
     def ready(self, stop: StopFlag) -> Ready | None:
-        """Wait until it can work; None when asked to stop before that. Raises ChildEnded."""
+        """Wait until it can work. Returns None if asked to stop before. Raises TrainerEnded."""
         while not stop():
             message = self.receive(_LOOK_SECONDS)
             if isinstance(message, Ready):
@@ -75,22 +78,22 @@ class TrainerProcess:
         return None
 
     def terminate(self) -> None:
-        """SIGTERM: it ends at once, as it has no handler."""
+        """Send SIGTERM, which ends it at once because it has no handler."""
         self._process.terminate()
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL."""
         self._process.kill()
 
     def close(self) -> None:
-        """End it if need be, and wait until it is gone."""
+        """Kill it if need be, and wait until it is gone."""
         self._process.kill()
         self._process.wait()
         self._pipe.close()
 
 
 def _environment(settings: WorkerSettings) -> dict[str, str]:
-    """The settings as the child will read them again, and whom it must not outlive."""
+    """Return the settings as environment variables, with the parent that it must not outlive."""
     values = settings.model_dump(mode="json", exclude={"token"}, exclude_none=True)
     named = {f"FEATHERWEIGHT_{key.upper()}": str(value) for key, value in values.items()}
     secret = {"FEATHERWEIGHT_TOKEN": settings.secret} if settings.secret else {}

@@ -45,7 +45,7 @@ from workers.work import augmentation, evaluation, sensitivity
 from workers.work.supernet import SharedTraining
 
 Tell = Callable[[str, float], None]
-"""Told ``(stage, share done)`` for people who watch."""
+"""Called with ``(stage, share done)``, for people who watch."""
 
 
 @dataclass(kw_only=True)
@@ -67,7 +67,7 @@ class Stopwatch:
 
 @dataclass(kw_only=True)
 class TrialRunner:
-    """What one trial is run with."""
+    """Everything that one trial is run with."""
 
     assignment: Assignment
     resources: TrialResources
@@ -109,7 +109,7 @@ class TrialRunner:
                 return
 
     def _share(self, baseline: Network, task: Task, given: SupernetTask) -> None:
-        """Train the supernet from checkpoint to checkpoint; what is measured is all of it."""
+        """Train the supernet from checkpoint to checkpoint; the whole of it is measured."""
         self._stage("prepare the supernet")
         training = SharedTraining(
             given, largest=self.assignment.student or self.assignment.architecture, task=task
@@ -130,7 +130,7 @@ class TrialRunner:
                 return
 
     def _profile(self, baseline: Network, task: Task, given: ProfileTask) -> None:
-        """Probe the baseline; its file and its measurement are there already."""
+        """Probe the baseline, whose file and measurement already exist."""
         self._stage("profile the baseline")
         with self.clock.time("profile"):
             document = sensitivity.probe(
@@ -147,7 +147,7 @@ class TrialRunner:
         self.spooled.deliver(0, client=self.client, connection=self.connection)
 
     def _evaluate(self, task: Task, given: EvaluationTask) -> None:
-        """Measure stored files on test; those before the first rung were measured already."""
+        """Measure stored files on test, except those before the first rung, which are measured."""
         for rung in range(self.assignment.first_rung, len(given.files)):
             self._stage("measure on test")
             file, folder = given.files[rung], self.spooled.draft(rung)
@@ -236,7 +236,7 @@ class TrialRunner:
                 beside=beside,
                 should_stop=self.stop,
             )
-        # The runner's own clock has to know, so that the next rung's sum holds this rung too.
+        # The runner's clock needs it too, so that the next rung's sum includes this rung.
         self.clock.seconds["measure"] = measurement.seconds["measure"]
         speed = compressed.train_images_per_second or self._baseline_speed(task)
         return measurement.model_copy(
@@ -307,7 +307,7 @@ class TrialRunner:
         path.write_text(manifest.dump(document), encoding="utf-8")
 
     def _stage(self, stage: str) -> None:
-        """Between two stages: the place to stop, and to say what comes next."""
+        """Begin a stage: the place to stop, and to report what comes next."""
         if self.stop():
             raise Stopped(self.stop.reason)
         self.tell(stage, 0.0)

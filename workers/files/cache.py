@@ -20,8 +20,8 @@ _log = logging.getLogger(__name__)
 class Cache:
     """A folder of content-addressed files that several workers may share.
 
-    Each file has two locks: one shared by its users and exclusive for whoever drops it, and one
-    for whoever fetches it. The kernel lets go of both when a process ends.
+    Each file has two locks: one that its users share and that dropping it takes exclusively, and
+    one for fetching it. The kernel releases both when a process ends.
     """
 
     def __init__(self, folder: Path, *, fetch: Fetch, limit_bytes: int) -> None:
@@ -32,7 +32,7 @@ class Cache:
 
     @contextmanager
     def hold(self, sha256: str) -> Iterator[Path]:
-        """The file with this digest; nobody drops it before the context ends."""
+        """Yield the file with this digest, which nobody drops before the context ends."""
         path = self._folder / sha256
         with self._locked(f"{sha256}.use", fcntl.LOCK_SH):
             if not _is_whole(path):
@@ -43,7 +43,7 @@ class Cache:
             yield path
 
     def size_bytes(self) -> int:
-        """Bytes of all files here."""
+        """Return the total size of all files here."""
         return sum(path.stat().st_size for path in self._files())
 
     def _fetch_once(self, path: Path) -> None:

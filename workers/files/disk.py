@@ -1,4 +1,4 @@
-"""This worker's own disk: full, read-only or broken is no fault of a trial. No torch."""
+"""Recognise problems of this worker's own disk: no trial is to blame for them. No torch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from featherweight.client.transport import RetryPolicy
 from featherweight.system import disks
 
 WAIT = RetryPolicy(attempts=None, base_seconds=1.0, most_seconds=60.0)
-"""Pauses before the next claim, longer with every trial in a row that the disk has cost."""
+"""Pauses before the next claim, longer with every consecutive trial that the disk has cost."""
 _OURS = disks.FULL | {errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE}
 _PROBE_BYTES = 1 << 20
 
 
 def trouble(error: BaseException | None) -> str | None:
-    """What the error, or one that it comes from, says of this machine; None: nothing."""
+    """Return what the error, or a cause of it, says about this machine; None if nothing."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         if isinstance(error, OSError) and error.errno in _OURS:
@@ -27,9 +27,9 @@ def trouble(error: BaseException | None) -> str | None:
 
 
 def unwritable(folder: Path) -> str | None:
-    """Why nothing can be written in the folder or where temporary files go; None if it can.
+    """Return why the folder or the temporary folder is not writable; None if both are.
 
-    Libraries that write files themselves tell of a full disk in errors of their own.
+    Libraries that write files themselves report a full disk by errors of their own.
     """
     for place in (folder, Path(tempfile.gettempdir())):
         try:

@@ -1,4 +1,4 @@
-"""Files of an assignment, fetched through outages; one that the service has lost is named."""
+"""Fetch files of an assignment through outages, and name a file that the service has lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Fetcher:
-    """Fetches by digest for one process; ``connection`` is that of the trial at hand."""
+    """Fetches files by digest for one process; ``connection`` is that of the current trial."""
 
     def __init__(self, client: WorkerClient, connection: RetryingConnection) -> None:
         self._client = client
@@ -24,8 +24,8 @@ class Fetcher:
     def __call__(self, sha256: str, target: Path) -> None:
         """Put the verified file at ``target``, whole or not at all.
 
-        Raises FileLost where the service does not have it, or where it arrives damaged again and
-        again; Stopped when asked to stop in an outage.
+        Raises FileLost if the service does not have it, or if it arrives damaged again and again;
+        Stopped if asked to stop during an outage.
         """
         for _ in range(_MOST_DAMAGED):
             try:

@@ -14,7 +14,7 @@ from workers.stopping import StopFlag
 
 
 def run(settings: WorkerSettings | None = None, *, workers: int) -> None:
-    """Run ``workers`` workers until SIGTERM or SIGINT; one that dies is started again."""
+    """Run ``workers`` workers until SIGTERM or SIGINT. A worker that dies is started again."""
     main.log_to_stderr()
     group = ProcessGroup(roles(settings or WorkerSettings(), workers=workers))
     stop = StopFlag()
@@ -31,13 +31,13 @@ def run(settings: WorkerSettings | None = None, *, workers: int) -> None:
 
 
 def roles(settings: WorkerSettings, *, workers: int) -> list[Role]:
-    """One role per worker: its own name, its share of the cores."""
+    """Return one role per worker, with its own name and its share of the cores."""
     threads = settings.worker_threads or max(1, (os.cpu_count() or 1) // workers)
     return [role(settings, index=index, threads=threads) for index in range(workers)]
 
 
 def role(settings: WorkerSettings, *, index: int, threads: int) -> Role:
-    """The worker of this index: one supervisor process; its secret travels in the environment."""
+    """Return the role of one supervisor process, whose secret is in its environment."""
     name = f"{settings.worker_name}-{index}"
     environment = {
         "FEATHERWEIGHT_URL": settings.url,

@@ -1,8 +1,8 @@
-"""Our ordinary workers as actors of a Ray cluster: Ray finds them a node and starts them again.
+"""Our ordinary workers as actors of a Ray cluster: Ray places them and restarts them.
 
-Ray is an extra and loads in this file only, when a fleet is started. Who owns a trial stays a
-matter of leases: an actor on a node that the cluster has given up goes on for a while, and what
-it then sends is refused for its stale token.
+Ray is an optional dependency, imported only in this file and only when a fleet starts. Leases still
+decide who owns a trial: an actor on a node that the cluster has given up runs on for a while, and
+what it then sends is refused because of its stale token.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """What one worker takes of its node; parts are possible, 0.5 GPUs let two share one."""
+    """The resources of its node that one worker takes; with 0.5 GPUs two workers share one."""
 
     cpus: float = 1.0
     gpus: float = 0.0
@@ -94,11 +94,11 @@ class RayWorker:
         self._group.start()
 
     def place(self) -> str:
-        """Where it runs."""
+        """Return the node and process on which it runs."""
         return f"{socket.gethostname()}, process {os.getpid()}"
 
     def stop(self) -> None:
-        """Have the trial at hand given back and the supervisor ended."""
+        """Give the current trial back and end the supervisor."""
         self._group.stop()
 
 
@@ -119,12 +119,12 @@ class _Fleet:
         ]
 
     def look(self) -> None:
-        """Say what became of each worker. Raises FeatherweightError when one cannot be started."""
+        """Report the state of each worker. Raises FeatherweightError if one cannot be started."""
         for member in self._members:
             member.look()
 
     def stop(self, seconds: float) -> None:
-        """Ask all to stop; end those that do not in that time, and those that never began."""
+        """Ask all workers to stop; end those that do not in time, and those not yet started."""
         asked = [member.actor.stop.remote() for member in self._members if member.place]
         if asked:
             self._ray.wait(asked, num_returns=len(asked), timeout=seconds)
@@ -133,7 +133,7 @@ class _Fleet:
 
 
 class _Member:
-    """One actor, and the answer to where it runs that it still owes."""
+    """One actor, and its pending answer to the question where it runs."""
 
     def __init__(self, ray: Any, actor: Any, *, name: str) -> None:
         self.actor = actor
@@ -197,7 +197,7 @@ def _load() -> Any:
 
 
 def _check_that_somebody_listens(address: str) -> None:
-    """Ray tries for minutes on its own."""
+    """Fail fast if nothing listens at the address: Ray itself would try for minutes."""
     if address in ("auto", "local"):
         return
     try:

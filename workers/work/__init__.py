@@ -1,1 +1,1 @@
-"""The kinds of work that a trial can be besides compressing a candidate."""
+"""The kinds of work of a trial other than compressing a candidate."""

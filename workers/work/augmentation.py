@@ -1,4 +1,4 @@
-"""How a trial varies its training images, with ``auto`` decided by them."""
+"""Decide how a trial varies its training images; ``auto`` is decided by the images."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from featherweight.specs.protocol import Assignment
 
 
 def done(assignment: Assignment, images: Images) -> Augmented:
-    """What the trial's own training does: of the baseline, of the supernet, or its recovery."""
+    """Return what the training of the trial does: of the baseline, supernet, or its recovery."""
     return augmentation.settled(_asked(assignment), images)
 
 
 def notes(assignment: Assignment, images: Images) -> tuple[str, ...]:
-    """What a baseline says of the job: what was decided, and by what.
+    """Return notes of a baseline on what was decided for the job, and why.
 
-    Nothing where the job says itself what is to be done. Where the baseline was trained here in
-    another way than candidates will be, both are said.
+    There are none if the job decides it itself. If the baseline was trained here in another way
+    than candidates will be, both are noted.
     """
     asked: dict[Augment, None] = dict.fromkeys((_asked(assignment), assignment.recovery.augment))
     decided = ("auto", "by_channels")

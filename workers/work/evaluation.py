@@ -1,4 +1,4 @@
-"""The work of a trial that measures stored files on the test split: nothing is trained or made."""
+"""Measure stored files on the test split; such a trial trains and makes nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def report(
     rung: int,
     seconds: Mapping[str, float],
 ) -> Report:
-    """The report of one file, which lies in ``folder``: all but test is as it was measured before.
+    """Return the report of one file in ``folder``, as measured before except for test.
 
     Args:
         file: The file, and its measurement.

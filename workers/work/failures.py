@@ -1,4 +1,4 @@
-"""Which class of failure an exception of a trial is. One table."""
+"""Classify the exceptions of a trial into failure classes, by one table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LONGEST_MESSAGE = 4000
 
 
 def failure_class(error: BaseException) -> FailureClass:
-    """The class of the first line of the table that fits; ``bug`` when none does."""
+    """Return the class of the first matching line of the table, or ``bug``."""
     if isinstance(error, RuntimeError) and _CPU_ALLOCATOR in str(error):
         return FailureClass.OUT_OF_MEMORY
     if isinstance(error, errors.ApiError) and error.code == errors.DAMAGED:
@@ -38,7 +38,7 @@ def failure_class(error: BaseException) -> FailureClass:
 
 
 def of(error: BaseException) -> Failure:
-    """What to tell the service. Only a bug shows where in the code it happened."""
+    """Return the failure to report. Only a bug shows where in the code it happened."""
     name = failure_class(error)
     message = f"{type(error).__name__}: {error}"[:_LONGEST_MESSAGE]
     if name is FailureClass.BUG:

@@ -1,4 +1,4 @@
-"""The work of a trial that probes the baseline: a document, and the report that carries it."""
+"""Probe the baseline: the document, and the report that carries it."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def report(
     *,
     seconds: Mapping[str, float],
 ) -> Report:
-    """The report of the trial, whose file is the baseline's and was measured with it.
+    """Return the report of the trial, whose file and measurement are those of the baseline.
 
-    ``folder`` holds that file already; the document is written beside it.
+    ``folder`` already holds that file; the document is written next to it.
     """
     (folder / FILE_NAMES["profile"]).write_text(document.text(), encoding="utf-8")
     baseline = given.baseline

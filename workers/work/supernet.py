@@ -1,4 +1,4 @@
-"""The training of a trial whose weights many members will share, from checkpoint to checkpoint."""
+"""Train weights that many members will share, from checkpoint to checkpoint."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from featherweight.specs.protocol import SupernetTask
 
 
 class SharedTraining:
-    """A supernet on its way; ``supernet`` is what is trained so far.
+    """A supernet in training; ``supernet`` is its present state.
 
-    Between two calls of ``train`` the optimiser keeps its momentum, so that checkpoints change
-    nothing. A checkpoint holds weights only: what begins at one has the batches, members and
-    learning rates of the unbroken training, but an optimiser at rest, so its weights are others.
+    Between two calls of ``train`` the optimiser keeps its momentum, so checkpoints change nothing.
+    A checkpoint holds only weights: training that begins at one has the batches, members and
+    learning rates of the unbroken training, but a fresh optimiser, so its weights differ.
     """
 
     def __init__(self, given: SupernetTask, *, largest: NetworkSource, task: Task) -> None:
@@ -30,10 +30,10 @@ class SharedTraining:
         self._momentum: Momentum | None = None
 
     def begin(self, checkpoint: Network | None, baseline: Network) -> None:
-        """Go on from a checkpoint, else from new weights or the baseline's, as was asked.
+        """Continue from a checkpoint, or begin from new weights or the baseline's, as asked.
 
-        New weights read images as the baseline does. Raises InvalidCandidate for members that are
-        no slices of the largest.
+        New weights read images as the baseline does. Raises InvalidCandidate if members are not
+        slices of the largest network.
         """
         if checkpoint is not None:
             self.supernet = checkpoint
@@ -43,7 +43,7 @@ class SharedTraining:
         self.supernet = replace(begun, normalisation=baseline.normalisation)
 
     def train(self, first: int, last: int, *, on_progress: OnProgress) -> None:
-        """The epochs from ``first`` up to, not with, ``last``. Raises Stopped, NumericalError."""
+        """Train epochs from ``first`` to ``last`` (exclusive). Raises Stopped, NumericalError."""
         assert self.supernet is not None  # it has begun
         self.supernet, report = training.train(
             self.supernet,
