@@ -1,1 +1,1 @@
-"""Starts processes: the command line, a local cluster, and what runs in one."""
+"""Start processes: the command line, a local cluster, and the roles in it."""

@@ -1,6 +1,6 @@
-"""``featherweight doctor``: is the house well, and what would mend it.
+"""``featherweight doctor``: check the installation, and say what would repair it.
 
-Exit status 0: nothing is wrong, 1: something is, 2: nobody can look.
+Exit status 0: nothing is wrong, 1: something is, 2: it cannot be checked.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ _COMMAND = (sys.executable, "-m", "launch.main")
 
 @dataclass(frozen=True, kw_only=True)
 class LocalCluster:
-    """A folder, a port, and how many workers."""
+    """A folder, a port, and a number of workers."""
 
     folder: Path
     port: int
@@ -37,18 +37,18 @@ class LocalCluster:
 
     @property
     def url(self) -> str:
-        """Address of the service."""
+        """The address of the service."""
         return f"http://{_HOST}:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """Settings of all processes; what the user has set stays, but for the addresses."""
+        """The settings of all processes. Settings of the user stay, except for the addresses."""
         folder = self.folder.resolve()
         defaults = {
             "FEATHERWEIGHT_DATABASE_URL": f"sqlite:///{folder / 'featherweight.db'}",
             "FEATHERWEIGHT_FILES": str(folder / "files"),
             "FEATHERWEIGHT_WORKER_FOLDER": str(folder / "worker"),
-            # Short questions for work, so that an idle worker stops soon.
+            # Short long polls, so that an idle worker stops soon.
             "FEATHERWEIGHT_CLAIM_WAIT_SECONDS": "2",
             # There is one searcher here: after a kill the next one need not wait long for it.
             "FEATHERWEIGHT_SEARCHER_LEASE_SECONDS": "5",
@@ -68,8 +68,8 @@ class LocalCluster:
         private.make_folder(self.folder)
         with self._alone():
             self._check_ports()
-            # Not those in the shell, which may be for another service; and these go on working when
-            # somebody makes the first token.
+            # Not the tokens in the shell, which may be for another service. These continue to work
+            # when somebody makes the first token.
             worker = own_tokens.new(self.folder, "worker", "work")
             ours = own_tokens.new(self.folder, "client", "read", "submit")
             self._migrate(own_tokens.written((worker, ours)))
@@ -83,7 +83,7 @@ class LocalCluster:
                 group.stop()
 
     def log(self, name: str) -> Path:
-        """Where a process writes."""
+        """Return the log file of a process."""
         return self.folder / "log" / f"{name}.log"
 
     def _roles(self, worker_token: str) -> list[Role]:
@@ -145,7 +145,7 @@ class LocalCluster:
         for port in (self.port, self.port + 1):
             ends = time.monotonic() + _PORT_SECONDS
             while not _is_free(port):
-                # A killed `up` may be dying still, its children with it.
+                # A killed `up` and its processes may still be ending.
                 if time.monotonic() > ends:
                     raise FeatherweightError(
                         f"port {port} is taken: stop what uses it, or choose another with --port"

@@ -1,4 +1,4 @@
-"""``featherweight``: every command, and what its exit status means.
+"""``featherweight``: every command, and the meaning of its exit status.
 
 0 done, 1 failed, 2 wrong usage or input, 3 the service or database does not answer, 130 Ctrl-C;
 ``doctor`` has its own.
@@ -42,13 +42,13 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
 
 @app.command()
 def schema(json: AsJson = True) -> None:
-    """The JSON schema of a job."""
+    """Print the JSON schema of a job."""
     write_json(JobSpec.model_json_schema())
 
 
 @app.command()
 def version(json: AsJson = False) -> None:
-    """The version of this package."""
+    """Print the version of this package."""
     if json:
         write_json({"version": __version__})
     else:
@@ -56,7 +56,7 @@ def version(json: AsJson = False) -> None:
 
 
 def main() -> None:
-    """Run the command line; errors become one message and an exit status."""
+    """Run the command line; an error becomes one message and an exit status."""
     lifeline.die_with_named_parent()
     try:
         app()

@@ -1,7 +1,7 @@
-"""Tokens that ``featherweight up`` makes for its own worker and its own client, new at each start.
+"""Tokens that ``featherweight up`` makes at each start for its own worker and client.
 
-They travel in the environment of `featherweight migrate`, which keeps their hashes, and in that of
-the workers. Until a user makes the first token nobody else needs one.
+They are passed in the environment of `featherweight migrate`, which stores their hashes, and of the
+workers. Until a user makes the first token nobody else needs one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PREFIX = "fw_"
 
 
 class OwnToken(BaseModel, frozen=True):
-    """A token to make in the place of the one with this name."""
+    """A token that replaces the one with the same name."""
 
     name: str
     scopes: tuple[str, ...]
@@ -30,7 +30,7 @@ _LIST = TypeAdapter(tuple[OwnToken, ...])
 
 
 def new(folder: Path, what: str, *scopes: str) -> OwnToken:
-    """A new secret for one part of the ``up`` that runs on this machine in this folder."""
+    """Return a new secret for one part of the ``up`` in this folder on this machine."""
     place = f"{socket.gethostname()}:{folder.resolve()}"
     key = hashlib.sha256(place.encode()).hexdigest()[:8]
     return OwnToken(
@@ -39,10 +39,10 @@ def new(folder: Path, what: str, *scopes: str) -> OwnToken:
 
 
 def written(tokens: Sequence[OwnToken]) -> str:
-    """The value of ``VARIABLE``."""
+    """Return the tokens as the value of ``VARIABLE``."""
     return _LIST.dump_json(tuple(tokens)).decode()
 
 
 def read(value: str) -> tuple[OwnToken, ...]:
-    """The tokens in the value of ``VARIABLE``."""
+    """Return the tokens from the value of ``VARIABLE``."""
     return _LIST.validate_json(value)

@@ -1,7 +1,7 @@
-"""The commands that are the processes themselves, and those that open the database.
+"""The commands that run a process, and those that open the database.
 
-The only file of this room that imports the rooms above it, and only when a command needs one.
-Options become environment variables: every process reads its settings from there.
+This is the only file of this room that imports the rooms above it, and only when a command needs
+one. Options become environment variables: every process reads its settings from there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from store.session import Database
 
 app = typer.Typer()
-study = typer.Typer(help="Optuna's copy of what we know.", no_args_is_help=True)
+study = typer.Typer(help="Optuna's copy of the trials.", no_args_is_help=True)
 app.add_typer(study, name="study")
 DatabaseUrl = Annotated[
     str | None, typer.Option(help="SQLite or PostgreSQL. [env: FEATHERWEIGHT_DATABASE_URL]")
@@ -61,7 +61,7 @@ def serve(
 
 @app.command()
 def dashboard(database_url: DatabaseUrl = None) -> None:
-    """Run Optuna's dashboard, reading only, for the service to pass on."""
+    """Run the read-only dashboard of Optuna, to which the service forwards requests."""
     private.guard_process()
     _set(DATABASE_URL=database_url)
     from service.dashboard import app as process
@@ -72,7 +72,7 @@ def dashboard(database_url: DatabaseUrl = None) -> None:
 
 @app.command()
 def search(database_url: DatabaseUrl = None) -> None:
-    """Run the searcher; one is active, others wait to take over."""
+    """Run the searcher. One is active; others wait to take over."""
     private.guard_process()
     _set(DATABASE_URL=database_url)
     _log_to_stderr()
@@ -86,7 +86,7 @@ def search(database_url: DatabaseUrl = None) -> None:
 def worker(  # noqa: PLR0913 - every option of the command, by name
     url: Url = None,
     token: Token = None,
-    folder: Annotated[Path | None, typer.Option(help="Caches and the outbox.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Caches and the spool.")] = None,
     name: Annotated[str | None, typer.Option(help="Left out: this machine's name.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Left out: every core.")] = None,
     count: Annotated[int, typer.Option(min=1, max=64, help="How many workers.")] = 1,
@@ -151,9 +151,9 @@ def migrate(database_url: DatabaseUrl = None, json: AsJson = False) -> None:
 
 
 def look_over(*, deep: bool, repair: bool) -> Checkup:
-    """What is wrong with the house of this environment, after mending what is safe if asked to.
+    """Check everything in this environment, after the safe repairs if asked to.
 
-    Raises FeatherweightError where nobody can look.
+    Raises FeatherweightError if it cannot be checked.
     """
     from search.study import checkup as studies
     from service.errors import ServiceError
@@ -179,7 +179,7 @@ def _repaired(database: Database, study_url: str) -> dict[str, int]:
     from service.settings import ServiceSettings
 
     done = doctor.repair(ServiceSettings())
-    with suppress(SearcherRunning, StudySchemaOutdated):  # the look that follows says what is left
+    with suppress(SearcherRunning, StudySchemaOutdated):  # the check that follows says what is left
         done["studies"] = studies.repair(database, study_url)
     return dict(+done)
 
@@ -190,7 +190,7 @@ def rebuild(
     database_url: DatabaseUrl = None,
     json: AsJson = False,
 ) -> None:
-    """Make a job's study anew from our tables, which are the record."""
+    """Rebuild a job's study from our tables, which are the record."""
     _set(DATABASE_URL=database_url)
     from search import study as studies
     from store.settings import StoreSettings
@@ -215,7 +215,7 @@ def import_study(  # noqa: PLR0913 - every option of the command, by name
     token: Token = None,
     json: AsJson = False,
 ) -> None:
-    """Let a job try the best trials of somebody else's Optuna study, by the names of its knobs."""
+    """Let a job try the best trials of another Optuna study, by the names of its knobs."""
     from search import study as studies
 
     with client(url, token) as service:
@@ -242,7 +242,7 @@ def create_token(
 
 
 def list_tokens() -> list[TokenSchema]:
-    """Every token in the database, without secrets. Raises FeatherweightError."""
+    """Return every token in the database, without secrets. Raises FeatherweightError."""
     from store.access import tokens
     from store.attempts import views
 
@@ -278,7 +278,7 @@ def _has_tokens() -> bool:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Errors of the store and the search as errors of the command line."""
+    """Turn errors of the store and the search into errors of the command line."""
     from search.errors import SearchError
     from store.database.outages import OUTAGES
     from store.errors import StoreError
@@ -292,7 +292,7 @@ def translated() -> Iterator[None]:
 
 
 def _brought() -> dict[str, str]:
-    """Secrets of the environment by the variables that hold them; raises WeakSecret."""
+    """Return secrets of the environment by the variables that hold them. Raises WeakSecret."""
     from store.access import tokens
 
     found = {variable: os.environ[variable] for variable in _BROUGHT if os.environ.get(variable)}

@@ -1,4 +1,4 @@
-"""Commands about tokens. They work on the database itself: the first token has to come first."""
+"""Commands about tokens. They open the database itself, because the first token needs it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ app = typer.Typer(help="Bearer tokens, straight in the database.", no_args_is_he
 
 
 class Scope(StrEnum):
-    """What a token may do."""
+    """The permissions of a token."""
 
     READ = "read"
     SUBMIT = "submit"
@@ -59,7 +59,7 @@ def revoke(
     token: Annotated[str, typer.Argument(metavar="TOKEN", help="Id of a token.")],
     json: AsJson = False,
 ) -> None:
-    """End a token."""
+    """Revoke a token."""
     show(processes.revoke_token(token), as_json=json, human=lambda found: f"{found.id} is revoked")
 
 

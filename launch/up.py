@@ -1,4 +1,4 @@
-"""``featherweight up``: the whole house on one machine, and a job in it."""
+"""``featherweight up``: the whole system on one machine, and a job in it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ app = typer.Typer()
 
 
 class Marker(BaseModel, frozen=True):
-    """Which submission of which file runs here: a restart goes on with it."""
+    """Which submission of which file runs here; a restart continues it."""
 
     file_sha256: str
     run: str
@@ -38,19 +38,21 @@ class Marker(BaseModel, frozen=True):
 
     @property
     def key(self) -> str:
-        """The idempotency key: the same after a restart, another for another run."""
+        """The idempotency key: the same after a restart, and new for another run."""
         return f"up-{self.file_sha256[:16]}-{self.run}"
 
 
 @app.command()
 def up(
     job: Annotated[Path | None, typer.Option(help="Job file to submit.")] = None,
-    leave: Annotated[bool, typer.Option("--exit", help="Do not go on serving.")] = False,
+    leave: Annotated[
+        bool, typer.Option("--exit", help="Stop after the job instead of serving on.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the front to this file.")] = None,
     folder: Annotated[Path, typer.Option(help="Database, files and logs.")] = Path("var"),
-    port: Annotated[int, typer.Option(min=1, max=65534, help="The dashboard takes the next.")] = (
-        8000
-    ),
+    port: Annotated[
+        int, typer.Option(min=1, max=65534, help="The dashboard takes the next port.")
+    ] = (8000),
     workers: Annotated[int, typer.Option(min=1, max=64)] = 1,
 ) -> None:
     """Run service, dashboard, searcher and workers here; submit a job and show its front."""
@@ -92,7 +94,7 @@ def _serve() -> None:
 
 
 def _submitted(client: Client, job: JobFile, *, digest: str, folder: Path) -> JobSchema:
-    """The unfinished job that an earlier run submitted from the same file, or a new one."""
+    """Return the unfinished job that an earlier run submitted from the same file, or a new one."""
     path = folder / "up.json"
     marker = _read(path)
     if marker is None or marker.file_sha256 != digest:
