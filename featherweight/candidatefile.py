@@ -12,7 +12,7 @@ from featherweight.specs.candidates import CandidateRequest, CandidateRequests
 
 
 def read(path: Path) -> tuple[CandidateRequest, ...]:
-    """Read the file, checked as far as that goes without the job. Raises InvalidJobFile."""
+    """Read the file and check it as far as possible without the job. Raises InvalidJobFile."""
     document = jobfile.load(path)
     if not isinstance(document, list):
         raise InvalidJobFile(

@@ -1,9 +1,9 @@
-"""Strict JSON and YAML: one reader for what is sent to the service and what stands in job files.
+"""Strict JSON and YAML: one reader for documents sent to the service and for job files.
 
-What is read is plain data of a bounded size, and it means one thing only. YAML is looked through
-event by event before anything is built, so that no document costs more than its own bytes: aliases
-and merge keys, which multiply, are refused, and so are tags. A key may stand only once in a
-mapping, in JSON too; no number is NaN, infinite or longer than 64 bits.
+The result is plain data of bounded size with one meaning. YAML is checked event by event before
+anything is built, so that no document costs more than its own bytes: aliases and merge keys, which
+multiply, are refused, and so are tags. A key may occur only once in a mapping, in JSON too; no
+number is NaN, infinite or longer than 64 bits.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Key = TypeVar("Key", bound=Hashable)
 MAX_BYTES = 1024**2
 MAX_YAML_BYTES = 64 * 1024
 MAX_VALUES = 20_000
-"""Of a whole document, keys of YAML included; a job has a hundred."""
+"""Most values of a document, YAML keys included; a job has a hundred."""
 MAX_VALUES_OF_PROFILES = 100_000
-"""Of a report that comes with a profile: the largest has 40,000."""
+"""Most values of a report with a profile; the largest has 40,000."""
 MAX_KEYS = 1000
-"""Of one mapping."""
+"""Most keys of one mapping."""
 MAX_ENTRIES = 2000
-"""Of one list."""
+"""Most entries of one list."""
 MAX_DEPTH = 50
 MAX_WHOLE_NUMBER = 2**63 - 1
 MAX_NUMBER_CHARACTERS = 400
@@ -38,18 +38,18 @@ _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class InvalidDocument(ValueError):
-    """The text is no document that may be read; the message says what and where."""
+    """The text is not an acceptable document; the message says what is wrong and where."""
 
 
 class InvalidValue(InvalidDocument):
-    """A value of the document may not stand there: a number that is not finite, or too many."""
+    """A value is not acceptable there: a number that is not finite, or too many values."""
 
 
 def read_json(text: bytes | str, *, most_values: int = MAX_VALUES) -> Any:
     """Return the value of one JSON document. Raises InvalidDocument.
 
-    What may be too long or too deep is known before the whole of it is built: brackets and commas
-    are counted first.
+    Brackets and commas are counted before anything is built, so documents that are too long or too
+    deep are refused early.
     """
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     _check_outline(data, most_values)
@@ -82,7 +82,7 @@ def read_yaml(text: bytes | str) -> Any:
     except InvalidDocument:
         raise
     except (yaml.YAMLError, ValueError, ArithmeticError) as error:
-        # A date in a thirteenth month, say.
+        # For example, a date in a thirteenth month.
         raise InvalidDocument(str(error)) from error
     _check_plain(found)
     return found
@@ -116,10 +116,10 @@ def _check_text(text: str) -> None:
 
 
 class _Strict(_Parser):
-    """Safe YAML in which a key may stand only once and merges nothing."""
+    """Safe YAML in which a key may occur only once and nothing is merged."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """As the base class does, after a look at the keys."""
+        """Build the mapping as the base class does, after checking the keys."""
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         try:
             _check_keys(keys)
@@ -147,7 +147,7 @@ def _check_events(text: bytes | str) -> None:
 
 
 def _check_node(event: yaml.NodeEvent, line: int) -> None:
-    """Refuse tags, merge keys, and text that might be a number and is too long for one."""
+    """Refuse tags, merge keys, and plain text that may be a number and is too long for one."""
     tag = getattr(event, "tag", None)
     if tag is not None:
         raise InvalidDocument(
@@ -165,10 +165,10 @@ def _check_node(event: yaml.NodeEvent, line: int) -> None:
 
 
 def _check_outline(data: bytes, most_values: int) -> None:
-    """Refuse what has too many or too deeply nested values, without building it.
+    """Refuse too many or too deeply nested values, without building them.
 
-    Characters within strings count as well: this is an upper bound of what the document holds,
-    which only strings full of brackets and commas exceed.
+    Characters within strings count too: this is an upper bound of the content, which only strings
+    full of brackets and commas exceed.
     """
     if len(data) > MAX_BYTES:
         raise InvalidDocument(f"a JSON document has at most {MAX_BYTES} bytes")
@@ -181,7 +181,7 @@ def _check_outline(data: bytes, most_values: int) -> None:
 
 
 def _marks(data: bytes) -> bytes:
-    """Commas and brackets outside of strings, in their order."""
+    """Return commas and brackets outside strings, in order."""
     unescaped = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     return b"".join(unescaped.split(b'"')[::2]).translate(None, _NO_MARKS)
 
@@ -203,7 +203,7 @@ def _check_counts(depth: int, values: int, most_values: int) -> None:
 
 
 def _check_plain(document: Any) -> None:
-    """Refuse numbers that JSON has not, and lists and mappings that are too long."""
+    """Refuse numbers that JSON does not have, and lists and mappings that are too long."""
     pending = [document]
     while pending:
         value = pending.pop()

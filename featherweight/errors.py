@@ -1,4 +1,4 @@
-"""Errors of the client: each class is a fact; ``ApiError`` carries the service's own words."""
+"""Errors of the client: each class is a fact; ``ApiError`` has the message of the service."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from featherweight.specs.schemas import Problem
 
 
 class FeatherweightError(Exception):
-    """Base of everything the client raises."""
+    """The base of all errors of the client."""
 
 
 FOREIGN = "HTTP "
-"""Begins the code of an answer that is no problem document."""
+"""Prefix of the code of an answer that is not a problem document."""
 
 
 class ServiceUnavailable(FeatherweightError):
@@ -30,7 +30,7 @@ class DigestMismatch(FeatherweightError):
 
 
 class FileLost(FeatherweightError):
-    """The service cannot give a file that it has promised."""
+    """The service cannot deliver a file that it has promised."""
 
     def __init__(self, sha256: str, message: str) -> None:
         super().__init__(message)
@@ -61,23 +61,23 @@ class ApiError(FeatherweightError):
 
 
 class Unauthorised(ApiError):
-    """No token, or one that the service does not know."""
+    """There is no token, or the service does not know it."""
 
 
 class Forbidden(ApiError):
-    """The token may not do this."""
+    """The token does not allow this."""
 
 
 class NotFound(ApiError):
-    """What was named does not exist."""
+    """The named thing does not exist."""
 
 
 class Gone(NotFound):
-    """What was named existed and was deleted."""
+    """The named thing existed and was deleted."""
 
 
 class Conflict(ApiError):
-    """The request contradicts the state of things."""
+    """The request contradicts the stored state."""
 
 
 class StaleAttempt(Conflict):
@@ -89,7 +89,7 @@ class TooLarge(ApiError):
 
 
 class Invalid(ApiError):
-    """The request is not one the service can understand or accept."""
+    """The request is not one that the service can understand or accept."""
 
 
 DAMAGED = "DigestMismatch"
@@ -109,7 +109,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 
 
 def of(problem: Problem) -> ApiError:
-    """The most telling class for a problem."""
+    """Return the most specific class for a problem."""
     kind = _BY_CODE.get(problem.code) or _BY_STATUS.get(problem.status, ApiError)
     return kind(problem)
 

@@ -5,7 +5,7 @@
     model: {path: weights.safetensors, architecture: {...}, normalisation: {...}, name: my-net}
     teacher: {path: larger.safetensors, architecture: {...}, normalisation: {...}}
 
-Files are looked for beside the job file. They are uploaded, and what is posted names the uploads.
+Files are searched next to the job file. They are uploaded, and the posted job names the uploads.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class SampleData(BaseModel, frozen=True, extra="forbid"):
 
 
 class FileData(BaseModel, frozen=True, extra="forbid"):
-    """An npz file beside the job file."""
+    """An npz file next to the job file."""
 
     path: Path
     name: Name | None = None
 
 
 class FileModel(BaseModel, frozen=True, extra="forbid"):
-    """A safetensors file beside the job file, and how to read it."""
+    """A safetensors file next to the job file, and how to read it."""
 
     path: Path
     architecture: Architecture
@@ -56,7 +56,7 @@ _NETWORKS = TypeAdapter(dict[str, FileModel])
 
 @dataclass(frozen=True, kw_only=True)
 class JobFile:
-    """A job file that was read and checked as far as that goes without a service."""
+    """A job file, read and checked as far as possible without a service."""
 
     spec: JobSpec
     data: SampleData | FileData | None
@@ -64,7 +64,7 @@ class JobFile:
     folder: Path
 
     def resolve(self, client: Client) -> JobSpec:
-        """Upload what is not on the service yet and name it in the spec. Raises ApiError."""
+        """Upload what the service does not have yet, and return the spec. Raises ApiError."""
         changes: dict[str, Any] = {}
         if isinstance(self.data, SampleData):
             changes["data"] = _sample(client, self.data.sample)
@@ -109,7 +109,7 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def load(path: Path) -> Any:
-    """What stands in a YAML or JSON file. Raises InvalidJobFile."""
+    """Return the content of a YAML or JSON file. Raises InvalidJobFile."""
     try:
         text = _content(path).decode("utf-8")
         is_json = path.suffix.lower() == ".json"
@@ -123,7 +123,7 @@ def load(path: Path) -> Any:
 
 
 def _content(path: Path) -> bytes:
-    # By reading, not by its size: devices and pipes have none.
+    # By reading, because devices and pipes have no size.
     with path.open("rb") as file:
         content = file.read(documents.MAX_BYTES + 1)
     if len(content) > documents.MAX_BYTES:
@@ -146,7 +146,7 @@ def _data(value: Any) -> SampleData | FileData | None:
 
 
 def _networks(document: dict[str, Any]) -> dict[str, FileModel]:
-    """The fields that name a network by its file; their places are in a ValidationError."""
+    """Return the fields that name a network by file. Errors name their places."""
     given = {field: document.get(field) for field in ("model", "teacher")}
     files = {f: value for f, value in given.items() if isinstance(value, dict) and "path" in value}
     return _NETWORKS.validate_python(files)
@@ -169,7 +169,10 @@ def _sample(client: Client, name: str) -> str:
 
 
 def _dataset(client: Client, path: Path, name: str) -> str:
-    """Name of the dataset with these bytes, uploaded if need be; a taken name gets a suffix."""
+    """Return the name of the dataset with these bytes, uploaded if need be.
+
+    If the name is taken by other bytes, it gets a suffix.
+    """
     digest = file_digest(path)
     for candidate in (name, f"{name[:90]}-{digest[:8]}"):
         try:

@@ -1,4 +1,4 @@
-"""Datasets that come with this package, written the same to the last byte every time.
+"""Sample datasets that come with the package, written the same to the last byte every time.
 
 Equal bytes have equal digests, so a sample that was uploaded before is recognised.
 """
@@ -20,14 +20,14 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def write(name: str, path: Path) -> None:
-    """Write the sample ``name`` as an npz file. Raises KeyError for one there is not."""
+    """Write the sample ``name`` as an npz file. Raises KeyError if there is no such sample."""
     _write_npz(SAMPLES[name](), path)
 
 
 def digits() -> dict[str, NDArray[np.generic]]:
-    """The 1,797 scanned digits: ``x_<split>`` (N, 8, 8) uint8 of 0 to 16, ``y_<split>`` int64.
+    """Return the 1,797 scanned digits, split 60/20/20 per class, always the same way.
 
-    Split 60/20/20 per class, always the same way.
+    ``x_<split>`` (N, 8, 8) is uint8 of 0 to 16, ``y_<split>`` is int64.
     """
     images, classes = scanned_digits()
     arrays: dict[str, NDArray[np.generic]] = {}

@@ -1,4 +1,4 @@
-"""Where the service is and with which token to speak to it: environment ``FEATHERWEIGHT_*``."""
+"""Address and token of the service, from the environment ``FEATHERWEIGHT_*``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 class ClientSettings(BaseSettings):
-    """Address and token, for the CLI and for workers."""
+    """Address and token, for the command line and for workers."""
 
     model_config = SettingsConfigDict(env_prefix="FEATHERWEIGHT_", extra="ignore", frozen=True)
 

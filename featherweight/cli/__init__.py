@@ -1,1 +1,1 @@
-"""The command line, written on the client."""
+"""The command line, based on the client."""

@@ -23,7 +23,7 @@ _FRONT_EVERY_SECONDS = 2.0
 
 @dataclass(kw_only=True)
 class JobStanding:
-    """Where the job stands, put together from its events."""
+    """The state of the job, collected from its events."""
 
     total: int
     phase: str = "queued"
@@ -33,15 +33,15 @@ class JobStanding:
 
 
 class ProgressView(Protocol):
-    """Something that shows a job."""
+    """A view of the progress of a job."""
 
     def show(self, event: EventSchema, standing: JobStanding) -> None:
-        """An event happened and this is where the job stands now."""
+        """Show an event and the resulting state of the job."""
         ...
 
 
 def follow(client: Client, job: JobSchema, console: Console) -> JobSchema:
-    """Show the job until it ends, over outages and restarts; the job as it ended."""
+    """Show the job until it ends, through outages and restarts. Returns the ended job."""
     standing = JobStanding(total=job.spec.budget.trials)
     with _view(console, standing) as view:
         for event in client.watch(job.id):
@@ -52,7 +52,7 @@ def follow(client: Client, job: JobSchema, console: Console) -> JobSchema:
 
 
 def line(event: EventSchema) -> str:
-    """One event in words."""
+    """Return one event in words."""
     data = event.data
     words = [event.type, *_trial(data), str(data.get("description") or ""), *_numbers(data)]
     words.append(str(data.get("reason") or data.get("phase") or ""))
@@ -95,7 +95,7 @@ class _Bars:
         self._task = progress.add_task("job", total=total, phase="queued", best="")
 
     def show(self, event: EventSchema, standing: JobStanding) -> None:
-        # Re-runs come on top of the budget.
+        # Re-runs are not counted in the budget.
         completed = min(standing.done, standing.total)
         best = escape(standing.best)
         self._progress.update(self._task, completed=completed, phase=standing.phase, best=best)

@@ -1,4 +1,4 @@
-"""Commands about what is stored, and who changed what: each is one call of the client."""
+"""Commands about stored things and their changes: each is one call of the client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from featherweight.cli import tables
 from featherweight.cli.output import AsJson, Owner, Token, Url, client, show
 
 app = typer.Typer()
-Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
+Limit = Annotated[int, typer.Option(min=1, help="Maximum number of entries.")]
 
 
 @app.command()
@@ -44,7 +44,7 @@ def datasets(
 
 @app.command()
 def audit(  # noqa: PLR0913 - every option of the command, by name
-    actor: Annotated[str | None, typer.Option(help="Only what this token's name did.")] = None,
+    actor: Annotated[str | None, typer.Option(help="Only changes by tokens of this name.")] = None,
     kind: Annotated[
         str | None, typer.Option(help="Only changes of a job, model, dataset or token.")
     ] = None,

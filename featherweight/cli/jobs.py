@@ -41,7 +41,7 @@ def submit(
     token: Token = None,
     json: AsJson = False,
 ) -> None:
-    """Start a job from a file; uploads its data and model where need be."""
+    """Start a job from a file, uploading its data and model if need be."""
     job = jobfile.read(file)
     with client(url, token) as service:
         spec = job.resolve(service)
@@ -55,7 +55,7 @@ def submit(
 def jobs(
     state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
     owner: Owner = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of entries.")] = 20,
     url: Url = None,
     token: Token = None,
     json: AsJson = False,
@@ -106,21 +106,21 @@ def propose(
 
 @app.command()
 def front(job: JobId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
-    """The best files so far."""
+    """Show the best files so far."""
     with client(url, token) as service:
         show(service.front(job), as_json=json, human=tables.front)
 
 
 @app.command()
 def why(trial: TrialId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
-    """Why a trial ended as it did."""
+    """Explain why a trial ended as it did."""
     with client(url, token) as service:
         show(service.why(trial), as_json=json, human=tables.why)
 
 
 @app.command()
 def report(job: JobId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
-    """What a job found."""
+    """Show what a job found."""
     with client(url, token) as service:
         show(service.report(job), as_json=json, human=tables.report)
 
@@ -179,7 +179,7 @@ def pause(job: JobId, url: Url = None, token: Token = None, json: AsJson = False
 
 @app.command()
 def resume(job: JobId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
-    """Go on with a paused job."""
+    """Continue a paused job."""
     with client(url, token) as service:
         show(service.resume(job), as_json=json, human=tables.job)
 
@@ -193,7 +193,7 @@ def _downloaded(service: Client, target: str, folder: Path) -> list[Path]:
 
 
 def _confirm(found: Sequence[JobSchema]) -> None:
-    """Ask; ends the command unless the answer is yes."""
+    """Ask for confirmation, and end the command unless the answer is yes."""
     for job in found:
         typer.echo(f"{job.id}  {job.name}  {job.state}, {job.trials.total} trials", err=True)
     what = "this job" if len(found) == 1 else f"these {len(found)} jobs"

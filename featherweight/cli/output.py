@@ -1,4 +1,4 @@
-"""What commands print: tables for people, or one JSON document on stdout and nothing else."""
+"""Print results: tables for people, or one JSON document on stdout and nothing else."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, and nothin
 
 
 class Migrated(BaseModel, frozen=True):
-    """What ``migrate`` did to a database."""
+    """The result of ``migrate``."""
 
     revision: str | None
     tokens_created: list[str]
@@ -41,7 +41,7 @@ class Migrated(BaseModel, frozen=True):
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that does not fold tables to 80 columns where there is no terminal."""
+    """Return a console that does not fold tables to 80 columns if there is no terminal."""
     found = Console(stderr=stderr, highlight=False)
     if not found.is_terminal:
         found = Console(stderr=stderr, highlight=False, width=_PIPE_WIDTH)
@@ -49,7 +49,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def client(url: str | None, token: str | None) -> Client:
-    """The client that the options and the environment describe."""
+    """Return the client that the options and the environment describe."""
     given = {"url": url, "token": token}
     settings = ClientSettings.model_validate(
         {**ClientSettings().model_dump(), **{k: v for k, v in given.items() if v is not None}}
@@ -58,7 +58,7 @@ def client(url: str | None, token: str | None) -> Client:
 
 
 def show(thing: Thing, *, as_json: bool, human: Callable[[Thing], object]) -> None:
-    """Print ``thing`` as JSON, or what ``human`` makes of it."""
+    """Print ``thing`` as JSON, or as ``human`` formats it."""
     if as_json:
         write_json(thing)
     else:
@@ -66,17 +66,17 @@ def show(thing: Thing, *, as_json: bool, human: Callable[[Thing], object]) -> No
 
 
 def write_json(thing: Any) -> None:
-    """One JSON document on stdout."""
+    """Write one JSON document to stdout."""
     typer.echo(json.dumps(_plain(thing), indent=2))
 
 
 def write_json_line(thing: BaseModel) -> None:
-    """One JSON document on one line of stdout, at once."""
+    """Write one JSON document on one line of stdout, at once."""
     typer.echo(thing.model_dump_json())
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A plain table; columns whose name starts with ``>`` are aligned to the right."""
+    """Return a plain table. Columns whose name starts with ``>`` are aligned to the right."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         made.add_column(column.lstrip(">"), justify="right" if column[0] == ">" else "left")

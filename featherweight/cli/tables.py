@@ -1,4 +1,4 @@
-"""Jobs, fronts, reports and reasons as text for people."""
+"""Format jobs, fronts, reports and reasons as text for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 from compress.values.measurement import Measurement, Metric
 from featherweight.cli.output import table
 from featherweight.specs.candidates import ProposedSchema
-from featherweight.specs.house import AuditSchema, WorkerSchema
+from featherweight.specs.cluster import AuditSchema, WorkerSchema
 from featherweight.specs.schemas import (
     AccuracySchema,
     ClassSchema,
@@ -33,19 +33,19 @@ _COUNTS: tuple[Metric, ...] = ("parameters", "macs")
 
 
 def percent(value: float | None) -> str:
-    """An accuracy of 0 to 1 in percent."""
+    """Return an accuracy of 0 to 1 in percent."""
     return "-" if value is None else f"{100 * value:.2f} %"
 
 
 def with_interval(found: AccuracySchema | None) -> str:
-    """An accuracy and its 95 % interval in percent."""
+    """Return an accuracy and its 95 % interval in percent."""
     if found is None:
         return "-"
     return f"{percent(found.accuracy)} ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 
 def jobs(found: Sequence[JobSchema]) -> Table:
-    """One line per job."""
+    """Return one line per job."""
     rows = [
         (
             job.id,
@@ -62,7 +62,7 @@ def jobs(found: Sequence[JobSchema]) -> Table:
 
 
 def uploaded(found: Sequence[ModelSchema] | Sequence[DatasetSchema]) -> Table:
-    """One line per model or dataset."""
+    """Return one line per model or dataset."""
     rows = [
         (
             one.id,
@@ -77,7 +77,7 @@ def uploaded(found: Sequence[ModelSchema] | Sequence[DatasetSchema]) -> Table:
 
 
 def audit(found: Sequence[AuditSchema]) -> Table:
-    """One line per change: when, who, what, and to which thing."""
+    """Return one line per change: when, who, what, and to which thing."""
     rows = [
         (
             f"{one.at:%F %T}",
@@ -94,14 +94,14 @@ def audit(found: Sequence[AuditSchema]) -> Table:
 
 
 def trials(job: JobSchema) -> str:
-    """How many trials have ended, of how many."""
+    """Return how many trials have ended, and of how many."""
     counts = job.trials
     of = max(counts.total, job.spec.budget.trials)
     return f"{counts.complete + counts.stopped + counts.failed}/{of}"
 
 
 def job(found: JobSchema) -> str:
-    """One job in a line."""
+    """Return one job in a line."""
     said = found.stop_reason or found.pause_reason
     reason = f", {escape(found.stop_detail or said)}" if said else ""
     said = f"job {found.id} ({escape(found.name)}): {found.state}, {trials(found)} trials{reason}"
@@ -109,9 +109,9 @@ def job(found: JobSchema) -> str:
 
 
 def front(found: FrontSchema) -> RenderableType:
-    """The baseline and every file of the front, largest last.
+    """Return the baseline and every file of the front, largest last.
 
-    What can be counted has a column where it is an objective.
+    A countable metric has a column if it is an objective.
     """
     columns = [
         ">trial", "phase", ">test (95 %)", ">validation", ">bytes", ">ratio", ">download",
@@ -131,7 +131,7 @@ def front(found: FrontSchema) -> RenderableType:
 
 
 def _images(points: Sequence[FrontPoint]) -> list[str]:
-    """How many images the accuracies are shares of."""
+    """Return of how many images the accuracies are shares."""
     counts = {
         split: images.images
         for point in points
@@ -143,7 +143,7 @@ def _images(points: Sequence[FrontPoint]) -> list[str]:
 
 
 def _said(found: FrontSchema | ReportSchema) -> list[str]:
-    """Which file to take, and what its figures are worth."""
+    """Return which file to take, and what its figures are worth."""
     said = [] if not found.recommendation else [f"recommended: {found.recommendation}"]
     return said if found.test_note is None else [*said, f"test: {found.test_note}"]
 
@@ -173,7 +173,7 @@ def _counted(found: FrontSchema) -> list[Metric]:
 
 
 def _devices(points: Sequence[FrontPoint]) -> list[str]:
-    """Where the milliseconds were taken, and of which trials where that is not one place."""
+    """Return where latencies were measured, and of which trials if on several devices."""
     places: dict[str, list[int]] = {}
     for point in points:
         latency = point.measurement.latency
@@ -189,7 +189,7 @@ def _devices(points: Sequence[FrontPoint]) -> list[str]:
 
 
 def _doubts(points: Sequence[FrontPoint]) -> list[str]:
-    """Which trials' milliseconds were taken on a busy machine, and what they are right within."""
+    """Return the trials timed on a busy machine, and within which factor they are right."""
     remarks: dict[str, list[int]] = {}
     for point in points:
         if remark := point.measurement.latency.remark:
@@ -209,12 +209,12 @@ def _megabytes(count: int | None) -> str:
 
 
 def ratio(point: FrontPoint, baseline: Measurement | None) -> str:
-    """Baseline bytes over the file's."""
+    """Return the baseline's bytes divided by those of the file."""
     return f"{baseline.size_bytes / point.size_bytes:.1f}x" if baseline else "-"
 
 
 def report(found: ReportSchema) -> RenderableType:
-    """What a job found."""
+    """Return what a job found."""
     lines = [*_said(found), *_of_baseline(found)]
     lines += [f"trials: {_counts(found)}", f"time in trials: {_seconds(found.seconds)}"]
     if found.compression_ratio is not None:
@@ -254,7 +254,7 @@ def _of_baseline(found: ReportSchema) -> list[str]:
 
 
 def _classes(found: ReportSchema) -> list[RenderableType]:
-    """The classes that are answered worst, on each split."""
+    """Return the classes with the worst recall, on each split."""
     tables: list[RenderableType] = []
     for split in dict.fromkeys(row.split for row in found.classes):
         rows = [row for row in found.classes if row.split == split]
@@ -304,7 +304,7 @@ def _seconds(seconds: dict[str, float]) -> str:
 
 
 def proposed(found: Sequence[ProposedSchema]) -> Table:
-    """One line per candidate: whether it is new, and which trial has it."""
+    """Return one line per candidate: whether it is new, and which trial has it."""
     rows = [
         (
             "new" if one.is_new else "known",
@@ -318,7 +318,7 @@ def proposed(found: Sequence[ProposedSchema]) -> Table:
 
 
 def why(found: WhySchema) -> RenderableType:
-    """Why a trial ended as it did."""
+    """Return why a trial ended as it did."""
     failed = f" ({found.failure_class})" if found.failure_class else ""
     lines: list[RenderableType] = [escape(f"{found.state}{failed}: {found.reason}")]
     for text, violation in found.violations.items():
@@ -342,7 +342,7 @@ def why(found: WhySchema) -> RenderableType:
 
 
 def tokens(found: Sequence[TokenSchema]) -> Table:
-    """One line per token."""
+    """Return one line per token."""
     rows = [
         (
             token.id,
@@ -367,7 +367,7 @@ def _standing(token: TokenSchema) -> str:
 
 
 def workers(found: Sequence[WorkerSchema]) -> Table:
-    """One line per worker: what it does, or until when and why it gets no trial."""
+    """Return one line per worker: its current work, or until when and why it gets none."""
     rows = [
         (
             escape(worker.name),

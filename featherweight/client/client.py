@@ -24,7 +24,7 @@ from compress.network.preprocessing import Normalisation
 from featherweight.client import events, transport, uploads
 from featherweight.client.transport import Call, RetryPolicy, Transport
 from featherweight.specs.candidates import CandidateRequest, CandidateSchema, ProposedSchema
-from featherweight.specs.house import AuditSchema, WorkerSchema
+from featherweight.specs.cluster import AuditSchema, WorkerSchema
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
     ArtifactSchema,
@@ -51,8 +51,8 @@ Candidates = Sequence[CandidateRequest | Mapping[str, Any]]
 class Client:
     """One service, typed. Every method raises ``featherweight.errors.FeatherweightError``.
 
-    Calls that can be repeated safely are tried again with backoff (``retry``); a submitted job
-    always carries an idempotency key, so it is one of them.
+    Calls that are safe to repeat are retried with backoff (``retry``); a submitted job always
+    carries an idempotency key, so it is one of them.
     """
 
     def __init__(
@@ -79,55 +79,54 @@ class Client:
         self._transport.close()
 
     def submit(self, spec: Spec, *, idempotency_key: str | None = None) -> JobSchema:
-        """Start a job; the same key and spec again give the same job."""
+        """Start a job. The same key and spec again return the same job."""
         headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
         call = Call(method="POST", path="/v1/jobs", json=_document(spec), headers=headers)
         return self._ask(JobSchema, call)
 
     def dry_run(self, spec: Spec) -> DryRunSchema:
-        """What the job would do: its space, its trials, a forecast of its time."""
+        """Return what the job would do: its space, its trials, a forecast of its time."""
         params = {"dry_run": "true"}
         call = Call(method="POST", path="/v1/jobs", json=_document(spec), params=params)
         return self._ask(DryRunSchema, call)
 
     def job(self, job: str) -> JobSchema:
-        """One job."""
+        """Return one job."""
         return self._get(JobSchema, f"/v1/jobs/{job}")
 
     def jobs(self, *, state: str | None = None, owner: str | None = None) -> Iterator[JobSchema]:
-        """All jobs, or those of one owner, newest first, fetched page by page."""
+        """Return all jobs, or those of one owner, newest first, fetched page by page."""
         return self._pages(JobSchema, "/v1/jobs", state=state, owner=owner)
 
     def trials(self, job: str, *, state: str | None = None) -> Iterator[TrialSchema]:
-        """All trials of a job by number, fetched page by page."""
+        """Return all trials of a job by number, fetched page by page."""
         return self._pages(TrialSchema, f"/v1/jobs/{job}/trials", state=state)
 
     def trial(self, trial: str) -> TrialSchema:
-        """One trial."""
+        """Return one trial."""
         return self._get(TrialSchema, f"/v1/trials/{trial}")
 
     def why(self, trial: str) -> WhySchema:
-        """Why a trial ended as it did."""
+        """Return why a trial ended as it did."""
         return self._get(WhySchema, f"/v1/trials/{trial}/why")
 
     def artifacts(self, trial: str) -> tuple[ArtifactSchema, ...]:
-        """The files of a trial."""
+        """Return the files of a trial."""
         answer = self._transport.send(Call(method="GET", path=f"/v1/trials/{trial}/artifacts"))
         return TypeAdapter(tuple[ArtifactSchema, ...]).validate_json(answer.content)
 
     def rerun(self, trial: str) -> TrialSchema:
-        """Run a trial's candidate once more, from another seed."""
+        """Run a trial's candidate again with another seed."""
         call = Call(method="POST", path=f"/v1/trials/{trial}/rerun", idempotent=False)
         return self._ask(TrialSchema, call)
 
     def propose(
         self, job: str, candidates: Candidates, *, idempotency_key: str | None = None
     ) -> tuple[ProposedSchema, ...]:
-        """Let a job try these candidates before the sampler's next ones; equal ones run once.
+        """Let a job try these candidates before those of the sampler; equal ones run once.
 
         Each is a mapping with ``params`` (values of the job's knobs) or ``steps`` (configs of
-        techniques); fields that nobody gave are the job's to fill. The answers come in the same
-        order.
+        techniques); the job fills in missing fields. The answers come in the same order.
         """
         body = [one.given if isinstance(one, CandidateRequest) else dict(one) for one in candidates]
         headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
@@ -136,25 +135,25 @@ class Client:
         return TypeAdapter(tuple[ProposedSchema, ...]).validate_json(answer.content)
 
     def candidates(self, job: str) -> Iterator[CandidateSchema]:
-        """Candidates that users or earlier jobs proposed, in the order in which they are tried."""
+        """Return candidates that users or earlier jobs proposed, in the order of trying."""
         return self._pages(CandidateSchema, f"/v1/jobs/{job}/candidates")
 
     def front(self, job: str) -> FrontSchema:
-        """The best files so far."""
+        """Return the best files so far."""
         return self._get(FrontSchema, f"/v1/jobs/{job}/front")
 
     def recommendation(self, job: str) -> RecommendationSchema:
-        """One file of the front and the reason to take it."""
+        """Return one file of the front and the reason to take it."""
         return self._get(RecommendationSchema, f"/v1/jobs/{job}/recommendation")
 
     def report(self, job: str) -> ReportSchema:
-        """What the job found."""
+        """Return what the job found."""
         return self._get(ReportSchema, f"/v1/jobs/{job}/report")
 
     def watch(self, job: str, *, after: int = 0) -> Iterator[EventSchema]:
-        """Every event of the job after sequence number ``after``, as they happen, to its end.
+        """Yield every event of the job after sequence number ``after``, live, to its end.
 
-        Reconnects through outages and misses none; ends after the job's final event.
+        It reconnects after outages, misses none, and ends after the final event of the job.
         """
         return events.follow(self._transport, job, after=after)
 
@@ -171,7 +170,7 @@ class Client:
         return target
 
     def manifest(self, artifact: str) -> dict[str, Any]:
-        """What a file was made of: candidate, seeds, digests, versions, measurements."""
+        """Return how a file was made: candidate, seeds, digests, versions, measurements."""
         path = f"/v1/artifacts/{artifact}/manifest"
         return self._transport.send(Call(method="GET", path=path)).json()
 
@@ -183,7 +182,7 @@ class Client:
         architecture: Architecture,
         normalisation: Normalisation,
     ) -> ModelSchema:
-        """Send safetensors weights; the same name and bytes again give the same model."""
+        """Send safetensors weights. The same name and bytes again return the same model."""
         parts = {"architecture": architecture, "normalisation": normalisation}
         spec = {"name": name} | {key: part.model_dump(mode="json") for key, part in parts.items()}
         answer = uploads.send(self._transport, "/v1/models", path, spec=spec)
@@ -192,25 +191,25 @@ class Client:
     def upload_dataset(
         self, path: Path, *, name: str, task: str = "image_classification"
     ) -> DatasetSchema:
-        """Send an npz dataset; the same name and bytes again give the same dataset."""
+        """Send an npz dataset. The same name and bytes again return the same dataset."""
         spec = {"name": name, "task": task}
         answer = uploads.send(self._transport, "/v1/datasets", path, spec=spec)
         return DatasetSchema.model_validate_json(answer)
 
     def model(self, model: str) -> ModelSchema:
-        """One uploaded model by id or name."""
+        """Return one uploaded model by id or name."""
         return self._get(ModelSchema, f"/v1/models/{model}")
 
     def models(self, *, owner: str | None = None) -> Iterator[ModelSchema]:
-        """All uploaded models, or those of one owner."""
+        """Return all uploaded models, or those of one owner."""
         return self._pages(ModelSchema, "/v1/models", owner=owner)
 
     def dataset(self, dataset: str) -> DatasetSchema:
-        """One uploaded dataset by id or name."""
+        """Return one uploaded dataset by id or name."""
         return self._get(DatasetSchema, f"/v1/datasets/{dataset}")
 
     def datasets(self, *, owner: str | None = None) -> Iterator[DatasetSchema]:
-        """All uploaded datasets, or those of one owner."""
+        """Return all uploaded datasets, or those of one owner."""
         return self._pages(DatasetSchema, "/v1/datasets", owner=owner)
 
     def cancel(self, job: str) -> JobSchema:
@@ -222,11 +221,11 @@ class Client:
         return self._ask(JobSchema, Call(method="POST", path=f"/v1/jobs/{job}/pause"))
 
     def resume(self, job: str) -> JobSchema:
-        """Go on with a paused job."""
+        """Continue a paused job."""
         return self._ask(JobSchema, Call(method="POST", path=f"/v1/jobs/{job}/resume"))
 
     def delete(self, job: str) -> None:
-        """Delete a job that has ended, with its trials, files and study. Raises NotFound again."""
+        """Delete an ended job with its trials, files and study. A repeat raises NotFound."""
         self._transport.send(Call(method="DELETE", path=f"/v1/jobs/{job}"))
 
     def clone(self, job: str, changes: Mapping[str, Any] | None = None) -> JobSchema:
@@ -236,17 +235,17 @@ class Client:
         return self._ask(JobSchema, call)
 
     def workers(self) -> Iterator[WorkerSchema]:
-        """Workers heard of lately."""
+        """Return workers heard of lately."""
         return self._pages(WorkerSchema, "/v1/workers")
 
     def tokens(self) -> Iterator[TokenSchema]:
-        """All tokens, without their secrets."""
+        """Return all tokens, without their secrets."""
         return self._pages(TokenSchema, "/v1/tokens")
 
     def create_token(
         self, name: str, scopes: tuple[str, ...], *, expires_at: datetime | None = None
     ) -> TokenSchema:
-        """Make a token; its secret is in this answer and nowhere else."""
+        """Make a token. Its secret is in this answer and nowhere else."""
         body: dict[str, Any] = {"name": name, "scopes": list(scopes)}
         if expires_at is not None:
             body["expires_at"] = expires_at.isoformat()
@@ -254,17 +253,17 @@ class Client:
         return self._ask(TokenSchema, call)
 
     def revoke_token(self, token: str) -> None:
-        """End a token."""
+        """Revoke a token."""
         self._transport.send(Call(method="DELETE", path=f"/v1/tokens/{token}"))
 
     def audit(
         self, *, actor: str | None = None, kind: str | None = None, subject: str | None = None
     ) -> Iterator[AuditSchema]:
-        """What was created, changed and deleted, and by whom, newest first; for admins."""
+        """Return what was created, changed and deleted, and by whom, newest first; for admins."""
         return self._pages(AuditSchema, "/v1/audit", actor=actor, kind=kind, subject=subject)
 
     def is_ready(self) -> bool:
-        """Whether the service says it can serve; raises ServiceUnavailable where it cannot."""
+        """Return whether the service says it can serve. Raises ServiceUnavailable if it cannot."""
         call = Call(method="GET", path="/readyz", timeout_seconds=5.0)
         return self._transport.send(call, retry=transport.ONCE).is_success
 

@@ -1,4 +1,4 @@
-"""Server-sent events of a job, followed over outages without missing one."""
+"""Server-sent events of a job, followed through outages without missing one."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SILENCE_SECONDS = 45.0
 def follow(
     transport: Transport, job: str, *, after: int = 0, retry: RetryPolicy = FOREVER
 ) -> Iterator[EventSchema]:
-    """Events after ``after`` up to the job's final one.
+    """Yield events after ``after`` up to the final one of the job.
 
-    Raises ApiError, and ServiceUnavailable when ``retry`` gives up.
+    Raises ApiError, and ServiceUnavailable if ``retry`` gives up.
     """
     seen, failed = after, 0
     while True:

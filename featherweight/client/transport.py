@@ -1,4 +1,4 @@
-"""HTTP as both clients speak it: one retry policy, problems as typed errors, verified downloads."""
+"""HTTP for both clients: one retry policy, problems as typed errors, verified downloads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from featherweight.specs.schemas import Problem
 
 CHUNK_BYTES = 1 << 20
 _BUSY = frozenset({408, 425, 429, 502, 503, 504, 507})
-"""Not now, for no fault of the request: too slow, too early, too many, away, no room."""
+"""Statuses that mean "not now", without a fault of the request."""
 _LONGEST_PAUSE_SECONDS = 60.0
 
 
@@ -28,7 +28,7 @@ _LONGEST_PAUSE_SECONDS = 60.0
 class RetryPolicy:
     """Exponential backoff with full jitter: ``attempts`` tries, pauses in ``[base, most]``.
 
-    ``attempts`` None never gives up.
+    With ``attempts`` None it never gives up.
     """
 
     attempts: int | None = 6
@@ -36,7 +36,7 @@ class RetryPolicy:
     most_seconds: float = 5.0
 
     def pause(self, tried: int) -> float | None:
-        """Seconds to wait after ``tried`` failures (from 1); None to give up."""
+        """Return the seconds to wait after ``tried`` failures (from 1), or None to give up."""
         if self.attempts is not None and tried >= self.attempts:
             return None
         ceiling = min(self.most_seconds, self.base_seconds * 2 ** min(tried, 30))
@@ -49,7 +49,7 @@ FOREVER = RetryPolicy(attempts=None)
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One request. ``body`` opens the content anew for every try: a file can be sent again."""
+    """One request. ``body`` opens the content again for every try, so a file can be resent."""
 
     method: str
     path: str
@@ -86,9 +86,10 @@ class Transport:
         self._http.close()
 
     def send(self, call: Call, *, retry: RetryPolicy | None = None) -> httpx2.Response:
-        """The answer to ``call``; raises ApiError for a problem, ServiceUnavailable for none.
+        """Return the answer to ``call``.
 
-        Only idempotent calls are tried again.
+        Raises ApiError for a problem, and ServiceUnavailable if there is no answer. Only idempotent
+        calls are retried.
         """
         policy = (retry or self._retry) if call.idempotent else ONCE
         return retrying(lambda: self._once(call), policy)
@@ -115,7 +116,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         timeout_seconds: float | None = None,
     ) -> Iterator[httpx2.Response]:
-        """An answer whose body is read as it comes; errors are those of ``send``, once."""
+        """Yield an answer whose body is read as it arrives. Errors are those of ``send``."""
         timeout = httpx2.Timeout(timeout_seconds or self._timeout_seconds, connect=5.0)
         with (
             self._translated(),
@@ -135,10 +136,10 @@ class Transport:
         sha256: str | None = None,
         retry: RetryPolicy | None = None,
     ) -> str:
-        """Fetch into ``target`` and return the SHA-256; nothing is left behind on failure.
+        """Fetch into ``target`` and return the SHA-256; a failure leaves nothing behind.
 
-        Without ``sha256`` the digest is the one that the answer promises in its ETag. Raises
-        DigestMismatch when the bytes are others.
+        Without ``sha256`` the digest is the ETag of the answer. Raises DigestMismatch if the bytes
+        differ.
         """
         return retrying(lambda: self._download(path, target, sha256), retry or self._retry)
 
@@ -167,7 +168,7 @@ class Transport:
 
 
 def retrying(call: Callable[[], Any], policy: RetryPolicy) -> Any:
-    """Call until it does not raise ServiceUnavailable, as long as the policy allows."""
+    """Repeat the call while it raises ServiceUnavailable, as long as the policy allows."""
     tried = 0
     while True:
         try:
@@ -181,13 +182,13 @@ def retrying(call: Callable[[], Any], policy: RetryPolicy) -> Any:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def chunks(path: Path, *, start: int = 0, size: int | None = None) -> Generator[bytes]:
-    """Bytes ``[start, start + size)`` of a file, a mebibyte at a time."""
+    """Yield bytes ``[start, start + size)`` of a file, a mebibyte at a time."""
     left = path.stat().st_size - start if size is None else size
     with path.open("rb") as file:
         file.seek(start)
@@ -198,14 +199,14 @@ def chunks(path: Path, *, start: int = 0, size: int | None = None) -> Generator[
 
 @contextmanager
 def content(path: Path, *, start: int = 0, size: int | None = None) -> Iterator[Mapping[str, Any]]:
-    """A ``Call.body`` that sends bytes ``[start, start + size)`` of a file as they are."""
+    """Yield a ``Call.body`` that sends bytes ``[start, start + size)`` of a file as they are."""
     with closing(chunks(path, start=start, size=size)) as sent:
         yield {"content": sent}
 
 
 @contextmanager
 def multipart(path: Path, *, spec: str) -> Iterator[Mapping[str, Any]]:
-    """A ``Call.body`` that sends a file beside its JSON ``spec``."""
+    """Yield a ``Call.body`` that sends a file together with its JSON ``spec``."""
     with path.open("rb") as file:
         parts = {"file": (path.name, file, "application/octet-stream")}
         yield {"files": parts, "data": {"spec": spec}}
@@ -213,7 +214,7 @@ def multipart(path: Path, *, spec: str) -> Iterator[Mapping[str, Any]]:
 
 @contextmanager
 def form(parts: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """A ``Call.body`` that sends a multipart form without a file."""
+    """Yield a ``Call.body`` that sends a multipart form without a file."""
     yield {"files": parts}
 
 

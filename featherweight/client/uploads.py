@@ -1,4 +1,4 @@
-"""Sending files: small ones in one request, large ones in parts that survive a broken line."""
+"""Send files: small ones in one request, large ones in parts that survive a broken connection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def send(
     spec: Mapping[str, Any],
     one_request_bytes: int = ONE_REQUEST_BYTES,
 ) -> bytes:
-    """Post ``file`` with its ``spec`` to ``path``; the body of the answer. Raises ApiError."""
+    """Post ``file`` with its ``spec`` to ``path`` and return the answer. Raises ApiError."""
     text = json.dumps(spec)
     if file.stat().st_size <= one_request_bytes:
         body = partial(transport.multipart, file, spec=text)
@@ -43,7 +43,7 @@ def resumable(
     part_bytes: int = PART_BYTES,
     retry: RetryPolicy | None = None,
 ) -> UploadSchema:
-    """Send a file in parts; after every broken part ask how far the service got and go on."""
+    """Send a file in parts. After a broken part, ask how much arrived and continue there."""
     size = file.stat().st_size
     upload = _schema(
         connection.send(Call(method="POST", path="/v1/uploads", json={"size_bytes": size})).content

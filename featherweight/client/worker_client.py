@@ -37,15 +37,15 @@ class Lease(BaseModel, frozen=True, extra="forbid"):
 
 
 def lease_of(assignment: Assignment) -> Lease:
-    """The lease that came with an assignment."""
+    """Return the lease that came with an assignment."""
     return Lease(attempt=assignment.attempt, token=assignment.token)
 
 
 class WorkerClient:
     """Claim, heartbeat, upload, report, complete, fail, release, fetch.
 
-    All of them try once and raise ServiceUnavailable: the caller knows whether waiting makes
-    sense. StaleAttempt means that the attempt is not ours any more.
+    Each tries once and raises ServiceUnavailable: the caller knows whether waiting makes sense.
+    StaleAttempt means that the attempt is no longer ours.
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
@@ -57,7 +57,7 @@ class WorkerClient:
         self._transport.close()
 
     def claim(self, worker: WorkerInfo, *, wait_seconds: float) -> Assignment | None:
-        """One trial, or None when there was none within ``wait_seconds``."""
+        """Return one trial, or None if there was none within ``wait_seconds``."""
         request = ClaimRequest(worker=worker, wait_seconds=wait_seconds)
         call = Call(
             method="POST",
@@ -73,7 +73,7 @@ class WorkerClient:
         return self._say(HeartbeatReply, lease, "heartbeat", beat, timeout_seconds=5.0)
 
     def upload(self, lease: Lease, path: Path, *, sha256: str) -> None:
-        """Send a file of the attempt; a repeat changes nothing."""
+        """Send a file of the attempt. A repeat changes nothing."""
         headers = {
             FENCE_HEADER: lease.token,
             "Content-Length": str(path.stat().st_size),
@@ -85,15 +85,15 @@ class WorkerClient:
         self._transport.send(call, retry=ONCE)
 
     def report(self, lease: Lease, report: Report) -> Decision:
-        """Say what was measured at a rung; a repeat gets the first answer again."""
+        """Report the measurement at a rung. A repeat gets the first answer again."""
         return self._say(Decision, lease, "reports", report)
 
     def complete(self, lease: Lease) -> AttemptResult:
-        """The trial is done; a repeat changes nothing."""
+        """Say that the trial is done. A repeat changes nothing."""
         return self._say(AttemptResult, lease, "complete")
 
     def fail(self, lease: Lease, failure: Failure) -> AttemptResult:
-        """The attempt failed."""
+        """Say that the attempt failed."""
         return self._say(AttemptResult, lease, "fail", failure)
 
     def release(self, lease: Lease) -> AttemptResult:
@@ -103,8 +103,8 @@ class WorkerClient:
     def fetch(self, sha256: str, target: Path) -> None:
         """Download weights or a dataset by digest, verified.
 
-        Raises FileLost where the service does not have it any more, or knows that it is corrupt;
-        DigestMismatch where other bytes arrive.
+        Raises FileLost if the service no longer has it, or knows that it is corrupt; DigestMismatch
+        if other bytes arrive.
         """
         try:
             self._transport.download(f"/v1/files/{sha256}", target, sha256=sha256, retry=ONCE)
@@ -133,7 +133,7 @@ class WorkerClient:
 
 
 def file_ref(path: Path, role: str) -> FileRef:
-    """What a report says of a file: its role, digest and length."""
+    """Return the role, digest and length of a file, as a report names it."""
     document = {
         "role": role,
         "sha256": transport.file_digest(path),

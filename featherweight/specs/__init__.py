@@ -1,1 +1,1 @@
-"""The vocabulary of the house: what a user asks (specs), states, and the shapes on the wire."""
+"""The vocabulary of the project: what a user asks for (specs), states, and wire formats."""

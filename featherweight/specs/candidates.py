@@ -1,4 +1,4 @@
-"""Candidates that a user proposes to a job, and what becomes of them."""
+"""Candidates that a user proposes to a job, and their outcome."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KnobName = Annotated[str, StringConstraints(max_length=100, pattern=r"^[a-z0-9_.
 
 
 class CandidateRequest(BaseModel, frozen=True, extra="forbid"):
-    """One candidate: the values of the job's knobs, or the steps themselves."""
+    """One candidate, by the values of the knobs of the job or by the steps themselves."""
 
     params: dict[KnobName, Scalar] | None = Field(
         default=None,
@@ -41,7 +41,7 @@ class CandidateRequest(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def given(self) -> dict[str, Any]:
-        """The request as JSON, without the fields of steps that nobody gave: the job fills them."""
+        """Return the request as JSON, without missing fields of steps: the job fills them in."""
         if self.steps is None:
             return {"params": self.params}
         steps = (step.model_dump(mode="json", exclude_unset=True) for step in self.steps)
@@ -55,7 +55,7 @@ class CandidateRequests(
     ],
     frozen=True,
 ):
-    """Candidates in the order in which they are to be tried."""
+    """Candidates in the order in which they will be tried."""
 
 
 class CandidateSchema(BaseModel, frozen=True):
@@ -77,9 +77,9 @@ class CandidateSchema(BaseModel, frozen=True):
 
 
 class ProposedSchema(BaseModel, frozen=True):
-    """What became of one candidate of a request."""
+    """The outcome of one candidate of a request."""
 
-    is_new: bool = Field(description="False where the job had it already: it is not run twice.")
+    is_new: bool = Field(description="False if the job had it already: it is not run twice.")
     state: Literal["waiting", "tried", "dropped"]
     trial: str | None = Field(description="The trial that tries it, once there is one.")
     trial_number: int | None

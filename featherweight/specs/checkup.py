@@ -1,4 +1,4 @@
-"""What `featherweight doctor` finds."""
+"""Findings of `featherweight doctor`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Check = Literal[
     "versions", "files", "leftovers", "jobs", "studies", "disk", "leases", "modes", "settings"
 ]
 MOST_SHOWN = 50
-"""Of each check; a house that has lost a million files has more to tell than anybody reads."""
+"""Most findings listed per check; nobody reads a million lost files."""
 
 
 class Finding(BaseModel, frozen=True):
@@ -26,7 +26,7 @@ class Finding(BaseModel, frozen=True):
 
 
 class Checkup(BaseModel, frozen=True):
-    """Everything that was found, in the order in which it was looked at."""
+    """All findings, in the order of the checks."""
 
     healthy: bool
     findings: tuple[Finding, ...] = ()
@@ -39,7 +39,7 @@ class Checkup(BaseModel, frozen=True):
 
 
 def of(findings: Iterable[Finding], *, repaired: dict[str, int] | None = None) -> Checkup:
-    """Count all findings and keep the first of each check."""
+    """Count all findings and keep the first ones of each check."""
     seen: Counter[str] = Counter()
     kept: list[Finding] = []
     for finding in findings:

@@ -1,4 +1,4 @@
-"""Shapes of the answers about the house itself: its workers, and who changed what."""
+"""Answers about the cluster itself: its workers, and who changed what."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _UNITS: dict[str, dict[str, float]] = {
     "parameters": {"": 1, "k": 1e3, "m": 1e6, "g": 1e9},
 }
 MAX_CHARACTERS = 200
-"""Looked at before anything is matched."""
+"""Checked before anything is matched."""
 _COMPARISONS = ("<=", ">=")
 _NUMBER = r"(?P<number>\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*(?P<unit>%|[a-z]*)"
 _FORMS = {
@@ -54,7 +54,7 @@ class Constraint(BaseModel, frozen=True, extra="forbid"):
         return self.factor != 0
 
     def bound(self, baseline: Measurement | None) -> float:
-        """The number to compare with, in the metric's own unit (fractions, bytes, ms, counts)."""
+        """Return the bound in the metric's own unit (fractions, bytes, ms, counts)."""
         if not self.is_relative:
             return self.offset
         if baseline is None:
@@ -62,7 +62,7 @@ class Constraint(BaseModel, frozen=True, extra="forbid"):
         return self.factor * baseline.value(self.metric) + self.offset
 
     def violation(self, measured: Measurement, baseline: Measurement | None) -> float:
-        """How far beyond the bound, as a share of the bound; at most 0 when satisfied."""
+        """Return the violation as a share of the bound; at most 0 if satisfied."""
         bound = self.bound(baseline)
         gap = measured.value(self.metric) - bound
         if self.comparison == "at_least":
@@ -77,7 +77,7 @@ class Constraint(BaseModel, frozen=True, extra="forbid"):
 
 
 def parse(text: str) -> Constraint:
-    """Read one constraint; raises ValueError that names the text and how to write it."""
+    """Read one constraint. Raises ValueError that names the text and how to write it."""
     if len(text) > MAX_CHARACTERS:
         raise ValueError(
             f"a constraint has at most {MAX_CHARACTERS} characters, got {len(text)}: "

@@ -22,9 +22,9 @@ from featherweight.specs.stopping import Controls, EarlyStopping, StopRules
 _MEMBER = "family_member"
 _QUANTIZATION = "quantization"
 _PROFILED = frozenset({"filter_pruning", "quantization"})
-"""Techniques of which a profile says how much they may do where."""
+"""Techniques whose strength per layer a profile can decide."""
 _BEFORE: dict[str, Any] = {"allow_chance_baseline": True}
-"""What a stored spec means that is older than the field (docs/decisions/engine/0014)."""
+"""The meaning of a stored spec that is older than the field (docs/decisions/engine/0014)."""
 SamplerName = Literal[
     "auto",
     "known_cost",
@@ -40,7 +40,7 @@ SamplerName = Literal[
 
 
 class UntrainedModel(BaseModel, frozen=True, extra="forbid"):
-    """A network the baseline phase trains first, from a seeded random start."""
+    """A network that the baseline phase trains first, from a seeded random start."""
 
     architecture: NetworkSource
     epochs: int = Field(ge=1, le=1000, description="Epochs of baseline training.")
@@ -51,19 +51,20 @@ class UntrainedModel(BaseModel, frozen=True, extra="forbid"):
 
     @classmethod
     def of_record(cls, document: Any) -> UntrainedModel:
-        """What ``model_dump`` gave, of this version or one that had fewer fields."""
+        """Read the output of ``model_dump`` of this or an older version."""
         return cls.model_validate(as_recorded(cls, document))
 
 
 class JobSpec(BaseModel, frozen=True, extra="forbid"):
-    """A job: a network, its data, what may be done to it, what counts, and what it may cost."""
+    """A job: a network, its data, the allowed techniques, the objectives, and the budget."""
 
     name: Name = "job"
     task: Literal["image_classification"] = "image_classification"
     model: Reference | UntrainedModel
     data: Reference
     teacher: Reference | None = Field(
-        default=None, description="The model that teaches where distillation's teacher is uploaded."
+        default=None,
+        description="The model that teaches if the teacher of distillation is uploaded.",
     )
     student: NetworkSource | None = Field(
         default=None,
@@ -97,7 +98,7 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
         gt=0,
         le=1,
         description="Accuracy of the uploaded model on images it has never seen, if you know it: "
-        "the report warns where the validation split says something else.",
+        "the report warns if the validation split disagrees.",
     )
     allow_chance_baseline: bool = Field(
         default=False,
@@ -111,10 +112,10 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
 
     @classmethod
     def of_record(cls, document: Mapping[str, Any]) -> JobSpec:
-        """What ``model_dump`` gave, of this version or one that had fewer fields.
+        """Read the output of ``model_dump`` of this or an older version.
 
-        A field that is missing means what every job did before the field was there, not what a
-        new job does by default. Raises pydantic's ValidationError for what is no job.
+        A missing field means what every job did before the field existed, not the default of a new
+        job. Raises the ValidationError of pydantic if it is not a job.
         """
         parts = {"recovery": Schedule, "model": UntrainedModel, "supernet": SupernetTraining}
         found = {**_BEFORE, "recovery": {}, **document}
@@ -230,7 +231,7 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """Of the objectives, in their order."""
+        """The metrics of the objectives, in order."""
         return tuple(objective.metric for objective in self.objectives)
 
     @property
@@ -246,18 +247,18 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def search_trials(self) -> int:
-        """How many of the budget's trials the search phase has."""
+        """The number of search trials in the budget."""
         before = 1 + self.trains_supernet + (self.profile is not None)
         return self.budget.trials - before - self.finish.trials
 
     @property
     def finish_epochs(self) -> int:
-        """Recovery epochs of a finish trial."""
+        """The recovery epochs of a finish trial."""
         return self.finish.epochs or max(1, 2 * self.early_stopping.rungs[-1])
 
 
 def _calibrated_by_extremes(techniques: Any) -> Any:
-    """The techniques of a spec from before ``minmax`` stopped to be the observer of activations."""
+    """Return techniques with the explicit ``minmax`` observer that older specs implied."""
     if not isinstance(techniques, dict) or not isinstance(techniques.get(_QUANTIZATION), dict):
         return techniques
     asked = {"activation_observer": "minmax"} | techniques[_QUANTIZATION]

@@ -102,7 +102,7 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
 
 
 def dump(manifest: Manifest) -> str:
-    """The manifest as JSON for people and programs; ``load`` reads it back unchanged.
+    """Return the manifest as JSON for people and programs; ``load`` reads it back unchanged.
 
     Settings at their defaults are written out too.
     """
@@ -118,7 +118,10 @@ def load(text: str) -> Manifest:
 
 
 def _from_version_1(document: dict[str, Any], candidate: Candidate) -> dict[str, Any]:
-    """The same in the present format: digests were of every field, those at defaults included."""
+    """Return the document in the present format.
+
+    Digests of version 1 were of every field, those at their defaults included.
+    """
     written = zip(document["candidate"].get("steps", ()), candidate.steps, strict=True)
     counted = {"steps": [fields for fields, step in written if step.has_effect]}
     text = json.dumps(counted, sort_keys=True, separators=(",", ":"))

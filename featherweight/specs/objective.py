@@ -1,4 +1,4 @@
-"""What counts in a job: a metric and its direction, also written as 'minimise size_bytes'."""
+"""The objectives of a job: a metric and its direction, also written 'minimise size_bytes'."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from compress.values.measurement import Metric
 
 MAX_CHARACTERS = 60
-"""Of an objective in words; looked at before they are told apart."""
+"""Most characters of an objective in words, checked before parsing."""
 
 
 class Objective(BaseModel, frozen=True, extra="forbid"):

@@ -1,4 +1,4 @@
-"""What a job may cost, and its phases beside the search: supernet, profile, warm start, finish."""
+"""The budget of a job, and its further phases: supernet, profile, warm start, finish."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from featherweight.specs.names import JobReference, Reference
 
 
 class Budget(BaseModel, frozen=True, extra="forbid"):
-    """What the job may cost. ``trials`` counts all: baseline, supernet, profile, search, finish."""
+    """The budget. ``trials`` counts all: baseline, supernet, profile, search, finish."""
 
     trials: int = Field(default=30, ge=2, le=10_000)
     seconds: float | None = Field(
@@ -27,7 +27,7 @@ class Budget(BaseModel, frozen=True, extra="forbid"):
 
 
 class Finish(BaseModel, frozen=True, extra="forbid"):
-    """The phase after the search: the best of the front, trained in full from several seeds."""
+    """The phase after the search: the best of the front, trained in full with several seeds."""
 
     trials: int = Field(default=4, ge=0, le=100, description="How many of the budget's trials.")
     finalists: int = Field(default=2, ge=1, le=20)
@@ -90,7 +90,7 @@ class Profile(BaseModel, frozen=True, extra="forbid"):
 
 
 class WarmStart(BaseModel, frozen=True, extra="forbid"):
-    """Begin where finished jobs ended: candidates of their fronts are the first to be tried."""
+    """Begin where finished jobs ended: candidates of their fronts are tried first."""
 
     jobs: tuple[JobReference, ...] = Field(
         default=(), max_length=20, description="Ids of finished jobs, the most important first."

@@ -21,7 +21,7 @@ class Counts(BaseModel, frozen=True):
 
 
 class Forecast(BaseModel, frozen=True):
-    """How long a job will take, by its stopping rule and by what was measured so far."""
+    """The expected time of a job, from its stopping rule and its measurements so far."""
 
     seconds: float | None = Field(
         description="From its start to its end; None while no speed is known."

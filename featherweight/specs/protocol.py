@@ -1,4 +1,4 @@
-"""What workers and the service say to each other, over HTTP only."""
+"""The protocol between workers and the service, over HTTP only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FENCE_HEADER = "Fencing-Token"
 
 
 class WorkerInfo(BaseModel, frozen=True, extra="forbid"):
-    """Who asks for work. ``boot_id`` is new in every process, so a name can be used again."""
+    """The worker that asks for work. ``boot_id`` is new in every process."""
 
     name: Name
     boot_id: Annotated[str, StringConstraints(max_length=32, pattern=r"^[0-9a-f]{32}$")]
@@ -48,14 +48,14 @@ class TrainingTask(BaseModel, frozen=True, extra="forbid"):
 
 
 class Weights(BaseModel, frozen=True, extra="forbid"):
-    """Trained weights to start from, to learn from or to share: a safetensors file by digest."""
+    """Trained weights to start from, learn from or share: a safetensors file by digest."""
 
     sha256: Sha256
     normalisation: Normalisation
 
 
 class Tutor(BaseModel, frozen=True, extra="forbid"):
-    """An uploaded model that teaches, and does nothing else."""
+    """An uploaded model that only teaches."""
 
     weights: Weights
     architecture: NetworkSource
@@ -70,7 +70,7 @@ class SupernetTask(BaseModel, frozen=True, extra="forbid"):
     augment: Augment = BEFORE_THE_FIELD
     checkpoint: Weights | None = Field(
         default=None,
-        description="Go on from here, with the optimiser at rest: what the rung before first_rung "
+        description="Continue from here, with a fresh optimiser: what the rung before first_rung "
         "left, or an uploaded model.",
     )
 
@@ -179,7 +179,7 @@ class FileRef(BaseModel, frozen=True, extra="forbid"):
 
 
 class Report(BaseModel, frozen=True, extra="forbid"):
-    """One rung is reached: the measurement and its files. A repeat gets the first answer again."""
+    """One reached rung: the measurement and its files. A repeat gets the first answer again."""
 
     rung: int = Field(ge=0, le=64)
     epochs: int = Field(ge=0)
@@ -194,7 +194,7 @@ class Report(BaseModel, frozen=True, extra="forbid"):
 
 
 class Decision(BaseModel, frozen=True, extra="forbid"):
-    """Whether the trial climbs on, and why."""
+    """Whether the trial goes on, and why."""
 
     stop: bool
     reason: str
@@ -207,7 +207,7 @@ class Decision(BaseModel, frozen=True, extra="forbid"):
         "or with the net its distance from those taken before.",
     )
     extrapolated: float | None = Field(
-        default=None, description="The accuracy it was judged by, where that was extrapolated."
+        default=None, description="The accuracy it was judged by, if that was extrapolated."
     )
     room: float | None = Field(
         default=None,
@@ -233,4 +233,4 @@ class AttemptResult(BaseModel, frozen=True, extra="forbid"):
 
     trial: str
     state: str
-    repeated: bool = Field(description="True where this had been said before and nothing changed.")
+    repeated: bool = Field(description="True if this had been reported before and nothing changed.")

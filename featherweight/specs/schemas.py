@@ -77,7 +77,7 @@ class DatasetSchema(BaseModel, frozen=True):
 
 
 class JobSchema(BaseModel, frozen=True):
-    """A job and where it stands."""
+    """A job and its state."""
 
     id: str
     name: str
@@ -85,13 +85,13 @@ class JobSchema(BaseModel, frozen=True):
     state: JobState
     phase: Phase | None = Field(description="What it does, or did at its end; None once deleted.")
     stop_reason: StopReason | None
-    stop_detail: str = Field(description="Why it stops or ended, or why the house paused it.")
+    stop_detail: str = Field(description="Why it stops or ended, or why the system paused it.")
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
     deleted_at: AwareDatetime | None = Field(
         default=None,
-        description="Since when only its spec is left, for jobs that started from it.",
+        description="When it was deleted; its spec is kept for jobs that started from it.",
     )
     spec: JobSpec
     trials: Counts
@@ -100,10 +100,10 @@ class JobSchema(BaseModel, frozen=True):
         default=None, description="SHA-256 of the weights that the members share, once trained."
     )
     profile_sha256: str | None = Field(
-        default=None, description="SHA-256 of the profile that the search stands on, once known."
+        default=None, description="SHA-256 of the profile that the search uses, once known."
     )
     pause_reason: PauseReason | None = Field(
-        default=None, description="Why the house paused it; None if a user did, or nobody."
+        default=None, description="Why the system paused it; None if a user did, or nobody."
     )
     forecast: Forecast | None = Field(
         default=None, description="How long it will take; None in a listing and after a change."
@@ -199,7 +199,7 @@ class ArtifactSchema(BaseModel, frozen=True):
 
 
 class AccuracySchema(BaseModel, frozen=True):
-    """A share of right answers, of how many images, and its 95 % interval (Wilson), 0 to 1."""
+    """A share of right answers, the number of images, and its 95 % interval (Wilson), 0 to 1."""
 
     accuracy: float
     images: int
@@ -247,10 +247,10 @@ class FrontSchema(BaseModel, frozen=True):
         default=(), description="Newest file of every control, on the front or not."
     )
     nearest: FrontPoint | None = Field(
-        default=None, description="Where nothing is feasible: the file nearest to the constraints."
+        default=None, description="If nothing is feasible: the file nearest to the constraints."
     )
     blocked_by: str | None = Field(
-        default=None, description="Where nothing is feasible: the constraint in the way."
+        default=None, description="If nothing is feasible: the constraint in the way."
     )
     hypervolume: float = Field(
         description="Share of the box between baseline-anchored reference and ideal; 0 to 1."
@@ -260,7 +260,7 @@ class FrontSchema(BaseModel, frozen=True):
     )
     recommendation: str = Field(default="", description="That file's figures, and why to take it.")
     test_note: str | None = Field(
-        default=None, description="Why files have no figure on test, where some have none."
+        default=None, description="Why some files have no figure on test, if so."
     )
     warnings: tuple[str, ...] = Field(
         default=(), description="Why the figures are worth less than they look, and what to do."
@@ -292,7 +292,7 @@ class FinalistSchema(BaseModel, frozen=True):
 
 
 class ClassSchema(BaseModel, frozen=True):
-    """One class of one split: how many images there are, and the share that is answered right."""
+    """One class of one split: the number of images, and the share answered right."""
 
     label: int
     split: Split
@@ -314,7 +314,7 @@ class ReportSchema(BaseModel, frozen=True):
     )
     recommendation: str = Field(default="", description="Its figures, and why to take it.")
     test_note: str | None = Field(
-        default=None, description="Why files of the front have no figure on test, where some lack."
+        default=None, description="Why some files of the front have no figure on test, if so."
     )
     classes: tuple[ClassSchema, ...] = Field(
         default=(), description="Right answers class by class, baseline and recommended file."
@@ -325,9 +325,9 @@ class ReportSchema(BaseModel, frozen=True):
     best_without_search: FrontPoint | None = Field(
         description="Best control on the front of controls, by the recommendation's rule."
     )
-    hypervolume: float = Field(description="That of the front of all files.")
+    hypervolume: float = Field(description="Hypervolume of the front of all files.")
     hypervolume_of_controls: float = Field(
-        description="That of the controls' files alone: what is had without a search."
+        description="Hypervolume of the controls alone: the result without a search."
     )
     refused: int = Field(
         description="Candidates refused beforehand: they could not have entered the front."
@@ -341,7 +341,7 @@ class ReportSchema(BaseModel, frozen=True):
         default=(), description="Why the figures are worth less than they look, and what to do."
     )
     notes: tuple[str, ...] = Field(
-        description="The warnings; then what the files of the front have to say."
+        description="The warnings, then notes of the files of the front."
     )
 
 
@@ -363,7 +363,7 @@ class DryRunSchema(BaseModel, frozen=True):
     valid: Literal[True] = True
     space: tuple[KnobSchema, ...]
     candidates: float | None = Field(
-        description="Distinct candidates; None where a knob is real and they cannot be counted."
+        description="Distinct candidates; None if a real-valued knob makes them uncountable."
     )
     sampler: str
     warm_start: tuple[str, ...] = Field(

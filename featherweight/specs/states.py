@@ -7,9 +7,9 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """Where a job stands. ``stopping`` carries a reason, so that a restart can finish the stop.
+    """The state of a job. ``stopping`` has a reason, so that a restart can finish the stop.
 
-    A deleted job is known only while another one names it as its warm start.
+    A deleted job is known only while another job names it as its warm start.
     """
 
     QUEUED = "queued"
@@ -28,7 +28,7 @@ class JobState(StrEnum):
 
 
 class Phase(StrEnum):
-    """What a job is doing, and what a trial belongs to."""
+    """The phase of a job, and of a trial."""
 
     BASELINE = "baseline"
     SUPERNET = "supernet"
@@ -39,7 +39,7 @@ class Phase(StrEnum):
 
 
 class TrialState(StrEnum):
-    """Where a trial stands. An infeasible trial is a complete one that violates a constraint."""
+    """The state of a trial. An infeasible trial is a complete one that violates a constraint."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -127,13 +127,13 @@ ATTEMPT_TRANSITIONS: Mapping[AttemptState, frozenset[AttemptState]] = {
 
 
 class PauseReason(StrEnum):
-    """Why the house has paused a job. A user's pause has no reason."""
+    """Why the system has paused a job. A pause by a user has no reason."""
 
     FILE_LOST = "file_lost"
 
 
 class StopReason(StrEnum):
-    """Why a job entered ``stopping``; it decides the state that follows."""
+    """Why a job entered ``stopping``, which decides its next state."""
 
     FINISHED = "finished"
     CANCELLED = "cancelled"

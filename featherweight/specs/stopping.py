@@ -13,10 +13,10 @@ Rounding = Literal["auto", "up", "nearest"]
 
 
 class EarlyStopping(BaseModel, frozen=True, extra="forbid"):
-    """Rungs of multi-objective successive halving.
+    """The rungs of multi-objective successive halving.
 
-    ``rungs`` are the recovery epochs a candidate has had, in total, when it reaches each rung; a
-    rung of 0 measures the compressed network as it is.
+    ``rungs`` are the total recovery epochs that a candidate has had at each rung; a rung of 0
+    measures the compressed network as it is.
     """
 
     rungs: tuple[Annotated[int, Field(ge=0, le=1000)], ...] = Field(
@@ -39,7 +39,7 @@ class EarlyStopping(BaseModel, frozen=True, extra="forbid"):
     )
     extrapolate: bool = Field(
         default=False,
-        description="Judge a trial by the accuracy that its rungs let hope for at the last one.",
+        description="Judge a trial by its extrapolated accuracy at the last rung.",
     )
 
     @model_validator(mode="after")
@@ -50,7 +50,7 @@ class EarlyStopping(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def first_training(self) -> int | None:
-        """Epochs of the first rung that trains; None where no rung does."""
+        """The epochs of the first rung that trains, or None."""
         return next((epochs for epochs in self.rungs if epochs > 0), None)
 
 
@@ -62,7 +62,7 @@ class NoGain(BaseModel, frozen=True, extra="forbid"):
 
 
 class StopRules(BaseModel, frozen=True, extra="forbid"):
-    """What ends the search phase before its budget is used up; finalists are retrained anyway."""
+    """Ends the search phase before its budget is used up; finalists are retrained anyway."""
 
     target: tuple[ConstraintField, ...] = Field(
         default=(),
@@ -70,7 +70,7 @@ class StopRules(BaseModel, frozen=True, extra="forbid"):
         description="Enough: one file of the search that meets all of these, and the constraints.",
     )
     no_gain: NoGain | None = Field(
-        default=None, description="The front has stopped to grow; counted from its first file on."
+        default=None, description="The front has stopped growing; counted from its first file on."
     )
 
 

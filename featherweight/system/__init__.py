@@ -1,1 +1,1 @@
-"""What the operating system is asked: disks, modes of files, signs of life."""
+"""Access to the operating system: disks, file modes, processes, signs of life."""

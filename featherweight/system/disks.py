@@ -1,4 +1,4 @@
-"""Disks that are full or broken: what the system says, and a look by writing."""
+"""Detect disks that are full or broken, by error numbers and by writing."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from uuid import uuid4
 from featherweight.system import private
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""Numbers of errors that say that there is no room."""
+"""Error numbers of a full disk."""
 
 
 def probe(folder: Path, *, num_bytes: int) -> None:
-    """Write so many bytes into the folder, sync and read them, and remove them. Raises OSError."""
-    # Not zeros: a file system that compresses would find room for them.
+    """Write bytes into the folder, sync, read and remove them. Raises OSError."""
+    # Not zeros, because a compressing file system would find room for them.
     path, content = folder / f".probe-{uuid4().hex}", os.urandom(num_bytes)
     try:
         with private.open_file(path, "xb") as file:

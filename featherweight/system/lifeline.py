@@ -1,4 +1,4 @@
-"""A process that must not outlive the one that started it, not even when that is killed."""
+"""End a process together with the one that started it, even if that one is killed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import threading
 import time
 
 PARENT = "FEATHERWEIGHT_PARENT_PID"
-"""Environment variable in which a process is told whom not to outlive."""
+"""Environment variable with the id of the process that must not be outlived."""
 _PR_SET_PDEATHSIG = 1
 _LOOK_SECONDS = 1.0
 
 
 def die_with(parent: int) -> None:
-    """Have this process killed when the process ``parent``, which started it, is gone."""
+    """Have this process killed when its parent process ``parent`` is gone."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
@@ -29,7 +29,7 @@ def die_with(parent: int) -> None:
 
 
 def die_with_named_parent() -> None:
-    """``die_with`` the process named in the environment, if one is; its children name their own."""
+    """Apply ``die_with`` to the process named in the environment, if any."""
     parent = os.environ.pop(PARENT, None)
     if parent is not None:
         die_with(int(parent))

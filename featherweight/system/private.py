@@ -1,4 +1,4 @@
-"""Files and folders that only their owner may read: models, data and secrets lie in them."""
+"""Files and folders that only their owner may read, for models, data and secrets."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ OTHERS = 0o077
 
 
 def guard_process() -> None:
-    """Let nobody else read what this process, or one that it starts, makes from now on."""
+    """Keep others from reading what this process and its children create from now on."""
     os.umask(OTHERS)
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder if it is missing, with the missing ones above it, for its owner only."""
+    """Create the folder and its missing parents for their owner only."""
     try:
         path.mkdir(mode=FOLDER)
     except FileExistsError:
@@ -36,7 +36,7 @@ def open_file(path: Path, mode: Literal["ab", "wb", "xb"]) -> BinaryIO:
 
 
 def make_file(path: Path) -> None:
-    """Make an empty file for its owner only, unless there is one."""
+    """Create an empty file for its owner only, unless it exists."""
     open_file(path, "ab").close()
 
 
@@ -45,7 +45,7 @@ def _opened(path: str, flags: int) -> int:
 
 
 def loose(root: Path) -> Iterator[Path]:
-    """The file or folder, and everything in it, that somebody else may read, write or list."""
+    """Yield the file or folder, and everything in it, that others may read, write or list."""
     folders = [root]
     if _is_loose(root):
         yield root
@@ -59,7 +59,7 @@ def loose(root: Path) -> Iterator[Path]:
 
 
 def close(path: Path) -> bool:
-    """Let nobody in but the owner; False where this user may not decide that, or it is gone."""
+    """Allow only the owner; False if this user may not change that, or the path is gone."""
     try:
         path.chmod(stat.S_IMODE(path.lstat().st_mode) & ~OTHERS)
     except (FileNotFoundError, PermissionError):
@@ -68,7 +68,7 @@ def close(path: Path) -> bool:
 
 
 def _inside(folder: Path) -> list[tuple[Path, bool]]:
-    """What lies in a folder, nothing of a file; where links lead to is not ours."""
+    """Return the entries of a folder, none for a file. Links are not followed."""
     try:
         with os.scandir(folder) as entries:
             return [

@@ -1,4 +1,4 @@
-"""A family of processes: started, restarted when one dies, stopped in the reverse order."""
+"""A group of processes: started, restarted if one dies, and stopped in reverse order."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ class ProcessGroup:
         self._thread = threading.Thread(target=self._look_after, name="process-group")
 
     def start(self) -> None:
-        """Start all, in order."""
+        """Start all processes, in order."""
         self._thread.start()
 
     def stop(self) -> None:
-        """SIGTERM to each, last first, then SIGKILL to those that do not end in their time."""
+        """Send SIGTERM to each, last first, then SIGKILL to those that do not end in time."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def deaths(self, name: str) -> int:
-        """How often the role of that name has died so far."""
+        """Return how often the role with that name has died so far."""
         return next(member.deaths for member in self._members if member.role.name == name)
 
     def _look_after(self) -> None:

@@ -1,4 +1,4 @@
-"""Signs of life of a process that works in a loop: the time of a file, for a health check."""
+"""Signs of life of a looping process: a file's modification time, for a health check."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SECONDS = 1.0
 
 
 class Pulse:
-    """Touches its file at most once a second; whoever has not for long is stuck or suspended."""
+    """Touches its file at most once a second; an older file means a stuck or suspended process."""
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
@@ -20,12 +20,12 @@ class Pulse:
 
     @classmethod
     def named(cls) -> Pulse:
-        """The pulse that the environment asks for, or one that writes nothing."""
+        """Return the pulse that the environment asks for, or one that writes nothing."""
         name = os.environ.get(VARIABLE)
         return cls(Path(name) if name else None)
 
     def beat(self) -> None:
-        """The loop has come round."""
+        """Note that the loop has run once more."""
         if self._file is None or time.monotonic() < self._next:
             return
         self._file.touch()

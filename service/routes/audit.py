@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-from featherweight.specs.house import AuditSchema
+from featherweight.specs.cluster import AuditSchema
 from featherweight.specs.schemas import Page
 from service.access.auth import ADMIN
 from service.http.parameters import Cursor, Limit

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from featherweight.specs.house import WorkerSchema
+from featherweight.specs.cluster import WorkerSchema
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import Page
 from service.access.auth import PUBLIC, READ

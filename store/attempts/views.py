@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from compress.techniques.candidate import Candidate
-from featherweight.specs.house import AuditSchema, WorkerSchema
+from featherweight.specs.cluster import AuditSchema, WorkerSchema
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
     ArtifactSchema,
