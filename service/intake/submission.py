@@ -102,7 +102,7 @@ def _costs(problem: Problem) -> Costs:
 
 
 def preview(checked: Checked) -> DryRunSchema:
-    """What the job would do."""
+    """Return what the job would do."""
     spec, space = checked.problem.spec, checked.problem.space
     candidates = space.num_candidates
     return DryRunSchema(

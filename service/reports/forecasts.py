@@ -86,7 +86,7 @@ def _standing(counted: Counted) -> Standing:
 
 
 def _costs(session: Session, job: JobRecord) -> Costs:
-    """What epochs of the job's members cost. Raises SearchError where it cannot be searched."""
+    """Return what epochs of the job's members cost. Raises SearchError if it cannot be searched."""
     key = (job.id, job.profile_sha256)
     if key not in _known:
         problem = problem_of(session, job)
