@@ -217,9 +217,11 @@ def import_study(  # noqa: PLR0913 - every option of the command, by name
 ) -> None:
     """Let a job try the best trials of another Optuna study, by the names of its knobs."""
     from search import study as studies
+    from search.space.knobs import Knob
 
     with client(url, token) as service:
-        knobs = service.dry_run(service.job(job).spec).space
+        space = service.dry_run(service.job(job).spec).space
+        knobs = [Knob.of_schema(schema) for schema in space]
         with translated():
             found = studies.best_of(database, name, knobs, count=count)
         answers = service.propose(job, [{"params": params} for params in found.params])

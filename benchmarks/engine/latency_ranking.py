@@ -30,8 +30,8 @@ from compress.export import writer
 from compress.training.context import Task
 from featherweight.specs.job import JobSpec
 from search.samplers import Knowledge, history
-from search.samplers.knobs import Knob
 from search.samplers.known_cost import knowledge, model
+from search.samplers.parameters import Parameter
 from search.space import space
 from search.space.known_costs import KnownCosts
 from search.space.problem import BaseNetwork
@@ -94,7 +94,7 @@ def _space() -> Space:
 def _drawn(found: Space) -> Params:
     random = np.random.default_rng(0)
     distributions = frozen.distributions(found)
-    knobs = [Knob(name=name, distribution=each) for name, each in distributions.items()]
+    knobs = [Parameter(name=name, distribution=each) for name, each in distributions.items()]
     return [
         {knob.name: knob.value(float(random.choice(knob.codes))) for knob in knobs}
         for _ in range(CANDIDATES)
@@ -135,7 +135,7 @@ def _learned(
                 value=float(measured[index]),
             )
         )
-    knobs = [Knob(name=name, distribution=each) for name, each in known.space.items()]
+    knobs = [Parameter(name=name, distribution=each) for name, each in known.space.items()]
     past = history.read(study, study.trials[-1], knobs)
     rest = [params[index] for index in order[mark:]]
     facts = partial(knowledge.facts, known, past.signs)

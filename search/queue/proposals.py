@@ -21,9 +21,9 @@ from compress.techniques.registry import BY_NAME, TechniqueConfig
 from compress.techniques.rules import canonical
 from compress.values.knobs import Scalar, Searchable
 from featherweight.specs.job import JobSpec
-from featherweight.specs.schemas import KnobSchema
 from search.errors import CandidateDoesNotFit
 from search.space import grid, input_checks, validation
+from search.space.knobs import Domain, Knob
 from search.space.problem import Problem
 from search.space.space import Space, check_fit
 
@@ -107,14 +107,18 @@ def nearest(space: Space, candidate: Candidate) -> dict[str, Scalar]:
 def values(candidate: Candidate) -> dict[str, Any]:
     """``technique.field``, numbered for one of several parts, to every value not at its default."""
     found: dict[str, Any] = {}
+    for technique, field, value in changed(candidate):
+        name = f"{technique}.{field}"
+        found |= _numbered(name, value) if isinstance(value, tuple) else {name: value}
+    return found
+
+
+def changed(candidate: Candidate) -> Iterator[tuple[str, str, Any]]:
+    """Yield technique, field and value of everything that is not at its default."""
     for step in candidate.canonical().steps:
         for field, value in step:
-            name = f"{step.technique}.{field}"
-            if field == "technique" or value == canonical.default(name):
-                continue
-            parts = value if isinstance(value, tuple) else None
-            found |= {name: value} if parts is None else _numbered(name, parts)
-    return found
+            if field != "technique" and value != canonical.default(f"{step.technique}.{field}"):
+                yield step.technique, field, value
 
 
 def _numbered(name: str, parts: tuple[Any, ...]) -> dict[str, Any]:
@@ -148,7 +152,7 @@ def _something(candidate: Candidate) -> Candidate:
     return candidate
 
 
-def _accepted(knob: KnobSchema, value: Scalar) -> Scalar:
+def _accepted(knob: Knob, value: Scalar) -> Scalar:
     """The knob's own value that was meant."""
     if knob.choices:
         for choice in knob.choices:
@@ -167,14 +171,14 @@ def _accepted(knob: KnobSchema, value: Scalar) -> Scalar:
     return snapped
 
 
-def _nearest(knob: KnobSchema, steps: Mapping[str, TechniqueConfig]) -> Scalar:
-    technique, field, *part = knob.name.split(".")
+def _nearest(knob: Knob, steps: Mapping[str, TechniqueConfig]) -> Scalar:
+    technique, field = knob.technique, knob.field
     if technique in steps:
         wish = getattr(steps[technique], field)
     else:
         wish = canonical.disabled(f"{technique}.{field}")
     if isinstance(wish, tuple):
-        index = int(part[0]) if part else 0
+        index = knob.part or 0
         wish = (
             wish[index]
             if index < len(wish)
@@ -192,7 +196,7 @@ def _check_network(space: Space, candidate: Candidate) -> None:
     validation.check_paths(knobs, space.architecture)
 
 
-def _as_knobs(space: Space, step: TechniqueConfig) -> Iterator[KnobSchema]:
+def _as_knobs(space: Space, step: TechniqueConfig) -> Iterator[Knob]:
     """The step's fields that are not at their defaults, as knobs that cannot turn."""
     for field, value in step:
         name = f"{step.technique}.{field}"
@@ -200,11 +204,15 @@ def _as_knobs(space: Space, step: TechniqueConfig) -> Iterator[KnobSchema]:
             continue
         per = _per(BY_NAME[step.technique].config, field)
         if not isinstance(value, tuple):
-            yield KnobSchema(name=name, kind="fixed", choices=(value,))
+            yield _fixed(step.technique, field, value)
             continue
         _check_parts(space, name, value, per)
-        for part, one in _numbered(name, value).items():
-            yield KnobSchema(name=part, kind="fixed", choices=(one,))
+        for part, one in enumerate(value):
+            yield _fixed(step.technique, field, one, part=part)
+
+
+def _fixed(technique: str, field: str, value: Scalar, *, part: int | None = None) -> Knob:
+    return Knob(technique=technique, field=field, part=part, domain=Domain.of_choices((value,)))
 
 
 def _check_parts(space: Space, name: str, parts: tuple[Any, ...], per: str | None) -> None:

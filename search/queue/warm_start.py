@@ -265,10 +265,6 @@ def _snapped(own: Own, source: Source, candidate: Candidate, *, number: int) -> 
 def _dropped(space: Space, candidate: Candidate) -> set[str]:
     """Techniques of the candidate that the space does not list, and fields that it cannot turn."""
     techniques = {step.technique for step in candidate.steps} - set(space.techniques)
-    knobs = {_field(knob.name) for knob in space.knobs}
-    fields = {_field(name) for name in proposals.values(candidate)} - knobs
-    return techniques | {field for field in fields if field.split(".")[0] in space.techniques}
-
-
-def _field(name: str) -> str:
-    return ".".join(name.split(".")[:2])
+    knobs = {knob.path for knob in space.knobs}
+    fields = {f"{t}.{f}" for t, f, _ in proposals.changed(candidate) if t in space.techniques}
+    return techniques | (fields - knobs)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from search.samplers import moves
 from search.samplers.history import History
-from search.samplers.knobs import Codes, Knob
+from search.samplers.parameters import Codes, Parameter
 from search.space.points import ABSENT, Points
 
 MOST_ENUMERATED = 40_000
@@ -37,7 +37,7 @@ class Pool:
     ``keys`` are those of ``codes`` (``moves.keys``), no two the same.
     """
 
-    knobs: Sequence[Knob]
+    knobs: Sequence[Parameter]
     full: Codes
     codes: Codes
     keys: Sequence[bytes]
@@ -73,7 +73,7 @@ class Pool:
         return replace(self, full=self.full[indices], codes=self.codes[indices], keys=keys)
 
 
-def absences(past: History, knobs: Sequence[Knob]) -> list[Absence]:
+def absences(past: History, knobs: Sequence[Parameter]) -> list[Absence]:
     """Which knob's value decides whether another one is there, as far as the trials show.
 
     A decider has finitely many values, is always there, and no value of it was seen both with and
@@ -89,7 +89,7 @@ def absences(past: History, knobs: Sequence[Knob]) -> list[Absence]:
     return [absence for absence in found if absence is not None]
 
 
-def every(knobs: Sequence[Knob], rules: Sequence[Absence]) -> Pool | None:
+def every(knobs: Sequence[Parameter], rules: Sequence[Absence]) -> Pool | None:
     """Every point of a space; None where there are more than ``MOST_ENUMERATED``."""
     if math.prod(knob.size for knob in knobs) > MOST_ENUMERATED:
         return None
@@ -98,14 +98,17 @@ def every(knobs: Sequence[Knob], rules: Sequence[Absence]) -> Pool | None:
 
 
 def drawn(
-    knobs: Sequence[Knob], rules: Sequence[Absence], parents: Codes, random: np.random.Generator
+    knobs: Sequence[Parameter],
+    rules: Sequence[Absence],
+    parents: Codes,
+    random: np.random.Generator,
 ) -> Pool:
     """Uniform points, and changed copies of the parents."""
     uniform = moves.points(knobs, _DRAWN, random)
     return pool(knobs, np.concatenate([uniform, moves.children(knobs, parents, random)]), rules)
 
 
-def pool(knobs: Sequence[Knob], full: Codes, rules: Sequence[Absence]) -> Pool:
+def pool(knobs: Sequence[Parameter], full: Codes, rules: Sequence[Absence]) -> Pool:
     """The distinct ones of some points."""
     codes = full.copy()
     for rule in rules:
@@ -126,7 +129,7 @@ def _decided(codes: Codes, column: int, always: Sequence[int]) -> Absence | None
     return None
 
 
-def _column(knob: Knob, codes: NDArray[np.float64]) -> list[Any]:
+def _column(knob: Parameter, codes: NDArray[np.float64]) -> list[Any]:
     """The knob's values, each found once however often it occurs."""
     distinct, place = np.unique(codes, return_inverse=True)
     values = [ABSENT if math.isnan(code) else knob.value(code) for code in distinct.tolist()]

@@ -14,7 +14,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.samplers import rungs
-from search.samplers.knobs import Codes, Knob
+from search.samplers.parameters import Codes, Parameter
 from search.samplers.rungs import Lower
 
 REFUSED = "refused"
@@ -71,7 +71,7 @@ def space(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
     return dict(sorted(found.items()))
 
 
-def read(study: Study, current: FrozenTrial, knobs: Sequence[Knob]) -> History:
+def read(study: Study, current: FrozenTrial, knobs: Sequence[Parameter]) -> History:
     """The history of a study as seen by the trial that asks.
 
     Failed trials are as good as deleted, as everywhere in Optuna, but a point that failed twice is
@@ -103,12 +103,12 @@ def _signs(study: Study) -> NDArray[np.float64]:
     return np.array([-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in study.directions])
 
 
-def _codes(trials: Sequence[FrozenTrial], knobs: Sequence[Knob]) -> Codes:
+def _codes(trials: Sequence[FrozenTrial], knobs: Sequence[Parameter]) -> Codes:
     columns = [_column(trials, knob) for knob in knobs]
     return np.array(columns, dtype=float).reshape(len(knobs), len(trials)).T
 
 
-def _column(trials: Sequence[FrozenTrial], knob: Knob) -> list[float]:
+def _column(trials: Sequence[FrozenTrial], knob: Parameter) -> list[float]:
     known: dict[Any, float] = {}
     column = []
     for trial in trials:
@@ -127,7 +127,7 @@ def _violations(told: Sequence[FrozenTrial]) -> dict[str, NDArray[np.float64]]:
     return {key: np.array([amounts.get(key, np.nan) for amounts in found]) for key in keys}
 
 
-def _spent(trials: Sequence[FrozenTrial], knobs: Sequence[Knob]) -> Codes:
+def _spent(trials: Sequence[FrozenTrial], knobs: Sequence[Parameter]) -> Codes:
     failed = [trial for trial in trials if trial.state == TrialState.FAIL]
     times = Counter(_key(trial) for trial in failed)
     twice = {_key(trial): trial for trial in failed if times[_key(trial)] >= _TWICE}

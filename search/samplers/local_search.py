@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution
 
 from search.samplers import moves, stateless
 from search.samplers.history import History
-from search.samplers.knobs import Knob
+from search.samplers.parameters import Parameter
 from search.samplers.stateless import StatelessSampler
 
 
@@ -31,7 +31,7 @@ class LocalSearchSampler(StatelessSampler):
         self._startup = max(1, num_startup_trials)
 
     def propose(
-        self, past: History, knobs: Sequence[Knob], random: np.random.Generator
+        self, past: History, knobs: Sequence[Parameter], random: np.random.Generator
     ) -> dict[str, Any]:
         """A neighbour of a point of the front that was not tried."""
         if len(past.told) < self._startup:

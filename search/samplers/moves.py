@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from search.samplers.knobs import Codes, Knob
+from search.samplers.parameters import Codes, Parameter
 
 _CHILDREN = 40
 """Changed copies of each parent, and values of a number that are looked at."""
@@ -16,19 +16,19 @@ _STEP = 0.1
 """Deviation of a small step of a number, as a share of its range."""
 
 
-def uniform(knob: Knob, count: int, random: np.random.Generator) -> NDArray[np.float64]:
+def uniform(knob: Parameter, count: int, random: np.random.Generator) -> NDArray[np.float64]:
     """Codes of uniform values, on the logarithm if the knob says so."""
     if math.isfinite(knob.size):
         return knob.codes[random.integers(int(knob.size), size=count)]
     return random.random(count)
 
 
-def points(knobs: Sequence[Knob], count: int, random: np.random.Generator) -> Codes:
+def points(knobs: Sequence[Parameter], count: int, random: np.random.Generator) -> Codes:
     """So many uniform points."""
     return np.stack([uniform(knob, count, random) for knob in knobs], axis=1)
 
 
-def children(knobs: Sequence[Knob], parents: Codes, random: np.random.Generator) -> Codes:
+def children(knobs: Sequence[Parameter], parents: Codes, random: np.random.Generator) -> Codes:
     """Forty changed copies of each parent.
 
     Each changes one knob, half of them a second one; a number as often by a small step as to any
@@ -49,12 +49,12 @@ def children(knobs: Sequence[Knob], parents: Codes, random: np.random.Generator)
     return made
 
 
-def filled(knobs: Sequence[Knob], point: Codes, random: np.random.Generator) -> Codes:
+def filled(knobs: Sequence[Parameter], point: Codes, random: np.random.Generator) -> Codes:
     """The point with a random value for each knob that it lacks."""
     return np.where(np.isnan(point), points(knobs, 1, random)[0], point)
 
 
-def others(knob: Knob, code: float, random: np.random.Generator) -> NDArray[np.float64]:
+def others(knob: Parameter, code: float, random: np.random.Generator) -> NDArray[np.float64]:
     """Other codes of a knob: all choices, or values near a number's and anywhere."""
     if knob.choices is not None:
         return knob.codes[knob.codes != code]
@@ -63,7 +63,7 @@ def others(knob: Knob, code: float, random: np.random.Generator) -> NDArray[np.f
     return found[np.abs(found - code) > 1e-9]
 
 
-def neighbours(knobs: Sequence[Knob], point: Codes, random: np.random.Generator) -> Codes:
+def neighbours(knobs: Sequence[Parameter], point: Codes, random: np.random.Generator) -> Codes:
     """Every point that differs from this one in one knob; some, where that is a number."""
     found = []
     for column, knob in enumerate(knobs):

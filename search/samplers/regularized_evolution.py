@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution
 
 from search.samplers import moves, stateless
 from search.samplers.history import History
-from search.samplers.knobs import Knob
+from search.samplers.parameters import Parameter
 from search.samplers.stateless import StatelessSampler
 
 _SAMPLED = 0.25
@@ -34,7 +34,7 @@ class RegularizedEvolutionSampler(StatelessSampler):
         self._population = max(2, population)
 
     def propose(
-        self, past: History, knobs: Sequence[Knob], random: np.random.Generator
+        self, past: History, knobs: Sequence[Parameter], random: np.random.Generator
     ) -> dict[str, Any]:
         """A child of the best of a sample of the latest."""
         if len(past.told) < self._population:

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 from search.front import pareto
 from search.samplers import history, moves
 from search.samplers.history import History
-from search.samplers.knobs import Codes, Knob
+from search.samplers.parameters import Codes, Parameter
 
 Array = NDArray[np.float64]
 
@@ -32,7 +32,7 @@ class StatelessSampler(BaseSampler):
 
     @abstractmethod
     def propose(
-        self, past: History, knobs: Sequence[Knob], random: np.random.Generator
+        self, past: History, knobs: Sequence[Parameter], random: np.random.Generator
     ) -> dict[str, Any]:
         """A value for each of the knobs, at least one."""
 
@@ -56,7 +56,7 @@ class StatelessSampler(BaseSampler):
             )
         if not search_space:
             return {}
-        knobs = [Knob(name=name, distribution=found) for name, found in search_space.items()]
+        knobs = [Parameter(name=name, distribution=found) for name, found in search_space.items()]
         past = history.read(study, trial, knobs)
         return self.propose(past, knobs, np.random.default_rng([self._seed, *past.counts]))
 
@@ -68,7 +68,7 @@ class StatelessSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """A uniform value, where nothing is known of the knob yet."""
-        knob = Knob(name=param_name, distribution=param_distribution)
+        knob = Parameter(name=param_name, distribution=param_distribution)
         counts = history.read(study, trial, []).counts
         random = np.random.default_rng([self._seed, *counts, crc32(param_name.encode())])
         return knob.value(moves.uniform(knob, 1, random)[0])
@@ -93,11 +93,11 @@ def chosen(values: Array, violation: Array, *, most: int) -> NDArray[np.intp]:
     return np.sort(np.concatenate([best, evenly]))
 
 
-def params(knobs: Sequence[Knob], codes: Codes) -> dict[str, Any]:
+def params(knobs: Sequence[Parameter], codes: Codes) -> dict[str, Any]:
     """The values of one point, which has a code for every knob."""
     return {knob.name: knob.value(code) for knob, code in zip(knobs, codes, strict=True)}
 
 
-def uniform(knobs: Sequence[Knob], random: np.random.Generator) -> dict[str, Any]:
+def uniform(knobs: Sequence[Parameter], random: np.random.Generator) -> dict[str, Any]:
     """A random point."""
     return {knob.name: knob.value(moves.uniform(knob, 1, random)[0]) for knob in knobs}

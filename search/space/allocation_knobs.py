@@ -11,11 +11,13 @@ from compress.network.families.catalog import Architecture
 from compress.sensitivity.document import ProfileDocument
 from compress.values.knobs import Scalar
 from featherweight.specs.job import JobSpec
-from featherweight.specs.schemas import KnobSchema
 from search.allocation.allotment import FLOAT_BITS, Allotment, Allotter, Axis, Choices
 from search.errors import InvalidSpace, ProfileDoesNotFit
 from search.space import validation
+from search.space.knobs import Domain, Knob
 
+ALLOCATION = "allocation"
+"""The technique that knobs of an allocation belong to."""
 RATIOS = "filter_pruning.ratios"
 BITS = "quantization.weight_bits"
 SHARES: Mapping[Axis, str] = {"bytes": "allocation.bytes", "macs": "allocation.macs"}
@@ -29,12 +31,12 @@ _MOST_TEXT = 4000
 """Of ``quantization.layer_bits``."""
 _OF_BYTES = frozenset({"size_bytes", "download_bytes", "peak_memory_bytes", "parameters"})
 _OF_MACS = frozenset({"macs", "latency_ms"})
-_NEEDED: Mapping[str, tuple[Scalar, str]] = {
-    "filter_pruning.scope": ("stage", "stages are what a profile knows"),
-    "filter_pruning.target": ("channels", "ratios are shares of channels in a profile"),
-    "filter_pruning.exclude": ("", "a profile knows stages as a whole"),
-    "quantization.allocation": ("uniform", "the profile says which layers need more bits"),
-    "quantization.exclude": ("", "every layer gets its bits from the profile"),
+_NEEDED: Mapping[tuple[str, str], tuple[Scalar, str]] = {
+    ("filter_pruning", "scope"): ("stage", "stages are what a profile knows"),
+    ("filter_pruning", "target"): ("channels", "ratios are shares of channels in a profile"),
+    ("filter_pruning", "exclude"): ("", "a profile knows stages as a whole"),
+    ("quantization", "allocation"): ("uniform", "the profile says which layers need more bits"),
+    ("quantization", "exclude"): ("", "every layer gets its bits from the profile"),
 }
 """What a job with a profile may not turn, the one value it must have, and why."""
 
@@ -47,7 +49,7 @@ class Allocation:
     """
 
     choices: Choices
-    replaced: tuple[KnobSchema, ...]
+    replaced: tuple[Knob, ...]
     stages_allotted: bool
     bits_allotted: bool
     profile: ProfileDocument | None = None
@@ -85,8 +87,8 @@ class Allocation:
 
 
 def profiled(
-    spec: JobSpec, knobs: tuple[KnobSchema, ...], architecture: Architecture
-) -> tuple[tuple[KnobSchema, ...], Allocation | None]:
+    spec: JobSpec, knobs: tuple[Knob, ...], architecture: Architecture
+) -> tuple[tuple[Knob, ...], Allocation | None]:
     """The knobs that a job has with the profile it asks for, and what those that allot mean.
 
     Raises InvalidSpace for what cannot stand beside a profile.
@@ -102,13 +104,13 @@ def profiled(
     return found, allotted
 
 
-def choices(spec: JobSpec, knobs: Sequence[KnobSchema]) -> Choices:
+def choices(spec: JobSpec, knobs: Sequence[Knob]) -> Choices:
     """What may be allotted in a job with these knobs.
 
     Raises InvalidSpace for a field that has to be another way where there is a profile.
     """
     _check(spec, knobs)
-    stages = [_ratios(knob) for knob in knobs if knob.name.startswith(f"{RATIOS}.")]
+    stages = [_ratios(knob) for knob in knobs if knob.path == RATIOS]
     bits = (FLOAT_BITS,)
     if "quantization" in spec.techniques:
         found = sorted(int(each) for each in validation.values_of(knobs)(BITS))
@@ -118,9 +120,7 @@ def choices(spec: JobSpec, knobs: Sequence[KnobSchema]) -> Choices:
     return Choices(ratios=tuple(stages), bits=bits, axis=_axis(spec))
 
 
-def allocation(
-    spec: JobSpec, knobs: Sequence[KnobSchema]
-) -> tuple[tuple[KnobSchema, ...], Allocation]:
+def allocation(spec: JobSpec, knobs: Sequence[Knob]) -> tuple[tuple[Knob, ...], Allocation]:
     """The knobs with those that allot in the place of what they decide, and what they mean.
 
     Raises InvalidSpace where there is nothing to allot, or a width that no allotment has.
@@ -137,9 +137,9 @@ def allocation(
             f"{BITS} can be more than {MOST_BITS}, which has no grid to allot bits on: leave it "
             "out, or let profile.allocate be false"
         )
-    taken = (f"{RATIOS}.",) if found.chooses_ratios else ()
+    taken = (RATIOS,) if found.chooses_ratios else ()
     taken += (BITS,) if found.chooses_bits else ()
-    replaced = tuple(knob for knob in knobs if knob.name.startswith(taken))
+    replaced = tuple(knob for knob in knobs if knob.path in taken)
     kept = tuple(knob for knob in knobs if knob not in replaced)
     allotted = Allocation(
         choices=found,
@@ -180,7 +180,7 @@ def _check_names(architecture: Architecture) -> None:
         )
 
 
-def _own(found: Choices) -> tuple[KnobSchema, ...]:
+def _own(found: Choices) -> tuple[Knob, ...]:
     """The knobs that allot; the lowest share is out of reach where edges keep 8 bits."""
     widest = found.bits[-1] if found.axis == "bytes" else FLOAT_BITS
     narrowest = found.bits[0] if found.axis == "bytes" else FLOAT_BITS
@@ -188,18 +188,23 @@ def _own(found: Choices) -> tuple[KnobSchema, ...]:
     high = widest / FLOAT_BITS
     coded = narrowest * (_LEAST_CODED if found.axis == "bytes" else 1.0)
     low = round(max(1e-4, (1.0 - most) ** 2 * coded / FLOAT_BITS), 6)
-    share = KnobSchema(name=SHARES[found.axis], kind="float", low=low, high=high, log=True)
-    sharpness = KnobSchema(name=SHARPNESS, kind="float", low=0.0, high=1.0, step=0.25)
+    share = _knob(found.axis, Domain(kind="float", low=low, high=high, log=True))
+    sharpness = _knob("sharpness", Domain(kind="float", low=0.0, high=1.0, step=0.25))
     if not (found.chooses_bits and found.chooses_ratios):
         return share, sharpness
-    pruning = KnobSchema(name=PRUNING, kind="float", low=0.0, high=1.0, step=0.1)
+    pruning = _knob("pruning", Domain(kind="float", low=0.0, high=1.0, step=0.1))
     return share, pruning, sharpness
 
 
-def _check(spec: JobSpec, knobs: Sequence[KnobSchema]) -> None:
-    for name, (wanted, why) in _NEEDED.items():
-        if name.split(".")[0] not in spec.techniques:
+def _knob(field: str, domain: Domain) -> Knob:
+    return Knob(technique=ALLOCATION, field=field, domain=domain)
+
+
+def _check(spec: JobSpec, knobs: Sequence[Knob]) -> None:
+    for (technique, own), (wanted, why) in _NEEDED.items():
+        if technique not in spec.techniques:
             continue
+        name = f"{technique}.{own}"
         odd = [value for value in validation.values_of(knobs)(name) if value != wanted]
         if odd:
             raise InvalidSpace(
@@ -217,7 +222,7 @@ def _axis(spec: JobSpec) -> Axis:
     return "macs" if spoken & _OF_MACS and not spoken & _OF_BYTES else "bytes"
 
 
-def _ratios(knob: KnobSchema) -> tuple[float, ...]:
+def _ratios(knob: Knob) -> tuple[float, ...]:
     ends = [float(value) for value in validation.values(knob)]
     if knob.kind == "float" and knob.step is None:
         low, high = ends[0], ends[-1]
@@ -226,7 +231,7 @@ def _ratios(knob: KnobSchema) -> tuple[float, ...]:
     return tuple(sorted(round(ratio, 6) for ratio in ends))
 
 
-def _has_own_bits(knobs: Sequence[KnobSchema]) -> bool:
+def _has_own_bits(knobs: Sequence[Knob]) -> bool:
     """Whether the job itself says the bits of some layers."""
     return any(text != "" for text in validation.values_of(knobs)("quantization.layer_bits"))
 

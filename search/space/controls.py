@@ -8,8 +8,8 @@ import numpy as np
 
 from compress.techniques.registry import BY_NAME, TECHNIQUES
 from compress.values.knobs import Scalar
-from featherweight.specs.schemas import KnobSchema
 from search.space import grid
+from search.space.knobs import Knob
 
 Wishes = Mapping[str, Scalar]
 _RECOVERING = "distillation"
@@ -43,7 +43,7 @@ _CONTROLS: tuple[tuple[str, frozenset[str], Wishes], ...] = (
 
 
 def named(
-    knobs: tuple[KnobSchema, ...], *, techniques: frozenset[str], seed: int, num_random: int = 1
+    knobs: tuple[Knob, ...], *, techniques: frozenset[str], seed: int, num_random: int = 1
 ) -> tuple[tuple[str, dict[str, Scalar]], ...]:
     """Name and values (of the knobs that can turn) of each control that the techniques allow.
 
@@ -61,25 +61,24 @@ def named(
     return tuple(found)
 
 
-def untouched(knobs: Sequence[KnobSchema]) -> dict[str, Scalar]:
+def untouched(knobs: Sequence[Knob]) -> dict[str, Scalar]:
     """A value of every knob that turns, with which as little is done as the ranges allow."""
     return _params(knobs, _UNTOUCHED)
 
 
-def _params(knobs: Sequence[KnobSchema], wishes: Wishes) -> dict[str, Scalar]:
+def _params(knobs: Sequence[Knob], wishes: Wishes) -> dict[str, Scalar]:
     return {knob.name: grid.snap(knob, _wish(knob, wishes)) for knob in _turning(knobs)}
 
 
-def _wish(knob: KnobSchema, wishes: Wishes) -> Scalar:
-    technique, field = knob.name.split(".")[:2]
-    wished = wishes.get(f"{technique}.{field}")
-    if technique == "allocation":
+def _wish(knob: Knob, wishes: Wishes) -> Scalar:
+    wished = wishes.get(knob.path)
+    if knob.technique == "allocation":
         # Only bytes and macs have a largest value other than 1; nothing is allotted unevenly.
         return float(wished or 0.0) * grid.bounds(knob)[1]
     if wished is not None:
         return wished
-    return BY_NAME[technique].config.model_fields[field].default
+    return BY_NAME[knob.technique].config.model_fields[knob.field].default
 
 
-def _turning(knobs: Sequence[KnobSchema]) -> list[KnobSchema]:
+def _turning(knobs: Sequence[Knob]) -> list[Knob]:
     return [knob for knob in knobs if knob.kind != "fixed"]

@@ -28,10 +28,10 @@ from compress.values.knobs import Scalar
 from compress.values.measurement import Measurement, Metric
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec, UntrainedModel
-from featherweight.specs.schemas import KnobSchema
 from search.errors import InfeasibleConstraint
 from search.space import validation
 from search.space.bounds import gap, is_bound, shown
+from search.space.knobs import Domain, Knob
 from search.space.problem import BaseNetwork, Problem
 from search.space.space import Space
 
@@ -80,7 +80,7 @@ def lower_bounds(spec: JobSpec, space: Space, network: BaseNetwork) -> Bounds:
     return _lowest(spec, space.concrete, network)
 
 
-def highest(knobs: Sequence[KnobSchema], network: BaseNetwork) -> dict[Metric, float]:
+def highest(knobs: Sequence[Knob], network: BaseNetwork) -> dict[Metric, float]:
     """What no candidate of a space is above, by metric: generous, as no bound stands on it alone.
 
     The largest member at the largest resolution, every weight a float. Twice that and 100 kB leave
@@ -117,25 +117,25 @@ def _largest_image(values: ValuesOf, network: BaseNetwork) -> tuple[int, int] | 
 def candidate_bounds(spec: JobSpec, candidate: Candidate, network: BaseNetwork) -> Bounds:
     """Bytes, parameters and MACs that this candidate of the job cannot be below."""
     knobs = [
-        KnobSchema(name=name, kind="fixed", choices=(value,))
+        Knob(technique=step.technique, field=field, part=part, domain=Domain.of_choices((value,)))
         for step in candidate.steps
         for field, found in step.model_dump(exclude={"technique"}).items()
-        for name, value in _parts(f"{step.technique}.{field}", found)
+        for part, value in _parts(found)
     ]
     return _lowest(spec, knobs, network)
 
 
-def _parts(name: str, value: Any) -> Iterator[tuple[str, Scalar]]:
-    """The field's value, or that of each of its parts; what no knob can be is left out."""
+def _parts(value: Any) -> Iterator[tuple[int | None, Scalar]]:
+    """Yield the value of a field, or of each of its parts; skip what no knob can hold."""
     if isinstance(value, bool | int | float | str):
-        yield name, value
+        yield None, value
     if isinstance(value, tuple):
         for index, part in enumerate(value):
             if isinstance(part, bool | int | float | str):
-                yield f"{name}.{index}", part
+                yield index, part
 
 
-def _lowest(spec: JobSpec, knobs: Sequence[KnobSchema], network: BaseNetwork) -> Bounds:
+def _lowest(spec: JobSpec, knobs: Sequence[Knob], network: BaseNetwork) -> Bounds:
     values = validation.values_of(knobs)
     smallest = _smallest(values, network.architecture, per_edge=validation.per_edge(knobs))
     rows = _rows(smallest, network.input_shape, network.num_classes)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from compress.values.knobs import Scalar
-from featherweight.specs.schemas import KnobSchema
+from search.space.knobs import Knob
 
 DIGITS = 10
 """Decimals of a grid value: enough for any sensible step, few enough to hide binary noise."""
@@ -25,7 +25,7 @@ def clean(value: float) -> float:
     return round(value, DIGITS)
 
 
-def size(knob: KnobSchema) -> float:
+def size(knob: Knob) -> float:
     """How many values the knob has; infinite for a real range."""
     if knob.kind in ("categorical", "fixed"):
         return len(knob.choices)
@@ -33,14 +33,14 @@ def size(knob: KnobSchema) -> float:
     return round((high - low) / knob.step) + 1 if knob.step else math.inf
 
 
-def bounds(knob: KnobSchema) -> tuple[float, float]:
+def bounds(knob: Knob) -> tuple[float, float]:
     """Lowest and highest value of a numeric knob."""
     if knob.low is None or knob.high is None:
         raise ValueError(f"{knob.name} is not numeric")
     return knob.low, knob.high
 
 
-def value(knob: KnobSchema, index: int) -> Scalar:
+def value(knob: Knob, index: int) -> Scalar:
     """The value at ``index`` of a knob with finitely many, counted from 0."""
     if knob.choices:
         return knob.choices[index]
@@ -48,12 +48,12 @@ def value(knob: KnobSchema, index: int) -> Scalar:
     return int(found) if knob.kind == "int" else found
 
 
-def values(knob: KnobSchema) -> tuple[Scalar, ...]:
+def values(knob: Knob) -> tuple[Scalar, ...]:
     """Every value of a knob with finitely many."""
     return tuple(value(knob, index) for index in range(int(size(knob))))
 
 
-def snap(knob: KnobSchema, wish: Any) -> Scalar:
+def snap(knob: Knob, wish: Any) -> Scalar:
     """The knob's value nearest to a wish; among words an equal one, else the first."""
     if knob.choices:
         return min(knob.choices, key=lambda choice: _distance(choice, wish))
@@ -62,7 +62,7 @@ def snap(knob: KnobSchema, wish: Any) -> Scalar:
     return value(knob, round((inside - low) / knob.step)) if knob.step else inside
 
 
-def draw(knob: KnobSchema, random: np.random.Generator) -> Scalar:
+def draw(knob: Knob, random: np.random.Generator) -> Scalar:
     """A uniform value, on the logarithm if the knob says so."""
     if math.isfinite(size(knob)):
         return value(knob, int(random.integers(int(size(knob)))))
@@ -72,7 +72,7 @@ def draw(knob: KnobSchema, random: np.random.Generator) -> Scalar:
     return float(random.uniform(low, high))
 
 
-def combinations(knobs: tuple[KnobSchema, ...], *, limit: int) -> list[tuple[Scalar, ...]] | None:
+def combinations(knobs: tuple[Knob, ...], *, limit: int) -> list[tuple[Scalar, ...]] | None:
     """Every combination of the knobs' values, or None where there are more than ``limit``."""
     if math.prod(size(knob) for knob in knobs) > limit:
         return None

@@ -32,6 +32,7 @@ from compress.techniques.rules import canonical
 from compress.values.knobs import Scalar
 from compress.values.measurement import Metric
 from search.space import points
+from search.space.knobs import Knob
 from search.space.problem import BaseNetwork
 from search.space.space import Space
 
@@ -51,17 +52,6 @@ def is_exact(space: Space) -> bool:
     """Whether ``parameters`` and ``macs`` of every candidate are known and not only estimated."""
     exact = all(BY_NAME[technique].costs.is_exact for technique in space.techniques)
     return space.allocation is None and exact
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Place:
-    """A knob, the field that it sets or is a part of, and its value where a candidate has none."""
-
-    name: str
-    technique: str
-    field: str
-    is_part: bool
-    default: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,21 +80,10 @@ class KnownCosts:
     )
 
     @cached_property
-    def _places(self) -> tuple[_Place, ...]:
-        """Where the values of the knobs go that change a count; thousands are counted at a time."""
+    def _counting(self) -> tuple[Knob, ...]:
+        """The knobs that change a count."""
         counting = {technique.name for technique in TECHNIQUES if technique.has_costs}
-        every = [(knob, *knob.name.split(".")) for knob in self.space.knobs]
-        found = [each for each in every if each[1] in counting]
-        return tuple(
-            _Place(
-                name=knob.name,
-                technique=technique,
-                field=name,
-                is_part=bool(part),
-                default=knob.choices[0] if knob.choices else None,
-            )
-            for knob, technique, name, *part in found
-        )
+        return tuple(knob for knob in self.space.knobs if knob.technique in counting)
 
     @property
     def exact(self) -> frozenset[Metric]:
@@ -132,14 +111,14 @@ class KnownCosts:
     @cached_property
     def _names(self) -> tuple[Sequence[str], Sequence[Any]]:
         """The knobs that change a count, and their values where a candidate has none."""
-        return [p.name for p in self._places], [p.default for p in self._places]
+        return [k.name for k in self._counting], [_default(k) for k in self._counting]
 
     def _counts_of(self, key: tuple[Any, ...]) -> tuple[float, float, float]:
         found = self._counts.get(key)
         if found is None:
             if len(self._counts) >= _MOST_COUNTED:
                 self._counts.clear()
-            found = self._counts[key] = self._count(_fields(self._places, key))
+            found = self._counts[key] = self._count(_fields(self._counting, key))
         return found
 
     def _count(self, fields: Fields) -> tuple[float, float, float]:
@@ -203,11 +182,16 @@ def estimates(
     return {m: value for m, value in known.of(params).items() if m in there} if there else {}
 
 
-def _fields(places: Sequence[_Place], values: Sequence[Any]) -> Fields:
+def _default(knob: Knob) -> Any:
+    """The value of the knob for a candidate that has none."""
+    return knob.choices[0] if knob.choices else None
+
+
+def _fields(knobs: Sequence[Knob], values: Sequence[Any]) -> Fields:
     found: dict[str, dict[str, Any]] = {}
-    for place, value in zip(places, values, strict=True):
-        fields = found.setdefault(place.technique, {})
-        fields[place.field] = (*fields.get(place.field, ()), value) if place.is_part else value
+    for knob, value in zip(knobs, values, strict=True):
+        fields, is_whole = found.setdefault(knob.technique, {}), knob.part is None
+        fields[knob.field] = value if is_whole else (*fields.get(knob.field, ()), value)
     return [(BY_NAME[name].costs, {**_defaults(name), **own}) for name, own in found.items()]
 
 

@@ -20,10 +20,10 @@ from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.rules import canonical, compatibility
 from compress.values.knobs import Choice, Interval, Scalar, Searchable
 from featherweight.specs.job import JobSpec
-from featherweight.specs.schemas import KnobSchema
 from search.errors import InvalidSpace, TechniqueDoesNotFit
 from search.space import controls, grid, validation
-from search.space.allocation_knobs import Allocation, check_profile, profiled
+from search.space.allocation_knobs import ALLOCATION, Allocation, check_profile, profiled
+from search.space.knobs import Domain, Knob
 
 MOST_GRID_VALUES = 100_000
 """A finer grid is refused: a range without a step says the same."""
@@ -36,7 +36,7 @@ _MEMBER = "family_member"
 class Space:
     """What a job may try. Built by ``build``; equal specs and architectures give equal spaces."""
 
-    knobs: tuple[KnobSchema, ...]
+    knobs: tuple[Knob, ...]
     techniques: tuple[str, ...]
     architecture: Architecture
     seed: int
@@ -46,11 +46,11 @@ class Space:
     """What the job's model can lose where, once that is known."""
 
     @property
-    def concrete(self) -> tuple[KnobSchema, ...]:
+    def concrete(self) -> tuple[Knob, ...]:
         """The knobs of fields only: those that allot give way to the ones they stand for."""
         if self.allocation is None:
             return self.knobs
-        of_fields = [knob for knob in self.knobs if not knob.name.startswith("allocation.")]
+        of_fields = [knob for knob in self.knobs if knob.technique != ALLOCATION]
         return (*of_fields, *self.allocation.replaced)
 
     def on(self, profile: ProfileDocument) -> Space:
@@ -63,7 +63,7 @@ class Space:
         return replace(self, allocation=allotting, profile=profile)
 
     @property
-    def turning(self) -> tuple[KnobSchema, ...]:
+    def turning(self) -> tuple[Knob, ...]:
         """The knobs with more than one value: what a sampler is asked for."""
         return tuple(knob for knob in self.knobs if knob.kind != "fixed")
 
@@ -136,8 +136,8 @@ class Space:
         fields: dict[str, Any] = {}
         for knob in self._of(technique):
             value = params[knob.name] if knob.kind != "fixed" else knob.choices[0]
-            _, field, *part = knob.name.split(".")
-            fields[field] = (*fields.get(field, ()), value) if part else value
+            is_whole = knob.part is None
+            fields[knob.field] = value if is_whole else (*fields.get(knob.field, ()), value)
         return self._fitted(fields) if technique == _MEMBER else fields
 
     def _fitted(self, fields: dict[str, Any]) -> dict[str, Any] | None:
@@ -155,8 +155,8 @@ class Space:
             fitted["cell"] = self.architecture.member(member.shape).least(())
         return {**fields, **fitted}
 
-    def _of(self, technique: str) -> tuple[KnobSchema, ...]:
-        return tuple(knob for knob in self.knobs if knob.name.split(".")[0] == technique)
+    def _of(self, technique: str) -> tuple[Knob, ...]:
+        return tuple(knob for knob in self.knobs if knob.technique == technique)
 
     def _num_candidates(self, techniques: Sequence[str]) -> float:
         knobs = tuple(knob for technique in techniques for knob in self._of(technique))
@@ -222,7 +222,7 @@ def build(spec: JobSpec, architecture: Architecture) -> Space:
 
 def _knobs(
     technique: str, ranges: Mapping[str, Interval | Choice], architecture: Architecture
-) -> Iterator[KnobSchema]:
+) -> Iterator[Knob]:
     for field, info in registry.BY_NAME[technique].config.model_fields.items():
         searchable = _searchable(info)
         wanted = ranges.get(field) or (
@@ -230,7 +230,8 @@ def _knobs(
         )
         if not wanted:
             continue
-        knob = _knob(f"{technique}.{field}", info, wanted)
+        domain = _domain(f"{technique}.{field}", info, wanted)
+        knob = Knob(technique=technique, field=field, domain=domain)
         check_fit(knob, architecture)
         parts = validation.parts(knob, searchable.per if searchable else None, architecture)
         _check_limits(knob, technique, field, None if parts is None else len(parts))
@@ -251,17 +252,16 @@ def _default(
     return Choice(choices=tuple(c for c in default.choices if float(c) <= most) or (most,))
 
 
-def _knob(name: str, info: FieldInfo, wanted: Interval | Choice) -> KnobSchema:
+def _domain(name: str, info: FieldInfo, wanted: Interval | Choice) -> Domain:
     if isinstance(wanted, Choice):
-        kind = "fixed" if len(wanted.choices) == 1 else "categorical"
-        return KnobSchema(name=name, kind=kind, choices=wanted.choices)
+        return Domain.of_choices(wanted.choices)
     number = _number(info)
     if number is None:
         raise InvalidSpace(f"{name} is not a number: give it a list of choices, not a range")
     return _integer(name, wanted) if number is int else _real(name, wanted)
 
 
-def _integer(name: str, wanted: Interval) -> KnobSchema:
+def _integer(name: str, wanted: Interval) -> Domain:
     step = wanted.step or 1.0
     ends = [wanted.low, wanted.high, step]
     if wanted.log or not all(end.is_integer() for end in ends):
@@ -269,17 +269,15 @@ def _integer(name: str, wanted: Interval) -> KnobSchema:
     return _numeric(name, wanted.low, wanted.high, step, int)
 
 
-def _real(name: str, wanted: Interval) -> KnobSchema:
+def _real(name: str, wanted: Interval) -> Domain:
     if wanted.step is not None:
         return _numeric(name, wanted.low, wanted.high, wanted.step, float)
     if wanted.low == wanted.high:
-        return KnobSchema(name=name, kind="fixed", choices=(wanted.low,))
-    return KnobSchema(name=name, kind="float", low=wanted.low, high=wanted.high, log=wanted.log)
+        return Domain.of_choices((wanted.low,))
+    return Domain(kind="float", low=wanted.low, high=wanted.high, log=wanted.log)
 
 
-def _numeric(
-    name: str, low: float, high: float, step: float, number: type[int | float]
-) -> KnobSchema:
+def _numeric(name: str, low: float, high: float, step: float, number: type[int | float]) -> Domain:
     if (high - low) / step >= MOST_GRID_VALUES:
         raise InvalidSpace(
             f"{name} has more than {MOST_GRID_VALUES} values with step {step:g}: "
@@ -287,9 +285,9 @@ def _numeric(
         )
     last = grid.last_on_grid(low, high, step)
     if last <= low:
-        return KnobSchema(name=name, kind="fixed", choices=(number(low),))
+        return Domain.of_choices((number(low),))
     kind = "int" if number is int else "float"
-    return KnobSchema(name=name, kind=kind, low=low, high=last, step=step)
+    return Domain(kind=kind, low=low, high=last, step=step)
 
 
 def _most(architecture: Architecture) -> dict[str, int]:
@@ -300,9 +298,9 @@ def _most(architecture: Architecture) -> dict[str, int]:
     return found
 
 
-def check_fit(knob: KnobSchema, architecture: Architecture) -> None:
+def check_fit(knob: Knob, architecture: Architecture) -> None:
     """Raises TechniqueDoesNotFit for a member that this architecture does not have."""
-    technique, field, *_ = knob.name.split(".")
+    technique, field = knob.technique, knob.field
     if technique != _MEMBER:
         return
     if field in get_args(Dimension) and field not in architecture.elastic:
@@ -320,7 +318,7 @@ def check_fit(knob: KnobSchema, architecture: Architecture) -> None:
         )
 
 
-def _check_limits(knob: KnobSchema, technique: str, field: str, parts: int | None) -> None:
+def _check_limits(knob: Knob, technique: str, field: str, parts: int | None) -> None:
     config = registry.BY_NAME[technique].config
     for value in _tried(knob):
         fields = {
@@ -352,13 +350,13 @@ def _required(config: type[BaseModel], parts: int | None) -> dict[str, Any]:
     return found
 
 
-def _tried(knob: KnobSchema) -> tuple[Scalar, ...]:
+def _tried(knob: Knob) -> tuple[Scalar, ...]:
     """Every value of a short range of whole numbers, which may have gaps; else the ends."""
     is_short = knob.kind == "int" and grid.size(knob) <= _MOST_TRIED
     return grid.values(knob) if is_short else _ends(knob)
 
 
-def _ends(knob: KnobSchema) -> tuple[Scalar, ...]:
+def _ends(knob: Knob) -> tuple[Scalar, ...]:
     if knob.choices:
         return knob.choices
     low, high = grid.bounds(knob)

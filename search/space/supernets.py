@@ -21,9 +21,9 @@ from compress.network.supernet.check import check
 from compress.network.supernet.config import Elastic
 from compress.techniques.family_member.config import FamilyMember
 from compress.values.errors import InvalidCandidate
-from featherweight.specs.schemas import KnobSchema
 from search.errors import SupernetDoesNotFit
 from search.space import feasibility, grid, validation
+from search.space.knobs import Knob
 from search.space.problem import Problem
 from search.space.space import Space
 
@@ -179,16 +179,16 @@ def _paths(elastic: Elastic) -> Iterator[Shape]:
         yield replace(elastic.smallest, cell=cell)
 
 
-def _values(knobs: Sequence[KnobSchema], field: str, most: float) -> list[Any]:
+def _values(knobs: Sequence[Knob], field: str, most: float) -> list[Any]:
     """What a dimension may be, from the smallest; at most all of the network."""
     found: set[Any] = set()
     for knob in knobs:
-        if knob.name == f"family_member.{field}":
+        if knob.path == f"family_member.{field}":
             found |= {min(value, most) for value in _of(knob)}
     return sorted(found) or [most]
 
 
-def _of(knob: KnobSchema) -> list[Any]:
+def _of(knob: Knob) -> list[Any]:
     if not math.isfinite(grid.size(knob)):
         low, high = grid.bounds(knob)
         steps = _OF_A_REAL_RANGE - 1

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from typing import Any, Literal
 
 from compress.network.families import layout
@@ -23,9 +25,9 @@ from compress.techniques.rules.conditional_fields import APPLIES, REFUSED
 from compress.values import patterns
 from compress.values.errors import InvalidCandidate
 from compress.values.knobs import Scalar
-from featherweight.specs.schemas import KnobSchema
 from search.errors import InvalidSpace, TechniqueDoesNotFit
 from search.space import grid
+from search.space.knobs import Domain, Knob
 
 
 def check_pairs(techniques: Sequence[str], relations: Sequence[Relation] = RELATIONS) -> None:
@@ -38,7 +40,7 @@ def check_pairs(techniques: Sequence[str], relations: Sequence[Relation] = RELAT
         )
 
 
-def check_values(knobs: Sequence[KnobSchema]) -> None:
+def check_values(knobs: Sequence[Knob]) -> None:
     """Raises for a value that was asked for and that no other value in the job lets stand.
 
     InvalidSpace within one technique, TechniqueDoesNotFit between two. Where only some combinations
@@ -47,11 +49,11 @@ def check_values(knobs: Sequence[KnobSchema]) -> None:
     """
     find = values_of(knobs)
     for refused in REFUSED:
-        if refused.value.field in {_field(knob) for knob in knobs}:
+        if refused.value.field in {knob.path for knob in knobs}:
             _check_value(refused, find)
 
 
-def check_counted(knobs: Sequence[KnobSchema], asked: Mapping[str, Mapping[str, Any]]) -> None:
+def check_counted(knobs: Sequence[Knob], asked: Mapping[str, Mapping[str, Any]]) -> None:
     """Raises InvalidSpace for a field that was asked for and whose own technique makes idle.
 
     ``asked`` holds the fields that the user named, by technique: what they say would be dropped in
@@ -59,7 +61,7 @@ def check_counted(knobs: Sequence[KnobSchema], asked: Mapping[str, Mapping[str, 
     """
     find = values_of(knobs)
     for rule in APPLIES:
-        technique, _, field = rule.field.partition(".")
+        technique, field = rule.technique, rule.field.removeprefix(f"{rule.technique}.")
         within = {part.technique for parts in rule.when for part in parts} == {technique}
         if not within or field not in asked.get(technique, ()) or not _is_idle(rule, find):
             continue
@@ -72,12 +74,11 @@ def check_counted(knobs: Sequence[KnobSchema], asked: Mapping[str, Mapping[str, 
             )
 
 
-def check_patterns(knobs: Sequence[KnobSchema], architecture: Architecture) -> None:
+def check_patterns(knobs: Sequence[Knob], architecture: Architecture) -> None:
     """Raises TechniqueDoesNotFit for a pattern that matches no layer of the network."""
     for knob in knobs:
-        technique, field = knob.name.split(".")[:2]
-        if field in patterns.FIELDS:
-            names = layer_names(architecture, technique=technique)
+        if knob.field in patterns.FIELDS:
+            names = layer_names(architecture, technique=knob.technique)
             for text in knob.choices:
                 _check_pattern(str(text), names, knob.name)
 
@@ -93,8 +94,8 @@ def layer_names(architecture: Architecture, *, technique: str) -> list[str]:
 
 
 def parts(
-    knob: KnobSchema, per: Literal["stage", "edge"] | None, architecture: Architecture
-) -> tuple[KnobSchema, ...] | None:
+    knob: Knob, per: Literal["stage", "edge"] | None, architecture: Architecture
+) -> tuple[Knob, ...] | None:
     """One knob per stage or per edge; None for a knob that is one for the whole network.
 
     An edge gets those of the operations that it has, the most costly first. Raises
@@ -105,7 +106,7 @@ def parts(
             return None
         case "stage":
             stages = range(architecture.num_stages)
-            return tuple(_named(knob, f"{knob.name}.{stage}") for stage in stages)
+            return tuple(replace(knob, part=stage) for stage in stages)
         case "edge":
             return tuple(
                 _of_edge(knob, edge, allowed)
@@ -113,13 +114,13 @@ def parts(
             )
 
 
-def per_edge(knobs: Sequence[KnobSchema]) -> tuple[tuple[str, ...], ...]:
+def per_edge(knobs: Sequence[Knob]) -> tuple[tuple[str, ...], ...]:
     """What every edge of a cell may have; empty where the search leaves the cell as it is."""
-    edges = (knob for knob in knobs if _field(knob) == "family_member.cell")
+    edges = (knob for knob in knobs if knob.path == "family_member.cell")
     return tuple(tuple(str(name) for name in knob.choices) for knob in edges)
 
 
-def check_paths(knobs: Sequence[KnobSchema], architecture: Architecture) -> None:
+def check_paths(knobs: Sequence[Knob], architecture: Architecture) -> None:
     """Raises TechniqueDoesNotFit where every candidate answers alike whatever the image."""
     fullest = architecture.member(Shape(cell=tuple(names[0] for names in per_edge(knobs))))
     if plan_of(fullest, in_channels=1, num_classes=2).is_constant:
@@ -130,51 +131,52 @@ def check_paths(knobs: Sequence[KnobSchema], architecture: Architecture) -> None
         )
 
 
-def at_rest(knobs: Sequence[KnobSchema]) -> tuple[KnobSchema, ...]:
+def at_rest(knobs: Sequence[Knob]) -> tuple[Knob, ...]:
     """The knobs, those fixed that count for nothing whatever the others say."""
     found = list(knobs)
     for technique in _off(found):
-        found = [_rested(knob) if knob.name.startswith(f"{technique}.") else knob for knob in found]
+        found = [_rested(knob) if knob.technique == technique else knob for knob in found]
     for rule in APPLIES:
         if _is_idle(rule, values_of(found)):
             found = [_rested(knob) if _is_of(rule.field, knob) else knob for knob in found]
     return tuple(found)
 
 
-def values(knob: KnobSchema) -> Sequence[Scalar]:
+def values(knob: Knob) -> Sequence[Scalar]:
     """Every value of a knob; of a real one the two ends."""
     return grid.values(knob) if math.isfinite(grid.size(knob)) else grid.bounds(knob)
 
 
-def values_of(knobs: Sequence[KnobSchema]) -> ValuesOf:
+def values_of(knobs: Sequence[Knob]) -> ValuesOf:
     """What each ``technique.field`` may be: its knobs' values, its default, or off where absent."""
     by_field: dict[str, list[Scalar]] = {}
     for knob in knobs:
-        by_field.setdefault(_field(knob), []).extend(values(knob))
-    listed = {knob.name.split(".")[0] for knob in knobs}
+        by_field.setdefault(knob.path, []).extend(values(knob))
+    techniques = {knob.technique for knob in knobs} - {"allocation"}
+    listed = {path for technique in techniques for path in _paths(technique)}
 
     def find(field: str) -> Sequence[Any]:
         if field in by_field:
             return by_field[field]
-        is_listed = field.split(".")[0] in listed
-        return [canonical.default(field) if is_listed else canonical.disabled(field)]
+        return [canonical.default(field) if field in listed else canonical.disabled(field)]
 
     return find
 
 
-def _named(knob: KnobSchema, name: str) -> KnobSchema:
-    return knob.model_copy(update={"name": name})
+@cache
+def _paths(technique: str) -> frozenset[str]:
+    """Every field of a technique, as ``technique.field``."""
+    return frozenset(f"{technique}.{field}" for field in BY_NAME[technique].config.model_fields)
 
 
-def _of_edge(knob: KnobSchema, edge: int, allowed: Sequence[str]) -> KnobSchema:
+def _of_edge(knob: Knob, edge: int, allowed: Sequence[str]) -> Knob:
     choices = tuple(name for name in allowed if name in knob.choices)
     if not choices:
         raise TechniqueDoesNotFit(
             f"{knob.name} lists {list(knob.choices)}, and edge {edge} of the network's cell has "
             f"only {list(allowed)}: list one of these too, or start from a cell with 'all' there"
         )
-    kind = "fixed" if len(choices) == 1 else "categorical"
-    return KnobSchema(name=f"{knob.name}.{edge}", kind=kind, choices=choices)
+    return replace(knob, part=edge, domain=Domain.of_choices(choices))
 
 
 def _check_value(refused: Refused, find: ValuesOf) -> None:
@@ -197,10 +199,10 @@ def _check_pattern(text: str, names: Sequence[str], knob: str) -> None:
         raise TechniqueDoesNotFit(f"{error}. Correct the pattern or leave it out") from error
 
 
-def _off(knobs: Sequence[KnobSchema]) -> Iterator[str]:
+def _off(knobs: Sequence[Knob]) -> Iterator[str]:
     """Techniques that do nothing in the whole space."""
     find: Callable[[str], Sequence[Any]] = values_of(knobs)
-    for technique in {knob.name.split(".")[0] for knob in knobs}:
+    for technique in {knob.technique for knob in knobs}:
         off: Mapping[str, Scalar] = BY_NAME[technique].disabled
         if off and all(set(find(f"{technique}.{field}")) <= {off[field]} for field in off):
             yield technique
@@ -210,19 +212,15 @@ def _is_idle(rule: Applies, find: ValuesOf) -> bool:
     return not rule.values and not conditions.may_hold(rule.when, find)
 
 
-def _is_of(field: str, knob: KnobSchema) -> bool:
+def _is_of(field: str, knob: Knob) -> bool:
     """Whether the field is the knob's, or the technique all of whose knobs are meant."""
-    return field in (_field(knob), knob.name.split(".")[0])
+    return field in (knob.path, knob.technique)
 
 
-def _rested(knob: KnobSchema) -> KnobSchema:
+def _rested(knob: Knob) -> Knob:
     """Fixed at what the field counts as where it does not count, if a knob can say that."""
     if knob.kind == "fixed":
         return knob
-    resting = canonical.inactive_default(_field(knob))
+    resting = canonical.inactive_default(knob.path)
     value = resting if isinstance(resting, bool | int | float | str) else values(knob)[0]
-    return KnobSchema(name=knob.name, kind="fixed", choices=(value,))
-
-
-def _field(knob: KnobSchema) -> str:
-    return ".".join(knob.name.split(".")[:2])
+    return replace(knob, domain=Domain.of_choices((value,)))

@@ -20,10 +20,10 @@ from compress.values.knobs import Scalar
 from compress.values.measurement import Measurement, Metric
 from featherweight.specs import states
 from featherweight.specs.job import JobSpec
-from featherweight.specs.schemas import KnobSchema
 from search.front import comparison
 from search.samplers import rungs
 from search.space import grid
+from search.space.knobs import Knob
 from search.space.problem import Problem
 from search.space.space import Space
 from store.tables.records import TrialRecord
@@ -139,7 +139,7 @@ def prior(trial: TrialRecord, problem: Problem, measured: Measured) -> FrozenTri
     return made
 
 
-def _distribution(knob: KnobSchema) -> BaseDistribution:
+def _distribution(knob: Knob) -> BaseDistribution:
     if knob.choices:
         return CategoricalDistribution(knob.choices)
     low, high = grid.bounds(knob)
@@ -148,7 +148,7 @@ def _distribution(knob: KnobSchema) -> BaseDistribution:
     return FloatDistribution(low, high, step=knob.step, log=knob.log)
 
 
-def _cleaned(knob: KnobSchema, value: Scalar) -> Scalar:
+def _cleaned(knob: Knob, value: Scalar) -> Scalar:
     on_grid = knob.kind == "float" and knob.step is not None
     return grid.clean(float(value)) if on_grid else value
 

@@ -16,10 +16,10 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from compress.techniques.rules import canonical
 from compress.values.knobs import Scalar
-from featherweight.specs.schemas import KnobSchema
 from search.errors import ForeignStudy
 from search.front import pareto
 from search.space import grid, validation
+from search.space.knobs import Knob
 from search.study.storage import close_storage
 
 _FEASIBLE = -1.0
@@ -34,7 +34,7 @@ class Imported:
     notes: tuple[str, ...]
 
 
-def best_of(url: str, study: str, knobs: Sequence[KnobSchema], *, count: int) -> Imported:
+def best_of(url: str, study: str, knobs: Sequence[Knob], *, count: int) -> Imported:
     """Up to ``count`` candidates from the study's best trials.
 
     Trials are ordered by non-dominated rank over the study's own directions, violated constraints
@@ -125,7 +125,7 @@ def _shown(address: str) -> str:
     return make_url(address).render_as_string(hide_password=True)
 
 
-def _check_common(study: str, names: set[str], turning: Sequence[KnobSchema]) -> None:
+def _check_common(study: str, names: set[str], turning: Sequence[Knob]) -> None:
     wanted = [knob.name for knob in turning]
     if not names & set(wanted):
         raise ForeignStudy(
@@ -154,21 +154,20 @@ def _violation(trial: FrozenTrial) -> float:
     return max((trial.constraints or {}).values(), default=_FEASIBLE)
 
 
-def _value(knob: KnobSchema, params: Mapping[str, Any]) -> Scalar:
+def _value(knob: Knob, params: Mapping[str, Any]) -> Scalar:
     if knob.name in params and isinstance(params[knob.name], bool | int | float | str):
         return _snapped(knob, params[knob.name])
-    technique, field, *_ = knob.name.split(".")
-    return _snapped(knob, canonical.disabled(f"{technique}.{field}"))
+    return _snapped(knob, canonical.disabled(knob.path))
 
 
-def _snapped(knob: KnobSchema, wish: Any) -> Scalar:
+def _snapped(knob: Knob, wish: Any) -> Scalar:
     """The nearest value; the first where the wish is no value of such a knob at all."""
     if not knob.choices and (isinstance(wish, str) or not isinstance(wish, int | float)):
         return validation.values(knob)[0]
     return grid.snap(knob, wish)
 
 
-def _notes(names: set[str], turning: Sequence[KnobSchema]) -> list[str]:
+def _notes(names: set[str], turning: Sequence[Knob]) -> list[str]:
     wanted = {knob.name for knob in turning}
     dropped, missing = sorted(names - wanted), sorted(wanted - names)
     notes: list[str] = []

@@ -11,12 +11,12 @@ import numpy as np
 from compress.sensitivity.document import ProfileDocument
 from compress.values.knobs import Scalar
 from featherweight.specs.job import JobSpec
-from featherweight.specs.schemas import KnobSchema
 from search.allocation import knapsack
 from search.allocation.allotment import FLOAT_BITS, Allotment, Allotter, Choices
 from search.allocation.limits import Limits
 from search.space import allocation_knobs, controls, grid, validation
 from search.space.allocation_knobs import Allocation
+from search.space.knobs import Knob
 from search.space.problem import Problem
 
 MOST_BUDGETS = 6
@@ -73,7 +73,7 @@ def candidates(problem: Problem, *, count: int) -> list[Params]:
     return list(_through_fields(space.knobs, found, space.profile, limits, count=most))
 
 
-def _scale_bits(spec: JobSpec, knobs: Sequence[KnobSchema]) -> int | None:
+def _scale_bits(spec: JobSpec, knobs: Sequence[Knob]) -> int | None:
     """The most that a candidate may have; None where nothing is quantized."""
     if "quantization" not in spec.techniques:
         return None
@@ -81,7 +81,7 @@ def _scale_bits(spec: JobSpec, knobs: Sequence[KnobSchema]) -> int | None:
 
 
 def _through_knobs(
-    knobs: Sequence[KnobSchema], allocation: Allocation, limits: Limits, *, count: int
+    knobs: Sequence[Knob], allocation: Allocation, limits: Limits, *, count: int
 ) -> Iterator[Params]:
     allotter = allocation.allotter
     share_name = allocation_knobs.SHARES[allotter.choices.axis]
@@ -96,7 +96,7 @@ def _through_knobs(
 
 
 def _through_fields(
-    knobs: Sequence[KnobSchema],
+    knobs: Sequence[Knob],
     choices: Choices,
     profile: ProfileDocument,
     limits: Limits,
@@ -155,7 +155,7 @@ def _gentlest(ways: Ways, budget: float, limits: Limits) -> tuple[float, Allotme
     return min(found.items(), key=lambda item: (item[1].share, item[0]))
 
 
-def _wished(knobs: Sequence[KnobSchema], wishes: Mapping[str, Scalar]) -> Params:
+def _wished(knobs: Sequence[Knob], wishes: Mapping[str, Scalar]) -> Params:
     """A value for every knob that turns: as wished, else the one that does least."""
     turning = {knob.name: knob for knob in knobs if knob.kind != "fixed"}
     wished = {name: wish for name, wish in wishes.items() if name in turning}

@@ -106,7 +106,7 @@ def preview(checked: Checked) -> DryRunSchema:
     spec, space = checked.problem.spec, checked.problem.space
     candidates = space.num_candidates
     return DryRunSchema(
-        space=space.knobs,
+        space=tuple(knob.schema() for knob in space.knobs),
         candidates=candidates if candidates != float("inf") else None,
         sampler=_sampler(checked),
         warm_start=tuple(f"{p.candidate.describe()}, {p.note}" for p in checked.start.candidates),

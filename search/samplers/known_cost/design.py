@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from search.samplers.knobs import Codes
 from search.samplers.known_cost.knowledge import Facts
 from search.samplers.known_cost.model import Axes
+from search.samplers.parameters import Codes
 
 _LOOKED_AT = 256
 

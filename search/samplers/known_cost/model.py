@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from search.samplers import stateless
 from search.samplers.history import History
-from search.samplers.knobs import Codes, Knob
 from search.samplers.known_cost import fidelity, improvement, learned, scales, surrogate
 from search.samplers.known_cost.fidelity import Evidence
 from search.samplers.known_cost.improvement import Guess
@@ -18,6 +17,7 @@ from search.samplers.known_cost.knowledge import Facts
 from search.samplers.known_cost.learned import Learned
 from search.samplers.known_cost.scales import Scale
 from search.samplers.known_cost.surrogate import Blocks, Surrogate
+from search.samplers.parameters import Codes, Parameter
 
 Array = NDArray[np.float64]
 _REACH = 2.0
@@ -31,7 +31,7 @@ class Axes:
     ``explained`` knobs have none of their own.
     """
 
-    knobs: Sequence[Knob]
+    knobs: Sequence[Parameter]
     explained: frozenset[str]
     costs: Mapping[int, Scale]
     estimates: Mapping[int, Scale]
@@ -41,7 +41,7 @@ class Axes:
     @classmethod
     def over(
         cls,
-        knobs: Sequence[Knob],
+        knobs: Sequence[Parameter],
         known: Sequence[Facts],
         *,
         has_rungs: bool,

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from search.samplers import candidates, moves, stateless
 from search.samplers.candidates import Absence, Pool
 from search.samplers.history import History
-from search.samplers.knobs import Knob
 from search.samplers.known_cost import blas, design, fidelity, knowledge, model
 from search.samplers.known_cost.knowledge import NOTHING, Facts, Knowledge
 from search.samplers.known_cost.model import Axes, Model
+from search.samplers.parameters import Parameter
 from search.samplers.stateless import StatelessSampler
 
 _PARENTS = 50
@@ -58,7 +58,7 @@ class KnownCostSampler(StatelessSampler):
         self._startup = max(1, num_startup_trials)
 
     def propose(
-        self, past: History, knobs: Sequence[Knob], random: np.random.Generator
+        self, past: History, knobs: Sequence[Parameter], random: np.random.Generator
     ) -> dict[str, Any]:
         """The point of which most is expected.
 
@@ -69,7 +69,7 @@ class KnownCostSampler(StatelessSampler):
             return self._propose(past, knobs, random)
 
     def _propose(
-        self, past: History, knobs: Sequence[Knob], random: np.random.Generator
+        self, past: History, knobs: Sequence[Parameter], random: np.random.Generator
     ) -> dict[str, Any]:
         self._check(past.values.shape[1])
         desk = _Desk(
@@ -126,7 +126,7 @@ class KnownCostSampler(StatelessSampler):
 class _Desk:
     """What one proposal needs to make candidates."""
 
-    knobs: Sequence[Knob]
+    knobs: Sequence[Parameter]
     rules: tuple[Absence, ...]
     ask: Callable[[Sequence[Mapping[str, Any]]], Facts]
     signs: tuple[float, ...]

@@ -14,7 +14,7 @@ from search import samplers, sampling
 from search.errors import SamplerDoesNotFit
 from search.front import pareto
 from search.samplers import Knowledge, moves
-from search.samplers.knobs import Knob
+from search.samplers.parameters import Parameter
 from search.space import space
 from tests import factories
 from tests.search.samplers import spaces
@@ -122,7 +122,7 @@ def test_cmaes_is_refused_where_it_cannot_search() -> None:
     ],
 )
 def test_a_value_comes_back_from_its_code(distribution: samplers.BaseSampler) -> None:
-    knob = Knob(name="x", distribution=distribution)
+    knob = Parameter(name="x", distribution=distribution)
     for code in moves.uniform(knob, 50, np.random.default_rng(0)):
         value = knob.value(code)
         assert knob.distribution._contains(knob.distribution.to_internal_repr(value))
@@ -131,7 +131,7 @@ def test_a_value_comes_back_from_its_code(distribution: samplers.BaseSampler) ->
 
 
 def test_choices_that_are_numbers_are_nearer_the_nearer_their_values() -> None:
-    knob = Knob(name="x", distribution=CategoricalDistribution([64, 8, 16]))
+    knob = Parameter(name="x", distribution=CategoricalDistribution([64, 8, 16]))
     _, order = knob.blocks(np.array([0.0, 1.0, 2.0]))
     squares = ((order[:, None] - order[None]) ** 2).sum(axis=2)
     assert squares[0, 1] == pytest.approx(1.0)

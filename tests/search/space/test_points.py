@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from search.samplers import candidates
 from search.samplers.candidates import Absence
-from search.samplers.knobs import Knob
+from search.samplers.parameters import Parameter
 from search.space.points import ABSENT, Points
 
 
@@ -42,7 +42,7 @@ def test_the_values_of_a_pool_are_those_of_its_knobs() -> None:
         "depth": IntDistribution(1, 3),
         "share": FloatDistribution(0.0, 1.0),
     }
-    knobs = [Knob(name=name, distribution=found) for name, found in distributions.items()]
+    knobs = [Parameter(name=name, distribution=found) for name, found in distributions.items()]
     rule = Absence(knob=2, decider=0, codes=frozenset({1.0}))
     pool = candidates.drawn(knobs, [rule], np.empty((0, 3)), np.random.default_rng(0))
     found = list(pool.present())

@@ -28,7 +28,7 @@ def build(
 
 
 def one(name: str, found: Space) -> dict[str, object]:
-    return next(k.model_dump(exclude_defaults=True) for k in found.knobs if k.name == name)
+    return next(k.schema().model_dump(exclude_defaults=True) for k in found.knobs if k.name == name)
 
 
 def test_every_searchable_field_becomes_a_knob_in_the_order_of_the_catalog() -> None:

@@ -102,7 +102,7 @@ def _space(architecture: Architecture, changes: dict[str, Any]) -> Any:
     ]
     return plain(
         {
-            "knobs": [knob.model_dump(mode="json") for knob in found.knobs],
+            "knobs": [knob.schema().model_dump(mode="json") for knob in found.knobs],
             "concrete": [knob.name for knob in found.concrete],
             "num_candidates": str(found.num_candidates),
             "controls": found.controls(num_random=2),

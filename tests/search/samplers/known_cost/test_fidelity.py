@@ -13,8 +13,8 @@ from optuna.trial import create_trial
 
 from search.samplers import Knowledge, KnownCostSampler, history, rungs
 from search.samplers.history import History
-from search.samplers.knobs import Knob
 from search.samplers.known_cost import fidelity
+from search.samplers.parameters import Parameter
 
 SPACE: dict[str, BaseDistribution] = {"x": FloatDistribution(0.0, 1.0)}
 LIMIT = "loss <= 0.4"
@@ -47,7 +47,7 @@ def study_of(
 
 
 def read(study: optuna.Study) -> History:
-    knobs = [Knob(name=name, distribution=each) for name, each in SPACE.items()]
+    knobs = [Parameter(name=name, distribution=each) for name, each in SPACE.items()]
     return history.read(study, study.trials[-1], knobs)
 
 

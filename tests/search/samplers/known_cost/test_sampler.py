@@ -22,9 +22,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from search.front import pareto
 from search.samplers import Knowledge, KnownCostSampler
-from search.samplers.knobs import Knob
 from search.samplers.known_cost.knowledge import Facts
 from search.samplers.known_cost.model import Axes
+from search.samplers.parameters import Parameter
 from tests.search.samplers import spaces
 from tests.search.samplers.spaces import GRID, MIXED
 
@@ -313,7 +313,7 @@ def test_a_hint_helps_to_learn_what_no_knob_says_by_itself() -> None:
 
 def test_an_explained_knob_acts_through_what_is_told_of_it_alone() -> None:
     names = ("asked", "other")
-    knobs = [Knob(name=name, distribution=FloatDistribution(0.0, 1.0)) for name in names]
+    knobs = [Parameter(name=name, distribution=FloatDistribution(0.0, 1.0)) for name in names]
     one, alike, unlike = np.array([[0.1, 0.5]]), np.array([[0.9, 0.5]]), np.array([[0.1, 0.6]])
 
     def apart(other: np.ndarray, hint: float, **changes: frozenset[str]) -> float:

@@ -39,7 +39,7 @@ _HALF = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knob:
+class Parameter:
     """One knob: from values to codes and back."""
 
     name: str
