@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import TypeAlias
 
 from compress.network.families import layout
-from compress.values.measurement import Metric
+from compress.values.measurement import METRICS, Metric
 from featherweight.specs.job import SamplerName
 from search.errors import SamplerDoesNotFit
 from search.space import grid, known_costs
@@ -66,7 +66,7 @@ def choose_auto(
         return "random", "nothing can be turned"
     if trials > MOST_LEARNED_TRIALS:
         return "nsga2", f"{trials} trials are more than {MOST_LEARNED_TRIALS}"
-    costs = sorted(set(metrics) - {"accuracy"})
+    costs = sorted({metric for metric in metrics if not METRICS[metric].is_quality})
     if costs and known_costs.is_exact(space) and set(costs) <= set(known_costs.COUNTED):
         return "known_cost", f"{' and '.join(costs)} of every candidate can be counted"
     if macs >= LEARNED_TRIAL_MACS and len(knobs) <= MOST_LEARNED_KNOBS:

@@ -94,6 +94,11 @@ def measurement(
     return Measurement.model_validate(fields | changes)
 
 
+def quality(**figures: float) -> dict[str, dict[str, float]]:
+    """Figures of the answers on validation."""
+    return {"validation": figures}
+
+
 def stored(session: Session, content: str | None = None, *, size_bytes: int = 1000) -> StoredFile:
     """A file that the database knows; nothing is on disk. Without ``content`` it is a new one."""
     digest = hashlib.sha256((content or uuid.uuid4().hex).encode()).hexdigest()

@@ -14,14 +14,22 @@ import numpy as np
 import onnxruntime
 import torch
 import zstandard
-from numpy.typing import NDArray
 
 from compress.evaluation import latency, peak_memory, runtime
 from compress.evaluation.latency import Beside
 from compress.network.network import Artifact, ShouldStop, never
+from compress.tasks.image_classification import quality
+from compress.tasks.image_classification.quality import Answers
 from compress.tasks.images import ImageData, Images
 from compress.values.errors import InvalidData
-from compress.values.measurement import MOST_CLASSES, TRAIN_SAMPLE, Measurement, Parity, Split
+from compress.values.measurement import (
+    MOST_CLASSES,
+    TRAIN_SAMPLE,
+    Measurement,
+    Metric,
+    Parity,
+    Split,
+)
 from compress.values.revision import ENGINE_REVISION
 
 _DOWNLOAD_LEVEL = 19
@@ -48,9 +56,6 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
     started = time.perf_counter()
     opened = runtime.session(artifact.path, threads=threads)
     counted: dict[Split, Answered] = {split: _answered(opened, data, split) for split in splits}
-    by_class: dict[Split, tuple[int, ...]] = {
-        split: each.class_correct for split, each in counted.items() if each.class_correct
-    }
     timed = latency.measure(
         artifact.path, data.validation, threads=threads, beside=beside, should_stop=should_stop
     )
@@ -58,7 +63,8 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
     missing = (peak_memory.NOT_MEASURED,) if loading.peak_memory_bytes is None else ()
     return Measurement(
         accuracy={split: each.accuracy for split, each in counted.items()},
-        class_correct=by_class,
+        class_correct={s: each.class_correct for s, each in counted.items() if each.class_correct},
+        quality={s: dict(each.quality) for s, each in counted.items()},
         size_bytes=artifact.path.stat().st_size,
         download_bytes=download_bytes(artifact.path),
         peak_memory_bytes=loading.peak_memory_bytes,
@@ -81,10 +87,17 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """Share of right answers, and right answers class by class; empty where they are not kept."""
+    """What a file's answers to a split are worth.
+
+    Attributes:
+        accuracy: Share of right answers.
+        class_correct: Right answers class by class; empty if they are not kept.
+        quality: Every other metric of the answers.
+    """
 
     accuracy: float
     class_correct: tuple[int, ...] = ()
+    quality: Mapping[Metric, float]
 
 
 def on_split(path: Path, data: ImageData, split: Split, *, threads: int = 1) -> Answered:
@@ -103,7 +116,7 @@ def download_bytes(path: Path) -> int:
 
 def accuracy_of_file(path: Path, images: Images, *, threads: int = 1) -> float:
     """Share of ``images`` whose best class in the file's answers is their label."""
-    return float(_is_right(runtime.session(path, threads=threads), images).mean())
+    return quality.accuracy(_answers(runtime.session(path, threads=threads), images))
 
 
 def _images(data: ImageData, split: Split) -> Images:
@@ -122,16 +135,14 @@ def sample(images: Images, *, most: int) -> Images:
 
 
 def _answered(opened: onnxruntime.InferenceSession, data: ImageData, split: Split) -> Answered:
-    images = _images(data, split)
-    is_right_N = _is_right(opened, images)
-    accuracy = float(is_right_N.mean())
+    answers = _answers(opened, _images(data, split))
+    figures = {metric: measured(answers) for metric, measured in quality.MEASURED.items()}
+    accuracy = figures.pop("accuracy")
     if split == "train" or data.num_classes > MOST_CLASSES:
-        return Answered(accuracy=accuracy)
-    right_N = images.y_N.numpy()[is_right_N]
-    correct_K = np.bincount(right_N, minlength=data.num_classes)
-    return Answered(accuracy=accuracy, class_correct=tuple(correct_K.tolist()))
+        return Answered(accuracy=accuracy, quality=figures)
+    correct_K = np.bincount(answers.labels_N[answers.is_right], minlength=data.num_classes)
+    return Answered(accuracy=accuracy, class_correct=tuple(correct_K.tolist()), quality=figures)
 
 
-def _is_right(opened: onnxruntime.InferenceSession, images: Images) -> NDArray[np.bool_]:
-    logits_NK = runtime.answers(opened, images.x_NCHW)
-    return logits_NK.argmax(axis=1) == images.y_N.numpy()
+def _answers(opened: onnxruntime.InferenceSession, images: Images) -> Answers:
+    return Answers(logits_NK=runtime.answers(opened, images.x_NCHW), labels_N=images.y_N.numpy())

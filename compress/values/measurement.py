@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, get_args
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, model_validator
 
 from compress.values.bounds import Error, Factor, Milliseconds, Seconds, Speed
+from compress.values.metrics import MetricInfo, table
 from compress.values.revision import FIRST_REVISION
 from compress.values.timing import Clock
 
-Metric = Literal[
-    "accuracy",
-    "size_bytes",
-    "download_bytes",
-    "peak_memory_bytes",
-    "latency_ms",
-    "macs",
-    "parameters",
-]
-METRICS: tuple[Metric, ...] = get_args(Metric)
 Observer = Literal["minmax", "mse", "percentile"]
 Split = Literal["train", "validation", "test"]
 TRAIN_SAMPLE = 10_000
@@ -29,8 +21,18 @@ MOST_CLASSES = 1000
 """Right answers are kept class by class for at most so many classes."""
 MAX_CLASSES = 10_000
 """Classes that a dataset or a network may have."""
+MOST_FIGURE = 1e15
+"""No figure of answers is further from 0; no bound of a constraint is, either."""
 ClassCounts = Annotated[
     tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=MOST_CLASSES)
+]
+
+Figures = Annotated[
+    dict[
+        Annotated[str, Field(min_length=1, max_length=100)],
+        Annotated[float, Field(ge=-MOST_FIGURE, le=MOST_FIGURE, allow_inf_nan=False)],
+    ],
+    Field(max_length=100),
 ]
 
 
@@ -162,6 +164,12 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
         "are the dataset's class_counts. Left out for more than 1,000 classes, and in older "
         "measurements.",
     )
+    quality: dict[Split, Figures] = Field(
+        default_factory=dict,
+        max_length=3,
+        description="What else was measured of the answers on each split, by the metric's name: "
+        "top5_accuracy and macro_f1, 0 to 1. Left out in older measurements.",
+    )
     size_bytes: int = Field(gt=0)
     download_bytes: int | None = Field(
         default=None,
@@ -224,6 +232,15 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
                 raise ValueError(f"accuracy on {split} must be within 0 and 1, got {value}")
         return self
 
+    @model_validator(mode="after")
+    def _shares(self) -> Measurement:
+        for split, figures in self.quality.items():
+            for metric, value in figures.items():
+                info = METRICS.get(metric)
+                if info is not None and info.unit == "share" and not 0 <= value <= 1:
+                    raise ValueError(f"{metric} on {split} must be within 0 and 1, got {value}")
+        return self
+
     def at_worst(self) -> Measurement:
         """The measurement as it counts against other files: a doubtful latency at its slowest."""
         return self._with(self.latency.at_worst())
@@ -250,18 +267,120 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
 
     def known(self, metric: Metric) -> float | None:
         """``value``, or None where the metric was not measured."""
-        match metric:
-            case "accuracy":
-                return self.accuracy["validation"]
-            case "size_bytes":
-                return self.size_bytes
-            case "download_bytes":
-                return self.download_bytes
-            case "peak_memory_bytes":
-                return self.peak_memory_bytes
-            case "latency_ms":
-                return self.latency.compared_ms
-            case "macs":
-                return self.macs
-            case "parameters":
-                return self.parameters
+        return METRICS[metric].read(self)
+
+    def seen_on(self, split: Split) -> Measurement:
+        """The measurement with the answers on a split, which was measured, as if on validation.
+
+        So constraints and objectives can be asked of test; nothing of another split is left.
+        """
+        quality = {"validation": self.quality[split]} if split in self.quality else {}
+        accuracy = {"validation": self.accuracy[split]}
+        return self.model_copy(update={"accuracy": accuracy, "quality": quality})
+
+
+def on_validation(metric: str) -> Callable[[Measurement], float | None]:
+    """Read a metric from ``Measurement.quality``."""
+    return lambda measured: measured.quality.get("validation", {}).get(metric)
+
+
+METRICS: Mapping[str, MetricInfo[Measurement]] = table(
+    [
+        MetricInfo(
+            name="accuracy",
+            words="accuracy",
+            unit="share",
+            direction="maximise",
+            is_known_before_training=False,
+            needs="class_counts",
+            in_proportion_to=None,
+            read=lambda measured: measured.accuracy["validation"],
+        ),
+        MetricInfo(
+            name="size_bytes",
+            words="bytes of the file",
+            unit="bytes",
+            direction="minimise",
+            is_known_before_training=True,
+            needs="file",
+            in_proportion_to="bytes",
+            read=lambda measured: measured.size_bytes,
+        ),
+        MetricInfo(
+            name="download_bytes",
+            words="bytes of a download",
+            unit="bytes",
+            direction="minimise",
+            is_known_before_training=False,
+            needs="file",
+            in_proportion_to="bytes",
+            read=lambda measured: measured.download_bytes,
+        ),
+        MetricInfo(
+            name="peak_memory_bytes",
+            words="peak memory",
+            unit="bytes",
+            direction="minimise",
+            is_known_before_training=False,
+            needs="runtime",
+            in_proportion_to=None,
+            read=lambda measured: measured.peak_memory_bytes,
+        ),
+        MetricInfo(
+            name="latency_ms",
+            words="latency",
+            unit="ms",
+            direction="minimise",
+            is_known_before_training=False,
+            needs="runtime",
+            in_proportion_to="macs",
+            read=lambda measured: measured.latency.compared_ms,
+        ),
+        MetricInfo(
+            name="macs",
+            words="multiply-accumulates",
+            unit="count",
+            direction="minimise",
+            is_known_before_training=True,
+            needs="structure",
+            in_proportion_to="macs",
+            read=lambda measured: measured.macs,
+        ),
+        MetricInfo(
+            name="parameters",
+            words="parameters",
+            unit="count",
+            direction="minimise",
+            is_known_before_training=True,
+            needs="structure",
+            in_proportion_to="weights",
+            read=lambda measured: measured.parameters,
+        ),
+        MetricInfo(
+            name="top5_accuracy",
+            words="top-5 accuracy",
+            unit="share",
+            direction="maximise",
+            is_known_before_training=False,
+            needs="logits",
+            in_proportion_to=None,
+            read=on_validation("top5_accuracy"),
+        ),
+        MetricInfo(
+            name="macro_f1",
+            words="macro F1",
+            unit="share",
+            direction="maximise",
+            is_known_before_training=False,
+            needs="class_counts",
+            in_proportion_to=None,
+            read=on_validation("macro_f1"),
+        ),
+    ]
+)
+"""Everything that a job may compare, by name: a new metric is a row."""
+
+if TYPE_CHECKING:
+    Metric: TypeAlias = str
+else:
+    Metric = Literal[tuple(METRICS)]

@@ -9,10 +9,11 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from compress.values.measurement import Measurement, Metric
+from compress.values.measurement import Measurement
 from featherweight.cli.output import table
 from featherweight.specs.candidates import ProposedSchema
 from featherweight.specs.cluster import AuditSchema, WorkerSchema
+from featherweight.specs.objective import FigureSchema, MetricSchema
 from featherweight.specs.schemas import (
     AccuracySchema,
     ClassSchema,
@@ -29,7 +30,8 @@ from featherweight.specs.schemas import (
 
 _MOST_NOTES = 5
 _MOST_CLASSES = 10
-_COUNTS: tuple[Metric, ...] = ("parameters", "macs")
+_SHOWN = frozenset({"accuracy", "size_bytes", "download_bytes", "peak_memory_bytes", "latency_ms"})
+"""Metrics that have a column in every table of files."""
 
 
 def percent(value: float | None) -> str:
@@ -111,11 +113,11 @@ def job(found: JobSchema) -> str:
 def front(found: FrontSchema) -> RenderableType:
     """Return the baseline and every file of the front, largest last.
 
-    A countable metric has a column if it is an objective.
+    A metric that the job compares has a column.
     """
     columns = [
         ">trial", "phase", ">test (95 %)", ">validation", ">bytes", ">ratio", ">download",
-        ">memory", ">ms (p95)", ">x baseline", *(f">{metric}" for metric in _counted(found)),
+        ">memory", ">ms (p95)", ">x baseline", *(f">{info.name}" for info in _others(found)),
         "what was done",
     ]  # fmt: skip
     baseline = [found.baseline] if found.baseline else []
@@ -162,14 +164,14 @@ def _row(point: FrontPoint, found: FrontSchema) -> tuple[str, ...]:
         _megabytes(measured.peak_memory_bytes),
         f"{'~' if latency.busy else ''}{latency.median_ms:.3f} ({latency.p95_ms:.3f})",
         "-" if latency.ratio is None else f"{latency.ratio:.2f}",
-        *(f"{measured.value(metric):,.0f}" for metric in _counted(found)),
+        *(info.shown(point.figures.get(info.name)) for info in _others(found)),
         escape(f"{point.description}, {point.epochs} epochs"),
     )
 
 
-def _counted(found: FrontSchema) -> list[Metric]:
-    compared = {objective.split()[-1] for objective in found.objectives}
-    return [metric for metric in _COUNTS if metric in compared]
+def _others(found: FrontSchema) -> list[MetricSchema]:
+    """Metrics that the job compares and that have no column in every table."""
+    return [info for info in found.compared if info.name not in _SHOWN]
 
 
 def _devices(points: Sequence[FrontPoint]) -> list[str]:
@@ -237,10 +239,23 @@ def report(found: ReportSchema) -> RenderableType:
         lines.append(f"{len(notes) - _MOST_NOTES} more notes: `featherweight report --json`")
     text = [escape(line) for line in lines]
     finalists = [_finalist(finalist) for finalist in found.finalists]
-    parts: list[RenderableType] = [*text, *_classes(found)]
+    parts: list[RenderableType] = [*text, *_figures(found), *_classes(found)]
     if finalists:
         parts.append(table(["finalist", ">runs", ">test", ">validation", ">bytes"], finalists))
     return Group(*parts)
+
+
+def _figures(found: ReportSchema) -> list[RenderableType]:
+    """Every metric of the recommended file and of the baseline."""
+    if not found.figures:
+        return []
+    columns = ["metric", ">recommended", ">baseline", ">recommended (test)", ">baseline (test)"]
+    return [table(columns, [_figure(row) for row in found.figures])]
+
+
+def _figure(row: FigureSchema) -> tuple[str, ...]:
+    values = (row.recommended, row.baseline, row.recommended_on_test, row.baseline_on_test)
+    return row.metric.words, *(row.metric.shown(value) for value in values)
 
 
 def _of_baseline(found: ReportSchema) -> list[str]:

@@ -8,16 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field
 
 from compress.values.measurement import METRICS, Measurement, Metric
+from compress.values.metrics import Unit
 
-_BYTES = {"": 1.0, "b": 1.0, "kb": 1e3, "mb": 1e6, "kib": 1024.0, "mib": 1024.0**2}
-_UNITS: dict[str, dict[str, float]] = {
-    "accuracy": {"": 1.0, "%": 0.01, "point": 0.01, "points": 0.01},
-    "size_bytes": _BYTES,
-    "download_bytes": _BYTES,
-    "peak_memory_bytes": _BYTES,
-    "latency_ms": {"": 1.0, "ms": 1.0, "us": 1e-3, "s": 1e3},
-    "macs": {"": 1, "k": 1e3, "m": 1e6, "g": 1e9},
-    "parameters": {"": 1, "k": 1e3, "m": 1e6, "g": 1e9},
+_UNITS: dict[Unit, dict[str, float]] = {
+    "share": {"": 1.0, "%": 0.01, "point": 0.01, "points": 0.01},
+    "bytes": {"": 1.0, "b": 1.0, "kb": 1e3, "mb": 1e6, "kib": 1024.0, "mib": 1024.0**2},
+    "ms": {"": 1.0, "ms": 1.0, "us": 1e-3, "s": 1e3},
+    "count": {"": 1, "k": 1e3, "m": 1e6, "g": 1e9},
 }
 MAX_CHARACTERS = 200
 """Checked before anything is matched."""
@@ -87,7 +84,7 @@ def parse(text: str) -> Constraint:
     metric, _, value = (part.strip() for part in text.partition(sign or _COMPARISONS[0]))
     if sign is None or not value or not metric.isidentifier():
         raise ValueError(f"cannot read the constraint {text!r}: {_WAY_OUT}")
-    if metric not in _UNITS:
+    if metric not in METRICS:
         raise ValueError(f"unknown metric {metric!r} in {text!r}: expected one of {list(METRICS)}")
     factor, offset = _value(metric, value.lower(), text)
     return Constraint.model_validate(
@@ -123,10 +120,11 @@ def _value(metric: str, value: str, text: str) -> tuple[float, float]:
 
 
 def _scale(metric: str, unit: str, text: str) -> float:
-    if unit not in _UNITS[metric]:
-        known = [name for name in _UNITS[metric] if name]
+    units = _UNITS[METRICS[metric].unit]
+    if unit not in units:
+        known = [name for name in units if name]
         raise ValueError(f"unknown unit {unit!r} for {metric} in {text!r}: expected one of {known}")
-    return _UNITS[metric][unit]
+    return units[unit]
 
 
 def _read(value: Any) -> Any:

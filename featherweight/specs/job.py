@@ -235,6 +235,12 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
         return tuple(objective.metric for objective in self.objectives)
 
     @property
+    def compared(self) -> tuple[Metric, ...]:
+        """Metrics of the objectives, then those that only constraints and the target name."""
+        bounds = (*self.constraints, *self.stop.target)
+        return tuple(dict.fromkeys((*self.metrics, *(bound.metric for bound in bounds))))
+
+    @property
     def trains_supernet(self) -> bool:
         """Whether a trial of the budget trains the weights that members share."""
         return self.supernet is not None and self.supernet.epochs > 0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from compress.values.measurement import Metric
+from compress.values.measurement import METRICS, Metric
+from compress.values.metrics import Direction, Unit
 
 MAX_CHARACTERS = 60
 """Most characters of an objective in words, checked before parsing."""
@@ -16,11 +17,11 @@ class Objective(BaseModel, frozen=True, extra="forbid"):
     """One metric and the direction in which it is better."""
 
     metric: Metric
-    direction: Literal["maximise", "minimise"]
+    direction: Direction
 
     @model_validator(mode="after")
     def _sensible(self) -> Objective:
-        wanted = "maximise" if self.metric == "accuracy" else "minimise"
+        wanted = METRICS[self.metric].direction
         if self.direction != wanted:
             raise ValueError(f"{self.metric} can only be something to {wanted}")
         return self
@@ -45,3 +46,43 @@ ObjectiveField = Annotated[
         json_schema_input_type=Objective | Annotated[str, Field(max_length=MAX_CHARACTERS)],
     ),
 ]
+
+
+class MetricSchema(BaseModel, frozen=True):
+    """One of the metrics that a job compares, for those who show its values."""
+
+    name: str
+    words: str = Field(description="Its name for people.")
+    unit: Unit = Field(description="A share is within 0 and 1.")
+    direction: Direction
+
+    @classmethod
+    def of(cls, metric: Metric) -> MetricSchema:
+        """Read the metric's row of the table."""
+        info = METRICS[metric]
+        return cls(name=info.name, words=info.words, unit=info.unit, direction=info.direction)
+
+    def shown(self, value: float | None) -> str:
+        """A value for people, with its unit; "-" if there is none."""
+        if value is None:
+            return "-"
+        if self.unit == "share":
+            return f"{100 * value:.2f} %"
+        return f"{value:.3f} ms" if self.unit == "ms" else f"{value:,.0f}"
+
+
+class SpreadSchema(BaseModel, frozen=True):
+    """Mean and sample standard deviation of a metric; 0 if there is one value only."""
+
+    mean: float
+    std: float
+
+
+class FigureSchema(BaseModel, frozen=True):
+    """One metric of the baseline and of the recommended file; None where it was not measured."""
+
+    metric: MetricSchema
+    baseline: float | None
+    recommended: float | None
+    baseline_on_test: float | None = Field(description="None for costs, too.")
+    recommended_on_test: float | None = Field(description="None for costs, too.")

@@ -13,6 +13,7 @@ from compress.tasks.inspection import DatasetInfo
 from compress.techniques.candidate import Candidate
 from compress.values.measurement import Measurement, Split
 from featherweight.specs.job import JobSpec
+from featherweight.specs.objective import FigureSchema, MetricSchema, SpreadSchema
 from featherweight.specs.progress import Counts, Forecast
 from featherweight.specs.protocol import Decision
 from featherweight.specs.states import (
@@ -233,6 +234,10 @@ class FrontPoint(BaseModel, frozen=True):
     )
     url: str
     manifest_url: str | None
+    figures: dict[str, float] = Field(
+        default_factory=dict,
+        description="Every metric that was measured, by name, as the search compares it.",
+    )
 
 
 class FrontSchema(BaseModel, frozen=True):
@@ -241,6 +246,9 @@ class FrontSchema(BaseModel, frozen=True):
     job: str
     state: JobState
     objectives: tuple[str, ...]
+    compared: tuple[MetricSchema, ...] = Field(
+        default=(), description="Metrics of the objectives, constraints and targets of the job."
+    )
     baseline: FrontPoint | None
     points: tuple[FrontPoint, ...]
     controls: tuple[FrontPoint, ...] = Field(
@@ -289,6 +297,10 @@ class FinalistSchema(BaseModel, frozen=True):
     validation_std: float
     test_mean: float | None
     test_std: float | None
+    figures: dict[str, SpreadSchema] = Field(
+        default_factory=dict,
+        description="The same of every metric that the job compares, on validation.",
+    )
 
 
 class ClassSchema(BaseModel, frozen=True):
@@ -318,6 +330,9 @@ class ReportSchema(BaseModel, frozen=True):
     )
     classes: tuple[ClassSchema, ...] = Field(
         default=(), description="Right answers class by class, baseline and recommended file."
+    )
+    figures: tuple[FigureSchema, ...] = Field(
+        default=(), description="Every metric, of the baseline and of the recommended file."
     )
     counts: Counts
     controls: tuple[FrontPoint, ...]

@@ -5,7 +5,8 @@ Before a candidate is built, only lower bounds of its parameters, MACs and bytes
 candidate is rejected in three cases: a bound violates a constraint that other candidates of the
 space may meet; a measured file dominates it whatever its accuracy (the file is at most its bounds
 in every objective but accuracy, and as accurate as any candidate is assumed to become); or its cell
-has no path from input to output, so that its answer does not depend on the image.
+has no path from input to output, so that its answer does not depend on the image. Other qualities
+of the answers are treated like accuracy.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from dataclasses import dataclass
 from compress.network.families.catalog import plan_of
 from compress.techniques.candidate import Candidate
 from compress.techniques.registry import BY_NAME
-from compress.values.measurement import Measurement, Metric
+from compress.values.measurement import METRICS, Measurement, Metric
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec
 from search.space import feasibility
 from search.space.feasibility import Bounds
 from search.space.problem import BaseNetwork, Problem
 
-KNOWN: tuple[Metric, ...] = ("parameters", "macs", "size_bytes")
+KNOWN = frozenset(name for name, info in METRICS.items() if info.is_known_before_training)
 """Metrics for which a lower bound is known for every candidate."""
 _LEAST_ERROR = 0.5
 """No candidate is assumed to reach less than this share of the baseline's error."""
@@ -71,7 +72,10 @@ class BoundsFilter:
     @property
     def best_accuracy(self) -> float:
         """The accuracy that no candidate is assumed to exceed: half of the error is left."""
-        return 1.0 - _LEAST_ERROR * (1.0 - self.baseline.value("accuracy"))
+        return self._best("accuracy")
+
+    def _best(self, share: Metric) -> float:
+        return 1.0 - _LEAST_ERROR * (1.0 - self.baseline.value(share))
 
     def _is_constant(self, candidate: Candidate) -> bool:
         architecture = self.network.architecture
@@ -102,10 +106,11 @@ class BoundsFilter:
         return (bounds.lowest(constraint.metric) - bound) / max(abs(bound), 1e-12)
 
     def _dominates(self, file: Measurement, bounds: Bounds) -> bool:
-        metrics = [objective.metric for objective in self.spec.objectives]
-        if file.value("accuracy") < self.best_accuracy:
+        metrics = self.spec.metrics
+        shares = {"accuracy", *(metric for metric in metrics if _is_bounded_share(metric))}
+        if any(file.value(share) < self._best(share) for share in shares):
             return False
-        costs = [metric for metric in metrics if metric != "accuracy"]
+        costs = [metric for metric in metrics if metric not in shares]
         return all(m in KNOWN and file.value(m) <= bounds.lowest(m) for m in costs)
 
     def _values(self, bounds: Bounds) -> list[float]:
@@ -117,11 +122,16 @@ class BoundsFilter:
         ]
 
 
+def _is_bounded_share(metric: Metric) -> bool:
+    """Whether no candidate exceeds 1 in it, and the most that one may reach can be taken."""
+    return METRICS[metric].is_quality and METRICS[metric].unit == "share"
+
+
 def has_use(spec: JobSpec) -> bool:
     """Return whether any candidate of the job could be rejected."""
-    compared = {objective.metric for objective in spec.objectives} - {"accuracy"}
+    compared = {metric for metric in spec.metrics if not _is_bounded_share(metric)}
     limited = {c.metric for c in spec.constraints if c.comparison == "at_most"}
-    return bool(limited & set(KNOWN)) or compared <= set(KNOWN)
+    return bool(limited & KNOWN) or compared <= KNOWN
 
 
 def of_problem(problem: Problem) -> BoundsFilter | None:

@@ -11,21 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from compress.sensitivity.document import ProfileDocument
-from compress.values.measurement import Measurement, Metric
+from compress.values.measurement import METRICS, Measurement
+from compress.values.metrics import Part
 from featherweight.specs.constraints import Constraint
 from search.allocation.allotment import Allotment, Allotter
 
-_Part = Literal["size", "weights", "macs"]
-_SPEAKS_OF: Mapping[Metric, _Part] = {
-    "size_bytes": "size",
-    "download_bytes": "size",
-    "parameters": "weights",
-    "macs": "macs",
-    "latency_ms": "macs",
-}
 SURE = 0.96
 """Of a bound on bytes: estimates from entropies were up to 3 % too low."""
 _FLOAT_BYTES = 4
@@ -67,7 +59,8 @@ class Limits:
             outputs = sum(layer.outputs for layer in profile.layers)
             added = _DECODING_BYTES + _SCALE_BYTES[scale_bits] * outputs
         for part, share in _shares(constraints, baseline, profile, added):
-            found[part] = min(share, found.get(part, math.inf))
+            limit = "size" if part == "bytes" else part
+            found[limit] = min(share, found.get(limit, math.inf))
         return cls(**found)
 
     def hold(self, allotter: Allotter, found: Allotment) -> bool:
@@ -86,14 +79,15 @@ def _shares(
     baseline: Measurement,
     profile: ProfileDocument,
     added: int,
-) -> Iterator[tuple[_Part, float]]:
+) -> Iterator[tuple[Part, float]]:
     weights = _FLOAT_BYTES * sum(layer.weights for layer in profile.layers)
     for constraint in constraints:
-        part, own = _SPEAKS_OF.get(constraint.metric), baseline.known(constraint.metric)
+        part = METRICS[constraint.metric].in_proportion_to
+        own = baseline.known(constraint.metric)
         if part is None or own is None or constraint.comparison != "at_most":
             continue
         bound = constraint.bound(baseline)
-        if part == "size":
+        if part == "bytes":
             yield part, (SURE * bound - max(0.0, own - weights) - added) / weights
         else:
             yield part, bound / own

@@ -92,9 +92,11 @@ class _Question:
 
     @classmethod
     def of(cls, spec: JobSpec, baseline: Measurement | None) -> _Question:
-        kept = tuple(c for c in spec.constraints if baseline is not None or c.is_relative)
-        spec = spec.model_copy(update={"constraints": kept})
         anchor = imagined.anchor(baseline)
+        kept = tuple(c for c in spec.constraints if baseline is not None or c.is_relative)
+        kept = tuple(each for each in kept if anchor.known(each.metric) is not None)
+        objectives = imagined.known_objectives(spec.objectives)
+        spec = spec.model_copy(update={"constraints": kept, "objectives": objectives})
         asked = spec.model_dump_json(include={"objectives", "constraints", "early_stopping"})
         return cls(text=asked + anchor.model_dump_json(), spec=spec, baseline=anchor)
 

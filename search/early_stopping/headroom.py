@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compress.values.measurement import Measurement
+from compress.values.measurement import METRICS, Measurement
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.objective import Objective
 from featherweight.specs.stopping import EarlyStopping
@@ -35,12 +35,13 @@ def left(
         measurement: What was measured of the trial at its rung.
         peers: The same of the others that have been there, in any order.
         baseline: What anchors the axis; half of its accuracy is worth nothing.
-        constraints: The job's; those on accuracy are floors that training may still meet.
+        constraints: The job's; those on accuracy, or another quality of the answers, are floors
+            that training may still meet.
 
     Returns:
         0 to 1; None where there is no baseline, or where an accuracy floor is missed.
     """
-    floors = [constraint for constraint in constraints if constraint.metric == "accuracy"]
+    floors = [each for each in constraints if METRICS[each.metric].is_quality]
     if baseline is None or comparison.violation(measurement, floors, baseline) > 0:
         return None
     reachable = max(_worth(each, baseline) for each in (measurement, baseline, *peers))

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compress.values.measurement import Latency, Measurement, Parity
+from compress.values.measurement import METRICS, Latency, Measurement, Parity
 from featherweight.specs.job import JobSpec
+from featherweight.specs.objective import Objective
 from featherweight.specs.states import Phase
+from search.front import comparison
 
 DECADES = 1.5
 """How far below the baseline's the costs of candidates lie."""
@@ -27,8 +29,10 @@ _LUCK = 0.02
 """Standard deviation of what is lost beside that, as a share; nobody gains by luck."""
 _UNTRAINED, _LEARNS = 0.5, 1.2
 """Share of its accuracy that a candidate lacks at first, and the power by which that falls."""
+_QUALITY = [name for name, info in METRICS.items() if info.is_quality and name != "accuracy"]
 _NOMINAL = Measurement(
     accuracy={"validation": 0.95},
+    quality={"validation": dict.fromkeys(_QUALITY, 0.95)},
     size_bytes=1_000_000,
     download_bytes=1_000_000,
     peak_memory_bytes=10_000_000,
@@ -102,6 +106,7 @@ def anchor(baseline: Measurement | None) -> Measurement:
     return _NOMINAL.model_copy(
         update={
             "accuracy": {"validation": baseline.accuracy["validation"]},
+            "quality": {"validation": {**_NOMINAL.quality["validation"], **_quality(baseline)}},
             "latency": _NOMINAL.latency.model_copy(update=latency),
             **{name: getattr(baseline, name) or getattr(_NOMINAL, name) for name in _COUNTS},
         }
@@ -121,10 +126,25 @@ def curve(baseline: Measurement, rungs: Sequence[int], random: np.random.Generat
         update={**costs, "latency": baseline.latency.model_copy(update=latency)}
     )
     lost = _LOSS * np.exp(-_RECOVERS * place) + _LUCK * abs(random.standard_normal())
-    reached = baseline.accuracy["validation"] * (1 - min(float(lost), 1.0))
-    return Curve(measured=[_trained(compressed, reached, epochs) for epochs in rungs])
+    kept_at_last = 1 - min(float(lost), 1.0)
+    return Curve(measured=[_trained(compressed, kept_at_last, epochs) for epochs in rungs])
 
 
 def _trained(compressed: Measurement, reached: float, epochs: int) -> Measurement:
-    accuracy = reached * (1 - _UNTRAINED / (1 + epochs) ** _LEARNS)
-    return compressed.model_copy(update={"accuracy": {"validation": accuracy}})
+    """With the share ``reached`` of the baseline's accuracy in the end, and less before."""
+    learnt = 1 - _UNTRAINED / (1 + epochs) ** _LEARNS
+    accuracy = compressed.accuracy["validation"] * reached * learnt
+    quality = {name: value * reached * learnt for name, value in _quality(compressed).items()}
+    return compressed.model_copy(
+        update={"accuracy": {"validation": accuracy}, "quality": {"validation": quality}}
+    )
+
+
+def _quality(measurement: Measurement) -> dict[str, float]:
+    return measurement.quality.get("validation", {})
+
+
+def known_objectives(objectives: Sequence[Objective]) -> tuple[Objective, ...]:
+    """Those that made-up candidates have a number for; accuracy if there is none."""
+    known = [each for each in objectives if _NOMINAL.known(each.metric) is not None]
+    return tuple(known) or (comparison.objective("accuracy"),)

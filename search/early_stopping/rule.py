@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from compress.values.measurement import Measurement
+from compress.values.measurement import METRICS, Measurement
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec
 from featherweight.specs.objective import Objective
@@ -47,12 +47,12 @@ CHECKPOINT = "a checkpoint of the supernet: its training goes on"
 def lasting_violation(
     measurement: Measurement, constraints: Sequence[Constraint], baseline: Measurement | None
 ) -> float:
-    """The largest violation that more training cannot mend: of every constraint but on accuracy.
+    """The largest violation that more training cannot mend: of every constraint on costs.
 
     A small network misses an accuracy floor at the first rungs and meets it after recovery; size,
     latency and counts stay what they are. At most 0 is feasible.
     """
-    lasting = [constraint for constraint in constraints if constraint.metric != "accuracy"]
+    lasting = [each for each in constraints if not METRICS[each.metric].is_quality]
     return comparison.violation(measurement, lasting, baseline)
 
 

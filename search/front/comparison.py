@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compress.values.measurement import Measurement
+from compress.values.measurement import METRICS, Measurement, Metric
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.objective import Objective
 
 NO_CONSTRAINTS = -1.0
 """Violation where nothing can be violated."""
+
+
+def objective(metric: Metric) -> Objective:
+    """The metric in the direction in which it is better."""
+    return Objective(metric=metric, direction=METRICS[metric].direction)
+
+
+def quality(objectives: Sequence[Objective]) -> Metric:
+    """What a job calls good answers: its first objective of that kind, or else accuracy."""
+    named = (each.metric for each in objectives if METRICS[each.metric].is_quality)
+    return next(named, "accuracy")
 
 
 def vector(measurement: Measurement, objectives: Sequence[Objective]) -> tuple[float, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from compress.values.measurement import Measurement
+from compress.values.measurement import METRICS, Measurement, Metric
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.objective import Objective
 from search.front import comparison, pareto
@@ -78,8 +78,9 @@ def hypervolume(
 ) -> float:
     """Share of a fixed box that the measurements dominate, 0 to 1; 0 without a baseline.
 
-    One axis per objective, from ideal 0 to reference 1. Accuracy: the error ``1 - a`` as a share of
-    ``1 - a_baseline / 2``, so losing half of the baseline's accuracy is worth nothing. A cost: its
+    One axis per objective, from ideal 0 to reference 1. Accuracy, or another share: the error
+    ``1 - a`` as a share of ``1 - a_baseline / 2``, so losing half of the baseline's accuracy is
+    worth nothing. A cost: its
     logarithm, from a thousandth of the baseline's to the baseline's. The box depends on the
     baseline alone, so adding a point never makes the volume smaller and jobs can be compared. A
     doubtful latency counts at its slowest.
@@ -99,10 +100,11 @@ def recommend(
 ) -> tuple[Key | None, str]:
     """The one file to take, and why.
 
-    With a floor on accuracy: the smallest feasible file. With limits on costs only: the most
-    accurate feasible one. Without constraints: the knee of the front (accuracy linear, costs on a
-    logarithmic scale). Where nothing is feasible: the nearest. A file whose doubtful latency may
-    violate a constraint is taken only where there is no other.
+    With a floor on accuracy or another quality of the answers: the smallest feasible file. With
+    limits on costs only: the feasible one with the best first quality among the objectives, which
+    is accuracy where none is named. Without constraints: the knee of the front (accuracy linear,
+    costs on a logarithmic scale). Where nothing is feasible: the nearest. A file whose doubtful
+    latency may violate a constraint is taken only where there is no other.
     """
     if not points:
         return None, "nothing has been measured yet"
@@ -110,10 +112,12 @@ def recommend(
     if selection.nearest is not None:
         return selection.nearest, f"nothing is feasible; nearest, blocked by {selection.blocked_by}"
     feasible = _surest(points, constraints, baseline)
-    if any(c.metric == "accuracy" and c.comparison == "at_least" for c in constraints):
-        return _smallest(feasible).key, "the smallest file that meets every constraint"
+    quality = comparison.quality(objectives)
+    if any(METRICS[c.metric].is_quality and c.comparison == "at_least" for c in constraints):
+        return _smallest(feasible, quality).key, "the smallest file that meets every constraint"
     if constraints:
-        return _most_accurate(feasible).key, "the most accurate file that meets every constraint"
+        most = "most accurate file" if quality == "accuracy" else f"file with the best {quality}"
+        return _best(feasible, quality).key, f"the {most} that meets every constraint"
     return _knee(_front(points, objectives), objectives, baseline).key, "the knee of the front"
 
 
@@ -197,7 +201,7 @@ def on_axes(
 
 def _axis(measurement: Measurement, objective: Objective, baseline: Measurement) -> float:
     value, start = measurement.value(objective.metric), baseline.value(objective.metric)
-    if objective.metric == "accuracy":
+    if METRICS[objective.metric].unit == "share":
         return (1.0 - value) / (1.0 - start / 2)
     return max(0.0, 1.0 + math.log10(value / start) / DECADES)
 
@@ -215,12 +219,17 @@ def _knee(
     return front[kept[pareto.knee([axes[index] for index in kept])]]
 
 
-def _smallest(points: Sequence[FrontCandidate[Key]]) -> FrontCandidate[Key]:
-    return min(points, key=lambda p: (p.measurement.size_bytes, -p.measurement.value("accuracy")))
+def _smallest(points: Sequence[FrontCandidate[Key]], quality: Metric) -> FrontCandidate[Key]:
+    return min(points, key=lambda p: (p.measurement.size_bytes, _badness(p, quality)))
 
 
-def _most_accurate(points: Sequence[FrontCandidate[Key]]) -> FrontCandidate[Key]:
-    return min(points, key=lambda p: (-p.measurement.value("accuracy"), p.measurement.size_bytes))
+def _best(points: Sequence[FrontCandidate[Key]], quality: Metric) -> FrontCandidate[Key]:
+    return min(points, key=lambda p: (_badness(p, quality), p.measurement.size_bytes))
+
+
+def _badness(point: FrontCandidate[Key], quality: Metric) -> float:
+    (value,) = comparison.vector(point.measurement, [comparison.objective(quality)])
+    return value
 
 
 def _nearest(points: Sequence[FrontCandidate[Key]]) -> FrontCandidate[Key]:

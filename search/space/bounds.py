@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compress.values.measurement import Measurement, Metric
+from compress.values.measurement import METRICS, Measurement, Metric
 from featherweight.specs.constraints import Constraint
 
 
@@ -29,5 +29,5 @@ def gap(one: Constraint, other: Constraint, baseline: Measurement | None) -> flo
 
 def shown(metric: Metric, value: float) -> str:
     """A metric's value in words."""
-    unit = " bytes" if metric.endswith("_bytes") else " ms" if metric.endswith("_ms") else ""
+    unit = {"bytes": " bytes", "ms": " ms"}.get(METRICS[metric].unit, "")
     return f"{metric} {value:,.6g}{unit}" if value < 1e6 else f"{metric} {value:,.0f}{unit}"

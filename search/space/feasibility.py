@@ -25,7 +25,7 @@ from compress.techniques.description.conditions import ValuesOf
 from compress.techniques.description.costs import FLOAT_BITS, FieldValues, LayerSize, Narrowing
 from compress.techniques.registry import BY_NAME, TECHNIQUES
 from compress.values.knobs import Scalar
-from compress.values.measurement import Measurement, Metric
+from compress.values.measurement import METRICS, Measurement, Metric
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec, UntrainedModel
 from search.errors import InfeasibleConstraint
@@ -224,29 +224,38 @@ def _check(
 
 
 def _check_unbound(constraint: Constraint) -> None:
-    """Raises for what no baseline makes possible: its accuracy is above 0, and at most 1."""
-    if constraint.metric != "accuracy":
+    """Raises for what no baseline makes possible: its accuracy is above 0, and at most 1.
+
+    So are other shares.
+    """
+    metric = constraint.metric
+    if METRICS[metric].unit != "share":
         return
     if constraint.comparison == "at_least" and constraint.offset >= 1:
         raise InfeasibleConstraint(
-            f"{constraint.label} asks for an accuracy above {constraint.offset:g}, and the highest "
-            f"possible is 1: accuracy is a share from 0 to 1, and a hundredth of it is 'baseline + "
-            "1 point'"
+            f"{constraint.label} asks for {_a(metric)} above {constraint.offset:g}, and the "
+            f"highest possible is 1: {metric} is a share from 0 to 1, and a hundredth of it is "
+            "'baseline + 1 point'"
         )
     if constraint.comparison == "at_most" and constraint.factor + constraint.offset < 0:
         raise InfeasibleConstraint(
-            f"{constraint.label} allows no accuracy from 0 to 1: a floor is written "
-            "'accuracy >= baseline - 1 point'"
+            f"{constraint.label} allows no {metric} from 0 to 1: a floor is written "
+            f"'{metric} >= baseline - 1 point'"
         )
 
 
+def _a(metric: Metric) -> str:
+    return f"an {metric}" if metric.startswith(tuple("aeiou")) else f"a {metric}"
+
+
 def _check_at_least(constraint: Constraint, bound: float, most: Mapping[Metric, float]) -> None:
-    if constraint.metric == "accuracy" and bound > 1:
+    is_share = METRICS[constraint.metric].unit == "share"
+    if is_share and bound > 1:
         percent = f"'{bound:g} %'" if bound <= _PERCENT else "'90 %'"
         meant = "'baseline - 1 point'" if constraint.is_relative else percent
         raise InfeasibleConstraint(
-            f"{constraint.label} asks for an accuracy of {bound:g}, and the highest possible is 1: "
-            f"write a smaller number, such as {meant}"
+            f"{constraint.label} asks for {_a(constraint.metric)} of {bound:g}, and the highest "
+            f"possible is 1: write a smaller number, such as {meant}"
         )
     if bound > most.get(constraint.metric, math.inf):
         raise InfeasibleConstraint(
@@ -258,7 +267,8 @@ def _check_at_least(constraint: Constraint, bound: float, most: Mapping[Metric, 
 
 def _check_at_most(constraint: Constraint, bound: float, limits: Bounds) -> str:
     lowest = limits.lowest(constraint.metric)
-    if bound < lowest or (bound <= 0 and constraint.metric != "accuracy") or bound < 0:
+    is_share = METRICS[constraint.metric].unit == "share"
+    if bound < lowest or (bound <= 0 and not is_share) or bound < 0:
         raise InfeasibleConstraint(
             f"{constraint.label} allows {shown(constraint.metric, bound)}, and nothing in the "
             f"search space is below {shown(constraint.metric, lowest)}: raise the bound or widen "

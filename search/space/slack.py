@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from compress.techniques.mirroring.config import VIEWS
-from compress.values.measurement import Measurement, Metric
+from compress.values.measurement import METRICS, Measurement, Metric
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec
 from search.errors import InfeasibleConstraint
@@ -110,13 +110,17 @@ def warnings(spec: JobSpec, known: Known) -> tuple[str, ...]:
 
 def _of_each(constraints: Sequence[Constraint], known: Known) -> Iterator[str]:
     for constraint in constraints:
-        of_metric = _of_accuracy if constraint.metric == "accuracy" else _of_cost
+        of_metric = _of_share if METRICS[constraint.metric].unit == "share" else _of_cost
         if said := of_metric(constraint, known):
             yield f"{constraint.label}: {said}"
 
 
-def _of_accuracy(constraint: Constraint, known: Known) -> str:
-    """Why a bound on accuracy keeps nothing out, and what may be meant; empty where it does."""
+def _of_share(constraint: Constraint, known: Known) -> str:
+    """Why a bound on accuracy keeps nothing out, and what may be meant; empty where it does.
+
+    Likewise of another share.
+    """
+    metric = constraint.metric
     bound = constraint.bound(known.baseline) if is_bound(constraint, known.baseline) else None
     highest = constraint.factor + constraint.offset if bound is None else bound
     lowest = constraint.offset if bound is None else bound
@@ -124,12 +128,12 @@ def _of_accuracy(constraint: Constraint, known: Known) -> str:
         if lowest < 1:
             return ""
         return (
-            "every candidate meets it, because no accuracy is above 1; a floor is written "
-            "'accuracy >= 90 %' or 'accuracy >= baseline - 1 point'"
+            f"every candidate meets it, because no {metric} is above 1; a floor is written "
+            f"'{metric} >= 90 %' or '{metric} >= baseline - 1 point'"
         )
     if highest <= 0:
         return f"every candidate meets it, because it is at or below 0; {_meant(constraint)}"
-    if bound is not None and bound <= known.guessing:
+    if metric == "accuracy" and bound is not None and bound <= known.guessing:
         return (
             f"every candidate that has learnt anything meets it: it asks for {bound:.2%}, and "
             f"whoever always answers the most frequent class has {known.guessing:.2%}; "
@@ -144,8 +148,8 @@ def _large(constraint: Constraint) -> str:
     if not constraint.is_relative or allows < _LARGE or _has_unit(constraint):
         return ""
     return (
-        f"it allows {_PERCENT * allows:g} points, because accuracy is a share from 0 to 1; for "
-        f"{allows:g} points write 'baseline - {allows:g} points'"
+        f"it allows {_PERCENT * allows:g} points, because {constraint.metric} is a share from 0 to "
+        f"1; for {allows:g} points write 'baseline - {allows:g} points'"
     )
 
 
@@ -155,20 +159,21 @@ def _has_unit(constraint: Constraint) -> bool:
 
 def _meant(constraint: Constraint) -> str:
     """What a floor on accuracy that allows too much was probably to be."""
+    metric = constraint.metric
     if not constraint.is_relative:
-        return "write a share or percent, such as 'accuracy >= 90 %'"
+        return f"write a share or percent, such as '{metric} >= 90 %'"
     points = -constraint.offset
     if not 1 <= points <= _MOST_POINTS or _has_unit(constraint):
         return "write 'baseline - 1 point' for one point"
     few = f"{points:g} point" + ("" if points == 1 else "s")
     return (
-        f"accuracy is a share from 0 to 1, so this allows {_PERCENT * points:g} points: write "
+        f"{metric} is a share from 0 to 1, so this allows {_PERCENT * points:g} points: write "
         f"'baseline - {few}' or 'baseline - {points / _PERCENT:g}' for {few}"
     )
 
 
 def _of_cost(constraint: Constraint, known: Known) -> str:
-    """The same of a bound on anything but accuracy."""
+    """The same of a bound on anything but a share."""
     bound = constraint.bound(known.baseline) if is_bound(constraint, known.baseline) else None
     if constraint.comparison == "at_least":
         if bound is None or bound > 0:

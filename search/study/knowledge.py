@@ -8,21 +8,14 @@ from functools import partial
 from optuna.distributions import BaseDistribution
 
 from compress.values.knobs import Scalar
-from compress.values.measurement import Metric
+from compress.values.measurement import METRICS, Metric
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec
-from search.allocation.allotment import Axis
 from search.samplers import CostFunction, Knowledge
 from search.space.known_costs import KnownCosts
 from search.space.problem import Problem
 from search.study import frozen
 from search.study.allocation_table import AllocationTable
-
-_IN_PROPORTION: Mapping[Axis, frozenset[Metric]] = {
-    "bytes": frozenset({"size_bytes", "download_bytes"}),
-    "macs": frozenset({"macs", "latency_ms"}),
-}
-"""What falls with the share that an allotment leaves, up to a power."""
 
 
 def of_problem(problem: Problem) -> Knowledge:
@@ -53,8 +46,12 @@ def _of_allotments(
     metrics: Mapping[int, Metric],
     distributions: Mapping[str, BaseDistribution],
 ) -> Knowledge:
-    near = _IN_PROPORTION[table.allocation.choices.axis]
-    estimates = {index: table.shares for index, metric in metrics.items() if metric in near}
+    axis = table.allocation.choices.axis
+    estimates = {
+        index: table.shares
+        for index, metric in metrics.items()
+        if METRICS[metric].in_proportion_to == axis
+    }
     return Knowledge(
         space=distributions,
         estimates=estimates,

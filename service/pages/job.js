@@ -15,6 +15,8 @@ const FINAL = new Set(["job.succeeded", "job.failed", "job.cancelled"]);
 const warned = { job: [], front: [] };
 const REFRESH = 3000;
 const LISTEN_AGAIN = 15000;
+// Metrics that every file has a column for.
+const SHOWN_METRICS = new Set(["accuracy", "size_bytes", "download_bytes", "peak_memory_bytes", "latency_ms"]);
 let stream = null;
 let seen = 0;
 let over = false;
@@ -61,6 +63,7 @@ function showFront(front) {
     ? "Nothing meets every constraint yet; the nearest file is blocked by: " + front.blocked_by
     : `${front.points.length} files that no other file beats; hypervolume ${front.hypervolume.toFixed(3)}. The ring is the baseline, dashed squares are controls.`;
   const shown = front.points.length ? front.points : [front.nearest].filter(Boolean);
+  showColumns(front);
   byId("files").replaceChildren(...shown.map((point) => row(point, front)));
   byId("figures").textContent = figures(shown, front);
   showWarnings("front", front.warnings);
@@ -133,9 +136,29 @@ function row(point, front) {
       { class: "number", title: where(measured.latency) },
       (measured.latency.busy ? "~" : "") + measured.latency.median_ms.toFixed(2) + " ms",
     ),
+    ...others(front).map((metric) => element("td", { class: "number" }, figure(metric, point.figures[metric.name]))),
     element("td", { class: "small" }, ...links),
   );
   return made;
+}
+
+// What else the job compares has a column before that of the links.
+function others(front) {
+  return front.compared.filter((metric) => !SHOWN_METRICS.has(metric.name));
+}
+
+function showColumns(front) {
+  const head = byId("columns");
+  head.querySelectorAll(".compared").forEach((cell) => cell.remove());
+  const cells = others(front).map((metric) => element("th", { class: "number compared" }, metric.words));
+  head.lastElementChild.before(...cells);
+}
+
+function figure(metric, value) {
+  if (value === undefined) return "–";
+  if (metric.unit === "share") return percent(value);
+  if (metric.unit === "bytes") return bytes(value);
+  return metric.unit === "ms" ? value.toFixed(2) + " ms" : Math.round(value).toLocaleString("en");
 }
 
 function where(latency) {

@@ -39,8 +39,12 @@ def num_images(data: DatasetInfo, split: Split) -> int:
 def with_test(measurement: Measurement, later: Measurement) -> Measurement:
     """Return a measurement, completed by a later test measurement of the same file."""
     accuracy = measurement.accuracy | _of_test(later.accuracy)
-    class_correct = measurement.class_correct | _of_test(later.class_correct)
-    return measurement.model_copy(update={"accuracy": accuracy, "class_correct": class_correct})
+    found = {
+        "accuracy": accuracy,
+        "class_correct": measurement.class_correct | _of_test(later.class_correct),
+        "quality": measurement.quality | _of_test(later.quality),
+    }
+    return measurement.model_copy(update=found)
 
 
 def _of_test(by_split: Mapping[Split, Value]) -> dict[Split, Value]:

@@ -13,7 +13,7 @@ from featherweight.specs.schemas import FrontPoint, FrontSchema, RecommendationS
 from featherweight.specs.states import JobState, Phase
 from search.front import front as fronts
 from search.front.front import FrontCandidate
-from service.reports import accuracies, warnings
+from service.reports import accuracies, figures, warnings
 from store.attempts import evaluations, views
 from store.files import artifacts, datasets
 from store.jobs import jobs
@@ -78,6 +78,7 @@ def front(session: Session, job: JobRecord) -> FrontSchema:
         job=job.id,
         state=JobState(job.state),
         objectives=tuple(f"{o.direction} {o.metric}" for o in files.spec.objectives),
+        compared=figures.compared(files.spec),
         baseline=next(iter(_there(points, baseline(files))), None),
         points=_there(points, chosen.front),
         controls=_there(points, simple),
@@ -203,6 +204,7 @@ def _point(session: Session, files: Files, key: Key) -> FrontPoint | None:
         validation=accuracies.of(known, "validation", files.data),
         url=address,
         manifest_url=f"{address}/manifest" if "manifest" in own else None,
+        figures=figures.of(known),
     )
 
 

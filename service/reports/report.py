@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from compress.techniques.candidate import Candidate
 from compress.values.measurement import Measurement, Split
+from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
     AccuracySchema,
     ClassSchema,
@@ -17,7 +18,7 @@ from featherweight.specs.schemas import (
     ReportSchema,
 )
 from featherweight.specs.states import JobState, Phase, TrialState
-from service.reports import accuracies, fronts, job_warnings, latency_notes, warnings
+from service.reports import accuracies, figures, fronts, job_warnings, latency_notes, warnings
 from service.reports.fronts import Files
 from store.jobs import rejections
 from store.session import Session
@@ -34,7 +35,7 @@ def report(session: Session, job: JobRecord, counts: Counts) -> ReportSchema:
     without_search = fronts.without_search(files, simple)
     best, _ = fronts.recommend(files, without_search)
     taken = fronts.take(session, files)
-    finalists = tuple(_finalists(tried))
+    finalists = tuple(_finalists(tried, files.spec))
     found = tuple(_warnings(session, files, taken.point, finalists))
     points = fronts.points_of(session, files, [*controls, *([best] if best else [])])
     return ReportSchema(
@@ -47,6 +48,9 @@ def report(session: Session, job: JobRecord, counts: Counts) -> ReportSchema:
         recommendation=taken.text,
         test_note=fronts.test_note(session, files),
         classes=tuple(_classes(files, taken.point)),
+        figures=tuple(
+            figures.of_report(files.baseline, taken.point.measurement if taken.point else None)
+        ),
         counts=counts,
         controls=tuple(points[key] for key in controls if key in points),
         finalists=finalists,
@@ -62,16 +66,16 @@ def report(session: Session, job: JobRecord, counts: Counts) -> ReportSchema:
     )
 
 
-def _finalists(tried: Sequence[TrialRecord]) -> list[FinalistSchema]:
+def _finalists(tried: Sequence[TrialRecord], spec: JobSpec) -> list[FinalistSchema]:
     groups: dict[str, list[TrialRecord]] = {}
     for trial in tried:
         is_done = trial.state == TrialState.COMPLETE and trial.measurement is not None
         if trial.phase == Phase.FINISH and is_done:
             groups.setdefault(trial.candidate_digest, []).append(trial)
-    return [_finalist(group) for group in groups.values()]
+    return [_finalist(group, spec) for group in groups.values()]
 
 
-def _finalist(group: Sequence[TrialRecord]) -> FinalistSchema:
+def _finalist(group: Sequence[TrialRecord], spec: JobSpec) -> FinalistSchema:
     candidate = Candidate.of_record(group[0].candidate)
     measured = [Measurement.model_validate(trial.measurement) for trial in group]
     validation_mean, validation_std = _spread(measured, "validation")
@@ -87,6 +91,7 @@ def _finalist(group: Sequence[TrialRecord]) -> FinalistSchema:
         validation_std=validation_std,
         test_mean=test_mean,
         test_std=test_std,
+        figures=figures.spreads(measured, spec),
     )
 
 

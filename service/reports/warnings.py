@@ -16,7 +16,7 @@ from itertools import pairwise
 from compress.tasks import chance
 from compress.tasks.inspection import DatasetInfo, one_class
 from compress.values import revision, wilson
-from compress.values.measurement import Measurement, Split
+from compress.values.measurement import METRICS, Measurement, Split
 from compress.values.wilson import Interval
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import FinalistSchema, FrontPoint
@@ -75,25 +75,24 @@ def of_files(
 
 
 def missed_on_test(spec: JobSpec, taken: Measurement, baseline: Measurement) -> Iterator[str]:
-    """Yield accuracy bounds that the file meets on validation, which chose it, but not on test.
+    """Yield quality bounds that the file meets on validation, which chose it, but not on test.
 
     Nothing is said of a file that misses them on validation too, as that is already reported.
     """
     if "test" not in taken.accuracy or "test" not in baseline.accuracy:
         return
-    for bound in (each for each in spec.constraints if each.metric == "accuracy"):
-        on_test = bound.violation(_as_test(taken), _as_test(baseline))
-        if bound.violation(taken, baseline) <= 0 < on_test:
+    file, first = taken.seen_on("test"), baseline.seen_on("test")
+    for bound in (each for each in spec.constraints if METRICS[each.metric].is_quality):
+        now, before = file.known(bound.metric), first.known(bound.metric)
+        if now is None or before is None:
+            continue
+        if bound.violation(taken, baseline) <= 0 < bound.violation(file, first):
             yield (
                 f"on test the recommended file does not meet {bound.label}: "
-                f"{taken.accuracy['test']:.2%}, and the baseline {baseline.accuracy['test']:.2%}. "
+                f"{now:.2%}, and the baseline {before:.2%}. "
                 "It does on validation, by which it was chosen: take a file with more to spare, or "
                 "give more validation images"
             )
-
-
-def _as_test(measured: Measurement) -> Measurement:
-    return measured.model_copy(update={"accuracy": {"validation": measured.accuracy["test"]}})
 
 
 def collapsed_classes(

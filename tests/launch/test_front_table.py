@@ -6,7 +6,9 @@ from rich.console import Console
 
 from compress.values.measurement import Latency
 from featherweight.cli import tables
+from featherweight.specs.objective import MetricSchema
 from featherweight.specs.schemas import AccuracySchema, FrontPoint, FrontSchema
+from service.reports import figures
 from tests import factories
 
 CPU = "Some CPU at 2 GHz"
@@ -18,19 +20,19 @@ def latency(median_ms, *, device=CPU, **changes):
 
 
 def point(number, timed):
-    measured = factories.measurement(latency=timed)
+    measured = factories.measurement(latency=timed, quality=factories.quality(macro_f1=0.8125))
     return FrontPoint(
         trial=f"t{number}", number=number, phase="search", description="what was done",
         candidate=factories.candidate(0.1 * number), seed=0, epochs=0, artifact=f"a{number}",
         sha256="0" * 64, size_bytes=1000, feasible=True, measurement=measured, url="/",
-        manifest_url=None,
+        manifest_url=None, figures=figures.of(measured),
     )  # fmt: skip
 
 
-def shown(*points, objectives=(), **changes):
+def shown(*points, compared=(), **changes):
     front = FrontSchema(
-        job="j", state="running", objectives=objectives, baseline=points[0], points=points[1:],
-        hypervolume=0.5, **changes,
+        job="j", state="running", objectives=(), baseline=points[0], points=points[1:],
+        compared=[MetricSchema.of(metric) for metric in compared], hypervolume=0.5, **changes,
     )  # fmt: skip
     console = Console(file=io.StringIO(), width=220)
     console.print(tables.front(front))
@@ -58,14 +60,24 @@ def test_files_from_several_devices_are_told_apart():
     assert "latency of 2: on an unnamed device, 1 thread" in text
 
 
-def test_what_is_counted_has_a_column_where_it_is_an_objective():
+def test_what_the_job_compares_has_a_column():
     points = (point(0, latency(3.0)), point(1, latency(1.0)))
     macs = f"{points[1].measurement.macs:,}"
-    asked = shown(*points, objectives=("maximise accuracy", "minimise macs"))
+    asked = shown(*points, compared=("accuracy", "macs", "macro_f1"))
+    line = next(line for line in asked.splitlines() if line.strip().startswith("1 "))
+    assert line.index(macs) < line.index("81.25 %")
     assert "macs" in asked
-    assert next(line for line in asked.splitlines() if line.strip().startswith("1 ")).count(macs)
+    assert "macro_f1" in asked
     assert "parameters" not in asked
-    assert "macs" not in shown(*points, objectives=("maximise accuracy", "minimise size_bytes"))
+    assert "macs" not in shown(*points, compared=("accuracy", "size_bytes"))
+
+
+def test_a_figure_that_was_not_measured_is_a_dash():
+    old = point(1, latency(1.0)).model_copy(update={"figures": {}})
+    text = shown(point(0, latency(3.0)), old, compared=("macro_f1",))
+    line = next(line for line in text.splitlines() if line.strip().startswith("1 "))
+    assert "81.25 %" not in line
+    assert "81.25 %" in text
 
 
 def test_the_figure_on_test_stands_before_validation_with_its_interval_and_images():

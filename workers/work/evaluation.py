@@ -33,6 +33,7 @@ def report(
         update={
             "accuracy": {**before.accuracy, "test": found.accuracy},
             "class_correct": {"test": found.class_correct} if found.class_correct else {},
+            "quality": {**before.quality, "test": dict(found.quality)},
             "seconds": dict(seconds),
         }
     )

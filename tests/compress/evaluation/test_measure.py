@@ -66,11 +66,31 @@ def test_right_answers_are_counted_class_by_class(artifact, digits):
         assert sum(measured.class_correct[split]) / len(images) == measured.accuracy[split]
 
 
+def test_every_metric_of_the_answers_is_measured_on_every_split(artifact, digits):
+    measured = measure.run(artifact, digits, splits=("validation", "test", "train"))
+    assert set(measured.quality) == {"validation", "test", "train"}
+    opened = onnxruntime.InferenceSession(str(artifact.path))
+    logits = opened.run(None, {"input": digits.test.x_NCHW.numpy().astype(np.float32)})[0]
+    best = np.argsort(-logits, axis=1)[:, :5]
+    labels = digits.test.y_N.numpy()
+    top5 = (best == labels[:, None]).any(axis=1).mean()
+    scores = [
+        2
+        * ((best[:, 0] == k) & (labels == k)).sum()
+        / ((best[:, 0] == k).sum() + (labels == k).sum())
+        for k in range(10)
+    ]
+    assert measured.quality["test"]["top5_accuracy"] == pytest.approx(top5)
+    assert measured.quality["test"]["macro_f1"] == pytest.approx(np.mean(scores))
+    assert measured.known("macro_f1") == measured.quality["validation"]["macro_f1"]
+
+
 def test_one_split_of_a_stored_file_is_answered_as_in_its_measurement(artifact, digits):
     measured = measure.run(artifact, digits, splits=("validation", "test"))
     found = measure.on_split(artifact.path, digits, "test")
     assert found.accuracy == measured.accuracy["test"]
     assert found.class_correct == measured.class_correct["test"]
+    assert found.quality == measured.quality["test"]
     with pytest.raises(InvalidData, match="no test images"):
         measure.on_split(artifact.path, replace(digits, test=None), "test")
 

@@ -36,9 +36,9 @@ def spec(**changes: object) -> JobSpec:
     return factories.spec(**{"techniques": TECHNIQUES, **changes})
 
 
-def bounds(**changes: object) -> BoundsFilter:
+def bounds(*, baseline: Measurement = BASELINE, **changes: object) -> BoundsFilter:
     dataset = factories.dataset_info(num_classes=10, input_shape=(3, 32, 32))
-    problem = factories.problem(spec(**changes), own=RESIDUAL, dataset=dataset, baseline=BASELINE)
+    problem = factories.problem(spec(**changes), own=RESIDUAL, dataset=dataset, baseline=baseline)
     found = bounds_filter.of_problem(problem)
     assert found is not None
     return found
@@ -110,6 +110,20 @@ def test_only_a_file_as_accurate_as_any_may_become_keeps_a_dominated_candidate_o
     assert refused is not None
     assert (refused.violations, refused.values) == ({}, ())
     assert at.rejection(member(0.5), [good]) is None
+
+
+def test_another_quality_keeps_a_candidate_out_like_accuracy() -> None:
+    asked = {"objectives": ["maximise macro_f1", "minimise parameters"]}
+    first = BASELINE.model_copy(update={"quality": factories.quality(macro_f1=0.9)})
+    at = bounds(baseline=first, **asked)
+    small = {"parameters": 100_000, "macs": 10_000_000}
+    files = [
+        factories.measurement(0.99, 400_000, quality=factories.quality(macro_f1=score), **small)
+        for score in (0.94, 0.96)
+    ]
+    assert bounds_filter.has_use(spec(**asked))
+    assert at.rejection(member(1.0), files[:1]) is None
+    assert at.rejection(member(1.0), files[1:]) is not None
 
 
 @pytest.mark.parametrize("metric", ["latency_ms", "download_bytes", "peak_memory_bytes"])

@@ -254,6 +254,13 @@ def test_thousands_of_peers_on_one_front_are_judged() -> None:
     assert not decision.stop
 
 
+def test_a_floor_on_any_quality_of_the_answers_waits_for_training() -> None:
+    floor = parse("macro_f1 >= 80 %")
+    weak = factories.measurement(quality=factories.quality(macro_f1=0.1))
+    assert floor.violation(weak, None) == pytest.approx(0.875)
+    assert lasting_violation(weak, [floor], None) < 0
+
+
 def test_an_accuracy_floor_does_not_count_while_training_can_still_meet_it():
     floor, limit = parse("accuracy >= baseline - 1 point"), parse("size_bytes <= 1000 B")
     baseline = factories.measurement(0.9, 5000)

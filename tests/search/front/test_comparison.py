@@ -11,13 +11,20 @@ from featherweight.specs.objective import Objective
 from search.front import comparison
 from tests import factories
 
-BASELINE = factories.measurement(size_bytes=8000, download_bytes=6000, peak_memory_bytes=16_000_000)
-MEASURED = factories.measurement(size_bytes=2000, download_bytes=1500, peak_memory_bytes=12_000_000)
+BASELINE = factories.measurement(
+    size_bytes=8000, download_bytes=6000, peak_memory_bytes=16_000_000,
+    quality=factories.quality(top5_accuracy=0.98, macro_f1=0.88),
+)  # fmt: skip
+MEASURED = factories.measurement(
+    size_bytes=2000, download_bytes=1500, peak_memory_bytes=12_000_000,
+    quality=factories.quality(top5_accuracy=0.97, macro_f1=0.8),
+)  # fmt: skip
 
 
 def test_every_metric_has_a_number_an_objective_and_a_unit() -> None:
     for metric in METRICS:
-        direction = "maximise" if metric == "accuracy" else "minimise"
+        is_share = metric in ("accuracy", "top5_accuracy", "macro_f1")
+        direction = "maximise" if is_share else "minimise"
         wanted = Objective(metric=metric, direction=direction)
         (value,) = comparison.values(MEASURED, [wanted])
         assert value == MEASURED.known(metric)
@@ -33,9 +40,18 @@ def test_more_bytes_are_never_an_objective(metric: str) -> None:
         Objective.model_validate({"metric": metric, "direction": "maximise"})
 
 
+@pytest.mark.parametrize("metric", ["top5_accuracy", "macro_f1"])
+def test_worse_answers_are_never_an_objective(metric: str) -> None:
+    with pytest.raises(ValidationError, match="only be something to maximise"):
+        Objective.model_validate({"metric": metric, "direction": "minimise"})
+
+
 @pytest.mark.parametrize(
     ("text", "violation"),
     [
+        ("macro_f1 >= baseline - 3 points", 0.05 / 0.85),
+        ("macro_f1 >= 80 %", 0.0),
+        ("top5_accuracy >= 0.98", 0.01 / 0.98),
         ("download_bytes <= 1 kB", 0.5),
         ("download_bytes <= 1.5 kB", 0.0),
         ("download_bytes <= baseline / 8", 1.0),
@@ -45,13 +61,13 @@ def test_more_bytes_are_never_an_objective(metric: str) -> None:
         ("peak_memory_bytes <= baseline * 0.5", 0.5),
     ],
 )
-def test_bytes_of_every_kind_are_bounded_in_the_same_units(text: str, violation: float) -> None:
+def test_metrics_of_one_unit_are_bounded_in_the_same_words(text: str, violation: float) -> None:
     assert comparison.violation(MEASURED, [parse(text)], BASELINE) == pytest.approx(violation)
 
 
 def test_a_number_that_was_not_measured_is_not_made_up() -> None:
     old = factories.measurement()
-    for metric in ("download_bytes", "peak_memory_bytes"):
+    for metric in ("download_bytes", "peak_memory_bytes", "top5_accuracy", "macro_f1"):
         assert old.known(metric) is None
         with pytest.raises(ValueError, match=f"{metric} was not measured"):
             old.value(metric)

@@ -149,3 +149,32 @@ def test_where_nothing_is_feasible_the_nearest_are_finalists() -> None:
     ]
     assert finalists(found, 1) == ["near"]
     assert finalists(found, 5) == ["near", "far"]
+
+
+def test_a_job_of_another_quality_is_anchored_and_recommended_by_it() -> None:
+    asked = (
+        Objective(metric="macro_f1", direction="maximise"),
+        Objective(metric="size_bytes", direction="minimise"),
+    )
+    figures = ((0.9, 0.5, 100_000), (0.8, 0.7, 50_000), (0.7, 0.6, 60_000))
+    found = [
+        FrontCandidate(
+            key=key,
+            measurement=factories.measurement(
+                accuracy, size, quality=factories.quality(macro_f1=score)
+            ),
+            violation=-1.0,
+        )
+        for key, (accuracy, score, size) in enumerate(figures)
+    ]
+    baseline = found[0].measurement
+    (axis, _) = front.on_axes(found[1].measurement, asked, baseline)
+    assert axis == pytest.approx((1 - 0.7) / (1 - 0.5 / 2))
+    selection = front.select(found, objectives=asked, constraints=[], baseline=baseline)
+    assert selection.front == [1]
+    limit, floor = parse("size_bytes <= 1 MB"), parse("macro_f1 >= 55 %")
+    by = {"objectives": asked, "baseline": baseline}
+    most = front.recommend(found, constraints=[limit], **by)
+    assert most == (1, "the file with the best macro_f1 that meets every constraint")
+    smallest = front.recommend(found, constraints=[floor], **by)
+    assert smallest == (1, "the smallest file that meets every constraint")

@@ -46,6 +46,8 @@ def test_possible_constraints_say_what_was_checked() -> None:
     [
         ("accuracy >= 1.5", "highest possible is 1"),
         ("accuracy >= 150 %", "highest possible is 1"),
+        ("macro_f1 >= 90", "asks for a macro_f1 of 90, and the highest possible is 1"),
+        ("top5_accuracy >= baseline + 1", "top5_accuracy is a share from 0 to 1"),
         ("size_bytes <= 20", "nothing in the search space is below"),
         ("parameters <= 100", "nothing in the search space is below"),
         ("macs <= 1000", "nothing in the search space is below"),

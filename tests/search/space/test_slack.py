@@ -47,6 +47,8 @@ def said(*constraints: str, baseline: Measurement | None = None, **changes: Any)
         ("accuracy <= baseline + 1", "a floor is written"),
         ("size_bytes <= baseline", "'size_bytes <= baseline / 4'"),
         ("size_bytes <= baseline * 1", "'size_bytes <= baseline / 4'"),
+        ("macro_f1 >= baseline - 1", "macro_f1 is a share from 0 to 1, so this allows 100 points"),
+        ("macro_f1 <= 98", "no macro_f1 is above 1; a floor is written 'macro_f1 >= 90 %'"),
         ("size_bytes <= baseline + 10 kB", "'size_bytes <= baseline / 4'"),
         ("size_bytes <= 25 x baseline", "25 % of the baseline is 'size_bytes <= 0.25 x baseline'"),
         ("latency_ms <= baseline * 50", "'latency_ms <= 0.5 x baseline'"),

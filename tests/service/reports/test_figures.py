@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from compress.values.measurement import Measurement
+from featherweight.cli import tables
 from featherweight.specs.schemas import (
     DryRunSchema,
     FrontSchema,
@@ -109,6 +112,29 @@ def test_a_file_of_the_search_has_its_accuracy_on_test_with_images_and_interval(
     assert found.baseline.test is not None
     assert found.baseline.test.accuracy == 0.96
     assert found.test_note is None
+
+
+def test_every_metric_is_in_front_and_report(service: Service) -> None:
+    quality = {"validation": {"macro_f1": 0.9}, "test": {"macro_f1": 0.8}}
+    first = BASELINE.model_copy(update={"quality": quality})
+    small = SMALL.model_copy(update={"quality": factories.quality(macro_f1=0.85)})
+    constraints = ["macro_f1 >= baseline - 10 points", "macs <= baseline"]
+    job = searched(service, small, baseline=first, constraints=constraints)
+    found = front(service, job)
+    names = [info.name for info in found.compared]
+    assert names == ["accuracy", "size_bytes", "macro_f1", "macs"]
+    assert found.points[0].figures["macro_f1"] == 0.85
+    assert found.points[0].figures["macs"] == small.macs
+    assert "top5_accuracy" not in found.points[0].figures
+    rows = {row.metric.name: row for row in report(service, job).figures}
+    f1 = rows["macro_f1"]
+    assert (f1.baseline, f1.recommended, f1.baseline_on_test) == (0.9, 0.85, 0.8)
+    assert f1.recommended_on_test is None
+    assert rows["size_bytes"].baseline_on_test is None
+    console = Console(file=io.StringIO(), width=200)
+    console.print(tables.report(report(service, job)))
+    line = next(one for one in console.file.getvalue().splitlines() if "macro F1" in one)  # pyright: ignore[reportAttributeAccessIssue]
+    assert line.split()[2:] == ["85.00", "%", "90.00", "%", "-", "80.00", "%"]
 
 
 def test_front_report_and_recommendation_name_one_file_for_one_reason(service: Service) -> None:

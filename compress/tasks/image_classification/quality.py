@@ -1,0 +1,100 @@
+"""How good a classifier's answers are, metric by metric.
+
+Shapes: N images, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.values.measurement import Metric
+
+_TOP = 5
+_CHUNK = 4096
+"""Images whose answers are ranked at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """Logits ``(N, K)``, finite, with the labels ``(N,)`` of the same images, N at least 1.
+
+    The answer to an image is the class with the largest logit, of equal ones the first.
+    """
+
+    logits_NK: NDArray[np.float32]
+    labels_N: NDArray[np.int64]
+
+    @cached_property
+    def predicted(self) -> NDArray[np.int64]:
+        """The class that answers each image."""
+        return self.logits_NK.argmax(axis=1)
+
+    @cached_property
+    def is_right(self) -> NDArray[np.bool_]:
+        """Whether the answer is the label."""
+        return self.predicted == self.labels_N
+
+    @cached_property
+    def correct(self) -> NDArray[np.int64]:
+        """Right answers of each class."""
+        return self._counts(self.labels_N[self.is_right])
+
+    @cached_property
+    def images(self) -> NDArray[np.int64]:
+        """Images of each class."""
+        return self._counts(self.labels_N)
+
+    @cached_property
+    def answered(self) -> NDArray[np.int64]:
+        """Answers of each class, right and wrong ones."""
+        return self._counts(self.predicted)
+
+    def _counts(self, classes_N: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.bincount(classes_N, minlength=self.logits_NK.shape[1])
+
+
+def accuracy(answers: Answers) -> float:
+    """Share of images whose answer is their label."""
+    return float(answers.is_right.mean())
+
+
+def top5_accuracy(answers: Answers) -> float:
+    """Share of images whose label is among the five largest logits, of equal ones the first.
+
+    With five classes or fewer it is always 1.
+    """
+    count = len(answers.labels_N)
+    chunks = (slice(start, start + _CHUNK) for start in range(0, count, _CHUNK))
+    return sum(int((_ranks(answers, chunk) < _TOP).sum()) for chunk in chunks) / count
+
+
+def _ranks(answers: Answers, chunk: slice) -> NDArray[np.int64]:
+    """The place of each label among the logits of its image, from 0."""
+    logits_NK, labels_N = answers.logits_NK[chunk], answers.labels_N[chunk]
+    own_N1 = np.take_along_axis(logits_NK, labels_N[:, None], axis=1)
+    is_before_NK = np.arange(logits_NK.shape[1]) < labels_N[:, None]
+    return ((logits_NK > own_N1) | ((logits_NK == own_N1) & is_before_NK)).sum(axis=1)
+
+
+def macro_f1(answers: Answers) -> float:
+    """The mean over classes of F1, which is ``2 TP / (2 TP + FP + FN)``.
+
+    Each class weighs the same, however many images it has. A class with neither images nor
+    answers does not count.
+    """
+    both = answers.images + answers.answered
+    occurs = both > 0
+    return float((2 * answers.correct[occurs] / both[occurs]).mean())
+
+
+MEASURED: Mapping[Metric, Callable[[Answers], float]] = {
+    "accuracy": accuracy,
+    "top5_accuracy": top5_accuracy,
+    "macro_f1": macro_f1,
+}
+"""Every metric of the answers, by its name in ``METRICS``."""
