@@ -32,8 +32,8 @@ from search.settings import SearcherSettings
 from search.space.stored_problem import problem_of
 from search.study import removing
 from search.study.frozen import Measured
-from search.study.job_search import JobSearch, Proposed
-from search.study.projection import StudyProjection, proposed
+from search.study.job_search import JobSearch
+from search.study.projection import Proposal, StudyProjection, proposed
 from search.study.rebuilding import history_of, measured_of, note, open_study
 from search.study.storage import OUTAGES, close_storage, open_storage
 from store.database import clock
@@ -256,7 +256,11 @@ class Searcher:
         if job_search.is_exhausted:
             return False
         origin, given = job_search.given(known)
-        found = job_search.place(given) if given else self._new(job, job_search, known, index=index)
+        found = (
+            job_search.study.place(given)
+            if given
+            else self._new(job, job_search, known, index=index)
+        )
         if found is None:
             job_search.is_exhausted = True
             return False
@@ -268,14 +272,14 @@ class Searcher:
 
     def _new(
         self, job: JobRecord, job_search: JobSearch, known: dict[str, str], *, index: int
-    ) -> Proposed | None:
+    ) -> Proposal | None:
         """A proposal whose candidate nobody has tried, and which may enter the front."""
         study, space = job_search.study, job_search.problem.space
         with self._database.read() as session:
             admitted = admission.of(session, job, job_search.bounds)
         while study.num_copies(index) < MOST_COPIES:
             proposal = study.ask(index=index)
-            candidate = space.candidate(proposal.params)
+            candidate = proposal.candidate
             original_id = known.get(candidate.digest())
             if original_id is None and (rejection := admitted.rejection(candidate)):
                 with self._leadership.write() as session:
@@ -283,7 +287,7 @@ class Searcher:
                 study.tell_rejection(proposal.study_number, rejection, index=index)
                 continue
             if original_id is None:
-                return Proposed(proposal=proposal, candidate=candidate)
+                return proposal
             with self._database.read() as session:
                 original = trials.get(session, original_id)
                 measured = measured_of(session, job, [original])
@@ -293,10 +297,10 @@ class Searcher:
         params = untried.find(
             space, known, seed=(job_search.problem.spec.seed, index), admits=admitted.admits
         )
-        return None if params is None else job_search.place(params)
+        return None if params is None else study.place(params)
 
     def _create(
-        self, job: JobRecord, job_search: JobSearch, found: Proposed, *, origin: str
+        self, job: JobRecord, job_search: JobSearch, found: Proposal, *, origin: str
     ) -> TrialRecord | None:
         """The proposal's row; None where the job has stopped meanwhile."""
         try:
@@ -307,11 +311,11 @@ class Searcher:
                     phase=Phase.SEARCH,
                     origin=origin,
                     candidate=found.candidate,
-                    params=found.proposal.params,
+                    params=found.params,
                     seed=job_search.problem.spec.seed,
                     rungs=job_search.problem.spec.early_stopping.rungs,
                     splits=("validation",),
-                    study_number=found.proposal.study_number,
+                    study_number=found.study_number,
                 )
                 candidates.check_none_waits(session, job)
                 return row
@@ -322,7 +326,7 @@ class Searcher:
             NotRunning,
             LeadershipLost,
         ) as refusal:
-            job_search.study.discard(found.proposal.study_number)
+            job_search.study.discard(found.study_number)
             if isinstance(refusal, LeadershipLost):
                 raise
             _log.info("job %s takes no trial: %s", job.id, refusal)

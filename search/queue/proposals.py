@@ -8,7 +8,6 @@ a candidate has no place in the space, so a sampler never learns of it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -26,20 +25,13 @@ from search.space import grid, input_checks, validation
 from search.space.knobs import Domain, Knob
 from search.space.problem import Problem
 from search.space.space import Space, check_fit
+from store.trials.candidates import ProposedCandidate
 
 _NEAR = 1e-9
 _MOST_NAMED = 12
 
 
-@dataclass(frozen=True, kw_only=True)
-class Proposed:
-    """A candidate that the job may try; ``params`` are None where its space does not have it."""
-
-    candidate: Candidate
-    params: dict[str, Scalar] | None
-
-
-def of_params(space: Space, params: Mapping[str, Scalar]) -> Proposed:
+def of_params(space: Space, params: Mapping[str, Scalar]) -> ProposedCandidate:
     """The candidate that these values of the knobs give.
 
     Every knob that turns needs a value; one that is fixed may be given the value it has. Raises
@@ -56,10 +48,10 @@ def of_params(space: Space, params: Mapping[str, Scalar]) -> Proposed:
         raise CandidateDoesNotFit(f"give a value for {_listed(missing)} too")
     accepted = {name: _accepted(by_name[name], value) for name, value in params.items()}
     turning = {knob.name: accepted[knob.name] for knob in space.turning}
-    return Proposed(candidate=_something(space.candidate(turning)), params=turning)
+    return ProposedCandidate(candidate=_something(space.candidate(turning)), params=turning)
 
 
-def of_steps(problem: Problem, steps: tuple[TechniqueConfig, ...]) -> Proposed:
+def of_steps(problem: Problem, steps: tuple[TechniqueConfig, ...]) -> ProposedCandidate:
     """The candidate of these steps, with values of knobs where the space has exactly it.
 
     What a step does not say is as the job has it, where all of the job's candidates have it alike.
@@ -83,16 +75,16 @@ def of_steps(problem: Problem, steps: tuple[TechniqueConfig, ...]) -> Proposed:
     return placed(space, _something(Candidate(steps=changing).canonical()))
 
 
-def placed(space: Space, candidate: Candidate) -> Proposed:
+def placed(space: Space, candidate: Candidate) -> ProposedCandidate:
     """The candidate with the values of the knobs that give it, if any do.
 
     Knobs that allot by a profile are not asked: many of their values give one candidate, or none.
     """
     if space.allocation is not None:
-        return Proposed(candidate=candidate, params=None)
+        return ProposedCandidate(candidate=candidate, params=None)
     params = nearest(space, candidate)
     is_there = space.candidate(params).digest() == candidate.digest()
-    return Proposed(candidate=candidate, params=params if is_there else None)
+    return ProposedCandidate(candidate=candidate, params=params if is_there else None)
 
 
 def nearest(space: Space, candidate: Candidate) -> dict[str, Scalar]:

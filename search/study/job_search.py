@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cached_property
 
-from compress.techniques.candidate import Candidate
 from compress.values.knobs import Scalar
 from featherweight.specs.stopping import Controls
 from search import sampling
@@ -15,18 +14,10 @@ from search.admission.bounds_filter import BoundsFilter
 from search.phases.termination import Ending
 from search.space.problem import Problem
 from search.study import initial_design
-from search.study.projection import Proposal, StudyProjection
+from search.study.projection import StudyProjection
 
 _STARTS_AT_ONCE = 4
 """Of this many long trials in parallel, hardly more than one ends before the next proposal."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proposed:
-    """A proposal of the study with the candidate that its values give."""
-
-    proposal: Proposal
-    candidate: Candidate
 
 
 @dataclass(kw_only=True)
@@ -68,11 +59,6 @@ class JobSearch:
         num_random = max(1, math.floor(share * trials + 1e-9))
         most = trials // 3 + num_random - 1
         return [params for _, params in self.problem.space.controls(num_random=num_random)[:most]]
-
-    def place(self, params: Mapping[str, Scalar]) -> Proposed:
-        """Place values in the study that no sampler proposed. Raises LeadershipLost."""
-        candidate = self.problem.space.candidate(params)
-        return Proposed(proposal=self.study.place(params), candidate=candidate)
 
     def control_beside(self, known: Container[str]) -> dict[str, Scalar] | None:
         """Return the first control whose digest is not in ``known``, or None."""

@@ -19,6 +19,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from compress.techniques.candidate import Candidate
 from compress.values.knobs import Scalar
 from featherweight.specs.job import SamplerName
 from search import samplers, sampling
@@ -41,10 +42,11 @@ RERUN = "rerun"
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A trial that runs in the study and has no row in our tables yet."""
+    """A candidate whose trial runs in the study and has no row in our tables yet."""
 
     study_number: int
     params: Mapping[str, Scalar]
+    candidate: Candidate
 
 
 class StudyProjection:
@@ -232,7 +234,9 @@ class StudyProjection:
     def _written(self, number: int) -> Proposal:
         known = self._memory.get_trial(number)
         self._records.add([known])
-        return Proposal(study_number=number, params=frozen.params(known, self._problem.space))
+        space = self._problem.space
+        params = frozen.params(known, space)
+        return Proposal(study_number=number, params=params, candidate=space.candidate(params))
 
     def _keep_sampler_notes(self) -> None:
         """What a sampler noted of the whole study, as NSGA-II does its parents."""

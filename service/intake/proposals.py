@@ -21,7 +21,6 @@ from featherweight.specs.candidates import (
 )
 from search.errors import SearchError
 from search.queue import proposals
-from search.queue.proposals import Proposed
 from search.space.problem import Problem
 from search.space.stored_problem import problem_of
 from service.http import strict_json
@@ -31,6 +30,7 @@ from store.jobs import jobs
 from store.session import Session
 from store.tables.records import CandidateRecord, JobRecord
 from store.trials import candidates
+from store.trials.candidates import ProposedCandidate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Understood:
     """Candidates as a job would try them, with the profile that its space was built on."""
 
     profile_sha256: str | None
-    proposed: tuple[Proposed, ...]
+    proposed: tuple[ProposedCandidate, ...]
 
 
 def check(session: Session, job_id: str, requests: CandidateRequests) -> Understood:
@@ -115,9 +115,9 @@ def _digest(requests: CandidateRequests) -> str:
 
 def _checked(
     session: Session, job: JobRecord, requests: Sequence[CandidateRequest]
-) -> list[Proposed]:
+) -> list[ProposedCandidate]:
     problem = problem_of(session, job)
-    found: list[Proposed] = []
+    found: list[ProposedCandidate] = []
     errors: list[dict[str, Any]] = []
     for index, request in enumerate(requests):
         try:
@@ -137,19 +137,18 @@ def _placed(error: ValidationError, index: int) -> Iterator[dict[str, Any]]:
     yield from strict_json.listed(error, index)
 
 
-def _understood(problem: Problem, request: CandidateRequest) -> Proposed:
+def _understood(problem: Problem, request: CandidateRequest) -> ProposedCandidate:
     if request.steps is None:
         return proposals.of_params(problem.space, request.params or {})
     return proposals.of_steps(problem, request.steps)
 
 
-def _taken(session: Session, job: JobRecord, proposed: Proposed) -> ProposedSchema:
+def _taken(session: Session, job: JobRecord, proposed: ProposedCandidate) -> ProposedSchema:
     found = candidates.find(session, job.id, proposed.candidate.digest())
     is_new = found.record is None and found.trial is None
     record = found.record
     if is_new:
-        wanted = candidates.ProposedCandidate(candidate=proposed.candidate, params=proposed.params)
-        record = candidates.add(session, job, wanted, origin=candidates.USER)
+        record = candidates.add(session, job, proposed, origin=candidates.USER)
     return ProposedSchema(
         is_new=is_new,
         state="tried" if record is None or found.trial is not None else _state(record),
