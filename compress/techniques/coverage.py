@@ -26,7 +26,7 @@ _CHAIN = ".parametrizations"
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """What a technique does to the layers of these names; ``said`` names what a note has named.
+    """What a technique does to the layers of these names; notes have named those ``described``.
 
     ``what`` opens the sentence, ``excluded`` are layers that the user has left out, and
     ``with_rest`` says that biases and norms go along with the weights.
@@ -35,7 +35,7 @@ class Reach:
     what: str
     reached: Collection[str]
     excluded: Collection[str] = ()
-    said: Collection[str] = ()
+    described: Collection[str] = ()
     with_rest: bool = False
 
 
@@ -54,8 +54,8 @@ def notes(module: nn.Module, reach: Reach) -> list[str]:
     ``module`` is the network before the technique; it may be under constraints already.
     """
     found = _counted(module, reach)
-    unsaid = set(found.left).difference(reach.said)
-    if not unsaid and found.rest <= _REST * found.total:
+    undescribed = set(found.left).difference(reach.described)
+    if not undescribed and found.rest <= _REST * found.total:
         return []
     parts = dict(module.named_modules())
     named = [

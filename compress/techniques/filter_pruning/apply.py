@@ -266,13 +266,13 @@ def _not_covered(
         {member.layer for group in some for member in group.members}
         for some in (groups, found.groups)
     )
-    # Where channels are fixed, a note has said which and why.
-    said = {layer.name for layer in layers.weighted(network)} if found.fixed else set()
+    # Where channels are fixed, a note has named them with the reason.
+    described = {layer.name for layer in layers.weighted(network)} if found.fixed else set()
     reach = Reach(
         what="layers whose channels may leave",
         reached=reached,
         excluded=possible - reached,
-        said=said,
+        described=described,
         with_rest=True,
     )
     yield from (f"{_NAME}: {note}" for note in coverage.notes(network.module, reach))

@@ -55,7 +55,7 @@ def _not_covered(network: Network, found: tuple[Layer, ...], *, stay: set[str]) 
     """What there is to say about weights that lie in other layers than these."""
     named = {layer.name for layer in found}
     every = {layer.name for layer in layers.trained(network, technique=_NAME)}
-    reach = Reach(what="factors", reached=named - stay, excluded=every - named, said=named)
+    reach = Reach(what="factors", reached=named - stay, excluded=every - named, described=named)
     return coverage.notes(network.module, reach)
 
 

@@ -99,7 +99,7 @@ class _Work:
             return []
         notes = self._equalise_()
         bits = self._bits()
-        notes += self._said(bits)
+        notes += self._bits_given(bits)
         before = self._statistics()
         for index, layer in enumerate(self.chosen):
             self._constrain_(
@@ -168,7 +168,7 @@ class _Work:
         grid = GridConstraint(layer, self._rule(bits), self._sharing)
         return grid.rounded(layer.module.weight)
 
-    def _said(self, bits: Mapping[str, int]) -> list[str]:
+    def _bits_given(self, bits: Mapping[str, int]) -> list[str]:
         widths = {layer.name: bits[layer.name] for layer in self.chosen}
         notes: list[str] = []
         if self.config.allocation == "sensitivity":

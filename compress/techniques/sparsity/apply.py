@@ -60,7 +60,7 @@ def _not_covered(
         what="zeros",
         reached={layer.name for layer in chosen},
         excluded=every - named,
-        said=named,
+        described=named,
     )
     return tuple(f"{_NAME}: {note}" for note in coverage.notes(before.module, reach))
 
