@@ -9,7 +9,6 @@ from compress.techniques import registry
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.distillation.config import Distillation
-from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.registry import TechniqueConfig
 from compress.training import batchnorm, loop, recovery
@@ -27,9 +26,10 @@ _USUAL = Schedule()
 def start(network: Network, candidate: Candidate, task: Task) -> CompressedModel:
     """Apply a candidate without training: rung 0.
 
-    The steps follow each other in the catalog's order. BatchNorm is measured anew after those that
-    change the network, but before quantization, which corrects its own mean errors: better than
-    new statistics would on the published ResNet-20 (89.8 % against 89.3 % with 3 bits).
+    The candidate's choice of network comes first, then its steps in the catalog's order. BatchNorm
+    is measured anew after what changes the network, but before quantization, which corrects its own
+    mean errors: better than new statistics would on the published ResNet-20 (89.8 % against 89.3 %
+    with 3 bits).
 
     Patterns mean layers of the network, or of the student if members of one are tried.
 
@@ -39,6 +39,8 @@ def start(network: Network, candidate: Candidate, task: Task) -> CompressedModel
     foreign.check(network)
     compressed = CompressedModel(network=network, notes=memory_format.notes(network))
     lender = _lender(network, candidate, task)
+    if candidate.network is not None:
+        compressed = apply(compressed, candidate.network, task)
     for step in candidate.steps:
         if isinstance(step, Quantization):
             compressed = _settled(compressed, network, lender, task)
@@ -93,8 +95,7 @@ def _names(network: Network, technique: str) -> list[str]:
 
 def _lender(network: Network, candidate: Candidate, task: Task) -> Network | None:
     """The network that the candidate has its weights from; None where they are new."""
-    given = next((s.weights for s in candidate.steps if isinstance(s, FamilyMember)), "inherited")
-    match given:
+    match "inherited" if candidate.network is None else candidate.network.weights:
         case "inherited":
             return network
         case "supernet":

@@ -202,7 +202,7 @@ class Model:
 
 def _allotment(allotter: Allotter, candidate: Candidate) -> Allotment:
     """Ratios by stage and bits by layer, as a candidate's steps say them."""
-    steps: Mapping[type, Any] = {type(step): step for step in candidate.steps}
+    steps: Mapping[type, Any] = {type(step): step for step in candidate.configs}
     names = [layer.name for layer in allotter.profile.layers]
     pruning, grids = steps.get(FilterPruning), steps.get(Quantization)
     if grids is None or set(steps) - _MODELLED:

@@ -116,7 +116,7 @@ class Digits:
         compressed, found = pipeline.start(self._network, candidate, task), {}
         with tempfile.TemporaryDirectory() as folder:
             for epochs in RUNGS:
-                more = epochs - compressed.epochs if candidate.steps else 0
+                more = epochs - compressed.epochs if candidate.configs else 0
                 compressed = pipeline.recover(compressed, task, epochs=more, schedule=Schedule())
                 written = writer.write(compressed, Path(folder), data=self._images)
                 accuracy = measure.accuracy_of_file(written.path, self._images.validation)

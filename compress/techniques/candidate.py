@@ -1,4 +1,4 @@
-"""A candidate: ordered technique configs on a network. Equal candidates have equal digests."""
+"""A candidate: a network and ordered technique configs. Equal candidates have equal digests."""
 
 from __future__ import annotations
 
@@ -8,16 +8,26 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, model_validator
+from pydantic import (
+    BaseModel,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
-from pydantic_core import to_jsonable_python
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, to_jsonable_python
 
+from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.registry import BY_NAME, ORDER, TechniqueConfig
 from compress.techniques.rules import canonical
 from compress.values.knobs import changed_defaults, first_default
 
+_MEMBER = "family_member"
 
-class Candidate(BaseModel, frozen=True, extra="forbid"):
+
+class _Document(BaseModel, extra="forbid"):
     """What to try: at most one config per technique, in the catalog's order.
 
     No steps at all is the network itself.
@@ -25,11 +35,47 @@ class Candidate(BaseModel, frozen=True, extra="forbid"):
 
     steps: tuple[TechniqueConfig, ...] = ()
 
+
+class Candidate(BaseModel, frozen=True, extra="forbid"):
+    """What to try: a choice of network, then at most one config per technique in order.
+
+    ``network`` is the member of its family to begin with; None is the network itself. Without
+    steps, too, that is the baseline. A document has the member as the first of its steps.
+    """
+
+    network: FamilyMember | None = None
+    steps: tuple[TechniqueConfig, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_network(cls, document: Any) -> Any:
+        if not isinstance(document, dict) or "network" in document:
+            return document
+        steps = document.get("steps")
+        if not isinstance(steps, list | tuple) or not steps or not _is_member(steps[0]):
+            return document
+        return {**document, "network": steps[0], "steps": steps[1:]}
+
+    @model_serializer(mode="wrap")
+    def _as_document(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document = write(self)
+        network, steps = document.pop("network", None), document.get("steps", ())
+        return (
+            document if network is None else {**document, "steps": type(steps)([network, *steps])}
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        written = handler.resolve_ref_schema(handler(_Document.__pydantic_core_schema__))
+        return {**written, "title": cls.__name__}
+
     @model_validator(mode="after")
     def _ordered(self) -> Candidate:
-        ranks = [ORDER[step.technique] for step in self.steps]
+        names = [config.technique for config in self.configs]
+        ranks = [ORDER[name] for name in names]
         if ranks != sorted(set(ranks)):
-            names = [step.technique for step in self.steps]
             raise ValueError(f"steps must be distinct and in the order {list(ORDER)}, got {names}")
         return self
 
@@ -45,6 +91,11 @@ class Candidate(BaseModel, frozen=True, extra="forbid"):
             return cls.model_validate(document)
         return cls.model_validate({**document, "steps": [_as_recorded(step) for step in steps]})
 
+    @property
+    def configs(self) -> tuple[TechniqueConfig, ...]:
+        """The choice of network, if it is another, and the steps: all that knobs can decide."""
+        return self.steps if self.network is None else (self.network, *self.steps)
+
     def canonical(self) -> Candidate:
         """The same candidate without what cannot change anything: steps, and values of fields."""
         return self._shorter or self
@@ -52,11 +103,12 @@ class Candidate(BaseModel, frozen=True, extra="forbid"):
     @cached_property
     def _shorter(self) -> Candidate | None:
         """The canonical form where it is another; one that held itself could not be compared."""
-        values = {step.technique: dict(step) for step in self.steps if step.has_effect}
+        configs = self.configs
+        values = {config.technique: dict(config) for config in configs if config.has_effect}
         counted = canonical.without_inactive(values)
-        found = (_with(step, counted.get(step.technique)) for step in self.steps)
-        steps = tuple(step for step in found if step and step.has_effect)
-        return None if steps == self.steps else Candidate(steps=steps)
+        found = (_with(config, counted.get(config.technique)) for config in configs)
+        kept = tuple(config for config in found if config and config.has_effect)
+        return None if kept == configs else Candidate(steps=kept)
 
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical form: equal digests mean equal networks under a seed.
@@ -69,13 +121,19 @@ class Candidate(BaseModel, frozen=True, extra="forbid"):
 
     @cached_property
     def _digest(self) -> str:
-        document = {"steps": [_deviations(step) for step in self.canonical().steps]}
+        document = {"steps": [_deviations(step) for step in self.canonical().configs]}
         text = json.dumps(document, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def describe(self) -> str:
         """One line for a table: what was done, in words."""
-        return " + ".join(step.words for step in self.canonical().steps) or "baseline"
+        return " + ".join(step.words for step in self.canonical().configs) or "baseline"
+
+
+def _is_member(config: Any) -> bool:
+    if isinstance(config, dict):
+        return config.get("technique") == _MEMBER
+    return isinstance(config, FamilyMember)
 
 
 def _with(step: TechniqueConfig, values: dict[str, Any] | None) -> TechniqueConfig | None:

@@ -122,7 +122,7 @@ def _from_version_1(document: dict[str, Any], candidate: Candidate) -> dict[str,
 
     Digests of version 1 were of every field, those at their defaults included.
     """
-    written = zip(document["candidate"].get("steps", ()), candidate.steps, strict=True)
+    written = zip(document["candidate"].get("steps", ()), candidate.configs, strict=True)
     counted = {"steps": [fields for fields, step in written if step.has_effect]}
     text = json.dumps(counted, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(text.encode()).hexdigest()

@@ -81,7 +81,7 @@ class BoundsFilter:
         architecture = self.network.architecture
         if not architecture.operations:
             return False
-        members = [BY_NAME[step.technique].costs.member(dict(step)) for step in candidate.steps]
+        members = [BY_NAME[step.technique].costs.member(dict(step)) for step in candidate.configs]
         return any(
             plan_of(architecture.member(shape), in_channels=1, num_classes=2).is_constant
             for shape in members

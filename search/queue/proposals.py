@@ -61,17 +61,17 @@ def of_steps(problem: Problem, steps: tuple[TechniqueConfig, ...]) -> ProposedCa
     spec, space = problem.spec, problem.space
     completed = tuple(_completed(space, step) for step in steps)
     candidate = Candidate(steps=completed).canonical()
-    for step in candidate.steps:
+    for step in candidate.configs:
         if step.technique not in spec.techniques:
             raise CandidateDoesNotFit(
                 f"{step.technique} is not among the job's techniques {sorted(spec.techniques)}: "
                 "leave the step out, or clone the job with it"
             )
-    validation.check_pairs([step.technique for step in candidate.steps])
+    validation.check_pairs([step.technique for step in candidate.configs])
     _check_network(space, candidate)
     _check_given(spec, candidate)
     _check_images(problem, candidate)
-    changing = tuple(step for step in candidate.steps if not _is_whole(space, step))
+    changing = tuple(step for step in candidate.configs if not _is_whole(space, step))
     return placed(space, _something(Candidate(steps=changing).canonical()))
 
 
@@ -92,7 +92,7 @@ def nearest(space: Space, candidate: Candidate) -> dict[str, Scalar]:
 
     A technique that is no step of it is switched off as far as the knobs allow.
     """
-    steps = {step.technique: step for step in candidate.canonical().steps}
+    steps = {step.technique: step for step in candidate.canonical().configs}
     return {knob.name: _nearest(knob, steps) for knob in space.turning}
 
 
@@ -107,7 +107,7 @@ def values(candidate: Candidate) -> dict[str, Any]:
 
 def changed(candidate: Candidate) -> Iterator[tuple[str, str, Any]]:
     """Yield technique, field and value of everything that is not at its default."""
-    for step in candidate.canonical().steps:
+    for step in candidate.canonical().configs:
         for field, value in step:
             if field != "technique" and value != canonical.default(f"{step.technique}.{field}"):
                 yield step.technique, field, value
@@ -137,7 +137,7 @@ def _is_whole(space: Space, step: TechniqueConfig) -> bool:
 
 
 def _something(candidate: Candidate) -> Candidate:
-    if not candidate.canonical().steps:
+    if not candidate.canonical().configs:
         raise CandidateDoesNotFit(
             "it leaves the network as it is, and that is the baseline, trial 0: change something"
         )
@@ -181,7 +181,7 @@ def _nearest(knob: Knob, steps: Mapping[str, TechniqueConfig]) -> Scalar:
 
 def _check_network(space: Space, candidate: Candidate) -> None:
     """Whether the network has the stages, edges, layers and dimensions that the steps speak of."""
-    knobs = [knob for step in candidate.steps for knob in _as_knobs(space, step)]
+    knobs = [knob for step in candidate.configs for knob in _as_knobs(space, step)]
     for knob in knobs:
         check_fit(knob, space.architecture)
     validation.check_patterns(knobs, space.architecture)
@@ -228,7 +228,7 @@ def _per(config: type[BaseModel], field: str) -> str | None:
 
 def _check_given(spec: JobSpec, candidate: Candidate) -> None:
     """Whether the job has the teacher and the shared weights that the steps ask for."""
-    for step in candidate.steps:
+    for step in candidate.configs:
         match step:
             case Distillation(teacher="uploaded") if spec.teacher is None:
                 raise CandidateDoesNotFit(
@@ -249,7 +249,7 @@ def _check_given(spec: JobSpec, candidate: Candidate) -> None:
 
 def _check_images(problem: Problem, candidate: Candidate) -> None:
     image, data = problem.image, problem.spec.data
-    for step in candidate.steps:
+    for step in candidate.configs:
         if isinstance(step, FamilyMember):
             member = problem.space.architecture.member(step.shape)
             input_checks.check(member, image=image, where="family_member", data=data)

@@ -264,7 +264,7 @@ def _snapped(own: Own, source: Source, candidate: Candidate, *, number: int) -> 
 
 def _dropped(space: Space, candidate: Candidate) -> set[str]:
     """Techniques of the candidate that the space does not list, and fields that it cannot turn."""
-    techniques = {step.technique for step in candidate.steps} - set(space.techniques)
+    techniques = {step.technique for step in candidate.configs} - set(space.techniques)
     knobs = {knob.path for knob in space.knobs}
     fields = {f"{t}.{f}" for t, f, _ in proposals.changed(candidate) if t in space.techniques}
     return techniques | (fields - knobs)

@@ -118,7 +118,7 @@ def candidate_bounds(spec: JobSpec, candidate: Candidate, network: BaseNetwork) 
     """Bytes, parameters and MACs that this candidate of the job cannot be below."""
     knobs = [
         Knob(technique=step.technique, field=field, part=part, domain=Domain.of_choices((value,)))
-        for step in candidate.steps
+        for step in candidate.configs
         for field, found in step.model_dump(exclude={"technique"}).items()
         for part, value in _parts(found)
     ]

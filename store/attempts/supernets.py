@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from compress.network.supernet.config import Elastic
 from compress.techniques.candidate import Candidate
-from compress.techniques.family_member.config import FamilyMember
 from featherweight.specs.protocol import FileRef
 from featherweight.specs.states import Phase
 from store.attempts.held_attempt import HeldAttempt
@@ -71,8 +70,8 @@ def _trained(session: Session, job: JobRecord, trial: TrialRecord) -> dict[str, 
 
 
 def _is_slice(trial: TrialRecord) -> bool:
-    steps = Candidate.of_record(trial.candidate).steps
-    return any(isinstance(step, FamilyMember) and step.weights == "supernet" for step in steps)
+    network = Candidate.of_record(trial.candidate).network
+    return network is not None and network.weights == "supernet"
 
 
 def _weights(session: Session, job: JobRecord, sha256: str | None) -> dict[str, Any] | None:

@@ -97,7 +97,7 @@ def spare_one(step, layer):
 
 
 def step_of(made, kind):
-    return next((step for step in made.candidate.steps if isinstance(step, kind)), None)
+    return next((step for step in made.candidate.configs if isinstance(step, kind)), None)
 
 
 def test_the_file_answers_like_the_network_before_and_after_recovery(made):

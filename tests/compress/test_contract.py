@@ -306,4 +306,4 @@ def test_its_config_comes_back_from_json_candidate_and_manifest(case):
     written = contract.manifest_of(candidate)
     loaded = manifest.load(manifest.dump(written))
     assert loaded == written
-    assert loaded.candidate.steps == (case.config,)
+    assert loaded.candidate.configs == (case.config,)

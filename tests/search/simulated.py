@@ -31,7 +31,7 @@ def settings(**changes: float) -> SearcherSettings:
 def measure(candidate: Candidate, *, epochs: int, seed: int) -> Measurement:
     """Smaller costs accuracy, training gives half of the loss back; seeds differ a little."""
     kept, loss = 1.0, 0.0
-    for step in candidate.steps:
+    for step in candidate.configs:
         match step.technique:
             case "filter_pruning":
                 for stage, ratio in enumerate(step.ratios):

@@ -50,5 +50,5 @@ def test_every_ordered_pair_of_techniques_has_its_relation() -> None:
 def _given(candidate: Candidate) -> list[dict[str, Any]]:
     return [
         {"technique": step.technique, **step.model_dump(mode="json", exclude_defaults=True)}
-        for step in candidate.steps
+        for step in candidate.configs
     ]

@@ -127,7 +127,7 @@ def test_a_manifest_of_version_2_loses_nothing_when_it_is_read():
 def test_a_manifest_with_seven_techniques_loses_nothing_when_it_is_read():
     text = (GOLDEN / "manifest-v2-all.json").read_text()
     loaded = manifest.load(text)
-    assert [step.technique for step in loaded.candidate.steps] == list(registry.ORDER)[:7]
+    assert [step.technique for step in loaded.candidate.configs] == list(registry.ORDER)[:7]
     assert json.dumps(as_written(loaded)) == json.dumps(json.loads(text))
     assert manifest.load(manifest.dump(loaded)) == loaded
     # A changed default or a renamed field would turn old trials into other ones.
@@ -146,7 +146,7 @@ def test_a_manifest_of_a_mirrored_file_loses_nothing_when_it_is_read():
 
 def test_every_technique_is_in_a_golden_manifest():
     found = [manifest.load(path.read_text()) for path in GOLDEN.glob("manifest-v2*.json")]
-    names = {step.technique for each in found for step in each.candidate.steps}
+    names = {step.technique for each in found for step in each.candidate.configs}
     assert names == set(registry.ORDER)
 
 

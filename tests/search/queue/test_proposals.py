@@ -28,7 +28,7 @@ def small():
 
 
 def steps(*found):
-    return Candidate.model_validate({"steps": found}).steps
+    return Candidate.model_validate({"steps": found}).configs
 
 
 def prune(*ratios, **more):
@@ -104,7 +104,7 @@ def test_steps_that_the_space_has_come_with_their_knobs():
 def test_steps_between_the_values_of_the_space_are_candidates_outside_of_it(odd):
     found = of_steps(odd, QUANTIZE)
     assert found.params is None
-    assert found.candidate.steps == steps(odd, QUANTIZE | {"short_scales": True})
+    assert found.candidate.configs == steps(odd, QUANTIZE | {"short_scales": True})
 
 
 def test_what_a_step_leaves_unsaid_is_as_the_job_has_it_and_what_it_says_stays():
@@ -164,7 +164,7 @@ def test_the_nearest_point_of_another_space_keeps_what_it_can():
 def test_a_technique_that_is_no_step_is_switched_off():
     space, _ = space_of()
     params = proposals.nearest(space, Candidate(steps=steps(QUANTIZE)))
-    assert [step.technique for step in space.candidate(params).steps] == ["quantization"]
+    assert [step.technique for step in space.candidate(params).configs] == ["quantization"]
 
 
 def test_the_values_of_a_candidate_are_those_that_are_not_as_usual():

@@ -50,14 +50,14 @@ def test_a_candidate_names_the_operation_of_every_edge() -> None:
     names = ("nor_conv_3x3", "skip_connect", "none", "nor_conv_1x1", "avg_pool_3x3", "skip_connect")
     params = {knob.name: name for knob, name in zip(space.turning, names, strict=True)}
     candidate = space.candidate(params)
-    [step] = candidate.steps
+    [step] = candidate.configs
     assert (step.cell, step.weights) == (names, "supernet")
     assert Candidate.model_validate_json(candidate.model_dump_json()) == candidate
 
 
 def test_controls_of_cells_are_cells() -> None:
     space = space_of()
-    found = [space.candidate(params).steps[0] for _, params in space.controls()]
+    found = [space.candidate(params).network for _, params in space.controls()]
     assert found
     assert all(len(step.cell) == 6 for step in found)
 
@@ -96,9 +96,9 @@ def test_cells_that_differ_only_where_nothing_reaches_the_answer_are_one_candida
     deader = ("none", "none", "none", "nor_conv_3x3", "none", "none")
     one, other = (space.candidate(_params(names)) for names in (dead, deader))
     assert one.digest() == other.digest()
-    assert one.steps[0].cell == deader
+    assert one.network.cell == deader
     alive = ("skip_connect", "none", "none", "nor_conv_3x3", "avg_pool_3x3", "none")
-    assert space.candidate(_params(alive)).steps[0].cell == alive
+    assert space.candidate(_params(alive)).network.cell == alive
 
 
 def test_a_cell_without_a_path_is_refused_before_it_costs_a_trial() -> None:

@@ -52,7 +52,7 @@ def test_exact_counts_are_those_of_the_file(
     assert counted.exact == {"parameters", "macs"}
     for _, params in counted.space.controls(num_random=3):
         candidate = counted.space.candidate(params)
-        member = next((s for s in candidate.steps if s.technique == "family_member"), None)
+        member = candidate.network
         network = architecture if member is None else architecture.member(member.shape)
         expected = in_file(network)
         found = counted.of(params)

@@ -64,7 +64,7 @@ def test_a_single_value_is_a_fixed_knob_and_part_of_every_candidate() -> None:
     found = build({"quantization": {"weight_bits": 4, "calibration_images": 64}})
     assert [knob.kind for knob in found.knobs] == ["fixed"] * 4
     assert found.turning == ()
-    step = found.candidate({}).steps[0].model_dump()
+    step = found.candidate({}).configs[0].model_dump()
     assert (step["weight_bits"], step["calibration_images"]) == (4, 64)
     assert found.num_candidates == 1
 
@@ -358,7 +358,7 @@ def test_no_point_of_a_space_with_refused_combinations_is_refused(seed: int) -> 
     found = build(MIXED)
     chosen = random.Random(seed)
     params = {knob.name: chosen.choice(space.grid.values(knob)) for knob in found.turning}
-    steps = {step.technique: step for step in found.candidate(params).steps}
+    steps = {step.technique: step for step in found.candidate(params).configs}
     quantization = steps.get("quantization")
     if quantization and params["quantization.activations"] == "int8":
         assert quantization.granularity == "channel"

@@ -85,7 +85,7 @@ def test_the_largest_member_is_a_step_that_takes_all_of_the_supernet() -> None:
     step = supernets.largest(supernets.elastic(built({"depth": [1, 3]}, **NOW)))
     assert (step.width, step.depth, step.weights) == (1.0, 3, "supernet")
     assert NETWORK.member(step.shape) == NETWORK
-    assert Candidate(steps=(step,)).canonical().steps == (step,)
+    assert Candidate(network=step).canonical().network == step
 
 
 def test_the_largest_cell_has_the_most_costly_operation_on_every_edge() -> None:

@@ -277,7 +277,7 @@ def test_what_a_config_accepts_is_kept_but_for_what_does_not_count(values: dict[
     sharing = values.get("weight_sharing", {})
     if sharing.get("index_bits") == 1:
         return
-    found = canonical.accepted({step.technique: dict(step) for step in made.steps})
+    found = canonical.accepted({step.technique: dict(step) for step in made.configs})
     again = candidate(*({"technique": name, **fields} for name, fields in found.items()))
     assert again.digest() == made.digest()
 
