@@ -202,8 +202,8 @@ def test_a_job_is_made_with_the_supernet_that_it_names_and_no_other(database):
         record, dataset = factories.model(session), factories.dataset(session)
         asked = factories.spec(**factories.SHARED)
         fields = {"dataset": dataset, "idempotency_key": None, "body_sha256": "a" * 64}
-        with pytest.raises(ValueError, match="supernet's record exactly where"):
+        with pytest.raises(ValueError, match="supernet's record if and only if"):
             jobs.create(session, asked, model=None, supernet=record, **fields)
         named = factories.spec(**(factories.SHARED | {"supernet": {"epochs": 0, "model": "n"}}))
-        with pytest.raises(ValueError, match="supernet's record exactly where"):
+        with pytest.raises(ValueError, match="supernet's record if and only if"):
             jobs.create(session, named, model=None, **fields)
