@@ -34,7 +34,7 @@ from service.routes import (
 )
 from service.settings import ServiceSettings
 from service.shared import lanes
-from service.shared.answers import Answers
+from service.shared.answers import AnswerCache
 from service.shared.logins import Logins
 from service.shared.metrics import Metrics, Observed
 from service.shared.momentary import Momentary
@@ -120,7 +120,7 @@ async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
             dashboard=client,
             lanes=lanes.of_settings(settings),
             waiting_line=line,
-            answers=Answers(database),
+            answers=AnswerCache(database),
             momentary=Momentary(),
             feeds=feeds,
             streams=streams,

@@ -9,7 +9,7 @@ import httpx2
 from fastapi import Depends, Request
 
 from service.settings import ServiceSettings
-from service.shared.answers import Answers
+from service.shared.answers import AnswerCache
 from service.shared.lanes import Lanes
 from service.shared.logins import Logins
 from service.shared.metrics import Metrics
@@ -34,7 +34,7 @@ class Resources:
     dashboard: httpx2.AsyncClient
     lanes: Lanes
     waiting_line: WaitingLine
-    answers: Answers
+    answers: AnswerCache
     momentary: Momentary
     feeds: Feeds
     streams: Streams

@@ -22,7 +22,7 @@ from compress.export import writer
 from compress.network.network import Network
 from compress.sensitivity import probes
 from compress.sensitivity.document import ProfileDocument
-from compress.sensitivity.probes import Wanted
+from compress.sensitivity.probes import ProbeRequest
 from compress.techniques.candidate import Candidate
 from compress.training.context import Task
 from featherweight.specs import constraints
@@ -79,7 +79,7 @@ def main(table: Table) -> None:
 
 
 def _profiled(task: Task) -> ProfileDocument:
-    wanted = Wanted(
+    wanted = ProbeRequest(
         images=_IMAGES, allowed_seconds=None, weights_sha256="0" * 64, data_sha256="1" * 64
     )
     return probes.probe(cifar.network(), task, wanted, on_progress=lambda share: None)

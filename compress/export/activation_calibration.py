@@ -69,7 +69,7 @@ def collect(
     if observer == "minmax":
         return ranges
     seen = {
-        name: histogram.Seen(
+        name: histogram.RangeStatistics(
             bins=histogram.Bins(low=found.low, high=found.high),
             observer=observer,
             percentile=percentile,
@@ -99,7 +99,7 @@ def _values(
             yield name, value.reshape(rows, -1)
 
 
-def _clipped(seen: histogram.Seen) -> ActivationRange:
+def _clipped(seen: histogram.RangeStatistics) -> ActivationRange:
     low, high = seen.range()
     return ActivationRange(low=low, high=high)
 

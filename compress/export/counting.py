@@ -19,7 +19,7 @@ _CARRYING = frozenset({"DequantizeLinear", "Cast", "Mul"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counts:
+class FileCounts:
     """Weights and biases in place, whatever form stores them, and MACs for one input.
 
     A weight that is zero counts like any other: sparsity is bytes saved, not parameters.
@@ -29,7 +29,7 @@ class Counts:
     macs: int
 
 
-def count(model: ModelProto) -> Counts:
+def count(model: ModelProto) -> FileCounts:
     """Count a model whose only unknown dimension is the batch."""
     shapes = _shapes(model)
     constants = _constants(model)
@@ -44,7 +44,7 @@ def count(model: ModelProto) -> Counts:
             if stored in constants:
                 parameters[stored] = prod(shapes[stored])
         macs += _macs(node, shapes)
-    return Counts(parameters=sum(parameters.values()), macs=macs)
+    return FileCounts(parameters=sum(parameters.values()), macs=macs)
 
 
 def _macs(node: NodeProto, shapes: dict[str, list[int]]) -> int:

@@ -97,7 +97,7 @@ class Bins:
 
 
 @dataclass(kw_only=True)
-class Seen:
+class RangeStatistics:
     """What is gathered of one tensor, batch by batch, to choose its range for ``observer``."""
 
     bins: Bins

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
 
-from compress.network.layers import Layer
+from compress.network.layers import WeightedLayer
 
 _WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 
@@ -29,7 +29,7 @@ class WeightedNode:
     axis: int
 
 
-def match(model: ModelProto, layers: tuple[Layer, ...]) -> dict[str, WeightedNode]:
+def match(model: ModelProto, layers: tuple[WeightedLayer, ...]) -> dict[str, WeightedNode]:
     """Layers of a plain, folded network by the name of the tensor that their node computes."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes = [n for n in model.graph.node if n.op_type in _WEIGHTED and n.input[1] in constants]

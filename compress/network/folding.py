@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compress.network import layers
-from compress.network.layers import Layer, Norm
+from compress.network.layers import Norm, WeightedLayer
 from compress.network.network import Network
 from compress.network.stored_weight import HalfFloat, SparseFloat, StoredWeight, halved, shortened
 
@@ -76,7 +76,7 @@ def halve(network: Network, stored: Mapping[str, Stored]) -> tuple[Network, Mapp
     return half, kept
 
 
-def _normed(network: Network) -> list[tuple[Layer, Norm]]:
+def _normed(network: Network) -> list[tuple[WeightedLayer, Norm]]:
     return [
         (layer, layer.norm)
         for layer in layers.weighted(network)
@@ -84,7 +84,7 @@ def _normed(network: Network) -> list[tuple[Layer, Norm]]:
     ]
 
 
-def _fold_(layer: Layer, norm: Norm, kept: dict[str, Stored]) -> None:
+def _fold_(layer: WeightedLayer, norm: Norm, kept: dict[str, Stored]) -> None:
     factor_O = layers.norm_factor(layer)
     if layer.name in kept:
         kept[layer.name] = scaled(kept[layer.name], factor_O.numpy())
@@ -95,7 +95,7 @@ def _fold_(layer: Layer, norm: Norm, kept: dict[str, Stored]) -> None:
     layer.module.bias = nn.Parameter(_bias(layer, norm, factor_O), requires_grad=False)
 
 
-def _halve_(layer: Layer, stored: StoredWeight | HalfFloat) -> Stored:
+def _halve_(layer: WeightedLayer, stored: StoredWeight | HalfFloat) -> Stored:
     if isinstance(stored, StoredWeight):
         scale = halved(stored.scale, what=f"a scale of {layer.name}", way_out=_SCALES)
         stored = _rescale_(layer, stored, scale)
@@ -106,7 +106,9 @@ def _halve_(layer: Layer, stored: StoredWeight | HalfFloat) -> Stored:
     return stored
 
 
-def _rescale_(layer: Layer, stored: StoredWeight, scale: NDArray[np.float32]) -> StoredWeight:
+def _rescale_(
+    layer: WeightedLayer, stored: StoredWeight, scale: NDArray[np.float32]
+) -> StoredWeight:
     stored = replace(stored, scale=scale)
     layer.module.weight.copy_(torch.from_numpy(stored.values()))
     return stored
@@ -139,14 +141,14 @@ def _one_if_equal(scale: NDArray[np.float32]) -> NDArray[np.float32]:
     return first.reshape(()) if same else scale
 
 
-def _bias(layer: Layer, norm: Norm, factor_O: Tensor) -> Tensor:
+def _bias(layer: WeightedLayer, norm: Norm, factor_O: Tensor) -> Tensor:
     assert norm.running_mean is not None  # kept wherever the variance is
     before_O = layer.module.bias.double() if layer.module.bias is not None else 0.0
     after_O = norm.bias.double() if norm.bias is not None else 0.0
     return ((before_O - norm.running_mean.double()) * factor_O + after_O).float()
 
 
-def _per_channel(factor_O: Tensor, layer: Layer) -> Tensor:
+def _per_channel(factor_O: Tensor, layer: WeightedLayer) -> Tensor:
     return factor_O.view(-1, *[1] * (layer.module.weight.ndim - 1))
 
 

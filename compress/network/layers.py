@@ -23,7 +23,7 @@ from compress.values.errors import InvalidCandidate
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
+class WeightedLayer:
     """A convolution or linear layer.
 
     ``norm`` is the BatchNorm behind it where each of the two is all that the other has: nothing
@@ -54,7 +54,7 @@ def latent(module: nn.Module) -> Tensor:
     return module.get_parameter("weight")
 
 
-def weighted(network: Network) -> tuple[Layer, ...]:
+def weighted(network: Network) -> tuple[WeightedLayer, ...]:
     """Every convolution and linear layer that the network runs, first to last.
 
     Raises InvalidCandidate when the network does not run on its own input shape, or runs a layer
@@ -68,12 +68,14 @@ def weighted(network: Network) -> tuple[Layer, ...]:
     for part in seen.order:
         _check_weight(names[part], part)
     return tuple(
-        Layer(name=names[part], module=part, norm=seen.norm(part), is_shared=part in seen.shared)
+        WeightedLayer(
+            name=names[part], module=part, norm=seen.norm(part), is_shared=part in seen.shared
+        )
         for part in seen.order
     )
 
 
-def trained(network: Network, *, exclude: str = "", technique: str) -> tuple[Layer, ...]:
+def trained(network: Network, *, exclude: str = "", technique: str) -> tuple[WeightedLayer, ...]:
     """The layers whose weights may change, but for those that a pattern of ``exclude`` names.
 
     Raises InvalidCandidate, in the name of ``technique``, when a pattern matches no layer or there
@@ -86,7 +88,7 @@ def trained(network: Network, *, exclude: str = "", technique: str) -> tuple[Lay
     return tuple(layer for layer in found if layer.name not in left_out)
 
 
-def norm_factor(layer: Layer) -> Tensor:
+def norm_factor(layer: WeightedLayer) -> Tensor:
     """What the BatchNorm behind a layer multiplies its output channels by, float64 ``(O,)``.
 
     ``gamma / sqrt(variance + epsilon)``: the factor by which an exporter scales the weights when
@@ -99,7 +101,7 @@ def norm_factor(layer: Layer) -> Tensor:
     return factor_O if norm.weight is None else factor_O * norm.weight.detach().double()
 
 
-def by_name(found: Sequence[Layer]) -> Mapping[str, Layer]:
+def by_name(found: Sequence[WeightedLayer]) -> Mapping[str, WeightedLayer]:
     """The layers by their names."""
     return {layer.name: layer for layer in found}
 

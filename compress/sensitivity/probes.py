@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compress.network import layers
-from compress.network.layers import Layer
+from compress.network.layers import WeightedLayer
 from compress.network.network import Network
 from compress.network.structure import channels, dependencies
 from compress.network.structure.channels import ChannelGroup, Channels
@@ -41,7 +41,7 @@ from compress.sensitivity.document import (
     ProfileDocument,
     StageProfile,
 )
-from compress.sensitivity.rounds import ROUNDS, Answer, Points, Step
+from compress.sensitivity.rounds import ROUNDS, Answer, ProbedPoints, Step
 from compress.tasks.images import Images
 from compress.techniques.filter_pruning.strategies import Ranked
 from compress.techniques.quantization.constraint import GridConstraint, Sharing
@@ -59,7 +59,7 @@ OnProgress = Callable[[float], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class ProbeRequest:
     """What to probe on: how many training images, for how long (None: to the end), of what."""
 
     images: int
@@ -90,7 +90,7 @@ def entropy(symbols: NDArray[np.int8]) -> float:
 def probe(
     network: Network,
     task: Task,
-    wanted: Wanted,
+    wanted: ProbeRequest,
     *,
     on_progress: OnProgress,
     clock: Callable[[], float] = time.perf_counter,
@@ -108,7 +108,7 @@ def probe(
             f"{_NAME}: the network has {len(work.layers)} layers and {len(work.found.groups)} "
             f"groups of channels, and at most {MOST_PARTS} are probed: leave profile out"
         )
-    started, plan, points = clock(), list(work.plan()), Points()
+    started, plan, points = clock(), list(work.plan()), ProbedPoints()
     made = 0
     for step in plan:
         spent = clock() - started
@@ -153,11 +153,11 @@ class _Work:
         return replace(self.network, module=copy.deepcopy(self.network.module).eval())
 
     @cached_property
-    def layers(self) -> tuple[Layer, ...]:
+    def layers(self) -> tuple[WeightedLayer, ...]:
         return layers.trained(self.copied, technique=_NAME)
 
     @cached_property
-    def by_name(self) -> dict[str, Layer]:
+    def by_name(self) -> dict[str, WeightedLayer]:
         return {layer.name: layer for layer in self.layers}
 
     @cached_property
@@ -181,7 +181,7 @@ class _Work:
                 for group in self.found.groups:
                     yield Step(part=("group", group.root), value=each.group_ratio)
 
-    def make(self, step: Step, points: Points) -> None:
+    def make(self, step: Step, points: ProbedPoints) -> None:
         """One probe. A part that the network does not run without stays without a point."""
         kind, name = step.part
         coded = None
@@ -201,7 +201,7 @@ class _Work:
         return float(f"{float(hits_N.double().mean()):.{_DIGITS}g}")
 
     @torch.no_grad()
-    def _rounded(self, layer: Layer, bits: int) -> tuple[Tensor, float]:
+    def _rounded(self, layer: WeightedLayer, bits: int) -> tuple[Tensor, float]:
         """Logits with this one layer on a grid, and bits per weight; the weight is put back."""
         weight = layers.latent(layer.module)
         own = weight.clone()
@@ -241,7 +241,7 @@ class _Work:
             should_stop=self.task.should_stop,
         )
 
-    def layer_profiles(self, points: Points) -> Iterator[LayerProfile]:
+    def layer_profiles(self, points: ProbedPoints) -> Iterator[LayerProfile]:
         positions = dependencies.output_positions(self.network)
         writes, reads = _stages(self.found)
         for layer in self.layers:
@@ -255,11 +255,11 @@ class _Work:
                 points=points.of_layer(layer.name),
             )
 
-    def stage_profiles(self, points: Points) -> Iterator[StageProfile]:
+    def stage_profiles(self, points: ProbedPoints) -> Iterator[StageProfile]:
         for stage in self.stages:
             yield StageProfile(stage=stage, points=points.of_channels("stage", stage))
 
-    def group_profiles(self, points: Points) -> Iterator[GroupProfile]:
+    def group_profiles(self, points: ProbedPoints) -> Iterator[GroupProfile]:
         for group in self.found.groups:
             yield GroupProfile(
                 root=group.root,
@@ -282,7 +282,7 @@ def _stages(found: Channels) -> tuple[dict[str, int], dict[str, int]]:
     return writes, reads
 
 
-def _images(network: Network, task: Task, wanted: Wanted) -> Images:
+def _images(network: Network, task: Task, wanted: ProbeRequest) -> Images:
     """Training images at equal distances through the split: the same whatever the job's seed."""
     train = task.data.train
     calibration.check(train, input_shape=network.input_shape)

@@ -52,7 +52,7 @@ class Answer:
     coded: float | None = None
 
 
-class Points:
+class ProbedPoints:
     """The answers of the probes, by part and by ratio or bits."""
 
     def __init__(self) -> None:

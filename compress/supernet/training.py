@@ -34,7 +34,7 @@ Momentum = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class TrainingReport:
     """What a training took, and the momentum with which the next epoch goes on."""
 
     fit: FitReport
@@ -50,7 +50,7 @@ def train(  # noqa: PLR0913 - what a caller that goes on after an interruption k
     of: int,
     momentum: Momentum | None = None,
     on_progress: OnProgress = silent,
-) -> tuple[Network, Report]:
+) -> tuple[Network, TrainingReport]:
     """A copy after epochs ``epochs[0]`` to ``epochs[1]``, the last excluded, of ``of`` in all.
 
     Batches, views, members and learning rates are those of an unbroken training, so with the
@@ -77,7 +77,7 @@ def train(  # noqa: PLR0913 - what a caller that goes on after an interruption k
     kept = _momentum(loop, whole)
     trained = replace(network, module=training.finished(whole))
     settled = batchnorm.reestimate(trained, train_images, device=task.device, augment=task.augment)
-    return settled, Report(fit=report, momentum=kept)
+    return settled, TrainingReport(fit=report, momentum=kept)
 
 
 def _loop(

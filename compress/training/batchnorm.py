@@ -35,7 +35,7 @@ _SEED = 20_260_102
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class StatisticsView:
     """How images are varied while statistics are taken.
 
     ``black`` pads raw images with 0 before they are normalised, as many published networks were
@@ -61,21 +61,25 @@ def reestimate(
     and for one image where a BatchNorm reads one value of it.
     """
     calibration.check(images, input_shape=network.input_shape)
-    usual = Seen(augmented=augmentation.settled(augment, images))
+    usual = StatisticsView(augmented=augmentation.settled(augment, images))
     seen = usual if like is None else seen_by(like, images, usual, device=device)
     return _averaged(network, images, seen, device=device, most=_MAX_IMAGES)
 
 
-def seen_by(network: Network, images: Images, usual: Seen, *, device: torch.device) -> Seen:
+def seen_by(
+    network: Network, images: Images, usual: StatisticsView, *, device: torch.device
+) -> StatisticsView:
     """How the images were varied over which the network's own statistics were taken.
 
     Of a few ways it is the one that gives the nearest statistics, in the Kullback-Leibler
     divergence of normal distributions, if it is nearer than ``usual`` by a half at least.
     """
     others = (
-        Seen(augmented="none"),
-        Seen(augmented="shift"),
-        Seen(augmented=usual.augmented if "shift" in usual.augmented else "shift", black=True),
+        StatisticsView(augmented="none"),
+        StatisticsView(augmented="shift"),
+        StatisticsView(
+            augmented=usual.augmented if "shift" in usual.augmented else "shift", black=True
+        ),
     )
     nats = {
         seen: _divergence(network, _averaged(network, images, seen, device=device, most=_LOOKED_AT))
@@ -108,7 +112,7 @@ def _nats(own: BatchNorm, found: BatchNorm) -> Tensor | None:
 
 
 def _averaged(
-    network: Network, images: Images, seen: Seen, *, device: torch.device, most: int
+    network: Network, images: Images, seen: StatisticsView, *, device: torch.device, most: int
 ) -> Network:
     check_batch(network, images.x_NCHW[:_BATCH_SIZE], device=device)
     module = copy.deepcopy(network.module).to(device).eval()
@@ -153,7 +157,7 @@ def _start_cumulative_average_(norm: BatchNorm) -> None:
 
 @torch.no_grad()
 def _feed(
-    module: nn.Module, images: Images, seen: Seen, prepare: Preparation, *, most: int
+    module: nn.Module, images: Images, seen: StatisticsView, prepare: Preparation, *, most: int
 ) -> None:
     generator = torch.Generator().manual_seed(_SEED)
     sample = torch.randperm(len(images), generator=generator)[:most]

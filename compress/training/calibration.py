@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.network import foreign
-from compress.network.layers import Layer, Weighted
+from compress.network.layers import Weighted, WeightedLayer
 from compress.network.network import Network
 from compress.network.running import readers
 from compress.tasks.images import Images
@@ -51,7 +51,7 @@ def sample(images: Images, *, num_images: int, input_shape: tuple[int, int, int]
 @torch.no_grad()
 def watch(
     network: Network,
-    found: Sequence[Layer],
+    found: Sequence[WeightedLayer],
     x_NCHW: Tensor,
     *,
     device: torch.device,
@@ -68,7 +68,7 @@ def watch(
 
 
 def mean_squares(
-    network: Network, found: Sequence[Layer], x_NCHW: Tensor, *, device: torch.device
+    network: Network, found: Sequence[WeightedLayer], x_NCHW: Tensor, *, device: torch.device
 ) -> Mapping[str, Tensor]:
     """``E[x^2]`` of every input of every layer, float32 on the CPU.
 

@@ -23,7 +23,7 @@ from compress.network.network import Network
 from compress.network.stored_weight import SparseFloat, StoredWeight
 
 
-class Constraint(nn.Module):
+class WeightConstraint(nn.Module):
     """Maps a latent weight to the values that the file will hold."""
 
     is_constraint = True
@@ -54,17 +54,17 @@ class Constraint(nn.Module):
         raise NotImplementedError
 
 
-def constrain(layer: nn.Module, constraint: Constraint) -> None:
+def constrain(layer: nn.Module, constraint: WeightConstraint) -> None:
     """Put a layer's weight under one more constraint, in place."""
     parametrize.register_parametrization(layer, "weight", constraint, unsafe=True)
 
 
-def on(layer: nn.Module) -> tuple[Constraint, ...]:
+def on(layer: nn.Module) -> tuple[WeightConstraint, ...]:
     """The constraints of a layer's weight, first to last."""
     if not hasattr(layer, "parametrizations"):
         return ()
     chain = layer.get_submodule("parametrizations.weight")
-    return tuple(part for part in chain.children() if isinstance(part, Constraint))
+    return tuple(part for part in chain.children() if isinstance(part, WeightConstraint))
 
 
 @torch.no_grad()
@@ -118,7 +118,7 @@ def _free_(layer: nn.Module, weight: Tensor) -> None:
     layer.register_parameter("weight", nn.Parameter(weight, requires_grad=requires_grad))
 
 
-def _with_weights(module: nn.Module) -> Iterator[tuple[Constraint, Tensor]]:
+def _with_weights(module: nn.Module) -> Iterator[tuple[WeightConstraint, Tensor]]:
     """Every constraint with what it is given; asked for its own answer once it was handled."""
     for _, layer in _constrained(module):
         weight = layers.latent(layer)

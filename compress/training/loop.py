@@ -25,7 +25,7 @@ from compress.tasks.images import Images
 from compress.training import augmentation, batchnorm, constraints, inference, precision
 from compress.training.augmentation import View
 from compress.training.batchnorm import BatchNorm
-from compress.training.constraints import Constraint
+from compress.training.constraints import WeightConstraint
 from compress.training.distillation.settings import Teaching
 from compress.training.distillation.teacher import TeacherLogits
 from compress.training.inference import Preparation
@@ -174,7 +174,9 @@ class Loop:
         self.steps_per_epoch = len(images) // self.batch_size
         self.steps = plan.epochs * self.steps_per_epoch
         self.precision: Precision = plan.precision
-        self.constraints = [part for part in self.module.modules() if isinstance(part, Constraint)]
+        self.constraints = [
+            part for part in self.module.modules() if isinstance(part, WeightConstraint)
+        ]
         self.advances_every = max(1, math.ceil(self.steps / _MOST_ADVANCES))
         self.thinned = _scales(self.module) if plan.batchnorm_l1 > 0 else []
         self.optimiser = NesterovSGD(

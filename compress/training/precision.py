@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress.training.constraints import Constraint
+from compress.training.constraints import WeightConstraint
 
 Precision = Literal["fp32", "bf16"]
 _STEPS = 3
@@ -31,7 +31,7 @@ def choose(module: nn.Module, x_BCHW: Tensor) -> Precision:
     than they save, and so do networks under constraints, whose grids bfloat16 would blur. Verdicts
     are kept per process by device, threads and shapes.
     """
-    if any(isinstance(part, Constraint) for part in module.modules()):
+    if any(isinstance(part, WeightConstraint) for part in module.modules()):
         return "fp32"
     if _macs(module, x_BCHW[:1]) * len(x_BCHW) < _WORTHWHILE_MACS or not _supported(x_BCHW.device):
         return "fp32"

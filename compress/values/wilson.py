@@ -13,14 +13,14 @@ DEVIATIONS = 1.96
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interval:
+class ConfidenceInterval:
     """Where an accuracy lies but for chance, 0 to 1."""
 
     low: float
     high: float
 
 
-def interval(share: float, images: int, *, deviations: float = DEVIATIONS) -> Interval:
+def interval(share: float, images: int, *, deviations: float = DEVIATIONS) -> ConfidenceInterval:
     """Wilson's interval of a share, 0 to 1, of so many images.
 
     With ``p`` the share, ``n`` the images and ``z`` the deviations:
@@ -33,4 +33,4 @@ def interval(share: float, images: int, *, deviations: float = DEVIATIONS) -> In
     middle = (share + z2 / (2 * images)) / (1 + z2 / images)
     spread = share * (1 - share) / images + z2 / (4 * images**2)
     half = deviations * math.sqrt(spread) / (1 + z2 / images)
-    return Interval(low=max(0.0, middle - half), high=min(1.0, middle + half))
+    return ConfidenceInterval(low=max(0.0, middle - half), high=min(1.0, middle + half))

@@ -26,7 +26,7 @@ _LEAST_NOISE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forecast:
+class CurveForecast:
     """A regression of the last log error on the first log errors of a curve."""
 
     centre: NDArray[np.float64]
@@ -45,7 +45,7 @@ class Forecast:
         return max(float(curve[-1]), 1.0 - float(np.exp(expected - deviation)))
 
 
-def fit(finished: Sequence[Sequence[float]], *, known: int) -> Forecast | None:
+def fit(finished: Sequence[Sequence[float]], *, known: int) -> CurveForecast | None:
     """A forecast for curves of which the first ``known`` rungs are there.
 
     Args:
@@ -68,7 +68,7 @@ def fit(finished: Sequence[Sequence[float]], *, known: int) -> Forecast | None:
     rest = gains - gain - features @ weights
     noise = max(float(np.sqrt(np.mean(rest**2))), _LEAST_NOISE)
     weights, covariance = _posterior(features, gains - gain, noise)
-    return Forecast(
+    return CurveForecast(
         centre=centre,
         spread=spread,
         gain=gain,
@@ -99,7 +99,7 @@ def expected(curves: Sequence[Sequence[float]], *, num_rungs: int) -> list[float
     return [_expected(curve, forecasts) for curve in curves]
 
 
-def _expected(curve: Sequence[float], forecasts: dict[int, Forecast | None]) -> float:
+def _expected(curve: Sequence[float], forecasts: dict[int, CurveForecast | None]) -> float:
     forecast = forecasts.get(len(curve))
     return float(curve[-1]) if forecast is None else forecast.optimistic(curve)
 

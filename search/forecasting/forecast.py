@@ -14,9 +14,9 @@ from search.early_stopping.climbing import Standing
 from search.forecasting import pace
 from search.forecasting.pace import Pace, Sample
 from search.space import supernets
-from search.space.supernets import Costs
+from search.space.supernets import EpochCosts
 
-_AS_BASELINE = Costs()
+_AS_BASELINE = EpochCosts()
 _BEFORE = (Phase.BASELINE, Phase.SUPERNET, Phase.PROFILE)
 
 
@@ -48,7 +48,7 @@ def forecast(
     *,
     train_images: int,
     baseline: Measurement | None,
-    costs: Costs = _AS_BASELINE,
+    costs: EpochCosts = _AS_BASELINE,
     progress: Progress = _NOTHING_YET,
 ) -> Forecast:
     """Seconds for all trials, on one worker or on as many as run trials of the job now.
@@ -119,7 +119,7 @@ def _capped(spec: JobSpec, epochs: float) -> float:
 
 
 def _remaining(
-    spec: JobSpec, found: Pace, costs: Costs, reaching: Sequence[float], progress: Progress
+    spec: JobSpec, found: Pace, costs: EpochCosts, reaching: Sequence[float], progress: Progress
 ) -> float:
     """Seconds until the job ends; the search phase is ended by the job's limits, too."""
     assert found.epoch_seconds is not None
@@ -134,7 +134,7 @@ def _remaining(
     return _before(spec, found, costs, progress) + search + finish
 
 
-def _before(spec: JobSpec, found: Pace, costs: Costs, progress: Progress) -> float:
+def _before(spec: JobSpec, found: Pace, costs: EpochCosts, progress: Progress) -> float:
     """What is left of the phases before the search; each of them is one trial."""
     epoch = found.own_epoch_seconds or found.epoch_seconds or 0.0
     trained = spec.model.epochs if isinstance(spec.model, UntrainedModel) else 0

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from compress.values.measurement import Measurement
-from search.space.supernets import Costs
+from search.space.supernets import EpochCosts
 
 _TRAINING = ("train", "recover")
 """How stages of ``Measurement.seconds`` begin that grow with epochs."""
@@ -63,7 +63,7 @@ class Pace:
 
 
 def of(
-    baseline: Measurement, samples: Sequence[Sample], *, train_images: int, costs: Costs
+    baseline: Measurement, samples: Sequence[Sample], *, train_images: int, costs: EpochCosts
 ) -> Pace:
     """The pace of a job whose baseline is measured, and some of whose trials may be."""
     speed = baseline.train_images_per_second
@@ -79,7 +79,7 @@ def of(
 
 
 def _epoch(
-    baseline: Measurement, samples: Sequence[Sample], beforehand: float | None, costs: Costs
+    baseline: Measurement, samples: Sequence[Sample], beforehand: float | None, costs: EpochCosts
 ) -> float | None:
     trained = [sample for sample in samples if sample.epochs > 0 and sample.training > 0]
     if not trained:

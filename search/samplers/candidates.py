@@ -31,7 +31,7 @@ class Absence:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pool:
+class CandidatePool:
     """Candidates: ``full`` has a code for every knob, ``codes`` NaN for those that are absent.
 
     ``keys`` are those of ``codes`` (``moves.keys``), no two the same.
@@ -58,7 +58,7 @@ class Pool:
         known = set(moves.keys(tried))
         return np.flatnonzero(np.array([key not in known for key in self.keys], dtype=bool))
 
-    def and_also(self, other: Pool) -> Pool:
+    def and_also(self, other: CandidatePool) -> CandidatePool:
         """The candidates of both."""
         return replace(
             self,
@@ -67,7 +67,7 @@ class Pool:
             keys=[*self.keys, *other.keys],
         )
 
-    def at(self, indices: NDArray[np.intp]) -> Pool:
+    def at(self, indices: NDArray[np.intp]) -> CandidatePool:
         """Some of the candidates."""
         keys = [self.keys[index] for index in indices]
         return replace(self, full=self.full[indices], codes=self.codes[indices], keys=keys)
@@ -89,7 +89,7 @@ def absences(past: History, knobs: Sequence[Parameter]) -> list[Absence]:
     return [absence for absence in found if absence is not None]
 
 
-def every(knobs: Sequence[Parameter], rules: Sequence[Absence]) -> Pool | None:
+def every(knobs: Sequence[Parameter], rules: Sequence[Absence]) -> CandidatePool | None:
     """Every point of a space; None where there are more than ``MOST_ENUMERATED``."""
     if math.prod(knob.size for knob in knobs) > MOST_ENUMERATED:
         return None
@@ -102,13 +102,13 @@ def drawn(
     rules: Sequence[Absence],
     parents: Codes,
     random: np.random.Generator,
-) -> Pool:
+) -> CandidatePool:
     """Uniform points, and changed copies of the parents."""
     uniform = moves.points(knobs, _DRAWN, random)
     return pool(knobs, np.concatenate([uniform, moves.children(knobs, parents, random)]), rules)
 
 
-def pool(knobs: Sequence[Parameter], full: Codes, rules: Sequence[Absence]) -> Pool:
+def pool(knobs: Sequence[Parameter], full: Codes, rules: Sequence[Absence]) -> CandidatePool:
     """The distinct ones of some points."""
     codes = full.copy()
     for rule in rules:
@@ -117,7 +117,7 @@ def pool(knobs: Sequence[Parameter], full: Codes, rules: Sequence[Absence]) -> P
     for index, key in enumerate(moves.keys(codes)):
         first.setdefault(key, index)
     kept = np.array(list(first.values()), dtype=np.intp)
-    return Pool(knobs=knobs, full=full[kept], codes=codes[kept], keys=list(first))
+    return CandidatePool(knobs=knobs, full=full[kept], codes=codes[kept], keys=list(first))
 
 
 def _decided(codes: Codes, column: int, always: Sequence[int]) -> Absence | None:

@@ -38,7 +38,7 @@ _SEED = 18
 
 
 @dataclass(frozen=True, kw_only=True)
-class Costs:
+class EpochCosts:
     """Epochs in units of one of the baseline, by multiply-accumulates: a true speed is not known.
 
     ``member`` is one of the largest member, ``supernet`` one of all members together, or where
@@ -102,19 +102,19 @@ def check_training(problem: Problem) -> None:
         raise SupernetDoesNotFit(f"supernet: {error}") from error
 
 
-def costs(problem: Problem) -> Costs:
+def costs(problem: Problem) -> EpochCosts:
     """Return what epochs of the job's members cost, in epochs of the baseline."""
     macs, space = partial(_macs, problem), problem.space
     baseline, shapes = max(1, macs(problem.own)), elastic(space)
     most = macs(space.architecture.member(_fullest(shapes)))
     if not problem.spec.trains_supernet:
-        return Costs(member=most / baseline)
+        return EpochCosts(member=most / baseline)
     if shapes.operations:
         step = fmean(macs(space.architecture.member(shape)) for shape in _paths(shapes))
     else:
         least = macs(space.architecture.member(shapes.smallest))
         step = most + least + _SANDWICH * (most + least) / 2
-    return Costs(member=most / baseline, supernet=step / baseline)
+    return EpochCosts(member=most / baseline, supernet=step / baseline)
 
 
 def typical(problem: Problem) -> float | None:
@@ -137,7 +137,7 @@ def typical(problem: Problem) -> float | None:
     return fmean(each.macs for each in bounds) / max(1, _macs(problem, problem.own))
 
 
-def check_seconds(problem: Problem, costs: Costs, *, left: float | None) -> None:
+def check_seconds(problem: Problem, costs: EpochCosts, *, left: float | None) -> None:
     """Raise SupernetDoesNotFit if ``left`` seconds are not enough for one epoch of the supernet.
 
     Nothing is checked before the baseline's training speed is known, or without a limit.

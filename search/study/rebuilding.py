@@ -51,21 +51,21 @@ def rebuild(database: Database, study_url: str, job_id: str) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class History:
+class SourceHistory:
     """Trials of other jobs that a job's study knows, and what they are told with."""
 
     rows: Sequence[TrialRecord]
     measured: Measured
 
 
-def history_of(session: Session, job: JobRecord) -> History:
+def history_of(session: Session, job: JobRecord) -> SourceHistory:
     """What the job's study knows from other jobs."""
     rows = history.of(session, job)
-    return History(rows=rows, measured=measured_of(session, job, rows))
+    return SourceHistory(rows=rows, measured=measured_of(session, job, rows))
 
 
 def open_study(
-    storage: RDBStorage, job: JobRecord, problem: Problem, earlier: History
+    storage: RDBStorage, job: JobRecord, problem: Problem, earlier: SourceHistory
 ) -> StudyProjection:
     """Open the job's study; this may take seconds, so no transaction of ours should be open."""
     known = [frozen.prior(row, problem, earlier.measured) for row in earlier.rows]

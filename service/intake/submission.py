@@ -23,7 +23,7 @@ from search.queue import warm_start
 from search.queue.warm_start import Own, Start
 from search.space import feasibility, input_checks, slack, supernets
 from search.space.problem import Problem, searched
-from search.space.supernets import Costs
+from search.space.supernets import EpochCosts
 from service.errors import ModelDoesNotFitData, UnknownDataset, UnknownModel
 from service.http import strict_json
 from service.reports import forecasts, warnings
@@ -43,7 +43,7 @@ class Checked:
     teacher: ModelRecord | None
     supernet: ModelRecord | None
     dataset: DatasetRecord
-    costs: Costs
+    costs: EpochCosts
     feasibility: tuple[str, ...]
     warnings: tuple[str, ...]
     samples: Sequence[Sample]
@@ -93,7 +93,7 @@ def check(session: Session, spec: JobSpec) -> Checked:
     )
 
 
-def _costs(problem: Problem) -> Costs:
+def _costs(problem: Problem) -> EpochCosts:
     """Return what epochs of the members cost; raises SupernetDoesNotFit if they cannot train."""
     supernets.check_training(problem)
     found = supernets.costs(problem)

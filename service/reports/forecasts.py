@@ -16,7 +16,7 @@ from search.forecasting.forecast import Progress
 from search.forecasting.pace import Sample
 from search.space import supernets
 from search.space.stored_problem import problem_of
-from search.space.supernets import Costs
+from search.space.supernets import EpochCosts
 from store.database import clock
 from store.files import datasets
 from store.jobs import jobs, progress
@@ -25,7 +25,7 @@ from store.session import Session
 from store.tables.records import JobRecord
 
 _MOST_KNOWN = 256
-_known: dict[tuple[str, str | None], Costs] = {}
+_known: dict[tuple[str, str | None], EpochCosts] = {}
 """Costs that this process has computed, by job and profile: they never change."""
 
 
@@ -35,7 +35,7 @@ def of_job(session: Session, job: JobRecord) -> Forecast:
     data = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
     standing = _progress(session, job, spec)
     try:
-        costs = Costs() if standing.is_over else _costs(session, job)
+        costs = EpochCosts() if standing.is_over else _costs(session, job)
     except SearchError as error:
         return Forecast(seconds=None, basis=str(error), elapsed_seconds=standing.elapsed_seconds)
     return forecast.forecast(
@@ -85,7 +85,7 @@ def _standing(counted: Counted) -> Standing:
     )
 
 
-def _costs(session: Session, job: JobRecord) -> Costs:
+def _costs(session: Session, job: JobRecord) -> EpochCosts:
     """Return what epochs of the job's members cost. Raises SearchError if it cannot be searched."""
     key = (job.id, job.profile_sha256)
     if key not in _known:

@@ -17,7 +17,7 @@ from compress.tasks import chance
 from compress.tasks.inspection import DatasetInfo, one_class
 from compress.values import revision, wilson
 from compress.values.measurement import METRICS, Measurement, Split
-from compress.values.wilson import Interval
+from compress.values.wilson import ConfidenceInterval
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import FinalistSchema, FrontPoint
 from service.reports import accuracies
@@ -164,7 +164,7 @@ def leaked_validation(
 
 
 def _lower(
-    baseline: Measurement, found: dict[str, Interval], expected_accuracy: float | None
+    baseline: Measurement, found: dict[str, ConfidenceInterval], expected_accuracy: float | None
 ) -> Iterator[tuple[str, float]]:
     least = found["validation"].low
     if "test" in found and found["test"].high < least:

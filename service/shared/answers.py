@@ -46,7 +46,7 @@ class KeptAnswer:
         object.__setattr__(self, "etag", f'"{digest[:32]}"')
 
 
-class Answers:
+class AnswerCache:
     """The newest answers of this process, limited in number and bytes.
 
     Every change that an answer shows writes an event of its job, so an unchanged number of the last

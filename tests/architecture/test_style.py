@@ -14,6 +14,10 @@ LONGEST_FUNCTION = 50
 LONGEST_FILE = 450
 MOST_SIBLINGS = 15
 UNCOUNTED = {"__init__.py", "__pycache__"}
+ERRORS_OF_BOTH_SIDES = frozenset({"Conflict", "DigestMismatch", "NotFound", "StaleAttempt"})
+"""The client raises an error with the name of the code that the service sent: one meaning."""
+NAMES_OF_THE_API = frozenset({"Problem"})
+"""RFC 9457's problem keeps its name in the API; a job's compiled problem is the search's."""
 
 
 def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -60,6 +64,17 @@ def test_no_folder_of_tests_or_benchmarks_holds_too_many_files():
 def test_nothing_places_a_thing_in_a_drawer_without_a_name():
     drawers = {"utils.py", "helpers.py", "common.py", "manager.py", "engine.py"}
     assert [path for path in SOURCES if path.name in drawers] == []
+
+
+def test_one_public_class_name_means_one_thing():
+    classes = Counter(
+        node.name
+        for path in SOURCES
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    twice = {name for name, count in classes.items() if count > 1}
+    assert twice == ERRORS_OF_BOTH_SIDES | NAMES_OF_THE_API
 
 
 def test_every_test_asserts_something():

@@ -8,7 +8,7 @@ from pathlib import Path
 from compress.network.network import Network
 from compress.sensitivity import probes
 from compress.sensitivity.document import ProfileDocument
-from compress.sensitivity.probes import OnProgress, Wanted
+from compress.sensitivity.probes import OnProgress, ProbeRequest
 from compress.training.context import Task
 from featherweight.client.worker_client import file_ref
 from featherweight.specs.protocol import Assignment, ProfileTask, Report
@@ -25,7 +25,7 @@ def probe(
 ) -> ProfileDocument:
     """Probe the baseline for as long as it may take. Raises what ``probes.probe`` raises."""
     assert assignment.weights is not None  # only the baseline's own trial goes without
-    wanted = Wanted(
+    wanted = ProbeRequest(
         images=given.images,
         allowed_seconds=given.allowed_seconds,
         weights_sha256=assignment.weights.sha256,

@@ -22,7 +22,7 @@ from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper
 
 from compress.export.weight_encoding import floats, half_floats, initializers, layout, streams
 from compress.export.weight_encoding.building import Building
-from compress.export.weight_encoding.layout import Item
+from compress.export.weight_encoding.layout import EncodedWeight
 from compress.export.weight_encoding.streams import Stream
 from compress.network.stored_weight import SparseFloat, StoredWeight
 
@@ -81,7 +81,7 @@ def encode(
     no matrix or a vector that is none, and NumericalError for a vector that is not finite.
     """
     every = [_item(name, weight, form, name in transposed) for name, weight in weights.items()]
-    first: dict[tuple[object, ...], Item] = {}
+    first: dict[tuple[object, ...], EncodedWeight] = {}
     twins = {item.name: first.setdefault(item.content, item).name for item in every}
     items = list(first.values())
     share = most_bytes / max(1, sum(item.size for item in items))
@@ -125,15 +125,17 @@ def add_weights(
 class _Piece:
     building: Building
     names: dict[str, str]
-    items: tuple[Item, ...]
+    items: tuple[EncodedWeight, ...]
 
 
 def _item(
     name: str, weight: StoredWeight | SparseFloat, form: Mapping[str, Form], transposed: bool
-) -> Item:
+) -> EncodedWeight:
     if name not in form:
         raise ValueError(f"the weight {name} has no form")
-    item = Item(name=name, weight=weight, is_float=form[name] == "float", transposed=transposed)
+    item = EncodedWeight(
+        name=name, weight=weight, is_float=form[name] == "float", transposed=transposed
+    )
     if isinstance(weight, SparseFloat) and not item.is_float:
         raise ValueError(f"the weight {name} is float: it cannot be stored as int8")
     if item.transposed and len(item.shape) != 2:
@@ -141,13 +143,13 @@ def _item(
     return item
 
 
-def _variants(items: list[Item]) -> list[list[Item]]:
+def _variants(items: list[EncodedWeight]) -> list[list[EncodedWeight]]:
     """All weights as they are, and with codebooks of their own where few integers are spread."""
     with_palettes = [replace(item, has_palette=_is_spread(item)) for item in items]
     return [items, with_palettes] if with_palettes != items else [items]
 
 
-def _is_spread(item: Item) -> bool:
+def _is_spread(item: EncodedWeight) -> bool:
     """Fewer bits for a place among the integers that occur than for the integer itself."""
     if isinstance(item.weight, SparseFloat):
         return False
@@ -157,12 +159,12 @@ def _is_spread(item: Item) -> bool:
 
 
 def _plan(
-    items: list[Item], forms: Sequence[_Streaming], share: float, numbers: Iterator[int]
+    items: list[EncodedWeight], forms: Sequence[_Streaming], share: float, numbers: Iterator[int]
 ) -> list[_Piece]:
     """Pieces that hold all items, in streams of ``forms`` where they help."""
     choose = _Choice(forms=forms, share=share, numbers=numbers)
     integers = [item for item in items if isinstance(item.weight, StoredWeight)]
-    by_width: dict[int, list[Item]] = {}
+    by_width: dict[int, list[EncodedWeight]] = {}
     for item in integers:
         by_width.setdefault(_width(int(np.ptp(item.codes.astype(np.int16))) + 1), []).append(item)
     pieces = [choose.integers(group) for _, group in sorted(by_width.items())]
@@ -184,20 +186,20 @@ class _Choice:
     share: float
     numbers: Iterator[int]
 
-    def integers(self, items: Sequence[Item]) -> _Piece:
+    def integers(self, items: Sequence[EncodedWeight]) -> _Piece:
         own = self._initializers(items)
         pieces = [self._streamed(items, form) for form in self.forms]
         fitting = [piece for piece in pieces if piece is not None and self._fits(piece)]
         return min([own, *fitting], key=lambda piece: piece.building.size_bytes)
 
-    def floats(self, items: Sequence[Item]) -> list[_Piece]:
+    def floats(self, items: Sequence[EncodedWeight]) -> list[_Piece]:
         """Pieces of one item or of many: those of float16 and of float32 share nothing."""
-        kinds: dict[tuple[bool, bool], list[Item]] = {}
+        kinds: dict[tuple[bool, bool], list[EncodedWeight]] = {}
         for item in items:
             kinds.setdefault((item.is_half, _is_sparse(item)), []).append(item)
         return [self._floats(kinds[kind], *kind) for kind in sorted(kinds)]
 
-    def _floats(self, items: Sequence[Item], is_half: bool, is_sparse: bool) -> _Piece:
+    def _floats(self, items: Sequence[EncodedWeight], is_half: bool, is_sparse: bool) -> _Piece:
         forms: list[_FloatStreaming] = [streams.sparse] * is_sparse
         forms += [half_floats.whole] * is_half
         forms += [half_floats.coded] * (is_half and streams.huffman in self.forms)
@@ -206,7 +208,7 @@ class _Choice:
         own = self._initializers(items)
         return min([own, *fitting], key=lambda piece: piece.building.size_bytes)
 
-    def _streamed(self, items: Sequence[Item], form: _Streaming) -> _Piece | None:
+    def _streamed(self, items: Sequence[EncodedWeight], form: _Streaming) -> _Piece | None:
         building, members = self._new(), layout.ordered(items)
         stream = form(building, np.concatenate([item.codes for item in members]))
         if stream is None:
@@ -214,7 +216,7 @@ class _Choice:
         names = layout.lay_out(building, stream, members)
         return _Piece(building=building, names=names, items=tuple(items))
 
-    def _float_stream(self, items: Sequence[Item], form: _FloatStreaming) -> _Piece | None:
+    def _float_stream(self, items: Sequence[EncodedWeight], form: _FloatStreaming) -> _Piece | None:
         building, members = self._new(), layout.ordered(items)
         stream = form(building, np.concatenate([i.weight.values().ravel() for i in members]))
         if stream is None:
@@ -222,7 +224,7 @@ class _Choice:
         names = layout.lay_out(building, stream, members)
         return _Piece(building=building, names=names, items=tuple(items))
 
-    def _initializers(self, items: Sequence[Item]) -> _Piece:
+    def _initializers(self, items: Sequence[EncodedWeight]) -> _Piece:
         building = self._new()
         names = {item.name: initializers.own(building, item) for item in items}
         return _Piece(building=building, names=names, items=tuple(items))
@@ -252,7 +254,7 @@ def _gain(joint: _Piece, a: _Piece, b: _Piece) -> int:
     return joint.building.size_bytes - a.building.size_bytes - b.building.size_bytes
 
 
-def _is_sparse(item: Item) -> bool:
+def _is_sparse(item: EncodedWeight) -> bool:
     """More zeros than the bits that would say where they are."""
     values = item.weight.values()
     return 32 * int((values == 0).sum()) > values.size

@@ -7,7 +7,7 @@ from onnx import TensorProto
 
 from compress.export.weight_encoding import floats, layout
 from compress.export.weight_encoding.building import Building
-from compress.export.weight_encoding.layout import Item
+from compress.export.weight_encoding.layout import EncodedWeight
 from compress.network.stored_weight import SparseFloat
 
 _LOWEST_INT4, _HIGHEST_INT4 = -8, 7
@@ -15,7 +15,7 @@ _LOWEST_INT4, _HIGHEST_INT4 = -8, 7
 _CAST_BYTES = 60
 
 
-def own(building: Building, item: Item) -> str:
+def own(building: Building, item: EncodedWeight) -> str:
     """The tensor of one item, stored on its own."""
     if isinstance(item.weight, SparseFloat):
         values = item.weight.values_OI

@@ -24,7 +24,7 @@ from compress.network.stored_weight import SparseFloat, StoredWeight, is_half
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class EncodedWeight:
     """One weight and how the file wants it.
 
     ``is_float`` asks for float32 values instead of integers, ``transposed`` for the axes of a
@@ -104,12 +104,12 @@ class Item:
         return (is_loose, len(self.shape), self.shape[1:], self.groups, *kinds)
 
 
-def ordered(items: Sequence[Item]) -> list[Item]:
+def ordered(items: Sequence[EncodedWeight]) -> list[EncodedWeight]:
     """Items in the order of their stream."""
     return sorted(items, key=lambda item: item.place)
 
 
-def lay_out(building: Building, stream: Stream, items: Sequence[Item]) -> dict[str, str]:
+def lay_out(building: Building, stream: Stream, items: Sequence[EncodedWeight]) -> dict[str, str]:
     """The tensor of every item of a stream, whose ``items`` are ``ordered``."""
     parts = [list(part) for _, part in groupby(items, key=lambda item: item.place)]
     sizes = [sum(item.size for item in part) for part in parts]
@@ -133,7 +133,7 @@ def _as_float(building: Building, stream: Stream) -> Stream:
     )
 
 
-def _tensors(building: Building, stream: Stream, part: list[Item]) -> dict[str, str]:
+def _tensors(building: Building, stream: Stream, part: list[EncodedWeight]) -> dict[str, str]:
     first, channels = part[0], [item.shape[0] for item in part]
     size = sum(item.size for item in part)
     shaped = building.reshape(stream.name, [sum(channels), *first.shape[1:]])
@@ -151,14 +151,14 @@ def _tensors(building: Building, stream: Stream, part: list[Item]) -> dict[str, 
     return {item.name: finished(building, n, item) for n, item in zip(names, part, strict=True)}
 
 
-def to_float(building: Building, name: str, item: Item) -> str:
+def to_float(building: Building, name: str, item: EncodedWeight) -> str:
     """The float32 weight from a tensor of its integers, in the axes of the file."""
     building.temporaries += 4 * item.size
     name = building.add("Cast", [name], to=TensorProto.FLOAT)
     return finished(building, _scaled(building, name, [item]) if item.groups else name, item)
 
 
-def finished(building: Building, name: str, item: Item) -> str:
+def finished(building: Building, name: str, item: EncodedWeight) -> str:
     """The last steps of one tensor: its own codebook, its own scale, the file's axes."""
     if item.has_palette:
         name = _looked_up(building, name, item)
@@ -171,7 +171,7 @@ def finished(building: Building, name: str, item: Item) -> str:
     return name
 
 
-def _looked_up(building: Building, name: str, item: Item) -> str:
+def _looked_up(building: Building, name: str, item: EncodedWeight) -> str:
     assert isinstance(item.weight, StoredWeight)
     building.temporaries += 4 * item.size
     if item.is_float and not item.groups:
@@ -183,7 +183,7 @@ def _looked_up(building: Building, name: str, item: Item) -> str:
     return _scaled(building, building.add("Cast", [name], to=TensorProto.FLOAT), [item])
 
 
-def _scaled(building: Building, name: str, part: list[Item]) -> str:
+def _scaled(building: Building, name: str, part: list[EncodedWeight]) -> str:
     """Multiplied with the scales of all output channels, or of groups of their inputs."""
     shape = [sum(item.shape[0] for item in part), *part[0].shape[1:]]
     scales = [item.weight.scale for item in part if isinstance(item.weight, StoredWeight)]

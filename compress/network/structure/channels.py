@@ -279,7 +279,7 @@ def _channel_group(
     )
 
 
-def _member(module: nn.Module, item: dependencies.Item) -> Member:
+def _member(module: nn.Module, item: dependencies.CoupledLayer) -> Member:
     lone = item.parameter_axis is not None
     part = None if lone else module.get_submodule(item.name)
     tensor = item.name if lone else f"{item.name}.weight"
@@ -299,7 +299,9 @@ def _member(module: nn.Module, item: dependencies.Item) -> Member:
     )
 
 
-def _check_slices(weight: Tensor, item: dependencies.Item, kind: Kind, *, sections: int) -> None:
+def _check_slices(
+    weight: Tensor, item: dependencies.CoupledLayer, kind: Kind, *, sections: int
+) -> None:
     """Raises Untouchable for slices that the weight does not have: then the tracer was lost.
 
     It counts channels by itself behind what it knows no rule for, such as a function of a bare

@@ -29,7 +29,7 @@ _UNTRACEABLE = foreign.ERRORS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class CoupledLayer:
     """One layer of a coupling: its slice ``slices[i]`` holds the channel ``channels[i]``.
 
     ``parameter_axis`` is the axis of a parameter that belongs to no layer, else None.
@@ -53,7 +53,7 @@ class Coupling:
 
     root: str
     num_channels: int
-    items: tuple[Item, ...]
+    items: tuple[CoupledLayer, ...]
     fixed: str | None = None
 
 
@@ -109,7 +109,11 @@ def _barred(group: torch_pruning.dependency.Group) -> str | None:
 
 
 def _root(
-    module: nn.Module, items: Sequence[Item], num_channels: int, *, candidates: Sequence[str]
+    module: nn.Module,
+    items: Sequence[CoupledLayer],
+    num_channels: int,
+    *,
+    candidates: Sequence[str],
 ) -> str | None:
     """The first layer that makes these channels, if possible these and no others.
 
@@ -199,7 +203,7 @@ def _closing_layers(graph: torch_pruning.DependencyGraph) -> set[nn.Module]:
     return found
 
 
-def _is_whole(module: nn.Module, item: Item, num_channels: int) -> bool:
+def _is_whole(module: nn.Module, item: CoupledLayer, num_channels: int) -> bool:
     """Whether a layer makes the channels of the coupling and no others."""
     part = module.get_submodule(item.name)
     return isinstance(part, Weighted) and len(part.weight) == len(item.slices) == num_channels
@@ -209,13 +213,13 @@ def _items(
     graph: torch_pruning.DependencyGraph,
     group: torch_pruning.dependency.Group,
     names: Mapping[nn.Module | nn.Parameter, str],
-) -> Iterator[Item]:
+) -> Iterator[CoupledLayer]:
     for item in group.items:
         part = item.dep.target.module
         shared_slope = isinstance(part, nn.PReLU) and part.num_parameters == 1
         if part not in names or shared_slope:
             continue
-        yield Item(
+        yield CoupledLayer(
             name=names[part],
             produces=graph.is_out_channel_pruning_fn(item.dep.handler),
             reads=graph.is_in_channel_pruning_fn(item.dep.handler),

@@ -35,7 +35,7 @@ class Cut:
     inputs: list[Tensor] = field(default_factory=list)
 
 
-def kind(part: nn.Module | None, item: dependencies.Item) -> Kind:
+def kind(part: nn.Module | None, item: dependencies.CoupledLayer) -> Kind:
     """The part that a layer plays in a coupling; None is a lone parameter.
 
     Raises Untouchable for types and shapes that cannot lose channels.
@@ -100,7 +100,7 @@ def reorder_(module: nn.Module, name: str, moves: tuple[Tensor, Tensor], kind: K
             tensor.copy_(tensor.index_select(axis, order.to(tensor.device)))
 
 
-def _split(module: nn.Module, item: dependencies.Item) -> int:
+def _split(module: nn.Module, item: dependencies.CoupledLayer) -> int:
     if item.parameter_axis is not None:
         return 1
     match module.get_submodule(item.name):

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from compress.network import layers
-from compress.network.layers import Layer
+from compress.network.layers import WeightedLayer
 from compress.network.network import Network
 from compress.techniques import coverage
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.coverage import Reach
 from compress.techniques.low_rank import factorisation, moments, thinner
 from compress.techniques.low_rank.config import LowRank
-from compress.techniques.low_rank.factorisation import Factors, Wanted
+from compress.techniques.low_rank.factorisation import Factors, RankTarget
 from compress.techniques.low_rank.moments import Moments
 from compress.training import constraints
 from compress.training.context import Task
@@ -51,7 +51,9 @@ def apply(compressed: CompressedModel, config: LowRank, task: Task) -> Compresse
     return _noted(compressed.after(config, network=network), notes)
 
 
-def _not_covered(network: Network, found: tuple[Layer, ...], *, stay: set[str]) -> list[str]:
+def _not_covered(
+    network: Network, found: tuple[WeightedLayer, ...], *, stay: set[str]
+) -> list[str]:
     """What there is to say about weights that lie in other layers than these."""
     named = {layer.name for layer in found}
     every = {layer.name for layer in layers.trained(network, technique=_NAME)}
@@ -60,7 +62,7 @@ def _not_covered(network: Network, found: tuple[Layer, ...], *, stay: set[str]) 
 
 
 def _replaced(
-    network: Network, possible: tuple[Layer, ...], config: LowRank, task: Task
+    network: Network, possible: tuple[WeightedLayer, ...], config: LowRank, task: Task
 ) -> tuple[list[str], Network]:
     """The names of the layers that stay whole, and the network with the others replaced."""
     if not possible:
@@ -84,7 +86,7 @@ def _replaced(
     return whole, network
 
 
-def _is_possible(layer: Layer) -> bool:
+def _is_possible(layer: WeightedLayer) -> bool:
     if constraints.on(layer.module):
         raise InvalidCandidate(f"{_NAME}: {layer.name} is constrained already, factorise it first")
     if not bool(torch.isfinite(layers.latent(layer.module)).all()):
@@ -93,7 +95,7 @@ def _is_possible(layer: Layer) -> bool:
     return isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
 
 
-def _factorised(layer: Layer, seen: Moments, config: LowRank) -> nn.Module | None:
+def _factorised(layer: WeightedLayer, seen: Moments, config: LowRank) -> nn.Module | None:
     """The best row of factors that saves weights and costs no multiplications; None without."""
     module = layer.module
     most_macs = thinner.macs([module], seen.input_shape)
@@ -109,10 +111,10 @@ def _factorised(layer: Layer, seen: Moments, config: LowRank) -> nn.Module | Non
     return None if best is None else best[1]
 
 
-def _candidates(layer: Layer, seen: Moments, config: LowRank) -> Iterator[Factors]:
+def _candidates(layer: WeightedLayer, seen: Moments, config: LowRank) -> Iterator[Factors]:
     weight = layers.latent(layer.module).detach().double()
     most = int(config.size_ratio * weight.numel()) if config.size_ratio < 1 else None
-    wanted = Wanted(energy=config.energy, most_weights=most)
+    wanted = RankTarget(energy=config.energy, most_weights=most)
     has_kernel = weight.ndim == 4 and weight[0, 0].numel() > 1
     if not has_kernel or config.method in ("auto", "channel"):
         centred = _absorbs_means(layer)
@@ -124,12 +126,12 @@ def _candidates(layer: Layer, seen: Moments, config: LowRank) -> Iterator[Factor
         yield factorisation.tucker2(weight, wanted, inputs_CC=seen.inputs_CC)
 
 
-def _absorbs_means(layer: Layer) -> bool:
+def _absorbs_means(layer: WeightedLayer) -> bool:
     """Whether a constant error of a channel costs nothing: a bias or BatchNorm takes it."""
     return layer.norm is not None or layer.module.bias is not None
 
 
-def _bias(layer: Layer, factors: Factors, seen: Moments) -> Tensor | None:
+def _bias(layer: WeightedLayer, factors: Factors, seen: Moments) -> Tensor | None:
     """The layer's bias; behind a projection it also holds what the mean answer lost there."""
     bias = layer.module.bias
     if bias is None or factors.method != "channel" or seen.answers_O is None:

@@ -42,7 +42,7 @@ class Factors:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class RankTarget:
     """``energy`` to keep (0 to 1), and the most weights that the factors may hold, if limited."""
 
     energy: float
@@ -87,7 +87,7 @@ def _balanced_pair(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     return first * factor_R.view(-1, 1, *ones), second / factor_R.view(1, -1, *ones)
 
 
-def channel(weight: Tensor, wanted: Wanted, *, answers_OO: Tensor | None) -> Factors:
+def channel(weight: Tensor, wanted: RankTarget, *, answers_OO: Tensor | None) -> Factors:
     """Project the outputs on their principal directions; ``answers_OO`` is their covariance."""
     weight_OI = weight.flatten(1)
     moment_OO = weight_OI @ weight_OI.T if answers_OO is None else answers_OO
@@ -99,7 +99,7 @@ def channel(weight: Tensor, wanted: Wanted, *, answers_OO: Tensor | None) -> Fac
     return Factors(method="channel", weights=(first, last), lost=_lost(energies_R, rank))
 
 
-def spatial(weight: Tensor, wanted: Wanted, *, columns_II: Tensor | None) -> Factors:
+def spatial(weight: Tensor, wanted: RankTarget, *, columns_II: Tensor | None) -> Factors:
     """A vertical and a horizontal convolution; ``columns_II`` are second moments of ``C x h``."""
     outputs, channels, height, width = weight.shape
     matrix_IJ = weight.permute(1, 2, 3, 0).reshape(channels * height, width * outputs)
@@ -115,7 +115,7 @@ def spatial(weight: Tensor, wanted: Wanted, *, columns_II: Tensor | None) -> Fac
     return Factors(method="spatial", weights=(first, last), lost=lost)
 
 
-def tucker2(weight: Tensor, wanted: Wanted, *, inputs_CC: Tensor | None) -> Factors:
+def tucker2(weight: Tensor, wanted: RankTarget, *, inputs_CC: Tensor | None) -> Factors:
     """Fewer channels before and behind a smaller core; ``inputs_CC`` are second moments."""
     root_CC, inverse_CC = _roots(inputs_CC, weight.shape[1])
     white = torch.einsum("ochw,cd->odhw", weight, root_CC)
@@ -132,10 +132,10 @@ def tucker2(weight: Tensor, wanted: Wanted, *, inputs_CC: Tensor | None) -> Fact
     )
 
 
-def _tucker_ranks(white: Tensor, wanted: Wanted) -> tuple[int, int]:
+def _tucker_ranks(white: Tensor, wanted: RankTarget) -> tuple[int, int]:
     """Ranks of outputs and inputs; shrunk alike when their factors would hold too much."""
     outputs, channels = white.shape[:2]
-    free = Wanted(energy=wanted.energy)
+    free = RankTarget(energy=wanted.energy)
     energies = (_eigen(_moment(white, mode))[0] for mode in range(2))
     rank_out, rank_into = (free.rank(energies_R, 1, share=0.5) for energies_R in energies)
     ranks = rank_out, rank_into

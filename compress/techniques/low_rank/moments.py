@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress.network.layers import Layer, Weighted
+from compress.network.layers import Weighted, WeightedLayer
 from compress.network.network import Network
 from compress.tasks.images import Images
 from compress.training import calibration
@@ -49,7 +49,7 @@ class Moments:
 
 def measure(
     network: Network,
-    found: Sequence[Layer],
+    found: Sequence[WeightedLayer],
     images: Images,
     *,
     num_images: int,

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.network import foreign
-from compress.network.layers import Layer
+from compress.network.layers import WeightedLayer
 from compress.techniques.quantization import rounding
 from compress.techniques.quantization.config import HALF_BITS, Quantization
 from compress.values import patterns
@@ -34,7 +34,7 @@ _EDGE_BITS = 8
 _NO_GRADIENTS = "set allocation to uniform"
 
 
-def fixed(found: Sequence[Layer], config: Quantization) -> dict[str, int]:
+def fixed(found: Sequence[WeightedLayer], config: Quantization) -> dict[str, int]:
     """Bits of the layers, first to last, that are not for allocation to choose.
 
     Raises InvalidCandidate when a pattern of ``layer_bits`` matches no layer.
@@ -77,7 +77,7 @@ def spend(
 
 
 def damages(
-    layer: Layer, *, rounded: Callable[[int], Tensor], moment_SKK: Tensor, pull_O: Tensor
+    layer: WeightedLayer, *, rounded: Callable[[int], Tensor], moment_SKK: Tensor, pull_O: Tensor
 ) -> dict[int, float]:
     """The damage of every width; ``rounded(bits)`` is the weight on a grid of that many bits."""
     weight = layer.module.weight.detach()
@@ -92,7 +92,7 @@ def _damage(error: Tensor, moment_SKK: Tensor, pull_O: Tensor) -> float:
 
 
 def output_pulls(
-    module: nn.Module, found: Sequence[Layer], x_BCHW: Tensor, *, seed: int
+    module: nn.Module, found: Sequence[WeightedLayer], x_BCHW: Tensor, *, seed: int
 ) -> dict[str, Tensor]:
     """Mean over images of the logits' squared gradient ``(O,)`` at each layer's output.
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from compress.network import layers
-from compress.network.layers import Layer
+from compress.network.layers import WeightedLayer
 from compress.network.network import Network
 from compress.network.stored_weight import StoredWeight
 from compress.techniques import coverage
@@ -68,12 +68,12 @@ class _Work:
     task: Task
 
     @cached_property
-    def layers(self) -> tuple[Layer, ...]:
+    def layers(self) -> tuple[WeightedLayer, ...]:
         """Every layer whose weight may change, first to last."""
         return layers.trained(self.network, technique="quantization")
 
     @cached_property
-    def chosen(self) -> tuple[Layer, ...]:
+    def chosen(self) -> tuple[WeightedLayer, ...]:
         """Those that get a grid: not excluded, and not on integers of their own already."""
         kept = layers.trained(self.network, exclude=self.config.exclude, technique="quantization")
         return tuple(layer for layer in kept if not _holds_integers(layer))
@@ -152,7 +152,7 @@ class _Work:
         budget_bits = average * sum(sizes.values())
         return allocation.spend(self._damage(free), sizes, budget_bits=budget_bits) | fixed
 
-    def _damage(self, free: Sequence[Layer]) -> dict[str, dict[int, float]]:
+    def _damage(self, free: Sequence[WeightedLayer]) -> dict[str, dict[int, float]]:
         pulls = allocation.output_pulls(self.network.module, free, self.images, seed=self.task.seed)
         return {
             layer.name: allocation.damages(
@@ -164,7 +164,7 @@ class _Work:
             for layer in free
         }
 
-    def _rounded(self, layer: Layer, bits: int) -> Tensor:
+    def _rounded(self, layer: WeightedLayer, bits: int) -> Tensor:
         grid = GridConstraint(layer, self._rule(bits), self._sharing)
         return grid.rounded(layer.module.weight)
 
@@ -178,7 +178,7 @@ class _Work:
             notes.append("an affine grid needs 2 to 7 bits, every layer is symmetric")
         return notes
 
-    def _constrain_(self, layer: Layer, bits: int, *, seed: int) -> None:
+    def _constrain_(self, layer: WeightedLayer, bits: int, *, seed: int) -> None:
         if bits == HALF_BITS:
             constraints.constrain(layer.module, HalfPrecision(layer))
             return
@@ -187,7 +187,7 @@ class _Work:
             self._move_(layer, constraint)
         constraints.constrain(layer.module, constraint)
 
-    def _constraint(self, layer: Layer, bits: int, *, seed: int) -> GridConstraint:
+    def _constraint(self, layer: WeightedLayer, bits: int, *, seed: int) -> GridConstraint:
         rule, sharing = self._rule(bits), self._sharing
         training = "none" if bits == 8 else self.config.training
         match training:
@@ -204,7 +204,7 @@ class _Work:
                 return GridConstraint(layer, rule, sharing, trains=trains)
 
     @torch.no_grad()
-    def _move_(self, layer: Layer, constraint: GridConstraint) -> None:
+    def _move_(self, layer: WeightedLayer, constraint: GridConstraint) -> None:
         """Put the latent weight on the chosen points of the grid; masked weights stay behind."""
         weight = layer.module.weight.detach()
         scale, low, high = constraint.expanded(weight)
@@ -242,7 +242,7 @@ class _Work:
 
 
 @torch.no_grad()
-def _holds_integers(layer: Layer) -> bool:
+def _holds_integers(layer: WeightedLayer) -> bool:
     """Whether an earlier technique, such as a codebook, has decided the weight's values."""
     weight = layers.latent(layer.module)
     for constraint in constraints.on(layer.module):

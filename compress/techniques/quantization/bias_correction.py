@@ -28,12 +28,12 @@ import torch
 from torch import Tensor, nn
 
 from compress.network import foreign
-from compress.network.layers import Layer, Norm
+from compress.network.layers import Norm, WeightedLayer
 
 # A variance can become zero where rounding switches a channel off; the ratio may not.
 _LEAST_RATIO, _LARGEST_RATIO = 0.25, 4.0
 
-Watch = Callable[[Layer, Tensor], Tensor | None]
+Watch = Callable[[WeightedLayer, Tensor], Tensor | None]
 """Told a layer and its output; what it returns, if anything, replaces the output."""
 
 
@@ -47,12 +47,12 @@ class OutputStatistics:
 
 @torch.no_grad()
 def output_statistics(
-    module: nn.Module, found: Sequence[Layer], x_BCHW: Tensor
+    module: nn.Module, found: Sequence[WeightedLayer], x_BCHW: Tensor
 ) -> dict[str, OutputStatistics]:
     """Of the outputs of these layers, by name."""
     statistics: dict[str, OutputStatistics] = {}
 
-    def note(layer: Layer, output: Tensor) -> None:
+    def note(layer: WeightedLayer, output: Tensor) -> None:
         statistics[layer.name] = _statistics(layer, output)
 
     _watch(module, found, x_BCHW, note)
@@ -62,7 +62,7 @@ def output_statistics(
 @torch.no_grad()
 def correct_(
     module: nn.Module,
-    found: Sequence[Layer],
+    found: Sequence[WeightedLayer],
     x_BCHW: Tensor,
     *,
     before: Mapping[str, OutputStatistics],
@@ -74,7 +74,7 @@ def correct_(
     bias, which have nowhere to put it.
     """
 
-    def correct(layer: Layer, output: Tensor) -> Tensor | None:
+    def correct(layer: WeightedLayer, output: Tensor) -> Tensor | None:
         now, wanted = _statistics(layer, output), before[layer.name]
         if layer.norm is not None and layer.norm.running_mean is not None:
             _correct_norm_(layer.norm, now=now, wanted=wanted, spread=spread)
@@ -102,11 +102,11 @@ def _correct_norm_(
     norm.running_var.copy_((squared_O - norm.eps).clamp_min(0))
 
 
-def _watch(module: nn.Module, found: Sequence[Layer], x_BCHW: Tensor, watch: Watch) -> None:
+def _watch(module: nn.Module, found: Sequence[WeightedLayer], x_BCHW: Tensor, watch: Watch) -> None:
     """Run the module on the images with a view on the layers' outputs."""
 
     def hook(
-        layer: Layer, part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
+        layer: WeightedLayer, part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
     ) -> Tensor | None:
         return watch(layer, output)
 
@@ -118,7 +118,7 @@ def _watch(module: nn.Module, found: Sequence[Layer], x_BCHW: Tensor, watch: Wat
             handle.remove()
 
 
-def _statistics(layer: Layer, output: Tensor) -> OutputStatistics:
+def _statistics(layer: WeightedLayer, output: Tensor) -> OutputStatistics:
     """Mean and variance of every channel, in two passes over rows of one image and channel each.
 
     ``torch.var_mean`` goes value by value: 19 ms for 256 images of 16 channels and 32 pixels a
@@ -132,11 +132,11 @@ def _statistics(layer: Layer, output: Tensor) -> OutputStatistics:
     return OutputStatistics(mean_O=mean_O, variance_O=variance_O)
 
 
-def _along_channels(layer: Layer, values_O: Tensor, output: Tensor) -> Tensor:
+def _along_channels(layer: WeightedLayer, values_O: Tensor, output: Tensor) -> Tensor:
     shape = [1] * output.ndim
     shape[_channel_axis(layer)] = len(values_O)
     return values_O.view(shape)
 
 
-def _channel_axis(layer: Layer) -> int:
+def _channel_axis(layer: WeightedLayer) -> int:
     return -1 if isinstance(layer.module, nn.Linear) else 1

@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 
 from compress.network import layers
-from compress.network.layers import Layer
+from compress.network.layers import WeightedLayer
 from compress.network.stored_weight import StoredWeight
 from compress.techniques.quantization import observers
 from compress.techniques.quantization.observers import GridRule
-from compress.training.constraints import Constraint
+from compress.training.constraints import WeightConstraint
 
 # A channel that BatchNorm switches off would otherwise divide by zero.
 _LEAST_FACTOR = 1e-6
@@ -54,7 +54,7 @@ def largest_divisor(number: int, limit: int) -> int:
     return next(size for size in range(min(number, limit), 0, -1) if number % size == 0)
 
 
-class GridConstraint(Constraint):
+class GridConstraint(WeightConstraint):
     """A weight on its integer grid; the grid follows the latent weight at every refresh."""
 
     step_S: Tensor
@@ -63,7 +63,7 @@ class GridConstraint(Constraint):
     factor_O: Tensor
 
     def __init__(
-        self, layer: Layer, rule: GridRule, sharing: Sharing, *, trains: bool = True
+        self, layer: WeightedLayer, rule: GridRule, sharing: Sharing, *, trains: bool = True
     ) -> None:
         """``trains`` is False where training sees the latent weight and only evaluation rounds."""
         super().__init__()

@@ -21,7 +21,7 @@ from torch.fx.proxy import TraceError
 from torch.nn import functional
 
 from compress.network import layers
-from compress.network.layers import Layer, Norm, Weighted
+from compress.network.layers import Norm, Weighted, WeightedLayer
 from compress.values.errors import InvalidCandidate
 
 _SWEEPS = 10
@@ -37,11 +37,11 @@ _HOMOGENEOUS = (nn.ReLU, nn.Identity, nn.Dropout, nn.Dropout2d, nn.MaxPool2d, nn
 class Pair:
     """Two layers, the second of which alone reads the first, through a ReLU."""
 
-    first: Layer
-    second: Layer
+    first: WeightedLayer
+    second: WeightedLayer
 
 
-def pairs(module: nn.Module, found: Sequence[Layer]) -> tuple[Pair, ...]:
+def pairs(module: nn.Module, found: Sequence[WeightedLayer]) -> tuple[Pair, ...]:
     """The pairs among these layers. Raises InvalidCandidate when the graph cannot be traced."""
     try:
         graph = _Tracer().trace(module)
@@ -95,7 +95,7 @@ class _Tracer(fx.Tracer):
         return isinstance(m, Weighted | Norm) or super().is_leaf_module(m, module_qualified_name)
 
 
-def _reader(node: fx.Node, layer: Layer, module: nn.Module) -> str:
+def _reader(node: fx.Node, layer: WeightedLayer, module: nn.Module) -> str:
     """The name of the layer that alone reads this one, through a ReLU; else nothing."""
     parts = dict(module.named_modules())
     rectified, at_norm = False, layer.norm is not None

@@ -17,16 +17,16 @@ import torch
 from torch import Tensor
 
 from compress.network import layers
-from compress.network.layers import Layer
+from compress.network.layers import WeightedLayer
 from compress.network.stored_weight import HalfFloat, halved
 from compress.techniques.quantization.constraint import straight_through
-from compress.training.constraints import Constraint
+from compress.training.constraints import WeightConstraint
 
 
-class HalfPrecision(Constraint):
+class HalfPrecision(WeightConstraint):
     """Rounds a weight to what float16 holds once BatchNorm is folded in; has nothing to fit."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: WeightedLayer) -> None:
         """Raises NumericalError for a weight that is not finite, or beyond float16."""
         super().__init__()
         # A tuple hides the layer from the module tree, and a copy of the network copies it along.

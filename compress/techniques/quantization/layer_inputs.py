@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compress.network import foreign
-from compress.network.layers import Layer, Weighted
+from compress.network.layers import Weighted, WeightedLayer
 from compress.network.network import Network
 from compress.network.running import readers
 from compress.training import calibration, inference
@@ -47,7 +47,9 @@ def calibration_images(network: Network, task: Task, *, num_images: int) -> Tens
 
 
 @torch.no_grad()
-def second_moments(module: nn.Module, found: Sequence[Layer], x_BCHW: Tensor) -> dict[str, Tensor]:
+def second_moments(
+    module: nn.Module, found: Sequence[WeightedLayer], x_BCHW: Tensor
+) -> dict[str, Tensor]:
     """``E[x x^T]`` of shape ``(S, K, K)``, float32, for each of the layers by name.
 
     Raises NumericalError when an input of a layer is not finite.

@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from compress.network.layers import Layer
+from compress.network.layers import WeightedLayer
 from compress.techniques.quantization.constraint import GridConstraint, Sharing, straight_through
 from compress.techniques.quantization.observers import GridRule
 
@@ -26,7 +26,7 @@ class LearnedStep(GridConstraint):
     step_S: Tensor
     unit: Tensor
 
-    def __init__(self, layer: Layer, rule: GridRule, sharing: Sharing) -> None:
+    def __init__(self, layer: WeightedLayer, rule: GridRule, sharing: Sharing) -> None:
         super().__init__(layer, rule, sharing)
         fitted_S = self.step_S
         del self.step_S

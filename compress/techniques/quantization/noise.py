@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from compress.network.layers import Layer
+from compress.network.layers import WeightedLayer
 from compress.techniques.quantization.constraint import GridConstraint, Sharing, straight_through
 from compress.techniques.quantization.observers import GridRule
 from compress.values import seeds
@@ -27,7 +27,9 @@ from compress.values import seeds
 class _Noise(GridConstraint):
     """A grid constraint that draws random numbers while it trains."""
 
-    def __init__(self, layer: Layer, rule: GridRule, sharing: Sharing, *, seed: int) -> None:
+    def __init__(
+        self, layer: WeightedLayer, rule: GridRule, sharing: Sharing, *, seed: int
+    ) -> None:
         super().__init__(layer, rule, sharing)
         self._seed = seed
         self._epoch = 0
@@ -50,7 +52,13 @@ class QuantNoise(_Noise):
     """Rounds a random share of the weights in every training step."""
 
     def __init__(
-        self, layer: Layer, rule: GridRule, sharing: Sharing, *, seed: int, probability: float
+        self,
+        layer: WeightedLayer,
+        rule: GridRule,
+        sharing: Sharing,
+        *,
+        seed: int,
+        probability: float,
     ) -> None:
         super().__init__(layer, rule, sharing, seed=seed)
         self._first = probability

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from compress.network import layers
-from compress.network.layers import Layer
+from compress.network.layers import WeightedLayer
 from compress.network.network import Network
 from compress.techniques import coverage
 from compress.techniques.compressed import CompressedModel
@@ -51,7 +51,7 @@ def apply(compressed: CompressedModel, config: Sparsity, task: Task) -> Compress
 
 
 def _not_covered(
-    before: Network, found: tuple[Layer, ...], chosen: tuple[Layer, ...]
+    before: Network, found: tuple[WeightedLayer, ...], chosen: tuple[WeightedLayer, ...]
 ) -> tuple[str, ...]:
     """A note about weights that lie in other layers than these."""
     named = {layer.name for layer in found}
@@ -65,7 +65,7 @@ def _not_covered(
     return tuple(f"{_NAME}: {note}" for note in coverage.notes(before.module, reach))
 
 
-def _put(layer: Layer, *, rule: Rule, factor: Tensor, config: Sparsity) -> None:
+def _put(layer: WeightedLayer, *, rule: Rule, factor: Tensor, config: Sparsity) -> None:
     gradual = config.schedule == "gradual"
     weight = layers.latent(layer.module).detach()
     mask = Mask(weight, rule=rule, factor=factor, is_gradual=gradual)
@@ -73,8 +73,8 @@ def _put(layer: Layer, *, rule: Rule, factor: Tensor, config: Sparsity) -> None:
 
 
 def _divisible(
-    found: tuple[Layer, ...], config: Sparsity
-) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
+    found: tuple[WeightedLayer, ...], config: Sparsity
+) -> tuple[tuple[WeightedLayer, ...], tuple[str, ...]]:
     """The layers that take the pattern; the others are noted."""
     if config.kept_of_group is None:
         return found, ()
@@ -94,7 +94,7 @@ def _divisible(
 
 
 def _factors(
-    network: Network, chosen: tuple[Layer, ...], config: Sparsity, task: Task
+    network: Network, chosen: tuple[WeightedLayer, ...], config: Sparsity, task: Task
 ) -> Mapping[str, Tensor]:
     """What a magnitude is multiplied by to be an importance."""
     if config.criterion != "wanda":
@@ -110,7 +110,7 @@ def _factors(
 
 
 def _rules(
-    chosen: tuple[Layer, ...], factors: Mapping[str, Tensor], config: Sparsity
+    chosen: tuple[WeightedLayer, ...], factors: Mapping[str, Tensor], config: Sparsity
 ) -> Mapping[str, Rule]:
     if config.kept_of_group is not None:
         kept, size = config.kept_of_group
@@ -122,7 +122,7 @@ def _rules(
 
 
 def _zeros(
-    chosen: tuple[Layer, ...], factors: Mapping[str, Tensor], config: Sparsity
+    chosen: tuple[WeightedLayer, ...], factors: Mapping[str, Tensor], config: Sparsity
 ) -> Mapping[str, int]:
     """Zeros per layer, or per output channel where the scope is a row."""
     weights = {layer.name: layers.latent(layer.module).detach() for layer in chosen}
@@ -139,19 +139,19 @@ def _zeros(
     return selection.zeros_per_layer(scores, config.sparsity)
 
 
-def _behind_norm(layer: Layer, score_OI: Tensor) -> Tensor:
+def _behind_norm(layer: WeightedLayer, score_OI: Tensor) -> Tensor:
     """In the units of what BatchNorm makes of a channel: only these compare between layers."""
     factor_O = layers.norm_factor(layer).abs().float()
     return score_OI * factor_O.view(-1, *[1] * (score_OI.ndim - 1))
 
 
-def _check_finite(found: tuple[Layer, ...]) -> None:
+def _check_finite(found: tuple[WeightedLayer, ...]) -> None:
     for layer in found:
         if not bool(torch.isfinite(layers.latent(layer.module)).all()):
             raise NumericalError(f"{_NAME}: the weight of {layer.name} holds a NaN or an infinity")
 
 
-def _is_dense(layer: Layer) -> bool:
+def _is_dense(layer: WeightedLayer) -> bool:
     return all(
         bool(part.mask.all()) for part in constraints.on(layer.module) if isinstance(part, Mask)
     )

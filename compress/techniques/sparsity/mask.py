@@ -10,13 +10,13 @@ from torch import Tensor
 
 from compress.network.stored_weight import SparseFloat
 from compress.techniques.sparsity import selection
-from compress.training.constraints import Constraint
+from compress.training.constraints import WeightConstraint
 
 Rule = Callable[[Tensor, float], Tensor]
 """From scores and a share of the final zeros to what stays."""
 
 
-class Mask(Constraint):
+class Mask(WeightConstraint):
     """Multiplies a weight by zeros and ones.
 
     ``factor`` times the magnitude is the importance. In one shot the mask is chosen from ``weight``

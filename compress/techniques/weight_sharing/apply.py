@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from compress.network import layers
-from compress.network.layers import Layer
+from compress.network.layers import WeightedLayer
 from compress.network.network import Network
 from compress.techniques import coverage
 from compress.techniques.compressed import CompressedModel
@@ -52,7 +52,7 @@ def apply(compressed: CompressedModel, config: WeightSharing, task: Task) -> Com
     return compressed.after(config, network=network, notes=notes)
 
 
-def _put(layer: Layer, importance: Tensor, config: WeightSharing) -> None:
+def _put(layer: WeightedLayer, importance: Tensor, config: WeightSharing) -> None:
     weight = layer.module.weight.detach()
     if not bool(torch.isfinite(weight).all()):
         raise NumericalError(f"{_NAME}: the weight of {layer.name} holds a NaN or an infinity")
@@ -68,7 +68,7 @@ def _put(layer: Layer, importance: Tensor, config: WeightSharing) -> None:
 
 
 def _importances(
-    network: Network, found: tuple[Layer, ...], config: WeightSharing, task: Task
+    network: Network, found: tuple[WeightedLayer, ...], config: WeightSharing, task: Task
 ) -> Mapping[str, Tensor]:
     """What the squared error of a weight counts, in a shape that broadcasts to the weight's."""
     if config.weighting == "none":
@@ -80,7 +80,7 @@ def _importances(
     return {layer.name: _per_weight(squares[layer.name], layer) for layer in found}
 
 
-def _per_weight(square: Tensor, layer: Layer) -> Tensor:
+def _per_weight(square: Tensor, layer: WeightedLayer) -> Tensor:
     """``E[x^2]`` relative to its mean in the layer, and never nothing: every weight counts."""
     relative = square / square.mean().clamp_min(torch.finfo(square.dtype).tiny)
     repeats = len(layers.latent(layer.module)) // len(square)

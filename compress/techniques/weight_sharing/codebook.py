@@ -16,13 +16,13 @@ from compress.network.stored_weight import StoredWeight
 from compress.techniques.weight_sharing import fitting
 from compress.techniques.weight_sharing.config import WeightSharing
 from compress.techniques.weight_sharing.fitting import TOP
-from compress.training.constraints import Constraint
+from compress.training.constraints import WeightConstraint
 
 _LEAST_POWER = -126
 """Of two, that float32 holds in full precision."""
 
 
-class Codebook(Constraint):
+class Codebook(WeightConstraint):
     """Maps a weight to ``scale_o`` times the nearest of the levels.
 
     The latent weight is trained straight through, so a weight changes its level when it has moved

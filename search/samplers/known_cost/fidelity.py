@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class RungEvidence:
     """N measurements of told trials.
 
     ``trial`` is the row of each among the told trials; ``trained`` how much training it had, from 0
@@ -41,7 +41,7 @@ def has_rungs(history: History) -> bool:
     return len(np.unique(_logs(history.epochs, history.lower.epochs))) > 1
 
 
-def evidence(history: History, chosen: NDArray[np.intp], *, most: int) -> Evidence:
+def evidence(history: History, chosen: NDArray[np.intp], *, most: int) -> RungEvidence:
     """The last measurements of the chosen trials, and those of their lower rungs as room is left.
 
     Args:
@@ -54,7 +54,7 @@ def evidence(history: History, chosen: NDArray[np.intp], *, most: int) -> Eviden
     rows = rows[np.argsort(-lower.epochs[rows], kind="stable")][: most - len(chosen)]
     trained = _logs(history.epochs, lower.epochs)
     last, before = np.split(trained, [len(history.epochs)])
-    return Evidence(
+    return RungEvidence(
         trial=np.concatenate([chosen, lower.trial[rows]]),
         trained=np.concatenate([last[chosen], before[rows]]),
         values=np.concatenate([history.values[chosen], lower.values[rows]]),
@@ -65,7 +65,7 @@ def evidence(history: History, chosen: NDArray[np.intp], *, most: int) -> Eviden
     )
 
 
-def lifted(seen: Evidence, values: Array) -> Array:
+def lifted(seen: RungEvidence, values: Array) -> Array:
     """The values, each with what further training has brought those who went on.
 
     From one level of training to the next that is the median difference between the two

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 
-from search.samplers.candidates import Pool
+from search.samplers.candidates import CandidatePool
 
 Array: TypeAlias = NDArray[np.float64]
 CostFunction: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], Sequence[float]]
@@ -24,7 +24,7 @@ class Memory:
     None in their place where they are too many for that.
     """
 
-    whole: tuple[object, tuple[Pool, Facts] | None] = (None, None)
+    whole: tuple[object, tuple[CandidatePool, Facts] | None] = (None, None)
 
 
 @dataclass(frozen=True, kw_only=True)

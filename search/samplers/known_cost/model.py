@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from search.samplers import stateless
 from search.samplers.history import History
 from search.samplers.known_cost import fidelity, improvement, learned, scales, surrogate
-from search.samplers.known_cost.fidelity import Evidence
+from search.samplers.known_cost.fidelity import RungEvidence
 from search.samplers.known_cost.improvement import Guess
 from search.samplers.known_cost.knowledge import Facts
 from search.samplers.known_cost.learned import Learned
-from search.samplers.known_cost.scales import Scale
+from search.samplers.known_cost.scales import ObjectiveScale
 from search.samplers.known_cost.surrogate import Blocks, Surrogate
 from search.samplers.parameters import Codes, Parameter
 
@@ -33,9 +33,9 @@ class Axes:
 
     knobs: Sequence[Parameter]
     explained: frozenset[str]
-    costs: Mapping[int, Scale]
-    estimates: Mapping[int, Scale]
-    hints: Sequence[Scale]
+    costs: Mapping[int, ObjectiveScale]
+    estimates: Mapping[int, ObjectiveScale]
+    hints: Sequence[ObjectiveScale]
     has_rungs: bool
 
     @classmethod
@@ -49,12 +49,16 @@ class Axes:
     ) -> Axes:
         """Axes long enough for all of these points; with rungs, one more for the training."""
         first = known[0]
-        costs = {i: Scale.over(np.concatenate([f.costs[i] for f in known])) for i in first.costs}
+        costs = {
+            i: ObjectiveScale.over(np.concatenate([f.costs[i] for f in known])) for i in first.costs
+        }
         estimates = {
-            i: Scale.over(np.concatenate([f.estimates[i] for f in known])) for i in first.estimates
+            i: ObjectiveScale.over(np.concatenate([f.estimates[i] for f in known]))
+            for i in first.estimates
         }
         hints = [
-            Scale.over(np.concatenate(each)) for each in zip(*(f.hints for f in known), strict=True)
+            ObjectiveScale.over(np.concatenate(each))
+            for each in zip(*(f.hints for f in known), strict=True)
         ]
         return cls(
             knobs=knobs,
@@ -239,14 +243,14 @@ def _violation(history: History, told: Facts) -> Array:
     return np.nan_to_num(np.nanmax(every, axis=1), neginf=-1.0)
 
 
-def _learned(index: int, seen: Evidence, axes: Axes, known: Facts, blocks: Blocks) -> Learned:
+def _learned(index: int, seen: RungEvidence, axes: Axes, known: Facts, blocks: Blocks) -> Learned:
     """What the evidence says of one objective; ``known`` is what is known of its points."""
     values = fidelity.lifted(seen, _plain(seen.values[:, index], index, known))
     learn_from = learned.from_estimate if index in axes.estimates else learned.from_costs
     return learn_from(scales.fenced(values), blocks, axes.lines_of(index, known, len(values)))
 
 
-def _limit(seen: Evidence, key: str, blocks: Blocks) -> Surrogate | None:
+def _limit(seen: RungEvidence, key: str, blocks: Blocks) -> Surrogate | None:
     """A constraint's violation as it is learned; None where no trial has one."""
     amounts = fidelity.lifted(seen, seen.violations[key])
     known = ~np.isnan(amounts)

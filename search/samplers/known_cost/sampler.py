@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.samplers import candidates, moves, stateless
-from search.samplers.candidates import Absence, Pool
+from search.samplers.candidates import Absence, CandidatePool
 from search.samplers.history import History
 from search.samplers.known_cost import blas, design, fidelity, knowledge, model
 from search.samplers.known_cost.knowledge import NOTHING, Facts, Knowledge
@@ -103,7 +103,7 @@ class KnownCostSampler(StatelessSampler):
         begun = len(past.told) + len(past.running)
         return begun < self._startup or 2 * len(past.told) < self._startup
 
-    def _whole_space(self, desk: _Desk) -> tuple[Pool, Facts] | None:
+    def _whole_space(self, desk: _Desk) -> tuple[CandidatePool, Facts] | None:
         """Every candidate, where they are few enough."""
         key = (tuple(desk.knobs), desk.rules, desk.signs)
         made_from, whole = self._known.memory.whole
@@ -132,7 +132,7 @@ class _Desk:
     signs: tuple[float, ...]
     random: np.random.Generator
 
-    def drawn(self, past: History) -> tuple[Pool, Facts]:
+    def drawn(self, past: History) -> tuple[CandidatePool, Facts]:
         """Uniform points, and the best trials with a change."""
         ranks = stateless.ranked(past, np.arange(len(past.told)))
         parents = past.told[np.argsort(ranks, kind="stable")[:_PARENTS]]
@@ -140,8 +140,8 @@ class _Desk:
         return pool, self.ask(pool.present())
 
     def bettered(
-        self, pool: Pool, facts: Facts, learned: Model, past: History
-    ) -> tuple[Pool, Facts]:
+        self, pool: CandidatePool, facts: Facts, learned: Model, past: History
+    ) -> tuple[CandidatePool, Facts]:
         """The best of a draw, after each was changed a few times in search of a better one."""
         for _ in range(_ROUNDS):
             best = np.argsort(-learned.score(pool.codes, facts), kind="stable")[:_BEST]

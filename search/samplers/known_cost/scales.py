@@ -16,7 +16,7 @@ BEYOND = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scale:
+class ObjectiveScale:
     """A known cost as 0 to 1 over the values that the scale was made from.
 
     It is logarithmic where they span more than a factor of ten.
@@ -27,7 +27,7 @@ class Scale:
     span: float
 
     @classmethod
-    def over(cls, values: Array) -> Scale:
+    def over(cls, values: Array) -> ObjectiveScale:
         """The scale of minimised values; maximised ones come negated, which is told by the sign."""
         size = np.abs(values)
         is_one_sign = bool((values > 0).all() or (values < 0).all())

@@ -64,4 +64,4 @@ def test_a_matrix_product_without_weights_costs_macs_and_no_parameters():
         g (float[N, 3, 4] input) => (float[N, 3, 3] logits)
         { t = Transpose <perm = [0, 2, 1]> (input)  logits = MatMul (input, t) }
     """)
-    assert counting.count(graph) == counting.Counts(parameters=0, macs=3 * 4 * 3)
+    assert counting.count(graph) == counting.FileCounts(parameters=0, macs=3 * 4 * 3)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from compress.export import activation_calibration, histogram, writer
-from compress.export.histogram import Bins, Seen
+from compress.export.histogram import Bins, RangeStatistics
 from compress.training import calibration as observation
 
 IMAGES = arrays.arrays(
@@ -20,7 +20,7 @@ IMAGES = arrays.arrays(
 def clipped(values_NX, *, observer, percentile=99.9):
     """The range for values ``(N, X)``, or for those of one image."""
     values_NX = np.atleast_2d(np.asarray(values_NX, np.float32))
-    seen = Seen(
+    seen = RangeStatistics(
         bins=Bins(low=float(values_NX.min()), high=float(values_NX.max())),
         observer=observer,
         percentile=percentile,

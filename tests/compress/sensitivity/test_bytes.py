@@ -6,7 +6,7 @@ import pytest
 
 from compress.export import writer
 from compress.sensitivity import probes
-from compress.sensitivity.probes import Wanted
+from compress.sensitivity.probes import ProbeRequest
 from featherweight.specs import constraints
 from search.allocation.allotment import Allotter, Choices
 from search.allocation.limits import Limits
@@ -18,7 +18,9 @@ RATIOS = (0.0, 0.25, 0.5)
 
 @pytest.fixture(scope="module")
 def profile(trained, digits):
-    wanted = Wanted(images=64, allowed_seconds=None, weights_sha256="0" * 64, data_sha256="1" * 64)
+    wanted = ProbeRequest(
+        images=64, allowed_seconds=None, weights_sha256="0" * 64, data_sha256="1" * 64
+    )
     return probes.probe(trained, task_of(digits), wanted, on_progress=lambda share: None)
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from compress.network.network import Network
 from compress.sensitivity import probes
-from compress.sensitivity.probes import Wanted
+from compress.sensitivity.probes import ProbeRequest
 from compress.sensitivity.rounds import ROUNDS
 from compress.tasks.images import Images
 from compress.training import batchnorm, inference
@@ -31,7 +31,7 @@ def wanted(**changes):
         "weights_sha256": "0" * 64,
         "data_sha256": "1" * 64,
     }
-    return Wanted(**(fields | changes))
+    return ProbeRequest(**(fields | changes))
 
 
 def probe(network, digits, *, clock=time.perf_counter, **changes):

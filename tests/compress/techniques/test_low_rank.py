@@ -11,7 +11,7 @@ from compress.tasks.images import Images
 from compress.techniques.low_rank import factorisation, thinner
 from compress.techniques.low_rank.apply import apply
 from compress.techniques.low_rank.config import LowRank
-from compress.techniques.low_rank.factorisation import Wanted
+from compress.techniques.low_rank.factorisation import RankTarget
 from compress.techniques.sparsity.apply import apply as sparsify
 from compress.techniques.sparsity.config import Sparsity
 from compress.training import constraints, loop
@@ -19,7 +19,7 @@ from compress.training.context import Task
 from compress.values.errors import InvalidCandidate, InvalidData, NumericalError
 from tests.devices import DEVICE
 
-ALL = Wanted(energy=1.0)
+ALL = RankTarget(energy=1.0)
 
 
 @pytest.fixture
@@ -65,15 +65,15 @@ def test_factors_of_full_rank_answer_like_the_linear_layer():
 
 def test_the_rank_is_the_smallest_that_keeps_the_energy():
     energies = torch.tensor([6.0, 3.0, 1.0, 0.0])
-    ranks = [Wanted(energy=e).rank(energies, 5) for e in (0.1, 0.6, 0.61, 0.9, 0.95, 1.0)]
+    ranks = [RankTarget(energy=e).rank(energies, 5) for e in (0.1, 0.6, 0.61, 0.9, 0.95, 1.0)]
     assert ranks == [1, 1, 2, 2, 3, 3]
-    assert Wanted(energy=1.0, most_weights=14).rank(energies, 5) == 2
-    assert Wanted(energy=1.0, most_weights=1).rank(energies, 5) == 1
+    assert RankTarget(energy=1.0, most_weights=14).rank(energies, 5) == 2
+    assert RankTarget(energy=1.0, most_weights=1).rank(energies, 5) == 1
 
 
 def test_a_matrix_of_rank_two_is_found_to_be_one():
     weight = random(9, 2) @ random(2, 7, seed=1)
-    factors = decompose("channel", weight, Wanted(energy=1.0 - 1e-9))
+    factors = decompose("channel", weight, RankTarget(energy=1.0 - 1e-9))
     assert [tuple(w.shape) for w in factors.weights] == [(2, 7), (9, 2)]
     torch.testing.assert_close(factors.weights[1] @ factors.weights[0], weight)
 
@@ -82,7 +82,7 @@ def test_a_matrix_of_rank_two_is_found_to_be_one():
 @pytest.mark.parametrize("energy", [0.5, 0.9, 0.99])
 def test_what_is_lost_is_the_squared_error_and_no_more_than_allowed(method, energy):
     weight = random(12, 10, 3, 3)
-    factors = decompose(method, weight, Wanted(energy=energy))
+    factors = decompose(method, weight, RankTarget(energy=energy))
     layer = nn.Conv2d(10, 12, 3, bias=False)
     row = thinner.build(layer.double(), factors, bias=None)
     # The answers to unit impulses are the weight itself.
@@ -99,7 +99,7 @@ def test_knowing_the_inputs_makes_the_same_rank_lose_less_on_them():
     x = torch.einsum("bchw,cd->bdhw", random(64, 6, 8, 8, seed=3), mix).contiguous()
     layer = nn.Conv2d(6, 8, 3, bias=False).double()
     layer.weight.data.copy_(weight)
-    wanted = Wanted(energy=1.0, most_weights=weight.numel() // 2)
+    wanted = RankTarget(energy=1.0, most_weights=weight.numel() // 2)
     rows_NC = x.movedim(1, -1).flatten(0, -2)
     columns = nn.functional.unfold(x, (3, 1)).movedim(1, -1).flatten(0, -2)
     answers = layer(x).detach().movedim(1, -1).flatten(0, -2)

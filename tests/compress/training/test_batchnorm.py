@@ -13,12 +13,12 @@ from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
 from compress.techniques.sparsity.config import Sparsity
 from compress.training import batchnorm, inference
-from compress.training.batchnorm import Seen
+from compress.training.batchnorm import StatisticsView
 from compress.training.context import Task
 from tests.devices import DEVICE
 
-USUAL = Seen(augmented="shift")
-WAYS = (USUAL, Seen(augmented="none"), Seen(augmented="shift", black=True))
+USUAL = StatisticsView(augmented="shift")
+WAYS = (USUAL, StatisticsView(augmented="none"), StatisticsView(augmented="shift", black=True))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def bright(digits: ImageData) -> ImageData:
     )
 
 
-def having_seen(network: Network, data: ImageData, seen: Seen) -> Network:
+def having_seen(network: Network, data: ImageData, seen: StatisticsView) -> Network:
     """The network with the statistics that it would have if it had been trained so."""
     found = batchnorm._averaged(network, data.train, seen, device=DEVICE, most=1024)
     return replace(found, normalisation=network.normalisation)
@@ -56,14 +56,16 @@ def own(trained: Network, bright: ImageData) -> Network:
 
 
 @pytest.mark.parametrize("seen", WAYS)
-def test_the_way_is_known_by_the_statistics(seen: Seen, own: Network, bright: ImageData) -> None:
+def test_the_way_is_known_by_the_statistics(
+    seen: StatisticsView, own: Network, bright: ImageData
+) -> None:
     network = having_seen(own, bright, seen)
     assert batchnorm.seen_by(network, bright.train, USUAL, device=DEVICE) == seen
 
 
 @pytest.mark.parametrize("seen", WAYS)
 def test_a_network_made_from_it_is_measured_the_same_way(
-    seen: Seen, own: Network, bright: ImageData
+    seen: StatisticsView, own: Network, bright: ImageData
 ) -> None:
     network = having_seen(own, bright, seen)
     again = batchnorm.reestimate(network, bright.train, device=DEVICE, like=network)

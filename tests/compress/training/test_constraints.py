@@ -10,7 +10,7 @@ from compress.network.network import Network
 from compress.tasks import loading
 from compress.tasks.images import Images
 from compress.training import constraints, loop, precision
-from compress.training.constraints import Constraint
+from compress.training.constraints import WeightConstraint
 from compress.training.loop import TrainingPlan
 from compress.training.optimiser import NesterovSGD
 from tests.devices import DEVICE
@@ -31,7 +31,7 @@ def network(images):
     )
 
 
-class Sixteenths(Constraint):
+class Sixteenths(WeightConstraint):
     """Rounds to sixteenths and keeps a diary."""
 
     def __init__(self):

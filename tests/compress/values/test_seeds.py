@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from compress.network.layers import Layer
+from compress.network.layers import WeightedLayer
 from compress.techniques.quantization.constraint import Sharing
 from compress.techniques.quantization.noise import QuantNoise, UniformNoise
 from compress.techniques.quantization.observers import GridRule
@@ -29,7 +29,7 @@ def test_a_layer_never_draws_what_another_drew():
         module = torch.nn.Linear(6, 4, bias=False)
         with torch.no_grad():
             module.weight.copy_(weight)
-        layer = Layer(name=str(index), module=module, norm=None)
+        layer = WeightedLayer(name=str(index), module=module, norm=None)
         seed = seeds.derive(0, "noise", index)
         noise = UniformNoise(layer, GridRule(bits=4), Sharing(), seed=seed).train()
         for _ in range(3):

@@ -14,7 +14,7 @@ from search.early_stopping.climbing import Standing
 from search.forecasting import forecast
 from search.forecasting.forecast import Progress
 from search.forecasting.pace import Sample
-from search.space.supernets import Costs
+from search.space.supernets import EpochCosts
 from tests import factories
 
 BASELINE = factories.measurement(
@@ -113,13 +113,13 @@ def test_of_a_trial_as_large_as_the_network_smaller_ones_are_not_taken_to_be_as_
     spec = factories.spec(**CHANGES, model="mine")
     first = Sample(epochs=3, rungs=1, macs=20_000, seconds={"train": 12.0})
     small = Sample(epochs=3, rungs=1, macs=2_000, seconds={"train": 6.6})
-    costs = Costs(typical=0.1)
+    costs = EpochCosts(typical=0.1)
     one, many, alike = (
         told(spec, baseline=UPLOADED, costs=given, progress=Progress(samples=samples)).seconds
         for given, samples in (
             (costs, [first]),
             (costs, [first] + [small] * 20),
-            (Costs(), [first]),
+            (EpochCosts(), [first]),
         )
     )
     assert one is not None
@@ -188,14 +188,14 @@ def test_rules_that_may_end_the_search_before_are_named() -> None:
 def test_epochs_of_members_and_of_their_supernet_cost_what_their_layers_do() -> None:
     member = {"techniques": {"family_member": {}}}
     spec = factories.spec(**(CHANGES | member | {"supernet": {"epochs": 20}}))
-    found = told(spec, costs=Costs(member=3.0, supernet=5.0))
+    found = told(spec, costs=EpochCosts(member=3.0, supernet=5.0))
     supernet = 20 * 5 * OWN + 8 * FIXED
     finish = 4 * (10 * 3 * EPOCH + FIXED)
     search = searching(spec, epoch=3 * EPOCH)
     assert found.seconds == pytest.approx(FIXED + OWN + supernet + search + finish)
     trained = Progress(phase=Phase.SUPERNET, elapsed_seconds=FIXED + OWN + 100)
     assert told(
-        spec, costs=Costs(member=3.0, supernet=5.0), progress=trained
+        spec, costs=EpochCosts(member=3.0, supernet=5.0), progress=trained
     ).remaining_seconds == pytest.approx(supernet - 100 + search + finish)
 
 

@@ -38,7 +38,7 @@ def known(architecture: Architecture, techniques: dict[str, object]) -> KnownCos
     return KnownCosts(space=found, network=network)
 
 
-def in_file(architecture: Architecture) -> counting.Counts:
+def in_file(architecture: Architecture) -> counting.FileCounts:
     network, stored = constraints.bake(tiny.network(architecture))
     folded, _ = folding.fold(network, stored)
     return counting.count(writer.float_graph(folded))

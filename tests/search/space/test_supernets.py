@@ -19,7 +19,7 @@ from search.errors import SupernetDoesNotFit
 from search.space import supernets
 from search.space.problem import Problem
 from search.space.space import Space, build
-from search.space.supernets import Costs
+from search.space.supernets import EpochCosts
 from tests import factories
 
 NETWORK = Residual(widths=(8, 16), depths=(1, 3))
@@ -133,7 +133,9 @@ def test_one_that_was_trained_before_is_not_asked_whether_it_can_be_trained() ->
         check(asked(narrow, supernet={"epochs": 1, "model": "shared"}))
 
 
-def costs(spec: JobSpec, network: Architecture = NETWORK, own: Architecture = NETWORK) -> Costs:
+def costs(
+    spec: JobSpec, network: Architecture = NETWORK, own: Architecture = NETWORK
+) -> EpochCosts:
     return supernets.costs(problem(spec, network, own))
 
 
@@ -152,7 +154,7 @@ def test_an_epoch_of_a_supernet_costs_its_largest_its_smallest_and_two_between()
 def test_an_epoch_of_a_student_is_measured_in_epochs_of_the_baseline() -> None:
     student = NETWORK.model_copy(update={"widths": (16, 32)})
     found = costs(asked({}, student=student.model_dump()), student)
-    assert found == Costs(member=macs(student) / macs(NETWORK), supernet=0.0)
+    assert found == EpochCosts(member=macs(student) / macs(NETWORK), supernet=0.0)
 
 
 def test_an_epoch_of_cells_costs_an_average_cell_and_no_sum_of_operations() -> None:
@@ -168,7 +170,7 @@ def seconds(*, left: float | None, speed: float | None = 100.0, supernet: float 
     baseline = factories.measurement(train_images_per_second=speed)
     dataset = factories.dataset_info(splits={"train": 1000})
     asked = factories.problem(factories.spec(), dataset=dataset, baseline=baseline)
-    supernets.check_seconds(asked, Costs(supernet=supernet), left=left)
+    supernets.check_seconds(asked, EpochCosts(supernet=supernet), left=left)
 
 
 def test_seconds_that_are_not_enough_for_one_epoch_are_refused() -> None:
@@ -182,6 +184,6 @@ def test_nothing_is_refused_where_no_speed_or_no_limit_is_known() -> None:
     seconds(left=None)
     seconds(left=1, speed=None)
     seconds(left=1, supernet=0)
-    supernets.check_seconds(factories.problem(factories.spec()), Costs(supernet=1), left=1)
+    supernets.check_seconds(factories.problem(factories.spec()), EpochCosts(supernet=1), left=1)
     with pytest.raises(SupernetDoesNotFit):
         seconds(left=1)

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event
 from starlette.requests import Request
 
 from featherweight.specs.states import JobState, Phase
-from service.shared.answers import Answers
+from service.shared.answers import AnswerCache
 from service.shared.momentary import Momentary
 from service.shared.single_flight import SingleFlight
 from store.errors import JobNotFound
@@ -145,7 +145,7 @@ def test_answers_are_bounded_in_number_and_bytes(database):
         return Told(text="x" * 5000)
 
     async def main():
-        answers = Answers(database, most=2, most_bytes=4000)
+        answers = AnswerCache(database, most=2, most_bytes=4000)
         for job_id in ids:
             await answers.respond(request(), job_id, small)
         assert 0 < answers.size_bytes <= 2 * 1200
@@ -172,7 +172,7 @@ def test_a_change_in_the_middle_of_a_computation_is_not_missed(database):
         return Told(text=str(record.last_event))
 
     async def main():
-        answers = Answers(database)
+        answers = AnswerCache(database)
         first = asyncio.ensure_future(answers.respond(request(), job, slow))
         await asyncio.to_thread(begun.wait, 10)
         await asyncio.to_thread(tell)

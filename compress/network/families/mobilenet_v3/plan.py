@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compress.network.families.mobilenet_v3.config import MobileNetV3
-from compress.network.families.mobilenet_v3.published import STEM, Stage
+from compress.network.families.mobilenet_v3.published import STEM, PublishedStage
 from compress.network.families.plans.config import divisible
 from compress.network.families.plans.inverted_residual import InvertedResidual, Squeeze
 from compress.network.families.plans.plan import Chain, Conv, Linear, Plan, Pool, Resize, Size
@@ -111,7 +111,7 @@ def _inner(config: MobileNetV3, place: Size, inputs: int) -> int:
 def _read(config: MobileNetV3, place: Size) -> int:
     """The channels that the published block reads."""
     stage, block = place
-    stages: tuple[Stage, ...] = config.table.stages
+    stages: tuple[PublishedStage, ...] = config.table.stages
     if block > 0:
         return stages[stage].outputs
     return stages[stage - 1].outputs if stage > 0 else STEM

@@ -14,7 +14,7 @@ STEM = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class PublishedStage:
     """Blocks of one number of output channels; ``inner`` are the channels inside each block."""
 
     outputs: int
@@ -29,7 +29,7 @@ class Stage:
 class Table:
     """The stages of a network, and the outputs of its last convolution and linear layer."""
 
-    stages: tuple[Stage, ...]
+    stages: tuple[PublishedStage, ...]
     last: int
     wide: int
 
@@ -40,10 +40,16 @@ class Table:
 
 
 _LARGE = (
-    Stage(outputs=16, inner=(16,), kernel=3, stride=1, is_excited=False, activation="relu"),
-    Stage(outputs=24, inner=(64, 72), kernel=3, stride=2, is_excited=False, activation="relu"),
-    Stage(outputs=40, inner=(72, 120, 120), kernel=5, stride=2, is_excited=True, activation="relu"),
-    Stage(
+    PublishedStage(
+        outputs=16, inner=(16,), kernel=3, stride=1, is_excited=False, activation="relu"
+    ),
+    PublishedStage(
+        outputs=24, inner=(64, 72), kernel=3, stride=2, is_excited=False, activation="relu"
+    ),
+    PublishedStage(
+        outputs=40, inner=(72, 120, 120), kernel=5, stride=2, is_excited=True, activation="relu"
+    ),
+    PublishedStage(
         outputs=80,
         inner=(240, 200, 184, 184),
         kernel=3,
@@ -51,10 +57,10 @@ _LARGE = (
         is_excited=False,
         activation="hardswish",
     ),
-    Stage(
+    PublishedStage(
         outputs=112, inner=(480, 672), kernel=3, stride=1, is_excited=True, activation="hardswish"
     ),
-    Stage(
+    PublishedStage(
         outputs=160,
         inner=(672, 960, 960),
         kernel=5,
@@ -64,9 +70,11 @@ _LARGE = (
     ),
 )
 _SMALL = (
-    Stage(outputs=16, inner=(16,), kernel=3, stride=2, is_excited=True, activation="relu"),
-    Stage(outputs=24, inner=(72, 88), kernel=3, stride=2, is_excited=False, activation="relu"),
-    Stage(
+    PublishedStage(outputs=16, inner=(16,), kernel=3, stride=2, is_excited=True, activation="relu"),
+    PublishedStage(
+        outputs=24, inner=(72, 88), kernel=3, stride=2, is_excited=False, activation="relu"
+    ),
+    PublishedStage(
         outputs=40,
         inner=(96, 240, 240),
         kernel=5,
@@ -74,10 +82,10 @@ _SMALL = (
         is_excited=True,
         activation="hardswish",
     ),
-    Stage(
+    PublishedStage(
         outputs=48, inner=(120, 144), kernel=5, stride=1, is_excited=True, activation="hardswish"
     ),
-    Stage(
+    PublishedStage(
         outputs=96,
         inner=(288, 576, 576),
         kernel=5,

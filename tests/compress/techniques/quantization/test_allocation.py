@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from compress.network import layers
-from compress.network.layers import Layer
+from compress.network.layers import WeightedLayer
 from compress.techniques.quantization import allocation
 from compress.techniques.quantization.config import Quantization
 from compress.values.errors import InvalidCandidate
@@ -100,7 +100,7 @@ def test_the_damage_of_a_linear_network_is_what_its_logits_lose():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 3))
     x = torch.randn(4000, 6)
-    layer = Layer(name="0", module=module[0], norm=None)
+    layer = WeightedLayer(name="0", module=module[0], norm=None)
     moment = (x.T @ x / len(x))[None]
     wrong = torch.randn(5, 6)
     # Every direction of the logits once, instead of a random one.
@@ -125,8 +125,8 @@ def test_pulls_are_the_squared_gradients_of_signed_logits():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(16, 1))
     found = [
-        Layer(name="0", module=module[0], norm=None),
-        Layer(name="2", module=module[2], norm=None),
+        WeightedLayer(name="0", module=module[0], norm=None),
+        WeightedLayer(name="2", module=module[2], norm=None),
     ]
     pulls = allocation.output_pulls(module, found, torch.randn(5, 1, 4, 4), seed=3)
     # One logit: its sign squares to one, and the gradient at the convolution is a row of weights.

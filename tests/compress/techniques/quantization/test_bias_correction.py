@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from compress.network.layers import Layer
+from compress.network.layers import WeightedLayer
 from compress.techniques.quantization import bias_correction
 
 X = torch.randn(64, 3, 6, 6, generator=torch.Generator().manual_seed(0)) + 0.5
@@ -26,9 +26,9 @@ def chain(*, bias=False):
         module[1].running_var.uniform_(0.5, 2)
         module[1].weight.normal_()
     found = [
-        Layer(name="0", module=module[0], norm=module[1]),
-        Layer(name="3", module=module[3], norm=module[4]),
-        Layer(name="6", module=module[6], norm=None),
+        WeightedLayer(name="0", module=module[0], norm=module[1]),
+        WeightedLayer(name="3", module=module[3], norm=module[4]),
+        WeightedLayer(name="6", module=module[6], norm=None),
     ]
     return module, found
 
@@ -81,7 +81,7 @@ def test_a_linear_layers_bias_takes_the_hand_computed_shift():
     with torch.no_grad():
         linear.weight.copy_(torch.tensor([[1.0, 2.0]]))
         linear.bias.fill_(0.5)
-    found = [Layer(name="fc", module=linear, norm=None)]
+    found = [WeightedLayer(name="fc", module=linear, norm=None)]
     x = torch.tensor([[1.0, 0.0], [3.0, 2.0]])
     before = bias_correction.output_statistics(linear, found, x)
     assert before["fc"].mean_O.tolist() == [4.5]
@@ -93,7 +93,7 @@ def test_a_linear_layers_bias_takes_the_hand_computed_shift():
 
 def test_a_layer_with_nowhere_to_put_it_is_named():
     linear = nn.Linear(2, 1, bias=False)
-    found = [Layer(name="fc", module=linear, norm=None)]
+    found = [WeightedLayer(name="fc", module=linear, norm=None)]
     x = torch.ones(3, 2)
     before = bias_correction.output_statistics(linear, found, x)
     assert bias_correction.correct_(linear, found, x, before=before) == ("fc",)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from compress.network.layers import Layer
+from compress.network.layers import WeightedLayer
 from compress.techniques.quantization.constraint import (
     GridConstraint,
     Sharing,
@@ -19,13 +19,13 @@ from compress.techniques.quantization.learned_step import LearnedStep
 from compress.techniques.quantization.noise import QuantNoise, UniformNoise
 from compress.techniques.quantization.observers import GridRule
 from compress.training import constraints
-from compress.training.constraints import Constraint
+from compress.training.constraints import WeightConstraint
 from compress.values.errors import NumericalError
 
 MINMAX4 = GridRule(bits=4, observer="minmax")
 
 
-class HalfMask(Constraint):
+class HalfMask(WeightConstraint):
     """Switches every second weight off."""
 
     def forward(self, weight):
@@ -41,7 +41,7 @@ def layer_of(weight, *, norm=None):
         module = nn.Conv2d(weight.shape[1], weight.shape[0], tuple(weight.shape[2:]), bias=False)
     with torch.no_grad():
         module.weight.copy_(weight)
-    return Layer(name="layer", module=module, norm=norm)
+    return WeightedLayer(name="layer", module=module, norm=norm)
 
 
 def random_layer(*shape, seed=0):
@@ -108,7 +108,7 @@ def test_a_grid_per_tensor_gives_the_folded_weight_one_scale():
         norm.weight.copy_(torch.tensor([2.0, -0.5, 1.0]))
         norm.running_var.copy_(torch.tensor([1.0, 4.0, 0.25]))
     layer = random_layer(3, 4, 3, 3)
-    layer = Layer(name="layer", module=layer.module, norm=norm)
+    layer = WeightedLayer(name="layer", module=layer.module, norm=norm)
     grid = on_grid(layer, granularity="tensor")
     factor = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach().numpy()
     stored = grid.stored(constraints.layers.latent(layer.module))
@@ -118,7 +118,7 @@ def test_a_grid_per_tensor_gives_the_folded_weight_one_scale():
 
 def test_a_grid_per_tensor_follows_its_batchnorm_when_refreshed():
     norm = nn.BatchNorm2d(2).eval()
-    layer = Layer(name="layer", module=random_layer(2, 3, 3, 3).module, norm=norm)
+    layer = WeightedLayer(name="layer", module=random_layer(2, 3, 3, 3).module, norm=norm)
     grid = on_grid(layer, granularity="tensor")
     with torch.no_grad():
         norm.running_var.copy_(torch.tensor([1.0, 16.0]))
@@ -131,7 +131,7 @@ def test_a_channel_that_batchnorm_switches_off_rounds_to_zero():
     norm = nn.BatchNorm2d(2).eval()
     with torch.no_grad():
         norm.weight[0] = 0.0
-    layer = Layer(name="layer", module=random_layer(2, 3, 3, 3).module, norm=norm)
+    layer = WeightedLayer(name="layer", module=random_layer(2, 3, 3, 3).module, norm=norm)
     on_grid(layer, granularity="tensor")
     assert layer.module.weight[0].abs().max() == 0
     assert layer.module.weight[1].abs().max() > 0
@@ -187,7 +187,7 @@ def test_a_weight_that_became_nan_is_refused_when_refreshed():
 
 def test_a_copy_of_a_network_follows_its_own_batchnorm():
     module = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2)).eval()
-    layer = Layer(name="0", module=module[0], norm=module[1])
+    layer = WeightedLayer(name="0", module=module[0], norm=module[1])
     grid = on_grid(layer, granularity="tensor")
     twin = copy.deepcopy(module)
     with torch.no_grad():

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from compress.network import layers
-from compress.network.layers import Layer
+from compress.network.layers import WeightedLayer
 from compress.tasks.images import Images
 from compress.techniques.quantization import layer_inputs
 from compress.training.context import Task
@@ -70,7 +70,7 @@ def test_some_of_the_columns_are_those_at_equal_distances():
 def test_moments_are_means_over_all_images_in_batches_of_any_size():
     module = nn.Linear(3, 2)
     x = images(70, 3)
-    found = [Layer(name="layer", module=module, norm=None)]
+    found = [WeightedLayer(name="layer", module=module, norm=None)]
     moments = layer_inputs.second_moments(module, found, x)
     torch.testing.assert_close(moments["layer"], (x.T @ x / 70)[None])
 
@@ -78,14 +78,14 @@ def test_moments_are_means_over_all_images_in_batches_of_any_size():
 def test_moments_of_many_columns_are_taken_at_equal_distances():
     module = nn.Conv2d(1, 2, 1)
     x = images(40, 1, 32, 32)
-    found = [Layer(name="layer", module=module, norm=None)]
+    found = [WeightedLayer(name="layer", module=module, norm=None)]
     moment = layer_inputs.second_moments(module, found, x)["layer"]
     assert float(moment) == pytest.approx(float(x.square().mean()), rel=0.05)
 
 
 def test_an_input_that_is_not_finite_is_refused():
     module = nn.Linear(3, 2)
-    found = [Layer(name="fc", module=module, norm=None)]
+    found = [WeightedLayer(name="fc", module=module, norm=None)]
     with pytest.raises(NumericalError, match="layer fc is not finite"):
         layer_inputs.second_moments(module, found, torch.full((2, 3), torch.inf))
 

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from compress import pipeline, techniques
-from compress.network.layers import Layer, weighted
+from compress.network.layers import WeightedLayer, weighted
 from compress.network.network import Network
 from compress.network.sources.family import FamilyMembers
 from compress.tasks.images import Images
@@ -35,7 +35,7 @@ from compress.techniques.quantization.observers import GridRule
 from compress.techniques.registry import TechniqueConfig
 from compress.training import constraints
 from compress.training import loop as training
-from compress.training.constraints import Constraint
+from compress.training.constraints import WeightConstraint
 from compress.training.context import Task
 from compress.training.distillation import comparison
 from compress.training.loop import Hooks, Loop, TrainingPlan
@@ -86,12 +86,12 @@ class Learner:
         }
 
     @property
-    def constraints(self) -> Mapping[str, Constraint]:
+    def constraints(self) -> Mapping[str, WeightConstraint]:
         """The constraints that learn something, by the names of what they learn."""
         return {
             f"{name}.{own}": part
             for name, part in self.loop.module.named_modules()
-            if isinstance(part, Constraint)
+            if isinstance(part, WeightConstraint)
             for own, _ in part.named_parameters()
         }
 
@@ -227,7 +227,7 @@ def test_a_step_per_tensor_moves_by_the_same_share_whatever_batchnorm_multiplies
         with torch.no_grad():
             module.weight.copy_(weight)
             norm.weight.copy_(each * torch.linspace(0.5, 2.0, 6))
-        layer = Layer(name="layer", module=module, norm=norm.eval())
+        layer = WeightedLayer(name="layer", module=module, norm=norm.eval())
         step = LearnedStep(layer, GridRule(bits=4), Sharing(granularity="tensor"))
         step(weight).backward(gradient)
         shares.append(float(step.step_S.grad / step.step_S.detach()))

@@ -16,7 +16,7 @@ from compress.techniques.quantization import apply as quantization
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.quantization.learned_step import LearnedStep
 from compress.training import constraints, inference, loop
-from compress.training.constraints import Constraint
+from compress.training.constraints import WeightConstraint
 from compress.training.context import Task
 from compress.values.errors import InvalidCandidate, InvalidData, NumericalError
 from tests.devices import DEVICE
@@ -52,7 +52,7 @@ WAYS = {
 }
 
 
-class Mask(Constraint):
+class Mask(WeightConstraint):
     """Keeps the larger half of the weights."""
 
     def __init__(self, weight):

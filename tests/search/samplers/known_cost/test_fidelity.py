@@ -51,7 +51,7 @@ def read(study: optuna.Study) -> History:
     return history.read(study, study.trials[-1], knobs)
 
 
-def everything(past: History) -> fidelity.Evidence:
+def everything(past: History) -> fidelity.RungEvidence:
     return fidelity.evidence(past, np.arange(len(past.told)), most=100)
 
 

@@ -13,13 +13,13 @@ from compress.network import layers
 from compress.network.stored_weight import SparseFloat
 from compress.techniques.compressed import CompressedModel
 from compress.training import constraints
-from compress.training.constraints import Constraint
+from compress.training.constraints import WeightConstraint
 from compress.training.context import Task
 
 from .config import Thresholding
 
 
-class Threshold(Constraint):
+class Threshold(WeightConstraint):
     """``w`` where ``|w|`` exceeds the threshold, in soft mode nearer to zero; else zero."""
 
     def __init__(self, config: Thresholding) -> None:
