@@ -284,7 +284,7 @@ def test_ctrl_c_ends_a_watch_with_its_own_status(house, job, tmp_path):
 
 def test_the_command_line_starts_without_torch_optuna_or_sqlalchemy():
     code = (
-        "import sys; from featherweight.cli import main; "
+        "import sys; from launch import main; "
         "print([m for m in ('torch', 'onnx', 'onnxruntime', 'optuna', 'sqlalchemy', 'sklearn') "
         "if m in sys.modules])"
     )

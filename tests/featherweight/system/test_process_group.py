@@ -15,7 +15,7 @@ from tests.running import environment, until
 TELLS = """
 import os, signal, sys, time
 from pathlib import Path
-from featherweight import lifeline
+from featherweight.system import lifeline
 
 lifeline.die_with_named_parent()
 file = Path(sys.argv[1])
@@ -31,9 +31,9 @@ time.sleep(600)
 PARENT = """
 import sys, time
 from pathlib import Path
-from featherweight.system.process_group import Family, Role
+from featherweight.system.process_group import ProcessGroup, Role
 
-Family([Role(name="one", command=[sys.executable, "-c", sys.argv[1], sys.argv[2], "one"])]).start()
+ProcessGroup([Role(name="one", command=[sys.executable, "-c", sys.argv[1], sys.argv[2], "one"])]).start()
 time.sleep(600)
 """
 

@@ -26,7 +26,7 @@ from store.tables.records import SecretRecord
 from tests.conftest import address, run_on_server
 from tests.service.running import BROWSER, Service, problem, serve, until
 
-COMMAND = "from service import dashboard; dashboard.run()"
+COMMAND = "from service.dashboard import app; app.run()"
 SECRET = "the_secret_of_a_dashboard_in_a_test"
 STRANGE_HOSTS = ("example.org", "127.0.0.1.example.org", "localhost.example.org:8001", "[::1", "")
 FOREIGN = ("authorization", "cookie")

@@ -22,7 +22,7 @@ from store.tables.records import Base
 ROOT = Path(__file__).parents[3]
 ADDED = ("teacher_id", "supernet_model_id", "supernet_sha256", "elastic")
 """Columns of a job that later versions have added."""
-UPGRADE = "import sys; from store import migrate; migrate.upgrade(sys.argv[1])"
+UPGRADE = "import sys; from store.database import migrate; migrate.upgrade(sys.argv[1])"
 
 
 def differences(url):

@@ -23,7 +23,7 @@ WITHOUT_RAY = """
 import sys
 sys.modules["ray"] = None
 sys.argv = ["featherweight", "worker", "--fleet", "ray"]
-from featherweight.cli import main
+from launch import main
 main.main()
 """
 
