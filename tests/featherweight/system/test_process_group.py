@@ -33,7 +33,8 @@ import sys, time
 from pathlib import Path
 from featherweight.system.process_group import ProcessGroup, Role
 
-ProcessGroup([Role(name="one", command=[sys.executable, "-c", sys.argv[1], sys.argv[2], "one"])]).start()
+command = [sys.executable, "-c", sys.argv[1], sys.argv[2], "one"]
+ProcessGroup([Role(name="one", command=command)]).start()
 time.sleep(600)
 """
 

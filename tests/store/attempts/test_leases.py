@@ -33,7 +33,7 @@ def test_an_assignment_says_all_that_a_worker_needs(database):
     assert assignment.candidate == factories.candidate(0.4)
     assert (assignment.seed, assignment.rungs, assignment.first_rung) == (7, (0, 1), 0)
     assert assignment.phase == Phase.SEARCH
-    assert assignment.architecture == factories.ARCHITECTURE
+    assert assignment.architecture.config == factories.ARCHITECTURE
     assert assignment.num_classes == 2
     assert assignment.train is None
     assert assignment.weights is not None

@@ -47,7 +47,13 @@ def test_every_later_stage_halves_the_image_rounding_up(side, last):
 
 
 def test_the_torch_free_files_import_no_torch():
-    names = ("families.layout", "inspection", "npz", "safetensors_header", "holdout")
+    names = (
+        "network.families.layout",
+        "network.sources.safetensors_header",
+        "tasks.inspection",
+        "tasks.formats.npz",
+        "tasks.formats.holdout",
+    )
     imports = "; ".join(f"import compress.{name}" for name in names)
     code = f"{imports}; import sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

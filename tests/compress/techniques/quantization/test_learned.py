@@ -68,7 +68,7 @@ class Learner:
         return Loop(student, self.images, PLAN, lesson=self._lesson(student), hooks=Hooks())
 
     def _lesson(self, student: Network) -> Lesson:
-        config = self.candidate.steps[-1]
+        config = self.candidate.configs[-1]
         if not isinstance(config, Distillation) or not config.is_online:
             return Labels()
         teacher = None if config.teacher == "self" else self.teacher
@@ -193,8 +193,9 @@ def test_what_constraints_learn_is_in_the_file(learners):
 
 def test_every_file_that_makes_something_to_learn_is_under_this_contract(learners):
     """A technique whose parameters no choice above reaches would be trained unseen."""
-    folder = Path(inspect.getfile(techniques)).parent
-    makers = {path for path in folder.rglob("*.py") if "nn.Parameter(" in path.read_text()}
+    folders = [Path(inspect.getfile(each)).parent for each in (techniques, comparison)]
+    files = [path for folder in folders for path in folder.rglob("*.py")]
+    makers = {path for path in files if "nn.Parameter(" in path.read_text()}
     seen = {
         Path(inspect.getfile(type(part))) for one in learners for part in one.constraints.values()
     }
