@@ -19,7 +19,10 @@ from tests.compress.applying import quantized
 
 WEIGHTS = published.DATA / "checkpoints" / "cifar10_resnet20.safetensors"
 
-pytestmark = pytest.mark.skipif(not WEIGHTS.exists(), reason="the shared data is not here")
+pytestmark = [
+    pytest.mark.proof,
+    pytest.mark.skipif(not WEIGHTS.exists(), reason="the shared data is not here"),
+]
 
 
 class Block(nn.Module):

@@ -49,6 +49,7 @@ def test_an_unfinished_job_is_not_deleted(run, house):
     database.dispose()
 
 
+@pytest.mark.proof
 def test_a_house_that_was_made_by_commands_is_well(tmp_path):
     house = {
         "FEATHERWEIGHT_DATABASE_URL": f"sqlite:///{tmp_path}/var/featherweight.db",
@@ -67,6 +68,7 @@ def test_a_house_that_was_made_by_commands_is_well(tmp_path):
     assert stat.S_IMODE((tmp_path / "var").stat().st_mode) == 0o700
 
 
+@pytest.mark.proof
 def test_an_unwell_house_is_told_and_mended(tmp_path):
     folder = tmp_path / "var"
     house = {"FEATHERWEIGHT_DATABASE_URL": f"sqlite:///{folder}/featherweight.db"}
