@@ -365,6 +365,7 @@ METRICS: Mapping[str, MetricInfo[Measurement]] = table(
             needs="logits",
             in_proportion_to=None,
             read=on_validation("top5_accuracy"),
+            least_classes=6,
         ),
         MetricInfo(
             name="macro_f1",

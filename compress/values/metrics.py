@@ -34,6 +34,7 @@ class MetricInfo(Generic[M]):
         needs: What a measurement takes it from.
         in_proportion_to: The part of the network that it grows with, if there is one.
         read: The value that the search compares; None if it was not measured.
+        least_classes: With fewer classes it is the same whatever a network answers.
     """
 
     name: str
@@ -44,6 +45,7 @@ class MetricInfo(Generic[M]):
     needs: Need
     in_proportion_to: Part | None
     read: Callable[[M], float | None]
+    least_classes: int = 2
 
     def __post_init__(self) -> None:
         """Raises ValueError for a name that no constraint can be written with, or another word."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from compress.techniques.mirroring.config import VIEWS
+from compress.techniques.registry import TECHNIQUES
 from compress.values.measurement import METRICS, Measurement, Metric
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec
@@ -24,10 +25,10 @@ from search.space.problem import Problem
 from search.space.space import Space
 
 EVENT = "spec.warning"
-_STRUCTURE = frozenset({"family_member", "filter_pruning", "low_rank"})
+_STRUCTURE = frozenset(each.name for each in TECHNIQUES if each.costs.changes_layers)
 _CHANGE: dict[Metric, frozenset[str]] = {
     "parameters": _STRUCTURE,
-    "macs": _STRUCTURE | {"mirroring"},
+    "macs": _STRUCTURE | {each.name for each in TECHNIQUES if each.costs.changes_runs},
 }
 """Techniques without which all candidates have as much of a metric."""
 _PERCENT = 100.0
@@ -45,11 +46,13 @@ class Known:
     ``highest`` are values that no candidate exceeds, ``times`` how many times the baseline's one
     may have where it is measured; metrics of which nothing is known are left out. ``guessing`` is
     the accuracy of always answering the class that is most frequent among the validation images.
+    ``num_classes`` are those of the dataset.
     """
 
     highest: Mapping[Metric, float]
     times: Mapping[Metric, float]
     guessing: float
+    num_classes: int
     baseline: Measurement | None = None
 
     @classmethod
@@ -63,6 +66,7 @@ class Known:
             highest=highest,
             times={} if problem.spec.student is not None else _times(problem.space),
             guessing=max(counts) / sum(counts) if sum(counts) else 0.0,
+            num_classes=problem.dataset.num_classes,
             baseline=problem.baseline,
         )
 
@@ -102,7 +106,7 @@ def warnings(spec: JobSpec, known: Known) -> tuple[str, ...]:
                 *_of_each(spec.constraints, known),
                 *(f"stop.target: {said}" for said in _of_each(spec.stop.target, known)),
                 *_implied(spec.constraints, known.baseline),
-                *_objectives(spec),
+                *_objectives(spec, known),
             ]
         )
     )
@@ -111,8 +115,19 @@ def warnings(spec: JobSpec, known: Known) -> tuple[str, ...]:
 def _of_each(constraints: Sequence[Constraint], known: Known) -> Iterator[str]:
     for constraint in constraints:
         of_metric = _of_share if METRICS[constraint.metric].unit == "share" else _of_cost
-        if said := of_metric(constraint, known):
+        if said := _says_nothing(constraint.metric, known) or of_metric(constraint, known):
             yield f"{constraint.label}: {said}"
+
+
+def _says_nothing(metric: Metric, known: Known) -> str:
+    """Return why a metric is the same for all candidates whatever they answer, or an empty text."""
+    least = METRICS[metric].least_classes
+    if known.num_classes >= least:
+        return ""
+    return (
+        f"all candidates have the same, because {metric} needs at least {least} classes to differ "
+        f"and the data has {known.num_classes}; leave it out"
+    )
 
 
 def _of_share(constraint: Constraint, known: Known) -> str:
@@ -226,9 +241,11 @@ def _implied(constraints: Sequence[Constraint], baseline: Measurement | None) ->
         yield f"{weaker.label}: nothing is kept out by it beside {stronger.label}; drop one of them"
 
 
-def _objectives(spec: JobSpec) -> Iterator[str]:
+def _objectives(spec: JobSpec, known: Known) -> Iterator[str]:
     """Objectives in which no candidate differs from another."""
     for metric in spec.metrics:
+        if said := _says_nothing(metric, known):
+            yield f"{METRICS[metric].direction} {metric}: {said}"
         ways = _CHANGE.get(metric)
         if ways is not None and not ways & set(spec.techniques):
             yield (

@@ -45,6 +45,16 @@ class Costs:
     is_exact: ClassVar[bool] = True
     """Whether it keeps every weight, so that parameters and MACs are known: ``share`` is 1."""
 
+    @property
+    def changes_layers(self) -> bool:
+        """Whether a candidate may have other layers, and so other parameters and MACs."""
+        return not self.is_exact or type(self).member is not Costs.member
+
+    @property
+    def changes_runs(self) -> bool:
+        """Whether the network may run more than once for one image."""
+        return type(self).runs is not Costs.runs
+
     def member(self, fields: Fields) -> Shape | None:
         """The member of the network's family that a candidate begins from; None: the network."""
         return None

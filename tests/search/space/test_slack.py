@@ -166,6 +166,18 @@ def test_an_objective_in_which_no_candidate_differs_is_named() -> None:
     assert said(objectives=objectives) == ()
 
 
+@pytest.mark.parametrize(("classes", "is_said"), [(2, True), (5, True), (6, False)])
+def test_a_metric_that_so_few_classes_leave_at_one_is_named(classes: int, is_said: bool) -> None:
+    objectives = ["maximise top5_accuracy", "minimise size_bytes"]
+    spec = factories.spec(
+        techniques=TECHNIQUES, objectives=objectives, constraints=["top5_accuracy >= 90 %"]
+    )
+    data = factories.dataset_info(num_classes=classes)
+    found = slack.cautions(factories.problem(spec, own=NETWORK, dataset=data))
+    words = f"needs at least 6 classes to differ and the data has {classes}"
+    assert [words in each for each in found] == [True, True][: 2 * is_said]
+
+
 @pytest.fixture
 def searcher(database: Database, study_url: str) -> Iterator[Searcher]:
     with closing(Searcher(database, study_url, simulated.settings())) as opened:
