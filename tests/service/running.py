@@ -15,14 +15,18 @@ from typing import Any
 
 import numpy as np
 from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
 
 from compress.network.families import layout
+from featherweight.specs.states import JobState, StopReason
 from service.app import create_app
 from service.http import serving
 from service.settings import ServiceSettings
 from store.access import tokens
 from store.files.file_store import FileStore
+from store.jobs import jobs
 from store.session import Database, open_database
+from store.trials import trials
 from tests import factories
 
 LOOPBACK = "http://127.0.0.1"
@@ -161,3 +165,16 @@ def until(condition: Callable[[], bool], *, seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not true after {seconds} seconds"
         time.sleep(0.01)
+
+
+def finish(
+    session: Session,
+    job_id: str,
+    reason: StopReason = StopReason.FINISHED,
+    to: JobState = JobState.SUCCEEDED,
+) -> None:
+    """End a job, with what waits in it."""
+    job = jobs.lock(session, job_id)
+    trials.stop_waiting(session, job, "over")
+    jobs.move(session, job, JobState.STOPPING, reason=reason)
+    jobs.move(session, job, to)
