@@ -2,6 +2,7 @@
 # make test    sets everything up, then runs all checks and the tests, with a cover of large products
 # make quick   runs checks and the tests that start no process and train nothing, in a minute
 # make proofs  runs what takes long: whole products, whole clusters, kills, drills, every answer
+# make coverage runs the tests again and prints which lines they reach
 # make setup   only installs; make check lints and types; make bench and make soak take longer
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -10,13 +11,14 @@ PYTHON ?= python3
 
 ROOMS := featherweight compress store search service workers launch migrations
 # Tests that start no process, open no database and train nothing.
-QUICK := tests/architecture tests/featherweight/test_documents.py tests/featherweight/test_jobfile.py \
+QUICK := tests/architecture/test_style.py tests/architecture/test_one_commit.py \
+  tests/architecture/test_families.py tests/featherweight/test_documents.py tests/featherweight/test_jobfile.py \
   tests/compress/values tests/compress/sensitivity/test_document.py tests/compress/tasks \
   tests/compress/techniques/rules tests/compress/techniques/test_digest.py \
   tests/search/allocation tests/search/front tests/search/space tests/search/early_stopping \
   tests/search/forecasting tests/search/test_sampling.py
 
-.PHONY: run test quick quick-tests proofs setup check style types format docs lock \
+.PHONY: run test quick quick-tests proofs coverage setup check style types format docs lock \
   bench soak clean
 
 run: .venv/ready
@@ -24,10 +26,13 @@ run: .venv/ready
 
 # Most tests wait for real processes, so three at a time suit two cores.
 test: check
-	$(bin)/pytest -n 3 --dist worksteal -m "not proof" --cov --cov-report=term:skip-covered
+	$(bin)/pytest -n 3 --dist worksteal -m "not proof"
 
 proofs: .venv/ready
 	$(bin)/pytest -n 3 --dist worksteal -m proof
+
+coverage: .venv/ready
+	$(bin)/pytest -n 3 --dist worksteal -m "not proof" --cov --cov-report=term:skip-covered
 
 # Types on one core, everything else on the other.
 quick: .venv/ready

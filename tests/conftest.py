@@ -35,8 +35,21 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of large products ``make test`` runs a cover."""
+    """``make test`` runs a cover of large products, and one database above the store."""
     covering.mark(items)
+    for item in items:
+        if _is_above_the_store(item) and "postgresql" in _parameters(item):
+            item.add_marker("proof")
+
+
+def _is_above_the_store(item: pytest.Item) -> bool:
+    """Whether it is about who calls the store, whose own tests run on both databases."""
+    return item.path.relative_to(Path(__file__).parent).parts[0] in ("search", "service")
+
+
+def _parameters(item: pytest.Item) -> list[object]:
+    callspec = getattr(item, "callspec", None)
+    return [] if callspec is None else list(callspec.params.values())
 
 
 @pytest.hookimpl(wrapper=True)
