@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from compress.network import foreign, layers
+from compress.network import layers
 from compress.network.network import Network
-from compress.network.running import memory_format
+from compress.network.running import foreign, memory_format
 from compress.techniques import registry
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel

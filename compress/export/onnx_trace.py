@@ -15,7 +15,7 @@ import torch
 from onnx import AttributeProto, ModelProto, version_converter
 from torch import Tensor, nn
 
-from compress.network import foreign
+from compress.network.running import foreign
 from compress.network.signature import INPUT, OUTPUT
 from compress.values.errors import InvalidCandidate
 

@@ -40,9 +40,9 @@ from torch import Tensor
 
 from compress.evaluation import runtime
 from compress.export import views
-from compress.network import foreign
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
+from compress.network.running import foreign
 from compress.tasks.images import Images
 from compress.techniques.mirroring.config import THE_IMAGE, Views
 from compress.values.errors import ExportParityError, InvalidData, NumericalError

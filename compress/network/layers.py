@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from compress.network import foreign
 from compress.network.network import Network
+from compress.network.running import foreign
 from compress.network.running.readers import Norm, Readers, Weighted
 from compress.values import patterns
 from compress.values.errors import InvalidCandidate

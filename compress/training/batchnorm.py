@@ -16,8 +16,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from compress.network import foreign
 from compress.network.network import Network
+from compress.network.running import foreign
 from compress.tasks.images import Images
 from compress.training import augmentation, calibration
 from compress.training.inference import Preparation, preparation_of

@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compress.network import foreign
 from compress.network.layers import Weighted, WeightedLayer
 from compress.network.network import Network
-from compress.network.running import readers
+from compress.network.running import foreign, readers
 from compress.tasks.images import Images
 from compress.training import inference
 from compress.values.errors import InvalidData, NumericalError

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from compress.network import affine, foreign
+from compress.network import affine
 from compress.network.network import Network, ShouldStop, never
 from compress.network.preprocessing import Normalisation
-from compress.network.running import memory_format, strided
+from compress.network.running import foreign, memory_format, strided
 from compress.training import augmentation
 from compress.training.augmentation import View
 from compress.values.errors import Stopped

@@ -19,8 +19,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from compress.network import foreign
 from compress.network.network import Network, ShouldStop, never
+from compress.network.running import foreign
 from compress.tasks.images import Images
 from compress.training import augmentation, batchnorm, constraints, inference, precision
 from compress.training.augmentation import View

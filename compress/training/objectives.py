@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress.network import foreign
 from compress.network.network import Network, ShouldStop
+from compress.network.running import foreign
 from compress.training import inference
 from compress.training.augmentation import View
 from compress.training.distillation.comparison import Comparison

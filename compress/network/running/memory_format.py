@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from compress.network import foreign
 from compress.network.network import Network, OwnModule
+from compress.network.running import foreign
 from compress.values.errors import InvalidCandidate
 
 _BATCH = 2

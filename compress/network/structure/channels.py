@@ -18,8 +18,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from compress.network import foreign
 from compress.network.network import Network
+from compress.network.running import foreign
 from compress.network.structure import dependencies, removal
 from compress.network.structure.removal import Kind
 from compress.values.errors import InvalidCandidate

@@ -17,9 +17,10 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
-from compress.network import foreign, layers
+from compress.network import layers
 from compress.network.layers import Weighted
 from compress.network.network import Network
+from compress.network.running import foreign
 from compress.network.structure import untraceable
 from compress.network.structure.untraceable import Barrier
 from compress.values.errors import InvalidCandidate

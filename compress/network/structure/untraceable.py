@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from compress.network import foreign
+from compress.network.running import foreign
 
 SHUFFLED = "a channel shuffle mixes them"
 SPLIT = "they are split between branches"

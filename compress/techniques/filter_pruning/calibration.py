@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress.network import foreign, layers
+from compress.network import layers
 from compress.network.layers import Weighted
 from compress.network.network import Network
+from compress.network.running import foreign
 from compress.network.structure.importance import Evidence
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.training import calibration, inference

@@ -22,8 +22,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from compress.network import foreign
 from compress.network.layers import WeightedLayer
+from compress.network.running import foreign
 from compress.techniques.quantization import rounding
 from compress.techniques.quantization.config import HALF_BITS, Quantization
 from compress.values import patterns

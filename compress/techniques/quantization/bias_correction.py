@@ -27,8 +27,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from compress.network import foreign
 from compress.network.layers import Norm, WeightedLayer
+from compress.network.running import foreign
 
 # A variance can become zero where rounding switches a channel off; the ratio may not.
 _LEAST_RATIO, _LARGEST_RATIO = 0.25, 4.0

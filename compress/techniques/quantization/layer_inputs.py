@@ -19,10 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress.network import foreign
 from compress.network.layers import Weighted, WeightedLayer
 from compress.network.network import Network
-from compress.network.running import readers
+from compress.network.running import foreign, readers
 from compress.training import calibration, inference
 from compress.training.context import Task
 from compress.values.errors import NumericalError

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from compress.network import foreign
+from compress.network.running import foreign
 
 
 @dataclass(frozen=True, kw_only=True)

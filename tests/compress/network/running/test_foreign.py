@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from compress import pipeline
-from compress.network import foreign
+from compress.network.running import foreign
 from compress.techniques.candidate import Candidate
 from compress.techniques.sparsity.mask import Mask
 from compress.training import constraints
