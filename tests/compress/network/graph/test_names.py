@@ -27,7 +27,7 @@ def test_a_layer_is_called_like_its_weight_and_what_has_none_like_its_node():
         )
     )
     assert list(found.values()) == ["features.0.conv", "features.0.relu.Relu", "classifier.Gemm"]
-    assert list(found)[0] == "node_conv2d_1"
+    assert next(iter(found)) == "node_conv2d_1"
 
 
 def test_a_nameless_weight_and_node_are_called_by_operator_and_number():
