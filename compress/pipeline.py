@@ -12,7 +12,7 @@ from compress.techniques.distillation.config import Distillation
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.registry import TechniqueConfig
 from compress.training import batchnorm, loop, recovery
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.training.distillation.teacher import TeacherLogits
 from compress.training.loop import Hooks, OnProgress, TrainingPlan, silent
 from compress.values import patterns, seeds
@@ -23,7 +23,7 @@ _BASELINE_RATE = 0.1
 _USUAL = Schedule()
 
 
-def start(network: Network, candidate: Candidate, task: Task) -> CompressedModel:
+def start(network: Network, candidate: Candidate, context: TrialContext) -> CompressedModel:
     """Apply a candidate without training: rung 0.
 
     The candidate's choice of network comes first, then its steps in the catalog's order. BatchNorm
@@ -38,29 +38,33 @@ def start(network: Network, candidate: Candidate, task: Task) -> CompressedModel
     """
     foreign.check(network)
     compressed = CompressedModel(network=network, notes=memory_format.notes(network))
-    lender = _lender(network, candidate, task)
+    lender = _lender(network, candidate, context)
     if candidate.network is not None:
-        compressed = apply(compressed, candidate.network, task)
+        compressed = apply(compressed, candidate.network, context)
     for step in candidate.steps:
         if isinstance(step, Quantization):
-            compressed = _settled(compressed, network, lender, task)
-        compressed = apply(compressed, _renamed(step, network, compressed.network, task), task)
+            compressed = _settled(compressed, network, lender, context)
+        compressed = apply(
+            compressed, _renamed(step, network, compressed.network, context), context
+        )
     quantized = compressed.step(Quantization) is not None
-    return compressed if quantized else _settled(compressed, network, lender, task)
+    return compressed if quantized else _settled(compressed, network, lender, context)
 
 
-def apply(compressed: CompressedModel, step: TechniqueConfig, task: Task) -> CompressedModel:
+def apply(
+    compressed: CompressedModel, step: TechniqueConfig, context: TrialContext
+) -> CompressedModel:
     """Apply one step.
 
     Raises InvalidCandidate where the step does not fit the network, and Stopped when asked to stop.
     """
-    if task.should_stop():
+    if context.should_stop():
         raise Stopped(f"stopped before {step.technique}")
-    return registry.BY_NAME[step.technique].apply(compressed, step, task)
+    return registry.BY_NAME[step.technique].apply(compressed, step, context)
 
 
 def _renamed(
-    step: TechniqueConfig, original: Network, network: Network, task: Task
+    step: TechniqueConfig, original: Network, network: Network, context: TrialContext
 ) -> TechniqueConfig:
     """The step with its patterns, which mean layers of the original network, as names of today.
 
@@ -70,7 +74,10 @@ def _renamed(
     written = {name: text for name, text in texts.items() if text}
     if not written:
         return step
-    before, now = _original_names(original, task, step.technique), _names(network, step.technique)
+    before, now = (
+        _original_names(original, context, step.technique),
+        _names(network, step.technique),
+    )
     names = {
         field: patterns.resolved(text, original=before, present=now, technique=step.technique)
         for field, text in written.items()
@@ -78,9 +85,9 @@ def _renamed(
     return step.model_copy(update=names)
 
 
-def _original_names(original: Network, task: Task, technique: str) -> list[str]:
+def _original_names(original: Network, context: TrialContext, technique: str) -> list[str]:
     """As ``_names``, of the largest network whose members are tried."""
-    student = None if task.members is None else task.members.student(original)
+    student = None if context.members is None else context.members.student(original)
     if student is None:
         return _names(original, technique)
     every = "channels" in registry.BY_NAME[technique].acts_on
@@ -93,19 +100,19 @@ def _names(network: Network, technique: str) -> list[str]:
     return [layer.name for layer in layers.weighted(network) if layer.is_trained or every]
 
 
-def _lender(network: Network, candidate: Candidate, task: Task) -> Network | None:
+def _lender(network: Network, candidate: Candidate, context: TrialContext) -> Network | None:
     """The network that the candidate has its weights from; None where they are new."""
     match "inherited" if candidate.network is None else candidate.network.weights:
         case "inherited":
             return network
         case "supernet":
-            return task.supernet
+            return context.supernet
         case "fresh":
             return None
 
 
 def _settled(
-    compressed: CompressedModel, original: Network, lender: Network | None, task: Task
+    compressed: CompressedModel, original: Network, lender: Network | None, context: TrialContext
 ) -> CompressedModel:
     """With BatchNorm statistics of its own, if the network has changed.
 
@@ -115,9 +122,9 @@ def _settled(
         return compressed
     fresh = batchnorm.reestimate(
         compressed.network,
-        task.data.train,
-        device=task.device,
-        augment=task.augment,
+        context.data.train,
+        device=context.device,
+        augment=context.augment,
         like=lender,
     )
     return compressed.evolve(network=fresh)
@@ -125,7 +132,7 @@ def _settled(
 
 def recover(
     compressed: CompressedModel,
-    task: Task,
+    context: TrialContext,
     *,
     epochs: int,
     schedule: Schedule = _USUAL,
@@ -141,19 +148,21 @@ def recover(
         return compressed
     trained, report = loop.fit(
         compressed.network,
-        task.data.train,
-        _recovery_plan(compressed, task, epochs, schedule),
-        device=task.device,
-        teacher=_teacher(compressed, task),
-        hooks=Hooks(should_stop=task.should_stop, on_progress=on_progress),
+        context.data.train,
+        _recovery_plan(compressed, context, epochs, schedule),
+        device=context.device,
+        teacher=_teacher(compressed, context),
+        hooks=Hooks(should_stop=context.should_stop, on_progress=on_progress),
     )
     quantization = compressed.step(Quantization)
     if quantization is not None and not quantization.trains_rounded:
         # Its BatchNorm has seen other weights than those that the file will hold.
         trained = batchnorm.reestimate(
-            trained, task.data.train, device=task.device, augment=schedule.augment
+            trained, context.data.train, device=context.device, augment=schedule.augment
         )
-    network, note = recovery.best_of(compressed.network, trained, task.data.validation, task.device)
+    network, note = recovery.best_of(
+        compressed.network, trained, context.data.validation, context.device
+    )
     return compressed.evolve(
         network=network,
         epochs=compressed.epochs + epochs,
@@ -166,39 +175,41 @@ def train_baseline(
     network: Network,
     *,
     epochs: int,
-    task: Task,
+    context: TrialContext,
     augment: Augment | None = None,
     on_progress: OnProgress = silent,
 ) -> Network:
     """Train a network that has fresh weights, as a baseline is trained.
 
-    ``augment`` says how images are varied; None is the task's own.
+    ``augment`` says how images are varied; None is the context's own.
     """
     plan = TrainingPlan(
         epochs=epochs,
-        seed=task.seed,
-        batch_size=task.batch_size,
+        seed=context.seed,
+        batch_size=context.batch_size,
         learning_rate=_BASELINE_RATE,
-        augment=augment or task.augment,
+        augment=augment or context.augment,
     )
-    hooks = Hooks(should_stop=task.should_stop, on_progress=on_progress)
-    trained, _ = loop.fit(network, task.data.train, plan, device=task.device, hooks=hooks)
+    hooks = Hooks(should_stop=context.should_stop, on_progress=on_progress)
+    trained, _ = loop.fit(network, context.data.train, plan, device=context.device, hooks=hooks)
     return trained
 
 
-def _teacher(compressed: CompressedModel, task: Task) -> TeacherLogits | None:
+def _teacher(compressed: CompressedModel, context: TrialContext) -> TeacherLogits | None:
     return recovery.teacher_of(
-        compressed.step(Distillation), baseline=task.teacher_logits, uploaded=task.tutor_logits
+        compressed.step(Distillation),
+        baseline=context.teacher_logits,
+        uploaded=context.uploaded_teacher_logits,
     )
 
 
 def _recovery_plan(
-    compressed: CompressedModel, task: Task, epochs: int, schedule: Schedule
+    compressed: CompressedModel, context: TrialContext, epochs: int, schedule: Schedule
 ) -> TrainingPlan:
     return TrainingPlan(
         epochs=epochs,
-        seed=seeds.derive(task.seed, "recovery", compressed.epochs),
-        batch_size=task.batch_size,
+        seed=seeds.derive(context.seed, "recovery", compressed.epochs),
+        batch_size=context.batch_size,
         learning_rate=schedule.learning_rate,
         weight_decay=schedule.weight_decay,
         warmup=schedule.warmup,

@@ -18,7 +18,7 @@ from compress.network.sources.family import FamilyMembers
 from compress.network.sources.source import NetworkSource
 from compress.tasks import loading
 from compress.tasks.images import ImageData
-from compress.training.context import Task, choose_device
+from compress.training.context import TrialContext, choose_device
 from featherweight.specs.protocol import Assignment, Weights
 from workers.files.cache import Cache
 
@@ -51,39 +51,39 @@ class TrialResources:
         self._logits_folder = logits_folder
         self._data: Newest[ImageData] = Newest()
         self._network: Newest[Network] = Newest()
-        self._tutor: Newest[Network] = Newest()
+        self._uploaded: Newest[Network] = Newest()
         self._supernet: Newest[Network] = Newest()
         self._most_threads = torch.get_num_threads()
         _keep_newest(logits_folder, _MOST_LOGITS_FILES)
 
-    def task(self, assignment: Assignment, *, should_stop: ShouldStop) -> Task:
-        """Return the task of a trial: data, the baseline as teacher if it exists, and the rest.
+    def context(self, assignment: Assignment, *, should_stop: ShouldStop) -> TrialContext:
+        """Return the context of a trial: data, the baseline as teacher if it exists, and the rest.
 
         Raises InvalidData, InvalidWeights, and the errors of a download.
         """
         images = self._data.get(assignment.dataset, lambda: self._load_data(assignment.dataset))
-        task = Task(
+        context = TrialContext(
             data=images,
             device=self.device,
             seed=assignment.seed,
             teacher=self._baseline(assignment, images),
-            tutor=self._uploaded_teacher(assignment, images),
+            uploaded_teacher=self._uploaded_teacher(assignment, images),
             members=_members(assignment),
             supernet=self._shared(assignment, assignment.supernet, images),
             cache_folder=self._logits_folder,
             augment=assignment.recovery.augment,
             should_stop=should_stop,
         )
-        self._set_threads(assignment, task)
-        return task
+        self._set_threads(assignment, context)
+        return context
 
     def checkpoint(self, assignment: Assignment, images: ImageData) -> Network | None:
         """Return the supernet as far as it is trained, or None before the first checkpoint.
 
         Raises InvalidWeights, and the errors of a download.
         """
-        task = assignment.supernet_task
-        return None if task is None else self._shared(assignment, task.checkpoint, images)
+        given = assignment.supernet_task
+        return None if given is None else self._shared(assignment, given.checkpoint, images)
 
     @contextmanager
     def beside(self, assignment: Assignment) -> Iterator[Beside | None]:
@@ -103,11 +103,11 @@ class TrialResources:
         with self._cache.hold(sha256) as path:
             shutil.copyfile(path, target)
 
-    def _set_threads(self, assignment: Assignment, task: Task) -> None:
+    def _set_threads(self, assignment: Assignment, context: TrialContext) -> None:
         outline = _largest(assignment).outline(
-            input_shape=task.data.input_shape, num_classes=assignment.num_classes
+            input_shape=context.data.input_shape, num_classes=assignment.num_classes
         )
-        suited = threads.suited(outline, images=task.batch_size, most=self._most_threads)
+        suited = threads.suited(outline, images=context.batch_size, most=self._most_threads)
         torch.set_num_threads(suited)
 
     def _baseline(self, assignment: Assignment, images: ImageData) -> Network | None:
@@ -116,10 +116,10 @@ class TrialResources:
         return self._kept(self._network, assignment.weights, assignment.architecture, images)
 
     def _uploaded_teacher(self, assignment: Assignment, images: ImageData) -> Network | None:
-        if assignment.tutor is None:
+        given = assignment.tutor
+        if given is None:
             return None
-        tutor = assignment.tutor
-        return self._kept(self._tutor, tutor.weights, tutor.architecture, images)
+        return self._kept(self._uploaded, given.weights, given.architecture, images)
 
     def _shared(
         self, assignment: Assignment, given: Weights | None, images: ImageData

@@ -20,7 +20,7 @@ from compress.network.network import Artifact, Network
 from compress.network.sources import family, safetensors
 from compress.tasks import loading
 from compress.techniques.compressed import CompressedModel
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values import versions
 from compress.values.errors import Stopped
 from compress.values.measurement import Measurement, Split
@@ -88,33 +88,33 @@ class TrialRunner:
 
     def _climb(self) -> None:
         with self.clock.time("load"):
-            task = self.resources.task(self.assignment, should_stop=self.stop)
+            context = self.resources.context(self.assignment, should_stop=self.stop)
         if self.assignment.evaluation_task is not None:
-            self._evaluate(task, self.assignment.evaluation_task)
+            self._evaluate(context, self.assignment.evaluation_task)
             return
-        network = task.teacher or self._trained(task)
+        network = context.teacher or self._trained(context)
         if self.assignment.supernet_task is not None:
-            self._share(network, task, self.assignment.supernet_task)
+            self._share(network, context, self.assignment.supernet_task)
             return
         if self.assignment.profile_task is not None:
-            self._profile(network, task, self.assignment.profile_task)
+            self._profile(network, context, self.assignment.profile_task)
             return
-        compressed = self._compressed(network, task)
+        compressed = self._compressed(network, context)
         if self.assignment.phase == Phase.BASELINE:
-            notes = augmentation.notes(self.assignment, task.data.train)
+            notes = augmentation.notes(self.assignment, context.data.train)
             compressed = compressed.evolve(notes=compressed.notes + notes)
         for rung, epochs in enumerate(self.assignment.rungs):
-            compressed = self._recovered(compressed, task, epochs=epochs)
-            if rung >= self.assignment.first_rung and self._reached(rung, compressed, task).stop:
+            compressed = self._recovered(compressed, context, epochs=epochs)
+            if rung >= self.assignment.first_rung and self._reached(rung, compressed, context).stop:
                 return
 
-    def _share(self, baseline: Network, task: Task, given: SupernetTask) -> None:
+    def _share(self, baseline: Network, context: TrialContext, given: SupernetTask) -> None:
         """Train the supernet from checkpoint to checkpoint; the whole of it is measured."""
         self._stage("prepare the supernet")
         training = SharedTraining(
-            given, largest=self.assignment.student or self.assignment.architecture, task=task
+            given, largest=self.assignment.student or self.assignment.architecture, context=context
         )
-        checkpoint = self.resources.checkpoint(self.assignment, task.data)
+        checkpoint = self.resources.checkpoint(self.assignment, context.data)
         training.begin(checkpoint, baseline)
         first, rungs = self.assignment.first_rung, self.assignment.rungs
         for rung in range(first, len(rungs)):
@@ -122,14 +122,14 @@ class TrialRunner:
             self._stage("train the supernet")
             with self.clock.time("train"):
                 training.train(done, rungs[rung], on_progress=self._epoch)
-            compressed = self._compressed(baseline, replace(task, supernet=training.supernet))
+            compressed = self._compressed(baseline, replace(context, supernet=training.supernet))
             compressed = compressed.evolve(
                 epochs=rungs[rung], train_images_per_second=training.images_per_second
             )
-            if self._reached(rung, compressed, task, weights_of=training.supernet).stop:
+            if self._reached(rung, compressed, context, weights_of=training.supernet).stop:
                 return
 
-    def _profile(self, baseline: Network, task: Task, given: ProfileTask) -> None:
+    def _profile(self, baseline: Network, context: TrialContext, given: ProfileTask) -> None:
         """Probe the baseline, whose file and measurement already exist."""
         self._stage("profile the baseline")
         with self.clock.time("profile"):
@@ -137,7 +137,7 @@ class TrialRunner:
                 self.assignment,
                 given,
                 baseline,
-                task,
+                context,
                 on_progress=lambda share: self.tell("profile the baseline", share),
             )
         folder = self.spooled.draft(0)
@@ -146,7 +146,7 @@ class TrialRunner:
         self._stage("report")
         self.spooled.deliver(0, client=self.client, connection=self.connection)
 
-    def _evaluate(self, task: Task, given: EvaluationTask) -> None:
+    def _evaluate(self, context: TrialContext, given: EvaluationTask) -> None:
         """Measure stored files on test, except those before the first rung, which are measured."""
         for rung in range(self.assignment.first_rung, len(given.files)):
             self._stage("measure on test")
@@ -155,45 +155,46 @@ class TrialRunner:
             self.resources.copy_file(file.sha256, path)
             with self.clock.time("measure"):
                 threads = self.assignment.latency_threads
-                found = measure.on_split(path, task.data, "test", threads=threads)
+                found = measure.on_split(path, context.data, "test", threads=threads)
             seconds = self.clock.seconds
             self.spooled.put(evaluation.report(file, found, folder, rung=rung, seconds=seconds))
             self._stage("report")
             self.spooled.deliver(rung, client=self.client, connection=self.connection)
 
-    def _compressed(self, network: Network, task: Task) -> CompressedModel:
+    def _compressed(self, network: Network, context: TrialContext) -> CompressedModel:
         self._stage("compress")
         with self.clock.time("compress"):
-            return pipeline.start(network, self.assignment.candidate, task)
+            return pipeline.start(network, self.assignment.candidate, context)
 
-    def _trained(self, task: Task) -> Network:
+    def _trained(self, context: TrialContext) -> Network:
         training = self.assignment.train
         assert training is not None  # one of weights and train is given
         self._stage("train the baseline")
         with self.clock.time("train"):
             network = family.fresh(
                 self.assignment.architecture.config,
-                normalisation=training.normalisation or loading.sample_statistics(task.data.train),
-                input_shape=task.data.input_shape,
-                num_classes=task.data.num_classes,
-                seed=task.seed,
+                normalisation=training.normalisation
+                or loading.sample_statistics(context.data.train),
+                input_shape=context.data.input_shape,
+                num_classes=context.data.num_classes,
+                seed=context.seed,
             )
             return pipeline.train_baseline(
                 network,
                 epochs=training.epochs,
-                task=task,
+                context=context,
                 augment=training.augment,
                 on_progress=self._epoch,
             )
 
     def _recovered(
-        self, compressed: CompressedModel, task: Task, *, epochs: int
+        self, compressed: CompressedModel, context: TrialContext, *, epochs: int
     ) -> CompressedModel:
         self._stage("train")
         with self.clock.time("train"):
             return pipeline.recover(
                 compressed,
-                task,
+                context,
                 epochs=epochs - compressed.epochs,
                 schedule=self.assignment.recovery,
                 on_progress=self._epoch,
@@ -203,17 +204,17 @@ class TrialRunner:
         self,
         rung: int,
         compressed: CompressedModel,
-        task: Task,
+        context: TrialContext,
         *,
         weights_of: Network | None = None,
     ) -> Decision:
         folder = self.spooled.draft(rung)
         self._stage("export")
         with self.clock.time("export"):
-            artifact = writer.write(compressed, folder, data=task.data)
+            artifact = writer.write(compressed, folder, data=context.data)
         self._stage("measure")
-        measurement = self._measured(rung, artifact, compressed, task)
-        self._describe(rung, artifact, compressed, measurement, task)
+        measurement = self._measured(rung, artifact, compressed, context)
+        self._describe(rung, artifact, compressed, measurement, context)
         trained = compressed.network if self.assignment.train is not None else weights_of
         if trained is not None:
             safetensors.save(trained, folder / FILE_NAMES["weights"])
@@ -222,14 +223,14 @@ class TrialRunner:
         return self.spooled.deliver(rung, client=self.client, connection=self.connection)
 
     def _measured(
-        self, rung: int, artifact: Artifact, compressed: CompressedModel, task: Task
+        self, rung: int, artifact: Artifact, compressed: CompressedModel, context: TrialContext
     ) -> Measurement:
         is_last = rung == len(self.assignment.rungs) - 1
         splits: tuple[Split, ...] = self.assignment.splits if is_last else ("validation",)
         with self.resources.beside(self.assignment) as beside:
             measurement = measure.run(
                 artifact,
-                task.data,
+                context.data,
                 splits=splits,
                 threads=self.assignment.latency_threads,
                 seconds=self.clock.seconds,
@@ -238,7 +239,7 @@ class TrialRunner:
             )
         # The runner's clock needs it too, so that the next rung's sum includes this rung.
         self.clock.seconds["measure"] = measurement.seconds["measure"]
-        speed = compressed.train_images_per_second or self._baseline_speed(task)
+        speed = compressed.train_images_per_second or self._baseline_speed(context)
         return measurement.model_copy(
             update={
                 "train_images_per_second": speed,
@@ -246,11 +247,11 @@ class TrialRunner:
             }
         )
 
-    def _baseline_speed(self, task: Task) -> float | None:
+    def _baseline_speed(self, context: TrialContext) -> float | None:
         training = self.assignment.train
         if training is None:
             return None
-        return training.epochs * len(task.data.train) / self.clock.seconds["train"]
+        return training.epochs * len(context.data.train) / self.clock.seconds["train"]
 
     def _report(
         self, rung: int, compressed: CompressedModel, measurement: Measurement, folder: Path
@@ -275,7 +276,7 @@ class TrialRunner:
         artifact: Artifact,
         compressed: CompressedModel,
         measurement: Measurement,
-        task: Task,
+        context: TrialContext,
     ) -> None:
         network, given = compressed.network, self.assignment
         document = Manifest(
@@ -290,7 +291,7 @@ class TrialRunner:
                 epochs=given.rungs[rung],
                 seed=given.seed,
                 recovery=given.recovery,
-                augmented=augmentation.done(given, task.data.train),
+                augmented=augmentation.done(given, context.data.train),
                 data_sha256=given.dataset,
                 weights_sha256=given.weights.sha256 if given.weights else None,
                 tutor_sha256=given.tutor.weights.sha256 if given.tutor else None,

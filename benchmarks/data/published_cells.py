@@ -24,7 +24,7 @@ from compress.network.supernet.config import Elastic
 from compress.supernet import start
 from compress.supernet import training as supernet
 from compress.training import batchnorm, loop
-from compress.training.context import Task
+from compress.training.context import TrialContext
 
 CPU = torch.device("cpu")
 _LARGEST = NasBench201(channels=16, cells=(5, 5, 5))
@@ -46,18 +46,18 @@ def report(
     train_images: int,
 ) -> None:
     """Train one supernet of cells, and print how it ranks ``members`` random rows of the table."""
-    task = Task(data=cifar.images(train_images=train_images), device=CPU, seed=0)
+    context = TrialContext(data=cifar.images(train_images=train_images), device=CPU, seed=0)
     elastic = Elastic(operations=(OPERATIONS,) * 6)
-    fresh = start.begin(None, _LARGEST, task, elastic)
+    fresh = start.begin(None, _LARGEST, context, elastic)
     began = time.perf_counter()
-    shared, _ = supernet.train(fresh, elastic, task, epochs=(0, epochs), of=epochs)
+    shared, _ = supernet.train(fresh, elastic, context, epochs=(0, epochs), of=epochs)
     print(f"supernet: {time.perf_counter() - began:.0f} s")
     inherited, published = [], []
     for text, accuracy in random.Random(0).sample(_rows(table), members):
         cell = NasBench201.model_validate({"cell": text}).cell
         part = extraction.extract(shared, _LARGEST.model_copy(update={"cell": cell}))
-        part = batchnorm.reestimate(part, task.data.train, device=CPU)
-        inherited.append(loop.evaluate(part, task.data.validation, CPU))
+        part = batchnorm.reestimate(part, context.data.train, device=CPU)
+        inherited.append(loop.evaluate(part, context.data.validation, CPU))
         published.append(accuracy)
         print(f"  {text} inherited {inherited[-1]:.4f} published {accuracy:g}", flush=True)
     kendall, spearman = correlation(inherited, published)

@@ -35,7 +35,7 @@ from compress.network.network import Network
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
 from compress.techniques.quantization.config import Quantization
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values import timing
 from compress.values.measurement import Latency
 from compress.values.timing import Run
@@ -200,12 +200,14 @@ def _files(folder: Path, name: str) -> Files:
         input_shape=(3, 32, 32),
         num_classes=10,
     )
-    task = Task(data=data, device=torch.device("cpu"), seed=0)
+    context = TrialContext(data=data, device=torch.device("cpu"), seed=0)
     whole = Candidate()
     narrow = Candidate(steps=(Quantization(weight_bits=8, activations="int8"),))
     with redirect_stdout(io.StringIO()):
         written = [
-            writer.write(pipeline.start(network, one, task), folder, data=data, name=f"{name}-{i}")
+            writer.write(
+                pipeline.start(network, one, context), folder, data=data, name=f"{name}-{i}"
+            )
             for i, one in enumerate((narrow, whole))
         ]
     return written[0].path, written[1].path

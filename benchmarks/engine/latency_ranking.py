@@ -27,7 +27,7 @@ from benchmarks.record import Table, keeps
 from compress import pipeline
 from compress.evaluation import latency
 from compress.export import writer
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from featherweight.specs.job import JobSpec
 from search.samplers import Knowledge, history
 from search.samplers.known_cost import knowledge, model
@@ -104,11 +104,11 @@ def _drawn(found: Space) -> Params:
 def _latencies(found: Space, params: Params) -> list[float]:
     torch.set_num_threads(1)
     data = cifar.images(train_images=1_000)
-    task = Task(data=data, device=torch.device("cpu"), seed=0)
+    context = TrialContext(data=data, device=torch.device("cpu"), seed=0)
     network, measured = cifar.network(), []
     with tempfile.TemporaryDirectory() as name:
         for values in params:
-            compressed = pipeline.start(network, found.candidate(values), task)
+            compressed = pipeline.start(network, found.candidate(values), context)
             written = writer.write(compressed, Path(name), data=data, name="candidate")
             timed = latency.measure(written.path, data.validation, threads=1, beside=None)
             measured.append(timed.median_ms)

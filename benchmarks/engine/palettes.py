@@ -26,7 +26,7 @@ from compress.tasks.images import Images
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
 from compress.training import constraints, loop
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.schedule import Schedule
 
 _TRAIN_IMAGES = 10_000
@@ -46,19 +46,19 @@ def main() -> None:
 
 def untrained(table: Table) -> None:
     """Bytes, error of the weights, and accuracy by what shares a scale, for 8 bits down to 1."""
-    task = _task(0)
+    context = _context(0)
     print("bits      bytes   error   channel   layer  channel by activation", flush=True)
     for bits in (8, 5, 4, 3, 2, 1):
         started = [
-            _started(bits, task, normalise=normalise, weighting=weighting)
+            _started(bits, context, normalise=normalise, weighting=weighting)
             for normalise, weighting in (
                 ("channel", "none"),
                 ("layer", "none"),
                 ("channel", "activation"),
             )
         ]
-        accuracies = [f"{_accuracy(one, task):.2%}" for one in started]
-        size, error = _bytes(started[0], task), _error(started[0])
+        accuracies = [f"{_accuracy(one, context):.2%}" for one in started]
+        size, error = _bytes(started[0], context), _error(started[0])
         print(f"{bits:4} {size:10,}  {error:.4f}  {'   '.join(accuracies)}", flush=True)
         cells = dict(zip(("channel", "layer", "channel by activation"), accuracies, strict=True))
         name = f"{bits} bits, untrained"
@@ -77,7 +77,7 @@ def recovered(
     """Accuracy after a recovery, seed by seed, whether it was better or not."""
     for width in bits:
         for kind in centroids:
-            found = [_recovered(width, kind, _task(seed), epochs, rate) for seed in seeds]
+            found = [_recovered(width, kind, _context(seed), epochs, rate) for seed in seeds]
             each = " ".join(f"{accuracy:.2%}" for accuracy in found)
             print(
                 f"{width} bits, {kind:11} {epochs} epochs at {rate:g}: mean {np.mean(found):.2%} "
@@ -88,38 +88,38 @@ def recovered(
             table.add({"palette": name, "mean": f"{np.mean(found):.2%}", "seeds": each})
 
 
-def _recovered(bits: int, kind: str, task: Task, epochs: int, rate: float) -> float:
+def _recovered(bits: int, kind: str, context: TrialContext, epochs: int, rate: float) -> float:
     given = "trained" if kind == "frozen" else kind
-    compressed = _started(bits, task, centroids=given)
+    compressed = _started(bits, context, centroids=given)
     if kind == "frozen":
         for layer in layers.weighted(compressed.network):
             for constraint in constraints.on(layer.module):
                 constraint.requires_grad_(False)
     # No image is answered rightly, so that every recovery is kept.
-    validation = task.data.validation
+    validation = context.data.validation
     nobody = Images(x_NCHW=validation.x_NCHW[:1], y_N=torch.full((1,), -1))
-    blind = replace(task, data=replace(task.data, validation=nobody))
+    blind = replace(context, data=replace(context.data, validation=nobody))
     schedule = Schedule(learning_rate=rate)
-    return _accuracy(pipeline.recover(compressed, blind, epochs=epochs, schedule=schedule), task)
+    return _accuracy(pipeline.recover(compressed, blind, epochs=epochs, schedule=schedule), context)
 
 
-def _task(seed: int) -> Task:
+def _context(seed: int) -> TrialContext:
     data = cifar.images(train_images=_TRAIN_IMAGES)
-    return Task(data=data, device=torch.device("cpu"), seed=seed)
+    return TrialContext(data=data, device=torch.device("cpu"), seed=seed)
 
 
-def _started(bits: int, task: Task, **fields: str) -> CompressedModel:
+def _started(bits: int, context: TrialContext, **fields: str) -> CompressedModel:
     step = {"technique": "weight_sharing", "index_bits": bits, **fields}
-    return pipeline.start(cifar.network(), Candidate.model_validate({"steps": [step]}), task)
+    return pipeline.start(cifar.network(), Candidate.model_validate({"steps": [step]}), context)
 
 
-def _accuracy(compressed: CompressedModel, task: Task) -> float:
-    return loop.evaluate(compressed.network, task.data.validation, task.device)
+def _accuracy(compressed: CompressedModel, context: TrialContext) -> float:
+    return loop.evaluate(compressed.network, context.data.validation, context.device)
 
 
-def _bytes(compressed: CompressedModel, task: Task) -> int:
+def _bytes(compressed: CompressedModel, context: TrialContext) -> int:
     with tempfile.TemporaryDirectory() as folder:
-        return writer.write(compressed, Path(folder), data=task.data).size_bytes
+        return writer.write(compressed, Path(folder), data=context.data).size_bytes
 
 
 def _error(compressed: CompressedModel) -> float:

@@ -29,7 +29,7 @@ from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.quantization.config import Quantization
 from compress.training import constraints, inference
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.measurement import Measurement
 
 Steps = list[dict[str, object]]
@@ -97,13 +97,15 @@ class Row:
 def main(table: Table) -> None:
     """Every candidate untrained, then the latency of their files in turns."""
     torch.set_num_threads(_THREADS)
-    task = Task(data=cifar.images(train_images=10_000), device=torch.device("cpu"), seed=0)
+    context = TrialContext(
+        data=cifar.images(train_images=10_000), device=torch.device("cpu"), seed=0
+    )
     with tempfile.TemporaryDirectory() as name:
         rows = [
-            untrained(label, steps, task, Path(name) / str(index))
+            untrained(label, steps, context, Path(name) / str(index))
             for index, (label, steps) in enumerate(UNTRAINED.items())
         ]
-        ratios = compare_latency({row.name: row.artifact.path for row in rows}, task.data)
+        ratios = compare_latency({row.name: row.artifact.path for row in rows}, context.data)
     for row in rows:
         table.add(_cells(row) | {"latency, 1 / 32 images": " / ".join(ratios[row.name])})
 
@@ -120,23 +122,23 @@ def _cells(row: Row) -> dict[str, Cell]:
     }
 
 
-def untrained(name: str, steps: Steps, task: Task, folder: Path) -> Row:
+def untrained(name: str, steps: Steps, context: TrialContext, folder: Path) -> Row:
     """One candidate at rung 0: compressed, exported, measured; printed as it is done."""
     folder.mkdir()
     network = cifar.network()
     began = time.perf_counter()
-    compressed = pipeline.start(network, Candidate.model_validate({"steps": steps}), task)
+    compressed = pipeline.start(network, Candidate.model_validate({"steps": steps}), context)
     at_export = time.perf_counter()
-    artifact = writer.write(compressed, folder, data=task.data)
+    artifact = writer.write(compressed, folder, data=context.data)
     at_measure = time.perf_counter()
-    measurement = measure.run(artifact, task.data, splits=("validation",))
+    measurement = measure.run(artifact, context.data, splits=("validation",))
     ended = time.perf_counter()
     row = Row(
         name=name,
         compressed=compressed,
         artifact=artifact,
         measurement=measurement,
-        flips=flips(compressed, artifact.path, task.data),
+        flips=flips(compressed, artifact.path, context.data),
         seconds={
             "compress": at_export - began,
             "export": at_measure - at_export,

@@ -28,7 +28,7 @@ from compress.export import writer
 from compress.network.signature import INPUT
 from compress.tasks.images import ImageData
 from compress.techniques.candidate import Candidate
-from compress.training.context import Task
+from compress.training.context import TrialContext
 
 Steps = list[dict[str, object]]
 _IMAGES = 500
@@ -73,13 +73,13 @@ def main(table: Table) -> None:
     """Every candidate with free and with short scales."""
     torch.set_num_threads(1)
     data = cifar.images(train_images=10_000)
-    task = Task(data=data, device=torch.device("cpu"), seed=0)
+    context = TrialContext(data=data, device=torch.device("cpu"), seed=0)
     network = cifar.network()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for label, steps in CANDIDATES.items():
             candidate = Candidate.model_validate({"steps": steps})
-            path = writer.write(pipeline.start(network, candidate, task), folder, data=data).path
+            path = writer.write(pipeline.start(network, candidate, context), folder, data=data).path
             table.add(compare(label, path, data))
 
 

@@ -47,7 +47,7 @@ from compress.network.network import Network
 from compress.network.signature import INPUT
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.schedule import Schedule
 
 Steps = list[dict[str, object]]
@@ -174,16 +174,16 @@ def main(table: Table, others: str | None = None) -> None:
 
 def untrained(table: Table, data: ImageData, folder: Path, others: str | None) -> None:
     """Our candidates and the peers, calibrated on the same images of each seed."""
-    exported = pipeline.start(cifar.network(), _candidate([]), _task(data, seed=0))
+    exported = pipeline.start(cifar.network(), _candidate([]), _context(data, seed=0))
     baseline = writer.write(exported, folder, data=data, name="baseline").path
     print(f"baseline {measure.accuracy_of_file(baseline, data.validation):.2%}", flush=True)
     found: dict[str, list[Outcome]] = {}
     for seed in SEEDS:
         seen = _sampled(data, seed)
         for name, steps in OURS.items():
-            found.setdefault(name, []).append(_ours(steps, _task(seen, seed=seed), folder))
+            found.setdefault(name, []).append(_ours(steps, _context(seen, seed=seed), folder))
         for name, eight in SEARCHED.items():
-            best = _searched(eight, _task(seen, seed=seed), folder)
+            best = _searched(eight, _context(seen, seed=seed), folder)
             found.setdefault(name, []).append(best)
         for name, options in PEERS.items():
             found.setdefault(name, []).append(_theirs(options, baseline, seen, folder))
@@ -201,14 +201,14 @@ def trained(table: Table, data: ImageData, folder: Path) -> None:
     """
     found: dict[str, list[Outcome]] = {}
     for seed in SEEDS:
-        task = replace(_task(data, seed=seed), teacher=cifar.network())
+        context = replace(_context(data, seed=seed), teacher=cifar.network())
         for name, steps in {"2 bits, GPTQ": TRAINED, "half of the work, 8 bits": HALVED}.items():
             began = time.process_time()
-            path = _recovered(cifar.network(), steps, task, folder)
+            path = _recovered(cifar.network(), steps, context, folder)
             outcome = _outcome(path, data, seconds=time.process_time() - began)
             found.setdefault(f"{name}, one epoch", []).append(outcome)
         found.setdefault("torch-pruning, onnxruntime, one epoch", []).append(
-            _pruned_by_another(task, folder)
+            _pruned_by_another(context, folder)
         )
     for name, outcomes in found.items():
         table.add(show(name, outcomes))
@@ -218,7 +218,7 @@ def latency(data: ImageData, folder: Path) -> None:
     """Int8 and pruned channels over the baseline, calls taken in turns."""
     files: dict[str, Path] = {}
     for index, (name, steps) in enumerate(LATENCY.items()):
-        compressed = pipeline.start(cifar.network(), _candidate(steps), _task(data, seed=0))
+        compressed = pipeline.start(cifar.network(), _candidate(steps), _context(data, seed=0))
         written = writer.write(compressed, folder, data=data, name=f"latency{index}")
         files[name] = written.path
         print(f"{name:38} {written.size_bytes:9,} B  {written.macs:12,} multiply-accumulates")
@@ -250,36 +250,36 @@ def _spread(values: NDArray[np.generic]) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else 0.0
 
 
-def _ours(steps: Steps, task: Task, folder: Path) -> Outcome:
+def _ours(steps: Steps, context: TrialContext, folder: Path) -> Outcome:
     began = time.process_time()
-    path = _written(steps, task, folder)
-    return _outcome(path, task.data, seconds=time.process_time() - began)
+    path = _written(steps, context, folder)
+    return _outcome(path, context.data, seconds=time.process_time() - began)
 
 
-def _written(steps: Steps, task: Task, folder: Path) -> Path:
-    compressed = pipeline.start(cifar.network(), _candidate(steps), task)
-    return writer.write(compressed, folder, data=task.data, name="ours").path
+def _written(steps: Steps, context: TrialContext, folder: Path) -> Path:
+    compressed = pipeline.start(cifar.network(), _candidate(steps), context)
+    return writer.write(compressed, folder, data=context.data, name="ours").path
 
 
-def _searched(candidates: Sequence[Steps], task: Task, folder: Path) -> Outcome:
+def _searched(candidates: Sequence[Steps], context: TrialContext, folder: Path) -> Outcome:
     """The best on validation, for the seconds of all of them and of looking at them."""
     began = time.process_time()
     found = [
-        measure.accuracy_of_file(_written(steps, task, folder), task.data.validation)
+        measure.accuracy_of_file(_written(steps, context, folder), context.data.validation)
         for steps in candidates
     ]
     seconds = time.process_time() - began
     best = candidates[int(np.argmax(found))]
-    return _outcome(_written(best, task, folder), task.data, seconds=seconds)
+    return _outcome(_written(best, context, folder), context.data, seconds=seconds)
 
 
-def _recovered(network: Network, steps: Steps, task: Task, folder: Path) -> Path:
-    start = pipeline.start(network, _candidate(steps), task)
-    recovered = pipeline.recover(start, task, epochs=1, schedule=Schedule(precision="bf16"))
-    return writer.write(recovered, folder, data=task.data, name="trained").path
+def _recovered(network: Network, steps: Steps, context: TrialContext, folder: Path) -> Path:
+    start = pipeline.start(network, _candidate(steps), context)
+    recovered = pipeline.recover(start, context, epochs=1, schedule=Schedule(precision="bf16"))
+    return writer.write(recovered, folder, data=context.data, name="trained").path
 
 
-def _pruned_by_another(task: Task, folder: Path) -> Outcome:
+def _pruned_by_another(context: TrialContext, folder: Path) -> Outcome:
     """torch-pruning's group magnitudes a hundredth at a time until the work is halved."""
     began = time.process_time()
     network = cifar.network()
@@ -296,9 +296,9 @@ def _pruned_by_another(task: Task, folder: Path) -> Outcome:
     half = torch_pruning.utils.count_ops_and_params(pruned, example)[0] / 2
     while torch_pruning.utils.count_ops_and_params(pruned, example)[0] > half:
         pruner.step()
-    path = _recovered(replace(network, module=pruned), [], replace(task, teacher=None), folder)
+    path = _recovered(replace(network, module=pruned), [], replace(context, teacher=None), folder)
     seconds = time.process_time() - began
-    calibration = _sampled(task.data, task.seed)
+    calibration = _sampled(context.data, context.seed)
     options = PEERS["onnxruntime, per channel, uint8"]
     outcome = _theirs(options, path, calibration, folder)
     return replace(outcome, seconds=outcome.seconds + seconds)
@@ -384,8 +384,8 @@ def _sampled(data: ImageData, seed: int) -> ImageData:
     return replace(data, train=Images(x_NCHW=data.train.x_NCHW[rows], y_N=data.train.y_N[rows]))
 
 
-def _task(data: ImageData, *, seed: int) -> Task:
-    return Task(data=data, device=CPU, seed=seed)
+def _context(data: ImageData, *, seed: int) -> TrialContext:
+    return TrialContext(data=data, device=CPU, seed=seed)
 
 
 def _candidate(steps: Steps) -> Candidate:

@@ -31,7 +31,7 @@ from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.mirroring.config import Mirroring
 from compress.training import loop
-from compress.training.context import Task, choose_device
+from compress.training.context import TrialContext, choose_device
 from compress.values.schedule import Schedule
 
 Steps = list[dict[str, object]]
@@ -129,21 +129,21 @@ def _recorded(seed: int) -> AbstractContextManager[Table]:
 
 def run(folder: Path, *, names: Sequence[str], seed: int, epochs: int | None = None) -> None:
     """Tune, then one file per goal, each recovered for its own epochs or for as many as given."""
-    task = _task(folder, seed=seed, train_images=50_000)
-    network = tuned(folder, task)
+    context = _context(folder, seed=seed, train_images=50_000)
+    network = tuned(folder, context)
     for name in names:
         if not (folder / f"{name}.onnx").exists():
-            reach(name, network, task, folder, epochs=epochs or GOALS[name].epochs)
+            reach(name, network, context, folder, epochs=epochs or GOALS[name].epochs)
 
 
-def _task(folder: Path, *, seed: int, train_images: int) -> Task:
+def _context(folder: Path, *, seed: int, train_images: int) -> TrialContext:
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
-    return Task(
+    return TrialContext(
         data=cifar.images(train_images=train_images),
         device=choose_device(),
         seed=seed,
-        tutor=cifar.network(56),
+        uploaded_teacher=cifar.network(56),
         cache_folder=folder / "teacher",
         teacher_views=_VIEWS,
     )
@@ -153,13 +153,13 @@ def _candidate(steps: Steps) -> Candidate:
     return Candidate.model_validate({"steps": steps})
 
 
-def tuned(folder: Path, task: Task) -> Network:
+def tuned(folder: Path, context: TrialContext) -> Network:
     """The published network after a recovery without constraints; kept as a weights file."""
     path, published = folder / "tuned.safetensors", cifar.network()
     if not path.exists():
-        plain = pipeline.start(published, _candidate([_TEACHER]), task)
-        taught = _recovered("tuned", plain, task, epochs=TUNING_EPOCHS, rate=_TUNING_RATE)
-        _measured("tuned", taught, task.data, folder)
+        plain = pipeline.start(published, _candidate([_TEACHER]), context)
+        taught = _recovered("tuned", plain, context, epochs=TUNING_EPOCHS, rate=_TUNING_RATE)
+        _measured("tuned", taught, context.data, folder)
         safetensors.save(taught.network, path)
     return safetensors.load(
         path,
@@ -170,41 +170,41 @@ def tuned(folder: Path, task: Task) -> Network:
     )
 
 
-def reach(name: str, network: Network, task: Task, folder: Path, *, epochs: int) -> None:
+def reach(name: str, network: Network, context: TrialContext, folder: Path, *, epochs: int) -> None:
     """Compress, show what it is worth untrained, recover, and write the file, also mirrored."""
     goal = GOALS[name]
-    compressed = pipeline.start(network, _candidate(goal.steps), task)
-    _measured(f"{name}-untrained", compressed, task.data, folder)
-    trained = _recovered(name, compressed, task, epochs=epochs, rate=goal.learning_rate)
-    size = _measured(name, trained, task.data, folder)
+    compressed = pipeline.start(network, _candidate(goal.steps), context)
+    _measured(f"{name}-untrained", compressed, context.data, folder)
+    trained = _recovered(name, compressed, context, epochs=epochs, rate=goal.learning_rate)
+    size = _measured(name, trained, context.data, folder)
     mirrored = trained.after(Mirroring())
-    size = max(size, _measured(f"{name}-mirrored", mirrored, task.data, folder))
+    size = max(size, _measured(f"{name}-mirrored", mirrored, context.data, folder))
     verdict = "reached" if size <= goal.limit_bytes else "NOT reached"
     print(f"{name:18} {goal.limit_bytes:,} bytes {verdict}", flush=True)
 
 
 def compare_rates(folder: Path, *, names: Sequence[str], seed: int) -> None:
     """Validation accuracy after one epoch of a part of the training images, by peak rate."""
-    task = _task(folder, seed=seed, train_images=_SHORT_IMAGES)
-    network = tuned(folder, task)
+    context = _context(folder, seed=seed, train_images=_SHORT_IMAGES)
+    network = tuned(folder, context)
     for name in names:
-        compressed = pipeline.start(network, _candidate(GOALS[name].steps), task)
-        accuracy = loop.evaluate(compressed.network, task.data.validation, task.device)
+        compressed = pipeline.start(network, _candidate(GOALS[name].steps), context)
+        accuracy = loop.evaluate(compressed.network, context.data.validation, context.device)
         print(f"{name:18} untrained: {accuracy:.2%}", flush=True)
         for rate in _RATES:
-            taught = _recovered(name, compressed, task, epochs=1, rate=rate)
-            accuracy = loop.evaluate(taught.network, task.data.validation, task.device)
+            taught = _recovered(name, compressed, context, epochs=1, rate=rate)
+            accuracy = loop.evaluate(taught.network, context.data.validation, context.device)
             print(f"{name:18} one short epoch at rate {rate:g}: {accuracy:.2%}", flush=True)
 
 
 def _recovered(
-    name: str, compressed: CompressedModel, task: Task, *, epochs: int, rate: float
+    name: str, compressed: CompressedModel, context: TrialContext, *, epochs: int, rate: float
 ) -> CompressedModel:
-    _let_teacher_answer(task, views=min(epochs, _VIEWS))
+    _let_teacher_answer(context, views=min(epochs, _VIEWS))
     began, busy = time.perf_counter(), time.process_time()
     trained = pipeline.recover(
         compressed,
-        task,
+        context,
         epochs=epochs,
         # Grids of up to four bits are so coarse that bfloat16 does not blur them.
         schedule=Schedule(learning_rate=rate, weight_decay=1e-4, precision="bf16"),
@@ -222,11 +222,11 @@ def _recovered(
     return trained
 
 
-def _let_teacher_answer(task: Task, *, views: int) -> None:
+def _let_teacher_answer(context: TrialContext, *, views: int) -> None:
     """Fill the cache in bfloat16, in 0.4 of the time; its answers are softened anyway."""
-    answers = task.tutor_logits
+    answers = context.uploaded_teacher_logits
     assert answers is not None
-    with torch.autocast(task.device.type, torch.bfloat16):
+    with torch.autocast(context.device.type, torch.bfloat16):
         for number in range(views):
             answers.logits(number)
 

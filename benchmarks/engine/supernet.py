@@ -41,7 +41,7 @@ from compress.supernet import training as supernet
 from compress.tasks.images import ImageData
 from compress.techniques.compressed import CompressedModel
 from compress.training import batchnorm, loop
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.training.loop import TrainingPlan
 
 CPU = torch.device("cpu")
@@ -123,14 +123,14 @@ def report(table: Table, settings: Settings) -> None:
 
 def _outcome(settings: Settings, data: ImageData, seed: int) -> Outcome:
     architecture, elastic = SPACES[settings.space]
-    task = Task(data=data, device=CPU, seed=seed)
-    fresh = start.begin(None, architecture, task, elastic)
+    context = TrialContext(data=data, device=CPU, seed=seed)
+    fresh = start.begin(None, architecture, context, elastic)
     began = time.perf_counter()
     epochs = settings.supernet_epochs
-    shared, _ = supernet.train(fresh, elastic, task, epochs=(0, epochs), of=epochs)
+    shared, _ = supernet.train(fresh, elastic, context, epochs=(0, epochs), of=epochs)
     supernet_seconds = time.perf_counter() - began
     members = _members(settings, seed)
-    rows = tuple(_row(shared, member, task, settings.epochs) for member in members)
+    rows = tuple(_row(shared, member, context, settings.epochs) for member in members)
     for row in rows:
         print(f"    seed {seed} {row}", flush=True)
     return Outcome(
@@ -152,15 +152,15 @@ def _members(settings: Settings, seed: int) -> list[Architecture]:
     return list(found)
 
 
-def _row(shared: Network, member: Architecture, task: Task, epochs: int) -> Row:
-    data = task.data
+def _row(shared: Network, member: Architecture, context: TrialContext, epochs: int) -> Row:
+    data = context.data
     began = time.perf_counter()
     part = batchnorm.reestimate(extraction.extract(shared, member), data.train, device=CPU)
     inherited = loop.evaluate(part, data.validation, CPU)
     evaluated = time.perf_counter()
     channels, height, width = data.input_shape
-    fresh = build(member, in_channels=channels, num_classes=data.num_classes, seed=task.seed)
-    plan = TrainingPlan(epochs=epochs, seed=task.seed, batch_size=task.batch_size)
+    fresh = build(member, in_channels=channels, num_classes=data.num_classes, seed=context.seed)
+    plan = TrainingPlan(epochs=epochs, seed=context.seed, batch_size=context.batch_size)
     network, fit = loop.fit(replace(shared, module=fresh), data.train, plan, device=CPU)
     assert data.test is not None
     return Row(

@@ -24,7 +24,7 @@ from compress.sensitivity import probes
 from compress.sensitivity.document import ProfileDocument
 from compress.sensitivity.probes import ProbeRequest
 from compress.techniques.candidate import Candidate
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from featherweight.specs import constraints
 from search.allocation.allotment import Allotment, Allotter, Choices
 from search.allocation.limits import SURE, Limits
@@ -46,20 +46,20 @@ def main(table: Table) -> None:
     """A line for every bound, with and without pruning."""
     torch.set_num_threads(1)
     data = cifar.images(train_images=1_000)
-    network, task = cifar.network(), Task(data=data, device=torch.device("cpu"), seed=0)
-    profile = _profiled(task)
+    network, context = cifar.network(), TrialContext(data=data, device=torch.device("cpu"), seed=0)
+    profile = _profiled(context)
     stages = (_RATIOS,) * len(profile.stages)
     allotter = Allotter(profile=profile, choices=Choices(ratios=stages, bits=_BITS, axis="bytes"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        whole = _bytes(network, Candidate(), task, folder)
+        whole = _bytes(network, Candidate(), context, folder)
         weights = 4 * sum(layer.weights for layer in profile.layers)
         print(f"float: {whole:,} B, {weights:,} B of them weights")
         print("   bound  pruning   share      file  of bound  by entropy  by width")
         for bound, way in product(_BOUNDS, _WAYS):
             share = _limit(bound, whole, profile)
             found = allotter.allot(share, pruning=way, sharpness=1.0)
-            size = _bytes(network, _candidate(found), task, folder)
+            size = _bytes(network, _candidate(found), context, folder)
             beside = SURE * bound - share * weights
             coded, width = found.share * weights + beside, _by_width(allotter, found) + beside
             print(
@@ -78,11 +78,11 @@ def main(table: Table) -> None:
             )
 
 
-def _profiled(task: Task) -> ProfileDocument:
+def _profiled(context: TrialContext) -> ProfileDocument:
     wanted = ProbeRequest(
         images=_IMAGES, allowed_seconds=None, weights_sha256="0" * 64, data_sha256="1" * 64
     )
-    return probes.probe(cifar.network(), task, wanted, on_progress=lambda share: None)
+    return probes.probe(cifar.network(), context, wanted, on_progress=lambda share: None)
 
 
 def _limit(bound: int, whole: int, profile: ProfileDocument) -> float:
@@ -107,9 +107,9 @@ def _candidate(found: Allotment) -> Candidate:
     return Candidate.model_validate({"steps": steps})
 
 
-def _bytes(network: Network, candidate: Candidate, task: Task, folder: Path) -> int:
-    made = pipeline.start(network, candidate, task)
-    return writer.write(made, folder, data=task.data).size_bytes
+def _bytes(network: Network, candidate: Candidate, context: TrialContext, folder: Path) -> int:
+    made = pipeline.start(network, candidate, context)
+    return writer.write(made, folder, data=context.data).size_bytes
 
 
 def _by_width(allotter: Allotter, found: Allotment) -> float:

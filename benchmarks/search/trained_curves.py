@@ -27,7 +27,7 @@ from compress.network.sources import family
 from compress.tasks import loading
 from compress.tasks.inspection import DatasetInfo
 from compress.techniques import candidate as candidates
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.knobs import Scalar
 from compress.values.schedule import Schedule
 from featherweight.specs.job import JobSpec
@@ -112,12 +112,14 @@ class Digits:
         )
 
     def _trained(self, candidate: candidates.Candidate) -> _Curve:
-        task = Task(data=self._images, device=torch.device("cpu"), seed=0, teacher=self._network)
-        compressed, found = pipeline.start(self._network, candidate, task), {}
+        context = TrialContext(
+            data=self._images, device=torch.device("cpu"), seed=0, teacher=self._network
+        )
+        compressed, found = pipeline.start(self._network, candidate, context), {}
         with tempfile.TemporaryDirectory() as folder:
             for epochs in RUNGS:
                 more = epochs - compressed.epochs if candidate.configs else 0
-                compressed = pipeline.recover(compressed, task, epochs=more, schedule=Schedule())
+                compressed = pipeline.recover(compressed, context, epochs=more, schedule=Schedule())
                 written = writer.write(compressed, Path(folder), data=self._images)
                 accuracy = measure.accuracy_of_file(written.path, self._images.validation)
                 found[epochs] = (accuracy, written.size_bytes)
@@ -125,15 +127,15 @@ class Digits:
 
     @cached_property
     def _network(self) -> Network:
-        task = Task(data=self._images, device=torch.device("cpu"), seed=0)
+        context = TrialContext(data=self._images, device=torch.device("cpu"), seed=0)
         fresh = family.fresh(
             _ARCHITECTURE,
             normalisation=loading.sample_statistics(self._images.train),
             input_shape=self._images.input_shape,
             num_classes=self._images.num_classes,
-            seed=task.seed,
+            seed=context.seed,
         )
-        return pipeline.train_baseline(fresh, epochs=_BASELINE_EPOCHS, task=task)
+        return pipeline.train_baseline(fresh, epochs=_BASELINE_EPOCHS, context=context)
 
     def _read(self) -> dict[str, _Curve]:
         if not self.kept.exists():

@@ -47,7 +47,7 @@ from compress.techniques.filter_pruning.strategies import Ranked
 from compress.techniques.quantization.constraint import GridConstraint, Sharing
 from compress.techniques.quantization.observers import GridRule
 from compress.training import augmentation, batchnorm, calibration, inference
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.errors import InvalidCandidate, NumericalError, Stopped
 from compress.values.revision import ENGINE_REVISION
 
@@ -89,7 +89,7 @@ def entropy(symbols: NDArray[np.int8]) -> float:
 
 def probe(
     network: Network,
-    task: Task,
+    context: TrialContext,
     wanted: ProbeRequest,
     *,
     on_progress: OnProgress,
@@ -102,7 +102,7 @@ def probe(
     traced or has too many parts, InvalidData for images that do not fit, NumericalError, and
     Stopped.
     """
-    work = _Work(network=network, task=task, images=_images(network, task, wanted))
+    work = _Work(network=network, context=context, images=_images(network, context, wanted))
     if max(len(work.layers), len(work.found.groups)) > MOST_PARTS:
         raise InvalidCandidate(
             f"{_NAME}: the network has {len(work.layers)} layers and {len(work.found.groups)} "
@@ -114,7 +114,7 @@ def probe(
         spent = clock() - started
         if wanted.allowed_seconds is not None and spent >= wanted.allowed_seconds:
             break
-        if task.should_stop():
+        if context.should_stop():
             raise Stopped(f"{_NAME}: stopped after {made} of {len(plan)} probes")
         work.make(step, points)
         made += 1
@@ -140,7 +140,7 @@ class _Work:
     """The network, the images, and what all probes share."""
 
     network: Network
-    task: Task
+    context: TrialContext
     images: Images
 
     @cached_property
@@ -224,11 +224,11 @@ class _Work:
             return self.network
         smaller = channels.remove(self.network, groups, removed)
         # Decided by all images, whatever the job says: profiles are shared between jobs.
-        augmented = augmentation.settled("auto", self.task.data.train)
+        augmented = augmentation.settled("auto", self.context.data.train)
         return batchnorm.reestimate(
             smaller,
             self.images,
-            device=self.task.device,
+            device=self.context.device,
             augment=augmented,
             like=self.network,
         )
@@ -237,8 +237,8 @@ class _Work:
         return inference.logits(
             network,
             self.images.x_NCHW,
-            device=self.task.device,
-            should_stop=self.task.should_stop,
+            device=self.context.device,
+            should_stop=self.context.should_stop,
         )
 
     def layer_profiles(self, points: ProbedPoints) -> Iterator[LayerProfile]:
@@ -282,9 +282,9 @@ def _stages(found: Channels) -> tuple[dict[str, int], dict[str, int]]:
     return writes, reads
 
 
-def _images(network: Network, task: Task, wanted: ProbeRequest) -> Images:
+def _images(network: Network, context: TrialContext, wanted: ProbeRequest) -> Images:
     """Training images at equal distances through the split: the same whatever the job's seed."""
-    train = task.data.train
+    train = context.data.train
     calibration.check(train, input_shape=network.input_shape)
     taken = min(wanted.images, len(train))
     rows_N = torch.linspace(0, len(train) - 1, taken, dtype=torch.float64).round().long()

@@ -16,18 +16,18 @@ from compress.network.supernet import extraction
 from compress.network.supernet.check import check, values
 from compress.network.supernet.config import Elastic
 from compress.tasks import loading
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.errors import InvalidCandidate
 
 
 def begin(
-    network: Network | None, architecture: Architecture, task: Task, elastic: Elastic
+    network: Network | None, architecture: Architecture, context: TrialContext, elastic: Elastic
 ) -> Network:
     """A network of the architecture whose members are those of ``elastic``, not yet trained.
 
-    Without ``network`` its weights are fresh, of the task's seed, and images are normalised as for
-    the baseline, or where there is none by the statistics of the training split. Otherwise it is
-    ``network``, answering as before, with the most important channels first, so that narrower
+    Without ``network`` its weights are fresh, of the context's seed, and images are normalised as
+    for the baseline, or where there is none by the statistics of the training split. Otherwise it
+    is ``network``, answering as before, with the most important channels first, so that narrower
     members inherit them (Cai et al., Once-for-All, arXiv:1908.09791, section 3.3). Channels that
     pass through a pad shortcut stay where they are: in another order the shortcut would be none of
     the family's, and could not be saved.
@@ -36,23 +36,25 @@ def begin(
     that is not a whole one of the architecture.
     """
     check(elastic, architecture)
-    shape, num_classes = task.data.input_shape, task.data.num_classes
+    shape, num_classes = context.data.input_shape, context.data.num_classes
     _check_members(elastic, architecture, shape[0], num_classes)
     if network is not None:
         _check_whole(network, architecture)
         return _ordered(network)
     return Network(
-        module=build(architecture, in_channels=shape[0], num_classes=num_classes, seed=task.seed),
-        normalisation=_normalisation(task),
+        module=build(
+            architecture, in_channels=shape[0], num_classes=num_classes, seed=context.seed
+        ),
+        normalisation=_normalisation(context),
         input_shape=shape,
         num_classes=num_classes,
     )
 
 
-def _normalisation(task: Task) -> Normalisation:
-    if task.teacher is not None:
-        return task.teacher.normalisation
-    return loading.sample_statistics(task.data.train)
+def _normalisation(context: TrialContext) -> Normalisation:
+    if context.teacher is not None:
+        return context.teacher.normalisation
+    return loading.sample_statistics(context.data.train)
 
 
 def _check_members(

@@ -24,9 +24,9 @@ from compress.supernet.objectives import Paths, RandomPath, Sandwich
 from compress.tasks.images import Images
 from compress.training import batchnorm, calibration, inference
 from compress.training import loop as training
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.training.loop import FitReport, Hooks, Loop, OnProgress, TrainingPlan, silent
-from compress.training.objectives import Lesson
+from compress.training.objectives import TrainingObjective
 
 _RATE = 0.1
 Momentum = Mapping[str, Tensor]
@@ -44,7 +44,7 @@ class TrainingReport:
 def train(  # noqa: PLR0913 - what a caller that goes on after an interruption knows, by name
     network: Network,
     elastic: Elastic,
-    task: Task,
+    context: TrialContext,
     *,
     epochs: tuple[int, int],
     of: int,
@@ -66,48 +66,54 @@ def train(  # noqa: PLR0913 - what a caller that goes on after an interruption k
     first, last = epochs
     if not 0 <= first < last <= of:
         raise ValueError(f"epochs {first} to {last} are none of {of}")
-    train_images = task.data.train
+    train_images = context.data.train
     calibration.check(train_images, input_shape=network.input_shape)
-    batchnorm.check_batch(network, train_images.x_NCHW[: task.batch_size], device=task.device)
+    batchnorm.check_batch(network, train_images.x_NCHW[: context.batch_size], device=context.device)
     loop, whole = _loop(
-        network, elastic, task, of, Hooks(should_stop=task.should_stop, on_progress=on_progress)
+        network,
+        elastic,
+        context,
+        of,
+        Hooks(should_stop=context.should_stop, on_progress=on_progress),
     )
     _set_momentum(loop, whole, momentum or {})
     report = loop.run(first=first, last=last)
     kept = _momentum(loop, whole)
     trained = replace(network, module=training.finished(whole))
-    settled = batchnorm.reestimate(trained, train_images, device=task.device, augment=task.augment)
+    settled = batchnorm.reestimate(
+        trained, train_images, device=context.device, augment=context.augment
+    )
     return settled, TrainingReport(fit=report, momentum=kept)
 
 
 def _loop(
-    network: Network, elastic: Elastic, task: Task, epochs: int, hooks: Hooks
+    network: Network, elastic: Elastic, context: TrialContext, epochs: int, hooks: Hooks
 ) -> tuple[Loop, FamilyNetwork]:
     """The loop and the copy that it trains, both on the device."""
-    moved = replace(network, module=inference.copied_to(task.device, network).train())
+    moved = replace(network, module=inference.copied_to(context.device, network).train())
     whole = extraction.of_family(moved)
-    data = task.data.train
-    images = Images(x_NCHW=data.x_NCHW.to(task.device), y_N=data.y_N.to(task.device))
+    data = context.data.train
+    images = Images(x_NCHW=data.x_NCHW.to(context.device), y_N=data.y_N.to(context.device))
     plan = TrainingPlan(
         epochs=epochs,
-        seed=task.seed,
-        batch_size=task.batch_size,
+        seed=context.seed,
+        batch_size=context.batch_size,
         learning_rate=_RATE,
-        augment=task.augment,
+        augment=context.augment,
     )
     plan = training.with_precision(training.with_augmentation(plan, data), moved, images)
     assert plan.precision != "auto"
-    draw = Draw(elastic, whole.architecture, seed=task.seed)
-    lesson: Lesson
+    draw = Draw(elastic, whole.architecture, seed=context.seed)
+    objective: TrainingObjective
     if elastic.operations:
-        module, lesson = RandomPath(whole, draw), Paths(draw)
+        module, objective = RandomPath(whole, draw), Paths(draw)
     else:
-        prepare = inference.preparation_of(network, task.device)
+        prepare = inference.preparation_of(network, context.device)
         module = SharedMember(whole, whole.architecture)
-        lesson = Sandwich(whole, draw, prepare, plan.precision)
+        objective = Sandwich(whole, draw, prepare, plan.precision)
     memory_format.remember(module, torch.channels_last)
     learner = replace(moved, module=module.train())
-    return Loop(learner, images, plan, lesson=lesson, hooks=hooks), whole
+    return Loop(learner, images, plan, objective=objective, hooks=hooks), whole
 
 
 def _trained(whole: FamilyNetwork) -> list[tuple[str, torch.nn.Parameter]]:

@@ -19,23 +19,23 @@ _BATCH = 128
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class TrialContext:
     """What a trial works with.
 
-    ``teacher`` is the baseline, ``tutor`` a model that was uploaded to teach; ``cache_folder``
-    keeps the logits of both between trials, ``teacher_views`` of the training images each (None:
-    by their number, see ``TeacherLogits``). ``members`` makes smaller members of the network's
-    family (None: it is of no family), and ``supernet`` is a trained network that they may be slices
-    of. ``augment`` is how training images are varied wherever nothing else says it: where
-    techniques train or BatchNorm is measured. ``should_stop`` is asked by every step that takes
-    long.
+    ``teacher`` is the baseline, ``uploaded_teacher`` a model that was uploaded to teach;
+    ``cache_folder`` keeps the logits of both between trials, ``teacher_views`` of the training
+    images each (None: by their number, see ``TeacherLogits``). ``members`` makes smaller members of
+    the network's family (None: it is of no family), and ``supernet`` is a trained network that they
+    may be slices of. ``augment`` is how training images are varied wherever nothing else says it:
+    where techniques train or BatchNorm is measured. ``should_stop`` is asked by every step that
+    takes long.
     """
 
     data: ImageData
     device: torch.device
     seed: int
     teacher: Network | None = None
-    tutor: Network | None = None
+    uploaded_teacher: Network | None = None
     members: Members | None = None
     supernet: Network | None = None
     cache_folder: Path | None = None
@@ -54,9 +54,9 @@ class Task:
         return self._logits_of(self.teacher)
 
     @cached_property
-    def tutor_logits(self) -> TeacherLogits | None:
+    def uploaded_teacher_logits(self) -> TeacherLogits | None:
         """The uploaded teacher's answers on the training images."""
-        return self._logits_of(self.tutor)
+        return self._logits_of(self.uploaded_teacher)
 
     def _logits_of(self, network: Network | None) -> TeacherLogits | None:
         if network is None:

@@ -29,7 +29,13 @@ from compress.training.constraints import WeightConstraint
 from compress.training.distillation.settings import Teaching
 from compress.training.distillation.teacher import TeacherLogits
 from compress.training.inference import Preparation
-from compress.training.objectives import Batch, KeptAnswers, Labels, Lesson, OnlineTeacher
+from compress.training.objectives import (
+    Batch,
+    CachedLogits,
+    Labels,
+    OnlineTeacher,
+    TrainingObjective,
+)
 from compress.training.optimiser import NesterovSGD
 from compress.training.precision import Precision
 from compress.values.errors import NumericalError, Stopped
@@ -107,8 +113,8 @@ def fit(
     student = replace(network, module=inference.copied_to(device, network).train())
     images = Images(x_NCHW=images.x_NCHW.to(device), y_N=images.y_N.to(device))
     plan = with_precision(plan, student, images)
-    lesson = _lesson(student, images, plan, teacher, hooks.should_stop)
-    report = Loop(student, images, plan, lesson=lesson, hooks=hooks).run()
+    objective = _objective(student, images, plan, teacher, hooks.should_stop)
+    report = Loop(student, images, plan, objective=objective, hooks=hooks).run()
     return replace(network, module=finished(student.module)), report
 
 
@@ -157,7 +163,13 @@ class Loop:
     """
 
     def __init__(
-        self, network: Network, images: Images, plan: TrainingPlan, *, lesson: Lesson, hooks: Hooks
+        self,
+        network: Network,
+        images: Images,
+        plan: TrainingPlan,
+        *,
+        objective: TrainingObjective,
+        hooks: Hooks,
     ) -> None:
         assert plan.precision != "auto"
         self.augmented: Augmented = _settled(plan)
@@ -165,7 +177,7 @@ class Loop:
         self.module = network.module
         self.images = images
         self.plan = plan
-        self.lesson = lesson
+        self.objective = objective
         self.hooks = hooks
         self.device = images.y_N.device
         self.prepare: Preparation = inference.preparation_of(network, self.device)
@@ -180,7 +192,7 @@ class Loop:
         self.advances_every = max(1, math.ceil(self.steps / _MOST_ADVANCES))
         self.thinned = _scales(self.module) if plan.batchnorm_l1 > 0 else []
         self.optimiser = NesterovSGD(
-            self.module, lesson.trained, momentum=plan.momentum, weight_decay=plan.weight_decay
+            self.module, objective.trained, momentum=plan.momentum, weight_decay=plan.weight_decay
         )
 
     def run(self, *, first: int = 0, last: int | None = None) -> FitReport:
@@ -193,17 +205,17 @@ class Loop:
             with _seeded(self.plan.seed, self.device):
                 return self._run(epochs)
         finally:
-            self.lesson.close()
+            self.objective.close()
 
     def _run(self, epochs: range) -> FitReport:
         loss, seconds = math.nan, 0.0
         for epoch in range(epochs.start):
-            self.lesson.view(epoch, self._fresh_view)
+            self.objective.view(epoch, self._fresh_view)
             self._batches()
         for epoch in epochs:
             self._advance(epoch * self.steps_per_epoch)
             constraints.refresh(self.module)
-            view = self.lesson.view(epoch, self._fresh_view)
+            view = self.objective.view(epoch, self._fresh_view)
             start = time.perf_counter()
             loss = self._epoch(epoch, view)
             seconds += time.perf_counter() - start
@@ -229,7 +241,7 @@ class Loop:
             total += self._step(rows_B, view)
             self._thin_out_batchnorm_()
             self.optimiser.step(learning_rate(step, steps=self.steps, plan=self.plan))
-            self.lesson.stepped()
+            self.objective.stepped()
         loss = float(total) / self.steps_per_epoch
         if not math.isfinite(loss):
             raise NumericalError(f"the loss became {loss} in epoch {epoch + 1}")
@@ -241,7 +253,7 @@ class Loop:
             x_BCHW = self.prepare(batch.x_BCHW, batch.view)
             with foreign.blamed("the network cannot be trained"):
                 logits_BK = self.module(x_BCHW)
-        loss = self.lesson.loss(logits_BK.float(), batch)
+        loss = self.objective.loss(logits_BK.float(), batch)
         with foreign.blamed("the network cannot be trained"):
             loss.backward()
         return loss.detach()
@@ -274,13 +286,13 @@ class Loop:
         return None if view is None else view.to(self.device)
 
 
-def _lesson(
+def _objective(
     student: Network,
     images: Images,
     plan: TrainingPlan,
     teacher: TeacherLogits | None,
     should_stop: ShouldStop,
-) -> Lesson:
+) -> TrainingObjective:
     config = plan.distillation
     if config is None or not config.has_effect:
         return Labels()
@@ -296,7 +308,7 @@ def _lesson(
             precision=plan.precision,
         )
     assert teacher is not None
-    return KeptAnswers(
+    return CachedLogits(
         teacher,
         config,
         device=images.y_N.device,

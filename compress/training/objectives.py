@@ -38,7 +38,7 @@ class Batch:
     view: View | None = None
 
 
-class Lesson(Protocol):
+class TrainingObjective(Protocol):
     """What the training loop asks of what it learns from."""
 
     trained: nn.ModuleList
@@ -82,7 +82,7 @@ class Labels:
         """Nothing to do."""
 
 
-class KeptAnswers:
+class CachedLogits:
     """A teacher's raw logits on fixed views, computed once for all candidates of a job."""
 
     def __init__(

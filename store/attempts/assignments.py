@@ -41,7 +41,7 @@ def build(
             "candidate": candidate,
             **_of_trial(trial),
             **_network(session, job, trial),
-            "tutor": _tutor(session, job, candidate),
+            "tutor": _uploaded_teacher(session, job, candidate),
             "baseline_file": _baseline_file(session, job),
             **supernets.of_trial(session, job, trial),
             **profiles.of_trial(session, job, trial),
@@ -110,7 +110,9 @@ def _network(session: Session, job: JobRecord, trial: TrialRecord) -> dict[str, 
     }
 
 
-def _tutor(session: Session, job: JobRecord, candidate: Candidate) -> dict[str, Any] | None:
+def _uploaded_teacher(
+    session: Session, job: JobRecord, candidate: Candidate
+) -> dict[str, Any] | None:
     if job.teacher_id is None or not _learns_from_upload(candidate):
         return None
     model = session.get_one(ModelRecord, job.teacher_id)

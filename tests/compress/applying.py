@@ -14,19 +14,21 @@ from compress.tasks import loading
 from compress.tasks.images import ImageData
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.registry import TechniqueConfig
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from tests.devices import DEVICE
 
 CONFIG: TypeAdapter[TechniqueConfig] = TypeAdapter(TechniqueConfig)
 
 
-def task_of(data: ImageData, *, seed: int = 0, teacher=None) -> Task:
-    return Task(members=FamilyMembers(), data=data, device=DEVICE, seed=seed, teacher=teacher)
+def context_of(data: ImageData, *, seed: int = 0, teacher=None) -> TrialContext:
+    return TrialContext(
+        members=FamilyMembers(), data=data, device=DEVICE, seed=seed, teacher=teacher
+    )
 
 
 def applied(compressed: CompressedModel, data: ImageData, **config) -> CompressedModel:
     """The network after the step that ``config`` describes; ``technique`` is one of its fields."""
-    return pipeline.apply(compressed, CONFIG.validate_python(config), task_of(data))
+    return pipeline.apply(compressed, CONFIG.validate_python(config), context_of(data))
 
 
 def quantized(compressed: CompressedModel, data: ImageData, **config) -> CompressedModel:
@@ -34,13 +36,13 @@ def quantized(compressed: CompressedModel, data: ImageData, **config) -> Compres
 
 
 def untrained(
-    architecture: Architecture, task: Task, *, normalisation: Normalisation | None = None
+    architecture: Architecture, context: TrialContext, *, normalisation: Normalisation | None = None
 ) -> Network:
-    """A network for the task's images with weights of the task's seed."""
+    """A network for the images of a trial with weights of its seed."""
     return family.fresh(
         architecture,
-        normalisation=normalisation or loading.sample_statistics(task.data.train),
-        input_shape=task.data.input_shape,
-        num_classes=task.data.num_classes,
-        seed=task.seed,
+        normalisation=normalisation or loading.sample_statistics(context.data.train),
+        input_shape=context.data.input_shape,
+        num_classes=context.data.num_classes,
+        seed=context.seed,
     )

@@ -36,7 +36,7 @@ from compress.techniques.registry import TechniqueConfig
 from compress.techniques.sparsity.config import Sparsity
 from compress.techniques.weight_sharing.config import WeightSharing
 from compress.training import constraints, inference, loop
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.training.loop import TrainingPlan
 from compress.values import versions
 from compress.values.measurement import Latency, Measurement, Parity
@@ -168,17 +168,17 @@ class Made:
     seed: int = 0
 
     @cached_property
-    def task(self) -> Task:
+    def context(self) -> TrialContext:
         # With no right answers every recovery is as good as none, and so it is never dropped.
         nobody_N = torch.full_like(self.data.validation.y_N, -1)
         data = replace(self.data, validation=replace(self.data.validation, y_N=nobody_N))
-        return Task(
+        return TrialContext(
             members=FamilyMembers(), data=data, device=DEVICE, seed=self.seed, teacher=self.network
         )
 
     @cached_property
     def start(self) -> CompressedModel:
-        return pipeline.start(self.network, self.candidate, self.task)
+        return pipeline.start(self.network, self.candidate, self.context)
 
     @cached_property
     def file(self) -> Artifact:
@@ -186,7 +186,7 @@ class Made:
 
     @cached_property
     def recovered(self) -> CompressedModel:
-        return pipeline.recover(self.start, self.task, epochs=1)
+        return pipeline.recover(self.start, self.context, epochs=1)
 
     @cached_property
     def recovered_file(self) -> Artifact:

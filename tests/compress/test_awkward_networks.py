@@ -24,7 +24,7 @@ from compress.techniques.quantization.config import Quantization
 from compress.techniques.sparsity.config import Sparsity
 from compress.techniques.weight_sharing.config import WeightSharing
 from compress.training import constraints
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.errors import CompressError, ExportParityError, InvalidCandidate
 from tests.compress.awkward import CHANNELS, CLASSES, SIDE, ZOO
 from tests.devices import DEVICE
@@ -101,9 +101,9 @@ def network(name: str) -> Network:
 def answers_alike(name, steps, data, folder):
     """Start, recover for an epoch and write; whether the file answers like the network."""
     net = network(name)
-    task = Task(data=data, device=DEVICE, seed=0, teacher=net)
-    made = pipeline.start(net, Candidate(steps=STEPS[steps]), task)
-    made = pipeline.recover(made, task, epochs=1)
+    context = TrialContext(data=data, device=DEVICE, seed=0, teacher=net)
+    made = pipeline.start(net, Candidate(steps=STEPS[steps]), context)
+    made = pipeline.recover(made, context, epochs=1)
     artifact = writer.write(made, folder, data=data)
     plain, _ = constraints.bake(made.network)
     x_NCHW = data.validation.x_NCHW

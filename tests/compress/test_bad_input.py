@@ -91,7 +91,7 @@ def test_a_network_without_layers_to_touch_is_an_invalid_candidate(technique, ne
         pipeline.start(
             bare,
             Candidate(steps=(CONFIGS[technique],)),
-            contract.Made(bare, Candidate(), five, None).task,
+            contract.Made(bare, Candidate(), five, None).context,
         )
 
 

@@ -270,7 +270,7 @@ def test_a_pattern_that_matches_no_layer_is_an_error_that_names_it(case, made):
     wrong = case.config.model_copy(update={"exclude": "stem, no_such_layer*"})
     wrong = wrong.model_copy(update={"exclude": "no_such_layer*"})
     with pytest.raises(InvalidCandidate, match=re.escape("'no_such_layer*'")):
-        pipeline.start(made.network, Candidate(steps=(wrong,)), made.task)
+        pipeline.start(made.network, Candidate(steps=(wrong,)), made.context)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_weights_that_are_not_finite_never_become_a_file(made, position, value, 
 def test_a_network_of_no_family_has_no_members(name, baselines):
     member = Candidate.model_validate({"steps": [{"technique": "family_member", "width": 0.5}]})
     with pytest.raises(InvalidCandidate, match="only a network of a family has members"):
-        pipeline.start(baselines[name].network, member, baselines[name].task)
+        pipeline.start(baselines[name].network, member, baselines[name].context)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -9,7 +9,7 @@ from compress.network.families.residual.config import Residual
 from compress.network.sources import safetensors
 from compress.sensitivity.document import ProfileDocument
 from compress.tasks import loading
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from featherweight import jobfile
 from featherweight.specs.states import JobState, Phase
 from tests.compress.applying import untrained
@@ -31,8 +31,8 @@ CHANGES = {
 def asked(client, digits, tmp_path_factory):
     """A job on a trained network that was uploaded."""
     images = loading.load(digits)
-    task = Task(data=images, device=DEVICE, seed=0)
-    network = pipeline.train_baseline(untrained(OWN, task), epochs=10, task=task)
+    context = TrialContext(data=images, device=DEVICE, seed=0)
+    network = pipeline.train_baseline(untrained(OWN, context), epochs=10, context=context)
     folder = tmp_path_factory.mktemp("job")
     safetensors.save(network, folder / "network.safetensors")
     given = {

@@ -13,7 +13,7 @@ from compress.network.sources import safetensors
 from compress.network.sources.family import FamilyMembers
 from compress.tasks import loading
 from compress.training import inference
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from featherweight.specs import manifest
 from featherweight.specs.job import JobSpec
 from featherweight.specs.states import JobState, Phase
@@ -120,14 +120,14 @@ def test_a_members_file_answers_like_its_slice_of_the_shared_weights(
     members = [trial for trial in client.trials(shared.id) if trial.phase == Phase.SEARCH]
     assert members
     for trial in members:
-        task = Task(
+        context = TrialContext(
             members=FamilyMembers(largest=STUDENT),
             data=images,
             device=DEVICE,
             seed=trial.seed,
             supernet=supernet,
         )
-        member = pipeline.start(supernet, trial.candidate, task).network
+        member = pipeline.start(supernet, trial.candidate, context).network
         [file] = files(client, shared, trial.number, "onnx")
         session = onnxruntime.InferenceSession(client.download(file.id, tmp_path))
         [answers] = session.run(None, {"input": x_NCHW.numpy()})

@@ -10,7 +10,7 @@ from compress import pipeline
 from compress.network.families.residual.config import Residual
 from compress.network.sources import safetensors as weights
 from compress.tasks import loading
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.training.distillation.teacher import TeacherLogits
 from featherweight import jobfile
 from featherweight.client.transport import file_digest
@@ -32,8 +32,8 @@ def images(digits):
 @pytest.fixture(scope="module")
 def teacher(images):
     """A network that was trained for two epochs, wider than the one of the job."""
-    task = Task(data=images, device=DEVICE, seed=1)
-    return pipeline.train_baseline(untrained(LARGER, task), epochs=2, task=task)
+    context = TrialContext(data=images, device=DEVICE, seed=1)
+    return pipeline.train_baseline(untrained(LARGER, context), epochs=2, context=context)
 
 
 @pytest.fixture(scope="module")

@@ -82,66 +82,68 @@ def assignment(files, *, data="8x8", **changes):
 
 
 def test_an_uploaded_teacher_has_its_own_architecture_and_normalisation(resources, files):
-    tutor = Tutor(weights=given(files, "large", OTHER), architecture=LARGER)
-    task = resources.task(assignment(files, tutor=tutor), should_stop=never)
-    assert task.tutor is not None
-    assert task.teacher is not None
-    assert task.tutor.normalisation == OTHER
-    assert task.teacher.normalisation == factories.NORMALISATION
-    assert task.tutor.module.linear.in_features == 12
-    assert task.teacher.module.linear.in_features == 8
+    teacher = Tutor(weights=given(files, "large", OTHER), architecture=LARGER)
+    context = resources.context(assignment(files, tutor=teacher), should_stop=never)
+    assert context.uploaded_teacher is not None
+    assert context.teacher is not None
+    assert context.uploaded_teacher.normalisation == OTHER
+    assert context.teacher.normalisation == factories.NORMALISATION
+    assert context.uploaded_teacher.module.linear.in_features == 12
+    assert context.teacher.module.linear.in_features == 8
 
 
 def test_a_trial_that_learns_from_no_upload_has_no_uploaded_teacher(resources, files):
-    assert resources.task(assignment(files), should_stop=never).tutor is None
+    assert resources.context(assignment(files), should_stop=never).uploaded_teacher is None
 
 
 def test_the_same_weights_on_images_of_another_size_are_another_network(resources, files):
     for data, shape in (("8x8", (1, 8, 8)), ("12x12", (1, 12, 12))):
-        task = resources.task(assignment(files, data=data), should_stop=never)
-        assert task.teacher is not None
-        assert task.teacher.input_shape == shape
+        context = resources.context(assignment(files, data=data), should_stop=never)
+        assert context.teacher is not None
+        assert context.teacher.input_shape == shape
 
 
 def test_a_network_is_read_once_for_many_trials(resources, files):
-    first, again = (resources.task(assignment(files), should_stop=never) for _ in range(2))
+    first, again = (resources.context(assignment(files), should_stop=never) for _ in range(2))
     assert first.teacher is again.teacher
 
 
 def test_a_member_gets_the_supernet_of_its_students_architecture(resources, files):
     found = assignment(files, student=LARGER, supernet=given(files, "large", OTHER))
-    task = resources.task(found, should_stop=never)
-    assert task.members == FamilyMembers(largest=LARGER)
-    assert task.supernet is not None
-    assert task.supernet.module.architecture == LARGER
-    assert task.supernet.normalisation == OTHER
+    context = resources.context(found, should_stop=never)
+    assert context.members == FamilyMembers(largest=LARGER)
+    assert context.supernet is not None
+    assert context.supernet.module.architecture == LARGER
+    assert context.supernet.normalisation == OTHER
 
 
 def test_without_a_student_the_supernet_is_the_jobs_own_network(resources, files):
-    task = resources.task(assignment(files, supernet=given(files, "small")), should_stop=never)
-    assert task.supernet is not None
-    assert task.members == FamilyMembers(largest=None)
-    assert task.supernet.module.architecture == factories.ARCHITECTURE
+    context = resources.context(
+        assignment(files, supernet=given(files, "small")), should_stop=never
+    )
+    assert context.supernet is not None
+    assert context.members == FamilyMembers(largest=None)
+    assert context.supernet.module.architecture == factories.ARCHITECTURE
 
 
 def trains(files, checkpoint):
-    task = SupernetTask(
+    wanted = SupernetTask(
         elastic=Elastic(widths=(0.5, 1.0)), epochs=2, start="fresh", checkpoint=checkpoint
     )
-    return assignment(files, student=LARGER, supernet_task=task)
+    return assignment(files, student=LARGER, supernet_task=wanted)
 
 
 def test_a_checkpoint_is_as_far_as_the_supernet_is_trained(resources, files):
     found = trains(files, given(files, "large"))
-    task = resources.task(found, should_stop=never)
-    checkpoint = resources.checkpoint(found, task.data)
+    context = resources.context(found, should_stop=never)
+    checkpoint = resources.checkpoint(found, context.data)
     assert checkpoint is not None
     kept = safetensors.torch.load_file(files["large"])
     assert torch.equal(checkpoint.module.get_parameter("conv1.weight"), kept["conv1.weight"])
-    assert task.supernet is None
+    assert context.supernet is None
 
 
 def test_before_the_first_checkpoint_there_is_none(resources, files):
     for found in (trains(files, None), assignment(files)):
-        task = resources.task(found, should_stop=never)
-        assert resources.checkpoint(found, task.data) is None
+        context = resources.context(found, should_stop=never)
+        assert resources.checkpoint(found, context.data) is None

@@ -9,7 +9,7 @@ from compress.network.network import Network
 from compress.sensitivity import probes
 from compress.sensitivity.document import ProfileDocument
 from compress.sensitivity.probes import OnProgress, ProbeRequest
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from featherweight.client.worker_client import file_ref
 from featherweight.specs.protocol import Assignment, ProfileTask, Report
 from workers.spool import FILE_NAMES
@@ -19,7 +19,7 @@ def probe(
     assignment: Assignment,
     given: ProfileTask,
     baseline: Network,
-    task: Task,
+    context: TrialContext,
     *,
     on_progress: OnProgress,
 ) -> ProfileDocument:
@@ -31,7 +31,7 @@ def probe(
         weights_sha256=assignment.weights.sha256,
         data_sha256=assignment.dataset,
     )
-    return probes.probe(baseline, task, wanted, on_progress=on_progress)
+    return probes.probe(baseline, context, wanted, on_progress=on_progress)
 
 
 def report(

@@ -8,7 +8,7 @@ from compress.network.network import Network
 from compress.network.sources.source import NetworkSource
 from compress.supernet import start, training
 from compress.supernet.training import Momentum
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.training.loop import OnProgress
 from featherweight.specs.protocol import SupernetTask
 
@@ -21,12 +21,14 @@ class SharedTraining:
     learning rates of the unbroken training, but a fresh optimiser, so its weights differ.
     """
 
-    def __init__(self, given: SupernetTask, *, largest: NetworkSource, task: Task) -> None:
+    def __init__(
+        self, given: SupernetTask, *, largest: NetworkSource, context: TrialContext
+    ) -> None:
         self.supernet: Network | None = None
         self.images_per_second: float | None = None
         self._given = given
         self._largest = largest
-        self._task = replace(task, augment=given.augment)
+        self._context = replace(context, augment=given.augment)
         self._momentum: Momentum | None = None
 
     def begin(self, checkpoint: Network | None, baseline: Network) -> None:
@@ -39,7 +41,7 @@ class SharedTraining:
             self.supernet = checkpoint
             return
         source = baseline if self._given.start == "baseline" else None
-        begun = start.begin(source, self._largest.config, self._task, self._given.elastic)
+        begun = start.begin(source, self._largest.config, self._context, self._given.elastic)
         self.supernet = replace(begun, normalisation=baseline.normalisation)
 
     def train(self, first: int, last: int, *, on_progress: OnProgress) -> None:
@@ -48,7 +50,7 @@ class SharedTraining:
         self.supernet, report = training.train(
             self.supernet,
             self._given.elastic,
-            self._task,
+            self._context,
             epochs=(first, last),
             of=self._given.epochs,
             momentum=self._momentum,

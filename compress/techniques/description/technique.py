@@ -57,7 +57,7 @@ class Technique:
     def apply(self) -> Callable[..., Any]:
         """``apply.py``'s function, which is loaded, and torch with it, when it is asked for.
 
-        It takes a CompressedModel, the technique's own config and a Task, and gives a
+        It takes a CompressedModel, the technique's own config and a TrialContext, and gives a
         CompressedModel. It raises InvalidCandidate where the step does not fit the network.
         """
         found = getattr(import_module(f"{self._folder}.apply"), "apply", None)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.distillation.config import Distillation
-from compress.training.context import Task
+from compress.training.context import TrialContext
 
 
-def apply(compressed: CompressedModel, config: Distillation, task: Task) -> CompressedModel:
+def apply(
+    compressed: CompressedModel, config: Distillation, context: TrialContext
+) -> CompressedModel:
     """The same network, to be recovered with this loss.
 
-    Whether the task has the teacher is asked when the recovery starts: a trial without one needs
+    Whether the context has the teacher is asked when the recovery starts: a trial without one needs
     none.
     """
     if config.has_effect:

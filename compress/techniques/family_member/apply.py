@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.family_member.config import FamilyMember
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.errors import InvalidCandidate
 
 
-def apply(compressed: CompressedModel, config: FamilyMember, task: Task) -> CompressedModel:
+def apply(
+    compressed: CompressedModel, config: FamilyMember, context: TrialContext
+) -> CompressedModel:
     """The member of that shape; the network itself, with a note, when that is all of it.
 
     Raises InvalidCandidate for a network of no family, where a supernet is asked for and there is
     none, and for a member that answers alike whatever the image.
     """
     network = compressed.network
-    if task.members is None:
+    if context.members is None:
         raise InvalidCandidate(
             f"only a network of a family has members, not {type(network.module).__name__}"
         )
-    student = task.members.member(
-        network, config.shape, weights=config.weights, supernet=task.supernet, seed=task.seed
+    student = context.members.member(
+        network, config.shape, weights=config.weights, supernet=context.supernet, seed=context.seed
     )
     if student is network:
         note = "family_member: its shape keeps all of the network"

@@ -25,7 +25,7 @@ from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.filter_pruning.cost import Cost, Meter
 from compress.techniques.filter_pruning.strategies import Counts, Ranked, kept
 from compress.training import batchnorm, loop
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.training.loop import Hooks, TrainingPlan
 from compress.values import patterns, seeds
 from compress.values.errors import InvalidCandidate, NumericalError, Stopped
@@ -51,7 +51,9 @@ class _Start:
         return [group for group in channels.groups(network) if group.root in self.sizes]
 
 
-def apply(compressed: CompressedModel, config: FilterPruning, task: Task) -> CompressedModel:
+def apply(
+    compressed: CompressedModel, config: FilterPruning, context: TrialContext
+) -> CompressedModel:
     """The network without its least important channels.
 
     Notes say what a ratio did not do, how near a target was met, and what was trained before the
@@ -67,14 +69,14 @@ def apply(compressed: CompressedModel, config: FilterPruning, task: Task) -> Com
         return _noted(compressed, (f"{_NAME}: every ratio is 0, nothing was removed",))
     groups = _prunable(network, found, config)
     start = _start(network, groups)
-    pruned = _slimmed(network, config, task)
+    pruned = _slimmed(network, config, context)
     untrained = network if pruned is network and config.step_epochs == 0 else None
     for step in range(config.steps):
-        if task.should_stop():
+        if context.should_stop():
             raise Stopped(f"{_NAME}: stopped before step {step + 1} of {config.steps}")
         if step > 0:
-            pruned = _recovered(pruned, config, task, step=step, like=untrained)
-        pruned = _pruned(pruned, start, config, task, step=step)
+            pruned = _recovered(pruned, config, context, step=step, like=untrained)
+        pruned = _pruned(pruned, start, config, context, step=step)
     notes = (
         *_fixed(found),
         *_not_covered(network, found, groups),
@@ -115,59 +117,68 @@ def _start(network: Network, groups: Collection[ChannelGroup]) -> _Start:
     return _Start(sizes=sizes, meter=meter, cost=meter.read(network.module))
 
 
-def _slimmed(network: Network, config: FilterPruning, task: Task) -> Network:
+def _slimmed(network: Network, config: FilterPruning, context: TrialContext) -> Network:
     """Liu et al., Network Slimming, arXiv:1708.06519: training with an L1 penalty on scales."""
     if config.slimming_epochs == 0:
         return network
     plan = TrainingPlan(
         epochs=config.slimming_epochs,
-        seed=task.seed,
-        batch_size=task.batch_size,
+        seed=context.seed,
+        batch_size=context.batch_size,
         learning_rate=_SLIMMING_RATE,
         batchnorm_l1=config.slimming_penalty,
-        augment=task.augment,
+        augment=context.augment,
     )
     slimmed, _ = loop.fit(
         network,
-        task.data.train,
+        context.data.train,
         plan,
-        device=task.device,
-        hooks=Hooks(should_stop=task.should_stop),
+        device=context.device,
+        hooks=Hooks(should_stop=context.should_stop),
     )
     return slimmed
 
 
 def _recovered(
-    network: Network, config: FilterPruning, task: Task, *, step: int, like: Network | None
+    network: Network,
+    config: FilterPruning,
+    context: TrialContext,
+    *,
+    step: int,
+    like: Network | None,
 ) -> Network:
     """Between two steps: fresh BatchNorm statistics, and training if the config says so.
 
     ``like`` is the network before the first step, where nothing has trained it since.
     """
     fresh = batchnorm.reestimate(
-        network, task.data.train, device=task.device, augment=task.augment, like=like
+        network, context.data.train, device=context.device, augment=context.augment, like=like
     )
     if config.step_epochs == 0:
         return fresh
     plan = TrainingPlan(
         epochs=config.step_epochs,
-        seed=seeds.derive(task.seed, "pruning", step),
-        batch_size=task.batch_size,
+        seed=seeds.derive(context.seed, "pruning", step),
+        batch_size=context.batch_size,
         learning_rate=_RECOVERY_RATE,
-        augment=task.augment,
+        augment=context.augment,
     )
     trained, _ = loop.fit(
-        fresh, task.data.train, plan, device=task.device, hooks=Hooks(should_stop=task.should_stop)
+        fresh,
+        context.data.train,
+        plan,
+        device=context.device,
+        hooks=Hooks(should_stop=context.should_stop),
     )
     return trained
 
 
 def _pruned(
-    network: Network, start: _Start, config: FilterPruning, task: Task, *, step: int
+    network: Network, start: _Start, config: FilterPruning, context: TrialContext, *, step: int
 ) -> Network:
     """One step; after the last of them the whole amount has left."""
     groups = start.groups(network)
-    ranked = _ranked(network, groups, start, config, task, step=step)
+    ranked = _ranked(network, groups, start, config, context, step=step)
     counts = _counts(network, ranked, start, config, share=(step + 1) / config.steps)
     removed = _removed(ranked, counts)
     return channels.remove(network, groups, removed) if removed else network
@@ -178,11 +189,11 @@ def _ranked(
     groups: Sequence[ChannelGroup],
     start: _Start,
     config: FilterPruning,
-    task: Task,
+    context: TrialContext,
     *,
     step: int,
 ) -> list[Ranked]:
-    evidence = calibration.gather(network, config, task, step=step)
+    evidence = calibration.gather(network, config, context, step=step)
     return [
         Ranked(
             group=group,

@@ -18,7 +18,7 @@ from compress.network.running import foreign
 from compress.network.structure.importance import Evidence
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.training import calibration, inference
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values import seeds
 
 _BATCH_SIZE = 32
@@ -26,7 +26,9 @@ Batches = list[tuple[Tensor, Tensor]]
 Statistic = Callable[[Tensor], Tensor]
 
 
-def gather(network: Network, config: FilterPruning, task: Task, *, step: int) -> Evidence:
+def gather(
+    network: Network, config: FilterPruning, context: TrialContext, *, step: int
+) -> Evidence:
     """What the config's importance asks for, on up to ``calibration_images`` images.
 
     Raises InvalidData when there are no training images or they do not fit the network.
@@ -35,16 +37,16 @@ def gather(network: Network, config: FilterPruning, task: Task, *, step: int) ->
     match config.importance:
         case "taylor" | "hessian":
             size = _BATCH_SIZE if config.importance == "taylor" else 1
-            batches = _batches(network, task, number=number, size=size)
-            return Evidence(squared_gradients=squared_gradients(network, batches, task.device))
+            batches = _batches(network, context, number=number, size=size)
+            return Evidence(squared_gradients=squared_gradients(network, batches, context.device))
         case "activation" | "apoz":
             statistic = mean_size if config.importance == "activation" else share_of_nonzeros
             x_NCHW = calibration.sample(
-                task.data.train, num_images=number, input_shape=network.input_shape
+                context.data.train, num_images=number, input_shape=network.input_shape
             )
-            return Evidence(inputs=layer_inputs(network, x_NCHW, statistic, task.device))
+            return Evidence(inputs=layer_inputs(network, x_NCHW, statistic, context.device))
         case _:
-            seed = seeds.derive(task.seed, "random importance", step)
+            seed = seeds.derive(context.seed, "random importance", step)
             return Evidence(generator=torch.Generator().manual_seed(seed))
 
 
@@ -93,10 +95,10 @@ def share_of_nonzeros(x_PA: Tensor) -> Tensor:
     return (x_PA != 0).float().mean(0)
 
 
-def _batches(network: Network, task: Task, *, number: int, size: int) -> Batches:
-    images = task.data.train
+def _batches(network: Network, context: TrialContext, *, number: int, size: int) -> Batches:
+    images = context.data.train
     calibration.check(images, input_shape=network.input_shape)
     prepare = inference.preparation_of(network, torch.device("cpu"))
-    generator = torch.Generator().manual_seed(task.seed)
+    generator = torch.Generator().manual_seed(context.seed)
     chosen = torch.randperm(len(images), generator=generator)[:number]
     return [(prepare(images.x_NCHW[rows_B]), images.y_N[rows_B]) for rows_B in chosen.split(size)]

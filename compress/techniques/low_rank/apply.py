@@ -20,13 +20,13 @@ from compress.techniques.low_rank.config import LowRank
 from compress.techniques.low_rank.factorisation import Factors, RankTarget
 from compress.techniques.low_rank.moments import Moments
 from compress.training import constraints
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.errors import InvalidCandidate, NumericalError
 
 _NAME = "low_rank"
 
 
-def apply(compressed: CompressedModel, config: LowRank, task: Task) -> CompressedModel:
+def apply(compressed: CompressedModel, config: LowRank, context: TrialContext) -> CompressedModel:
     """A copy with factorised layers, and notes about those that stay as they are.
 
     A layer stays when its factors would hold no fewer weights or need more multiplications.
@@ -42,7 +42,7 @@ def apply(compressed: CompressedModel, config: LowRank, task: Task) -> Compresse
     notes = (
         [f"grouped and one-dimensional convolutions stay whole: {', '.join(odd)}"] if odd else []
     )
-    whole, network = _replaced(network, possible, config, task)
+    whole, network = _replaced(network, possible, config, context)
     if whole:
         notes.append(f"factors would not be smaller, these stay whole: {', '.join(whole)}")
     notes += _not_covered(compressed.network, found, stay={*odd, *whole})
@@ -62,7 +62,7 @@ def _not_covered(
 
 
 def _replaced(
-    network: Network, possible: tuple[WeightedLayer, ...], config: LowRank, task: Task
+    network: Network, possible: tuple[WeightedLayer, ...], config: LowRank, context: TrialContext
 ) -> tuple[list[str], Network]:
     """The names of the layers that stay whole, and the network with the others replaced."""
     if not possible:
@@ -70,9 +70,9 @@ def _replaced(
     seen = moments.measure(
         network,
         possible,
-        task.data.train,
+        context.data.train,
         num_images=config.calibration_images if config.weighting == "activation" else 0,
-        device=task.device,
+        device=context.device,
     )
     whole: list[str] = []
     for layer in possible:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.mirroring.config import Mirroring
-from compress.training.context import Task
+from compress.training.context import TrialContext
 
 
-def apply(compressed: CompressedModel, config: Mirroring, task: Task) -> CompressedModel:
+def apply(compressed: CompressedModel, config: Mirroring, context: TrialContext) -> CompressedModel:
     """The same network, to be exported so; a recovery trains it on single views."""
     if config.has_effect:
         return compressed.after(config)

@@ -36,21 +36,23 @@ from compress.techniques.quantization.noise import QuantNoise, UniformNoise
 from compress.techniques.quantization.observers import GridRule
 from compress.techniques.quantization.rounding import MatrixGrid
 from compress.training import constraints
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values import seeds
 
 _ROUND = {"gptq": rounding.gptq, "adaround": rounding.adaround}
 
 
-def apply(compressed: CompressedModel, config: Quantization, task: Task) -> CompressedModel:
+def apply(
+    compressed: CompressedModel, config: Quantization, context: TrialContext
+) -> CompressedModel:
     """A copy whose layers keep their weights on grids; see ``docs/techniques/quantization.md``.
 
     Raises InvalidCandidate for a pattern that matches no layer, a network that does not run, or
     one that ``equalise`` cannot trace; InvalidData for calibration images of another shape or none;
     NumericalError for a weight or an activation that is not finite.
     """
-    module = copy.deepcopy(compressed.network.module).to(task.device).eval()
-    work = _Work(network=replace(compressed.network, module=module), config=config, task=task)
+    module = copy.deepcopy(compressed.network.module).to(context.device).eval()
+    work = _Work(network=replace(compressed.network, module=module), config=config, context=context)
     notes = work.run_() + work.not_covered(compressed)
     return compressed.after(
         config,
@@ -65,7 +67,7 @@ class _Work:
 
     network: Network
     config: Quantization
-    task: Task
+    context: TrialContext
 
     @cached_property
     def layers(self) -> tuple[WeightedLayer, ...]:
@@ -82,7 +84,7 @@ class _Work:
     def images(self) -> Tensor:
         """Calibration images, prepared."""
         num_images = self.config.calibration_images
-        return layer_inputs.calibration_images(self.network, self.task, num_images=num_images)
+        return layer_inputs.calibration_images(self.network, self.context, num_images=num_images)
 
     @cached_property
     def moments(self) -> Mapping[str, Tensor]:
@@ -103,7 +105,7 @@ class _Work:
         before = self._statistics()
         for index, layer in enumerate(self.chosen):
             self._constrain_(
-                layer, bits[layer.name], seed=seeds.derive(self.task.seed, "noise", index)
+                layer, bits[layer.name], seed=seeds.derive(self.context.seed, "noise", index)
             )
         return notes + ([] if before is None else self._correct_(before))
 
@@ -153,7 +155,9 @@ class _Work:
         return allocation.spend(self._damage(free), sizes, budget_bits=budget_bits) | fixed
 
     def _damage(self, free: Sequence[WeightedLayer]) -> dict[str, dict[int, float]]:
-        pulls = allocation.output_pulls(self.network.module, free, self.images, seed=self.task.seed)
+        pulls = allocation.output_pulls(
+            self.network.module, free, self.images, seed=self.context.seed
+        )
         return {
             layer.name: allocation.damages(
                 layer,

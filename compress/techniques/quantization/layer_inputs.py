@@ -23,7 +23,7 @@ from compress.network.layers import Weighted, WeightedLayer
 from compress.network.network import Network
 from compress.network.running import foreign, readers
 from compress.training import calibration, inference
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.errors import NumericalError
 
 _MOST_COLUMNS = 16_384
@@ -33,16 +33,16 @@ _MOST_VALUES = 2**22
 _BATCH = 32
 
 
-def calibration_images(network: Network, task: Task, *, num_images: int) -> Tensor:
-    """Prepared training images on the task's device, fewer where they are large.
+def calibration_images(network: Network, context: TrialContext, *, num_images: int) -> Tensor:
+    """Prepared training images on the context's device, fewer where they are large.
 
     Raises InvalidData for no images or images of another shape than the network's.
     """
     most = max(16, _MOST_VALUES // math.prod(network.input_shape))
     chosen = calibration.sample(
-        task.data.train, num_images=min(num_images, most), input_shape=network.input_shape
+        context.data.train, num_images=min(num_images, most), input_shape=network.input_shape
     )
-    return inference.preparation_of(network, task.device)(chosen.to(task.device))
+    return inference.preparation_of(network, context.device)(chosen.to(context.device))
 
 
 @torch.no_grad()

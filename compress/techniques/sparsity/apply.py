@@ -20,13 +20,13 @@ from compress.techniques.sparsity import selection
 from compress.techniques.sparsity.config import Sparsity
 from compress.techniques.sparsity.mask import Mask, Rule
 from compress.training import calibration, constraints
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.errors import InvalidCandidate, NumericalError
 
 _NAME = "sparsity"
 
 
-def apply(compressed: CompressedModel, config: Sparsity, task: Task) -> CompressedModel:
+def apply(compressed: CompressedModel, config: Sparsity, context: TrialContext) -> CompressedModel:
     """A copy whose layers are masked, and notes about what was left dense.
 
     Raises InvalidCandidate when no layer's inputs divide by the pattern, NumericalError for
@@ -40,7 +40,7 @@ def apply(compressed: CompressedModel, config: Sparsity, task: Task) -> Compress
         return _noted(compressed, "every layer is excluded, no weight was pruned")
     _check_finite(found)
     chosen, notes = _divisible(found, config)
-    factors = _factors(network, chosen, config, task)
+    factors = _factors(network, chosen, config, context)
     rules = _rules(chosen, factors, config)
     for layer in chosen:
         _put(layer, rule=rules[layer.name], factor=factors[layer.name], config=config)
@@ -94,15 +94,15 @@ def _divisible(
 
 
 def _factors(
-    network: Network, chosen: tuple[WeightedLayer, ...], config: Sparsity, task: Task
+    network: Network, chosen: tuple[WeightedLayer, ...], config: Sparsity, context: TrialContext
 ) -> Mapping[str, Tensor]:
     """What a magnitude is multiplied by to be an importance."""
     if config.criterion != "wanda":
         return {layer.name: torch.ones(()) for layer in chosen}
     x_NCHW = calibration.sample(
-        task.data.train, num_images=config.calibration_images, input_shape=network.input_shape
+        context.data.train, num_images=config.calibration_images, input_shape=network.input_shape
     )
-    squares = calibration.mean_squares(network, chosen, x_NCHW, device=task.device)
+    squares = calibration.mean_squares(network, chosen, x_NCHW, device=context.device)
     return {
         layer.name: selection.input_norms(squares[layer.name], layers.latent(layer.module).shape)
         for layer in chosen

@@ -18,13 +18,15 @@ from compress.techniques.coverage import Reach
 from compress.techniques.weight_sharing.codebook import Codebook
 from compress.techniques.weight_sharing.config import WeightSharing
 from compress.training import calibration, constraints
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.errors import InvalidCandidate, NumericalError
 
 _NAME = "weight_sharing"
 
 
-def apply(compressed: CompressedModel, config: WeightSharing, task: Task) -> CompressedModel:
+def apply(
+    compressed: CompressedModel, config: WeightSharing, context: TrialContext
+) -> CompressedModel:
     """A copy whose layers take their weights from codebooks.
 
     Raises InvalidCandidate when one bit of index has to hold the zeros of a mask as well,
@@ -37,7 +39,7 @@ def apply(compressed: CompressedModel, config: WeightSharing, task: Task) -> Com
     found = layers.trained(network, exclude=config.exclude, technique=_NAME)
     if not found:
         return _noted(compressed, "every layer is excluded, no weight is shared")
-    importances = _importances(network, found, config, task)
+    importances = _importances(network, found, config, context)
     for layer in found:
         _put(layer, importances[layer.name], config)
     every = {layer.name for layer in layers.trained(network, technique=_NAME)}
@@ -68,15 +70,15 @@ def _put(layer: WeightedLayer, importance: Tensor, config: WeightSharing) -> Non
 
 
 def _importances(
-    network: Network, found: tuple[WeightedLayer, ...], config: WeightSharing, task: Task
+    network: Network, found: tuple[WeightedLayer, ...], config: WeightSharing, context: TrialContext
 ) -> Mapping[str, Tensor]:
     """What the squared error of a weight counts, in a shape that broadcasts to the weight's."""
     if config.weighting == "none":
         return {layer.name: torch.ones(()) for layer in found}
     x_NCHW = calibration.sample(
-        task.data.train, num_images=config.calibration_images, input_shape=network.input_shape
+        context.data.train, num_images=config.calibration_images, input_shape=network.input_shape
     )
-    squares = calibration.mean_squares(network, found, x_NCHW, device=task.device)
+    squares = calibration.mean_squares(network, found, x_NCHW, device=context.device)
     return {layer.name: _per_weight(squares[layer.name], layer) for layer in found}
 
 

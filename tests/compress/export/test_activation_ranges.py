@@ -20,7 +20,7 @@ from compress.techniques.compressed import CompressedModel
 from compress.training import loop
 from compress.training.loop import TrainingPlan
 from compress.values.errors import ExportParityError
-from tests.compress.applying import quantized, task_of, untrained
+from tests.compress.applying import context_of, quantized, untrained
 from tests.devices import DEVICE
 
 # Kernels that cannot saturate, whatever the processor.
@@ -58,9 +58,9 @@ def of(digits: ImageData, change) -> ImageData:
 
 
 def trained_on(data: ImageData, *, epochs=4) -> Network:
-    task = task_of(data)
-    fresh = untrained(Residual(widths=(8, 16), depths=(1, 1)), task)
-    return pipeline.train_baseline(fresh, epochs=epochs, task=task)
+    context = context_of(data)
+    fresh = untrained(Residual(widths=(8, 16), depths=(1, 1)), context)
+    return pipeline.train_baseline(fresh, epochs=epochs, context=context)
 
 
 @pytest.fixture(scope="module")

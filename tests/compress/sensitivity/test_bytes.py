@@ -11,7 +11,7 @@ from featherweight.specs import constraints
 from search.allocation.allotment import Allotter, Choices
 from search.allocation.limits import Limits
 from tests import factories
-from tests.compress.applying import applied, quantized, task_of
+from tests.compress.applying import applied, context_of, quantized
 
 RATIOS = (0.0, 0.25, 0.5)
 
@@ -21,7 +21,7 @@ def profile(trained, digits):
     wanted = ProbeRequest(
         images=64, allowed_seconds=None, weights_sha256="0" * 64, data_sha256="1" * 64
     )
-    return probes.probe(trained, task_of(digits), wanted, on_progress=lambda share: None)
+    return probes.probe(trained, context_of(digits), wanted, on_progress=lambda share: None)
 
 
 def made(found, compressed, digits, *, scale_bits):

@@ -20,7 +20,7 @@ from compress.sensitivity.rounds import ROUNDS
 from compress.tasks.images import Images
 from compress.training import batchnorm, inference
 from compress.values.errors import InvalidData, NumericalError, Stopped
-from tests.compress.applying import applied, quantized, task_of
+from tests.compress.applying import applied, context_of, quantized
 from tests.devices import DEVICE
 
 
@@ -36,7 +36,7 @@ def wanted(**changes):
 
 def probe(network, digits, *, clock=time.perf_counter, **changes):
     return probes.probe(
-        network, task_of(digits), wanted(**changes), on_progress=lambda share: None, clock=clock
+        network, context_of(digits), wanted(**changes), on_progress=lambda share: None, clock=clock
     )
 
 
@@ -186,9 +186,9 @@ def test_no_time_at_all_leaves_a_document_without_a_point(trained, digits):
 
 def test_progress_is_told_and_a_request_to_stop_is_heeded(trained, digits):
     told: list[float] = []
-    task = replace(task_of(digits), should_stop=lambda: len(told) >= 3)
+    context = replace(context_of(digits), should_stop=lambda: len(told) >= 3)
     with pytest.raises(Stopped, match="profile: stopped after 3 of"):
-        probes.probe(trained, task, wanted(images=32), on_progress=told.append)
+        probes.probe(trained, context, wanted(images=32), on_progress=told.append)
     assert told == sorted(told)
 
 

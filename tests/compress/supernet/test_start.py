@@ -21,7 +21,7 @@ from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.filter_pruning import apply as filter_pruning
 from compress.values.errors import InvalidCandidate
 from tests.compress.network.families import tiny
-from tests.compress.network.supernet.families import SUPERNETS, task
+from tests.compress.network.supernet.families import SUPERNETS, context
 
 ARCHITECTURE, ELASTIC = SUPERNETS["residual, padded"]
 CONV, _ = SUPERNETS["residual"]
@@ -39,7 +39,7 @@ def filter_norms(network, name):
 def test_a_trained_network_answers_as_before_when_it_has_become_a_supernet(name):
     architecture, elastic = SUPERNETS[name]
     network = tiny.network(architecture)
-    began = start.begin(network, architecture, task(), elastic)
+    began = start.begin(network, architecture, context(), elastic)
     scale = float(tiny.answers(network).abs().max())
     torch.testing.assert_close(
         tiny.answers(began), tiny.answers(network), atol=1e-5 * scale, rtol=1e-4
@@ -52,7 +52,7 @@ def test_a_trained_network_answers_as_before_when_it_has_become_a_supernet(name)
 def test_a_supernet_is_saved_and_loaded_without_loss(name, tmp_path):
     architecture, elastic = SUPERNETS[name]
     network = tiny.network(architecture)
-    began = start.begin(network, architecture, task(), elastic)
+    began = start.begin(network, architecture, context(), elastic)
     safetensors.save(began, tmp_path / "weights")
     loaded = safetensors.load(
         tmp_path / "weights",
@@ -66,7 +66,7 @@ def test_a_supernet_is_saved_and_loaded_without_loss(name, tmp_path):
 
 def test_important_channels_come_first():
     network = tiny.network(CONV)
-    began = start.begin(network, CONV, task(), ELASTIC)
+    began = start.begin(network, CONV, context(), ELASTIC)
     inner = filter_norms(began, "layer2.1.conv1")
     readers = began.module.get_parameter("layer2.1.conv2.weight").transpose(0, 1).flatten(1)
     importance = inner.square() + readers.norm(dim=1).square()
@@ -78,7 +78,7 @@ def test_important_channels_come_first():
 
 def test_channels_that_pass_a_pad_shortcut_stay_and_those_inside_blocks_move():
     network = tiny.network(ARCHITECTURE)
-    began = start.begin(network, ARCHITECTURE, task(), ELASTIC)
+    began = start.begin(network, ARCHITECTURE, context(), ELASTIC)
     assert torch.equal(state(began)["conv1.weight"], state(network)["conv1.weight"])
     assert torch.equal(state(began)["linear.weight"], state(network)["linear.weight"])
     name = "layer1.0.conv1.weight"
@@ -87,21 +87,21 @@ def test_channels_that_pass_a_pad_shortcut_stay_and_those_inside_blocks_move():
 
 def test_fresh_weights_are_those_of_the_seed_and_of_the_baselines_normalisation():
     one, same, other = (
-        start.begin(None, ARCHITECTURE, task(seed=seed), ELASTIC) for seed in (0, 0, 1)
+        start.begin(None, ARCHITECTURE, context(seed=seed), ELASTIC) for seed in (0, 0, 1)
     )
     assert torch.equal(state(one)["conv1.weight"], state(same)["conv1.weight"])
     assert not torch.equal(state(one)["conv1.weight"], state(other)["conv1.weight"])
-    assert one.normalisation == loading.sample_statistics(task().data.train)
+    assert one.normalisation == loading.sample_statistics(context().data.train)
     baseline = replace(tiny.network(CONV), normalisation=Normalisation(mean=(3.0,), std=(2.0,)))
-    beside = start.begin(None, ARCHITECTURE, replace(task(), teacher=baseline), ELASTIC)
+    beside = start.begin(None, ARCHITECTURE, replace(context(), teacher=baseline), ELASTIC)
     assert beside.normalisation == baseline.normalisation
 
 
 def test_a_candidate_takes_its_slice_of_the_supernet():
-    supernet = start.begin(None, ARCHITECTURE, task(), ELASTIC)
+    supernet = start.begin(None, ARCHITECTURE, context(), ELASTIC)
     step = FamilyMember(width=0.5, weights="supernet")
     compressed = pipeline.start(
-        tiny.network(CONV), Candidate(steps=(step,)), replace(task(), supernet=supernet)
+        tiny.network(CONV), Candidate(steps=(step,)), replace(context(), supernet=supernet)
     )
     part = extraction.extract(supernet, ARCHITECTURE.member(Shape(width=0.5)))
     found = dict(compressed.network.module.named_parameters())
@@ -122,7 +122,7 @@ def test_a_candidate_takes_its_slice_of_the_supernet():
 )
 def test_values_that_make_no_supernet_are_refused_with_a_way_out(elastic, message):
     with pytest.raises(InvalidCandidate, match=message):
-        start.begin(None, ARCHITECTURE, task(), elastic)
+        start.begin(None, ARCHITECTURE, context(), elastic)
 
 
 @pytest.mark.parametrize(
@@ -146,12 +146,12 @@ def test_cells_that_cannot_be_are_refused(operations, message):
 
 def test_a_network_that_is_not_a_whole_one_of_the_architecture_is_refused():
     with pytest.raises(InvalidCandidate, match="the supernet is to be"):
-        start.begin(tiny.network(CONV), ARCHITECTURE, task(), ELASTIC)
+        start.begin(tiny.network(CONV), ARCHITECTURE, context(), ELASTIC)
     config = filter_pruning.FilterPruning(ratios=(0.5, 0.5), round_to=1)
     compressed = filter_pruning.CompressedModel(network=tiny.network(CONV))
-    pruned = filter_pruning.apply(compressed, config, task()).network
+    pruned = filter_pruning.apply(compressed, config, context()).network
     with pytest.raises(InvalidCandidate, match="has lost channels or layers"):
-        start.begin(pruned, CONV, task(), ELASTIC)
+        start.begin(pruned, CONV, context(), ELASTIC)
 
 
 def test_a_supernet_is_checked_without_torch():

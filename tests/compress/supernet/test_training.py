@@ -19,13 +19,13 @@ from compress.supernet import training as supernet
 from compress.supernet.objectives import Sandwich
 from compress.tasks.images import Images
 from compress.training import batchnorm, inference, loop
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.training.distillation.loss import kl
 from compress.training.loop import TrainingPlan
 from compress.training.objectives import Batch
 from compress.values.errors import InvalidCandidate, InvalidData, NumericalError, Stopped
 from tests.compress.network.families import tiny
-from tests.compress.network.supernet.families import SUPERNETS, task
+from tests.compress.network.supernet.families import SUPERNETS, context
 from tests.devices import DEVICE
 
 ARCHITECTURE, ELASTIC = SUPERNETS["residual, padded"]
@@ -40,7 +40,7 @@ def are_equal(one, other):
 
 
 def test_a_small_member_learns_what_the_same_slice_of_an_ordinary_training_does_not(digits):
-    job = Task(data=digits, device=DEVICE, seed=0)
+    job = TrialContext(data=digits, device=DEVICE, seed=0)
     architecture = Residual(widths=(8, 16, 32), depths=(2, 1, 1), shortcut="conv")
     elastic = Elastic(widths=(0.5, 1.0), depths=(1, 2))
     fresh = start.begin(None, architecture, job, elastic)
@@ -63,7 +63,7 @@ def test_the_same_seed_gives_the_same_weights_and_the_input_stays_untouched():
     network = tiny.network(ARCHITECTURE)
     before = {name: tensor.clone() for name, tensor in state(network).items()}
     runs = [
-        supernet.train(network, ELASTIC, task(seed=seed), epochs=(0, 2), of=2)[0]
+        supernet.train(network, ELASTIC, context(seed=seed), epochs=(0, 2), of=2)[0]
         for seed in (3, 3, 4)
     ]
     assert are_equal(runs[0], runs[1])
@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_weights_and_the_input_stays_untouched():
 @pytest.mark.parametrize("name", ["residual, padded", "nasbench201"])
 def test_a_training_goes_on_from_its_files_as_if_it_had_never_been_interrupted(name, tmp_path):
     architecture, elastic = SUPERNETS[name]
-    network, job = tiny.network(architecture), task()
+    network, job = tiny.network(architecture), context()
     unbroken, told = supernet.train(network, elastic, job, epochs=(0, 3), of=3)
     first, report = supernet.train(network, elastic, job, epochs=(0, 2), of=3)
     weights.save(first, tmp_path / "weights")
@@ -103,11 +103,11 @@ def test_the_loss_is_that_of_the_largest_and_the_distances_of_the_others_from_it
     whole = extraction.of_family(network).train()
     x, labels = tiny.images(12), torch.arange(12) % 5
     prepare = inference.preparation(network.normalisation, torch.device("cpu"))
-    lesson = Sandwich(whole, Draw(ELASTIC, ARCHITECTURE, seed=0), prepare, "fp32")
-    lesson.view(0, lambda: None)
+    objective = Sandwich(whole, Draw(ELASTIC, ARCHITECTURE, seed=0), prepare, "fp32")
+    objective.view(0, lambda: None)
     with torch.no_grad():
         largest = SharedMember(whole, ARCHITECTURE)(x)
-    found = lesson.loss(largest, Batch(rows_B=torch.arange(12), x_BCHW=x, labels_B=labels))
+    found = objective.loss(largest, Batch(rows_B=torch.arange(12), x_BCHW=x, labels_B=labels))
     same = Draw(ELASTIC, ARCHITECTURE, seed=0)
     same.begin(0)
     members = {same.smallest, same.next(), same.next()} - {ARCHITECTURE}
@@ -124,11 +124,11 @@ def test_the_smaller_members_do_not_pull_the_largest_towards_them():
     whole = extraction.of_family(network).train()
     x = tiny.images(12)
     prepare = inference.preparation(network.normalisation, torch.device("cpu"))
-    lesson = Sandwich(whole, Draw(ELASTIC, ARCHITECTURE, seed=0), prepare, "fp32")
-    lesson.view(0, lambda: None)
+    objective = Sandwich(whole, Draw(ELASTIC, ARCHITECTURE, seed=0), prepare, "fp32")
+    objective.view(0, lambda: None)
     logits = torch.randn(12, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
     labels = torch.arange(12) % 5
-    lesson.loss(logits, Batch(rows_B=labels, x_BCHW=x, labels_B=labels)).backward()
+    objective.loss(logits, Batch(rows_B=labels, x_BCHW=x, labels_B=labels)).backward()
     expected = (logits.softmax(1) - nn.functional.one_hot(labels, 5)) / 12
     torch.testing.assert_close(logits.grad, expected)
 
@@ -137,7 +137,7 @@ def test_one_step_of_a_cell_trains_one_path_and_no_other_operation():
     architecture = NasBench201(channels=4, cells=(1, 1, 1))
     network = tiny.network(architecture)
     elastic = Elastic(operations=(("nor_conv_1x1", "nor_conv_3x3"),) * 6)
-    trained, report = supernet.train(network, elastic, task(), epochs=(0, 1), of=1)
+    trained, report = supernet.train(network, elastic, context(), epochs=(0, 1), of=1)
     moved = {
         name
         for name, tensor in trained.module.named_parameters()
@@ -158,7 +158,7 @@ def test_progress_counts_the_epochs_of_the_whole_training():
     _, report = supernet.train(
         tiny.network(ARCHITECTURE),
         ELASTIC,
-        task(),
+        context(),
         epochs=(2, 4),
         of=5,
         on_progress=lambda *values: told.append(values),
@@ -169,7 +169,7 @@ def test_progress_counts_the_epochs_of_the_whole_training():
 
 
 def test_running_statistics_are_measured_anew_for_the_largest_member():
-    job = task()
+    job = context()
     trained, _ = supernet.train(tiny.network(ARCHITECTURE), ELASTIC, job, epochs=(0, 1), of=1)
     assert are_equal(batchnorm.reestimate(trained, job.data.train, device=DEVICE), trained)
 
@@ -185,7 +185,7 @@ def test_training_stops_between_steps_when_asked():
         supernet.train(
             tiny.network(ARCHITECTURE),
             ELASTIC,
-            replace(task(), should_stop=should_stop),
+            replace(context(), should_stop=should_stop),
             epochs=(0, 9),
             of=9,
         )
@@ -195,23 +195,23 @@ def test_a_loss_that_is_not_finite_is_an_error():
     broken = tiny.network(ARCHITECTURE)
     broken.module.get_parameter("linear.bias").data[0] = math.nan
     with pytest.raises(NumericalError, match="epoch 1"):
-        supernet.train(broken, ELASTIC, task(), epochs=(0, 1), of=1)
+        supernet.train(broken, ELASTIC, context(), epochs=(0, 1), of=1)
 
 
 @pytest.mark.parametrize("epochs", [(0, 0), (2, 1), (-1, 1), (0, 4)])
 def test_epochs_that_are_not_among_those_of_the_training_are_refused(epochs):
     with pytest.raises(ValueError, match="are none of 3"):
-        supernet.train(tiny.network(ARCHITECTURE), ELASTIC, task(), epochs=epochs, of=3)
+        supernet.train(tiny.network(ARCHITECTURE), ELASTIC, context(), epochs=epochs, of=3)
 
 
 def test_a_budget_of_no_epoch_is_refused():
     with pytest.raises(InvalidCandidate, match="trained for 0 epochs"):
-        supernet.train(tiny.network(ARCHITECTURE), ELASTIC, task(), epochs=(0, 1), of=0)
+        supernet.train(tiny.network(ARCHITECTURE), ELASTIC, context(), epochs=(0, 1), of=0)
 
 
 def test_a_training_without_images_is_refused():
     nothing = Images(x_NCHW=torch.zeros(0, 1, 16, 16), y_N=torch.zeros(0, dtype=torch.int64))
-    job = task()
+    job = context()
     job = replace(job, data=replace(job.data, train=nothing))
     with pytest.raises(InvalidData, match="at least one training image"):
         supernet.train(tiny.network(ARCHITECTURE), ELASTIC, job, epochs=(0, 1), of=1)

@@ -9,7 +9,7 @@ from torch.nn import functional
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.distillation import apply as distillation
 from compress.techniques.distillation.config import Distillation
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.training.distillation.loss import (
     decoupled,
     distillation_loss,
@@ -241,12 +241,12 @@ def test_a_config_knows_whether_it_does_anything_and_whether_the_teacher_runs_al
 
 
 def test_applying_it_keeps_the_network_and_says_so_where_only_labels_are_left(trained, digits):
-    task = Task(data=digits, device=DEVICE, seed=0)
+    context = TrialContext(data=digits, device=DEVICE, seed=0)
     start = CompressedModel(network=trained)
-    taught = distillation.apply(start, Distillation(), task)
+    taught = distillation.apply(start, Distillation(), context)
     assert taught.network is trained
     assert taught.step(Distillation) == Distillation()
     assert taught.notes == ()
-    deaf = distillation.apply(start, Distillation(weight=0), task)
+    deaf = distillation.apply(start, Distillation(weight=0), context)
     assert deaf.step(Distillation) is None
     assert deaf.notes == ("distillation: its weights are 0, only the labels are learnt from",)

@@ -16,13 +16,13 @@ from compress.techniques.family_member import apply as family_member
 from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.filter_pruning import apply as filter_pruning
 from compress.techniques.filter_pruning.config import FilterPruning
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from tests.devices import DEVICE
 
 SHORTCUTS = ["pad", "conv"]
 NO_IMAGES = Images(x_NCHW=torch.zeros(0, 1, 8, 8), y_N=torch.zeros(0, dtype=torch.int64))
 DATA = ImageData(train=NO_IMAGES, validation=NO_IMAGES, test=None, num_classes=4)
-TASK = Task(members=FamilyMembers(), data=DATA, device=DEVICE, seed=0)
+CONTEXT = TrialContext(members=FamilyMembers(), data=DATA, device=DEVICE, seed=0)
 
 
 def network(shortcut="conv"):
@@ -36,7 +36,7 @@ def network(shortcut="conv"):
 
 
 def cut(net, **config):
-    compressed = family_member.apply(CompressedModel(network=net), FamilyMember(**config), TASK)
+    compressed = family_member.apply(CompressedModel(network=net), FamilyMember(**config), CONTEXT)
     return compressed.network, compressed.notes
 
 
@@ -119,5 +119,5 @@ def test_the_network_itself_stays_untouched():
 def test_a_member_can_still_be_pruned(shortcut):
     student, _ = cut(network(shortcut), width=0.75, depth=1)
     config = FilterPruning(ratios=(0.5, 0.5), round_to=1)
-    pruned = filter_pruning.apply(CompressedModel(network=student), config, TASK)
+    pruned = filter_pruning.apply(CompressedModel(network=student), config, CONTEXT)
     assert shape(pruned.network.module) == ([1, 1], [{3}, {5}], 5)

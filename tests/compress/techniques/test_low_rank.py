@@ -15,7 +15,7 @@ from compress.techniques.low_rank.factorisation import RankTarget
 from compress.techniques.sparsity.apply import apply as sparsify
 from compress.techniques.sparsity.config import Sparsity
 from compress.training import constraints, loop
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.errors import InvalidCandidate, InvalidData, NumericalError
 from tests.devices import DEVICE
 
@@ -23,8 +23,8 @@ ALL = RankTarget(energy=1.0)
 
 
 @pytest.fixture
-def task(digits):
-    return Task(data=digits, device=DEVICE, seed=0)
+def context(digits):
+    return TrialContext(data=digits, device=DEVICE, seed=0)
 
 
 def random(*shape, seed=0):
@@ -111,10 +111,10 @@ def test_knowing_the_inputs_makes_the_same_rank_lose_less_on_them():
         assert errors[1] < 0.8 * errors[0], method
 
 
-def test_energy_makes_the_network_smaller_step_by_step(compressed, task, digits):
+def test_energy_makes_the_network_smaller_step_by_step(compressed, context, digits):
     sizes, kept = [num_weights(compressed)], []
     for energy in (0.95, 0.8, 0.5):
-        thin = apply(compressed, LowRank(energy=energy), task)
+        thin = apply(compressed, LowRank(energy=energy), context)
         sizes.append(num_weights(thin))
         kept.append(loop.evaluate(thin.network, digits.validation, DEVICE))
     assert sizes == sorted(set(sizes), reverse=True)
@@ -123,9 +123,9 @@ def test_energy_makes_the_network_smaller_step_by_step(compressed, task, digits)
 
 @pytest.mark.parametrize("method", ["auto", "channel", "spatial", "tucker2"])
 @pytest.mark.parametrize("weighting", ["none", "activation"])
-def test_a_size_ratio_bounds_every_replaced_layer(compressed, task, method, weighting):
+def test_a_size_ratio_bounds_every_replaced_layer(compressed, context, method, weighting):
     config = LowRank(energy=1.0, size_ratio=0.5, method=method, weighting=weighting)
-    thin = apply(compressed, config, task)
+    thin = apply(compressed, config, context)
     before = layers.by_name(layers.weighted(compressed.network))
     replaced = 0
     for name, layer in before.items():
@@ -137,8 +137,8 @@ def test_a_size_ratio_bounds_every_replaced_layer(compressed, task, method, weig
     assert replaced >= 5
 
 
-def test_batchnorm_stays_behind_the_last_factor_and_names_lead_to_the_factors(compressed, task):
-    thin = apply(compressed, LowRank(energy=1.0, size_ratio=0.5, method="tucker2"), task)
+def test_batchnorm_stays_behind_the_last_factor_and_names_lead_to_the_factors(compressed, context):
+    thin = apply(compressed, LowRank(energy=1.0, size_ratio=0.5, method="tucker2"), context)
     found = layers.by_name(layers.weighted(thin.network))
     inner = thin.network.module.blocks[1].first
     assert [name for name, _ in inner.named_children()] == ["first", "core", "last"]
@@ -148,8 +148,10 @@ def test_batchnorm_stays_behind_the_last_factor_and_names_lead_to_the_factors(co
     assert inner.first.stride == inner.last.stride == (1, 1)
 
 
-def test_factors_export_with_batchnorm_folded_into_the_last_one(compressed, task, digits, tmp_path):
-    thin = apply(compressed, LowRank(energy=0.9), task)
+def test_factors_export_with_batchnorm_folded_into_the_last_one(
+    compressed, context, digits, tmp_path
+):
+    thin = apply(compressed, LowRank(energy=0.9), context)
     plain = writer.write(compressed, tmp_path, data=digits, name="plain")
     artifact = writer.write(thin, tmp_path, data=digits, name="thin")
     assert artifact.size_bytes < plain.size_bytes
@@ -159,25 +161,25 @@ def test_factors_export_with_batchnorm_folded_into_the_last_one(compressed, task
     assert len(weighted) == len(layers.weighted(thin.network))
 
 
-def test_layers_that_would_not_shrink_stay_whole_and_are_named(compressed, task):
-    thin = apply(compressed, LowRank(energy=0.9999, weighting="none"), task)
+def test_layers_that_would_not_shrink_stay_whole_and_are_named(compressed, context):
+    thin = apply(compressed, LowRank(energy=0.9999, weighting="none"), context)
     assert num_weights(thin) <= num_weights(compressed)
     assert any("these stay whole" in note for note in thin.notes)
 
 
-def test_grouped_convolutions_stay_whole_and_are_named(compressed, task):
+def test_grouped_convolutions_stay_whole_and_are_named(compressed, context):
     module = nn.Sequential(
         nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 3, groups=8), nn.Flatten(), nn.Linear(128, 10)
     ).eval()
     grouped = compressed.evolve(network=replace(compressed.network, module=module))
-    thin = apply(grouped, LowRank(energy=0.5), task)
+    thin = apply(grouped, LowRank(energy=0.5), context)
     assert thin.notes[0] == "low_rank: grouped and one-dimensional convolutions stay whole: 1"
     assert isinstance(thin.network.module[1], nn.Conv2d)
     assert isinstance(thin.network.module[3], nn.Sequential)
 
 
-def test_a_bias_takes_over_the_mean_that_a_projection_loses(compressed, task, digits):
-    thin = apply(compressed, LowRank(energy=0.6, exclude="stem, blocks*"), task)
+def test_a_bias_takes_over_the_mean_that_a_projection_loses(compressed, context, digits):
+    thin = apply(compressed, LowRank(energy=0.6, exclude="stem, blocks*"), context)
     x = (digits.train.x_NCHW.float() / 16 - 0.3053) / 0.3760
     rows = torch.linspace(0, len(x) - 1, 128, dtype=torch.float64).round().long()
     with torch.no_grad():
@@ -186,10 +188,10 @@ def test_a_bias_takes_over_the_mean_that_a_projection_loses(compressed, task, di
     torch.testing.assert_close(means[0], means[1], atol=1e-4, rtol=1e-4)
 
 
-def test_the_input_stays_untouched_and_the_same_comes_out_twice(compressed, task):
+def test_the_input_stays_untouched_and_the_same_comes_out_twice(compressed, context):
     before = deepcopy(compressed.network.module.state_dict())
     state = torch.random.get_rng_state()
-    once, twice = (apply(compressed, LowRank(), task).network.module for _ in range(2))
+    once, twice = (apply(compressed, LowRank(), context).network.module for _ in range(2))
     assert torch.equal(torch.random.get_rng_state(), state)
     pairs = zip(once.state_dict().items(), twice.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for (_, a), b in pairs)
@@ -197,29 +199,31 @@ def test_the_input_stays_untouched_and_the_same_comes_out_twice(compressed, task
     assert all(torch.equal(after[n], before[n]) for n in before)
 
 
-def test_having_nothing_to_do_is_noted(compressed, task):
-    same = apply(compressed, LowRank(energy=1.0), task)
+def test_having_nothing_to_do_is_noted(compressed, context):
+    same = apply(compressed, LowRank(energy=1.0), context)
     assert same.network is compressed.network
     assert "every layer stays whole" in same.notes[0]
     assert not LowRank(energy=1.0).has_effect
-    none = apply(compressed, LowRank(exclude="*"), task)
+    none = apply(compressed, LowRank(exclude="*"), context)
     assert none.network is compressed.network
     assert none.notes == ("low_rank: no layer was factorised",)
     with pytest.raises(InvalidCandidate, match="matches no layer"):
-        apply(compressed, LowRank(exclude="conv9"), task)
+        apply(compressed, LowRank(exclude="conv9"), context)
 
 
-def test_constrained_or_broken_layers_and_missing_images_are_errors(compressed, task):
-    pruned = sparsify(compressed, Sparsity(), task)
+def test_constrained_or_broken_layers_and_missing_images_are_errors(compressed, context):
+    pruned = sparsify(compressed, Sparsity(), context)
     assert constraints.on(pruned.network.module.stem)
     with pytest.raises(InvalidCandidate, match="constrained already"):
-        apply(pruned, LowRank(), task)
+        apply(pruned, LowRank(), context)
     module = deepcopy(compressed.network.module)
     module.stem.weight.data[0] = float("nan")
     with pytest.raises(NumericalError, match="stem"):
         apply(
-            compressed.evolve(network=replace(compressed.network, module=module)), LowRank(), task
+            compressed.evolve(network=replace(compressed.network, module=module)),
+            LowRank(),
+            context,
         )
-    none = Images(x_NCHW=task.data.train.x_NCHW[:0], y_N=task.data.train.y_N[:0])
+    none = Images(x_NCHW=context.data.train.x_NCHW[:0], y_N=context.data.train.y_N[:0])
     with pytest.raises(InvalidData, match="at least one"):
-        apply(compressed, LowRank(), replace(task, data=replace(task.data, train=none)))
+        apply(compressed, LowRank(), replace(context, data=replace(context.data, train=none)))

@@ -17,7 +17,7 @@ from compress.network.signature import INPUT
 from compress.techniques.candidate import Candidate
 from compress.techniques.mirroring.config import VIEWS, Mirroring
 from compress.techniques.quantization.config import Quantization
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.errors import ExportParityError
 from tests.devices import DEVICE
 
@@ -32,15 +32,15 @@ AXES = {"horizontal": [(3,)], "vertical": [(2,)], "both": [(3,), (2,), (2, 3)]}
 
 @pytest.fixture(scope="module", params=FORMS)
 def alone(request, trained, digits, tmp_path_factory):
-    """The file without views, the task, and the steps that made it."""
-    task = Task(data=digits, device=DEVICE, seed=0, teacher=trained)
+    """The file without views, the context, and the steps that made it."""
+    context = TrialContext(data=digits, device=DEVICE, seed=0, teacher=trained)
     steps = FORMS[request.param]
-    return written(trained, steps, task, tmp_path_factory.mktemp("alone")), task, steps
+    return written(trained, steps, context, tmp_path_factory.mktemp("alone")), context, steps
 
 
-def written(network, steps, task, folder):
-    made = pipeline.start(network, Candidate(steps=steps), task)
-    return writer.write(made, folder, data=task.data)
+def written(network, steps, context, folder):
+    made = pipeline.start(network, Candidate(steps=steps), context)
+    return writer.write(made, folder, data=context.data)
 
 
 def answers(path, x_NCHW):
@@ -49,9 +49,9 @@ def answers(path, x_NCHW):
 
 @pytest.mark.parametrize("flip", sorted(AXES))
 def test_a_file_answers_with_the_mean_over_its_views(trained, alone, flip, tmp_path):
-    file, task, steps = alone
-    mirrored = written(trained, (*steps, Mirroring(flip=flip)), task, tmp_path)
-    x_NCHW = task.data.validation.x_NCHW
+    file, context, steps = alone
+    mirrored = written(trained, (*steps, Mirroring(flip=flip)), context, tmp_path)
+    x_NCHW = context.data.validation.x_NCHW
     views = [x_NCHW, *(x_NCHW.flip(axes) for axes in AXES[flip])]
     expected_NK = np.mean([answers(file.path, view) for view in views], axis=0)
     np.testing.assert_allclose(answers(mirrored.path, x_NCHW), expected_NK, atol=1e-4)
@@ -62,8 +62,8 @@ def test_a_file_answers_with_the_mean_over_its_views(trained, alone, flip, tmp_p
 
 @pytest.mark.parametrize("flip", sorted(AXES))
 def test_views_cost_macs_and_hardly_a_byte(trained, alone, flip, tmp_path):
-    file, task, steps = alone
-    mirrored = written(trained, (*steps, Mirroring(flip=flip)), task, tmp_path)
+    file, context, steps = alone
+    mirrored = written(trained, (*steps, Mirroring(flip=flip)), context, tmp_path)
     assert mirrored.macs == (1 + len(AXES[flip])) * file.macs
     assert mirrored.parameters == file.parameters
     assert 0 < mirrored.size_bytes - file.size_bytes < 500
@@ -72,8 +72,8 @@ def test_views_cost_macs_and_hardly_a_byte(trained, alone, flip, tmp_path):
 
 
 def test_an_image_and_its_mirror_image_get_the_same_answer(trained, digits, tmp_path):
-    task = Task(data=digits, device=DEVICE, seed=0)
-    file = written(trained, (Mirroring(),), task, tmp_path)
+    context = TrialContext(data=digits, device=DEVICE, seed=0)
+    file = written(trained, (Mirroring(),), context, tmp_path)
     x_NCHW = digits.validation.x_NCHW
     mirrored_NK = answers(file.path, x_NCHW.flip(3))
     np.testing.assert_allclose(answers(file.path, x_NCHW), mirrored_NK, atol=1e-4)
@@ -81,8 +81,8 @@ def test_an_image_and_its_mirror_image_get_the_same_answer(trained, digits, tmp_
 
 
 def test_the_gate_sees_a_file_that_averages_over_other_views(trained, digits, tmp_path):
-    task = Task(data=digits, device=DEVICE, seed=0)
-    model = written(trained, (Mirroring(),), task, tmp_path).path.read_bytes()
+    context = TrialContext(data=digits, device=DEVICE, seed=0)
+    model = written(trained, (Mirroring(),), context, tmp_path).path.read_bytes()
     x_NCHW = parity.images(digits.validation)
     same_NK = parity.torch_logits(trained, x_NCHW, over=VIEWS["horizontal"])
     assert parity.check_float(model, reference_NK=same_NK, x_NCHW=x_NCHW).agreement == 1
@@ -94,10 +94,12 @@ def test_the_gate_sees_a_file_that_averages_over_other_views(trained, digits, tm
 def test_a_recovery_keeps_the_views_and_trains_the_same_network(trained, digits):
     few = replace(digits, train=replace(digits.train, x_NCHW=digits.train.x_NCHW[:64]))
     few = replace(few, train=replace(few.train, y_N=digits.train.y_N[:64]))
-    task = Task(data=few, device=DEVICE, seed=0)
+    context = TrialContext(data=few, device=DEVICE, seed=0)
     quantized = Quantization(weight_bits=2, activations="float")
     plain, mirrored = (
-        pipeline.recover(pipeline.start(trained, Candidate(steps=steps), task), task, epochs=1)
+        pipeline.recover(
+            pipeline.start(trained, Candidate(steps=steps), context), context, epochs=1
+        )
         for steps in ((quantized,), (quantized, Mirroring()))
     )
     assert views.of(mirrored) == VIEWS["horizontal"]

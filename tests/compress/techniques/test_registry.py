@@ -14,7 +14,7 @@ from compress.techniques.description.technique import Technique
 def test_a_technique_is_applied_by_the_function_of_its_folder(technique: Technique) -> None:
     parameters = inspect.signature(technique.apply).parameters
     assert technique.apply.__module__ == f"compress.techniques.{technique.name}.apply"
-    assert list(parameters) == ["compressed", "config", "task"]
+    assert list(parameters) == ["compressed", "config", "context"]
     assert parameters["config"].annotation == technique.config.__name__
 
 

@@ -15,14 +15,14 @@ from compress.techniques.sparsity import selection
 from compress.techniques.sparsity.apply import apply
 from compress.techniques.sparsity.config import Sparsity
 from compress.training import calibration, constraints
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.errors import InvalidCandidate, InvalidData, NumericalError
 from tests.devices import DEVICE
 
 
 @pytest.fixture
-def task(digits):
-    return Task(data=digits, device=DEVICE, seed=0)
+def context(digits):
+    return TrialContext(data=digits, device=DEVICE, seed=0)
 
 
 def weights(compressed):
@@ -47,9 +47,9 @@ def step(module, rate=0.1):
 @pytest.mark.parametrize("scope", ["global", "layer", "row"])
 @pytest.mark.parametrize("criterion", ["magnitude", "lamp", "wanda"])
 def test_the_asked_share_of_the_weights_is_zero_and_the_others_are_untouched(
-    compressed, task, scope, criterion
+    compressed, context, scope, criterion
 ):
-    pruned = apply(compressed, Sparsity(sparsity=0.7, scope=scope, criterion=criterion), task)
+    pruned = apply(compressed, Sparsity(sparsity=0.7, scope=scope, criterion=criterion), context)
     before, after = weights(compressed), weights(pruned)
     assert share_of_zeros(after.values()) == pytest.approx(0.7, abs=0.02)
     assert all(torch.equal(w[w != 0], before[n][w != 0]) for n, w in after.items())
@@ -57,8 +57,8 @@ def test_the_asked_share_of_the_weights_is_zero_and_the_others_are_untouched(
     assert pruned.notes == ()
 
 
-def test_globally_the_smallest_weights_of_the_whole_network_leave(compressed, task):
-    after = weights(apply(compressed, Sparsity(sparsity=0.6), task))
+def test_globally_the_smallest_weights_of_the_whole_network_leave(compressed, context):
+    after = weights(apply(compressed, Sparsity(sparsity=0.6), context))
     before = weights(compressed)
     kept = torch.cat([before[n][w != 0].abs() for n, w in after.items()])
     gone = torch.cat([before[n][w == 0].abs() for n, w in after.items()])
@@ -67,10 +67,10 @@ def test_globally_the_smallest_weights_of_the_whole_network_leave(compressed, ta
     assert max(shares) - min(shares) > 0.1
 
 
-def test_within_a_layer_or_a_channel_every_one_of_them_has_its_share(compressed, task):
-    for w in weights(apply(compressed, Sparsity(sparsity=0.5, scope="layer"), task)).values():
+def test_within_a_layer_or_a_channel_every_one_of_them_has_its_share(compressed, context):
+    for w in weights(apply(compressed, Sparsity(sparsity=0.5, scope="layer"), context)).values():
         assert int((w == 0).sum()) == w.numel() // 2
-    for w in weights(apply(compressed, Sparsity(sparsity=0.5, scope="row"), task)).values():
+    for w in weights(apply(compressed, Sparsity(sparsity=0.5, scope="row"), context)).values():
         assert set((w.flatten(1) == 0).sum(1).tolist()) == {w[0].numel() // 2}
 
 
@@ -134,8 +134,8 @@ def test_every_group_keeps_its_n_largest_of_m_along_the_input_channels(seed, kep
     assert (scores.where(~groups, torch.tensor(-1.0)).amax(2) <= smallest_kept).all()
 
 
-def test_a_pattern_that_does_not_divide_a_layer_leaves_it_dense_and_says_so(compressed, task):
-    pruned = apply(compressed, Sparsity(pattern="2:4"), task)
+def test_a_pattern_that_does_not_divide_a_layer_leaves_it_dense_and_says_so(compressed, context):
+    pruned = apply(compressed, Sparsity(pattern="2:4"), context)
     found = weights(pruned)
     assert pruned.notes == (
         "sparsity: the pattern 2:4 does not divide the input channels of stem (1), left dense",
@@ -144,9 +144,9 @@ def test_a_pattern_that_does_not_divide_a_layer_leaves_it_dense_and_says_so(comp
     assert {share_of_zeros([w]) for n, w in found.items() if n != "stem"} == {0.5}
 
 
-def test_a_pattern_that_divides_no_layer_is_an_invalid_candidate(compressed, task):
+def test_a_pattern_that_divides_no_layer_is_an_invalid_candidate(compressed, context):
     with pytest.raises(InvalidCandidate, match=r"3:7 divides the input channels of no layer"):
-        apply(compressed, Sparsity(pattern="3:7"), task)
+        apply(compressed, Sparsity(pattern="3:7"), context)
 
 
 @pytest.mark.parametrize("pattern", ["2", "4:2", "0:4", "2:2", "a:b", "2:99"])
@@ -155,8 +155,8 @@ def test_a_pattern_that_cannot_be_is_refused(pattern):
         Sparsity(pattern=pattern)
 
 
-def test_a_mask_stays_and_pruned_weights_do_not_move_while_the_others_train(compressed, task):
-    pruned = apply(compressed, Sparsity(sparsity=0.5), task)
+def test_a_mask_stays_and_pruned_weights_do_not_move_while_the_others_train(compressed, context):
+    pruned = apply(compressed, Sparsity(sparsity=0.5), context)
     before = weights(pruned)
     step(pruned.network.module)
     constraints.advance(pruned.network.module, 0.3)
@@ -166,8 +166,10 @@ def test_a_mask_stays_and_pruned_weights_do_not_move_while_the_others_train(comp
     assert all((after[n] != before[n])[before[n] != 0].any() for n in before)
 
 
-def test_a_gradual_mask_is_complete_before_and_after_training_and_grows_between(compressed, task):
-    pruned = apply(compressed, Sparsity(sparsity=0.8, schedule="gradual"), task)
+def test_a_gradual_mask_is_complete_before_and_after_training_and_grows_between(
+    compressed, context
+):
+    pruned = apply(compressed, Sparsity(sparsity=0.8, schedule="gradual"), context)
     module = pruned.network.module
     shares = [share_of_zeros(weights(pruned).values())]
     for progress in (0.0, 0.1, 0.25, 0.5, 1.0, 0.0):
@@ -178,8 +180,8 @@ def test_a_gradual_mask_is_complete_before_and_after_training_and_grows_between(
     assert shares == pytest.approx([0.8 * part for part in wanted], abs=0.001)
 
 
-def test_the_file_gets_exactly_what_the_simulation_computes_with(compressed, task):
-    pruned = apply(compressed, Sparsity(sparsity=0.9), task)
+def test_the_file_gets_exactly_what_the_simulation_computes_with(compressed, context):
+    pruned = apply(compressed, Sparsity(sparsity=0.9), context)
     simulated = weights(pruned)
     baked, stored = constraints.bake(pruned.network)
     assert set(stored) == set(simulated)
@@ -190,38 +192,38 @@ def test_the_file_gets_exactly_what_the_simulation_computes_with(compressed, tas
         assert torch.equal(part.module.weight, simulated[part.name])
 
 
-def test_excluded_layers_stay_dense_and_a_pattern_of_names_must_match(compressed, task):
-    found = weights(apply(compressed, Sparsity(exclude="stem, blocks.1.*"), task))
+def test_excluded_layers_stay_dense_and_a_pattern_of_names_must_match(compressed, context):
+    found = weights(apply(compressed, Sparsity(exclude="stem, blocks.1.*"), context))
     dense = {name for name, w in found.items() if (w != 0).all()}
     assert dense == {n for n in found if n == "stem" or n.startswith("blocks.1.")}
     with pytest.raises(InvalidCandidate, match="sparsity: the pattern 'conv9'"):
-        apply(compressed, Sparsity(exclude="conv9"), task)
+        apply(compressed, Sparsity(exclude="conv9"), context)
 
 
-def test_having_nothing_to_do_is_noted(compressed, task):
+def test_having_nothing_to_do_is_noted(compressed, context):
     for config, text in (
         (Sparsity(sparsity=0), "the sparsity is 0"),
         (Sparsity(exclude="*"), "every layer is excluded"),
         (Sparsity(sparsity=1e-6), "less than one weight"),
     ):
-        same = apply(compressed, config, task)
+        same = apply(compressed, config, context)
         assert same.network is compressed.network
         assert text in same.notes[0]
     assert not Sparsity(sparsity=0).has_effect
     assert Sparsity(sparsity=0, pattern="2:4").has_effect
 
 
-def test_bad_weights_and_bad_images_are_errors(compressed, task):
+def test_bad_weights_and_bad_images_are_errors(compressed, context):
     module = deepcopy(compressed.network.module)
     module.classifier.weight.data[0, 0] = float("nan")
     broken = compressed.evolve(network=replace(compressed.network, module=module))
     with pytest.raises(NumericalError, match="classifier"):
-        apply(broken, Sparsity(), task)
-    x, y = task.data.train.x_NCHW, task.data.train.y_N
+        apply(broken, Sparsity(), context)
+    x, y = context.data.train.x_NCHW, context.data.train.y_N
     for images in (
         Images(x_NCHW=x[:0], y_N=y[:0]),
         Images(x_NCHW=x[:, :, 1:], y_N=y),
     ):
-        blind = replace(task, data=replace(task.data, train=images))
+        blind = replace(context, data=replace(context.data, train=images))
         with pytest.raises(InvalidData, match="calibration needs"):
             apply(compressed, Sparsity(criterion="wanda"), blind)

@@ -18,15 +18,15 @@ from compress.techniques.weight_sharing import fitting, kmeans
 from compress.techniques.weight_sharing.apply import apply
 from compress.techniques.weight_sharing.config import WeightSharing
 from compress.training import constraints, loop
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.training.loop import TrainingPlan
 from compress.values.errors import InvalidCandidate, InvalidData, NumericalError
 from tests.devices import DEVICE
 
 
 @pytest.fixture
-def task(digits):
-    return Task(data=digits, device=DEVICE, seed=0)
+def context(digits):
+    return TrialContext(data=digits, device=DEVICE, seed=0)
 
 
 def weights(compressed):
@@ -117,9 +117,9 @@ def test_channels_that_differ_only_in_size_share_one_codebook_without_loss():
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 @pytest.mark.parametrize("normalise", ["channel", "layer"])
 def test_the_file_gets_few_levels_and_exactly_the_simulated_values(
-    compressed, task, bits, normalise
+    compressed, context, bits, normalise
 ):
-    shared = apply(compressed, WeightSharing(index_bits=bits, normalise=normalise), task)
+    shared = apply(compressed, WeightSharing(index_bits=bits, normalise=normalise), context)
     simulated = weights(shared)
     _, stored = constraints.bake(shared.network)
     assert set(stored) == set(simulated)
@@ -129,10 +129,10 @@ def test_the_file_gets_few_levels_and_exactly_the_simulated_values(
         assert np.array_equal(stored[name].values(), weight.numpy())
 
 
-def test_more_bits_come_nearer(compressed, task):
+def test_more_bits_come_nearer(compressed, context):
     before, errors = weights(compressed), []
     for bits in (1, 2, 3, 4, 6):
-        after = weights(apply(compressed, WeightSharing(index_bits=bits), task))
+        after = weights(apply(compressed, WeightSharing(index_bits=bits), context))
         errors.append(sum(float((after[n] - before[n]).square().sum()) for n in before))
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 0.01 * errors[0]
@@ -155,17 +155,17 @@ def test_activation_weighting_spends_the_levels_on_weights_whose_inputs_are_larg
     assert loss(weighted) < loss(plain)
 
 
-def test_activation_weighting_changes_what_is_chosen(compressed, task):
-    plain = weights(apply(compressed, WeightSharing(index_bits=2), task))
-    seen = weights(apply(compressed, WeightSharing(index_bits=2, weighting="activation"), task))
+def test_activation_weighting_changes_what_is_chosen(compressed, context):
+    plain = weights(apply(compressed, WeightSharing(index_bits=2), context))
+    seen = weights(apply(compressed, WeightSharing(index_bits=2, weighting="activation"), context))
     assert any(not torch.equal(plain[n], seen[n]) for n in plain)
 
 
 @pytest.mark.parametrize("centroids", ["reclustered", "trained"])
 @pytest.mark.parametrize("schedule", ["oneshot", "gradual"])
-def test_the_zeros_of_a_mask_stay_zeros_through_training(compressed, task, centroids, schedule):
-    pruned = sparsify(compressed, Sparsity(sparsity=0.7, schedule=schedule), task)
-    shared = apply(pruned, WeightSharing(index_bits=3, centroids=centroids), task)
+def test_the_zeros_of_a_mask_stay_zeros_through_training(compressed, context, centroids, schedule):
+    pruned = sparsify(compressed, Sparsity(sparsity=0.7, schedule=schedule), context)
+    shared = apply(pruned, WeightSharing(index_bits=3, centroids=centroids), context)
     module = shared.network.module
     for progress in (0.0, 0.2, 1.0):
         constraints.advance(module, progress)
@@ -183,14 +183,16 @@ def test_the_zeros_of_a_mask_stay_zeros_through_training(compressed, task, centr
     assert all(np.array_equal(stored[n].values(), found[n].numpy()) for n in found)
 
 
-def test_one_bit_cannot_hold_zeros_besides_two_values(compressed, task):
-    pruned = sparsify(compressed, Sparsity(sparsity=0.5), task)
+def test_one_bit_cannot_hold_zeros_besides_two_values(compressed, context):
+    pruned = sparsify(compressed, Sparsity(sparsity=0.5), context)
     with pytest.raises(InvalidCandidate, match="use at least 2"):
-        apply(pruned, WeightSharing(index_bits=1), task)
+        apply(pruned, WeightSharing(index_bits=1), context)
 
 
-def test_gradients_reach_the_latent_weights_unchanged_and_trained_levels_in_sum(compressed, task):
-    shared = apply(compressed, WeightSharing(index_bits=2, centroids="trained"), task)
+def test_gradients_reach_the_latent_weights_unchanged_and_trained_levels_in_sum(
+    compressed, context
+):
+    shared = apply(compressed, WeightSharing(index_bits=2, centroids="trained"), context)
     layer = shared.network.module.classifier
     codebook = constraints.on(layer)[0]
     gradient = torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(0))
@@ -212,14 +214,14 @@ def codebook_of(shared, name="classifier"):
 
 @pytest.mark.parametrize("size", [1e-12, 1e-3, 1e6])
 def test_what_a_step_does_to_levels_does_not_depend_on_the_units_of_the_weights(
-    compressed, task, size
+    compressed, context, size
 ):
     changes = []
     for factor in (1.0, size):
         module = deepcopy(compressed.network.module)
         module.classifier.weight.data.mul_(factor)
         scaled = compressed.evolve(network=replace(compressed.network, module=module))
-        shared = apply(scaled, WeightSharing(index_bits=2), task)
+        shared = apply(scaled, WeightSharing(index_bits=2), context)
         layer, codebook = shared.network.module.classifier, codebook_of(shared)
         before = codebook.levels_K.detach()
         # A step that takes the same share of every weight, however large they are.
@@ -233,8 +235,8 @@ def test_what_a_step_does_to_levels_does_not_depend_on_the_units_of_the_weights(
     assert changes[0] / changes[1] == pytest.approx(1, rel=3)
 
 
-def test_a_level_that_outgrows_the_grid_takes_the_scales_along(compressed, task):
-    shared = apply(compressed, WeightSharing(index_bits=2), task)
+def test_a_level_that_outgrows_the_grid_takes_the_scales_along(compressed, context):
+    shared = apply(compressed, WeightSharing(index_bits=2), context)
     codebook, layer = codebook_of(shared), shared.network.module.classifier
     before = layer.weight.detach()
     top = int(codebook.centroids_K.detach().abs().argmax())
@@ -248,9 +250,9 @@ def test_a_level_that_outgrows_the_grid_takes_the_scales_along(compressed, task)
     assert np.array_equal(stored["classifier"].values(), after.numpy())
 
 
-def test_trained_levels_leave_the_untrained_file_as_it_was(compressed, task):
+def test_trained_levels_leave_the_untrained_file_as_it_was(compressed, context):
     frozen, trained = (
-        constraints.bake(apply(compressed, WeightSharing(centroids=kind), task).network)[1]
+        constraints.bake(apply(compressed, WeightSharing(centroids=kind), context).network)[1]
         for kind in ("reclustered", "trained")
     )
     for name, stored in frozen.items():
@@ -258,10 +260,10 @@ def test_trained_levels_leave_the_untrained_file_as_it_was(compressed, task):
         assert np.array_equal(stored.scale, trained[name].scale)
 
 
-def test_training_moves_levels_of_the_grid(compressed, task):
-    shared = apply(compressed, WeightSharing(index_bits=2), task)
+def test_training_moves_levels_of_the_grid(compressed, context):
+    shared = apply(compressed, WeightSharing(index_bits=2), context)
     plan = TrainingPlan(epochs=2, seed=0, batch_size=64, learning_rate=0.02, augment=False)
-    few = Images(x_NCHW=task.data.train.x_NCHW[:512], y_N=task.data.train.y_N[:512])
+    few = Images(x_NCHW=context.data.train.x_NCHW[:512], y_N=context.data.train.y_N[:512])
     after = shared.evolve(network=loop.fit(shared.network, few, plan, device=DEVICE)[0])
     names = [part.name for part in layers.weighted(shared.network)]
     moved = [
@@ -276,10 +278,10 @@ def test_training_moves_levels_of_the_grid(compressed, task):
 
 
 def test_reclustered_levels_follow_the_weights_and_trained_ones_wait_for_gradients(
-    compressed, task
+    compressed, context
 ):
     for centroids, follows in (("reclustered", True), ("trained", False)):
-        shared = apply(compressed, WeightSharing(index_bits=2, centroids=centroids), task)
+        shared = apply(compressed, WeightSharing(index_bits=2, centroids=centroids), context)
         layer = shared.network.module.classifier
         codebook = constraints.on(layer)[0]
         before = codebook.scale_O.clone()
@@ -288,41 +290,41 @@ def test_reclustered_levels_follow_the_weights_and_trained_ones_wait_for_gradien
         torch.testing.assert_close(codebook.scale_O, before * (3 if follows else 1))
 
 
-def test_the_input_stays_untouched_and_the_same_comes_out_twice(compressed, task):
+def test_the_input_stays_untouched_and_the_same_comes_out_twice(compressed, context):
     before = deepcopy(compressed.network.module.state_dict())
-    once, twice = (weights(apply(compressed, WeightSharing(), task)) for _ in range(2))
+    once, twice = (weights(apply(compressed, WeightSharing(), context)) for _ in range(2))
     assert all(torch.equal(once[n], twice[n]) for n in once)
     after = compressed.network.module.state_dict()
     assert all(torch.equal(after[n], before[n]) for n in before)
 
 
-def test_having_nothing_to_do_is_noted(compressed, task):
+def test_having_nothing_to_do_is_noted(compressed, context):
     for config, text in (
         (WeightSharing(index_bits=0), "index_bits is 0"),
         (WeightSharing(exclude="*"), "every layer is excluded"),
     ):
-        same = apply(compressed, config, task)
+        same = apply(compressed, config, context)
         assert same.network is compressed.network
         assert text in same.notes[0]
     with pytest.raises(InvalidCandidate, match="matches no layer"):
-        apply(compressed, WeightSharing(exclude="conv9"), task)
+        apply(compressed, WeightSharing(exclude="conv9"), context)
 
 
-def test_bad_weights_and_missing_images_are_errors(compressed, task):
+def test_bad_weights_and_missing_images_are_errors(compressed, context):
     module = deepcopy(compressed.network.module)
     module.stem.weight.data[0] = float("inf")
     broken = compressed.evolve(network=replace(compressed.network, module=module))
     with pytest.raises(NumericalError, match="stem"):
-        apply(broken, WeightSharing(), task)
-    none = Images(x_NCHW=task.data.train.x_NCHW[:0], y_N=task.data.train.y_N[:0])
-    blind = replace(task, data=replace(task.data, train=none))
+        apply(broken, WeightSharing(), context)
+    none = Images(x_NCHW=context.data.train.x_NCHW[:0], y_N=context.data.train.y_N[:0])
+    blind = replace(context, data=replace(context.data, train=none))
     with pytest.raises(InvalidData, match="at least one"):
         apply(compressed, WeightSharing(weighting="activation"), blind)
 
 
-def test_a_layer_of_zeros_stays_one(compressed, task):
+def test_a_layer_of_zeros_stays_one(compressed, context):
     module = deepcopy(compressed.network.module)
     module.classifier.weight.data.zero_()
     zeros = compressed.evolve(network=replace(compressed.network, module=module))
-    found = apply(zeros, WeightSharing(index_bits=2), task)
+    found = apply(zeros, WeightSharing(index_bits=2), context)
     assert not weights(found)["classifier"].any()

@@ -14,7 +14,7 @@ from compress.techniques.candidate import Candidate
 from compress.techniques.sparsity.config import Sparsity
 from compress.training import batchnorm, inference
 from compress.training.batchnorm import StatisticsView
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from tests.devices import DEVICE
 
 USUAL = StatisticsView(augmented="shift")
@@ -90,8 +90,8 @@ def test_a_candidate_keeps_the_accuracy_that_statistics_of_other_images_would_co
     own: Network, bright: ImageData
 ) -> None:
     network = having_seen(own, bright, WAYS[2])
-    task = Task(data=bright, device=DEVICE, seed=0)
-    made = pipeline.start(network, Candidate(steps=(Sparsity(sparsity=0.01),)), task)
+    context = TrialContext(data=bright, device=DEVICE, seed=0)
+    made = pipeline.start(network, Candidate(steps=(Sparsity(sparsity=0.01),)), context)
     mine, other = (
         inference.logits(each, bright.validation.x_NCHW, device=DEVICE)
         for each in (network, made.network)

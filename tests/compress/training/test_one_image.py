@@ -14,7 +14,7 @@ from compress.tasks import loading
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
 from compress.training import batchnorm, loop
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.training.loop import TrainingPlan
 from compress.values.errors import InvalidData
 from tests.devices import DEVICE
@@ -71,7 +71,7 @@ def test_statistics_of_one_image_behind_a_pool_are_refused_in_words(digits):
         pipeline.start(
             network(digits.train, behind_pool=True),
             shared,
-            Task(data=one, device=DEVICE, seed=0),
+            TrialContext(data=one, device=DEVICE, seed=0),
         )
 
 

@@ -57,12 +57,12 @@ def test_an_assignment_brings_the_teacher_to_a_candidate_that_learns_from_it(
         teacher = factories.model(session, "large")
         job = factories.searching_job(session, waiting=0, teacher=teacher)
         factories.trial(session, job, candidate=candidate)
-        tutor = factories.must_claim(session).tutor
+        given = factories.must_claim(session).tutor
     expected = Tutor(
         weights=Weights(sha256=teacher.sha256, normalisation=factories.NORMALISATION),
         architecture=factories.ARCHITECTURE,
     )
-    assert tutor == (expected if is_taught else None)
+    assert given == (expected if is_taught else None)
 
 
 def test_an_assignment_says_how_the_job_trains_what_it_compressed(database):

@@ -15,7 +15,7 @@ from compress.training.loop import silent
 from compress.values.errors import InvalidCandidate, Stopped
 from featherweight.specs.protocol import SupernetTask
 from tests.compress.network.families import tiny
-from tests.compress.network.supernet.families import SUPERNETS, task
+from tests.compress.network.supernet.families import SUPERNETS, context
 from workers.work.supernet import SharedTraining
 
 ARCHITECTURE, ELASTIC = SUPERNETS["residual"]
@@ -37,8 +37,8 @@ def baseline():
 
 def shared(*, largest=ARCHITECTURE, elastic=ELASTIC, epochs=4, start="fresh", should_stop=None):
     given = SupernetTask(elastic=elastic, epochs=epochs, start=start)
-    wanted = task() if should_stop is None else replace(task(), should_stop=should_stop)
-    return SharedTraining(given, largest=FamilySource(largest), task=wanted)
+    wanted = context() if should_stop is None else replace(context(), should_stop=should_stop)
+    return SharedTraining(given, largest=FamilySource(largest), context=wanted)
 
 
 def state(network):
@@ -110,7 +110,7 @@ def test_another_process_goes_on_from_the_file_of_a_checkpoint_with_the_optimise
     second = shared()
     second.begin(kept, baseline)
     second.train(2, 4, on_progress=silent)
-    at_rest, _ = training.train(first.supernet, ELASTIC, task(), epochs=(2, 4), of=4)
+    at_rest, _ = training.train(first.supernet, ELASTIC, context(), epochs=(2, 4), of=4)
     assert is_same(second.supernet, at_rest)
     first.train(2, 4, on_progress=silent)
     assert not is_same(second.supernet, first.supernet)

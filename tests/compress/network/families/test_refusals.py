@@ -18,7 +18,7 @@ from compress.techniques.family_member.config import FamilyMember
 from compress.values.errors import InvalidCandidate, InvalidWeights
 from tests.compress.network.families import tiny
 from tests.compress.network.families.samples import SAMPLES
-from tests.compress.network.supernet.families import task
+from tests.compress.network.supernet.families import context
 
 SIZE = {"in_channels": 1, "num_classes": tiny.NUM_CLASSES}
 EVERY = pytest.mark.parametrize("name", SAMPLES)
@@ -130,7 +130,7 @@ def test_a_candidate_at_such_a_resolution_is_refused(weights_of):
     net = tiny.network(SAMPLES["residual"])
     config = FamilyMember(resolution=3, weights=weights_of)
     with pytest.raises(InvalidCandidate, match=r"resolution 3 leaves no pixel .* use at least 4"):
-        family_member.apply(CompressedModel(network=net), config, task())
+        family_member.apply(CompressedModel(network=net), config, context())
 
 
 @pytest.mark.parametrize(("height", "width"), [(24, 16), (16, 25)])

@@ -22,7 +22,7 @@ from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.family_member import apply as family_member
 from compress.techniques.family_member.config import FamilyMember
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from tests.compress.network.families import tiny
 from tests.devices import DEVICE
 
@@ -182,9 +182,9 @@ def test_a_thinner_branch_answers_like_the_network_whose_other_inner_channels_ar
 def inherited(net, **config):
     nothing = Images(x_NCHW=torch.zeros(0, 1, 16, 16), y_N=torch.zeros(0, dtype=torch.int64))
     data = ImageData(train=nothing, validation=nothing, test=None, num_classes=tiny.NUM_CLASSES)
-    task = Task(members=FamilyMembers(), data=data, device=DEVICE, seed=0)
+    context = TrialContext(members=FamilyMembers(), data=data, device=DEVICE, seed=0)
     compressed = CompressedModel(network=net)
-    return family_member.apply(compressed, FamilyMember(**config), task).network
+    return family_member.apply(compressed, FamilyMember(**config), context).network
 
 
 def test_saved_weights_load_to_the_same_answers(whole, tmp_path):

@@ -14,7 +14,7 @@ from compress.export import writer
 from compress.network.sources.family import FamilyMembers
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from tests.compress import contract
 from tests.compress.contract import CASES, Case
 from tests.compress.network.families import tiny
@@ -38,9 +38,11 @@ def test_the_file_answers_like_the_network(
     case: Case, name: str, data: ImageData, tmp_path: Path
 ) -> None:
     network = tiny.network(SAMPLES[name])
-    task = Task(members=FamilyMembers(), data=data, device=DEVICE, seed=0, teacher=network)
-    start = pipeline.start(network, Candidate(steps=(case.config,)), task)
-    for compressed in (start, pipeline.recover(start, task, epochs=1)):
+    context = TrialContext(
+        members=FamilyMembers(), data=data, device=DEVICE, seed=0, teacher=network
+    )
+    start = pipeline.start(network, Candidate(steps=(case.config,)), context)
+    for compressed in (start, pipeline.recover(start, context, epochs=1)):
         artifact = writer.write(compressed, tmp_path, data=data)
         answers_NK = runtime.answers(runtime.session(artifact.path), data.validation.x_NCHW)
         if contract.runs_in_integers(compressed):

@@ -17,7 +17,7 @@ from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.quantization import apply as quantization
 from compress.techniques.quantization.config import Quantization
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from tests.devices import DEVICE
 
 SIDE = 16
@@ -65,7 +65,7 @@ def exported_int8(net: Network, folder: Path) -> Artifact:
     x_NCHW = images(32)
     part = Images(x_NCHW=x_NCHW, y_N=torch.arange(32) % NUM_CLASSES)
     data = ImageData(train=part, validation=part, test=None, num_classes=NUM_CLASSES)
-    task = Task(data=data, device=DEVICE, seed=0)
+    context = TrialContext(data=data, device=DEVICE, seed=0)
     config = Quantization(weight_bits=8, activations="int8")
-    compressed = quantization.apply(CompressedModel(network=net), config, task)
+    compressed = quantization.apply(CompressedModel(network=net), config, context)
     return writer.write(compressed, folder, data=data)

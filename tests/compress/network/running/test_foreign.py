@@ -12,7 +12,7 @@ from compress.techniques.candidate import Candidate
 from compress.techniques.sparsity.mask import Mask
 from compress.training import constraints
 from compress.values.errors import InvalidCandidate
-from tests.compress.applying import task_of
+from tests.compress.applying import context_of
 from tests.compress.networks import wrapped
 
 
@@ -85,7 +85,7 @@ def test_answers_that_are_no_logits_are_refused_in_words(answer, expected, digit
             return answer(self.out(x.flatten(1)))
 
     with pytest.raises(InvalidCandidate, match=expected):
-        pipeline.start(wrapped(Answers()), Candidate(), task_of(digits))
+        pipeline.start(wrapped(Answers()), Candidate(), context_of(digits))
 
 
 def test_the_check_leaves_the_modes_of_all_parts_alone():

@@ -17,7 +17,7 @@ from compress.techniques.quantization.config import Quantization
 from compress.techniques.registry import TechniqueConfig
 from compress.techniques.sparsity.config import Sparsity
 from compress.training import inference
-from tests.compress.applying import task_of
+from tests.compress.applying import context_of
 from tests.compress.network.running.test_readers import five
 from tests.compress.networks import Separable, wrapped
 
@@ -58,7 +58,7 @@ class OnlyInTraining(Lines):
 def test_a_network_that_needs_ordinary_memory_gets_it_and_a_note_says_so(kind, digits):
     network = wrapped(kind())
     assert memory_format.of(network) is PLAIN
-    made = pipeline.start(network, Candidate(), task_of(five(digits)))
+    made = pipeline.start(network, Candidate(), context_of(five(digits)))
     assert made.notes == (memory_format.NOTE,)
 
 
@@ -101,7 +101,7 @@ def test_the_probe_leaves_the_network_and_the_random_numbers_alone():
 )
 def test_every_technique_and_the_recovery_run_in_ordinary_memory(step: TechniqueConfig, digits):
     network = wrapped(Lines())
-    task = task_of(five(digits), teacher=network)
-    made = pipeline.start(network, Candidate(steps=(step,)), task)
-    recovered = pipeline.recover(made, task, epochs=1)
+    context = context_of(five(digits), teacher=network)
+    made = pipeline.start(network, Candidate(steps=(step,)), context)
+    recovered = pipeline.recover(made, context, epochs=1)
     assert recovered.epochs == 1

@@ -19,7 +19,7 @@ from compress.techniques.quantization import equalisation
 from compress.techniques.quantization.config import Quantization
 from compress.training import constraints
 from compress.values.errors import ExportParityError
-from tests.compress.applying import task_of
+from tests.compress.applying import context_of
 from tests.compress.networks import wrapped
 
 
@@ -162,7 +162,7 @@ def test_layers_with_one_weight_say_so_and_are_not_balanced():
 )
 def test_the_file_answers_like_the_network_whoever_reads_the_layer(how, steps, digits, tmp_path):
     net, data = network(how), five(digits)
-    made = pipeline.start(net, Candidate(steps=steps), task_of(data))
+    made = pipeline.start(net, Candidate(steps=steps), context_of(data))
     artifact = writer.write(made, tmp_path, data=data)
     x = data.validation.x_NCHW
     expected = parity.torch_logits(constraints.bake(made.network)[0], x)
@@ -173,7 +173,7 @@ def test_the_file_answers_like_the_network_whoever_reads_the_layer(how, steps, d
 def test_integers_run_around_a_norm_that_stays(digits, tmp_path):
     data = five(digits)
     made = pipeline.start(
-        network(BESIDE["a sum"]), Candidate(steps=(Quantization(),)), task_of(data)
+        network(BESIDE["a sum"]), Candidate(steps=(Quantization(),)), context_of(data)
     )
     artifact = writer.write(made, tmp_path, data=data)
     kinds = [node.op_type for node in onnx.load(artifact.path).graph.node]
@@ -199,7 +199,7 @@ class Sometimes(Reads):
 def test_a_fold_that_changes_the_network_is_seen_whatever_follows_it(config, digits, tmp_path):
     torch.manual_seed(0)
     data = five(digits)
-    made = pipeline.start(wrapped(Sometimes()), Candidate(steps=(config,)), task_of(data))
+    made = pipeline.start(wrapped(Sometimes()), Candidate(steps=(config,)), context_of(data))
     assert norm_of(made.network) is not None
     with pytest.raises(ExportParityError, match="folded against the network as trained"):
         writer.write(made, tmp_path, data=data)

@@ -13,7 +13,7 @@ from compress.tasks.images import ImageData, Images
 from compress.techniques.filter_pruning import calibration, strategies
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.filter_pruning.strategies import Ranked
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.errors import InvalidCandidate, NumericalError
 from tests.devices import DEVICE
 
@@ -142,7 +142,7 @@ def images():
     x = torch.tensor([[1.0, 2, 0, 0], [-1, 0, 0, 0], [4, 1, 0, 1]]).reshape(3, 1, 2, 2)
     split = Images(x_NCHW=x, y_N=torch.tensor([0, 1, 0]))
     data = ImageData(train=split, validation=split, test=None, num_classes=2)
-    return Task(data=data, device=DEVICE, seed=0)
+    return TrialContext(data=data, device=DEVICE, seed=0)
 
 
 def config(importance, **changes):

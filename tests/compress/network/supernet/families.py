@@ -18,7 +18,7 @@ from compress.network.member import OPERATIONS
 from compress.network.sources.family import FamilyMembers
 from compress.network.supernet.config import Elastic
 from compress.tasks.images import ImageData, Images
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from tests.compress.network.families import tiny
 from tests.devices import DEVICE
 
@@ -60,8 +60,8 @@ SUPERNETS: dict[str, tuple[Architecture, Elastic]] = {
 }
 
 
-def task(*, seed: int = 0) -> Task:
+def context(*, seed: int = 0) -> TrialContext:
     """A few random images of every class, of the shape that the small networks take."""
     part = Images(x_NCHW=tiny.images(12), y_N=torch.arange(12) % tiny.NUM_CLASSES)
     data = ImageData(train=part, validation=part, test=None, num_classes=tiny.NUM_CLASSES)
-    return Task(members=FamilyMembers(), data=data, device=DEVICE, seed=seed)
+    return TrialContext(members=FamilyMembers(), data=data, device=DEVICE, seed=seed)

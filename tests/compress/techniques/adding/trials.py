@@ -32,7 +32,7 @@ from search.space.problem import BaseNetwork
 from search.space.space import Space
 from search.study import frozen
 from tests import factories
-from tests.compress.applying import task_of
+from tests.compress.applying import context_of
 from tests.compress.network.families import tiny
 
 ARCHITECTURE = Residual(widths=(4, 8), depths=(1, 1))
@@ -49,7 +49,7 @@ class Lab:
     folder: Path
 
     def file(self, candidate: Candidate, name: str) -> Path:
-        made = pipeline.start(self.network, candidate, task_of(self.data))
+        made = pipeline.start(self.network, candidate, context_of(self.data))
         assert made.steps == candidate.steps
         return writer.write(made, self.folder, data=self.data, name=name).path
 
@@ -125,7 +125,7 @@ def _search(built: Space, known: KnownCosts, lab: Lab) -> list[dict[str, Any]]:
 def _agreement(lab: Lab, candidate: Candidate) -> float:
     """The share of images that the candidate answers as the network does."""
     x_NCHW = lab.data.validation.x_NCHW
-    made = pipeline.start(lab.network, candidate, task_of(lab.data)).network
+    made = pipeline.start(lab.network, candidate, context_of(lab.data)).network
     with torch.no_grad():
         whole, small = (n.module.eval()(x_NCHW).argmax(1) for n in (lab.network, made))
     return (whole == small).double().mean().item()
@@ -147,7 +147,7 @@ def _files(lab: Lab) -> dict[str, dict[str, float]]:
 
 
 def _zeros(lab: Lab, candidate: Candidate) -> float:
-    made = pipeline.start(lab.network, candidate, task_of(lab.data))
+    made = pipeline.start(lab.network, candidate, context_of(lab.data))
     graph = writer.float_graph(made.network).graph
     weights = [numpy_helper.to_array(t) for t in graph.initializer if len(t.dims) > 1]
     zeros = sum(int(np.count_nonzero(w == 0)) for w in weights)

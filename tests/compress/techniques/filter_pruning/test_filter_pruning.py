@@ -14,7 +14,7 @@ from compress.techniques.compressed import CompressedModel
 from compress.techniques.filter_pruning import apply as filter_pruning
 from compress.techniques.filter_pruning import cost
 from compress.techniques.filter_pruning.config import FilterPruning
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.errors import InvalidCandidate, InvalidData, NumericalError
 from tests.compress.networks import (
     Concatenated,
@@ -49,19 +49,19 @@ def network(shortcut="pad", *, widths=(8, 12, 16), depths=(2, 2, 1), seed=0):
     )
 
 
-def task(number=64, shape=(3, 8, 8), *, seed=0):
+def context(number=64, shape=(3, 8, 8), *, seed=0):
     generator = torch.Generator().manual_seed(7)
     images = Images(
         x_NCHW=torch.randn(number, *shape, generator=generator),
         y_N=torch.randint(0, 5, (number,), generator=generator),
     )
     data = ImageData(train=images, validation=images, test=None, num_classes=5)
-    return Task(data=data, device=DEVICE, seed=seed)
+    return TrialContext(data=data, device=DEVICE, seed=seed)
 
 
-def apply(net, with_task=None, **config):
+def apply(net, with_context=None, **config):
     compressed = CompressedModel(network=net, notes=("earlier",))
-    found = filter_pruning.apply(compressed, FilterPruning(**config), with_task or task())
+    found = filter_pruning.apply(compressed, FilterPruning(**config), with_context or context())
     assert found.notes[0] == "earlier"
     return found.network, found.notes[1:]
 
@@ -139,8 +139,8 @@ def test_every_importance_removes_half_of_the_macs_the_same_way_for_the_same_see
 
 
 def test_random_channels_follow_the_seed():
-    one, _ = apply(network(), task(seed=1), ratios=(0.5,) * 3, importance="random")
-    two, _ = apply(network(), task(seed=2), ratios=(0.5,) * 3, importance="random")
+    one, _ = apply(network(), context(seed=1), ratios=(0.5,) * 3, importance="random")
+    two, _ = apply(network(), context(seed=2), ratios=(0.5,) * 3, importance="random")
     assert counts(one) == counts(two)
     assert not torch.equal(logits(one), logits(two))
 
@@ -150,7 +150,7 @@ def test_random_channels_follow_the_seed():
 def test_networks_of_no_family_are_pruned_too(kind, importance):
     net = seeded(kind)
     config = {"scope": "global", "ratio": 0.5, "importance": importance}
-    pruned, notes = apply(net, task(shape=(1, 8, 8)), **config)
+    pruned, notes = apply(net, context(shape=(1, 8, 8)), **config)
     kept = sum(counts(pruned).values()) / sum(counts(net).values())
     assert 0.4 < kept < 0.75
     assert logits(pruned).shape == (3, 5)
@@ -210,7 +210,7 @@ def test_a_global_ranking_spares_what_matters_and_leaves_a_share_of_every_group(
 
 
 def test_steps_prune_gradually_and_look_again_in_between():
-    net, images = network(widths=(16, 32), depths=(1, 1)), task()
+    net, images = network(widths=(16, 32), depths=(1, 1)), context()
     config = {"scope": "global", "target": "macs", "ratio": 0.5, "importance": "taylor"}
     one_shot, _ = apply(net, images, **config)
     gradual, notes = apply(net, images, steps=4, **config)
@@ -234,7 +234,7 @@ def test_training_between_the_steps_is_noted():
 
 
 def test_sparsity_training_pushes_scales_to_zero_before_they_are_ranked(trained, digits):
-    images = Task(data=digits, device=DEVICE, seed=0)
+    images = TrialContext(data=digits, device=DEVICE, seed=0)
     config = {"scope": "global", "ratio": 0.3, "importance": "batchnorm", "normalisation": "none"}
     strict, notes = apply(trained, images, slimming_epochs=3, slimming_penalty=0.02, **config)
     loose, _ = apply(trained, images, slimming_epochs=3, slimming_penalty=1e-6, **config)
@@ -262,7 +262,7 @@ def test_a_pattern_that_matches_nothing_is_an_invalid_candidate():
 
 
 def test_groups_that_cannot_lose_channels_are_noted():
-    _, notes = apply(seeded(Transposed), task(shape=(1, 8, 8)), scope="uniform", ratio=0.5)
+    _, notes = apply(seeded(Transposed), context(shape=(1, 8, 8)), scope="uniform", ratio=0.5)
     assert notes == (
         "filter_pruning: the channels of 'first' stay: up is a ConvTranspose2d, which keeps its "
         "channels",
@@ -275,7 +275,7 @@ def test_a_group_without_batchnorm_has_no_importance_by_its_scales():
     with pytest.raises(InvalidCandidate, match="of 'conv' have no importance 'batchnorm'"):
         apply(
             seeded(Normalised),
-            task(shape=(1, 8, 8)),
+            context(shape=(1, 8, 8)),
             scope="global",
             ratio=0.5,
             importance="batchnorm",
@@ -283,7 +283,7 @@ def test_a_group_without_batchnorm_has_no_importance_by_its_scales():
 
 
 def test_excluding_what_does_not_run_lets_the_rest_be_pruned():
-    net, images = seeded(HardCoded), task(shape=(1, 8, 8))
+    net, images = seeded(HardCoded), context(shape=(1, 8, 8))
     with pytest.raises(InvalidCandidate, match=r"name them in exclude: \['conv'\]"):
         apply(net, images, scope="uniform", ratio=0.5)
     pruned, _ = apply(net, images, scope="uniform", ratio=0.5, exclude="conv")
@@ -400,4 +400,4 @@ def test_weights_that_are_not_numbers_are_a_numerical_error():
 )
 def test_calibration_images_must_be_there_and_fit_the_network(number, shape, message):
     with pytest.raises(InvalidData, match=message):
-        apply(network(), task(number, shape), ratios=(0.5,) * 3, importance="taylor")
+        apply(network(), context(number, shape), ratios=(0.5,) * 3, importance="taylor")

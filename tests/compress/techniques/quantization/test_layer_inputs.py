@@ -10,7 +10,7 @@ from compress.network import layers
 from compress.network.layers import WeightedLayer
 from compress.tasks.images import Images
 from compress.techniques.quantization import layer_inputs
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.errors import InvalidData, NumericalError
 from tests.devices import DEVICE
 
@@ -91,8 +91,8 @@ def test_an_input_that_is_not_finite_is_refused():
 
 
 def test_images_are_prepared_and_of_the_networks_shape(trained, digits):
-    task = Task(data=digits, device=DEVICE, seed=0)
-    x = layer_inputs.calibration_images(trained, task, num_images=32)
+    context = TrialContext(data=digits, device=DEVICE, seed=0)
+    x = layer_inputs.calibration_images(trained, context, num_images=32)
     assert x.shape == (32, 1, 8, 8)
     mean, std = trained.normalisation.mean[0], trained.normalisation.std[0]
     first = (digits.train.x_NCHW[0].float() / 16 - mean) / std
@@ -102,13 +102,13 @@ def test_images_are_prepared_and_of_the_networks_shape(trained, digits):
 
 def test_images_of_another_shape_are_refused(trained, digits):
     wrong = Images(x_NCHW=torch.zeros(5, 3, 8, 8), y_N=torch.zeros(5).long())
-    task = Task(data=replace(digits, train=wrong), device=DEVICE, seed=0)
+    context = TrialContext(data=replace(digits, train=wrong), device=DEVICE, seed=0)
     with pytest.raises(InvalidData, match=r"shape \(1, 8, 8\), got 5 of shape \(3, 8, 8\)"):
-        layer_inputs.calibration_images(trained, task, num_images=32)
+        layer_inputs.calibration_images(trained, context, num_images=32)
 
 
 def test_no_images_are_refused(trained, digits):
     nothing = Images(x_NCHW=torch.zeros(0, 1, 8, 8), y_N=torch.zeros(0).long())
-    task = Task(data=replace(digits, train=nothing), device=DEVICE, seed=0)
+    context = TrialContext(data=replace(digits, train=nothing), device=DEVICE, seed=0)
     with pytest.raises(InvalidData, match="at least one"):
-        layer_inputs.calibration_images(trained, task, num_images=32)
+        layer_inputs.calibration_images(trained, context, num_images=32)

@@ -36,10 +36,10 @@ from compress.techniques.registry import TechniqueConfig
 from compress.training import constraints
 from compress.training import loop as training
 from compress.training.constraints import WeightConstraint
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.training.distillation import comparison
 from compress.training.loop import Hooks, Loop, TrainingPlan
-from compress.training.objectives import Labels, Lesson, OnlineTeacher
+from compress.training.objectives import Labels, OnlineTeacher, TrainingObjective
 from compress.values.errors import InvalidCandidate
 from tests.compress import contract
 from tests.compress.techniques.quantization.test_rounding import correlated, grid_of
@@ -65,9 +65,9 @@ class Learner:
     def loop(self) -> Loop:
         """Ready to train a copy of the network, for one epoch."""
         student = replace(self.network, module=copy.deepcopy(self.network.module).train())
-        return Loop(student, self.images, PLAN, lesson=self._lesson(student), hooks=Hooks())
+        return Loop(student, self.images, PLAN, objective=self._objective(student), hooks=Hooks())
 
-    def _lesson(self, student: Network) -> Lesson:
+    def _objective(self, student: Network) -> TrainingObjective:
         config = self.candidate.configs[-1]
         if not isinstance(config, Distillation) or not config.is_online:
             return Labels()
@@ -80,7 +80,7 @@ class Learner:
         """Everything that is trained, by name."""
         return {
             name: parameter
-            for module in (self.loop.module, self.loop.lesson.trained)
+            for module in (self.loop.module, self.loop.objective.trained)
             for name, parameter in module.named_parameters()
             if parameter.requires_grad
         }
@@ -157,13 +157,18 @@ def learners(digits):
     baseline = contract.fresh("residual with pad shortcuts")
     teacher, _ = training.fit(baseline, five.train, plan, device=DEVICE)
     few = replace(five, train=Images(x_NCHW=five.train.x_NCHW[:64], y_N=five.train.y_N[:64]))
-    task = Task(
-        members=FamilyMembers(), data=few, device=DEVICE, seed=0, teacher=teacher, tutor=teacher
+    context = TrialContext(
+        members=FamilyMembers(),
+        data=few,
+        device=DEVICE,
+        seed=0,
+        teacher=teacher,
+        uploaded_teacher=teacher,
     )
     found: dict[frozenset[object], Learner] = {}
     for candidate in choices():
         with suppress(InvalidCandidate):
-            network = pipeline.start(teacher, candidate, task).network
+            network = pipeline.start(teacher, candidate, context).network
             one = Learner(network, teacher, candidate, five.train)
             found.setdefault(one.kinds, one)
     return list(found.values())
@@ -199,7 +204,7 @@ def test_every_file_that_makes_something_to_learn_is_under_this_contract(learner
     seen = {
         Path(inspect.getfile(type(part))) for one in learners for part in one.constraints.values()
     }
-    if any(list(one.loop.lesson.trained.parameters()) for one in learners):
+    if any(list(one.loop.objective.trained.parameters()) for one in learners):
         seen.add(Path(inspect.getfile(comparison)))
     assert makers == seen
 

@@ -17,7 +17,7 @@ from compress.techniques.quantization.config import Quantization
 from compress.techniques.quantization.learned_step import LearnedStep
 from compress.training import constraints, inference, loop
 from compress.training.constraints import WeightConstraint
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from compress.values.errors import InvalidCandidate, InvalidData, NumericalError
 from tests.devices import DEVICE
 
@@ -67,12 +67,12 @@ class Mask(WeightConstraint):
 
 
 @pytest.fixture
-def task(digits):
-    return Task(data=digits, device=DEVICE, seed=0)
+def context(digits):
+    return TrialContext(data=digits, device=DEVICE, seed=0)
 
 
-def quantized(network, task, **config):
-    return quantization.apply(CompressedModel(network=network), Quantization(**config), task)
+def quantized(network, context, **config):
+    return quantization.apply(CompressedModel(network=network), Quantization(**config), context)
 
 
 def accuracy(network, digits):
@@ -84,15 +84,15 @@ def levels(stored):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_network_computes_with_exactly_what_is_stored(way, trained, task, digits):
+def test_the_network_computes_with_exactly_what_is_stored(way, trained, context, digits):
     before = copy.deepcopy(trained.module.state_dict())
-    compressed = quantized(trained, task, **WAYS[way])
+    compressed = quantized(trained, context, **WAYS[way])
     baked, stored = constraints.bake(compressed.network)
     assert set(stored) == {layer.name for layer in layers.weighted(trained)}
     for name, weight in stored.items():
         held = baked.module.get_submodule(name).weight.detach().numpy()
         np.testing.assert_array_equal(weight.values(), held)
-    x = task.data.validation.x_NCHW[:50].float() / 16
+    x = context.data.validation.x_NCHW[:50].float() / 16
     assert torch.equal(compressed.network.module(x), baked.module(x))
     assert compressed.step(Quantization) == Quantization(**WAYS[way])
     after = trained.module.state_dict()
@@ -100,8 +100,8 @@ def test_the_network_computes_with_exactly_what_is_stored(way, trained, task, di
 
 
 @pytest.mark.parametrize("way", ["gptq", "sensitivity", "noise"])
-def test_the_same_seed_gives_the_same_network(way, trained, task):
-    first, again = (quantized(trained, task, **WAYS[way]) for _ in range(2))
+def test_the_same_seed_gives_the_same_network(way, trained, context):
+    first, again = (quantized(trained, context, **WAYS[way]) for _ in range(2))
     states = first.network.module.state_dict(), again.network.module.state_dict()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert first.notes == again.notes
@@ -110,8 +110,8 @@ def test_the_same_seed_gives_the_same_network(way, trained, task):
 @pytest.mark.parametrize(
     ("bits", "most"), [(1, 2), (2, 3), (3, 7), (4, 15), (5, 31), (6, 63), (7, 127)]
 )
-def test_a_width_has_its_documented_number_of_levels(bits, most, trained, task):
-    _, stored = constraints.bake(quantized(trained, task, weight_bits=bits).network)
+def test_a_width_has_its_documented_number_of_levels(bits, most, trained, context):
+    _, stored = constraints.bake(quantized(trained, context, weight_bits=bits).network)
     found = levels(stored)
     inner = [name for name in found if name not in ("stem", "classifier")]
     assert all(found[name] <= most for name in inner)
@@ -119,33 +119,37 @@ def test_a_width_has_its_documented_number_of_levels(bits, most, trained, task):
     assert found["classifier"] > 127
 
 
-def test_eight_bits_keep_the_accuracy_and_four_nearly(trained, task, digits):
+def test_eight_bits_keep_the_accuracy_and_four_nearly(trained, context, digits):
     wanted = accuracy(trained, digits)
-    assert accuracy(quantized(trained, task).network, digits) > wanted - 0.01
-    assert accuracy(quantized(trained, task, weight_bits=4).network, digits) > wanted - 0.03
+    assert accuracy(quantized(trained, context).network, digits) > wanted - 0.01
+    assert accuracy(quantized(trained, context, weight_bits=4).network, digits) > wanted - 0.03
 
 
-def test_looking_at_the_inputs_beats_rounding_to_the_nearest_at_two_bits(trained, task, digits):
+def test_looking_at_the_inputs_beats_rounding_to_the_nearest_at_two_bits(trained, context, digits):
     x = digits.validation.x_NCHW
     wanted = inference.logits(trained, x, device=DEVICE)
     lost = {}
     for way in ("nearest", "gptq", "adaround"):
-        network = quantized(trained, task, weight_bits=2, rounding=way).network
+        network = quantized(trained, context, weight_bits=2, rounding=way).network
         lost[way] = float((inference.logits(network, x, device=DEVICE) - wanted).square().mean())
     assert lost["gptq"] < 0.7 * lost["nearest"]
     assert lost["adaround"] < 0.7 * lost["nearest"]
 
 
-def test_correcting_the_biases_saves_a_network_of_two_bits(trained, task, digits):
+def test_correcting_the_biases_saves_a_network_of_two_bits(trained, context, digits):
     found = [
-        accuracy(quantized(trained, task, weight_bits=2, bias_correction=correct).network, digits)
+        accuracy(
+            quantized(trained, context, weight_bits=2, bias_correction=correct).network, digits
+        )
         for correct in (False, True)
     ]
     assert found[1] > found[0] + 0.05
 
 
-def test_sensitivity_spends_the_same_bits_where_they_help(trained, task, digits):
-    compressed = quantized(trained, task, weight_bits=2, extra_bits=0.5, allocation="sensitivity")
+def test_sensitivity_spends_the_same_bits_where_they_help(trained, context, digits):
+    compressed = quantized(
+        trained, context, weight_bits=2, extra_bits=0.5, allocation="sensitivity"
+    )
     assert compressed.notes[-1].startswith("quantization: bits stem 8, blocks.0.first ")
     bits = dict(
         pair.rsplit(" ", 1)
@@ -157,8 +161,8 @@ def test_sensitivity_spends_the_same_bits_where_they_help(trained, task, digits)
     assert len({bits[layer.name] for layer in free}) > 1
 
 
-def test_refreshing_does_not_undo_a_rounding_that_saw_the_inputs(trained, task):
-    compressed = quantized(trained, task, weight_bits=3, rounding="gptq")
+def test_refreshing_does_not_undo_a_rounding_that_saw_the_inputs(trained, context):
+    compressed = quantized(trained, context, weight_bits=3, rounding="gptq")
     _, before = constraints.bake(compressed.network)
     constraints.refresh(compressed.network.module)
     _, after = constraints.bake(compressed.network)
@@ -166,8 +170,8 @@ def test_refreshing_does_not_undo_a_rounding_that_saw_the_inputs(trained, task):
         np.testing.assert_array_equal(before[name].integers_OI, after[name].integers_OI)
 
 
-def test_a_grid_per_tensor_folds_to_one_scale(trained, task):
-    compressed = quantized(trained, task, weight_bits=4, granularity="tensor")
+def test_a_grid_per_tensor_folds_to_one_scale(trained, context):
+    compressed = quantized(trained, context, weight_bits=4, granularity="tensor")
     _, stored = constraints.bake(compressed.network)
     for layer in layers.weighted(compressed.network):
         scale = stored[layer.name].scale * layers.norm_factor(layer).abs().numpy()
@@ -175,45 +179,45 @@ def test_a_grid_per_tensor_folds_to_one_scale(trained, task):
 
 
 @pytest.mark.parametrize("way", ["four bits", "gptq", "affine", "one bit", "learned"])
-def test_masked_weights_stay_zero(way, trained, task):
+def test_masked_weights_stay_zero(way, trained, context):
     module = copy.deepcopy(trained.module)
     layer = module.blocks[1].first
     constraints.constrain(layer, Mask(layer.weight))
-    compressed = quantized(replace(trained, module=module), task, **WAYS[way])
+    compressed = quantized(replace(trained, module=module), context, **WAYS[way])
     zero = module.blocks[1].first.weight == 0
     _, stored = constraints.bake(compressed.network)
     assert zero.float().mean() > 0.4
     assert (stored["blocks.1.first"].integers_OI[zero.numpy()] == 0).all()
 
 
-def test_a_layer_that_holds_integers_already_is_left_alone(trained, task):
-    first = quantized(trained, task, weight_bits=2)
-    second = quantization.apply(first, Quantization(weight_bits=8), task)
+def test_a_layer_that_holds_integers_already_is_left_alone(trained, context):
+    first = quantized(trained, context, weight_bits=2)
+    second = quantization.apply(first, Quantization(weight_bits=8), context)
     assert all(len(constraints.on(layer.module)) == 1 for layer in layers.weighted(second.network))
     assert second.notes[-1] == (
         "quantization: no layer is left to put on a grid, the weights stay as they are"
     )
 
 
-def test_excluded_layers_stay_float_and_unknown_patterns_are_refused(trained, task):
-    compressed = quantized(trained, task, exclude="stem, blocks.0.*")
+def test_excluded_layers_stay_float_and_unknown_patterns_are_refused(trained, context):
+    compressed = quantized(trained, context, exclude="stem, blocks.0.*")
     _, stored = constraints.bake(compressed.network)
     assert "stem" not in stored
     assert not [name for name in stored if name.startswith("blocks.0.")]
     assert all(isinstance(weight, StoredWeight) for weight in stored.values())
     with pytest.raises(InvalidCandidate, match="'missing' matches no layer"):
-        quantized(trained, task, exclude="missing")
+        quantized(trained, context, exclude="missing")
 
 
-def test_an_affine_grid_that_no_layer_can_have_is_said(trained, task):
-    compressed = quantized(trained, task, scheme="affine")
+def test_an_affine_grid_that_no_layer_can_have_is_said(trained, context):
+    compressed = quantized(trained, context, scheme="affine")
     assert compressed.notes == (
         "quantization: an affine grid needs 2 to 7 bits, every layer is symmetric",
     )
 
 
-def test_only_layers_below_eight_bits_learn_their_steps(trained, task):
-    compressed = quantized(trained, task, weight_bits=4, training="lsq")
+def test_only_layers_below_eight_bits_learn_their_steps(trained, context):
+    compressed = quantized(trained, context, weight_bits=4, training="lsq")
     learned = {
         layer.name: isinstance(constraints.on(layer.module)[0], LearnedStep)
         for layer in layers.weighted(compressed.network)
@@ -223,19 +227,19 @@ def test_only_layers_below_eight_bits_learn_their_steps(trained, task):
     assert sum(learned.values()) == len(learned) - 2
 
 
-def test_a_weight_that_is_nan_is_refused(trained, task):
+def test_a_weight_that_is_nan_is_refused(trained, context):
     module = copy.deepcopy(trained.module)
     with torch.no_grad():
         module.stem.weight[0, 0, 0, 0] = torch.nan
     with pytest.raises(NumericalError, match="NaN"):
-        quantized(replace(trained, module=module), task)
+        quantized(replace(trained, module=module), context)
 
 
 def test_calibration_images_of_another_shape_are_refused(trained, digits):
     wrong = Images(x_NCHW=torch.zeros(5, 1, 9, 9), y_N=torch.zeros(5).long())
-    task = Task(data=replace(digits, train=wrong), device=DEVICE, seed=0)
+    context = TrialContext(data=replace(digits, train=wrong), device=DEVICE, seed=0)
     with pytest.raises(InvalidData, match="calibration needs at least one training image of shape"):
-        quantized(trained, task)
+        quantized(trained, context)
 
 
 @pytest.mark.parametrize(
@@ -298,10 +302,10 @@ def test_affine_grids_are_for_widths_whose_distances_fit_the_kernel():
 
 
 @pytest.mark.parametrize("way", ["straight_through", "lsq", "noise", "uniform_noise", "none"])
-def test_every_way_of_training_ends_on_the_grid(way, trained, task):
-    compressed = quantized(trained, task, weight_bits=2, training=way)
+def test_every_way_of_training_ends_on_the_grid(way, trained, context):
+    compressed = quantized(trained, context, weight_bits=2, training=way)
     plan = loop.TrainingPlan(epochs=1, seed=0, batch_size=64, learning_rate=0.02)
-    network, _ = loop.fit(compressed.network, task.data.train, plan, device=DEVICE)
+    network, _ = loop.fit(compressed.network, context.data.train, plan, device=DEVICE)
     baked, stored = constraints.bake(network)
     assert levels(stored)["blocks.1.first"] == 3
     held = baked.module.get_submodule("blocks.1.first").weight.detach().numpy()

@@ -15,7 +15,7 @@ from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.family_member import apply as family_member
 from compress.techniques.family_member.config import FamilyMember
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from tests.compress.network.families import tiny
 from tests.devices import DEVICE
 
@@ -112,6 +112,6 @@ def silence(name, tensor):
 def inherited(net, **config):
     nothing = Images(x_NCHW=torch.zeros(0, 1, 16, 16), y_N=torch.zeros(0, dtype=torch.int64))
     data = ImageData(train=nothing, validation=nothing, test=None, num_classes=tiny.NUM_CLASSES)
-    task = Task(members=FamilyMembers(), data=data, device=DEVICE, seed=0)
+    context = TrialContext(members=FamilyMembers(), data=data, device=DEVICE, seed=0)
     compressed = CompressedModel(network=net)
-    return family_member.apply(compressed, FamilyMember(**config), task).network
+    return family_member.apply(compressed, FamilyMember(**config), context).network

@@ -19,7 +19,7 @@ from compress.techniques.family_member.config import FamilyMember
 from tests.compress.network.families import tiny
 from tests.compress.network.families.samples import MEMBERS, SAMPLES, UNADDED
 from tests.compress.network.families.silence import silenced
-from tests.compress.network.supernet.families import task
+from tests.compress.network.supernet.families import context
 
 SIZE = {"in_channels": 1, "num_classes": tiny.NUM_CLASSES}
 IMAGENET = {"in_channels": 3, "num_classes": 1000}
@@ -131,7 +131,7 @@ def test_a_member_inherits_the_most_important_channels(name):
         # The last half of the outputs is large: they are the ones to keep.
         weight[len(weight) // 2 :] *= 30
     config = FamilyMember(width=0.5)
-    student = family_member.apply(CompressedModel(network=net), config, task()).network
+    student = family_member.apply(CompressedModel(network=net), config, context()).network
     kept = student.module.get_submodule(first).weight.flatten(1)
     large = net.module.get_submodule(first).weight.flatten(1)[len(kept) :]
     assert {tuple(row) for row in kept.tolist()} == {tuple(row) for row in large.tolist()}

@@ -16,7 +16,7 @@ from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.filter_pruning import apply as filter_pruning
 from compress.techniques.filter_pruning.config import FilterPruning
-from compress.training.context import Task
+from compress.training.context import TrialContext
 from tests.compress.network.families import tiny
 from tests.compress.network.families.silence import silenced
 from tests.devices import DEVICE
@@ -116,9 +116,9 @@ def test_all_channels_may_be_pruned_but_the_logits(config):
     assert {group.stage for group in found.groups} == set(range(config.num_stages))
     no_images = Images(x_NCHW=torch.zeros(0, 1, 16, 16), y_N=torch.zeros(0, dtype=torch.int64))
     data = ImageData(train=no_images, validation=no_images, test=None, num_classes=5)
-    task = Task(members=FamilyMembers(), data=data, device=DEVICE, seed=0)
+    context = TrialContext(members=FamilyMembers(), data=data, device=DEVICE, seed=0)
     halved = FilterPruning(ratios=(0.5,) * config.num_stages, round_to=1)
-    pruned = filter_pruning.apply(CompressedModel(network=net), halved, task).network
+    pruned = filter_pruning.apply(CompressedModel(network=net), halved, context).network
     assert tiny.answers(pruned).shape == (3, tiny.NUM_CLASSES)
     parameters, macs = tiny.counted(pruned)
     before, macs_before = tiny.counted(net)

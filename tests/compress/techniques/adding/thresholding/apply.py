@@ -14,7 +14,7 @@ from compress.network.stored_weight import SparseFloat
 from compress.techniques.compressed import CompressedModel
 from compress.training import constraints
 from compress.training.constraints import WeightConstraint
-from compress.training.context import Task
+from compress.training.context import TrialContext
 
 from .config import Thresholding
 
@@ -39,7 +39,9 @@ class Threshold(WeightConstraint):
         return SparseFloat(values_OI=np.ascontiguousarray(values))
 
 
-def apply(compressed: CompressedModel, config: Thresholding, task: Task) -> CompressedModel:
+def apply(
+    compressed: CompressedModel, config: Thresholding, context: TrialContext
+) -> CompressedModel:
     """A copy whose layers have thresholds."""
     if not config.has_effect:
         note = "thresholding: its level is 0, no weight becomes zero"
