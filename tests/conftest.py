@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """``make test`` runs a cover of large products, and one database above the store."""
     covering.mark(items)
     for item in items:
-        if _is_above_the_store(item) and "postgresql" in _parameters(item):
+        if _is_above_the_store(item) and "postgresql" in _words(item):
             item.add_marker("proof")
 
 
@@ -47,9 +47,11 @@ def _is_above_the_store(item: pytest.Item) -> bool:
     return item.path.relative_to(Path(__file__).parent).parts[0] in ("search", "service")
 
 
-def _parameters(item: pytest.Item) -> list[object]:
+def _words(item: pytest.Item) -> list[str]:
+    """The parameters that are words."""
     callspec = getattr(item, "callspec", None)
-    return [] if callspec is None else list(callspec.params.values())
+    values = [] if callspec is None else callspec.params.values()
+    return [value for value in values if isinstance(value, str)]
 
 
 @pytest.hookimpl(wrapper=True)
