@@ -21,6 +21,10 @@ class InvalidWeights(CompressError):
     """The weights file is not safetensors, is too large, or does not fit the family."""
 
 
+class InvalidNetwork(CompressError):
+    """The file is no network, is too large, or holds what cannot be taken over."""
+
+
 class InvalidData(CompressError):
     """The dataset file is not a bounded npz of the expected arrays."""
 

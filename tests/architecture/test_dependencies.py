@@ -18,11 +18,13 @@ ROOMS = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 RUN_TIME = [Requirement(line) for line in PROJECT["project"]["dependencies"]]
 ONLY_FOR_TESTS = [Requirement(line) for line in PROJECT["dependency-groups"]["dev"]]
 BROUGHT_ALONG = {"anyio": "fastapi", "starlette": "fastapi", "h11": "uvicorn"} | {
-    "pydantic-core": "pydantic"
+    "onnx-ir": "onnxscript",
+    "protobuf": "onnx",
+    "pydantic-core": "pydantic",
 }
 """What is imported though only a declared package asks for it: whose version decides."""
-NOT_IMPORTED_BY_US = {"cmaes", "onnxscript"}
-"""Optuna's sampler of that name and torch's exporter import them."""
+NOT_IMPORTED_BY_US = {"cmaes"}
+"""Optuna's sampler of that name imports it."""
 
 
 def pins() -> dict[str, str]:

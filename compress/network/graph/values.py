@@ -27,11 +27,16 @@ Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class GraphPort:
-    """A tensor that goes in or comes out; a word in ``shape`` names an axis of any size."""
+    """A tensor that goes in or comes out; a word in ``shape`` names an axis of any size.
+
+    ``file_dtype`` is the type that the file says where the graph computes in another: a port of
+    16 bits is float32 here, and 16 bits again in the file that is written.
+    """
 
     name: str
     dtype: DType
     shape: tuple[int | str, ...]
+    file_dtype: Literal["float16", "bfloat16"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

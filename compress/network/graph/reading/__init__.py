@@ -1,0 +1,1 @@
+"""The steps from a stranger's ONNX file to a graph, each bounded."""
