@@ -201,6 +201,7 @@ def test_a_restarted_searcher_ends_the_search_at_the_same_trial(
     assert ends[0][0]
 
 
+@pytest.mark.cross("tie_break", "extrapolate")
 @pytest.mark.parametrize("extrapolate", [False, True])
 @pytest.mark.parametrize("tie_break", ["auto", "hypervolume", "net", "front"])
 def test_every_decision_can_be_repeated_from_the_rungs_before_it(
