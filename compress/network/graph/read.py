@@ -10,7 +10,15 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 from onnx import ModelProto
 
-from compress.network.graph.reading import checks, conversion, folding, normalising
+from compress.network.graph.reading import (
+    batch,
+    checks,
+    conversion,
+    folding,
+    normalising,
+    probing,
+    verification,
+)
 from compress.network.graph.reading.limits import FileLimits
 from compress.network.graph.values import Graph
 from compress.values.errors import InvalidNetwork
@@ -24,9 +32,15 @@ def read(data: bytes, limits: FileLimits = FileLimits()) -> Graph:  # noqa: B008
     model = _parse(data, limits)
     checks.check(model, limits)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
+    outputs = conversion.ports(model.graph.output, named=False)
+    is_fixed = batch.free_batch(model)
     folded = folding.fold(model, limits)
     converted = folding.fold(conversion.convert(folded), limits)
-    return normalising.normalise(conversion.to_graph(converted, metadata))
+    graph = normalising.normalise(conversion.to_graph(converted, outputs, metadata))
+    verification.check_operators(graph)
+    graph = probing.settled(batch.with_free_reshapes(graph) if is_fixed else graph)
+    verification.check_weights(graph)
+    return normalising.untied(graph)
 
 
 def _parse(data: bytes, limits: FileLimits) -> ModelProto:

@@ -1,40 +1,57 @@
-"""The shape of every tensor of a graph once its dynamic axes have sizes. Torch-free."""
+"""The shape of every tensor of a graph once its dynamic axes have sizes. Torch-free.
+
+Nothing runs: shapes follow from ONNX's own rules, one node after the other, and what a graph
+computes from shapes (``Shape -> Gather -> Concat -> Reshape``) is computed with them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from onnx import ValueInfoProto, shape_inference
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto, TypeProto, numpy_helper
+from onnx.defs import OpSchema
+from onnx.reference.ops import load_op
+from onnx.shape_inference import InferenceError, infer_node_outputs
 
-from compress.network.graph.values import Graph, GraphPort, Shapes
-from compress.network.graph.write import write
+from compress.network.graph.fit import misfit
+from compress.network.graph.values import OPSET, Array, Graph, GraphPort, Node, Shapes
+from compress.network.graph.write import node_proto
 from compress.values.errors import InvalidNetwork
+
+_MOST_ELEMENTS = 1024
+"""Of a tensor whose values are followed: shapes, axes, indices."""
 
 
 def bind(graph: Graph, sizes: Mapping[str, int]) -> Shapes:
     """Give every dynamic axis of the inputs its size, and infer what follows.
 
-    A tensor whose shape nothing tells without running the graph is absent. Raises
-    InvalidNetwork if the operators do not fit these sizes.
+    A tensor whose shape depends on values is absent. Raises InvalidNetwork naming the node whose
+    inputs do not fit each other at these sizes.
     """
-    bound = replace(
-        graph,
-        inputs=tuple(replace(port, shape=_sizes(port, sizes)) for port in graph.inputs),
-        outputs=tuple(replace(port, shape=_unknown(port)) for port in graph.outputs),
-    )
-    try:
-        found = shape_inference.infer_shapes(
-            write(bound), check_type=True, strict_mode=True, data_prop=True
-        )
-    except shape_inference.InferenceError as error:
-        raise InvalidNetwork(
-            f"the operators do not fit inputs of these sizes ({dict(sizes)}): {_words(error)}"
-        ) from error
-    known = (_known(value) for value in (*found.graph.value_info, *found.graph.output))
-    shapes = {port.name: tuple(map(int, port.shape)) for port in bound.inputs}
-    shapes |= {name: tensor.shape for name, tensor in graph.tensors.items()}
-    return shapes | dict(entry for entry in known if entry is not None)
+    return bound(graph, sizes).shapes
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundGraph:
+    """The shape of every tensor, and the values of small ones that depend on nothing but shapes."""
+
+    shapes: Shapes
+    values: Mapping[str, Array]
+
+
+def bound(graph: Graph, sizes: Mapping[str, int]) -> BoundGraph:
+    """Infer as ``bind`` does, and keep the values that follow from shapes alone."""
+    inference = _Inference(graph)
+    for port in graph.inputs:
+        inference.enter(port.name, np.dtype(port.dtype), _sizes(port, sizes))
+    for node in graph.nodes:
+        inference.pass_through(node)
+    return BoundGraph(shapes=inference.shapes, values=inference.values)
 
 
 def _sizes(port: GraphPort, sizes: Mapping[str, int]) -> tuple[int, ...]:
@@ -44,19 +61,111 @@ def _sizes(port: GraphPort, sizes: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(sizes[axis] if isinstance(axis, str) else axis for axis in port.shape)
 
 
-def _unknown(port: GraphPort) -> tuple[str, ...]:
-    """Output axes that inference may fill: what a file claims for them is not believed."""
-    return tuple(f"{port.name}.{axis}" for axis in range(len(port.shape)))
+@dataclass
+class _Inference:
+    """What is known of the tensors so far."""
+
+    graph: Graph
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+    types: dict[str, TypeProto] = field(default_factory=dict[str, TypeProto])
+    values: dict[str, Array] = field(default_factory=dict[str, Array])
+
+    def __post_init__(self) -> None:
+        for name, tensor in self.graph.tensors.items():
+            self.enter(name, tensor.dtype, tensor.shape)
+
+    def enter(self, name: str, dtype: np.dtype[Any], shape: Sequence[int]) -> None:
+        """Note the type and shape of a tensor that no node makes."""
+        number = onnx.helper.np_dtype_to_tensor_dtype(dtype)
+        self.types[name] = onnx.helper.make_tensor_type_proto(number, list(shape))
+        self.shapes[name] = tuple(shape)
+
+    def pass_through(self, node: Node) -> None:
+        """Infer what the node makes. Raises InvalidNetwork if its inputs do not fit."""
+        for name, made in self._inferred(node):
+            self.types[name] = made
+            shape = _shape(made)
+            if shape is not None:
+                self.shapes[name] = shape
+        wrong = misfit(node, self.shapes)
+        if wrong is not None:
+            raise InvalidNetwork(f"{node.op} (node {node.name[:80]!r}) does not fit: {wrong}")
+        with np.errstate(all="ignore"):
+            self.values.update(self._computed(node))
+
+    def _inferred(self, node: Node) -> Iterator[tuple[str, TypeProto]]:
+        read = {name for name in node.inputs if name}
+        if not read <= self.types.keys():
+            return
+        proto = node_proto(node)
+        types = {name: self.types[name] for name in read}
+        try:
+            found = infer_node_outputs(_schema(node), proto, types, self._data(proto))
+        except (InferenceError, RuntimeError, ValueError) as error:
+            raise InvalidNetwork(
+                f"{node.op} (node {node.name[:80]!r}) does not fit its inputs "
+                f"{[list(self.shapes.get(name, ())) for name in node.inputs]}: {_words(error)}"
+            ) from error
+        yield from found.items()
+
+    def _data(self, proto: NodeProto) -> dict[str, TensorProto]:
+        known = {name: self._value(name) for name in proto.input}
+        return {
+            name: numpy_helper.from_array(np.asarray(value), name)
+            for name, value in known.items()
+            if value is not None
+        }
+
+    def _value(self, name: str) -> Array | None:
+        value = self.graph.tensors.get(name, self.values.get(name))
+        return value if value is not None and value.size <= _MOST_ELEMENTS else None
+
+    def _computed(self, node: Node) -> dict[str, Array]:
+        """The values that the node makes, if they follow from shapes and are few."""
+        shape = self.shapes.get(node.inputs[0]) if node.inputs else None
+        if node.op in {"Shape", "Size"}:
+            return {} if shape is None else {node.output: _measured(node, shape)}
+        made = [self.shapes.get(name) for name in node.outputs if name]
+        inputs = [self._value(name) if name else None for name in node.inputs]
+        absent = any(
+            name and value is None for name, value in zip(node.inputs, inputs, strict=True)
+        )
+        if absent or any(s is None or math.prod(s) > _MOST_ELEMENTS for s in made):
+            return {}
+        return _evaluated(node, inputs)
 
 
-def _known(value: ValueInfoProto) -> tuple[str, tuple[int, ...]] | None:
-    tensor = value.type.tensor_type
-    dims = tensor.shape.dim
-    if not tensor.HasField("shape") or not all(dim.HasField("dim_value") for dim in dims):
+def _evaluated(node: Node, inputs: list[Array | None]) -> dict[str, Array]:
+    try:
+        outputs = load_op("", node.op, OPSET).eval(
+            *inputs, n_outputs=len(node.outputs), **node.attributes
+        )
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+        raise InvalidNetwork(
+            f"{node.op} (node {node.name[:80]!r}) cannot compute sizes: {_words(e)}"
+        ) from e
+    found = outputs if isinstance(outputs, tuple) else (outputs,)
+    return {n: np.asarray(v) for n, v in zip(node.outputs, found, strict=False) if n}
+
+
+def _schema(node: Node) -> OpSchema:
+    return onnx.defs.get_schema(node.op, OPSET, "")
+
+
+def _measured(node: Node, shape: tuple[int, ...]) -> Array:
+    if node.op == "Size":
+        return np.asarray(math.prod(shape), np.int64)
+    start, end = node.integer("start", 0), node.integer("end", len(shape))
+    return np.asarray(shape[start:end], np.int64)
+
+
+def _shape(made: TypeProto) -> tuple[int, ...] | None:
+    tensor = made.tensor_type
+    if not tensor.HasField("shape") or not all(d.HasField("dim_value") for d in tensor.shape.dim):
         return None
-    return value.name, tuple(dim.dim_value for dim in dims)
+    return tuple(dim.dim_value for dim in tensor.shape.dim)
 
 
 def _words(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines)[-300:]

@@ -54,6 +54,30 @@ class Node:
         """The first tensor that it really makes: some nodes leave out their first output."""
         return next(name for name in self.outputs if name)
 
+    def integer(self, name: str, default: int) -> int:
+        """The attribute of that name, which is an integer."""
+        value = self.attributes.get(name, default)
+        assert isinstance(value, int)
+        return value
+
+    def integers(self, name: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """The attribute of that name, which is a list of integers."""
+        value = self.attributes.get(name, default)
+        assert isinstance(value, tuple)
+        return tuple(int(each) for each in value)
+
+    def number(self, name: str, default: float) -> float:
+        """The attribute of that name, which is a float."""
+        value = self.attributes.get(name, default)
+        assert isinstance(value, int | float)
+        return float(value)
+
+    def text(self, name: str, default: str) -> str:
+        """The attribute of that name, which is a word."""
+        value = self.attributes.get(name, default)
+        assert isinstance(value, str)
+        return value
+
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:

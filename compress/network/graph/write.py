@@ -15,7 +15,7 @@ _IR_VERSION = 10
 def write(graph: Graph) -> ModelProto:
     """Write the graph: ports, dynamic axes and metadata as they were uploaded."""
     body = onnx.helper.make_graph(
-        [_node(node) for node in graph.nodes],
+        [node_proto(node) for node in graph.nodes],
         _PRODUCER,
         [_port(port) for port in graph.inputs],
         [_port(port) for port in graph.outputs],
@@ -36,7 +36,8 @@ def _port(port: GraphPort) -> ValueInfoProto:
     return onnx.helper.make_tensor_value_info(port.name, dtype, list(port.shape))
 
 
-def _node(node: Node) -> NodeProto:
+def node_proto(node: Node) -> NodeProto:
+    """Write one operator as it stands."""
     proto = NodeProto(op_type=node.op, name=node.name, input=node.inputs, output=node.outputs)
     proto.attribute.extend(_attribute(name, value) for name, value in node.attributes.items())
     return proto

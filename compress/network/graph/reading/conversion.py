@@ -97,28 +97,41 @@ def _replace(field: object, values: Iterable[TensorProto]) -> None:
     repeated.extend(values)
 
 
-def to_graph(model: ModelProto, metadata: Mapping[str, str]) -> Graph:
+def ports(values: Iterable[ValueInfoProto], *, named: bool) -> tuple[GraphPort, ...]:
+    """What a file says of its inputs or outputs. Raises InvalidNetwork if they are no tensors.
+
+    An axis that it does not name gets a name of its own if ``named``; else its name is empty.
+    """
+    return tuple(_port(port, named=named) for port in values)
+
+
+def to_graph(
+    model: ModelProto, outputs: tuple[GraphPort, ...], metadata: Mapping[str, str]
+) -> Graph:
     """Make the frozen value of a model whose functions and constants are gone.
 
     Raises InvalidNetwork for types that no graph holds.
     """
     return Graph(
-        inputs=tuple(_port(port) for port in model.graph.input),
-        outputs=tuple(_port(port) for port in model.graph.output),
+        inputs=ports(model.graph.input, named=True),
+        outputs=outputs,
         nodes=tuple(_named(model.graph.node)),
         tensors={t.name: _array(t, f"tensor {t.name[:80]!r}") for t in model.graph.initializer},
         metadata=dict(metadata),
     )
 
 
-def _port(port: ValueInfoProto) -> GraphPort:
+def _port(port: ValueInfoProto, *, named: bool) -> GraphPort:
     tensor = port.type.tensor_type
     if port.type.WhichOneof("value") != "tensor_type":
         raise InvalidNetwork(f"{port.name[:80]!r} is no tensor: export tensors only")
     return GraphPort(
         name=port.name,
         dtype=_dtype(tensor.elem_type, f"{port.name[:80]!r}"),
-        shape=tuple(_axis(dim, f"{port.name}_{axis}") for axis, dim in enumerate(tensor.shape.dim)),
+        shape=tuple(
+            _axis(dim, f"{port.name}_{axis}" if named else "")
+            for axis, dim in enumerate(tensor.shape.dim)
+        ),
         file_dtype=_HALVES.get(tensor.elem_type),
     )
 

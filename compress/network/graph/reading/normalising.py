@@ -9,7 +9,7 @@ import numpy as np
 from onnx import TensorProto
 
 from compress.network.graph.reading import quantized
-from compress.network.graph.reading.rewiring import (
+from compress.network.graph.rewiring import (
     free_name,
     names_of,
     without_dead_code,

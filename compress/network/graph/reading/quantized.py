@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from compress.network.graph.reading.rewiring import free_name, names_of
+from compress.network.graph.rewiring import free_name, names_of
 from compress.network.graph.values import Array, Graph, Node
 from compress.values.errors import InvalidNetwork
 

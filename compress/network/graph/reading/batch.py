@@ -1,0 +1,63 @@
+"""A batch of any size, also where a file fixes it at 1. Torch-free."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from onnx import ModelProto, TensorShapeProto, ValueInfoProto
+
+from compress.network.graph.rewiring import free_name, names_of
+from compress.network.graph.values import Array, Graph, Node
+from compress.values.errors import InvalidNetwork
+
+_WAY_OUT = "export it with a dynamic batch axis (dynamic_axes={name: {0: 'N'}} in torch)"
+
+
+def free_batch(model: ModelProto) -> bool:
+    """Name the first axis of every input that fixes it at 1, if no input has a free one.
+
+    Changes the model; True if it did. Raises InvalidNetwork if no input has a batch axis.
+    """
+    ports = list(model.graph.input)
+    for port in ports:
+        if not port.type.tensor_type.HasField("shape"):
+            raise InvalidNetwork(f"input {port.name[:80]!r} says no shape: {_WAY_OUT}")
+    first = [axis for port in ports if (axis := _first(port)) is not None]
+    if any(not axis.HasField("dim_value") or axis.dim_value < 1 for axis in first):
+        return False
+    fixed = [axis for axis in first if axis.dim_value == 1]
+    if not fixed:
+        shapes = [[dim.dim_value for dim in port.type.tensor_type.shape.dim] for port in ports]
+        raise InvalidNetwork(f"no input has a batch axis (shapes {shapes[:4]}): {_WAY_OUT}")
+    for axis in fixed:
+        axis.dim_param = "batch"
+    return True
+
+
+def _first(port: ValueInfoProto) -> TensorShapeProto.Dimension | None:
+    dims = port.type.tensor_type.shape.dim
+    return dims[0] if dims else None
+
+
+def with_free_reshapes(graph: Graph) -> Graph:
+    """Let reshapes of activations to ``[1, ...]`` keep whatever the batch is."""
+    tensors: dict[str, Array] = dict(graph.tensors)
+    taken = names_of(graph)
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        target = tensors.get(node.inputs[1]) if node.op == "Reshape" else None
+        if target is None or node.inputs[0] in tensors or not target.size or target.flat[0] != 1:
+            nodes.append(node)
+            continue
+        name = free_name(f"{node.inputs[1]}_free", taken)
+        taken.add(name)
+        tensors[name] = _free(target)
+        nodes.append(replace(node, inputs=(node.inputs[0], name)))
+    return replace(graph, nodes=tuple(nodes), tensors=tensors)
+
+
+def _free(target: Array) -> Array:
+    """The first entry follows from the others, or is the input's."""
+    first = 0 if -1 in target else -1
+    return np.asarray([first, *target.tolist()[1:]], np.int64)
