@@ -123,6 +123,7 @@ def _settled(
     fresh = batchnorm.reestimate(
         compressed.network,
         context.data.train,
+        task=context.task,
         device=context.device,
         augment=context.augment,
         like=lender,
@@ -150,6 +151,7 @@ def recover(
         compressed.network,
         context.data.train,
         _recovery_plan(compressed, context, epochs, schedule),
+        task=context.task,
         device=context.device,
         teacher=_teacher(compressed, context),
         hooks=Hooks(should_stop=context.should_stop, on_progress=on_progress),
@@ -158,10 +160,18 @@ def recover(
     if quantization is not None and not quantization.trains_rounded:
         # Its BatchNorm has seen other weights than those that the file will hold.
         trained = batchnorm.reestimate(
-            trained, context.data.train, device=context.device, augment=schedule.augment
+            trained,
+            context.data.train,
+            task=context.task,
+            device=context.device,
+            augment=schedule.augment,
         )
     network, note = recovery.best_of(
-        compressed.network, trained, context.data.validation, context.device
+        compressed.network,
+        trained,
+        context.data.validation,
+        context.device,
+        task=context.task,
     )
     return compressed.evolve(
         network=network,
@@ -191,7 +201,14 @@ def train_baseline(
         augment=augment or context.augment,
     )
     hooks = Hooks(should_stop=context.should_stop, on_progress=on_progress)
-    trained, _ = loop.fit(network, context.data.train, plan, device=context.device, hooks=hooks)
+    trained, _ = loop.fit(
+        network,
+        context.data.train,
+        plan,
+        task=context.task,
+        device=context.device,
+        hooks=hooks,
+    )
     return trained
 
 

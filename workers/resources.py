@@ -16,8 +16,9 @@ from compress.network.running import threads
 from compress.network.sources import safetensors
 from compress.network.sources.family import FamilyMembers
 from compress.network.sources.source import NetworkSource
-from compress.tasks import loading
+from compress.tasks import registry
 from compress.tasks.images import ImageData
+from compress.tasks.task import Task
 from compress.training.context import TrialContext, choose_device
 from featherweight.specs.protocol import Assignment, Weights
 from workers.files.cache import Cache
@@ -47,6 +48,8 @@ class TrialResources:
 
     def __init__(self, cache: Cache, *, logits_folder: Path) -> None:
         self.device: torch.device = choose_device()
+        # Assignments do not name their task: every job's is this one.
+        self.task: Task = registry.TASKS["image_classification"]
         self._cache = cache
         self._logits_folder = logits_folder
         self._data: Newest[ImageData] = Newest()
@@ -63,6 +66,7 @@ class TrialResources:
         """
         images = self._data.get(assignment.dataset, lambda: self._load_data(assignment.dataset))
         context = TrialContext(
+            task=self.task,
             data=images,
             device=self.device,
             seed=assignment.seed,
@@ -137,7 +141,7 @@ class TrialResources:
 
     def _load_data(self, sha256: str) -> ImageData:
         with self._cache.hold(sha256) as path:
-            return loading.load(path)
+            return self.task.load(path)
 
     def _load_network(self, given: Weights, source: NetworkSource, images: ImageData) -> Network:
         with self._cache.hold(given.sha256) as path:

@@ -101,7 +101,7 @@ class TrialRunner:
             return
         compressed = self._compressed(network, context)
         if self.assignment.phase == Phase.BASELINE:
-            notes = augmentation.notes(self.assignment, context.data.train)
+            notes = augmentation.notes(self.assignment, context.data.train, context.task)
             compressed = compressed.evolve(notes=compressed.notes + notes)
         for rung, epochs in enumerate(self.assignment.rungs):
             compressed = self._recovered(compressed, context, epochs=epochs)
@@ -155,7 +155,9 @@ class TrialRunner:
             self.resources.copy_file(file.sha256, path)
             with self.clock.time("measure"):
                 threads = self.assignment.latency_threads
-                found = measure.on_split(path, context.data, "test", threads=threads)
+                found = measure.on_split(
+                    path, context.data, "test", task=context.task, threads=threads
+                )
             seconds = self.clock.seconds
             self.spooled.put(evaluation.report(file, found, folder, rung=rung, seconds=seconds))
             self._stage("report")
@@ -211,7 +213,7 @@ class TrialRunner:
         folder = self.spooled.draft(rung)
         self._stage("export")
         with self.clock.time("export"):
-            artifact = writer.write(compressed, folder, data=context.data)
+            artifact = writer.write(compressed, folder, data=context.data, task=context.task)
         self._stage("measure")
         measurement = self._measured(rung, artifact, compressed, context)
         self._describe(rung, artifact, compressed, measurement, context)
@@ -231,6 +233,7 @@ class TrialRunner:
             measurement = measure.run(
                 artifact,
                 context.data,
+                task=context.task,
                 splits=splits,
                 threads=self.assignment.latency_threads,
                 seconds=self.clock.seconds,
@@ -291,7 +294,7 @@ class TrialRunner:
                 epochs=given.rungs[rung],
                 seed=given.seed,
                 recovery=given.recovery,
-                augmented=augmentation.done(given, context.data.train),
+                augmented=augmentation.done(given, context.data.train, context.task),
                 data_sha256=given.dataset,
                 weights_sha256=given.weights.sha256 if given.weights else None,
                 tutor_sha256=given.tutor.weights.sha256 if given.tutor else None,

@@ -23,6 +23,7 @@ from compress.network.supernet import extraction
 from compress.network.supernet.config import Elastic
 from compress.supernet import start
 from compress.supernet import training as supernet
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.training import batchnorm, loop
 from compress.training.context import TrialContext
 
@@ -46,7 +47,9 @@ def report(
     train_images: int,
 ) -> None:
     """Train one supernet of cells, and print how it ranks ``members`` random rows of the table."""
-    context = TrialContext(data=cifar.images(train_images=train_images), device=CPU, seed=0)
+    context = TrialContext(
+        data=cifar.images(train_images=train_images), device=CPU, seed=0, task=IMAGE_CLASSIFICATION
+    )
     elastic = Elastic(operations=(OPERATIONS,) * 6)
     fresh = start.begin(None, _LARGEST, context, elastic)
     began = time.perf_counter()
@@ -56,8 +59,10 @@ def report(
     for text, accuracy in random.Random(0).sample(_rows(table), members):
         cell = NasBench201.model_validate({"cell": text}).cell
         part = extraction.extract(shared, _LARGEST.model_copy(update={"cell": cell}))
-        part = batchnorm.reestimate(part, context.data.train, device=CPU)
-        inherited.append(loop.evaluate(part, context.data.validation, CPU))
+        part = batchnorm.reestimate(part, context.data.train, device=CPU, task=IMAGE_CLASSIFICATION)
+        inherited.append(
+            loop.evaluate(part, context.data.validation, CPU, task=IMAGE_CLASSIFICATION)
+        )
         published.append(accuracy)
         print(f"  {text} inherited {inherited[-1]:.4f} published {accuracy:g}", flush=True)
     kendall, spearman = correlation(inherited, published)

@@ -32,6 +32,7 @@ from compress.export import writer
 from compress.network.families.network import build
 from compress.network.families.residual.config import Residual
 from compress.network.network import Network
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
 from compress.techniques.quantization.config import Quantization
@@ -200,13 +201,17 @@ def _files(folder: Path, name: str) -> Files:
         input_shape=(3, 32, 32),
         num_classes=10,
     )
-    context = TrialContext(data=data, device=torch.device("cpu"), seed=0)
+    context = TrialContext(data=data, device=torch.device("cpu"), seed=0, task=IMAGE_CLASSIFICATION)
     whole = Candidate()
     narrow = Candidate(steps=(Quantization(weight_bits=8, activations="int8"),))
     with redirect_stdout(io.StringIO()):
         written = [
             writer.write(
-                pipeline.start(network, one, context), folder, data=data, name=f"{name}-{i}"
+                pipeline.start(network, one, context),
+                folder,
+                data=data,
+                name=f"{name}-{i}",
+                task=IMAGE_CLASSIFICATION,
             )
             for i, one in enumerate((narrow, whole))
         ]

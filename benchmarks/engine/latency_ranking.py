@@ -27,6 +27,7 @@ from benchmarks.record import Table, keeps
 from compress import pipeline
 from compress.evaluation import latency
 from compress.export import writer
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.training.context import TrialContext
 from featherweight.specs.job import JobSpec
 from search.samplers import Knowledge, history
@@ -104,12 +105,14 @@ def _drawn(found: Space) -> Params:
 def _latencies(found: Space, params: Params) -> list[float]:
     torch.set_num_threads(1)
     data = cifar.images(train_images=1_000)
-    context = TrialContext(data=data, device=torch.device("cpu"), seed=0)
+    context = TrialContext(data=data, device=torch.device("cpu"), seed=0, task=IMAGE_CLASSIFICATION)
     network, measured = cifar.network(), []
     with tempfile.TemporaryDirectory() as name:
         for values in params:
             compressed = pipeline.start(network, found.candidate(values), context)
-            written = writer.write(compressed, Path(name), data=data, name="candidate")
+            written = writer.write(
+                compressed, Path(name), data=data, name="candidate", task=IMAGE_CLASSIFICATION
+            )
             timed = latency.measure(written.path, data.validation, threads=1, beside=None)
             measured.append(timed.median_ms)
     return measured

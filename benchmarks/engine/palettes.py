@@ -22,6 +22,7 @@ from benchmarks.record import Table, recorded
 from compress import pipeline
 from compress.export import writer
 from compress.network import layers
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
@@ -105,7 +106,7 @@ def _recovered(bits: int, kind: str, context: TrialContext, epochs: int, rate: f
 
 def _context(seed: int) -> TrialContext:
     data = cifar.images(train_images=_TRAIN_IMAGES)
-    return TrialContext(data=data, device=torch.device("cpu"), seed=seed)
+    return TrialContext(data=data, device=torch.device("cpu"), seed=seed, task=IMAGE_CLASSIFICATION)
 
 
 def _started(bits: int, context: TrialContext, **fields: str) -> CompressedModel:
@@ -114,12 +115,16 @@ def _started(bits: int, context: TrialContext, **fields: str) -> CompressedModel
 
 
 def _accuracy(compressed: CompressedModel, context: TrialContext) -> float:
-    return loop.evaluate(compressed.network, context.data.validation, context.device)
+    return loop.evaluate(
+        compressed.network, context.data.validation, context.device, task=IMAGE_CLASSIFICATION
+    )
 
 
 def _bytes(compressed: CompressedModel, context: TrialContext) -> int:
     with tempfile.TemporaryDirectory() as folder:
-        return writer.write(compressed, Path(folder), data=context.data).size_bytes
+        return writer.write(
+            compressed, Path(folder), data=context.data, task=IMAGE_CLASSIFICATION
+        ).size_bytes
 
 
 def _error(compressed: CompressedModel) -> float:

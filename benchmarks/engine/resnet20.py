@@ -24,6 +24,7 @@ from compress.evaluation import measure, runtime
 from compress.export import views, writer
 from compress.network.network import Artifact
 from compress.network.signature import INPUT, OUTPUT
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
@@ -98,7 +99,10 @@ def main(table: Table) -> None:
     """Every candidate untrained, then the latency of their files in turns."""
     torch.set_num_threads(_THREADS)
     context = TrialContext(
-        data=cifar.images(train_images=10_000), device=torch.device("cpu"), seed=0
+        data=cifar.images(train_images=10_000),
+        device=torch.device("cpu"),
+        seed=0,
+        task=IMAGE_CLASSIFICATION,
     )
     with tempfile.TemporaryDirectory() as name:
         rows = [
@@ -129,9 +133,11 @@ def untrained(name: str, steps: Steps, context: TrialContext, folder: Path) -> R
     began = time.perf_counter()
     compressed = pipeline.start(network, Candidate.model_validate({"steps": steps}), context)
     at_export = time.perf_counter()
-    artifact = writer.write(compressed, folder, data=context.data)
+    artifact = writer.write(compressed, folder, data=context.data, task=IMAGE_CLASSIFICATION)
     at_measure = time.perf_counter()
-    measurement = measure.run(artifact, context.data, splits=("validation",))
+    measurement = measure.run(
+        artifact, context.data, splits=("validation",), task=IMAGE_CLASSIFICATION
+    )
     ended = time.perf_counter()
     row = Row(
         name=name,

@@ -26,6 +26,7 @@ from compress import pipeline
 from compress.evaluation import runtime
 from compress.export import writer
 from compress.network.signature import INPUT
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData
 from compress.techniques.candidate import Candidate
 from compress.training.context import TrialContext
@@ -73,13 +74,18 @@ def main(table: Table) -> None:
     """Every candidate with free and with short scales."""
     torch.set_num_threads(1)
     data = cifar.images(train_images=10_000)
-    context = TrialContext(data=data, device=torch.device("cpu"), seed=0)
+    context = TrialContext(data=data, device=torch.device("cpu"), seed=0, task=IMAGE_CLASSIFICATION)
     network = cifar.network()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for label, steps in CANDIDATES.items():
             candidate = Candidate.model_validate({"steps": steps})
-            path = writer.write(pipeline.start(network, candidate, context), folder, data=data).path
+            path = writer.write(
+                pipeline.start(network, candidate, context),
+                folder,
+                data=data,
+                task=IMAGE_CLASSIFICATION,
+            ).path
             table.add(compare(label, path, data))
 
 

@@ -45,6 +45,7 @@ from compress.evaluation import measure, runtime
 from compress.export import writer
 from compress.network.network import Network
 from compress.network.signature import INPUT
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
 from compress.training.context import TrialContext
@@ -175,8 +176,11 @@ def main(table: Table, others: str | None = None) -> None:
 def untrained(table: Table, data: ImageData, folder: Path, others: str | None) -> None:
     """Our candidates and the peers, calibrated on the same images of each seed."""
     exported = pipeline.start(cifar.network(), _candidate([]), _context(data, seed=0))
-    baseline = writer.write(exported, folder, data=data, name="baseline").path
-    print(f"baseline {measure.accuracy_of_file(baseline, data.validation):.2%}", flush=True)
+    baseline = writer.write(
+        exported, folder, data=data, name="baseline", task=IMAGE_CLASSIFICATION
+    ).path
+    accuracy = measure.accuracy_of_file(baseline, data.validation, task=IMAGE_CLASSIFICATION)
+    print(f"baseline {accuracy:.2%}", flush=True)
     found: dict[str, list[Outcome]] = {}
     for seed in SEEDS:
         seen = _sampled(data, seed)
@@ -219,7 +223,9 @@ def latency(data: ImageData, folder: Path) -> None:
     files: dict[str, Path] = {}
     for index, (name, steps) in enumerate(LATENCY.items()):
         compressed = pipeline.start(cifar.network(), _candidate(steps), _context(data, seed=0))
-        written = writer.write(compressed, folder, data=data, name=f"latency{index}")
+        written = writer.write(
+            compressed, folder, data=data, name=f"latency{index}", task=IMAGE_CLASSIFICATION
+        )
         files[name] = written.path
         print(f"{name:38} {written.size_bytes:9,} B  {written.macs:12,} multiply-accumulates")
     resnet20.compare_latency(files, data)
@@ -258,14 +264,18 @@ def _ours(steps: Steps, context: TrialContext, folder: Path) -> Outcome:
 
 def _written(steps: Steps, context: TrialContext, folder: Path) -> Path:
     compressed = pipeline.start(cifar.network(), _candidate(steps), context)
-    return writer.write(compressed, folder, data=context.data, name="ours").path
+    return writer.write(
+        compressed, folder, data=context.data, name="ours", task=IMAGE_CLASSIFICATION
+    ).path
 
 
 def _searched(candidates: Sequence[Steps], context: TrialContext, folder: Path) -> Outcome:
     """The best on validation, for the seconds of all of them and of looking at them."""
     began = time.process_time()
     found = [
-        measure.accuracy_of_file(_written(steps, context, folder), context.data.validation)
+        measure.accuracy_of_file(
+            _written(steps, context, folder), context.data.validation, task=IMAGE_CLASSIFICATION
+        )
         for steps in candidates
     ]
     seconds = time.process_time() - began
@@ -276,7 +286,9 @@ def _searched(candidates: Sequence[Steps], context: TrialContext, folder: Path) 
 def _recovered(network: Network, steps: Steps, context: TrialContext, folder: Path) -> Path:
     start = pipeline.start(network, _candidate(steps), context)
     recovered = pipeline.recover(start, context, epochs=1, schedule=Schedule(precision="bf16"))
-    return writer.write(recovered, folder, data=context.data, name="trained").path
+    return writer.write(
+        recovered, folder, data=context.data, name="trained", task=IMAGE_CLASSIFICATION
+    ).path
 
 
 def _pruned_by_another(context: TrialContext, folder: Path) -> Outcome:
@@ -357,7 +369,10 @@ def _others(
 def _outcome(path: Path, data: ImageData, *, seconds: float) -> Outcome:
     onnx.checker.check_model(str(path))
     assert data.test is not None
-    accuracy, other = (measure.accuracy_of_file(path, s) for s in (data.validation, data.test))
+    accuracy, other = (
+        measure.accuracy_of_file(path, s, task=IMAGE_CLASSIFICATION)
+        for s in (data.validation, data.test)
+    )
     return Outcome(
         size_bytes=path.stat().st_size,
         accuracy=accuracy,
@@ -385,7 +400,7 @@ def _sampled(data: ImageData, seed: int) -> ImageData:
 
 
 def _context(data: ImageData, *, seed: int) -> TrialContext:
-    return TrialContext(data=data, device=CPU, seed=seed)
+    return TrialContext(data=data, device=CPU, seed=seed, task=IMAGE_CLASSIFICATION)
 
 
 def _candidate(steps: Steps) -> Candidate:

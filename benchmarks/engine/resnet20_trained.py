@@ -26,6 +26,7 @@ from compress.evaluation import measure
 from compress.export import writer
 from compress.network.network import Network
 from compress.network.sources import safetensors
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
@@ -146,6 +147,7 @@ def _context(folder: Path, *, seed: int, train_images: int) -> TrialContext:
         uploaded_teacher=cifar.network(56),
         cache_folder=folder / "teacher",
         teacher_views=_VIEWS,
+        task=IMAGE_CLASSIFICATION,
     )
 
 
@@ -189,11 +191,15 @@ def compare_rates(folder: Path, *, names: Sequence[str], seed: int) -> None:
     network = tuned(folder, context)
     for name in names:
         compressed = pipeline.start(network, _candidate(GOALS[name].steps), context)
-        accuracy = loop.evaluate(compressed.network, context.data.validation, context.device)
+        accuracy = loop.evaluate(
+            compressed.network, context.data.validation, context.device, task=IMAGE_CLASSIFICATION
+        )
         print(f"{name:18} untrained: {accuracy:.2%}", flush=True)
         for rate in _RATES:
             taught = _recovered(name, compressed, context, epochs=1, rate=rate)
-            accuracy = loop.evaluate(taught.network, context.data.validation, context.device)
+            accuracy = loop.evaluate(
+                taught.network, context.data.validation, context.device, task=IMAGE_CLASSIFICATION
+            )
             print(f"{name:18} one short epoch at rate {rate:g}: {accuracy:.2%}", flush=True)
 
 
@@ -232,8 +238,8 @@ def _let_teacher_answer(context: TrialContext, *, views: int) -> None:
 
 
 def _measured(name: str, compressed: CompressedModel, data: ImageData, folder: Path) -> int:
-    artifact = writer.write(compressed, folder, data=data, name=name)
-    measured = measure.run(artifact, data, splits=("validation",))
+    artifact = writer.write(compressed, folder, data=data, name=name, task=IMAGE_CLASSIFICATION)
+    measured = measure.run(artifact, data, splits=("validation",), task=IMAGE_CLASSIFICATION)
     print(
         f"{name:18} {measured.size_bytes:9,} B  validation {measured.accuracy['validation']:.2%}",
         flush=True,
@@ -247,8 +253,8 @@ def show_test(table: Table, folder: Path, names: Sequence[str]) -> None:
     assert data.test is not None
     every = [folder / f"{name}{views}.onnx" for name in names for views in ("", "-mirrored")]
     for path in filter(Path.exists, every):
-        validation = measure.accuracy_of_file(path, data.validation)
-        test = measure.accuracy_of_file(path, data.test)
+        validation = measure.accuracy_of_file(path, data.validation, task=IMAGE_CLASSIFICATION)
+        test = measure.accuracy_of_file(path, data.test, task=IMAGE_CLASSIFICATION)
         print(
             f"{path.stem:22} {path.stat().st_size:9,} B  validation {validation:.2%}  "
             f"test {test:.2%}",

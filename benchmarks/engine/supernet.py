@@ -38,6 +38,7 @@ from compress.network.supernet.config import Elastic
 from compress.network.supernet.draw import Draw
 from compress.supernet import start
 from compress.supernet import training as supernet
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData
 from compress.techniques.compressed import CompressedModel
 from compress.training import batchnorm, loop
@@ -123,7 +124,7 @@ def report(table: Table, settings: Settings) -> None:
 
 def _outcome(settings: Settings, data: ImageData, seed: int) -> Outcome:
     architecture, elastic = SPACES[settings.space]
-    context = TrialContext(data=data, device=CPU, seed=seed)
+    context = TrialContext(data=data, device=CPU, seed=seed, task=IMAGE_CLASSIFICATION)
     fresh = start.begin(None, architecture, context, elastic)
     began = time.perf_counter()
     epochs = settings.supernet_epochs
@@ -155,13 +156,17 @@ def _members(settings: Settings, seed: int) -> list[Architecture]:
 def _row(shared: Network, member: Architecture, context: TrialContext, epochs: int) -> Row:
     data = context.data
     began = time.perf_counter()
-    part = batchnorm.reestimate(extraction.extract(shared, member), data.train, device=CPU)
-    inherited = loop.evaluate(part, data.validation, CPU)
+    part = batchnorm.reestimate(
+        extraction.extract(shared, member), data.train, device=CPU, task=IMAGE_CLASSIFICATION
+    )
+    inherited = loop.evaluate(part, data.validation, CPU, task=IMAGE_CLASSIFICATION)
     evaluated = time.perf_counter()
     channels, height, width = data.input_shape
     fresh = build(member, in_channels=channels, num_classes=data.num_classes, seed=context.seed)
     plan = TrainingPlan(epochs=epochs, seed=context.seed, batch_size=context.batch_size)
-    network, fit = loop.fit(replace(shared, module=fresh), data.train, plan, device=CPU)
+    network, fit = loop.fit(
+        replace(shared, module=fresh), data.train, plan, device=CPU, task=IMAGE_CLASSIFICATION
+    )
     assert data.test is not None
     return Row(
         macs=layout.macs(
@@ -172,7 +177,7 @@ def _row(shared: Network, member: Architecture, context: TrialContext, epochs: i
             width=width,
         ),
         inherited=inherited,
-        alone=loop.evaluate(network, data.test, CPU),
+        alone=loop.evaluate(network, data.test, CPU, task=IMAGE_CLASSIFICATION),
         evaluate_seconds=evaluated - began,
         alone_seconds=fit.seconds,
     )
@@ -182,8 +187,10 @@ def _file_seconds(part: Network, data: ImageData) -> float:
     """What a candidate costs on top: its file written, proven and measured."""
     with tempfile.TemporaryDirectory() as name:
         began = time.perf_counter()
-        artifact = writer.write(CompressedModel(network=part), Path(name), data=data)
-        measure.run(artifact, data, splits=("validation",))
+        artifact = writer.write(
+            CompressedModel(network=part), Path(name), data=data, task=IMAGE_CLASSIFICATION
+        )
+        measure.run(artifact, data, splits=("validation",), task=IMAGE_CLASSIFICATION)
         return time.perf_counter() - began
 
 

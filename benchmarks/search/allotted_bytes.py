@@ -23,6 +23,7 @@ from compress.network.network import Network
 from compress.sensitivity import probes
 from compress.sensitivity.document import ProfileDocument
 from compress.sensitivity.probes import ProbeRequest
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.training.context import TrialContext
 from featherweight.specs import constraints
@@ -46,7 +47,10 @@ def main(table: Table) -> None:
     """A line for every bound, with and without pruning."""
     torch.set_num_threads(1)
     data = cifar.images(train_images=1_000)
-    network, context = cifar.network(), TrialContext(data=data, device=torch.device("cpu"), seed=0)
+    network, context = (
+        cifar.network(),
+        TrialContext(data=data, device=torch.device("cpu"), seed=0, task=IMAGE_CLASSIFICATION),
+    )
     profile = _profiled(context)
     stages = (_RATIOS,) * len(profile.stages)
     allotter = Allotter(profile=profile, choices=Choices(ratios=stages, bits=_BITS, axis="bytes"))
@@ -109,7 +113,7 @@ def _candidate(found: Allotment) -> Candidate:
 
 def _bytes(network: Network, candidate: Candidate, context: TrialContext, folder: Path) -> int:
     made = pipeline.start(network, candidate, context)
-    return writer.write(made, folder, data=context.data).size_bytes
+    return writer.write(made, folder, data=context.data, task=IMAGE_CLASSIFICATION).size_bytes
 
 
 def _by_width(allotter: Allotter, found: Allotment) -> float:

@@ -33,6 +33,7 @@ from benchmarks.cluster.processes import Cluster
 from benchmarks.data import cifar
 from benchmarks.record import Cell, Table, recorded
 from compress.evaluation import measure
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData
 from compress.values.measurement import Measurement
 from featherweight.client.client import Client
@@ -180,7 +181,7 @@ def _outcome(  # noqa: PLR0913 - one line of the table, part by part
     rows: list[tuple[int, float, float]] = []
     for point in points:
         path = client.download(point, folder / name)
-        accuracy = measure.accuracy_of_file(path, data.test)
+        accuracy = measure.accuracy_of_file(path, data.test, task=IMAGE_CLASSIFICATION)
         rows.append((point.size_bytes, point.measurement.value("accuracy"), accuracy))
     on_test = [
         point.measurement.model_copy(update={"accuracy": {"validation": row[2]}})

@@ -25,6 +25,7 @@ from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.network.sources import family
 from compress.tasks import loading
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.inspection import DatasetInfo
 from compress.techniques import candidate as candidates
 from compress.training.context import TrialContext
@@ -113,21 +114,31 @@ class Digits:
 
     def _trained(self, candidate: candidates.Candidate) -> _Curve:
         context = TrialContext(
-            data=self._images, device=torch.device("cpu"), seed=0, teacher=self._network
+            data=self._images,
+            device=torch.device("cpu"),
+            seed=0,
+            teacher=self._network,
+            task=IMAGE_CLASSIFICATION,
         )
         compressed, found = pipeline.start(self._network, candidate, context), {}
         with tempfile.TemporaryDirectory() as folder:
             for epochs in RUNGS:
                 more = epochs - compressed.epochs if candidate.configs else 0
                 compressed = pipeline.recover(compressed, context, epochs=more, schedule=Schedule())
-                written = writer.write(compressed, Path(folder), data=self._images)
-                accuracy = measure.accuracy_of_file(written.path, self._images.validation)
+                written = writer.write(
+                    compressed, Path(folder), data=self._images, task=IMAGE_CLASSIFICATION
+                )
+                accuracy = measure.accuracy_of_file(
+                    written.path, self._images.validation, task=IMAGE_CLASSIFICATION
+                )
                 found[epochs] = (accuracy, written.size_bytes)
         return found
 
     @cached_property
     def _network(self) -> Network:
-        context = TrialContext(data=self._images, device=torch.device("cpu"), seed=0)
+        context = TrialContext(
+            data=self._images, device=torch.device("cpu"), seed=0, task=IMAGE_CLASSIFICATION
+        )
         fresh = family.fresh(
             _ARCHITECTURE,
             normalisation=loading.sample_statistics(self._images.train),

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnxruntime
 import torch
 import zstandard
@@ -18,9 +17,8 @@ import zstandard
 from compress.evaluation import latency, peak_memory, runtime
 from compress.evaluation.latency import Beside
 from compress.network.network import Artifact, ShouldStop, never
-from compress.tasks.image_classification import quality
-from compress.tasks.image_classification.quality import Answers
 from compress.tasks.images import ImageData, Images
+from compress.tasks.task import Task
 from compress.values.errors import InvalidData
 from compress.values.measurement import (
     MOST_CLASSES,
@@ -39,6 +37,7 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
     artifact: Artifact,
     data: ImageData,
     *,
+    task: Task,
     splits: tuple[Split, ...],
     threads: int = 1,
     seconds: Mapping[str, float] | None = None,
@@ -55,7 +54,9 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
     """
     started = time.perf_counter()
     opened = runtime.session(artifact.path, threads=threads)
-    counted: dict[Split, Answered] = {split: _answered(opened, data, split) for split in splits}
+    counted: dict[Split, Answered] = {
+        split: _answered(opened, data, split, task) for split in splits
+    }
     timed = latency.measure(
         artifact.path, data.validation, threads=threads, beside=beside, should_stop=should_stop
     )
@@ -90,7 +91,7 @@ class Answered:
     """What a file's answers to a split are worth.
 
     Attributes:
-        accuracy: Share of right answers.
+        accuracy: The task's primary metric, 0 to 1.
         class_correct: Right answers class by class; empty if they are not kept.
         quality: Every other metric of the answers.
     """
@@ -100,13 +101,15 @@ class Answered:
     quality: Mapping[Metric, float]
 
 
-def on_split(path: Path, data: ImageData, split: Split, *, threads: int = 1) -> Answered:
+def on_split(
+    path: Path, data: ImageData, split: Split, *, task: Task, threads: int = 1
+) -> Answered:
     """Let a file answer a split: nothing else of it is measured.
 
     Raises NumericalError when an answer is not finite, InvalidData when the split is missing or
     empty, ExportParityError when ONNX Runtime cannot load the file.
     """
-    return _answered(runtime.session(path, threads=threads), data, split)
+    return _answered(runtime.session(path, threads=threads), data, split, task)
 
 
 def download_bytes(path: Path) -> int:
@@ -114,9 +117,10 @@ def download_bytes(path: Path) -> int:
     return len(zstandard.ZstdCompressor(level=_DOWNLOAD_LEVEL).compress(path.read_bytes()))
 
 
-def accuracy_of_file(path: Path, images: Images, *, threads: int = 1) -> float:
-    """Share of ``images`` whose best class in the file's answers is their label."""
-    return quality.accuracy(_answers(runtime.session(path, threads=threads), images))
+def accuracy_of_file(path: Path, images: Images, *, task: Task, threads: int = 1) -> float:
+    """The task's primary metric of the file's answers to ``images``, 0 to 1."""
+    outputs_NK = runtime.answers(runtime.session(path, threads=threads), images.x_NCHW)
+    return task.quality(outputs_NK, images.y_N.numpy())[task.primary]
 
 
 def _images(data: ImageData, split: Split) -> Images:
@@ -134,15 +138,14 @@ def sample(images: Images, *, most: int) -> Images:
     return Images(x_NCHW=images.x_NCHW[chosen], y_N=images.y_N[chosen])
 
 
-def _answered(opened: onnxruntime.InferenceSession, data: ImageData, split: Split) -> Answered:
-    answers = _answers(opened, _images(data, split))
-    figures = {metric: measured(answers) for metric, measured in quality.MEASURED.items()}
-    accuracy = figures.pop("accuracy")
+def _answered(
+    opened: onnxruntime.InferenceSession, data: ImageData, split: Split, task: Task
+) -> Answered:
+    images = _images(data, split)
+    outputs_NK, labels_N = runtime.answers(opened, images.x_NCHW), images.y_N.numpy()
+    figures = dict(task.quality(outputs_NK, labels_N))
+    accuracy = figures.pop(task.primary)
     if split == "train" or data.num_classes > MOST_CLASSES:
         return Answered(accuracy=accuracy, quality=figures)
-    correct_K = np.bincount(answers.labels_N[answers.is_right], minlength=data.num_classes)
-    return Answered(accuracy=accuracy, class_correct=tuple(correct_K.tolist()), quality=figures)
-
-
-def _answers(opened: onnxruntime.InferenceSession, images: Images) -> Answers:
-    return Answers(logits_NK=runtime.answers(opened, images.x_NCHW), labels_N=images.y_N.numpy())
+    correct_K = task.class_correct(outputs_NK, labels_N)
+    return Answered(accuracy=accuracy, class_correct=correct_K, quality=figures)

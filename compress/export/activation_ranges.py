@@ -27,6 +27,7 @@ from onnx import ModelProto
 from torch import Tensor
 
 from compress.export import parity
+from compress.tasks.task import Task
 from compress.values.errors import ExportParityError, NumericalError
 from compress.values.measurement import Observer, Parity
 
@@ -63,17 +64,20 @@ class _Search:
     write: Write
     reference_NK: NDArray[np.float32]
     x_NCHW: Tensor
+    task: Task
 
     def tried(self, observer: Observer, *, reduced: bool) -> Chosen:
         """Write and run a file. Raises ExportParityError or NumericalError."""
         model = self.write(observer, reduced)
-        gate, logits_NK = parity.check_integer(model.SerializeToString(), x_NCHW=self.x_NCHW)
+        gate, logits_NK = parity.check_integer(
+            model.SerializeToString(), x_NCHW=self.x_NCHW, task=self.task
+        )
         return Chosen(
             observer=observer,
             reduced=reduced,
             model=model,
             gate=gate,
-            agreement=parity.agreement(logits_NK, reference_NK=self.reference_NK),
+            agreement=self.task.agreement(logits_NK, self.reference_NK, tie=0.0),
             distance=float(np.median(np.abs(logits_NK - self.reference_NK).max(axis=1))),
         )
 
@@ -98,6 +102,7 @@ def choose(
     reducible: bool,
     reference_NK: NDArray[np.float32],
     x_NCHW: Tensor,
+    task: Task,
 ) -> Chosen:
     """The file by the observer ``asked`` for, or one whose answers agree on more images.
 
@@ -106,7 +111,7 @@ def choose(
     there. Raises what the file by ``asked`` raises, ExportParityError or NumericalError, where no
     file passes its gate.
     """
-    search = _Search(write=write, reference_NK=reference_NK, x_NCHW=x_NCHW)
+    search = _Search(write=write, reference_NK=reference_NK, x_NCHW=x_NCHW, task=task)
     failure: ExportParityError | NumericalError | None = None
     found: list[Chosen] = []
     try:

@@ -44,6 +44,7 @@ from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.network.running import foreign
 from compress.tasks.images import Images
+from compress.tasks.task import Task
 from compress.techniques.mirroring.config import THE_IMAGE, Views
 from compress.values.errors import ExportParityError, InvalidData, NumericalError
 from compress.values.measurement import Parity
@@ -124,13 +125,17 @@ def torch_logits(
     return logits_NK
 
 
-def check_float(model: bytes, *, reference_NK: NDArray[np.float32], x_NCHW: Tensor) -> Parity:
+def check_float(
+    model: bytes, *, reference_NK: NDArray[np.float32], x_NCHW: Tensor, task: Task
+) -> Parity:
     """The float gate. Raises ExportParityError or NumericalError."""
     logits_NK = runtime.answers(runtime.session(model), x_NCHW)
-    return check(logits_NK, reference_NK=reference_NK, gate=FLOAT)
+    return check(logits_NK, reference_NK=reference_NK, gate=FLOAT, task=task)
 
 
-def check_few(model: bytes, *, network: Network, x_NCHW: Tensor, over: Views = THE_IMAGE) -> None:
+def check_few(
+    model: bytes, *, network: Network, x_NCHW: Tensor, task: Task, over: Views = THE_IMAGE
+) -> None:
     """The float gate on the first image alone and on a few: a traced batch must not remain.
 
     The network answers them anew, for it may look at all images of a batch. Raises
@@ -140,7 +145,7 @@ def check_few(model: bytes, *, network: Network, x_NCHW: Tensor, over: Views = T
     for few in _FEW_IMAGES:
         some_NCHW = x_NCHW[:few]
         reference_NK = torch_logits(network, some_NCHW, over=over)
-        check(runtime.answers(opened, some_NCHW), reference_NK=reference_NK, gate=FLOAT)
+        check(runtime.answers(opened, some_NCHW), reference_NK=reference_NK, gate=FLOAT, task=task)
 
 
 def check_folded(
@@ -148,11 +153,12 @@ def check_folded(
     *,
     reference_NK: NDArray[np.float32],
     x_NCHW: Tensor,
+    task: Task,
     over: Views = THE_IMAGE,
 ) -> None:
     """The float gate's bounds for a folded network. Raises ExportParityError."""
     logits_NK = torch_logits(network, x_NCHW, over=over)
-    check(logits_NK, reference_NK=reference_NK, gate=FOLDED)
+    check(logits_NK, reference_NK=reference_NK, gate=FOLDED, task=task)
 
 
 def check_halved(
@@ -160,23 +166,27 @@ def check_halved(
     *,
     reference_NK: NDArray[np.float32],
     x_NCHW: Tensor,
+    task: Task,
     over: Views = THE_IMAGE,
 ) -> NDArray[np.float32]:
     """The halving gate; gives the rounded network's answers. Raises ExportParityError."""
     logits_NK = torch_logits(network, x_NCHW, over=over)
-    check(logits_NK, reference_NK=reference_NK, gate=HALVED)
+    check(logits_NK, reference_NK=reference_NK, gate=HALVED, task=task)
     return logits_NK
 
 
-def check_integer(model: bytes, *, x_NCHW: Tensor) -> tuple[Parity, NDArray[np.float32]]:
+def check_integer(
+    model: bytes, *, x_NCHW: Tensor, task: Task
+) -> tuple[Parity, NDArray[np.float32]]:
     """The integer gate, and the file's answers. Raises ExportParityError or NumericalError."""
     as_written_NK = runtime.answers(runtime.session(model, optimise=False), x_NCHW)
     logits_NK = runtime.answers(runtime.session(model), x_NCHW)
-    return check(logits_NK, reference_NK=as_written_NK, gate=INTEGER), logits_NK
+    gate = check(logits_NK, reference_NK=as_written_NK, gate=INTEGER, task=task)
+    return gate, logits_NK
 
 
 def check(
-    logits_NK: NDArray[np.float32], *, reference_NK: NDArray[np.float32], gate: Gate
+    logits_NK: NDArray[np.float32], *, reference_NK: NDArray[np.float32], gate: Gate, task: Task
 ) -> Parity:
     """Compare two sets of answers to the same images.
 
@@ -196,7 +206,7 @@ def check(
     usual_N = _excess(error_NK - rounding_NK, unit_N, share=gate.usual)
     best_N1 = wide_NK.argmax(axis=1, keepdims=True)
     tie_N = gate.tie * unit_N + np.take_along_axis(rounding_NK, best_N1, axis=1)[:, 0]
-    same = agreement(logits_NK, reference_NK=reference_NK, tie=tie_N)
+    same = task.agreement(logits_NK, reference_NK, tie=tie_N)
     if excess_N.max() > 0 or np.median(usual_N) > 0 or same < gate.agreement:
         worst = excess_N.argmax() if np.isfinite(gate.error) else usual_N.argmax()
         raise ExportParityError(
@@ -208,7 +218,7 @@ def check(
         max_abs_error=float(error_NK.max()),
         agreement=same,
         images=len(logits_NK),
-        equal_classes=equal_classes(logits_NK, reference_NK),
+        equal_classes=task.agreement(logits_NK, reference_NK),
     )
 
 
@@ -269,23 +279,6 @@ def _trimmed(logits_NK: NDArray[np.float64]) -> NDArray[np.float64]:
     without_least_N = order_NK[:, -1] - order_NK[:, 1]
     without_most_N = order_NK[:, -2] - order_NK[:, 0]
     return np.minimum(without_least_N, without_most_N)
-
-
-def agreement(
-    logits_NK: NDArray[np.float32],
-    *,
-    reference_NK: NDArray[np.float32],
-    tie: float | NDArray[np.float64] = 0.0,
-) -> float:
-    """Share of images whose best class the reference rates within ``tie`` of its own best."""
-    chosen_N = logits_NK.argmax(axis=1)
-    rated_N = np.take_along_axis(reference_NK, chosen_N[:, None], axis=1)[:, 0]
-    return float((reference_NK.max(axis=1) - rated_N <= tie).mean())
-
-
-def equal_classes(logits_NK: NDArray[np.float32], reference_NK: NDArray[np.float32]) -> float:
-    """Share of images whose best class is the reference's own best."""
-    return float((logits_NK.argmax(axis=1) == reference_NK.argmax(axis=1)).mean())
 
 
 def note(found: Parity) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ from compress.network.folding import Stored
 from compress.network.network import Artifact, Network
 from compress.network.stored_weight import exactly, halved_integers, takes_eight_bits
 from compress.tasks.images import ImageData
+from compress.tasks.task import Task
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.mirroring.config import Views
 from compress.techniques.quantization.config import Quantization
@@ -49,7 +50,12 @@ from compress.values.measurement import Observer, Parity
 
 
 def write(
-    compressed: CompressedModel, folder: Path, *, data: ImageData, name: str = "model"
+    compressed: CompressedModel,
+    folder: Path,
+    *,
+    data: ImageData,
+    task: Task,
+    name: str = "model",
 ) -> Artifact:
     """Export, quantize if asked, prove, and write ``folder / f"{name}.onnx"`` in one step.
 
@@ -63,12 +69,16 @@ def write(
     x_NCHW = parity.images(data.validation)
     over = views.of(compressed)
     quantization = compressed.step(Quantization)
-    folded, graph, reference_NK = _folded(network, stored, quantization, x_NCHW=x_NCHW, over=over)
+    folded, graph, reference_NK = _folded(
+        network, stored, quantization, x_NCHW=x_NCHW, over=over, task=task
+    )
     in_integers = quantization is not None and quantization.activations == "int8"
     # The integers of a file with integer kernels are the second gate's business.
     model = _file_form(graph.graph if in_integers else graph.in_float(), over)
-    gate = parity.check_float(model.SerializeToString(), reference_NK=reference_NK, x_NCHW=x_NCHW)
-    parity.check_few(model.SerializeToString(), network=folded, x_NCHW=x_NCHW, over=over)
+    gate = parity.check_float(
+        model.SerializeToString(), reference_NK=reference_NK, x_NCHW=x_NCHW, task=task
+    )
+    parity.check_few(model.SerializeToString(), network=folded, x_NCHW=x_NCHW, over=over, task=task)
     notes, observer = compressed.notes + graph.lone_layers(), None
     if quantization is not None and in_integers:
         seen_NCHW = observation.sample(
@@ -87,6 +97,7 @@ def write(
             reducible=graph.is_reducible,
             reference_NK=reference_NK,
             x_NCHW=x_NCHW,
+            task=task,
         )
         model, gate, observer = chosen.model, chosen.gate, chosen.observer
         notes += (*graph.float_steps(), *chosen.notes)
@@ -101,6 +112,7 @@ def _folded(
     *,
     x_NCHW: Tensor,
     over: Views,
+    task: Task,
 ) -> tuple[Network, Shipping, NDArray[np.float32]]:
     """The folded network, its float graph, and the answers ``(N, K)``; every step is proved."""
     reference_NK = parity.torch_logits(network, x_NCHW, over=over)
@@ -109,7 +121,7 @@ def _folded(
     folded, stored = folding.fold(network, stored)
     if short or halves:
         # The reference changes below, so that this step is proved by itself.
-        parity.check_folded(folded, reference_NK=reference_NK, x_NCHW=x_NCHW, over=over)
+        parity.check_folded(folded, reference_NK=reference_NK, x_NCHW=x_NCHW, over=over, task=task)
     if short:
         # Another grid, not another form of the same: what it costs is measured, not gated.
         folded, stored = folding.shorten(folded, stored)
@@ -117,7 +129,7 @@ def _folded(
     if halves:
         folded, stored = folding.halve(folded, stored)
         reference_NK = parity.check_halved(
-            folded, reference_NK=reference_NK, x_NCHW=x_NCHW, over=over
+            folded, reference_NK=reference_NK, x_NCHW=x_NCHW, over=over, task=task
         )
     return folded, Shipping.of(folded, stored), reference_NK
 

@@ -46,7 +46,7 @@ from compress.tasks.images import Images
 from compress.techniques.filter_pruning.strategies import Ranked
 from compress.techniques.quantization.constraint import GridConstraint, Sharing
 from compress.techniques.quantization.observers import GridRule
-from compress.training import augmentation, batchnorm, calibration, inference
+from compress.training import batchnorm, calibration, inference
 from compress.training.context import TrialContext
 from compress.values.errors import InvalidCandidate, NumericalError, Stopped
 from compress.values.revision import ENGINE_REVISION
@@ -197,8 +197,7 @@ class _Work:
         points.add(step, Answer(damage=damage, accuracy=accuracy, coded=coded))
 
     def accuracy(self, logits_NK: Tensor) -> float:
-        hits_N = logits_NK.argmax(dim=1) == self.images.y_N
-        return float(f"{float(hits_N.double().mean()):.{_DIGITS}g}")
+        return float(f"{self.context.task.score(logits_NK, self.images.y_N):.{_DIGITS}g}")
 
     @torch.no_grad()
     def _rounded(self, layer: WeightedLayer, bits: int) -> tuple[Tensor, float]:
@@ -224,10 +223,11 @@ class _Work:
             return self.network
         smaller = channels.remove(self.network, groups, removed)
         # Decided by all images, whatever the job says: profiles are shared between jobs.
-        augmented = augmentation.settled("auto", self.context.data.train)
+        augmented = self.context.task.decided("auto", self.context.data.train)
         return batchnorm.reestimate(
             smaller,
             self.images,
+            task=self.context.task,
             device=self.context.device,
             augment=augmented,
             like=self.network,

@@ -9,16 +9,15 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from compress.network.families.catalog import Architecture
 from compress.network.families.network import FamilyNetwork
 from compress.network.supernet.draw import Draw
 from compress.network.supernet.execution import SharedMember
-from compress.training.augmentation import View
+from compress.tasks.task import Batch, Task, View
 from compress.training.distillation.loss import kl
 from compress.training.inference import Preparation
-from compress.training.objectives import Batch, Labels
+from compress.training.objectives import Labels
 from compress.training.precision import Precision
 
 _RANDOM_MEMBERS = 2
@@ -32,9 +31,15 @@ class Sandwich(Labels):
     """
 
     def __init__(
-        self, whole: FamilyNetwork, draw: Draw, prepare: Preparation, precision: Precision
+        self,
+        whole: FamilyNetwork,
+        draw: Draw,
+        prepare: Preparation,
+        precision: Precision,
+        *,
+        task: Task,
     ) -> None:
-        super().__init__()
+        super().__init__(task)
         self._whole = whole
         self._draw = draw
         self._prepare = prepare
@@ -46,9 +51,9 @@ class Sandwich(Labels):
         return draw()
 
     def loss(self, logits_BK: Tensor, batch: Batch) -> Tensor:
-        """Cross-entropy of the largest and the divergences of the others from it, added up."""
+        """The loss of the largest and the divergences of the others from it, added up."""
         x_BCHW = self._prepare(batch.x_BCHW, batch.view)
-        loss = functional.cross_entropy(logits_BK, batch.labels_B)
+        loss = self.task.loss(logits_BK, batch)
         for member in self._members():
             bf16 = self._precision == "bf16"
             with torch.autocast(x_BCHW.device.type, torch.bfloat16, enabled=bf16):
@@ -66,8 +71,8 @@ class Sandwich(Labels):
 class Paths(Labels):
     """Labels, for a network that is another random member in every step."""
 
-    def __init__(self, draw: Draw) -> None:
-        super().__init__()
+    def __init__(self, draw: Draw, *, task: Task) -> None:
+        super().__init__(task)
         self._draw = draw
 
     def view(self, epoch: int, draw: Callable[[], View | None]) -> View | None:

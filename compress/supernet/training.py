@@ -81,7 +81,11 @@ def train(  # noqa: PLR0913 - what a caller that goes on after an interruption k
     kept = _momentum(loop, whole)
     trained = replace(network, module=training.finished(whole))
     settled = batchnorm.reestimate(
-        trained, train_images, device=context.device, augment=context.augment
+        trained,
+        train_images,
+        task=context.task,
+        device=context.device,
+        augment=context.augment,
     )
     return settled, TrainingReport(fit=report, momentum=kept)
 
@@ -101,19 +105,21 @@ def _loop(
         learning_rate=_RATE,
         augment=context.augment,
     )
-    plan = training.with_precision(training.with_augmentation(plan, data), moved, images)
+    plan = training.with_augmentation(plan, data, context.task)
+    plan = training.with_precision(plan, moved, images, context.task)
     assert plan.precision != "auto"
     draw = Draw(elastic, whole.architecture, seed=context.seed)
     objective: TrainingObjective
     if elastic.operations:
-        module, objective = RandomPath(whole, draw), Paths(draw)
+        module, objective = RandomPath(whole, draw), Paths(draw, task=context.task)
     else:
         prepare = inference.preparation_of(network, context.device)
         module = SharedMember(whole, whole.architecture)
-        objective = Sandwich(whole, draw, prepare, plan.precision)
+        objective = Sandwich(whole, draw, prepare, plan.precision, task=context.task)
     memory_format.remember(module, torch.channels_last)
     learner = replace(moved, module=module.train())
-    return Loop(learner, images, plan, objective=objective, hooks=hooks), whole
+    loop = Loop(learner, images, plan, task=context.task, objective=objective, hooks=hooks)
+    return loop, whole
 
 
 def _trained(whole: FamilyNetwork) -> list[tuple[str, torch.nn.Parameter]]:

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from compress.tasks.formats import fingerprints, npz
 from compress.tasks.formats.holdout import hold_out
+from compress.tasks.names import TaskName
 from compress.values import raw_values
 from compress.values.errors import InvalidData
 from compress.values.measurement import MAX_CLASSES, Split
@@ -43,7 +44,7 @@ class DatasetInfo(BaseModel, frozen=True, extra="forbid"):
     fifth of what the file calls train.
     """
 
-    task: Literal["image_classification"] = "image_classification"
+    task: TaskName = "image_classification"
     num_classes: int
     input_shape: tuple[int, int, int]
     dtype: Literal["uint8", "float32"]

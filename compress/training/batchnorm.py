@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from compress.network.network import Network
 from compress.network.running import foreign
 from compress.tasks.images import Images
-from compress.training import augmentation, calibration
+from compress.tasks.task import Task, View
+from compress.training import calibration
 from compress.training.inference import Preparation, preparation_of
 from compress.values.errors import InvalidData
 from compress.values.schedule import Augment, Augmented
@@ -50,6 +51,7 @@ def reestimate(
     network: Network,
     images: Images,
     *,
+    task: Task,
     device: torch.device,
     augment: Augment = "auto",
     like: Network | None = None,
@@ -61,13 +63,13 @@ def reestimate(
     and for one image where a BatchNorm reads one value of it.
     """
     calibration.check(images, input_shape=network.input_shape)
-    usual = StatisticsView(augmented=augmentation.settled(augment, images))
-    seen = usual if like is None else seen_by(like, images, usual, device=device)
-    return _averaged(network, images, seen, device=device, most=_MAX_IMAGES)
+    usual = StatisticsView(augmented=task.decided(augment, images))
+    seen = usual if like is None else seen_by(like, images, usual, task=task, device=device)
+    return _averaged(network, images, seen, task=task, device=device, most=_MAX_IMAGES)
 
 
 def seen_by(
-    network: Network, images: Images, usual: StatisticsView, *, device: torch.device
+    network: Network, images: Images, usual: StatisticsView, *, task: Task, device: torch.device
 ) -> StatisticsView:
     """How the images were varied over which the network's own statistics were taken.
 
@@ -81,10 +83,10 @@ def seen_by(
             augmented=usual.augmented if "shift" in usual.augmented else "shift", black=True
         ),
     )
-    nats = {
-        seen: _divergence(network, _averaged(network, images, seen, device=device, most=_LOOKED_AT))
-        for seen in dict.fromkeys((usual, *others))
-    }
+    nats: dict[StatisticsView, float] = {}
+    for seen in dict.fromkeys((usual, *others)):
+        found = _averaged(network, images, seen, task=task, device=device, most=_LOOKED_AT)
+        nats[seen] = _divergence(network, found)
     nearest = min(nats, key=lambda seen: nats[seen])
     return nearest if nats[nearest] < _CLEARLY * nats[usual] else usual
 
@@ -112,7 +114,13 @@ def _nats(own: BatchNorm, found: BatchNorm) -> Tensor | None:
 
 
 def _averaged(
-    network: Network, images: Images, seen: StatisticsView, *, device: torch.device, most: int
+    network: Network,
+    images: Images,
+    seen: StatisticsView,
+    *,
+    task: Task,
+    device: torch.device,
+    most: int,
 ) -> Network:
     check_batch(network, images.x_NCHW[:_BATCH_SIZE], device=device)
     module = copy.deepcopy(network.module).to(device).eval()
@@ -120,7 +128,10 @@ def _averaged(
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         _start_cumulative_average_(norm)
-    _feed(module, images, seen, preparation_of(network, device), most=most)
+    generator = torch.Generator().manual_seed(_SEED)
+    sample = torch.randperm(len(images), generator=generator)[:most]
+    view = task.augment(images.x_NCHW, generator, augmented=seen.augmented)
+    _feed(module, images, sample, view, preparation_of(network, device), black=seen.black)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return replace(network, module=module.cpu().eval())
@@ -157,16 +168,17 @@ def _start_cumulative_average_(norm: BatchNorm) -> None:
 
 @torch.no_grad()
 def _feed(
-    module: nn.Module, images: Images, seen: StatisticsView, prepare: Preparation, *, most: int
+    module: nn.Module,
+    images: Images,
+    sample: Tensor,
+    view: View | None,
+    prepare: Preparation,
+    *,
+    black: bool,
 ) -> None:
-    generator = torch.Generator().manual_seed(_SEED)
-    sample = torch.randperm(len(images), generator=generator)[:most]
-    _, channels, height, width = images.x_NCHW.shape
-    shape = (channels, height, width)
-    view = augmentation.draw(len(images), shape, generator, augmented=seen.augmented)
     for rows_B in sample.tensor_split(max(1, len(sample) // _BATCH_SIZE)):
         x_BCHW = images.x_NCHW[rows_B].to(prepare.device)
         of_batch = None if view is None else view.take(rows_B).to(prepare.device)
-        if seen.black and of_batch is not None:
-            x_BCHW, of_batch = augmentation.apply(x_BCHW.to(torch.float32), of_batch), None
+        if black and of_batch is not None:
+            x_BCHW, of_batch = of_batch.apply(x_BCHW.to(torch.float32)), None
         foreign.run(module, prepare(x_BCHW, of_batch))

@@ -10,6 +10,7 @@ import torch
 
 from compress.network.network import Members, Network, ShouldStop, never
 from compress.tasks.images import ImageData
+from compress.tasks.task import Task
 from compress.training.distillation.teacher import TeacherLogits
 from compress.values.schedule import Augment
 
@@ -22,15 +23,16 @@ _BATCH = 128
 class TrialContext:
     """What a trial works with.
 
-    ``teacher`` is the baseline, ``uploaded_teacher`` a model that was uploaded to teach;
-    ``cache_folder`` keeps the logits of both between trials, ``teacher_views`` of the training
-    images each (None: by their number, see ``TeacherLogits``). ``members`` makes smaller members of
-    the network's family (None: it is of no family), and ``supernet`` is a trained network that they
-    may be slices of. ``augment`` is how training images are varied wherever nothing else says it:
-    where techniques train or BatchNorm is measured. ``should_stop`` is asked by every step that
-    takes long.
+    ``task`` is what the network is for. ``teacher`` is the baseline, ``uploaded_teacher`` a model
+    that was uploaded to teach; ``cache_folder`` keeps the logits of both between trials,
+    ``teacher_views`` of the training images each (None: by their number, see ``TeacherLogits``).
+    ``members`` makes smaller members of the network's family (None: it is of no family), and
+    ``supernet`` is a trained network that they may be slices of. ``augment`` is how training images
+    are varied wherever nothing else says it: where techniques train or BatchNorm is measured.
+    ``should_stop`` is asked by every step that takes long.
     """
 
+    task: Task
     data: ImageData
     device: torch.device
     seed: int
@@ -64,6 +66,7 @@ class TrialContext:
         return TeacherLogits(
             network,
             self.data.train,
+            task=self.task,
             device=self.device,
             folder=self.cache_folder,
             num_views=self.teacher_views,

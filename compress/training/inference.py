@@ -15,8 +15,7 @@ from compress.network import affine
 from compress.network.network import Network, ShouldStop, never
 from compress.network.preprocessing import Normalisation
 from compress.network.running import foreign, memory_format, strided
-from compress.training import augmentation
-from compress.training.augmentation import View
+from compress.tasks.task import View
 from compress.values.errors import Stopped
 
 BATCH_SIZE = 500
@@ -49,7 +48,7 @@ class Preparation:
         if self.shift_C11 is not None:
             x_BCHW = x_BCHW - self.shift_C11
         x_BCHW = torch.addcmul(self.offset_C11, x_BCHW, self.factor_C11)
-        return x_BCHW if view is None else augmentation.apply(x_BCHW, view)
+        return x_BCHW if view is None else view.apply(x_BCHW)
 
 
 def preparation(normalisation: Normalisation, device: torch.device) -> Preparation:

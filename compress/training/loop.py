@@ -22,15 +22,14 @@ from torch import Tensor, nn
 from compress.network.network import Network, ShouldStop, never
 from compress.network.running import foreign
 from compress.tasks.images import Images
-from compress.training import augmentation, batchnorm, constraints, inference, precision
-from compress.training.augmentation import View
+from compress.tasks.task import Batch, Task, View
+from compress.training import batchnorm, constraints, inference, precision
 from compress.training.batchnorm import BatchNorm
 from compress.training.constraints import WeightConstraint
 from compress.training.distillation.settings import Teaching
 from compress.training.distillation.teacher import TeacherLogits
 from compress.training.inference import Preparation
 from compress.training.objectives import (
-    Batch,
     CachedLogits,
     Labels,
     OnlineTeacher,
@@ -93,11 +92,12 @@ class FitReport:
     precision: Precision
 
 
-def fit(
+def fit(  # noqa: PLR0913 - what is trained, on what and for what, by name
     network: Network,
     images: Images,
     plan: TrainingPlan,
     *,
+    task: Task,
     device: torch.device,
     teacher: TeacherLogits | None = None,
     hooks: Hooks = Hooks(),
@@ -108,27 +108,34 @@ def fit(
     a BatchNorm needs two, Stopped when asked to stop, and NumericalError when the loss or a weight
     is not finite.
     """
-    plan = with_augmentation(plan, images)
+    plan = with_augmentation(plan, images, task)
     batchnorm.check_batch(network, images.x_NCHW[: plan.batch_size], device=device)
     student = replace(network, module=inference.copied_to(device, network).train())
     images = Images(x_NCHW=images.x_NCHW.to(device), y_N=images.y_N.to(device))
-    plan = with_precision(plan, student, images)
-    objective = _objective(student, images, plan, teacher, hooks.should_stop)
-    report = Loop(student, images, plan, objective=objective, hooks=hooks).run()
+    plan = with_precision(plan, student, images, task)
+    objective = _objective(student, images, plan, task, teacher, hooks.should_stop)
+    report = Loop(student, images, plan, task=task, objective=objective, hooks=hooks).run()
     return replace(network, module=finished(student.module)), report
 
 
-def with_augmentation(plan: TrainingPlan, images: Images) -> TrainingPlan:
-    """The plan with its augmentation settled by the images that it is to train on."""
-    return replace(plan, augment=augmentation.settled(plan.augment or "none", images))
+def with_augmentation(plan: TrainingPlan, images: Images, task: Task) -> TrainingPlan:
+    """The plan with its augmentation decided by the images that it is to train on."""
+    return replace(plan, augment=task.decided(plan.augment or "none", images))
 
 
-def with_precision(plan: TrainingPlan, network: Network, images: Images) -> TrainingPlan:
+def with_precision(
+    plan: TrainingPlan, network: Network, images: Images, task: Task
+) -> TrainingPlan:
     """The plan with ``auto`` settled for a network and images that are on their device."""
     if plan.precision != "auto":
         return plan
     prepare = inference.preparation_of(network, images.y_N.device)
-    chosen = precision.choose(network.module, prepare(images.x_NCHW[: plan.batch_size]))
+    x_BCHW, labels_B = images.x_NCHW[: plan.batch_size], images.y_N[: plan.batch_size]
+    rows_B = torch.arange(len(labels_B), device=labels_B.device)
+    batch = Batch(rows_B=rows_B, x_BCHW=x_BCHW, labels_B=labels_B)
+    chosen = precision.choose(
+        network.module, prepare(x_BCHW), lambda logits_BK: task.loss(logits_BK, batch)
+    )
     return replace(plan, precision=chosen)
 
 
@@ -141,10 +148,10 @@ def finished(module: nn.Module) -> nn.Module:
     return module
 
 
-def evaluate(network: Network, images: Images, device: torch.device) -> float:
-    """Share of images (0 to 1) whose largest logit is that of their label."""
+def evaluate(network: Network, images: Images, device: torch.device, *, task: Task) -> float:
+    """The task's primary metric of the network's answers to the images, 0 to 1."""
     logits_NK = inference.logits(network, images.x_NCHW, device=device)
-    return float((logits_NK.argmax(1) == images.y_N).float().mean())
+    return task.score(logits_NK, images.y_N)
 
 
 def learning_rate(step: int, *, steps: int, plan: TrainingPlan) -> float:
@@ -168,6 +175,7 @@ class Loop:
         images: Images,
         plan: TrainingPlan,
         *,
+        task: Task,
         objective: TrainingObjective,
         hooks: Hooks,
     ) -> None:
@@ -176,6 +184,7 @@ class Loop:
         self.network = network
         self.module = network.module
         self.images = images
+        self.task = task
         self.plan = plan
         self.objective = objective
         self.hooks = hooks
@@ -281,8 +290,8 @@ class Loop:
         return iter(order_N.split(self.batch_size)[: self.steps_per_epoch])
 
     def _fresh_view(self) -> View | None:
-        shape, augmented = self.network.input_shape, self.augmented
-        view = augmentation.draw(len(self.images), shape, self.generator, augmented=augmented)
+        images, augmented = self.images.x_NCHW, self.augmented
+        view = self.task.augment(images, self.generator, augmented=augmented)
         return None if view is None else view.to(self.device)
 
 
@@ -290,12 +299,13 @@ def _objective(
     student: Network,
     images: Images,
     plan: TrainingPlan,
+    task: Task,
     teacher: TeacherLogits | None,
     should_stop: ShouldStop,
 ) -> TrainingObjective:
     config = plan.distillation
     if config is None or not config.has_effect:
-        return Labels()
+        return Labels(task)
     if config.teacher != "self" and teacher is None:
         raise ValueError("distillation needs a teacher")
     if config.is_online:
@@ -304,6 +314,7 @@ def _objective(
             student,
             teacher.teacher if teacher and config.teacher != "self" else None,
             config,
+            task=task,
             x_BCHW=images.x_NCHW[: plan.batch_size],
             precision=plan.precision,
         )
@@ -311,6 +322,7 @@ def _objective(
     return CachedLogits(
         teacher,
         config,
+        task=task,
         device=images.y_N.device,
         augmented=_settled(plan),
         should_stop=should_stop,

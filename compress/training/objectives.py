@@ -8,17 +8,15 @@ Legend: N images, B images of a batch, C channels, H height, W width, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from compress.network.network import Network, ShouldStop
 from compress.network.running import foreign
+from compress.tasks.task import Batch, Task, View
 from compress.training import inference
-from compress.training.augmentation import View
 from compress.training.distillation.comparison import Comparison
 from compress.training.distillation.loss import distillation_loss
 from compress.training.distillation.running_average import RunningAverage
@@ -26,16 +24,6 @@ from compress.training.distillation.settings import Teaching
 from compress.training.distillation.teacher import TeacherLogits
 from compress.training.precision import Precision
 from compress.values.schedule import Augmented
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Images of a step as they are stored, and the view through which the step sees them."""
-
-    rows_B: Tensor
-    x_BCHW: Tensor
-    labels_B: Tensor
-    view: View | None = None
 
 
 class TrainingObjective(Protocol):
@@ -64,16 +52,17 @@ class TrainingObjective(Protocol):
 class Labels:
     """The labels and nothing else."""
 
-    def __init__(self) -> None:
+    def __init__(self, task: Task) -> None:
         self.trained = nn.ModuleList()
+        self.task = task
 
     def view(self, epoch: int, draw: Callable[[], View | None]) -> View | None:
         """A fresh view in every epoch."""
         return draw()
 
     def loss(self, logits_BK: Tensor, batch: Batch) -> Tensor:
-        """Cross-entropy."""
-        return functional.cross_entropy(logits_BK, batch.labels_B)
+        """The loss of the task."""
+        return self.task.loss(logits_BK, batch)
 
     def stepped(self) -> None:
         """Nothing to do."""
@@ -90,6 +79,7 @@ class CachedLogits:
         teacher: TeacherLogits,
         config: Teaching,
         *,
+        task: Task,
         device: torch.device,
         augmented: Augmented,
         should_stop: ShouldStop,
@@ -97,6 +87,7 @@ class CachedLogits:
         self.trained = nn.ModuleList()
         self._teacher = teacher
         self._config = config
+        self._task = task
         self._device = device
         self._augmented: Augmented = augmented
         self._should_stop = should_stop
@@ -113,7 +104,13 @@ class CachedLogits:
     def loss(self, logits_BK: Tensor, batch: Batch) -> Tensor:
         """Labels and answers, shared by the weight."""
         teacher_BK = self._logits_NK.index_select(0, batch.rows_B)
-        return distillation_loss(logits_BK, teacher_BK, batch.labels_B, self._config)
+        return distillation_loss(
+            logits_BK,
+            teacher_BK,
+            batch.labels_B,
+            self._config,
+            hard=self._task.loss(logits_BK, batch),
+        )
 
     def stepped(self) -> None:
         """Nothing to do."""
@@ -135,6 +132,7 @@ class OnlineTeacher:
         teacher: Network | None,
         config: Teaching,
         *,
+        task: Task,
         x_BCHW: Tensor,
         precision: Precision,
     ) -> None:
@@ -144,6 +142,7 @@ class OnlineTeacher:
         the two have no feature maps to compare.
         """
         self._config = config
+        self._task = task
         self._precision: Precision = precision
         self._average: RunningAverage | None = None
         if teacher is None:
@@ -164,7 +163,13 @@ class OnlineTeacher:
         bf16 = self._precision == "bf16"
         with torch.no_grad(), torch.autocast(logits_BK.device.type, torch.bfloat16, enabled=bf16):
             teacher_BK = foreign.run(self._module, self._prepare(batch.x_BCHW, batch.view))
-        loss = distillation_loss(logits_BK, teacher_BK.float(), batch.labels_B, self._config)
+        loss = distillation_loss(
+            logits_BK,
+            teacher_BK.float(),
+            batch.labels_B,
+            self._config,
+            hard=self._task.loss(logits_BK, batch),
+        )
         if self._comparison is None:
             return loss
         return loss + self._config.feature_weight * self._comparison.loss()

@@ -13,23 +13,24 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from compress.training.constraints import WeightConstraint
 
 Precision = Literal["fp32", "bf16"]
+Loss = Callable[[Tensor], Tensor]
+"""From the float32 logits ``(B, K)`` of a batch to its mean loss."""
 _STEPS = 3
 _WORTHWHILE_MACS = 10**9
 _REQUIRED_GAIN = 1.15
 _verdicts: dict[tuple[object, ...], Precision] = {}
 
 
-def choose(module: nn.Module, x_BCHW: Tensor) -> Precision:
+def choose(module: nn.Module, x_BCHW: Tensor, loss: Loss) -> Precision:
     """The faster precision for a training step on this batch; bf16 must win by 15 %.
 
     Steps below a billion multiply-accumulates stay in fp32 unprobed: there the casts cost more
     than they save, and so do networks under constraints, whose grids bfloat16 would blur. Verdicts
-    are kept per process by device, threads and shapes.
+    are kept per process by device, threads and shapes. ``loss`` is that of the batch.
     """
     if any(isinstance(part, WeightConstraint) for part in module.modules()):
         return "fp32"
@@ -38,7 +39,7 @@ def choose(module: nn.Module, x_BCHW: Tensor) -> Precision:
     shapes = tuple(tuple(tensor.shape) for tensor in module.parameters())
     key = (x_BCHW.device, torch.get_num_threads(), tuple(x_BCHW.shape), shapes)
     if key not in _verdicts:
-        full, half = _seconds(module, x_BCHW)
+        full, half = _seconds(module, x_BCHW, loss)
         _verdicts[key] = "bf16" if half * _REQUIRED_GAIN < full else "fp32"
     return _verdicts[key]
 
@@ -65,9 +66,9 @@ def _macs(module: nn.Module, x_1CHW: Tensor) -> int:
     return sum(counts)
 
 
-def _seconds(module: nn.Module, x_BCHW: Tensor) -> tuple[float, float]:
+def _seconds(module: nn.Module, x_BCHW: Tensor, loss: Loss) -> tuple[float, float]:
     """The shortest step in float32 and in bfloat16, in turns: what else runs meets both."""
-    steps = [_step(module, x_BCHW, bf16=bf16) for bf16 in (False, True)]
+    steps = [_step(module, x_BCHW, loss, bf16=bf16) for bf16 in (False, True)]
     for step in steps:
         step()
     turns = [[_timed(step, x_BCHW.device) for step in steps] for _ in range(_STEPS)]
@@ -75,14 +76,13 @@ def _seconds(module: nn.Module, x_BCHW: Tensor) -> tuple[float, float]:
     return full, half
 
 
-def _step(module: nn.Module, x_BCHW: Tensor, *, bf16: bool) -> Callable[[], None]:
+def _step(module: nn.Module, x_BCHW: Tensor, loss: Loss, *, bf16: bool) -> Callable[[], None]:
     trial = copy.deepcopy(module).train()
-    labels_B = torch.zeros(len(x_BCHW), dtype=torch.int64, device=x_BCHW.device)
 
     def step() -> None:
         with torch.autocast(x_BCHW.device.type, torch.bfloat16, enabled=bf16):
             logits_BK = trial(x_BCHW)
-        functional.cross_entropy(logits_BK.float(), labels_B).backward()
+        loss(logits_BK.float()).backward()
 
     return step
 

@@ -6,6 +6,7 @@ import torch
 
 from compress.network.network import Network
 from compress.tasks.images import Images
+from compress.tasks.task import Task
 from compress.training import loop
 from compress.training.distillation.settings import Teaching
 from compress.training.distillation.teacher import TeacherLogits
@@ -39,14 +40,14 @@ def teacher_of(
 
 
 def best_of(
-    before: Network, after: Network, validation: Images, device: torch.device
+    before: Network, after: Network, validation: Images, device: torch.device, *, task: Task
 ) -> tuple[Network, str | None]:
     """The more accurate of the two on up to 2,000 validation images; the trained one if equal.
 
     With a note where it is the one from before the recovery. Costs two passes over these images.
     """
     sample = _sample(validation)
-    was, became = (loop.evaluate(network, sample, device) for network in (before, after))
+    was, became = (loop.evaluate(network, sample, device, task=task) for network in (before, after))
     if became >= was:
         return after, None
     note = (

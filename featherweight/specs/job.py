@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from compress.network.preprocessing import Normalisation
 from compress.network.sources.source import NetworkSource
+from compress.tasks.names import TaskName
 from compress.values.knobs import STORED, Choice, Range, as_recorded
 from compress.values.measurement import Metric
 from compress.values.schedule import AugmentField, Schedule
@@ -59,7 +60,7 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
     """A job: a network, its data, the allowed techniques, the objectives, and the budget."""
 
     name: Name = "job"
-    task: Literal["image_classification"] = "image_classification"
+    task: TaskName = "image_classification"
     model: Reference | UntrainedModel
     data: Reference
     teacher: Reference | None = Field(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 
 from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
+from compress.tasks.names import TaskName
 from featherweight.specs.names import Name
 
 
@@ -23,7 +24,7 @@ class DatasetSpec(BaseModel, frozen=True, extra="forbid"):
     """What a dataset file is."""
 
     name: Name
-    task: Literal["image_classification"] = "image_classification"
+    task: TaskName = "image_classification"
 
 
 UPLOAD = r"^[0-9a-zA-Z-]{1,36}$"

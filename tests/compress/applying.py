@@ -11,6 +11,7 @@ from compress.network.preprocessing import Normalisation
 from compress.network.sources import family
 from compress.network.sources.family import FamilyMembers
 from compress.tasks import loading
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.registry import TechniqueConfig
@@ -22,7 +23,12 @@ CONFIG: TypeAdapter[TechniqueConfig] = TypeAdapter(TechniqueConfig)
 
 def context_of(data: ImageData, *, seed: int = 0, teacher=None) -> TrialContext:
     return TrialContext(
-        members=FamilyMembers(), data=data, device=DEVICE, seed=seed, teacher=teacher
+        members=FamilyMembers(),
+        data=data,
+        device=DEVICE,
+        seed=seed,
+        teacher=teacher,
+        task=IMAGE_CLASSIFICATION,
     )
 
 

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from compress import pipeline
 from compress.evaluation import runtime
-from compress.export import parity, views, writer
+from compress.export import views, writer
 from compress.network import folding, layers
 from compress.network.families.network import build
 from compress.network.families.residual.config import Residual
 from compress.network.folding import Stored
 from compress.network.network import Artifact, Network
 from compress.network.sources.family import FamilyMembers
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
@@ -141,7 +142,7 @@ def trained(name: str, data: ImageData) -> Network:
     plan = TrainingPlan(
         epochs=10 if name in FAMILY else 40, seed=0, batch_size=64, precision="fp32"
     )
-    return loop.fit(fresh(name), data.train, plan, device=DEVICE)[0]
+    return loop.fit(fresh(name), data.train, plan, device=DEVICE, task=IMAGE_CLASSIFICATION)[0]
 
 
 def fresh(name: str) -> Network:
@@ -173,7 +174,12 @@ class Made:
         nobody_N = torch.full_like(self.data.validation.y_N, -1)
         data = replace(self.data, validation=replace(self.data.validation, y_N=nobody_N))
         return TrialContext(
-            members=FamilyMembers(), data=data, device=DEVICE, seed=self.seed, teacher=self.network
+            members=FamilyMembers(),
+            data=data,
+            device=DEVICE,
+            seed=self.seed,
+            teacher=self.network,
+            task=IMAGE_CLASSIFICATION,
         )
 
     @cached_property
@@ -182,7 +188,9 @@ class Made:
 
     @cached_property
     def file(self) -> Artifact:
-        return writer.write(self.start, self.folder, data=self.data, name="start")
+        return writer.write(
+            self.start, self.folder, data=self.data, name="start", task=IMAGE_CLASSIFICATION
+        )
 
     @cached_property
     def recovered(self) -> CompressedModel:
@@ -190,7 +198,9 @@ class Made:
 
     @cached_property
     def recovered_file(self) -> Artifact:
-        return writer.write(self.recovered, self.folder, data=self.data, name="recovered")
+        return writer.write(
+            self.recovered, self.folder, data=self.data, name="recovered", task=IMAGE_CLASSIFICATION
+        )
 
     @property
     def stages(self) -> Iterator[tuple[CompressedModel, Artifact]]:
@@ -274,7 +284,7 @@ def clear_flips(answers_NK: NDArray[np.float32], expected_NK: NDArray[np.float32
     Kernels round biases to the weights' grid times the inputs': with 4-bit weights that is coarse.
     """
     tie = 0.01 * float(expected_NK.max() - expected_NK.min())
-    same = parity.agreement(answers_NK, reference_NK=expected_NK, tie=tie)
+    same = IMAGE_CLASSIFICATION.agreement(answers_NK, expected_NK, tie=tie)
     return round((1 - same) * len(answers_NK))
 
 

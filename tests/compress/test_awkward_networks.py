@@ -14,6 +14,7 @@ from compress.evaluation import runtime
 from compress.export import parity, views, writer
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
 from compress.techniques.distillation.config import Distillation
@@ -101,10 +102,10 @@ def network(name: str) -> Network:
 def answers_alike(name, steps, data, folder):
     """Start, recover for an epoch and write; whether the file answers like the network."""
     net = network(name)
-    context = TrialContext(data=data, device=DEVICE, seed=0, teacher=net)
+    context = TrialContext(data=data, device=DEVICE, seed=0, teacher=net, task=IMAGE_CLASSIFICATION)
     made = pipeline.start(net, Candidate(steps=STEPS[steps]), context)
     made = pipeline.recover(made, context, epochs=1)
-    artifact = writer.write(made, folder, data=data)
+    artifact = writer.write(made, folder, data=data, task=IMAGE_CLASSIFICATION)
     plain, _ = constraints.bake(made.network)
     x_NCHW = data.validation.x_NCHW
     expected = parity.torch_logits(plain, x_NCHW, over=views.of(made))

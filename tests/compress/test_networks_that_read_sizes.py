@@ -14,6 +14,7 @@ from compress.evaluation import runtime
 from compress.export import onnx_shapes, views, writer
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
 from compress.values.errors import ExportParityError
@@ -125,7 +126,9 @@ def largest_error(network: Network, data: ImageData, path, count: int) -> float:
 
 def written(network: Network, data: ImageData, folder):
     start = CompressedModel(network=network)
-    return writer.write(quantized(start, data, reduced_range=True), folder, data=data)
+    return writer.write(
+        quantized(start, data, reduced_range=True), folder, data=data, task=IMAGE_CLASSIFICATION
+    )
 
 
 @pytest.mark.parametrize("name", IN_THE_MIDDLE)
@@ -172,7 +175,7 @@ def test_flipped_views_of_such_a_network_are_averaged_in_8_bits(data, tmp_path):
     mirrored = applied(start, data, technique="mirroring")
     changed = quantized(mirrored, data, reduced_range=True)
     assert views.of(changed) != views.of(start)
-    path = writer.write(changed, tmp_path, data=data).path
+    path = writer.write(changed, tmp_path, data=data, task=IMAGE_CLASSIFICATION).path
     x_NCHW = data.validation.x_NCHW.float()
     session = runtime.session(path)
     one, many = runtime.answers(session, x_NCHW[:1]), runtime.answers(session, x_NCHW)
@@ -188,6 +191,10 @@ def test_a_number_of_images_that_became_a_constant_is_refused_with_a_way_out(dat
         ExportParityError, match=r"not run on 1 images; .* let it read x.shape\[0\]"
     ):
         writer.write(
-            CompressedModel(network=seeded(Between, folded)), tmp_path, data=data, name="constant"
+            CompressedModel(network=seeded(Between, folded)),
+            tmp_path,
+            data=data,
+            name="constant",
+            task=IMAGE_CLASSIFICATION,
         )
     assert not list(tmp_path.iterdir())

@@ -6,6 +6,7 @@ import torch
 from compress import pipeline
 from compress.network.families.residual.config import Residual
 from compress.network.sources.family import FamilyMembers
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
 from compress.techniques.distillation.config import Distillation
@@ -39,7 +40,9 @@ def one_thread():
 def context(digits):
     few = Images(x_NCHW=digits.train.x_NCHW[:400], y_N=digits.train.y_N[:400])
     small = ImageData(train=few, validation=digits.validation, test=None, num_classes=10)
-    return TrialContext(members=FamilyMembers(), data=small, device=DEVICE, seed=0)
+    return TrialContext(
+        members=FamilyMembers(), data=small, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,7 @@ def baseline(context):
 
 
 def accuracy(network, context):
-    return loop.evaluate(network, context.data.validation, DEVICE)
+    return loop.evaluate(network, context.data.validation, DEVICE, task=IMAGE_CLASSIFICATION)
 
 
 def state(compressed):

@@ -9,6 +9,7 @@ from compress.network.families.residual.config import Residual
 from compress.network.sources import safetensors
 from compress.sensitivity.document import ProfileDocument
 from compress.tasks import loading
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.training.context import TrialContext
 from featherweight import jobfile
 from featherweight.specs.states import JobState, Phase
@@ -31,7 +32,7 @@ CHANGES = {
 def asked(client, digits, tmp_path_factory):
     """A job on a trained network that was uploaded."""
     images = loading.load(digits)
-    context = TrialContext(data=images, device=DEVICE, seed=0)
+    context = TrialContext(data=images, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION)
     network = pipeline.train_baseline(untrained(OWN, context), epochs=10, context=context)
     folder = tmp_path_factory.mktemp("job")
     safetensors.save(network, folder / "network.safetensors")

@@ -12,6 +12,7 @@ from compress.network.families.residual.config import Residual
 from compress.network.sources import safetensors
 from compress.network.sources.family import FamilyMembers
 from compress.tasks import loading
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.training import inference
 from compress.training.context import TrialContext
 from featherweight.specs import manifest
@@ -126,6 +127,7 @@ def test_a_members_file_answers_like_its_slice_of_the_shared_weights(
             device=DEVICE,
             seed=trial.seed,
             supernet=supernet,
+            task=IMAGE_CLASSIFICATION,
         )
         member = pipeline.start(supernet, trial.candidate, context).network
         [file] = files(client, shared, trial.number, "onnx")

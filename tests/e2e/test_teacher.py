@@ -10,6 +10,7 @@ from compress import pipeline
 from compress.network.families.residual.config import Residual
 from compress.network.sources import safetensors as weights
 from compress.tasks import loading
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.training.context import TrialContext
 from compress.training.distillation.teacher import TeacherLogits
 from featherweight import jobfile
@@ -32,7 +33,7 @@ def images(digits):
 @pytest.fixture(scope="module")
 def teacher(images):
     """A network that was trained for two epochs, wider than the one of the job."""
-    context = TrialContext(data=images, device=DEVICE, seed=1)
+    context = TrialContext(data=images, device=DEVICE, seed=1, task=IMAGE_CLASSIFICATION)
     return pipeline.train_baseline(untrained(LARGER, context), epochs=2, context=context)
 
 
@@ -85,6 +86,8 @@ def test_what_the_worker_learned_from_are_the_answers_of_the_uploaded_teacher(
     assert kept
     assert len({path.name.split("-")[1] for path in kept}) == 1
     number = int(kept[0].stem.rsplit("-", 1)[1])
-    own = TeacherLogits(teacher, images.train, device=DEVICE).logits(number)
+    own = TeacherLogits(teacher, images.train, device=DEVICE, task=IMAGE_CLASSIFICATION).logits(
+        number
+    )
     used = safetensors.torch.load_file(kept[0])["logits"]
     torch.testing.assert_close(used, own, atol=1e-4, rtol=1e-4)

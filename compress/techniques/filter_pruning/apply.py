@@ -133,6 +133,7 @@ def _slimmed(network: Network, config: FilterPruning, context: TrialContext) -> 
         network,
         context.data.train,
         plan,
+        task=context.task,
         device=context.device,
         hooks=Hooks(should_stop=context.should_stop),
     )
@@ -152,7 +153,12 @@ def _recovered(
     ``like`` is the network before the first step, where nothing has trained it since.
     """
     fresh = batchnorm.reestimate(
-        network, context.data.train, device=context.device, augment=context.augment, like=like
+        network,
+        context.data.train,
+        task=context.task,
+        device=context.device,
+        augment=context.augment,
+        like=like,
     )
     if config.step_epochs == 0:
         return fresh
@@ -167,6 +173,7 @@ def _recovered(
         fresh,
         context.data.train,
         plan,
+        task=context.task,
         device=context.device,
         hooks=Hooks(should_stop=context.should_stop),
     )

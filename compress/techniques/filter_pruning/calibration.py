@@ -5,24 +5,23 @@ Legend: N images, B images of a batch, A inputs of a layer, P positions, K class
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from compress.network import layers
 from compress.network.layers import Weighted
 from compress.network.network import Network
 from compress.network.running import foreign
 from compress.network.structure.importance import Evidence
+from compress.tasks.task import Batch, Task
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.training import calibration, inference
 from compress.training.context import TrialContext
 from compress.values import seeds
 
 _BATCH_SIZE = 32
-Batches = list[tuple[Tensor, Tensor]]
 Statistic = Callable[[Tensor], Tensor]
 
 
@@ -38,7 +37,8 @@ def gather(
         case "taylor" | "hessian":
             size = _BATCH_SIZE if config.importance == "taylor" else 1
             batches = _batches(network, context, number=number, size=size)
-            return Evidence(squared_gradients=squared_gradients(network, batches, context.device))
+            squares = squared_gradients(network, batches, context.task, context.device)
+            return Evidence(squared_gradients=squares)
         case "activation" | "apoz":
             statistic = mean_size if config.importance == "activation" else share_of_nonzeros
             x_NCHW = calibration.sample(
@@ -51,19 +51,21 @@ def gather(
 
 
 def squared_gradients(
-    network: Network, batches: Batches, device: torch.device
+    network: Network, batches: Sequence[Batch], task: Task, device: torch.device
 ) -> Mapping[str, Tensor]:
-    """``E[g^2]`` per parameter, ``g`` the gradient of a batch's mean cross-entropy.
+    """``E[g^2]`` per parameter, ``g`` the gradient of a batch's mean loss; images are raw.
 
     With batches of one image this is the diagonal of the empirical Fisher matrix. (One image after
     the other: ``torch.func.vmap`` is no faster on these networks and imports torch's compiler.)
     """
     module = inference.copied_to(device, network).eval()
+    prepare = inference.preparation_of(network, torch.device("cpu"))
     parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
     total = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
     with torch.enable_grad():
-        for x_BCHW, y_B in batches:
-            loss = functional.cross_entropy(foreign.run(module, x_BCHW.to(device)), y_B.to(device))
+        for batch in batches:
+            x_BCHW = prepare(batch.x_BCHW).to(device)
+            loss = task.loss(foreign.run(module, x_BCHW), batch)
             with foreign.blamed("this importance needs the gradients of the network"):
                 found = torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)
             for name, gradient in zip(parameters, found, strict=True):
@@ -95,10 +97,16 @@ def share_of_nonzeros(x_PA: Tensor) -> Tensor:
     return (x_PA != 0).float().mean(0)
 
 
-def _batches(network: Network, context: TrialContext, *, number: int, size: int) -> Batches:
+def _batches(network: Network, context: TrialContext, *, number: int, size: int) -> list[Batch]:
     images = context.data.train
     calibration.check(images, input_shape=network.input_shape)
-    prepare = inference.preparation_of(network, torch.device("cpu"))
     generator = torch.Generator().manual_seed(context.seed)
     chosen = torch.randperm(len(images), generator=generator)[:number]
-    return [(prepare(images.x_NCHW[rows_B]), images.y_N[rows_B]) for rows_B in chosen.split(size)]
+    return [
+        Batch(
+            rows_B=rows_B,
+            x_BCHW=images.x_NCHW[rows_B],
+            labels_B=images.y_N[rows_B].to(context.device),
+        )
+        for rows_B in chosen.split(size)
+    ]

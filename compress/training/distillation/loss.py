@@ -24,10 +24,9 @@ _LEAST_DEVIATION = 0.05
 
 
 def distillation_loss(
-    student_BK: Tensor, teacher_BK: Tensor, labels_B: Tensor, config: Teaching
+    student_BK: Tensor, teacher_BK: Tensor, labels_B: Tensor, config: Teaching, *, hard: Tensor
 ) -> Tensor:
-    """``(1 - w) CE(labels) + w soft(teacher)``, mean over the batch."""
-    hard = functional.cross_entropy(student_BK, labels_B)
+    """``(1 - w) hard + w soft(teacher)``: ``hard`` is the task's mean loss of the labels."""
     return (1 - config.weight) * hard + config.weight * soft_loss(
         student_BK, teacher_BK, labels_B, config
     )

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from compress.network.network import Network, ShouldStop, never
 from compress.tasks.images import Images
-from compress.training import augmentation, inference
-from compress.training.augmentation import View
+from compress.tasks.task import Task, View
+from compress.training import inference
 from compress.values.errors import NumericalError
 from compress.values.schedule import Augment
 
@@ -41,6 +41,7 @@ class TeacherLogits:
         teacher: Network,
         images: Images,
         *,
+        task: Task,
         device: torch.device,
         folder: Path | None = None,
         num_views: int | None = None,
@@ -50,6 +51,7 @@ class TeacherLogits:
             raise ValueError(f"a teacher needs at least one view of the images, got {num_views}")
         self.teacher = teacher
         self._images = images
+        self._task = task
         self._device = device
         self._folder = folder
         self._digest: str | None = None
@@ -58,19 +60,17 @@ class TeacherLogits:
 
     def view(self, number: int | None, *, augment: Augment = "auto") -> View | None:
         """The fixed view of that number, below ``num_views``; None is the images as they are."""
-        augmented = augmentation.settled(augment, self._images)
+        augmented = self._task.decided(augment, self._images)
         if number is None or augmented == "none":
             return None
-        _, channels, height, width = self._images.x_NCHW.shape
         generator = torch.Generator().manual_seed(_SEED + number)
-        shape = (channels, height, width)
-        return augmentation.draw(len(self._images), shape, generator, augmented=augmented)
+        return self._task.augment(self._images.x_NCHW, generator, augmented=augmented)
 
     def logits(
         self, number: int | None, *, augment: Augment = "auto", should_stop: ShouldStop = never
     ) -> Tensor:
         """Raw logits ``(N, K)`` on a view, float32. Raises Stopped and NumericalError."""
-        augmented = augmentation.settled(augment, self._images)
+        augmented = self._task.decided(augment, self._images)
         is_plain = number is None or augmented == "none"
         name = "plain" if is_plain else f"{augmented}-{number}"
         if name not in self._logits:
@@ -103,7 +103,7 @@ class TeacherLogits:
 
     def _path(self, folder: Path, name: str) -> Path:
         self._digest = self._digest or _digest(self.teacher, self._images)
-        view = f"r{augmentation.REVISION}-{name}"
+        view = f"r{self._task.view_revision}-{name}"
         return folder / f"teacher-{self._digest}-{view}.safetensors"
 
 

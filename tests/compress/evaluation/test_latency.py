@@ -14,6 +14,7 @@ from compress.network.families.network import build
 from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.values.errors import Stopped
 from compress.values.measurement import Latency, Measurement, Parity
@@ -49,7 +50,9 @@ def files(digits, tmp_path_factory):
             num_classes=10,
         )
         folder = tmp_path_factory.mktemp(name)
-        found[name] = writer.write(CompressedModel(network=network), folder, data=digits)
+        found[name] = writer.write(
+            CompressedModel(network=network), folder, data=digits, task=IMAGE_CLASSIFICATION
+        )
     return found
 
 
@@ -80,7 +83,9 @@ def test_a_file_alone_says_only_its_own_times_and_the_device(files, digits):
 
 def test_the_whole_measurement_has_the_comparison(files, digits):
     beside = Beside(path=files["wide"].path, reference_ms=8.0)
-    found = measure.run(files["narrow"], digits, splits=("validation",), beside=beside)
+    found = measure.run(
+        files["narrow"], digits, splits=("validation",), beside=beside, task=IMAGE_CLASSIFICATION
+    )
     assert found.latency.reference_ms == 8.0
     assert found.value("latency_ms") == found.latency.compared_ms != found.latency.median_ms
 

@@ -15,6 +15,7 @@ from compress.export import activation_ranges, writer
 from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.tasks import loading as statistics
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
 from compress.training import loop
@@ -86,7 +87,7 @@ def dense(digits):
         num_classes=10,
     )
     plan = TrainingPlan(epochs=8, seed=0, batch_size=64, learning_rate=0.1)
-    return found, loop.fit(start, found.train, plan, device=DEVICE)[0]
+    return found, loop.fit(start, found.train, plan, device=DEVICE, task=IMAGE_CLASSIFICATION)[0]
 
 
 def with_outliers(data: ImageData, spoil) -> ImageData:
@@ -97,16 +98,18 @@ def with_outliers(data: ImageData, spoil) -> ImageData:
 
 def written(network, data, folder, **config):
     changed = quantized(CompressedModel(network=network), data, **USUAL | config)
-    return writer.write(changed, folder, data=data)
+    return writer.write(changed, folder, data=data, task=IMAGE_CLASSIFICATION)
 
 
 def accuracy(artifact, data):
-    return measure.accuracy_of_file(artifact.path, data.validation)
+    return measure.accuracy_of_file(artifact.path, data.validation, task=IMAGE_CLASSIFICATION)
 
 
 def in_float(network, data, folder):
     changed = quantized(CompressedModel(network=network), data, weight_bits=16, activations="float")
-    return accuracy(writer.write(changed, folder, data=data, name="half"), data)
+    return accuracy(
+        writer.write(changed, folder, data=data, name="half", task=IMAGE_CLASSIFICATION), data
+    )
 
 
 def hot_pixel(height, every=50, channels=slice(None)):
@@ -175,7 +178,7 @@ def test_another_observer_is_taken_where_answers_are_unlike_the_float_ones(grey,
         artifact.notes
     )
     assert accuracy(artifact, data) > in_float(network, spoilt, tmp_path) - 0.02
-    measured = measure.run(artifact, data, splits=("validation",))
+    measured = measure.run(artifact, data, splits=("validation",), task=IMAGE_CLASSIFICATION)
     assert measured.activation_observer == "mse"
 
 
@@ -204,7 +207,7 @@ def shipped(grey):
 def test_a_file_that_nothing_brings_nearer_says_so(shipped, tmp_path):
     changed, _, spoilt = shipped
     # Half of the images are outliers: they are what is usual.
-    artifact = writer.write(changed, tmp_path, data=spoilt)
+    artifact = writer.write(changed, tmp_path, data=spoilt, task=IMAGE_CLASSIFICATION)
     said = "no activation_observer does better than mse"
     found = [note for note in artifact.notes if said in note]
     agreed = float(" ".join(artifact.notes).split("agree on ")[1].split("%")[0])
@@ -227,7 +230,12 @@ def test_an_observer_whose_file_fails_its_gate_is_passed_over(grey, tmp_path, mo
         return good
 
     chosen = activation_ranges.choose(
-        write, asked="mse", reducible=False, reference_NK=reference, x_NCHW=x_NCHW
+        write,
+        asked="mse",
+        reducible=False,
+        reference_NK=reference,
+        x_NCHW=x_NCHW,
+        task=IMAGE_CLASSIFICATION,
     )
     assert chosen.observer == "percentile"
     assert "no file passed its gate (mse fails)" in chosen.notes[-1]
@@ -238,4 +246,5 @@ def test_an_observer_whose_file_fails_its_gate_is_passed_over(grey, tmp_path, mo
             reducible=False,
             reference_NK=reference,
             x_NCHW=x_NCHW,
+            task=IMAGE_CLASSIFICATION,
         )

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from compress.export import counting, writer
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from tests.compress.applying import quantized
 
 
@@ -25,7 +26,7 @@ def folded_parameters(module):
 
 
 def test_counts_of_a_float_file_are_those_of_torch(compressed, digits, tmp_path):
-    artifact = writer.write(compressed, tmp_path, data=digits)
+    artifact = writer.write(compressed, tmp_path, data=digits, task=IMAGE_CLASSIFICATION)
     module = compressed.network.module
     assert artifact.macs == macs_of_torch(module, (1, 8, 8))
     assert artifact.parameters == folded_parameters(module)
@@ -34,7 +35,7 @@ def test_counts_of_a_float_file_are_those_of_torch(compressed, digits, tmp_path)
 @pytest.mark.parametrize("bits", [8, 4])
 def test_quantization_changes_no_count(compressed, digits, tmp_path, bits):
     changed = quantized(compressed, digits, weight_bits=bits)
-    artifact = writer.write(changed, tmp_path, data=digits)
+    artifact = writer.write(changed, tmp_path, data=digits, task=IMAGE_CLASSIFICATION)
     module = compressed.network.module
     assert artifact.macs == macs_of_torch(module, (1, 8, 8))
     assert artifact.parameters == folded_parameters(module)

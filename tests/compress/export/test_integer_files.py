@@ -14,6 +14,7 @@ from torch import nn
 
 from compress.evaluation import runtime
 from compress.export import parity, writer
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from tests.compress import contract
 from tests.compress.applying import quantized
@@ -27,7 +28,7 @@ def five(digits):
 
 def written(network, data, folder, **config):
     changed = quantized(CompressedModel(network=network), data, **config)
-    return writer.write(changed, folder, data=data).path
+    return writer.write(changed, folder, data=data, task=IMAGE_CLASSIFICATION).path
 
 
 def executed(path, folder):
@@ -89,7 +90,13 @@ def test_one_layer_and_a_softmax_need_no_grid_for_the_logits(five, tmp_path):
         runtime.answers(runtime.session(path), five.validation.x_NCHW)
         for path in (
             written(network, five, tmp_path),
-            writer.write(CompressedModel(network=network), tmp_path, data=five, name="whole").path,
+            writer.write(
+                CompressedModel(network=network),
+                tmp_path,
+                data=five,
+                name="whole",
+                task=IMAGE_CLASSIFICATION,
+            ).path,
         )
     )
     assert np.abs(answers_NK - reference_NK).max() < 0.1

@@ -8,6 +8,7 @@ from onnx import helper, numpy_helper
 
 from compress.evaluation import runtime
 from compress.export import parity, writer
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.values.errors import ExportParityError, InvalidData, NumericalError
 from tests.compress.applying import quantized
 
@@ -33,37 +34,48 @@ def edited(path, change):
 
 
 def test_an_honest_file_passes(compressed, digits, tmp_path, x, reference):
-    content = writer.write(compressed, tmp_path, data=digits).path.read_bytes()
-    gate = parity.check_float(content, reference_NK=reference, x_NCHW=x)
+    content = writer.write(
+        compressed, tmp_path, data=digits, task=IMAGE_CLASSIFICATION
+    ).path.read_bytes()
+    gate = parity.check_float(content, reference_NK=reference, x_NCHW=x, task=IMAGE_CLASSIFICATION)
     assert gate.agreement == 1
     assert 0 < gate.max_abs_error < 1e-3
     assert gate.images == 256
 
 
 def test_a_file_with_slightly_other_weights_is_refused(compressed, digits, tmp_path, x, reference):
-    path = writer.write(compressed, tmp_path, data=digits).path
+    path = writer.write(compressed, tmp_path, data=digits, task=IMAGE_CLASSIFICATION).path
     corrupted = edited(path, lambda value: value * np.float32(1.01))
     with pytest.raises(ExportParityError, match="largest error"):
-        parity.check_float(corrupted, reference_NK=reference, x_NCHW=x)
+        parity.check_float(corrupted, reference_NK=reference, x_NCHW=x, task=IMAGE_CLASSIFICATION)
 
 
 def test_a_truncated_file_is_refused(compressed, digits, tmp_path, x, reference):
-    content = writer.write(compressed, tmp_path, data=digits).path.read_bytes()
+    content = writer.write(
+        compressed, tmp_path, data=digits, task=IMAGE_CLASSIFICATION
+    ).path.read_bytes()
     with pytest.raises(ExportParityError, match="cannot load"):
-        parity.check_float(content[: len(content) // 2], reference_NK=reference, x_NCHW=x)
+        parity.check_float(
+            content[: len(content) // 2],
+            reference_NK=reference,
+            x_NCHW=x,
+            task=IMAGE_CLASSIFICATION,
+        )
 
 
 def test_a_file_that_gives_nan_is_refused(compressed, digits, tmp_path, x, reference):
-    path = writer.write(compressed, tmp_path, data=digits).path
+    path = writer.write(compressed, tmp_path, data=digits, task=IMAGE_CLASSIFICATION).path
     corrupted = edited(path, lambda value: value * np.float32(np.nan))
     with pytest.raises(NumericalError, match="256 of 256 images"):
-        parity.check_float(corrupted, reference_NK=reference, x_NCHW=x)
+        parity.check_float(corrupted, reference_NK=reference, x_NCHW=x, task=IMAGE_CLASSIFICATION)
 
 
 def test_integer_kernels_do_what_the_quantized_file_says(compressed, digits, tmp_path, x):
     changed = quantized(compressed, digits)
-    content = writer.write(changed, tmp_path, data=digits).path.read_bytes()
-    gate, logits = parity.check_integer(content, x_NCHW=x)
+    content = writer.write(
+        changed, tmp_path, data=digits, task=IMAGE_CLASSIFICATION
+    ).path.read_bytes()
+    gate, logits = parity.check_integer(content, x_NCHW=x, task=IMAGE_CLASSIFICATION)
     assert gate.agreement >= 0.98
     assert logits.shape == (256, 10)
 
@@ -72,7 +84,7 @@ def test_a_quantized_file_whose_biases_overflow_the_kernels_is_refused(
     compressed, digits, tmp_path, x
 ):
     changed = quantized(compressed, digits)
-    path = writer.write(changed, tmp_path, data=digits).path
+    path = writer.write(changed, tmp_path, data=digits, task=IMAGE_CLASSIFICATION).path
     model = onnx.load(path)
     # With tiny scales of weights the biases, float in the file, do not fit the kernels' 32 bits.
     pooled = {name for node in model.graph.node if node.op_type == "Split" for name in node.output}
@@ -91,25 +103,37 @@ def test_a_quantized_file_whose_biases_overflow_the_kernels_is_refused(
     del model.graph.node[:]
     model.graph.node.extend(ordered)
     with pytest.raises(ExportParityError, match="integer kernels"):
-        parity.check_integer(model.SerializeToString(), x_NCHW=x)
+        parity.check_integer(model.SerializeToString(), x_NCHW=x, task=IMAGE_CLASSIFICATION)
 
 
 def test_equal_logits_may_fall_either_way():
     reference = np.float32([[1.0, 0.9999, -1], [0, 1, -1]])
     swapped = np.float32([[0.9999, 1.0, -1], [0, 1, -1]])
-    assert parity.agreement(swapped, reference_NK=reference) == 0.5
-    assert parity.check(swapped, reference_NK=reference, gate=parity.FLOAT).agreement == 1
+    assert IMAGE_CLASSIFICATION.agreement(swapped, reference, tie=0.0) == 0.5
+    assert (
+        parity.check(
+            swapped, reference_NK=reference, gate=parity.FLOAT, task=IMAGE_CLASSIFICATION
+        ).agreement
+        == 1
+    )
 
 
 def test_one_other_class_in_fifty_is_the_limit_for_integers():
     reference = np.eye(100, dtype=np.float32)
     two_wrong = reference.copy()
     two_wrong[:2] = np.roll(reference[:2], 1, axis=1)
-    assert parity.check(two_wrong, reference_NK=reference, gate=parity.INTEGER).agreement == 0.98
+    assert (
+        parity.check(
+            two_wrong, reference_NK=reference, gate=parity.INTEGER, task=IMAGE_CLASSIFICATION
+        ).agreement
+        == 0.98
+    )
     three_wrong = reference.copy()
     three_wrong[:3] = np.roll(reference[:3], 1, axis=1)
     with pytest.raises(ExportParityError, match=r"97\.00%"):
-        parity.check(three_wrong, reference_NK=reference, gate=parity.INTEGER)
+        parity.check(
+            three_wrong, reference_NK=reference, gate=parity.INTEGER, task=IMAGE_CLASSIFICATION
+        )
 
 
 def independent(images=256, classes=10, *, scale=1.0):
@@ -136,7 +160,12 @@ def test_huge_logits_open_no_gate(gate, classes, place, size):
     reference[place] += size
     answers[place] += size
     with pytest.raises(ExportParityError):
-        parity.check(np.float32(answers), reference_NK=np.float32(reference), gate=gate)
+        parity.check(
+            np.float32(answers),
+            reference_NK=np.float32(reference),
+            gate=gate,
+            task=IMAGE_CLASSIFICATION,
+        )
 
 
 @pytest.mark.parametrize("size", [1e4, -1e4])
@@ -147,7 +176,12 @@ def test_huge_logits_close_no_gate(gate, classes, place, size):
     reference, noise = independent(classes=classes)
     reference[place] += size
     answers = reference * (1 + 1e-6 * noise) + 1e-6 * noise
-    found = parity.check(np.float32(answers), reference_NK=np.float32(reference), gate=gate)
+    found = parity.check(
+        np.float32(answers),
+        reference_NK=np.float32(reference),
+        gate=gate,
+        task=IMAGE_CLASSIFICATION,
+    )
     assert found.agreement == 1
 
 
@@ -156,9 +190,14 @@ def test_huge_logits_close_no_gate(gate, classes, place, size):
 def test_the_size_of_logits_does_not_matter(classes, scale):
     reference, other = (np.float32(x) for x in independent(classes=classes, scale=scale))
     close = np.float32(reference + 1e-5 * other)
-    assert parity.check(close, reference_NK=reference, gate=parity.FLOAT).images == 256
+    assert (
+        parity.check(
+            close, reference_NK=reference, gate=parity.FLOAT, task=IMAGE_CLASSIFICATION
+        ).images
+        == 256
+    )
     with pytest.raises(ExportParityError):
-        parity.check(other, reference_NK=reference, gate=parity.FLOAT)
+        parity.check(other, reference_NK=reference, gate=parity.FLOAT, task=IMAGE_CLASSIFICATION)
 
 
 def test_one_wrong_image_among_many_is_seen_beside_a_huge_one():
@@ -167,14 +206,24 @@ def test_one_wrong_image_among_many_is_seen_beside_a_huge_one():
     answers = reference.copy()
     answers[7, 2] += 0.1
     with pytest.raises(ExportParityError, match=r"largest error 0\.1 "):
-        parity.check(np.float32(answers), reference_NK=np.float32(reference), gate=parity.FLOAT)
+        parity.check(
+            np.float32(answers),
+            reference_NK=np.float32(reference),
+            gate=parity.FLOAT,
+            task=IMAGE_CLASSIFICATION,
+        )
 
 
 def test_images_with_nearly_equal_logits_raise_no_false_alarm():
     reference, noise = independent()
     reference[::4] *= 1e-5
     answers = reference + 1e-4 * noise
-    found = parity.check(np.float32(answers), reference_NK=np.float32(reference), gate=parity.FLOAT)
+    found = parity.check(
+        np.float32(answers),
+        reference_NK=np.float32(reference),
+        gate=parity.FLOAT,
+        task=IMAGE_CLASSIFICATION,
+    )
     assert found.agreement >= 0.99
     assert found.equal_classes < 0.9
 
@@ -183,10 +232,18 @@ def test_networks_that_say_the_same_of_every_image_raise_no_false_alarm():
     one, noise = independent()
     reference = one[:1] + 1e-6 * noise
     parity.check(
-        np.float32(reference + 1e-6), reference_NK=np.float32(reference), gate=parity.FLOAT
+        np.float32(reference + 1e-6),
+        reference_NK=np.float32(reference),
+        gate=parity.FLOAT,
+        task=IMAGE_CLASSIFICATION,
     )
     for silent in (np.zeros((9, 3)), np.full((9, 3), 0.5)):
-        found = parity.check(np.float32(silent), reference_NK=np.float32(silent), gate=parity.FLOAT)
+        found = parity.check(
+            np.float32(silent),
+            reference_NK=np.float32(silent),
+            gate=parity.FLOAT,
+            task=IMAGE_CLASSIFICATION,
+        )
         assert found.equal_classes == 1
 
 
@@ -196,18 +253,27 @@ def test_probabilities_of_many_classes_have_a_unit_of_their_own():
     unit_N, _ = parity.units(shares)
     assert unit_N.min() > 1e-2
     answers = np.float32(shares * (1 + 1e-6 * noise))
-    assert parity.check(answers, reference_NK=np.float32(shares), gate=parity.FLOAT).images == 256
+    assert (
+        parity.check(
+            answers, reference_NK=np.float32(shares), gate=parity.FLOAT, task=IMAGE_CLASSIFICATION
+        ).images
+        == 256
+    )
 
 
 def test_the_plain_share_of_equal_classes_stands_beside_the_one_up_to_ties():
     reference = np.tile(np.float32([[1.0, 0.99, -1, -0.5, 0]]), (4, 1))
     answers = reference.copy()
     answers[0, :2] = 0.99, 1.0
-    found = parity.check(answers, reference_NK=reference, gate=parity.INTEGER)
+    found = parity.check(
+        answers, reference_NK=reference, gate=parity.INTEGER, task=IMAGE_CLASSIFICATION
+    )
     assert (found.agreement, found.equal_classes) == (1, 0.75)
     (note,) = parity.note(found)
     assert "75.0% of 4 images, for 100.0% up to ties" in note
-    same = parity.check(reference, reference_NK=reference, gate=parity.FLOAT)
+    same = parity.check(
+        reference, reference_NK=reference, gate=parity.FLOAT, task=IMAGE_CLASSIFICATION
+    )
     assert parity.note(same) == ()
 
 
@@ -217,12 +283,17 @@ def test_answers_that_are_not_finite_pass_no_gate(which, value):
     both = [np.eye(10, dtype=np.float32) for _ in range(2)]
     both[which][3, 3] = value
     with pytest.raises(NumericalError, match="NaN or infinity"):
-        parity.check(both[0], reference_NK=both[1], gate=parity.INTEGER)
+        parity.check(both[0], reference_NK=both[1], gate=parity.INTEGER, task=IMAGE_CLASSIFICATION)
 
 
 def test_answers_of_another_shape_are_refused():
     with pytest.raises(ExportParityError, match="shape"):
-        parity.check(np.zeros((4, 9)), reference_NK=np.zeros((4, 10)), gate=parity.FLOAT)
+        parity.check(
+            np.zeros((4, 9)),
+            reference_NK=np.zeros((4, 10)),
+            gate=parity.FLOAT,
+            task=IMAGE_CLASSIFICATION,
+        )
 
 
 def test_a_gate_without_images_is_refused(digits):
@@ -234,7 +305,7 @@ def test_fused_kernels_and_the_graph_as_written_are_really_two_executions(
     compressed, digits, tmp_path, x
 ):
     changed = quantized(compressed, digits)
-    path = writer.write(changed, tmp_path, data=digits).path
+    path = writer.write(changed, tmp_path, data=digits, task=IMAGE_CLASSIFICATION).path
     for optimise, integer_convolutions in ((True, 9), (False, 0)):
         runtime.session(path, optimise=optimise, dump=tmp_path / "executed.onnx")
         nodes = onnx.load(tmp_path / "executed.onnx").graph.node

@@ -13,6 +13,7 @@ from compress.evaluation import runtime
 from compress.export import parity, writer
 from compress.export.activation_calibration import ActivationRange
 from compress.network.stored_weight import shortened
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.quantization import grid
 from tests.compress.applying import quantized
@@ -24,7 +25,7 @@ ENDS = st.floats(-1e4, 1e4).filter(lambda end: end == 0 or abs(end) > 1e-3)
 
 def written(network, data, folder, **config):
     changed = quantized(CompressedModel(network=network), data, **config)
-    return writer.write(changed, folder, data=data).path
+    return writer.write(changed, folder, data=data, task=IMAGE_CLASSIFICATION).path
 
 
 def both_ways(path, data):

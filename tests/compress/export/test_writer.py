@@ -15,13 +15,14 @@ from compress.evaluation import measure, runtime
 from compress.export import onnx_graph, parity, writer
 from compress.network import folding
 from compress.network.preprocessing import Normalisation
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.values.errors import ExportParityError, InvalidData, NumericalError
 from tests.compress.applying import quantized
 
 
 def test_the_file_takes_raw_values_of_any_batch(compressed, digits, tmp_path):
-    artifact = writer.write(compressed, tmp_path, data=digits)
+    artifact = writer.write(compressed, tmp_path, data=digits, task=IMAGE_CLASSIFICATION)
     opened = runtime.session(artifact.path)
     (taken,), (given,) = opened.get_inputs(), opened.get_outputs()
     assert (taken.name, taken.type, taken.shape) == ("input", "tensor(float)", ["N", 1, 8, 8])
@@ -34,7 +35,7 @@ def test_the_file_takes_raw_values_of_any_batch(compressed, digits, tmp_path):
 
 
 def test_the_artifact_describes_the_very_file_on_disk(compressed, digits, tmp_path):
-    artifact = writer.write(compressed, tmp_path, data=digits, name="a")
+    artifact = writer.write(compressed, tmp_path, data=digits, name="a", task=IMAGE_CLASSIFICATION)
     content = (tmp_path / "a.onnx").read_bytes()
     assert artifact.path == tmp_path / "a.onnx"
     assert artifact.size_bytes == len(content)
@@ -47,7 +48,8 @@ def test_the_artifact_describes_the_very_file_on_disk(compressed, digits, tmp_pa
 def test_the_same_network_gives_the_same_bytes(compressed, digits, tmp_path):
     changed = quantized(compressed, digits, weight_bits=4)
     digests = {
-        writer.write(changed, tmp_path, data=digits, name=name).sha256 for name in ("a", "b")
+        writer.write(changed, tmp_path, data=digits, name=name, task=IMAGE_CLASSIFICATION).sha256
+        for name in ("a", "b")
     }
     assert len(digests) == 1
 
@@ -56,13 +58,13 @@ def test_exporting_leaves_the_network_as_it_was(trained, digits, tmp_path):
     module = deepcopy(trained.module).train()
     before = {name: value.clone() for name, value in module.state_dict().items()}
     network = replace(trained, module=module)
-    writer.write(CompressedModel(network=network), tmp_path, data=digits)
+    writer.write(CompressedModel(network=network), tmp_path, data=digits, task=IMAGE_CLASSIFICATION)
     assert module.training
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
 def test_names_and_documents_cost_little(compressed, digits, tmp_path):
-    artifact = writer.write(compressed, tmp_path, data=digits)
+    artifact = writer.write(compressed, tmp_path, data=digits, task=IMAGE_CLASSIFICATION)
     model = onnx.load(artifact.path)
     numbers = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
     assert artifact.size_bytes - numbers < 1200
@@ -94,7 +96,7 @@ def test_equal_constants_are_stored_once_and_answers_stay(compressed, digits):
 @pytest.mark.parametrize("weight_bits", [8, 4])
 def test_no_convolution_repeats_the_shape_of_its_weight(compressed, digits, tmp_path, weight_bits):
     changed = quantized(compressed, digits, weight_bits=weight_bits)
-    model = onnx.load(writer.write(changed, tmp_path, data=digits).path)
+    model = onnx.load(writer.write(changed, tmp_path, data=digits, task=IMAGE_CLASSIFICATION).path)
     onnx.checker.check_model(model, full_check=True)
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     assert len(convolutions) > 5
@@ -102,14 +104,20 @@ def test_no_convolution_repeats_the_shape_of_its_weight(compressed, digits, tmp_
 
 
 def test_no_node_writes_down_that_its_domain_is_the_usual_one(compressed, digits, tmp_path):
-    model = onnx.load(writer.write(quantized(compressed, digits), tmp_path, data=digits).path)
+    model = onnx.load(
+        writer.write(
+            quantized(compressed, digits), tmp_path, data=digits, task=IMAGE_CLASSIFICATION
+        ).path
+    )
     assert not [node for node in model.graph.node if node.HasField("domain") and not node.domain]
 
 
 def test_a_network_on_raw_values_needs_no_normalisation_nodes(trained, digits, tmp_path):
     raw = Normalisation(mean=(0.0,), std=(1.0,))
     network = replace(trained, normalisation=raw)
-    artifact = writer.write(CompressedModel(network=network), tmp_path, data=digits)
+    artifact = writer.write(
+        CompressedModel(network=network), tmp_path, data=digits, task=IMAGE_CLASSIFICATION
+    )
     assert "Mul" not in {node.op_type for node in onnx.load(artifact.path).graph.node}
 
 
@@ -131,7 +139,9 @@ class OddShapes(nn.Module):
 def test_paddings_are_constants_in_the_file(trained, digits, tmp_path):
     torch.manual_seed(0)
     network = replace(trained, module=OddShapes())
-    artifact = writer.write(CompressedModel(network=network), tmp_path, data=digits)
+    artifact = writer.write(
+        CompressedModel(network=network), tmp_path, data=digits, task=IMAGE_CLASSIFICATION
+    )
     kinds = {node.op_type for node in onnx.load(artifact.path).graph.node}
     assert kinds <= {"Mul", "Add", "Conv", "Relu", "Slice", "Pad", "ReduceMean", "Reshape", "Gemm"}
 
@@ -142,7 +152,9 @@ def test_a_network_that_gives_nan_is_refused_and_leaves_no_file(trained, digits,
         module[1].bias[2] = torch.nan
     network = replace(trained, module=module)
     with pytest.raises(NumericalError, match="NaN"):
-        writer.write(CompressedModel(network=network), tmp_path, data=digits)
+        writer.write(
+            CompressedModel(network=network), tmp_path, data=digits, task=IMAGE_CLASSIFICATION
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -157,21 +169,25 @@ class ForgetsItsTrace(nn.Module):
 def test_a_network_that_cannot_be_traced_is_refused_and_leaves_no_file(trained, digits, tmp_path):
     network = replace(trained, module=ForgetsItsTrace())
     with pytest.raises(ExportParityError, match="float file against torch"):
-        writer.write(CompressedModel(network=network), tmp_path, data=digits)
+        writer.write(
+            CompressedModel(network=network), tmp_path, data=digits, task=IMAGE_CLASSIFICATION
+        )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_data_that_does_not_fit_the_network_is_refused(trained, digits, tmp_path):
     network = replace(trained, num_classes=7)
     with pytest.raises(InvalidData, match="7 classes"):
-        writer.write(CompressedModel(network=network), tmp_path, data=digits)
+        writer.write(
+            CompressedModel(network=network), tmp_path, data=digits, task=IMAGE_CLASSIFICATION
+        )
 
 
 def test_a_quantized_file_notes_how_often_it_agrees_with_the_float_network(
     compressed, digits, tmp_path
 ):
     changed = quantized(compressed.evolve(notes=("before",)), digits)
-    artifact = writer.write(changed, tmp_path, data=digits)
+    artifact = writer.write(changed, tmp_path, data=digits, task=IMAGE_CLASSIFICATION)
     before, note = artifact.notes
     assert before == "before"
     share = float(re.search(r"agree on ([\d.]+)% of 256 images", note)[1])
@@ -179,4 +195,4 @@ def test_a_quantized_file_notes_how_often_it_agrees_with_the_float_network(
     reference = parity.torch_logits(compressed.network, parity.images(digits.validation))
     same = (logits.argmax(1) == reference.argmax(1)).mean()
     assert share == pytest.approx(100 * same, abs=0.06)
-    assert measure.accuracy_of_file(artifact.path, digits.test) > 0.93
+    assert measure.accuracy_of_file(artifact.path, digits.test, task=IMAGE_CLASSIFICATION) > 0.93

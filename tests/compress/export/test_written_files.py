@@ -15,6 +15,7 @@ from compress.evaluation import measure, runtime
 from compress.export import parity, writer
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.quantization import grid
 from compress.values.errors import InvalidCandidate
@@ -29,7 +30,7 @@ def executed(path, folder):
 
 def quantized(compressed, data, folder, **config):
     changed = applying.quantized(compressed, data, **config)
-    return writer.write(changed, folder, data=data, name="quantized")
+    return writer.write(changed, folder, data=data, name="quantized", task=IMAGE_CLASSIFICATION)
 
 
 def untrained(module, input_shape=(1, 8, 8)):
@@ -85,22 +86,35 @@ def test_the_edges_have_four_bits_only_if_asked(compressed, digits, tmp_path):
 
 
 def test_fewer_bits_make_a_smaller_file_at_nearly_the_same_accuracy(compressed, digits, tmp_path):
-    float_file = writer.write(compressed, tmp_path, data=digits)
+    float_file = writer.write(compressed, tmp_path, data=digits, task=IMAGE_CLASSIFICATION)
     eight = writer.write(
-        applying.quantized(compressed, digits), tmp_path, data=digits, name="eight"
+        applying.quantized(compressed, digits),
+        tmp_path,
+        data=digits,
+        name="eight",
+        task=IMAGE_CLASSIFICATION,
     )
     four = writer.write(
         applying.quantized(compressed, digits, weight_bits=4),
         tmp_path,
         data=digits,
         name="four",
+        task=IMAGE_CLASSIFICATION,
     )
     assert eight.size_bytes < float_file.size_bytes * 0.28
     assert four.size_bytes < float_file.size_bytes * 0.15
-    expected = measure.accuracy_of_file(float_file.path, digits.validation)
+    expected = measure.accuracy_of_file(
+        float_file.path, digits.validation, task=IMAGE_CLASSIFICATION
+    )
     assert expected > 0.95
-    assert measure.accuracy_of_file(eight.path, digits.validation) >= expected - 0.01
-    assert measure.accuracy_of_file(four.path, digits.validation) >= expected - 0.03
+    assert (
+        measure.accuracy_of_file(eight.path, digits.validation, task=IMAGE_CLASSIFICATION)
+        >= expected - 0.01
+    )
+    assert (
+        measure.accuracy_of_file(four.path, digits.validation, task=IMAGE_CLASSIFICATION)
+        >= expected - 0.03
+    )
 
 
 def test_the_stored_weights_are_the_folded_ones_on_their_grid(compressed, digits, tmp_path):

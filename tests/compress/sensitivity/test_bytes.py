@@ -7,6 +7,7 @@ import pytest
 from compress.export import writer
 from compress.sensitivity import probes
 from compress.sensitivity.probes import ProbeRequest
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from featherweight.specs import constraints
 from search.allocation.allotment import Allotter, Choices
 from search.allocation.limits import Limits
@@ -41,7 +42,9 @@ def made(found, compressed, digits, *, scale_bits):
 def test_a_file_keeps_the_bound_and_wastes_little_of_it(
     profile, compressed, digits, tmp_path, part, pruning, scale_bits
 ):
-    whole = writer.write(compressed, tmp_path, data=digits, name="float").size_bytes
+    whole = writer.write(
+        compressed, tmp_path, data=digits, name="float", task=IMAGE_CLASSIFICATION
+    ).size_bytes
     baseline, bound = factories.measurement(size_bytes=whole), whole // part
     asked = [constraints.parse(f"size_bytes <= {bound} B")]
     limits = Limits.of(asked, baseline, profile, scale_bits=scale_bits)
@@ -51,5 +54,7 @@ def test_a_file_keeps_the_bound_and_wastes_little_of_it(
     )
     found = allotter.allot(limits.size, pruning=pruning, sharpness=1.0, edges_8bit=False)
     small = made(found, compressed, digits, scale_bits=scale_bits)
-    size = writer.write(small, tmp_path, data=digits, name="small").size_bytes
+    size = writer.write(
+        small, tmp_path, data=digits, name="small", task=IMAGE_CLASSIFICATION
+    ).size_bytes
     assert 0.75 * bound < size <= bound

@@ -17,6 +17,7 @@ from compress.network.network import Network
 from compress.sensitivity import probes
 from compress.sensitivity.probes import ProbeRequest
 from compress.sensitivity.rounds import ROUNDS
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
 from compress.training import batchnorm, inference
 from compress.values.errors import InvalidData, NumericalError, Stopped
@@ -147,7 +148,9 @@ def test_the_damage_of_a_stage_is_that_of_pruning_it_alone(found, compressed, tr
     alone = applied(compressed, digits, technique="filter_pruning", ratios=(0.0, 0.5, 0.0, 0.0))
     rows = torch.linspace(0, len(digits.train) - 1, found.images, dtype=torch.float64).round()
     seen = Images(x_NCHW=digits.train.x_NCHW[rows.long()], y_N=digits.train.y_N[rows.long()])
-    fresh = batchnorm.reestimate(alone.network, seen, device=DEVICE, like=trained)
+    fresh = batchnorm.reestimate(
+        alone.network, seen, device=DEVICE, like=trained, task=IMAGE_CLASSIFICATION
+    )
     [point] = [point for point in found.stages[1].points if point.ratio == 0.5]
     assert point.damage == pytest.approx(answers((trained, fresh), digits, found), rel=1e-3)
 

@@ -17,6 +17,7 @@ from compress.network.supernet.execution import SharedMember
 from compress.supernet import start
 from compress.supernet import training as supernet
 from compress.supernet.objectives import Sandwich
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
 from compress.training import batchnorm, inference, loop
 from compress.training.context import TrialContext
@@ -40,23 +41,25 @@ def are_equal(one, other):
 
 
 def test_a_small_member_learns_what_the_same_slice_of_an_ordinary_training_does_not(digits):
-    job = TrialContext(data=digits, device=DEVICE, seed=0)
+    job = TrialContext(data=digits, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION)
     architecture = Residual(widths=(8, 16, 32), depths=(2, 1, 1), shortcut="conv")
     elastic = Elastic(widths=(0.5, 1.0), depths=(1, 2))
     fresh = start.begin(None, architecture, job, elastic)
     plan = TrainingPlan(epochs=4, seed=0, batch_size=job.batch_size)
-    alone, _ = loop.fit(fresh, digits.train, plan, device=DEVICE)
+    alone, _ = loop.fit(fresh, digits.train, plan, device=DEVICE, task=IMAGE_CLASSIFICATION)
     shared, _ = supernet.train(fresh, elastic, job, epochs=(0, 4), of=4)
 
     def accuracy(network, shape):
         part = extraction.extract(network, architecture.member(shape))
-        part = batchnorm.reestimate(part, digits.train, device=DEVICE)
-        return loop.evaluate(part, digits.validation, DEVICE)
+        part = batchnorm.reestimate(part, digits.train, device=DEVICE, task=IMAGE_CLASSIFICATION)
+        return loop.evaluate(part, digits.validation, DEVICE, task=IMAGE_CLASSIFICATION)
 
     half = Shape(width=0.5)
     assert accuracy(shared, half) > accuracy(alone, half) + 0.3
     assert accuracy(shared, Shape()) > 0.85
-    assert loop.evaluate(shared, digits.validation, DEVICE) == accuracy(shared, Shape())
+    assert loop.evaluate(shared, digits.validation, DEVICE, task=IMAGE_CLASSIFICATION) == accuracy(
+        shared, Shape()
+    )
 
 
 def test_the_same_seed_gives_the_same_weights_and_the_input_stays_untouched():
@@ -103,7 +106,9 @@ def test_the_loss_is_that_of_the_largest_and_the_distances_of_the_others_from_it
     whole = extraction.of_family(network).train()
     x, labels = tiny.images(12), torch.arange(12) % 5
     prepare = inference.preparation(network.normalisation, torch.device("cpu"))
-    objective = Sandwich(whole, Draw(ELASTIC, ARCHITECTURE, seed=0), prepare, "fp32")
+    objective = Sandwich(
+        whole, Draw(ELASTIC, ARCHITECTURE, seed=0), prepare, "fp32", task=IMAGE_CLASSIFICATION
+    )
     objective.view(0, lambda: None)
     with torch.no_grad():
         largest = SharedMember(whole, ARCHITECTURE)(x)
@@ -124,7 +129,9 @@ def test_the_smaller_members_do_not_pull_the_largest_towards_them():
     whole = extraction.of_family(network).train()
     x = tiny.images(12)
     prepare = inference.preparation(network.normalisation, torch.device("cpu"))
-    objective = Sandwich(whole, Draw(ELASTIC, ARCHITECTURE, seed=0), prepare, "fp32")
+    objective = Sandwich(
+        whole, Draw(ELASTIC, ARCHITECTURE, seed=0), prepare, "fp32", task=IMAGE_CLASSIFICATION
+    )
     objective.view(0, lambda: None)
     logits = torch.randn(12, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
     labels = torch.arange(12) % 5
@@ -171,7 +178,10 @@ def test_progress_counts_the_epochs_of_the_whole_training():
 def test_running_statistics_are_measured_anew_for_the_largest_member():
     job = context()
     trained, _ = supernet.train(tiny.network(ARCHITECTURE), ELASTIC, job, epochs=(0, 1), of=1)
-    assert are_equal(batchnorm.reestimate(trained, job.data.train, device=DEVICE), trained)
+    assert are_equal(
+        batchnorm.reestimate(trained, job.data.train, device=DEVICE, task=IMAGE_CLASSIFICATION),
+        trained,
+    )
 
 
 def test_training_stops_between_steps_when_asked():

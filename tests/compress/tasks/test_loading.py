@@ -8,9 +8,11 @@ from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.tasks import loading
 from compress.tasks.formats.holdout import hold_out
+from compress.tasks.image_classification import augmentation
+from compress.tasks.image_classification.augmentation import ImageView
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
-from compress.training import augmentation, batchnorm, inference
-from compress.training.augmentation import View
+from compress.training import batchnorm, inference
 from compress.values.errors import InvalidData, Stopped
 from tests.devices import DEVICE
 
@@ -97,8 +99,8 @@ def test_sample_statistics_are_those_of_numpy_and_survive_a_constant_channel():
 
 def test_a_view_crops_the_padded_image_at_its_shift_and_mirrors_it():
     some = images(count=3, shape=(8, 8, 3))
-    view = View(torch.tensor([[0, 0], [1, 1], [2, 0]]), torch.tensor([False, False, True]), 1)
-    seen = augmentation.apply(some.x_NCHW, view)
+    view = ImageView(torch.tensor([[0, 0], [1, 1], [2, 0]]), torch.tensor([False, False, True]), 1)
+    seen = view.apply(some.x_NCHW)
     padded = np.pad(some.x_NCHW.numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)))
     assert np.array_equal(seen[0], padded[0, :, 0:8, 0:8])
     assert np.array_equal(seen[1], some.x_NCHW[1])
@@ -143,7 +145,9 @@ def test_logits_do_not_depend_on_the_batch_and_stop_when_asked():
 def test_reestimated_statistics_are_the_mean_and_variance_of_the_activations():
     some = images(count=60, shape=(4, 4, 3))  # too small to be shifted; a mirror keeps statistics
     net = network(some)
-    fresh = batchnorm.reestimate(net, some, device=DEVICE, augment="flip")
+    fresh = batchnorm.reestimate(
+        net, some, device=DEVICE, augment="flip", task=IMAGE_CLASSIFICATION
+    )
     prepare = inference.preparation(net.normalisation, torch.device("cpu"))
     stem = net.module.get_submodule("conv1")
     x = prepare(some.x_NCHW)

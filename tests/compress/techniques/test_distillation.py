@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.distillation import apply as distillation
 from compress.techniques.distillation.config import Distillation
@@ -219,7 +220,9 @@ def test_the_weight_shares_the_loss_between_labels_and_teacher():
     soft = kl(STUDENT, TEACHER, temperature=2.0)
     for weight, expected in ((0.0, hard), (1.0, soft), (0.3, 0.7 * hard + 0.3 * soft)):
         config = Distillation(temperature=2.0, weight=weight)
-        torch.testing.assert_close(distillation_loss(STUDENT, TEACHER, LABELS, config), expected)
+        torch.testing.assert_close(
+            distillation_loss(STUDENT, TEACHER, LABELS, config, hard=hard), expected
+        )
 
 
 @pytest.mark.parametrize(
@@ -241,7 +244,7 @@ def test_a_config_knows_whether_it_does_anything_and_whether_the_teacher_runs_al
 
 
 def test_applying_it_keeps_the_network_and_says_so_where_only_labels_are_left(trained, digits):
-    context = TrialContext(data=digits, device=DEVICE, seed=0)
+    context = TrialContext(data=digits, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION)
     start = CompressedModel(network=trained)
     taught = distillation.apply(start, Distillation(), context)
     assert taught.network is trained

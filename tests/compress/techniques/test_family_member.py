@@ -10,6 +10,7 @@ from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.network.sources.family import FamilyMembers
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.family_member import apply as family_member
@@ -22,7 +23,9 @@ from tests.devices import DEVICE
 SHORTCUTS = ["pad", "conv"]
 NO_IMAGES = Images(x_NCHW=torch.zeros(0, 1, 8, 8), y_N=torch.zeros(0, dtype=torch.int64))
 DATA = ImageData(train=NO_IMAGES, validation=NO_IMAGES, test=None, num_classes=4)
-CONTEXT = TrialContext(members=FamilyMembers(), data=DATA, device=DEVICE, seed=0)
+CONTEXT = TrialContext(
+    members=FamilyMembers(), data=DATA, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION
+)
 
 
 def network(shortcut="conv"):

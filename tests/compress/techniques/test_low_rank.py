@@ -7,6 +7,7 @@ from torch import nn
 
 from compress.export import writer
 from compress.network import folding, layers
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
 from compress.techniques.low_rank import factorisation, thinner
 from compress.techniques.low_rank.apply import apply
@@ -24,7 +25,7 @@ ALL = RankTarget(energy=1.0)
 
 @pytest.fixture
 def context(digits):
-    return TrialContext(data=digits, device=DEVICE, seed=0)
+    return TrialContext(data=digits, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION)
 
 
 def random(*shape, seed=0):
@@ -116,7 +117,9 @@ def test_energy_makes_the_network_smaller_step_by_step(compressed, context, digi
     for energy in (0.95, 0.8, 0.5):
         thin = apply(compressed, LowRank(energy=energy), context)
         sizes.append(num_weights(thin))
-        kept.append(loop.evaluate(thin.network, digits.validation, DEVICE))
+        kept.append(
+            loop.evaluate(thin.network, digits.validation, DEVICE, task=IMAGE_CLASSIFICATION)
+        )
     assert sizes == sorted(set(sizes), reverse=True)
     assert kept[0] > 0.9
 
@@ -152,8 +155,8 @@ def test_factors_export_with_batchnorm_folded_into_the_last_one(
     compressed, context, digits, tmp_path
 ):
     thin = apply(compressed, LowRank(energy=0.9), context)
-    plain = writer.write(compressed, tmp_path, data=digits, name="plain")
-    artifact = writer.write(thin, tmp_path, data=digits, name="thin")
+    plain = writer.write(compressed, tmp_path, data=digits, name="plain", task=IMAGE_CLASSIFICATION)
+    artifact = writer.write(thin, tmp_path, data=digits, name="thin", task=IMAGE_CLASSIFICATION)
     assert artifact.size_bytes < plain.size_bytes
     graph = writer.float_graph(folding.fold(thin.network, {})[0]).graph
     assert not [node for node in graph.node if node.op_type == "BatchNormalization"]

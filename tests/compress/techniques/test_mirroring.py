@@ -14,6 +14,7 @@ from compress import pipeline
 from compress.evaluation import runtime
 from compress.export import parity, views, writer
 from compress.network.signature import INPUT
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.techniques.mirroring.config import VIEWS, Mirroring
 from compress.techniques.quantization.config import Quantization
@@ -33,14 +34,16 @@ AXES = {"horizontal": [(3,)], "vertical": [(2,)], "both": [(3,), (2,), (2, 3)]}
 @pytest.fixture(scope="module", params=FORMS)
 def alone(request, trained, digits, tmp_path_factory):
     """The file without views, the context, and the steps that made it."""
-    context = TrialContext(data=digits, device=DEVICE, seed=0, teacher=trained)
+    context = TrialContext(
+        data=digits, device=DEVICE, seed=0, teacher=trained, task=IMAGE_CLASSIFICATION
+    )
     steps = FORMS[request.param]
     return written(trained, steps, context, tmp_path_factory.mktemp("alone")), context, steps
 
 
 def written(network, steps, context, folder):
     made = pipeline.start(network, Candidate(steps=steps), context)
-    return writer.write(made, folder, data=context.data)
+    return writer.write(made, folder, data=context.data, task=IMAGE_CLASSIFICATION)
 
 
 def answers(path, x_NCHW):
@@ -72,7 +75,7 @@ def test_views_cost_macs_and_hardly_a_byte(trained, alone, flip, tmp_path):
 
 
 def test_an_image_and_its_mirror_image_get_the_same_answer(trained, digits, tmp_path):
-    context = TrialContext(data=digits, device=DEVICE, seed=0)
+    context = TrialContext(data=digits, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION)
     file = written(trained, (Mirroring(),), context, tmp_path)
     x_NCHW = digits.validation.x_NCHW
     mirrored_NK = answers(file.path, x_NCHW.flip(3))
@@ -81,20 +84,25 @@ def test_an_image_and_its_mirror_image_get_the_same_answer(trained, digits, tmp_
 
 
 def test_the_gate_sees_a_file_that_averages_over_other_views(trained, digits, tmp_path):
-    context = TrialContext(data=digits, device=DEVICE, seed=0)
+    context = TrialContext(data=digits, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION)
     model = written(trained, (Mirroring(),), context, tmp_path).path.read_bytes()
     x_NCHW = parity.images(digits.validation)
     same_NK = parity.torch_logits(trained, x_NCHW, over=VIEWS["horizontal"])
-    assert parity.check_float(model, reference_NK=same_NK, x_NCHW=x_NCHW).agreement == 1
+    assert (
+        parity.check_float(
+            model, reference_NK=same_NK, x_NCHW=x_NCHW, task=IMAGE_CLASSIFICATION
+        ).agreement
+        == 1
+    )
     other_NK = parity.torch_logits(trained, x_NCHW, over=VIEWS["vertical"])
     with pytest.raises(ExportParityError, match="float file against torch"):
-        parity.check_float(model, reference_NK=other_NK, x_NCHW=x_NCHW)
+        parity.check_float(model, reference_NK=other_NK, x_NCHW=x_NCHW, task=IMAGE_CLASSIFICATION)
 
 
 def test_a_recovery_keeps_the_views_and_trains_the_same_network(trained, digits):
     few = replace(digits, train=replace(digits.train, x_NCHW=digits.train.x_NCHW[:64]))
     few = replace(few, train=replace(few.train, y_N=digits.train.y_N[:64]))
-    context = TrialContext(data=few, device=DEVICE, seed=0)
+    context = TrialContext(data=few, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION)
     quantized = Quantization(weight_bits=2, activations="float")
     plain, mirrored = (
         pipeline.recover(

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from compress.network import layers
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
 from compress.techniques.sparsity import selection
 from compress.techniques.sparsity.apply import apply
@@ -22,7 +23,7 @@ from tests.devices import DEVICE
 
 @pytest.fixture
 def context(digits):
-    return TrialContext(data=digits, device=DEVICE, seed=0)
+    return TrialContext(data=digits, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION)
 
 
 def weights(compressed):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.cluster.vq import kmeans as scipy_kmeans
 
 from compress.network import layers
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
 from compress.techniques.sparsity.apply import apply as sparsify
 from compress.techniques.sparsity.config import Sparsity
@@ -26,7 +27,7 @@ from tests.devices import DEVICE
 
 @pytest.fixture
 def context(digits):
-    return TrialContext(data=digits, device=DEVICE, seed=0)
+    return TrialContext(data=digits, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION)
 
 
 def weights(compressed):
@@ -264,7 +265,9 @@ def test_training_moves_levels_of_the_grid(compressed, context):
     shared = apply(compressed, WeightSharing(index_bits=2), context)
     plan = TrainingPlan(epochs=2, seed=0, batch_size=64, learning_rate=0.02, augment=False)
     few = Images(x_NCHW=context.data.train.x_NCHW[:512], y_N=context.data.train.y_N[:512])
-    after = shared.evolve(network=loop.fit(shared.network, few, plan, device=DEVICE)[0])
+    after = shared.evolve(
+        network=loop.fit(shared.network, few, plan, device=DEVICE, task=IMAGE_CLASSIFICATION)[0]
+    )
     names = [part.name for part in layers.weighted(shared.network)]
     moved = [
         int(

@@ -9,6 +9,7 @@ import torch
 
 from compress import pipeline
 from compress.network.network import Network
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
 from compress.techniques.sparsity.config import Sparsity
@@ -35,7 +36,9 @@ def bright(digits: ImageData) -> ImageData:
 
 def having_seen(network: Network, data: ImageData, seen: StatisticsView) -> Network:
     """The network with the statistics that it would have if it had been trained so."""
-    found = batchnorm._averaged(network, data.train, seen, device=DEVICE, most=1024)
+    found = batchnorm._averaged(
+        network, data.train, seen, task=IMAGE_CLASSIFICATION, device=DEVICE, most=1024
+    )
     return replace(found, normalisation=network.normalisation)
 
 
@@ -60,7 +63,10 @@ def test_the_way_is_known_by_the_statistics(
     seen: StatisticsView, own: Network, bright: ImageData
 ) -> None:
     network = having_seen(own, bright, seen)
-    assert batchnorm.seen_by(network, bright.train, USUAL, device=DEVICE) == seen
+    assert (
+        batchnorm.seen_by(network, bright.train, USUAL, device=DEVICE, task=IMAGE_CLASSIFICATION)
+        == seen
+    )
 
 
 @pytest.mark.parametrize("seen", WAYS)
@@ -68,7 +74,9 @@ def test_a_network_made_from_it_is_measured_the_same_way(
     seen: StatisticsView, own: Network, bright: ImageData
 ) -> None:
     network = having_seen(own, bright, seen)
-    again = batchnorm.reestimate(network, bright.train, device=DEVICE, like=network)
+    again = batchnorm.reestimate(
+        network, bright.train, device=DEVICE, like=network, task=IMAGE_CLASSIFICATION
+    )
     for mine, other in zip(states(network), states(again), strict=True):
         torch.testing.assert_close(mine, other)
 
@@ -78,19 +86,25 @@ def test_statistics_of_no_way_leave_the_usual_one(own: Network, bright: ImageDat
     for part in fresh.module.modules():
         if isinstance(part, torch.nn.BatchNorm2d):
             part.reset_running_stats()
-    assert batchnorm.seen_by(fresh, bright.train, USUAL, device=DEVICE) == USUAL
+    assert (
+        batchnorm.seen_by(fresh, bright.train, USUAL, device=DEVICE, task=IMAGE_CLASSIFICATION)
+        == USUAL
+    )
 
 
 def test_a_network_without_statistics_leaves_the_usual_one(own: Network, bright: ImageData) -> None:
     plain = replace(own, module=torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)))
-    assert batchnorm.seen_by(plain, bright.train, USUAL, device=DEVICE) == USUAL
+    assert (
+        batchnorm.seen_by(plain, bright.train, USUAL, device=DEVICE, task=IMAGE_CLASSIFICATION)
+        == USUAL
+    )
 
 
 def test_a_candidate_keeps_the_accuracy_that_statistics_of_other_images_would_cost(
     own: Network, bright: ImageData
 ) -> None:
     network = having_seen(own, bright, WAYS[2])
-    context = TrialContext(data=bright, device=DEVICE, seed=0)
+    context = TrialContext(data=bright, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION)
     made = pipeline.start(network, Candidate(steps=(Sparsity(sparsity=0.01),)), context)
     mine, other = (
         inference.logits(each, bright.validation.x_NCHW, device=DEVICE)

@@ -8,6 +8,7 @@ from compress.network.families.network import build
 from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.tasks import loading
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
 from compress.training import constraints, loop, precision
 from compress.training.constraints import WeightConstraint
@@ -61,7 +62,7 @@ def constrained(few):
 
 def test_constraints_follow_the_weights_around_every_epoch_and_hear_of_every_step(constrained, few):
     plan = TrainingPlan(epochs=2, seed=0, batch_size=100)
-    trained, _ = loop.fit(constrained, few, plan, device=DEVICE)
+    trained, _ = loop.fit(constrained, few, plan, device=DEVICE, task=IMAGE_CLASSIFICATION)
     (constraint,) = constraints.on(trained.module.get_submodule("layer1.0.conv2"))
     epochs = [0.0, "refresh", 0.0, 0.25, 0.5, "refresh", 0.5, 0.75]
     assert constraint.diary == [*epochs, 1.0, "settle"]
@@ -69,7 +70,7 @@ def test_constraints_follow_the_weights_around_every_epoch_and_hear_of_every_ste
 
 def test_schedules_move_at_most_a_hundred_times_however_long_the_training(constrained, few):
     plan = TrainingPlan(epochs=16, seed=0, batch_size=10)
-    trained, _ = loop.fit(constrained, few, plan, device=DEVICE)
+    trained, _ = loop.fit(constrained, few, plan, device=DEVICE, task=IMAGE_CLASSIFICATION)
     (constraint,) = constraints.on(trained.module.get_submodule("layer1.0.conv2"))
     moments = [entry for entry in constraint.diary if isinstance(entry, float)]
     assert moments == sorted(moments)
@@ -81,7 +82,7 @@ def test_a_constrained_layer_ends_on_its_grid_while_its_latent_weight_trains(con
     layer = "layer1.0.conv2"
     before = constrained.module.get_parameter(f"{layer}.parametrizations.weight.original").clone()
     plan = TrainingPlan(epochs=2, seed=0, batch_size=50)
-    trained, report = loop.fit(constrained, few, plan, device=DEVICE)
+    trained, report = loop.fit(constrained, few, plan, device=DEVICE, task=IMAGE_CLASSIFICATION)
     (constraint,) = constraints.on(trained.module.get_submodule(layer))
     weight = (trained.module.get_submodule(layer).weight - constraint.shift).detach()
     torch.testing.assert_close(weight * 16, (weight * 16).round(), atol=1e-4, rtol=0)
@@ -108,14 +109,20 @@ def test_what_a_constraint_learns_does_not_decay():
 def test_networks_under_constraints_train_in_full_precision_however_large():
     module = nn.Sequential(nn.Conv2d(3, 512, 3))
     constraints.constrain(module[0], Sixteenths())
-    assert precision.choose(module, torch.zeros(64, 3, 64, 64)) == "fp32"
+    assert precision.choose(module, torch.zeros(64, 3, 64, 64), torch.sum) == "fp32"
 
 
 def test_the_l1_of_network_slimming_pulls_batchnorm_scales_towards_zero_and_nothing_else(few):
     plan = TrainingPlan(epochs=3, seed=0, batch_size=50)
     sizes = {}
     for l1 in (0.0, 0.05):
-        trained, _ = loop.fit(network(few), few, replace(plan, batchnorm_l1=l1), device=DEVICE)
+        trained, _ = loop.fit(
+            network(few),
+            few,
+            replace(plan, batchnorm_l1=l1),
+            device=DEVICE,
+            task=IMAGE_CLASSIFICATION,
+        )
         norms = [m for m in trained.module.modules() if isinstance(m, nn.BatchNorm2d)]
         sizes[l1] = sum(float(norm.weight.detach().abs().sum()) for norm in norms)
     assert sizes[0.05] < 0.95 * sizes[0.0]
@@ -129,7 +136,9 @@ def test_the_subgradient_of_one_step_is_the_sign_of_the_scale():
         epochs=1, seed=0, batch_size=4, learning_rate=0.1, momentum=0.0, augment=False
     )
     weights = [
-        loop.fit(start, images, replace(plan, batchnorm_l1=l1), device=DEVICE)[0]
+        loop.fit(
+            start, images, replace(plan, batchnorm_l1=l1), device=DEVICE, task=IMAGE_CLASSIFICATION
+        )[0]
         .module.get_parameter("bn1.weight")
         .detach()
         for l1 in (0.0, 0.25)

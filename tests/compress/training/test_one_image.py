@@ -11,6 +11,7 @@ from torch import nn
 from compress import pipeline
 from compress.network.network import Network
 from compress.tasks import loading
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
 from compress.training import batchnorm, loop
@@ -58,26 +59,34 @@ def test_one_image_per_batch_behind_a_pool_is_refused_in_words(digits, count, ba
     few = first(digits.train, count)
     plan = replace(PLAN, batch_size=batch_size)
     with pytest.raises(InvalidData, match=r"norm is a BatchNorm .* at least 2 training images"):
-        loop.fit(network(digits.train, behind_pool=True), few, plan, device=DEVICE)
+        loop.fit(
+            network(digits.train, behind_pool=True),
+            few,
+            plan,
+            device=DEVICE,
+            task=IMAGE_CLASSIFICATION,
+        )
 
 
 def test_statistics_of_one_image_behind_a_pool_are_refused_in_words(digits):
     few = first(digits.train, 1)
     with pytest.raises(InvalidData, match="at least 2 training images"):
-        batchnorm.reestimate(network(digits.train, behind_pool=True), few, device=DEVICE)
+        batchnorm.reestimate(
+            network(digits.train, behind_pool=True), few, device=DEVICE, task=IMAGE_CLASSIFICATION
+        )
     one = ImageData(train=few, validation=digits.validation, test=None, num_classes=10)
     shared = Candidate.model_validate({"steps": [{"technique": "weight_sharing"}]})
     with pytest.raises(InvalidData, match="at least 2 training images"):
         pipeline.start(
             network(digits.train, behind_pool=True),
             shared,
-            TrialContext(data=one, device=DEVICE, seed=0),
+            TrialContext(data=one, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION),
         )
 
 
 @pytest.mark.parametrize(("count", "behind_pool"), [(1, False), (2, True), (65, True), (257, True)])
 def test_what_can_be_measured_is_trained_and_measured(digits, count, behind_pool):
     few, start = first(digits.train, count), network(digits.train, behind_pool=behind_pool)
-    trained, _ = loop.fit(start, few, PLAN, device=DEVICE)
-    measured = batchnorm.reestimate(trained, few, device=DEVICE)
+    trained, _ = loop.fit(start, few, PLAN, device=DEVICE, task=IMAGE_CLASSIFICATION)
+    measured = batchnorm.reestimate(trained, few, device=DEVICE, task=IMAGE_CLASSIFICATION)
     assert bool(torch.isfinite(measured.module.norm.running_var).all())

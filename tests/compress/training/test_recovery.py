@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
 from compress.techniques.distillation.config import Distillation
 from compress.training import loop, recovery
@@ -22,10 +23,13 @@ def damaged(trained):
 
 
 def test_a_recovery_that_made_the_network_worse_is_dropped_with_a_note(trained, damaged, digits):
-    kept, note = recovery.best_of(trained, damaged, digits.validation, DEVICE)
+    kept, note = recovery.best_of(
+        trained, damaged, digits.validation, DEVICE, task=IMAGE_CLASSIFICATION
+    )
     assert kept is trained
     was, became = (
-        loop.evaluate(network, digits.validation, DEVICE) for network in (trained, damaged)
+        loop.evaluate(network, digits.validation, DEVICE, task=IMAGE_CLASSIFICATION)
+        for network in (trained, damaged)
     )
     assert note == (
         f"recovery: dropped, it took the accuracy from {was:.4f} to {became:.4f} "
@@ -34,9 +38,13 @@ def test_a_recovery_that_made_the_network_worse_is_dropped_with_a_note(trained, 
 
 
 def test_a_recovery_that_made_it_better_or_as_good_is_kept_without_a_word(trained, damaged, digits):
-    assert recovery.best_of(damaged, trained, digits.validation, DEVICE) == (trained, None)
+    assert recovery.best_of(
+        damaged, trained, digits.validation, DEVICE, task=IMAGE_CLASSIFICATION
+    ) == (trained, None)
     twin = replace(trained, module=copy.deepcopy(trained.module))
-    kept, note = recovery.best_of(trained, twin, digits.validation, DEVICE)
+    kept, note = recovery.best_of(
+        trained, twin, digits.validation, DEVICE, task=IMAGE_CLASSIFICATION
+    )
     assert kept is twin
     assert note is None
 
@@ -46,13 +54,19 @@ def test_no_more_than_two_thousand_images_are_looked_at_and_always_the_same(
 ):
     split = digits.validation
     many = Images(x_NCHW=split.x_NCHW.repeat(10, 1, 1, 1), y_N=split.y_N.repeat(10))
-    notes = {recovery.best_of(trained, damaged, many, DEVICE)[1] for _ in range(2)}
+    notes = {
+        recovery.best_of(trained, damaged, many, DEVICE, task=IMAGE_CLASSIFICATION)[1]
+        for _ in range(2)
+    }
     assert len(notes) == 1
     assert notes.pop().endswith("on 2000 validation images")
 
 
 def test_the_config_chooses_among_the_teachers(trained, digits):
-    baseline, uploaded = (TeacherLogits(trained, digits.train, device=DEVICE) for _ in range(2))
+    baseline, uploaded = (
+        TeacherLogits(trained, digits.train, device=DEVICE, task=IMAGE_CLASSIFICATION)
+        for _ in range(2)
+    )
     chosen = {
         teacher: recovery.teacher_of(
             Distillation(teacher=teacher), baseline=baseline, uploaded=uploaded

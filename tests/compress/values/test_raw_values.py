@@ -14,6 +14,7 @@ from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.tasks import inspection, loading
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
 from compress.training import inference
@@ -199,6 +200,7 @@ def test_the_file_answers_like_the_network_on_values_far_from_zero(tmp_path, off
         CompressedModel(network=network),
         tmp_path,
         data=ImageData(train=some, validation=some, test=None, num_classes=2),
+        task=IMAGE_CLASSIFICATION,
     )
     spread = float(np.ptp(parity.torch_logits(network, some.x_NCHW)))
     assert file.max_abs_error < 1e-5 * spread

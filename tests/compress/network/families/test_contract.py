@@ -15,6 +15,7 @@ from compress.network.member import Shape
 from compress.network.preprocessing import Normalisation
 from compress.network.sources import safetensors as weights
 from compress.network.structure import channels
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
 from tests.compress.network.families import tiny
@@ -42,7 +43,9 @@ def written(net, folder):
     x = torch.randn(16, *net.input_shape, generator=generator)
     part = Images(x_NCHW=x, y_N=torch.arange(16) % tiny.NUM_CLASSES)
     data = ImageData(train=part, validation=part, test=None, num_classes=tiny.NUM_CLASSES)
-    artifact = writer.write(CompressedModel(network=net), folder, data=data)
+    artifact = writer.write(
+        CompressedModel(network=net), folder, data=data, task=IMAGE_CLASSIFICATION
+    )
     session = onnxruntime.InferenceSession(artifact.path, providers=["CPUExecutionProvider"])
     return artifact, x, session
 

@@ -17,6 +17,7 @@ from compress.network.sources import safetensors as weights
 from compress.network.sources.family import FamilyMembers
 from compress.network.structure import channels
 from compress.network.supernet import extraction
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.filter_pruning import apply as filter_pruning
@@ -240,7 +241,9 @@ def test_all_channels_may_be_pruned_but_the_logits():
     assert {group.stage for group in found.groups} == set(range(7))
     no_images = Images(x_NCHW=torch.zeros(0, 1, 16, 16), y_N=torch.zeros(0, dtype=torch.int64))
     data = ImageData(train=no_images, validation=no_images, test=None, num_classes=5)
-    context = TrialContext(members=FamilyMembers(), data=data, device=DEVICE, seed=0)
+    context = TrialContext(
+        members=FamilyMembers(), data=data, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION
+    )
     config = FilterPruning(ratios=(0.5,) * 7, round_to=1)
     pruned = filter_pruning.apply(CompressedModel(network=net), config, context).network
     assert tiny.answers(pruned).shape == (3, tiny.NUM_CLASSES)

@@ -12,6 +12,7 @@ from compress import pipeline
 from compress.evaluation import runtime
 from compress.export import writer
 from compress.network.sources.family import FamilyMembers
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
 from compress.training.context import TrialContext
@@ -39,11 +40,16 @@ def test_the_file_answers_like_the_network(
 ) -> None:
     network = tiny.network(SAMPLES[name])
     context = TrialContext(
-        members=FamilyMembers(), data=data, device=DEVICE, seed=0, teacher=network
+        members=FamilyMembers(),
+        data=data,
+        device=DEVICE,
+        seed=0,
+        teacher=network,
+        task=IMAGE_CLASSIFICATION,
     )
     start = pipeline.start(network, Candidate(steps=(case.config,)), context)
     for compressed in (start, pipeline.recover(start, context, epochs=1)):
-        artifact = writer.write(compressed, tmp_path, data=data)
+        artifact = writer.write(compressed, tmp_path, data=data, task=IMAGE_CLASSIFICATION)
         answers_NK = runtime.answers(runtime.session(artifact.path), data.validation.x_NCHW)
         if contract.runs_in_integers(compressed):
             as_written = runtime.session(artifact.path, optimise=False)

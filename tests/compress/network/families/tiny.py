@@ -13,6 +13,7 @@ from compress.network.families.catalog import Architecture
 from compress.network.families.network import build
 from compress.network.network import Artifact, Network
 from compress.network.preprocessing import Normalisation
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.quantization import apply as quantization
@@ -65,7 +66,7 @@ def exported_int8(net: Network, folder: Path) -> Artifact:
     x_NCHW = images(32)
     part = Images(x_NCHW=x_NCHW, y_N=torch.arange(32) % NUM_CLASSES)
     data = ImageData(train=part, validation=part, test=None, num_classes=NUM_CLASSES)
-    context = TrialContext(data=data, device=DEVICE, seed=0)
+    context = TrialContext(data=data, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION)
     config = Quantization(weight_bits=8, activations="int8")
     compressed = quantization.apply(CompressedModel(network=net), config, context)
-    return writer.write(compressed, folder, data=data)
+    return writer.write(compressed, folder, data=data, task=IMAGE_CLASSIFICATION)

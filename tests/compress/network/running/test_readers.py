@@ -13,6 +13,7 @@ from compress import pipeline
 from compress.evaluation import runtime
 from compress.export import parity, writer
 from compress.network import folding, layers
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
 from compress.techniques.quantization import equalisation
@@ -163,7 +164,7 @@ def test_layers_with_one_weight_say_so_and_are_not_balanced():
 def test_the_file_answers_like_the_network_whoever_reads_the_layer(how, steps, digits, tmp_path):
     net, data = network(how), five(digits)
     made = pipeline.start(net, Candidate(steps=steps), context_of(data))
-    artifact = writer.write(made, tmp_path, data=data)
+    artifact = writer.write(made, tmp_path, data=data, task=IMAGE_CLASSIFICATION)
     x = data.validation.x_NCHW
     expected = parity.torch_logits(constraints.bake(made.network)[0], x)
     found = runtime.answers(runtime.session(artifact.path), x)
@@ -175,7 +176,7 @@ def test_integers_run_around_a_norm_that_stays(digits, tmp_path):
     made = pipeline.start(
         network(BESIDE["a sum"]), Candidate(steps=(Quantization(),)), context_of(data)
     )
-    artifact = writer.write(made, tmp_path, data=data)
+    artifact = writer.write(made, tmp_path, data=data, task=IMAGE_CLASSIFICATION)
     kinds = [node.op_type for node in onnx.load(artifact.path).graph.node]
     assert kinds.count("BatchNormalization") == 1
     assert any("BatchNormalization" in note for note in artifact.notes)
@@ -202,7 +203,7 @@ def test_a_fold_that_changes_the_network_is_seen_whatever_follows_it(config, dig
     made = pipeline.start(wrapped(Sometimes()), Candidate(steps=(config,)), context_of(data))
     assert norm_of(made.network) is not None
     with pytest.raises(ExportParityError, match="folded against the network as trained"):
-        writer.write(made, tmp_path, data=data)
+        writer.write(made, tmp_path, data=data, task=IMAGE_CLASSIFICATION)
 
 
 def test_folding_leaves_what_it_does_not_fold():

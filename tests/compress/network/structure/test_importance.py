@@ -9,6 +9,7 @@ from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.network.structure.channels import ChannelGroup, Member
 from compress.network.structure.importance import Evidence, importance, lamp
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.filter_pruning import calibration, strategies
 from compress.techniques.filter_pruning.config import FilterPruning
@@ -142,7 +143,7 @@ def images():
     x = torch.tensor([[1.0, 2, 0, 0], [-1, 0, 0, 0], [4, 1, 0, 1]]).reshape(3, 1, 2, 2)
     split = Images(x_NCHW=x, y_N=torch.tensor([0, 1, 0]))
     data = ImageData(train=split, validation=split, test=None, num_classes=2)
-    return TrialContext(data=data, device=DEVICE, seed=0)
+    return TrialContext(data=data, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION)
 
 
 def config(importance, **changes):

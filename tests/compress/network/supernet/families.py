@@ -17,6 +17,7 @@ from compress.network.families.vgg_bn.config import VggBn
 from compress.network.member import OPERATIONS
 from compress.network.sources.family import FamilyMembers
 from compress.network.supernet.config import Elastic
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.training.context import TrialContext
 from tests.compress.network.families import tiny
@@ -64,4 +65,6 @@ def context(*, seed: int = 0) -> TrialContext:
     """A few random images of every class, of the shape that the small networks take."""
     part = Images(x_NCHW=tiny.images(12), y_N=torch.arange(12) % tiny.NUM_CLASSES)
     data = ImageData(train=part, validation=part, test=None, num_classes=tiny.NUM_CLASSES)
-    return TrialContext(members=FamilyMembers(), data=data, device=DEVICE, seed=seed)
+    return TrialContext(
+        members=FamilyMembers(), data=data, device=DEVICE, seed=seed, task=IMAGE_CLASSIFICATION
+    )

@@ -20,6 +20,7 @@ from compress import pipeline
 from compress.export import writer
 from compress.network.families.residual.config import Residual
 from compress.network.network import Network
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
 from compress.techniques.rules import canonical
@@ -51,7 +52,9 @@ class Lab:
     def file(self, candidate: Candidate, name: str) -> Path:
         made = pipeline.start(self.network, candidate, context_of(self.data))
         assert made.steps == candidate.steps
-        return writer.write(made, self.folder, data=self.data, name=name).path
+        return writer.write(
+            made, self.folder, data=self.data, name=name, task=IMAGE_CLASSIFICATION
+        ).path
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.network.structure import channels
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.filter_pruning import apply as filter_pruning
@@ -56,7 +57,7 @@ def context(number=64, shape=(3, 8, 8), *, seed=0):
         y_N=torch.randint(0, 5, (number,), generator=generator),
     )
     data = ImageData(train=images, validation=images, test=None, num_classes=5)
-    return TrialContext(data=data, device=DEVICE, seed=seed)
+    return TrialContext(data=data, device=DEVICE, seed=seed, task=IMAGE_CLASSIFICATION)
 
 
 def apply(net, with_context=None, **config):
@@ -180,7 +181,9 @@ def test_stage_ratios_are_proportions_where_something_else_than_channels_is_the_
 def test_what_a_target_counts_is_what_the_file_holds(digits, tmp_path, trained):
     pruned, _ = apply(trained, scope="global", target="macs", ratio=0.5)
     read = cost.meter(trained).read(pruned.module)
-    artifact = writer.write(CompressedModel(network=pruned), tmp_path, data=digits)
+    artifact = writer.write(
+        CompressedModel(network=pruned), tmp_path, data=digits, task=IMAGE_CLASSIFICATION
+    )
     assert (read.macs, read.parameters) == (artifact.macs, artifact.parameters)
     assert read.bytes < artifact.size_bytes < read.bytes + 10_000
 
@@ -234,7 +237,7 @@ def test_training_between_the_steps_is_noted():
 
 
 def test_sparsity_training_pushes_scales_to_zero_before_they_are_ranked(trained, digits):
-    images = TrialContext(data=digits, device=DEVICE, seed=0)
+    images = TrialContext(data=digits, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION)
     config = {"scope": "global", "ratio": 0.3, "importance": "batchnorm", "normalisation": "none"}
     strict, notes = apply(trained, images, slimming_epochs=3, slimming_penalty=0.02, **config)
     loose, _ = apply(trained, images, slimming_epochs=3, slimming_penalty=1e-6, **config)

@@ -20,6 +20,7 @@ from compress.export.weight_encoding import encoder, half_floats, streams
 from compress.export.weight_encoding.building import Building
 from compress.network import folding, layers
 from compress.network.stored_weight import HalfFloat, StoredWeight, is_half
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.training import constraints, loop
 from compress.values.errors import NumericalError
@@ -34,7 +35,9 @@ EVERY_FINITE_HALF = EVERY_HALF[np.isfinite(EVERY_HALF)].astype(np.float32)
 
 
 def written(compressed, digits, folder, **config):
-    return writer.write(quantized(compressed, digits, **config), folder, data=digits)
+    return writer.write(
+        quantized(compressed, digits, **config), folder, data=digits, task=IMAGE_CLASSIFICATION
+    )
 
 
 def with_weight(network, name, index, value):
@@ -47,7 +50,9 @@ def with_weight(network, name, index, value):
 def test_the_file_is_less_than_half_of_the_float_one_and_decodes_at_load(
     compressed, digits, tmp_path
 ):
-    float_file = writer.write(compressed, tmp_path, data=digits, name="float")
+    float_file = writer.write(
+        compressed, tmp_path, data=digits, name="float", task=IMAGE_CLASSIFICATION
+    )
     artifact = written(compressed, digits, tmp_path, **HALVES)
     assert artifact.size_bytes < 0.5 * float_file.size_bytes
     assert (artifact.parameters, artifact.macs) == (float_file.parameters, float_file.macs)
@@ -74,7 +79,9 @@ def test_what_the_file_holds_is_the_folded_weight_rounded_once(compressed, digit
 def test_training_sees_the_rounded_weights_and_ends_on_them(compressed, digits):
     started = quantized(compressed, digits, **HALVES)
     plan = loop.TrainingPlan(epochs=1, seed=0, batch_size=64, learning_rate=0.02)
-    network, _ = loop.fit(started.network, digits.train, plan, device=DEVICE)
+    network, _ = loop.fit(
+        started.network, digits.train, plan, device=DEVICE, task=IMAGE_CLASSIFICATION
+    )
     before, after = (
         constraints.bake(each.network)[1] for each in (started, CompressedModel(network=network))
     )
@@ -135,7 +142,7 @@ def test_a_layer_of_16_bits_computes_in_float_between_integer_kernels(compressed
     mixed = quantized(compressed, digits, layer_bits=f"{name}=16")
     stored = constraints.bake(mixed.network)[1]
     assert [n for n, weight in stored.items() if isinstance(weight, HalfFloat)] == [name]
-    file = writer.write(mixed, tmp_path, data=digits, name="mixed")
+    file = writer.write(mixed, tmp_path, data=digits, name="mixed", task=IMAGE_CLASSIFICATION)
     all_of_them = written(compressed, digits, tmp_path)
     counts = [len(integers_executed(each.path, tmp_path)) for each in (file, all_of_them)]
     assert counts[0] == counts[1] - 1
@@ -146,7 +153,7 @@ def test_grids_and_float16_share_a_network(compressed, digits, tmp_path):
     stored = constraints.bake(mixed.network)[1]
     on_grids = {name for name, weight in stored.items() if isinstance(weight, StoredWeight)}
     assert on_grids == {name for name in stored if name.startswith("blocks.2.")}
-    file = writer.write(mixed, tmp_path, data=digits, name="mixed")
+    file = writer.write(mixed, tmp_path, data=digits, name="mixed", task=IMAGE_CLASSIFICATION)
     assert file.size_bytes < written(compressed, digits, tmp_path, **HALVES).size_bytes
 
 
@@ -213,7 +220,9 @@ def test_weights_of_a_network_take_less_than_two_bytes_each_and_no_code_where_me
 
 def test_counts_are_those_of_the_float_file(compressed, digits, tmp_path):
     counts = [
-        counting.count(onnx.load(writer.write(each, tmp_path, data=digits).path))
+        counting.count(
+            onnx.load(writer.write(each, tmp_path, data=digits, task=IMAGE_CLASSIFICATION).path)
+        )
         for each in (compressed, quantized(compressed, digits, **HALVES))
     ]
     assert counts[0] == counts[1]

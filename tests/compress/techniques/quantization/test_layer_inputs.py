@@ -8,6 +8,7 @@ from torch import nn
 
 from compress.network import layers
 from compress.network.layers import WeightedLayer
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
 from compress.techniques.quantization import layer_inputs
 from compress.training.context import TrialContext
@@ -91,7 +92,7 @@ def test_an_input_that_is_not_finite_is_refused():
 
 
 def test_images_are_prepared_and_of_the_networks_shape(trained, digits):
-    context = TrialContext(data=digits, device=DEVICE, seed=0)
+    context = TrialContext(data=digits, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION)
     x = layer_inputs.calibration_images(trained, context, num_images=32)
     assert x.shape == (32, 1, 8, 8)
     mean, std = trained.normalisation.mean[0], trained.normalisation.std[0]
@@ -102,13 +103,17 @@ def test_images_are_prepared_and_of_the_networks_shape(trained, digits):
 
 def test_images_of_another_shape_are_refused(trained, digits):
     wrong = Images(x_NCHW=torch.zeros(5, 3, 8, 8), y_N=torch.zeros(5).long())
-    context = TrialContext(data=replace(digits, train=wrong), device=DEVICE, seed=0)
+    context = TrialContext(
+        data=replace(digits, train=wrong), device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION
+    )
     with pytest.raises(InvalidData, match=r"shape \(1, 8, 8\), got 5 of shape \(3, 8, 8\)"):
         layer_inputs.calibration_images(trained, context, num_images=32)
 
 
 def test_no_images_are_refused(trained, digits):
     nothing = Images(x_NCHW=torch.zeros(0, 1, 8, 8), y_N=torch.zeros(0).long())
-    context = TrialContext(data=replace(digits, train=nothing), device=DEVICE, seed=0)
+    context = TrialContext(
+        data=replace(digits, train=nothing), device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION
+    )
     with pytest.raises(InvalidData, match="at least one"):
         layer_inputs.calibration_images(trained, context, num_images=32)

@@ -24,6 +24,7 @@ from compress import pipeline, techniques
 from compress.network.layers import WeightedLayer, weighted
 from compress.network.network import Network
 from compress.network.sources.family import FamilyMembers
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
 from compress.techniques.candidate import Candidate
 from compress.techniques.distillation.config import Distillation
@@ -65,15 +66,24 @@ class Learner:
     def loop(self) -> Loop:
         """Ready to train a copy of the network, for one epoch."""
         student = replace(self.network, module=copy.deepcopy(self.network.module).train())
-        return Loop(student, self.images, PLAN, objective=self._objective(student), hooks=Hooks())
+        return Loop(
+            student,
+            self.images,
+            PLAN,
+            objective=self._objective(student),
+            hooks=Hooks(),
+            task=IMAGE_CLASSIFICATION,
+        )
 
     def _objective(self, student: Network) -> TrainingObjective:
         config = self.candidate.configs[-1]
         if not isinstance(config, Distillation) or not config.is_online:
-            return Labels()
+            return Labels(IMAGE_CLASSIFICATION)
         teacher = None if config.teacher == "self" else self.teacher
         x_BCHW = self.images.x_NCHW[: PLAN.batch_size]
-        return OnlineTeacher(student, teacher, config, x_BCHW=x_BCHW, precision="fp32")
+        return OnlineTeacher(
+            student, teacher, config, x_BCHW=x_BCHW, precision="fp32", task=IMAGE_CLASSIFICATION
+        )
 
     @property
     def quantities(self) -> Mapping[str, nn.Parameter]:
@@ -164,6 +174,7 @@ def learners(digits):
         seed=0,
         teacher=teacher,
         uploaded_teacher=teacher,
+        task=IMAGE_CLASSIFICATION,
     )
     found: dict[frozenset[object], Learner] = {}
     for candidate in choices():

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from compress.network import layers
 from compress.network.stored_weight import SparseFloat, StoredWeight
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.quantization import apply as quantization
@@ -68,7 +69,7 @@ class Mask(WeightConstraint):
 
 @pytest.fixture
 def context(digits):
-    return TrialContext(data=digits, device=DEVICE, seed=0)
+    return TrialContext(data=digits, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION)
 
 
 def quantized(network, context, **config):
@@ -76,7 +77,7 @@ def quantized(network, context, **config):
 
 
 def accuracy(network, digits):
-    return loop.evaluate(network, digits.validation, DEVICE)
+    return loop.evaluate(network, digits.validation, DEVICE, task=IMAGE_CLASSIFICATION)
 
 
 def levels(stored):
@@ -237,7 +238,9 @@ def test_a_weight_that_is_nan_is_refused(trained, context):
 
 def test_calibration_images_of_another_shape_are_refused(trained, digits):
     wrong = Images(x_NCHW=torch.zeros(5, 1, 9, 9), y_N=torch.zeros(5).long())
-    context = TrialContext(data=replace(digits, train=wrong), device=DEVICE, seed=0)
+    context = TrialContext(
+        data=replace(digits, train=wrong), device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION
+    )
     with pytest.raises(InvalidData, match="calibration needs at least one training image of shape"):
         quantized(trained, context)
 
@@ -305,7 +308,9 @@ def test_affine_grids_are_for_widths_whose_distances_fit_the_kernel():
 def test_every_way_of_training_ends_on_the_grid(way, trained, context):
     compressed = quantized(trained, context, weight_bits=2, training=way)
     plan = loop.TrainingPlan(epochs=1, seed=0, batch_size=64, learning_rate=0.02)
-    network, _ = loop.fit(compressed.network, context.data.train, plan, device=DEVICE)
+    network, _ = loop.fit(
+        compressed.network, context.data.train, plan, device=DEVICE, task=IMAGE_CLASSIFICATION
+    )
     baked, stored = constraints.bake(network)
     assert levels(stored)["blocks.1.first"] == 3
     held = baked.module.get_submodule("blocks.1.first").weight.detach().numpy()

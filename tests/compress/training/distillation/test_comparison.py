@@ -11,6 +11,7 @@ from compress.network.families.network import build
 from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.tasks import loading
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
 from compress.techniques.distillation.config import Distillation
 from compress.training import inference, loop
@@ -216,7 +217,9 @@ def test_stages_are_paired_from_the_last_one_back_and_regressed_to_the_teachers_
 @pytest.mark.parametrize("kind", ["hints", "attention", "relational"])
 def test_a_student_trained_on_features_comes_closer_to_those_of_its_teacher(few, kind):
     plan = TrainingPlan(epochs=6, seed=0, batch_size=50, augment=False)
-    teacher, _ = loop.fit(network(few, widths=(8, 16)), few, plan, device=DEVICE)
+    teacher, _ = loop.fit(
+        network(few, widths=(8, 16)), few, plan, device=DEVICE, task=IMAGE_CLASSIFICATION
+    )
     start = network(few, widths=(6, 10), seed=3)
     left = {}
     for weight in (0.0, 1.0):
@@ -226,7 +229,8 @@ def test_a_student_trained_on_features_comes_closer_to_those_of_its_teacher(few,
             few,
             replace(plan, epochs=4, distillation=config),
             device=DEVICE,
-            teacher=TeacherLogits(teacher, few, device=DEVICE),
+            teacher=TeacherLogits(teacher, few, device=DEVICE, task=IMAGE_CLASSIFICATION),
+            task=IMAGE_CLASSIFICATION,
         )
         x = prepared(teacher, few)
         comparison = Comparison(student.module, teacher.module, kind=kind, student_x=x, teacher_x=x)
@@ -238,25 +242,33 @@ def test_a_student_trained_on_features_comes_closer_to_those_of_its_teacher(few,
 
 
 def test_nothing_of_the_comparison_stays_on_the_trained_network(few):
-    teacher = TeacherLogits(network(few, widths=(8, 8)), few, device=DEVICE)
+    teacher = TeacherLogits(
+        network(few, widths=(8, 8)), few, device=DEVICE, task=IMAGE_CLASSIFICATION
+    )
     start = network(few, widths=(4, 6), seed=1)
     plan = TrainingPlan(
         epochs=1, seed=0, batch_size=50, distillation=Distillation(features="hints")
     )
-    trained, _ = loop.fit(start, few, plan, device=DEVICE, teacher=teacher)
+    trained, _ = loop.fit(
+        start, few, plan, device=DEVICE, teacher=teacher, task=IMAGE_CLASSIFICATION
+    )
     assert trained.module.state_dict().keys() == start.module.state_dict().keys()
     assert not any(part._forward_hooks for part in trained.module.modules())
     assert not any(part._forward_hooks for part in teacher.teacher.module.modules())
 
 
 def test_training_with_features_is_the_same_for_the_same_seed(few):
-    teacher = TeacherLogits(network(few, widths=(8, 8)), few, device=DEVICE)
+    teacher = TeacherLogits(
+        network(few, widths=(8, 8)), few, device=DEVICE, task=IMAGE_CLASSIFICATION
+    )
     start = network(few, widths=(4, 6), seed=1)
     plan = TrainingPlan(
         epochs=1, seed=0, batch_size=50, distillation=Distillation(features="hints")
     )
     one, other = (
-        loop.fit(start, few, plan, device=DEVICE, teacher=teacher)[0].module.state_dict()
+        loop.fit(start, few, plan, device=DEVICE, teacher=teacher, task=IMAGE_CLASSIFICATION)[
+            0
+        ].module.state_dict()
         for _ in range(2)
     )
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -280,9 +292,11 @@ def test_the_running_average_is_first_the_mean_and_then_forgets():
 def test_a_student_can_learn_from_its_own_running_average(few):
     start = network(few, widths=(8, 16))
     plan = TrainingPlan(epochs=6, seed=0, batch_size=10, distillation=Distillation(teacher="self"))
-    trained, report = loop.fit(start, few, plan, device=DEVICE)
-    alone, _ = loop.fit(start, few, replace(plan, distillation=None), device=DEVICE)
-    assert loop.evaluate(trained, few, DEVICE) > 0.5
+    trained, report = loop.fit(start, few, plan, device=DEVICE, task=IMAGE_CLASSIFICATION)
+    alone, _ = loop.fit(
+        start, few, replace(plan, distillation=None), device=DEVICE, task=IMAGE_CLASSIFICATION
+    )
+    assert loop.evaluate(trained, few, DEVICE, task=IMAGE_CLASSIFICATION) > 0.5
     assert report.loss < 1.5
     assert not torch.equal(
         trained.module.get_parameter("linear.weight"), alone.module.get_parameter("linear.weight")

@@ -11,6 +11,7 @@ from compress.network.families.plans.plan import Conv
 from compress.network.member import Shape
 from compress.network.sources.family import FamilyMembers
 from compress.network.supernet import extraction
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.family_member import apply as family_member
@@ -112,6 +113,8 @@ def silence(name, tensor):
 def inherited(net, **config):
     nothing = Images(x_NCHW=torch.zeros(0, 1, 16, 16), y_N=torch.zeros(0, dtype=torch.int64))
     data = ImageData(train=nothing, validation=nothing, test=None, num_classes=tiny.NUM_CLASSES)
-    context = TrialContext(members=FamilyMembers(), data=data, device=DEVICE, seed=0)
+    context = TrialContext(
+        members=FamilyMembers(), data=data, device=DEVICE, seed=0, task=IMAGE_CLASSIFICATION
+    )
     compressed = CompressedModel(network=net)
     return family_member.apply(compressed, FamilyMember(**config), context).network

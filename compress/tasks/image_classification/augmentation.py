@@ -26,7 +26,7 @@ REVISION = 2
 
 
 @dataclass(frozen=True)
-class View:
+class ImageView:
     """Shifts ``(N, 2)`` (rows, columns) in ``0..2P`` and flips ``(N,)`` of every image.
 
     Where it does not mirror, no flip is ever set, and nobody has to look.
@@ -37,17 +37,37 @@ class View:
     padding: int
     mirrors: bool = True
 
-    def to(self, device: torch.device) -> View:
+    def to(self, device: torch.device) -> ImageView:
         """The same view on another device."""
         return replace(self, shift_N2=self.shift_N2.to(device), flip_N=self.flip_N.to(device))
 
-    def take(self, rows_B: Tensor) -> View:
+    def take(self, rows_B: Tensor) -> ImageView:
         """The view of some images."""
         return replace(
             self,
             shift_N2=self.shift_N2.index_select(0, rows_B),
             flip_N=self.flip_N.index_select(0, rows_B),
         )
+
+    def apply(self, x_BCHW: Tensor) -> Tensor:
+        """Mirror images where the view says so, pad them with zeros, and crop them at its shifts.
+
+        For normalised images: among raw values a zero may be anything. Raises ValueError if the
+        view is of another number of images.
+        """
+        if self.flip_N.numel() != len(x_BCHW):
+            raise ValueError(
+                f"the view is of {self.flip_N.numel()} images, the batch of {len(x_BCHW)}"
+            )
+        if self.mirrors:
+            x_BCHW = torch.where(self.flip_N[:, None, None, None], x_BCHW.flip(3), x_BCHW)
+        if self.padding == 0:
+            return x_BCHW
+        _, _, height, width = x_BCHW.shape
+        padded = functional.pad(x_BCHW, (self.padding,) * 4)
+        windows = padded.unfold(2, height, 1).unfold(3, width, 1)
+        images = torch.arange(len(x_BCHW), device=x_BCHW.device)
+        return windows[images, :, self.shift_N2[:, 0], self.shift_N2[:, 1]]
 
 
 def settled(augment: Augment, images: Images) -> Augmented:
@@ -81,7 +101,7 @@ def draw(
     generator: torch.Generator,
     *,
     augmented: Augmented,
-) -> View | None:
+) -> ImageView | None:
     """A random view; None where images stay as they are.
 
     The same numbers are drawn for shifts and for shifts with flips.
@@ -92,27 +112,9 @@ def draw(
     shift_N2 = torch.randint(0, 2 * padding + 1, (num_images, 2), generator=generator)
     flip_N = torch.rand(num_images, generator=generator) < 0.5
     mirrors = "flip" in augmented
-    return View(shift_N2, flip_N & mirrors, padding, mirrors)
+    return ImageView(shift_N2, flip_N & mirrors, padding, mirrors)
 
 
 def padding_of(side: int) -> int:
     """Pixels of padding: 4 from 28 pixels on (He et al., arXiv:1512.03385), fewer for less."""
     return _LARGEST_PADDING if side >= _FULL_PADDING_SIDE else side // 8
-
-
-def apply(x_BCHW: Tensor, view: View) -> Tensor:
-    """Mirrored where the view says so, padded with zeros, and cropped at the view's shifts.
-
-    For normalised images: among raw values a zero may be anything.
-    """
-    if view.flip_N.numel() != len(x_BCHW):
-        raise ValueError(f"the view is of {view.flip_N.numel()} images, the batch of {len(x_BCHW)}")
-    if view.mirrors:
-        x_BCHW = torch.where(view.flip_N[:, None, None, None], x_BCHW.flip(3), x_BCHW)
-    if view.padding == 0:
-        return x_BCHW
-    _, _, height, width = x_BCHW.shape
-    padded = functional.pad(x_BCHW, (view.padding,) * 4)
-    windows = padded.unfold(2, height, 1).unfold(3, width, 1)
-    images = torch.arange(len(x_BCHW), device=x_BCHW.device)
-    return windows[images, :, view.shift_N2[:, 0], view.shift_N2[:, 1]]

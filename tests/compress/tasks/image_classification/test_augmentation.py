@@ -11,13 +11,15 @@ from compress.network.families.network import build
 from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.tasks import loading, mirror_symmetry
+from compress.tasks.image_classification import augmentation
+from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
-from compress.training import augmentation, batchnorm, inference, loop
+from compress.training import batchnorm, inference, loop
 from compress.training.loop import TrainingPlan
 from tests.devices import DEVICE
 
 CPU = torch.device("cpu")
-SHARED = Path(__file__).parents[3].parent / "shared" / "data"
+SHARED = Path(__file__).parents[4].parent / "shared" / "data"
 
 
 def network(images, *, widths=(8, 8)):
@@ -77,7 +79,9 @@ def test_a_view_shows_the_same_picture_whatever_its_values_are_measured_in(few, 
 def test_every_unit_trains_to_the_same_network(few):
     plan = TrainingPlan(epochs=2, seed=0, batch_size=64, augment="shift")
     losses = {
-        name: loop.fit(network(images), images, plan, device=DEVICE)[1].loss
+        name: loop.fit(network(images), images, plan, device=DEVICE, task=IMAGE_CLASSIFICATION)[
+            1
+        ].loss
         for name, images in {
             "as they are": few,
             "offset": changed(few, lambda x: x.float() + 1000),
@@ -94,7 +98,10 @@ def test_every_unit_trains_to_the_same_network(few):
 
 def test_batchnorm_statistics_do_not_depend_on_an_offset(few):
     far = changed(few, lambda x: x.float() + 1000)
-    own, same = (batchnorm.reestimate(network(i), i, device=DEVICE).module for i in (few, far))
+    own, same = (
+        batchnorm.reestimate(network(i), i, device=DEVICE, task=IMAGE_CLASSIFICATION).module
+        for i in (few, far)
+    )
     for name, value in own.state_dict().items():
         torch.testing.assert_close(same.state_dict()[name], value, atol=1e-3, rtol=1e-3)
 
@@ -122,7 +129,9 @@ def test_a_plan_without_augmentation_sees_the_images_themselves(few):
     sizes = {}
     for augment in (False, "none", "shift"):
         plan = TrainingPlan(epochs=1, seed=0, batch_size=64, augment=augment)
-        sizes[augment] = loop.fit(network(few), few, plan, device=DEVICE)[1].loss
+        sizes[augment] = loop.fit(
+            network(few), few, plan, device=DEVICE, task=IMAGE_CLASSIFICATION
+        )[1].loss
     assert sizes[False] == sizes["none"] != sizes["shift"]
 
 
