@@ -29,7 +29,7 @@ ERRORS = (
 )
 """What a network's forward, or a tool that reads its graph, may raise."""
 _OURS = __name__.partition(".")[0]
-_FAMILIES = f"{_OURS}.network.families."
+_NETWORKS = (f"{_OURS}.network.families.", f"{_OURS}.network.graph.")
 # torch's allocator on the CPU raises a plain RuntimeError.
 _NO_MEMORY = "DefaultCPUAllocator"
 _BATCH = 2
@@ -112,6 +112,6 @@ def _is_ours(trace: TracebackType | None, through: Sequence[str]) -> bool:
 
 
 def _is_our_code(module: str, function: str) -> bool:
-    """Networks of families are networks, and whoever only watches operations raises nothing."""
+    """Networks are no code of ours here, and whoever only watches operations raises nothing."""
     is_watch = function in ("__torch_dispatch__", "__torch_function__")
-    return module.startswith(f"{_OURS}.") and not module.startswith(_FAMILIES) and not is_watch
+    return module.startswith(f"{_OURS}.") and not module.startswith(_NETWORKS) and not is_watch

@@ -1,0 +1,185 @@
+"""A graph that runs and trains in torch.
+
+Every node is a module under the name of its layer (``names.layer_names``): a layer of torch where
+there is one, else an ``Operator``. What techniques do to the layers stays theirs; the way from one
+to the next is the graph's. ``absorbing.absorb`` makes a graph of it again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from compress.network.graph.names import layer_names
+from compress.network.graph.operators import functions
+from compress.network.graph.operators.layers import LAYERS
+from compress.network.graph.operators.site import Built, Site, unsupported
+from compress.network.graph.values import Graph, Node, Shapes
+from compress.network.network import OwnModule
+
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeCall:
+    """One node in the order in which they run.
+
+    ``layer`` names its module, ``reads`` the tensors that it is given, ``pads`` goes around the
+    first of them, ``statics`` replaces sizes of the node by place, and ``frees`` are tensors that
+    nobody reads later.
+    """
+
+    node: Node
+    layer: str
+    reads: tuple[str, ...]
+    pads: tuple[int, ...] = ()
+    statics: Mapping[int, tuple[int, ...]] = field(default_factory=dict[int, tuple[int, ...]])
+    frees: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """What a module runs. It is never changed, so copies of the module share it."""
+
+    graph: Graph
+    steps: tuple[NodeCall, ...]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+class GraphModule(OwnModule):
+    """The torch view of a graph, in eval mode when it is made.
+
+    ``shapes`` are those of the graph's tensors with its dynamic axes bound. Raises InvalidNetwork,
+    with operator and node, for what torch cannot run.
+    """
+
+    def __init__(self, graph: Graph, shapes: Shapes) -> None:
+        super().__init__()
+        names, behind = layer_names(graph), _behind_layers(graph)
+        held = _Held()
+        steps: list[NodeCall] = []
+        for node in graph.nodes:
+            site = Site(graph, node, shapes, is_behind_layers=node.name in behind)
+            built = build(site)
+            held.tie_(built.module, site)
+            _put(self, names[node.name], built.module)
+            steps.append(_step(node, names[node.name], built, graph))
+        self.program = Program(graph=graph, steps=_freeing(steps, graph))
+        self.eval()
+
+    def forward(self, x: Tensor | Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
+        """The graph's output for its input; tuples, in their order, where there are several."""
+        graph = self.program.graph
+        values = dict(zip((port.name for port in graph.inputs), _several(x, graph), strict=True))
+        for step in self.program.steps:
+            self._run(step, values)
+        found = tuple(values[port.name] for port in graph.outputs)
+        return found[0] if len(found) == 1 else found
+
+    def _run(self, step: NodeCall, values: dict[str, Tensor]) -> None:
+        inputs = [values[name] for name in step.reads]
+        if step.pads:
+            inputs[0] = functional.pad(inputs[0], step.pads)
+        outputs = self.get_submodule(step.layer)(*inputs)
+        made = step.node.outputs
+        if len(made) == 1 and not isinstance(outputs, tuple):
+            values[made[0]] = outputs
+        else:
+            values.update({name: outputs[i] for i, name in enumerate(made) if name})
+        for name in step.frees:
+            del values[name]
+
+
+def _several(x: Tensor | Sequence[Tensor], graph: Graph) -> Sequence[Tensor]:
+    """The inputs as a sequence: nothing is asked of one alone, which may stand for a tensor."""
+    if len(graph.inputs) > 1:
+        return tuple(x)
+    return (x,)  # pyright: ignore[reportReturnType]
+
+
+def build(site: Site) -> Built:
+    """The module of a node. Raises InvalidNetwork for an operator that torch does not have."""
+    if site.node.op in LAYERS:
+        return LAYERS[site.node.op](site)
+    if site.node.op not in functions.OPERATORS:
+        raise unsupported(site.node, "is an operator that cannot be run here")
+    return functions.build(site)
+
+
+class _Held:
+    """The parameters made so far, by the tensors that they hold: one tensor is one parameter."""
+
+    def __init__(self) -> None:
+        self._by_tensor: dict[str, list[nn.Parameter]] = defaultdict(list)
+
+    def tie_(self, module: nn.Module, site: Site) -> None:
+        """Let the module hold the parameter of an earlier node in place of a copy of it."""
+        tensors = [name for name in site.node.inputs if name in site.graph.tensors]
+        matrices = [name for name in tensors if site.graph.tensors[name].ndim > 1]
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if parameter.ndim < 2:
+                continue
+            for tensor in matrices:
+                setattr(module, name, self._held(tensor, module.get_parameter(name), site))
+
+    def _held(self, tensor: str, parameter: nn.Parameter, site: Site) -> nn.Parameter:
+        if parameter.numel() != site.graph.tensors[tensor].size:
+            return parameter
+        for known in self._by_tensor[tensor]:
+            if known.shape == parameter.shape and torch.equal(known, parameter):
+                return known
+        self._by_tensor[tensor].append(parameter)
+        return parameter
+
+
+def _behind_layers(graph: Graph) -> frozenset[str]:
+    """The nodes that compute with what a layer with weights has put out."""
+    computed: set[str] = set()
+    found: set[str] = set()
+    for node in graph.nodes:
+        if not computed.isdisjoint(node.inputs):
+            found.add(node.name)
+            computed.update(node.outputs)
+        elif node.op in _WEIGHTED:
+            computed.update(node.outputs)
+    return frozenset(found)
+
+
+def _step(node: Node, layer: str, built: Built, graph: Graph) -> NodeCall:
+    places = range(len(node.inputs)) if built.reads is None else built.reads
+    reads = tuple(node.inputs[place] for place in places)
+    missing = [name for name in reads if name in graph.tensors]
+    if missing:
+        raise unsupported(node, f"reads the constant {missing[0]} where an activation is expected")
+    return NodeCall(node=node, layer=layer, reads=reads, pads=built.pads, statics=built.statics)
+
+
+def _freeing(steps: Sequence[NodeCall], graph: Graph) -> tuple[NodeCall, ...]:
+    """The steps, each with the tensors that it is the last to read, or makes for nobody."""
+    last: dict[str, int] = {}
+    for number, step in enumerate(steps):
+        last.update(dict.fromkeys((*filter(None, step.node.outputs), *step.reads), number))
+    kept = {port.name for port in graph.outputs}
+    frees: Mapping[int, list[str]] = defaultdict(list)
+    for name, number in last.items():
+        if name not in kept:
+            frees[number].append(name)
+    return tuple(replace(step, frees=tuple(frees[i])) for i, step in enumerate(steps))
+
+
+def _put(root: nn.Module, name: str, module: nn.Module) -> None:
+    """Register a module under a dotted name, with plain containers on the way."""
+    *path, last = name.split(".")
+    for part in path:
+        if part not in dict(root.named_children()):
+            root.add_module(part, nn.Module())
+        root = root.get_submodule(part)
+    root.add_module(last, module)

@@ -1,0 +1,1 @@
+"""What every operator of a graph computes in torch."""

@@ -1,0 +1,36 @@
+"""Recurrent layers: gates in the right order, states and both directions."""
+
+import pytest
+
+from tests.compress.network.graph.operators.cases import IN_CASE, assert_computes, case, floats
+
+CASES = [
+    case(
+        "LSTM",
+        [floats(7, 2, 6), floats(1, 20, 6), floats(1, 20, 5), floats(1, 40)],
+        outputs=3,
+        hidden_size=5,
+    ),
+    case(
+        "LSTM",
+        [floats(7, 2, 6), floats(2, 20, 6), floats(2, 20, 5), None, None, floats(2, 2, 5)],
+        name="both ways from a state",
+        outputs=3,
+        varies=(0, 5),
+        direction="bidirectional",
+        hidden_size=5,
+    ),
+    case(
+        "GRU",
+        [floats(7, 2, 6), floats(2, 15, 6), floats(2, 15, 5), floats(2, 30)],
+        outputs=2,
+        direction="bidirectional",
+        hidden_size=5,
+        linear_before_reset=1,
+    ),
+]
+
+
+@pytest.mark.parametrize(IN_CASE, CASES)
+def test_an_operator_computes_what_onnx_runtime_computes(op, inputs, outputs, varies, attributes):
+    assert_computes(op, inputs, outputs, varies, attributes)
