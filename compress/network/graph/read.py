@@ -18,6 +18,7 @@ from compress.network.graph.reading import (
     normalising,
     probing,
     verification,
+    wire,
 )
 from compress.network.graph.reading.limits import FileLimits
 from compress.network.graph.values import Graph
@@ -38,7 +39,7 @@ def read(data: bytes, limits: FileLimits = FileLimits()) -> Graph:  # noqa: B008
     converted = folding.fold(conversion.convert(folded), limits)
     graph = normalising.normalise(conversion.to_graph(converted, outputs, metadata))
     verification.check_operators(graph)
-    graph = probing.settled(batch.with_free_reshapes(graph) if is_fixed else graph)
+    graph = batch.settled_free(graph) if is_fixed else probing.settled(graph)
     verification.check_weights(graph)
     return normalising.untied(graph)
 
@@ -46,8 +47,10 @@ def read(data: bytes, limits: FileLimits = FileLimits()) -> Graph:  # noqa: B008
 def _parse(data: bytes, limits: FileLimits) -> ModelProto:
     if len(data) > limits.file_bytes:
         raise InvalidNetwork(
-            f"the file has {len(data)} bytes, at most {limits.file_bytes} are read"
+            f"the file has {len(data)} bytes, at most {limits.file_bytes} are read: upload a "
+            "smaller network"
         )
+    wire.check(data, limits)
     model = ModelProto()
     try:
         model.ParseFromString(data)

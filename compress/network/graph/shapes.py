@@ -16,9 +16,10 @@ import onnx
 from onnx import NodeProto, TensorProto, TypeProto, numpy_helper
 from onnx.defs import OpSchema
 from onnx.reference.ops import load_op
-from onnx.shape_inference import InferenceError, infer_node_outputs
+from onnx.shape_inference import infer_node_outputs
 
 from compress.network.graph.fit import misfit
+from compress.network.graph.foreign import ERRORS
 from compress.network.graph.values import OPSET, Array, Graph, GraphPort, Node, Shapes
 from compress.network.graph.write import node_proto
 from compress.values.errors import InvalidNetwork
@@ -101,7 +102,7 @@ class _Inference:
         types = {name: self.types[name] for name in read}
         try:
             found = infer_node_outputs(_schema(node), proto, types, self._data(proto))
-        except (InferenceError, RuntimeError, ValueError) as error:
+        except ERRORS as error:
             raise InvalidNetwork(
                 f"{node.op} (node {node.name[:80]!r}) does not fit its inputs "
                 f"{[list(self.shapes.get(name, ())) for name in node.inputs]}: {_words(error)}"
@@ -140,7 +141,7 @@ def _evaluated(node: Node, inputs: list[Array | None]) -> dict[str, Array]:
         outputs = load_op("", node.op, OPSET).eval(
             *inputs, n_outputs=len(node.outputs), **node.attributes
         )
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+    except ERRORS as e:
         raise InvalidNetwork(
             f"{node.op} (node {node.name[:80]!r}) cannot compute sizes: {_words(e)}"
         ) from e

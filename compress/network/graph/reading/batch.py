@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from onnx import ModelProto, TensorShapeProto, ValueInfoProto
 
+from compress.network.graph.reading import probing
 from compress.network.graph.rewiring import free_name, names_of
 from compress.network.graph.values import Array, Graph, Node
 from compress.values.errors import InvalidNetwork
@@ -40,7 +41,15 @@ def _first(port: ValueInfoProto) -> TensorShapeProto.Dimension | None:
     return dims[0] if dims else None
 
 
-def with_free_reshapes(graph: Graph) -> Graph:
+def settled_free(graph: Graph) -> Graph:
+    """Settle a graph whose file fixes the batch at 1. Raises InvalidNetwork if it must be 1."""
+    try:
+        return probing.settled(_with_free_reshapes(graph))
+    except InvalidNetwork as error:
+        raise InvalidNetwork(f"{error}; the file fixes its batch at 1: {_WAY_OUT}") from error
+
+
+def _with_free_reshapes(graph: Graph) -> Graph:
     """Let reshapes of activations to ``[1, ...]`` keep whatever the batch is."""
     tensors: dict[str, Array] = dict(graph.tensors)
     taken = names_of(graph)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -42,6 +43,24 @@ _RANDOM = frozenset(
 )
 
 
+_TYPES = frozenset(
+    {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
+    | {TensorProto.INT8, TensorProto.UINT8, TensorProto.INT16, TensorProto.UINT16}
+    | {TensorProto.INT32, TensorProto.UINT32, TensorProto.INT64, TensorProto.UINT64}
+    | {TensorProto.BOOL}
+)
+
+
+def _type_name(number: int) -> str:
+    known = TensorProto.DataType.values()
+    return TensorProto.DataType.Name(number) if number in known else str(number)
+
+
+def opset_of(model: ModelProto) -> int:
+    """The version of ONNX's own operators that the file speaks."""
+    return next(entry.version for entry in model.opset_import if entry.domain in STANDARD)
+
+
 def shown(node: NodeProto) -> str:
     """The operator and the name of a node, as messages show them."""
     name = node.name or next(iter(node.output), "")
@@ -52,6 +71,7 @@ def shown(node: NodeProto) -> str:
 def check(model: ModelProto, limits: FileLimits) -> None:
     """Refuse what this reader can never take over. Raises InvalidNetwork with the way out."""
     _check_opset(model)
+    _check_sizes(model, limits)
     _check_functions(model, limits)
     for graph in _graphs(model):
         for tensor in (*graph.initializer, *_tensor_attributes(graph.node)):
@@ -61,7 +81,8 @@ def check(model: ModelProto, limits: FileLimits) -> None:
     own = {(function.domain, function.name) for function in model.functions}
     for node in _nodes(model):
         if (node.domain, node.op_type) not in own:
-            _check_operator(node)
+            _check_operator(node, opset_of(model))
+        _check_attributes(node, limits)
     _check_names(model.graph)
 
 
@@ -73,6 +94,28 @@ def _check_opset(model: ModelProto) -> None:
             f"the file says opset {versions or 'none'} of ONNX's own operators; expected one from "
             f"{OLDEST_OPSET} to {newest}: export it with opset 17"
         )
+
+
+def _check_sizes(model: ModelProto, limits: FileLimits) -> None:
+    metadata = sum(entry.ByteSize() for entry in model.metadata_props)
+    if metadata > limits.metadata_bytes:
+        raise InvalidNetwork(
+            f"the file's metadata has {metadata} bytes, at most {limits.metadata_bytes} are kept: "
+            "remove entries of metadata_props"
+        )
+    tensors = sum(len(graph.initializer) for graph in _graphs(model))
+    if tensors > limits.tensors:
+        raise InvalidNetwork(
+            f"the network has {tensors} tensors, at most {limits.tensors} are read: export a "
+            "smaller one"
+        )
+    for port in (*model.graph.input, *model.graph.output):
+        if port.type.WhichOneof("value") not in {"tensor_type", None}:
+            raise InvalidNetwork(f"{port.name[:80]!r} is no tensor: export tensors only")
+    if not model.graph.output:
+        raise InvalidNetwork("the network has no outputs: export it with at least one")
+    if not model.graph.input:
+        raise InvalidNetwork("the network has no inputs: export it with at least one")
 
 
 def _check_functions(model: ModelProto, limits: FileLimits) -> None:
@@ -107,7 +150,7 @@ def _expanded(
     return sizes[key]
 
 
-def _check_operator(node: NodeProto) -> None:
+def _check_operator(node: NodeProto, opset: int) -> None:
     if node.op_type in _QUANTIZED or node.op_type.startswith(("QLinear", "QGemm", "DynamicQuant")):
         how = _QUANTIZED.get(node.op_type, "quantized operators")
         raise InvalidNetwork(
@@ -123,6 +166,20 @@ def _check_operator(node: NodeProto) -> None:
         raise InvalidNetwork(f"{shown(node)} works on sequences or strings: export tensors only")
     if node.op_type in _RANDOM:
         raise InvalidNetwork(f"{shown(node)} draws random numbers: export in inference mode")
+    if not onnx.defs.has(node.op_type, opset, ""):
+        raise InvalidNetwork(
+            f"{shown(node)} is no operator of opset {opset}: export with the opset that it is of"
+        )
+
+
+def _check_attributes(node: NodeProto, limits: FileLimits) -> None:
+    for attribute in node.attribute:
+        count = max(len(attribute.ints), len(attribute.floats), len(attribute.strings))
+        if count > limits.attribute_numbers:
+            raise InvalidNetwork(
+                f"{shown(node)} has an attribute {attribute.name[:80]!r} of {count} values, "
+                f"at most {limits.attribute_numbers} are read: store them as a tensor"
+            )
 
 
 def _check_tensor(tensor: TensorProto, limits: FileLimits) -> None:
@@ -137,6 +194,11 @@ def _check_tensor(tensor: TensorProto, limits: FileLimits) -> None:
             f"tensor {name!r} has shape {list(tensor.dims)[:10]}; "
             f"expected at most {limits.rank} axes"
         )
+    if tensor.data_type not in _TYPES:
+        raise InvalidNetwork(
+            f"tensor {name!r} is of type {_type_name(tensor.data_type)}; expected floats, "
+            "integers of 8 to 64 bits or truth values: upload the float network"
+        )
     expected, held = _bytes_of(tensor)
     if expected != held:
         raise InvalidNetwork(
@@ -147,23 +209,10 @@ def _check_tensor(tensor: TensorProto, limits: FileLimits) -> None:
 
 def _bytes_of(tensor: TensorProto) -> tuple[int, int]:
     """How many bytes a tensor of that shape has, and how many are there."""
-    try:
-        width = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-        field = getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type))
-    except (KeyError, ValueError) as error:
-        raise InvalidNetwork(
-            f"tensor {tensor.name[:80]!r} has the unknown type {tensor.data_type}"
-        ) from error
-    count = 1
-    for size in tensor.dims:
-        count *= size
-    if tensor.data_type in {TensorProto.INT4, TensorProto.UINT4, TensorProto.STRING}:
-        raise InvalidNetwork(
-            f"tensor {tensor.name[:80]!r} holds "
-            f"{TensorProto.DataType.Name(tensor.data_type)}: upload the float network"
-        )
+    width = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    field = getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type))
     held = len(tensor.raw_data) if tensor.HasField("raw_data") else len(field) * width
-    return count * width, held
+    return math.prod(tensor.dims) * width, held
 
 
 def _check_names(graph: GraphProto) -> None:
@@ -174,7 +223,9 @@ def _check_names(graph: GraphProto) -> None:
     twice += [n for n, count in Counter(t.name for t in graph.initializer).items() if count > 1]
     twice += [n for n, count in Counter(p.name for p in graph.input).items() if count > 1]
     if twice:
-        raise InvalidNetwork(f"several tensors have one name: {some(sorted(set(twice)))}")
+        raise InvalidNetwork(
+            f"several tensors have one name: {some(sorted(set(twice)))}: the file is damaged"
+        )
     _check_sources(graph, set(made) | given)
 
 
@@ -182,10 +233,12 @@ def _check_sources(graph: GraphProto, known: set[str]) -> None:
     for node in graph.node:
         for name in node.input:
             if name and name not in known:
-                raise InvalidNetwork(f"{shown(node)} reads {name[:80]!r}, which nothing makes")
+                raise InvalidNetwork(
+                    f"{shown(node)} reads {name[:80]!r}, which nothing makes: damaged"
+                )
     for port in graph.output:
         if port.name not in known:
-            raise InvalidNetwork(f"nothing makes the output {port.name[:80]!r}")
+            raise InvalidNetwork(f"nothing makes the output {port.name[:80]!r}: damaged")
     _check_acyclic(graph)
 
 

@@ -18,7 +18,8 @@ from onnx import (
 from onnx.numpy_helper import to_array
 from onnx.version_converter import convert_version
 
-from compress.network.graph.reading.checks import STANDARD, shown
+from compress.network.graph.foreign import blamed
+from compress.network.graph.reading.checks import opset_of, shown
 from compress.network.graph.values import (
     OPSET,
     Array,
@@ -50,11 +51,6 @@ _HALVES: Mapping[int, Literal["float16", "bfloat16"]] = {
 }
 
 
-def opset_of(model: ModelProto) -> int:
-    """The version of ONNX's own operators that the file speaks."""
-    return next(entry.version for entry in model.opset_import if entry.domain in STANDARD)
-
-
 def convert(model: ModelProto) -> ModelProto:
     """Bring a model to the one opset; large weights stay behind and are not copied.
 
@@ -74,13 +70,8 @@ def convert(model: ModelProto) -> ModelProto:
     model.graph.input.extend(
         onnx.helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in kept
     )
-    try:
+    with blamed(f"opset {opset_of(model)} does not convert to {OPSET}"):
         done = convert_version(model, OPSET)
-    except RuntimeError as error:
-        raise InvalidNetwork(
-            f"opset {opset_of(model)} does not convert to {OPSET} ({str(error)[-200:]}): "
-            "export it with opset 17 or later"
-        ) from error
     del done.graph.input[ports:]
     done.graph.initializer.extend(kept)
     return done

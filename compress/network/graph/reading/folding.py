@@ -16,6 +16,7 @@ from onnx_ir.passes import common
 from onnxscript import ir
 from onnxscript.optimizer import fold_constants
 
+from compress.network.graph.foreign import ERRORS, blamed
 from compress.network.graph.reading.limits import FileLimits
 from compress.values.errors import InvalidNetwork
 
@@ -31,6 +32,11 @@ def fold(model: ModelProto, limits: FileLimits) -> ModelProto:
 
     Raises InvalidNetwork if a constant would have more than ``limits.elements`` elements.
     """
+    with blamed("the file's operators do not fit together"):
+        return _folded(model, limits)
+
+
+def _folded(model: ModelProto, limits: FileLimits) -> ModelProto:
     held = ir.serde.deserialize_model(_without_claims(model))
     common.InlinePass()(held)
     common.RemoveInitializersFromInputsPass()(held)
@@ -47,13 +53,6 @@ def fold(model: ModelProto, limits: FileLimits) -> ModelProto:
     )
     _lift(held)
     common.RemoveUnusedNodesPass()(held)
-    return ir.serde.serialize_model(held)
-
-
-def lift(model: ModelProto) -> ModelProto:
-    """Turn Constant nodes into initializers."""
-    held = ir.serde.deserialize_model(model)
-    _lift(held)
     return ir.serde.serialize_model(held)
 
 
@@ -119,7 +118,7 @@ def _output_sizes(node: ir.Node, opset: int) -> Iterator[int]:
         found = shape_inference.infer_node_outputs(
             schema, ir.serde.serialize_node(node), types, values
         )
-    except (RuntimeError, ValueError):
+    except ERRORS:
         return
     for output in node.outputs:
         tensor = found[output.name].tensor_type if output.name in found else None

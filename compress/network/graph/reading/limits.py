@@ -9,17 +9,20 @@ from dataclasses import dataclass
 class FileLimits:
     """Bounds on a file and on what comes of it; each is looked at before the memory is taken.
 
-    ``file_bytes`` bounds the file, ``fields`` the fields of its messages (a field of two bytes can
-    take hundreds in memory), ``nodes`` the operators after all functions are inlined, ``tensors``
-    its constants, ``elements`` one tensor that is computed while constants are folded, ``rank`` the
-    axes of a tensor, ``name_bytes`` a name, ``metadata_bytes`` all of the file's metadata.
+    ``file_bytes`` bounds the file; ``fields`` the fields of its messages, since one of two bytes
+    can take hundreds in memory; ``unpacked_bytes`` its packed numbers; ``attribute_numbers`` the
+    numbers of one attribute; ``name_bytes`` a name; ``metadata_bytes`` the model's metadata.
+    ``nodes`` bounds the operators after all functions are inlined, ``tensors`` its constants,
+    ``rank`` the axes of a tensor, and ``elements`` one that is computed while constants are folded.
     """
 
     file_bytes: int = 512 * 2**20
-    fields: int = 2_000_000
-    nodes: int = 20_000
-    tensors: int = 40_000
-    elements: int = 2**24
-    rank: int = 8
+    fields: int = 1_000_000
+    unpacked_bytes: int = 512 * 2**20
+    attribute_numbers: int = 2**16
     name_bytes: int = 1_000
     metadata_bytes: int = 2**20
+    nodes: int = 20_000
+    tensors: int = 40_000
+    rank: int = 8
+    elements: int = 2**24

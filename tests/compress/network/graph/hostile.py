@@ -1,0 +1,556 @@
+"""Files that are refused, each with words that its message must hold. Made by code.
+
+``BOMBS`` are small files that would take much memory or time if they were believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from onnx.helper import make_node, make_opsetid, make_tensor_value_info
+
+FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
+Corpus = dict[str, tuple[Callable[[], bytes], str]]
+FILES: Corpus = {}
+BOMBS: Corpus = {}
+
+
+def refused(words, corpus=FILES):
+    """Enter the file that a function makes, and the words of its refusal."""
+
+    def enter(make):
+        corpus[make.__name__] = (make, words)
+        return make
+
+    return enter
+
+
+def weight(name, *shape, value=0.5, dtype=np.float32):
+    return numpy_helper.from_array(np.full(shape, value, dtype), name)
+
+
+def integers(name, *values):
+    return numpy_helper.from_array(np.array(values, np.int64), name)
+
+
+def model(nodes, tensors=(), *, shape=("N", 4), answer=("N", 3), opset=17, **more):
+    """A file of these nodes from ``x`` to ``y``, unchecked."""
+    inputs = more.pop("inputs", [make_tensor_value_info("x", FLOAT, shape)])
+    outputs = more.pop("outputs", [make_tensor_value_info("y", FLOAT, answer)])
+    info = more.pop("value_info", None)
+    graph = helper.make_graph(nodes, "g", inputs, outputs, list(tensors), value_info=info)
+    imports = [make_opsetid("", opset), *more.pop("imports", ())]
+    return helper.make_model(graph, opset_imports=imports, ir_version=8, **more)
+
+
+def data(*args, **more):
+    return model(*args, **more).SerializeToString()
+
+
+LINEAR = [make_node("Gemm", ["x", "w"], ["y"], name="head")]
+W = weight("w", 4, 3)
+
+
+def ending(*nodes, tensors=(), **more):
+    """A linear layer, then these nodes from ``h`` to ``y``."""
+    first = make_node("Gemm", ["x", "w"], ["h"], name="head")
+    return data([first, *nodes], [W, *tensors], **more)
+
+
+@refused("holds no graph")
+def empty():
+    return b""
+
+
+@refused("not an ONNX model")
+def text():
+    return b"solver: {type: sgd}\n" * 100
+
+
+@refused("not an ONNX model")
+def cut_short():
+    return data(LINEAR, [W])[:-9]
+
+
+@refused("holds no graph")
+def no_graph():
+    return onnx.ModelProto(ir_version=8, producer_name="x").SerializeToString()
+
+
+@refused(r"opset \[99\].*expected one from 7")
+def opset_of_the_future():
+    return data(LINEAR, [W], opset=99)
+
+
+@refused(r"opset \[3\].*expected one from 7")
+def opset_of_the_past():
+    return data(LINEAR, [W], opset=3)
+
+
+@refused("opset none")
+def no_opset():
+    made = model(LINEAR, [W])
+    del made.opset_import[:]
+    return made.SerializeToString()
+
+
+@refused("tensor 'w' lies in another file")
+def external_data():
+    made = model(LINEAR, [W])
+    tensor = made.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../etc/passwd")
+    return made.SerializeToString()
+
+
+@refused("tensor '' lies in another file")
+def external_data_in_an_attribute():
+    hidden = TensorProto(dims=[3], data_type=FLOAT, data_location=TensorProto.EXTERNAL)
+    hidden.external_data.add(key="location", value="/etc/passwd")
+    constant = make_node("Constant", [], ["c"], name="k")
+    constant.attribute.add(name="value", type=onnx.AttributeProto.TENSOR, t=hidden)
+    return ending(constant, make_node("Add", ["h", "c"], ["y"]))
+
+
+@refused(r"my\.ops\.Fancy \(node 'f'\) is no operator of ONNX.*custom")
+def custom_operator():
+    imports = [make_opsetid("my.ops", 1)]
+    return ending(make_node("Fancy", ["h"], ["y"], name="f", domain="my.ops"), imports=imports)
+
+
+@refused(r"Frobnicate \(node 'f'\) is no operator of opset 17")
+def operator_that_does_not_exist():
+    return ending(make_node("Frobnicate", ["h"], ["y"], name="f"))
+
+
+@refused(r"DynamicQuantizeLinear \(node 'q'\) is of dynamic quantization: upload the float")
+def dynamically_quantized():
+    nodes = [
+        make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"], name="q"),
+        make_node("MatMulInteger", ["q", "w8", "z"], ["i"]),
+        make_node("Cast", ["i"], ["y"], to=FLOAT),
+    ]
+    return data(nodes, [weight("w8", 4, 3, value=3, dtype=np.uint8)])
+
+
+@refused(r"QLinearMatMul \(node 'm'\) is of the QOperator form: upload the float")
+def qoperator():
+    names = ["q", "s", "z", "w8", "s", "z", "s", "z"]
+    nodes = [
+        make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        make_node("QLinearMatMul", names, ["r"], name="m"),
+        make_node("DequantizeLinear", ["r", "s", "z"], ["y"]),
+    ]
+    tensors = [weight("w8", 4, 3, value=3, dtype=np.uint8), weight("s"), weight("z", dtype="u1")]
+    return data(nodes, tensors)
+
+
+@refused(r"com\.microsoft\.QGemm \(node 'm'\) is of quantized operators: upload the float")
+def quantized_by_another_house():
+    imports = [make_opsetid("com.microsoft", 1)]
+    node = make_node("QGemm", ["h", "w"], ["y"], name="m", domain="com.microsoft")
+    return ending(node, imports=imports)
+
+
+@refused(r"(Dequant|Quant)izeLinear \(node '\w+'\) has a grid that is computed")
+def quantized_by_a_computed_grid():
+    nodes = [
+        make_node("ReduceMax", ["h"], ["s"], keepdims=0),
+        make_node("QuantizeLinear", ["h", "s"], ["q"], name="q"),
+        make_node("DequantizeLinear", ["q", "s"], ["y"], name="d"),
+    ]
+    return ending(*nodes)
+
+
+def branch(name, op):
+    return helper.make_graph(
+        [make_node(op, ["h"], [name])], name, [], [make_tensor_value_info(name, FLOAT, None)]
+    )
+
+
+@refused(r"If \(node 'choice'\) is still control flow.*export with the branch taken")
+def a_branch_that_depends_on_values():
+    nodes = [
+        make_node("ReduceMax", ["h"], ["m"], keepdims=0),
+        make_node("Cast", ["m"], ["c"], to=TensorProto.BOOL),
+        make_node(
+            "If",
+            ["c"],
+            ["y"],
+            "choice",
+            then_branch=branch("a", "Relu"),
+            else_branch=branch("b", "Neg"),
+        ),
+    ]
+    return ending(*nodes)
+
+
+@refused(r"Loop \(node 'again'\) is control flow: export with the loop unrolled")
+def a_loop():
+    bool_type, i64 = TensorProto.BOOL, INT64
+    body = helper.make_graph(
+        [make_node("Identity", ["go"], ["on"]), make_node("Relu", ["v"], ["w2"])],
+        "body",
+        [
+            make_tensor_value_info("i", i64, []),
+            make_tensor_value_info("go", bool_type, []),
+            make_tensor_value_info("v", FLOAT, ["N", 3]),
+        ],
+        [
+            make_tensor_value_info("on", bool_type, []),
+            make_tensor_value_info("w2", FLOAT, ["N", 3]),
+        ],
+    )
+    return ending(
+        make_node("Loop", ["times", "", "h"], ["y"], name="again", body=body),
+        tensors=[numpy_helper.from_array(np.array(4), "times")],
+    )
+
+
+@refused(r"Scan \(node 'scan'\) is control flow")
+def a_scan():
+    body = helper.make_graph(
+        [make_node("Relu", ["v"], ["o"])],
+        "body",
+        [make_tensor_value_info("v", FLOAT, [3])],
+        [make_tensor_value_info("o", FLOAT, [3])],
+    )
+    return ending(make_node("Scan", ["h"], ["y"], name="scan", body=body, num_scan_inputs=1))
+
+
+def calling(name, *inner):
+    return helper.make_function(
+        "own", name, ["a"], ["b"], list(inner), [make_opsetid("", 17), make_opsetid("own", 1)]
+    )
+
+
+@refused("function 'f' calls itself|function 'g' calls itself")
+def functions_that_recurse():
+    functions = [
+        calling("f", make_node("g", ["a"], ["b"], domain="own")),
+        calling("g", make_node("f", ["a"], ["b"], domain="own")),
+    ]
+    node = make_node("f", ["h"], ["y"], domain="own")
+    return ending(node, imports=[make_opsetid("own", 1)], functions=functions)
+
+
+@refused(r"operators, at most 20000 are read", BOMBS)
+def functions_that_double():
+    """Thirty functions, each of which calls the one before twice."""
+    functions = [calling("f0", make_node("Relu", ["a"], ["b"]))]
+    for level in range(1, 31):
+        inner = f"f{level - 1}"
+        calls = [
+            make_node(inner, ["a"], ["c"], domain="own"),
+            make_node(inner, ["c"], ["b"], domain="own"),
+        ]
+        functions.append(calling(f"f{level}", *calls))
+    node = make_node("f30", ["h"], ["y"], domain="own")
+    return ending(node, imports=[make_opsetid("own", 1)], functions=functions)
+
+
+@refused("Sequence|sequences")
+def a_sequence():
+    nodes = [
+        make_node("SequenceEmpty", [], ["s"], name="empty"),
+        make_node("SequenceInsert", ["s", "h"], ["t"], name="insert"),
+        make_node("ConcatFromSequence", ["t"], ["y"], axis=0),
+    ]
+    return ending(*nodes)
+
+
+@refused("'x' is of type STRING|strings")
+def strings():
+    nodes = [make_node("StringNormalizer", ["x"], ["y"], name="lower")]
+    inputs = [make_tensor_value_info("x", TensorProto.STRING, ["N"])]
+    return data(nodes, inputs=inputs)
+
+
+@refused("'s' is no tensor")
+def a_sequence_that_goes_in():
+    inputs = [
+        make_tensor_value_info("x", FLOAT, ["N", 4]),
+        helper.make_tensor_sequence_value_info("s", FLOAT, None),
+    ]
+    return data(LINEAR, [W], inputs=inputs)
+
+
+@refused(r"RandomNormal \(node 'noise'\) draws random numbers")
+def random_numbers():
+    noise = make_node("RandomNormal", [], ["n"], name="noise", shape=[1, 3])
+    return ending(noise, make_node("Add", ["h", "n"], ["y"]))
+
+
+@refused(r"(Add|Relu) \(node '\w+'\) lies on a cycle")
+def a_cycle():
+    return ending(
+        make_node("Add", ["h", "b"], ["a"], name="one"),
+        make_node("Relu", ["a"], ["b"], name="two"),
+        make_node("Neg", ["b"], ["y"]),
+    )
+
+
+@refused("several tensors have one name: h")
+def a_name_made_twice():
+    return ending(make_node("Relu", ["h"], ["h"]), make_node("Neg", ["h"], ["y"]))
+
+
+@refused("several tensors have one name: w")
+def a_weight_made_again():
+    return data([make_node("Relu", ["x"], ["w"]), *LINEAR], [W])
+
+
+@refused("several tensors have one name: w")
+def two_weights_of_one_name():
+    return data(LINEAR, [W, W])
+
+
+@refused(r"Add \(node 'a'\) reads 'nowhere', which nothing makes")
+def a_tensor_from_nowhere():
+    return ending(make_node("Add", ["h", "nowhere"], ["y"], name="a"))
+
+
+@refused("nothing makes the output 'z'")
+def an_output_from_nowhere():
+    return data(LINEAR, [W], outputs=[make_tensor_value_info("z", FLOAT, ["N", 3])])
+
+
+@refused("no outputs")
+def no_outputs():
+    return data(LINEAR, [W], outputs=[])
+
+
+@refused("no inputs")
+def no_inputs():
+    return data([make_node("Relu", ["w"], ["y"])], [W], inputs=[])
+
+
+@refused("no weights")
+def no_weights():
+    return data([make_node("Relu", ["x"], ["y"])], answer=("N", 4))
+
+
+@refused(r"no input has a batch axis \(shapes \[\[8, 4\]\]\).*dynamic batch axis")
+def no_batch_axis():
+    return data(LINEAR, [W], shape=(8, 4), answer=(8, 3))
+
+
+@refused("no output has a batch axis in front")
+def an_answer_over_the_batch():
+    node = make_node("ReduceMean", ["h"], ["y"], name="mean", axes=[0], keepdims=0)
+    return ending(node, answer=(3,))
+
+
+@refused(r"Squeeze \(node 'drop'\)")
+def a_batch_of_one_that_is_dropped():
+    node = make_node("Squeeze", ["h", "axis"], ["y"], name="drop")
+    return ending(node, tensors=[integers("axis", 0)], shape=(1, 4), answer=(3,))
+
+
+@refused(r"Reshape \(node 'flat'\) does not fit: \[3\]")
+def a_batch_of_one_that_is_literal():
+    node = make_node("Reshape", ["h", "to"], ["y"], name="flat")
+    return ending(node, tensors=[integers("to", 3)], shape=(1, 4), answer=(3,))
+
+
+@refused("input 'x' says no shape")
+def no_shape():
+    return data(LINEAR, [W], inputs=[make_tensor_value_info("x", FLOAT, None)])
+
+
+@refused(r"Gemm \(node 'head'\) does not fit")
+def an_input_that_lies():
+    return data(LINEAR, [W], shape=("N", 5))
+
+
+@refused(r"output 'y' is said to have shape \['N', 9\], its operators make \[3\]")
+def an_output_that_lies():
+    return data(LINEAR, [W], answer=("N", 9))
+
+
+@refused(r"tensor 'w' of shape \[4, 300\] needs 4800 bytes, the file holds 48")
+def a_weight_that_lies():
+    made = model(LINEAR, [W])
+    made.graph.initializer[0].dims[:] = [4, 300]
+    return made.SerializeToString()
+
+
+@refused(r"tensor 'w' has shape \[-4, 3\]")
+def a_negative_size():
+    made = model(LINEAR, [W])
+    made.graph.initializer[0].dims[:] = [-4, 3]
+    return made.SerializeToString()
+
+
+@refused(r"tensor 'w' has shape .* at most 8 axes")
+def many_axes():
+    made = model(LINEAR, [W])
+    made.graph.initializer[0].dims[:] = [4, 3] + [1] * 40
+    return made.SerializeToString()
+
+
+@refused("tensor 'w' is of type 77; expected floats")
+def a_type_that_does_not_exist():
+    made = model(LINEAR, [W])
+    made.graph.initializer[0].data_type = 77
+    return made.SerializeToString()
+
+
+@refused("COMPLEX64; expected one of")
+def complex_numbers():
+    inputs = [
+        make_tensor_value_info("x", FLOAT, ["N", 4]),
+        make_tensor_value_info("c", TensorProto.COMPLEX64, ["N", 4]),
+    ]
+    return data(LINEAR, [W], inputs=inputs)
+
+
+@refused("tensor 'w' holds 12 values that are not finite")
+def weights_that_are_not_numbers():
+    return data(LINEAR, [weight("w", 4, 3, value=np.nan)])
+
+
+@refused("tensor 'w' holds 12 values that are not finite")
+def infinite_weights():
+    return data(LINEAR, [weight("w", 4, 3, value=np.inf)])
+
+
+@refused(r"NonZero \(node 'pick'\).*depends on values")
+def a_shape_that_depends_on_values():
+    return ending(
+        make_node("NonZero", ["h"], ["i"], name="pick"),
+        make_node("Transpose", ["i"], ["t"], perm=[1, 0]),
+        make_node("GatherND", ["h", "t"], ["y"]),
+    )
+
+
+@refused("sparse initializers are not read")
+def a_sparse_weight():
+    made = model(LINEAR, [W])
+    sparse = made.graph.sparse_initializer.add(dims=[4, 3])
+    sparse.values.CopyFrom(weight("s", 1))
+    sparse.indices.CopyFrom(integers("i", 0))
+    return made.SerializeToString()
+
+
+@refused("has the attribute 'colour'")
+def an_attribute_that_does_not_exist():
+    return ending(make_node("Relu", ["h"], ["y"], name="r", colour=3))
+
+
+@refused(r"Conv \(node 'c'\) does not fit")
+def a_convolution_of_the_wrong_rank():
+    node = make_node("Conv", ["x", "k"], ["y"], name="c")
+    return data([node], [weight("k", 3, 4, 1, 1)], answer=("N", 3))
+
+
+@refused("name has 5000 bytes|input has 5000 bytes|output has 5000 bytes")
+def a_long_name():
+    return ending(make_node("Relu", ["h"], ["y"], name="n" * 5000))
+
+
+@refused("metadata has .* bytes, at most 1048576")
+def much_metadata():
+    made = model(LINEAR, [W])
+    made.metadata_props.add(key="k", value="v" * 2**21)
+    return made.SerializeToString()
+
+
+@refused(r"Squeeze \(node 's'\) has an attribute 'axes' of 200000 values")
+def a_long_attribute():
+    return ending(make_node("Squeeze", ["h"], ["y"], name="s", axes=[1] * 200_000), opset=11)
+
+
+@refused(r"ConstantOfShape \(node 'big'\) makes a constant of 144000000 elements", BOMBS)
+def a_constant_of_two_gigabytes():
+    return ending(
+        make_node("ConstantOfShape", ["huge"], ["c"], name="big"),
+        make_node("ReduceSum", ["c"], ["s"], keepdims=0),
+        make_node("Add", ["h", "s"], ["y"]),
+        tensors=[integers("huge", 12000, 12000)],
+    )
+
+
+@refused(r"Expand \(node 'wide'\) makes a constant of", BOMBS)
+def an_expanded_constant():
+    return ending(
+        make_node("Expand", ["one", "huge"], ["c"], name="wide"),
+        make_node("ReduceSum", ["c"], ["s"], keepdims=0),
+        make_node("Add", ["h", "s"], ["y"]),
+        tensors=[integers("huge", 2**20, 2**20), weight("one", 1)],
+    )
+
+
+@refused(r"Tile \(node 'tiles'\) makes a constant of", BOMBS)
+def a_tiled_constant():
+    return ending(
+        make_node("Tile", ["one", "huge"], ["c"], name="tiles"),
+        make_node("ReduceSum", ["c"], ["s"], keepdims=0),
+        make_node("Add", ["h", "s"], ["y"]),
+        tensors=[integers("huge", 2**30), weight("one", 1)],
+    )
+
+
+@refused(r"Add \(node 'outer'\) makes a constant of", BOMBS)
+def an_outer_sum_of_constants():
+    return ending(
+        make_node("Add", ["row", "column"], ["c"], name="outer"),
+        make_node("ReduceSum", ["c"], ["s"], keepdims=0),
+        make_node("Add", ["h", "s"], ["y"]),
+        tensors=[weight("row", 1, 20_000), weight("column", 20_000, 1)],
+    )
+
+
+@refused(r"in all: store it as a weight", BOMBS)
+def many_constants_of_64_megabytes():
+    nodes, last = [], "h"
+    for number in range(200):
+        nodes += [
+            make_node("ConstantOfShape", ["huge"], [f"c{number}"], name=f"c{number}"),
+            make_node("ReduceSum", [f"c{number}"], [f"s{number}"], keepdims=0),
+            make_node("Add", [last, f"s{number}"], [f"h{number}"]),
+        ]
+        last = f"h{number}"
+    nodes.append(make_node("Relu", [last], ["y"]))
+    return ending(*nodes, tensors=[integers("huge", 4000, 4000)])
+
+
+@refused("more than 1000000 fields", BOMBS)
+def a_file_of_empty_nodes():
+    body = b"\x0a\x00" * 8_000_000
+    length = bytes((len(body) >> shift & 0x7F) | 0x80 for shift in (0, 7, 14)) + bytes(
+        [len(body) >> 21]
+    )
+    return b"\x3a" + length + body
+
+
+@refused("packed numbers take more than", BOMBS)
+def packed_integers():
+    tensor = TensorProto(name="w", data_type=INT64, dims=[80_000_000])
+    tensor.int64_data.extend([])
+    packed = b"\x3a" + varint(80_000_000) + bytes(80_000_000)
+    inner = tensor.SerializeToString() + packed
+    graph = b"\x2a" + varint(len(inner)) + inner
+    return b"\x3a" + varint(len(graph)) + graph
+
+
+@refused("deeper than 40", BOMBS)
+def nested_graphs():
+    body = b""
+    for _ in range(60):
+        attribute = b"\x32" + varint(len(body)) + body
+        node = b"\x2a" + varint(len(attribute)) + attribute
+        body = b"\x0a" + varint(len(node)) + node
+    return b"\x3a" + varint(len(body)) + body
+
+
+def varint(value):
+    made = b""
+    while value > 0x7F:
+        made += bytes([(value & 0x7F) | 0x80])
+        value >>= 7
+    return made + bytes([value])
