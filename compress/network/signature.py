@@ -8,6 +8,8 @@ from pydantic import BaseModel, Field
 
 INPUT = "input"
 OUTPUT = "logits"
+Layout = Literal["NCHW", "NHWC"]
+"""The order of the axes of images: N images, C channels, H height, W width."""
 
 
 class Port(BaseModel, frozen=True, extra="forbid"):
