@@ -73,12 +73,7 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
         parameters=artifact.parameters,
         macs=artifact.macs,
         latency=timed,
-        parity=Parity(
-            max_abs_error=artifact.max_abs_error,
-            agreement=artifact.agreement,
-            images=artifact.parity_images,
-            equal_classes=artifact.equal_classes,
-        ),
+        parity=_parity(artifact),
         activation_observer=artifact.activation_observer,
         seconds={**(seconds or {}), "measure": time.perf_counter() - started},
         notes=(*artifact.notes, *missing),
@@ -121,6 +116,15 @@ def accuracy_of_file(path: Path, images: Images, *, task: Task, threads: int = 1
     """The task's primary metric of the file's answers to ``images``, 0 to 1."""
     outputs_NK = runtime.answers(runtime.session(path, threads=threads), images.x_NCHW)
     return task.quality(outputs_NK, images.y_N.numpy())[task.primary]
+
+
+def _parity(artifact: Artifact) -> Parity:
+    return Parity(
+        max_abs_error=artifact.max_abs_error,
+        agreement=artifact.agreement,
+        images=artifact.parity_images,
+        equal_classes=artifact.equal_classes,
+    )
 
 
 def _images(data: ImageData, split: Split) -> Images:

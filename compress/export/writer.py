@@ -9,7 +9,7 @@ convolution, whose zero padding would then stand for another grey value.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,12 +87,7 @@ def write(
             input_shape=network.input_shape,
         )
         chosen = activation_ranges.choose(
-            lambda by, reduced: _file_form(
-                (graph.reduced() if reduced else graph).in_integers(
-                    quantization, seen_NCHW, observer=by
-                ),
-                over,
-            ),
+            graph.writer(quantization, seen_NCHW, over),
             asked=quantization.activation_observer,
             reducible=graph.is_reducible,
             reference_NK=reference_NK,
@@ -176,6 +171,17 @@ class Shipping:
         return quantized_graph.with_integer_kernels(
             self.graph, nodes=self.nodes, stored=self.stored, ranges=ranges
         )
+
+    def writer(
+        self, config: Quantization, x_NCHW: Tensor, over: Views
+    ) -> Callable[[Observer, bool], ModelProto]:
+        """What writes the file with ranges by an observer and, if asked, with reduced weights."""
+
+        def write(observer: Observer, is_reduced: bool) -> ModelProto:
+            graph = self.reduced() if is_reduced else self
+            return _file_form(graph.in_integers(config, x_NCHW, observer=observer), over)
+
+        return write
 
     @property
     def is_reducible(self) -> bool:

@@ -165,7 +165,7 @@ def learners(digits):
     plan = replace(PLAN, epochs=4, learning_rate=0.1)
     # oneDNN of torch 2.13 corrupts memory where narrow 1x1 convolutions with a stride train.
     baseline = contract.fresh("residual with pad shortcuts")
-    teacher, _ = training.fit(baseline, five.train, plan, device=DEVICE)
+    teacher, _ = training.fit(baseline, five.train, plan, device=DEVICE, task=IMAGE_CLASSIFICATION)
     few = replace(five, train=Images(x_NCHW=five.train.x_NCHW[:64], y_N=five.train.y_N[:64]))
     context = TrialContext(
         members=FamilyMembers(),
