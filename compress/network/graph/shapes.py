@@ -26,6 +26,8 @@ from compress.values.errors import InvalidNetwork
 
 _MOST_ELEMENTS = 1024
 """Of a tensor whose values are followed: shapes, axes, indices."""
+_WITHOUT_RULE = frozenset({"GroupNormalization", "MeanVarianceNormalization"})
+"""Operators for which ONNX has no inference: their output has the type of their input."""
 
 
 def bind(graph: Graph, sizes: Mapping[str, int]) -> Shapes:
@@ -97,6 +99,9 @@ class _Inference:
     def _inferred(self, node: Node) -> Iterator[tuple[str, TypeProto]]:
         read = {name for name in node.inputs if name}
         if not read <= self.types.keys():
+            return
+        if node.op in _WITHOUT_RULE:
+            yield node.output, self.types[node.inputs[0]]
             return
         proto = node_proto(node)
         types = {name: self.types[name] for name in read}

@@ -112,3 +112,13 @@ def test_what_does_not_fit_is_named():
         bind(flat, {"N": 2})
     with pytest.raises(InvalidNetwork, match="axis 'N'"):
         bind(flat, {})
+
+
+@pytest.mark.parametrize("op", ["GroupNormalization", "MeanVarianceNormalization"])
+def test_what_onnx_has_no_rule_for_keeps_its_shape(op):
+    operands = ("x", "s", "s") if op == "GroupNormalization" else ("x",)
+    attributes = {"num_groups": 2} if op == "GroupNormalization" else {}
+    made = Node(op=op, name="n", inputs=operands, outputs=("y",), attributes=attributes)
+    port = GraphPort(name="x", dtype="float32", shape=("N", 4, 6))
+    graph = Graph(inputs=(port,), outputs=(), nodes=(made,), tensors={"s": np.ones(4, np.float32)})
+    assert bind(graph, {"N": 3})["y"] == (3, 4, 6)

@@ -1,0 +1,1 @@
+"""How channels depend on each other along a graph: labels, one rule per operator, groups."""

@@ -1,0 +1,20 @@
+"""Which channels of a graph can only leave together, found without running it. Torch-free.
+
+Every index along every axis of every tensor has a label; each operator joins labels that must be
+one, and holds those that cannot leave. What ends in one set is one channel. The idea is that of
+dependency graphs (Fang et al., DepGraph, arXiv:2301.12900), on indices instead of layers.
+"""
+
+from __future__ import annotations
+
+from compress.network.graph.coupling import groups, shuffles
+from compress.network.graph.coupling.groups import Couplings
+from compress.network.graph.coupling.rules import walk
+from compress.network.graph.names import layer_names
+from compress.network.graph.values import Graph, Shapes
+
+
+def couple(graph: Graph, shapes: Shapes) -> Couplings:
+    """Find the groups of channels that may leave; what comes in and what goes out stays whole."""
+    plain, plain_shapes = shuffles.as_gathers(graph, shapes)
+    return groups.collect(walk.label(plain, plain_shapes), layer_names(graph))
