@@ -6,7 +6,6 @@ import math
 from collections.abc import Collection
 from typing import TypeAlias
 
-from compress.network.families import layout
 from compress.values.measurement import METRICS, Metric
 from featherweight.specs.job import SamplerName
 from search.errors import SamplerDoesNotFit
@@ -32,16 +31,8 @@ _PASSES = 3
 
 def trial_macs(problem: Problem) -> float:
     """Return the MACs of training the whole network as a candidate that is never stopped."""
-    network = problem.network
-    channels, height, width = network.input_shape
-    once = layout.macs(
-        network.architecture,
-        in_channels=channels,
-        num_classes=network.num_classes,
-        height=height,
-        width=width,
-    )
-    return float(_PASSES * once * network.train_images * problem.spec.early_stopping.rungs[-1])
+    once = problem.outline.macs
+    return float(_PASSES * once * problem.train_images * problem.spec.early_stopping.rungs[-1])
 
 
 def choose_auto(

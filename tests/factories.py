@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 from compress.network.families import layout
 from compress.network.families.catalog import Architecture
 from compress.network.families.residual.config import Residual
+from compress.network.outline import Outline
 from compress.network.preprocessing import Normalisation
 from compress.network.sources.inspection import ModelInfo
+from compress.network.sources.source import FamilySource
 from compress.sensitivity.document import ProfileDocument
 from compress.tasks.inspection import DatasetInfo
 from compress.techniques.candidate import Candidate
@@ -30,7 +32,8 @@ from featherweight.specs.protocol import (
     WorkerInfo,
 )
 from featherweight.specs.states import JobState, Phase
-from search.space.problem import Problem
+from search.space import stored_problem
+from search.space.problem import Networks, Problem
 from store.attempts import attempts
 from store.files import datasets, file_store, models
 from store.files.file_store import StoredFile
@@ -127,7 +130,23 @@ def problem(asked: JobSpec, *, own: Architecture | None = None, **known: Any) ->
     ``known`` may hold ``dataset``, ``baseline`` and ``profile``.
     """
     dataset = known.pop("dataset", None) or dataset_info()
-    return Problem.compiled(asked, dataset, own=own or ARCHITECTURE, **known)
+    source = FamilySource(own or ARCHITECTURE)
+    found = Networks(
+        own=stored_problem.outlined(source, dataset, where="model", data=asked.data),
+        student=asked.student
+        and stored_problem.outlined(asked.student, dataset, where="student", data=asked.data),
+    )
+    return Problem.compiled(asked, dataset, found, **known)
+
+
+def outline(
+    network: Architecture = ARCHITECTURE,
+    *,
+    input_shape: tuple[int, int, int] = (1, 8, 8),
+    num_classes: int = 2,
+) -> Outline:
+    """What is known of a network on 8x8 grey digits."""
+    return FamilySource(network).outline(input_shape=input_shape, num_classes=num_classes)
 
 
 def model_info(**changes: Any) -> ModelInfo:
@@ -162,14 +181,15 @@ def model(
     session: Session, name: str = "network", *, owner: str = "", **changes: Any
 ) -> ModelRecord:
     """An uploaded model."""
+    info = model_info(**changes)
     return models.create(
         session,
         owner=owner,
         name=name,
         stored=stored(session, f"model {name}"),
-        architecture=ARCHITECTURE,
+        architecture=info.architecture,
         normalisation=NORMALISATION,
-        info=model_info(**changes),
+        info=info,
     )
 
 

@@ -27,6 +27,7 @@ from benchmarks.record import Table, keeps
 from compress import pipeline
 from compress.evaluation import latency
 from compress.export import writer
+from compress.network.sources.source import FamilySource
 from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.training.context import TrialContext
 from featherweight.specs.job import JobSpec
@@ -35,7 +36,6 @@ from search.samplers.known_cost import knowledge, model
 from search.samplers.parameters import Parameter
 from search.space import space
 from search.space.known_costs import KnownCosts
-from search.space.problem import BaseNetwork
 from search.space.space import Space
 from search.study import frozen
 
@@ -60,12 +60,7 @@ def main(table: Table) -> None:
     """Measure, then print how well each way ranks."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     found = _space()
-    counted = KnownCosts(
-        space=found,
-        network=BaseNetwork(
-            architecture=cifar.architecture(20), input_shape=(3, 32, 32), num_classes=10
-        ),
-    )
+    counted = KnownCosts(space=found)
     params = _drawn(found)
     measured = np.array(_latencies(found, params))
     print(f"{len(params)} candidates, {measured.min():.3f} to {measured.max():.3f} ms, one thread")
@@ -89,7 +84,8 @@ def _space() -> Space:
             "objectives": ["maximise accuracy", "minimise latency_ms"],
         }
     )
-    return space.build(spec, cifar.architecture(20))
+    network = FamilySource(cifar.architecture(20))
+    return space.build(spec, network.outline(input_shape=(3, 32, 32), num_classes=10))
 
 
 def _drawn(found: Space) -> Params:

@@ -24,6 +24,7 @@ from compress.export import writer
 from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.network.sources import family
+from compress.network.sources.source import FamilySource
 from compress.tasks import loading
 from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.inspection import DatasetInfo
@@ -70,7 +71,10 @@ class Digits:
     def __post_init__(self) -> None:
         self._images = small_images.digits()
         self._found: dict[str, _Curve] = self._read()
-        self.space = space.build(_SPEC, _ARCHITECTURE)
+        self.outline = FamilySource(_ARCHITECTURE).outline(
+            input_shape=self._images.input_shape, num_classes=self._images.num_classes
+        )
+        self.space = space.build(_SPEC, self.outline)
 
     @cached_property
     def knowledge(self) -> Knowledge:
@@ -84,7 +88,7 @@ class Digits:
             class_counts={},
             held_out=False,
         )
-        problem = Problem(spec=_SPEC, dataset=dataset, own=_ARCHITECTURE, space=self.space)
+        problem = Problem(spec=_SPEC, dataset=dataset, own=self.outline, space=self.space)
         return knowledge.of_problem(problem)
 
     def digest(self, params: Mapping[str, Scalar]) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, InstanceOf
+from pydantic.json_schema import SkipJsonSchema
 
-from compress.network.member import Dimension
+from compress.network.member import Dimension, Shape
 from compress.network.signature import Signature
+from compress.values.errors import InvalidCandidate
 
 LayerKind = Literal["conv", "pad", "norm", "linear"]
 
@@ -16,7 +20,8 @@ class LayerInfo(BaseModel, frozen=True, extra="forbid"):
     """One layer with a weight; a ``pad`` has one that is never trained.
 
     ``stage`` counts from 0 and is None in the stem and in the head. ``parameters`` are those of
-    the layer and of its BatchNorm, ``macs`` the multiply-accumulates for one image.
+    the layer and of its BatchNorm, ``macs`` the multiply-accumulates for one image. A layer on the
+    edge of a cell belongs to one ``operation`` there; ``edge`` counts from 0.
     """
 
     name: str
@@ -25,19 +30,86 @@ class LayerInfo(BaseModel, frozen=True, extra="forbid"):
     parameters: int
     macs: int
     stage: int | None
+    edge: int | None = None
+    operation: str = ""
+
+
+class ElasticNetwork(ABC):
+    """A network that has smaller members, as the networks of families do.
+
+    A member is named by its ``Shape``. None of these questions builds a network.
+    """
+
+    @property
+    @abstractmethod
+    def family(self) -> str:
+        """The name of its family."""
+
+    @property
+    @abstractmethod
+    def dimensions(self) -> frozenset[Dimension]:
+        """The dimensions in which its members may differ, apart from the resolution."""
+
+    @property
+    @abstractmethod
+    def largest_depth(self) -> int:
+        """Blocks of its deepest stage."""
+
+    @property
+    @abstractmethod
+    def largest_kernel(self) -> int:
+        """Rows of the largest kernel that a member may have smaller; 1 if there is none."""
+
+    @property
+    @abstractmethod
+    def operations(self) -> tuple[tuple[str, ...], ...]:
+        """The operations that each edge of its cell may have, the most costly first.
+
+        It is empty if there is no cell.
+        """
+
+    @abstractmethod
+    def least(self, allowed: Sequence[Sequence[str]]) -> tuple[str, ...]:
+        """Choose the cheapest of the ``allowed`` operations of every edge of its cell.
+
+        Edges without any effect on the answer get ``none``. Without ``allowed`` the cell keeps its
+        own operations. The result is empty if there is no cell.
+        """
+
+    @abstractmethod
+    def is_whole(self, shape: Shape) -> bool:
+        """Return whether the member of that shape is the network itself."""
+
+    @abstractmethod
+    def is_constant(self, shape: Shape) -> bool:
+        """Return whether the member of that shape answers alike whatever the image."""
+
+    @abstractmethod
+    def member(self, shape: Shape) -> Outline:
+        """Outline the member of that shape.
+
+        Raises InvalidCandidate for a shape that no member has.
+        """
 
 
 class Outline(BaseModel, frozen=True, extra="forbid"):
     """A network's signature, and its layers in the order in which it computes them.
 
-    ``blocks`` counts those of every stage. ``elastic`` are the dimensions in which members of it
-    may differ, in alphabetical order; none where it has no members.
+    ``blocks`` counts the blocks of every stage. ``resolution`` is the side in pixels to which the
+    network resizes its images, None if it leaves them. ``least_input`` is the shortest side in
+    pixels of which its strides leave something, None if that is unknown. ``elastic`` answers for
+    the members of the network, None if it has no members. It is no part of the document: a network
+    with members is outlined from its source.
     """
 
     signature: Signature
     layers: tuple[LayerInfo, ...]
     blocks: tuple[int, ...]
-    elastic: tuple[Dimension, ...]
+    resolution: int | None = None
+    least_input: int | None = None
+    elastic: SkipJsonSchema[InstanceOf[ElasticNetwork] | None] = Field(
+        default=None, exclude=True, repr=False
+    )
 
     @property
     def parameters(self) -> int:
@@ -49,6 +121,23 @@ class Outline(BaseModel, frozen=True, extra="forbid"):
         """Multiply-accumulates of all layers for one image."""
         return sum(layer.macs for layer in self.layers)
 
+    @property
+    def image(self) -> tuple[int, int] | None:
+        """Height and width of its images in pixels; None if it does not read images."""
+        shape = self.signature.inputs[0].shape
+        return (shape[2], shape[3]) if len(shape) == 4 else None
+
     def names(self, *, only_trained: bool) -> list[str]:
         """The layers' names, without those whose weights are never trained if asked."""
         return [layer.name for layer in self.layers if layer.kind != "pad" or not only_trained]
+
+    def member(self, shape: Shape) -> Outline:
+        """Outline the member of that shape; the network itself if the shape keeps everything.
+
+        Raises InvalidCandidate for a shape that no member has.
+        """
+        if shape == Shape():
+            return self
+        if self.elastic is None:
+            raise InvalidCandidate("only a network of a family has members, and this one has none")
+        return self.elastic.member(shape)

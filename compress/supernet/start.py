@@ -6,6 +6,7 @@ from torch import Tensor
 
 from compress.network.families.catalog import Architecture, plan_of
 from compress.network.families.network import build, pad_shortcuts
+from compress.network.families.outlining import ElasticFamily
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.network.sources import safetensors
@@ -35,8 +36,8 @@ def begin(
     Raises InvalidCandidate where ``check`` does, for members that are no slices, and for a network
     that is not a whole one of the architecture.
     """
-    check(elastic, architecture)
     shape, num_classes = context.data.input_shape, context.data.num_classes
+    check(elastic, ElasticFamily(config=architecture, input_shape=shape, num_classes=num_classes))
     _check_members(elastic, architecture, shape[0], num_classes)
     if network is not None:
         _check_whole(network, architecture)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from compress.network.families.network import FamilyNetwork
+from compress.network.families.outlining import ElasticFamily
 from compress.network.network import Network
 from compress.network.running import memory_format
 from compress.network.supernet import extraction
@@ -62,7 +63,7 @@ def train(  # noqa: PLR0913 - what a caller that goes on after an interruption k
     InvalidData without images of the network's shape, Stopped, and NumericalError.
     """
     whole = extraction.of_family(network)
-    check(elastic, whole.architecture, epochs=of)
+    check(elastic, _members(network, whole), epochs=of)
     first, last = epochs
     if not 0 <= first < last <= of:
         raise ValueError(f"epochs {first} to {last} are none of {of}")
@@ -88,6 +89,14 @@ def train(  # noqa: PLR0913 - what a caller that goes on after an interruption k
         augment=context.augment,
     )
     return settled, TrainingReport(fit=report, momentum=kept)
+
+
+def _members(network: Network, whole: FamilyNetwork) -> ElasticFamily:
+    return ElasticFamily(
+        config=whole.architecture,
+        input_shape=network.input_shape,
+        num_classes=network.num_classes,
+    )
 
 
 def _loop(

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from compress.network.families.catalog import plan_of
+from compress.network.outline import Outline
 from compress.techniques.candidate import Candidate
 from compress.techniques.registry import BY_NAME
 from compress.values.measurement import METRICS, Measurement, Metric
@@ -22,7 +22,7 @@ from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec
 from search.space import feasibility
 from search.space.feasibility import Bounds
-from search.space.problem import BaseNetwork, Problem
+from search.space.problem import Problem
 
 KNOWN = frozenset(name for name, info in METRICS.items() if info.is_known_before_training)
 """Metrics for which a lower bound is known for every candidate."""
@@ -50,7 +50,7 @@ class BoundsFilter:
     """The check of one job's candidates. ``of_space`` holds the bounds of the whole space."""
 
     spec: JobSpec
-    network: BaseNetwork
+    outline: Outline
     of_space: Bounds
     baseline: Measurement
 
@@ -58,7 +58,7 @@ class BoundsFilter:
         """Return why the candidate cannot enter a front with these measured files, or None."""
         if self._is_constant(candidate):
             return Rejection(reason=CONSTANT, violations={}, values=())
-        bounds = feasibility.candidate_bounds(self.spec, candidate, self.network)
+        bounds = feasibility.candidate_bounds(self.spec, candidate, self.outline)
         violations = self._violations(bounds)
         if violations:
             worst = max(violations, key=lambda label: violations[label])
@@ -78,15 +78,11 @@ class BoundsFilter:
         return 1.0 - _LEAST_ERROR * (1.0 - self.baseline.value(share))
 
     def _is_constant(self, candidate: Candidate) -> bool:
-        architecture = self.network.architecture
-        if not architecture.operations:
+        whole = self.outline.elastic
+        if whole is None or not whole.operations:
             return False
         members = [BY_NAME[step.technique].costs.member(dict(step)) for step in candidate.configs]
-        return any(
-            plan_of(architecture.member(shape), in_channels=1, num_classes=2).is_constant
-            for shape in members
-            if shape is not None
-        )
+        return any(whole.is_constant(shape) for shape in members if shape is not None)
 
     def _violations(self, bounds: Bounds) -> dict[str, float]:
         """Return each constraint's certain violation, 0 if unknown; empty if none is violated."""
@@ -139,8 +135,9 @@ def of_problem(problem: Problem) -> BoundsFilter | None:
 
     Returns None before the baseline is measured, and if no candidate could ever be rejected.
     """
-    spec, space, network = problem.spec, problem.space, problem.network
-    if problem.baseline is None or not (has_use(spec) or space.architecture.operations):
+    spec, outline, baseline = problem.spec, problem.outline, problem.baseline
+    has_cells = outline.elastic is not None and bool(outline.elastic.operations)
+    if baseline is None or not (has_use(spec) or has_cells):
         return None
-    of_space = feasibility.lower_bounds(spec, space, network)
-    return BoundsFilter(spec=spec, network=network, of_space=of_space, baseline=problem.baseline)
+    of_space = feasibility.lower_bounds(spec, problem.space)
+    return BoundsFilter(spec=spec, outline=outline, of_space=of_space, baseline=baseline)

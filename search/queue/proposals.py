@@ -133,7 +133,8 @@ def _is_whole(space: Space, step: TechniqueConfig) -> bool:
     """Whether the step takes a member that is all of the network, with its weights."""
     if not isinstance(step, FamilyMember) or step.weights != "inherited":
         return False
-    return space.architecture.member(step.shape) == space.architecture
+    whole = space.outline.elastic
+    return whole is not None and whole.is_whole(step.shape)
 
 
 def _something(candidate: Candidate) -> Candidate:
@@ -183,9 +184,9 @@ def _check_network(space: Space, candidate: Candidate) -> None:
     """Whether the network has the stages, edges, layers and dimensions that the steps speak of."""
     knobs = [knob for step in candidate.configs for knob in _as_knobs(space, step)]
     for knob in knobs:
-        check_fit(knob, space.architecture)
-    validation.check_patterns(knobs, space.architecture)
-    validation.check_paths(knobs, space.architecture)
+        check_fit(knob, space.outline)
+    validation.check_patterns(knobs, space.outline)
+    validation.check_paths(knobs, space.outline)
 
 
 def _as_knobs(space: Space, step: TechniqueConfig) -> Iterator[Knob]:
@@ -208,8 +209,9 @@ def _fixed(technique: str, field: str, value: Scalar, *, part: int | None = None
 
 
 def _check_parts(space: Space, name: str, parts: tuple[Any, ...], per: str | None) -> None:
-    operations = space.architecture.operations
-    expected = len(operations) if per == "edge" else space.architecture.num_stages
+    whole = space.outline.elastic
+    operations = () if whole is None else whole.operations
+    expected = len(operations) if per == "edge" else len(space.outline.blocks)
     if len(parts) != expected:
         raise CandidateDoesNotFit(
             f"{name} has {len(parts)} values, and the network has {expected} {per}s: give one each"
@@ -248,11 +250,8 @@ def _check_given(spec: JobSpec, candidate: Candidate) -> None:
 
 
 def _check_images(problem: Problem, candidate: Candidate) -> None:
-    image, data = problem.image, problem.spec.data
-    for step in candidate.configs:
-        if isinstance(step, FamilyMember):
-            member = problem.space.architecture.member(step.shape)
-            input_checks.check(member, image=image, where="family_member", data=data)
+    if candidate.network is not None:
+        input_checks.check_member(problem, candidate.network.shape, where="family_member")
 
 
 def _listed(names: Any) -> str:

@@ -164,12 +164,14 @@ def _found(session: Session, own: Own) -> list[Source]:
         is_data = source.dataset.sha256 == own.dataset.sha256
         if is_data and _is_same_model(own, source):
             same.append(source)
-        elif (
-            is_data
-            or source.problem.space.architecture.family == own.problem.space.architecture.family
-        ):
+        elif is_data or _is_same_family(own, source):
             near.append(source)
     return (same or near)[:MOST_FOUND]
+
+
+def _is_same_family(own: Own, source: Source) -> bool:
+    mine, theirs = own.problem.outline.elastic, source.problem.outline.elastic
+    return mine is not None and theirs is not None and mine.family == theirs.family
 
 
 def _is_history(own: Own, source: Source) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from compress.network.families.catalog import Architecture
+from compress.network.outline import Outline
 from compress.sensitivity.document import ProfileDocument
 from compress.values.knobs import Scalar
 from featherweight.specs.job import JobSpec
@@ -87,7 +87,7 @@ class Allocation:
 
 
 def profiled(
-    spec: JobSpec, knobs: tuple[Knob, ...], architecture: Architecture
+    spec: JobSpec, knobs: tuple[Knob, ...], outline: Outline
 ) -> tuple[tuple[Knob, ...], Allocation | None]:
     """The knobs that a job has with the profile it asks for, and what those that allot mean.
 
@@ -100,7 +100,7 @@ def profiled(
         return knobs, None
     found, allotted = allocation(spec, knobs)
     if allotted.bits_allotted:
-        _check_names(architecture)
+        _check_names(outline)
     return found, allotted
 
 
@@ -150,7 +150,7 @@ def allocation(spec: JobSpec, knobs: Sequence[Knob]) -> tuple[tuple[Knob, ...], 
     return (*_own(found), *kept), allotted
 
 
-def check_profile(profile: ProfileDocument, architecture: Architecture) -> None:
+def check_profile(profile: ProfileDocument, outline: Outline) -> None:
     """Raises ProfileDoesNotFit for a profile of another network, or without any probe."""
     if profile.probes == 0:
         raise ProfileDoesNotFit(
@@ -158,20 +158,21 @@ def check_profile(profile: ProfileDocument, architecture: Architecture) -> None:
             "nothing is known of the model: raise profile.share or budget.seconds, or leave "
             "profile out"
         )
-    names = validation.layer_names(architecture, technique="quantization")
+    names = validation.layer_names(outline, technique="quantization")
+    count = len(outline.blocks)
     stages = {stage.stage for stage in profile.stages}
     known = {layer.name for layer in profile.layers}
-    if known != set(names) or not stages <= set(range(architecture.num_stages)):
+    if known != set(names) or not stages <= set(range(count)):
         raise ProfileDoesNotFit(
             f"the profile is of {len(known)} layers and the stages {sorted(stages)}, the network "
-            f"has {len(names)} layers, not all of them the same, and {architecture.num_stages} "
-            "stages: start the job again without profile"
+            f"has {len(names)} layers, not all of them the same, and {count} stages: "
+            "start the job again without profile"
         )
 
 
-def _check_names(architecture: Architecture) -> None:
+def _check_names(outline: Outline) -> None:
     """Raises InvalidSpace where a config has no room for the bits of every layer."""
-    names = validation.layer_names(architecture, technique="quantization")
+    names = validation.layer_names(outline, technique="quantization")
     needed = sum(len(f"{name}=8,") for name in names)
     if needed > _MOST_TEXT:
         raise InvalidSpace(

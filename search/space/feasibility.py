@@ -14,12 +14,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
-from compress.network.families import layout
-from compress.network.families.catalog import Architecture
 from compress.network.member import Shape
+from compress.network.outline import LayerInfo, Outline
 from compress.techniques.candidate import Candidate
 from compress.techniques.description.conditions import ValuesOf
 from compress.techniques.description.costs import FLOAT_BITS, FieldValues, LayerSize, Narrowing
@@ -32,7 +30,7 @@ from search.errors import InfeasibleConstraint
 from search.space import validation
 from search.space.bounds import gap, is_bound, shown
 from search.space.knobs import Domain, Knob
-from search.space.problem import BaseNetwork, Problem
+from search.space.problem import Problem
 from search.space.space import Space
 
 CODED_BITS = 1 / 9
@@ -42,7 +40,6 @@ NODE_BYTES = 17
 _SURELY = 2.0
 _MORE_BYTES = 100_000.0
 """A file is at most so many times its floats, and so many bytes more."""
-_MOST_LAID_OUT = 256
 _PERCENT = 100.0
 
 
@@ -67,54 +64,48 @@ def check(problem: Problem) -> tuple[str, ...]:
     that contradict each other.
     """
     spec, baseline = problem.spec, problem.baseline
-    limits = lower_bounds(spec, problem.space, problem.network)
-    most = highest(problem.space.concrete, problem.network)
+    limits = lower_bounds(spec, problem.space)
+    most = highest(problem.space.concrete, problem.outline)
     every = (*spec.constraints, *spec.stop.target)
     sentences = tuple(_check(constraint, limits, most, baseline) for constraint in every)
     _check_pairs(every, baseline)
     return sentences
 
 
-def lower_bounds(spec: JobSpec, space: Space, network: BaseNetwork) -> Bounds:
+def lower_bounds(spec: JobSpec, space: Space) -> Bounds:
     """Return bytes, parameters and MACs that no candidate of the job's space can be below."""
-    return _lowest(spec, space.concrete, network)
+    return _lowest(spec, space.concrete, space.outline)
 
 
-def highest(knobs: Sequence[Knob], network: BaseNetwork) -> dict[Metric, float]:
+def highest(knobs: Sequence[Knob], outline: Outline) -> dict[Metric, float]:
     """What no candidate of a space is above, by metric: generous, as no bound stands on it alone.
 
     The largest member at the largest resolution, every weight a float. Twice that and 100 kB leave
     room for names, scales and factors. Metrics of which nothing is certain are left out.
     """
     values = validation.values_of(knobs)
-    rows = layout.layers(
-        network.architecture,
-        in_channels=network.input_shape[0],
-        num_classes=network.num_classes,
-        image=_largest_image(values, network),
-    )
-    parameters = _SURELY * sum(row.parameters for row in rows)
     runs = math.prod(t.costs.run_range(_own(t.name, values))[1] for t in TECHNIQUES)
+    parameters = _SURELY * outline.parameters
     size_bytes = parameters * FLOAT_BITS / 8 + _MORE_BYTES
-    found: dict[Metric, float] = {
+    return {
         "parameters": parameters,
         "size_bytes": size_bytes,
         "download_bytes": size_bytes,
+        "macs": _SURELY * runs * _on_largest_images(values, outline).macs,
     }
-    if all(row.macs is not None for row in rows if row.kind not in ("norm", "pad")):
-        found["macs"] = _SURELY * runs * sum(row.macs or 0 for row in rows)
-    return found
 
 
-def _largest_image(values: ValuesOf, network: BaseNetwork) -> tuple[int, int] | None:
-    height, width = network.input_shape[1:]
+def _on_largest_images(values: ValuesOf, outline: Outline) -> Outline:
+    """The network itself, or where it may see larger images, the member that does."""
     side = max(t.costs.largest_side(_own(t.name, values)) for t in TECHNIQUES)
-    if not (height and width):
-        return None
-    return max(height, side), max(width, side)
+    is_larger = outline.image is not None and side > min(outline.image)
+    return max(
+        (outline, *([outline.member(Shape(resolution=side))] if is_larger else ())),
+        key=lambda each: each.macs,
+    )
 
 
-def candidate_bounds(spec: JobSpec, candidate: Candidate, network: BaseNetwork) -> Bounds:
+def candidate_bounds(spec: JobSpec, candidate: Candidate, outline: Outline) -> Bounds:
     """Bytes, parameters and MACs that this candidate of the job cannot be below."""
     knobs = [
         Knob(technique=step.technique, field=field, part=part, domain=Domain.of_choices((value,)))
@@ -122,7 +113,7 @@ def candidate_bounds(spec: JobSpec, candidate: Candidate, network: BaseNetwork) 
         for field, found in step.model_dump(exclude={"technique"}).items()
         for part, value in _parts(found)
     ]
-    return _lowest(spec, knobs, network)
+    return _lowest(spec, knobs, outline)
 
 
 def _parts(value: Any) -> Iterator[tuple[int | None, Scalar]]:
@@ -135,42 +126,27 @@ def _parts(value: Any) -> Iterator[tuple[int | None, Scalar]]:
                 yield index, part
 
 
-def _lowest(spec: JobSpec, knobs: Sequence[Knob], network: BaseNetwork) -> Bounds:
+def _lowest(spec: JobSpec, knobs: Sequence[Knob], outline: Outline) -> Bounds:
     values = validation.values_of(knobs)
-    smallest = _smallest(values, network.architecture, per_edge=validation.per_edge(knobs))
-    rows = _rows(smallest, network.input_shape, network.num_classes)
+    smallest = _smallest(values, outline, per_edge=validation.per_edge(knobs))
+    layers = [layer for layer in smallest.layers if layer.kind != "norm"]
     narrowings = _narrowings(values)
-    weights = {row.name: _least_weights(row, rows, narrowings) for row in rows}
-    parameters = sum(weights[row.name] for row in rows if row.kind != "pad")
-    macs = sum((row.macs or 0) * weights[row.name] / math.prod(row.shape) for row in rows)
+    weights = {layer.name: _least_weights(layer, layers, narrowings) for layer in layers}
+    parameters = sum(weights[layer.name] for layer in layers if layer.kind != "pad")
+    macs = sum(each.macs * weights[each.name] / math.prod(each.weight_shape) for each in layers)
     runs = math.prod(t.costs.run_range(_own(t.name, values))[0] for t in TECHNIQUES)
     bits = CODED_BITS if _may_choose_values(spec, values) else FLOAT_BITS
-    size_bytes = math.ceil(parameters * bits / 8) + NODE_BYTES * len(rows)
+    size_bytes = math.ceil(parameters * bits / 8) + NODE_BYTES * len(layers)
     return Bounds(size_bytes=size_bytes, parameters=parameters, macs=runs * macs)
 
 
-@lru_cache(maxsize=_MOST_LAID_OUT)
-def _rows(
-    architecture: Architecture, input_shape: tuple[int, int, int], num_classes: int
-) -> tuple[layout.Layer, ...]:
-    """The layers that have weights in a file; many candidates are of one architecture."""
-    channels, height, width = input_shape
-    every = layout.layers(
-        architecture,
-        in_channels=channels,
-        num_classes=num_classes,
-        image=(height, width) if height and width else None,
-    )
-    return tuple(row for row in every if row.kind != "norm")
-
-
-def _smallest(
-    values: ValuesOf, architecture: Architecture, *, per_edge: Sequence[Sequence[str]]
-) -> Architecture:
-    """The smallest member of the space."""
+def _smallest(values: ValuesOf, outline: Outline, *, per_edge: Sequence[Sequence[str]]) -> Outline:
+    """The smallest member of the space; the network itself if it has none."""
+    if outline.elastic is None:
+        return outline
     shapes = (t.costs.smallest_member(_own(t.name, values)) for t in TECHNIQUES)
     shape = next((shape for shape in shapes if shape is not None), Shape())
-    return architecture.member(replace(shape, cell=architecture.least(per_edge)))
+    return outline.member(replace(shape, cell=outline.elastic.least(per_edge)))
 
 
 def _narrowings(values: ValuesOf) -> tuple[Narrowing, ...]:
@@ -180,19 +156,19 @@ def _narrowings(values: ValuesOf) -> tuple[Narrowing, ...]:
 
 
 def _least_weights(
-    row: layout.Layer, rows: Sequence[layout.Layer], narrowings: Sequence[Narrowing]
+    layer: LayerInfo, layers: Sequence[LayerInfo], narrowings: Sequence[Narrowing]
 ) -> int:
-    """How few weights one of the rows may have."""
-    layer = LayerSize(
-        shape=row.shape,
-        weights=math.prod(row.shape),
-        is_first=row is rows[0],
-        is_last=row is rows[-1],
-        is_trained=row.kind != "pad",
+    """How few weights one of the layers may have."""
+    size = LayerSize(
+        shape=layer.weight_shape,
+        weights=math.prod(layer.weight_shape),
+        is_first=layer is layers[0],
+        is_last=layer is layers[-1],
+        is_trained=layer.kind != "pad",
     )
     for narrowed in narrowings:
-        layer = narrowed(layer)
-    return layer.weights
+        size = narrowed(size)
+    return size.weights
 
 
 def _may_choose_values(spec: JobSpec, values: ValuesOf) -> bool:

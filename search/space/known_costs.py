@@ -17,15 +17,13 @@ Where knobs allot by a profile (``space.allocation``) nothing is said here: see
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
-from compress.network.families import layout
-from compress.network.families.layout import Layer
 from compress.network.member import Shape
+from compress.network.outline import LayerInfo, Outline
 from compress.techniques.description.costs import FLOAT_BITS, Costs
 from compress.techniques.registry import BY_NAME, TECHNIQUES
 from compress.techniques.rules import canonical
@@ -33,7 +31,6 @@ from compress.values.knobs import Scalar
 from compress.values.measurement import Metric
 from search.space import points
 from search.space.knobs import Knob
-from search.space.problem import BaseNetwork
 from search.space.space import Space
 
 _MOST_COUNTED = 20_000
@@ -41,8 +38,6 @@ _MOST_COUNTED = 20_000
 COUNTED: tuple[Metric, ...] = ("parameters", "macs")
 _GUESSED: tuple[Metric, ...] = ("size_bytes",)
 _ORDER: tuple[Metric, ...] = (*COUNTED, *_GUESSED)
-_OPERATION = re.compile(r"\.edges\.(\d+)\.(\w+?)(?:\.|$)")
-"""Where a layer of a cell says its edge and its operation."""
 
 Fields = Sequence[tuple[Costs, Mapping[str, Any]]]
 """What techniques say of costs, in their order, each with all of its fields."""
@@ -68,10 +63,9 @@ class _Part:
 
 @dataclass(frozen=True, kw_only=True)
 class KnownCosts:
-    """Counts for one job's space. Layers of a member are laid out once and remembered."""
+    """Counts for one job's space. A member is outlined once and remembered."""
 
     space: Space
-    network: BaseNetwork
     _members: dict[Shape, tuple[_Part, ...]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -87,15 +81,15 @@ class KnownCosts:
 
     @property
     def exact(self) -> frozenset[Metric]:
-        """Metrics whose value ``of`` knows; MACs only where the images' size is known."""
-        return self._counted if is_exact(self.space) else frozenset()
+        """Metrics whose value ``of`` knows."""
+        return frozenset(COUNTED if is_exact(self.space) else ())
 
     @property
     def estimated(self) -> frozenset[Metric]:
         """Metrics of which ``of`` has a guess only."""
         if self.space.allocation is not None:
             return frozenset()
-        return self._counted.union(_GUESSED) - self.exact
+        return frozenset(_ORDER) - self.exact
 
     def column(self, metric: Metric, candidates: Sequence[Mapping[str, Any]]) -> list[float]:
         """One metric of many candidates, each given by the values of the turning knobs."""
@@ -135,51 +129,16 @@ class KnownCosts:
         runs = math.prod(costs.runs(own) for costs, own in fields)
         return parameters, runs * macs, max(1.0, size_bits / 8)
 
-    @property
-    def _counted(self) -> frozenset[Metric]:
-        return frozenset(COUNTED if self._has_size else COUNTED[:1])
-
-    @property
-    def _has_size(self) -> bool:
-        return all(self.network.input_shape[1:])
-
     def _parts(self, member: Shape) -> Sequence[_Part]:
         """The parts of a member: of a cell those of its operations that its answer depends on."""
-        cell = member.cell and self.space.architecture.least([(name,) for name in member.cell])
-        shape = replace(member, cell=()) if member.cell else member
+        shape, whole = replace(member, cell=()), self.space.outline.elastic
         if shape not in self._members:
-            self._members[shape] = self._laid_out(shape)
+            self._members[shape] = _parts_of(self.space.outline.member(shape))
         parts = self._members[shape]
-        return (
-            [p for p in parts if p.edge is None or cell[p.edge] == p.operation] if cell else parts
-        )
-
-    def _laid_out(self, shape: Shape) -> tuple[_Part, ...]:
-        channels, *image = self.network.input_shape
-        rows = layout.layers(
-            self.space.architecture.member(shape),
-            in_channels=channels,
-            num_classes=self.network.num_classes,
-            image=(image[0], image[1]) if self._has_size else None,
-        )
-        found: dict[tuple[int | None, int | None, str], list[Layer]] = {}
-        for row in rows:
-            place = _OPERATION.search(row.name)
-            edge, operation = (int(place[1]), place[2]) if place else (None, "")
-            found.setdefault((row.stage, edge, operation), []).append(row)
-        return tuple(_part(*key, layers) for key, layers in found.items())
-
-
-def estimates(
-    space: Space, network: BaseNetwork, params: Mapping[str, Scalar]
-) -> dict[Metric, float]:
-    """Parameters, MACs and bytes of one candidate; see the module for which of them are exact.
-
-    Empty where knobs allot by a profile. Without the images' size there are no MACs.
-    """
-    known = KnownCosts(space=space, network=network)
-    there = known.exact | known.estimated
-    return {m: value for m, value in known.of(params).items() if m in there} if there else {}
+        if not member.cell or whole is None:
+            return parts
+        cell = whole.least([(name,) for name in member.cell])
+        return [p for p in parts if p.edge is None or cell[p.edge] == p.operation]
 
 
 def _default(knob: Knob) -> Any:
@@ -207,24 +166,34 @@ def _member(fields: Fields) -> Shape:
     return next((member for member in members if member is not None), Shape())
 
 
-def _part(stage: int | None, edge: int | None, operation: str, rows: Sequence[Layer]) -> _Part:
+def _parts_of(outline: Outline) -> tuple[_Part, ...]:
+    found: dict[tuple[int | None, int | None, str], list[LayerInfo]] = {}
+    for layer in outline.layers:
+        found.setdefault((layer.stage, layer.edge, layer.operation), []).append(layer)
+    return tuple(_part(*key, layers) for key, layers in found.items())
+
+
+def _part(
+    stage: int | None, edge: int | None, operation: str, layers: Sequence[LayerInfo]
+) -> _Part:
     return _Part(
         stage=stage,
         edge=edge,
         operation=operation,
-        weights=sum(_weights(row) for row in rows),
-        biases=sum(_biases(row) for row in rows),
-        macs=sum(row.macs or 0 for row in rows),
+        weights=sum(_weights(layer) for layer in layers),
+        biases=sum(_biases(layer) for layer in layers),
+        macs=sum(layer.macs for layer in layers),
     )
 
 
-def _weights(row: Layer) -> int:
-    return 0 if row.kind == "norm" else math.prod(row.shape)
+def _weights(layer: LayerInfo) -> int:
+    return 0 if layer.kind == "norm" else math.prod(layer.weight_shape)
 
 
-def _biases(row: Layer) -> int:
+def _biases(layer: LayerInfo) -> int:
     """Of the file: a bias, or a BatchNorm folded into one; a norm by itself is no layer."""
-    return row.shape[0] if row.kind != "norm" and row.parameters > _weights(row) else 0
+    has_one = layer.kind != "norm" and layer.parameters > _weights(layer)
+    return layer.weight_shape[0] if has_one else 0
 
 
 def _bits(fields: Fields) -> float:

@@ -3,50 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
-from compress.network.families.catalog import Architecture
+from compress.network.outline import Outline
 from compress.sensitivity.document import ProfileDocument
 from compress.tasks.inspection import DatasetInfo
 from compress.values.measurement import Measurement
 from featherweight.specs.job import JobSpec
 from search.space.space import Space, build
 
-Image = tuple[int, int]
-"""Height and width in pixels."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class BaseNetwork:
-    """The network that candidates begin from, and how many images train them.
+class Networks:
+    """The outlines of a job's networks for the images of its dataset.
 
-    ``input_shape`` is ``(C, H, W)``; H and W are 0 if unknown.
+    ``own`` is that of its model, ``student`` that of the network whose members are tried instead;
+    None if the job names none.
     """
 
-    architecture: Architecture
-    input_shape: tuple[int, int, int]
-    num_classes: int
-    train_images: int = 0
+    own: Outline
+    student: Outline | None = None
 
     @property
-    def image(self) -> Image | None:
-        """Height and width of the images; None if unknown."""
-        _, height, width = self.input_shape
-        return (height, width) if height and width else None
+    def searched(self) -> Outline:
+        """The largest network whose members are tried."""
+        return self.own if self.student is None else self.student
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """What a job asks for, on which data and network, and what its baseline came to.
 
-    ``own`` is the architecture of the job's model. ``space.architecture`` is the largest network
-    whose members are tried: the student's if the job names one, otherwise the same. ``baseline`` is
-    None until it is measured.
+    ``own`` outlines the job's model for the images of the dataset. ``outline`` is that of the
+    largest network whose members are tried: the student's if the job names one, otherwise ``own``.
+    ``baseline`` is None until it is measured.
     """
 
     spec: JobSpec
     dataset: DatasetInfo
-    own: Architecture
+    own: Outline
     space: Space
     baseline: Measurement | None = None
 
@@ -55,8 +49,8 @@ class Problem:
         cls,
         spec: JobSpec,
         dataset: DatasetInfo,
+        networks: Networks,
         *,
-        own: Architecture,
         baseline: Measurement | None = None,
         profile: ProfileDocument | None = None,
     ) -> Problem:
@@ -64,29 +58,19 @@ class Problem:
 
         Raises InvalidSpace, TechniqueDoesNotFit, or ProfileDoesNotFit.
         """
-        space = build(spec, searched(spec, own))
+        space = build(spec, networks.searched)
         space = space if profile is None else space.on(profile)
-        return cls(spec=spec, dataset=dataset, own=own, space=space, baseline=baseline)
-
-    @cached_property
-    def network(self) -> BaseNetwork:
-        """The network that candidates begin from, for the images of the dataset."""
-        return BaseNetwork(
-            architecture=self.space.architecture,
-            input_shape=self.dataset.input_shape,
-            num_classes=self.dataset.num_classes,
-            train_images=self.dataset.splits["train"],
-        )
+        return cls(spec=spec, dataset=dataset, own=networks.own, space=space, baseline=baseline)
 
     @property
-    def image(self) -> Image:
-        """Height and width of the dataset's images in pixels."""
-        return self.dataset.input_shape[1:]
+    def outline(self) -> Outline:
+        """The largest network whose members are tried.
 
+        Ranges, patterns of layers and stages of a job refer to this network.
+        """
+        return self.space.outline
 
-def searched(spec: JobSpec, own: Architecture) -> Architecture:
-    """Return the largest network whose members are tried: the student, or the model's ``own``.
-
-    Ranges, patterns of layers and stages of a job refer to this network.
-    """
-    return own if spec.student is None else spec.student.config
+    @property
+    def train_images(self) -> int:
+        """Images that a network is trained on in one epoch."""
+        return self.dataset.splits["train"]

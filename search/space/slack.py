@@ -58,7 +58,7 @@ class Known:
     @classmethod
     def of(cls, problem: Problem) -> Known:
         """Collect what is known of a job, with its baseline if that is measured."""
-        highest = feasibility.highest(problem.space.concrete, problem.network)
+        highest = feasibility.highest(problem.space.concrete, problem.outline)
         if "macs" in highest:
             highest["latency_ms"] = _LONGEST_START_MS + highest["macs"] / _SLOWEST_MACS_PER_MS
         counts = problem.dataset.class_counts.get("validation", ())

@@ -11,8 +11,8 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from compress.network.families.catalog import Architecture
 from compress.network.member import Dimension
+from compress.network.outline import ElasticNetwork, Outline
 from compress.sensitivity.document import ProfileDocument
 from compress.techniques import registry
 from compress.techniques.candidate import Candidate
@@ -34,11 +34,11 @@ _MEMBER = "family_member"
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """What a job may try. Built by ``build``; equal specs and architectures give equal spaces."""
+    """What a job may try. Built by ``build``; equal specs and outlines give equal spaces."""
 
     knobs: tuple[Knob, ...]
     techniques: tuple[str, ...]
-    architecture: Architecture
+    outline: Outline
     seed: int
     allocation: Allocation | None = None
     """What the knobs mean that allot by a profile; None where every knob is a field's."""
@@ -58,7 +58,7 @@ class Space:
 
         Raises ProfileDoesNotFit where that is of another network.
         """
-        check_profile(profile, self.architecture)
+        check_profile(profile, self.outline)
         allotting = self.allocation and self.allocation.on(profile)
         return replace(self, allocation=allotting, profile=profile)
 
@@ -132,28 +132,14 @@ class Space:
         return self.allocation.fields(params, edges_8bit=edges)
 
     def _fields(self, technique: str, params: Mapping[str, Scalar]) -> dict[str, Any] | None:
-        """Values of the step's fields; None where it would leave this architecture as it is."""
+        """Values of the step's fields; None where it would leave the network as it is."""
         fields: dict[str, Any] = {}
         for knob in self._of(technique):
             value = params[knob.name] if knob.kind != "fixed" else knob.choices[0]
             is_whole = knob.part is None
             fields[knob.field] = value if is_whole else (*fields.get(knob.field, ()), value)
-        return self._fitted(fields) if technique == _MEMBER else fields
-
-    def _fitted(self, fields: dict[str, Any]) -> dict[str, Any] | None:
-        """The fields at most at what the network has; None where that is all of it."""
-        member = FamilyMember.model_validate(fields)
-        is_whole = self.architecture.member(member.shape) == self.architecture
-        if is_whole and member.weights == "inherited":
-            return None
-        limits = {name: most for name, most in _most(self.architecture).items() if name != "width"}
-        fitted: dict[str, Any] = {
-            name: min(getattr(member, name), most) for name, most in limits.items()
-        }
-        if member.cell:
-            # Cells that differ only where nothing reaches the answer are one cell.
-            fitted["cell"] = self.architecture.member(member.shape).least(())
-        return {**fields, **fitted}
+        whole = self.outline.elastic
+        return _fitted(fields, whole) if technique == _MEMBER and whole is not None else fields
 
     def _of(self, technique: str) -> tuple[Knob, ...]:
         return tuple(knob for knob in self.knobs if knob.technique == technique)
@@ -168,6 +154,20 @@ class Space:
         names = [knob.name for knob in knobs]
         points = (dict(zip(names, row, strict=True)) for row in every)
         return len({self._candidate(techniques, point).digest() for point in points})
+
+
+def _fitted(fields: dict[str, Any], whole: ElasticNetwork) -> dict[str, Any] | None:
+    """The fields at most at what the network has; None where that is all of it."""
+    member = FamilyMember.model_validate(fields)
+    if whole.is_whole(member.shape) and member.weights == "inherited":
+        return None
+    fitted: dict[str, Any] = {
+        name: min(getattr(member, name), most) for name, most in _most(whole).items()
+    }
+    if member.cell:
+        # Cells that differ only where nothing reaches the answer are one cell.
+        fitted["cell"] = whole.least([(name,) for name in member.cell])
+    return {**fields, **fitted}
 
 
 def _linked(techniques: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -187,8 +187,8 @@ def _decides(one: str, other: str) -> bool:
     return compatibility.between(first, second).kind == "decides"
 
 
-def build(spec: JobSpec, architecture: Architecture) -> Space:
-    """The space of a job on a network of this architecture.
+def build(spec: JobSpec, outline: Outline) -> Space:
+    """The space of a job on the network of this outline.
 
     A listed technique's searchable fields get their default ranges, any field may be given another
     range or a fixed value, and a field that holds one value per stage, or per edge of a cell,
@@ -205,48 +205,50 @@ def build(spec: JobSpec, architecture: Architecture) -> Space:
         technique.name for technique in registry.TECHNIQUES if technique.name in spec.techniques
     )
     validation.check_pairs(names)
-    asked = [knob for name in names for knob in _knobs(name, spec.ranges[name], architecture)]
+    check_members(names, outline)
+    asked = [knob for name in names for knob in _knobs(name, spec.ranges[name], outline)]
+    validation.check_stages(asked, names, outline)
     validation.check_values(asked)
     validation.check_counted(asked, spec.techniques)
-    validation.check_patterns(asked, architecture)
-    validation.check_paths(asked, architecture)
-    knobs, allotted = profiled(spec, validation.at_rest(asked), architecture)
+    validation.check_patterns(asked, outline)
+    validation.check_paths(asked, outline)
+    knobs, allotted = profiled(spec, validation.at_rest(asked), outline)
     return Space(
         knobs=knobs,
         techniques=names,
-        architecture=architecture,
+        outline=outline,
         seed=spec.seed,
         allocation=allotted,
     )
 
 
 def _knobs(
-    technique: str, ranges: Mapping[str, Interval | Choice], architecture: Architecture
+    technique: str, ranges: Mapping[str, Interval | Choice], outline: Outline
 ) -> Iterator[Knob]:
     for field, info in registry.BY_NAME[technique].config.model_fields.items():
         searchable = _searchable(info)
         wanted = ranges.get(field) or (
-            searchable and _default(technique, field, searchable, architecture)
+            searchable and _default(technique, field, searchable, outline.elastic)
         )
         if not wanted:
             continue
         domain = _domain(f"{technique}.{field}", info, wanted)
         knob = Knob(technique=technique, field=field, domain=domain)
-        check_fit(knob, architecture)
-        parts = validation.parts(knob, searchable.per if searchable else None, architecture)
+        check_fit(knob, outline)
+        parts = validation.parts(knob, searchable.per if searchable else None, outline)
         _check_limits(knob, technique, field, None if parts is None else len(parts))
-        yield from parts or (knob,)
+        yield from (knob,) if parts is None else parts
 
 
 def _default(
-    technique: str, field: str, searchable: Searchable, architecture: Architecture
+    technique: str, field: str, searchable: Searchable, whole: ElasticNetwork | None
 ) -> Interval | Choice | None:
     default = searchable.default
-    if technique != _MEMBER or not isinstance(default, Choice):
+    if technique != _MEMBER or whole is None or not isinstance(default, Choice):
         return default
-    if field not in architecture.elastic:
+    if field not in whole.dimensions:
         return None
-    most = _most(architecture).get(field)
+    most = _most(whole).get(field)
     if most is None:
         return default
     return Choice(choices=tuple(c for c in default.choices if float(c) <= most) or (most,))
@@ -290,31 +292,40 @@ def _numeric(name: str, low: float, high: float, step: float, number: type[int |
     return Domain(kind=kind, low=low, high=last, step=step)
 
 
-def _most(architecture: Architecture) -> dict[str, int]:
+def _most(whole: ElasticNetwork) -> dict[str, int]:
     """The largest values that make a difference."""
-    found = {"depth": max(architecture.blocks)}
-    if "kernel" in architecture.elastic:
-        found["kernel"] = architecture.largest_kernel
+    found = {"depth": whole.largest_depth}
+    if "kernel" in whole.dimensions:
+        found["kernel"] = whole.largest_kernel
     return found
 
 
-def check_fit(knob: Knob, architecture: Architecture) -> None:
-    """Raises TechniqueDoesNotFit for a member that this architecture does not have."""
-    technique, field = knob.technique, knob.field
-    if technique != _MEMBER:
-        return
-    if field in get_args(Dimension) and field not in architecture.elastic:
+def check_members(techniques: Sequence[str], outline: Outline) -> None:
+    """Raise TechniqueDoesNotFit if members are to be tried of a network that has none."""
+    if _MEMBER in techniques and outline.elastic is None:
         raise TechniqueDoesNotFit(
-            f"{knob.name}: members of the family {architecture.family!r} differ in "
-            f"{sorted(architecture.elastic)} and in their resolution; leave {field} out"
+            f"{_MEMBER}: only a network of a family has members, and this one is of none: leave "
+            f"{_MEMBER} out, or name a student of a family"
+        )
+
+
+def check_fit(knob: Knob, outline: Outline) -> None:
+    """Raise TechniqueDoesNotFit for a member that the network does not have."""
+    technique, field, whole = knob.technique, knob.field, outline.elastic
+    if technique != _MEMBER or whole is None:
+        return
+    if field in get_args(Dimension) and field not in whole.dimensions:
+        raise TechniqueDoesNotFit(
+            f"{knob.name}: members of the family {whole.family!r} differ in "
+            f"{sorted(whole.dimensions)} and in their resolution; leave {field} out"
         )
     asked = max((v for v in _ends(knob) if isinstance(v, int | float)), default=0)
-    most = _most(architecture).get(field, math.inf)
+    most = _most(whole).get(field, math.inf)
     if asked > most:
         what = "blocks, but no stage" if field == "depth" else "rows, but no kernel"
         raise TechniqueDoesNotFit(
             f"{knob.name} asks for {asked:g} {what} of the network has more than {most} "
-            f"(blocks per stage: {list(architecture.blocks)}): use values of at most {most}"
+            f"(blocks per stage: {list(outline.blocks)}): use values of at most {most}"
         )
 
 

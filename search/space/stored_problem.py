@@ -1,36 +1,69 @@
-"""The problem of a job that is in our tables."""
+"""The problem of a job in our tables, and its networks: the one place that outlines them."""
 
 from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from compress.network.families import catalog
-from compress.network.families.catalog import Architecture
+from compress.network.outline import Outline
+from compress.network.sources.source import NetworkSource
 from compress.tasks.inspection import DatasetInfo
+from compress.values.errors import InvalidCandidate
 from featherweight.specs.job import JobSpec, UntrainedModel
-from search.space.problem import Problem
+from search.space import input_checks
+from search.space.problem import Networks, Problem
 from store.attempts import profiles
 from store.files import datasets, models
 from store.jobs import jobs
-from store.tables.records import JobRecord
+from store.tables.records import JobRecord, ModelRecord
 
 
 def problem_of(session: Session, job: JobRecord) -> Problem:
     """Read the problem of a stored job as it stands now.
 
-    Raises InvalidSpace, TechniqueDoesNotFit, or ProfileDoesNotFit.
+    Raises InvalidSpace, TechniqueDoesNotFit, ProfileDoesNotFit, or ImagesTooSmall.
     """
     spec = jobs.spec(job)
+    dataset = DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info)
+    model = None if job.model_id is None else models.get(session, job.model_id)
     return Problem.compiled(
         spec,
-        DatasetInfo.model_validate(datasets.get(session, job.dataset_id).info),
-        own=_own(session, job, spec),
+        dataset,
+        networks_of(spec, model, dataset),
         baseline=jobs.baseline(job),
         profile=profiles.of_job(session, job),
     )
 
 
-def _own(session: Session, job: JobRecord, spec: JobSpec) -> Architecture:
+def networks_of(spec: JobSpec, model: ModelRecord | None, dataset: DatasetInfo) -> Networks:
+    """Outline the networks of a job; ``model`` is the uploaded one that it names, if it does.
+
+    Raises ImagesTooSmall if a network cannot read the images of the dataset.
+    """
+    own = outlined(_own(spec, model), dataset, where="model", data=spec.data)
+    if spec.student is None:
+        return Networks(own=own)
+    student = outlined(spec.student, dataset, where="student", data=spec.data)
+    return Networks(own=own, student=student)
+
+
+def searched_source(spec: JobSpec, model: ModelRecord | None) -> NetworkSource:
+    """Return the source of the largest network whose members are tried."""
+    return _own(spec, model) if spec.student is None else spec.student
+
+
+def outlined(source: NetworkSource, dataset: DatasetInfo, *, where: str, data: str) -> Outline:
+    """Outline a network for the images of a dataset.
+
+    Raises ImagesTooSmall, which names ``where`` the network stands in the job, and the ``data``.
+    """
+    try:
+        return source.outline(input_shape=dataset.input_shape, num_classes=dataset.num_classes)
+    except InvalidCandidate as error:
+        raise input_checks.unfit(error, dataset.input_shape[1:], where=where, data=data) from error
+
+
+def _own(spec: JobSpec, model: ModelRecord | None) -> NetworkSource:
     if isinstance(spec.model, UntrainedModel):
-        return spec.model.architecture.config
-    return catalog.read(models.get(session, job.model_id or "").architecture)
+        return spec.model.architecture
+    assert model is not None
+    return models.source(model)

@@ -8,14 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from compress.network.families import layout
-from compress.network.families.catalog import Architecture
 from compress.network.member import AS_IS, Shape
 from compress.network.supernet.check import check
 from compress.network.supernet.config import Elastic
@@ -53,15 +50,18 @@ class EpochCosts:
 
 def elastic(space: Space) -> Elastic:
     """What the members of a space may differ in, as far as they can share weights."""
+    whole = space.outline.elastic
+    if whole is None:
+        return Elastic()
     found = {
         field: tuple(_values(space.knobs, name, most))
         for field, name, most in (
             ("widths", "width", 1.0),
-            ("depths", "depth", max(space.architecture.blocks)),
-            ("kernels", "kernel", space.architecture.largest_kernel),
+            ("depths", "depth", whole.largest_depth),
+            ("kernels", "kernel", whole.largest_kernel),
             ("expansions", "expansion", 1.0),
         )
-        if name in space.architecture.elastic
+        if name in whole.dimensions
     }
     return Elastic.model_validate({**found, "operations": validation.per_edge(space.knobs)})
 
@@ -88,31 +88,36 @@ def checkpoints(epochs: int) -> tuple[int, ...]:
 
 def check_training(problem: Problem) -> None:
     """Raise SupernetDoesNotFit if the job's supernet cannot be trained as asked."""
-    training, space, own = problem.spec.supernet, problem.space, problem.own
+    training, whole, own = problem.spec.supernet, problem.outline.elastic, problem.own.elastic
     if training is None or not problem.spec.trains_supernet:
         return
-    if training.start == "baseline" and space.architecture != own:
+    assert whole is not None  # a supernet asks for members, and no space is built without them
+    if training.start == "baseline" and whole != own:
+        kind = "network" if own is None else f"{own.family} network"
         raise SupernetDoesNotFit(
-            f"supernet.start: the baseline is a {own.family} network of another architecture than "
-            "the student, so its weights do not fit: start 'fresh', or leave student out"
+            f"supernet.start: the baseline is a {kind} of another architecture than the "
+            "student, so its weights do not fit: start 'fresh', or leave student out"
         )
     try:
-        check(elastic(space), space.architecture, epochs=training.epochs)
+        check(elastic(problem.space), whole, epochs=training.epochs)
     except InvalidCandidate as error:
         raise SupernetDoesNotFit(f"supernet: {error}") from error
 
 
 def costs(problem: Problem) -> EpochCosts:
     """Return what epochs of the job's members cost, in epochs of the baseline."""
-    macs, space = partial(_macs, problem), problem.space
-    baseline, shapes = max(1, macs(problem.own)), elastic(space)
-    most = macs(space.architecture.member(_fullest(shapes)))
+    baseline, shapes = max(1, problem.own.macs), elastic(problem.space)
+
+    def macs(shape: Shape) -> int:
+        return problem.outline.member(shape).macs
+
+    most = macs(_fullest(shapes))
     if not problem.spec.trains_supernet:
         return EpochCosts(member=most / baseline)
     if shapes.operations:
-        step = fmean(macs(space.architecture.member(shape)) for shape in _paths(shapes))
+        step = fmean(macs(shape) for shape in _paths(shapes))
     else:
-        least = macs(space.architecture.member(shapes.smallest))
+        least = macs(shapes.smallest)
         step = most + least + _SANDWICH * (most + least) / 2
     return EpochCosts(member=most / baseline, supernet=step / baseline)
 
@@ -131,10 +136,10 @@ def typical(problem: Problem) -> float | None:
         for _ in range(_DRAWN)
     ]
     bounds = (
-        feasibility.candidate_bounds(problem.spec, candidate, problem.network)
+        feasibility.candidate_bounds(problem.spec, candidate, problem.outline)
         for candidate in drawn
     )
-    return fmean(each.macs for each in bounds) / max(1, _macs(problem, problem.own))
+    return fmean(each.macs for each in bounds) / max(1, problem.own.macs)
 
 
 def check_seconds(problem: Problem, costs: EpochCosts, *, left: float | None) -> None:
@@ -146,24 +151,13 @@ def check_seconds(problem: Problem, costs: EpochCosts, *, left: float | None) ->
     speed = None if baseline is None else baseline.train_images_per_second
     if speed is None or left is None or costs.supernet == 0:
         return
-    seconds = costs.supernet * problem.network.train_images / speed
+    seconds = costs.supernet * problem.train_images / speed
     if seconds > left:
         raise SupernetDoesNotFit(
             f"supernet: one epoch takes about {seconds:.1f} s at the baseline's speed, and "
             f"{max(0.0, left):.1f} s of budget.seconds are left: raise it, leave supernet out, "
             "or give one that was trained before as its model, with 0 epochs"
         )
-
-
-def _macs(problem: Problem, network: Architecture) -> int:
-    channels, height, width = problem.dataset.input_shape
-    return layout.macs(
-        network,
-        in_channels=channels,
-        num_classes=problem.dataset.num_classes,
-        height=height,
-        width=width,
-    )
 
 
 def _fullest(elastic: Elastic) -> Shape:

@@ -12,9 +12,8 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, Literal
 
-from compress.network.families import layout
-from compress.network.families.catalog import Architecture, plan_of
 from compress.network.member import Shape
+from compress.network.outline import Outline
 from compress.techniques.description import conditions
 from compress.techniques.description.conditions import ValuesOf
 from compress.techniques.description.rules import Applies, Refused, Relation
@@ -24,7 +23,7 @@ from compress.techniques.rules.compatibility import RELATIONS, conflict
 from compress.techniques.rules.conditional_fields import APPLIES, REFUSED
 from compress.values import patterns
 from compress.values.errors import InvalidCandidate
-from compress.values.knobs import Scalar
+from compress.values.knobs import Scalar, Searchable
 from search.errors import InvalidSpace, TechniqueDoesNotFit
 from search.space import grid
 from search.space.knobs import Domain, Knob
@@ -74,27 +73,41 @@ def check_counted(knobs: Sequence[Knob], asked: Mapping[str, Mapping[str, Any]])
             )
 
 
-def check_patterns(knobs: Sequence[Knob], architecture: Architecture) -> None:
+def check_stages(knobs: Sequence[Knob], techniques: Sequence[str], outline: Outline) -> None:
+    """Raise TechniqueDoesNotFit if a field holds a value per stage of a network without stages.
+
+    A field that has no effect in this job may stay: another one takes its place.
+    """
+    find = values_of(knobs)
+    idle = {rule.field for rule in APPLIES if _is_idle(rule, find)}
+    for path in (path for technique in techniques for path in _by_stage(technique)):
+        if not outline.blocks and path not in idle:
+            raise TechniqueDoesNotFit(
+                f"{path} holds one value per stage, and this network has no stages: choose values "
+                f"of {path.partition('.')[0]} that apply to the whole network"
+            )
+
+
+def check_patterns(knobs: Sequence[Knob], outline: Outline) -> None:
     """Raises TechniqueDoesNotFit for a pattern that matches no layer of the network."""
     for knob in knobs:
         if knob.field in patterns.FIELDS:
-            names = layer_names(architecture, technique=knob.technique)
+            names = layer_names(outline, technique=knob.technique)
             for text in knob.choices:
                 _check_pattern(str(text), names, knob.name)
 
 
-def layer_names(architecture: Architecture, *, technique: str) -> list[str]:
+def layer_names(outline: Outline, *, technique: str) -> list[str]:
     """The layers that a technique's patterns can name; a pad shortcut only has channels.
 
     A BatchNorm by itself is no layer to name.
     """
-    rows = layout.layers(architecture, in_channels=1, num_classes=1)
-    named = {"conv", "linear"} | ({"pad"} if technique == "filter_pruning" else set())
-    return [row.name for row in rows if row.kind in named]
+    unnamed = {"norm"} if technique == "filter_pruning" else {"norm", "pad"}
+    return [layer.name for layer in outline.layers if layer.kind not in unnamed]
 
 
 def parts(
-    knob: Knob, per: Literal["stage", "edge"] | None, architecture: Architecture
+    knob: Knob, per: Literal["stage", "edge"] | None, outline: Outline
 ) -> tuple[Knob, ...] | None:
     """One knob per stage or per edge; None for a knob that is one for the whole network.
 
@@ -105,13 +118,11 @@ def parts(
         case None:
             return None
         case "stage":
-            stages = range(architecture.num_stages)
+            stages = range(len(outline.blocks))
             return tuple(replace(knob, part=stage) for stage in stages)
         case "edge":
-            return tuple(
-                _of_edge(knob, edge, allowed)
-                for edge, allowed in enumerate(architecture.operations)
-            )
+            operations = () if outline.elastic is None else outline.elastic.operations
+            return tuple(_of_edge(knob, edge, names) for edge, names in enumerate(operations))
 
 
 def per_edge(knobs: Sequence[Knob]) -> tuple[tuple[str, ...], ...]:
@@ -120,12 +131,13 @@ def per_edge(knobs: Sequence[Knob]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(str(name) for name in knob.choices) for knob in edges)
 
 
-def check_paths(knobs: Sequence[Knob], architecture: Architecture) -> None:
+def check_paths(knobs: Sequence[Knob], outline: Outline) -> None:
     """Raises TechniqueDoesNotFit where every candidate answers alike whatever the image."""
-    fullest = architecture.member(Shape(cell=tuple(names[0] for names in per_edge(knobs))))
-    if plan_of(fullest, in_channels=1, num_classes=2).is_constant:
+    whole, cell = outline.elastic, tuple(names[0] for names in per_edge(knobs))
+    if whole is not None and whole.is_constant(Shape(cell=cell)):
+        names = list(whole.least([(name,) for name in cell]))
         raise TechniqueDoesNotFit(
-            f"no path leads through a cell of {list(fullest.least(()))}, the fullest of the job: "
+            f"no path leads through a cell of {names}, the fullest of the job: "
             "its answers are alike whatever the image. Let edges from its input to its output have "
             "operations other than 'none'"
         )
@@ -167,6 +179,17 @@ def values_of(knobs: Sequence[Knob]) -> ValuesOf:
 def _paths(technique: str) -> frozenset[str]:
     """Every field of a technique, as ``technique.field``."""
     return frozenset(f"{technique}.{field}" for field in BY_NAME[technique].config.model_fields)
+
+
+@cache
+def _by_stage(technique: str) -> tuple[str, ...]:
+    """The fields of a technique that hold one value per stage, as ``technique.field``."""
+    return tuple(
+        f"{technique}.{name}"
+        for name, info in BY_NAME[technique].config.model_fields.items()
+        for entry in info.metadata
+        if isinstance(entry, Searchable) and entry.per == "stage"
+    )
 
 
 def _of_edge(knob: Knob, edge: int, allowed: Sequence[str]) -> Knob:

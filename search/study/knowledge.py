@@ -30,7 +30,7 @@ def of_problem(problem: Problem) -> Knowledge:
     metrics: Mapping[int, Metric] = {i: wanted.metric for i, wanted in enumerate(spec.objectives)}
     if table is not None:
         return _of_allotments(table, metrics, distributions)
-    counted = KnownCosts(space=space, network=problem.network)
+    counted = KnownCosts(space=space)
     return Knowledge(
         space=distributions,
         costs={i: partial(counted.column, m) for i, m in metrics.items() if m in counted.exact},

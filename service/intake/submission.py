@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from compress.network.families.catalog import Architecture
 from compress.network.sources.inspection import ModelInfo
+from compress.network.sources.source import NetworkSource
 from compress.tasks.inspection import DatasetInfo
 from compress.values.schedule import Schedule
 from featherweight.specs.job import JobSpec, UntrainedModel
@@ -21,8 +21,8 @@ from search.forecasting import forecast
 from search.forecasting.pace import Sample
 from search.queue import warm_start
 from search.queue.warm_start import Own, Start
-from search.space import feasibility, input_checks, slack, supernets
-from search.space.problem import Problem, searched
+from search.space import feasibility, input_checks, slack, stored_problem, supernets
+from search.space.problem import Problem
 from search.space.supernets import EpochCosts
 from service.errors import ModelDoesNotFitData, UnknownDataset, UnknownModel
 from service.http import strict_json
@@ -66,15 +66,16 @@ def check(session: Session, spec: JobSpec) -> Checked:
     _check_fit(spec, model, data)
     if teacher is not None:
         _check_network("teacher", teacher, data, spec.data)
-    own = _architecture(spec, model)
-    largest = searched(spec, own)
     if spec.supernet is not None and spec.supernet.model is not None:
-        supernet = _supernet(session, spec.supernet.model, largest)
+        supernet = _supernet(
+            session, spec.supernet.model, stored_problem.searched_source(spec, model)
+        )
         _check_network("supernet.model", supernet, data, spec.data)
-    network = spec.model if isinstance(spec.model, UntrainedModel) else model
-    assert network is not None
-    baseline = baselines.newest(session, model=network, dataset=dataset)
-    problem = Problem.compiled(spec, data, own=own, baseline=baseline)
+    trained = spec.model if isinstance(spec.model, UntrainedModel) else model
+    assert trained is not None
+    baseline = baselines.newest(session, model=trained, dataset=dataset)
+    found = stored_problem.networks_of(spec, model, data)
+    problem = Problem.compiled(spec, data, found, baseline=baseline)
     input_checks.check_job(problem)
     sampling.check(spec.sampler, problem.space, num_objectives=len(spec.objectives))
     return Checked(
@@ -86,7 +87,7 @@ def check(session: Session, spec: JobSpec) -> Checked:
         costs=_costs(problem),
         feasibility=feasibility.check(problem),
         warnings=(*warnings.of_job(spec, data, baseline), *slack.cautions(problem)),
-        samples=forecasts.samples(progress.timed_before(session, model=network, dataset=dataset)),
+        samples=forecasts.samples(progress.timed_before(session, model=trained, dataset=dataset)),
         start=warm_start.choose(
             session, Own(problem=problem, model=model, teacher=teacher, dataset=dataset)
         ),
@@ -127,7 +128,7 @@ def _forecast(checked: Checked) -> Forecast:
     problem = checked.problem
     return forecast.forecast(
         problem.spec,
-        train_images=problem.network.train_images,
+        train_images=problem.train_images,
         baseline=problem.baseline,
         costs=replace(checked.costs, typical=supernets.typical(problem)),
         progress=forecast.Progress(samples=checked.samples),
@@ -186,15 +187,14 @@ def _teacher(session: Session, spec: JobSpec) -> ModelRecord | None:
     return None if spec.teacher is None else _uploaded(session, "teacher", spec.teacher)
 
 
-def _supernet(session: Session, reference: str, largest: Architecture) -> ModelRecord:
+def _supernet(session: Session, reference: str, largest: NetworkSource) -> ModelRecord:
     """Return the uploaded supernet. Raises SupernetDoesNotFit if it is another network."""
     model = _uploaded(session, "supernet.model", reference)
-    if ModelInfo.model_validate(model.info).architecture != largest:
+    if models.source(model) != largest:
         raise SupernetDoesNotFit(
             f"supernet.model: {model.name!r} has another architecture than the network whose "
-            f"members are tried ({largest.model_dump_json(exclude_defaults=True)} of the family "
-            f"{largest.family!r}): name a supernet of that one, or make its architecture the "
-            "job's student"
+            f"members are tried ({largest}): name a supernet of that one, or make its architecture "
+            "the job's student"
         )
     return model
 
@@ -206,13 +206,6 @@ def _uploaded(session: Session, field: str, reference: str) -> ModelRecord:
         raise UnknownModel(
             f"{field}: no model has the id or name {reference!r}; upload it to /v1/models first"
         ) from error
-
-
-def _architecture(spec: JobSpec, model: ModelRecord | None) -> Architecture:
-    if isinstance(spec.model, UntrainedModel):
-        return spec.model.architecture.config
-    assert model is not None
-    return ModelInfo.model_validate(model.info).architecture
 
 
 def _check_fit(spec: JobSpec, model: ModelRecord | None, data: DatasetInfo) -> None:
@@ -238,7 +231,8 @@ def _check_network(field: str, model: ModelRecord, data: DatasetInfo, data_name:
             f"{field}: {model.name!r} takes {found[0]} channels and tells {found[1]} classes "
             f"apart, the data {data_name!r} has {expected[0]} and {expected[1]}"
         )
-    input_checks.check(info.architecture, image=data.input_shape[1:], where=field, data=data_name)
+    outline = stored_problem.outlined(models.source(model), data, where=field, data=data_name)
+    input_checks.check(outline, where=field, data=data_name)
 
 
 def changed(document: dict[str, Any], changes: dict[str, Any]) -> JobSpec:

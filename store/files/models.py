@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
 from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
+from compress.network.sources.source import NetworkSource
 from store.errors import ModelNotFound
 from store.files.file_store import StoredFile
 from store.files.shelf import Shelf
@@ -22,7 +24,13 @@ _SHELF = Shelf(
     missing=ModelNotFound,
     used_by=(JobRecord.model_id, JobRecord.teacher_id, JobRecord.supernet_model_id),
 )
+_SOURCE: TypeAdapter[NetworkSource] = TypeAdapter(NetworkSource)
 get, named, page, delete = _SHELF.get, _SHELF.named, _SHELF.page, _SHELF.delete
+
+
+def source(model: ModelRecord) -> NetworkSource:
+    """Return what the model is, apart from its weights."""
+    return _SOURCE.validate_python(model.architecture)
 
 
 def create(  # noqa: PLR0913 - every field, by name

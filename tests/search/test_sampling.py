@@ -16,7 +16,7 @@ ALL = {"family_member": {}, "filter_pruning": {}, "distillation": {}, "quantizat
 
 def build(techniques: dict[str, Any]) -> Space:
     network = Residual(widths=(16, 32, 64), depths=(2, 3, 2))
-    return space.build(factories.spec(techniques=techniques), network)
+    return space.build(factories.spec(techniques=techniques), factories.outline(network))
 
 
 def test_the_sampler_is_chosen_by_space_and_budget() -> None:

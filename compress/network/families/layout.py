@@ -25,8 +25,7 @@ from compress.network.families.plans.plan import (
     Size,
     Sum,
 )
-from compress.network.outline import LayerInfo, LayerKind, Outline
-from compress.network.signature import Signature
+from compress.network.outline import LayerKind
 from compress.values.errors import InvalidCandidate
 
 _NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
@@ -91,36 +90,6 @@ def layers(
     drawn = plan_of(architecture, in_channels=in_channels, num_classes=num_classes)
     sizes = _sizes(drawn, image) if image else {}
     return [_row(layer, sizes.get(layer.name), drawn.places) for layer in drawn.layers]
-
-
-def outline(
-    architecture: Architecture, *, input_shape: tuple[int, int, int], num_classes: int
-) -> Outline:
-    """Describe the network for images ``(C, H, W)`` without building it.
-
-    Raises InvalidCandidate where maps cannot be laid out as a vector at that size.
-    """
-    channels, *image = input_shape
-    rows = layers(
-        architecture, in_channels=channels, num_classes=num_classes, image=(image[0], image[1])
-    )
-    found = (
-        LayerInfo(
-            name=row.name,
-            kind=row.kind,
-            weight_shape=row.shape,
-            parameters=row.parameters,
-            macs=row.macs or 0,
-            stage=row.stage,
-        )
-        for row in rows
-    )
-    return Outline(
-        signature=Signature.of_images(input_shape, num_classes=num_classes),
-        layers=tuple(found),
-        blocks=architecture.blocks,
-        elastic=tuple(sorted(architecture.elastic)),
-    )
 
 
 def _tensors(layer: plan.Layer) -> dict[str, tuple[int, ...]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from compress.network.families import layout
+from compress.network.families import outlining
 from compress.network.families.catalog import Architecture
 from compress.network.families.network import build
 from compress.network.member import Shape, WeightsFrom
@@ -58,7 +58,7 @@ class FamilyMembers:
         """Outline the largest network; return None if that is ``network``."""
         if self.largest is None:
             return None
-        return layout.outline(
+        return outlining.outline(
             self.largest, input_shape=network.input_shape, num_classes=network.num_classes
         )
 

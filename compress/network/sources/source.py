@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from compress.network.families import layout
+from compress.network.families import outlining
 from compress.network.families.catalog import Architecture
 from compress.network.outline import Outline
 
@@ -24,7 +24,12 @@ class FamilySource:
 
     def outline(self, *, input_shape: tuple[int, int, int], num_classes: int) -> Outline:
         """Describe the network for images ``(C, H, W)`` without building it."""
-        return layout.outline(self.config, input_shape=input_shape, num_classes=num_classes)
+        return outlining.outline(self.config, input_shape=input_shape, num_classes=num_classes)
+
+    def __str__(self) -> str:
+        """The config and the family in words, for messages."""
+        given = self.config.model_dump_json(exclude_defaults=True)
+        return f"{given} of the family {self.config.family!r}"
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-from compress.network.families.catalog import Architecture
 from compress.network.member import Shape
+from compress.network.outline import ElasticNetwork
 from compress.network.supernet.config import Elastic
-from compress.network.supernet.draw import Draw
+from compress.network.supernet.draw import passable
 from compress.values.errors import InvalidCandidate
 
 _SIZES = ("width", "depth", "kernel", "expansion")
 
 
-def check(elastic: Elastic, architecture: Architecture, *, epochs: int = 1) -> None:
-    """Raises InvalidCandidate where there is nothing to share, or no time to train it.
+def check(elastic: Elastic, whole: ElasticNetwork, *, epochs: int = 1) -> None:
+    """Raise InvalidCandidate if there is nothing to share, or no time to train it.
 
-    ``architecture`` is the supernet, that is its largest member, and ``epochs`` what all of its
+    ``whole`` is the supernet, that is its largest member, and ``epochs`` the most that all of its
     training may take.
     """
     if epochs < 1:
         raise InvalidCandidate(
             f"the supernet may be trained for {epochs} epochs: give it enough for one at least"
         )
-    _check_dimensions(elastic, architecture)
-    _check_largest(elastic, architecture)
-    if not _has_members(elastic, architecture):
+    _check_dimensions(elastic, whole)
+    _check_largest(elastic, whole)
+    if not _has_members(elastic, whole):
         raise InvalidCandidate(
             "the supernet has no members but itself: give one of "
-            f"{sorted(architecture.elastic)} smaller values too"
+            f"{sorted(whole.dimensions)} smaller values too"
         )
-    Draw(elastic, architecture, seed=0).next()
+    passable(elastic, random.Random(0), is_constant=whole.is_constant)
 
 
 def values(elastic: Elastic) -> Iterator[Shape]:
@@ -45,7 +46,7 @@ def values(elastic: Elastic) -> Iterator[Shape]:
         yield replace(most, cell=tuple(names[turn % len(names)] for names in elastic.operations))
 
 
-def _check_dimensions(elastic: Elastic, architecture: Architecture) -> None:
+def _check_dimensions(elastic: Elastic, whole: ElasticNetwork) -> None:
     as_is = Shape()
     asked = {
         name
@@ -54,24 +55,24 @@ def _check_dimensions(elastic: Elastic, architecture: Architecture) -> None:
         if getattr(shape, name) != getattr(as_is, name)
     }
     asked |= {"cell"} if elastic.operations else set()
-    unknown = sorted(asked - architecture.elastic)
+    unknown = sorted(asked - whole.dimensions)
     if unknown:
         raise InvalidCandidate(
-            f"members of the {architecture.family} family do not differ in "
+            f"members of the {whole.family} family do not differ in "
             f"{' or '.join(unknown)}: leave it out of the supernet, they differ in "
-            f"{sorted(architecture.elastic)}"
+            f"{sorted(whole.dimensions)}"
         )
 
 
-def _check_largest(elastic: Elastic, architecture: Architecture) -> None:
+def _check_largest(elastic: Elastic, whole: ElasticNetwork) -> None:
     """Members are shares of the supernet, so it must be the largest of them."""
-    whole = {
+    all_of_it = {
         "width": 1.0,
-        "depth": max(architecture.blocks),
-        "kernel": architecture.largest_kernel,
+        "depth": whole.largest_depth,
+        "kernel": whole.largest_kernel,
         "expansion": 1.0,
     }
-    for name, most in whole.items():
+    for name, most in all_of_it.items():
         largest = getattr(elastic.largest, name)
         if largest < most:
             raise InvalidCandidate(
@@ -80,8 +81,8 @@ def _check_largest(elastic: Elastic, architecture: Architecture) -> None:
             )
 
 
-def _has_members(elastic: Elastic, architecture: Architecture) -> bool:
+def _has_members(elastic: Elastic, whole: ElasticNetwork) -> bool:
     """Whether some member is another network than the largest."""
     if elastic.operations:
         return elastic.num_shapes > 1
-    return architecture.member(elastic.smallest) != architecture
+    return not whole.is_whole(elastic.smallest)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from compress.network.families.catalog import Architecture, plan_of
+from compress.network.member import Shape
 from compress.network.supernet.config import Elastic
 from compress.values.errors import InvalidCandidate
 
@@ -34,15 +36,26 @@ class Draw:
 
         Raises InvalidCandidate where no cell has one.
         """
-        for _ in range(_MOST_TRIES):
-            member = self._architecture.member(self._elastic.sample(self._chance))
-            if not self._elastic.operations or not _is_constant(member):
-                return member
-        raise InvalidCandidate(
-            "no cell of these operations has a path from its input to its output: allow more than "
-            "'none' on the edges of one path"
-        )
+        shape = passable(self._elastic, self._chance, is_constant=self._is_constant)
+        return self._architecture.member(shape)
+
+    def _is_constant(self, shape: Shape) -> bool:
+        member = self._architecture.member(shape)
+        return plan_of(member, in_channels=1, num_classes=2).is_constant
 
 
-def _is_constant(member: Architecture) -> bool:
-    return plan_of(member, in_channels=1, num_classes=2).is_constant
+def passable(
+    elastic: Elastic, chance: random.Random, *, is_constant: Callable[[Shape], bool]
+) -> Shape:
+    """Sample the shape of a member; draw again as long as no path leads through its cell.
+
+    Raises InvalidCandidate if no cell with a path is found in 2,000 draws.
+    """
+    for _ in range(_MOST_TRIES):
+        shape = elastic.sample(chance)
+        if not elastic.operations or not is_constant(shape):
+            return shape
+    raise InvalidCandidate(
+        "no cell of these operations has a path from its input to its output: allow more than "
+        "'none' on the edges of one path"
+    )

@@ -7,6 +7,7 @@ import torch
 
 from compress import pipeline
 from compress.network.families.nasbench201.config import NasBench201
+from compress.network.families.outlining import ElasticFamily
 from compress.network.families.residual.config import Residual
 from compress.network.member import Shape
 from compress.network.preprocessing import Normalisation
@@ -29,6 +30,10 @@ CONV, _ = SUPERNETS["residual"]
 
 def state(network):
     return network.module.state_dict()
+
+
+def members(architecture):
+    return ElasticFamily(config=architecture, input_shape=(3, 32, 32), num_classes=10)
 
 
 def filter_norms(network, name):
@@ -141,7 +146,7 @@ def test_values_that_make_no_supernet_are_refused_with_a_way_out(elastic, messag
 )
 def test_cells_that_cannot_be_are_refused(operations, message):
     with pytest.raises(InvalidCandidate, match=message):
-        check(Elastic(operations=operations), NasBench201(channels=4, cells=(1, 1, 1)))
+        check(Elastic(operations=operations), members(NasBench201(channels=4, cells=(1, 1, 1))))
 
 
 def test_a_network_that_is_not_a_whole_one_of_the_architecture_is_refused():
@@ -158,8 +163,10 @@ def test_a_supernet_is_checked_without_torch():
     code = (
         "import sys; from compress.network.supernet import check; "
         "from compress.network.supernet.config import Elastic; "
+        "from compress.network.families.outlining import ElasticFamily; "
         "from compress.network.families.residual.config import Residual; "
-        "check.check(Elastic(widths=(0.5, 1.0)), Residual(), epochs=1); "
+        "whole = ElasticFamily(config=Residual(), input_shape=(3, 32, 32), num_classes=10); "
+        "check.check(Elastic(widths=(0.5, 1.0)), whole, epochs=1); "
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -167,4 +174,4 @@ def test_a_supernet_is_checked_without_torch():
 
 def test_a_budget_too_small_for_one_epoch_is_refused_before_anything_is_trained():
     with pytest.raises(InvalidCandidate, match="give it enough for one"):
-        check(ELASTIC, Residual(widths=(8, 16), depths=(2, 2)), epochs=0)
+        check(ELASTIC, members(Residual(widths=(8, 16), depths=(2, 2))), epochs=0)

@@ -19,14 +19,13 @@ from search.admission import bounds_filter
 from search.admission.bounds_filter import BoundsFilter
 from search.loop.searcher import Searcher
 from search.space import feasibility
-from search.space.problem import BaseNetwork
 from store.jobs import events, rejections
 from store.session import Database
 from tests import factories
 from tests.search import simulated
 
 RESIDUAL = Residual(widths=(16, 32, 64), depths=(3, 3, 3))
-NETWORK = BaseNetwork(architecture=RESIDUAL, input_shape=(3, 32, 32), num_classes=10)
+OUTLINE = factories.outline(RESIDUAL, input_shape=(3, 32, 32), num_classes=10)
 TECHNIQUES = {"family_member": {}, "filter_pruning": {}, "quantization": {}}
 COUNTED = {"parameters": 270_000, "macs": 40_000_000}
 BASELINE = factories.measurement(0.92, 1_080_000, **COUNTED)
@@ -68,7 +67,7 @@ def test_the_bounds_of_a_candidate_are_never_above_what_its_layers_count(
     widths = tuple(max(1, round(width * full)) for full in RESIDUAL.widths)
     kept = tuple(full - int(ratio * full) for full in widths)
     smaller = Residual(widths=kept, depths=(3, 3, 3))
-    found = feasibility.candidate_bounds(spec(), candidate(*steps), NETWORK)
+    found = feasibility.candidate_bounds(spec(), candidate(*steps), OUTLINE)
     parameters = layout.parameters(smaller, in_channels=3, num_classes=10)
     macs = layout.macs(smaller, in_channels=3, num_classes=10, height=32, width=32)
     assert 0.3 * parameters < found.parameters <= parameters
@@ -78,7 +77,7 @@ def test_the_bounds_of_a_candidate_are_never_above_what_its_layers_count(
 def test_no_candidate_is_below_the_bounds_of_its_space() -> None:
     space = bounds().of_space
     for width in (0.5, 1.0):
-        own = feasibility.candidate_bounds(spec(), member(width), NETWORK)
+        own = feasibility.candidate_bounds(spec(), member(width), OUTLINE)
         assert space.parameters <= own.parameters
         assert space.macs <= own.macs
         assert space.size_bytes <= own.size_bytes

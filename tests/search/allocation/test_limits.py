@@ -44,7 +44,7 @@ def built(*asked: str, allocate: bool = True, **changes: Any) -> tuple[Any, Spac
     spec = factories.spec(
         techniques=BOTH, profile={"allocate": allocate}, constraints=list(asked), **changes
     )
-    return spec, space.build(spec, factories.ARCHITECTURE).on(PROFILE)
+    return spec, space.build(spec, factories.outline()).on(PROFILE)
 
 
 def opened(*asked: str, allocate: bool = True, **changes: Any) -> list[dict[str, Any]]:

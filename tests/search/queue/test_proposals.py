@@ -19,7 +19,7 @@ EVERYTHING = {
 
 def space_of(**changes):
     spec = factories.spec(**({"techniques": EVERYTHING} | changes))
-    return build(spec, factories.ARCHITECTURE), spec
+    return build(spec, factories.outline()), spec
 
 
 def small():

@@ -100,9 +100,9 @@ def test_evolution_forgets_the_oldest() -> None:
 
 
 def test_cmaes_is_refused_where_it_cannot_search() -> None:
-    words = space.build(factories.spec(techniques={"quantization": {}}), factories.ARCHITECTURE)
+    words = space.build(factories.spec(techniques={"quantization": {}}), factories.outline())
     real = {"distillation": {"temperature": {"low": 1, "high": 8}}}
-    numbers = space.build(factories.spec(techniques=real), factories.ARCHITECTURE)
+    numbers = space.build(factories.spec(techniques=real), factories.outline())
     with pytest.raises(SamplerDoesNotFit, match="one objective, and the job has 2"):
         sampling.check("cmaes", numbers, num_objectives=2)
     with pytest.raises(SamplerDoesNotFit, match="weight_bits"):

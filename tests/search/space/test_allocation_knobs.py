@@ -22,7 +22,7 @@ ALL = ["allocation.bytes", "allocation.pruning", "allocation.sharpness"]
 
 def build(techniques: dict[str, Any] = BOTH, *, profile: Any = None, **changes: Any) -> Space:
     asked = factories.spec(techniques=techniques, profile=profile or {}, **changes)
-    return space.build(asked, factories.ARCHITECTURE)
+    return space.build(asked, factories.outline())
 
 
 def on_profile(techniques: dict[str, Any] = BOTH, **changes: Any) -> Space:
@@ -44,7 +44,7 @@ def test_three_knobs_take_the_place_of_ratios_and_bits() -> None:
 def test_a_large_network_has_no_more_knobs_than_a_small_one() -> None:
     large = Residual(widths=(8, 16, 32, 64), depths=(9, 9, 9, 9))
     asked = factories.spec(techniques=BOTH, profile={})
-    assert names(space.build(asked, large)) == ALL
+    assert names(space.build(asked, factories.outline(large))) == ALL
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_only_knobs_that_decide_something_are_offered(
 
 
 def test_without_allocate_the_space_is_the_usual_one() -> None:
-    usual = space.build(factories.spec(techniques=BOTH), factories.ARCHITECTURE)
+    usual = space.build(factories.spec(techniques=BOTH), factories.outline())
     assert build(profile={"allocate": False}).knobs == usual.knobs
 
 
@@ -114,7 +114,7 @@ def test_nothing_can_be_allotted_before_there_is_a_profile() -> None:
 
 def test_a_profile_of_another_network_is_refused() -> None:
     other = Residual(widths=(4, 8, 16), depths=(1, 1, 1))
-    built = space.build(factories.spec(techniques=BOTH, profile={}), other)
+    built = space.build(factories.spec(techniques=BOTH, profile={}), factories.outline(other))
     with pytest.raises(ProfileDoesNotFit, match="start the job again without profile"):
         built.on(factories.profile_document())
 
@@ -145,7 +145,7 @@ def test_the_same_values_give_the_same_candidate_in_a_space_that_was_built_again
 
 
 def test_controls_are_what_they_are_without_a_profile() -> None:
-    usual = space.build(factories.spec(techniques=BOTH), factories.ARCHITECTURE)
+    usual = space.build(factories.spec(techniques=BOTH), factories.outline())
     described = {name: usual.candidate(p).describe() for name, p in usual.controls()}
     found = on_profile()
     allotted = {name: found.candidate(p).describe() for name, p in found.controls()}
@@ -156,7 +156,7 @@ def test_controls_are_what_they_are_without_a_profile() -> None:
 def test_bounds_of_a_job_do_not_depend_on_its_knobs() -> None:
     def bounds(**changes: Any) -> feasibility.Bounds:
         problem = factories.problem(factories.spec(techniques=BOTH, **changes))
-        return feasibility.lower_bounds(problem.spec, problem.space, problem.network)
+        return feasibility.lower_bounds(problem.spec, problem.space)
 
     assert bounds(profile={}) == bounds()
 

@@ -26,7 +26,7 @@ def space_of(network: NasBench201 = ALL, **member: Any) -> Space:
         student=network.model_dump(),
         supernet={"epochs": 1},
     )
-    return build(spec, network)
+    return build(spec, factories.outline(network))
 
 
 def test_every_edge_has_a_knob_of_its_own_with_the_most_costly_operation_first() -> None:
@@ -73,7 +73,7 @@ def test_per_edge_is_empty_where_the_search_leaves_the_cell_as_it_is() -> None:
         validation.per_edge(space_of(cell=["none", "skip_connect"]).knobs)
         == (("skip_connect", "none"),) * 6
     )
-    plain = build(factories.spec(), factories.ARCHITECTURE)
+    plain = build(factories.spec(), factories.outline())
     assert validation.per_edge(plain.knobs) == ()
 
 

@@ -23,7 +23,7 @@ EVERYTHING = (
 
 
 def build(techniques: dict[str, object]) -> Space:
-    return space.build(factories.spec(techniques=techniques), NETWORK)
+    return space.build(factories.spec(techniques=techniques), factories.outline(NETWORK))
 
 
 def described(found: Space) -> dict[str, str]:

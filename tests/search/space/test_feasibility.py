@@ -8,11 +8,11 @@ from compress.network.families.residual.config import Residual
 from compress.values.measurement import Measurement
 from search.errors import InfeasibleConstraint
 from search.space import feasibility
-from search.space.problem import BaseNetwork
 from search.space.space import build
 from tests import factories
 
 NETWORK = Residual(widths=(16, 32, 64), depths=(3, 3, 3))
+OUTLINE = factories.outline(NETWORK, input_shape=(3, 32, 32), num_classes=10)
 ALL = {"family_member": {}, "filter_pruning": {}, "quantization": {}}
 
 
@@ -27,11 +27,7 @@ def check(
 
 def bounds(techniques: dict[str, object]) -> feasibility.Bounds:
     spec = factories.spec(techniques=techniques)
-    return feasibility.lower_bounds(spec, build(spec, NETWORK), network((32, 32)))
-
-
-def network(image: tuple[int, int]) -> BaseNetwork:
-    return BaseNetwork(architecture=NETWORK, input_shape=(3, *image), num_classes=10)
+    return feasibility.lower_bounds(spec, build(spec, OUTLINE))
 
 
 def test_possible_constraints_say_what_was_checked() -> None:
@@ -157,7 +153,7 @@ def test_pruning_by_one_ratio_is_foreseen() -> None:
 
 def test_nobody_knows_how_an_uploaded_network_is_stored() -> None:
     spec = factories.spec(techniques={"distillation": {}}, model="network")
-    uploaded = feasibility.lower_bounds(spec, build(spec, NETWORK), network((0, 0)))
+    uploaded = feasibility.lower_bounds(spec, build(spec, OUTLINE))
     assert uploaded.size_bytes < bounds({"distillation": {}}).size_bytes / 30
     assert uploaded.parameters == bounds({"distillation": {}}).parameters
 

@@ -11,17 +11,19 @@ from compress.network.families.mobilenet_v2.config import MobileNetV2
 from compress.network.families.nasbench201.config import NasBench201
 from compress.network.families.residual.config import Residual
 from compress.network.families.vgg_bn.config import VggBn
+from compress.network.sources.source import FamilySource
 from search.errors import ImagesTooSmall
-from search.space import input_checks
-from search.space.problem import Image
+from search.space import input_checks, stored_problem
 from tests import factories
 
 SMALL = Residual(widths=(4, 8), depths=(1, 1))
 DIGITS = (8, 8)
 
 
-def check(network: Architecture, image: Image) -> None:
-    input_checks.check(network, image=image, where="model", data="digits")
+def check(network: Architecture, image: tuple[int, int]) -> None:
+    dataset = factories.dataset_info(input_shape=(1, *image))
+    outline = stored_problem.outlined(FamilySource(network), dataset, where="model", data="digits")
+    input_checks.check(outline, where="model", data="digits")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,7 @@ def test_strides_may_leave_one_pixel_and_not_less(network: Architecture, needed:
 
 def test_the_message_names_place_data_pixels_and_the_way_out() -> None:
     with pytest.raises(ImagesTooSmall) as refused:
-        input_checks.check(MobileNetV2(), image=DIGITS, where="student", data="digits")
+        input_checks.check(factories.outline(MobileNetV2()), where="student", data="digits")
     for part in ("student: ", "'digits' are 8x8 pixels", "mobilenet_v2", "resolution of at least"):
         assert part in str(refused.value)
 
@@ -71,7 +73,7 @@ def test_maps_that_cannot_be_averaged_to_a_vector_are_refused_with_the_place() -
     check(VggBn(pool=7), (224, 224))
 
 
-def check_job(member: dict[str, Any], image: Image, **changes: Any) -> None:
+def check_job(member: dict[str, Any], image: tuple[int, int], **changes: Any) -> None:
     spec = factories.spec(techniques={"family_member": member}, **changes)
     dataset = factories.dataset_info(input_shape=(1, *image))
     input_checks.check_job(factories.problem(spec, own=SMALL, dataset=dataset))

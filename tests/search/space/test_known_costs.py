@@ -14,10 +14,9 @@ from compress.network.families.mobilenet_v2.config import MobileNetV2
 from compress.network.families.nasbench201.config import NasBench201
 from compress.network.families.residual.config import Residual
 from compress.training import constraints
-from search.space import known_costs, space
+from search.space import space
 from search.space.known_costs import KnownCosts
 from search.space.points import ABSENT, Points
-from search.space.problem import BaseNetwork
 from tests import factories
 from tests.compress.network.families import tiny
 
@@ -30,12 +29,10 @@ CASES: list[tuple[Architecture, dict[str, object]]] = [
 
 
 def known(architecture: Architecture, techniques: dict[str, object]) -> KnownCosts:
-    found = space.build(factories.spec(techniques=techniques), architecture)
-    shape = (1, tiny.SIDE, tiny.SIDE)
-    network = BaseNetwork(
-        architecture=architecture, input_shape=shape, num_classes=tiny.NUM_CLASSES
+    outline = factories.outline(
+        architecture, input_shape=(1, tiny.SIDE, tiny.SIDE), num_classes=tiny.NUM_CLASSES
     )
-    return KnownCosts(space=found, network=network)
+    return KnownCosts(space=space.build(factories.spec(techniques=techniques), outline))
 
 
 def in_file(architecture: Architecture) -> counting.FileCounts:
@@ -96,16 +93,6 @@ def test_bytes_fall_with_bits_zeros_and_channels() -> None:
         ("sparsity.sparsity", 0.5),
     ):
         assert counted.of({**start, name: value})["size_bytes"] < whole
-
-
-def test_without_the_images_size_no_macs_are_claimed() -> None:
-    architecture = Residual(widths=(4, 8), depths=(1, 2))
-    found = space.build(
-        factories.spec(techniques={"family_member": {}, "quantization": {}}), architecture
-    )
-    network = BaseNetwork(architecture=architecture, input_shape=(1, 0, 0), num_classes=2)
-    params = found.controls()[0][1]
-    assert set(known_costs.estimates(found, network, params)) == {"parameters", "size_bytes"}
 
 
 def test_many_candidates_are_counted_like_one() -> None:

@@ -24,7 +24,7 @@ ALL = {"family_member": {}, "filter_pruning": {}, "distillation": {}, "quantizat
 def build(
     techniques: dict[str, object], *, network: Architecture = NETWORK, seed: int = 0
 ) -> Space:
-    return space.build(factories.spec(techniques=techniques, seed=seed), network)
+    return space.build(factories.spec(techniques=techniques, seed=seed), factories.outline(network))
 
 
 def one(name: str, found: Space) -> dict[str, object]:

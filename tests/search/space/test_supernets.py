@@ -17,7 +17,7 @@ from compress.techniques.candidate import Candidate
 from featherweight.specs.job import JobSpec
 from search.errors import SupernetDoesNotFit
 from search.space import supernets
-from search.space.problem import Problem
+from search.space.problem import Networks, Problem
 from search.space.space import Space, build
 from search.space.supernets import EpochCosts
 from tests import factories
@@ -29,7 +29,7 @@ NOW = {"supernet": TRAINED}
 
 
 def built(member: dict[str, Any], network: Architecture = NETWORK, **changes: Any) -> Space:
-    return build(asked(member, **changes), network)
+    return build(asked(member, **changes), factories.outline(network))
 
 
 def asked(member: dict[str, Any], **changes: Any) -> JobSpec:
@@ -41,8 +41,8 @@ def check(spec: JobSpec, network: Architecture = NETWORK, own: Architecture = NE
 
 
 def problem(spec: JobSpec, network: Architecture, own: Architecture) -> Problem:
-    space = build(spec, network)
-    return Problem(spec=spec, dataset=factories.dataset_info(), own=own, space=space)
+    found = Networks(own=factories.outline(own), student=factories.outline(network))
+    return Problem.compiled(spec, factories.dataset_info(), found)
 
 
 def test_members_differ_in_what_the_search_may_turn_and_in_nothing_else() -> None:

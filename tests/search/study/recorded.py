@@ -18,8 +18,10 @@ from compress.network.families.residual.config import Residual
 from search import sampling
 from search.forecasting import forecast
 from search.loop.searcher import Searcher
-from search.space import feasibility, grid, known_costs, supernets
+from search.space import feasibility, grid, supernets
+from search.space.known_costs import KnownCosts
 from search.space.problem import Problem
+from search.space.space import Space
 from search.study import frozen, initial_design
 from store.session import Database
 from tests import factories
@@ -121,18 +123,25 @@ def _space(architecture: Architecture, changes: dict[str, Any]) -> Any:
 
 def _point(problem: Problem, params: dict[str, Any]) -> Any:
     candidate = problem.space.candidate(params)
-    bounds = feasibility.candidate_bounds(problem.spec, candidate, problem.network)
+    bounds = feasibility.candidate_bounds(problem.spec, candidate, problem.outline)
     return {
         "params": params,
         "digest": candidate.digest(),
-        "costs": known_costs.estimates(problem.space, problem.network, params),
+        "costs": _costs(problem.space, params),
         "bounds": dataclasses.asdict(bounds),
     }
 
 
+def _costs(space: Space, params: dict[str, Any]) -> Any:
+    known = KnownCosts(space=space)
+    if space.allocation is not None:
+        return {}
+    return {m: v for m, v in known.of(params).items() if m in known.exact | known.estimated}
+
+
 def _bounds(problem: Problem) -> Any:
-    lowest = feasibility.lower_bounds(problem.spec, problem.space, problem.network)
-    highest = feasibility.highest(problem.space.concrete, problem.network)
+    lowest = feasibility.lower_bounds(problem.spec, problem.space)
+    highest = feasibility.highest(problem.space.concrete, problem.outline)
     return [dataclasses.asdict(lowest), highest]
 
 

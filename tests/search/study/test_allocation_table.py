@@ -26,7 +26,7 @@ BOTH: dict[str, Any] = {
 
 def build(techniques: dict[str, Any] = BOTH, **changes: Any) -> Space:
     asked = factories.spec(**({"techniques": techniques, "profile": {}} | changes))
-    return space.build(asked, factories.ARCHITECTURE).on(factories.profile_document())
+    return space.build(asked, factories.outline()).on(factories.profile_document())
 
 
 def some(found: Space, count: int = 40) -> list[dict[str, Any]]:
@@ -93,7 +93,7 @@ def test_a_share_that_nothing_reaches_is_told_as_what_is_left() -> None:
 
 
 def test_there_is_none_without_a_profile_or_without_knobs_that_allot() -> None:
-    bare = space.build(factories.spec(techniques=BOTH, profile={}), factories.ARCHITECTURE)
+    bare = space.build(factories.spec(techniques=BOTH, profile={}), factories.outline())
     assert AllocationTable.of(bare) is None
     assert AllocationTable.of(build(profile={"allocate": False})) is None
 

@@ -29,7 +29,6 @@ from search.errors import TechniqueDoesNotFit
 from search.samplers import Knowledge, build
 from search.space import feasibility, space
 from search.space.known_costs import KnownCosts
-from search.space.problem import BaseNetwork
 from search.space.space import Space
 from search.study import frozen
 from tests import factories
@@ -37,6 +36,7 @@ from tests.compress.applying import context_of
 from tests.compress.network.families import tiny
 
 ARCHITECTURE = Residual(widths=(4, 8), depths=(1, 1))
+OUTLINE = factories.outline(ARCHITECTURE, input_shape=(1, 16, 16), num_classes=5)
 TECHNIQUES: dict[str, Any] = {"filter_pruning": {}, "thresholding": {}}
 TRIALS = 3
 
@@ -59,16 +59,15 @@ class Lab:
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    network = BaseNetwork(architecture=ARCHITECTURE, input_shape=(1, 16, 16), num_classes=5)
-    built = space.build(factories.spec(techniques=TECHNIQUES), ARCHITECTURE)
+    built = space.build(factories.spec(techniques=TECHNIQUES), OUTLINE)
     lab = Lab(network=tiny.network(ARCHITECTURE), data=_data(), folder=folder)
     found = {
         "knobs": {knob.name: list(knob.choices) for knob in built.knobs},
         "controls": [name for name, _ in built.controls()],
         "excluded": _excluded(),
         "inactive": _inactive(),
-        "costs": _costs(KnownCosts(space=built, network=network)),
-        "trials": _search(built, KnownCosts(space=built, network=network), lab),
+        "costs": _costs(KnownCosts(space=built)),
+        "trials": _search(built, KnownCosts(space=built), lab),
         "files": _files(lab),
         "pages": {path.stem: text for path, text in generate.pages().items()},
     }
@@ -78,7 +77,7 @@ def main() -> None:
 def _excluded() -> str:
     asked = factories.spec(techniques={"sparsity": {}, "thresholding": {}})
     try:
-        space.build(asked, ARCHITECTURE)
+        space.build(asked, OUTLINE)
     except TechniqueDoesNotFit as error:
         return str(error)
     return ""
@@ -102,8 +101,8 @@ def _costs(known: KnownCosts) -> dict[str, Any]:
     lowest = []
     for values in ([0.0], [0.0, 0.4]):
         spec = factories.spec(techniques={"thresholding": {"level": values}})
-        built = space.build(spec, ARCHITECTURE)
-        lowest.append(feasibility.lower_bounds(spec, built, known.network).size_bytes)
+        built = space.build(spec, OUTLINE)
+        lowest.append(feasibility.lower_bounds(spec, built).size_bytes)
     return {"levels": levels, "lowest": lowest}
 
 
