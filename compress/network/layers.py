@@ -17,14 +17,15 @@ from torch import Tensor, nn
 
 from compress.network.network import Network
 from compress.network.running import foreign
-from compress.network.running.readers import Norm, Readers, Weighted
+from compress.network.running.readers import Norm, Readers
+from compress.network.running.weight_views import Weighted, WeightView, view_of
 from compress.values import patterns
 from compress.values.errors import InvalidCandidate
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedLayer:
-    """A convolution or linear layer.
+    """A layer whose weights are matrices: one that a view covers.
 
     ``norm`` is the BatchNorm behind it where each of the two is all that the other has: nothing
     else reads the layer, and the norm reads nothing else (``compress.network.running.readers``).
@@ -35,6 +36,11 @@ class WeightedLayer:
     module: Weighted
     norm: Norm | None
     is_shared: bool = False
+
+    @property
+    def view(self) -> WeightView:
+        """How its type holds its weights."""
+        return view_of(self.module)
 
     @property
     def is_trained(self) -> bool:
@@ -55,7 +61,7 @@ def latent(module: nn.Module) -> Tensor:
 
 
 def weighted(network: Network) -> tuple[WeightedLayer, ...]:
-    """Every convolution and linear layer that the network runs, first to last.
+    """Every layer with a view that the network runs, first to last.
 
     Raises InvalidCandidate when the network does not run on its own input shape, or runs a layer
     twice: a weight in two places cannot be changed in one of them.

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compress.network.layers import Weighted, WeightedLayer
+from compress.network.layers import WeightedLayer
 from compress.network.network import Network
 from compress.network.running import foreign, readers
+from compress.network.running.weight_views import Weighted, is_weighted, view_of
 from compress.tasks.images import Images
 from compress.training import inference
 from compress.values.errors import InvalidData, NumericalError
@@ -79,7 +80,7 @@ def mean_squares(
 
     def see(name: str, layer: Weighted, x: Tensor) -> None:
         share = len(x) / len(x_NCHW)
-        sums[name] = sums.get(name, 0) + share * _mean_square(layer, x).cpu()
+        sums[name] = sums.get(name, 0) + share * view_of(layer).mean_squares(layer, x).cpu()
 
     watch(network, found, x_NCHW, device=device, see=see)
     for name, total in sums.items():
@@ -90,37 +91,7 @@ def mean_squares(
 
 def _hook(name: str, see: Watch) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
     def hook(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        assert isinstance(layer, Weighted)
+        assert is_weighted(layer)
         see(name, layer, readers.given(args, kwargs))
 
     return hook
-
-
-def _mean_square(layer: Weighted, x: Tensor) -> Tensor:
-    """Through the gradient of a weight of ones: it sums what each weight is multiplied with."""
-    if isinstance(layer, nn.Linear):
-        return x.square().flatten(0, -2).mean(0, keepdim=True)
-    probe = _probe(layer, x)
-    with torch.enable_grad():
-        weight = torch.zeros(
-            layer.groups, *layer.weight.shape[1:], device=x.device, requires_grad=True
-        )
-        output = torch.func.functional_call(probe, {"weight": weight}, x.square())
-        (total,) = torch.autograd.grad(output.sum(), weight)
-    return total * layer.groups / output.numel()
-
-
-def _probe(layer: nn.Conv1d | nn.Conv2d, x: Tensor) -> nn.Module:
-    return nn.utils.skip_init(
-        nn.Conv2d if isinstance(layer, nn.Conv2d) else nn.Conv1d,
-        layer.in_channels,
-        layer.groups,
-        layer.kernel_size,
-        stride=layer.stride,
-        padding=layer.padding,
-        dilation=layer.dilation,
-        groups=layer.groups,
-        bias=False,
-        padding_mode=layer.padding_mode,
-        device=x.device,
-    )

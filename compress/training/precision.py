@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from compress.network.running.weight_views import Weighted, is_weighted
 from compress.training.constraints import WeightConstraint
 
 Precision = Literal["fp32", "bf16"]
@@ -56,11 +57,11 @@ def _macs(module: nn.Module, x_1CHW: Tensor) -> int:
     still = copy.deepcopy(module).eval()
     counts: list[int] = []
 
-    def count(layer: nn.Conv2d | nn.Linear, _: object, output: Tensor) -> None:
+    def count(layer: Weighted, _: object, output: Tensor) -> None:
         counts.append(output.numel() * layer.weight[0].numel())
 
     for layer in still.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
+        if is_weighted(layer):
             layer.register_forward_hook(count)
     still(x_1CHW)
     return sum(counts)

@@ -18,10 +18,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.hooks import RemovableHandle
 
-Weighted = nn.Conv1d | nn.Conv2d | nn.Linear
+from compress.network.running.weight_views import Weighted, is_weighted, view_of
+
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 # A class of its own that computes something else cannot be folded, whatever it derives from.
-_PLAIN = frozenset({nn.Conv1d.forward, nn.Conv2d.forward, nn.Linear.forward})
 _PLAIN_NORM = frozenset({nn.BatchNorm1d.forward, nn.BatchNorm2d.forward})
 
 
@@ -52,7 +52,7 @@ class Readers(TorchDispatchMode):
         found = self._norms.get(layer, [])
         if len(found) != 1 or self._runs.count(found[0]) != 1:
             return None
-        is_plain = type(layer).forward in _PLAIN and type(found[0]).forward in _PLAIN_NORM
+        is_plain = view_of(layer).is_plain(layer) and type(found[0]).forward in _PLAIN_NORM
         is_alone = layer not in self._read and self.shared.isdisjoint((layer, found[0]))
         return found[0] if is_plain and is_alone else None
 
@@ -101,7 +101,7 @@ class Readers(TorchDispatchMode):
 
     def _hooks(self) -> Iterator[RemovableHandle]:
         for part in self._module.modules():
-            if isinstance(part, Weighted):
+            if is_weighted(part):
                 yield part.register_forward_pre_hook(self._begins)
                 # First of all hooks: another one may replace or read the output.
                 yield part.register_forward_hook(self._ran, prepend=True)
@@ -113,7 +113,7 @@ class Readers(TorchDispatchMode):
         self._running.append(part)
 
     def _ran(self, part: nn.Module, inputs: object, output: object) -> None:
-        assert isinstance(part, Weighted)
+        assert is_weighted(part)
         self._running.pop()
         self.order.append(part)
         if isinstance(output, Tensor):
@@ -153,13 +153,7 @@ def _has_channels(layer: Weighted, output: Tensor) -> bool:
 
     Behind a linear layer on sequences it would normalise by position.
     """
-    match layer:
-        case nn.Linear():
-            return output.ndim == 2
-        case nn.Conv1d():
-            return output.ndim == 3
-        case _:
-            return output.ndim == 4
+    return output.ndim == view_of(layer).normalised_ndim
 
 
 def _reads_it(running: nn.Module | None, norms: Sequence[Norm]) -> bool:
@@ -168,7 +162,7 @@ def _reads_it(running: nn.Module | None, norms: Sequence[Norm]) -> bool:
 
 def _is_other(owner: nn.Module, running: nn.Module | None) -> bool:
     """Whether what runs is not the owner, nor a layer whose rounding asks its BatchNorm."""
-    asks = isinstance(owner, Norm) and isinstance(running, Weighted)
+    asks = isinstance(owner, Norm) and is_weighted(running)
     return running is not owner and not asks
 
 
@@ -176,7 +170,7 @@ def _owners(module: nn.Module) -> dict[int, list[nn.Module]]:
     """Whose every tensor is; two layers may share one."""
     found: dict[int, list[nn.Module]] = {}
     for part in module.modules():
-        if isinstance(part, Weighted | Norm):
+        if is_weighted(part) or isinstance(part, Norm):
             for tensor in {*part.parameters(), *part.buffers()}:
                 found.setdefault(id(tensor), []).append(part)
     return found

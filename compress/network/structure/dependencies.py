@@ -11,16 +11,15 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import prod
 
 import torch
 import torch_pruning
 from torch import Tensor, nn
 
 from compress.network import layers
-from compress.network.layers import Weighted
 from compress.network.network import Network
 from compress.network.running import foreign
+from compress.network.running.weight_views import find_view, is_weighted, view_of
 from compress.network.structure import untraceable
 from compress.network.structure.untraceable import Barrier
 from compress.values.errors import InvalidCandidate
@@ -71,8 +70,9 @@ class Trace:
 
 
 def is_depthwise(part: nn.Module) -> bool:
-    """Whether a convolution handles every channel by itself."""
-    return isinstance(part, nn.Conv1d | nn.Conv2d) and 1 < part.groups == part.out_channels
+    """Whether a layer handles every channel by itself."""
+    view = find_view(part)
+    return view is not None and 1 < view.groups(part) == view.sizes(part)[1]
 
 
 def trace(network: Network) -> Trace:
@@ -145,8 +145,7 @@ def _recorder(
     name: str, found: dict[str, int]
 ) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
     def record(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        sizes = output.shape[1:-1] if isinstance(part, nn.Linear) else output.shape[2:]
-        found[name] = prod(sizes)
+        found[name] = view_of(part).positions(output)
 
     return record
 
@@ -195,7 +194,7 @@ def _closing_layers(graph: torch_pruning.DependencyGraph) -> set[nn.Module]:
     found: set[nn.Module] = set()
     while stack:
         node = stack.pop()
-        if isinstance(node.module, Weighted):
+        if is_weighted(node.module):
             found.add(node.module)
             if not is_depthwise(node.module):
                 continue
@@ -207,7 +206,7 @@ def _closing_layers(graph: torch_pruning.DependencyGraph) -> set[nn.Module]:
 def _is_whole(module: nn.Module, item: CoupledLayer, num_channels: int) -> bool:
     """Whether a layer makes the channels of the coupling and no others."""
     part = module.get_submodule(item.name)
-    return isinstance(part, Weighted) and len(part.weight) == len(item.slices) == num_channels
+    return is_weighted(part) and len(part.weight) == len(item.slices) == num_channels
 
 
 def _items(

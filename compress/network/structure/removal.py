@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from compress.network.layers import Weighted
+from compress.network.running.weight_views import Weighted, find_view, is_weighted, view_of
 from compress.network.structure import dependencies
 from compress.values.errors import CompressError
 
@@ -40,13 +40,10 @@ def kind(part: nn.Module | None, item: dependencies.CoupledLayer) -> Kind:
 
     Raises Untouchable for types and shapes that cannot lose channels.
     """
+    view = find_view(part)
+    if part is not None and view is not None:
+        return _weighted_kind(view.sizes(part), item, is_depthwise=dependencies.is_depthwise(part))
     match part:
-        case nn.Conv1d() | nn.Conv2d() if dependencies.is_depthwise(part):
-            if part.in_channels != part.out_channels:
-                raise Untouchable(f"{item.name} has fewer outputs than inputs in every group")
-            return "depthwise"
-        case nn.Conv1d() | nn.Conv2d() | nn.Linear():
-            return "filter" if item.produces else "reader"
         case nn.BatchNorm1d() | nn.BatchNorm2d():
             return "batchnorm"
         case nn.LayerNorm() if max(item.slices) >= part.normalized_shape[0]:
@@ -57,6 +54,16 @@ def kind(part: nn.Module | None, item: dependencies.CoupledLayer) -> Kind:
             return "other"
         case _:
             raise Untouchable(f"{item.name} is a {type(part).__name__}, which keeps its channels")
+
+
+def _weighted_kind(
+    sizes: tuple[int, int], item: dependencies.CoupledLayer, *, is_depthwise: bool
+) -> Kind:
+    if not is_depthwise:
+        return "filter" if item.produces else "reader"
+    if sizes[0] != sizes[1]:
+        raise Untouchable(f"{item.name} has fewer outputs than inputs in every group")
+    return "depthwise"
 
 
 def sections(module: nn.Module, coupling: dependencies.Coupling) -> int:
@@ -82,7 +89,7 @@ def narrow_(module: nn.Module, name: str, cut: Cut) -> None:
         setattr(module.get_submodule(owner), own, _sliced(weight, kept, axis=cut.axis))
         return
     part = module.get_submodule(name)
-    if isinstance(part, Weighted):
+    if is_weighted(part):
         _narrow_weighted_(part, cut)
     else:
         _narrow_passing_(part, cut.outputs)
@@ -103,13 +110,11 @@ def reorder_(module: nn.Module, name: str, moves: tuple[Tensor, Tensor], kind: K
 def _split(module: nn.Module, item: dependencies.CoupledLayer) -> int:
     if item.parameter_axis is not None:
         return 1
-    match module.get_submodule(item.name):
-        case nn.Conv1d() | nn.Conv2d() as part if not dependencies.is_depthwise(part):
-            return part.groups
-        case nn.GroupNorm() as part:
-            return part.num_groups
-        case _:
-            return 1
+    part = module.get_submodule(item.name)
+    if isinstance(part, nn.GroupNorm):
+        return part.num_groups
+    view = find_view(part)
+    return 1 if view is None or dependencies.is_depthwise(part) else view.groups(part)
 
 
 def _narrow_weighted_(part: Weighted, cut: Cut) -> None:
@@ -121,21 +126,13 @@ def _narrow_weighted_(part: Weighted, cut: Cut) -> None:
         if part.bias is not None:
             part.bias = _sliced(part.bias, kept_O)
     if cut.inputs:
-        groups = 1 if isinstance(part, nn.Linear) else part.groups
+        groups = view_of(part).groups(part)
         kept_I = _kept(weight.shape[1] * groups, cut.inputs)
         weight = _sliced(weight, kept_I[: len(kept_I) // groups], axis=1)
     part.weight = weight
-    _rename_(part, depthwise=depthwise)
-
-
-def _rename_(part: Weighted, *, depthwise: bool) -> None:
     outputs, inputs = part.weight.shape[:2]
-    if isinstance(part, nn.Linear):
-        part.out_features, part.in_features = outputs, inputs
-        return
-    if depthwise:
-        part.groups = outputs
-    part.out_channels, part.in_channels = outputs, inputs * part.groups
+    groups = outputs if depthwise else view_of(part).groups(part)
+    view_of(part).resize_(part, inputs=inputs * groups, outputs=outputs, groups=groups)
 
 
 def _narrow_passing_(part: nn.Module, lost: list[Tensor]) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from compress.network import layers
-from compress.network.layers import Weighted
 from compress.network.network import Network
 from compress.network.running import foreign
+from compress.network.running.weight_views import Weighted, view_of
 from compress.network.structure.importance import Evidence
 from compress.tasks.task import Batch, Task
 from compress.techniques.filter_pruning.config import FilterPruning
@@ -80,8 +80,7 @@ def layer_inputs(
     total: dict[str, Tensor] = {}
 
     def see(name: str, layer: Weighted, x: Tensor) -> None:
-        x_PA = (x if isinstance(layer, nn.Linear) else x.movedim(1, -1)).flatten(0, -2)
-        total[name] = total.get(name, 0) + len(x) * statistic(x_PA)
+        total[name] = total.get(name, 0) + len(x) * statistic(view_of(layer).rows(x))
 
     calibration.watch(network, layers.weighted(network), x_NCHW, device=device, see=see)
     return {name: (value / len(x_NCHW)).cpu() for name, value in total.items()}

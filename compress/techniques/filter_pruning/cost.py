@@ -12,8 +12,8 @@ from typing import Literal
 from torch import nn
 
 from compress.network import layers
-from compress.network.layers import Weighted
 from compress.network.network import Network
+from compress.network.running.weight_views import is_weighted
 from compress.network.structure import dependencies
 
 _FLOAT_BYTES = 4
@@ -49,7 +49,7 @@ class Meter:
         found = {name: module.get_submodule(name) for name in self.positions}
         macs = parameters = floats = 0
         for name, part in found.items():
-            assert isinstance(part, Weighted)
+            assert is_weighted(part)
             macs += self.positions[name] * part.weight.numel()
             parameters += part.weight.numel()
             if part.bias is not None or name in self.folded:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress.network.layers import Weighted, WeightedLayer
+from compress.network.layers import WeightedLayer
 from compress.network.network import Network
+from compress.network.running.weight_views import Weighted, view_of
 from compress.tasks.images import Images
 from compress.training import calibration
 from compress.values.errors import NumericalError
@@ -79,12 +80,13 @@ def measure(
 
 def _add(moments: Moments, layer: Weighted, x: Tensor) -> None:
     # The method itself, not the call: hooks have run already.
-    answers_NO = _rows(layer.forward(x), is_linear=isinstance(layer, nn.Linear))
+    view = view_of(layer)
+    answers_NO = view.rows(layer.forward(x))
     moments.count += len(answers_NO)
     moments.answers_O = _plus(moments.answers_O, answers_NO.double().sum(0).cpu())
     moments.answers_OO = _plus(moments.answers_OO, _gram(answers_NO))
     if isinstance(layer, nn.Conv2d) and layer.groups == 1 and layer.kernel_size != (1, 1):
-        moments.inputs_CC = _plus(moments.inputs_CC, _gram(_rows(x, is_linear=False)))
+        moments.inputs_CC = _plus(moments.inputs_CC, _gram(view.rows(x)))
         moments.columns_II = _plus(moments.columns_II, _gram(_columns(layer, x)))
 
 
@@ -98,12 +100,7 @@ def _columns(layer: nn.Conv2d, x_BCHW: Tensor) -> Tensor:
         dilation=(layer.dilation[0], 1),
         stride=(layer.stride[0], 1),
     )
-    return _rows(patches_BIN, is_linear=False)
-
-
-def _rows(x: Tensor, *, is_linear: bool) -> Tensor:
-    """Channels last, everything else first."""
-    return (x if is_linear else x.movedim(1, -1)).flatten(0, -2)
+    return patches_BIN.movedim(1, -1).flatten(0, -2)
 
 
 def _gram(x_NI: Tensor) -> Tensor:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from math import prod
 
 import torch
 from torch import Tensor, nn
 
-from compress.network.layers import Weighted
+from compress.network.running.weight_views import Weighted, view_of
 from compress.techniques.low_rank import factorisation
 from compress.techniques.low_rank.factorisation import Factors
 
@@ -43,8 +42,7 @@ def macs(row: Sequence[nn.Module], input_shape: tuple[int, ...]) -> int:
     total = 0
     for part in row:
         x = part(x)
-        positions = x.shape[1:-1] if isinstance(part, nn.Linear) else x.shape[2:]
-        total += part.get_parameter("weight").numel() * prod(positions)
+        total += part.get_parameter("weight").numel() * view_of(part).positions(x)
     return total
 
 

@@ -81,11 +81,14 @@ def damages(
 ) -> dict[int, float]:
     """The damage of every width; ``rounded(bits)`` is the weight on a grid of that many bits."""
     weight = layer.module.weight.detach()
-    return {bits: _damage(weight - rounded(bits), moment_SKK, pull_O) for bits in WIDTHS}
+    return {
+        bits: _damage(layer.view.matrix(weight - rounded(bits)), moment_SKK, pull_O)
+        for bits in WIDTHS
+    }
 
 
-def _damage(error: Tensor, moment_SKK: Tensor, pull_O: Tensor) -> float:
-    error_SOK = error.flatten(1).unflatten(0, (len(moment_SKK), -1))
+def _damage(error_OI: Tensor, moment_SKK: Tensor, pull_O: Tensor) -> float:
+    error_SOK = error_OI.unflatten(0, (len(moment_SKK), -1))
     pairs = zip(error_SOK, moment_SKK, strict=True)
     output_O = torch.cat([rounding.output_error(rows, moment) for rows, moment in pairs])
     return float((output_O * pull_O).sum())
@@ -118,11 +121,11 @@ def output_pulls(
             logits_BK, list(outputs.values()), signs_BK, materialize_grads=True
         )
     return {
-        name: _per_channel(gradient, linear=isinstance(each.module, nn.Linear))
+        name: _per_channel(gradient, axis=each.view.channel_axis)
         for each, (name, gradient) in zip(found, zip(outputs, gradients, strict=True), strict=True)
     }
 
 
-def _per_channel(gradient: Tensor, *, linear: bool) -> Tensor:
-    squares = gradient.square().movedim(-1 if linear else 1, 1)
+def _per_channel(gradient: Tensor, *, axis: int) -> Tensor:
+    squares = gradient.square().movedim(axis, 1)
     return squares.reshape(*squares.shape[:2], -1).sum(dim=2).mean(dim=0)

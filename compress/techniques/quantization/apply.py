@@ -215,7 +215,8 @@ class _Work:
         has_zero = constraint.rule.bits > 1
         moment_SKK = self.moments[layer.name]
         split = [
-            tensor.flatten(1).tensor_split(len(moment_SKK)) for tensor in (weight, scale, low, high)
+            layer.view.matrix(tensor).tensor_split(len(moment_SKK))
+            for tensor in (weight, scale, low, high)
         ]
         parts = [
             _ROUND[self.config.rounding](

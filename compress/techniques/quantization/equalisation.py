@@ -21,7 +21,8 @@ from torch.fx.proxy import TraceError
 from torch.nn import functional
 
 from compress.network import layers
-from compress.network.layers import Norm, Weighted, WeightedLayer
+from compress.network.layers import Norm, WeightedLayer
+from compress.network.running.weight_views import Weighted, is_weighted, view_of
 from compress.values.errors import InvalidCandidate
 
 _SWEEPS = 10
@@ -92,7 +93,8 @@ class _Tracer(fx.Tracer):
         return super().iter(obj)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Weighted | Norm) or super().is_leaf_module(m, module_qualified_name)
+        is_known = is_weighted(m) or isinstance(m, Norm)
+        return is_known or super().is_leaf_module(m, module_qualified_name)
 
 
 def _reader(node: fx.Node, layer: WeightedLayer, module: nn.Module) -> str:
@@ -102,7 +104,7 @@ def _reader(node: fx.Node, layer: WeightedLayer, module: nn.Module) -> str:
     while len(node.users) == 1:
         node = next(iter(node.users))
         part = parts.get(str(node.target)) if node.op == "call_module" else None
-        if isinstance(part, Weighted):
+        if is_weighted(part):
             return str(node.target) if rectified else ""
         rectified |= node.target in _RELUS or isinstance(part, nn.ReLU)
         passes = node.target in _RELUS or isinstance(part, _HOMOGENEOUS)
@@ -115,7 +117,7 @@ def _reader(node: fx.Node, layer: WeightedLayer, module: nn.Module) -> str:
 def _balance_(pair: Pair) -> bool:
     first, norm = pair.first.module, pair.first.norm
     fold_O = layers.norm_factor(pair.first).abs().to(first.weight)
-    range_O = first.weight.flatten(1).abs().amax(dim=1) * fold_O
+    range_O = pair.first.view.matrix(first.weight).abs().amax(dim=1) * fold_O
     factor_O = factors(range_O, _input_range(pair.second.module))
     if bool(((factor_O - 1).abs() < _TOLERANCE).all()) or (norm and norm.weight is None):
         return False
@@ -140,14 +142,11 @@ def _input_range(layer: Weighted) -> Tensor:
     size_OIK = (
         layer.weight.abs().flatten(2) if layer.weight.ndim > 2 else layer.weight.abs()[..., None]
     )
-    return size_OIK.unflatten(0, (_groups(layer), -1)).amax(dim=(1, 3)).flatten()
+    groups = view_of(layer).groups(layer)
+    return size_OIK.unflatten(0, (groups, -1)).amax(dim=(1, 3)).flatten()
 
 
 def _multiply_inputs_(layer: Weighted, factor_O: Tensor) -> None:
-    latent = layers.latent(layer)
-    grouped = latent.unflatten(0, (_groups(layer), -1))
-    grouped.mul_(factor_O.view(_groups(layer), 1, -1, *[1] * (latent.ndim - 2)))
-
-
-def _groups(layer: Weighted) -> int:
-    return 1 if isinstance(layer, nn.Linear) else layer.groups
+    latent, groups = layers.latent(layer), view_of(layer).groups(layer)
+    grouped = latent.unflatten(0, (groups, -1))
+    grouped.mul_(factor_O.view(groups, 1, -1, *[1] * (latent.ndim - 2)))

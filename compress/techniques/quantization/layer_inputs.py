@@ -5,7 +5,7 @@ all that rounding needs to know of the data, since the mean squared error of the
 ``d E[x x^T] d^T`` for a row ``d`` of weight errors.
 
 Legend: B images, C channels, H height, W width, N columns (images and positions), S groups of a
-convolution, K weights of an output channel, k those of one of its inputs, O output channels.
+convolution, K weights of an output channel.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from compress.network.layers import Weighted, WeightedLayer
+from compress.network.layers import WeightedLayer
 from compress.network.network import Network
 from compress.network.running import foreign, readers
+from compress.network.running.weight_views import is_weighted, view_of
 from compress.training import calibration, inference
 from compress.training.context import TrialContext
 from compress.values.errors import NumericalError
@@ -70,38 +70,6 @@ def second_moments(
     return {name: _mean(name, total) for name, total in sums.items()}
 
 
-def columns(layer: Weighted, x: Tensor, *, most: int | None = None) -> Tensor:
-    """The inputs of every output position, ``(S, N, K)``, in the order of the weight's entries.
-
-    With ``most``, that many of them at equal distances at most: only these are ever copied, the
-    windows of a convolution are a view of its input.
-    """
-    if isinstance(layer, nn.Linear):
-        x_NK = x.reshape(-1, x.shape[-1])
-        return x_NK[_taken(len(x_NK), most, x.device)][None]
-    if isinstance(layer, nn.Conv1d):
-        x_BCHW, padding = x[:, :, None], (*_padding(layer), 0, 0)
-        kernel, stride, dilation = (1, *layer.kernel_size), (1, *layer.stride), (1, *layer.dilation)
-    else:
-        x_BCHW, padding = x, _padding(layer)
-        kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
-    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    windows = functional.pad(x_BCHW, padding, mode=mode)
-    for axis, size, step, gap in zip((2, 3), kernel, stride, dilation, strict=True):
-        windows = windows.unfold(axis, gap * (size - 1) + 1, step)[..., ::gap]
-    height, width = windows.shape[2:4]
-    taken_N = _taken(len(x) * height * width, most, x.device)
-    image_N, place_N = taken_N // (height * width), taken_N % (height * width)
-    x_NCk = windows[image_N, :, place_N // width, place_N % width]
-    return x_NCk.reshape(len(taken_N), layer.groups, -1).transpose(0, 1)
-
-
-def _taken(number: int, most: int | None, device: torch.device) -> Tensor:
-    if most is None or number <= most:
-        return torch.arange(number, device=device)
-    return torch.linspace(0, number - 1, most, device=device).long()
-
-
 def _add(
     sums: dict[str, Tensor],
     name: str,
@@ -110,8 +78,9 @@ def _add(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> None:
-    assert isinstance(layer, Weighted)
-    x_SNK = columns(layer, readers.given(args, kwargs), most=max(1, int(_MOST_COLUMNS * share)))
+    assert is_weighted(layer)
+    x, most = readers.given(args, kwargs), max(1, int(_MOST_COLUMNS * share))
+    x_SNK = view_of(layer).columns(layer, x, most=most)
     total = torch.cat([x_SNK, x_SNK.new_ones(*x_SNK.shape[:2], 1)], dim=2)
     moment = (total.mT @ total).double()
     sums[name] = sums[name] + moment if name in sums else moment
@@ -122,17 +91,3 @@ def _mean(name: str, total_SKK: Tensor) -> Tensor:
     if not bool(torch.isfinite(total_SKK).all()):
         raise NumericalError(f"an input of layer {name} is not finite on the calibration images")
     return (total_SKK[:, :-1, :-1] / total_SKK[0, -1, -1]).float()
-
-
-def _padding(layer: nn.Conv1d | nn.Conv2d) -> tuple[int, ...]:
-    """Zeros before and after every dimension, last dimension first, as ``functional.pad`` wants."""
-    sides: list[int] = []
-    for index in reversed(range(len(layer.kernel_size))):
-        if layer.padding == "same":
-            whole = layer.dilation[index] * (layer.kernel_size[index] - 1)
-            sides += [whole // 2, whole - whole // 2]
-        elif isinstance(layer.padding, str):
-            sides += [0, 0]
-        else:
-            sides += [layer.padding[index]] * 2
-    return tuple(sides)

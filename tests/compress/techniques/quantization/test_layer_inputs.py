@@ -15,57 +15,9 @@ from compress.training.context import TrialContext
 from compress.values.errors import InvalidData, NumericalError
 from tests.devices import DEVICE
 
-CONVOLUTIONS = {
-    "plain": nn.Conv2d(4, 6, 3, padding=1),
-    "strided": nn.Conv2d(4, 6, 3, stride=2),
-    "grouped": nn.Conv2d(4, 6, 3, padding=1, groups=2),
-    "depthwise": nn.Conv2d(4, 8, (1, 3), padding=(0, 1), groups=4),
-    "dilated": nn.Conv2d(4, 6, 3, padding=2, dilation=2),
-    "same": nn.Conv2d(4, 6, (1, 3), padding="same", dilation=2),
-    "valid": nn.Conv2d(4, 6, 3, padding="valid"),
-    "reflect": nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect"),
-}
-
 
 def images(*shape):
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
-
-
-def product(module, x_SNK):
-    """The layer computed as a matrix product per group, ``(N, O)``."""
-    weight_SOK = module.weight.flatten(1).unflatten(0, (len(x_SNK), -1))
-    out_SNO = x_SNK @ weight_SOK.mT
-    return out_SNO.permute(1, 0, 2).flatten(1) + module.bias
-
-
-@pytest.mark.parametrize("kind", CONVOLUTIONS)
-def test_the_columns_times_the_weights_are_the_convolution(kind):
-    module = CONVOLUTIONS[kind]
-    x = images(2, 4, 8, 8)
-    expected = module(x).permute(0, 2, 3, 1).flatten(0, 2)
-    torch.testing.assert_close(product(module, layer_inputs.columns(module, x)), expected)
-
-
-def test_the_columns_of_other_layers_too():
-    linear, x = nn.Linear(5, 3), images(2, 7, 5)
-    torch.testing.assert_close(
-        product(linear, layer_inputs.columns(linear, x)), linear(x).flatten(0, 1)
-    )
-    conv = nn.Conv1d(4, 6, 3, padding=1, stride=2, groups=2)
-    x = images(2, 4, 9)
-    expected = conv(x).permute(0, 2, 1).flatten(0, 1)
-    torch.testing.assert_close(product(conv, layer_inputs.columns(conv, x)), expected)
-
-
-def test_some_of_the_columns_are_those_at_equal_distances():
-    for layer, x in (
-        (nn.Conv2d(4, 6, 3, dilation=2, stride=(1, 2), groups=2), images(3, 4, 9, 8)),
-        (nn.Linear(5, 3), images(20, 5)),
-    ):
-        every_SNK = layer_inputs.columns(layer, x)
-        some_SNK = layer_inputs.columns(layer, x, most=7)
-        places = torch.linspace(0, every_SNK.shape[1] - 1, 7).long()
-        assert torch.equal(some_SNK, every_SNK[:, places])
 
 
 def test_moments_are_means_over_all_images_in_batches_of_any_size():
