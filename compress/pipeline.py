@@ -1,4 +1,4 @@
-"""From a candidate to a compressed network: apply its steps, then recover, rung by rung."""
+"""Compress a network as a candidate says: apply its steps, then recover, rung by rung."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _USUAL = Schedule()
 
 
 def start(network: Network, candidate: Candidate, context: TrialContext) -> CompressedModel:
-    """Apply a candidate without training: rung 0.
+    """Apply a candidate without training; this is rung 0.
 
     The candidate's choice of network comes first, then its steps in the catalog's order. BatchNorm
-    is measured anew after what changes the network, but before quantization, which corrects its own
-    mean errors: better than new statistics would on the published ResNet-20 (89.8 % against 89.3 %
-    with 3 bits).
+    is re-estimated after steps that change the network, but before quantization, which corrects its
+    own mean errors. That is better than new statistics would be (89.8 % against 89.3 % with 3 bits
+    on the published ResNet-20).
 
-    Patterns mean layers of the network, or of the student if members of one are tried.
+    Patterns refer to layers of the network, or of the student if members of one are tried.
 
-    Raises InvalidCandidate when a step does not fit the network, one of its patterns matches no
-    layer of it, or it does not answer with one row of logits per image.
+    Raises InvalidCandidate if a step does not fit the network, if a pattern matches no layer of it,
+    or if the network does not return one row of logits per image.
     """
     foreign.check(network)
     compressed = CompressedModel(network=network, notes=memory_format.notes(network))
@@ -56,7 +56,7 @@ def apply(
 ) -> CompressedModel:
     """Apply one step.
 
-    Raises InvalidCandidate where the step does not fit the network, and Stopped when asked to stop.
+    Raises InvalidCandidate if the step does not fit the network, and Stopped when asked to stop.
     """
     if context.should_stop():
         raise Stopped(f"stopped before {step.technique}")
@@ -66,9 +66,9 @@ def apply(
 def _renamed(
     step: TechniqueConfig, original: Network, network: Network, context: TrialContext
 ) -> TechniqueConfig:
-    """The step with its patterns, which mean layers of the original network, as names of today.
+    """Translate the step's patterns from layers of the original network to those of today.
 
-    A block that an earlier step has cut or a layer that it has split is no mistake of the pattern.
+    A block that an earlier step has removed, or a layer that it has split, is not an error.
     """
     texts = {name: getattr(step, name, "") for name in patterns.FIELDS}
     written = {name: text for name, text in texts.items() if text}
@@ -86,7 +86,7 @@ def _renamed(
 
 
 def _original_names(original: Network, context: TrialContext, technique: str) -> list[str]:
-    """As ``_names``, of the largest network whose members are tried."""
+    """Return ``_names`` of the largest network whose members are tried."""
     student = None if context.members is None else context.members.student(original)
     if student is None:
         return _names(original, technique)
@@ -95,13 +95,13 @@ def _original_names(original: Network, context: TrialContext, technique: str) ->
 
 
 def _names(network: Network, technique: str) -> list[str]:
-    """Layers that the technique may touch: channels also leave layers that are not trained."""
+    """Return the layers that the technique may touch; channels also leave untrained layers."""
     every = "channels" in registry.BY_NAME[technique].acts_on
     return [layer.name for layer in layers.weighted(network) if layer.is_trained or every]
 
 
 def _lender(network: Network, candidate: Candidate, context: TrialContext) -> Network | None:
-    """The network that the candidate has its weights from; None where they are new."""
+    """Return the network that the candidate takes its weights from; None if they are new."""
     match "inherited" if candidate.network is None else candidate.network.weights:
         case "inherited":
             return network
@@ -114,9 +114,9 @@ def _lender(network: Network, candidate: Candidate, context: TrialContext) -> Ne
 def _settled(
     compressed: CompressedModel, original: Network, lender: Network | None, context: TrialContext
 ) -> CompressedModel:
-    """With BatchNorm statistics of its own, if the network has changed.
+    """Re-estimate the BatchNorm statistics if the network has changed.
 
-    They are those of images as the ``lender`` of its weights has seen them.
+    Images are augmented as the ``lender`` of the weights has seen them.
     """
     if compressed.network is original:
         return compressed
@@ -139,11 +139,11 @@ def recover(
     schedule: Schedule = _USUAL,
     on_progress: OnProgress = silent,
 ) -> CompressedModel:
-    """Train ``epochs`` more epochs with the labels, and the teacher if the candidate says so.
+    """Train ``epochs`` more epochs on the labels, and on the teacher if the candidate says so.
 
-    Every segment anneals to zero, because every rung ends with a file, and what it made worse is
-    dropped. No epochs change nothing. Raises InvalidCandidate when distillation's teacher is not
-    there, Stopped, and NumericalError.
+    Every segment anneals to zero, because every rung ends with a file. A recovery that made the
+    network worse is dropped. Zero epochs change nothing. Raises InvalidCandidate if distillation's
+    teacher does not exist, Stopped, and NumericalError.
     """
     if epochs == 0:
         return compressed
@@ -189,9 +189,9 @@ def train_baseline(
     augment: Augment | None = None,
     on_progress: OnProgress = silent,
 ) -> Network:
-    """Train a network that has fresh weights, as a baseline is trained.
+    """Train a network with fresh weights, as a baseline is trained.
 
-    ``augment`` says how images are varied; None is the context's own.
+    ``augment`` is how images are augmented; None means as in the context.
     """
     plan = TrainingPlan(
         epochs=epochs,

@@ -1,1 +1,1 @@
-"""Measuring a file as it ships: accuracy, latency, memory."""
+"""Measure a file as it ships: the quality of its answers, latency and memory."""

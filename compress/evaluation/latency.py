@@ -1,8 +1,8 @@
-"""How long one call of a file takes, timed in turns with the baseline's file.
+"""Time one call of a file, in turns with the baseline's file.
 
-What else a machine does changes from minute to minute, and machines differ. Two files that take
-turns within one run meet the same moments, so the ratio of their times can be compared where
-milliseconds cannot. How the times of single calls are read is in ``compress.values.timing``.
+The load of a machine changes from minute to minute, and machines differ. Two files that take turns
+within one run meet the same conditions, so the ratio of their times is comparable where
+milliseconds are not. ``compress.values.timing`` turns the times of single calls into a latency.
 Shapes: N images, C channels, H rows, W columns.
 """
 
@@ -61,11 +61,11 @@ def measure(
     beside: Beside | None,
     should_stop: ShouldStop = never,
 ) -> Latency:
-    """Latency of one call with the first image, ``(1, C, H, W)``, as on an unloaded machine.
+    """Time one call with the first image, ``(1, C, H, W)``, as on an unloaded machine.
 
-    With a file ``beside`` it both take turns until each has had at least 50 timed calls and 0.3 s.
-    Where the calls show that the machine is busy they are timed again, after pauses, for at most
-    some seconds; if it stays busy all of them count and the figure is marked. Sessions have exactly
+    With a file ``beside`` it, both take turns until each has had at least 50 timed calls and 0.3 s.
+    If the calls show that the machine is busy, they are timed again, after pauses, for at most some
+    seconds. If it stays busy, all calls count and the figure is marked. Sessions have exactly
     ``threads`` threads, which stay on as many cores (Linux). Raises ExportParityError for a file
     that ONNX Runtime cannot load, and Stopped.
     """
@@ -86,7 +86,7 @@ def measure(
 def summarised(
     run: Run, *, clock: Clock, is_busy: bool, threads: int, reference_ms: float | None
 ) -> Latency:
-    """What calls of a file, and those of the baseline's between them, are recorded as."""
+    """Summarise the calls of a file, and those of the baseline's file timed in turns with them."""
     own, least_ms = run[0], timing.least(run, clock)
     return Latency(
         median_ms=least_ms[0],
@@ -105,7 +105,7 @@ def summarised(
 
 @cache
 def device_name() -> str:
-    """The model of this machine's CPU: the one thing that ``runtime`` runs files on."""
+    """Return the model of this machine's CPU, the only device on which ``runtime`` runs files."""
     try:
         lines = _CPU_INFO.read_text().splitlines()
     except OSError:
@@ -117,7 +117,7 @@ def device_name() -> str:
 def _in_turns(
     opened: list[onnxruntime.InferenceSession], feed: NDArray[np.float32], should_stop: ShouldStop
 ) -> list[Calls]:
-    """Every timed call of each session."""
+    """Return every timed call of each session."""
     calls = [_call(session, feed) for session in opened]
     blocks = [_block(call) for call in calls]
     turns: list[list[Calls]] = [[] for _ in calls]
@@ -140,14 +140,14 @@ def _call(session: onnxruntime.InferenceSession, feed: NDArray[np.float32]) -> C
 
 
 def _block(call: Callable[[], object]) -> int:
-    """Warm the file up; how many of its calls are timed as one."""
+    """Warm the file up, and return how many of its calls are timed as one."""
     warm_up = timing.timed(call, calls=WARM_UP_CALLS, block=1)
     return timing.calls_per_block(int(min(warm_up.wall_ms) * 1e6))
 
 
 @contextmanager
 def _on_as_many_cores(threads: int) -> Iterator[None]:
-    """Keep this thread, and those that it starts, on ``threads`` cores; other processes' differ."""
+    """Pin this thread, and those that it starts, to ``threads`` cores, others in each process."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return

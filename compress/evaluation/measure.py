@@ -1,4 +1,4 @@
-"""Measure one ONNX file as it will ship: accuracy, bytes, memory and latency in ONNX Runtime.
+"""Measure one ONNX file as it will ship: quality, bytes, memory and latency in ONNX Runtime.
 
 Shapes: N images, C channels, H rows, W columns, K classes.
 """
@@ -44,13 +44,13 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
     beside: Beside | None = None,
     should_stop: ShouldStop = never,
 ) -> Measurement:
-    """Measure a file on the named splits, which must hold ``validation``.
+    """Measure a file on the named splits, which must include ``validation``.
 
     ``seconds`` says where the trial's time went so far; ``measure`` is added to it. Latency is
-    that of one image with ``threads`` threads, timed in turns with the file ``beside`` it (None:
-    the file is the baseline's own), and memory what a fresh process needs for it.
+    that of one image with ``threads`` threads, timed in turns with the file ``beside`` it (None if
+    the file is the baseline's own). Memory is what a fresh process needs to load the file.
     Raises NumericalError for an answer that is not finite, InvalidData for a missing or empty
-    split, Stopped, and an OSError when the process that measures memory fails.
+    split, Stopped, and an OSError if the process that measures memory fails.
     """
     started = time.perf_counter()
     opened = runtime.session(artifact.path, threads=threads)
@@ -83,7 +83,7 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """What a file's answers to a split are worth.
+    """The quality of a file's answers on one split.
 
     Attributes:
         accuracy: The task's primary metric, 0 to 1.
@@ -99,21 +99,21 @@ class Answered:
 def on_split(
     path: Path, data: ImageData, split: Split, *, task: Task, threads: int = 1
 ) -> Answered:
-    """Let a file answer a split: nothing else of it is measured.
+    """Measure only the quality of a file's answers on one split.
 
-    Raises NumericalError when an answer is not finite, InvalidData when the split is missing or
-    empty, ExportParityError when ONNX Runtime cannot load the file.
+    Raises NumericalError if an answer is not finite, InvalidData if the split is missing or
+    empty, ExportParityError if ONNX Runtime cannot load the file.
     """
     return _answered(runtime.session(path, threads=threads), data, split, task)
 
 
 def download_bytes(path: Path) -> int:
-    """Bytes of the file compressed with zstd at level 19, in one frame."""
+    """Return the size in bytes of the file compressed with zstd at level 19, in one frame."""
     return len(zstandard.ZstdCompressor(level=_DOWNLOAD_LEVEL).compress(path.read_bytes()))
 
 
 def accuracy_of_file(path: Path, images: Images, *, task: Task, threads: int = 1) -> float:
-    """The task's primary metric of the file's answers to ``images``, 0 to 1."""
+    """Return the task's primary metric, 0 to 1, of the file's answers to ``images``."""
     outputs_NK = runtime.answers(runtime.session(path, threads=threads), images.x_NCHW)
     return task.quality(outputs_NK, images.y_N.numpy())[task.primary]
 
@@ -135,7 +135,7 @@ def _images(data: ImageData, split: Split) -> Images:
 
 
 def sample(images: Images, *, most: int) -> Images:
-    """At most so many of the images, evenly spaced: files are often sorted by class."""
+    """Take at most that many images, evenly spaced, because files are often sorted by class."""
     if len(images) <= most:
         return images
     chosen = torch.linspace(0, len(images) - 1, most, dtype=torch.float64).long()

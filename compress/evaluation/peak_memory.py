@@ -1,9 +1,9 @@
-"""What loading a file costs, measured in a fresh process that imports ONNX Runtime and no torch.
+"""Measure what loading a file costs, in a fresh process that imports ONNX Runtime and no torch.
 
     python -m compress.evaluation.peak_memory FILE THREADS
 
-The kernel's high-water mark of resident memory is per process and cannot be told apart from what
-the process held before: a worker that has trained has a high one already.
+The kernel's high-water mark of resident memory is per process and includes what the process held
+before: a worker that has trained has a high one already.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _LOOK_SECONDS = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Loading:
-    """What it takes to load a file: memory in bytes (None where not on Linux), time in ms.
+    """The cost of loading a file: memory in bytes (None except on Linux) and time in milliseconds.
 
-    The time is that of the CPU in the loading thread, so that it is the same on a busy machine; by
-    the wall's clock where the CPU's is too coarse.
+    The time is CPU time of the loading thread, so that it is the same on a busy machine; it is wall
+    time if the CPU's clock is too coarse.
     """
 
     peak_memory_bytes: int | None
@@ -53,8 +53,8 @@ def of_file(
 ) -> Loading:
     """Load the file and run one image of zeros, in a process of its own.
 
-    Raises ChildProcessError when that process fails or is killed, TimeoutError when it takes
-    longer than ``most_seconds``, and Stopped.
+    Raises ChildProcessError if that process fails or is killed, TimeoutError if it takes longer
+    than ``most_seconds``, and Stopped.
     """
     command = [
         sys.executable,
@@ -97,7 +97,7 @@ def _said(
 
 
 def measure_here(path: Path, *, threads: int, status: Path = _STATUS) -> Loading:
-    """The same in this process, where nothing else may run; ``status`` is the kernel's file."""
+    """Measure in this process, where nothing else may run; ``status`` is the kernel's file."""
     with contextlib.suppress(OSError):  # without it an earlier peak counts: never too little
         _CLEAR_REFS.write_text(_FORGET_HIGH_WATER)
     before = _bytes(status, "VmRSS")

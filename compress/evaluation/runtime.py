@@ -1,4 +1,4 @@
-"""The seam to ONNX Runtime: a quiet CPU session, raw pixel values in, logits out.
+"""The interface to ONNX Runtime: a quiet CPU session, raw pixel values in, logits out.
 
 Shapes: N images, C channels, H rows, W columns, K classes.
 """
@@ -41,10 +41,10 @@ def session(
     optimise: bool = True,
     dump: Path | None = None,
 ) -> onnxruntime.InferenceSession:
-    """Open a model on the CPU, one operator at a time, with ``threads`` threads inside each.
+    """Open a model on the CPU, running one operator at a time with ``threads`` threads each.
 
     ``optimise=False`` runs the graph as written, one kernel per node. ``dump`` receives the graph
-    that ONNX Runtime really executes. Raises ExportParityError for a file it cannot load.
+    that ONNX Runtime really executes. Raises ExportParityError for a file that it cannot load.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -63,12 +63,12 @@ def session(
 
 
 def raw(x_NCHW: Tensor) -> NDArray[np.float32]:
-    """Raw values as every file takes them: float32, contiguous."""
+    """Return raw values as every file takes them: float32, contiguous."""
     return x_NCHW.float().contiguous().numpy()
 
 
 def batches(x_NCHW: Tensor) -> list[NDArray[np.float32]]:
-    """Raw values as float32 batches small enough for every activation to fit in memory."""
+    """Split raw values into float32 batches small enough for all activations to fit in memory."""
     values_per_image = max(1, prod(x_NCHW.shape[1:]))
     images = max(1, min(_MOST_IMAGES_PER_BATCH, _VALUES_PER_BATCH // values_per_image))
     return [raw(chunk) for chunk in x_NCHW.split(images)]
@@ -77,10 +77,10 @@ def batches(x_NCHW: Tensor) -> list[NDArray[np.float32]]:
 def outputs(
     opened: onnxruntime.InferenceSession, names: Sequence[str], *, x_NCHW: NDArray[np.float32]
 ) -> list[NDArray[np.float32]]:
-    """The named dense float outputs for one batch of raw values.
+    """Return the named dense float outputs for one batch of raw values.
 
-    Raises ExportParityError where the graph does not take so many images: sizes that a network
-    reads as ``len(x)`` are constants of its graph, those of ``x.shape[0]`` are not.
+    Raises ExportParityError if the graph does not accept that many images: a size that a network
+    reads as ``len(x)`` is constant in its graph, while ``x.shape[0]`` stays variable.
     """
     try:
         return opened.run(list(names), {INPUT: x_NCHW})  # pyright: ignore[reportReturnType]
@@ -93,7 +93,7 @@ def outputs(
 
 
 def answers(opened: onnxruntime.InferenceSession, x_NCHW: Tensor) -> NDArray[np.float32]:
-    """Logits ``(N, K)`` for raw values. Raises NumericalError unless every one is finite."""
+    """Return logits ``(N, K)`` for raw values. Raises NumericalError unless all are finite."""
     logits_NK = np.concatenate([outputs(opened, [OUTPUT], x_NCHW=x)[0] for x in batches(x_NCHW)])
     if not np.isfinite(logits_NK).all():
         wrong = int((~np.isfinite(logits_NK)).any(axis=1).sum())

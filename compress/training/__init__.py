@@ -1,1 +1,1 @@
-"""Training: one loop, its objectives, its optimiser and what it needs at hand."""
+"""The training loop, its objectives, its optimiser and the context of a trial."""

@@ -1,10 +1,10 @@
-"""Running statistics of BatchNorm, measured anew after the structure has changed.
+"""Re-estimate the running statistics of BatchNorm after the structure has changed.
 
-Pruning shifts the distribution of every later activation; without this step a pruned network
+Pruning shifts the distribution of every later activation. Without this step a pruned network
 looks far worse than it is (Li et al., EagleEye, arXiv:2007.02491, section 3.3). The images are
-varied as the network's own statistics say that they were in its training: the published CIFAR
-ResNet-20 saw crops padded with black, and plain images, or crops padded with the mean, cost three
-points (88.5 % instead of 91.7 %).
+augmented in the way that the network's own statistics reveal: the published CIFAR ResNet-20 was
+trained on crops padded with black, and re-estimating on plain images, or on crops padded with the
+mean, cost it three points (88.5 % instead of 91.7 %).
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _SEED = 20_260_102
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticsView:
-    """How images are varied while statistics are taken.
+    """The way in which images are augmented while statistics are measured.
 
-    ``black`` pads raw images with 0 before they are normalised, as many published networks were
-    trained; otherwise the padding is 0 after normalisation.
+    With ``black``, raw images are padded with 0 before they are normalised, as many published
+    networks were trained. Otherwise they are padded with 0 after normalisation.
     """
 
     augmented: Augmented
@@ -56,11 +56,12 @@ def reestimate(
     augment: Augment = "auto",
     like: Network | None = None,
 ) -> Network:
-    """A copy whose running statistics are the averages over up to 1,024 of the images.
+    """Return a copy whose running statistics are averages over up to 1,024 of the images.
 
-    These are varied as ``like`` has seen them, which ``network`` was made from, or else as
-    ``augment`` says. Raises InvalidData when there is no image, when they are of another shape,
-    and for one image where a BatchNorm reads one value of it.
+    If ``like``, the network that ``network`` was made from, is given, images are augmented as
+    its statistics reveal, otherwise as ``augment`` says. Raises InvalidData if there are no
+    images, if they have another shape, and for a single image if a BatchNorm reads only one
+    value of it.
     """
     calibration.check(images, input_shape=network.input_shape)
     usual = StatisticsView(augmented=task.decided(augment, images))
@@ -71,10 +72,10 @@ def reestimate(
 def seen_by(
     network: Network, images: Images, usual: StatisticsView, *, task: Task, device: torch.device
 ) -> StatisticsView:
-    """How the images were varied over which the network's own statistics were taken.
+    """Infer how the images were augmented when the network's own statistics were measured.
 
-    Of a few ways it is the one that gives the nearest statistics, in the Kullback-Leibler
-    divergence of normal distributions, if it is nearer than ``usual`` by a half at least.
+    Returns the candidate whose statistics are nearest in Kullback-Leibler divergence between
+    normal distributions, provided that it is less than half as far away as ``usual``.
     """
     others = (
         StatisticsView(augmented="none"),
@@ -92,7 +93,7 @@ def seen_by(
 
 
 def _divergence(own: Network, found: Network) -> float:
-    """Nats per channel from statistics ``own`` to those that were ``found``; 0 without any."""
+    """Return nats per channel from statistics ``own`` to those ``found``; 0 without BatchNorm."""
     pairs = zip(own.module.modules(), found.module.modules(), strict=True)
     nats = [
         _nats(mine, other)
@@ -139,9 +140,9 @@ def _averaged(
 
 @torch.no_grad()
 def check_batch(network: Network, x_BCHW: Tensor, *, device: torch.device) -> None:
-    """Raises InvalidData where a BatchNorm cannot measure its input on a batch of raw images.
+    """Raise InvalidData if a BatchNorm cannot normalise a batch of these raw images.
 
-    Behind a global pool one image is one value per channel, and one value has no deviation.
+    Behind a global pool, one image is one value per channel, whose deviation is undefined.
     """
     if len(x_BCHW) != 1:
         return

@@ -1,4 +1,4 @@
-"""What the layers of a network read, seen on some training images.
+"""Record what the layers of a network read on some training images.
 
 Legend: B images of a batch, G groups of a convolution, I inputs of a weight (kernel included).
 """
@@ -26,9 +26,9 @@ Watch = Callable[[str, Weighted, Tensor], None]
 
 
 def check(images: Images, *, input_shape: tuple[int, int, int]) -> None:
-    """Raises InvalidData when there is no image or when they are of another shape.
+    """Raise InvalidData if there are no images or if their shape is not the expected one.
 
-    Whatever is measured on nothing would be silently wrong.
+    Anything measured on no images would be wrong without a sign of it.
     """
     if len(images) == 0 or tuple(images.x_NCHW.shape[1:]) != input_shape:
         raise InvalidData(
@@ -38,9 +38,9 @@ def check(images: Images, *, input_shape: tuple[int, int, int]) -> None:
 
 
 def sample(images: Images, *, num_images: int, input_shape: tuple[int, int, int]) -> Tensor:
-    """``num_images`` raw images at equal distances through the split: the same ones every time.
+    """Return ``num_images`` raw images, evenly spaced through the split: always the same ones.
 
-    Raises InvalidData when there is none or when they are of another shape.
+    Raises InvalidData if there are none or if their shape is not the expected one.
     """
     check(images, input_shape=input_shape)
     taken = min(num_images, len(images))
@@ -57,7 +57,7 @@ def watch(
     device: torch.device,
     see: Watch,
 ) -> None:
-    """Run raw images through the network in eval mode and show ``see`` what each layer reads."""
+    """Run raw images through the network in eval mode and pass each layer's input to ``see``."""
     module = inference.copied_to(device, network).eval()
     prepare = inference.preparation_of(network, device)
     for layer in found:
@@ -70,11 +70,11 @@ def watch(
 def mean_squares(
     network: Network, found: Sequence[WeightedLayer], x_NCHW: Tensor, *, device: torch.device
 ) -> Mapping[str, Tensor]:
-    """``E[x^2]`` of every input of every layer, float32 on the CPU.
+    """Return ``E[x^2]`` for every input of every layer, float32 on the CPU.
 
-    Shape ``(G, I / G, ...)``: that of the layer's weight with one output channel per group. The
-    mean is over images and positions, the zeros of the padding included. Raises NumericalError
-    when one is not finite.
+    The shape is ``(G, I / G, ...)``: that of the layer's weight with one output channel per
+    group. The mean is over images and positions, including the zeros of the padding. Raises
+    NumericalError if a mean is not finite.
     """
     sums: dict[str, Tensor] = {}
 

@@ -1,9 +1,9 @@
-"""Constraints: what a layer's weight may be in the file, kept true while the network trains.
+"""Constraints keep a layer's weight what it will be in the file while the network trains.
 
 A constraint is a parametrization: it stands between the latent weight, which is trained, and the
 weight that the layer uses. So the network *is* its own simulation at every moment: evaluation,
 BatchNorm statistics and importance all see the weights that the file will hold. Several constraints
-of one weight apply in the order of the catalog: first a mask, then a grid or a codebook.
+on one weight apply in the order of the catalog: first a mask, then a grid or a codebook.
 
 Gradients pass straight through the rounding (Bengio et al., arXiv:1308.3432, section 4).
 """
@@ -24,43 +24,43 @@ from compress.network.stored_weight import SparseFloat, StoredWeight
 
 
 class WeightConstraint(nn.Module):
-    """Maps a latent weight to the values that the file will hold."""
+    """The base of all constraints: maps a latent weight to the values that the file will hold."""
 
     is_constraint = True
     """Tells ours from whatever else a network has put in front of its weights."""
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The constrained weight, of the same shape, differentiable where it is trained through."""
+        """Return the constrained weight, of the same shape, differentiable if trained through."""
         raise NotImplementedError
 
     def refresh(self, weight: Tensor) -> None:
-        """Follow the latent weight: called before every epoch of training.
+        """Adapt to the latent weight before every epoch of training.
 
-        ``weight`` is what the constraints before this one make of the latent weight.
+        ``weight`` is the latent weight after all constraints before this one.
         """
 
     def settle(self, weight: Tensor) -> None:
-        """Called after the last epoch, for what was put off until then.
+        """Finish after the last epoch what was postponed until then.
 
-        A grid that was trained on must stay: fitted anew, it would round other weights up and
-        down than those that were trained (3 bits on the published ResNet-20 lost three points).
+        A grid that was trained on must stay. If it were fitted anew, it would round other weights
+        up and down than it did in training (3 bits on the published ResNet-20 lost three points).
         """
 
     def advance(self, progress: float) -> None:
-        """Told the share of the training that is done, 0 to 1: for gradual schedules."""
+        """Follow a gradual schedule, given the share of the training that is done, 0 to 1."""
 
     def stored(self, weight: Tensor) -> StoredWeight | SparseFloat:
-        """What the file holds for this weight: its ``values()`` are those of ``forward``."""
+        """Return what the file stores for this weight: ``values()`` equals ``forward``."""
         raise NotImplementedError
 
 
 def constrain(layer: nn.Module, constraint: WeightConstraint) -> None:
-    """Put a layer's weight under one more constraint, in place."""
+    """Add one more constraint to a layer's weight, in place."""
     parametrize.register_parametrization(layer, "weight", constraint, unsafe=True)
 
 
 def on(layer: nn.Module) -> tuple[WeightConstraint, ...]:
-    """The constraints of a layer's weight, first to last."""
+    """Return the constraints on a layer's weight, first to last."""
     if not hasattr(layer, "parametrizations"):
         return ()
     chain = layer.get_submodule("parametrizations.weight")
@@ -69,20 +69,20 @@ def on(layer: nn.Module) -> tuple[WeightConstraint, ...]:
 
 @torch.no_grad()
 def refresh(module: nn.Module) -> None:
-    """Let every constraint of the module follow its weight."""
+    """Adapt every constraint of the module to its weight."""
     for constraint, weight in _with_weights(module):
         constraint.refresh(weight)
 
 
 @torch.no_grad()
 def settle(module: nn.Module) -> None:
-    """Tell every constraint of the module that the training is over."""
+    """Finish every constraint of the module after the training."""
     for constraint, weight in _with_weights(module):
         constraint.settle(weight)
 
 
 def advance(module: nn.Module, progress: float) -> None:
-    """Tell every constraint how far the training is, 0 to 1."""
+    """Tell every constraint which share of the training is done, 0 to 1."""
     for _, layer in _constrained(module):
         for constraint in on(layer):
             constraint.advance(progress)
@@ -90,9 +90,9 @@ def advance(module: nn.Module, progress: float) -> None:
 
 @torch.no_grad()
 def bake(network: Network) -> tuple[Network, Mapping[str, StoredWeight | SparseFloat]]:
-    """A plain copy that holds the constrained weights, and what the file stores for each of them.
+    """Return a plain copy that holds the constrained weights, and what the file stores for them.
 
-    The second is keyed by the layers' names; a layer without constraints is missing from it.
+    What is stored is keyed by the names of the layers; layers without constraints are missing.
     """
     module = copy.deepcopy(network.module)
     stored: dict[str, StoredWeight | SparseFloat] = {}
@@ -107,10 +107,10 @@ def bake(network: Network) -> tuple[Network, Mapping[str, StoredWeight | SparseF
 
 
 def _free_(layer: nn.Module, weight: Tensor) -> None:
-    """Turn a constrained layer into an ordinary one, in place, with this weight.
+    """Turn a constrained layer into an ordinary one with this weight, in place.
 
-    ``parametrize.remove_parametrizations`` would take the property away from the layer's class,
-    which every copy of the layer shares: the network that was copied could not run any more.
+    ``parametrize.remove_parametrizations`` would remove the property from the layer's class, which
+    every copy of the layer shares, and the network that was copied would no longer run.
     """
     requires_grad = layers.latent(layer).requires_grad
     del layer.parametrizations
@@ -119,7 +119,7 @@ def _free_(layer: nn.Module, weight: Tensor) -> None:
 
 
 def _with_weights(module: nn.Module) -> Iterator[tuple[WeightConstraint, Tensor]]:
-    """Every constraint with what it is given; asked for its own answer once it was handled."""
+    """Yield every constraint with its input; its output is computed after it was handled."""
     for _, layer in _constrained(module):
         weight = layers.latent(layer)
         for constraint in on(layer):

@@ -1,4 +1,4 @@
-"""What a trial works with: its data, its device, its seed, and the teacher."""
+"""The context of a trial: its task, its data, its device, its seed, and the teachers."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ _BATCH = 128
 
 @dataclass(frozen=True, kw_only=True)
 class TrialContext:
-    """What a trial works with.
+    """Everything that a trial works with.
 
     ``task`` is what the network is for. ``teacher`` is the baseline, ``uploaded_teacher`` a model
-    that was uploaded to teach; ``cache_folder`` keeps the logits of both between trials,
-    ``teacher_views`` of the training images each (None: by their number, see ``TeacherLogits``).
-    ``members`` makes smaller members of the network's family (None: it is of no family), and
-    ``supernet`` is a trained network that they may be slices of. ``augment`` is how training images
-    are varied wherever nothing else says it: where techniques train or BatchNorm is measured.
-    ``should_stop`` is asked by every step that takes long.
+    that was uploaded to teach. ``cache_folder`` keeps the logits of both between trials, and
+    ``teacher_views`` is the number of views of the training images that they answer (None: chosen
+    by the number of images, see ``TeacherLogits``). ``members`` makes smaller members of the
+    network's family (None if it is of no family), and ``supernet`` is a trained network of which
+    they may be slices. ``augment`` is how training images are augmented unless a schedule says
+    otherwise: when techniques train and when BatchNorm is measured. ``should_stop`` is polled by
+    every long step.
     """
 
     task: Task
@@ -47,17 +48,17 @@ class TrialContext:
 
     @property
     def batch_size(self) -> int:
-        """Images of one training step."""
+        """The number of images in a training step."""
         return _SMALL_BATCH if len(self.data.train) <= _SMALL_DATASET else _BATCH
 
     @cached_property
     def teacher_logits(self) -> TeacherLogits | None:
-        """The baseline's answers on the training images; computed when first asked for."""
+        """The baseline's logits for the training images, computed on first use."""
         return self._logits_of(self.teacher)
 
     @cached_property
     def uploaded_teacher_logits(self) -> TeacherLogits | None:
-        """The uploaded teacher's answers on the training images."""
+        """The uploaded teacher's logits for the training images, computed on first use."""
         return self._logits_of(self.uploaded_teacher)
 
     def _logits_of(self, network: Network | None) -> TeacherLogits | None:
@@ -74,11 +75,11 @@ class TrialContext:
 
 
 def choose_device() -> torch.device:
-    """The GPU if there is one, else the CPU; a GPU computes as reproducibly as a CPU from then on.
+    """Return the GPU if there is one, else the CPU, and make a GPU compute reproducibly.
 
-    That is a setting of the whole process. Left alone, cuDNN sums gradients in an order that
+    That is a setting of the whole process. By default, cuDNN sums gradients in an order that
     changes from run to run, and rounds the factors of a float32 convolution to 10 bits (TF32): the
-    same seed would give other weights, and a network would not answer as its file does.
+    same seed would give different weights, and a network would not answer as its file does.
     """
     if not torch.cuda.is_available():
         return torch.device("cpu")

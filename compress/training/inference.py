@@ -1,4 +1,4 @@
-"""Logits of a network on raw images.
+"""Compute the logits of a network for raw images.
 
 Legend: N images, B images of a batch, C channels, H height, W width, K classes.
 """
@@ -23,9 +23,9 @@ BATCH_SIZE = 500
 
 @dataclass(frozen=True)
 class Preparation:
-    """Raw values to what the first layer expects: one multiply and one add per value.
+    """Turns raw values into what the first layer expects, with one multiply and one add per value.
 
-    ``shift_C11`` is None where no mean is far from zero (``compress.network.affine``).
+    ``shift_C11`` is None if no mean is far from zero (``compress.network.affine``).
     """
 
     factor_C11: Tensor
@@ -35,14 +35,14 @@ class Preparation:
 
     @property
     def device(self) -> torch.device:
-        """Where images must be."""
+        """The device on which images must be."""
         return self.factor_C11.device
 
     def __call__(self, x_BCHW: Tensor, view: View | None = None) -> Tensor:
-        """Normalised float32 images in the network's memory, seen through ``view`` if given.
+        """Return normalised float32 images in the network's memory format, seen through ``view``.
 
-        The view comes last, so that what it pads with is 0 after normalisation: the mean of the
-        channel, whatever raw values lie around.
+        The view is applied last, so that it pads with the normalised 0, the mean of the channel,
+        whatever the range of the raw values.
         """
         x_BCHW = x_BCHW.to(torch.float32, memory_format=self.memory_format)
         if self.shift_C11 is not None:
@@ -52,7 +52,7 @@ class Preparation:
 
 
 def preparation(normalisation: Normalisation, device: torch.device) -> Preparation:
-    """``(x * scale - mean) / std`` in the form of ``compress.network.affine``."""
+    """Return ``(x * scale - mean) / std`` in the form of ``compress.network.affine``."""
     found = affine.affine(normalisation)
     return Preparation(
         factor_C11=found.factor_C11.to(device),
@@ -62,20 +62,20 @@ def preparation(normalisation: Normalisation, device: torch.device) -> Preparati
 
 
 def preparation_of(network: Network, device: torch.device) -> Preparation:
-    """The network's normalisation, in the memory in which it runs."""
+    """Return the network's normalisation with the memory format in which the network runs."""
     prepare = preparation(network.normalisation, device)
     return replace(prepare, memory_format=memory_format.of(network))
 
 
 def copied_to(device: torch.device, network: Network) -> nn.Module:
-    """A copy of the module on the device, in the memory in which it runs (see ``strided``)."""
+    """Copy the module to the device, in the memory format in which it runs (see ``strided``)."""
     found = memory_format.of(network)
     module = strided.pick_pixels_(copy.deepcopy(network.module).to(device))
     return memory_format.put(memory_format.remember(module, found), found)
 
 
 def back_from_device(module: nn.Module) -> nn.Module:
-    """The module itself on the CPU in ordinary memory, as everything else expects it."""
+    """Move the module itself to the CPU, in ordinary memory, as everything else expects it."""
     return memory_format.put(strided.stride_again_(module.cpu()), torch.contiguous_format)
 
 
@@ -88,7 +88,7 @@ def logits(
     view: View | None = None,
     should_stop: ShouldStop = never,
 ) -> Tensor:
-    """Logits ``(N, K)``, float32 on the CPU, of raw images seen through ``view`` if given."""
+    """Return logits ``(N, K)``, float32 on the CPU, for raw images seen through ``view``."""
     module = copied_to(device, network).eval()
     prepare = preparation_of(network, device)
     parts: list[Tensor] = []

@@ -1,7 +1,7 @@
-"""The one training loop: baselines, recovery, students and supernets, on CPU and GPU alike.
+"""The one training loop, for baselines, recovery, students and supernets, on CPU and GPU alike.
 
-Data stays on the device as one tensor; batches are rows of it, augmented and normalised there.
-Memory is channels-last where the network runs in it; bfloat16 is used where a timed probe says that
+The data stays on the device as one tensor; batches are rows of it, augmented and normalised there.
+Memory is channels-last if the network runs in it, and bfloat16 is used if a timed probe shows that
 it pays.
 
 Legend: N images, B images of a batch, C channels, H height, W width, K classes.
@@ -48,7 +48,7 @@ OnProgress = Callable[[int, int, float], None]
 
 
 def silent(epoch: int, epochs: int, loss: float) -> None:
-    """An ``OnProgress`` for callers that do not listen."""
+    """Ignore progress: the ``OnProgress`` of callers that do not listen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +56,9 @@ class TrainingPlan:
     """SGD with Nesterov momentum; the rate rises linearly, then falls to zero along a cosine.
 
     Loshchilov and Hutter, arXiv:1608.03983, equation 5, without restarts. ``warmup`` is the share
-    of steps that rise; ``weight_decay`` spares biases, BatchNorm and what constraints learn.
-    ``batchnorm_l1`` pulls the scales of BatchNorm to zero (network slimming). ``augment`` says how
-    images are varied; False is "none".
+    of steps in which the rate rises. ``weight_decay`` does not apply to biases, BatchNorm and what
+    constraints learn. ``batchnorm_l1`` pulls the scales of BatchNorm to zero (network slimming).
+    ``augment`` is how images are augmented; False means "none".
     """
 
     epochs: int
@@ -76,7 +76,7 @@ class TrainingPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
-    """How a caller watches and stops a long training."""
+    """The callbacks with which a caller watches and stops a long training."""
 
     should_stop: ShouldStop = never
     on_progress: OnProgress = silent
@@ -84,7 +84,7 @@ class Hooks:
 
 @dataclass(frozen=True, kw_only=True)
 class FitReport:
-    """What a training took; ``loss`` is the mean over the last epoch."""
+    """The cost of a training; ``loss`` is the mean over the last epoch."""
 
     images_per_second: float
     seconds: float
@@ -102,11 +102,11 @@ def fit(  # noqa: PLR0913 - what is trained, on what and for what, by name
     teacher: TeacherLogits | None = None,
     hooks: Hooks = Hooks(),
 ) -> tuple[Network, FitReport]:
-    """A trained copy of the network. The same seed gives the same weights on the same CPU or GPU.
+    """Train a copy of the network. The same seed gives the same weights on the same CPU or GPU.
 
-    Raises ValueError when distillation has no teacher, InvalidData for batches of one image where
-    a BatchNorm needs two, Stopped when asked to stop, and NumericalError when the loss or a weight
-    is not finite.
+    Raises ValueError if distillation has no teacher, InvalidData for batches of one image if a
+    BatchNorm needs two, Stopped when asked to stop, and NumericalError if the loss or a weight is
+    not finite.
     """
     plan = with_augmentation(plan, images, task)
     batchnorm.check_batch(network, images.x_NCHW[: plan.batch_size], device=device)
@@ -119,14 +119,14 @@ def fit(  # noqa: PLR0913 - what is trained, on what and for what, by name
 
 
 def with_augmentation(plan: TrainingPlan, images: Images, task: Task) -> TrainingPlan:
-    """The plan with its augmentation decided by the images that it is to train on."""
+    """Return the plan with its augmentation decided by the images that it will train on."""
     return replace(plan, augment=task.decided(plan.augment or "none", images))
 
 
 def with_precision(
     plan: TrainingPlan, network: Network, images: Images, task: Task
 ) -> TrainingPlan:
-    """The plan with ``auto`` settled for a network and images that are on their device."""
+    """Return the plan with precision ``auto`` decided for a network and images on their device."""
     if plan.precision != "auto":
         return plan
     prepare = inference.preparation_of(network, images.y_N.device)
@@ -140,7 +140,7 @@ def with_precision(
 
 
 def finished(module: nn.Module) -> nn.Module:
-    """The module itself, back on the CPU; raises NumericalError unless all of it is finite."""
+    """Move the module itself back to the CPU. Raises NumericalError unless all of it is finite."""
     module = inference.back_from_device(module).eval()
     for name, tensor in module.state_dict().items():
         if not bool(torch.isfinite(tensor).all()):
@@ -149,13 +149,13 @@ def finished(module: nn.Module) -> nn.Module:
 
 
 def evaluate(network: Network, images: Images, device: torch.device, *, task: Task) -> float:
-    """The task's primary metric of the network's answers to the images, 0 to 1."""
+    """Return the task's primary metric, 0 to 1, of the network's answers to the images."""
     logits_NK = inference.logits(network, images.x_NCHW, device=device)
     return task.score(logits_NK, images.y_N)
 
 
 def learning_rate(step: int, *, steps: int, plan: TrainingPlan) -> float:
-    """Rate of a step, counted from zero."""
+    """Return the learning rate of a step, counted from zero."""
     rising = max(1, round(steps * plan.warmup))
     if step < rising:
         return plan.learning_rate * (step + 1) / rising
@@ -164,9 +164,9 @@ def learning_rate(step: int, *, steps: int, plan: TrainingPlan) -> float:
 
 
 class Loop:
-    """Steps over images that are on the device, as is the network, which is trained in place.
+    """A training in place, of a network and on images that are both on the device.
 
-    The plan's precision and augmentation are settled.
+    The plan's precision and augmentation must be decided already.
     """
 
     def __init__(
@@ -205,9 +205,9 @@ class Loop:
         )
 
     def run(self, *, first: int = 0, last: int | None = None) -> FitReport:
-        """Train epochs ``first`` to ``last``, the last excluded; all of the plan's by default.
+        """Train epochs ``first`` to ``last`` (exclusive); by default all epochs of the plan.
 
-        Batches, views and learning rates are those that the epochs have in an unbroken training.
+        Batches, views and learning rates are the same as in an uninterrupted training.
         """
         epochs = range(first, self.plan.epochs if last is None else last)
         try:
@@ -336,7 +336,7 @@ def _settled(plan: TrainingPlan) -> Augmented:
 
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Dropout knows no generator but the global one, which is left as it was."""
+    """Seed the global generator, the only one that dropout uses, and restore it afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

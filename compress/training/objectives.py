@@ -1,6 +1,6 @@
-"""What a network learns from while it trains: labels, kept answers, or a teacher that runs along.
+"""What a network learns from while it trains: labels, cached logits, or a teacher that runs along.
 
-The three have the same verbs, so the training loop asks no questions.
+All objectives have the same methods, so the training loop does not distinguish between them.
 
 Legend: N images, B images of a batch, C channels, H height, W width, K classes.
 """
@@ -27,52 +27,52 @@ from compress.values.schedule import Augmented
 
 
 class TrainingObjective(Protocol):
-    """What the training loop asks of what it learns from."""
+    """What the training loop needs from an objective."""
 
     trained: nn.ModuleList
     """What is trained along with the network and left behind."""
 
     def view(self, epoch: int, draw: Callable[[], View | None]) -> View | None:
-        """How an epoch, counted from zero, sees the images; ``draw`` makes a fresh view."""
+        """Return the view of an epoch, counted from zero; ``draw`` makes a fresh one."""
         ...
 
     def loss(self, logits_BK: Tensor, batch: Batch) -> Tensor:
-        """The loss of a batch on which the network has just answered these logits."""
+        """Return the loss of a batch for which the network has just computed these logits."""
         ...
 
     def stepped(self) -> None:
-        """The network has changed by one step."""
+        """Take note that the network has changed by one step."""
         ...
 
     def close(self) -> None:
-        """The training is over: let go of the network."""
+        """Release the network after the training."""
         ...
 
 
 class Labels:
-    """The labels and nothing else."""
+    """Learns from the labels alone."""
 
     def __init__(self, task: Task) -> None:
         self.trained = nn.ModuleList()
         self.task = task
 
     def view(self, epoch: int, draw: Callable[[], View | None]) -> View | None:
-        """A fresh view in every epoch."""
+        """Draw a fresh view in every epoch."""
         return draw()
 
     def loss(self, logits_BK: Tensor, batch: Batch) -> Tensor:
-        """The loss of the task."""
+        """Return the task's loss."""
         return self.task.loss(logits_BK, batch)
 
     def stepped(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 class CachedLogits:
-    """A teacher's raw logits on fixed views, computed once for all candidates of a job."""
+    """Learns from a teacher's raw logits on fixed views, computed once for a whole job."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class CachedLogits:
         self._logits_NK = torch.empty(0)
 
     def view(self, epoch: int, draw: Callable[[], View | None]) -> View | None:
-        """The fixed views in turn; loads or computes the teacher's answers."""
+        """Return the fixed views in turn, and load or compute the teacher's logits for them."""
         number, augment = epoch % self._teacher.num_views, self._augmented
         view = self._teacher.view(number, augment=augment)
         logits_NK = self._teacher.logits(number, augment=augment, should_stop=self._should_stop)
@@ -102,7 +102,7 @@ class CachedLogits:
         return view.to(self._device) if view else None
 
     def loss(self, logits_BK: Tensor, batch: Batch) -> Tensor:
-        """Labels and answers, shared by the weight."""
+        """Return the weighted sum of the labels' loss and the teacher's."""
         teacher_BK = self._logits_NK.index_select(0, batch.rows_B)
         return distillation_loss(
             logits_BK,
@@ -113,17 +113,17 @@ class CachedLogits:
         )
 
     def stepped(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 class OnlineTeacher:
-    """A teacher that runs in every step on the images of that step.
+    """Learns from a teacher that runs in every step on the images of that step.
 
-    For feature maps, which are too large to keep, and for a teacher that learns too. Costs a
-    forward pass of the teacher per step, about a third of a step of a student of its size.
+    It is used for feature maps, which are too large to cache, and for a teacher that learns too. It
+    costs a forward pass of the teacher per step, about a third of a step of a student of its size.
     """
 
     def __init__(
@@ -136,9 +136,9 @@ class OnlineTeacher:
         x_BCHW: Tensor,
         precision: Precision,
     ) -> None:
-        """Watch a student that is on its device already; ``x_BCHW`` are some raw images there.
+        """Watch a student that is already on its device; ``x_BCHW`` are some raw images there.
 
-        Without a teacher it is the student's own running average. Raises InvalidCandidate where
+        Without a teacher, the student's own running average teaches. Raises InvalidCandidate if
         the two have no feature maps to compare.
         """
         self._config = config
@@ -155,11 +155,11 @@ class OnlineTeacher:
         self.trained = self._comparison.regressors if self._comparison else nn.ModuleList()
 
     def view(self, epoch: int, draw: Callable[[], View | None]) -> View | None:
-        """A fresh view in every epoch: the teacher sees it too."""
+        """Draw a fresh view in every epoch; the teacher sees the same one."""
         return draw()
 
     def loss(self, logits_BK: Tensor, batch: Batch) -> Tensor:
-        """Labels and answers, shared by the weight, and the features on top."""
+        """Return the weighted sum of the labels' loss and the teacher's, plus the feature loss."""
         bf16 = self._precision == "bf16"
         with torch.no_grad(), torch.autocast(logits_BK.device.type, torch.bfloat16, enabled=bf16):
             teacher_BK = foreign.run(self._module, self._prepare(batch.x_BCHW, batch.view))
@@ -175,12 +175,12 @@ class OnlineTeacher:
         return loss + self._config.feature_weight * self._comparison.loss()
 
     def stepped(self) -> None:
-        """The running average follows the student."""
+        """Let the running average follow the student."""
         if self._average is not None:
             self._average.follow()
 
     def close(self) -> None:
-        """Let go of the student."""
+        """Release the student."""
         if self._comparison is not None:
             self._comparison.close()
 

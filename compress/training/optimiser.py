@@ -15,10 +15,10 @@ from torch import Tensor, nn
 class NesterovSGD:
     """Updates the trained parameters of modules in place.
 
-    Parameters of one dimension or none do not decay: biases, BatchNorm, and the steps and levels
-    that constraints learn.
+    Weight decay does not apply to parameters with at most one dimension: biases, BatchNorm, and the
+    steps and levels that constraints learn.
 
-    ``velocities`` are the momentum of those parameters, in order; None before the first gradient.
+    ``velocities`` are the momenta of those parameters, in order; None before the first gradient.
     """
 
     def __init__(self, *modules: nn.Module, momentum: float, weight_decay: float) -> None:
@@ -29,9 +29,10 @@ class NesterovSGD:
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
-        """One update at this learning rate; gradients are cleared.
+        """Make one update with this learning rate, and clear the gradients.
 
-        All tensors go through one call: on a GPU calls cost more than the arithmetic of small ones.
+        All tensors go through one call: on a GPU, calls cost more than the arithmetic of small
+        ones.
         """
         moved = [i for i, parameter in enumerate(self._parameters) if parameter.grad is not None]
         if not moved:

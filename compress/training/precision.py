@@ -1,7 +1,7 @@
-"""Whether training in bfloat16 pays on this machine for this network: a timed answer.
+"""Decide by timing whether training in bfloat16 pays for this network on this machine.
 
 Bfloat16 with channels-last memory takes 0.43 of the time of a dense residual network on a CPU with
-AVX512-BF16 and 1.18 times that of a depthwise one, so no rule by name will do.
+AVX512-BF16, but 1.18 times that of a depthwise one, so no rule by name will do.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _verdicts: dict[tuple[object, ...], Precision] = {}
 
 
 def choose(module: nn.Module, x_BCHW: Tensor, loss: Loss) -> Precision:
-    """The faster precision for a training step on this batch; bf16 must win by 15 %.
+    """Return the faster precision for a training step on this batch; bf16 must win by 15 %.
 
-    Steps below a billion multiply-accumulates stay in fp32 unprobed: there the casts cost more
-    than they save, and so do networks under constraints, whose grids bfloat16 would blur. Verdicts
-    are kept per process by device, threads and shapes. ``loss`` is that of the batch.
+    Steps below a billion multiply-accumulates stay in fp32 without a probe, because the casts would
+    cost more than they save. So do networks under constraints, whose grids bfloat16 would blur.
+    Verdicts are cached per process by device, threads and shapes. ``loss`` is that of the batch.
     """
     if any(isinstance(part, WeightConstraint) for part in module.modules()):
         return "fp32"
@@ -53,7 +53,7 @@ def _supported(device: torch.device) -> bool:
 
 @torch.no_grad()
 def _macs(module: nn.Module, x_1CHW: Tensor) -> int:
-    """Counted by hooks: importing torch's own counter takes seconds."""
+    """Count multiply-accumulates with hooks: importing torch's own counter takes seconds."""
     still = copy.deepcopy(module).eval()
     counts: list[int] = []
 
@@ -68,7 +68,7 @@ def _macs(module: nn.Module, x_1CHW: Tensor) -> int:
 
 
 def _seconds(module: nn.Module, x_BCHW: Tensor, loss: Loss) -> tuple[float, float]:
-    """The shortest step in float32 and in bfloat16, in turns: what else runs meets both."""
+    """Return the shortest step in float32 and in bfloat16, timed in turns: load meets both."""
     steps = [_step(module, x_BCHW, loss, bf16=bf16) for bf16 in (False, True)]
     for step in steps:
         step()

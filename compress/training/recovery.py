@@ -1,4 +1,4 @@
-"""Choices around a recovery: who teaches, and whether the training was worth it."""
+"""Decide who teaches in a recovery, and whether the recovery was worth it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def teacher_of(
     baseline: TeacherLogits | None,
     uploaded: TeacherLogits | None,
 ) -> TeacherLogits | None:
-    """The teacher that a config asks for; None where it learns from nobody or from itself.
+    """Return the teacher that a config asks for; None if it learns from nobody or from itself.
 
-    Raises InvalidCandidate where the one it asks for is not there.
+    Raises InvalidCandidate if that teacher does not exist.
     """
     if config is None or not config.has_effect or config.teacher == "self":
         return None
@@ -42,9 +42,10 @@ def teacher_of(
 def best_of(
     before: Network, after: Network, validation: Images, device: torch.device, *, task: Task
 ) -> tuple[Network, str | None]:
-    """The more accurate of the two on up to 2,000 validation images; the trained one if equal.
+    """Return the better of the two on up to 2,000 validation images; the trained one on a tie.
 
-    With a note where it is the one from before the recovery. Costs two passes over these images.
+    If the network from before the recovery is better, a note says so. Costs two passes over these
+    images.
     """
     sample = _sample(validation)
     was, became = (loop.evaluate(network, sample, device, task=task) for network in (before, after))

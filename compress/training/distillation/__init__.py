@@ -1,1 +1,1 @@
-"""Learning from a teacher: losses on logits and on feature maps."""
+"""Learning from a teacher, with losses on logits and on feature maps."""

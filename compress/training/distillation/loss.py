@@ -26,14 +26,14 @@ _LEAST_DEVIATION = 0.05
 def distillation_loss(
     student_BK: Tensor, teacher_BK: Tensor, labels_B: Tensor, config: Teaching, *, hard: Tensor
 ) -> Tensor:
-    """``(1 - w) hard + w soft(teacher)``: ``hard`` is the task's mean loss of the labels."""
+    """Return ``(1 - w) hard + w soft(teacher)``; ``hard`` is the task's mean loss of the labels."""
     return (1 - config.weight) * hard + config.weight * soft_loss(
         student_BK, teacher_BK, labels_B, config
     )
 
 
 def soft_loss(student_BK: Tensor, teacher_BK: Tensor, labels_B: Tensor, config: Teaching) -> Tensor:
-    """The teacher's part of the loss, of the form that the config names."""
+    """Return the teacher's part of the loss, in the form that the config names."""
     temperature = config.temperature
     match config.loss:
         case "kl":
@@ -54,11 +54,11 @@ def soft_loss(student_BK: Tensor, teacher_BK: Tensor, labels_B: Tensor, config: 
 
 
 def kl(student_BK: Tensor, teacher_BK: Tensor, *, temperature: float) -> Tensor:
-    """``T^2 KL(p || q)``.
+    """Return ``T^2 KL(p || q)``.
 
     Hinton et al., section 2, with the Kullback-Leibler divergence in place of the paper's
-    cross-entropy: the same gradient. With the two swapped it is the reverse divergence,
-    ``T^2 KL(q || p)``, which would rather miss a class than invent one
+    cross-entropy: the gradient is the same. With the arguments swapped it is the reverse
+    divergence, ``T^2 KL(q || p)``, which would rather miss a class than invent one
     (Gu et al., arXiv:2306.08543, section 2.1).
     """
     student = functional.log_softmax(student_BK / temperature, dim=1)
@@ -67,13 +67,13 @@ def kl(student_BK: Tensor, teacher_BK: Tensor, *, temperature: float) -> Tensor:
 
 
 def standardised(logits_BK: Tensor) -> Tensor:
-    """Every image's logits with mean 0 and deviation 1.
+    """Scale every image's logits to mean 0 and deviation 1.
 
-    Sun et al., Logit Standardization in Knowledge Teaching, arXiv:2403.01427, equation 13: a
-    small student need not reach the size of its teacher's logits, only their pattern. Deviations
-    below 0.05 count as 0.05, where the paper adds 1e-7 to every one: so no gradient grows by more
-    than 20 times on its way through, and ``kl`` of two standardised answers has one of at most
-    ``20 sqrt(2) T`` per image. Equal logits become zeros.
+    Sun et al., Logit Standardization in Knowledge Distillation, arXiv:2403.01427, equation 13: a
+    small student need not match the size of its teacher's logits, only their pattern. Deviations
+    below 0.05 count as 0.05, while the paper adds 1e-7 to each. So no gradient grows by more than a
+    factor of 20 on its way through, and ``kl`` of two standardised answers has a gradient of at
+    most ``20 sqrt(2) T`` per image. Equal logits become zeros.
     """
     centred_BK = logits_BK - logits_BK.mean(1, keepdim=True)
     # Bounded before the root, which has no gradient at zero.
@@ -84,12 +84,12 @@ def standardised(logits_BK: Tensor) -> Tensor:
 def decoupled(
     student_BK: Tensor, teacher_BK: Tensor, labels_B: Tensor, *, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """``T^2 KL`` of target against the rest, and ``T^2 KL`` among the classes of the rest.
+    """Return ``T^2 KL`` of the target against the rest, and ``T^2 KL`` among the other classes.
 
-    Zhao et al., Decoupled Knowledge Teaching, arXiv:2203.08679, equations 5 to 7. With the
-    second weighted by the teacher's doubt ``1 - p_target`` image by image, the two would add up to
-    ``kl``; here both have one weight for all images, as in the paper's equation 7. Of two classes
-    there is one other, and the second part is 0. Raises InvalidCandidate for one class.
+    Zhao et al., Decoupled Knowledge Distillation, arXiv:2203.08679, equations 5 to 7. With the
+    second weighted by the teacher's doubt ``1 - p_target``, image by image, the two would add up to
+    ``kl``. Here both have one weight for all images, as in the paper's equation 7. With two classes
+    there is only one other, and the second part is 0. Raises InvalidCandidate for one class.
     """
     if student_BK.shape[1] < _LEAST_CLASSES:
         raise InvalidCandidate(
@@ -105,11 +105,11 @@ def decoupled(
 
 
 def jensen_shannon(student_BK: Tensor, teacher_BK: Tensor, *, temperature: float) -> Tensor:
-    """``T^2 (KL(p || m) + KL(q || m)) / 2`` with ``m = (p + q) / 2``; at most ``T^2 ln 2``.
+    """Return ``T^2 (KL(p || m) + KL(q || m)) / 2`` with ``m = (p + q) / 2``; at most ``T^2 ln 2``.
 
     Lin, Divergence measures based on the Shannon entropy (IEEE Trans. Inf. Theory 37, 1991),
-    equation 3.1; as a distillation loss in Wen et al., arXiv:2307.15190, section 3. Near agreement
-    it is a quarter of the Kullback-Leibler divergence.
+    equation 3.1; as a distillation loss in Wen et al., arXiv:2307.15190, section 3. If the two
+    nearly agree, it is a quarter of the Kullback-Leibler divergence.
     """
     student = functional.log_softmax(student_BK / temperature, dim=1)
     teacher = functional.log_softmax(teacher_BK / temperature, dim=1)
@@ -119,12 +119,12 @@ def jensen_shannon(student_BK: Tensor, teacher_BK: Tensor, *, temperature: float
 
 
 def _divergence(p: Tensor, q: Tensor) -> Tensor:
-    """KL(p || q) of log-probabilities ``(B, K)``, mean over the batch."""
+    """Return the mean over the batch of KL(p || q), given log-probabilities ``(B, K)``."""
     return functional.kl_div(q, p, reduction="batchmean", log_target=True)
 
 
 def _split(logits_BK: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-probabilities ``(B, 2)`` of target and rest, and ``(B, K - 1)`` within the rest."""
+    """Return log-probabilities ``(B, 2)`` of target and rest, ``(B, K - 1)`` within the rest."""
     log_p_BK = functional.log_softmax(logits_BK, dim=1)
     is_target_BK = functional.one_hot(labels_B, logits_BK.shape[1]).bool()
     others_BK = logits_BK[~is_target_BK].view(len(logits_BK), -1)

@@ -1,4 +1,4 @@
-"""A network that follows another one: the exponential average of its weights.
+"""A network that follows another one as the exponential average of its weights.
 
 Tarvainen and Valpola, Mean teachers are better role models, arXiv:1703.01780, section 2.
 """
@@ -15,7 +15,7 @@ _DECAY = 0.99
 
 
 class RunningAverage:
-    """``module`` is the average; it only answers and is never trained."""
+    """The exponential average of a network's weights; ``module`` answers and is never trained."""
 
     def __init__(self, followed: nn.Module) -> None:
         self.module = copy.deepcopy(followed).eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""What a training is told of its teacher. Torch-free."""
+"""The settings of a training that learns from a teacher. Torch-free."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ Teacher = Literal["baseline", "self", "uploaded"]
 
 
 class Teaching(Protocol):
-    """Who teaches, what is compared, and how much it counts: the config of ``distillation``."""
+    """Who teaches, what is compared, and how much it counts: as ``distillation`` configures it."""
 
     @property
     def temperature(self) -> float:
-        """Softening of both distributions, T."""
+        """The temperature T that softens both distributions."""
         ...
 
     @property
     def weight(self) -> float:
-        """Share of the soft loss; the labels get the rest."""
+        """The share of the soft loss, 0 to 1; the labels get the rest."""
         ...
 
     @property
     def loss(self) -> LogitsLoss:
-        """How far the student's logits are from the teacher's."""
+        """The distance between the student's logits and the teacher's."""
         ...
 
     @property
     def alpha(self) -> float:
-        """Weight of the target class in the decoupled loss."""
+        """The weight of the target class in the decoupled loss."""
         ...
 
     @property
     def beta(self) -> float:
-        """Weight of the other classes in the decoupled loss."""
+        """The weight of the other classes in the decoupled loss."""
         ...
 
     @property
     def features(self) -> Features:
-        """What of the stages' outputs is compared besides the logits."""
+        """The comparison of the stages' feature maps, in addition to the logits."""
         ...
 
     @property
     def feature_weight(self) -> float:
-        """Weight of the feature loss."""
+        """The weight of the feature loss."""
         ...
 
     @property
     def teacher(self) -> Teacher:
-        """The baseline, the student's own running average, or an uploaded model."""
+        """The teacher: the baseline, the student's running average, or an uploaded model."""
         ...
 
     @property
     def has_effect(self) -> bool:
-        """Whether it could change a network at all."""
+        """Whether the settings could change a network at all."""
         ...
 
     @property

@@ -1,7 +1,7 @@
-"""What the stages of any network put out, caught by hooks while it runs.
+"""Capture the outputs of a network's stages with hooks while it runs.
 
 A stage ends with the last module whose output is a map of a given height and width. In a residual
-network that is the last block of every stage; no network needs to know that it is watched.
+network that is the last block of every stage. The network does not have to cooperate.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from compress.network.running import foreign
 
 @dataclass(frozen=True, kw_only=True)
 class Tap:
-    """A place in a network: the output of the ``call``-th run, from 0, of the module ``name``."""
+    """A place in a network: the output of run number ``call``, from 0, of the module ``name``."""
 
     name: str
     call: int
 
 
 class Taps:
-    """Keeps the maps at some places of a network, from one of its runs to the next."""
+    """Keeps the feature maps at some places of a network until they are taken."""
 
     def __init__(self, module: nn.Module, taps: tuple[Tap, ...]) -> None:
         self._taps = taps
@@ -35,19 +35,19 @@ class Taps:
         self._handles = list(_watch(module, {tap.name for tap in taps}, self._maps))
 
     def take(self) -> list[Tensor]:
-        """The maps of the latest run, in order; they are forgotten here."""
+        """Return the maps of the latest run, in order, and forget them."""
         maps = [self._maps[tap] for tap in self._taps]
         self._maps.clear()
         return maps
 
     def close(self) -> None:
-        """Take the hooks out of the network."""
+        """Remove the hooks from the network."""
         for handle in self._handles:
             handle.remove()
 
 
 def stages(module: nn.Module, x_BCHW: Tensor) -> tuple[Tap, ...]:
-    """Where each stage ends, first to last: one per height and width above one pixel."""
+    """Return where each stage ends, first to last: one per height and width above one pixel."""
     maps: dict[Tap, Tensor] = {}
     names = {name for name, _ in module.named_modules()}
     handles = list(_watch(module, names, maps))
@@ -67,7 +67,7 @@ def stages(module: nn.Module, x_BCHW: Tensor) -> tuple[Tap, ...]:
 
 @torch.no_grad()
 def run(module: nn.Module, x_BCHW: Tensor) -> None:
-    """Run a network on images as it would answer, leaving its mode and its statistics alone."""
+    """Run a network in eval mode on images, and restore its mode and statistics."""
     with _answering(module):
         foreign.run(module, x_BCHW)
 

@@ -1,4 +1,4 @@
-"""A teacher's raw logits on fixed augmented views of the training images, computed once.
+"""Compute a teacher's raw logits on fixed augmented views of the training images, once.
 
 Raw logits leave the temperature free, so one cache serves every candidate of a job.
 
@@ -28,12 +28,12 @@ _SEED = 20_260_103
 
 
 class TeacherLogits:
-    """Logits of one teacher on ``num_views`` views: by default 4 of up to 20,000 images, 2 of more.
+    """The logits of one teacher on ``num_views`` views: 4 of up to 20,000 images, else 2.
 
-    A training takes the views in turn, so more of them mean more passes of the teacher, each in the
-    epoch that first needs it, and fewer repetitions for the student. With ``folder`` they are also
-    kept on disk, named by a digest of teacher and images and by the view: how images are varied,
-    which draw it is, and the revision of what a draw shows.
+    A training takes the views in turn. More views mean more passes of the teacher, each in the
+    epoch that first needs it, and fewer repetitions for the student. With ``folder``, logits are
+    also kept on disk, under a digest of the teacher and the images and the name of the view: the
+    augmentation, the number of the draw, and the revision of what a draw shows.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class TeacherLogits:
         folder: Path | None = None,
         num_views: int | None = None,
     ) -> None:
-        """Raises ValueError when there would be no view."""
+        """Take the teacher and its images. Raises ValueError if there would be no view."""
         if num_views is not None and num_views < 1:
             raise ValueError(f"a teacher needs at least one view of the images, got {num_views}")
         self.teacher = teacher
@@ -59,7 +59,7 @@ class TeacherLogits:
         self.num_views = num_views or (4 if len(images) <= _MANY_IMAGES else 2)
 
     def view(self, number: int | None, *, augment: Augment = "auto") -> View | None:
-        """The fixed view of that number, below ``num_views``; None is the images as they are."""
+        """Return the fixed view of that number, below ``num_views``; None for unchanged images."""
         augmented = self._task.decided(augment, self._images)
         if number is None or augmented == "none":
             return None
@@ -69,7 +69,7 @@ class TeacherLogits:
     def logits(
         self, number: int | None, *, augment: Augment = "auto", should_stop: ShouldStop = never
     ) -> Tensor:
-        """Raw logits ``(N, K)`` on a view, float32. Raises Stopped and NumericalError."""
+        """Return raw logits ``(N, K)`` on a view, float32. Raises Stopped and NumericalError."""
         augmented = self._task.decided(augment, self._images)
         is_plain = number is None or augmented == "none"
         name = "plain" if is_plain else f"{augmented}-{number}"
