@@ -147,7 +147,7 @@ def _block(call: Callable[[], object]) -> int:
 
 @contextmanager
 def _on_as_many_cores(threads: int) -> Iterator[None]:
-    """Pin this thread, and those that it starts, to ``threads`` cores, others in each process."""
+    """Pin this thread, and those that it starts, to ``threads`` cores, chosen by the process id."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return

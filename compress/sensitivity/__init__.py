@@ -1,1 +1,1 @@
-"""Profiling: how much each layer's bits and each group's channels matter, by cheap probes."""
+"""Sensitivity analysis: cheap probes of how much bits of layers and groups of channels matter."""

@@ -1,7 +1,7 @@
-"""What a network can lose where: the document that probing it leaves. Torch-free.
+"""The document of a sensitivity analysis: what a network can lose, and where. Torch-free.
 
 Every damage is the mean Kullback-Leibler divergence, in nats, of the probed network's answers from
-the network's own on the probe images (``compress.sensitivity.probes``). Documents come over HTTP,
+the network's own on the probe images (``compress.sensitivity.probes``). Documents arrive over HTTP,
 so everything in them is bounded and finite.
 """
 

@@ -1,15 +1,15 @@
-"""Probe a trained network: how far its answers move when one part of it is made cheaper.
+"""Probe how far a trained network's answers move if one part of it is made cheaper.
 
 The damage of a probe is the mean over images of the Kullback-Leibler divergence between the
 network's answers ``p`` and those of the probed network ``q``,
 
     damage = mean_n sum_k p_nk (log p_nk - log q_nk)        [nats]
 
-as in ZeroQ (Cai et al., arXiv:2001.00281, equation 5), which adds the damages of layers up to
+as in ZeroQ (Cai et al., arXiv:2001.00281, equation 5), which adds up the damages of layers to
 choose bits. Deviation: the images are training images, and a part may also be a stage or a group
-of channels, with BatchNorm measured anew on the same images. Nothing is trained and no file is
+of channels, with BatchNorm re-estimated on the same images. Nothing is trained and no file is
 written. A layer's few bits are the grid of ``quantization``'s defaults without its correction of
-means: an upper estimate.
+means, so the damage is an upper estimate.
 
 Legend: N images, K classes, O channels of a group.
 """
@@ -60,7 +60,7 @@ OnProgress = Callable[[float], None]
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeRequest:
-    """What to probe on: how many training images, for how long (None: to the end), of what."""
+    """How many training images to probe on, for how long (None: no limit), and of which files."""
 
     images: int
     allowed_seconds: float | None
@@ -69,7 +69,7 @@ class ProbeRequest:
 
 
 def divergence(own_NK: Tensor, probed_NK: Tensor) -> float:
-    """Mean divergence in nats of the answers with logits ``probed_NK`` from those of ``own_NK``.
+    """Return the mean divergence in nats of probed answers from a network's own, from logits.
 
     Raises NumericalError for logits that are not finite.
     """
@@ -81,7 +81,7 @@ def divergence(own_NK: Tensor, probed_NK: Tensor) -> float:
 
 
 def entropy(symbols: NDArray[np.int8]) -> float:
-    """Bits per symbol that no code of single symbols does without (Shannon, 1948, section 6)."""
+    """Return the least bits per symbol of any code of single symbols (Shannon, 1948, section 6)."""
     counts = np.unique(symbols, return_counts=True)[1]
     shares = counts / counts.sum()
     return abs(float(f"{-(shares * np.log2(shares)).sum():.{_DIGITS}g}"))
@@ -95,11 +95,11 @@ def probe(
     on_progress: OnProgress,
     clock: Callable[[], float] = time.perf_counter,
 ) -> ProfileDocument:
-    """Probe layer by layer, stage by stage and group by group, the coarse values first.
+    """Probe layer by layer, stage by stage and group by group, coarse values first.
 
-    What the time does not allow, by a ``clock`` of seconds, is missing from the document. Equal
-    networks and images give equal damages. Raises InvalidCandidate for a network that cannot be
-    traced or has too many parts, InvalidData for images that do not fit, NumericalError, and
+    Probes that exceed the time limit, by a ``clock`` of seconds, are missing from the document.
+    Equal networks and images give equal damages. Raises InvalidCandidate for a network that cannot
+    be traced or has too many parts, InvalidData for images that do not fit, NumericalError, and
     Stopped.
     """
     work = _Work(network=network, context=context, images=_images(network, context, wanted))
@@ -149,7 +149,7 @@ class _Work:
 
     @cached_property
     def copied(self) -> Network:
-        """A copy whose weights are changed and put back."""
+        """A copy whose weights are changed and restored."""
         return replace(self.network, module=copy.deepcopy(self.network.module).eval())
 
     @cached_property
@@ -169,7 +169,7 @@ class _Work:
         return sorted({group.stage for group in self.found.groups})
 
     def plan(self) -> Iterator[Step]:
-        """Every probe, in the order of the rounds."""
+        """Yield every probe, in the order of the rounds."""
         for each in ROUNDS:
             if each.stage_ratio is not None:
                 for stage in self.stages:
@@ -182,7 +182,7 @@ class _Work:
                     yield Step(part=("group", group.root), value=each.group_ratio)
 
     def make(self, step: Step, points: ProbedPoints) -> None:
-        """One probe. A part that the network does not run without stays without a point."""
+        """Make one probe. A part without which the network does not run gets no point."""
         kind, name = step.part
         coded = None
         if kind == "layer":
@@ -201,7 +201,7 @@ class _Work:
 
     @torch.no_grad()
     def _rounded(self, layer: WeightedLayer, bits: int) -> tuple[Tensor, float]:
-        """Logits with this one layer on a grid, and bits per weight; the weight is put back."""
+        """Return logits with this one layer on a grid, and bits per weight; the weight is reset."""
         weight = layers.latent(layer.module)
         own = weight.clone()
         grid = GridConstraint(layer, GridRule(bits=bits), Sharing())
@@ -270,7 +270,7 @@ class _Work:
 
 
 def _stages(found: Channels) -> tuple[dict[str, int], dict[str, int]]:
-    """The stages by whose ratio a layer loses outputs, and inputs; of several, the last."""
+    """Return the stages whose ratios remove a layer's outputs and its inputs, the last if many."""
     writes: dict[str, int] = {}
     reads: dict[str, int] = {}
     for group in found.groups:
@@ -283,7 +283,7 @@ def _stages(found: Channels) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def _images(network: Network, context: TrialContext, wanted: ProbeRequest) -> Images:
-    """Training images at equal distances through the split: the same whatever the job's seed."""
+    """Return evenly spaced training images, the same whatever the job's seed."""
     train = context.data.train
     calibration.check(train, input_shape=network.input_shape)
     taken = min(wanted.images, len(train))

@@ -1,4 +1,4 @@
-"""Which probes are made in which order, and what they found."""
+"""The order of the probes, and their results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from compress.sensitivity.document import BitsPoint, RatioPoint
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """Probes that belong together: earlier rounds are coarse and cover every part."""
+    """Probes that belong together; earlier rounds are coarse and cover every part."""
 
     stage_ratio: float | None = None
     bits: int | None = None
@@ -37,7 +37,7 @@ ROUNDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One probe: a layer by its name, a stage by its number or a group by its root."""
+    """One probe: of a layer by its name, a stage by its number, or a group by its root."""
 
     part: tuple[str, str | int]
     value: float
@@ -45,7 +45,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a probe found; ``coded``, of a layer alone, as ``BitsPoint`` has it."""
+    """The result of a probe; ``coded``, of layers only, is that of ``BitsPoint``."""
 
     damage: float
     accuracy: float
@@ -53,24 +53,24 @@ class Answer:
 
 
 class ProbedPoints:
-    """The answers of the probes, by part and by ratio or bits."""
+    """The results of the probes, by part and by ratio or bits."""
 
     def __init__(self) -> None:
         self._found: defaultdict[tuple[str, str | int], dict[float, Answer]] = defaultdict(dict)
 
     def add(self, step: Step, answer: Answer) -> None:
-        """Note what a probe found."""
+        """Record the result of a probe."""
         self._found[step.part][step.value] = answer
 
     def of_layer(self, name: str) -> tuple[BitsPoint, ...]:
-        """Of a layer, the fewest bits first."""
+        """Return the points of a layer, fewest bits first."""
         return tuple(
             BitsPoint(bits=int(bits), damage=each.damage, accuracy=each.accuracy, coded=each.coded)
             for bits, each in _in_order(self._found["layer", name])
         )
 
     def of_channels(self, kind: str, name: str | int) -> tuple[RatioPoint, ...]:
-        """Of a stage or a group, the smallest ratio first."""
+        """Return the points of a stage or a group, smallest ratio first."""
         return tuple(
             RatioPoint(ratio=ratio, damage=each.damage, accuracy=each.accuracy)
             for ratio, each in _in_order(self._found[kind, name])

@@ -1,1 +1,1 @@
-"""Training weights that many members share."""
+"""Train weights that many members share."""

@@ -1,4 +1,4 @@
-"""What members that share weights learn from: the largest of them, or single random paths.
+"""What members with shared weights learn from: the largest of them, or labels on random paths.
 
 Legend: B images of a batch, C channels, H height, W width, K classes.
 """
@@ -27,7 +27,7 @@ class Sandwich(Labels):
     """The largest member learns the labels; the smallest and two random ones learn its answers.
 
     The sandwich rule and in-place distillation of Yu and Huang, arXiv:1903.05134, sections 3.1 and
-    3.2. What the smaller ones learn from is detached: the largest does not bend towards them.
+    3.2. The answers of the largest are detached: it does not bend towards the smaller ones.
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class Sandwich(Labels):
         self._precision: Precision = precision
 
     def view(self, epoch: int, draw: Callable[[], View | None]) -> View | None:
-        """A fresh view in every epoch, and fresh members."""
+        """Draw a fresh view and fresh members in every epoch."""
         self._draw.begin(epoch)
         return draw()
 
     def loss(self, logits_BK: Tensor, batch: Batch) -> Tensor:
-        """The loss of the largest and the divergences of the others from it, added up."""
+        """Return the loss of the largest plus the divergences of the others from it."""
         x_BCHW = self._prepare(batch.x_BCHW, batch.view)
         loss = self.task.loss(logits_BK, batch)
         for member in self._members():
@@ -62,27 +62,27 @@ class Sandwich(Labels):
         return loss
 
     def _members(self) -> list[Architecture]:
-        """Those of this step, each once and without the largest."""
+        """Return the members of this step, each once and without the largest."""
         drawn = [self._draw.smallest, *(self._draw.next() for _ in range(_RANDOM_MEMBERS))]
         largest = self._whole.architecture
         return [member for member in dict.fromkeys(drawn) if member != largest]
 
 
 class Paths(Labels):
-    """Labels, for a network that is another random member in every step."""
+    """Learns from labels; the network is another random member in every step."""
 
     def __init__(self, draw: Draw, *, task: Task) -> None:
         super().__init__(task)
         self._draw = draw
 
     def view(self, epoch: int, draw: Callable[[], View | None]) -> View | None:
-        """A fresh view in every epoch, and fresh paths."""
+        """Draw a fresh view and fresh paths in every epoch."""
         self._draw.begin(epoch)
         return draw()
 
 
 class RandomPath(nn.Module):
-    """Answers by another member every time that it is run.
+    """Runs another member in every forward pass.
 
     Pham et al., ENAS, arXiv:1802.03268, section 2.1 (shared weights), with the uniform sampling of
     Guo et al., arXiv:1904.00420, section 3.3.
@@ -94,5 +94,5 @@ class RandomPath(nn.Module):
         self._draw = draw
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Logits ``(B, K)`` of normalised images."""
+        """Return logits ``(B, K)`` of normalised images."""
         return SharedMember(self.whole, self._draw.next())(x_BCHW)

@@ -1,4 +1,4 @@
-"""A supernet before its training: fresh, or a trained network that becomes its largest member."""
+"""Begin a supernet: with fresh weights, or with a trained network as its largest member."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from compress.values.errors import InvalidCandidate
 def begin(
     network: Network | None, architecture: Architecture, context: TrialContext, elastic: Elastic
 ) -> Network:
-    """A network of the architecture whose members are those of ``elastic``, not yet trained.
+    """Return an untrained network of the architecture whose members are those of ``elastic``.
 
-    Without ``network`` its weights are fresh, of the context's seed, and images are normalised as
-    for the baseline, or where there is none by the statistics of the training split. Otherwise it
-    is ``network``, answering as before, with the most important channels first, so that narrower
-    members inherit them (Cai et al., Once-for-All, arXiv:1908.09791, section 3.3). Channels that
-    pass through a pad shortcut stay where they are: in another order the shortcut would be none of
-    the family's, and could not be saved.
+    Without ``network``, its weights are fresh, drawn with the context's seed, and images are
+    normalised as for the baseline, or by the statistics of the training split if there is none.
+    Otherwise it is ``network``, which answers as before, with the most important channels first,
+    so that narrower members inherit them (Cai et al., Once-for-All, arXiv:1908.09791, section
+    3.3). Channels that pass through a pad shortcut keep their places: in another order the
+    shortcut would not be one of the family's, and could not be saved.
 
-    Raises InvalidCandidate where ``check`` does, for members that are no slices, and for a network
+    Raises InvalidCandidate if ``check`` does, for members that are not slices, and for a network
     that is not a whole one of the architecture.
     """
     shape, num_classes = context.data.input_shape, context.data.num_classes

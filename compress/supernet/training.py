@@ -1,7 +1,7 @@
-"""Training weights that many members share: one schedule, which may be interrupted between epochs.
+"""Train weights that many members share, in one schedule that may be interrupted between epochs.
 
-Networks that differ in size learn together, the largest as their teacher; cells learn one random
-path at a time, because an average over operations on every edge is none of the cells.
+Members that differ in size learn together, the largest as their teacher. Cells learn one random
+path at a time, because an average over operations on every edge is not a cell.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Momentum = Mapping[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingReport:
-    """What a training took, and the momentum with which the next epoch goes on."""
+    """The cost of a training, and the momentum with which the next epoch continues."""
 
     fit: FitReport
     momentum: Momentum
@@ -52,14 +52,14 @@ def train(  # noqa: PLR0913 - what a caller that goes on after an interruption k
     momentum: Momentum | None = None,
     on_progress: OnProgress = silent,
 ) -> tuple[Network, TrainingReport]:
-    """A copy after epochs ``epochs[0]`` to ``epochs[1]``, the last excluded, of ``of`` in all.
+    """Return a copy trained from epoch ``epochs[0]`` to ``epochs[1]`` (exclusive) of ``of`` in all.
 
-    Batches, views, members and learning rates are those of an unbroken training, so with the
-    ``momentum`` of the epoch before, the weights are too; without it the optimiser starts at rest.
-    BatchNorm's running statistics are measured anew for the largest member; members that are cut
-    out need their own. Progress is told as ``(epoch, of, mean loss)``.
+    Batches, views, members and learning rates are those of an uninterrupted training. With the
+    ``momentum`` of the previous epoch, so are the weights; without it the optimiser starts at rest.
+    BatchNorm is re-estimated for the largest member; members that are cut out need their own
+    statistics. Progress is reported as ``(epoch, of, mean loss)``.
 
-    Raises InvalidCandidate where ``check`` does, ValueError for epochs that are not among them,
+    Raises InvalidCandidate if ``check`` does, ValueError for epochs outside the schedule,
     InvalidData without images of the network's shape, Stopped, and NumericalError.
     """
     whole = extraction.of_family(network)
@@ -102,7 +102,7 @@ def _members(network: Network, whole: FamilyNetwork) -> ElasticFamily:
 def _loop(
     network: Network, elastic: Elastic, context: TrialContext, epochs: int, hooks: Hooks
 ) -> tuple[Loop, FamilyNetwork]:
-    """The loop and the copy that it trains, both on the device."""
+    """Return the loop and the copy that it trains, both on the device."""
     moved = replace(network, module=inference.copied_to(context.device, network).train())
     whole = extraction.of_family(moved)
     data = context.data.train

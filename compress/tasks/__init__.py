@@ -1,1 +1,1 @@
-"""What networks are for: data, read and judged."""
+"""What networks are for: how data is read, and how answers are judged."""

@@ -1,4 +1,4 @@
-"""Whether a network answers better than somebody who never looks at an image. Torch-free.
+"""Tell whether a network answers better than someone who never looks at an image. Torch-free.
 
 Legend: K classes.
 """
@@ -20,10 +20,10 @@ WAY_OUT = (
 
 
 def no_better(measurement: Measurement, split: Split, data: DatasetInfo) -> str | None:
-    """Say by how little a file beats always answering the commonest class; None where it does.
+    """Say how far a file is from beating the most frequent class; None if it is better.
 
-    It does where the lower end of the 95 % interval of its accuracy is above that class's share.
-    None, too, where it was not measured on the split.
+    It is better if the lower end of the 95 % interval of its accuracy is above that class's share.
+    Returns None, too, if it was not measured on the split.
     """
     counts_K = data.class_counts.get(split)
     if split not in measurement.accuracy or not counts_K:
@@ -41,10 +41,10 @@ def no_better(measurement: Measurement, split: Split, data: DatasetInfo) -> str 
 
 
 def at_chance(measurement: Measurement, data: DatasetInfo) -> str | None:
-    """As ``no_better`` on validation, but None for a file that tells rare classes apart.
+    """Return ``no_better`` on validation, but None for a file that tells rare classes apart.
 
-    Where one class is most of the split, a good network may have no higher accuracy than always
-    answering that class has.
+    If most of the split is one class, a good network may have no higher accuracy than always
+    answering that class.
     """
     said = no_better(measurement, "validation", data)
     correct_K = measurement.class_correct.get("validation")
@@ -54,10 +54,10 @@ def at_chance(measurement: Measurement, data: DatasetInfo) -> str | None:
 
 
 def _tells_apart(correct_K: Sequence[int], counts_K: Sequence[int]) -> bool:
-    """Whether answers depend on labels, by the sum of the recalls.
+    """Test whether answers depend on labels, by the sum of the recalls.
 
     Answers that do not depend on the label have the recalls ``p_k``, the shares of class k among
-    all answers, whose sum is at most 1: the sum less 1 is (K - 1) times Youden's index (Cancer 3,
+    all answers, whose sum is at most 1. The sum less 1 is (K - 1) times Youden's index (Cancer 3,
     1950) of K classes. It must be above 0 by 1.96 standard deviations; one image is added to
     either side of each recall, so that none is certain.
     """

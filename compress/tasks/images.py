@@ -19,18 +19,18 @@ class Images:
     y_N: Tensor
 
     def __len__(self) -> int:
-        """Number of images."""
+        """The number of images."""
         return int(self.y_N.shape[0])
 
     @cached_property
     def mirror_symmetry(self) -> MirrorSymmetry:
-        """Whether mirrored images still look like their classes; measured when first asked for."""
+        """Whether mirrored images still look like their classes, measured on first use."""
         return mirror_symmetry.measure(self.x_NCHW.cpu(), self.y_N.cpu())
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageData:
-    """A dataset in memory. ``test`` is None where the file has none."""
+    """A dataset in memory. ``test`` is None if the file has no such split."""
 
     train: Images
     validation: Images
@@ -39,6 +39,6 @@ class ImageData:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """``(C, H, W)`` of one image."""
+        """The shape ``(C, H, W)`` of one image."""
         _, channels, height, width = self.train.x_NCHW.shape
         return int(channels), int(height), int(width)

@@ -1,4 +1,4 @@
-"""What an uploaded dataset holds, and whether it may be used. Torch-free.
+"""Say what an uploaded dataset holds, and whether it may be used. Torch-free.
 
 Files come from strangers: everything is checked against limits before it is believed, and nothing
 in a file is ever executed.
@@ -65,10 +65,10 @@ def inspect_dataset(
     """Read every byte of an npz dataset once and say what it holds.
 
     Arrays: ``x_<split>`` of shape (N, H, W) or (N, H, W, C), uint8 or finite float32, and
-    ``y_<split>`` of shape (N,) with integers from 0; ``train`` is required, ``validation`` and
-    ``test`` are optional. What values may be is said by ``compress.values.raw_values``; training
-    images that are constant in every channel are refused. Unless ``find_copies`` is false, images
-    that several splits share are warned of; ``caution`` is for a file that comes from a stranger.
+    ``y_<split>`` of shape (N,) with integers from 0. ``train`` is required, ``validation`` and
+    ``test`` are optional. ``compress.values.raw_values`` limits the values; training images that
+    are constant in every channel are refused. Images that several splits share are warned about
+    unless ``find_copies`` is false. ``caution`` is for a file that comes from a stranger.
     Raises InvalidData saying what is wrong, where, and what was expected.
     """
     with npz.open_archive(path, names=ARRAYS, max_bytes=max_bytes, caution=caution) as archive:
@@ -156,7 +156,7 @@ Ranges: TypeAlias = list[tuple[float, float]]
 
 
 def _channel_ranges(archive: npz.Archive, name: str) -> Ranges:
-    """Raises InvalidData for values that ``compress.values.raw_values`` does not allow."""
+    """Return the range of every channel. Raises InvalidData for values that are not allowed."""
     shape = archive.arrays[name].shape
     channels = shape[3] if len(shape) == 4 else 1
     low_C, high_C = np.full(channels, np.inf), np.full(channels, -np.inf)
@@ -179,7 +179,7 @@ def _channel_ranges(archive: npz.Archive, name: str) -> Ranges:
 
 
 def _per_channel(least: np.ufunc, flat: NDArray[np.generic], channels: int) -> NDArray[np.generic]:
-    """``least``, or largest, of pixels in a row; long rows first, which numpy compares faster."""
+    """Reduce pixels with the given ufunc; long rows first, which numpy compares faster."""
     row = channels * max(1, _ROW_VALUES // channels)
     rows = len(flat) // row * row
     found = [flat[rows:].reshape(-1, channels)]
@@ -189,9 +189,9 @@ def _per_channel(least: np.ufunc, flat: NDArray[np.generic], channels: int) -> N
 
 
 def _constant_channels(ranges: Ranges) -> list[str]:
-    """A warning for every channel that is constant in training.
+    """Warn about every channel that is constant in training.
 
-    Raises InvalidData where all are: then there is nothing to learn.
+    Raises InvalidData if all of them are, because there is nothing to learn.
     """
     found = [
         f"channel {channel} of x_train is {_as_constant(low, high)}"
@@ -245,7 +245,7 @@ def _class_counts(labels: Labels, num_classes: int) -> dict[Split, tuple[int, ..
 
 
 def one_class(split: Split, count: Sequence[int]) -> str:
-    """What to say of a split that holds images of one class only."""
+    """Return the warning about a split that holds images of only one class."""
     label = max(range(len(count)), key=lambda each: count[each])
     return (
         f"{split} holds only class {label}: always answering {label} is right on all of its "
@@ -254,7 +254,7 @@ def one_class(split: Split, count: Sequence[int]) -> str:
 
 
 def _copies(archive: npz.Archive, labels: Labels) -> tuple[str, ...]:
-    """Warnings of images that are there more than once."""
+    """Warn about images that occur more than once."""
     digests: dict[Split, NDArray[np.uint64]] = {
         split: fingerprints.of_images(archive, f"x_{split}") for split in labels
     }

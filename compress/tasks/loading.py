@@ -1,4 +1,4 @@
-"""Image classification data in memory."""
+"""Load image classification data into memory."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _STATISTICS_CHUNK = 4096
 def load(path: Path, *, max_bytes: int = npz.MAX_BYTES) -> ImageData:
     """Read an npz dataset as ``inspection.inspect_dataset`` describes it.
 
-    Images keep their dtype (uint8 or float32). A file without a validation split gives a fifth
-    of its training images to one: the same images for every job. Raises InvalidData.
+    Images keep their dtype (uint8 or float32). If a file has no validation split, a fifth of its
+    training images become one: the same images for every job. Raises InvalidData.
     """
     info = inspect_dataset(path, max_bytes=max_bytes, find_copies=False)
     with npz.open_archive(path, names=ARRAYS, max_bytes=max_bytes) as archive:
@@ -45,11 +45,11 @@ def load(path: Path, *, max_bytes: int = npz.MAX_BYTES) -> ImageData:
 
 
 def sample_statistics(images: Images) -> Normalisation:
-    """Mean and standard deviation per channel of raw values, for a network without its own.
+    """Measure mean and standard deviation per channel, for a network without a normalisation.
 
-    In two passes over the images in float64, so that a large mean does not swallow a small
+    Takes two passes over the images in float64, so that a large mean does not swallow a small
     deviation. A channel that is constant (``compress.values.raw_values``) gets a deviation of 1,
-    or of what float32 cannot tell apart at its magnitude if that is more. Raises InvalidData for
+    or of what float32 cannot resolve at its magnitude if that is more. Raises InvalidData for
     values that are not allowed.
     """
     low_C, high_C = _ranges(images.x_NCHW)
@@ -64,7 +64,7 @@ def sample_statistics(images: Images) -> Normalisation:
 
 
 def _ranges(x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-    """Least and largest value of every channel; raises InvalidData for values not allowed."""
+    """Return the range of every channel. Raises InvalidData for values that are not allowed."""
     low_C, high_C = x_NCHW.amin(dim=(0, 2, 3)), x_NCHW.amax(dim=(0, 2, 3))
     for channel, (low, high) in enumerate(zip(low_C.tolist(), high_C.tolist(), strict=True)):
         problem = raw_values.problem(low, high)
@@ -74,7 +74,7 @@ def _ranges(x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _channel_mean(x_NCHW: Tensor, *, around_C: Tensor | None = None) -> Tensor:
-    """``E[x]`` per channel, or ``E[(x - around)^2]``, in float64."""
+    """Return ``E[x]`` per channel, or ``E[(x - around)^2]``, in float64."""
     total_C = torch.zeros(x_NCHW.shape[1], dtype=torch.float64)
     for x_BCHW in x_NCHW.split(_STATISTICS_CHUNK):
         x_BCHW = x_BCHW.double()

@@ -1,10 +1,10 @@
-"""Whether mirrored images still look like their classes: what ``augment: auto`` is decided by.
+"""Measure whether mirrored images still look like their classes; this decides ``augment: auto``.
 
-A nearest neighbour among the other training images answers some of them twice, as they are and
-mirrored. Photographs are answered alike; digits, letters and signs are not. All of it is
-arithmetic on small integers, so that no order of summation changes an answer.
+A nearest neighbour among the other training images classifies some of them twice, as they are and
+mirrored. It classifies mirrored photographs like the originals, but not digits, letters or signs.
+All arithmetic is on small integers, so that no order of summation changes a result.
 
-Legend: N images, R references, Q of them that are asked, C channels, H height, W width, F features.
+Legend: N images, R references, Q queries among them, C channels, H height, W width, F features.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _MOST_LOST = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class MirrorSymmetry:
-    """How many of ``images`` a nearest neighbour answers as they are, and mirrored (0 to 1).
+    """The shares (0 to 1) of ``images`` that a nearest neighbour gets right, plain and mirrored.
 
     ``chance`` is the share of the most frequent class, ``noise`` the standard error of the
-    difference between the two; ``harmed`` is the class that loses the most by mirroring where the
-    loss is more than chance.
+    difference between the two. ``harmed`` is the class that loses most by mirroring, if it loses
+    significantly.
     """
 
     images: int
@@ -51,7 +51,7 @@ class MirrorSymmetry:
 
     @property
     def is_known(self) -> bool:
-        """Whether 100 images or more are answered better than by chance, by four deviations."""
+        """Whether at least 100 images are classified better than by chance, by four deviations."""
         guessing = math.sqrt(self.chance * (1 - self.chance) / self.images)
         is_better = self.plain > self.chance + _KNOWN_DEVIATIONS * guessing
         return is_better and self.images >= _LEAST_IMAGES
@@ -60,14 +60,14 @@ class MirrorSymmetry:
     def holds(self) -> bool:
         """Whether mirroring harms nothing.
 
-        The neighbours know the classes, they lose no more than a quarter of what they know above
-        chance and one standard error, and no class is harmed.
+        True if the neighbours know the classes, lose at most one standard error plus a quarter of
+        what they know above chance, and no class is harmed.
         """
         most = _MOST_LOST * (self.plain - self.chance) + self.noise
         return self.is_known and self.plain - self.mirrored <= most and self.harmed is None
 
     def __str__(self) -> str:
-        """What was found, in words."""
+        """Say what was found."""
         said = (
             f"a nearest neighbour answers {self.plain:.1%} of {self.images} training images as "
             f"they are and {self.mirrored:.1%} mirrored"
@@ -79,9 +79,9 @@ class MirrorSymmetry:
 
 @torch.no_grad()
 def measure(x_NCHW: Tensor, y_N: Tensor) -> MirrorSymmetry:
-    """Ask up to 2,000 of up to 5,000 images, drawn with a constant seed; each asks all others.
+    """Classify up to 2,000 of up to 5,000 images, drawn with a constant seed, by all the others.
 
-    Takes half a second of one core. A pure function of its arguments.
+    Takes half a second on one core. A pure function of its arguments.
     """
     generator = torch.Generator().manual_seed(_SEED)
     rows_R = torch.randperm(len(y_N), generator=generator)[:_REFERENCES]
@@ -103,7 +103,7 @@ def measure(x_NCHW: Tensor, y_N: Tensor) -> MirrorSymmetry:
 
 
 def _levels(x_NCHW: Tensor, rows_R: Tensor) -> Tensor:
-    """Small images in sixteenths of their channel's deviation, integers as float32."""
+    """Shrink images, in sixteenths of their channel's deviation: integers as float32."""
     parts = rows_R.split(max(1, _CHUNK_VALUES // x_NCHW[0].numel()))
     small_RCHW = torch.cat([_small(x_NCHW[rows_B]) for rows_B in parts])
     centred_RCHW = small_RCHW - small_RCHW.mean(dim=(0, 2, 3), keepdim=True)
@@ -115,7 +115,7 @@ def _levels(x_NCHW: Tensor, rows_R: Tensor) -> Tensor:
 
 
 def _small(x_BCHW: Tensor) -> Tensor:
-    """Means over at most 8 by 8 cells, float64, of about 32 rows and columns."""
+    """Average about 32 rows and columns over at most 8 by 8 cells, in float64."""
     rows, columns = (max(1, side // _SAMPLED_SIDE) for side in x_BCHW.shape[2:])
     x_BCHW = x_BCHW[:, :, rows // 2 :: rows, columns // 2 :: columns].double()
     height, width = (min(_SIDE, side) for side in x_BCHW.shape[2:])
@@ -123,7 +123,7 @@ def _small(x_BCHW: Tensor) -> Tensor:
 
 
 def _answers(asked_QCHW: Tensor, levels_RCHW: Tensor, y_R: Tensor) -> Tensor:
-    """The label of the nearest other image; of equally near ones the first in the draw."""
+    """Return the label of the nearest other image; of equally near ones, the first in the draw."""
     references_RF, asked_QF = levels_RCHW.flatten(1), asked_QCHW.flatten(1)
     distance_QR = references_RF.square().sum(dim=1) - 2 * asked_QF @ references_RF.T
     own_Q = torch.arange(len(asked_QF))
@@ -133,9 +133,9 @@ def _answers(asked_QCHW: Tensor, levels_RCHW: Tensor, y_R: Tensor) -> Tensor:
 
 
 def _harmed(y_Q: Tensor, plain_Q: Tensor, lost_Q: Tensor, won_Q: Tensor) -> int | None:
-    """The class that loses most, by four deviations of chance, or by three if it loses half.
+    """Find the class that loses most, by four deviations of chance, or by three if it loses half.
 
-    McNemar's test: without an effect, losses minus gains varies by the root of their sum.
+    McNemar's test: without an effect, losses minus gains vary by the square root of their sum.
     """
     classes = int(y_Q.max()) + 1
     plain_K, lost_K, won_K = (

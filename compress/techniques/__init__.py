@@ -1,1 +1,1 @@
-"""One folder per technique: ``config.py``, ``technique.py``, ``apply.py``, its mathematics."""
+"""One folder per technique, with ``config.py``, ``technique.py``, ``apply.py`` and its methods."""

@@ -81,10 +81,10 @@ class Candidate(BaseModel, frozen=True, extra="forbid"):
 
     @classmethod
     def of_record(cls, document: Mapping[str, Any]) -> Candidate:
-        """What ``model_dump`` gave, of this version or an older one.
+        """Read what ``model_dump`` of this version or an older one has written.
 
-        Records hold every field, so one that lacks a field is older than it, and means what the
-        field's first default does. Raises pydantic's ValidationError for what is no candidate.
+        Records hold every field, so a field that a record lacks is newer than it, and has its first
+        default there. Raises pydantic's ValidationError for an invalid candidate.
         """
         steps = document.get("steps")
         if not isinstance(steps, list):
@@ -93,16 +93,16 @@ class Candidate(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def configs(self) -> tuple[TechniqueConfig, ...]:
-        """The choice of network, if it is another, and the steps: all that knobs can decide."""
+        """The choice of network, if there is one, and the steps: all that knobs can decide."""
         return self.steps if self.network is None else (self.network, *self.steps)
 
     def canonical(self) -> Candidate:
-        """The same candidate without what cannot change anything: steps, and values of fields."""
+        """Return the same candidate without steps and field values that have no effect."""
         return self._shorter or self
 
     @cached_property
     def _shorter(self) -> Candidate | None:
-        """The canonical form where it is another; one that held itself could not be compared."""
+        """The canonical form if it differs; a candidate that held itself could not be compared."""
         configs = self.configs
         values = {config.technique: dict(config) for config in configs if config.has_effect}
         counted = canonical.without_inactive(values)
@@ -111,11 +111,11 @@ class Candidate(BaseModel, frozen=True, extra="forbid"):
         return None if kept == configs else Candidate(steps=kept)
 
     def digest(self) -> str:
-        """SHA-256 (hex) of the canonical form: equal digests mean equal networks under a seed.
+        """Return the SHA-256 (hex) of the canonical form: equal digests are equal networks.
 
-        Of every config the technique's name and what differs from the first defaults: neither a
-        field that a later version adds nor a default that it changes makes another digest of the
-        same candidate.
+        It covers each technique's name and the fields that differ from their first defaults. So
+        neither a field that a later version adds nor a default that it changes alters the digest of
+        a candidate.
         """
         return self._digest
 
@@ -126,7 +126,7 @@ class Candidate(BaseModel, frozen=True, extra="forbid"):
         return hashlib.sha256(text.encode()).hexdigest()
 
     def describe(self) -> str:
-        """One line for a table: what was done, in words."""
+        """Describe in one line of a table what was done."""
         return " + ".join(step.words for step in self.canonical().configs) or "baseline"
 
 
@@ -137,20 +137,20 @@ def _is_member(config: Any) -> bool:
 
 
 def _with(step: TechniqueConfig, values: dict[str, Any] | None) -> TechniqueConfig | None:
-    """The step with these values; None without any."""
+    """Return the step with these values; None if there are none."""
     if values is None or values == dict(step):
         return None if values is None else step
     return type(step).model_validate(values)
 
 
 def _as_recorded(step: Any) -> Any:
-    """The step with the first default of every field that it lacks and that has another now."""
+    """Fill in the first default of every field that the step lacks, if its default has changed."""
     technique = BY_NAME.get(str(step.get("technique"))) if isinstance(step, dict) else None
     return step if technique is None else changed_defaults(technique.config) | step
 
 
 def _deviations(model: BaseModel) -> dict[str, Any]:
-    """Tags, which say what a model is, and every field not at its first default, as JSON."""
+    """Return tags and all fields that differ from their first defaults, as JSON."""
     fields = type(model).model_fields
     return {
         name: _plain(value)

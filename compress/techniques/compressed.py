@@ -13,11 +13,11 @@ _Step = TypeVar("_Step", bound=StepConfig)
 
 @dataclass(frozen=True, kw_only=True)
 class CompressedModel:
-    """A network on its way to a file: what changes it has, what the file adds still to come.
+    """A network on its way to a file, with the steps that were applied to it.
 
     ``steps`` are the configs of the techniques that had an effect, in the order in which they were
-    applied: recovery and export read there what is left for them to do. Patterns in them mean
-    layers as they were named at that step.
+    applied; recovery and export find there what is left for them to do. Patterns in them refer to
+    layers by their names at that step.
     """
 
     network: Network
@@ -27,13 +27,13 @@ class CompressedModel:
     train_images_per_second: float | None = None
 
     def step(self, config: type[_Step]) -> _Step | None:
-        """The step with a config of this type; None where that technique had no effect."""
+        """Return the step with a config of this type; None if that technique had no effect."""
         return next((step for step in self.steps if isinstance(step, config)), None)
 
     def after(self, step: StepConfig, **changes: object) -> CompressedModel:
-        """A copy after one more step, with some fields changed."""
+        """Return a copy after one more step, with some fields changed."""
         return replace(self, steps=(*self.steps, step), **changes)
 
     def evolve(self, **changes: object) -> CompressedModel:
-        """A copy with some fields changed."""
+        """Return a copy with some fields changed."""
         return replace(self, **changes)

@@ -1,11 +1,11 @@
-"""What share of a network's parameters a technique reaches, and what it leaves alone.
+"""Name the weights that a technique does not reach, and the share of parameters that it does.
 
-A technique works on convolutions and linear layers. An embedding, a recurrent layer, a transposed
-convolution, the projections of an attention or a bare parameter keep their floats, and whoever
-asked for 4 bits has to be told. The rule that keeps the notes of ordinary networks short: nothing
-is said where every weight is reached or was excluded by the user. Biases and what belongs to norms,
-tensors of one axis, are no weights: they are only counted, as "biases and norms", in a note that is
-made anyway or where they are more than a quarter of all parameters.
+A technique works on layers with a view (``compress.network.running.weight_views``). An embedding, a
+recurrent layer, a transposed convolution, the projections of an attention or a bare parameter keep
+their floats, and whoever asked for 4 bits has to be told. Ordinary networks get no such note:
+nothing is said if every weight is reached or was excluded by the user. Biases and the tensors of
+norms, which have one axis, are not weights. They are only counted, as "biases and norms", in a note
+that is made anyway or if they are more than a quarter of all parameters.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _CHAIN = ".parametrizations"
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """What a technique does to the layers of these names; notes have named those ``described``.
+    """The layers that a technique changes, by name; other notes have named those ``described``.
 
     ``what`` opens the sentence, ``excluded`` are layers that the user has left out, and
-    ``with_rest`` says that biases and norms go along with the weights.
+    ``with_rest`` says that biases and norms are changed with the weights.
     """
 
     what: str
@@ -49,9 +49,9 @@ class _Counts:
 
 
 def notes(module: nn.Module, reach: Reach) -> list[str]:
-    """What there is to say about the weights that a technique does not reach, if anything.
+    """Return a note about the weights that a technique does not reach, if there are any.
 
-    ``module`` is the network before the technique; it may be under constraints already.
+    ``module`` is the network before the technique; it may already be under constraints.
     """
     found = _counted(module, reach)
     undescribed = set(found.left).difference(reach.described)
@@ -92,7 +92,7 @@ def _counted(module: nn.Module, reach: Reach) -> _Counts:
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """What a file holds as floats, each once, with its layer; a bare parameter is its own."""
+    """Yield what a file holds as floats, once each, with its layer; a bare parameter is its own."""
     seen: set[Tensor] = set()
     for prefix, part in module.named_modules():
         is_known = type(part).__module__.startswith("torch.nn.")

@@ -1,7 +1,7 @@
-"""Every technique, in the one order in which they compose. Torch-free.
+"""The registry of all techniques, in the one order in which they compose. Torch-free.
 
-A new technique is a folder of this package and its place in ``TECHNIQUES``: the rest of the house
-reads from here what it needs to know.
+A new technique is a folder of this package and its place in ``TECHNIQUES``; all other rooms read
+here what they need to know of it.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The forms in which data comes in, read with bounds."""
+"""The file formats of incoming data, read within bounds."""

@@ -1,4 +1,4 @@
-"""Digests of the images of a dataset: which of them are the same, bytes for bytes. Torch-free.
+"""Find images of a dataset that are equal byte for byte, by their digests. Torch-free.
 
 Legend: N images.
 """
@@ -19,7 +19,7 @@ _BYTES = 8
 
 
 def of_images(archive: npz.Archive, name: str) -> NDArray[np.uint64]:
-    """One number per image ``(N,)``, read about a megabyte at a time."""
+    """Return one number per image ``(N,)``, reading about a megabyte at a time."""
     header = archive.arrays[name]
     size, digests = header.num_bytes // header.shape[0], bytearray()
     image, left = hashlib.blake2b(digest_size=_BYTES), size
@@ -35,7 +35,7 @@ def of_images(archive: npz.Archive, name: str) -> NDArray[np.uint64]:
 
 
 def warnings(digests: Mapping[Split, NDArray[np.uint64]]) -> Iterator[str]:
-    """What is wrong with splits that hold the same image all over, or share images."""
+    """Warn about splits in which all images are equal, and about splits that share images."""
     for split, found_N in digests.items():
         if len(found_N) > 1 and (found_N == found_N[0]).all():
             yield (

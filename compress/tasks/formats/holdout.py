@@ -1,4 +1,4 @@
-"""The validation split of a dataset that comes without one. Torch-free."""
+"""Hold out a validation split from a dataset that has none. Torch-free."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _SEED = 20_260_101
 def hold_out(
     labels_N: NDArray[np.int64], num_classes: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sorted indices ``(train, validation)``: a fifth of the images, stratified by class.
+    """Return sorted indices ``(train, validation)``: a fifth of the images, stratified by class.
 
     Counts are rounded over the running total, so that many small classes still give a fifth
-    together; every class keeps at least one training image.
+    together. Every class keeps at least one training image.
     """
     order_N = np.random.default_rng(_SEED).permutation(len(labels_N))
     order_N = order_N[np.argsort(labels_N[order_N], kind="stable")]

@@ -1,6 +1,6 @@
-"""A bounded reader of npz archives from strangers: no pickle, no trust in any declared number.
+"""Read npz archives from strangers within bounds, without pickle or trust in declared numbers.
 
-Every limit is checked before memory is taken for what it limits. Only what ``numpy.savez`` and
+Every limit is checked before memory is allocated for what it limits. Only what ``numpy.savez`` and
 ``numpy.savez_compressed`` write is read: stored or deflated members in npy format version 1.0.
 """
 
@@ -62,7 +62,7 @@ _BROKEN = (
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayHeader:
-    """What a member says it holds; its size agrees with the archive's directory."""
+    """The declared contents of a member; its size agrees with the archive's directory."""
 
     name: str
     shape: tuple[int, ...]
@@ -71,20 +71,20 @@ class ArrayHeader:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of the array's data."""
+        """The number of bytes of the array's data."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caution:
-    """What a stranger's archive may cost whoever unpacks it for the first time."""
+    """The limits on what a stranger's archive may cost when it is unpacked for the first time."""
 
     most_ratio: float
     seconds: float
 
 
 class _CautiousFile(io.FileIO):
-    """A file that never hands out more than a few chunks at once.
+    """A file that never returns more than a few chunks at once.
 
     ``zipfile`` reads a directory in one go, with a length that the archive itself declares, and
     makes an object per entry: a 4 GiB directory would take all memory before any check of ours.
@@ -117,7 +117,7 @@ class Archive:
         self.arrays = {name: self._header(name) for name in self._entries}
 
     def chunks(self, name: str) -> Iterator[NDArray[np.generic]]:
-        """The array's values in order, flat, about a megabyte at a time.
+        """Yield the array's values in order, flat, about a megabyte at a time.
 
         The archive's checksum is verified when the last chunk has been taken.
         """
@@ -131,7 +131,7 @@ class Archive:
                 raise InvalidData(f"{name} holds more data than its shape {header.shape} says")
 
     def read(self, name: str) -> NDArray[np.generic]:
-        """The whole array."""
+        """Return the whole array."""
         header = self.arrays[name]
         flat = np.empty(math.prod(header.shape), header.dtype)
         start = 0
@@ -169,9 +169,9 @@ def open_archive(
 ) -> Iterator[Archive]:
     """Open an npz file whose arrays must be among ``names``.
 
-    Raises InvalidData when it is no such archive or its arrays exceed ``max_bytes`` together; with
-    ``caution``, which is for files that nobody has looked into yet, also when they exceed by far
-    what the file itself holds, or take too long to go through.
+    Raises InvalidData if it is no such archive or if its arrays exceed ``max_bytes`` together.
+    With ``caution``, for files that have not been inspected yet, also raises InvalidData if they
+    exceed by far what the file itself holds, or take too long to read.
     """
     most, seconds = max_bytes, None
     if caution is not None:

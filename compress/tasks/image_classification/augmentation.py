@@ -1,8 +1,8 @@
 """Random crops and mirror images, drawn for a whole dataset at once.
 
 A *view* fixes one shift and one flip per image. Fixed views let a teacher and its students see
-exactly the same augmented images, so a teacher answers once per view. Views are of normalised
-images, whose zero is the mean of the channel.
+exactly the same augmented images, so a teacher answers once per view. Views apply to normalised
+images, in which zero is the mean of the channel.
 
 Legend: N images of the dataset, B images of a batch, C channels, H height, W width, P padding.
 """
@@ -27,9 +27,9 @@ REVISION = 2
 
 @dataclass(frozen=True)
 class ImageView:
-    """Shifts ``(N, 2)`` (rows, columns) in ``0..2P`` and flips ``(N,)`` of every image.
+    """The shifts ``(N, 2)`` (rows, columns) in ``0..2P`` and the flips ``(N,)`` of all images.
 
-    Where it does not mirror, no flip is ever set, and nobody has to look.
+    If ``mirrors`` is false, no flip is set, and flips are not looked at.
     """
 
     shift_N2: Tensor
@@ -38,11 +38,11 @@ class ImageView:
     mirrors: bool = True
 
     def to(self, device: torch.device) -> ImageView:
-        """The same view on another device."""
+        """Return the same view on another device."""
         return replace(self, shift_N2=self.shift_N2.to(device), flip_N=self.flip_N.to(device))
 
     def take(self, rows_B: Tensor) -> ImageView:
-        """The view of some images."""
+        """Return the view of some of the images."""
         return replace(
             self,
             shift_N2=self.shift_N2.index_select(0, rows_B),
@@ -50,10 +50,10 @@ class ImageView:
         )
 
     def apply(self, x_BCHW: Tensor) -> Tensor:
-        """Mirror images where the view says so, pad them with zeros, and crop them at its shifts.
+        """Mirror the images that the view flips, pad them with zeros, and crop them at its shifts.
 
-        For normalised images: among raw values a zero may be anything. Raises ValueError if the
-        view is of another number of images.
+        It is meant for normalised images: among raw values, a zero has no fixed meaning. Raises
+        ValueError if the view is of another number of images.
         """
         if self.flip_N.numel() != len(x_BCHW):
             raise ValueError(
@@ -71,7 +71,7 @@ class ImageView:
 
 
 def settled(augment: Augment, images: Images) -> Augmented:
-    """What is done to training images; ``auto`` is decided by all of them, once."""
+    """Decide how training images are augmented; ``auto`` is decided once, by all of them."""
     match augment:
         case "auto":
             return "shift_flip" if images.mirror_symmetry.holds else "shift"
@@ -83,7 +83,7 @@ def settled(augment: Augment, images: Images) -> Augmented:
 
 
 def explained(augment: Augment, images: Images) -> str:
-    """What ``settled`` makes of it, and why, for the notes of a measurement."""
+    """Say what ``settled`` decides, and why, for the notes of a measurement."""
     found = settled(augment, images)
     match augment:
         case "auto":
@@ -102,7 +102,7 @@ def draw(
     *,
     augmented: Augmented,
 ) -> ImageView | None:
-    """A random view; None where images stay as they are.
+    """Draw a random view; None if images stay as they are.
 
     The same numbers are drawn for shifts and for shifts with flips.
     """
@@ -116,5 +116,5 @@ def draw(
 
 
 def padding_of(side: int) -> int:
-    """Pixels of padding: 4 from 28 pixels on (He et al., arXiv:1512.03385), fewer for less."""
+    """Return the padding: 4 pixels from side 28 on (He et al., arXiv:1512.03385), fewer below."""
     return _LARGEST_PADDING if side >= _FULL_PADDING_SIDE else side // 8

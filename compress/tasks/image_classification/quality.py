@@ -1,4 +1,4 @@
-"""How good a classifier's answers are, metric by metric.
+"""The quality of a classifier's answers, metric by metric.
 
 Shapes: N images, K classes.
 """
@@ -21,9 +21,9 @@ _CHUNK = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """Logits ``(N, K)``, finite, with the labels ``(N,)`` of the same images, N at least 1.
+    """Finite logits ``(N, K)`` with the labels ``(N,)`` of the same images; N is at least 1.
 
-    The answer to an image is the class with the largest logit, of equal ones the first.
+    The answer to an image is the class with the largest logit, the first one on a tie.
     """
 
     logits_NK: NDArray[np.float32]
@@ -31,27 +31,27 @@ class Answers:
 
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
-        """The class that answers each image."""
+        """The predicted class of each image."""
         return self.logits_NK.argmax(axis=1)
 
     @cached_property
     def is_right(self) -> NDArray[np.bool_]:
-        """Whether the answer is the label."""
+        """Whether each prediction is the label."""
         return self.predicted == self.labels_N
 
     @cached_property
     def correct(self) -> NDArray[np.int64]:
-        """Right answers of each class."""
+        """The number of right predictions of each class."""
         return self._counts(self.labels_N[self.is_right])
 
     @cached_property
     def images(self) -> NDArray[np.int64]:
-        """Images of each class."""
+        """The number of images of each class."""
         return self._counts(self.labels_N)
 
     @cached_property
     def answered(self) -> NDArray[np.int64]:
-        """Answers of each class, right and wrong ones."""
+        """The number of predictions of each class, right or wrong."""
         return self._counts(self.predicted)
 
     def _counts(self, classes_N: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -59,12 +59,12 @@ class Answers:
 
 
 def accuracy(answers: Answers) -> float:
-    """Share of images whose answer is their label."""
+    """Return the share of images whose prediction is their label."""
     return float(answers.is_right.mean())
 
 
 def top5_accuracy(answers: Answers) -> float:
-    """Share of images whose label is among the five largest logits, of equal ones the first.
+    """Return the share of images whose label is among the five largest logits; first ones on a tie.
 
     With five classes or fewer it is always 1.
     """
@@ -74,7 +74,7 @@ def top5_accuracy(answers: Answers) -> float:
 
 
 def _ranks(answers: Answers, chunk: slice) -> NDArray[np.int64]:
-    """The place of each label among the logits of its image, from 0."""
+    """Return the rank of each label among the logits of its image, from 0."""
     logits_NK, labels_N = answers.logits_NK[chunk], answers.labels_N[chunk]
     own_N1 = np.take_along_axis(logits_NK, labels_N[:, None], axis=1)
     is_before_NK = np.arange(logits_NK.shape[1]) < labels_N[:, None]
@@ -82,10 +82,10 @@ def _ranks(answers: Answers, chunk: slice) -> NDArray[np.int64]:
 
 
 def macro_f1(answers: Answers) -> float:
-    """The mean over classes of F1, which is ``2 TP / (2 TP + FP + FN)``.
+    """Return the mean over classes of F1, which is ``2 TP / (2 TP + FP + FN)``.
 
-    Each class weighs the same, however many images it has. A class with neither images nor
-    answers does not count.
+    Each class has the same weight, however many images it has. A class with neither images nor
+    predictions is left out.
     """
     both = answers.images + answers.answered
     occurs = both > 0

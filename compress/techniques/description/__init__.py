@@ -1,1 +1,1 @@
-"""What a technique says of itself: config, rules, costs. Torch-free, below every technique."""
+"""The parts with which a technique describes itself: config, rules and costs. Torch-free."""

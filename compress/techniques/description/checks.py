@@ -1,4 +1,4 @@
-"""Techniques beside each other: what their rules name has to be there."""
+"""Check all techniques together: whatever their rules name must exist."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from compress.techniques.description.technique import IncompleteTechnique, Techn
 
 
 def check(techniques: Sequence[Technique]) -> None:
-    """Hold what techniques say of each other against what there is.
+    """Check what techniques say about each other.
 
-    Raises IncompleteTechnique for two of one name, for a rule about a field that no config has, and
-    for a relation to anything but an earlier technique.
+    Raises IncompleteTechnique for two techniques with one name, for a rule about a field that no
+    config has, and for a relation to anything but an earlier technique.
     """
     names = [technique.name for technique in techniques]
     if len(set(names)) < len(names):
@@ -27,7 +27,7 @@ def check(techniques: Sequence[Technique]) -> None:
 
 
 def _named(technique: Technique) -> Iterator[tuple[str, str]]:
-    """Every ``technique.field`` that its rules speak of, with the part that does."""
+    """Yield every ``technique.field`` that the technique's rules name, with the rule's kind."""
     for rule in technique.conditions:
         yield "conditions", rule.field
         yield from (("conditions", name) for name in _read(rule.when))
@@ -40,7 +40,7 @@ def _named(technique: Technique) -> Iterator[tuple[str, str]]:
 
 
 def _unordered(technique: Technique, before: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Relations that are not between an earlier technique and this one."""
+    """Return relations that are not between an earlier technique and this one."""
     for relation in technique.exceptions:
         if relation.first not in before or relation.second != technique.name:
             yield "exceptions", f"{relation.first} before {relation.second}"

@@ -1,7 +1,7 @@
 """Conditions on the values of config fields: which hold, may hold, or must hold.
 
-A field is named ``technique.field``. A condition is a row of alternatives; an alternative holds
-where all of its parts do.
+A field is named ``technique.field``. A condition is a list of alternatives; an alternative holds
+if all of its parts do.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ class When:
     above: float | None = None
 
     def holds(self, value: Any) -> bool:
-        """Whether it is so of this value."""
+        """Whether the value meets the condition."""
         if self.above is not None:
             return value > self.above
         return value in self.among if self.among else value not in self.not_among
 
     @property
     def technique(self) -> str:
-        """The technique whose field it is."""
+        """The technique that the field belongs to."""
         return self.field.split(".")[0]
 
     def words(self, *, beside: str) -> str:
-        """In Markdown; the technique is named unless it is ``beside``."""
+        """Return it as Markdown; the technique is named unless it is ``beside``."""
         technique, field = self.field.split(".")
         name = f"`{field}`" if technique == beside else f"`{self.field}`"
         if self.above is not None:
@@ -50,7 +50,7 @@ ValuesOf = Callable[[str], Sequence[Any]]
 
 
 def either(*parts: When) -> Condition:
-    """A condition of alternatives with one part each."""
+    """Return a condition whose alternatives have one part each."""
     return tuple((part,) for part in parts)
 
 
@@ -60,17 +60,17 @@ def holds(condition: Condition, value_of: ValueOf) -> bool:
 
 
 def may_hold(condition: Condition, values_of: ValuesOf) -> bool:
-    """Whether it could hold while every field takes one of its values; never wrongly False."""
+    """Whether the condition could hold for some of the fields' values; never wrongly False."""
     return any(all(any(map(p.holds, values_of(p.field))) for p in parts) for parts in condition)
 
 
 def must_hold(condition: Condition, values_of: ValuesOf) -> bool:
-    """Whether it holds whatever values the fields take; never wrongly True."""
+    """Whether the condition holds for all of the fields' values; never wrongly True."""
     return any(all(all(map(p.holds, values_of(p.field))) for p in parts) for parts in condition)
 
 
 def words(condition: Condition, *, beside: str) -> str:
-    """In Markdown."""
+    """Return the condition as Markdown."""
     return ", or ".join(
         " and ".join(part.words(beside=beside) for part in parts) for parts in condition
     )

@@ -1,4 +1,4 @@
-"""What every technique's config has besides its fields."""
+"""The base of every technique's config."""
 
 from __future__ import annotations
 

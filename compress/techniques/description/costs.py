@@ -1,9 +1,9 @@
-"""What a technique does to the size of a network, from its fields alone, before anything is built.
+"""Predict from its fields what a technique does to the size of a network, before it is built.
 
 The search counts candidates with it, and refuses constraints that nothing can meet. It is asked in
 two ways. An *estimate* is asked for the fields of one candidate. A *bound* is asked for the values
-that every field may take in a space, and has to be true of every candidate: too low a lower bound
-is only weak, too high a one refuses what could have been.
+that every field may take in a space, and must hold for every candidate: a lower bound that is too
+low is only weak, one that is too high refuses candidates that were possible.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ FieldValues = Callable[[str], Sequence[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class LayerSize:
-    """A layer as far as its size goes: ``shape`` is ``(O, I, *kernel)``, ``weights`` their number.
+    """The size of a layer: ``shape`` is ``(O, I, *kernel)``, ``weights`` their number.
 
-    The first layer reads the image, the last one answers with the classes. Layers that are not
-    trained, shortcuts of zeros and ones, have multiply-accumulates and no parameters.
+    The first layer reads the image, the last one returns the classes. Layers that are not trained,
+    shortcuts of zeros and ones, have multiply-accumulates and no parameters.
     """
 
     shape: tuple[int, ...]
@@ -40,7 +40,7 @@ Narrowing = Callable[[LayerSize], LayerSize]
 
 
 class Costs:
-    """What a technique without any effect on counts says; others override what they change."""
+    """The costs of a technique that changes no counts; subclasses override what they change."""
 
     is_exact: ClassVar[bool] = True
     """Whether it keeps every weight, so that parameters and MACs are known: ``share`` is 1."""
@@ -56,11 +56,11 @@ class Costs:
         return type(self).runs is not Costs.runs
 
     def member(self, fields: Fields) -> Shape | None:
-        """The member of the network's family that a candidate begins from; None: the network."""
+        """Return the member of the family that a candidate begins with; None: the network."""
         return None
 
     def share(self, fields: Fields, stage: int | None) -> float:
-        """Estimate the share of a stage's weights and MACs that stay, above 0 and at most 1.
+        """Estimate the share of a stage's weights and MACs that remains, above 0 and at most 1.
 
         ``stage`` is None for layers of the stem and of the head.
         """
@@ -75,27 +75,27 @@ class Costs:
         return 1.0
 
     def runs(self, fields: Fields) -> int:
-        """How often the network runs for one image."""
+        """Return how often the network runs for one image."""
         return 1
 
     def smallest_member(self, values: FieldValues) -> Shape | None:
-        """The smallest member that the space may begin from; None where it says nothing of it."""
+        """Return the smallest member that the space may begin with; None: it does not say."""
         return None
 
     def largest_side(self, values: FieldValues) -> int:
-        """The largest side in pixels that images are resized to; 0 where they are left alone."""
+        """Return the largest side in pixels that images are resized to; 0: they are not resized."""
         return 0
 
     def narrowing(self, values: FieldValues) -> Narrowing | None:
-        """Bound the size of a layer from below; None where layers keep all of their weights."""
+        """Bound the size of a layer from below; None if layers keep all of their weights."""
         return None
 
     def chooses_values(self, values: FieldValues) -> bool:
-        """Whether weights may be anything but floats in the file, which code shorter."""
+        """Whether weights in the file may be anything but floats, whose code is shorter."""
         return False
 
     def run_range(self, values: FieldValues) -> tuple[int, int]:
-        """The least and the most runs for one image."""
+        """Return the least and the most runs for one image."""
         return (1, 1)
 
 

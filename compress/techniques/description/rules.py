@@ -1,4 +1,4 @@
-"""Rules between fields and between techniques, as the folder of a technique writes them down."""
+"""The rules between fields and between techniques that a technique declares in its folder."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Kind = Literal["composes", "decides", "excludes"]
 
 @dataclass(frozen=True, kw_only=True)
 class Applies:
-    """A field that counts only ``when`` others have certain values.
+    """A field that has an effect only ``when`` other fields have certain values.
 
-    ``field`` is ``technique.field``, or a technique as a whole. A rule with ``values`` is about
-    these values of the field only. A field that does not count gets its default; a technique is
-    left out.
+    ``field`` is ``technique.field``, or a whole technique. A rule with ``values`` is about these
+    values of the field only. A field without effect gets its default; a technique without effect
+    is left out.
     """
 
     field: str
@@ -26,7 +26,7 @@ class Applies:
 
     @property
     def technique(self) -> str:
-        """The technique whose field it is."""
+        """The technique that the field belongs to."""
         return self.field.split(".")[0]
 
 
@@ -34,7 +34,7 @@ class Applies:
 class Refused:
     """A value that cannot be ``beside`` others; it becomes ``instead``.
 
-    Of two fields the earlier one stays: the later gives way.
+    Of two fields, the later one gives way.
     """
 
     value: When
@@ -46,10 +46,10 @@ class Refused:
 
 @dataclass(frozen=True, kw_only=True)
 class Relation:
-    """What a technique is to one that comes after it.
+    """The relation of a technique to one that comes after it.
 
     Composing means that the second works on what the first has made, and neither takes anything
-    from the other. Where the first decides fields of the second, those fields count for nothing
+    from the other. If the first decides fields of the second, those fields have no effect
     ``unless`` its condition holds. Techniques that exclude each other cannot be in one job.
     """
 
@@ -64,5 +64,5 @@ class Relation:
 
 
 def counts_where(field: str, *parts: When) -> Applies:
-    """A rule for a field that counts where one of these parts holds."""
+    """Return the rule for a field that has an effect if one of these parts holds."""
     return Applies(field=field, when=either(*parts))

@@ -1,4 +1,4 @@
-"""One technique: everything that other rooms need to know of it, in one object per folder."""
+"""The description of a technique: everything other rooms need to know, in one object per folder."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _SIZED: frozenset[Part] = frozenset({"channels", "weights", "output"})
 
 
 class IncompleteTechnique(TypeError):
-    """A technique lacks a part, or a part of it names what is not there."""
+    """A technique lacks a part, or one of its parts names something that does not exist."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Technique:
     """One technique. Its folder holds ``config.py``, ``apply.py`` and this, in ``technique.py``.
 
-    ``disabled`` are values with which it does nothing, empty for one that always does something.
+    ``disabled`` are values with which it does nothing, empty if it always does something.
     ``conditions`` are in an order in which every rule reads fields that earlier rules have dealt
-    with; those on what earlier techniques decide come first. ``refused`` are the combinations of
-    values, each of them allowed alone, that a config or a step refuses.
+    with; those on what earlier techniques decide come first. ``refused`` are combinations of
+    values that a config or a step refuses, although it allows each of them alone.
 
-    Beside an earlier technique it *composes*, unless ``exceptions`` say another relation. What
-    there is to say of two that compose, one sentence for the documents, is in ``composes``.
+    It *composes* with an earlier technique unless ``exceptions`` declare another relation.
+    ``composes`` has one sentence for the documentation about two techniques that compose.
 
     Raises IncompleteTechnique, which names the part that is missing.
     """
@@ -55,10 +55,10 @@ class Technique:
 
     @property
     def apply(self) -> Callable[..., Any]:
-        """``apply.py``'s function, which is loaded, and torch with it, when it is asked for.
+        """The function of ``apply.py``; it is imported, and torch with it, on first use.
 
-        It takes a CompressedModel, the technique's own config and a TrialContext, and gives a
-        CompressedModel. It raises InvalidCandidate where the step does not fit the network.
+        It takes a CompressedModel, the technique's own config and a TrialContext, and returns a
+        CompressedModel. It raises InvalidCandidate if the step does not fit the network.
         """
         found = getattr(import_module(f"{self._folder}.apply"), "apply", None)
         if found is None:

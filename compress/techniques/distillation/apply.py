@@ -1,4 +1,4 @@
-"""Apply distillation: nothing changes now, the recovery learns from a teacher."""
+"""Apply distillation: the network stays as it is, and its recovery learns from a teacher."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from compress.training.context import TrialContext
 def apply(
     compressed: CompressedModel, config: Distillation, context: TrialContext
 ) -> CompressedModel:
-    """The same network, to be recovered with this loss.
+    """Return the same network, to be recovered with this loss.
 
-    Whether the context has the teacher is asked when the recovery starts: a trial without one needs
-    none.
+    Whether the context has the teacher is checked when the recovery starts, because a trial
+    without recovery needs none.
     """
     if config.has_effect:
         return compressed.after(config)

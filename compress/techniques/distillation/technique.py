@@ -1,4 +1,4 @@
-"""What ``distillation`` says of itself."""
+"""The description of ``distillation``."""
 
 from __future__ import annotations
 

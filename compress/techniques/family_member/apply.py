@@ -1,4 +1,4 @@
-"""A smaller member of the network's family, made by whoever knows the family."""
+"""Replace a network by a smaller member of its family, made by the context's ``members``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from compress.values.errors import InvalidCandidate
 def apply(
     compressed: CompressedModel, config: FamilyMember, context: TrialContext
 ) -> CompressedModel:
-    """The member of that shape; the network itself, with a note, when that is all of it.
+    """Return the member of that shape; the network itself, with a note, if that is all of it.
 
-    Raises InvalidCandidate for a network of no family, where a supernet is asked for and there is
-    none, and for a member that answers alike whatever the image.
+    Raises InvalidCandidate for a network of no family, if it asks for a supernet and there is none,
+    and for a member that gives the same answer whatever the image.
     """
     network = compressed.network
     if context.members is None:

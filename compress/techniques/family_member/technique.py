@@ -1,4 +1,4 @@
-"""What ``family_member`` says of itself."""
+"""The description of ``family_member``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _SHAPE = tuple(field.name for field in fields_of(Shape))
 
 
 class _Costs(Costs):
-    """A member is laid out like any network of its family: its counts are exact."""
+    """Members are laid out like any network of their family, so their counts are exact."""
 
     def member(self, fields: Fields) -> Shape:
-        """The member of that shape."""
+        """Return the member of that shape."""
         return Shape(**{name: fields[name] for name in _SHAPE})
 
     def smallest_member(self, values: FieldValues) -> Shape:
-        """As narrow, shallow and plain as fields may be; which cell that has, its family knows."""
+        """Return the narrowest, shallowest, plainest member; its family knows the smallest cell."""
         sides = [side for side in values("resolution") if side]
         return Shape(
             width=min(values("width")),
@@ -32,7 +32,7 @@ class _Costs(Costs):
         )
 
     def largest_side(self, values: FieldValues) -> int:
-        """The largest resolution."""
+        """Return the largest resolution."""
         return int(max(values("resolution"), default=0))
 
 

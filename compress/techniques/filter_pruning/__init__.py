@@ -1,1 +1,1 @@
-"""Structured pruning: whole channels leave, through the dependency graph."""
+"""Structured pruning: removes whole channels, following the dependency graph."""

@@ -1,7 +1,7 @@
-"""Remove whole channels: in one shot or step by step, by share or to a target.
+"""Remove whole channels, in one shot or step by step, by share or to a target.
 
-A ratio of channels holds for the residual stream of a stage and for the channels inside each of
-its blocks, so a ratio of one half leaves about a quarter of the stage's weights.
+A ratio of channels applies to the residual stream of a stage and to the channels inside each of
+its blocks, so a ratio of one half removes about three quarters of the stage's weights.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _RECOVERY_RATE = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class _Start:
-    """The network before the first step: what amounts and targets are shares of."""
+    """The network before the first step, of which amounts and targets are shares."""
 
     sizes: Mapping[str, int]
     """Channels of the groups that may be pruned, keyed by root."""
@@ -47,19 +47,20 @@ class _Start:
     cost: Cost
 
     def groups(self, network: Network) -> list[ChannelGroup]:
-        """The same groups in a network that some of the channels have left."""
+        """Return the same groups in a network from which some of the channels were removed."""
         return [group for group in channels.groups(network) if group.root in self.sizes]
 
 
 def apply(
     compressed: CompressedModel, config: FilterPruning, context: TrialContext
 ) -> CompressedModel:
-    """The network without its least important channels.
+    """Return the network without its least important channels.
 
-    Notes say what a ratio did not do, how near a target was met, and what was trained before the
-    first rung. Raises InvalidCandidate when the network cannot be traced or holds no channel that
-    may leave, the ratios are not one per stage, or a target is out of reach; NumericalError for
-    weights that are not finite; InvalidData for calibration images that do not fit.
+    Notes say what a ratio could not remove, how nearly a target was met, and what was trained
+    before the first rung. Raises InvalidCandidate if the network cannot be traced or has no
+    channel that may be removed, if the ratios are not one per stage, or if a target is out of
+    reach; NumericalError for weights that are not finite; InvalidData for calibration images that
+    do not fit.
     """
     network = compressed.network
     _check_finite(network.module)
@@ -118,7 +119,7 @@ def _start(network: Network, groups: Collection[ChannelGroup]) -> _Start:
 
 
 def _slimmed(network: Network, config: FilterPruning, context: TrialContext) -> Network:
-    """Liu et al., Network Slimming, arXiv:1708.06519: training with an L1 penalty on scales."""
+    """Train with an L1 penalty on scales: Liu et al., Network Slimming, arXiv:1708.06519."""
     if config.slimming_epochs == 0:
         return network
     plan = TrainingPlan(
@@ -148,9 +149,9 @@ def _recovered(
     step: int,
     like: Network | None,
 ) -> Network:
-    """Between two steps: fresh BatchNorm statistics, and training if the config says so.
+    """Re-estimate BatchNorm between two steps, and train if the config says so.
 
-    ``like`` is the network before the first step, where nothing has trained it since.
+    ``like`` is the network before the first step, unless it was trained since.
     """
     fresh = batchnorm.reestimate(
         network,
@@ -183,7 +184,7 @@ def _recovered(
 def _pruned(
     network: Network, start: _Start, config: FilterPruning, context: TrialContext, *, step: int
 ) -> Network:
-    """One step; after the last of them the whole amount has left."""
+    """Make one step; after the last one the whole amount is removed."""
     groups = start.groups(network)
     ranked = _ranked(network, groups, start, config, context, step=step)
     counts = _counts(network, ranked, start, config, share=(step + 1) / config.steps)
@@ -270,7 +271,7 @@ def _notes(
 
 
 def _fixed(found: Channels) -> Iterator[str]:
-    """Which channels stay whatever is asked, once per reason."""
+    """Note which channels always stay, once per reason."""
     for why in dict.fromkeys(found.fixed.values()):
         roots = ", ".join(repr(root) for root, reason in found.fixed.items() if reason == why)
         yield f"{_NAME}: the channels of {roots} stay: {why}"
@@ -279,7 +280,7 @@ def _fixed(found: Channels) -> Iterator[str]:
 def _not_covered(
     network: Network, found: Channels, groups: Collection[ChannelGroup]
 ) -> Iterator[str]:
-    """What lies in layers that lose no channels."""
+    """Note the weights in layers that lose no channels."""
     reached, possible = (
         {member.layer for group in some for member in group.members}
         for some in (groups, found.groups)
@@ -297,7 +298,7 @@ def _not_covered(
 
 
 def _achieved(pruned: Network, start: _Start, config: FilterPruning) -> str:
-    """Raises InvalidCandidate when the target was missed by more than the tolerance."""
+    """Raise InvalidCandidate if the target was missed by more than the tolerance."""
     assert config.target != "channels"
     share = 1 - start.meter.read(pruned.module).of(config.target) / start.cost.of(config.target)
     if share < config.ratio - targets.TOLERANCE:

@@ -1,4 +1,4 @@
-"""What importances need to see: gradients and activations on a few training images.
+"""Collect the evidence for importances: gradients and activations on a few training images.
 
 Legend: N images, B images of a batch, A inputs of a layer, P positions, K classes.
 """
@@ -28,9 +28,9 @@ Statistic = Callable[[Tensor], Tensor]
 def gather(
     network: Network, config: FilterPruning, context: TrialContext, *, step: int
 ) -> Evidence:
-    """What the config's importance asks for, on up to ``calibration_images`` images.
+    """Collect what the config's importance needs, on up to ``calibration_images`` images.
 
-    Raises InvalidData when there are no training images or they do not fit the network.
+    Raises InvalidData if there are no training images or if they do not fit the network.
     """
     number = config.calibration_images
     match config.importance:
@@ -53,10 +53,11 @@ def gather(
 def squared_gradients(
     network: Network, batches: Sequence[Batch], task: Task, device: torch.device
 ) -> Mapping[str, Tensor]:
-    """``E[g^2]`` per parameter, ``g`` the gradient of a batch's mean loss; images are raw.
+    """Return ``E[g^2]`` per parameter; ``g`` is the gradient of the mean loss of a batch.
 
-    With batches of one image this is the diagonal of the empirical Fisher matrix. (One image after
-    the other: ``torch.func.vmap`` is no faster on these networks and imports torch's compiler.)
+    Images are raw. With batches of one image this is the diagonal of the empirical Fisher matrix.
+    (One image after the other: ``torch.func.vmap`` is no faster on these networks and imports
+    torch's compiler.)
     """
     module = inference.copied_to(device, network).eval()
     prepare = inference.preparation_of(network, torch.device("cpu"))
@@ -76,7 +77,7 @@ def squared_gradients(
 def layer_inputs(
     network: Network, x_NCHW: Tensor, statistic: Statistic, device: torch.device
 ) -> Mapping[str, Tensor]:
-    """A statistic ``(A,)`` of every weighted layer's inputs, over raw images and positions."""
+    """Return a statistic ``(A,)`` of every layer's inputs, over raw images and positions."""
     total: dict[str, Tensor] = {}
 
     def see(name: str, layer: Weighted, x: Tensor) -> None:
@@ -87,12 +88,12 @@ def layer_inputs(
 
 
 def mean_size(x_PA: Tensor) -> Tensor:
-    """Mean absolute activation ``(A,)``."""
+    """Return the mean absolute activation ``(A,)``."""
     return x_PA.abs().mean(0)
 
 
 def share_of_nonzeros(x_PA: Tensor) -> Tensor:
-    """One minus the average percentage of zeros. Hu et al., arXiv:1607.03250, equation 1."""
+    """Return one minus the average share of zeros. Hu et al., arXiv:1607.03250, equation 1."""
     return (x_PA != 0).float().mean(0)
 
 

@@ -1,4 +1,4 @@
-"""What a network costs, counted on its modules, as the exported file will be counted.
+"""Count the cost of a network on its modules, as the exported file will be counted.
 
 A BatchNorm that the exporter folds costs its layer one bias per channel and nothing more.
 """
@@ -32,20 +32,20 @@ class Cost:
     bytes: int
 
     def of(self, target: Literal["macs", "parameters", "bytes"]) -> int:
-        """One of the three."""
+        """Return one of the three costs."""
         return int(getattr(self, target))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Meter:
-    """Counts networks that differ in channels only; made once, from the first of them."""
+    """Counts networks that differ only in channels; made once, from the first of them."""
 
     positions: Mapping[str, int]
     folded: Mapping[str, str]
     """Name of a layer's BatchNorm, keyed by the layer's name."""
 
     def read(self, module: nn.Module) -> Cost:
-        """The cost of a network without some of the channels."""
+        """Return the cost of a network from which some of the channels were removed."""
         found = {name: module.get_submodule(name) for name in self.positions}
         macs = parameters = floats = 0
         for name, part in found.items():
@@ -63,7 +63,7 @@ class Meter:
 
 
 def meter(network: Network) -> Meter:
-    """A meter for this network and those cut out of it."""
+    """Return a meter for this network and those cut out of it."""
     names = {part: name for name, part in network.module.named_modules()}
     return Meter(
         positions=dependencies.output_positions(network),

@@ -1,6 +1,6 @@
-"""How many channels of every group stay when a certain amount leaves.
+"""Decide how many channels of every group stay when a certain amount is removed.
 
-Every strategy maps an amount from 0 upwards to counts, and a larger amount never keeps more: so a
+Every strategy maps an amount from 0 upwards to counts, and a larger amount never keeps more, so a
 target of multiply-accumulates, parameters or bytes can be met by bisection.
 
 Legend: U units of a group: channels that leave all its sections together.
@@ -32,7 +32,7 @@ class Ranked:
     original: int
 
     def kept(self, ratio: float, *, round_to: int) -> int:
-        """How many channels stay, never more than there are now."""
+        """Return how many channels stay, never more than there are now."""
         multiple = math.lcm(round_to, self.group.sections)
         wanted = kept(self.original, ratio=ratio, round_to=multiple)
         return min(self.group.num_channels, wanted)
@@ -44,25 +44,25 @@ Strategy = Callable[[Sequence[Ranked], FilterPruning, float], Counts]
 
 
 def counts(ranked: Sequence[Ranked], config: FilterPruning, amount: float) -> Counts:
-    """Channels that stay by the config's scope; ``amount`` is from 0 to ``largest_amount``."""
+    """Return the channels that stay by the config's scope, up to ``largest_amount``."""
     return _STRATEGIES[config.scope](ranked, config, amount)
 
 
 def largest_amount(config: FilterPruning) -> float:
-    """The amount at which every group is as narrow as it may become."""
+    """Return the amount at which every group is as narrow as it may become."""
     smallest = min((ratio for ratio in config.ratios if ratio > 0), default=1.0)
     return MOST / smallest if config.scope == "stage" else 1.0
 
 
 def kept(num_channels: int, *, ratio: float, round_to: int) -> int:
-    """How many of the channels stay: rounded up to a multiple, never more than there are."""
+    """Return how many channels stay: rounded up to a multiple, never more than there are."""
     removed = math.floor(num_channels * ratio + 1e-9)
     remaining = max(1, num_channels - removed)
     return min(num_channels, math.ceil(remaining / round_to) * round_to)
 
 
 def by_stage(ranked: Sequence[Ranked], config: FilterPruning, amount: float) -> Counts:
-    """Every stage loses ``amount`` times its own ratio."""
+    """Remove ``amount`` times its own ratio from every stage."""
     return {
         one.group.root: one.kept(
             min(MOST, amount * config.ratios[one.group.stage]), round_to=config.round_to
@@ -72,14 +72,14 @@ def by_stage(ranked: Sequence[Ranked], config: FilterPruning, amount: float) -> 
 
 
 def uniform(ranked: Sequence[Ranked], config: FilterPruning, amount: float) -> Counts:
-    """Every group loses the same share."""
+    """Remove the same share from every group."""
     return {one.group.root: one.kept(amount, round_to=config.round_to) for one in ranked}
 
 
 def same_number(ranked: Sequence[Ranked], config: FilterPruning, amount: float) -> Counts:
-    """Every group loses the same number, and a group too narrow for it keeps one channel.
+    """Remove the same number from every group; a group that is too narrow keeps one channel.
 
-    The number is the smallest with which the share ``amount`` of all channels leaves.
+    The number is the smallest that removes the share ``amount`` of all channels.
     """
     sizes = [one.original for one in ranked]
     wanted = math.floor(amount * sum(sizes) + 1e-9)
@@ -92,9 +92,9 @@ def same_number(ranked: Sequence[Ranked], config: FilterPruning, amount: float) 
 
 
 def globally(ranked: Sequence[Ranked], config: FilterPruning, amount: float) -> Counts:
-    """The share ``amount`` of all channels leaves, the least important of all groups first.
+    """Remove the share ``amount`` of all channels, the least important of all groups first.
 
-    Of every group at least ``keep_at_least`` and one multiple of ``round_to`` stays. Groups too
+    Every group keeps at least ``keep_at_least`` and one multiple of ``round_to``. Groups too
     coarse for the multiple lose fewer than the ranking says.
     """
     start = sum(one.original for one in ranked)
@@ -114,7 +114,7 @@ def globally(ranked: Sequence[Ranked], config: FilterPruning, amount: float) -> 
 def _ranking(
     ranked: Sequence[Ranked], config: FilterPruning
 ) -> tuple[Tensor, Tensor, Sequence[int]]:
-    """The group of every unit that may leave, the order in which they do, and their sizes."""
+    """Return the group of every removable unit, the order of removal, and the units' sizes."""
     scores: list[Tensor] = []
     owners: list[Tensor] = []
     for index, one in enumerate(ranked):

@@ -1,4 +1,4 @@
-"""Counts of channels that meet a target of multiply-accumulates, parameters or bytes."""
+"""Find counts of channels that meet a target of multiply-accumulates, parameters or bytes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CostOf = Callable[[Counts], int]
 def nearest(
     ranked: Sequence[Ranked], config: FilterPruning, *, cost_of: CostOf, goal: float
 ) -> Counts:
-    """The counts whose cost is nearest to ``goal``, or the smallest possible if that is larger.
+    """Return the counts whose cost is nearest to ``goal``, or the smallest possible ones.
 
-    The amount is bisected; the last step of rounding is then taken group by group, from the first
+    The amount is bisected. The last step of rounding is then taken group by group, from the first
     layer to the last.
     """
     low, high = 0.0, strategies.largest_amount(config)

@@ -1,4 +1,4 @@
-"""What ``filter_pruning`` says of itself."""
+"""The description of ``filter_pruning``."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _MOST_PRUNED = 0.95
 
 
 class _Costs(Costs):
-    """Groups span stages and counts are rounded, so that all of it is estimated."""
+    """Groups span stages and counts are rounded, so everything is estimated."""
 
     is_exact = False
 
     def share(self, fields: Fields, stage: int | None) -> float:
-        """Every stage keeps its share of channels on both sides of a layer."""
+        """Estimate that every stage keeps its share of channels on both sides of a layer."""
         ratio = float(fields["ratio"])
         if fields["target"] != "channels":
             return 1.0 - ratio
@@ -41,12 +41,12 @@ class _Costs(Costs):
         return (1.0 - ratio) ** (1 if stage is None else 2)
 
     def narrowing(self, values: FieldValues) -> Narrowing | None:
-        """As few channels as may be left; the image's channels and the classes never leave."""
+        """Assume as few channels as may be left; the image's channels and the classes stay."""
         return partial(_narrowed, share=_least_kept(values))
 
 
 def _least_kept(values: FieldValues) -> float:
-    """The smallest share of a group's channels that pruning may leave; 0 is a single channel."""
+    """Return the smallest share of a group's channels that may be left; 0 is a single channel."""
     ratio = max(values("ratio"))
     scopes = set(values("scope"))
     has_target = set(values("target")) != {"channels"}
@@ -59,7 +59,7 @@ def _least_kept(values: FieldValues) -> float:
 
 
 def _numbers(found: Sequence[Any]) -> list[float]:
-    """Ratios of stages; an empty row of them, a default, has none."""
+    """Return the ratios of stages; an empty list of them, a default, has none."""
     return [ratio for ratio in found if isinstance(ratio, int | float)]
 
 

@@ -1,1 +1,1 @@
-"""Low rank: a layer becomes two or three thinner ones in a row."""
+"""Low rank: replaces a layer by two or three thinner ones in sequence."""

@@ -1,4 +1,4 @@
-"""Replace layers by rows of thinner ones."""
+"""Replace layers by sequences of thinner ones."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _NAME = "low_rank"
 
 
 def apply(compressed: CompressedModel, config: LowRank, context: TrialContext) -> CompressedModel:
-    """A copy with factorised layers, and notes about those that stay as they are.
+    """Return a copy with factorised layers, and notes about those that stay whole.
 
-    A layer stays when its factors would hold no fewer weights or need more multiplications.
-    Raises InvalidCandidate for a layer whose weight is constrained already, NumericalError for
-    weights that are not finite, and InvalidData when ``activation`` has no images to look at.
+    A layer stays whole if its factors would hold no fewer weights or need more multiplications.
+    Raises InvalidCandidate for a layer whose weight is already constrained, NumericalError for
+    weights that are not finite, and InvalidData if ``activation`` has no images to measure.
     """
     if not config.has_effect:
         return _noted(compressed, ["energy and size_ratio are 1, every layer stays whole"])
@@ -54,7 +54,7 @@ def apply(compressed: CompressedModel, config: LowRank, context: TrialContext) -
 def _not_covered(
     network: Network, found: tuple[WeightedLayer, ...], *, stay: set[str]
 ) -> list[str]:
-    """What there is to say about weights that lie in other layers than these."""
+    """Note the weights in layers other than these."""
     named = {layer.name for layer in found}
     every = {layer.name for layer in layers.trained(network, technique=_NAME)}
     reach = Reach(what="factors", reached=named - stay, excluded=every - named, described=named)
@@ -64,7 +64,7 @@ def _not_covered(
 def _replaced(
     network: Network, possible: tuple[WeightedLayer, ...], config: LowRank, context: TrialContext
 ) -> tuple[list[str], Network]:
-    """The names of the layers that stay whole, and the network with the others replaced."""
+    """Return the names of the layers that stay whole, and the network with the others replaced."""
     if not possible:
         return [], network
     seen = moments.measure(
@@ -96,7 +96,7 @@ def _is_possible(layer: WeightedLayer) -> bool:
 
 
 def _factorised(layer: WeightedLayer, seen: Moments, config: LowRank) -> nn.Module | None:
-    """The best row of factors that saves weights and costs no multiplications; None without."""
+    """Return the best factors that save weights and cost no multiplications; None without any."""
     module = layer.module
     most_macs = thinner.macs([module], seen.input_shape)
     best: tuple[float, nn.Module] | None = None
@@ -127,12 +127,12 @@ def _candidates(layer: WeightedLayer, seen: Moments, config: LowRank) -> Iterato
 
 
 def _absorbs_means(layer: WeightedLayer) -> bool:
-    """Whether a constant error of a channel costs nothing: a bias or BatchNorm takes it."""
+    """Whether a constant error of a channel is free because a bias or BatchNorm absorbs it."""
     return layer.norm is not None or layer.module.bias is not None
 
 
 def _bias(layer: WeightedLayer, factors: Factors, seen: Moments) -> Tensor | None:
-    """The layer's bias; behind a projection it also holds what the mean answer lost there."""
+    """Return the bias; behind a projection it also holds what the mean answer lost there."""
     bias = layer.module.bias
     if bias is None or factors.method != "channel" or seen.answers_O is None:
         return bias

@@ -1,4 +1,4 @@
-"""What a factorisation has to know of a layer's inputs and answers.
+"""Measure what a factorisation needs to know of a layer's inputs and answers.
 
 Legend: B images, C input channels, O output channels, H and W positions, I channels times rows.
 """
@@ -22,7 +22,7 @@ from compress.values.errors import NumericalError
 
 @dataclass(kw_only=True)
 class Moments:
-    """Sums over images and positions, in float64 on the CPU; scales do not matter.
+    """Sums over images and positions, in float64 on the CPU; their scale does not matter.
 
     ``input_shape`` is that of one image's input. The sums are None until something was measured.
     """
@@ -35,12 +35,12 @@ class Moments:
     count: int = field(default=0)
 
     def mean(self) -> Tensor:
-        """Mean answer per output channel."""
+        """Return the mean answer per output channel."""
         assert self.answers_O is not None
         return self.answers_O / self.count
 
     def covariance(self, *, centred: bool) -> Tensor | None:
-        """Second moments of the answers, about their means if ``centred``."""
+        """Return the second moments of the answers, about their means if ``centred``."""
         if self.answers_OO is None:
             return None
         moment_OO = self.answers_OO / self.count
@@ -56,9 +56,9 @@ def measure(
     num_images: int,
     device: torch.device,
 ) -> Mapping[str, Moments]:
-    """Moments of every layer; of no images at all only the shapes.
+    """Measure the moments of every layer; with no images at all, only the shapes.
 
-    Raises InvalidData for images of another shape and NumericalError where one is not finite.
+    Raises InvalidData for images of another shape and NumericalError if a moment is not finite.
     """
     seen: dict[str, Moments] = {}
     if num_images:
@@ -91,7 +91,7 @@ def _add(moments: Moments, layer: Weighted, x: Tensor) -> None:
 
 
 def _columns(layer: nn.Conv2d, x_BCHW: Tensor) -> Tensor:
-    """Every column of the height of the kernel, ``(N, C * h)``; what lies outside is zero."""
+    """Return all columns of the kernel's height, ``(N, C * h)``; outside the image is zero."""
     rows = layer.padding[0] if isinstance(layer.padding, tuple) else layer.kernel_size[0] // 2
     patches_BIN = functional.unfold(
         x_BCHW,

@@ -1,4 +1,4 @@
-"""What ``low_rank`` says of itself."""
+"""The description of ``low_rank``."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _ENERGY_POWER = 8
 
 
 class _Costs(Costs):
-    """Ranks depend on the weights, so that all of it is estimated."""
+    """Ranks depend on the weights, so everything is estimated."""
 
     is_exact = False
 
     def share(self, fields: Fields, stage: int | None) -> float:
-        """The limit on size, or a guess from the energy, whichever is less."""
+        """Estimate the limit on size, or a guess from the energy, whichever is less."""
         return min(float(fields["size_ratio"]), float(fields["energy"]) ** _ENERGY_POWER)
 
     def narrowing(self, values: FieldValues) -> Narrowing | None:
-        """Every layer split with rank 1."""
+        """Assume every layer split with rank 1."""
         return _split if min([*values("energy"), *values("size_ratio")]) < 1 else None
 
 
 def _split(layer: LayerSize) -> LayerSize:
-    """The layer as Tucker's way splits it, which has the fewest weights, with rank 1."""
+    """Return the layer split with rank 1 in Tucker's way, which has the fewest weights."""
     if not layer.is_trained:
         return layer
     outputs, inputs, *kernel = layer.shape

@@ -1,4 +1,4 @@
-"""Build the layers that stand where one stood.
+"""Build the layers that replace one layer.
 
 They are named ``first``, ``core`` and ``last``; the bias, and the BatchNorm behind, stay with the
 last one.
@@ -18,7 +18,7 @@ from compress.techniques.low_rank.factorisation import Factors
 
 
 def build(layer: Weighted, factors: Factors, *, bias: Tensor | None) -> nn.Sequential:
-    """The factors of a linear layer or an ungrouped 2-d convolution, as layers in a row."""
+    """Build the factors of a linear layer or an ungrouped 2-d convolution as a sequence."""
     names = ("first", "last") if len(factors.weights) == 2 else ("first", "core", "last")
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     for name, weight in zip(names, factorisation.balanced(factors.weights), strict=True):
@@ -37,7 +37,7 @@ def build(layer: Weighted, factors: Factors, *, bias: Tensor | None) -> nn.Seque
 
 @torch.no_grad()
 def macs(row: Sequence[nn.Module], input_shape: tuple[int, ...]) -> int:
-    """Multiplications of the layers in a row for one image."""
+    """Count the multiplications of a sequence of layers for one image."""
     x = torch.zeros(1, *input_shape, dtype=row[0].get_parameter("weight").dtype)
     total = 0
     for part in row:
@@ -47,7 +47,7 @@ def macs(row: Sequence[nn.Module], input_shape: tuple[int, ...]) -> int:
 
 
 def _axes(factors: Factors, name: str) -> tuple[bool, bool]:
-    """Whether this factor has the kernel's rows and its columns: stride and padding go along."""
+    """Whether this factor has the kernel's rows and its columns, with their stride and padding."""
     if factors.method == "spatial":
         return name == "first", name == "last"
     has_kernel = name == ("first" if factors.method == "channel" else "core")

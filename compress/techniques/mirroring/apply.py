@@ -1,4 +1,4 @@
-"""Apply mirroring: nothing changes now, the file will answer with a mean."""
+"""Apply mirroring: the network stays as it is, and its file averages over views."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from compress.training.context import TrialContext
 
 
 def apply(compressed: CompressedModel, config: Mirroring, context: TrialContext) -> CompressedModel:
-    """The same network, to be exported so; a recovery trains it on single views."""
+    """Return the same network, exported later with its views; a recovery trains on single views."""
     if config.has_effect:
         return compressed.after(config)
     note = "mirroring: flip is none, the image itself is the only view"

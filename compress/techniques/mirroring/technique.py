@@ -1,4 +1,4 @@
-"""What ``mirroring`` says of itself."""
+"""The description of ``mirroring``."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from compress.techniques.mirroring.config import VIEWS, Mirroring
 
 
 class _Costs(Costs):
-    """Every view has the multiply-accumulates of the network; weights are stored once."""
+    """Every view costs the multiply-accumulates of the network; weights are stored once."""
 
     def runs(self, fields: Fields) -> int:
-        """One for each view."""
+        """Return the number of views."""
         return len(VIEWS[fields["flip"]])
 
     def run_range(self, values: FieldValues) -> tuple[int, int]:
-        """The fewest and the most views."""
+        """Return the fewest and the most views."""
         runs = [len(VIEWS[flip]) for flip in values("flip")]
         return min(runs), max(runs)
 

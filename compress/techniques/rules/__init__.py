@@ -1,1 +1,1 @@
-"""What all techniques say together: conditional fields, relations, the canonical form."""
+"""The rules of all techniques together: conditional fields, relations, the canonical form."""

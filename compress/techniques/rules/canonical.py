@@ -1,7 +1,7 @@
-"""One form for all ways to write the same thing: what counts for nothing at its first default.
+"""The canonical form of a candidate: whatever has no effect is at its first default.
 
 The rules are those of ``compress.techniques.rules.conditional_fields``. A candidate's digest is
-that of this form, so a new rule makes two digests one: it must be true of every network.
+that of this form, so a new rule gives two candidates one digest: it must be true of every network.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Settled = dict[str, dict[str, Any]]
 
 
 def without_inactive(values: Values) -> Settled:
-    """The same with first defaults for what does not count, in the order of the catalog."""
+    """Set everything without effect to its first default, in the order of the catalog."""
     found = {name: dict(values[name]) for name in sorted(values, key=ORDER.__getitem__)}
     for rule in _rules_of(frozenset(found)):
         if _is_idle(rule, found):
@@ -33,10 +33,10 @@ def without_inactive(values: Values) -> Settled:
 
 
 def accepted(values: Values) -> Settled:
-    """The nearest combination that every config accepts, without what does not count.
+    """Return the nearest combination that every config accepts, without what has no effect.
 
-    Only for values that their configs accept alone. Where two exclude each other, the later field
-    gives way (``compress.techniques.rules.conditional_fields.REFUSED``).
+    Every value must be one that its config accepts alone. If two exclude each other, the later
+    field gives way (``compress.techniques.rules.conditional_fields.REFUSED``).
     """
     found = without_inactive(values)
     for refused in REFUSED:
@@ -47,22 +47,22 @@ def accepted(values: Values) -> Settled:
 
 
 def disabled(field: str) -> Any:
-    """The value of ``technique.field`` where the technique is not there at all."""
+    """Return the value of ``technique.field`` if the technique is absent."""
     technique, name = field.split(".")
     return BY_NAME[technique].disabled.get(name, default(field))
 
 
 @cache
 def default(field: str) -> Any:
-    """The default of ``technique.field``."""
+    """Return the default of ``technique.field``."""
     return _info(field).get_default(call_default_factory=True)
 
 
 @cache
 def inactive_default(field: str) -> Any:
-    """The value of ``technique.field`` in the canonical form where it does not count.
+    """Return the value of ``technique.field`` in the canonical form if it has no effect.
 
-    Its first default, so that digests stay as they are when a default changes.
+    It is the first default, so that digests stay the same when a default changes.
     """
     return first_default(_info(field))
 

@@ -1,6 +1,6 @@
-"""Which techniques go together: one relation for every pair, first before second.
+"""The relation of every pair of techniques, first before second.
 
-Two techniques compose unless the later one says otherwise in its folder, as one of its
+Two techniques compose unless the later one declares otherwise in its folder, among its
 ``exceptions`` (``compress.techniques.description.technique``).
 """
 
@@ -29,13 +29,13 @@ _BY_PAIR = {(relation.first, relation.second): relation for relation in RELATION
 
 
 def between(first: str, second: str) -> Relation:
-    """The relation of two techniques, the earlier one first. Raises KeyError for any other pair."""
+    """Return the relation of two techniques, the earlier one first. Raises KeyError otherwise."""
     return _BY_PAIR[first, second]
 
 
 def conflict(
     techniques: Collection[str], relations: Collection[Relation] = RELATIONS
 ) -> Relation | None:
-    """The first relation by which two of these techniques exclude each other."""
+    """Return the first relation by which two of these techniques exclude each other."""
     excluding = (relation for relation in relations if relation.kind == "excludes")
     return next((r for r in excluding if {r.first, r.second} <= set(techniques)), None)

@@ -1,9 +1,9 @@
-"""When a field of a config counts, and what configs refuse together, over all techniques.
+"""The conditions under which fields have an effect, and the combinations that configs refuse.
 
-These tables feed the search: a field that counts for nothing is set to a default, so that
-candidates which do the same are one (``compress.techniques.rules.canonical``), its knob is not
-given to the sampler, and a combination that a config refuses becomes the nearest one that it
-accepts. Every technique writes its own part down in its folder, in ``technique.py``.
+These tables of all techniques feed the search. A field without effect is set to a default, so that
+candidates that do the same are one (``compress.techniques.rules.canonical``), its knob is not given
+to the sampler, and a combination that a config refuses becomes the nearest one that it accepts.
+Every technique declares its own part in its folder, in ``technique.py``.
 """
 
 from __future__ import annotations
