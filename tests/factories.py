@@ -21,6 +21,7 @@ from compress.tasks.inspection import DatasetInfo
 from compress.techniques.candidate import Candidate
 from compress.values.measurement import Latency, Measurement, Parity
 from compress.values.revision import ENGINE_REVISION
+from featherweight.rung_context import RungContext
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.protocol import (
     Assignment,
@@ -40,7 +41,6 @@ from store.files.file_store import StoredFile
 from store.jobs import jobs
 from store.tables.records import DatasetRecord, JobRecord, ModelRecord, TrialRecord
 from store.trials import trials
-from store.trials.rungs import RungContext
 
 ARCHITECTURE = Residual(widths=(4, 8), depths=(1, 1))
 NORMALISATION = Normalisation(scale=1 / 16, mean=(0.3,), std=(0.4,))

@@ -166,13 +166,7 @@ def _end(question: _Question, curve: Curve, been: Sequence[list[Curve]]) -> int:
     """Where the rule stops the trial; those that have ``been`` at every rung know of it then."""
     last = len(been) - 1
     for rung in range(last):
-        arrival = imagined.Arrival(
-            spec=question.spec,
-            baseline=question.baseline,
-            rung=rung,
-            own=curve,
-            others=tuple(been[rung]),
-        )
+        arrival = imagined.arrival(question.spec, question.baseline, rung, curve, been[rung])
         been[rung].append(curve)
         if rule.judge(arrival).stop:
             return rung

@@ -9,11 +9,12 @@ climb as of the real ones.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from compress.values.measurement import METRICS, Latency, Measurement, Parity
+from featherweight.rung_context import RungContext
 from featherweight.specs.job import JobSpec
 from featherweight.specs.objective import Objective
 from featherweight.specs.states import Phase
@@ -55,47 +56,23 @@ class Curve:
         return [each.value("accuracy") for each in self.measured[: rung + 1]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Arrival:
-    """A candidate that reaches a rung, as ``stopping.judge`` sees it; nothing limits its epochs."""
-
-    spec: JobSpec
-    baseline: Measurement
-    rung: int
-    own: Curve
-    others: Sequence[Curve]
-    epochs_left: int | None = None
-    phase: Phase = Phase.SEARCH
-
-    @property
-    def rungs(self) -> Sequence[int]:
-        """Total recovery epochs at each rung."""
-        return self.spec.early_stopping.rungs
-
-    @property
-    def is_last(self) -> bool:
-        """Whether there is no rung above."""
-        return self.rung == len(self.rungs) - 1
-
-    @property
-    def measurement(self) -> Measurement:
-        """What was measured of it here."""
-        return self.own.measured[self.rung]
-
-    @property
-    def peers(self) -> Sequence[Measurement]:
-        """The same of every other that has been here."""
-        return [other.measured[self.rung] for other in self.others]
-
-    @property
-    def curve(self) -> Sequence[float]:
-        """Its accuracies so far."""
-        return self.own.accuracies(self.rung)
-
-    @property
-    def peer_curves(self) -> Sequence[Sequence[float]]:
-        """The same of the others, up to this rung."""
-        return [other.accuracies(self.rung) for other in self.others]
+def arrival(
+    spec: JobSpec, baseline: Measurement, rung: int, own: Curve, others: Sequence[Curve]
+) -> RungContext:
+    """The context of a candidate that reaches a rung, after ``others``; its epochs are free."""
+    context = RungContext(
+        spec=spec,
+        phase=Phase.SEARCH,
+        rung=rung,
+        rungs=spec.early_stopping.rungs,
+        measurement=own.measured[rung],
+        baseline=baseline,
+        peers=[other.measured[rung] for other in others],
+    )
+    if not spec.early_stopping.extrapolate:
+        return context
+    curves = [other.accuracies(rung) for other in others]
+    return replace(context, curve=own.accuracies(rung), peer_curves=curves)
 
 
 def anchor(baseline: Measurement | None) -> Measurement:

@@ -26,11 +26,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from compress.values.measurement import METRICS, Measurement
+from featherweight.rung_context import RungContext
 from featherweight.specs.constraints import Constraint
-from featherweight.specs.job import JobSpec
 from featherweight.specs.objective import Objective
 from featherweight.specs.protocol import Decision
 from featherweight.specs.states import Phase
@@ -56,65 +55,6 @@ def lasting_violation(
     return comparison.violation(measurement, lasting, baseline)
 
 
-class Reached(Protocol):
-    """A rung that a trial has reached, as the rule sees it."""
-
-    @property
-    def measurement(self) -> Measurement:
-        """What was measured of the trial at this rung."""
-        ...
-
-    @property
-    def peers(self) -> Sequence[Measurement]:
-        """The same of every other trial of the phase that has reached it; unused at the last."""
-        ...
-
-    @property
-    def curve(self) -> Sequence[float]:
-        """Accuracies of the trial at every rung so far; empty where nothing is extrapolated."""
-        ...
-
-    @property
-    def peer_curves(self) -> Sequence[Sequence[float]]:
-        """The same of every peer, as far as it has been; empty where nothing is extrapolated."""
-        ...
-
-    @property
-    def rungs(self) -> Sequence[int]:
-        """Total recovery epochs at each rung of the trial."""
-        ...
-
-    @property
-    def rung(self) -> int:
-        """Which of them it has reached."""
-        ...
-
-    @property
-    def epochs_left(self) -> int | None:
-        """What ``budget.epochs`` leaves for the trial in total; None where there is no limit."""
-        ...
-
-    @property
-    def phase(self) -> Phase:
-        """What the trial is for."""
-        ...
-
-    @property
-    def is_last(self) -> bool:
-        """Whether there is no rung above."""
-        ...
-
-    @property
-    def spec(self) -> JobSpec:
-        """What the job compares and demands."""
-        ...
-
-    @property
-    def baseline(self) -> Measurement | None:
-        """What relative constraints refer to."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Rule:
     """How trials at a rung are compared; ``baseline`` anchors the hypervolume.
@@ -133,28 +73,28 @@ class Rule:
             raise ValueError("a tie-break or rounding of auto has to be settled before")
 
 
-def judge(reached: Reached) -> Decision:
+def judge(context: RungContext) -> Decision:
     """The rule of every job: ``decide`` by its objectives and its lasting constraints.
 
     A supernet is no candidate: it trains to its end. A trial whose next rung would pass
     ``budget.epochs`` stops, however good it is.
     """
-    if reached.phase is Phase.TEST:
+    if context.phase is Phase.TEST:
         return Decision(stop=False, reason=MEASURED)
-    if reached.is_last:
+    if context.is_last:
         return Decision(stop=False, reason=LAST)
-    if reached.phase is Phase.SUPERNET:
+    if context.phase is Phase.SUPERNET:
         return Decision(stop=False, reason=CHECKPOINT)
-    following = reached.rungs[reached.rung + 1]
-    if reached.epochs_left is not None and following > reached.epochs_left:
-        return _out_of_epochs(following, reached)
-    return _compared(reached)
+    following = context.rungs[context.rung + 1]
+    if context.epochs_left is not None and following > context.epochs_left:
+        return _out_of_epochs(following, context)
+    return _compared(context)
 
 
-def _out_of_epochs(following: int, reached: Reached) -> Decision:
-    more = following - reached.rungs[reached.rung]
-    left = (reached.epochs_left or 0) - reached.rungs[reached.rung]
-    budget = reached.spec.budget.epochs
+def _out_of_epochs(following: int, context: RungContext) -> Decision:
+    more = following - context.rungs[context.rung]
+    left = (context.epochs_left or 0) - context.rungs[context.rung]
+    budget = context.spec.budget.epochs
     return Decision(
         stop=True,
         reason=f"stops: the next rung takes {more} more epochs, and of the job's {budget} "
@@ -162,12 +102,12 @@ def _out_of_epochs(following: int, reached: Reached) -> Decision:
     )
 
 
-def _compared(reached: Reached) -> Decision:
-    spec = reached.spec
-    demands = {"constraints": spec.constraints, "baseline": reached.baseline}
-    measured = [reached.measurement.at_best(), *(peer.at_worst() for peer in reached.peers)]
+def _compared(context: RungContext) -> Decision:
+    spec = context.spec
+    demands = {"constraints": spec.constraints, "baseline": context.baseline}
+    measured = [context.measurement.at_best(), *(peer.at_worst() for peer in context.peers)]
     violations = [lasting_violation(one, **demands) for one in measured]
-    hopes = _hopes(reached)
+    hopes = _hopes(context)
     seen = [hoped(one, hope) for one, hope in zip(measured, hopes, strict=True)]
     left = headroom.left(measured[0], measured[1:], **demands)
     early = headroom.settled(spec.early_stopping, left)
@@ -175,7 +115,7 @@ def _compared(reached: Reached) -> Decision:
         seen[0],
         violations[0],
         list(zip(seen[1:], violations[1:], strict=True)),
-        rule=Rule(objectives=spec.objectives, early=early, baseline=reached.baseline),
+        rule=Rule(objectives=spec.objectives, early=early, baseline=context.baseline),
     )
     if headroom.is_open(spec.early_stopping):
         decision = _with_headroom(decision, left)
@@ -195,12 +135,12 @@ def _with_hope(decision: Decision, hope: float) -> Decision:
     return decision.model_copy(update={"extrapolated": hope, "reason": decision.reason + expected})
 
 
-def _hopes(reached: Reached) -> list[float | None]:
+def _hopes(context: RungContext) -> list[float | None]:
     """What accuracy the trial and its peers may reach; None where that is not asked or unknown."""
-    if not reached.spec.early_stopping.extrapolate:
-        return [None] * (1 + len(reached.peers))
-    curves = [reached.curve, *reached.peer_curves]
-    return extrapolation.expected(curves, num_rungs=len(reached.rungs))
+    if not context.spec.early_stopping.extrapolate:
+        return [None] * (1 + len(context.peers))
+    curves = [context.curve, *context.peer_curves]
+    return extrapolation.expected(curves, num_rungs=len(context.rungs))
 
 
 def hoped(measurement: Measurement, hope: float | None) -> Measurement:

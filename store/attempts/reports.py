@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from compress.values.measurement import Metric
+from featherweight.rung_context import RungContext
 from featherweight.specs.job import UntrainedModel
 from featherweight.specs.protocol import Decision, FileRef, Report
 from featherweight.specs.states import AttemptState, Phase
@@ -21,7 +22,7 @@ from store.jobs import jobs, transitions
 from store.tables.records import ArtifactRecord, FileRecord, RungRecord, TrialRecord, table_of
 from store.trials import epochs, rungs
 from store.trials.epochs import RERUN
-from store.trials.rungs import RungContext, RungDecision
+from store.trials.rungs import RungDecision
 
 NO_CONSTRAINTS = -1.0
 """Violation if a job has no constraints: clearly feasible."""
@@ -168,18 +169,14 @@ def _file(report: Report, role: str) -> FileRef:
 
 
 def _context(session: Session, held: HeldAttempt, report: Report) -> RungContext:
-    spec, baseline = jobs.spec(held.job), jobs.baseline(held.job)
-    violations = [c.violation(report.measurement, baseline) for c in spec.constraints]
     is_last = report.rung == len(held.trial.rungs) - 1
     return RungContext(
-        spec=spec,
+        spec=jobs.spec(held.job),
         phase=Phase(held.trial.phase),
         rung=report.rung,
         rungs=held.trial.rungs,
-        is_last=is_last,
         measurement=report.measurement,
-        violation=max(violations, default=NO_CONSTRAINTS),
-        baseline=baseline,
+        baseline=jobs.baseline(held.job),
         **_others(session, held, report, is_last=is_last),
     )
 
@@ -208,18 +205,22 @@ def _record(
     onnx, now, trial = _file(report, "onnx").sha256, clock.utc_now(), held.trial
     measurement = report.measurement.model_dump(mode="json")
     of_trial = {"job_id": held.job.id, "trial_id": trial.id, "rung": report.rung}
+    violations = [
+        c.violation(report.measurement, context.baseline) for c in context.spec.constraints
+    ]
+    violation = max(violations, default=NO_CONSTRAINTS)
     rung = {
         **of_trial,
         "phase": trial.phase,
         "epochs": report.epochs,
         "measurement": measurement,
-        "violation": context.violation,
+        "violation": violation,
         "decision": decision.model_dump(mode="json"),
         "file_sha256": onnx,
         "created_at": now,
     }
     trial.rung, trial.epochs, trial.file_sha256 = report.rung, report.epochs, onnx
-    trial.measurement, trial.violation = measurement, context.violation
+    trial.measurement, trial.violation = measurement, violation
     connection = session.connection()
     connection.execute(_INSERT_RUNG, rung)
     artifacts = [{**of_trial, **_artifact(file), "created_at": now} for file in report.files]

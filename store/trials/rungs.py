@@ -10,9 +10,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from compress.values.measurement import Measurement
-from featherweight.specs.job import JobSpec
 from featherweight.specs.protocol import Decision
-from featherweight.specs.states import Phase
 from store.tables.records import RungRecord, TrialRecord
 
 _OTHERS_AT = select(RungRecord.trial_id).where(
@@ -32,31 +30,6 @@ class RungDecision:
 
     rung: int
     decision: Decision
-
-
-@dataclass(frozen=True, kw_only=True)
-class RungContext:
-    """Everything a stopping rule may look at.
-
-    ``violation`` is the largest of the job's constraints, at most 0 where all are met, -1 where
-    there are none. ``peers`` are the other trials of the phase at this rung; nobody is stopped at
-    the last one, so there they are not read. ``curve`` and ``peer_curves`` are accuracies from rung
-    0 on, read only where the job extrapolates; ``epochs_left`` is what the other search trials
-    leave of ``budget.epochs``.
-    """
-
-    spec: JobSpec
-    phase: Phase
-    rung: int
-    rungs: Sequence[int]
-    is_last: bool
-    measurement: Measurement
-    violation: float
-    baseline: Measurement | None
-    peers: Sequence[Measurement]
-    curve: Sequence[float] = ()
-    peer_curves: Sequence[Sequence[float]] = ()
-    epochs_left: int | None = None
 
 
 def of_job(session: Session, job_id: str) -> list[RungRecord]:

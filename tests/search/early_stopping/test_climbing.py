@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from featherweight.specs.job import JobSpec
-from search.early_stopping import climbing, rule
+from search.early_stopping import climbing, imagined, rule
 from search.early_stopping.climbing import Standing
-from search.early_stopping.imagined import Arrival, Curve
+from search.early_stopping.imagined import Curve
 from tests import factories
 
 BASELINE = factories.measurement(0.96, 400_000, latency_ms=4.0, parameters=100_000, macs=2_000_000)
@@ -53,13 +53,7 @@ def by_the_rule(asked: JobSpec, *, trials: int, seeds: int = 4) -> list[float]:
         for curve in (candidate(rungs, random) for _ in range(trials)):
             for rung in range(len(rungs)):
                 reached[rung] += 1
-                at = Arrival(
-                    spec=asked,
-                    baseline=BASELINE,
-                    rung=rung,
-                    own=curve,
-                    others=tuple(been[rung]),
-                )
+                at = imagined.arrival(asked, BASELINE, rung, curve, been[rung])
                 been[rung].append(curve)
                 if rule.judge(at).stop:
                     break

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.values.measurement import Measurement
+from featherweight.rung_context import RungContext
 from featherweight.specs.constraints import parse
 from featherweight.specs.objective import Objective
 from featherweight.specs.protocol import Decision
@@ -15,7 +16,6 @@ from featherweight.specs.states import Phase
 from featherweight.specs.stopping import EarlyStopping, Rounding, TieBreak
 from search.early_stopping.rule import Rule, decide, judge, lasting_violation
 from search.front import comparison, pareto
-from store.trials.rungs import RungContext
 from tests import factories
 
 OBJECTIVES = (
@@ -280,9 +280,7 @@ def reached(measurement: Measurement, peers: list[Measurement], **changes: objec
         "phase": Phase.SEARCH,
         "rung": 0,
         "rungs": (0, 1, 3),
-        "is_last": False,
         "measurement": measurement,
-        "violation": -1.0,
         "baseline": BASELINE,
         "peers": peers,
     }
@@ -291,7 +289,7 @@ def reached(measurement: Measurement, peers: list[Measurement], **changes: objec
 
 def test_at_the_last_rung_there_is_nothing_to_decide() -> None:
     better = factories.measurement(0.9)
-    decision = judge(reached(factories.measurement(0.1), [better], is_last=True))
+    decision = judge(reached(factories.measurement(0.1), [better], rung=2))
     assert not decision.stop
     assert decision.rank is None
 

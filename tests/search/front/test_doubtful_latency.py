@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from compress.values.measurement import Latency, Measurement
+from featherweight.rung_context import RungContext
 from featherweight.specs.constraints import Constraint, parse
 from featherweight.specs.objective import Objective
 from featherweight.specs.protocol import Decision
@@ -16,7 +17,6 @@ from search.phases import termination
 from search.space.stored_problem import problem_of
 from store.session import Database
 from store.trials.ended_trials import EndedTrial
-from store.trials.rungs import RungContext
 from tests import factories
 
 BOTH = (
@@ -116,9 +116,7 @@ def judged(newcomer: Measurement, *peers: Measurement) -> Decision:
         phase=Phase.SEARCH,
         rung=0,
         rungs=(0, 1),
-        is_last=False,
         measurement=newcomer,
-        violation=-1.0,
         baseline=BASELINE,
         peers=peers,
     )

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from compress.values.measurement import Measurement
+from featherweight.rung_context import RungContext
 from featherweight.specs.job import JobSpec
 from featherweight.specs.states import JobState, Phase, StopReason, TrialState
 from search.early_stopping import rule
@@ -236,20 +237,18 @@ def test_every_decision_can_be_repeated_from_the_rungs_before_it(
 
 def _as_it_was(
     row: RungRecord, before: list[RungRecord], spec: JobSpec, baseline: Measurement | None
-) -> rungs.RungContext:
+) -> RungContext:
     curves: dict[str, list[Measurement]] = {}
     for each in before:
         curves.setdefault(each.trial_id, []).append(Measurement.model_validate(each.measurement))
     own = [*curves.pop(row.trial_id, []), Measurement.model_validate(row.measurement)]
     there = sorted(key for key, curve in curves.items() if len(curve) > row.rung)
-    return rungs.RungContext(
+    return RungContext(
         spec=spec,
         phase=Phase.SEARCH,
         rung=row.rung,
         rungs=spec.early_stopping.rungs,
-        is_last=row.rung == len(spec.early_stopping.rungs) - 1,
         measurement=own[-1],
-        violation=row.violation,
         baseline=baseline,
         peers=[curves[key][row.rung] for key in there],
         curve=[each.value("accuracy") for each in own],
