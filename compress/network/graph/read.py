@@ -15,6 +15,7 @@ from compress.network.graph.reading import (
     checks,
     conversion,
     folding,
+    newer,
     normalising,
     probing,
     verification,
@@ -35,7 +36,7 @@ def read(data: bytes, limits: FileLimits = FileLimits()) -> Graph:  # noqa: B008
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     outputs = conversion.ports(model.graph.output, named=False)
     is_fixed = batch.free_batch(model)
-    folded = folding.fold(model, limits)
+    folded = folding.fold(newer.composed(model), limits)
     converted = folding.fold(conversion.convert(folded), limits)
     graph = normalising.normalise(conversion.to_graph(converted, outputs, metadata))
     verification.check_operators(graph)

@@ -7,23 +7,35 @@ computes from shapes (``Shape -> Gather -> Concat -> Reshape``) is computed with
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, TypeProto, numpy_helper
+from onnx.checker import ValidationError
 from onnx.defs import OpSchema
 from onnx.reference.ops import load_op
-from onnx.shape_inference import infer_node_outputs
+from onnx.shape_inference import InferenceError, infer_node_outputs
 
-from compress.network.graph.fit import misfit
-from compress.network.graph.foreign import ERRORS
 from compress.network.graph.values import OPSET, Array, Graph, GraphPort, Node, Shapes
-from compress.network.graph.write import node_proto
+from compress.network.graph.writing.protos import node_proto
 from compress.values.errors import InvalidNetwork
 
+ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    InferenceError,
+    LookupError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValidationError,
+    ValueError,
+)
+"""What ONNX's libraries may raise of a file that is no proper model."""
 _MOST_ELEMENTS = 1024
 """Of a tensor whose values are followed: shapes, axes, indices."""
 _WITHOUT_RULE = frozenset({"GroupNormalization", "MeanVarianceNormalization"})
@@ -90,7 +102,7 @@ class _Inference:
             shape = _shape(made)
             if shape is not None:
                 self.shapes[name] = shape
-        wrong = misfit(node, self.shapes)
+        wrong = _misfit(node, self.shapes)
         if wrong is not None:
             raise InvalidNetwork(f"{node.op} (node {node.name[:80]!r}) does not fit: {wrong}")
         with np.errstate(all="ignore"):
@@ -175,3 +187,67 @@ def _shape(made: TypeProto) -> tuple[int, ...] | None:
 def _words(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines)[-300:]
+
+
+def _misfit(node: Node, shapes: Shapes) -> str | None:
+    """Say what does not fit where ONNX's own rules do not look; None if all fits, or is unknown."""
+    check = _CHECKS.get(node.op)
+    names = [name for name in (*node.inputs[:2], node.output) if name]
+    if check is None or any(name not in shapes for name in names):
+        return None
+    return check(node, shapes)
+
+
+def _reshape(node: Node, shapes: Shapes) -> str | None:
+    before, after = shapes[node.inputs[0]], shapes[node.output]
+    if math.prod(before) == math.prod(after):
+        return None
+    return f"{list(after)} has another number of elements than {list(before)}"
+
+
+def _conv(node: Node, shapes: Shapes) -> str | None:
+    data, weight = shapes[node.inputs[0]], shapes[node.inputs[1]]
+    groups = node.integer("group", 1)
+    if len(data) != len(weight) or groups < 1 or weight[0] % groups:
+        return f"weights {list(weight)} in {groups} groups are not for an input {list(data)}"
+    return _channels(data, weight[1] * groups)
+
+
+def _transposed(node: Node, shapes: Shapes) -> str | None:
+    data, weight = shapes[node.inputs[0]], shapes[node.inputs[1]]
+    if len(data) != len(weight) or node.integer("group", 1) < 1:
+        return f"weights {list(weight)} are not for an input {list(data)}"
+    return _channels(data, weight[0])
+
+
+def _norm(node: Node, shapes: Shapes) -> str | None:
+    data = shapes[node.inputs[0]]
+    vectors = [shapes[name] for name in node.inputs[1:] if name in shapes]
+    if len(data) < 2 or any(vector != (data[1],) for vector in vectors):
+        return f"vectors {[list(v) for v in vectors]} are not for an input {list(data)}"
+    return None
+
+
+def _recurrent(node: Node, shapes: Shapes) -> str | None:
+    data, weight = shapes[node.inputs[0]], shapes[node.inputs[1]]
+    if len(data) == len(weight) == 3 and data[2] == weight[2]:
+        return None
+    return f"weights {list(weight)} are not for an input {list(data)}"
+
+
+def _channels(data: tuple[int, ...], expected: int) -> str | None:
+    if data[1] == expected:
+        return None
+    return f"weights are for {expected} channels, the input has {data[1]} ({list(data)})"
+
+
+_CHECKS: Mapping[str, Callable[[Node, Shapes], str | None]] = {
+    "BatchNormalization": _norm,
+    "Conv": _conv,
+    "ConvTranspose": _transposed,
+    "GRU": _recurrent,
+    "InstanceNormalization": _norm,
+    "LSTM": _recurrent,
+    "RNN": _recurrent,
+    "Reshape": _reshape,
+}

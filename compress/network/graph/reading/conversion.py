@@ -18,8 +18,8 @@ from onnx import (
 from onnx.numpy_helper import to_array
 from onnx.version_converter import convert_version
 
-from compress.network.graph.foreign import blamed
 from compress.network.graph.reading.checks import opset_of, shown
+from compress.network.graph.reading.foreign import blamed
 from compress.network.graph.values import (
     OPSET,
     Array,

@@ -16,8 +16,9 @@ from onnx_ir.passes import common
 from onnxscript import ir
 from onnxscript.optimizer import fold_constants
 
-from compress.network.graph.foreign import ERRORS, blamed
+from compress.network.graph.reading.foreign import blamed
 from compress.network.graph.reading.limits import FileLimits
+from compress.network.graph.shapes import ERRORS
 from compress.values.errors import InvalidNetwork
 
 _NEVER = frozenset({"QuantizeLinear", "DequantizeLinear", "If", "Loop", "Scan"})

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from compress.network.graph.settle import settle
+from compress.network.graph.reading import sequences
+from compress.network.graph.reading.settle import settle
 from compress.network.graph.shapes import bind
 from compress.network.graph.values import Graph, GraphPort, Shapes
 from compress.values.errors import InvalidNetwork
@@ -25,7 +26,7 @@ def settled(graph: Graph) -> Graph:
     refusal: InvalidNetwork | None = None
     for a, b in _tried(graph):
         try:
-            done = settle(graph, a, b)
+            done = settle(sequences.unpacked(graph, a), a, b)
             return _stated(done, (bind(done, a), bind(done, b)), (a, b))
         except _WrongOutput:
             raise

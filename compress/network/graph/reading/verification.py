@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
+from compress.network.graph.reading.sequences import SPLITS
 from compress.network.graph.roles import OPERATORS, roles
 from compress.network.graph.values import OPSET, Graph, Node
 from compress.values.errors import InvalidNetwork
@@ -18,6 +19,8 @@ def check_operators(graph: Graph) -> None:
                 f"{_shown(node)} is still control flow after constants are folded: export with the "
                 "branch taken"
             )
+        if node.op in SPLITS:
+            continue
         if node.op not in OPERATORS:
             raise InvalidNetwork(
                 f"{_shown(node)} is not supported: compose it of other operators, or export it "

@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 
 from compress.network.graph.read import read
-from compress.network.graph.settle import settle
+from compress.network.graph.reading.settle import settle
 from compress.network.graph.shapes import bind
 from compress.network.graph.values import Graph, GraphPort, Node
 from compress.network.graph.write import write
@@ -95,6 +95,34 @@ def test_sizes_that_several_axes_follow_stay_computed_beside_constants():
     assert [done.tensors[n].tolist() for n in target.inputs if n in done.tensors] == [[8]]
     for sizes in ({"N": 4, "h": 3, "w": 9}, {"N": 1, "h": 2, "w": 2}):
         assert bind(done, sizes)["y"] == (sizes["h"], 8, sizes["w"], sizes["N"])
+
+
+def test_parts_of_a_split_have_their_sizes():
+    graph = chain(
+        Node(
+            op="Split",
+            name="s",
+            inputs=("x",),
+            outputs=("y", "z"),
+            attributes={"axis": 1, "num_outputs": 2},
+        ),
+        outputs=("y", "z"),
+    )
+    (split,) = settle(graph, {"N": 2}, {"N": 3}).nodes
+    assert split.inputs == ("x", "s_sizes")
+    uneven = chain(
+        Node(
+            op="Split",
+            name="s",
+            inputs=("x",),
+            outputs=("y", "z", "last"),
+            attributes={"axis": 1, "num_outputs": 3},
+        ),
+        outputs=("y", "z", "last"),
+    )
+    done = settle(uneven, {"N": 2}, {"N": 3})
+    assert done.tensors["s_sizes"].tolist() == [3, 3, 2]
+    assert "num_outputs" not in done.nodes[0].attributes
 
 
 def test_what_does_not_fit_is_named():

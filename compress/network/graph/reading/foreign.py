@@ -5,24 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from onnx.checker import ValidationError
-from onnx.shape_inference import InferenceError
-
+from compress.network.graph.shapes import ERRORS
 from compress.values.errors import InvalidNetwork
 
-ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    InferenceError,
-    LookupError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    ValidationError,
-    ValueError,
-)
-"""What they may raise of a file that is no proper model."""
 _LONGEST = 300
 
 

@@ -68,18 +68,30 @@ class _Rewriting:
     def rewritten(self, node: Node) -> Iterator[Node]:
         """The node, and before it what it needs."""
         target = node.inputs[1] if len(node.inputs) > 1 else ""
-        if node.op == "Reshape" and not node.attributes.get("allowzero", 0):
+        if node.op == "Reshape":
+            node = self._without_zeros(node, target)
+        if node.op == "Reshape" and not node.integer("allowzero", 0):
             yield from self._targeted(node, target, self._reshape_entries(node))
         elif node.op == "Expand":
             yield from self._targeted(node, target, self._expand_entries(node))
         elif node.op == "Resize" and len(node.inputs) == 4:
             yield self._scaled(node)
+        elif node.op == "Split" and len(node.inputs) == 1:
+            yield self._sized(node)
         else:
             yield node
 
     def _pair(self, name: str) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
         shapes = self.first.shapes.get(name), self.second.shapes.get(name)
         return None if shapes[0] is None or shapes[1] is None else (shapes[0], shapes[1])
+
+    def _without_zeros(self, node: Node, target: str) -> Node:
+        """A reshape whose target holds no 0 needs no word on what a 0 means."""
+        values = self._values(target)
+        if values is None or 0 in (*values[0], *values[1]):
+            return node
+        kept = {name: v for name, v in node.attributes.items() if name != "allowzero"}
+        return replace(node, attributes=kept)
 
     def _reshape_entries(self, node: Node) -> list[int | None] | None:
         """The target's entries; None for one that follows inputs in a way of its own."""
@@ -187,6 +199,17 @@ class _Rewriting:
         self.tensors[name] = np.asarray(kept, np.float32)
         attributes = {k: v for k, v in node.attributes.items() if k != "keep_aspect_ratio_policy"}
         return replace(node, inputs=(*node.inputs[:2], name), attributes=attributes)
+
+    def _sized(self, node: Node) -> Node:
+        """A split whose parts have the same sizes, whatever comes in, says them."""
+        axis = node.integer("axis", 0)
+        found = [self._pair(name) for name in node.outputs]
+        parts = [[pair[k][axis] for pair in found if pair is not None] for k in (0, 1)]
+        if parts[0] != parts[1] or len(parts[0]) != len(node.outputs):
+            return node
+        sizes = self._constant(f"{node.name}_sizes", parts[0])
+        kept = {name: v for name, v in node.attributes.items() if name != "num_outputs"}
+        return replace(node, inputs=(*node.inputs, sizes), attributes=kept)
 
     def _constant(self, wanted: str, entries: Sequence[int | None]) -> str:
         name = self._name(wanted)

@@ -1,0 +1,1 @@
+"""The steps from a graph to an ONNX file."""
