@@ -1,0 +1,159 @@
+"""A stranger's network run in ONNX Runtime: whether a graph answers as its file. Torch-free.
+
+Only a process with bounds on memory and time should do this: whoever made the file decides what
+runs. Sessions have one thread and no arena, and open no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto
+from onnxruntime.capi import (
+    onnxruntime_pybind11_state as failures,  # pyright: ignore[reportAttributeAccessIssue]
+)
+
+from compress.network.graph.coupling.proof import Answer
+from compress.network.graph.roles import roles
+from compress.network.graph.values import Array, Graph, GraphPort
+from compress.network.graph.write import write
+from compress.values.errors import InvalidNetwork
+
+_CLOSE = 1e-4
+"""The largest error of a graph, in parts of the spread of its file's answers."""
+_COARSE = 0.05
+"""The same for a file whose own numbers are of 16 bits or on grids of integers."""
+_HALVES = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16})
+_FAILURES = (
+    failures.Fail,
+    failures.InvalidArgument,
+    failures.InvalidGraph,
+    failures.InvalidProtobuf,
+    failures.NotImplemented,
+    failures.RuntimeException,
+)
+
+
+def drawn(graph: Graph, sizes: Mapping[str, int], *, seed: int) -> dict[str, Array]:
+    """Draw inputs of these sizes: normal numbers, and integers that every table has a row for."""
+    random = np.random.default_rng(seed)
+    return {port.name: _drawn(port, graph, sizes, random) for port in graph.inputs}
+
+
+def _drawn(
+    port: GraphPort, graph: Graph, sizes: Mapping[str, int], random: np.random.Generator
+) -> Array:
+    shape = tuple(sizes[axis] if isinstance(axis, str) else axis for axis in port.shape)
+    if port.dtype.startswith("float"):
+        return random.standard_normal(shape).astype(port.dtype)
+    return random.integers(0, _rows(graph, port.name), shape).astype(port.dtype)
+
+
+def _rows(graph: Graph, name: str) -> int:
+    """The rows of the shortest table that these integers may pick from; 2 if they pick none."""
+    names, rows = {name}, list[int]()
+    for node in graph.nodes:
+        if not names.intersection(node.inputs):
+            continue
+        if node.op == "Gather" and node.inputs[0] in graph.tensors:
+            rows.append(graph.tensors[node.inputs[0]].shape[node.integer("axis", 0)])
+        elif all(role.kind in {"data", "shape", "index"} for role in roles(node)):
+            names.update(node.outputs)
+    return min(rows, default=2)
+
+
+def run(model: bytes, given: Mapping[str, Array]) -> list[Array]:
+    """Answer with every output. Raises InvalidNetwork if ONNX Runtime does not take the file."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        taken = {port.name: given[port.name] for port in session.get_inputs()}
+        return [np.asarray(each) for each in session.run(None, taken)]
+    except _FAILURES as error:
+        raise InvalidNetwork(
+            f"ONNX Runtime does not run the network: {str(error)[:300]}; run it in ONNX Runtime "
+            "before it is uploaded"
+        ) from error
+
+
+def answering(given: Mapping[str, Array]) -> Answer:
+    """Make what runs a graph on these inputs, for proofs that channels may leave."""
+
+    def answer(graph: Graph) -> Sequence[Array]:
+        return run(write(graph).SerializeToString(), given)
+
+    return answer
+
+
+def check_parity(data: bytes, graph: Graph, given: Mapping[str, Array]) -> float:
+    """Compare the graph with the file that it was read from, on these inputs.
+
+    Returns the largest error in parts of the spread of the file's answers. Raises InvalidNetwork
+    naming the output if that is more than 1e-4, or 0.05 for files of 16 bits or with quantizers.
+    """
+    model = ModelProto.FromString(data)
+    expected = _answers_of_file(model, data, graph, given)
+    found = run(write(graph).SerializeToString(), _as_in_file(graph, given))
+    errors = [_error(one, other) for one, other in zip(found, expected, strict=True)]
+    limit = _COARSE if _is_coarse(model) else _CLOSE
+    for port, error in zip(graph.outputs, errors, strict=True):
+        if not error <= limit:
+            raise InvalidNetwork(
+                f"output {port.name[:80]!r} differs from the file's by {error:.2g} of its spread, "
+                f"at most {limit:g} is taken: export the network with another opset, such as 17"
+            )
+    return max(errors)
+
+
+def _as_in_file(graph: Graph, given: Mapping[str, Array]) -> dict[str, Array]:
+    halves = {port.name for port in graph.inputs if port.file_dtype == "float16"}
+    return {n: value.astype(np.float16) if n in halves else value for n, value in given.items()}
+
+
+def _answers_of_file(
+    model: ModelProto, data: bytes, graph: Graph, given: Mapping[str, Array]
+) -> list[Array]:
+    """The file's answers; one row after the other if it takes one at a time."""
+    said = {port.name: port.type.tensor_type.shape.dim for port in model.graph.input}
+    single = [
+        port.name
+        for port in graph.inputs
+        if port.shape and isinstance(port.shape[0], str) and said[port.name][0].dim_value == 1
+    ]
+    given = _as_in_file(graph, given)
+    if not single:
+        return run(data, given)
+    rows = [
+        run(data, {n: v[row : row + 1] if n in single else v for n, v in given.items()})
+        for row in range(len(given[single[0]]))
+    ]
+    return [np.concatenate(each) for each in zip(*rows, strict=True)]
+
+
+def _is_coarse(model: ModelProto) -> bool:
+    types = {tensor.data_type for tensor in model.graph.initializer}
+    types |= {port.type.tensor_type.elem_type for port in model.graph.input}
+    quantized = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    return quantized or bool(types & _HALVES)
+
+
+def _error(found: NDArray[Any], expected: NDArray[Any]) -> float:
+    """The largest difference over the spread; infinite for other shapes or what is no number."""
+    if found.shape != expected.shape:
+        return float("inf")
+    one, other = found.astype(np.float64), expected.astype(np.float64)
+    if not (np.isfinite(one) == np.isfinite(other)).all():
+        return float("inf")
+    finite = np.isfinite(other)
+    if not finite.any():
+        return 0.0
+    spread = max(float(other[finite].std()), 1e-6)
+    return float(np.abs(one - other)[finite].max()) / spread
