@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 from compress.network.outline import Outline
 from compress.techniques.candidate import Candidate
-from compress.techniques.registry import BY_NAME
 from compress.values.measurement import METRICS, Measurement, Metric
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec
@@ -78,11 +77,10 @@ class BoundsFilter:
         return 1.0 - _LEAST_ERROR * (1.0 - self.baseline.value(share))
 
     def _is_constant(self, candidate: Candidate) -> bool:
-        whole = self.outline.elastic
-        if whole is None or not whole.operations:
+        whole, member = self.outline.elastic, candidate.network
+        if whole is None or not whole.operations or member is None:
             return False
-        members = [BY_NAME[step.technique].costs.member(dict(step)) for step in candidate.configs]
-        return any(whole.is_constant(shape) for shape in members if shape is not None)
+        return whole.is_constant(member.shape)
 
     def _violations(self, bounds: Bounds) -> dict[str, float]:
         """Return each constraint's certain violation, 0 if unknown; empty if none is violated."""

@@ -1,4 +1,8 @@
-"""The knobs that allot: few ones in place of a ratio per stage and one width for all layers."""
+"""The knobs that allocate: a few in place of a ratio per stage and one width for all layers.
+
+A profile measures what pruning and narrower weights do to each layer, so the fields of these two
+techniques are named here.
+"""
 
 from __future__ import annotations
 

@@ -12,16 +12,16 @@ from search.space import grid
 from search.space.knobs import Knob
 
 Wishes = Mapping[str, Scalar]
-_RECOVERING = "distillation"
-"""How a control recovers is left as it is usually done."""
 _UNTOUCHED: Wishes = {
     f"{technique.name}.{field}": value
     for technique in TECHNIQUES
     for field, value in technique.disabled.items()
-    if technique.name != _RECOVERING
+    if technique.acts_on != {"training"}
 } | {"allocation.bytes": 1.0, "allocation.macs": 1.0, "allocation.pruning": 0.0}
+"""As little as possible of everything but training: a control recovers as candidates usually do."""
 _ALLOTTED: Wishes = {"allocation.bytes": 0.3, "allocation.macs": 0.3, "allocation.pruning": 1.0}
 """Shares of the most that may be allotted, with which every stage loses half of its channels."""
+# What a person would try first is a matter of single techniques, so they are named here.
 _CONTROLS: tuple[tuple[str, frozenset[str], Wishes], ...] = (
     ("uniform 8-bit", frozenset({"quantization"}), {"quantization.weight_bits": 8}),
     (

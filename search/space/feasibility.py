@@ -84,20 +84,29 @@ def highest(knobs: Sequence[Knob], outline: Outline) -> dict[Metric, float]:
     room for names, scales and factors. Metrics of which nothing is certain are left out.
     """
     values = validation.values_of(knobs)
-    runs = math.prod(t.costs.run_range(_own(t.name, values))[1] for t in TECHNIQUES)
     parameters = _SURELY * outline.parameters
     size_bytes = parameters * FLOAT_BITS / 8 + _MORE_BYTES
     return {
         "parameters": parameters,
         "size_bytes": size_bytes,
         "download_bytes": size_bytes,
-        "macs": _SURELY * runs * _on_largest_images(values, outline).macs,
+        "macs": _SURELY * most_runs(values) * _on_largest_images(values, outline).macs,
     }
+
+
+def most_runs(values: ValuesOf) -> int:
+    """Return how often a network of the space may run for one image."""
+    return math.prod(t.costs.run_range(_own(t.name, values))[1] for t in TECHNIQUES)
+
+
+def largest_side(values: ValuesOf) -> int:
+    """Return the largest side in pixels to which images may be resized; 0 if they are left."""
+    return max(t.costs.largest_side(_own(t.name, values)) for t in TECHNIQUES)
 
 
 def _on_largest_images(values: ValuesOf, outline: Outline) -> Outline:
     """The network itself, or where it may see larger images, the member that does."""
-    side = max(t.costs.largest_side(_own(t.name, values)) for t in TECHNIQUES)
+    side = largest_side(values)
     is_larger = outline.image is not None and side > min(outline.image)
     return max(
         (outline, *([outline.member(Shape(resolution=side))] if is_larger else ())),

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from compress.techniques.mirroring.config import VIEWS
 from compress.techniques.registry import TECHNIQUES
 from compress.values.measurement import METRICS, Measurement, Metric
 from featherweight.specs.constraints import Constraint
@@ -73,12 +72,12 @@ class Known:
 
 def _times(space: Space) -> dict[Metric, float]:
     """How many times the baseline's a candidate of the same network may have of a metric."""
-    find = validation.values_of(space.knobs)
-    views = float(max(len(VIEWS[flip]) for flip in find("mirroring.flip")))
+    values = validation.values_of(space.knobs)
+    runs = float(feasibility.most_runs(values))
     once: tuple[Metric, ...] = ("size_bytes", "download_bytes", "parameters")
     found: dict[Metric, float] = dict.fromkeys(once, 1.0)
-    if max(find("family_member.resolution"), default=0) == 0:
-        found |= {"macs": views, "latency_ms": views, "peak_memory_bytes": views}
+    if feasibility.largest_side(values) == 0:
+        found |= {"macs": runs, "latency_ms": runs, "peak_memory_bytes": runs}
     return found
 
 

@@ -30,6 +30,7 @@ MOST_GRID_VALUES = 100_000
 _MOST_ENUMERATED = 5_000
 _MOST_TRIED = 64
 _MEMBER = "family_member"
+"""A candidate's choice of network, which depends on what members its network has."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,9 @@ from search.errors import InvalidSpace, TechniqueDoesNotFit
 from search.space import grid
 from search.space.knobs import Domain, Knob
 
+Per = Literal["stage", "edge"]
+"""The parts of a network, if a field holds one value for each of them."""
+
 
 def check_pairs(techniques: Sequence[str], relations: Sequence[Relation] = RELATIONS) -> None:
     """Raises TechniqueDoesNotFit for two techniques that exclude each other."""
@@ -80,7 +83,7 @@ def check_stages(knobs: Sequence[Knob], techniques: Sequence[str], outline: Outl
     """
     find = values_of(knobs)
     idle = {rule.field for rule in APPLIES if _is_idle(rule, find)}
-    for path in (path for technique in techniques for path in _by_stage(technique)):
+    for path in (path for technique in techniques for path in _in_parts(technique, per="stage")):
         if not outline.blocks and path not in idle:
             raise TechniqueDoesNotFit(
                 f"{path} holds one value per stage, and this network has no stages: choose values "
@@ -98,17 +101,16 @@ def check_patterns(knobs: Sequence[Knob], outline: Outline) -> None:
 
 
 def layer_names(outline: Outline, *, technique: str) -> list[str]:
-    """The layers that a technique's patterns can name; a pad shortcut only has channels.
+    """Return the layers that a technique's patterns can name.
 
-    A BatchNorm by itself is no layer to name.
+    A BatchNorm by itself is none of them. A pad shortcut, which is never trained, is one only for
+    techniques that remove channels.
     """
-    unnamed = {"norm"} if technique == "filter_pruning" else {"norm", "pad"}
+    unnamed = {"norm"} if "channels" in BY_NAME[technique].acts_on else {"norm", "pad"}
     return [layer.name for layer in outline.layers if layer.kind not in unnamed]
 
 
-def parts(
-    knob: Knob, per: Literal["stage", "edge"] | None, outline: Outline
-) -> tuple[Knob, ...] | None:
+def parts(knob: Knob, per: Per | None, outline: Outline) -> tuple[Knob, ...] | None:
     """One knob per stage or per edge; None for a knob that is one for the whole network.
 
     An edge gets those of the operations that it has, the most costly first. Raises
@@ -127,7 +129,7 @@ def parts(
 
 def per_edge(knobs: Sequence[Knob]) -> tuple[tuple[str, ...], ...]:
     """What every edge of a cell may have; empty where the search leaves the cell as it is."""
-    edges = (knob for knob in knobs if knob.path == "family_member.cell")
+    edges = (knob for knob in knobs if knob.path in _in_parts(knob.technique, per="edge"))
     return tuple(tuple(str(name) for name in knob.choices) for knob in edges)
 
 
@@ -182,13 +184,15 @@ def _paths(technique: str) -> frozenset[str]:
 
 
 @cache
-def _by_stage(technique: str) -> tuple[str, ...]:
-    """The fields of a technique that hold one value per stage, as ``technique.field``."""
+def _in_parts(technique: str, *, per: Per) -> tuple[str, ...]:
+    """The fields that hold one value per stage, or per edge of a cell, as ``technique.field``."""
+    if technique not in BY_NAME:
+        return ()
     return tuple(
         f"{technique}.{name}"
         for name, info in BY_NAME[technique].config.model_fields.items()
         for entry in info.metadata
-        if isinstance(entry, Searchable) and entry.per == "stage"
+        if isinstance(entry, Searchable) and entry.per == per
     )
 
 
