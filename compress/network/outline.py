@@ -13,7 +13,7 @@ from compress.network.member import Dimension, Shape
 from compress.network.signature import Signature
 from compress.values.errors import InvalidCandidate
 
-LayerKind = Literal["conv", "pad", "norm", "linear"]
+LayerKind = Literal["conv", "pad", "norm", "linear", "embedding", "recurrent"]
 
 
 class LayerInfo(BaseModel, frozen=True, extra="forbid"):

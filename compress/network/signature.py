@@ -20,7 +20,7 @@ class Port(BaseModel, frozen=True, extra="forbid"):
     """
 
     name: str = Field(min_length=1)
-    dtype: Literal["float32"] = "float32"
+    dtype: Literal["float32", "float64", "int8", "uint8", "int32", "int64", "bool"] = "float32"
     shape: tuple[int, ...]
     dynamic: tuple[int, ...] = ()
 

@@ -15,6 +15,9 @@ from compress.network.graph.values import Graph, Shapes
 
 
 def couple(graph: Graph, shapes: Shapes) -> Couplings:
-    """Find the groups of channels that may leave; what comes in and what goes out stays whole."""
+    """Find the groups of channels that may leave; what comes in and what goes out stays whole.
+
+    Raises InvalidNetwork, naming the node, where operands do not fit or axes are too long.
+    """
     plain, plain_shapes = shuffles.as_gathers(graph, shapes)
     return groups.collect(walk.label(plain, plain_shapes), layer_names(graph))

@@ -196,11 +196,13 @@ def _fixed(
     labels: LabelledAxes, made: Sequence[MadeChannels], names: Mapping[str, str]
 ) -> dict[str, str]:
     """Return why no channel of a layer leaves, for those of which none does."""
-    leaving = np.concatenate([np.zeros(0, np.int64), *(one.labels_O for one in made)])
+    leaving = np.zeros(labels.sets.size, bool)
+    for one in made:
+        leaving[one.labels_O] = True
     loses = {
         making.node
         for making in labels.makings
-        if np.isin(labels.sets.roots(making.labels_C), leaving).any()
+        if leaving[labels.sets.roots(making.labels_C)].any()
     }
     found: dict[str, str] = {}
     for making in labels.makings:

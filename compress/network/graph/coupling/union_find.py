@@ -53,16 +53,22 @@ class UnionFind:
         if one_S is other_S:
             return
         one_S, other_S = self.roots(one_S), self.roots(other_S)
-        pairs = {(a, b) for a, b in zip(one_S.tolist(), other_S.tolist(), strict=True) if a != b}
-        for one, other in sorted(pairs):
-            if one == 0 or other == 0:
-                self.hold(np.array([one or other]), reason)
-            else:
-                self._unite(one, other)
+        meets_zero = (one_S == 0) != (other_S == 0)
+        self.hold(np.maximum(one_S, other_S)[meets_zero], reason)
+        apart = (one_S != other_S) & ~meets_zero
+        low, high = np.minimum(one_S, other_S)[apart], np.maximum(one_S, other_S)[apart]
+        each = np.sort(np.concatenate([low, high]))
+        if (each[1:] != each[:-1]).all():
+            self._unite(low, high)
+            return
+        for one, other in sorted(set(zip(low.tolist(), high.tolist(), strict=True))):
+            roots = sorted((self._root(one), self._root(other)))
+            if roots[0] != roots[1]:
+                self._unite(np.array(roots[:1]), np.array(roots[1:]))
 
     def hold(self, labels: LabelArray, reason: str) -> None:
         """Say that these never leave; the first reason counts."""
-        roots = np.unique(self.roots(labels))
+        roots = self.roots(labels)
         free = roots[(self._held[roots] == 0) & (roots != 0)]
         if len(free):
             self._reasons.append(reason)
@@ -86,12 +92,11 @@ class UnionFind:
         held = self._held[self.roots(labels)].tolist()
         return list(dict.fromkeys(self._reasons[number] for number in held if number))
 
-    def _unite(self, one: int, other: int) -> None:
-        low, high = sorted((self._root(one), self._root(other)))
-        if low != high:
-            self._parent[high] = low
-            self._held[low] = self._held[low] or self._held[high]
-            self._blurred[low] |= self._blurred[high]
+    def _unite(self, low: LabelArray, high: LabelArray) -> None:
+        """Make sets one each, of which no two are the same."""
+        self._parent[high] = low
+        self._held[low] = np.where(self._held[low], self._held[low], self._held[high])
+        self._blurred[low] |= self._blurred[high]
 
     def _root(self, label: int) -> int:
         parent = self._parent

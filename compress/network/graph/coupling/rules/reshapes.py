@@ -8,6 +8,7 @@ else those that an earlier walk chose (the heads of attention), else those of th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from compress.network.graph.coupling.axes import AxisLabels, LabelledAxes, Split
 from compress.network.graph.coupling.rules.arrangement import unknown
 from compress.network.graph.coupling.union_find import LabelArray
 from compress.network.graph.values import Node
+
+_MOST_VALUES = 2**24
+"""Of axes that become other axes; each value has a label while they are matched."""
 
 
 def reshape(node: Node, labels: LabelledAxes) -> None:
@@ -69,6 +73,9 @@ class _Segment:
         if len(axes) == len(lengths) == 1:
             return tuple(axes)
         live = [axis for axis, own in enumerate(axes) if self._labels.sets.is_free(own).any()]
+        if prod(lengths) > _MOST_VALUES:
+            self._labels.hold(axes, f"{self._node.op} {self._node.name} lays out too many values")
+            live = []
         if not live:
             return tuple(still(length) for length in lengths)
         if len(live) > 1 and self._labels.choices is None:

@@ -14,6 +14,7 @@ from compress.network.graph.coupling.rules import (
     reshapes,
 )
 from compress.network.graph.values import Graph, Node, Shapes
+from compress.values.errors import InvalidNetwork
 
 Rule: TypeAlias = Callable[[Node, LabelledAxes], None]
 _COMBINING = [
@@ -131,6 +132,9 @@ _RULES: Mapping[str, Rule] = {
     "Transpose": arrangement.transpose,
 }
 
+_LONGEST = 2**24
+"""Of an axis, each index of which has a label."""
+
 
 def label(graph: Graph, shapes: Shapes) -> LabelledAxes:
     """Label every axis of every tensor; what comes in and goes out keeps all of its channels."""
@@ -139,6 +143,12 @@ def label(graph: Graph, shapes: Shapes) -> LabelledAxes:
 
 
 def _walk(graph: Graph, shapes: Shapes, choices: Choices | None) -> LabelledAxes:
+    for name, shape in shapes.items():
+        if max(shape, default=0) > _LONGEST:
+            raise InvalidNetwork(
+                f"tensor {name[:80]!r} has an axis of {max(shape)} values, channels are followed "
+                f"along at most {_LONGEST}: give the network smaller examples"
+            )
     labels = LabelledAxes(graph, shapes, choices)
     for port in graph.inputs:
         labels.define(port.name, stills(shapes[port.name]))
@@ -154,7 +164,27 @@ def _follow(node: Node, labels: LabelledAxes) -> None:
     """Label what a node makes; where sizes are unknown nothing is, and what it reads is held."""
     sized = all(labels.has_shape(name) for name in (*node.inputs, *node.outputs) if name)
     rule = _RULES.get(node.op, arrangement.unknown) if sized else arrangement.unknown
-    rule(node, labels)
+    try:
+        rule(node, labels)
+    except (IndexError, TypeError, ValueError) as error:
+        raise _misfit(node, str(error)) from error
     for name in node.outputs:
-        if name and labels.has_shape(name) and not labels.knows(name):
-            labels.define(name, stills(labels.shape(name)))
+        if name and labels.has_shape(name):
+            _check(node, labels, name)
+
+
+def _check(node: Node, labels: LabelledAxes, name: str) -> None:
+    """Hold what the rule has not labelled. Raises InvalidNetwork for another size than it has."""
+    shape = labels.shape(name)
+    if not labels.knows(name):
+        labels.define(name, stills(shape))
+    found = tuple(len(own) for own in labels.of(name))
+    if found != shape:
+        raise _misfit(node, f"it makes {list(found)}, not {list(shape)}")
+
+
+def _misfit(node: Node, words: str) -> InvalidNetwork:
+    return InvalidNetwork(
+        f"{node.op} (node {node.name[:80]!r}) does not fit its inputs: {words[:300]}: export the "
+        "network again"
+    )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from compress.network.graph.coupling.couplings import couple
+from compress.values.errors import InvalidNetwork
 from tests.compress.network.graph.coupling.graphs import coupled, graph, network, node, sizes
 
 CONV = {"w": (6, 3, 1, 1), "v": (2, 6, 1, 1)}
@@ -467,3 +468,32 @@ def test_numbers_of_channels_follow_one_another_by_group():
     numbers = np.unique(np.concatenate([own for axes in found.axes.values() for own in axes]))
     assert numbers.tolist() == list(range(1 + sum(one.num_channels for one in found.groups)))
     assert list(found.starts) == [one.root for one in found.groups]
+
+
+def test_a_place_that_no_channel_has_is_refused_with_the_node():
+    whole = between(
+        node("Gather", ("made", "places"), "seen", axis=1), places=[5, 6], v=(2, 2, 1, 1)
+    )
+    with pytest.raises(InvalidNetwork, match=r"Gather \(node 'seen'\) does not fit its inputs"):
+        coupled(whole)
+
+
+def test_an_axis_that_is_too_long_to_be_followed_is_refused():
+    whole = graph(node("Relu", ("x",), "answer"), x=("N", 3))
+    with pytest.raises(InvalidNetwork, match="has an axis of 33554432 values"):
+        couple(whole, {"x": (2**25, 3), "answer": (2**25, 3)})
+
+
+def test_more_values_than_can_be_followed_hold_what_is_laid_out():
+    whole = graph(
+        node("Conv", ("x", "w"), "made"),
+        node("Reshape", ("made", "other"), "turned"),
+        node("ReduceMax", ("turned", "along"), "answer", keepdims=0),
+        x=("N", 3, 4, 4),
+        w=(6, 3, 1, 1),
+        other=[0, 4, 4, 6],
+        along=[2, 3],
+    )
+    shapes = {"x": (1, 3, 4000, 4000), "made": (1, 6, 4000, 4000)}
+    shapes |= {"turned": (1, 4000, 4000, 6), "answer": (1, 4000)}
+    assert "lays out too many values" in couple(whole, shapes).fixed["made"]

@@ -1,0 +1,148 @@
+"""What a graph says about itself: ports, layers, what they weigh and compute. Torch-free."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+
+from compress.network.graph import counting
+from compress.network.graph.names import layer_names
+from compress.network.graph.roles import roles
+from compress.network.graph.shapes import bind
+from compress.network.graph.values import Graph, GraphPort, Node, Shapes
+from compress.network.outline import LayerInfo, LayerKind, Outline
+from compress.network.signature import Port, Signature
+
+_KINDS: Mapping[str, LayerKind] = {
+    "BatchNormalization": "norm",
+    "Conv": "conv",
+    "ConvTranspose": "conv",
+    "GRU": "recurrent",
+    "Gather": "embedding",
+    "Gemm": "linear",
+    "GroupNormalization": "norm",
+    "InstanceNormalization": "norm",
+    "LSTM": "recurrent",
+    "LayerNormalization": "norm",
+    "MatMul": "linear",
+    "RNN": "recurrent",
+}
+_FOLDABLE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+"""What a BatchNorm may be folded into, and is counted with."""
+
+
+def outline(graph: Graph, sizes: Mapping[str, int]) -> Outline:
+    """Describe the graph; ``sizes`` are those of its dynamic axes for one example.
+
+    The layers have the names that they have as torch modules. Layers of the same resolution are a
+    stage, as in any network of no family. Raises InvalidNetwork for sizes that do not fit.
+    """
+    shapes = bind(graph, sizes)
+    described = list(_layers(graph, shapes))
+    stages = _stages(described)
+    layers = tuple(
+        LayerInfo(
+            name=one.name,
+            kind=one.kind,
+            weight_shape=one.weight_shape,
+            parameters=one.parameters,
+            macs=one.macs,
+            stage=stage,
+        )
+        for one, stage in zip(described, stages, strict=True)
+    )
+    inputs = tuple(_port(port, shapes) for port in graph.inputs)
+    outputs = tuple(_port(port, shapes) for port in graph.outputs)
+    signature = Signature(inputs=inputs, outputs=outputs)
+    return Outline(signature=signature, layers=layers, blocks=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Described:
+    """A layer; ``positions`` is how often it applies its weight to one example, if that counts."""
+
+    name: str
+    kind: LayerKind
+    weight_shape: tuple[int, ...]
+    parameters: int
+    macs: int
+    positions: int | None
+
+
+def _layers(graph: Graph, shapes: Shapes) -> Iterator[_Described]:
+    """Describe every node with a weight, with the BatchNorm that it has to itself."""
+    names, counts = layer_names(graph), counting.count(graph, shapes).nodes
+    norms = _own_norms(graph)
+    taken = {norm.name for norm in norms.values()}
+    for node in graph.nodes:
+        shape = _weight_shape(node, graph)
+        if shape is None or node.name in taken:
+            continue
+        norm = norms.get(node.name)
+        yield _Described(
+            name=names[node.name],
+            kind=_KINDS[node.op],
+            weight_shape=shape,
+            parameters=counts[node.name].parameters
+            + (0 if norm is None else counts[norm.name].parameters),
+            macs=counts[node.name].macs,
+            positions=_positions(node, shapes[node.output]),
+        )
+
+
+def _own_norms(graph: Graph) -> dict[str, Node]:
+    """Return the BatchNorm behind each layer that nothing else reads, by the layer's node."""
+    makers = {name: node for node in graph.nodes for name in node.outputs if name}
+    reads = Counter(name for node in graph.nodes for name in node.inputs)
+    reads.update(port.name for port in graph.outputs)
+    found: dict[str, Node] = {}
+    for norm in graph.nodes:
+        maker = makers.get(norm.inputs[0]) if norm.op == "BatchNormalization" else None
+        if maker is not None and maker.op in _FOLDABLE and reads[norm.inputs[0]] == 1:
+            found[maker.name] = norm
+    return found
+
+
+def _weight_shape(node: Node, graph: Graph) -> tuple[int, ...] | None:
+    """Return the shape of a node's weight as torch has it, None if it is no layer.
+
+    A linear layer is ``(O, I)`` whichever way the file multiplies; of a recurrent layer it is the
+    matrix ``(gates, I)`` of one direction that reads the inputs.
+    """
+    if node.op not in _KINDS:
+        return None
+    for name, role in zip(node.inputs, roles(node), strict=True):
+        constant = graph.tensors.get(name)
+        if constant is None or constant.dtype.kind != "f":
+            continue
+        if role.kind == "weight" and node.op in {"Gemm", "MatMul"}:
+            flipped = constant.ndim > 1 and role.out_axis in {1, -1}
+            return (*constant.shape[:-2], *constant.shape[-2:][:: -1 if flipped else 1])
+        if role.kind in {"weight", "table", "scale"}:
+            return constant.shape[1:] if _KINDS[node.op] == "recurrent" else constant.shape
+    return None
+
+
+def _positions(node: Node, output: tuple[int, ...]) -> int | None:
+    """Return height times width of a convolution's output, or the rows of a linear layer's."""
+    if node.op == "Conv":
+        return prod(output[2:])
+    return prod(output[1:-1]) if _KINDS[node.op] == "linear" else None
+
+
+def _stages(layers: list[_Described]) -> list[int | None]:
+    """Return the stage of every layer; one without a resolution belongs to the one before."""
+    known = [one.positions for one in layers if one.positions is not None]
+    numbers = {positions: stage for stage, positions in enumerate(dict.fromkeys(known))}
+    found: list[int | None] = []
+    for one in layers:
+        before = found[-1] if found else None
+        found.append(before if one.positions is None else numbers[one.positions])
+    return found
+
+
+def _port(port: GraphPort, shapes: Shapes) -> Port:
+    dynamic = tuple(axis for axis, size in enumerate(port.shape) if isinstance(size, str))
+    return Port(name=port.name, dtype=port.dtype, shape=shapes[port.name], dynamic=dynamic)
