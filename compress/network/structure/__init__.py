@@ -1,1 +1,1 @@
-"""Which channels of a network depend on each other, and how they leave."""
+"""Which channels of a network depend on each other, and how they are removed."""

@@ -1,8 +1,8 @@
-"""Which channels must leave together, and how they leave, in any network that can be traced.
+"""Find the channels that must be removed together, and remove them, in any traceable network.
 
-The dependency graph is torch-pruning's (Fang et al., DepGraph, arXiv:2301.12900). What is
-important and what stays is decided by the techniques, and the slicing is done here, once for all
-groups. Every removal is tried out before it is believed: forward, backward and output shape.
+The dependency graph is torch-pruning's (Fang et al., DepGraph, arXiv:2301.12900). Techniques decide
+what is important and what stays; the slicing is done here, once for all groups. Every removal is
+tried out before it is believed: forward, backward and output shape.
 
 Legend: O channels of a group, S slices of a tensor that belong to them, I everything else.
 """
@@ -33,11 +33,11 @@ class Staged(Protocol):
 
     @property
     def num_stages(self) -> int:
-        """Number of stages."""
+        """Return the number of stages."""
         ...
 
     def stage_of(self, module_name: str) -> int | None:
-        """The stage that a module belongs to, None where it belongs to none."""
+        """Return the stage that a module belongs to; None if it belongs to none."""
         ...
 
 
@@ -63,7 +63,7 @@ class Member:
     axis: int = 0
 
     def slices(self, values: Tensor) -> Tensor:
-        """``(S, I)``: what the group holds of a tensor of the weight's shape."""
+        """Return ``(S, I)``: the group's part of a tensor of the weight's shape."""
         if self.kind == "reader":
             values = _by_input(values, self.sections)
         elif self.axis:
@@ -71,7 +71,7 @@ class Member:
         return values.reshape(len(values), -1)[self.slice_S]
 
     def summed(self, values_S: Tensor, num_channels: int) -> Tensor:
-        """``(O,)``: a value per slice, added up over the slices of every channel."""
+        """Return ``(O,)``: a value per slice, added up over the slices of every channel."""
         return torch.zeros(num_channels).index_add_(0, self.channel_S, values_S.float())
 
 
@@ -92,7 +92,7 @@ class ChannelGroup:
 
     @property
     def trained(self) -> tuple[Member, ...]:
-        """The members whose weights are trained: those that importance may look at."""
+        """The members whose weights are trained, and may be used by an importance."""
         return tuple(member for member in self.members if member.weight is not None)
 
 
@@ -109,7 +109,7 @@ class Channels:
 
     @cached_property
     def by_root(self) -> Mapping[str, ChannelGroup]:
-        """The groups by the names of their roots."""
+        """Return the groups by the names of their roots."""
         return {group.root: group for group in self.groups}
 
 
@@ -118,12 +118,12 @@ Importance = Callable[[ChannelGroup], Tensor]
 
 
 def find(network: Network) -> Channels:
-    """All groups that may lose channels; logits and input channels belong to none.
+    """Find all groups that may lose channels, except those of the logits and the input.
 
-    A group that spans several stages counts for the first. Where the network has no stages of its
-    own, layers of the same resolution are a stage.
+    A group that spans several stages belongs to the first. If the network has no stages of its own,
+    layers of the same resolution are a stage.
 
-    Raises InvalidCandidate when the network cannot be traced or a layer runs twice.
+    Raises InvalidCandidate if the network cannot be traced or a layer runs twice.
     """
     trace = dependencies.trace(network)
     stages = _stages(network.module, trace)
@@ -138,15 +138,15 @@ def find(network: Network) -> Channels:
 
 
 def groups(network: Network) -> list[ChannelGroup]:
-    """All groups that may lose channels; see ``find``."""
+    """Return all groups that may lose channels; see ``find``."""
     return list(find(network).groups)
 
 
 def keep(network: Network, counts: Mapping[str, int], importance: Importance) -> Network:
-    """A copy in which each group named by its root keeps its most important channels.
+    """Return a copy in which each group named by its root keeps its most important channels.
 
     ``counts`` says how many, from 1 to all; a group that it does not name keeps all. Raises
-    InvalidCandidate when the smaller network does not run.
+    InvalidCandidate if the smaller network does not run.
     """
     found = groups(network)
     removed = {
@@ -158,7 +158,7 @@ def keep(network: Network, counts: Mapping[str, int], importance: Importance) ->
 
 
 def any_group(group: ChannelGroup) -> bool:
-    """A choice of groups that leaves none out."""
+    """Choose every group."""
     return True
 
 
@@ -168,7 +168,7 @@ def ordered(
     *,
     may_move: Callable[[ChannelGroup], bool] = any_group,
 ) -> Network:
-    """A copy that answers alike, with the most important channels of every group first.
+    """Return a copy that answers the same, with the most important channels of every group first.
 
     Groups whose layers hold only some of their channels, or split them, stay as they are, and so
     do those that ``may_move`` leaves out.
@@ -184,7 +184,7 @@ def ordered(
 
 
 def least_important(group: ChannelGroup, importance_O: Tensor, count: int) -> Tensor:
-    """The channels that leave so that ``count`` stay, in order; every layer keeps one at least."""
+    """Return the channels to remove so that ``count`` stay, in order; every layer keeps one."""
     per_unit_U = by_unit(group, importance_O).clone()
     for member in group.members:
         unit_S = member.channel_S % len(per_unit_U)
@@ -197,16 +197,16 @@ def least_important(group: ChannelGroup, importance_O: Tensor, count: int) -> Te
 
 
 def by_unit(group: ChannelGroup, importance_O: Tensor) -> Tensor:
-    """Mean importance of the channels that leave all sections together, ``(O / sections,)``."""
+    """Return mean importances ``(O / sections,)`` of channels that leave all sections together."""
     return importance_O.reshape(group.sections, -1).mean(0)
 
 
 def remove(
     network: Network, found: Sequence[ChannelGroup], removed: Mapping[str, Tensor]
 ) -> Network:
-    """A copy without some channels of the groups, named by their roots; tried out.
+    """Return a copy without some channels of the groups, named by their roots, and try it out.
 
-    Raises InvalidCandidate, naming the groups to blame, when the smaller network does not run.
+    Raises InvalidCandidate, naming the groups at fault, if the smaller network does not run.
     """
     smaller = without(network, found, removed)
     problem = _problem(smaller)
@@ -226,7 +226,7 @@ def remove(
 def without(
     network: Network, found: Sequence[ChannelGroup], removed: Mapping[str, Tensor]
 ) -> Network:
-    """A copy without some channels, not tried out yet."""
+    """Return a copy without some channels, not tried out yet."""
     cuts: dict[str, removal.Cut] = {}
     for group in found:
         channel_R = removed.get(group.root)
@@ -243,7 +243,7 @@ def without(
 
 
 def num_stages(network: Network) -> int:
-    """Number of stages of the network: its own, or those of ``find``."""
+    """Return the number of stages of the network: its own, or those of ``find``."""
     module = network.module
     return module.num_stages if isinstance(module, Staged) else find(network).num_stages
 
@@ -256,7 +256,7 @@ def _can_be_ordered(group: ChannelGroup) -> bool:
 
 
 def _moves(member: Member, order_O: Tensor) -> tuple[Tensor, Tensor]:
-    """``(to, from)``: slices of the channel ``order_O[j]`` go where those of channel ``j`` were."""
+    """Return ``(to, from)``: slices of channel ``order_O[j]`` go to the places of channel ``j``."""
     by_channel_OS = member.slice_S[torch.argsort(member.channel_S, stable=True)].reshape(
         len(order_O), -1
     )
@@ -302,10 +302,10 @@ def _member(module: nn.Module, item: dependencies.CoupledLayer) -> Member:
 def _check_slices(
     weight: Tensor, item: dependencies.CoupledLayer, kind: Kind, *, sections: int
 ) -> None:
-    """Raises Untouchable for slices that the weight does not have: then the tracer was lost.
+    """Raise Untouchable for slices that the weight does not have, because the tracer was wrong.
 
-    It counts channels by itself behind what it knows no rule for, such as a function of a bare
-    parameter or maps and rows side by side.
+    The tracer guesses channels behind what it knows no rule for, such as a function of a bare
+    parameter, or maps and rows concatenated.
     """
     if kind == "reader":
         size = weight.shape[1] * sections
@@ -318,14 +318,14 @@ def _check_slices(
 
 
 def _by_input(weight: Tensor, sections: int) -> Tensor:
-    """``(I, ...)`` of a weight ``(O, I / sections, ...)``: everything that reads an input."""
+    """Return ``(I, ...)`` of a weight ``(O, I / sections, ...)``: all that reads an input."""
     outputs, inputs = weight.shape[:2]
     split = weight.reshape(sections, outputs // sections, inputs, -1)
     return split.transpose(1, 2).reshape(sections * inputs, -1)
 
 
 def _stages(module: nn.Module, trace: dependencies.Trace) -> dict[str, int]:
-    """The stage of every weighted layer; a layer outside the stages belongs to the one before."""
+    """Return the stage of every layer; a layer outside the stages belongs to the one before."""
     if not isinstance(module, Staged):
         resolutions = list(dict.fromkeys(trace.positions.values()))
         return {name: resolutions.index(size) for name, size in trace.positions.items()}
@@ -337,7 +337,7 @@ def _stages(module: nn.Module, trace: dependencies.Trace) -> dict[str, int]:
 
 
 def _problem(network: Network) -> str | None:
-    """Why the network does not run forward and backward, None where it does."""
+    """Say why the network does not run forward and backward; None if it does."""
     trial = copy.deepcopy(network.module).eval()
     try:
         with torch.enable_grad():

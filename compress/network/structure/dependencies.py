@@ -1,4 +1,4 @@
-"""The dependency graph of a network, traced by torch-pruning and read into plain values.
+"""Trace the dependency graph of a network with torch-pruning, and read it into plain values.
 
 Fang et al., DepGraph, arXiv:2301.12900. Nothing else of torch-pruning is used: its slicing puts
 the scales of a LayerNorm in the wrong order (1.6.1 sorts the indices and drops the result).
@@ -45,10 +45,10 @@ class CoupledLayer:
 
 @dataclass(frozen=True, kw_only=True)
 class Coupling:
-    """Layers whose channels can only leave together; ``root`` is the first that makes them.
+    """Layers whose channels must be removed together; ``root`` is the first that makes them.
 
-    ``fixed`` says why they cannot leave at all, where the way they go through the network does not
-    let them.
+    ``fixed`` says why they cannot be removed at all, if their way through the network does not
+    allow it.
     """
 
     root: str
@@ -59,7 +59,7 @@ class Coupling:
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """What a run of the network shows.
+    """The result of tracing a network.
 
     ``positions`` maps every weighted layer, first to last, to how often it applies its weight to
     one image: height times width of a convolution's output.
@@ -76,9 +76,9 @@ def is_depthwise(part: nn.Module) -> bool:
 
 
 def trace(network: Network) -> Trace:
-    """Couplings of a network, but for those of its logits and of its input.
+    """Return the couplings of a network, except those of its logits and of its input.
 
-    Raises InvalidCandidate when it cannot be traced, does not run, or runs a layer twice.
+    Raises InvalidCandidate if it cannot be traced, does not run, or runs a layer twice.
     """
     positions = output_positions(network)
     module = copy.deepcopy(network.module).eval()
@@ -103,7 +103,7 @@ def trace(network: Network) -> Trace:
 
 
 def _barred(group: torch_pruning.dependency.Group) -> str | None:
-    """Why the channels of a group that meets barriers stay."""
+    """Say why the channels of a group that meets barriers stay."""
     met = (item.dep.target.module for item in group.items)
     reasons = dict.fromkeys(part.reason for part in met if isinstance(part, Barrier))
     return " and ".join(reasons) or None
@@ -116,9 +116,9 @@ def _root(
     *,
     candidates: Sequence[str],
 ) -> str | None:
-    """The first layer that makes these channels, if possible these and no others.
+    """Return the first layer that makes these channels, if possible these and no others.
 
-    None where no weighted layer makes them anew: then they are those of the input.
+    None if no weighted layer makes them: then they are those of the input.
     """
     makers = {item.name: item for item in items if item.produces and not item.reads}
     free = [name for name in candidates if name in makers]
@@ -127,7 +127,7 @@ def _root(
 
 
 def output_positions(network: Network) -> dict[str, int]:
-    """How often each weighted layer, first to last, applies its weight to one image."""
+    """Return how often each weighted layer, first to last, applies its weight to one image."""
     found: dict[str, int] = {}
     named = [(layer.name, layer.module) for layer in layers.weighted(network)]
     handles = [part.register_forward_hook(_recorder(name, found)) for name, part in named]
@@ -168,7 +168,7 @@ def _graph(
 
 
 def _answer(barred: Sequence[Barrier], module: nn.Module, example: Tensor) -> Tensor:
-    """Without it torch-pruning first tries the images of the batch as separate arguments."""
+    """Run the module. Without this, torch-pruning first tries the batch as separate arguments."""
     with untraceable.behind(barred):
         return module(example)
 
@@ -188,7 +188,7 @@ def _untraceable(error: Exception) -> InvalidCandidate:
 
 
 def _closing_layers(graph: torch_pruning.DependencyGraph) -> set[nn.Module]:
-    """The layers behind which no other weighted layer comes: those that make the logits."""
+    """Return the layers that make the logits: no other weighted layer comes after them."""
     stack = [node for node in graph.module2node.values() if not node.outputs]
     seen = set(stack)
     found: set[nn.Module] = set()

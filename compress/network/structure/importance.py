@@ -1,4 +1,4 @@
-"""Importance of channels, from weights, gradients and activations. Small ones leave first.
+"""Importance of channels, from weights, gradients and activations; small ones are removed first.
 
 Every measure gives one number per channel and member of a dependency group, and the members'
 numbers are combined: added up as in Fang et al., DepGraph, arXiv:2301.12900, section 3.3, or
@@ -25,7 +25,7 @@ Combination = Literal["sum", "mean"]
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What was seen on calibration images, as far as an importance asks for it.
+    """The measurements on calibration images that an importance needs.
 
     ``squared_gradients`` are keyed by parameter names; ``inputs`` hold one number per input of a
     layer ``(A,)``, keyed by the layers' names.
@@ -43,10 +43,10 @@ Score = Callable[[Member, int, Evidence], Tensor | None]
 def importance(
     group: ChannelGroup, *, name: str, combination: Combination = "sum", evidence: Evidence
 ) -> Tensor:
-    """Importance ``(O,)`` of a group's channels by the measure of that name.
+    """Return the importance ``(O,)`` of a group's channels by the measure of that name.
 
-    Raises InvalidCandidate when no layer of the group has what is measured, and NumericalError
-    when the result is not finite.
+    Raises InvalidCandidate if no layer of the group has what is measured, and NumericalError if
+    the result is not finite.
     """
     if name == "random":
         return torch.rand(group.num_channels, generator=evidence.generator)
@@ -71,7 +71,7 @@ def importance(
 def combine(
     scores: list[tuple[Member, Tensor]], num_channels: int, *, combination: Combination
 ) -> Tensor:
-    """``(O,)`` over the members; a mean is over those members that hold the channel."""
+    """Combine the members to ``(O,)``; a mean is over those members that hold the channel."""
     total_O, holders_O = torch.zeros(num_channels), torch.zeros(num_channels)
     for member, score_O in scores:
         held = member.channel_S.unique()
@@ -83,7 +83,7 @@ def combine(
 
 
 def norm(member: Member, num_channels: int, evidence: Evidence, *, order: int) -> Tensor | None:
-    """``(sum |w|^p)^(1/p)`` over a channel's weights.
+    """Return ``(sum |w|^p)^(1/p)`` over a channel's weights.
 
     Li et al., Pruning Filters for Efficient ConvNets, arXiv:1608.08710, section 3.1, with p = 1.
     """
@@ -94,13 +94,13 @@ def norm(member: Member, num_channels: int, evidence: Evidence, *, order: int) -
 
 
 def energy(member: Member, num_channels: int, evidence: Evidence) -> Tensor | None:
-    """``sum w^2``: the square that LAMP ranks."""
+    """Return ``sum w^2``, the square that LAMP ranks."""
     found_O = norm(member, num_channels, evidence, order=2)
     return None if found_O is None else found_O.square()
 
 
 def lamp(energy_O: Tensor) -> Tensor:
-    """``E_c / sum of E_d over all d that are no smaller``: layer-adaptive magnitude, in (0, 1].
+    """Return ``E_c / sum of E_d over all d that are no smaller``: layer-adaptive, in (0, 1].
 
     Lee et al., arXiv:2010.07611, equation 4, with the squared norm of a channel in the place of a
     squared weight. It orders a group as the norm does, and compares groups with each other.
@@ -113,7 +113,7 @@ def lamp(energy_O: Tensor) -> Tensor:
 
 
 def batchnorm(member: Member, num_channels: int, evidence: Evidence) -> Tensor | None:
-    """``|gamma|`` of BatchNorm. Liu et al., Network Slimming, arXiv:1708.06519, section 3."""
+    """Return ``|gamma|`` of BatchNorm: Liu et al., arXiv:1708.06519, section 3."""
     if member.weight is None or member.kind != "batchnorm":
         return None
     return norm(member, num_channels, evidence, order=1)
@@ -122,7 +122,7 @@ def batchnorm(member: Member, num_channels: int, evidence: Evidence) -> Tensor |
 def squared_change(
     member: Member, num_channels: int, evidence: Evidence, *, factor: float
 ) -> Tensor | None:
-    """``factor * sum E[g^2] w^2`` over a channel's weights.
+    """Return ``factor * sum E[g^2] w^2`` over a channel's weights.
 
     With gradients ``g`` of small batches and a factor of 1 this is the first-order change of the
     loss when a weight becomes zero: Molchanov et al., arXiv:1906.10771, equation 8. With gradients
@@ -136,7 +136,7 @@ def squared_change(
 
 
 def fpgm(member: Member, num_channels: int, evidence: Evidence) -> Tensor | None:
-    """``sum over d of ||F_c - F_d||_2``: distance of a filter to all filters of its layer.
+    """Return ``sum over d of ||F_c - F_d||_2``, a filter's distance to all filters of its layer.
 
     He et al., Filter Pruning via Geometric Median, arXiv:1811.00250, equation 4: a filter near
     the geometric median is one that the others can replace.
@@ -149,7 +149,7 @@ def fpgm(member: Member, num_channels: int, evidence: Evidence) -> Tensor | None
 
 
 def seen(member: Member, num_channels: int, evidence: Evidence) -> Tensor | None:
-    """What a reader of the channels was given, averaged over a channel's inputs."""
+    """Return what a reader of the channels was given, averaged over a channel's inputs."""
     if member.kind != "reader":
         return None
     value_S = evidence.inputs[member.layer][member.slice_S]

@@ -1,4 +1,4 @@
-"""Slices leave layers: what each type of layer loses with a channel."""
+"""Remove slices from layers: what each type of layer loses with a channel."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Untouchable(CompressError):
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """Slices that a layer loses, group by group; ``axis`` is that of a lone parameter."""
+    """The slices that a layer loses, group by group; ``axis`` is that of a bare parameter."""
 
     axis: int = 0
     outputs: list[Tensor] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Cut:
 
 
 def kind(part: nn.Module | None, item: dependencies.CoupledLayer) -> Kind:
-    """The part that a layer plays in a coupling; None is a lone parameter.
+    """Return the part that a layer plays in a coupling; None stands for a bare parameter.
 
     Raises Untouchable for types and shapes that cannot lose channels.
     """
@@ -67,9 +67,9 @@ def _weighted_kind(
 
 
 def sections(module: nn.Module, coupling: dependencies.Coupling) -> int:
-    """Into how many equal sections the layers split the channels.
+    """Return into how many equal sections the layers split the channels.
 
-    Raises Untouchable when a layer splits other channels with them.
+    Raises Untouchable if a layer splits other channels with them.
     """
     number = 1
     for item in coupling.items:
@@ -81,7 +81,7 @@ def sections(module: nn.Module, coupling: dependencies.Coupling) -> int:
 
 
 def narrow_(module: nn.Module, name: str, cut: Cut) -> None:
-    """Take slices out of the layer or the parameter of that name, in place."""
+    """Remove slices from the layer or the parameter of that name, in place."""
     if name in dict(module.named_parameters()):
         owner, _, own = name.rpartition(".")
         weight = module.get_parameter(name)
@@ -96,7 +96,7 @@ def narrow_(module: nn.Module, name: str, cut: Cut) -> None:
 
 
 def reorder_(module: nn.Module, name: str, moves: tuple[Tensor, Tensor], kind: Kind) -> None:
-    """Move slices of the layer of that name, in place: ``moves`` says to where, and from where."""
+    """Move slices of the layer of that name, in place; ``moves`` are targets and sources."""
     part = module.get_submodule(name)
     axis = 1 if kind == "reader" else 0
     tensors = [part.get_parameter("weight")] if axis else [*part.parameters(), *part.buffers()]
@@ -136,7 +136,7 @@ def _narrow_weighted_(part: Weighted, cut: Cut) -> None:
 
 
 def _narrow_passing_(part: nn.Module, lost: list[Tensor]) -> None:
-    """Everything with one entry per channel: scales, shifts, running statistics, slopes."""
+    """Narrow everything with one entry per channel: scales, shifts, running statistics, slopes."""
     kept_C = _kept(_num_channels(part), lost)
     for name, parameter in list(part.named_parameters(recurse=False)):
         setattr(part, name, _sliced(parameter, kept_C))

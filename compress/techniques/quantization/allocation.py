@@ -1,4 +1,4 @@
-"""Bits per layer: named ones, 8 at the edges, and the rest equal or where they help most.
+"""Allocate bits to layers: as named, 8 at the edges, and the rest equal or where they help most.
 
 How much a layer suffers from ``b`` bits is estimated to second order, as in HAWQ-V2 (Dong et al.,
 arXiv:1911.03852, equation 10), with the Hessian of the squared error of the logits in its
@@ -8,8 +8,8 @@ output factor:
     damage(b) = sum_o  g_o  d_o M d_o^T,    d = w - s q
 
 ``M = E[x x^T]`` are the second moments of the layer's inputs, ``g_o`` is the squared gradient of
-the logits (in a random direction, so that one backward pass does) summed over positions. Bits then
-go to the layer where they remove most damage per bit, until the budget is spent.
+the logits (in a random direction, so that one backward pass is enough) summed over positions. Bits
+then go to the layer where they remove most damage per bit, until the budget is spent.
 
 Legend: O output channels, K weights of one of them, S groups of a convolution.
 """
@@ -35,9 +35,9 @@ _NO_GRADIENTS = "set allocation to uniform"
 
 
 def fixed(found: Sequence[WeightedLayer], config: Quantization) -> dict[str, int]:
-    """Bits of the layers, first to last, that are not for allocation to choose.
+    """Return the bits of the layers, first to last, that are not left to the allocation.
 
-    Raises InvalidCandidate when a pattern of ``layer_bits`` matches no layer.
+    Raises InvalidCandidate if a pattern of ``layer_bits`` matches no layer.
     """
     names = [layer.name for layer in found]
     bits: dict[str, int] = {}
@@ -52,11 +52,11 @@ def fixed(found: Sequence[WeightedLayer], config: Quantization) -> dict[str, int
 def spend(
     damage: Mapping[str, Mapping[int, float]], sizes: Mapping[str, int], *, budget_bits: float
 ) -> dict[str, int]:
-    """Bits per layer of little total damage, with ``sum size * bits <= budget_bits``.
+    """Return bits per layer with little total damage, with ``sum size * bits <= budget_bits``.
 
-    ``damage[layer][bits]`` for 1 to 8 bits; ``sizes`` counts weights. Greedy: the step up, by one
-    bit or several, that removes most damage per bit of the file comes first. Raises
-    InvalidCandidate when the budget is below 1 bit per weight.
+    ``damage[layer][bits]`` covers 1 to 8 bits; ``sizes`` counts weights. The algorithm is greedy:
+    the step up, by one bit or several, that removes most damage per bit of the file comes first.
+    Raises InvalidCandidate if the budget is below 1 bit per weight.
     """
     chosen = dict.fromkeys(damage, WIDTHS[0])
     left = budget_bits - sum(sizes[name] for name in damage)
@@ -79,7 +79,7 @@ def spend(
 def damages(
     layer: WeightedLayer, *, rounded: Callable[[int], Tensor], moment_SKK: Tensor, pull_O: Tensor
 ) -> dict[int, float]:
-    """The damage of every width; ``rounded(bits)`` is the weight on a grid of that many bits."""
+    """Return the damage of every width; ``rounded(bits)`` is the weight on a grid of that width."""
     weight = layer.module.weight.detach()
     return {
         bits: _damage(layer.view.matrix(weight - rounded(bits)), moment_SKK, pull_O)
@@ -97,9 +97,10 @@ def _damage(error_OI: Tensor, moment_SKK: Tensor, pull_O: Tensor) -> float:
 def output_pulls(
     module: nn.Module, found: Sequence[WeightedLayer], x_BCHW: Tensor, *, seed: int
 ) -> dict[str, Tensor]:
-    """Mean over images of the logits' squared gradient ``(O,)`` at each layer's output.
+    """Return the logits' mean squared gradient ``(O,)`` at each layer's output.
 
-    The logits are weighed with random signs: the expectation is the sum over all of them.
+    The mean is over images. The logits are weighted with random signs; the expectation is the sum
+    over all of them.
     """
     outputs: dict[str, Tensor] = {}
 

@@ -45,7 +45,7 @@ _ROUND = {"gptq": rounding.gptq, "adaround": rounding.adaround}
 def apply(
     compressed: CompressedModel, config: Quantization, context: TrialContext
 ) -> CompressedModel:
-    """A copy whose layers keep their weights on grids; see ``docs/techniques/quantization.md``.
+    """Return a copy whose weights lie on grids; see ``docs/techniques/quantization.md``.
 
     Raises InvalidCandidate for a pattern that matches no layer, a network that does not run, or
     one that ``equalise`` cannot trace; InvalidData for calibration images of another shape or none;
@@ -76,7 +76,7 @@ class _Work:
 
     @cached_property
     def chosen(self) -> tuple[WeightedLayer, ...]:
-        """Those that get a grid: not excluded, and not on integers of their own already."""
+        """The layers that get a grid: not excluded, and not on integers of their own already."""
         kept = layers.trained(self.network, exclude=self.config.exclude, technique="quantization")
         return tuple(layer for layer in kept if not _holds_integers(layer))
 
@@ -92,7 +92,7 @@ class _Work:
         return layer_inputs.second_moments(self.network.module, self.chosen, self.images)
 
     def run_(self) -> list[str]:
-        """All steps in their order; what there is to say about them."""
+        """Take all steps in their order, and return the notes."""
         if not self.chosen:
             return ["no layer is left to put on a grid, the weights stay as they are"]
         if not self.config.has_grids:
@@ -110,7 +110,7 @@ class _Work:
         return notes + ([] if before is None else self._correct_(before))
 
     def not_covered(self, before: CompressedModel) -> list[str]:
-        """What there is to say about weights that lie in other layers."""
+        """Return the note about weights in other layers."""
         every = {layer.name for layer in self.layers}
         kept = layers.trained(self.network, exclude=self.config.exclude, technique="quantization")
         reached = {layer.name for layer in kept}

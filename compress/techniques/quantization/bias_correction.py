@@ -49,7 +49,7 @@ class OutputStatistics:
 def output_statistics(
     module: nn.Module, found: Sequence[WeightedLayer], x_BCHW: Tensor
 ) -> dict[str, OutputStatistics]:
-    """Of the outputs of these layers, by name."""
+    """Measure the statistics of these layers' outputs, by name."""
     statistics: dict[str, OutputStatistics] = {}
 
     def note(layer: WeightedLayer, output: Tensor) -> None:
@@ -68,10 +68,10 @@ def correct_(
     before: Mapping[str, OutputStatistics],
     spread: bool = True,
 ) -> tuple[str, ...]:
-    """Bring the outputs of the layers back to these statistics, in place, in one pass.
+    """Restore these statistics of the layers' outputs, in place, in one pass.
 
-    Without ``spread`` only the means move. Returns the names of the layers without BatchNorm and
-    bias, which have nowhere to put it.
+    Without ``spread`` only the means are corrected. Returns the names of the layers that have
+    neither BatchNorm nor bias, and so nothing to correct.
     """
 
     def correct(layer: WeightedLayer, output: Tensor) -> Tensor | None:
@@ -103,7 +103,7 @@ def _correct_norm_(
 
 
 def _watch(module: nn.Module, found: Sequence[WeightedLayer], x_BCHW: Tensor, watch: Watch) -> None:
-    """Run the module on the images with a view on the layers' outputs."""
+    """Run the module on the images and pass the layers' outputs to ``watch``."""
 
     def hook(
         layer: WeightedLayer, part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
@@ -119,7 +119,7 @@ def _watch(module: nn.Module, found: Sequence[WeightedLayer], x_BCHW: Tensor, wa
 
 
 def _statistics(layer: WeightedLayer, output: Tensor) -> OutputStatistics:
-    """Mean and variance of every channel, in two passes over rows of one image and channel each.
+    """Measure every channel's mean and variance, in two passes over rows of one image and channel.
 
     ``torch.var_mean`` goes value by value: 19 ms for 256 images of 16 channels and 32 pixels a
     side, nearly what their convolution takes, against 4 ms.

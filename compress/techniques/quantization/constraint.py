@@ -36,13 +36,13 @@ _SMALLEST = float(np.finfo(np.float32).tiny)
 
 @dataclass(frozen=True, kw_only=True)
 class Sharing:
-    """Which weights of a layer share a scale."""
+    """The weights of a layer that share a scale."""
 
     granularity: Literal["channel", "tensor", "group"] = "channel"
     group_size: int = 32
 
     def num_rows(self, weight: Tensor) -> int:
-        """Rows of a weight ``(O, ...)``: every one holds equally many weights."""
+        """Return the number of rows of a weight ``(O, ...)``; all rows have the same size."""
         channels, inputs = len(weight), weight[0].numel()
         if self.granularity != "group":
             return channels
@@ -50,12 +50,12 @@ class Sharing:
 
 
 def largest_divisor(number: int, limit: int) -> int:
-    """The largest divisor of ``number`` that is at most ``limit``, at least 1."""
+    """Return the largest divisor of ``number`` that is at most ``limit``, at least 1."""
     return next(size for size in range(min(number, limit), 0, -1) if number % size == 0)
 
 
 class GridConstraint(WeightConstraint):
-    """A weight on its integer grid; the grid follows the latent weight at every refresh."""
+    """Keeps a weight on its integer grid; the grid follows the latent weight at every refresh."""
 
     step_S: Tensor
     low_S: Tensor
@@ -65,7 +65,7 @@ class GridConstraint(WeightConstraint):
     def __init__(
         self, layer: WeightedLayer, rule: GridRule, sharing: Sharing, *, trains: bool = True
     ) -> None:
-        """``trains`` is False where training sees the latent weight and only evaluation rounds."""
+        """Fit the grid. Without ``trains``, training sees the latent weight; evaluation rounds."""
         super().__init__()
         weight = layer.module.weight.detach()
         self.rule = rule
@@ -83,21 +83,22 @@ class GridConstraint(WeightConstraint):
         self._fit_(weight)
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Rounded values with the gradient of the identity."""
+        """Return rounded values with the gradient of the identity."""
         if self.training and not self.trains:
             return weight
         return straight_through(self.rounded(weight), weight)
 
     def rounded(self, weight: Tensor) -> Tensor:
-        """Rounded values, without a gradient."""
+        """Return rounded values, without a gradient."""
         with torch.no_grad():
             return self._in_rows(self._integers(weight) * self._row(self.scales()), weight)
 
     @torch.no_grad()
     def refresh(self, weight: Tensor) -> None:
-        """Find the grid anew, except for rows whose weights all lie on the one they have.
+        """Fit the grid anew, except for rows whose weights all lie on their present grid.
 
-        Those were put there by a rounding that saw more than the weight; a new grid would undo it.
+        Such rows were put there by a rounding that used more than the weight, which a new grid
+        would undo.
         """
         exact_R = self._is_exact(weight)
         self._follow_norm_()
@@ -109,11 +110,11 @@ class GridConstraint(WeightConstraint):
             tensor.copy_(torch.where(exact_R, old, tensor))
 
     def scales(self) -> Tensor:
-        """The scale of every row: the step, divided by the fold factor where there is one step."""
+        """Return the scale of every row: the step, over the fold factor if there is one step."""
         return self._per_row(self.step_S)
 
     def expanded(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Scale, least and largest integer of every single weight, in the weight's shape."""
+        """Return scale, least and largest integer of every single weight, in the weight's shape."""
         ends = (self.low_S.expand(self.num_rows), self.high_S.expand(self.num_rows))
         ones = torch.ones_like(self._rows(weight))
         parts = (self._row(each_R) * ones for each_R in (self.scales(), *ends))
@@ -122,7 +123,7 @@ class GridConstraint(WeightConstraint):
 
     @torch.no_grad()
     def stored(self, weight: Tensor) -> StoredWeight:
-        """Integers, from which affine grids have taken their zero points, and scales."""
+        """Return integers, minus the zero points of affine grids, and scales."""
         integers = self._in_rows(self._integers(weight), weight).cpu().numpy().astype(np.int8)
         scale = self.scales().detach().cpu().numpy()
         if self.num_rows != len(weight):
@@ -181,5 +182,5 @@ class GridConstraint(WeightConstraint):
 
 
 def straight_through(value: Tensor, weight: Tensor) -> Tensor:
-    """``value`` exactly, with the gradient of ``weight``."""
+    """Return exactly ``value``, with the gradient of ``weight``."""
     return value.detach() + (weight - weight.detach())

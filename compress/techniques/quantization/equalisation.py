@@ -43,7 +43,7 @@ class Pair:
 
 
 def pairs(module: nn.Module, found: Sequence[WeightedLayer]) -> tuple[Pair, ...]:
-    """The pairs among these layers. Raises InvalidCandidate when the graph cannot be traced."""
+    """Return the pairs among these layers. Raises InvalidCandidate if tracing fails."""
     try:
         graph = _Tracer().trace(module)
     except (TraceError, TypeError, RuntimeError) as error:
@@ -63,7 +63,7 @@ def pairs(module: nn.Module, found: Sequence[WeightedLayer]) -> tuple[Pair, ...]
 
 @torch.no_grad()
 def equalise_(found: Sequence[Pair]) -> int:
-    """Balance all pairs in place until nothing moves; how many of them changed."""
+    """Balance all pairs in place until nothing changes, and return how many of them changed."""
     changed: set[int] = set()
     for _ in range(_SWEEPS):
         moved = {index for index, pair in enumerate(found) if _balance_(pair)}
@@ -74,16 +74,16 @@ def equalise_(found: Sequence[Pair]) -> int:
 
 
 def factors(first_O: Tensor, second_O: Tensor) -> Tensor:
-    """``sqrt(r1 / r2)``; 1 where a range is empty."""
+    """Return ``sqrt(r1 / r2)``; 1 for an empty range."""
     factor_O = (first_O / second_O).sqrt().clamp(1 / _MOST, _MOST)
     return torch.where((first_O > 0) & (second_O > 0), factor_O, 1.0)
 
 
 class _Tracer(fx.Tracer):
-    """Layers stay whole, whatever their class derives from."""
+    """A tracer that keeps layers whole, whatever their class derives from."""
 
     def iter(self, obj: fx.Proxy) -> Iterator[fx.Proxy]:
-        """A split has as many parts as it was told to make."""
+        """Iterate over a split, which has as many parts as it was told to make."""
         node = obj.node
         if node.target == "chunk" and len(node.args) > 1 and isinstance(node.args[1], int):
             parts = range(node.args[1])
@@ -98,7 +98,7 @@ class _Tracer(fx.Tracer):
 
 
 def _reader(node: fx.Node, layer: WeightedLayer, module: nn.Module) -> str:
-    """The name of the layer that alone reads this one, through a ReLU; else nothing."""
+    """Return the name of the only layer that reads this one, through a ReLU, or an empty string."""
     parts = dict(module.named_modules())
     rectified, at_norm = False, layer.norm is not None
     while len(node.users) == 1:
@@ -138,7 +138,7 @@ def _divide_outputs_(layer: Weighted, factor_O: Tensor) -> None:
 
 
 def _input_range(layer: Weighted) -> Tensor:
-    """Largest magnitude of the weights that read every input channel, ``(O,)``."""
+    """Return the largest magnitude of the weights that read each input channel, ``(O,)``."""
     size_OIK = (
         layer.weight.abs().flatten(2) if layer.weight.ndim > 2 else layer.weight.abs()[..., None]
     )

@@ -38,9 +38,9 @@ _COARSEST, _FINEST = 1.5, 0.92
 
 
 def best_scale(weight_OI: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
-    """The scale per channel of least squared error; 1 for a channel of zeros.
+    """Return the scale of least squared error per channel; 1 for a channel of zeros.
 
-    Least of all in rows of few weights, least near the best of ``clips`` in others.
+    It is the best of all scales in rows of few weights, and the best near ``clips`` in others.
     """
     most_O = np.full(len(weight_OI), top(bits), np.float32)
     if is_short(weight_OI, most_O):
@@ -66,10 +66,10 @@ def is_short(weight_RI: NDArray[np.float32], most_R: NDArray[np.float32]) -> boo
 def least_error_scale(
     weight_RI: NDArray[np.float32], low_R: NDArray[np.float32], high_R: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """The scale per row of least squared error on integers ``low .. high``: no other has less.
+    """Return the best scale per row on integers ``low .. high``: none has a smaller squared error.
 
-    For rows that are ``is_short``: takes time and memory in proportion to their thresholds, of
-    which a weight has one per integer of its sign.
+    Only for rows that are ``is_short``: time and memory grow with their thresholds, of which a
+    weight has one per integer of its sign.
     """
     most = int(max(high_R.max(initial=0), -low_R.min(initial=0)))
     rows = max(1, _THRESHOLDS_AT_ONCE // max(1, weight_RI.shape[1] * most))
@@ -91,7 +91,7 @@ def refined(
     *,
     start_R: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """The scale per row after some rounds of "best scale for the integers that it gives"."""
+    """Improve the scale per row by rounds of "best scale for the integers that it gives"."""
     scale_R = start_R
     for _ in range(_ROUNDS):
         integers_RI = np.clip(
@@ -105,14 +105,14 @@ def refined(
 
 
 def usable(scale_R: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Scales that a division survives; 1 for a row without any range."""
+    """Return scales that can be divided by; 1 for a row without any range."""
     return np.where(scale_R > 0, np.maximum(scale_R, _SMALLEST), 1.0).astype(np.float32)
 
 
 def _searched(
     weight_RI: NDArray[np.float32], low_R: NDArray[np.float32], high_R: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """The best scale of every row among all integers that any scale gives; 0 for a row of zeros.
+    """Return the best scale of every row over all reachable integers; 0 for a row of zeros.
 
     From a large scale down, integer ``k`` of weight ``i`` is reached at ``s = |w_i| / (k - 1/2)``.
     """
@@ -140,10 +140,10 @@ def _searched(
 def _start(
     size_RI: NDArray[np.float64], most_RI: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], int]:
-    """The integers of the largest scale to try, and how many more a weight takes at most.
+    """Return the integers of the largest scale to try, and how many more a weight takes at most.
 
-    With few levels that scale is infinite; with many it is somewhat above the one that clips
-    nothing: far coarser grids are never the best.
+    With few levels that scale is infinite. With many it is somewhat above the one that clips
+    nothing, because far coarser grids are never the best.
     """
     top = int(most_RI.max(initial=1))
     if top <= _FEW_TOP:
@@ -155,17 +155,17 @@ def _start(
 
 
 def clips(bits: int) -> NDArray[np.float32]:
-    """Shares of a channel's range to try: 61 from 25 % to all; from 10 % up to three bits."""
+    """Return shares of a channel's range to try: 61 from 25 %, or from 10 % up to three bits."""
     return _FEW_LEVELS_CLIPS if bits <= _FEW_LEVELS_BITS else _CLIPS
 
 
 def top(bits: int) -> int:
-    """The largest integer of the symmetric grid: 127 for 8 bits, 7 for 4."""
+    """Return the largest integer of the symmetric grid: 127 for 8 bits, 7 for 4."""
     return 2 ** (bits - 1) - 1
 
 
 def affine_parameters(low: float, high: float) -> tuple[np.float32, np.uint8]:
-    """Scale and zero point of the 8-bit grid that covers ``[low, high]`` and zero.
+    """Return scale and zero point of the 8-bit grid that covers ``[low, high]`` and zero.
 
     Zero is exact on the grid, because padding and Relu put zeros there. An empty range (only
     zeros) has scale 1. Raises NumericalError unless both ends are finite.

@@ -24,17 +24,17 @@ from compress.training.constraints import WeightConstraint
 
 
 class HalfPrecision(WeightConstraint):
-    """Rounds a weight to what float16 holds once BatchNorm is folded in; has nothing to fit."""
+    """Rounds a weight to float16 values as folded with BatchNorm; there is nothing to fit."""
 
     def __init__(self, layer: WeightedLayer) -> None:
-        """Raises NumericalError for a weight that is not finite, or beyond float16."""
+        """Check the weight. Raises NumericalError if it is not finite or exceeds float16."""
         super().__init__()
         # A tuple hides the layer from the module tree, and a copy of the network copies it along.
         self._layer = (layer,)
         self.stored(layer.module.weight.detach())
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Rounded values with the gradient of the identity."""
+        """Return rounded values with the gradient of the identity."""
         with torch.no_grad():
             factor = self._factor(weight)
             rounded = ((weight.double() * factor).half().double() / factor).to(weight)
@@ -42,7 +42,7 @@ class HalfPrecision(WeightConstraint):
 
     @torch.no_grad()
     def stored(self, weight: Tensor) -> HalfFloat:
-        """The rounded weight, which BatchNorm has yet to be folded into."""
+        """Return the rounded weight, into which BatchNorm is still to be folded."""
         halved(
             (weight.double() * self._factor(weight)).cpu().numpy(),
             what=f"a weight of {self._layer[0].name}, with BatchNorm folded in,",

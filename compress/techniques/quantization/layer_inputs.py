@@ -1,6 +1,6 @@
-"""What the layers of a network see on the calibration images: second moments of their inputs.
+"""Measure the second moments of the layers' inputs on the calibration images.
 
-A layer is a matrix product ``W x`` for every image and position; ``E[x x^T]`` of those columns is
+A layer is a matrix product ``W x`` for every image and position. ``E[x x^T]`` of those columns is
 all that rounding needs to know of the data, since the mean squared error of the output is
 ``d E[x x^T] d^T`` for a row ``d`` of weight errors.
 
@@ -34,7 +34,7 @@ _BATCH = 32
 
 
 def calibration_images(network: Network, context: TrialContext, *, num_images: int) -> Tensor:
-    """Prepared training images on the context's device, fewer where they are large.
+    """Return prepared training images on the context's device, fewer if they are large.
 
     Raises InvalidData for no images or images of another shape than the network's.
     """
@@ -49,9 +49,9 @@ def calibration_images(network: Network, context: TrialContext, *, num_images: i
 def second_moments(
     module: nn.Module, found: Sequence[WeightedLayer], x_BCHW: Tensor
 ) -> dict[str, Tensor]:
-    """``E[x x^T]`` of shape ``(S, K, K)``, float32, for each of the layers by name.
+    """Return ``E[x x^T]`` of shape ``(S, K, K)``, float32, for each of the layers by name.
 
-    Raises NumericalError when an input of a layer is not finite.
+    Raises NumericalError if an input of a layer is not finite.
     """
     sums: dict[str, Tensor] = {}
     share = _BATCH / max(_BATCH, len(x_BCHW))
@@ -87,7 +87,7 @@ def _add(
 
 
 def _mean(name: str, total_SKK: Tensor) -> Tensor:
-    """The last entry counts the columns: a column of ones rode along."""
+    """Divide the sums by the number of columns, which the last entry counts."""
     if not bool(torch.isfinite(total_SKK).all()):
         raise NumericalError(f"an input of layer {name} is not finite on the calibration images")
     return (total_SKK[:, :-1, :-1] / total_SKK[0, -1, -1]).float()

@@ -21,7 +21,7 @@ from compress.techniques.quantization.observers import GridRule
 
 
 class LearnedStep(GridConstraint):
-    """A weight on a grid with trained steps; their zero points stay where they were fitted."""
+    """Keeps a weight on a grid with trained steps; zero points stay where they were fitted."""
 
     step_S: Tensor
     unit: Tensor
@@ -36,7 +36,7 @@ class LearnedStep(GridConstraint):
         self.register_buffer("unit", self._unit(layer.module.weight.detach()))
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The rounded weight, differentiable in the weight (inside the range) and in the step."""
+        """Return the rounded weight, differentiable in the weight (in range) and in the step."""
         gradient_scale = self._gradient_scale * self.unit**2
         step_S = straight_through(self.step_S, self.step_S * gradient_scale)
         scale = self._row(self._per_row(step_S))
@@ -46,14 +46,14 @@ class LearnedStep(GridConstraint):
 
     @torch.no_grad()
     def refresh(self, weight: Tensor) -> None:
-        """Only follow the factors of BatchNorm that a step per tensor depends on: it is trained."""
+        """Follow only the BatchNorm factors of a step per tensor: the step itself is trained."""
         self._follow_norm_()
         self.unit = self._unit(weight)
 
     def _unit(self, weight: Tensor) -> Tensor:
-        """The size of folded weights over that of the weights that are trained.
+        """The size of folded weights relative to the trained weights.
 
-        One where every row has a step of its own: that is of the trained weights.
+        It is 1 if every row has a step of its own, which is in units of the trained weights.
         """
         if not self.one_step:
             return torch.ones((), device=weight.device)

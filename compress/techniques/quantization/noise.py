@@ -1,13 +1,13 @@
-"""Training with quantization noise instead of, or mixed with, rounding. Evaluation always rounds.
+"""Train with quantization noise instead of, or mixed with, rounding. Evaluation always rounds.
 
 Quant-Noise (Fan et al., arXiv:2004.07320, section 4.1) rounds a random subset of the weights in
-every step; the others carry exact gradients. The paper keeps the share constant; here it rises
-linearly to all of the weights over a training, because the file will round all of them: short
+every step; the others carry exact gradients. The paper keeps the share constant. Here it rises
+linearly to all of the weights over a training, because the file will round all of them, and short
 trainings lose much without.
 
 Uniform noise adds ``U(-s/2, s/2)`` to the weights: the error of rounding as if it were independent
-of the weight, with nothing that has no derivative (Baskin et al., UNIQ, arXiv:1804.10969; Defossez
-et al., DiffQ, arXiv:2104.09987, section 3.1). Exact zeros stay: those weights are pruned.
+of the weight, without anything that has no derivative (Baskin et al., UNIQ, arXiv:1804.10969;
+Defossez et al., DiffQ, arXiv:2104.09987, section 3.1). Exact zeros stay: those weights are pruned.
 
 Random numbers come from a seed of the layer, the epoch and the step within it, so a run repeats
 exactly and no two layers share a stream.
@@ -25,7 +25,7 @@ from compress.values import seeds
 
 
 class _Noise(GridConstraint):
-    """A grid constraint that draws random numbers while it trains."""
+    """A grid constraint that draws random numbers in training."""
 
     def __init__(
         self, layer: WeightedLayer, rule: GridRule, sharing: Sharing, *, seed: int
@@ -36,12 +36,12 @@ class _Noise(GridConstraint):
         self._step = 0
 
     def refresh(self, weight: Tensor) -> None:
-        """As every grid, and start the random numbers of another epoch."""
+        """Refit the grid and reseed the noise for the next epoch."""
         super().refresh(weight)
         self._epoch, self._step = self._epoch + 1, 0
 
     def _uniform(self, weight: Tensor) -> Tensor:
-        """Uniform numbers between 0 and 1, new ones at every call."""
+        """Draw uniform numbers between 0 and 1, new ones at every call."""
         self._step += 1
         number = seeds.derive(self._seed, self._epoch, self._step)
         generator = torch.Generator(device=weight.device).manual_seed(number)
@@ -65,11 +65,11 @@ class QuantNoise(_Noise):
         self.probability = probability
 
     def advance(self, progress: float) -> None:
-        """Raise the share of rounded weights to all of them."""
+        """Raise the share of rounded weights towards all of them."""
         self.probability = self._first + (1 - self._first) * progress
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Some weights rounded while it trains, all of them otherwise."""
+        """Return the weight with a random share rounded in training, else all rounded."""
         rounded = straight_through(self.rounded(weight), weight)
         if not self.training:
             return rounded
@@ -77,15 +77,15 @@ class QuantNoise(_Noise):
 
 
 class UniformNoise(_Noise):
-    """Adds noise as wide as a step of the grid while it trains."""
+    """Adds noise as wide as a step of the grid in training."""
 
     @torch.no_grad()
     def settle(self, weight: Tensor) -> None:
-        """Fit the grid to the weights that were trained in the noise."""
+        """Fit the grid to the weights that were trained with the noise."""
         self.refresh(weight)
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Noisy weights while it trains, rounded ones otherwise."""
+        """Return the noisy weight in training, else the rounded one."""
         if not self.training:
             return straight_through(self.rounded(weight), weight)
         scale, _, _ = self.expanded(weight)

@@ -32,7 +32,7 @@ from compress.values.errors import NumericalError
 
 @dataclass(frozen=True, kw_only=True)
 class GridRule:
-    """How the grid of a weight is found; ``percentile`` is in percent."""
+    """The rule by which the grid of a weight is found; ``percentile`` is in percent."""
 
     bits: int
     scheme: Literal["symmetric", "affine"] = "symmetric"
@@ -58,7 +58,7 @@ class RowGrid:
 
 
 def fit(weight_RI: NDArray[np.float32], rule: GridRule) -> RowGrid:
-    """The grid of every row. A row of zeros has scale 1.
+    """Fit the grid of every row. A row of zeros has scale 1.
 
     Raises NumericalError for NaN and infinity.
     """
@@ -72,7 +72,7 @@ def fit(weight_RI: NDArray[np.float32], rule: GridRule) -> RowGrid:
 
 
 def nearest(weight_RI: NDArray[np.float32], found: RowGrid) -> NDArray[np.float32]:
-    """The nearest integers of the grid; not for 1 bit, whose grid has no zero between its two."""
+    """Return the nearest integers of the grid; not for 1 bit, whose grid has no zero."""
     rounded_RI = np.rint(weight_RI / found.scale_R[:, None])
     return np.clip(rounded_RI, found.low_R[:, None], found.high_R[:, None])
 
@@ -105,7 +105,7 @@ def _affine(weight_RI: NDArray[np.float32], rule: GridRule) -> RowGrid:
 
 
 def _fitted(weight_RI: NDArray[np.float32], found: RowGrid) -> RowGrid:
-    """The grid with the best scale for its zero point; in short rows also the one beside it."""
+    """Return the grid with the best scale for its zero point; short rows also try the next one."""
     if not grid.is_short(weight_RI, found.high_R - found.low_R):
         scale_R = grid.refined(weight_RI, found.low_R, found.high_R, start_R=found.scale_R)
         return replace(found, scale_R=scale_R)
@@ -123,7 +123,7 @@ def _fitted(weight_RI: NDArray[np.float32], found: RowGrid) -> RowGrid:
 
 
 def _affine_grid(below_R: NDArray[np.float32], above_R: NDArray[np.float32], bits: int) -> RowGrid:
-    """``2^b`` levels over ``[-below, above]``, one of which is exactly zero."""
+    """Return ``2^b`` levels over ``[-below, above]``, one of which is exactly zero."""
     last = 2**bits - 1
     scale_R = grid.usable((below_R + above_R) / last)
     zero_R = np.clip(np.rint(below_R / scale_R), 0, last).astype(np.float32)

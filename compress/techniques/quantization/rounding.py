@@ -44,7 +44,7 @@ class MatrixGrid:
     has_zero: bool = True
 
     def nearest(self, weight: Tensor, columns: slice | int = slice(None)) -> Tensor:
-        """Nearest integers of some columns."""
+        """Return the nearest integers of some columns."""
         if not self.has_zero:
             return torch.where(weight < 0, -1.0, 1.0)
         in_steps = (weight / self.scale_OK[:, columns]).round()
@@ -52,7 +52,7 @@ class MatrixGrid:
 
 
 def gptq(weight_OK: Tensor, moment_KK: Tensor, grid: MatrixGrid) -> Tensor:
-    """Integers ``(O, K)``, as floats."""
+    """Round by GPTQ to integers ``(O, K)``, as floats."""
     order_K = moment_KK.diagonal().argsort(descending=True, stable=True)
     upper_KK = _inverse_factor(moment_KK[order_K][:, order_K])
     left_OK = weight_OK[:, order_K].clone()
@@ -67,7 +67,7 @@ def gptq(weight_OK: Tensor, moment_KK: Tensor, grid: MatrixGrid) -> Tensor:
 
 
 def _inverse_factor(moment_KK: Tensor) -> Tensor:
-    """The upper Cholesky factor of the inverse of the damped Hessian."""
+    """Return the upper Cholesky factor of the inverse of the damped Hessian."""
     diagonal_K = moment_KK.diagonal()
     damping = _DAMPING * diagonal_K.mean().clamp_min(torch.finfo(torch.float32).tiny)
     damped_KK = moment_KK.double() + damping * torch.eye(len(moment_KK), device=moment_KK.device)
@@ -78,7 +78,7 @@ def _inverse_factor(moment_KK: Tensor) -> Tensor:
 def adaround(
     weight_OK: Tensor, moment_KK: Tensor, grid: MatrixGrid, *, steps: int = _STEPS
 ) -> Tensor:
-    """Integers ``(O, K)``, as floats; every one is a neighbour of its weight."""
+    """Round by AdaRound to integers ``(O, K)``, as floats; each is a neighbour of its weight."""
     lower_OK, upper_OK = _neighbours(weight_OK, grid)
     width_OK = (upper_OK - lower_OK) * grid.scale_OK
     start_OK = (weight_OK - lower_OK * grid.scale_OK) / width_OK.clamp_min(1e-30)
@@ -96,7 +96,7 @@ def adaround(
 
 
 def output_error(error_OK: Tensor, moment_KK: Tensor) -> Tensor:
-    """Mean squared error ``(O,)`` of the outputs under weight errors: ``d M d^T`` per row."""
+    """Return the outputs' mean squared error ``(O,)`` under weight errors: ``d M d^T`` per row."""
     return ((error_OK @ moment_KK) * error_OK).sum(dim=1)
 
 
@@ -108,14 +108,14 @@ def _neighbours(weight_OK: Tensor, grid: MatrixGrid) -> tuple[Tensor, Tensor]:
 
 
 def _unit(weight_OK: Tensor, moment_KK: Tensor, grid: MatrixGrid) -> float:
-    """The error per weight of rounding to nearest: what the regularisation is weighed against."""
+    """Return the error per weight of rounding to nearest, which scales the regularisation."""
     error_OK = weight_OK - grid.nearest(weight_OK) * grid.scale_OK
     whole = float(output_error(error_OK, moment_KK).sum()) / weight_OK.numel()
     return max(whole, 1e-30)
 
 
 def _rectified(choice_OK: Tensor) -> tuple[Tensor, Tensor]:
-    """The stretched sigmoid ``h(V)`` of equation 23 and its slope, zero where it is clipped."""
+    """Return the stretched sigmoid ``h(V)`` of equation 23 and its slope, zero where clipped."""
     sigmoid_OK = choice_OK.sigmoid()
     stretched_OK = sigmoid_OK * (_STRETCH_HIGH - _STRETCH_LOW) + _STRETCH_LOW
     slope_OK = (_STRETCH_HIGH - _STRETCH_LOW) * sigmoid_OK * (1 - sigmoid_OK)
@@ -128,7 +128,7 @@ def _inverse_rectified(share_OK: Tensor) -> Tensor:
 
 
 def _pull(share_OK: Tensor, progress: float) -> Tensor:
-    """Slope of ``1 - |2 h - 1|^beta`` (equation 24); none while warming up, then beta falls."""
+    """Return the slope of ``1 - |2 h - 1|^beta`` (equation 24): zero at first, then beta falls."""
     if progress < _WARMUP:
         return torch.zeros_like(share_OK)
     done = (progress - _WARMUP) / (1 - _WARMUP)

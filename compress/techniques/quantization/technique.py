@@ -1,4 +1,4 @@
-"""What ``quantization`` says of itself."""
+"""The description of ``quantization``."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ _WITHOUT_CODEBOOKS = either(
 
 
 class _Costs(Costs):
-    """A grid changes no count, only the bits of a weight."""
+    """A grid changes no counts, only the bits of a weight."""
 
     def bits(self, fields: Fields) -> float:
-        """A weight takes its bits on average."""
+        """Estimate that a weight takes its bits on average."""
         return float(fields["weight_bits"]) + float(fields["extra_bits"])
 
     def chooses_values(self, values: FieldValues) -> bool:
-        """Values of a grid, and float16, code shorter than floats."""
+        """Whether weights lie on a grid or in float16, which code shorter than floats."""
         return True
 
 

@@ -1,1 +1,1 @@
-"""Single weights become zeros: unstructured, or N of every M."""
+"""Sparsity: sets single weights to zero, unstructured or N of every M."""

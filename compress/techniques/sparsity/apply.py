@@ -27,10 +27,10 @@ _NAME = "sparsity"
 
 
 def apply(compressed: CompressedModel, config: Sparsity, context: TrialContext) -> CompressedModel:
-    """A copy whose layers are masked, and notes about what was left dense.
+    """Return a copy whose layers are masked, and notes about what was left dense.
 
-    Raises InvalidCandidate when no layer's inputs divide by the pattern, NumericalError for
-    weights that are not finite, and InvalidData when wanda has no images to look at.
+    Raises InvalidCandidate if the inputs of no layer divide by the pattern, NumericalError for
+    weights that are not finite, and InvalidData if wanda has no images to measure.
     """
     if not config.has_effect:
         return _noted(compressed, "the sparsity is 0, no weight was pruned")
@@ -53,7 +53,7 @@ def apply(compressed: CompressedModel, config: Sparsity, context: TrialContext) 
 def _not_covered(
     before: Network, found: tuple[WeightedLayer, ...], chosen: tuple[WeightedLayer, ...]
 ) -> tuple[str, ...]:
-    """A note about weights that lie in other layers than these."""
+    """Return the note about weights in other layers than these."""
     named = {layer.name for layer in found}
     every = {layer.name for layer in layers.trained(before, technique=_NAME)}
     reach = Reach(
@@ -75,7 +75,7 @@ def _put(layer: WeightedLayer, *, rule: Rule, factor: Tensor, config: Sparsity) 
 def _divisible(
     found: tuple[WeightedLayer, ...], config: Sparsity
 ) -> tuple[tuple[WeightedLayer, ...], tuple[str, ...]]:
-    """The layers that take the pattern; the others are noted."""
+    """Return the layers that take the pattern, and a note about the others."""
     if config.kept_of_group is None:
         return found, ()
     _, size = config.kept_of_group
@@ -96,7 +96,7 @@ def _divisible(
 def _factors(
     network: Network, chosen: tuple[WeightedLayer, ...], config: Sparsity, context: TrialContext
 ) -> Mapping[str, Tensor]:
-    """What a magnitude is multiplied by to be an importance."""
+    """Return the factor that turns a magnitude into an importance."""
     if config.criterion != "wanda":
         return {layer.name: torch.ones(()) for layer in chosen}
     x_NCHW = calibration.sample(
@@ -124,7 +124,7 @@ def _rules(
 def _zeros(
     chosen: tuple[WeightedLayer, ...], factors: Mapping[str, Tensor], config: Sparsity
 ) -> Mapping[str, int]:
-    """Zeros per layer, or per output channel where the scope is a row."""
+    """Return the number of zeros per layer, or per output channel if the scope is a row."""
     weights = {layer.name: layers.latent(layer.module).detach() for layer in chosen}
     if config.scope == "layer":
         return {n: selection.num_zeros(w.numel(), config.sparsity) for n, w in weights.items()}
@@ -140,7 +140,7 @@ def _zeros(
 
 
 def _behind_norm(layer: WeightedLayer, score_OI: Tensor) -> Tensor:
-    """In the units of what BatchNorm makes of a channel: only these compare between layers."""
+    """Scale scores by what BatchNorm makes of a channel: only these compare between layers."""
     factor_O = layers.norm_factor(layer).abs().float()
     return score_OI * factor_O.view(-1, *[1] * (score_OI.ndim - 1))
 

@@ -20,9 +20,9 @@ class Mask(WeightConstraint):
     """Multiplies a weight by zeros and ones.
 
     ``factor`` times the magnitude is the importance. In one shot the mask is chosen from ``weight``
-    and stays. A gradual one is complete before any training, so that a file can be written;
-    the first training starts it again from no zeros, follows the latent weights up to the last
-    zero, and leaves it fixed.
+    and stays. A gradual mask is complete before any training, so that a file can be written. The
+    first training restarts it without zeros, lets it follow the latent weights up to the last zero,
+    and leaves it fixed.
     """
 
     mask: Tensor
@@ -38,14 +38,14 @@ class Mask(WeightConstraint):
         self.register_buffer("mask", self._select(weight))
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The weight where the mask is True; pruned weights get no gradient."""
+        """Return the weight where the mask is True; pruned weights get no gradient."""
         if self._is_stale:
             self.mask = self._select(weight)
             self._is_stale = False
         return torch.where(self.mask, weight, torch.zeros_like(weight))
 
     def advance(self, progress: float) -> None:
-        """Choose again, with the zeros of this moment of the schedule."""
+        """Choose the mask again, with the zeros of this moment of the schedule."""
         if self._is_fixed:
             return
         share = selection.gradual(progress)
@@ -54,7 +54,7 @@ class Mask(WeightConstraint):
         self._is_fixed = progress >= 1
 
     def stored(self, weight: Tensor) -> SparseFloat:
-        """The masked weight itself."""
+        """Return the masked weight itself."""
         values = self(weight).detach().cpu().numpy()
         return SparseFloat(values_OI=np.ascontiguousarray(values))
 

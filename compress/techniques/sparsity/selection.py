@@ -27,17 +27,17 @@ RAMP = 0.5
 
 
 def num_zeros(num_weights: int, sparsity: float) -> int:
-    """How many of the weights become zero: rounded down, and at least one stays."""
+    """Return how many of the weights become zero: rounded down, and at least one weight stays."""
     return min(num_weights - 1, math.floor(num_weights * sparsity + _ROUNDING))
 
 
 def input_norms(square: Tensor, shape: torch.Size) -> Tensor:
-    """``||x_i||`` for every weight, of ``shape``, from ``E[x^2]`` with one row per group."""
+    """Return ``||x_i||`` for every weight of ``shape``, from ``E[x^2]`` with one row per group."""
     return square.sqrt().repeat_interleave(shape[0] // len(square), dim=0)
 
 
 def lamp(weight: Tensor) -> Tensor:
-    """LAMP scores: comparable between layers, ordered like the magnitudes within one."""
+    """Return LAMP scores, comparable between layers and ordered like magnitudes within one."""
     squares, order = weight.double().square().flatten().sort(stable=True)
     not_smaller = squares.flip(0).cumsum(0).flip(0)
     scores = torch.empty_like(squares)
@@ -46,7 +46,7 @@ def lamp(weight: Tensor) -> Tensor:
 
 
 def zeros_per_layer(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, int]:
-    """How many zeros each layer gets when all scores are compared with each other.
+    """Return how many zeros each layer gets if all scores are compared with each other.
 
     Every layer keeps at least one weight, so a few zeros may be missing in the end.
     """
@@ -61,26 +61,26 @@ def zeros_per_layer(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, 
 
 
 def gradual(progress: float) -> float:
-    """Share of the final zeros after ``progress`` (0 to 1) of the training: ``1 - (1 - t)^3``."""
+    """Return the share of the final zeros after ``progress`` (0 to 1): ``1 - (1 - t)^3``."""
     done = min(1.0, max(0.0, progress) / RAMP)
     return 1 - (1 - done) ** 3
 
 
 def largest(score: Tensor, share: float, *, zeros: int) -> Tensor:
-    """True for all but ``share`` of the ``zeros`` smallest scores."""
+    """Return True for all but ``share`` of the ``zeros`` smallest scores."""
     return _largest(score.flatten()[None], _part(zeros, share)).reshape(score.shape)
 
 
 def largest_per_row(score_OI: Tensor, share: float, *, zeros: int) -> Tensor:
-    """True for all but ``share`` of the ``zeros`` smallest scores of every output channel."""
+    """Return True for all but ``share`` of the ``zeros`` smallest scores of each output channel."""
     return _largest(score_OI.flatten(1), _part(zeros, share)).reshape(score_OI.shape)
 
 
 def largest_of_groups(score_OC: Tensor, share: float, *, kept: int, size: int) -> Tensor:
-    """True for the ``kept`` largest of every ``size`` consecutive input channels.
+    """Return True for the ``kept`` largest of every ``size`` consecutive input channels.
 
-    The groups lie along axis 1, at one position of the kernel, as sparse kernels want them: in the
-    flattened input dimension the channels run fastest. Less than the whole ``share`` keeps more.
+    The groups lie along axis 1, at one position of the kernel, as sparse kernels expect: in the
+    flattened input dimension, channels vary fastest. Less than the whole ``share`` keeps more.
     """
     channels_last = score_OC.movedim(1, -1)
     mask = _largest(channels_last.reshape(-1, size), _part(size - kept, share))
@@ -88,7 +88,7 @@ def largest_of_groups(score_OC: Tensor, share: float, *, kept: int, size: int) -
 
 
 def _largest(score_RI: Tensor, zeros: int) -> Tensor:
-    """Row by row, True for all but the ``zeros`` smallest."""
+    """Return True, row by row, for all but the ``zeros`` smallest."""
     order_RI = score_RI.argsort(dim=1, descending=True, stable=True)
     mask_RI = torch.ones_like(score_RI, dtype=torch.bool)
     return mask_RI.scatter_(1, order_RI[:, score_RI.shape[1] - zeros :], False)

@@ -1,4 +1,4 @@
-"""What ``sparsity`` says of itself."""
+"""The description of ``sparsity``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _NO_PATTERN = When("sparsity.pattern", among=("",))
 
 
 class _Costs(Costs):
-    """Zeros are counted as parameters and multiplied; in the file they take nearly nothing."""
+    """Zeros count as parameters and are multiplied; in the file they take hardly any bytes."""
 
     def nonzero(self, fields: Fields) -> float:
-        """Zeros take no bits."""
+        """Estimate the share of weights that are not zero."""
         return 1.0 - float(fields["sparsity"])
 
     def chooses_values(self, values: FieldValues) -> bool:
-        """Zeros code shorter than floats."""
+        """Whether there are zeros, which code shorter than floats."""
         return max(values("sparsity")) > 0 or set(values("pattern")) != {""}
 
 

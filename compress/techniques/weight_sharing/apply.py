@@ -27,11 +27,11 @@ _NAME = "weight_sharing"
 def apply(
     compressed: CompressedModel, config: WeightSharing, context: TrialContext
 ) -> CompressedModel:
-    """A copy whose layers take their weights from codebooks.
+    """Return a copy whose layers take their weights from codebooks.
 
-    Raises InvalidCandidate when one bit of index has to hold the zeros of a mask as well,
-    NumericalError for weights that are not finite, and InvalidData when ``activation`` has no
-    images to look at.
+    Raises InvalidCandidate if one bit of index would also have to hold the zeros of a mask,
+    NumericalError for weights that are not finite, and InvalidData if ``activation`` has no
+    images to measure.
     """
     if not config.has_effect:
         return _noted(compressed, "index_bits is 0, no weight is shared")
@@ -72,7 +72,7 @@ def _put(layer: WeightedLayer, importance: Tensor, config: WeightSharing) -> Non
 def _importances(
     network: Network, found: tuple[WeightedLayer, ...], config: WeightSharing, context: TrialContext
 ) -> Mapping[str, Tensor]:
-    """What the squared error of a weight counts, in a shape that broadcasts to the weight's."""
+    """Return the importance of a weight's squared error; it broadcasts to the weight."""
     if config.weighting == "none":
         return {layer.name: torch.ones(()) for layer in found}
     x_NCHW = calibration.sample(
@@ -83,7 +83,7 @@ def _importances(
 
 
 def _per_weight(square: Tensor, layer: WeightedLayer) -> Tensor:
-    """``E[x^2]`` relative to its mean in the layer, and never nothing: every weight counts."""
+    """Return ``E[x^2]`` relative to its mean in the layer, never 0, so that every weight counts."""
     relative = square / square.mean().clamp_min(torch.finfo(square.dtype).tiny)
     repeats = len(layers.latent(layer.module)) // len(square)
     return relative.clamp_min(1e-3).repeat_interleave(repeats, dim=0)

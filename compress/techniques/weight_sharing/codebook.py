@@ -63,12 +63,12 @@ class Codebook(WeightConstraint):
 
     @property
     def levels_K(self) -> Tensor:  # noqa: N802 (K says what its axis counts, as in all names)
-        """The levels in steps of the int8 grid, within [-127, 127]; rounded, they are stored."""
+        """Return the levels in steps of the int8 grid, in [-127, 127]; rounded ones are stored."""
         levels_K = self.centroids_K / (self.unit * self._growth())
         return torch.where(self.pinned_K, 0.0, levels_K)
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The nearest values of the codebook, with the gradient of the identity."""
+        """Return the nearest values of the codebook, with the gradient of the identity."""
         scale = self._scale(weight)
         return _StraightThrough.apply(weight, self._integers(weight, scale) * scale)
 
@@ -79,7 +79,7 @@ class Codebook(WeightConstraint):
 
     @torch.no_grad()
     def stored(self, weight: Tensor) -> StoredWeight:
-        """Levels as int8; one scale per output channel, or one in all."""
+        """Return levels as int8, with one scale per output channel or a single one."""
         integers = self._integers(weight, self._scale(weight)).cpu().to(torch.int8).numpy()
         return StoredWeight(
             integers_OI=np.ascontiguousarray(integers),
@@ -87,7 +87,7 @@ class Codebook(WeightConstraint):
         )
 
     def _integers(self, weight: Tensor, scale: Tensor) -> Tensor:
-        """The level of every weight, as a float."""
+        """Return the level of every weight, as a float."""
         levels_K = self._levels(weight.numel())
         borders = (levels_K[1:] + levels_K[:-1]).detach() / 2
         relative = (weight.detach() / scale).contiguous()
@@ -97,7 +97,7 @@ class Codebook(WeightConstraint):
         return torch.where(weight == 0, torch.zeros_like(level), level)
 
     def _levels(self, num_weights: int) -> Tensor:
-        """Ascending whole numbers; zero is one of them, exactly, if it must be."""
+        """Return ascending whole numbers; zero is one of them, exactly, if it must be."""
         levels_K = self.levels_K
         if levels_K.requires_grad:
             levels_K = _GradientScale.apply(levels_K, math.sqrt(len(levels_K) / num_weights))
@@ -105,7 +105,7 @@ class Codebook(WeightConstraint):
         return _StraightThrough.apply(levels_K, rounded_K).sort().values
 
     def _growth(self) -> Tensor:
-        """By how much scales grow so that the outermost of the learned levels fits the grid."""
+        """Return the growth of the scales with which the outermost learned levels fit the grid."""
         largest = self.centroids_K.detach().abs().max()
         return (largest / (self.unit * TOP)).clamp_min(1.0)
 
@@ -127,7 +127,7 @@ class Codebook(WeightConstraint):
     def _weights_per_level(self, weight: Tensor) -> Tensor:
         """The size of the weights over that of their levels, as the nearest power of two.
 
-        Multiplied with a power of two, whole levels stay whole, bit for bit.
+        Multiplied by a power of two, whole levels stay whole, bit for bit.
         """
         scale = self._scale(weight).double()
         integers = self._integers(weight, self._scale(weight)).double()
@@ -150,7 +150,7 @@ class Codebook(WeightConstraint):
 
 
 class _StraightThrough(torch.autograd.Function):
-    """``values``, bit for bit, with the gradient of ``x`` and its own."""
+    """Returns ``values``, bit for bit, with the gradient of ``x`` and its own."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, values: Tensor) -> Tensor:
@@ -162,7 +162,7 @@ class _StraightThrough(torch.autograd.Function):
 
 
 class _GradientScale(torch.autograd.Function):
-    """The identity, whose gradient is multiplied."""
+    """The identity with a scaled gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:

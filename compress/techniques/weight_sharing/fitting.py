@@ -1,6 +1,6 @@
-"""A codebook of a whole layer: integer levels that all channels share, and their scales.
+"""Fit a codebook to a whole layer: integer levels that all channels share, and their scales.
 
-A weight becomes ``scale_o * level_k``: the exporter multiplies every channel by a factor of its own
+A weight becomes ``scale_o * level_k``. The exporter multiplies every channel by a factor of its own
 when it folds BatchNorm, so a scale per channel costs nothing, and the channels' shapes are more
 alike than their sizes. Levels and scales are fitted in turn, each the least squares of
 ``sum_oi h_oi (w_oi / scale_o - level_k(oi))^2`` given the other.
@@ -39,7 +39,7 @@ def fit(
     per_channel: bool,
     keep_zero: bool,
 ) -> Fit:
-    """The levels and scales of a weight ``(O, I)``.
+    """Fit the levels and scales of a weight ``(O, I)``.
 
     Without ``per_channel`` all scales are equal. With ``keep_zero`` one level is 0, and exact zeros
     do not count. Raises NumericalError for NaN and infinity.
@@ -69,7 +69,7 @@ class _Problem:
         self._axes = (1,) if per_channel else (0, 1)
 
     def sizes(self) -> Floats:
-        """Root mean squares: what the levels are relative to at first."""
+        """Return root mean squares, to which the levels are relative at first."""
         counts_O = self._sum(np.ones_like(self._weight_OI) * (self._importance_OI > 0))
         squares_O = self._sum(np.where(self._importance_OI > 0, self._weight_OI**2, 0.0))
         return np.where(squares_O > 0, np.sqrt(squares_O / np.maximum(counts_O, 1)), 1.0)
@@ -85,7 +85,7 @@ class _Problem:
         )
 
     def scales(self, scale_O: Floats, levels_K: Floats) -> Floats:
-        """``sum h w l / sum h l^2`` with the levels that are nearest at the present scales."""
+        """Return ``sum h w l / sum h l^2`` with the nearest levels at the present scales."""
         level_OI = levels_K[kmeans.nearest(self._weight_OI / scale_O[:, None], levels_K)]
         products_O = self._sum(self._importance_OI * self._weight_OI * level_OI)
         squares_O = self._sum(self._importance_OI * level_OI**2)

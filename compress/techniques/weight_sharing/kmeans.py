@@ -1,10 +1,10 @@
-"""k-means of numbers: the clusters of sorted numbers are intervals, which makes it exact and fast.
+"""Cluster numbers with k-means, exactly and fast: clusters of sorted numbers are intervals.
 
 The objective is ``sum_i h_i (x_i - c_k(i))^2`` with a weight ``h_i`` per number. Han et al., Deep
 Compression (arXiv:1510.00149), section 3, share weights this way, with ``h = 1`` and centroids that
 start evenly between the smallest and the largest weight. Here they start from the best clustering
 of a histogram, found by dynamic programming over its bins (Wang and Song, Ckmeans.1d.dp, The R
-Journal 3/2, 2011, equation 1), so that Lloyd's iteration begins beside the global minimum.
+Journal 3/2, 2011, equation 1), so that Lloyd's iteration begins next to the global minimum.
 SciPy's k-means has no weights and begins at random.
 
 Legend: N numbers, B bins, K centroids.
@@ -25,9 +25,9 @@ _MOST_ITERATIONS = 100
 def cluster(
     values_N: Floats, weight_N: Floats, *, num_centroids: int, keep_zero: bool = False
 ) -> Floats:
-    """At most ``num_centroids`` ascending centroids of a local minimum of the weighted error.
+    """Return at most ``num_centroids`` ascending centroids: a local minimum of the error.
 
-    ``keep_zero`` holds one of them at exactly zero. Fewer come back when there are fewer distinct
+    ``keep_zero`` fixes one of them at exactly zero. Fewer are returned if there are fewer distinct
     numbers.
     """
     order = np.argsort(values_N, kind="stable")
@@ -41,12 +41,12 @@ def cluster(
 
 
 def nearest(values: Floats, centroids_K: Floats) -> NDArray[np.intp]:
-    """The index of the nearest of the ascending centroids; of two equally near the lower."""
+    """Return the index of the nearest of the ascending centroids, the lower one on a tie."""
     return np.searchsorted(_borders(centroids_K), values, side="left")
 
 
 class _Sorted:
-    """Ascending numbers and the sums over their beginnings that make a cluster's mean O(1)."""
+    """Ascending numbers and their cumulative sums, which make a cluster's mean O(1)."""
 
     def __init__(self, values_N: Floats, weight_N: Floats) -> None:
         self.values_N = values_N
@@ -54,7 +54,7 @@ class _Sorted:
         self.first = _cumulative(weight_N * values_N)
 
     def means(self, ends_K: NDArray[np.intp], fallback_K: Floats) -> Floats:
-        """Weighted means of the K intervals that end at ``ends_K``; an empty one's fallback."""
+        """Return weighted means of the K intervals that end at ``ends_K``, or their fallbacks."""
         ends = np.concatenate([[0], ends_K])
         mass_K, first_K = np.diff(self.mass[ends]), np.diff(self.first[ends])
         filled_K = mass_K > 0
@@ -90,7 +90,7 @@ def _start(data: _Sorted, num_centroids: int) -> Floats:
 
 
 def _bins(data: _Sorted, num_bins: int) -> NDArray[np.intp]:
-    """Ends of non-empty bins: even in value, so that the rare large numbers get bins too."""
+    """Return ends of non-empty bins of equal width, so that rare large numbers get bins."""
     low, high = data.values_N[0], data.values_N[-1]
     edges = np.linspace(low, high, num_bins + 1)[1:-1]
     ends = np.append(np.searchsorted(data.values_N, edges, side="right"), len(data.values_N))
@@ -98,10 +98,10 @@ def _bins(data: _Sorted, num_bins: int) -> NDArray[np.intp]:
 
 
 def _best_ends(data: _Sorted, ends_B: NDArray[np.intp], num_centroids: int) -> NDArray[np.intp]:
-    """The last bin of each cluster in the best clustering of the bins.
+    """Return the last bin of each cluster in the best clustering of the bins.
 
     ``best[k, b] = min_a best[k - 1, a] + error(a, b)`` over the first bin ``a`` of the last
-    cluster; the error of bins ``a .. b`` is ``-first^2 / mass`` but for a constant.
+    cluster; the error of bins ``a .. b`` is ``-first^2 / mass`` up to a constant.
     """
     mass = np.append(0.0, data.mass[ends_B])
     first = np.append(0.0, data.first[ends_B])

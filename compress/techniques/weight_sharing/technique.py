@@ -1,4 +1,4 @@
-"""What ``weight_sharing`` says of itself."""
+"""The description of ``weight_sharing``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from compress.techniques.weight_sharing.config import WeightSharing
 
 
 class _Costs(Costs):
-    """A codebook changes no count, only the bits of a weight."""
+    """A codebook changes no counts, only the bits of a weight."""
 
     def bits(self, fields: Fields) -> float:
-        """A weight takes the bits of its index."""
+        """Estimate that a weight takes the bits of its index."""
         return int(fields["index_bits"]) or FLOAT_BITS
 
     def chooses_values(self, values: FieldValues) -> bool:
-        """Values of a codebook code shorter than floats."""
+        """Whether weights come from a codebook, whose values code shorter than floats."""
         return max(values("index_bits")) > 0
 
 
