@@ -1,6 +1,6 @@
-"""Activation ranges: what every tensor that will be quantized holds on some training images.
+"""Measure the ranges of all tensors that will be quantized, on some training images.
 
-The float network runs in ONNX Runtime with those tensors as extra outputs; each range is the
+The float network runs in ONNX Runtime with those tensors as extra outputs. Each range is the
 smallest and largest value seen, or what an observer makes of histograms between the two
 (``histogram``), for which the images pass a second time: memory stays that of one batch.
 
@@ -29,13 +29,13 @@ _IMAGES_PER_BATCH = 32
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationRange:
-    """Smallest and largest value of a tensor."""
+    """The smallest and the largest value of a tensor."""
 
     low: float
     high: float
 
     def on_power_of_two(self) -> ActivationRange:
-        """The range of the finest 8-bit grid around this one whose scale is a power of two."""
+        """Widen the range to the finest 8-bit grid around it whose scale is a power of two."""
         scale, _ = grid.affine_parameters(self.low, self.high)
         step = float(2.0 ** np.ceil(np.log2(float(scale))))
         below = float(np.clip(np.rint(-min(self.low, 0.0) / step), 0, grid.ACTIVATION_LEVELS))
@@ -50,7 +50,7 @@ def collect(
     observer: Observer = "minmax",
     percentile: float = 99.9,
 ) -> dict[str, ActivationRange]:
-    """Ranges of ``tensors`` over raw images ``x_NCHW``; ``percentile`` is in percent.
+    """Return ranges of ``tensors`` over raw images ``x_NCHW``; ``percentile`` is in percent.
 
     Raises InvalidData for no images or images of another shape than the model's input, and
     NumericalError for NaN or infinity.
@@ -86,7 +86,7 @@ def collect(
 def _values(
     watched: ModelProto, names: list[str], x_NCHW: Tensor
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """The values ``(N, X)`` of every tensor, batch by batch."""
+    """Yield the values ``(N, X)`` of every tensor, batch by batch."""
     if not names:
         return
     opened = runtime.session(watched.SerializeToString())

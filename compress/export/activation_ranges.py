@@ -1,16 +1,16 @@
-"""Which observer sets the ranges of a file's activations: the one asked for, unless it fails.
+"""Choose the observer that sets a file's activation ranges: the one asked for, unless it fails.
 
-A range that an outlier of the calibration images has decided leaves no levels for the others, and
-the file answers otherwise than its network does in float. That is seen from its answers alone, so
-every file is looked at: where too few of them agree, the other observers are tried, and the one
-with the most answers like the float ones is taken.
+If an outlier among the calibration images has decided a range, few levels are left for the others,
+and the file answers differently than its network does in float. That shows in its answers alone, so
+every file is checked: if too few answers agree, the other observers are tried, and the one with the
+most answers like the float ones is taken.
 
-Processors without VNNI add two products of 8 bits in 16, and the sum may saturate. Where the fused
-kernels answer otherwise than the same integers in float arithmetic, the file is tried with weights
-of 7 bits as well, whose products never do.
+Processors without VNNI add two products of 8 bits in 16, and the sum may saturate. If the fused
+kernels answer differently than the same integers in float arithmetic, the file is also tried with
+weights of 7 bits, whose products never saturate.
 
-They are compared on the images of the gates, from the validation split, without their labels: the
-calibration images hold the outliers, and the test split is nobody's to choose by.
+Files are compared on the images of the gates, from the validation split, without their labels: the
+calibration images hold the outliers, and nobody may choose by the test split.
 
 Legend: N images, K classes.
 """
@@ -82,7 +82,7 @@ class _Search:
         )
 
     def passing(self, observers: Iterable[Observer], *, reduced: bool) -> list[Chosen]:
-        """Those that pass their gate: one that fails is no file to choose."""
+        """Return the files that pass their gate; one that fails cannot be chosen."""
         found: list[Chosen] = []
         for observer in observers:
             with suppress(ExportParityError, NumericalError):
@@ -90,7 +90,7 @@ class _Search:
         return found
 
     def saturates(self, found: Chosen) -> bool:
-        """Whether fused kernels answer otherwise than the same integers in float arithmetic."""
+        """Whether fused kernels answer differently than the same integers in float arithmetic."""
         _, usual = parity.units(self.reference_NK.astype(np.float64))
         return found.gate.max_abs_error > SATURATED * usual
 
@@ -104,12 +104,12 @@ def choose(
     x_NCHW: Tensor,
     task: Task,
 ) -> Chosen:
-    """The file by the observer ``asked`` for, or one whose answers agree on more images.
+    """Return the file by the observer ``asked`` for, or one whose answers agree on more images.
 
-    Up to five further files are written and run, and none where ``asked`` is good enough. Of equal
-    agreement the one whose logits are nearer counts. ``reducible`` says that weights of 8 bits are
-    there. Raises what the file by ``asked`` raises, ExportParityError or NumericalError, where no
-    file passes its gate.
+    Up to five further files are written and run, none if ``asked`` is good enough. If two agree
+    equally, the one whose logits are nearer counts. ``reducible`` says that there are weights of 8
+    bits. If no file passes its gate, raises what the file by ``asked`` raises, ExportParityError or
+    NumericalError.
     """
     search = _Search(write=write, reference_NK=reference_NK, x_NCHW=x_NCHW, task=task)
     failure: ExportParityError | NumericalError | None = None
@@ -134,7 +134,7 @@ def _best(found: list[Chosen]) -> Chosen:
 
 
 def _noted(best: Chosen, first: Chosen, *, asked: Observer, failure: Exception | None) -> Chosen:
-    """What was chosen, with what there is to say of it."""
+    """Return what was chosen, with notes about the choice."""
     images = best.gate.images
     notes = [f"8-bit and float activations agree on {best.agreement:.1%} of {images} images"]
     if best.reduced:

@@ -1,4 +1,4 @@
-"""Parameters and multiply-accumulates, read from an ONNX file itself.
+"""Count parameters and multiply-accumulates in an ONNX file itself.
 
 Only Conv, Gemm and MatMul count, as in ``torch.utils.flop_counter`` (whose FLOPs are twice these
 MACs): a bias, a pool, an Add or a change of grid is not a multiply-accumulate.
@@ -20,9 +20,9 @@ _CARRYING = frozenset({"DequantizeLinear", "Cast", "Mul"})
 
 @dataclass(frozen=True, kw_only=True)
 class FileCounts:
-    """Weights and biases in place, whatever form stores them, and MACs for one input.
+    """The number of weights and biases, however they are stored, and MACs for one input.
 
-    A weight that is zero counts like any other: sparsity is bytes saved, not parameters.
+    A weight that is zero counts like any other: sparsity saves bytes, not parameters.
     """
 
     parameters: int
@@ -48,7 +48,7 @@ def count(model: ModelProto) -> FileCounts:
 
 
 def _macs(node: NodeProto, shapes: dict[str, list[int]]) -> int:
-    """Every output value is a dot product; its length is what one output channel weighs."""
+    """Count MACs: every output value is a dot product as long as one output channel's weights."""
     outputs, weight = prod(shapes[node.output[0]]), shapes[node.input[1]]
     if node.op_type == "Conv":
         return outputs * prod(weight[1:])
@@ -58,7 +58,7 @@ def _macs(node: NodeProto, shapes: dict[str, list[int]]) -> int:
 
 
 def _constants(model: ModelProto) -> set[str]:
-    """Everything that follows from initializers alone: what a file decodes as it is loaded."""
+    """Return all that follows from initializers alone: what a file decodes as it is loaded."""
     names = {tensor.name for tensor in model.graph.initializer} | {""}
     for node in model.graph.node:
         if names.issuperset(node.input):
@@ -67,7 +67,7 @@ def _constants(model: ModelProto) -> set[str]:
 
 
 def _stored(name: str, producer: dict[str, NodeProto]) -> str:
-    """The tensor behind a weight: before the change of width and grid, after any decoding."""
+    """Return the tensor behind a weight: before changes of width and grid, after decoding."""
     while name in producer and producer[name].op_type in _CARRYING:
         name = producer[name].input[0]
     return name
@@ -90,9 +90,9 @@ def _shapes(model: ModelProto) -> dict[str, list[int]]:
 
 
 def _shapes_seen(single: ModelProto, names: list[str]) -> dict[str, list[int]]:
-    """The shapes that these tensors take for one image of zeros, where inference gives up.
+    """Return the shapes of these tensors for one image of zeros, if inference gives up.
 
-    It does behind what a network computes of its own sizes, such as the target of an Expand.
+    Inference gives up behind sizes that a network computes itself, as of an Expand.
     """
     if not names:
         return {}

@@ -53,7 +53,7 @@ class Bins:
 
     @property
     def number(self) -> int:
-        """How many bins there are."""
+        """The number of bins."""
         return 2 * _SIDE + 1
 
     @property
@@ -62,7 +62,7 @@ class Bins:
         return max(abs(self.low), abs(self.high))
 
     def count(self, values_NX: NDArray[np.float32]) -> NDArray[np.int64]:
-        """How many values of each image fall into each bin, ``(N, B)``."""
+        """Count the values of each image in each bin, ``(N, B)``."""
         upper_NX = np.ascontiguousarray(values_NX, "<f4").view("<u2")[:, 1::2]
         bins_NX = self._bin_of_upper_half[upper_NX]
         bins_NX += np.arange(0, len(values_NX) * self.number, self.number)[:, None]
@@ -71,7 +71,7 @@ class Bins:
 
     @cached_property
     def edges(self) -> NDArray[np.float64]:
-        """The ends of the bins ``(B + 1,)``, from the least to the largest, within the range."""
+        """Return the edges of the bins ``(B + 1,)``, ascending, within the range."""
         codes = np.maximum(np.arange(self._top - _SIDE + 1, self._top + 2), 0)
         starts = (codes << _SHIFT).astype(np.int32)
         sizes = starts.view(np.float32).astype(np.float64)
@@ -79,14 +79,14 @@ class Bins:
 
     @cached_property
     def values(self) -> NDArray[np.float64]:
-        """What the values of each bin are taken for, ``(B,)``: its middle, and zero exactly."""
+        """Return the value that stands for each bin, ``(B,)``: its middle, and exactly zero."""
         middles_B = (self.edges[:-1] + self.edges[1:]) / 2
         middles_B[_SIDE] = 0
         return middles_B
 
     @cached_property
     def _bin_of_upper_half(self) -> NDArray[np.int64]:
-        """The bin of a float32 by its upper 16 bits: sign, exponent and 7 bits of the mantissa."""
+        """Return the bin of a float32 by its upper 16 bits: sign, exponent, 7 mantissa bits."""
         upper = np.arange(2**16)
         above = np.clip(((upper & 0x7FFF) >> (_SHIFT - 16)) - (self._top - _SIDE), 0, _SIDE)
         return _SIDE + np.where(upper < 2**15, above, -above)
@@ -98,7 +98,7 @@ class Bins:
 
 @dataclass(kw_only=True)
 class RangeStatistics:
-    """What is gathered of one tensor, batch by batch, to choose its range for ``observer``."""
+    """The statistics of one tensor, batch by batch, from which ``observer`` chooses its range."""
 
     bins: Bins
     observer: Observer
@@ -108,12 +108,12 @@ class RangeStatistics:
     errors_K: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Start from nothing seen."""
+        """Start with no batch."""
         self.counts_B = np.zeros(self.bins.number, np.int64)
         self.errors_K = np.zeros(len(_SHARES))
 
     def add(self, values_NX: NDArray[np.float32]) -> None:
-        """Count another batch, none of its values outside the bins."""
+        """Count another batch, none of whose values lies outside the bins."""
         counts_NB = self.bins.count(values_NX)
         if self.observer == "percentile":
             self.counts_B += counts_NB.sum(axis=0)
@@ -125,25 +125,25 @@ class RangeStatistics:
         self.errors_K += limited_NK.double().sum(dim=0).numpy()
 
     def range(self) -> tuple[float, float]:
-        """The range that a grid should cover."""
+        """Return the range that a grid should cover."""
         if self.observer == "percentile":
             return self._between()
         return self._ranges[int(np.argmin(self.errors_K))]
 
     @cached_property
     def _ranges(self) -> list[tuple[float, float]]:
-        """The K ranges to choose from: magnitudes beyond a share of the largest are cut off."""
+        """Return K ranges to choose from; they cut off magnitudes beyond a share of the largest."""
         ends = (float(share) * self.bins.largest for share in _SHARES)
         return [(max(self.bins.low, -end), min(self.bins.high, end)) for end in ends]
 
     @cached_property
     def _errors(self) -> Tensor:
-        """Of a value of each bin in each range, in squares of the largest magnitude, ``(B, K)``."""
+        """Return errors ``(B, K)`` of each bin's value in each range, over the largest squared."""
         errors = [_squared_error(self.bins.values, *ends) for ends in self._ranges]
         return torch.from_numpy(np.stack(errors, axis=1) / self.bins.largest**2).float()
 
     def _between(self) -> tuple[float, float]:
-        """The bins between the two percentiles, in full."""
+        """Return the bins between the two percentiles, in full."""
         cut = (1 - self.percentile / 100) / 2 * self.counts_B.sum()
         below_B = np.cumsum(self.counts_B)
         first = int(np.searchsorted(below_B, cut, side="right"))
@@ -152,13 +152,13 @@ class RangeStatistics:
 
 
 def varying(values_NX: NDArray[np.float32]) -> NDArray[np.float64]:
-    """What varies in each image: the sum of its squared deviations from its mean."""
+    """Return the variation of each image: the sum of squared deviations from its mean."""
     deviation_NX = values_NX - values_NX.mean(axis=1, keepdims=True)
     return np.einsum("nx,nx->n", deviation_NX, deviation_NX, dtype=np.float64)
 
 
 def usual(varying_of_batches: Sequence[NDArray[np.float64]]) -> float:
-    """What varies in the usual image: the median, or the mean where most images are constant."""
+    """Return the usual image's variation: the median, or the mean if most images are constant."""
     if not varying_of_batches:
         return 0.0
     varying_N = np.concatenate(varying_of_batches)
@@ -166,7 +166,7 @@ def usual(varying_of_batches: Sequence[NDArray[np.float64]]) -> float:
 
 
 def _squared_error(values_B: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
-    """The expected squared error of a value: cut off beyond the ends, rounded between them.
+    """Return the expected squared error of a value: cut off beyond the ends, rounded between them.
 
     Rounding moves a value by ``s^2 / 12`` in the square, or to zero if that is nearer.
     """

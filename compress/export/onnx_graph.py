@@ -1,4 +1,4 @@
-"""ONNX graphs as small files: constants folded and shared, defaults and documents dropped.
+"""Make ONNX graphs small: fold and share constants, drop defaults and documentation.
 
 A small network's file is dominated by names and attributes, so both are bytes worth saving. No
 function here changes what a graph computes.
@@ -38,10 +38,11 @@ _LATER = _FIRST + "0123456789"
 
 
 def fold(model: ModelProto) -> None:
-    """Evaluate, in place, every node whose inputs are all constants; drop what nobody reads.
+    """Evaluate, in place, every node whose inputs are all constants, and drop what nobody reads.
 
-    What two nodes compute alike is computed once: an activation in front of every edge of a cell.
-    For the float graph, before ``compress.export.weight_encoding`` puts nodes before its weights.
+    What two nodes compute alike is computed once, such as an activation in front of every edge of
+    a cell. Meant for the float graph, before ``compress.export.weight_encoding`` puts nodes before
+    its weights.
     """
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     outputs = {value.name for value in model.graph.output}
@@ -65,7 +66,7 @@ def fold(model: ModelProto) -> None:
 
 
 def compact(model: ModelProto) -> None:
-    """Shrink, in place, what the file says without changing it; nodes that decode weights stay."""
+    """Shorten the file, in place, without changing its meaning; nodes that decode weights stay."""
     _drop_documents(model)
     for node in model.graph.node:
         _replace(node.attribute, [a for a in node.attribute if not _says_nothing(node, a)])
@@ -75,7 +76,7 @@ def compact(model: ModelProto) -> None:
 
 
 def _what_it_computes(node: NodeProto) -> bytes:
-    """The node but for its name and those of its outputs; every layer stays a node of its own."""
+    """Return the node without its name and those of its outputs; layers stay distinct."""
     if node.op_type in _WEIGHTED:
         return node.output[0].encode()
     bare = NodeProto(op_type=node.op_type, domain=node.domain, input=node.input)
@@ -169,7 +170,7 @@ def _names() -> Iterator[str]:
 
 
 def _replace(field: object, values: object) -> None:
-    """Protobuf's repeated fields cannot be assigned; ``values`` may hold their own members."""
+    """Assign a repeated field, which protobuf cannot; ``values`` may hold its own members."""
     copies = list(values)  # pyright: ignore[reportArgumentType]
     del field[:]  # pyright: ignore[reportIndexIssue]
     field.extend(copies)  # pyright: ignore[reportAttributeAccessIssue]

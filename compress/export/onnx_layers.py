@@ -1,9 +1,9 @@
-"""Which node of an exported graph is which layer of the network.
+"""Match the nodes of an exported graph with the layers of the network.
 
 An exporter may rename and transpose weights, but it writes the nodes in the order in which the
 network ran. So layers and weighted nodes are matched by their order, and every pair is checked.
-Nodes in between that are no layer's, such as the projections of an attention or a convolution
-written as a function, keep their floats; so do layers that have no node, as nothing reads them or
+Nodes in between that belong to no layer, such as the projections of an attention or a convolution
+written as a function, keep their floats. So do layers without a node, because nothing reads them or
 something changes their weight before it is used.
 
 Legend: O output channels, I everything else of a weight.
@@ -23,14 +23,14 @@ _WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedNode:
-    """The layer that a node computes; ``axis`` is where its weight has the output channels."""
+    """The layer that a node computes; ``axis`` is that of the output channels in its weight."""
 
     layer: str
     axis: int
 
 
 def match(model: ModelProto, layers: tuple[WeightedLayer, ...]) -> dict[str, WeightedNode]:
-    """Layers of a plain, folded network by the name of the tensor that their node computes."""
+    """Return the layers of a plain, folded network by the tensor that their node computes."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes = [n for n in model.graph.node if n.op_type in _WEIGHTED and n.input[1] in constants]
     found: dict[str, WeightedNode] = {}

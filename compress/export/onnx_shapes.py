@@ -1,4 +1,4 @@
-"""What a graph computes of shapes, worked out where it is written: only the batch is unknown.
+"""Evaluate what a graph computes of shapes while it is written: only the batch is unknown.
 
 An exporter writes nine nodes to say "half of the channels", as if their number could change. Here
 they are evaluated with NaN for the size of the batch: whatever comes out as a number is a constant.
@@ -23,7 +23,7 @@ _ARITHMETIC: Mapping[str, Callable[[Values, Values], Values]] = {
 
 
 def resolve(model: ModelProto) -> None:
-    """Make constants, in place, of what follows from sizes alone, and drop what nobody reads.
+    """Turn what follows from sizes alone into constants, in place, and drop what nobody reads.
 
     Constants of the graph must be initializers.
     """
@@ -39,9 +39,9 @@ def resolve(model: ModelProto) -> None:
 
 
 def element_types(model: ModelProto) -> dict[str, int]:
-    """The element type of every tensor, as ``TensorProto.DataType``.
+    """Return the element type of every tensor, as ``TensorProto.DataType``.
 
-    One that can neither be inferred nor is declared has none.
+    Tensors whose type can neither be inferred nor is declared are missing.
     """
     light, _ = _without_weights(model)
     light.graph.value_info.extend(model.graph.value_info)
@@ -54,7 +54,7 @@ def element_types(model: ModelProto) -> dict[str, int]:
 
 
 def _without_weights(model: ModelProto) -> tuple[ModelProto, list[TensorProto]]:
-    """The graph with integer constants only, and the others: inference would copy them."""
+    """Return the graph with integer constants only, and the others, which inference would copy."""
     light = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
     light.graph.name = model.graph.name
     light.graph.node.extend(model.graph.node)
@@ -73,7 +73,7 @@ def _without_weights(model: ModelProto) -> tuple[ModelProto, list[TensorProto]]:
 
 
 def _resolve_once(light: ModelProto) -> bool:
-    """Whether something has become constant that was not."""
+    """Return whether something has become constant that was not."""
     known, sizes = _known(light)
     for node in light.graph.node:
         if node.op_type == "Resize" and len(node.input) == 4:
@@ -91,7 +91,7 @@ def _resolve_once(light: ModelProto) -> bool:
 
 
 def _known(model: ModelProto) -> tuple[dict[str, Values], dict[str, Values]]:
-    """Every integer tensor that follows from sizes, and the sizes; the batch's is NaN."""
+    """Return every integer tensor that follows from sizes, and the sizes; the batch's is NaN."""
     graph = shape_inference.infer_shapes(model, data_prop=True).graph
     sizes = {
         value.name: np.asarray([d.dim_value or np.nan for d in value.type.tensor_type.shape.dim])
@@ -112,7 +112,7 @@ def _known(model: ModelProto) -> tuple[dict[str, Values], dict[str, Values]]:
 def _computed(
     node: NodeProto, known: Mapping[str, Values], sizes: Mapping[str, Values]
 ) -> Values | None:
-    """What a node makes of known values; None where it is not known how, or of what."""
+    """Compute a node from known values; None if its operator or its inputs are not known."""
     if node.op_type == "Shape":
         return sizes.get(node.input[0]) if not node.attribute else None
     if not node.input or not all(name in known for name in node.input):
@@ -124,7 +124,7 @@ def _computed(
 
 
 def _moved(node: NodeProto, values: list[Values]) -> Values | None:
-    """Of a node that only moves values about; all are scalars or vectors."""
+    """Compute a node that only moves values; all are scalars or vectors."""
     first, *others = values
     match node.op_type:
         case "Cast" if helper.get_node_attr_value(node, "to") == TensorProto.INT64:
@@ -168,7 +168,7 @@ def _resize_of_any_batch(
 
 
 def _factor(before: float, after: float) -> np.float32:
-    """The quotient as float32, or the next float that makes ``after`` of ``before`` entries."""
+    """Return the quotient as float32, or the next float that turns ``before`` into ``after``."""
     factor = np.float32(after) / np.float32(before)
     if np.floor(factor * np.float32(before)) < after:
         factor = np.nextafter(factor, np.float32(np.inf))

@@ -1,6 +1,7 @@
-"""A torch module as an ONNX graph: the one place that calls the exporter, which is not ours.
+"""Export a torch module as an ONNX graph; only this module calls torch's exporter.
 
-It raises what it likes, warns, and prints graphs; here that becomes InvalidCandidate, or nothing.
+The exporter raises anything, warns, and prints graphs; here that becomes InvalidCandidate, or
+nothing.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ _WAY_OUT = "compose the network of operations that torch.onnx can write at opset
 
 
 def traced(module: nn.Module, x_NCHW: Tensor) -> ModelProto:
-    """The module, in eval mode, as it computes for these images, with any number of them.
+    """Export the module, in eval mode, as it computes for these images, with any number of them.
 
-    Layers stay as they are: a BatchNorm is a node of its own. Raises InvalidCandidate where the
+    Layers stay as they are: a BatchNorm is a node of its own. Raises InvalidCandidate if the
     exporter fails.
     """
     buffer = io.BytesIO()
@@ -57,7 +58,7 @@ def traced(module: nn.Module, x_NCHW: Tensor) -> ModelProto:
 
 
 def _check_flat(model: ModelProto) -> None:
-    """Raises InvalidCandidate for loops and branches, which hold graphs of their own."""
+    """Raise InvalidCandidate for loops and branches, which hold graphs of their own."""
     for node in model.graph.node:
         if any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for a in node.attribute):
             raise InvalidCandidate(
@@ -69,11 +70,11 @@ def _check_flat(model: ModelProto) -> None:
 
 @contextmanager
 def _quietly(module: nn.Module) -> Iterator[None]:
-    """Without the exporter's warnings, and without the graph that it prints before it raises.
+    """Suppress the exporter's warnings, and the graph that it prints before it raises.
 
     The warnings are of its own age, of paddings that ``onnx_graph.fold`` evaluates, and of what a
-    trace may have frozen: whether it has is the gates' business. The exporter turns its printing on
-    whenever it starts, so it is turned off again when the module runs. Attention is traced step
+    trace may have frozen: whether it has is for the gates to find. The exporter turns its printing
+    on whenever it starts, so it is turned off again when the module runs. Attention is traced step
     by step: its fast path is one operator, which ONNX does not have.
     """
     fast = torch.backends.mha.get_fastpath_enabled()

@@ -55,10 +55,10 @@ _FEW_IMAGES = (1, 7)
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """Bounds of one comparison; ``error`` and ``tie`` are shares of an image's unit.
+    """The bounds of one comparison; ``error`` and ``tie`` are shares of an image's unit.
 
     ``resolution`` is what rounding may do to a number, as a share of the number itself. ``usual``
-    bounds the error of the image in the middle, where single ones may be off.
+    bounds the median image's error, if single images may exceed it.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Gate:
 
     @property
     def bounds(self) -> str:
-        """What is allowed of errors, in words."""
+        """The allowed errors, in words."""
         if np.isfinite(self.error):
             return f"at most {self.error:g} of it"
         return f"half of the images within {self.usual:g} of theirs"
@@ -103,7 +103,7 @@ _FEWEST_IMAGES = 8
 
 
 def images(validation: Images) -> Tensor:
-    """The raw images of the gates, ``(N, C, H, W)``. Raises InvalidData if there are none."""
+    """Return the raw images of the gates, ``(N, C, H, W)``. Raises InvalidData without any."""
     if len(validation) == 0:
         raise InvalidData("the parity gate needs at least one validation image, got none")
     return validation.x_NCHW[:MOST_IMAGES]
@@ -112,7 +112,7 @@ def images(validation: Images) -> Tensor:
 def torch_logits(
     network: Network, x_NCHW: Tensor, *, over: Views = THE_IMAGE
 ) -> NDArray[np.float32]:
-    """Answers ``(N, K)`` of the module, which must be in eval mode: their mean over the views."""
+    """Return the answers ``(N, K)`` of a module in eval mode, averaged over the views."""
 
     def answer(x_NCHW: Tensor) -> Tensor:
         return foreign.run(network.module, _normalised(x_NCHW, network.normalisation))
@@ -128,7 +128,7 @@ def torch_logits(
 def check_float(
     model: bytes, *, reference_NK: NDArray[np.float32], x_NCHW: Tensor, task: Task
 ) -> Parity:
-    """The float gate. Raises ExportParityError or NumericalError."""
+    """Check the float gate. Raises ExportParityError or NumericalError."""
     logits_NK = runtime.answers(runtime.session(model), x_NCHW)
     return check(logits_NK, reference_NK=reference_NK, gate=FLOAT, task=task)
 
@@ -136,7 +136,7 @@ def check_float(
 def check_few(
     model: bytes, *, network: Network, x_NCHW: Tensor, task: Task, over: Views = THE_IMAGE
 ) -> None:
-    """The float gate on the first image alone and on a few: a traced batch must not remain.
+    """Check the float gate on one image and on a few, in case a traced batch size remains.
 
     The network answers them anew, for it may look at all images of a batch. Raises
     ExportParityError or NumericalError.
@@ -156,7 +156,7 @@ def check_folded(
     task: Task,
     over: Views = THE_IMAGE,
 ) -> None:
-    """The float gate's bounds for a folded network. Raises ExportParityError."""
+    """Check the float gate's bounds for a folded network. Raises ExportParityError."""
     logits_NK = torch_logits(network, x_NCHW, over=over)
     check(logits_NK, reference_NK=reference_NK, gate=FOLDED, task=task)
 
@@ -169,7 +169,7 @@ def check_halved(
     task: Task,
     over: Views = THE_IMAGE,
 ) -> NDArray[np.float32]:
-    """The halving gate; gives the rounded network's answers. Raises ExportParityError."""
+    """Check the halving gate; return the rounded network's answers. Raises ExportParityError."""
     logits_NK = torch_logits(network, x_NCHW, over=over)
     check(logits_NK, reference_NK=reference_NK, gate=HALVED, task=task)
     return logits_NK
@@ -178,7 +178,10 @@ def check_halved(
 def check_integer(
     model: bytes, *, x_NCHW: Tensor, task: Task
 ) -> tuple[Parity, NDArray[np.float32]]:
-    """The integer gate, and the file's answers. Raises ExportParityError or NumericalError."""
+    """Check the integer gate, and return the file's answers, too.
+
+    Raises ExportParityError or NumericalError.
+    """
     as_written_NK = runtime.answers(runtime.session(model, optimise=False), x_NCHW)
     logits_NK = runtime.answers(runtime.session(model), x_NCHW)
     gate = check(logits_NK, reference_NK=as_written_NK, gate=INTEGER, task=task)
@@ -190,7 +193,7 @@ def check(
 ) -> Parity:
     """Compare two sets of answers to the same images.
 
-    Raises ExportParityError past a bound, NumericalError for answers that are not finite.
+    Raises ExportParityError beyond a bound, NumericalError for answers that are not finite.
     """
     if logits_NK.shape != reference_NK.shape:
         raise ExportParityError(
@@ -225,21 +228,21 @@ def check(
 def _excess(
     error_NK: NDArray[np.float64], unit_N: NDArray[np.float64], *, share: float
 ) -> NDArray[np.float64]:
-    """By how much the largest error of every image is beyond its share of the unit."""
+    """Return by how much every image's largest error exceeds its share of the unit."""
     if np.isinf(share):
         return np.full(len(error_NK), -np.inf)
     return (error_NK - share * unit_N[:, None]).max(axis=1)
 
 
 def units(reference_NK: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """The unit of every image, ``(N,)``, and the usual spread of an image's logits.
+    """Return the unit of every image, ``(N,)``, and the usual spread of an image's logits.
 
     The usual spread, largest minus smallest logit, is a median over images, without the one class
-    that adds most to it: neither a huge image nor a huge class makes it. The unit starts from it,
-    but is no more than thirty times what logits vary by between images: where several classes are
-    constants far apart, their distance says nothing of how exact the others are. An image whose
-    logits lie further from those of other images than that has a unit of its own, again without
-    its most extreme logit. Everything scales with the logits.
+    that adds most to it: neither a huge image nor a huge class decides it. The unit starts from it,
+    but is at most thirty times what logits vary by between images: if several classes are constants
+    far apart, their distance says nothing of how exact the others are. An image whose logits lie
+    further from those of other images than that has a unit of its own, again without its most
+    extreme logit. Everything scales with the logits.
     """
     if not reference_NK.any():
         return np.ones(len(reference_NK)), 1.0
@@ -255,7 +258,7 @@ def units(reference_NK: NDArray[np.float64]) -> tuple[NDArray[np.float64], float
 
 
 def _usual(logits_NK: NDArray[np.float64], quantile: float) -> float:
-    """A quantile over images of the spread, of all classes but the one that adds most to it."""
+    """Return a quantile over images of the spread of all classes but the one that adds most."""
     classes = logits_NK.shape[1]
     if classes < 3:
         return float(np.quantile(np.ptp(logits_NK, axis=1), quantile))
@@ -272,7 +275,7 @@ def _usual(logits_NK: NDArray[np.float64], quantile: float) -> float:
 
 
 def _trimmed(logits_NK: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Spread of every image's logits without the one whose absence makes it smallest."""
+    """Return the spread of every image's logits without the one that widens it most."""
     if logits_NK.shape[1] < 3:
         return np.zeros(len(logits_NK))
     order_NK = np.sort(logits_NK, axis=1)
@@ -282,7 +285,7 @@ def _trimmed(logits_NK: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def note(found: Parity) -> tuple[str, ...]:
-    """A note where a file owes its agreement to ties, else none."""
+    """Return a note if a file owes its agreement to ties."""
     equal = found.equal_classes
     if equal is None or equal >= INTEGER.agreement:
         return ()
@@ -293,7 +296,7 @@ def note(found: Parity) -> tuple[str, ...]:
 
 
 def _normalised(x_NCHW: Tensor, normalisation: Normalisation) -> Tensor:
-    """Written apart from the exported form, so that the gate also checks the folded constants.
+    """Normalise, independently of the exported form, so that the gate also checks its constants.
 
     In float64: float32 would lose the small deviation of values that lie far from zero.
     """

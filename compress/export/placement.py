@@ -76,28 +76,28 @@ class Placement:
         )
 
     def on_grid(self, name: str) -> bool:
-        """Whether this activation is quantized; an optional input that is left out is none."""
+        """Whether this activation is quantized; an optional input that is left out is not."""
         is_float = not name or name in self.constants or name in self.outputs
         return not is_float and not self._feeds_absorbed_relu(name) and self._wants_grid(name)
 
     def absorbed(self, node: NodeProto) -> bool:
-        """Whether this node is a Relu, or a Clip like one, that the grid of its output replaces."""
+        """Whether the node is a Relu, or a Clip like one, that the grid of its output replaces."""
         if not self._rectifies(node) or node.output[0] in self.outputs:
             return False
         return len(self.readers[node.input[0]]) == 1 and self._wants_grid(node.output[0])
 
     def in_integers(self, node: NodeProto) -> bool:
-        """Whether this node multiplies integers, not just stores them."""
+        """Whether this node multiplies integers, and does not just store them."""
         return node.output[0] in self.integer and node.output[0] not in self.outputs
 
     def moves_integers(self, node: NodeProto) -> bool:
-        """Whether this node moves the integers of a grid themselves: to it they are any values."""
+        """Whether the node moves the integers of a grid themselves, as it would any values."""
         if node.op_type not in _MOVING or node.op_type == "Pad":
             return False
         return all(map(self.on_grid, (node.input[0], *node.output)))
 
     def grid_of(self, name: str) -> str:
-        """The tensor whose range sets the grid of this one."""
+        """Return the tensor whose range sets the grid of this one."""
         node = self.producer.get(name)
         if node is not None and node.op_type in _MOVING and self.on_grid(node.input[0]):
             return self.grid_of(node.input[0])
@@ -123,9 +123,9 @@ class Placement:
         return any(self.absorbed(node) for node in self.readers.get(name, ()))
 
     def _fuses(self, node: NodeProto, kinds: frozenset[str]) -> bool:
-        """Whether the node works on integers: normalisation, an Add of a constant, does not.
+        """Whether the node works on integers; normalisation, an Add of a constant, does not.
 
-        Nor does arithmetic of sizes or of double, which no grid stands for.
+        Nor does arithmetic of sizes or of doubles, for which there is no grid.
         """
         if not self._is_float32(node.output[0]):
             return False
@@ -136,7 +136,7 @@ class Placement:
         return node.op_type in kinds
 
     def _is_float32(self, name: str) -> bool:
-        """Whether a tensor is one of float32; one whose type cannot be inferred is none."""
+        """Whether a tensor is float32; one whose type cannot be inferred is not."""
         return self.types.get(name) == TensorProto.FLOAT
 
     def _rectifies(self, node: NodeProto) -> bool:
@@ -146,10 +146,10 @@ class Placement:
         return node.op_type == "Relu"
 
     def in_float(self, nodes: Sequence[NodeProto]) -> Counter[str]:
-        """The kinds of nodes in front of a grid that do not compute in integers, and how many.
+        """Count the kinds of nodes before a grid that do not compute in integers.
 
-        Normalisation is not among them, nor is what only moves values, what a grid absorbs or what
-        gives no floats, such as a comparison.
+        Normalisation does not count, nor do nodes that only move values, that a grid absorbs or
+        that return no floats, such as a comparison.
         """
         found: Counter[str] = Counter()
         followed: set[str] = set()
@@ -173,7 +173,7 @@ def _is_zero(tensor: TensorProto) -> bool:
 
 
 def _logits(model: ModelProto) -> frozenset[str]:
-    """The graph's outputs and what they only rescale or reshape."""
+    """Return the graph's outputs and what they only rescale or reshape."""
     found = {value.name for value in model.graph.output}
     for node in reversed(model.graph.node):
         if node.op_type in _ANSWERING and node.output[0] in found:
@@ -182,7 +182,7 @@ def _logits(model: ModelProto) -> frozenset[str]:
 
 
 def quantized_tensors(model: ModelProto, *, integer: frozenset[str]) -> tuple[str, ...]:
-    """Names of the activations on a grid, in the order in which they are computed."""
+    """Return the names of the activations on a grid, in the order in which they are computed."""
     placement = Placement.of(model, integer=integer)
     names = [value.name for value in model.graph.input]
     names += [name for node in model.graph.node for name in node.output]

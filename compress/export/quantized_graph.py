@@ -50,7 +50,7 @@ _LARGEST_BIAS = 2.0**28
 def with_stored_weights(
     model: ModelProto, *, nodes: Mapping[str, WeightedNode], stored: Mapping[str, Stored]
 ) -> ModelProto:
-    """A copy whose weights are stored as they are; it computes in float.
+    """Return a copy whose weights are stored as they are; it computes in float.
 
     ``nodes`` are the layers by the tensors that they compute, ``stored`` the weights by layer.
     """
@@ -64,11 +64,11 @@ def with_integer_kernels(
     stored: Mapping[str, Stored],
     ranges: Mapping[str, ActivationRange],
 ) -> ModelProto:
-    """A copy that computes in 8-bit integers wherever a layer's weight is one of integers.
+    """Return a copy that computes in 8-bit integers wherever a layer's weight is integer.
 
-    ``ranges`` holds every one of ``placement.quantized_tensors``. Raises InvalidCandidate when no
-    layer's weight is one, or has scales that an integer kernel cannot have, and NumericalError
-    when a range is not finite.
+    ``ranges`` holds every one of ``placement.quantized_tensors``. Raises InvalidCandidate if no
+    layer's weight is integer, or if one has scales that an integer kernel cannot have, and
+    NumericalError if a range is not finite.
     """
     placement = Placement.of(model, integer=integer_nodes(nodes, stored))
     if not placement.integer:
@@ -79,7 +79,7 @@ def with_integer_kernels(
 def integer_nodes(
     nodes: Mapping[str, WeightedNode], stored: Mapping[str, Stored]
 ) -> frozenset[str]:
-    """The tensors computed by layers whose weights are integers with a scale per channel or one."""
+    """Return the tensors of layers with integer weights and one scale, or one per channel."""
     return frozenset(
         output
         for output, node in nodes.items()
@@ -156,7 +156,7 @@ class _Writing:
     def _vectors(
         self, nodes: list[NodeProto], in_integers: set[str]
     ) -> dict[str, NDArray[np.float32]]:
-        """The biases of all layers and the scales of the integer ones, to be stored together."""
+        """Return the biases of all layers and the scales of integer ones, stored together."""
         found: dict[str, NDArray[np.float32]] = {}
         for node in nodes:
             output = node.output[0]
@@ -189,7 +189,7 @@ class _Writing:
             self.add_pair(name)
 
     def add_pair(self, name: str) -> None:
-        """Write the way of one activation onto its grid and back, if it has one."""
+        """Write the conversion of one activation to its grid and back, if it has one."""
         if not self.placement.on_grid(name):
             return
         grid_inputs = self._activation_grid(name)
@@ -208,7 +208,7 @@ class _Writing:
         self.nodes.append(copy)
 
     def finished(self, model: ModelProto) -> ModelProto:
-        """The float model with this graph in place of its own."""
+        """Return the float model with this graph in place of its own."""
         written = ModelProto()
         written.CopyFrom(model)
         del written.graph.node[:], written.graph.initializer[:]
@@ -246,7 +246,7 @@ class _Writing:
         return grid.affine_parameters(self.ranges[origin].low, self.ranges[origin].high)
 
     def _weight(self, node: NodeProto) -> str:
-        """The tensor that a node reads as its weight."""
+        """Return the tensor that a node reads as its weight."""
         output = node.output[0]
         weight, decoded = self.weights[output], self.decoded[output]
         if not (self.placement.in_integers(node) and isinstance(weight.stored, StoredWeight)):
@@ -263,7 +263,7 @@ class _Writing:
         """Round a bias to the int32 grid of its kernel, so that the file says what is computed.
 
         Channels whose bias would not fit the kernel's accumulator get coarser weights: they are
-        tiny beside that bias, so that their error does not matter.
+        tiny next to that bias, so their error does not matter.
         """
         weight = self.weights[node.output[0]]
         stored = weight.stored

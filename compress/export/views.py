@@ -1,4 +1,4 @@
-"""The mean answer over views of the same images, in torch and as a graph.
+"""Average the answers over views of the same images, in torch and as a graph.
 
 Legend: N images, C channels, H height, W width, K classes, V views.
 """
@@ -22,21 +22,21 @@ _SEEN, _SAID = "views.seen", "views.said"
 
 
 def of(compressed: CompressedModel) -> Views:
-    """The views that the network's file averages over."""
+    """Return the views over which the network's file averages."""
     mirroring = compressed.step(Mirroring)
     return THE_IMAGE if mirroring is None else mirroring.views
 
 
 def mean(answer: Callable[[Tensor], Tensor], x_NCHW: Tensor, views: Views) -> Tensor:
-    """``mean_v answer(x reversed along v)``, ``(N, K)``."""
+    """Return ``mean_v answer(x reversed along v)``, ``(N, K)``."""
     return torch.stack([answer(x_NCHW.flip(axes)) for axes in views]).mean(dim=0)
 
 
 def average(model: ModelProto, views: Views) -> None:
-    """Let a graph on ``(N, C, H, W)`` answer, in place, with the mean of its answers over views.
+    """Let a graph on ``(N, C, H, W)`` return, in place, the mean of its answers over views.
 
     All views go through the graph as one batch of V times N, so that no weight is stored or read
-    twice. The image alone leaves the graph as it is.
+    twice. If the image is the only view, the graph stays as it is.
     """
     if views == THE_IMAGE:
         return

@@ -1,9 +1,9 @@
-"""From a compressed network to a file: one ONNX graph on raw pixel values, gated and digested.
+"""Write a compressed network to a file: one ONNX graph on raw pixel values, gated and digested.
 
 The graph's input ``input`` is float32 ``(N, C, H, W)`` with the dataset's raw values and any N;
-its output ``logits`` is ``(N, K)``. Normalisation is one Mul and one Add, after another Add where
+its output ``logits`` is ``(N, K)``. Normalisation is one Mul and one Add, after another Add if
 values lie far from zero (``compress.network.affine``). It cannot be folded into the first
-convolution, whose zero padding would then stand for another grey value.
+convolution, whose zero padding would then mean another grey value.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _folded(
     over: Views,
     task: Task,
 ) -> tuple[Network, Shipping, NDArray[np.float32]]:
-    """The folded network, its float graph, and the answers ``(N, K)``; every step is proved."""
+    """Return the folded network, its float graph, and answers ``(N, K)``; checks each step."""
     reference_NK = parity.torch_logits(network, x_NCHW, over=over)
     halves = quantization is not None and quantization.scale_bits == 16
     short = quantization is not None and quantization.shortens
@@ -131,7 +131,7 @@ def _folded(
 
 @dataclass(frozen=True, kw_only=True)
 class Shipping:
-    """A folded network as a float graph, with what is to be stored for its layers."""
+    """A folded network as a float graph, with the weights to be stored for its layers."""
 
     graph: ModelProto
     nodes: Mapping[str, WeightedNode]
@@ -147,13 +147,13 @@ class Shipping:
         return cls(graph=graph, nodes=onnx_layers.match(graph, found), stored=kept | dict(stored))
 
     def in_float(self) -> ModelProto:
-        """The graph with its weights stored, computing in float."""
+        """Return the graph with its weights stored, computing in float."""
         return quantized_graph.with_stored_weights(self.graph, nodes=self.nodes, stored=self.stored)
 
     def in_integers(
         self, config: Quantization, x_NCHW: Tensor, *, observer: Observer
     ) -> ModelProto:
-        """The graph with its weights stored, computing in integers between grids for ``x_NCHW``.
+        """Return the graph with its weights stored, computing in integers on grids for ``x_NCHW``.
 
         ``observer`` sets their ranges, whatever the config asks for.
         """
@@ -175,7 +175,7 @@ class Shipping:
     def writer(
         self, config: Quantization, x_NCHW: Tensor, over: Views
     ) -> Callable[[Observer, bool], ModelProto]:
-        """What writes the file with ranges by an observer and, if asked, with reduced weights."""
+        """Return what writes the file with ranges by an observer and, if asked, reduced weights."""
 
         def write(observer: Observer, is_reduced: bool) -> ModelProto:
             graph = self.reduced() if is_reduced else self
@@ -185,11 +185,11 @@ class Shipping:
 
     @property
     def is_reducible(self) -> bool:
-        """Whether a weight is of integers that take 8 bits."""
+        """Whether a weight has integers that take 8 bits."""
         return any(map(takes_eight_bits, self.stored.values()))
 
     def reduced(self) -> Shipping:
-        """The same with 7 bits for weights of 8, on grids twice as coarse."""
+        """Return the same with 7 bits for weights of 8, on grids twice as coarse."""
         stored = {
             name: halved_integers(weight) if takes_eight_bits(weight) else weight
             for name, weight in self.stored.items()
@@ -197,16 +197,17 @@ class Shipping:
         return replace(self, stored=stored)
 
     def lone_layers(self) -> tuple[str, ...]:
-        """A note about layers that the graph does not compute with their own weights, if any."""
+        """Return a note about layers that the graph computes without their own weights."""
         found = {node.layer for node in self.nodes.values()}
         lone = ", ".join(name for name in self.stored if name not in found)
         why = "nothing reads them, or something changes their weights before they are used"
         return (f"not stored as asked, in float if at all: {lone} ({why})",) if lone else ()
 
     def float_steps(self) -> tuple[str, ...]:
-        """A note about what a file with integer kernels still computes in float, if anything.
+        """Return a note about what a file with integer kernels still computes in float.
 
-        The normalisation in front and whatever comes behind the last integer layer go unsaid.
+        The normalisation at the front and everything behind the last integer layer are not
+        mentioned.
         """
         integer = quantized_graph.integer_nodes(self.nodes, self.stored)
         found = Placement.of(self.graph, integer=integer).in_float(self.graph.graph.node)
@@ -215,9 +216,9 @@ class Shipping:
 
 
 def float_graph(network: Network) -> ModelProto:
-    """The network, in eval mode, as an ONNX graph on raw values; constants are folded.
+    """Return the network, in eval mode, as an ONNX graph on raw values with constants folded.
 
-    Raises InvalidCandidate where the exporter cannot write it.
+    Raises InvalidCandidate if the exporter cannot write it.
     """
     model = onnx_trace.traced(_OnRawValues(network), torch.zeros(2, *network.input_shape))
     onnx_graph.fold(model)
@@ -235,7 +236,7 @@ def _check_fit(network: Network, data: ImageData) -> None:
 
 
 class _OnRawValues(nn.Module):
-    """``module((x * scale - mean) / std)`` in the form of ``compress.network.affine``."""
+    """Computes ``module((x * scale - mean) / std)`` in the form of ``compress.network.affine``."""
 
     factor_C11: Tensor
     offset_C11: Tensor
@@ -253,7 +254,7 @@ class _OnRawValues(nn.Module):
         self.register_buffer("less_C11", -found.shift_C11)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Logits for raw values."""
+        """Return logits for raw values."""
         if self.is_identity:
             return self.module(x_NCHW)
         if self.has_shift:

@@ -1,8 +1,8 @@
 """Normalisation as three constants per channel, in a form that float32 computes well.
 
 ``(x * scale - mean) / std`` is ``x * factor + offset``, in float32 with an error of about
-``6e-8 |mean / std|``. Where the mean lies many deviations from zero that is too much, and it is
-taken off first: ``(x - shift) * factor + offset``. That difference of neighbours is exact
+``6e-8 |mean / std|``. If the mean lies many deviations from zero, that is too much, and it is
+subtracted first: ``(x - shift) * factor + offset``. That difference of close numbers is exact
 (Sterbenz), and the offset holds what the rounded shift has left of the mean.
 
 Legend: B images of a batch, C channels, H height, W width.
@@ -23,7 +23,7 @@ _FAR = 64.0
 
 @dataclass(frozen=True, kw_only=True)
 class Affine:
-    """``(x - shift) * factor + offset``, float32, each of shape ``(C, 1, 1)``."""
+    """The constants of ``(x - shift) * factor + offset``, float32, each of shape ``(C, 1, 1)``."""
 
     shift_C11: Tensor
     factor_C11: Tensor
@@ -42,7 +42,7 @@ class Affine:
 
 
 def affine(normalisation: Normalisation) -> Affine:
-    """The constants, computed in float64."""
+    """Compute the constants, in float64."""
     mean_C = torch.tensor(normalisation.mean, dtype=torch.float64)
     std_C = torch.tensor(normalisation.std, dtype=torch.float64)
     raw_mean_C = mean_C / normalisation.scale

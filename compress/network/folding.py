@@ -1,9 +1,9 @@
-"""BatchNorm folded into the layer before it, in torch: the network as its file will hold it.
+"""Fold BatchNorm into the layer before it, in torch: the network as its file will hold it.
 
 ``gamma (w x + b - mu) / sigma + beta`` is one layer with the weight ``f w`` and the bias
 ``beta + f (b - mu)``, where ``f = gamma / sigma`` (Jacob et al., arXiv:1712.05877, section 3.2).
 A weight on a grid stays on one: its integers stay and its scales are multiplied by ``f``; a
-negative ``f`` turns the integers' signs.
+negative ``f`` flips the signs of the integers.
 
 Legend: O output channels, I everything else of a weight.
 """
@@ -32,11 +32,12 @@ _SCALES = "let scale_bits be 32"
 
 @torch.no_grad()
 def fold(network: Network, stored: Mapping[str, Stored]) -> tuple[Network, Mapping[str, Stored]]:
-    """A copy in eval mode without the BatchNorms that alone read a layer, and its stored weights.
+    """Return a copy without the BatchNorms that alone read a layer, and its stored weights.
 
-    ``network`` is plain (``constraints.bake``), and so is the copy, which answers alike; a layer's
-    weight equals the ``values()`` of what is stored for it, exactly. A BatchNorm beside another
-    reader stays. Raises NumericalError for a number that float16 should hold and cannot.
+    ``network`` is plain (``constraints.bake``), and so is the copy, which is in eval mode and
+    answers the same. A layer's weight equals the ``values()`` of what is stored for it, exactly. A
+    BatchNorm stays if something else reads its layer, too. Raises NumericalError for a number that
+    float16 should hold and cannot.
     """
     folded = replace(network, module=copy.deepcopy(network.module).eval())
     kept = dict(stored)
@@ -51,9 +52,9 @@ def fold(network: Network, stored: Mapping[str, Stored]) -> tuple[Network, Mappi
 
 @torch.no_grad()
 def shorten(network: Network, stored: Mapping[str, Stored]) -> tuple[Network, Mapping[str, Stored]]:
-    """A copy of a folded network whose grids have scales of 8 significant bits.
+    """Return a copy of a folded network whose grids have scales of 8 significant bits.
 
-    That is one part in 256 at most: another grid, and another network.
+    They change by one part in 256 at most: it is another grid, and another network.
     """
     short, kept = replace(network, module=copy.deepcopy(network.module)), dict(stored)
     for layer in layers.weighted(short):
@@ -64,10 +65,10 @@ def shorten(network: Network, stored: Mapping[str, Stored]) -> tuple[Network, Ma
 
 @torch.no_grad()
 def halve(network: Network, stored: Mapping[str, Stored]) -> tuple[Network, Mapping[str, Stored]]:
-    """A copy of a folded network whose scales and biases a file may store as float16.
+    """Return a copy of a folded network whose scales and biases can be stored as float16.
 
-    Those of layers on a grid or in float16: they are rounded by one part in 2,048 at most. Raises
-    NumericalError for a number that float16 cannot hold.
+    Only layers on a grid or in float16 change, by one part in 2,048 at most. Raises NumericalError
+    for a number that float16 cannot hold.
     """
     half, kept = replace(network, module=copy.deepcopy(network.module)), dict(stored)
     for layer in layers.weighted(half):
@@ -115,7 +116,7 @@ def _rescale_(
 
 
 def scaled(stored: Stored, factor_O: NDArray[np.float64]) -> Stored:
-    """A stored weight times one factor per output channel."""
+    """Multiply a stored weight by one factor per output channel."""
     match stored:
         case HalfFloat():
             factor_O1 = _broadcast(factor_O, stored.values_OI.ndim)
@@ -135,7 +136,7 @@ def scaled(stored: Stored, factor_O: NDArray[np.float64]) -> Stored:
 
 
 def _one_if_equal(scale: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One scale where all are: a grid per tensor was made for the folded weight."""
+    """Return one scale if all are equal: a grid per tensor was made for the folded weight."""
     first = scale.ravel()[0]
     same = scale.ndim == 1 and np.allclose(scale, first, rtol=1e-5, atol=0)
     return first.reshape(()) if same else scale

@@ -1,7 +1,7 @@
 """The weighted layers of a network, by name and in the order in which it runs them.
 
-Every technique that touches weights one layer at a time starts here: pruning patterns, masks,
-grids, codebooks, factorised layers, and the file's writer, which meets the same layers in the same
+Every technique that works on weights layer by layer starts here: pruning patterns, masks, grids,
+codebooks, factorised layers. So does the file's writer, which meets the same layers in the same
 order in the exported graph.
 
 Legend: O output channels, I everything else of a weight.
@@ -27,9 +27,9 @@ from compress.values.errors import InvalidCandidate
 class WeightedLayer:
     """A layer whose weights are matrices: one that a view covers.
 
-    ``norm`` is the BatchNorm behind it where each of the two is all that the other has: nothing
-    else reads the layer, and the norm reads nothing else (``compress.network.running.readers``).
-    ``is_shared`` says that its weight or its bias is also read elsewhere.
+    ``norm`` is the BatchNorm behind it if the two belong together: nothing else reads the layer,
+    and the norm reads nothing else (``compress.network.running.readers``). ``is_shared`` says that
+    its weight or its bias is also read elsewhere.
     """
 
     name: str
@@ -39,32 +39,32 @@ class WeightedLayer:
 
     @property
     def view(self) -> WeightView:
-        """How its type holds its weights."""
+        """The view that says how its type holds weights."""
         return view_of(self.module)
 
     @property
     def is_trained(self) -> bool:
-        """Whether its weight may change: a pad shortcut's may not."""
+        """Whether its weight may change; that of a pad shortcut may not."""
         return latent(self.module).requires_grad
 
     @property
     def num_weights(self) -> int:
-        """Weights it holds, biases aside."""
+        """The number of its weights, without biases."""
         return latent(self.module).numel()
 
 
 def latent(module: nn.Module) -> Tensor:
-    """The trained tensor behind ``module.weight``: the weight itself where nothing bends it."""
+    """Return the trained tensor behind ``module.weight``: the weight itself if unconstrained."""
     if hasattr(module, "parametrizations"):
         return module.get_parameter("parametrizations.weight.original")
     return module.get_parameter("weight")
 
 
 def weighted(network: Network) -> tuple[WeightedLayer, ...]:
-    """Every layer with a view that the network runs, first to last.
+    """Return every layer with a view that the network runs, first to last.
 
-    Raises InvalidCandidate when the network does not run on its own input shape, or runs a layer
-    twice: a weight in two places cannot be changed in one of them.
+    Raises InvalidCandidate if the network does not run on its own input shape, or runs a layer
+    twice: a weight in two places cannot be changed in only one of them.
     """
     names = {part: name for name, part in network.module.named_modules()}
     seen = _run(network)
@@ -82,10 +82,10 @@ def weighted(network: Network) -> tuple[WeightedLayer, ...]:
 
 
 def trained(network: Network, *, exclude: str = "", technique: str) -> tuple[WeightedLayer, ...]:
-    """The layers whose weights may change, but for those that a pattern of ``exclude`` names.
+    """Return the layers whose weights may change, except those that ``exclude`` names.
 
-    Raises InvalidCandidate, in the name of ``technique``, when a pattern matches no layer or there
-    is none.
+    Raises InvalidCandidate, in the name of ``technique``, if a pattern matches no layer or if there
+    are no layers.
     """
     found = [layer for layer in weighted(network) if layer.is_trained]
     if not found:
@@ -95,10 +95,10 @@ def trained(network: Network, *, exclude: str = "", technique: str) -> tuple[Wei
 
 
 def norm_factor(layer: WeightedLayer) -> Tensor:
-    """What the BatchNorm behind a layer multiplies its output channels by, float64 ``(O,)``.
+    """Return the factor of the BatchNorm behind a layer, per output channel, float64 ``(O,)``.
 
     ``gamma / sqrt(variance + epsilon)``: the factor by which an exporter scales the weights when
-    it folds the two into one. Ones where there is none.
+    it folds the two into one. Ones without a BatchNorm.
     """
     norm = layer.norm
     if norm is None or norm.running_var is None:
@@ -108,12 +108,12 @@ def norm_factor(layer: WeightedLayer) -> Tensor:
 
 
 def by_name(found: Sequence[WeightedLayer]) -> Mapping[str, WeightedLayer]:
-    """The layers by their names."""
+    """Return the layers by their names."""
     return {layer.name: layer for layer in found}
 
 
 def _check_weight(name: str, part: Weighted) -> None:
-    """Raises InvalidCandidate where something unknown computes what the layer uses."""
+    """Raise InvalidCandidate if something unknown computes the weight that the layer uses."""
     bent = part.get_submodule("parametrizations") if hasattr(part, "parametrizations") else None
     chains = {} if bent is None else dict(bent.named_children())
     known = all(

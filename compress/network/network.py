@@ -21,12 +21,12 @@ ShouldStop = Callable[[], bool]
 
 
 def never() -> bool:
-    """A ``ShouldStop`` for callers that never stop."""
+    """Never stop: the ``ShouldStop`` of callers that do not."""
     return False
 
 
 class OwnModule(nn.Module):
-    """A module of this project: it answers logits, and computes the same in any memory format."""
+    """A module of this project: it returns logits, and computes the same in any memory format."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,17 +44,17 @@ class Network:
 
     @property
     def signature(self) -> Signature:
-        """What it takes and what it answers."""
+        """What the network takes and what it returns."""
         return Signature.of_images(self.input_shape, num_classes=self.num_classes)
 
     def blank(self, *, device: torch.device | None = None) -> Tensor:
-        """One image of zeros ``(1, C, H, W)``, to see how the network runs."""
+        """Return one image of zeros ``(1, C, H, W)``, to see how the network runs."""
         [port] = self.signature.inputs
         return torch.zeros(port.with_batch(1), device=device)
 
 
 class Members(Protocol):
-    """What makes members of the family that a network belongs to."""
+    """Makes members of the family that a network belongs to."""
 
     def student(self, network: Network) -> Outline | None:
         """Outline the network whose members are made; return None if that is ``network``."""

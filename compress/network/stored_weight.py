@@ -1,4 +1,4 @@
-"""What a technique hands over to be stored: integers with their scales, or floats full of zeros.
+"""The weights that a technique hands over to be stored: integers with scales, or sparse floats.
 
 Legend: O output channels, I inputs per output channel (any kernel dimensions follow), G groups of
 consecutive inputs, row-major, in one output channel.
@@ -37,7 +37,7 @@ class StoredWeight:
     scale: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        """Refuse what no form can hold exactly."""
+        """Check the parts. Raises what the class says."""
         if self.integers_OI.dtype != np.int8 or self.integers_OI.ndim < 2:
             raise ValueError(
                 f"integers must be int8 of shape (O, I, ...), not {self.integers_OI.dtype} of "
@@ -51,13 +51,13 @@ class StoredWeight:
 
     @property
     def groups(self) -> int:
-        """Scales per output channel; 0 for one scale in all."""
+        """The number of scales per output channel; 0 for one scale in all."""
         if self.scale.size == 1 and self.scale.ndim < 2:
             return 0
         return 1 if self.scale.ndim == 1 else self.scale.shape[1]
 
     def values(self) -> NDArray[np.float32]:
-        """The float32 weights, exactly as a file decodes them."""
+        """Return the float32 weights, exactly as a file decodes them."""
         floats_OI = self.integers_OI.astype(np.float32)
         if self.groups == 0:
             return floats_OI * self.scale.reshape(())
@@ -85,7 +85,7 @@ class StoredWeight:
             )
 
     def coarser(self, least_O: NDArray[np.float32]) -> StoredWeight:
-        """The nearest weight whose scale is nowhere below ``least_O``; scales are per channel."""
+        """Return the nearest weight whose scales, one per channel, are at least ``least_O``."""
         shape = (-1, *[1] * (self.integers_OI.ndim - 1))
         old_O = np.broadcast_to(self.scale, least_O.shape)
         new_O = np.maximum(old_O, least_O).astype(np.float32)
@@ -103,7 +103,7 @@ class SparseFloat:
     values_OI: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        """Refuse what no form can hold exactly."""
+        """Check the values. Raises what the class says."""
         if self.values_OI.dtype != np.float32 or self.values_OI.ndim < 2:
             raise ValueError(
                 f"weights must be float32 of shape (O, I, ...), not {self.values_OI.dtype} of "
@@ -115,13 +115,13 @@ class SparseFloat:
             raise NumericalError("a weight is NaN or infinite")
 
     def values(self) -> NDArray[np.float32]:
-        """The weights."""
+        """Return the weights."""
         return self.values_OI
 
 
 @dataclass(frozen=True, kw_only=True)
 class HalfFloat(SparseFloat):
-    """A weight that is stored as float16, zeros or not.
+    """A weight that is stored as float16, with or without zeros.
 
     Its values are those of float16 once the factors of its channels are folded in
     (``compress.network.folding``): until then they are such values divided by the factors.
@@ -129,7 +129,7 @@ class HalfFloat(SparseFloat):
 
 
 def shortened(scale: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The nearest scales of 8 significant bits.
+    """Return the nearest scales of 8 significant bits.
 
     An integer of an activation (8 bits) times one of a weight (4 bits) times such a scale takes 20
     of the 24 bits that float32 has: 16 of the largest products add up exactly, and hundreds of the
@@ -140,7 +140,7 @@ def shortened(scale: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def halved(values: NDArray[np.floating[Any]], *, what: str, way_out: str) -> NDArray[np.float32]:
-    """The nearest values that float16 holds. Raises NumericalError beyond 65,504, where it ends."""
+    """Return the nearest float16 values. Raises NumericalError beyond 65,504, its largest."""
     with np.errstate(over="ignore", under="ignore"):
         rounded = values.astype(np.float16).astype(np.float32)
     is_beyond = np.isinf(rounded) & np.isfinite(values)
@@ -159,7 +159,7 @@ def is_half(values: NDArray[np.float32]) -> bool:
 
 
 def exactly(weight_OI: NDArray[np.float32]) -> StoredWeight | None:
-    """The weight as integers where that loses nothing: zeros and one magnitude; else None.
+    """Return the weight as integers if that is exact: zeros and one magnitude; else None.
 
     A shortcut that only copies channels is such a weight, and need not be stored as floats.
     """
@@ -170,11 +170,11 @@ def exactly(weight_OI: NDArray[np.float32]) -> StoredWeight | None:
 
 
 def takes_eight_bits(stored: object) -> TypeGuard[StoredWeight]:
-    """Whether a weight is of integers beyond 7 bits: two of their products may leave 16 bits."""
+    """Whether a weight has integers beyond 7 bits: two of their products may overflow 16 bits."""
     return isinstance(stored, StoredWeight) and int(np.abs(stored.integers_OI).max()) > _TOP_OF_7
 
 
 def halved_integers(stored: StoredWeight) -> StoredWeight:
-    """The weight on a grid twice as coarse, whose integers lie in [-63, 63]."""
+    """Return the weight on a grid twice as coarse, whose integers lie in [-63, 63]."""
     halves_OI = np.clip(np.rint(stored.integers_OI / 2), -_TOP_OF_7, _TOP_OF_7)
     return replace(stored, integers_OI=halves_OI.astype(np.int8), scale=stored.scale * 2)

@@ -1,1 +1,1 @@
-"""The smallest honest ONNX form of a weight, whatever technique made it."""
+"""Encode weights in the smallest exact ONNX form, whatever technique made them."""

@@ -1,4 +1,4 @@
-"""A piece of an ONNX graph that decodes weights, and what it adds to a file and to its loading."""
+"""Build a piece of an ONNX graph that decodes weights, and count what it adds to a file."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class Building:
     _numbers: Iterator[int] = field(default_factory=count)
 
     def new_name(self) -> str:
-        """A name nobody has."""
+        """Return an unused name."""
         return f"{self.prefix}{next(self._numbers)}"
 
     def scratch(self) -> Building:
-        """A piece to be included, or not."""
+        """Return a piece that may be included later."""
         return Building(prefix=f"{self.new_name()}.")
 
     def add(
         self, kind: str, inputs: Sequence[str], *, domain: str = "", **attributes: int | str
     ) -> str:
-        """A node with one output, whose name is returned."""
+        """Add a node with one output, and return the output's name."""
         return self.add_many(kind, inputs, outputs=1, domain=domain, **attributes)[0]
 
     def add_many(
@@ -55,7 +55,7 @@ class Building:
         domain: str = "",
         **attributes: int | str,
     ) -> list[str]:
-        """A node with several outputs."""
+        """Add a node with several outputs, and return their names."""
         names = [self.new_name() for _ in range(outputs)]
         node = helper.make_node(kind, inputs, names, domain=domain)
         node.attribute.extend(helper.make_attribute(key, v) for key, v in attributes.items())
@@ -63,7 +63,7 @@ class Building:
         return names
 
     def constant(self, value: NDArray[np.generic], *, kind: int | None = None) -> str:
-        """An initializer; ``kind`` is its ONNX type when numpy has none (INT4)."""
+        """Add an initializer; ``kind`` is its ONNX type if numpy has none (INT4)."""
         name = self.new_name()
         if kind is not None:
             value = value.astype(helper.tensor_dtype_to_np_dtype(kind))
@@ -71,14 +71,14 @@ class Building:
         return name
 
     def plane(self, bits_N: NDArray[np.generic]) -> str:
-        """A uint8 tensor of bits, stored with all others. Four copies live while it is unpacked."""
+        """Add a uint8 tensor of bits, stored with all others; unpacking holds four copies of it."""
         name = self.new_name()
         self.bits[name] = bits_N.ravel().astype(np.uint8)
         self.temporaries += 4 * bits_N.size
         return name
 
     def split(self, name: str, sizes: Sequence[int], *, total: int) -> list[str]:
-        """Pieces of ``sizes`` along the first axis, ``total`` long; the rest is dropped."""
+        """Split the first axis, ``total`` long, into pieces of ``sizes``; the rest is dropped."""
         if list(sizes) == [total]:
             return [name]
         rest = [total - sum(sizes)] if sum(sizes) < total else []
@@ -86,11 +86,11 @@ class Building:
         return self.add_many("Split", [name, parts], outputs=len(sizes) + len(rest))[: len(sizes)]
 
     def reshape(self, name: str, shape: Sequence[int]) -> str:
-        """A tensor in another shape."""
+        """Reshape a tensor."""
         return self.add("Reshape", [name, self.constant(np.asarray(shape, np.int64))])
 
     def include(self, other: Building) -> None:
-        """Take over everything of a piece that was made on its own."""
+        """Take over everything from a piece that was made on its own."""
         self.nodes.extend(other.nodes)
         self.tensors.update(other.tensors)
         self.functions.update(other.functions)
@@ -99,7 +99,7 @@ class Building:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes in the file once names are short, without functions and what unpacks the bits."""
+        """Return the bytes in the file with short names, without functions and unpacking."""
         nodes = sum(_node_bytes(node) for node in self.nodes)
         tensors = sum(_tensor_bytes(tensor) for tensor in self.tensors.values())
         bits = sum(len(plane) for plane in self.bits.values())
@@ -107,7 +107,7 @@ class Building:
 
 
 def shortest_form(tensor: TensorProto) -> TensorProto:
-    """The same tensor; small int32 and int64 values take fewer bytes as varints."""
+    """Return the same tensor; small int32 and int64 values take fewer bytes as varints."""
     if tensor.data_type not in {TensorProto.INT64, TensorProto.INT32}:
         return tensor
     values = numpy_helper.to_array(tensor)

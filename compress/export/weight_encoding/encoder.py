@@ -1,11 +1,11 @@
 """Choose, for all weights of a file together, the forms that take the fewest bytes.
 
 Three forms compete for every group of tensors with alphabets of about one size: initializers of
-their own (int8, or INT4 with a Cast), digits of words, and optimal prefix codes; groups are joined
-when one stream for both is smaller. Bytes are those of the serialised nodes and tensors under names
+their own (int8, or INT4 with a Cast), digits of words, and optimal prefix codes. Groups are joined
+if one stream for both is smaller. Bytes are those of the serialised nodes and tensors under names
 of two letters, not an estimate. Everything is lossless and made of operators that ONNX Runtime
 evaluates once, as it loads the file. What it computes meanwhile stays in memory until all constants
-are folded, so a form is only taken when its share of ``most_bytes`` allows.
+are folded, so a form is only taken if its share of ``most_bytes`` allows.
 """
 
 from __future__ import annotations
@@ -69,16 +69,16 @@ def encode(
     vectors: Mapping[str, NDArray[np.float32]] | None = None,
     most_bytes: int = MOST_BYTES,
 ) -> Decoding:
-    """The smallest decoding of all ``weights``, and of scales and biases as ``vectors``.
+    """Return the smallest decoding of all ``weights``, and of scales and biases as ``vectors``.
 
     ``form`` is "int8" for a tensor of integers, which the caller puts through DequantizeLinear,
     and "float" for the float32 weight; a SparseFloat is always "float". Tensors have the weight's
     own shape ``(O, I, ...)``, or ``(I, O)`` for the matrices named in ``transposed``. ``vectors``
-    are float32 of one axis; their names join those of the weights. Equal weights share a tensor.
+    are float32 with one axis; their names join those of the weights. Equal weights share a tensor.
     ``most_bytes`` bounds what loading may compute at once.
 
     Raises ValueError for a name without a form, an int8 SparseFloat, a transposed weight that is
-    no matrix or a vector that is none, and NumericalError for a vector that is not finite.
+    not a matrix or a vector that is not one, and NumericalError for a vector that is not finite.
     """
     every = [_item(name, weight, form, name in transposed) for name, weight in weights.items()]
     first: dict[tuple[object, ...], EncodedWeight] = {}
@@ -111,7 +111,7 @@ def add_weights(
     form: Mapping[str, Form],
     transposed: Collection[str] = (),
 ) -> dict[str, str]:
-    """``encode`` into a model, in place, before its other nodes; the tensor of each weight."""
+    """Encode into a model, in place, before its other nodes; return the tensor of each weight."""
     decoding = encode(weights, form=form, transposed=transposed)
     others = list(model.graph.node)
     del model.graph.node[:]
@@ -144,13 +144,13 @@ def _item(
 
 
 def _variants(items: list[EncodedWeight]) -> list[list[EncodedWeight]]:
-    """All weights as they are, and with codebooks of their own where few integers are spread."""
+    """Yield all weights as they are, and with codebooks of their own if few integers are spread."""
     with_palettes = [replace(item, has_palette=_is_spread(item)) for item in items]
     return [items, with_palettes] if with_palettes != items else [items]
 
 
 def _is_spread(item: EncodedWeight) -> bool:
-    """Fewer bits for a place among the integers that occur than for the integer itself."""
+    """Whether an index among the integers that occur takes fewer bits than the integer itself."""
     if isinstance(item.weight, SparseFloat):
         return False
     places = len(item.codebook)
@@ -161,7 +161,7 @@ def _is_spread(item: EncodedWeight) -> bool:
 def _plan(
     items: list[EncodedWeight], forms: Sequence[_Streaming], share: float, numbers: Iterator[int]
 ) -> list[_Piece]:
-    """Pieces that hold all items, in streams of ``forms`` where they help."""
+    """Return pieces that hold all items, in streams of ``forms`` if they help."""
     choose = _Choice(forms=forms, share=share, numbers=numbers)
     integers = [item for item in items if isinstance(item.weight, StoredWeight)]
     by_width: dict[int, list[EncodedWeight]] = {}
@@ -180,7 +180,7 @@ def _plan(
 
 @dataclass(frozen=True, kw_only=True)
 class _Choice:
-    """The smallest piece among the forms allowed, within bytes of temporaries per weight."""
+    """Chooses the smallest piece among the allowed forms, within a limit of temporary bytes."""
 
     forms: Sequence[_Streaming]
     share: float
@@ -193,7 +193,7 @@ class _Choice:
         return min([own, *fitting], key=lambda piece: piece.building.size_bytes)
 
     def floats(self, items: Sequence[EncodedWeight]) -> list[_Piece]:
-        """Pieces of one item or of many: those of float16 and of float32 share nothing."""
+        """Return pieces of one item or of many: those of float16 and of float32 share nothing."""
         kinds: dict[tuple[bool, bool], list[EncodedWeight]] = {}
         for item in items:
             kinds.setdefault((item.is_half, _is_sparse(item)), []).append(item)
@@ -255,7 +255,7 @@ def _gain(joint: _Piece, a: _Piece, b: _Piece) -> int:
 
 
 def _is_sparse(item: EncodedWeight) -> bool:
-    """More zeros than the bits that would say where they are."""
+    """Whether the zeros outnumber the bits that would mark them."""
     values = item.weight.values()
     return 32 * int((values == 0).sum()) > values.size
 

@@ -1,8 +1,8 @@
-"""The seam to a network's own code: what it raises is about the network, not about this program.
+"""The boundary to a network's own code, whose errors are about the network, not this program.
 
-A network is anything that torch runs, and its forward may raise whatever it likes. What comes out
-of it becomes InvalidCandidate here. An error that passes through a function of ours on its way, a
-hook or a constraint inside the network, is a mistake of ours and stays what it is.
+A network is anything that torch runs, and its forward may raise anything. Here that becomes
+InvalidCandidate. An error that passes through a function of ours on its way, a hook or a constraint
+inside the network, is a bug of ours and stays what it is.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _LONGEST = 300
 
 @contextmanager
 def blamed(doing: str, *, way_out: str = "", through: Sequence[str] = ()) -> Iterator[None]:
-    """Errors of foreign code inside become InvalidCandidate: what was done, what went wrong.
+    """Turn errors of foreign code into InvalidCandidate with what was done and what failed.
 
-    Those of memory do not, nor those that passed through a function of this package, but for the
-    modules named in ``through``, which only wrap a network.
+    Errors of memory are left alone, and so are those that passed through a function of this
+    package, except for the modules named in ``through``, which only wrap a network.
     """
     try:
         yield
@@ -52,14 +52,14 @@ def blamed(doing: str, *, way_out: str = "", through: Sequence[str] = ()) -> Ite
 
 
 def said(doing: str, error: Exception, *, way_out: str = "") -> str:
-    """The message of such an error, on one line."""
+    """Return the message of such an error, on one line."""
     lines = str(error).strip().splitlines() or ["no reason given"]
     text = f"{doing}: {type(error).__name__}: {lines[0][:_LONGEST]}"
     return f"{text}; {way_out}" if way_out else text
 
 
 def run(module: nn.Module, x_BCHW: Tensor) -> Tensor:
-    """The module's answer. Raises InvalidCandidate for what it raises or returns but a tensor."""
+    """Return the module's answer. Raises InvalidCandidate if it raises or returns no tensor."""
     with blamed("the network does not run"):
         answer = module(x_BCHW)
     if not isinstance(answer, Tensor):
@@ -71,9 +71,9 @@ def run(module: nn.Module, x_BCHW: Tensor) -> Tensor:
 
 
 def check(network: Network) -> None:
-    """Raises InvalidCandidate unless the network answers with one logit per class.
+    """Raise InvalidCandidate unless the network returns one logit per class.
 
-    Networks of a family do: only others are run, in eval mode on two images of zeros.
+    Networks of a family do. Only others are run, in eval mode on two images of zeros.
     """
     if isinstance(network.module, OwnModule):
         return
@@ -112,6 +112,6 @@ def _is_ours(trace: TracebackType | None, through: Sequence[str]) -> bool:
 
 
 def _is_our_code(module: str, function: str) -> bool:
-    """Networks are no code of ours here, and whoever only watches operations raises nothing."""
+    """Whether it is code of ours that may raise: networks are not, nor is whoever only watches."""
     is_watch = function in ("__torch_dispatch__", "__torch_function__")
     return module.startswith(f"{_OURS}.") and not module.startswith(_NETWORKS) and not is_watch

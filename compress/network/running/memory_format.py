@@ -1,7 +1,7 @@
-"""In which memory a network runs: channels-last, which is faster, where its code allows that.
+"""Choose the memory format of a network: channels-last, which is faster, if its code allows it.
 
-``x.view(x.size(0), -1)`` behind a convolution runs in ordinary memory only, and a network is judged
-by what it does, not by how it is written: it is run once in each of the two.
+``x.view(x.size(0), -1)`` behind a convolution runs only in ordinary memory. A network is judged by
+what it does, not by how it is written, so it is run once in each of the two.
 
 Legend: B images, C channels, H height, W width.
 """
@@ -33,9 +33,9 @@ NOTE = (
 
 
 def of(network: Network) -> torch.memory_format:
-    """Channels-last unless the network fails or answers otherwise in it.
+    """Return channels-last unless the network fails in it or answers differently.
 
-    Networks of families run in both. Where the probe does not run at all, ordinary memory.
+    Networks of families run in both. If the probe does not run at all, it is ordinary memory.
     """
     if isinstance(network.module, OwnModule):
         return torch.channels_last
@@ -45,18 +45,18 @@ def of(network: Network) -> torch.memory_format:
 
 
 def notes(network: Network) -> tuple[str, ...]:
-    """A note where the network runs in ordinary memory only, else none."""
+    """Return a note if the network runs only in ordinary memory."""
     return () if of(network) is torch.channels_last else (NOTE,)
 
 
 def remember(module: nn.Module, memory_format: torch.memory_format) -> nn.Module:
-    """Tell that a module, a copy of a known one, runs in this format; the module itself."""
+    """Record that a module, a copy of a known one, runs in this format, and return the module."""
     _found[module] = memory_format
     return module
 
 
 def put(module: nn.Module, memory_format: torch.memory_format) -> nn.Module:
-    """The module itself, the weights of its convolutions in this format."""
+    """Put the weights of the module's convolutions into this format, and return the module."""
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.ndim == 4:  # ``Module.to`` takes those of five axes too, and fails
             tensor.data = tensor.data.contiguous(memory_format=memory_format)
@@ -84,6 +84,6 @@ def _probed(network: Network) -> torch.memory_format:
 
 @torch.no_grad()
 def _answer(module: nn.Module, x_BCHW: Tensor) -> Tensor:
-    """Dropout draws from the global generator, which is left as it was."""
+    """Run the module, and restore the global generator, from which dropout draws."""
     with torch.random.fork_rng(devices=[]):
         return foreign.run(module, x_BCHW).double()

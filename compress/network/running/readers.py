@@ -1,9 +1,9 @@
-"""Who reads what a layer puts out, seen operation by operation while the network runs.
+"""Record who reads what a layer puts out, operation by operation, while the network runs.
 
-A BatchNorm may be folded into a layer only where nothing else reads that layer: not through a view
-or a slice, not in place, not as an output of the network, and not the weights themselves. Names and
-graphs hide such readers; the operations that torch executes hide none. Tensors are known by their
-storage, which every view and every change in place shares.
+A BatchNorm may be folded into a layer only if nothing else reads that layer: not through a view or
+a slice, not in place, not as an output of the network, and not the weights themselves. Names and
+graphs hide such readers; the operations that torch executes hide none. Tensors are identified by
+their storage, which every view and every change in place shares.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Readers(TorchDispatchMode):
             self.shared.update(owners if len(owners) > 1 else ())
 
     def norm(self, layer: Weighted) -> Norm | None:
-        """The BatchNorm that alone reads the layer and reads nothing else."""
+        """Return the BatchNorm that alone reads the layer and reads nothing else, if any."""
         found = self._norms.get(layer, [])
         if len(found) != 1 or self._runs.count(found[0]) != 1:
             return None
@@ -57,12 +57,12 @@ class Readers(TorchDispatchMode):
         return found[0] if is_plain and is_alone else None
 
     def finish(self, answer: object) -> None:
-        """Told what the network returned: whoever asked for that reads it too."""
+        """Take note of what the network returned: whoever asked for it reads it, too."""
         self._mark(tree_leaves(answer))
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """False: to tell torch's compiler to stay away would load it, which takes seconds."""
+        """Return False: telling torch's compiler to stay away would load it, for seconds."""
         return False
 
     def __torch_dispatch__(
@@ -72,7 +72,7 @@ class Readers(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The operation's result; its tensors have been read."""
+        """Run the operation, and take note that its tensors were read."""
         self._mark(_leaves(args))
         if kwargs:
             self._mark(_leaves(kwargs.values()))
@@ -80,7 +80,7 @@ class Readers(TorchDispatchMode):
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Hooks on the layers, and a view on every operation."""
+        """Watch the layers with hooks, and every operation, for the duration of the context."""
         handles = list(self._hooks())
         try:
             with self:
@@ -135,12 +135,12 @@ class Readers(TorchDispatchMode):
 
 
 def given(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """The input of a layer, by place or by name; None where there is none."""
+    """Return the input of a layer, by position or by name; None if there is none."""
     return args[0] if args else kwargs.get("input")
 
 
 def _leaves(values: Iterable[object]) -> Iterator[object]:
-    """What an operation is given, lists of tensors opened; ten times as fast as ``tree_leaves``."""
+    """Yield what an operation is given, lists opened; ten times as fast as ``tree_leaves``."""
     for value in values:
         if isinstance(value, list | tuple):
             yield from value
@@ -149,7 +149,7 @@ def _leaves(values: Iterable[object]) -> Iterator[object]:
 
 
 def _has_channels(layer: Weighted, output: Tensor) -> bool:
-    """Whether a BatchNorm finds the layer's output channels where it looks for channels.
+    """Whether a BatchNorm finds the layer's output channels on its channel axis.
 
     Behind a linear layer on sequences it would normalise by position.
     """
@@ -167,7 +167,7 @@ def _is_other(owner: nn.Module, running: nn.Module | None) -> bool:
 
 
 def _owners(module: nn.Module) -> dict[int, list[nn.Module]]:
-    """Whose every tensor is; two layers may share one."""
+    """Return the owners of every tensor; two layers may share one."""
     found: dict[int, list[nn.Module]] = {}
     for part in module.modules():
         if is_weighted(part) or isinstance(part, Norm):
@@ -177,7 +177,7 @@ def _owners(module: nn.Module) -> dict[int, list[nn.Module]]:
 
 
 def _storage(tensor: Tensor) -> int:
-    """The place of a tensor's values in memory; its own where it has none."""
+    """Return the address of a tensor's values; its own identity if it has no storage."""
     if tensor.layout != torch.strided:
         return id(tensor)
     return tensor.untyped_storage().data_ptr() or id(tensor)

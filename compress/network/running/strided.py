@@ -1,9 +1,9 @@
-"""Strided 1x1 convolutions compute on the pixels that they read, and on nothing else.
+"""Run strided 1x1 convolutions on the pixels that they read, and on nothing else.
 
 With a stride of 2, a 1x1 convolution (the shortcut of a residual block) reads every second pixel
 in each direction. oneDNN's AVX2 kernels for it write past the end of their buffers while they
-compute gradients in channels-last memory, if fewer than 8 channels come in: seen with torch 2.13 on
-processors without AVX-512, as crashes and as silently changed numbers of whatever lay behind.
+compute gradients in channels-last memory, if fewer than 8 channels come in. With torch 2.13 on
+processors without AVX-512 this was seen as crashes and as silently changed numbers next to them.
 Picking the pixels first and convolving with a stride of 1 is the same sum over the same values,
 and never reaches these kernels.
 
@@ -21,7 +21,7 @@ _OVERRIDDEN = "_conv_forward"
 
 
 def pick_pixels_(module: nn.Module) -> nn.Module:
-    """Let every strided 1x1 convolution in the module, which is changed, pick its pixels first."""
+    """Let every strided 1x1 convolution in the module pick its pixels first, in place."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d) and _is_strided_pointwise(part):
             setattr(part, _OVERRIDDEN, partial(_on_picked_pixels, part))
@@ -29,7 +29,7 @@ def pick_pixels_(module: nn.Module) -> nn.Module:
 
 
 def stride_again_(module: nn.Module) -> nn.Module:
-    """Undo ``pick_pixels_``: the module is what it was, and exports as such."""
+    """Undo ``pick_pixels_``, so that the module is what it was, and exports as such."""
     for part in module.modules():
         part.__dict__.pop(_OVERRIDDEN, None)
     return module
