@@ -144,7 +144,7 @@ def _item(
 
 
 def _variants(items: list[EncodedWeight]) -> list[list[EncodedWeight]]:
-    """Yield all weights as they are, and with codebooks of their own if few integers are spread."""
+    """Return all weights as they are, and with codebooks of their own if few integers spread."""
     with_palettes = [replace(item, has_palette=_is_spread(item)) for item in items]
     return [items, with_palettes] if with_palettes != items else [items]
 

@@ -40,7 +40,7 @@ def _named(technique: Technique) -> Iterator[tuple[str, str]]:
 
 
 def _unordered(technique: Technique, before: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Return relations that are not between an earlier technique and this one."""
+    """Yield relations that are not between an earlier technique and this one."""
     for relation in technique.exceptions:
         if relation.first not in before or relation.second != technique.name:
             yield "exceptions", f"{relation.first} before {relation.second}"
