@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from compress.evaluation import runtime
 from compress.network.network import ShouldStop, never
-from compress.network.signature import INPUT, OUTPUT
+from compress.network.signature import Signature
 from compress.tasks.images import Images
 from compress.values import timing
 from compress.values.errors import Stopped
@@ -59,6 +60,7 @@ def measure(
     *,
     threads: int,
     beside: Beside | None,
+    signature: Signature | None = None,
     should_stop: ShouldStop = never,
 ) -> Latency:
     """Time one call with the first image, ``(1, C, H, W)``, as on an unloaded machine.
@@ -69,13 +71,14 @@ def measure(
     ``threads`` threads, which stay on as many cores (Linux). Raises ExportParityError for a file
     that ONNX Runtime cannot load, and Stopped.
     """
-    feed = runtime.batches(images.x_NCHW[:1])[0]
+    x_1CHW = runtime.batches(images.x_NCHW[:1])[0]
     clock = timing.best_clock()
     with _on_as_many_cores(threads):
         paths = [path] if beside is None else [path, beside.path]
         opened = [runtime.session(each, threads=threads) for each in paths]
+        calls = [_call(each, runtime.feed(each, x_1CHW, signature)) for each in opened]
         run, is_busy = timing.until_quiet(
-            lambda: _in_turns(opened, feed, should_stop),
+            lambda: _in_turns(calls, should_stop),
             clock=clock,
             patience_seconds=PATIENCE_SECONDS,
         )
@@ -114,14 +117,11 @@ def device_name() -> str:
     return (models[0] if models else platform.processor() or platform.machine())[:_LONGEST_NAME]
 
 
-def _in_turns(
-    opened: list[onnxruntime.InferenceSession], feed: NDArray[np.float32], should_stop: ShouldStop
-) -> list[Calls]:
-    """Return every timed call of each session."""
-    calls = [_call(session, feed) for session in opened]
+def _in_turns(calls: list[Callable[[], object]], should_stop: ShouldStop) -> list[Calls]:
+    """Return every timed call of each file."""
     blocks = [_block(call) for call in calls]
     turns: list[list[Calls]] = [[] for _ in calls]
-    ends = time.perf_counter() + SECONDS_PER_FILE * len(opened)
+    ends = time.perf_counter() + SECONDS_PER_FILE * len(calls)
     while _has_to_go_on(CALLS_PER_TURN * len(turns[0]), ends):
         if should_stop():
             raise Stopped("stopped while latency was measured")
@@ -135,8 +135,10 @@ def _has_to_go_on(calls: int, ends: float) -> bool:
     return calls < FEWEST_CALLS or (calls < MOST_CALLS and time.perf_counter() < ends)
 
 
-def _call(session: onnxruntime.InferenceSession, feed: NDArray[np.float32]) -> Callable[[], object]:
-    return lambda: session.run([OUTPUT], {INPUT: feed})
+def _call(
+    session: onnxruntime.InferenceSession, feed: dict[str, NDArray[Any]]
+) -> Callable[[], object]:
+    return lambda: session.run(None, feed)
 
 
 def _block(call: Callable[[], object]) -> int:

@@ -16,7 +16,9 @@ import zstandard
 
 from compress.evaluation import latency, peak_memory, runtime
 from compress.evaluation.latency import Beside
+from compress.evaluation.peak_memory import Loading
 from compress.network.network import Artifact, ShouldStop, never
+from compress.network.signature import Signature
 from compress.tasks.images import ImageData, Images
 from compress.tasks.task import Task
 from compress.values.errors import InvalidData
@@ -48,20 +50,24 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
 
     ``seconds`` says where the trial's time went so far; ``measure`` is added to it. Latency is
     that of one image with ``threads`` threads, timed in turns with the file ``beside`` it (None if
-    the file is the baseline's own). Memory is what a fresh process needs to load the file.
-    Raises NumericalError for an answer that is not finite, InvalidData for a missing or empty
-    split, Stopped, and an OSError if the process that measures memory fails.
+    the file is the baseline's own). Memory is what a fresh process needs to load the file. Raises
+    NumericalError for an answer that is not finite, InvalidData for a missing or empty split,
+    Stopped, and an OSError if the process that measures memory fails.
     """
     started = time.perf_counter()
     opened = runtime.session(artifact.path, threads=threads)
     counted: dict[Split, Answered] = {
-        split: _answered(opened, data, split, task) for split in splits
+        split: _answered(opened, data, split, task, artifact.signature) for split in splits
     }
     timed = latency.measure(
-        artifact.path, data.validation, threads=threads, beside=beside, should_stop=should_stop
+        artifact.path,
+        data.validation,
+        threads=threads,
+        beside=beside,
+        signature=artifact.signature,
+        should_stop=should_stop,
     )
     loading = peak_memory.of_file(artifact.path, threads=threads, should_stop=should_stop)
-    missing = (peak_memory.NOT_MEASURED,) if loading.peak_memory_bytes is None else ()
     return Measurement(
         accuracy={split: each.accuracy for split, each in counted.items()},
         class_correct={s: each.class_correct for s, each in counted.items() if each.class_correct},
@@ -76,9 +82,13 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
         parity=_parity(artifact),
         activation_observer=artifact.activation_observer,
         seconds={**(seconds or {}), "measure": time.perf_counter() - started},
-        notes=(*artifact.notes, *missing),
+        notes=(*artifact.notes, *_missing(loading)),
         engine_revision=ENGINE_REVISION,
     )
+
+
+def _missing(loading: Loading) -> tuple[str, ...]:
+    return (peak_memory.NOT_MEASURED,) if loading.peak_memory_bytes is None else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,14 +107,20 @@ class Answered:
 
 
 def on_split(
-    path: Path, data: ImageData, split: Split, *, task: Task, threads: int = 1
+    path: Path,
+    data: ImageData,
+    split: Split,
+    *,
+    task: Task,
+    threads: int = 1,
+    signature: Signature | None = None,
 ) -> Answered:
     """Measure only the quality of a file's answers on one split.
 
     Raises NumericalError if an answer is not finite, InvalidData if the split is missing or
     empty, ExportParityError if ONNX Runtime cannot load the file.
     """
-    return _answered(runtime.session(path, threads=threads), data, split, task)
+    return _answered(runtime.session(path, threads=threads), data, split, task, signature)
 
 
 def download_bytes(path: Path) -> int:
@@ -112,9 +128,17 @@ def download_bytes(path: Path) -> int:
     return len(zstandard.ZstdCompressor(level=_DOWNLOAD_LEVEL).compress(path.read_bytes()))
 
 
-def accuracy_of_file(path: Path, images: Images, *, task: Task, threads: int = 1) -> float:
-    """Return the task's primary metric, 0 to 1, of the file's answers to ``images``."""
-    outputs_NK = runtime.answers(runtime.session(path, threads=threads), images.x_NCHW)
+def accuracy_of_file(
+    path: Path,
+    images: Images,
+    *,
+    task: Task,
+    threads: int = 1,
+    signature: Signature | None = None,
+) -> float:
+    """The task's primary metric of the file's answers to ``images``, 0 to 1."""
+    opened = runtime.session(path, threads=threads)
+    outputs_NK = runtime.answers(opened, images.x_NCHW, signature=signature)
     return task.quality(outputs_NK, images.y_N.numpy())[task.primary]
 
 
@@ -143,10 +167,15 @@ def sample(images: Images, *, most: int) -> Images:
 
 
 def _answered(
-    opened: onnxruntime.InferenceSession, data: ImageData, split: Split, task: Task
+    opened: onnxruntime.InferenceSession,
+    data: ImageData,
+    split: Split,
+    task: Task,
+    signature: Signature | None,
 ) -> Answered:
     images = _images(data, split)
-    outputs_NK, labels_N = runtime.answers(opened, images.x_NCHW), images.y_N.numpy()
+    outputs_NK = runtime.answers(opened, images.x_NCHW, signature=signature)
+    labels_N = images.y_N.numpy()
     figures = dict(task.quality(outputs_NK, labels_N))
     accuracy = figures.pop(task.primary)
     if split == "train" or data.num_classes > MOST_CLASSES:

@@ -1,5 +1,8 @@
 """The interface to ONNX Runtime: a quiet CPU session, raw pixel values in, logits out.
 
+A file takes images and answers as its ``Signature`` says: with channels first or last, in its own
+type, by logits or by probabilities. Whoever asks hands in ``(N, C, H, W)`` and gets logits.
+
 Shapes: N images, C channels, H rows, W columns, K classes.
 """
 
@@ -8,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -17,7 +21,7 @@ from onnxruntime.capi import (
 )
 from torch import Tensor
 
-from compress.network.signature import INPUT, OUTPUT
+from compress.network.signature import Signature
 from compress.values.errors import ExportParityError, NumericalError
 
 _UNLOADABLE = (
@@ -29,6 +33,18 @@ _UNLOADABLE = (
     failures.NotImplemented,
     failures.RuntimeException,
 )
+_NHWC = (0, 2, 3, 1)
+_TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+}
+LEAST_LOGIT = float(np.log(np.finfo(np.float32).tiny))
+"""The logarithm of a probability is taken for no less."""
 # Activations of a batch live at the same time: bound the batch by its values, not its images.
 _VALUES_PER_BATCH = 2**20
 _MOST_IMAGES_PER_BATCH = 256
@@ -74,8 +90,24 @@ def batches(x_NCHW: Tensor) -> list[NDArray[np.float32]]:
     return [raw(chunk) for chunk in x_NCHW.split(images)]
 
 
+def feed(
+    opened: onnxruntime.InferenceSession,
+    x_NCHW: NDArray[np.float32],
+    signature: Signature | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Return raw values as this file takes them, by the name of its input."""
+    taken = opened.get_inputs()[0]
+    if signature is not None and signature.inputs[0].layout == "NHWC":
+        x_NCHW = np.ascontiguousarray(x_NCHW.transpose(_NHWC))
+    return {taken.name: x_NCHW.astype(_TYPES[taken.type], copy=False)}
+
+
 def outputs(
-    opened: onnxruntime.InferenceSession, names: Sequence[str], *, x_NCHW: NDArray[np.float32]
+    opened: onnxruntime.InferenceSession,
+    names: Sequence[str],
+    *,
+    x_NCHW: NDArray[np.float32],
+    signature: Signature | None = None,
 ) -> list[NDArray[np.float32]]:
     """Return the named dense float outputs for one batch of raw values.
 
@@ -83,7 +115,7 @@ def outputs(
     reads as ``len(x)`` is constant in its graph, while ``x.shape[0]`` stays variable.
     """
     try:
-        return opened.run(list(names), {INPUT: x_NCHW})  # pyright: ignore[reportReturnType]
+        return opened.run(list(names), feed(opened, x_NCHW, signature))  # pyright: ignore[reportReturnType]
     except _UNLOADABLE as error:
         reason = str(error).splitlines()[0]
         raise ExportParityError(
@@ -92,9 +124,18 @@ def outputs(
         ) from error
 
 
-def answers(opened: onnxruntime.InferenceSession, x_NCHW: Tensor) -> NDArray[np.float32]:
-    """Return logits ``(N, K)`` for raw values. Raises NumericalError unless all are finite."""
-    logits_NK = np.concatenate([outputs(opened, [OUTPUT], x_NCHW=x)[0] for x in batches(x_NCHW)])
+def answers(
+    opened: onnxruntime.InferenceSession, x_NCHW: Tensor, *, signature: Signature | None = None
+) -> NDArray[np.float32]:
+    """Return logits ``(N, K)`` for raw values. Raises NumericalError unless all are finite.
+
+    Those of a file that gives probabilities are their logarithms.
+    """
+    name = opened.get_outputs()[0].name
+    parts = [outputs(opened, [name], x_NCHW=x, signature=signature)[0] for x in batches(x_NCHW)]
+    logits_NK = np.concatenate(parts).astype(np.float32, copy=False)
+    if signature is not None and signature.outputs[0].softmax:
+        logits_NK = np.log(np.maximum(logits_NK, np.finfo(np.float32).tiny))
     if not np.isfinite(logits_NK).all():
         wrong = int((~np.isfinite(logits_NK)).any(axis=1).sum())
         raise NumericalError(

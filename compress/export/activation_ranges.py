@@ -27,6 +27,7 @@ from onnx import ModelProto
 from torch import Tensor
 
 from compress.export import parity
+from compress.network.signature import Signature
 from compress.tasks.task import Task
 from compress.values.errors import ExportParityError, NumericalError
 from compress.values.measurement import Observer, Parity
@@ -65,12 +66,16 @@ class _Search:
     reference_NK: NDArray[np.float32]
     x_NCHW: Tensor
     task: Task
+    signature: Signature | None
 
     def tried(self, observer: Observer, *, reduced: bool) -> Chosen:
         """Write and run a file. Raises ExportParityError or NumericalError."""
         model = self.write(observer, reduced)
         gate, logits_NK = parity.check_integer(
-            model.SerializeToString(), x_NCHW=self.x_NCHW, task=self.task
+            model.SerializeToString(),
+            x_NCHW=self.x_NCHW,
+            task=self.task,
+            signature=self.signature,
         )
         return Chosen(
             observer=observer,
@@ -95,7 +100,7 @@ class _Search:
         return found.gate.max_abs_error > SATURATED * usual
 
 
-def choose(
+def choose(  # noqa: PLR0913 - what is chosen from and by what, by name
     write: Write,
     *,
     asked: Observer,
@@ -103,6 +108,7 @@ def choose(
     reference_NK: NDArray[np.float32],
     x_NCHW: Tensor,
     task: Task,
+    signature: Signature | None = None,
 ) -> Chosen:
     """Return the file by the observer ``asked`` for, or one whose answers agree on more images.
 
@@ -111,7 +117,9 @@ def choose(
     bits. If no file passes its gate, raises what the file by ``asked`` raises, ExportParityError or
     NumericalError.
     """
-    search = _Search(write=write, reference_NK=reference_NK, x_NCHW=x_NCHW, task=task)
+    search = _Search(
+        write=write, reference_NK=reference_NK, x_NCHW=x_NCHW, task=task, signature=signature
+    )
     failure: ExportParityError | NumericalError | None = None
     found: list[Chosen] = []
     try:

@@ -16,7 +16,6 @@ from onnx.helper import get_attribute_value
 from onnx.reference import ReferenceEvaluator
 
 from compress.export.weight_encoding.building import shortest_form
-from compress.network.signature import INPUT, OUTPUT
 
 _WINDOW = {"dilations": 1, "strides": 1, "pads": 0, "group": 1}
 _POOL = _WINDOW | {"ceil_mode": 0, "storage_order": 0, "count_include_pad": 0}
@@ -147,7 +146,7 @@ def _shorten_names(model: ModelProto) -> None:
     uses = Counter(
         name for node in model.graph.node for name in [*node.input, *node.output] if name
     )
-    fixed = {INPUT, OUTPUT}
+    fixed = {value.name for value in (*model.graph.input, *model.graph.output)}
     short = (name for name in _names() if name not in fixed)
     _rename(model, {name: next(short) for name, _ in uses.most_common() if name not in fixed})
 

@@ -43,6 +43,7 @@ from compress.export import views
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.network.running import foreign
+from compress.network.signature import Signature
 from compress.tasks.images import Images
 from compress.tasks.task import Task
 from compress.techniques.mirroring.config import THE_IMAGE, Views
@@ -112,24 +113,35 @@ def images(validation: Images) -> Tensor:
 def torch_logits(
     network: Network, x_NCHW: Tensor, *, over: Views = THE_IMAGE
 ) -> NDArray[np.float32]:
-    """Return the answers ``(N, K)`` of a module in eval mode, averaged over the views."""
+    """Return the answers ``(N, K)`` of a module in eval mode, averaged over the views.
+
+    If files give probabilities, they are the logarithms of these, as ``runtime.answers`` has it.
+    """
 
     def answer(x_NCHW: Tensor) -> Tensor:
         return foreign.run(network.module, _normalised(x_NCHW, network.normalisation))
 
     with torch.no_grad():
         logits = [views.mean(answer, torch.from_numpy(x), over) for x in runtime.batches(x_NCHW)]
-    logits_NK = torch.cat(logits).numpy()
+    found_NK = torch.cat(logits)
+    if network.signature.outputs[0].softmax:
+        found_NK = torch.log_softmax(found_NK, dim=1).clamp_min(runtime.LEAST_LOGIT)
+    logits_NK = found_NK.numpy()
     if not np.isfinite(logits_NK).all():
         raise NumericalError("the network gives NaN or infinity on validation images")
     return logits_NK
 
 
 def check_float(
-    model: bytes, *, reference_NK: NDArray[np.float32], x_NCHW: Tensor, task: Task
+    model: bytes,
+    *,
+    reference_NK: NDArray[np.float32],
+    x_NCHW: Tensor,
+    task: Task,
+    signature: Signature | None = None,
 ) -> Parity:
     """Check the float gate. Raises ExportParityError or NumericalError."""
-    logits_NK = runtime.answers(runtime.session(model), x_NCHW)
+    logits_NK = runtime.answers(runtime.session(model), x_NCHW, signature=signature)
     return check(logits_NK, reference_NK=reference_NK, gate=FLOAT, task=task)
 
 
@@ -145,7 +157,8 @@ def check_few(
     for few in _FEW_IMAGES:
         some_NCHW = x_NCHW[:few]
         reference_NK = torch_logits(network, some_NCHW, over=over)
-        check(runtime.answers(opened, some_NCHW), reference_NK=reference_NK, gate=FLOAT, task=task)
+        found_NK = runtime.answers(opened, some_NCHW, signature=network.signature)
+        check(found_NK, reference_NK=reference_NK, gate=FLOAT, task=task)
 
 
 def check_folded(
@@ -176,14 +189,15 @@ def check_halved(
 
 
 def check_integer(
-    model: bytes, *, x_NCHW: Tensor, task: Task
+    model: bytes, *, x_NCHW: Tensor, task: Task, signature: Signature | None = None
 ) -> tuple[Parity, NDArray[np.float32]]:
     """Check the integer gate, and return the file's answers, too.
 
     Raises ExportParityError or NumericalError.
     """
-    as_written_NK = runtime.answers(runtime.session(model, optimise=False), x_NCHW)
-    logits_NK = runtime.answers(runtime.session(model), x_NCHW)
+    as_written = runtime.session(model, optimise=False)
+    as_written_NK = runtime.answers(as_written, x_NCHW, signature=signature)
+    logits_NK = runtime.answers(runtime.session(model), x_NCHW, signature=signature)
     gate = check(logits_NK, reference_NK=as_written_NK, gate=INTEGER, task=task)
     return gate, logits_NK
 

@@ -1,9 +1,10 @@
 """Write a compressed network to a file: one ONNX graph on raw pixel values, gated and digested.
 
 The graph's input ``input`` is float32 ``(N, C, H, W)`` with the dataset's raw values and any N;
-its output ``logits`` is ``(N, K)``. Normalisation is one Mul and one Add, after another Add if
-values lie far from zero (``compress.network.affine``). It cannot be folded into the first
-convolution, whose zero padding would then mean another grey value.
+its output ``logits`` is ``(N, K)``. Files of an imported network have the ports of the file that it
+came from instead (``compress.export.file_ports``). Normalisation is one Mul and one Add, after
+another Add if values lie far from zero (``compress.network.affine``). It cannot be folded into
+the first convolution, whose zero padding would then mean another grey value.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from compress.export import (
     activation_calibration,
     activation_ranges,
     counting,
+    file_ports,
     onnx_graph,
     onnx_layers,
     onnx_shapes,
@@ -36,7 +38,10 @@ from compress.export.onnx_layers import WeightedNode
 from compress.export.placement import Placement, quantized_tensors
 from compress.network import affine, folding, layers
 from compress.network.folding import Stored
+from compress.network.graph.view import raw_values
+from compress.network.graph.view.module import GraphModule
 from compress.network.network import Artifact, Network
+from compress.network.signature import Signature
 from compress.network.stored_weight import exactly, halved_integers, takes_eight_bits
 from compress.tasks.images import ImageData
 from compress.tasks.task import Task
@@ -74,9 +79,14 @@ def write(
     )
     in_integers = quantization is not None and quantization.activations == "int8"
     # The integers of a file with integer kernels are the second gate's business.
-    model = _file_form(graph.graph if in_integers else graph.in_float(), over)
+    ports = network.ports
+    model = _file_form(graph.graph if in_integers else graph.in_float(), over, ports)
     gate = parity.check_float(
-        model.SerializeToString(), reference_NK=reference_NK, x_NCHW=x_NCHW, task=task
+        model.SerializeToString(),
+        reference_NK=reference_NK,
+        x_NCHW=x_NCHW,
+        task=task,
+        signature=ports,
     )
     parity.check_few(model.SerializeToString(), network=folded, x_NCHW=x_NCHW, over=over, task=task)
     notes, observer = compressed.notes + graph.lone_layers(), None
@@ -87,16 +97,17 @@ def write(
             input_shape=network.input_shape,
         )
         chosen = activation_ranges.choose(
-            graph.writer(quantization, seen_NCHW, over),
+            graph.writer(quantization, seen_NCHW, over, ports),
             asked=quantization.activation_observer,
             reducible=graph.is_reducible,
             reference_NK=reference_NK,
             x_NCHW=x_NCHW,
             task=task,
+            signature=ports,
         )
         model, gate, observer = chosen.model, chosen.gate, chosen.observer
         notes += (*graph.float_steps(), *chosen.notes)
-    artifact = _written(model, folder / f"{name}.onnx", gate=gate, notes=notes)
+    artifact = _written(model, folder / f"{name}.onnx", ports, gate=gate, notes=notes)
     return replace(artifact, activation_observer=observer)
 
 
@@ -173,13 +184,14 @@ class Shipping:
         )
 
     def writer(
-        self, config: Quantization, x_NCHW: Tensor, over: Views
+        self, config: Quantization, x_NCHW: Tensor, over: Views, ports: Signature | None
     ) -> Callable[[Observer, bool], ModelProto]:
         """Return what writes the file with ranges by an observer and, if asked, reduced weights."""
 
         def write(observer: Observer, is_reduced: bool) -> ModelProto:
             graph = self.reduced() if is_reduced else self
-            return _file_form(graph.in_integers(config, x_NCHW, observer=observer), over)
+            integers = graph.in_integers(config, x_NCHW, observer=observer)
+            return _file_form(integers, over, ports)
 
         return write
 
@@ -220,6 +232,10 @@ def float_graph(network: Network) -> ModelProto:
 
     Raises InvalidCandidate if the exporter cannot write it.
     """
+    if isinstance(network.module, GraphModule):
+        model = raw_values.on_raw_values(network.module, network.normalisation)
+        onnx_graph.fold(model)
+        return model
     model = onnx_trace.traced(_OnRawValues(network), torch.zeros(2, *network.input_shape))
     onnx_graph.fold(model)
     onnx_shapes.resolve(model)
@@ -262,10 +278,12 @@ class _OnRawValues(nn.Module):
         return self.module(x_NCHW * self.factor_C11 + self.offset_C11)
 
 
-def _file_form(graph: ModelProto, over: Views) -> ModelProto:
+def _file_form(graph: ModelProto, over: Views, ports: Signature | None) -> ModelProto:
     model = ModelProto()
     model.CopyFrom(graph)
     views.average(model, over)
+    if ports is not None:
+        file_ports.put(model, ports)
     onnx_graph.compact(model)
     try:
         onnx.checker.check_model(model, full_check=True)
@@ -277,9 +295,13 @@ def _file_form(graph: ModelProto, over: Views) -> ModelProto:
     return model
 
 
-def _written(model: ModelProto, path: Path, *, gate: Parity, notes: tuple[str, ...]) -> Artifact:
-    content = model.SerializeToString(deterministic=True)
+def _written(
+    model: ModelProto, path: Path, ports: Signature | None, *, gate: Parity, notes: tuple[str, ...]
+) -> Artifact:
     counts = counting.count(model)
+    if ports is not None:
+        file_ports.declare(model, ports)
+    content = model.SerializeToString(deterministic=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(content)
     partial.replace(path)
@@ -294,4 +316,5 @@ def _written(model: ModelProto, path: Path, *, gate: Parity, notes: tuple[str, .
         macs=counts.macs,
         notes=(*notes, *parity.note(gate)),
         equal_classes=gate.equal_classes,
+        signature=ports,
     )

@@ -34,23 +34,24 @@ class Network:
     """A float network on normalised input.
 
     ``module`` maps normalised ``x_BCHW`` to logits ``(B, num_classes)``; it is never changed in
-    place: every step deep-copies it. ``input_shape`` is ``(C, H, W)``.
+    place: every step deep-copies it. ``input_shape`` is ``(C, H, W)``. ``ports`` are those of the
+    file that the network came from, and of all files that are made of it; None are the usual ones.
     """
 
     module: nn.Module
     normalisation: Normalisation
     input_shape: tuple[int, int, int]
     num_classes: int
+    ports: Signature | None = None
 
     @property
     def signature(self) -> Signature:
-        """What the network takes and what it returns."""
-        return Signature.of_images(self.input_shape, num_classes=self.num_classes)
+        """What its files take and what they return."""
+        return self.ports or Signature.of_images(self.input_shape, num_classes=self.num_classes)
 
     def blank(self, *, device: torch.device | None = None) -> Tensor:
         """Return one image of zeros ``(1, C, H, W)``, to see how the network runs."""
-        [port] = self.signature.inputs
-        return torch.zeros(port.with_batch(1), device=device)
+        return torch.zeros(1, *self.input_shape, device=device)
 
 
 class Members(Protocol):
@@ -80,7 +81,10 @@ class Members(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """A written ONNX file that has passed the parity gate."""
+    """A written ONNX file that has passed the parity gate.
+
+    ``signature`` says how it takes images and answers; None is the usual way.
+    """
 
     path: Path
     sha256: str
@@ -90,6 +94,7 @@ class Artifact:
     parity_images: int
     parameters: int
     macs: int
+    signature: Signature | None = None
     activation_observer: Observer | None = None
     notes: tuple[str, ...] = ()
     equal_classes: float | None = None

@@ -16,8 +16,15 @@ from compress.network.graph.values import Graph, GraphPort, Node
 from compress.network.graph.write import FORMS, write
 from compress.network.graph.writing.spellings import OPSET_13
 from compress.values.errors import InvalidNetwork
-from tests.compress.network.graph.operators.cases import FLAGS, MAP, case, floats, graph_of, ints
-from tests.compress.network.graph.operators.test_site import FILES
+from tests.compress.network.graph.view.operators.cases import (
+    FLAGS,
+    MAP,
+    case,
+    floats,
+    graph_of,
+    ints,
+)
+from tests.compress.network.graph.view.operators.test_site import FILES
 from tests.compress.onnx_networks import NETWORKS, example, exported
 
 MORE = [

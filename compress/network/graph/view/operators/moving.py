@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from compress.network.graph.operators.site import Computed, Site, unsupported
+from compress.network.graph.view.operators.site import Computed, Site, unsupported
 
 _PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 

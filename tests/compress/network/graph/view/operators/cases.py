@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from compress.evaluation import runtime
-from compress.network.graph.module import GraphModule
 from compress.network.graph.shapes import bind
 from compress.network.graph.values import Graph, GraphPort, Node
+from compress.network.graph.view.module import GraphModule
 from compress.network.graph.write import write
 
 _DRAW = np.random.default_rng(0)

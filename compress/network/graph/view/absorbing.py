@@ -13,12 +13,12 @@ from types import UnionType
 import numpy as np
 from torch import Tensor, nn
 
-from compress.network.graph.module import GraphModule, NodeCall
-from compress.network.graph.operators import recurrent
-from compress.network.graph.operators.layers import CroppedConvTranspose
-from compress.network.graph.operators.recurrent import Recurrent
-from compress.network.graph.operators.site import Operator, unsupported
 from compress.network.graph.values import Array, Attribute, Graph, Node
+from compress.network.graph.view.module import GraphModule, NodeCall
+from compress.network.graph.view.operators import recurrent
+from compress.network.graph.view.operators.layers import CroppedConvTranspose
+from compress.network.graph.view.operators.recurrent import Recurrent
+from compress.network.graph.view.operators.site import Operator, unsupported
 
 _Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 _Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
@@ -34,8 +34,8 @@ def absorb(module: GraphModule) -> Graph:
     of a kind that no technique of ours makes.
     """
     writing = _Writing(module.program.graph)
-    for step in module.program.steps:
-        writing.add(step, module.get_submodule(step.layer))
+    for call in module.program.calls:
+        writing.add(call, module.get_submodule(call.layer))
     return writing.finished()
 
 
@@ -50,91 +50,91 @@ class _Writing:
         # Tensors whose makers are gone, and what is read in their place.
         self._alias: dict[str, str] = {}
 
-    def add(self, step: NodeCall, layer: nn.Module) -> None:
-        """Write what the layer of a step has become."""
-        inputs = tuple(self._alias.get(name, name) for name in step.node.inputs)
-        step = replace(step, node=replace(step.node, inputs=inputs))
+    def add(self, call: NodeCall, layer: nn.Module) -> None:
+        """Write what the layer of a call has become."""
+        inputs = tuple(self._alias.get(name, name) for name in call.node.inputs)
+        call = replace(call, node=replace(call.node, inputs=inputs))
         match layer:
             case nn.Identity():
-                self._skip(step)
+                self._skip(call)
             case nn.Sequential():
-                self._add_row(step, layer)
+                self._add_row(call, layer)
             case _:
-                self._add_one(step, layer)
+                self._add_one(call, layer)
 
     def finished(self) -> Graph:
         """The whole graph."""
         return replace(self._graph, nodes=tuple(self._nodes), tensors=self._tensors)
 
-    def _skip(self, step: NodeCall) -> None:
-        source, made = step.node.inputs[0], step.node.output
+    def _skip(self, call: NodeCall) -> None:
+        source, made = call.node.inputs[0], call.node.output
         if made in self._outputs:
             self._nodes.append(
-                Node(op="Identity", name=step.node.name, inputs=(source,), outputs=(made,))
+                Node(op="Identity", name=call.node.name, inputs=(source,), outputs=(made,))
             )
         else:
             self._alias[made] = source
 
-    def _add_row(self, step: NodeCall, row: nn.Sequential) -> None:
+    def _add_row(self, call: NodeCall, row: nn.Sequential) -> None:
         """Layers in place of one: uneven padding goes in front of the first."""
-        source, node = step.node.inputs[0], step.node
-        if step.pads:
-            source = self._add_pad(step, source)
+        source, node = call.node.inputs[0], call.node
+        if call.pads:
+            source = self._add_pad(call, source)
         *_, last = names = list(dict(row.named_children()))
         for name in names:
-            made = node.output if name == last else f"{step.layer}.{name}"
+            made = node.output if name == last else f"{call.layer}.{name}"
             part = Node(
                 op=node.op,
                 name=f"{node.name}.{name}",
-                inputs=(source, f"{step.layer}.{name}.weight", f"{step.layer}.{name}.bias"),
+                inputs=(source, f"{call.layer}.{name}.weight", f"{call.layer}.{name}.bias"),
                 outputs=(made,),
             )
-            layer = f"{step.layer}.{name}"
+            layer = f"{call.layer}.{name}"
             self._add_one(
                 NodeCall(node=part, layer=layer, reads=(source,)), row.get_submodule(name)
             )
             source = made
 
-    def _add_pad(self, step: NodeCall, source: str) -> str:
-        made, axes = f"{step.layer}.padded", len(step.pads) // 2
-        before, after = step.pads[-2::-2], step.pads[::-2]
+    def _add_pad(self, call: NodeCall, source: str) -> str:
+        made, axes = f"{call.layer}.padded", len(call.pads) // 2
+        before, after = call.pads[-2::-2], call.pads[::-2]
         # From the last axis in torch, from the first in ONNX.
         amounts = np.asarray((0, 0, *before, 0, 0, *after), np.int64)
         assert len(amounts) == 2 * (axes + 2)
-        inputs = (source, self._tensor(f"{made}.pads", amounts, step))
+        inputs = (source, self._tensor(f"{made}.pads", amounts, call))
         self._nodes.append(Node(op="Pad", name=made, inputs=inputs, outputs=(made,)))
         return made
 
-    def _add_one(self, step: NodeCall, layer: nn.Module) -> None:
+    def _add_one(self, call: NodeCall, layer: nn.Module) -> None:
         match layer:
             case nn.Linear():
-                self._add_linear(step, layer)
+                self._add_linear(call, layer)
             case _:
-                node = step.node
-                attributes, held = _contents(step, layer)
-                self._append(step, replace(node, attributes=attributes), held)
+                node = call.node
+                attributes, held = _contents(call, layer)
+                self._append(call, replace(node, attributes=attributes), held)
 
-    def _add_linear(self, step: NodeCall, layer: nn.Linear) -> None:
+    def _add_linear(self, call: NodeCall, layer: nn.Linear) -> None:
         weight_OI, bias_O = _array(layer.weight), _values(layer.bias)
-        if step.node.op == "Gemm":
-            node = replace(step.node, attributes={"transB": 1})
-            self._append(step, node, {1: weight_OI, 2: bias_O})
+        if call.node.op == "Gemm":
+            node = replace(call.node, attributes={"transB": 1})
+            self._append(call, node, {1: weight_OI, 2: bias_O})
             return
-        node = replace(step.node, attributes={}, inputs=step.node.inputs[:2])
+        node = replace(call.node, attributes={}, inputs=call.node.inputs[:2])
         if bias_O is not None:
-            node = replace(node, outputs=(f"{step.layer}.product",))
-        self._append(step, node, {1: np.ascontiguousarray(weight_OI.T)})
+            node = replace(node, outputs=(f"{call.layer}.product",))
+        self._append(call, node, {1: np.ascontiguousarray(weight_OI.T)})
         if bias_O is not None:
-            inputs = (node.output, self._tensor(f"{step.layer}.bias", bias_O, step))
-            made = step.node.outputs
+            inputs = (node.output, self._tensor(f"{call.layer}.bias", bias_O, call))
+            made = call.node.outputs
             self._nodes.append(
-                Node(op="Add", name=f"{step.node.name}.bias", inputs=inputs, outputs=made)
+                Node(op="Add", name=f"{call.node.name}.bias", inputs=inputs, outputs=made)
             )
 
-    def _append(self, step: NodeCall, node: Node, held: Mapping[int, Array | None]) -> None:
+    def _append(self, call: NodeCall, node: Node, held: Mapping[int, Array | None]) -> None:
         """A node with these constants in these places; other constants are those of before."""
         inputs = list(node.inputs) + [""] * (max(held, default=0) + 1 - len(node.inputs))
-        held = {p: np.asarray(v, np.int64) for p, v in step.statics.items()} | dict(held)
+        held = {p: np.asarray(v, np.int64) for p, v in call.statics.items()} | dict(held)
         for place, name in enumerate(inputs):
             known = self._graph.tensors.get(name)
             values = held.get(place, known)
@@ -142,19 +142,19 @@ class _Writing:
                 if node.op == "PRelu" and known is not None:
                     # One slope per channel, and ones for the axes of the map behind them.
                     values = values.reshape(-1, *known.shape[1:])
-                wanted = name or f"{step.layer}.{_PLACES.get(place, place)}"
-                inputs[place] = self._tensor(wanted, values, step)
+                wanted = name or f"{call.layer}.{_PLACES.get(place, place)}"
+                inputs[place] = self._tensor(wanted, values, call)
             elif place in held:
                 inputs[place] = ""
         while inputs and not inputs[-1]:
             inputs.pop()
         self._nodes.append(replace(node, inputs=tuple(inputs)))
 
-    def _tensor(self, wanted: str, values: Array, step: NodeCall) -> str:
+    def _tensor(self, wanted: str, values: Array, call: NodeCall) -> str:
         """The name under which a tensor is kept: the wanted one, if nothing else has it."""
         known = self._tensors.get(wanted)
         is_other = known is not None and not _same(known, values)
-        name = f"{step.layer}.{wanted}" if is_other else wanted
+        name = f"{call.layer}.{wanted}" if is_other else wanted
         self._tensors[name] = values
         return name
 
@@ -163,30 +163,30 @@ _PLACES = {1: "weight", 2: "bias"}
 
 
 def _contents(
-    step: NodeCall, layer: nn.Module
+    call: NodeCall, layer: nn.Module
 ) -> tuple[Mapping[str, Attribute], Mapping[int, Array | None]]:
     """What a layer says of itself: the attributes of its node, and its constants by place."""
     for kind, describe in _DESCRIBED:
         if isinstance(layer, kind):
-            return describe(step, layer)
+            return describe(call, layer)
     if next(layer.parameters(), None) is None:
-        return step.node.attributes, {}
-    raise unsupported(step.node, f"has become a {type(layer).__name__}, which has no node")
+        return call.node.attributes, {}
+    raise unsupported(call.node, f"has become a {type(layer).__name__}, which has no node")
 
 
 _Contents = tuple[Mapping[str, Attribute], Mapping[int, Array | None]]
 
 
-def _operator(step: NodeCall, layer: Operator) -> _Contents:
-    given = [place for place, name in enumerate(step.node.inputs) if name]
+def _operator(call: NodeCall, layer: Operator) -> _Contents:
+    given = [place for place, name in enumerate(call.node.inputs) if name]
     named = zip(given, layer.places, strict=False)
-    return step.node.attributes, {p: _array(getattr(layer, a)) for p, a in named if a is not None}
+    return call.node.attributes, {p: _array(getattr(layer, a)) for p, a in named if a is not None}
 
 
-def _convolution(step: NodeCall, layer: _Convolution) -> _Contents:
+def _convolution(call: NodeCall, layer: _Convolution) -> _Contents:
     before, after = tuple(layer.padding), tuple(layer.padding)
-    if step.pads:
-        before, after = step.pads[-2::-2], step.pads[::-2]
+    if call.pads:
+        before, after = call.pads[-2::-2], call.pads[::-2]
     attributes: dict[str, Attribute] = {
         "dilations": tuple(layer.dilation),
         "group": layer.groups,
@@ -197,43 +197,43 @@ def _convolution(step: NodeCall, layer: _Convolution) -> _Contents:
     return attributes, {1: _array(layer.weight), 2: _values(layer.bias)}
 
 
-def _transposed(step: NodeCall, layer: _Transposed) -> _Contents:
-    attributes = {**step.node.attributes, "group": layer.groups}
+def _transposed(call: NodeCall, layer: _Transposed) -> _Contents:
+    attributes = {**call.node.attributes, "group": layer.groups}
     return attributes, {1: _array(layer.weight), 2: _values(layer.bias)}
 
 
-def _cropped(step: NodeCall, layer: CroppedConvTranspose) -> _Contents:
+def _cropped(call: NodeCall, layer: CroppedConvTranspose) -> _Contents:
     assert isinstance(layer.layer, _Transposed)
-    return _transposed(step, layer.layer)
+    return _transposed(call, layer.layer)
 
 
-def _batch_norm(step: NodeCall, layer: _BatchNorm) -> _Contents:
+def _batch_norm(call: NodeCall, layer: _BatchNorm) -> _Contents:
     assert layer.running_mean is not None
     assert layer.running_var is not None
     held = (layer.weight, layer.bias, layer.running_mean, layer.running_var)
-    return step.node.attributes, {place: _array(each) for place, each in enumerate(held, 1)}
+    return call.node.attributes, {place: _array(each) for place, each in enumerate(held, 1)}
 
 
-def _norm(step: NodeCall, layer: _Norm) -> _Contents:
-    attributes = dict(step.node.attributes)
+def _norm(call: NodeCall, layer: _Norm) -> _Contents:
+    attributes = dict(call.node.attributes)
     if isinstance(layer, nn.GroupNorm):
         attributes["num_groups"] = layer.num_groups
     assert layer.weight is not None
     return attributes, {1: _array(layer.weight), 2: _values(layer.bias)}
 
 
-def _embedding(step: NodeCall, layer: nn.Embedding) -> _Contents:
-    return step.node.attributes, {0: _array(layer.weight)}
+def _embedding(call: NodeCall, layer: nn.Embedding) -> _Contents:
+    return call.node.attributes, {0: _array(layer.weight)}
 
 
-def _recurrent(step: NodeCall, layer: Recurrent) -> _Contents:
+def _recurrent(call: NodeCall, layer: Recurrent) -> _Contents:
     weights, state_weights, biases = recurrent.tensors(layer.layer)
-    attributes = {**step.node.attributes, "hidden_size": layer.layer.hidden_size}
+    attributes = {**call.node.attributes, "hidden_size": layer.layer.hidden_size}
     return attributes, {1: weights, 2: state_weights, 3: biases}
 
 
-def _prelu(step: NodeCall, layer: nn.PReLU) -> _Contents:
-    return step.node.attributes, {1: _array(layer.weight)}
+def _prelu(call: NodeCall, layer: nn.PReLU) -> _Contents:
+    return call.node.attributes, {1: _array(layer.weight)}
 
 
 _DESCRIBED: Sequence[tuple[type | UnionType, Callable[..., _Contents]]] = (

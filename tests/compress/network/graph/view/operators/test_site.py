@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from compress.network.graph.module import GraphModule
-from compress.network.graph.operators import functions
-from compress.network.graph.operators.layers import LAYERS
 from compress.network.graph.roles import OPERATORS
 from compress.network.graph.shapes import bind
 from compress.network.graph.values import Graph, GraphPort, Node
+from compress.network.graph.view.module import GraphModule
+from compress.network.graph.view.operators import functions
+from compress.network.graph.view.operators.layers import LAYERS
 from compress.values.errors import InvalidNetwork
-from tests.compress.network.graph.operators import (
+from tests.compress.network.graph.view.operators import (
     test_elementwise,
     test_layers,
     test_moving,
@@ -18,7 +18,7 @@ from tests.compress.network.graph.operators import (
     test_reducing,
     test_windows,
 )
-from tests.compress.network.graph.operators.cases import MAP, ROWS, floats, ints, tried
+from tests.compress.network.graph.view.operators.cases import MAP, ROWS, floats, ints, tried
 
 FILES = (test_elementwise, test_layers, test_moving, test_recurrent, test_reducing, test_windows)
 

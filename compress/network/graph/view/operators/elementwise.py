@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from compress.network.graph.operators.site import Site, unsupported
+from compress.network.graph.view.operators.site import Site, unsupported
 
 _TO_TORCH: Mapping[int, torch.dtype] = {
     1: torch.float32,

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from compress.network.graph.operators import functions, recurrent, windows
-from compress.network.graph.operators.site import Built, Site, unsupported
-from compress.network.graph.operators.windows import Window
 from compress.network.graph.values import Array
+from compress.network.graph.view.operators import functions, recurrent, windows
+from compress.network.graph.view.operators.site import Built, Site, unsupported
+from compress.network.graph.view.operators.windows import Window
 
 _CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}

@@ -11,9 +11,9 @@ from torch import nn
 
 from compress.network.graph import roles
 from compress.network.graph.names import RESERVED
-from compress.network.graph.operators import elementwise, moving, reducing
-from compress.network.graph.operators.site import Built, Computed, Operator, Site
 from compress.network.graph.values import Array
+from compress.network.graph.view.operators import elementwise, moving, reducing
+from compress.network.graph.view.operators.site import Built, Computed, Operator, Site
 
 _OF_ALL: Mapping[str, Callable[[Site], Callable[..., Computed]]] = {
     **elementwise.BUILT,

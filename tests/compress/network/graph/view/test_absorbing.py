@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from compress.network.graph.absorbing import absorb
 from compress.network.graph.read import read
+from compress.network.graph.view.absorbing import absorb
 from compress.network.graph.write import write
 from compress.values.errors import InvalidNetwork
-from tests.compress.network.graph.views import (
+from tests.compress.network.graph.view.views import (
     ALL,
     answers,
     answers_of_file,
@@ -151,7 +151,7 @@ def test_a_norm_that_gives_the_answer_leaves_an_identity():
         **{name: [1, 2, 3, 4] for name in "abcd"},
     )
     module = viewed(graph)
-    module.set_submodule(module.program.steps[0].layer, nn.Identity())
+    module.set_submodule(module.program.calls[0].layer, nn.Identity())
     assert [n.op for n in absorb(module).nodes] == ["Identity"]
 
 
@@ -162,7 +162,7 @@ def test_tensors_that_were_one_and_have_parted_are_two():
         w=np.eye(4),
     )
     module = viewed(graph)
-    first, second = (module.get_submodule(step.layer) for step in module.program.steps)
+    first, second = (module.get_submodule(call.layer) for call in module.program.calls)
     assert set(absorb(module).tensors) == {"w"}
     second.weight = nn.Parameter(first.weight * 2)
     found = absorb(module)

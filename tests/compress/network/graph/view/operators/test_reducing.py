@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.compress.network.graph.operators.cases import (
+from tests.compress.network.graph.view.operators.cases import (
     IN_CASE,
     INSIDE,
     MAP,

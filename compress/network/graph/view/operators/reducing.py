@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from compress.network.graph.operators.site import Site, unsupported
+from compress.network.graph.view.operators.site import Site, unsupported
 
 Reduction = Callable[[Tensor, tuple[int, ...], bool], Tensor]
 

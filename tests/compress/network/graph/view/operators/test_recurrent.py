@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.compress.network.graph.operators.cases import IN_CASE, assert_computes, case, floats
+from tests.compress.network.graph.view.operators.cases import IN_CASE, assert_computes, case, floats
 
 CASES = [
     case(

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compress.network.graph.names import layer_names
-from compress.network.graph.operators import functions
-from compress.network.graph.operators.layers import LAYERS
-from compress.network.graph.operators.site import Built, Site, unsupported
 from compress.network.graph.values import Graph, Node, Shapes
+from compress.network.graph.view.operators import functions
+from compress.network.graph.view.operators.layers import LAYERS
+from compress.network.graph.view.operators.site import Built, Site, unsupported
 from compress.network.network import OwnModule
 
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul"})
@@ -48,7 +48,7 @@ class Program:
     """What a module runs. It is never changed, so copies of the module share it."""
 
     graph: Graph
-    steps: tuple[NodeCall, ...]
+    calls: tuple[NodeCall, ...]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
@@ -65,36 +65,36 @@ class GraphModule(OwnModule):
         super().__init__()
         names, behind = layer_names(graph), _behind_layers(graph)
         held = _Held()
-        steps: list[NodeCall] = []
+        calls: list[NodeCall] = []
         for node in graph.nodes:
             site = Site(graph, node, shapes, is_behind_layers=node.name in behind)
             built = build(site)
             held.tie_(built.module, site)
             _put(self, names[node.name], built.module)
-            steps.append(_step(node, names[node.name], built, graph))
-        self.program = Program(graph=graph, steps=_freeing(steps, graph))
+            calls.append(_call(node, names[node.name], built, graph))
+        self.program = Program(graph=graph, calls=_freeing(calls, graph))
         self.eval()
 
     def forward(self, x: Tensor | Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
         """The graph's output for its input; tuples, in their order, where there are several."""
         graph = self.program.graph
         values = dict(zip((port.name for port in graph.inputs), _several(x, graph), strict=True))
-        for step in self.program.steps:
-            self._run(step, values)
+        for call in self.program.calls:
+            self._run(call, values)
         found = tuple(values[port.name] for port in graph.outputs)
         return found[0] if len(found) == 1 else found
 
-    def _run(self, step: NodeCall, values: dict[str, Tensor]) -> None:
-        inputs = [values[name] for name in step.reads]
-        if step.pads:
-            inputs[0] = functional.pad(inputs[0], step.pads)
-        outputs = self.get_submodule(step.layer)(*inputs)
-        made = step.node.outputs
+    def _run(self, call: NodeCall, values: dict[str, Tensor]) -> None:
+        inputs = [values[name] for name in call.reads]
+        if call.pads:
+            inputs[0] = functional.pad(inputs[0], call.pads)
+        outputs = self.get_submodule(call.layer)(*inputs)
+        made = call.node.outputs
         if len(made) == 1 and not isinstance(outputs, tuple):
             values[made[0]] = outputs
         else:
             values.update({name: outputs[i] for i, name in enumerate(made) if name})
-        for name in step.frees:
+        for name in call.frees:
             del values[name]
 
 
@@ -153,7 +153,7 @@ def _behind_layers(graph: Graph) -> frozenset[str]:
     return frozenset(found)
 
 
-def _step(node: Node, layer: str, built: Built, graph: Graph) -> NodeCall:
+def _call(node: Node, layer: str, built: Built, graph: Graph) -> NodeCall:
     places = range(len(node.inputs)) if built.reads is None else built.reads
     reads = tuple(node.inputs[place] for place in places)
     missing = [name for name in reads if name in graph.tensors]
@@ -162,17 +162,17 @@ def _step(node: Node, layer: str, built: Built, graph: Graph) -> NodeCall:
     return NodeCall(node=node, layer=layer, reads=reads, pads=built.pads, statics=built.statics)
 
 
-def _freeing(steps: Sequence[NodeCall], graph: Graph) -> tuple[NodeCall, ...]:
-    """The steps, each with the tensors that it is the last to read, or makes for nobody."""
+def _freeing(calls: Sequence[NodeCall], graph: Graph) -> tuple[NodeCall, ...]:
+    """The calls, each with the tensors that it is the last to read, or makes for nobody."""
     last: dict[str, int] = {}
-    for number, step in enumerate(steps):
-        last.update(dict.fromkeys((*filter(None, step.node.outputs), *step.reads), number))
+    for number, call in enumerate(calls):
+        last.update(dict.fromkeys((*filter(None, call.node.outputs), *call.reads), number))
     kept = {port.name for port in graph.outputs}
     frees: Mapping[int, list[str]] = defaultdict(list)
     for name, number in last.items():
         if name not in kept:
             frees[number].append(name)
-    return tuple(replace(step, frees=tuple(frees[i])) for i, step in enumerate(steps))
+    return tuple(replace(call, frees=tuple(frees[i])) for i, call in enumerate(calls))
 
 
 def _put(root: nn.Module, name: str, module: nn.Module) -> None:

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from compress.network.graph.module import GraphModule
 from compress.network.graph.names import layer_names
-from compress.network.graph.operators.site import Operator
 from compress.network.graph.read import read
+from compress.network.graph.view.module import GraphModule
+from compress.network.graph.view.operators.site import Operator
 from compress.values.errors import InvalidNetwork
-from tests.compress.network.graph.views import (
+from tests.compress.network.graph.view.views import (
     ALL,
     answers,
     answers_of_file,
@@ -118,8 +118,8 @@ def test_constants_before_the_first_layer_and_masks_are_no_parameters():
 
 def test_tensors_are_let_go_once_nobody_reads_them():
     module = view_of(exported("cnn"), "cnn")
-    made = [name for step in module.program.steps for name in step.node.outputs]
-    freed = [name for step in module.program.steps for name in step.frees]
+    made = [name for call in module.program.calls for name in call.node.outputs]
+    freed = [name for call in module.program.calls for name in call.frees]
     assert sorted(freed) == sorted({*made, "input"} - {"answer"})
 
 
@@ -139,6 +139,6 @@ def test_a_reshape_to_a_number_of_channels_holds_for_fewer():
     data = exported("cnn")
     module = view_of(data, "cnn")
     graph = read(data)
-    [reshape] = [step for step in module.program.steps if step.node.op in ("Reshape", "Flatten")]
+    [reshape] = [call for call in module.program.calls if call.node.op in ("Reshape", "Flatten")]
     assert reshape.statics in ({}, {1: (0, -1)})
     assert graph.nodes == module.program.graph.nodes

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from compress.network.graph.operators.site import Built, Site, unsupported
 from compress.network.graph.values import Array
+from compress.network.graph.view.operators.site import Built, Site, unsupported
 
 ORDER: Mapping[str, tuple[int, ...]] = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2)}
 """Which gate of ONNX is which of torch's, in torch's order."""

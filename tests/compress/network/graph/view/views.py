@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compress.evaluation import runtime
-from compress.network.graph.module import GraphModule
 from compress.network.graph.read import read
 from compress.network.graph.shapes import bind
 from compress.network.graph.values import Graph, GraphPort, Node
+from compress.network.graph.view.module import GraphModule
 from tests.compress.onnx_networks import NETWORKS, example
 
 

@@ -1,0 +1,100 @@
+"""How a file takes images and answers: the ports of the file that a network came from.
+
+Within this program a graph takes ``input``, float32 ``(N, C, H, W)``, and answers ``logits``. What
+goes to the user takes what the uploaded file took and answers what it answered.
+"""
+
+from __future__ import annotations
+
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+
+from compress.network.signature import INPUT, OUTPUT, Port, Signature
+
+_TO_NCHW, _TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
+_FLOATS, _FIRST, _LOGITS = "ports.floats", "ports.channels_first", "ports.logits"
+_TYPES = {
+    "float32": TensorProto.FLOAT,
+    "float64": TensorProto.DOUBLE,
+    "float16": TensorProto.FLOAT16,
+    "uint8": TensorProto.UINT8,
+    "int8": TensorProto.INT8,
+    "int32": TensorProto.INT32,
+    "int64": TensorProto.INT64,
+    "bool": TensorProto.BOOL,
+}
+
+
+def put(model: ModelProto, signature: Signature) -> None:
+    """Give a graph, in place, these ports; only the batch is of any size yet (``declare``)."""
+    [taken], [answered] = signature.inputs, signature.outputs
+    before, inner = _in_front(taken)
+    behind, logits = _behind(answered)
+    names = {INPUT: inner, OUTPUT: logits}
+    for node in model.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    nodes = _without_detour([*before, *model.graph.node, *behind], taken)
+    del model.graph.node[:], model.graph.input[:], model.graph.output[:]
+    model.graph.node.extend(nodes)
+    model.graph.input.append(_info(taken, (taken.words[0], *taken.shape[1:])))
+    model.graph.output.append(_info(answered, (answered.words[0], *answered.shape[1:])))
+
+
+def declare(model: ModelProto, signature: Signature) -> None:
+    """Say, in place, every axis and all metadata as the uploaded file said them."""
+    ports = (*signature.inputs, *signature.outputs)
+    values = (*model.graph.input, *model.graph.output)
+    for value, port in zip(values, ports, strict=True):
+        value.CopyFrom(_info(port, port.words))
+    if signature.metadata:
+        helper.set_model_props(model, dict(signature.metadata))
+
+
+def _in_front(taken: Port) -> tuple[list[NodeProto], str]:
+    """What turns the file's images into those of the graph, and the name of these."""
+    nodes, name = [], taken.name
+    if taken.dtype != "float32":
+        nodes.append(helper.make_node("Cast", [name], [_FLOATS], to=TensorProto.FLOAT))
+        name = _FLOATS
+    if taken.layout == "NHWC":
+        nodes.append(helper.make_node("Transpose", [name], [_FIRST], perm=_TO_NCHW))
+        name = _FIRST
+    return nodes, name
+
+
+def _behind(answered: Port) -> tuple[list[NodeProto], str]:
+    """What turns the graph's logits into the file's answer, and the name of the logits."""
+    if not answered.softmax and answered.dtype == "float32":
+        return [], answered.name
+    nodes, name = [], _LOGITS
+    if answered.softmax:
+        made = answered.name if answered.dtype == "float32" else f"{_LOGITS}.softmax"
+        nodes.append(helper.make_node("Softmax", [name], [made], axis=-1))
+        name = made
+    if answered.dtype != "float32":
+        nodes.append(helper.make_node("Cast", [name], [answered.name], to=_TYPES[answered.dtype]))
+    return nodes, _LOGITS
+
+
+def _without_detour(nodes: list[NodeProto], taken: Port) -> list[NodeProto]:
+    """Without what is transposed to channels first and back again."""
+    source = next((node.input[0] for node in nodes if node.output[0] == _FIRST), None)
+    if source is None:
+        return nodes
+    back = [node.output[0] for node in nodes if _goes_back(node)]
+    kept = [node for node in nodes if not _goes_back(node)]
+    for node in kept:
+        node.input[:] = [source if name in back else name for name in node.input]
+    read = {name for node in kept for name in node.input}
+    return [node for node in kept if node.output[0] != _FIRST or _FIRST in read]
+
+
+def _goes_back(node: NodeProto) -> bool:
+    if node.op_type != "Transpose" or node.input[0] != _FIRST:
+        return False
+    return tuple(onnx.helper.get_node_attr_value(node, "perm")) == _TO_NHWC
+
+
+def _info(port: Port, shape: tuple[int | str, ...]) -> ValueInfoProto:
+    return helper.make_tensor_value_info(port.name, _TYPES[port.dtype], list(shape))

@@ -1,0 +1,52 @@
+"""Networks of uploaded ONNX files, as torch runs and trains them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compress.network.graph.read import read
+from compress.network.graph.shapes import bind
+from compress.network.graph.view.module import GraphModule
+from compress.network.network import Network
+from compress.network.preprocessing import Normalisation
+from compress.network.signature import BATCH
+from compress.network.sources import onnx_form, onnx_ports
+from compress.values.errors import InvalidNetwork
+
+
+def load(
+    source: bytes | Path,
+    *,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    normalisation: Normalisation | None = None,
+) -> Network:
+    """The network of a file, ready to predict, with the ports of the file.
+
+    ``input_shape`` is ``(C, H, W)``, whatever order the file has; without a ``normalisation`` the
+    network takes raw values as its file does. Raises InvalidNetwork for a file that is refused and
+    for one that takes other images or knows other classes.
+    """
+    data = source if isinstance(source, bytes) else source.read_bytes()
+    graph = read(data)
+    ports = onnx_ports.image_ports(graph, input_shape=input_shape)
+    shapes = bind(graph, ports.sizes)
+    known = onnx_ports.num_classes(ports, shapes.get(ports.output.name))
+    if known != num_classes:
+        raise InvalidNetwork(
+            f"the network tells {known} classes apart, the data has {num_classes}: train its last "
+            "layer for these classes, or give it data of its own"
+        )
+    working, signature = onnx_form.inner(graph, ports, shapes)
+    return Network(
+        module=GraphModule(working, bind(working, {BATCH: 2})),
+        normalisation=normalisation or _none(input_shape[0]),
+        input_shape=input_shape,
+        num_classes=num_classes,
+        ports=signature,
+    )
+
+
+def _none(channels: int) -> Normalisation:
+    """Raw values of so many channels as they are."""
+    return Normalisation(mean=(0.0,) * channels, std=(1.0,) * channels)
