@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from compress.export import onnx_trace
-from compress.network.graph.module import GraphModule
 from compress.network.graph.outline import outline
 from compress.network.graph.read import read
 from compress.network.graph.shapes import bind
+from compress.network.graph.view.module import GraphModule
 from compress.network.signature import Port
 from compress.network.sources.source import FamilySource
 from compress.network.structure import channels
