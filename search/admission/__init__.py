@@ -1,1 +1,1 @@
-"""Which candidates become trials."""
+"""Decide which candidates become trials."""

@@ -1,4 +1,4 @@
-"""Candidates that cannot enter the front are rejected before they become trials.
+"""Reject candidates that cannot enter the front before they become trials.
 
 Before a candidate is built, only lower bounds of its parameters, MACs and bytes are known
 (``search.space.feasibility``); nothing is known of its latency, memory or download size. A
@@ -117,7 +117,7 @@ class BoundsFilter:
 
 
 def _is_bounded_share(metric: Metric) -> bool:
-    """Whether no candidate exceeds 1 in it, and the most that one may reach can be taken."""
+    """Return whether it is a share, so that the most a candidate may reach can be assumed."""
     return METRICS[metric].is_quality and METRICS[metric].unit == "share"
 
 

@@ -1,1 +1,1 @@
-"""Allocation: bits and ratios where a profile says that they harm least."""
+"""Spend few bits and prune many channels where a profile shows the least harm."""

@@ -1,14 +1,15 @@
-"""Ratios per stage and bits per layer for a budget, from a profile.
+"""Allocate ratios per stage and bits per layer within a budget, by a sensitivity profile.
 
-The damages of stages and layers are added up (ZeroQ, arXiv:2001.00281, section 3.2): how pruning
-and few bits make each other worse is not known. The budget is spent in two steps, each a knapsack
-solved exactly: first the stages lose channels until a share of the weights is left, then the layers
-that remain share out the bytes. Costs are estimates: weights times the bits that each takes in a
-file, as the probes found them. A file also holds scales, biases and names.
+The damages of stages and layers are added up (ZeroQ, arXiv:2001.00281, section 3.2), because it is
+not known how pruning and few bits make each other worse. The budget is spent in two steps, each a
+knapsack that is solved exactly: first the stages lose channels until a share of the weights is
+left, then the bytes are divided among the remaining layers. Costs are estimates: weights times the
+bits that each takes in a file, as the probes found them. A file also holds scales, biases and
+names.
 
-The cost of a stage's ratio has to stand by itself in the first step. A layer between two stages
-counts half for each, with ``(1 - r)^2`` of its weights left: exact where the two ratios are equal,
-and a little too much where they differ much.
+In the first step the cost of a stage's ratio must not depend on other stages. A layer between two
+stages counts half for each, with ``(1 - r)^2`` of its weights left. That is exact if the two ratios
+are equal, and a little too much if they differ widely.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ _EPSILON = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class Allotment:
-    """Ratios by stage and bits by layer, the damage expected of both, and the share that is left.
+    """Ratios by stage, bits by layer, the damage that both are expected to do, and the cost.
 
-    ``share`` is of the baseline's bytes of weights, or of its multiply-accumulates.
+    ``share`` is the part that is left of the baseline's bytes of weights or of its MACs.
     """
 
     ratios: tuple[float, ...]
@@ -43,9 +44,9 @@ class Allotment:
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What may be allotted: ratios for every stage (none: no pruning), bits for every layer.
+    """The ratios that each stage may have (none without pruning) and the bits of every layer.
 
-    ``bits`` are increasing; a single width is given, not chosen.
+    ``bits`` are in increasing order; a single width leaves no choice.
     """
 
     ratios: tuple[tuple[float, ...], ...]
@@ -54,20 +55,20 @@ class Choices:
 
     @property
     def chooses_ratios(self) -> bool:
-        """Whether any stage has a choice."""
+        """True if any stage has more than one ratio to choose from."""
         return any(len(values) > 1 for values in self.ratios)
 
     @property
     def chooses_bits(self) -> bool:
-        """Whether a layer may have one width or another."""
+        """True if there is more than one bit-width to choose from."""
         return self.axis == "bytes" and len(self.bits) > 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Allotter:
-    """Allots by one profile within one job's choices.
+    """Allocates by one profile within one job's choices.
 
-    ``solve`` is ``knapsack.solve``, or ``knapsack.nearly`` where many are asked for.
+    ``solve`` is ``knapsack.solve``, or ``knapsack.nearly`` if many allocations are needed.
     """
 
     profile: ProfileDocument
@@ -77,18 +78,18 @@ class Allotter:
     def allot(
         self, share: float, *, pruning: float, sharpness: float, edges_8bit: bool = True
     ) -> Allotment:
-        """The gentlest allotment within ``share`` of the baseline.
+        """Return the allotment with the least damage within ``share`` of the baseline.
 
         Args:
-            share: Of the baseline's bytes of weights, or of its multiply-accumulates.
-            pruning: How much of the way down from the widest bits channels go, on a logarithmic
-                scale: 0 leaves to the bits what they can do, 1 keeps the widest bits.
-            sharpness: How far a stage or a layer may be from the uniform choice: 0 is uniform, 1
-                is free.
+            share: The budget, as a share of the baseline's bytes of weights or of its MACs.
+            pruning: The part of the reduction, on a logarithmic scale, that channels bear: 0 leaves
+                everything that they can reach to the bits, 1 keeps the widest bits.
+            sharpness: How far a stage or a layer may be from the uniform choice, from 0 (uniform)
+                to 1 (free).
             edges_8bit: Whether the first and the last layer keep 8 bits.
 
         Returns:
-            Where the share cannot be reached, the nearest to it.
+            The allotment; the nearest one if the share cannot be reached.
         """
         widths = (self.choices.bits[-1:], self.choices.bits)[self.choices.chooses_bits]
         widest = self._share({}, self._uniform_bits(widths[-1], edges_8bit=edges_8bit))
@@ -105,25 +106,25 @@ class Allotter:
         )
 
     def damage_of(self, found: Allotment) -> float:
-        """The damage that is expected of any ratios and bits, in nats."""
+        """Return the damage that these ratios and bits are expected to do, in nats."""
         return self._damage(dict(enumerate(found.ratios)), found.bits)
 
     def left_by_layer(self, ratios: Sequence[float]) -> list[float]:
-        """How many weights of every layer these ratios, one per stage, leave."""
+        """Return the number of weights that these ratios, one per stage, leave in every layer."""
         by_stage = dict(enumerate(ratios))
         return [layer.weights * self._keep(layer, by_stage) for layer in self.profile.layers]
 
     def weights_left(self, ratios: Sequence[float]) -> float:
-        """The share of the baseline's weights that these ratios, one per stage, leave."""
+        """Return the share of the baseline's weights that these ratios, one per stage, leave."""
         return self._left_of(dict(enumerate(ratios)), lambda layer: layer.weights)
 
     def macs_left(self, ratios: Sequence[float]) -> float:
-        """The share of its multiply-accumulates."""
+        """Return the share of the baseline's MACs that these ratios, one per stage, leave."""
         return self._left_of(dict(enumerate(ratios)), lambda layer: layer.macs)
 
     @property
     def least(self) -> float:
-        """The smallest share that can be reached."""
+        """The smallest share of the baseline that can be reached."""
         ratios = {stage: values[-1] for stage, values in self._stages.items()}
         return self._share(ratios, self._uniform_bits(self.choices.bits[0], edges_8bit=False))
 
@@ -148,7 +149,7 @@ class Allotter:
         return {stage: option.value for stage, option in found.items()}
 
     def _uniform_ratios(self, left: float) -> dict[int, float]:
-        """The least ratio for all stages, each at its nearest, with which this share is left."""
+        """The least ratio, each stage at its nearest value, that leaves at most this share."""
         found = {stage: values[0] for stage, values in self._stages.items()}
         for ratio in sorted({r for values in self._stages.values() for r in values}):
             found = {
@@ -195,7 +196,7 @@ class Allotter:
         window: float,
         edges: frozenset[str],
     ) -> list[int]:
-        """The widths a layer may have; what was not probed keeps the most."""
+        """The widths that a layer may have; a layer that was not probed keeps the widest."""
         if layer.name in edges and widths[-1] < FLOAT_BITS:
             return [_EDGE_BITS]
         if not layer.points:
@@ -222,7 +223,7 @@ class Allotter:
 
     @cached_property
     def _stages(self) -> dict[int, tuple[float, ...]]:
-        """Ratios of every stage; of one that was not probed only the least."""
+        """The ratios of every stage; a stage that was not probed has only the least."""
         probed = {stage.stage for stage in self.profile.stages if stage.points}
         return {
             stage: values if stage in probed else values[:1]
@@ -242,7 +243,7 @@ class Allotter:
         return float(layer.weights if self.choices.axis == "bytes" else layer.macs)
 
     def _keep(self, layer: LayerProfile, ratios: Mapping[int, float]) -> float:
-        """The share of the layer that is left."""
+        """Return the share of the layer that is left."""
         ends = (stage for stage in (layer.writes, layer.reads) if stage is not None)
         kept = 1.0
         for stage in ends:
@@ -250,7 +251,7 @@ class Allotter:
         return kept
 
     def _kept(self, stage: int, ratio: float) -> float:
-        """What is left of the layers of a stage, of those at its ends its half."""
+        """What is left of the layers of a stage; layers shared with a neighbour count half."""
         left = 0.0
         for layer in self.profile.layers:
             ends = [end for end in (layer.writes, layer.reads) if end is not None]
@@ -266,7 +267,7 @@ class Allotter:
         return kept / sum(size(layer) for layer in self.profile.layers)
 
     def _share(self, ratios: Mapping[int, float], bits: Mapping[str, int]) -> float:
-        """Of the baseline; multiply-accumulates cost the same whatever the bits."""
+        """The share of the baseline; MACs do not depend on the bits."""
         if self.choices.axis == "macs":
             return self._left(ratios)
         sizes = (
@@ -290,5 +291,5 @@ class Allotter:
 
 
 def _shortened(layer: LayerProfile, bits: int) -> float:
-    """What is left of a weight's bytes in a file."""
+    """Return the share of a weight's bytes that is left in a file."""
     return 1.0 if bits == FLOAT_BITS else curves.coded(layer.points, bits) / FLOAT_BITS

@@ -1,10 +1,11 @@
-"""Monotone curves through the probes of a profile: what fewer bits or channels would do.
+"""Monotone curves through the probes of a profile: the damage of fewer bits or channels.
 
-A probe is noisy, and a network with fewer bits or channels is taken to be no better: the damages
-are fitted by isotonic regression (pool adjacent violators; Barlow et al., Statistical Inference
-under Order Restrictions, 1972). Between the probes of bits the logarithm is linear, and beyond them
-every bit counts a factor of four, as the power of a uniform grid's error does; between ratios the
-damage itself is linear, from no damage at ratio 0, and beyond the last one its last slope goes on.
+Probes are noisy, and a network with fewer bits or channels is assumed to be no better. So the
+damages are fitted by isotonic regression (pool adjacent violators; Barlow et al., Statistical
+Inference under Order Restrictions, 1972). Between the probes of bits the logarithm is linear, and
+beyond them each bit is worth a factor of four, like the power of a uniform grid's error. Between
+ratios the damage itself is linear, from no damage at ratio 0, and beyond the last probe the last
+slope goes on.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from compress.sensitivity.document import BitsPoint, RatioPoint
 
 _PER_BIT = math.log(4.0)
 _LEAST = 1e-12
-"""A damage of nothing, where its logarithm is needed."""
+"""Stands for no damage, so that it has a logarithm."""
 
 
 def isotonic(values: Sequence[float]) -> list[float]:
-    """The nearest values, in squares, that never fall."""
+    """Return the non-decreasing values that are nearest to these in least squares."""
     blocks: list[tuple[float, int]] = []
     for value in values:
         mean, size = float(value), 1
@@ -32,7 +33,7 @@ def isotonic(values: Sequence[float]) -> list[float]:
 
 
 def of_bits(points: Sequence[BitsPoint], bits: int) -> float:
-    """The damage of so many bits; ``points`` are at least one, in any order."""
+    """Return the damage of ``bits`` bits; there is at least one of ``points``, in any order."""
     ordered = sorted(points, key=lambda point: -point.bits)
     damages = isotonic([point.damage for point in ordered])
     logs = [math.log(max(damage, _LEAST)) for damage in damages]
@@ -41,11 +42,11 @@ def of_bits(points: Sequence[BitsPoint], bits: int) -> float:
 
 
 def coded(points: Sequence[BitsPoint], bits: int) -> float:
-    """Bits per weight in a file, for weights of so many bits; 0 to ``bits``.
+    """Return the bits that a weight of ``bits`` bits takes in a file, from 0 to ``bits``.
 
-    Between probes it is linear, and beyond them a bit more is one more in the file: halving the
-    step of a grid adds one bit to the entropy (Gish and Pierce, Asymptotically efficient
-    quantizing, 1968). Where no probe says, the width itself.
+    The curve is linear between probes. Beyond them each further bit takes one more bit in the file,
+    because halving the step of a grid adds one bit to the entropy (Gish and Pierce, Asymptotically
+    efficient quantizing, 1968). Without probes it is the width itself.
     """
     ordered = sorted(points, key=lambda point: point.bits)
     known = [(float(p.bits), p.coded) for p in ordered if p.coded is not None]
@@ -57,7 +58,7 @@ def coded(points: Sequence[BitsPoint], bits: int) -> float:
 
 
 def of_ratio(points: Sequence[RatioPoint], ratio: float) -> float:
-    """The damage of losing this share of the channels; ``points`` are at least one."""
+    """Return the damage of losing this share of the channels; there is at least one point."""
     ordered = sorted(points, key=lambda point: point.ratio)
     ratios = [0.0, *(point.ratio for point in ordered)]
     damages = isotonic([0.0, *(point.damage for point in ordered)])
@@ -68,7 +69,7 @@ def of_ratio(points: Sequence[RatioPoint], ratio: float) -> float:
 def _between(
     xs: Sequence[float], ys: Sequence[float], x: float, *, before: float, after: float
 ) -> float:
-    """Linear between the points, with these slopes outside of them; ``xs`` increase."""
+    """Interpolate linearly, with these slopes outside of the points; ``xs`` increase."""
     if x <= xs[0]:
         return ys[0] + before * (x - xs[0])
     for left, right in zip(range(len(xs)), range(1, len(xs)), strict=False):

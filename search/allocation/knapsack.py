@@ -1,9 +1,9 @@
-"""One option per part, least damage, within a limit: the multiple-choice knapsack problem.
+"""The multiple-choice knapsack problem: one option per part, least damage, within a limit.
 
     minimise  sum_i sum_j d_ij x_ij   with  sum_j x_ij = 1,  sum_ij c_ij x_ij <= limit,  x binary
 
-as HAWQ-V3 (Yao et al., arXiv:2011.10680, section 3.3) chooses bits by integer programming. It is
-solved to the end by HiGHS through ``scipy.optimize.milp``.
+HAWQ-V3 (Yao et al., arXiv:2011.10680, section 3.3) chooses bits in the same way, by integer
+programming. HiGHS solves it to optimality through ``scipy.optimize.milp``.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 from search.errors import SearchError
 
 _SCALE = 1e4
-"""Of damages: the solver's absolute tolerances are far below the least of them that matters."""
+"""Scales damages so that those that matter are far above the solver's absolute tolerances."""
 _SLACK = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """What a part may be, what that costs, and the damage it does."""
+    """One choice for a part, with its cost and its damage."""
 
     value: float
     cost: float
@@ -31,9 +31,10 @@ class Option:
 
 
 def solve(parts: Sequence[Sequence[Option]], limit: float) -> tuple[Option, ...]:
-    """One option of each part, of least total damage, with costs of at most ``limit`` together.
+    """Choose one option of each part with the least total damage at a total cost up to ``limit``.
 
-    Where nothing is within the limit, the cheapest of each part. Of equal damages the cheaper one.
+    If nothing is within the limit, the cheapest option of each part is chosen. Of equal damages the
+    cheaper one is.
     """
     cheapest = tuple(min(options, key=lambda o: (o.cost, o.damage)) for options in parts)
     gentlest = tuple(min(options, key=lambda o: (o.damage, o.cost)) for options in parts)
@@ -45,11 +46,11 @@ def solve(parts: Sequence[Sequence[Option]], limit: float) -> tuple[Option, ...]
 
 
 def nearly(parts: Sequence[Sequence[Option]], limit: float) -> tuple[Option, ...]:
-    """Nearly the same, many times as fast: every part from its cheapest up, as the limit allows.
+    """Choose nearly the same options many times as fast, greedily from the cheapest.
 
-    What takes most damage away for its cost goes first. Up to the first step that does not fit this
-    is the solution of the relaxed problem, so at most one step is missing (Sinha and Zoltners, The
-    multiple-choice knapsack problem, Operations Research 27(3), 1979).
+    The step that removes most damage for its cost comes first. Up to the first step that does not
+    fit this is the solution of the relaxed problem, so at most one step is missing (Sinha and
+    Zoltners, The multiple-choice knapsack problem, Operations Research 27(3), 1979).
     """
     hulls = [_hull(options) for options in parts]
     chosen, left = [hull[0] for hull in hulls], limit - _cost([hull[0] for hull in hulls])
@@ -74,7 +75,7 @@ def _hull(options: Sequence[Option]) -> list[Option]:
 
 
 def _slope(before: Option, after: Option) -> float:
-    """Damage per cost; negative where damage is taken away."""
+    """Damage per cost; negative if the step removes damage."""
     return (after.damage - before.damage) / max(after.cost - before.cost, _SLACK)
 
 

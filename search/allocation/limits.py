@@ -1,9 +1,9 @@
-"""What a job's constraints leave of its baseline, in the terms of an allotment.
+"""A job's upper bounds as shares of its baseline, for comparison with an allotment.
 
-"At most B bytes" is a share of the baseline's bytes of weights, "at most L ms" one of its
-multiply-accumulates. Both are estimates: a file is taken to hold beside its weights what the
-baseline's holds, scales, and the nodes that decode, and latency to be in proportion to
-multiply-accumulates.
+"At most B bytes" becomes a share of the baseline's bytes of weights, and "at most L ms" a share of
+its MACs. Both are estimates. In addition to its weights a file is assumed to hold what the
+baseline's file holds, scales, and the nodes that decode. Latency is assumed to be proportional to
+MACs.
 """
 
 from __future__ import annotations
@@ -19,21 +19,20 @@ from featherweight.specs.constraints import Constraint
 from search.allocation.allotment import Allotment, Allotter
 
 SURE = 0.96
-"""Of a bound on bytes: estimates from entropies were up to 3 % too low."""
+"""The share of a bound on bytes that is used: estimates from entropies were up to 3 % low."""
 _FLOAT_BYTES = 4
 _DECODING_BYTES = 1_000
-"""Nodes and tables that make coded integers weights again."""
+"""Bytes of the nodes and tables that decode integers into weights."""
 _SCALE_BYTES: Mapping[int, int] = {32: 4, 16: 0}
-"""What a channel's scale adds, by ``scale_bits``: with 16 its bias takes two bytes less."""
+"""Bytes that a channel's scale adds, by ``scale_bits``; with 16 its bias takes two fewer."""
 _EPSILON = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The most that an allotment may leave, as shares of the baseline's; infinite if unlimited.
+    """Upper limits of an allotment as shares of the baseline, infinite if there is no limit.
 
-    ``size`` is of its bytes of weights, ``weights`` of their number, ``macs`` of its
-    multiply-accumulates.
+    ``size`` limits its bytes of weights, ``weights`` their number, and ``macs`` its MACs.
     """
 
     size: float = math.inf
@@ -49,9 +48,9 @@ class Limits:
         *,
         scale_bits: int | None,
     ) -> Limits:
-        """Those that follow from the upper bounds among the constraints.
+        """Derive the limits from the upper bounds among the constraints.
 
-        ``scale_bits`` are those of quantization; None where weights stay as they are.
+        ``scale_bits`` are those of quantization, or None if weights are not quantized.
         """
         found: dict[str, float] = {}
         added = 0
@@ -64,7 +63,7 @@ class Limits:
         return cls(**found)
 
     def hold(self, allotter: Allotter, found: Allotment) -> bool:
-        """Whether the allotment, one of ``allotter``'s, keeps all of them."""
+        """Return whether the allotment, made by ``allotter``, keeps within all limits."""
         size = found.share if allotter.choices.axis == "bytes" else 0.0
         pairs = (
             (size, self.size),

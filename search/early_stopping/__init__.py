@@ -1,1 +1,1 @@
-"""Which trials train on, and which are stopped."""
+"""Decide which trials train on and which are stopped."""

@@ -1,13 +1,11 @@
-"""How many of a job's trials are expected to reach each rung, by the job's own stopping rule.
+"""Estimate how many of a job's trials reach each rung, by simulating the job's own stopping rule.
 
-``stopping.judge`` is asked about made-up trials that arrive one after the other, so the number
-follows the rule whatever becomes of it: the first at a rung climbs, what nothing dominates climbs,
-constraints come first, and little room makes it strict. Only what candidates are like is assumed
-(``search.early_stopping.imagined``). A trial is judged beside every other one that has been at its
-rung, as in a job with one worker.
+``rule.judge`` judges made-up trials that arrive one after the other, so the estimate follows every
+change of the rule. Only what candidates are like is assumed (``search.early_stopping.imagined``). A
+trial is compared with all others that have been at its rung, as in a job with one worker.
 
-Beyond the trials that are simulated, the share that climbs falls as a power of their number, about
-as it does within them, and not below one of ``eta``.
+Beyond the number of trials that are simulated, the share that climbs falls as a power of that
+number, about as it does within the simulation, but not below ``1 / eta``.
 """
 
 from __future__ import annotations
@@ -27,21 +25,21 @@ from search.early_stopping.imagined import Curve
 
 Numbers = NDArray[np.float64]
 _TRIALS = 32
-"""Trials of a simulation: the rule takes a time that grows with their square."""
+"""Trials of a simulation; the time that the rule takes grows with their square."""
 _SIMULATIONS = 4
 _SEED = 18
 _MOST_KNOWN = 64
 _USUAL_SLOPE = 0.2
-"""So few trials say little of it: what is measured counts half."""
+"""Mixed in equal parts with the measured slope, which few trials determine badly."""
 _OBSERVED_FROM = 4.0
-"""From so many expected to climb on, those that did count more than the simulated ones."""
+"""From this number of expected climbers on, the observed share counts more than the simulated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """What has happened: how many trials have reached each rung, and how many may leave it upwards.
+    """The number of trials that have reached each rung, and of those allowed to climb from it.
 
-    ``climbed`` counts those that have not arrived above yet, too; at the last rung it is 0.
+    ``climbed`` includes trials that have not arrived at the next rung yet; it is 0 at the last.
     """
 
     reached: Sequence[int]
@@ -55,14 +53,15 @@ def reaching(
     baseline: Measurement | None = None,
     standing: Standing | None = None,
 ) -> tuple[float, ...]:
-    """The expected number of trials that reach each rung.
+    """Return the expected number of trials that reach each rung.
 
     Args:
-        spec: Its objectives, constraints and ``early_stopping`` count.
-        trials: How many reach the first rung in all.
-        baseline: What constraints and the rule refer to; None: only relative constraints count.
-        standing: What has happened already. The shares that climbed in the job itself count more,
-            the more there were.
+        spec: The job; its objectives, constraints and ``early_stopping`` are used.
+        trials: How many trials reach the first rung in all.
+        baseline: The measurement that constraints and the rule refer to; without one only relative
+            constraints are used.
+        standing: What has happened already. The more trials have climbed in the job itself, the
+            more their share counts.
 
     Returns:
         One number per rung, the first of them ``trials``.
@@ -84,7 +83,7 @@ def reaching(
 
 @dataclass(frozen=True, kw_only=True)
 class _Question:
-    """What a simulation depends on; ``text`` holds all of it, so that answers can be kept."""
+    """What a simulation depends on. Answers are cached by ``text``, which holds all of it."""
 
     text: str
     spec: JobSpec = field(compare=False)
@@ -103,13 +102,13 @@ class _Question:
 
 @dataclass(frozen=True, kw_only=True)
 class _Shares:
-    """Of the arrivals at a rung, in their order: what share of simulations let them climb."""
+    """For each arrival at a rung, in order, the share of simulations in which it climbed."""
 
     by_arrival: Numbers
     least: float
 
     def climbing(self, arrivals: float) -> float:
-        """How many of the first so many arrivals climb."""
+        """Return how many of the first ``arrivals`` climb; a fraction counts in part."""
         whole = math.floor(arrivals)
         shares = self._until(whole + 1)
         return float(shares[:whole].sum() + (arrivals - whole) * shares[whole])
@@ -129,7 +128,7 @@ class _Shares:
 
 @lru_cache(maxsize=_MOST_KNOWN)
 def _shares(question: _Question) -> tuple[_Shares, ...]:
-    """Of every rung but the last."""
+    """The shares of every rung but the last."""
     early = question.spec.early_stopping
     if len(early.rungs) == 1:
         return ()
@@ -142,7 +141,7 @@ def _shares(question: _Question) -> tuple[_Shares, ...]:
 
 
 def _by_arrival(ends: Sequence[Sequence[int]], rung: int, *, otherwise: float) -> Numbers:
-    """Share of the simulations whose n-th arrival at the rung climbed, as far as most have one."""
+    """For each n the share of simulations whose n-th arrival climbed, while most have an n-th."""
     climbs = [[end > rung for end in each if end >= rung] for each in ends]
     known = int(np.median([len(each) for each in climbs]))
     if known == 0:
@@ -152,7 +151,7 @@ def _by_arrival(ends: Sequence[Sequence[int]], rung: int, *, otherwise: float) -
 
 
 def _ends(question: _Question, random: np.random.Generator) -> list[int]:
-    """The last rung of each of the trials of a simulation, in the order in which they began."""
+    """Simulate once; return the last rung of each trial, in the order in which they began."""
     rungs = question.spec.early_stopping.rungs
     been: list[list[Curve]] = [[] for _ in rungs]
     found: list[int] = []
@@ -163,7 +162,7 @@ def _ends(question: _Question, random: np.random.Generator) -> list[int]:
 
 
 def _end(question: _Question, curve: Curve, been: Sequence[list[Curve]]) -> int:
-    """Where the rule stops the trial; those that have ``been`` at every rung know of it then."""
+    """Return the rung at which the rule stops the trial, and enter it in ``been`` on the way."""
     last = len(been) - 1
     for rung in range(last):
         arrival = imagined.arrival(question.spec, question.baseline, rung, curve, been[rung])

@@ -1,11 +1,11 @@
-"""What accuracy a trial may still reach at the last rung, from its own rungs and finished peers'.
+"""Predict the accuracy of a trial at the last rung from its own rungs and its finished peers.
 
 The logarithm of the error at the last rung is regressed on the logarithms of the errors at the
 rungs that are known: Bayesian linear regression (Bishop, Pattern Recognition and Machine Learning,
 2006, section 3.3) with a prior that says "the last error is a constant share of the present one".
-With few finished peers the prior rules and every trial gains alike, so nobody changes place; with
-more of them the shape of a curve counts. Peers that finished are the better ones of all, so the
-forecast is that of a trial that would have been let through.
+With few finished peers the prior dominates and every trial gains alike, so the order stays as it
+is; with more of them the shape of a curve matters. The peers that finished are the better ones, so
+the forecast is that of a trial that was allowed to climb.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 FEWEST_FINISHED = 3
-"""With fewer finished peers nothing is predicted."""
+"""Nothing is predicted with fewer finished peers."""
 _LEAST_ERROR = 1e-4
 _PRIOR_VARIANCE = 0.25
-"""Of the weights of standardised log errors: slopes beyond one are unlikely."""
+"""Prior variance of the weights of standardised log errors: slopes above 1 are unlikely."""
 _LEAST_NOISE = 0.05
-"""Standard deviation of the last log error, as seeds alone would move it."""
+"""Standard deviation of the last log error that seeds alone cause."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class CurveForecast:
     noise: float
 
     def optimistic(self, curve: Sequence[float]) -> float:
-        """The accuracy one standard deviation above the expected one; at least the present one."""
+        """Return the accuracy one standard deviation above the mean; at least the present one."""
         errors = _log_errors([curve])[0]
         features = (errors - self.centre) / self.spread
         expected = errors[-1] + self.gain + float(features @ self.weights)
@@ -46,14 +46,14 @@ class CurveForecast:
 
 
 def fit(finished: Sequence[Sequence[float]], *, known: int) -> CurveForecast | None:
-    """A forecast for curves of which the first ``known`` rungs are there.
+    """Fit a forecast for curves of which the first ``known`` rungs are known.
 
     Args:
         finished: Accuracies at every rung, of peers that reached the last one.
         known: How many rungs the curves to be forecast have; fewer than the finished ones.
 
     Returns:
-        None where fewer than three peers have finished.
+        The forecast, or None if fewer than three peers have finished.
     """
     if len(finished) < FEWEST_FINISHED:
         return None
@@ -88,9 +88,9 @@ def _posterior(
 
 
 def expected(curves: Sequence[Sequence[float]], *, num_rungs: int) -> list[float | None]:
-    """What each curve may reach at the last rung; what it did reach where it has been there.
+    """Return the accuracy that each curve may reach at the last rung, or has reached there.
 
-    None throughout where too few have finished. The order of the curves does not matter.
+    All are None if too few curves have finished. The order of the curves does not matter.
     """
     finished = sorted(tuple(curve) for curve in curves if len(curve) == num_rungs)
     forecasts = {known: fit(finished, known=known) for known in range(1, num_rungs)}

@@ -1,10 +1,11 @@
-"""How much more training can still bring a trial, and what a job that says ``auto`` makes of it.
+"""How much accuracy training can still add to a trial, and how that settles ``auto``.
 
-Training is taken to bring a compressed network to the baseline's accuracy, or to the best that a
-peer has at the same rung. A trial far below has room: it climbs as long as nothing dominates it,
-and the first at a rung climbs too. One that is nearly there has little: another candidate's first
-rung is worth more than its next one, so only the share ``n / eta``, rounded to the nearest, climbs,
-by the hypervolume that it alone adds. As long as an accuracy floor is missed there is room.
+Training is assumed to lift a compressed network to the baseline's accuracy, or to the best accuracy
+of a peer at the same rung. A trial far below has headroom: it climbs if nothing dominates it, and
+the first at a rung climbs too. A trial that is nearly there has little: another candidate's first
+rung is worth more than its next one. Then only ``n / eta`` trials climb, rounded to the nearest, in
+the order of the hypervolume that each alone adds. A trial that misses an accuracy floor always has
+headroom.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from featherweight.specs.stopping import EarlyStopping
 from search.front import comparison, front
 
 LITTLE = 0.03
-"""Below this share of what can be had, the room is little."""
+"""A smaller share of the reachable accuracy is little headroom."""
 _ACCURACY = (Objective(metric="accuracy", direction="maximise"),)
 
 
@@ -29,17 +30,19 @@ def left(
     baseline: Measurement | None,
     constraints: Sequence[Constraint],
 ) -> float | None:
-    """The share of the reachable that is not reached yet, on the hypervolume's axis of accuracy.
+    """Return the share of the reachable accuracy that a trial has not reached yet.
+
+    It is measured on the hypervolume's axis of accuracy.
 
     Args:
-        measurement: What was measured of the trial at its rung.
-        peers: The same of the others that have been there, in any order.
-        baseline: What anchors the axis; half of its accuracy is worth nothing.
-        constraints: The job's; those on accuracy, or another quality of the answers, are floors
-            that training may still meet.
+        measurement: The trial's measurement at its rung.
+        peers: The measurements of the others at this rung, in any order.
+        baseline: The measurement that anchors the axis: half of its accuracy is worth nothing.
+        constraints: The job's constraints; those on accuracy, or on another quality of the
+            answers, are floors that training may still meet.
 
     Returns:
-        0 to 1; None where there is no baseline, or where an accuracy floor is missed.
+        A share from 0 to 1; None without a baseline, or if an accuracy floor is missed.
     """
     floors = [each for each in constraints if METRICS[each.metric].is_quality]
     if baseline is None or comparison.violation(measurement, floors, baseline) > 0:
@@ -51,7 +54,7 @@ def left(
 
 
 def settled(early: EarlyStopping, share: float | None) -> EarlyStopping:
-    """The job's rule with what it leaves to us decided by what is ``left``."""
+    """Replace ``auto`` in the job's rule by what follows from the share ``left``."""
     tie_break, rounding = ("hypervolume", "nearest") if is_little(share) else ("front", "up")
     chosen = {
         "tie_break": tie_break if early.tie_break == "auto" else early.tie_break,
@@ -61,12 +64,12 @@ def settled(early: EarlyStopping, share: float | None) -> EarlyStopping:
 
 
 def is_little(share: float | None) -> bool:
-    """Whether so small a share is not worth a training of its own; None is room enough."""
+    """Return whether the share is too small to be worth training; None is not."""
     return share is not None and share < LITTLE
 
 
 def is_open(early: EarlyStopping) -> bool:
-    """Whether the rule leaves anything to be settled."""
+    """Return whether the rule leaves a field to ``auto``."""
     return "auto" in (early.tie_break, early.rounding)
 
 

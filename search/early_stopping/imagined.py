@@ -1,9 +1,9 @@
-"""Made-up candidates, to ask a rule what it would do.
+"""Made-up candidates for simulating a stopping rule.
 
-Costs lie up to a decade and a half below the baseline's and rise and fall together. The cheaper a
-candidate, the more accuracy it loses, some lose more than others of their size, and training brings
-each nearer to what it can reach. On the sample job (``examples/digits.yaml``) about as many of them
-climb as of the real ones.
+Their costs lie up to one and a half decades below the baseline's and are correlated. The cheaper a
+candidate, the more accuracy it loses; some lose more than others of their size, and training brings
+each closer to what it can reach. On the sample job (``examples/digits.yaml``) about as many of them
+climb as of the real candidates.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from featherweight.specs.states import Phase
 from search.front import comparison
 
 DECADES = 1.5
-"""How far below the baseline's the costs of candidates lie."""
+"""The largest distance of a candidate's costs below the baseline's, in decades."""
 _APART = 0.05
-"""Standard deviation of each cost of a candidate, in decades, about what they have in common."""
+"""Standard deviation of each cost of a candidate about its common level, in decades."""
 _LOSS, _RECOVERS = 0.35, 3.5
-"""Share of the accuracy that the cheapest lose, and how fast the loss falls with the costs."""
+"""Share of accuracy that the cheapest candidates lose, and the decay of the loss with costs."""
 _LUCK = 0.02
-"""Standard deviation of what is lost beside that, as a share; nobody gains by luck."""
+"""Standard deviation of a further loss, as a share; luck never adds accuracy."""
 _UNTRAINED, _LEARNS = 0.5, 1.2
-"""Share of its accuracy that a candidate lacks at first, and the power by which that falls."""
+"""Share of its accuracy that an untrained candidate lacks, and the power of its decay."""
 _QUALITY = [name for name, info in METRICS.items() if info.is_quality and name != "accuracy"]
 _NOMINAL = Measurement(
     accuracy={"validation": 0.95},
@@ -47,19 +47,19 @@ _COUNTS = ("size_bytes", "download_bytes", "peak_memory_bytes", "parameters", "m
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """What would be measured of a candidate at every rung."""
+    """The measurements of a candidate at every rung."""
 
     measured: Sequence[Measurement]
 
     def accuracies(self, rung: int) -> list[float]:
-        """From the first rung to this one."""
+        """Return the accuracies from the first rung to this one."""
         return [each.value("accuracy") for each in self.measured[: rung + 1]]
 
 
 def arrival(
     spec: JobSpec, baseline: Measurement, rung: int, own: Curve, others: Sequence[Curve]
 ) -> RungContext:
-    """The context of a candidate that reaches a rung, after ``others``; its epochs are free."""
+    """Return the context of a candidate that reaches a rung after ``others``, without a limit."""
     context = RungContext(
         spec=spec,
         phase=Phase.SEARCH,
@@ -76,7 +76,7 @@ def arrival(
 
 
 def anchor(baseline: Measurement | None) -> Measurement:
-    """A baseline of which every metric is known: by its own numbers, as far as there are any."""
+    """Return a baseline with every metric: its own numbers if it has them, or nominal ones."""
     if baseline is None:
         return _NOMINAL
     latency = {"median_ms": baseline.latency.compared_ms}
@@ -91,7 +91,7 @@ def anchor(baseline: Measurement | None) -> Measurement:
 
 
 def curve(baseline: Measurement, rungs: Sequence[int], random: np.random.Generator) -> Curve:
-    """A candidate drawn at random, whose costs and accuracies are relative to a baseline's."""
+    """Draw a random candidate, whose costs and accuracies are relative to a baseline's."""
     place = random.uniform()
     kept = 10 ** (DECADES * (place - 1) + _APART * random.standard_normal(len(_COUNTS) + 1))
     costs = {
@@ -108,7 +108,7 @@ def curve(baseline: Measurement, rungs: Sequence[int], random: np.random.Generat
 
 
 def _trained(compressed: Measurement, reached: float, epochs: int) -> Measurement:
-    """With the share ``reached`` of the baseline's accuracy in the end, and less before."""
+    """The measurement after ``epochs``; it ends at the share ``reached`` of its accuracy."""
     learnt = 1 - _UNTRAINED / (1 + epochs) ** _LEARNS
     accuracy = compressed.accuracy["validation"] * reached * learnt
     quality = {name: value * reached * learnt for name, value in _quality(compressed).items()}
@@ -122,6 +122,6 @@ def _quality(measurement: Measurement) -> dict[str, float]:
 
 
 def known_objectives(objectives: Sequence[Objective]) -> tuple[Objective, ...]:
-    """Those that made-up candidates have a number for; accuracy if there is none."""
+    """Return the objectives that made-up candidates have numbers for, or accuracy."""
     known = [each for each in objectives if _NOMINAL.known(each.metric) is not None]
     return tuple(known) or (comparison.objective("accuracy"),)

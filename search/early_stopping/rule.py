@@ -1,24 +1,26 @@
-"""Whether a trial climbs to the next rung: multi-objective asynchronous successive halving.
+"""Decide whether a trial climbs: multi-objective asynchronous successive halving.
 
-Li et al., ASHA, arXiv:1810.05934, algorithm 2, with the order of Schmucker et al., MO-ASHA,
-arXiv:2106.12639: non-dominated rank first. Inside a rank that only partly fits, the way that the
-job's ``early_stopping.tie_break`` names (``search.early_stopping.tie_breaks``).
+The rule is algorithm 2 of Li et al., ASHA, arXiv:1810.05934 (its reduction factor is ``eta``), with
+the order of Schmucker et al., MO-ASHA, arXiv:2106.12639: by non-dominated rank. If a rank only
+partly fits, ``early_stopping.tie_break`` orders its trials (``search.early_stopping.tie_breaks``).
 
-What differs: a trial is judged once, when it reaches the rung, against all that have been there;
-nobody waits and nobody is called back. Of the ``n`` seen at the rung, this one included, the best
-``n / eta`` climb, rounded up, so that the first trial at a rung always does, or as the job's
-``early_stopping.rounding`` says; with the way ``front`` also all that no other dominates or equals,
-once one climbs. Where the job leaves the choice to us (``auto``), both depend on the room that a
-trial has left: ``front`` and up, or ``hypervolume`` and nearest where the baseline's accuracy is
-near (``search.early_stopping.headroom``). Constraints come first (Deb et
-al., 2002): any feasible trial is ahead of any infeasible one, and infeasible ones are ordered by
-how much they violate. Below the last rung only constraints that training cannot mend count (see
-``lasting_violation``). Objectives that training does not change, such as size, count like the
-others. A trial exactly as good as an earlier one is behind it. A latency that was measured on a
-busy machine counts within its bounds: the trial's own at its fastest, its peers' at their slowest.
+Unlike ASHA, a trial is judged once, when it reaches the rung, against all that have been there: no
+trial waits, and none is resumed later. Of the ``n`` trials seen at the rung, this one included, the
+best ``n / eta`` climb. The number is rounded up, so that the first trial at a rung always climbs,
+unless ``early_stopping.rounding`` says otherwise. With the tie-break ``front``, every trial that no
+other dominates or equals climbs too, once one climbs. If a job says ``auto``, both follow from the
+trial's headroom (``search.early_stopping.headroom``): ``front`` and up, or ``hypervolume`` and
+nearest if the baseline's accuracy is close.
 
-Whatever the rule looks at is in the records of the rungs, so each decision can be repeated from
-those that were written before it.
+Constraints come first (Deb et al., 2002): every feasible trial is ahead of every infeasible one,
+and infeasible ones are ordered by their violation. Below the last rung only constraints that
+training cannot help to meet count (``lasting_violation``). Objectives that training does not
+change, such as size, count like the others. A trial exactly as good as an earlier one is behind it.
+A latency that was measured on a busy machine counts within its bounds: the trial's own at its
+fastest, its peers' at their slowest.
+
+Everything that the rule looks at is in the records of the rungs, so each decision can be repeated
+from the records written before it.
 """
 
 from __future__ import annotations
@@ -46,10 +48,10 @@ CHECKPOINT = "a checkpoint of the supernet: its training goes on"
 def lasting_violation(
     measurement: Measurement, constraints: Sequence[Constraint], baseline: Measurement | None
 ) -> float:
-    """The largest violation that more training cannot mend: of every constraint on costs.
+    """Return the largest violation of a constraint on costs, which training does not change.
 
-    A small network misses an accuracy floor at the first rungs and meets it after recovery; size,
-    latency and counts stay what they are. At most 0 is feasible.
+    A small network may miss an accuracy floor at the first rungs and meet it after recovery; its
+    size, latency and counts stay what they are. At most 0 is feasible.
     """
     lasting = [each for each in constraints if not METRICS[each.metric].is_quality]
     return comparison.violation(measurement, lasting, baseline)
@@ -59,9 +61,8 @@ def lasting_violation(
 class Rule:
     """How trials at a rung are compared; ``baseline`` anchors the hypervolume.
 
-    Raises:
-        ValueError: ``early`` leaves something open (``auto``), which
-        ``search.early_stopping.headroom`` settles.
+    Raises ValueError if ``early`` has a field that is still ``auto``; ``headroom.settled`` replaces
+    those.
     """
 
     objectives: Sequence[Objective]
@@ -74,9 +75,9 @@ class Rule:
 
 
 def judge(context: RungContext) -> Decision:
-    """The rule of every job: ``decide`` by its objectives and its lasting constraints.
+    """Judge a trial at a rung by its job's objectives and lasting constraints; see ``decide``.
 
-    A supernet is no candidate: it trains to its end. A trial whose next rung would pass
+    A supernet is not a candidate and trains to its end. A trial whose next rung would exceed
     ``budget.epochs`` stops, however good it is.
     """
     if context.phase is Phase.TEST:
@@ -123,7 +124,7 @@ def _compared(context: RungContext) -> Decision:
 
 
 def _with_headroom(decision: Decision, left: float | None) -> Decision:
-    """The decision with what ``auto`` was settled by, in words where that made it stricter."""
+    """Record the headroom that settled ``auto``, and mention it if it made the rule stricter."""
     if left is None or not headroom.is_little(left):
         return decision.model_copy(update={"room": left})
     words = f"; little is left to gain: {left:.1%} of the accuracy within reach"
@@ -136,7 +137,7 @@ def _with_hope(decision: Decision, hope: float) -> Decision:
 
 
 def _hopes(context: RungContext) -> list[float | None]:
-    """What accuracy the trial and its peers may reach; None where that is not asked or unknown."""
+    """The accuracies that the trial and its peers may reach; None if not asked for or unknown."""
     if not context.spec.early_stopping.extrapolate:
         return [None] * (1 + len(context.peers))
     curves = [context.curve, *context.peer_curves]
@@ -144,7 +145,7 @@ def _hopes(context: RungContext) -> list[float | None]:
 
 
 def hoped(measurement: Measurement, hope: float | None) -> Measurement:
-    """The measurement with the accuracy that is hoped for; as it is where nothing is."""
+    """Return the measurement with the accuracy ``hope``; unchanged if that is None."""
     if hope is None:
         return measurement
     return measurement.model_copy(update={"accuracy": {**measurement.accuracy, "validation": hope}})
@@ -160,17 +161,17 @@ def decide(
     """Judge a trial that reached a rung, and not the last one.
 
     Args:
-        measurement: What was measured of it at this rung.
+        measurement: The trial's measurement at this rung.
         violation: Its ``lasting_violation``; at most 0 is feasible.
-        peers: The same of every other trial that has reached this rung, in any order.
+        peers: Both of every other trial that has reached this rung, in any order.
         rule: What the job compares, and how.
 
     Returns:
-        The decision with rank (from 0), number of trials seen, how many may climb, and by what the
-        trial was placed among those of its rank, where that mattered.
+        The decision, with the rank (from 0), the number of trials seen, how many may climb, and the
+        value that placed the trial among those of its rank, if that mattered.
 
     Raises:
-        ValueError: a tie is to be broken by hypervolume and there is no baseline.
+        ValueError: A tie is to be broken by hypervolume, and there is no baseline.
     """
     measured = [measurement, *(peer for peer, _ in peers)]
     points = [comparison.vector(each, rule.objectives) for each in measured]
@@ -196,12 +197,12 @@ def decide(
 
 
 def _rounded(share: float, rounding: Rounding) -> int:
-    """A whole number of trials; halves are rounded up."""
+    """Round to a whole number of trials; halves are rounded up."""
     return math.ceil(share) if rounding == "up" else math.floor(share + 0.5)
 
 
 def _place(equals: Sequence[Measurement], rule: Rule, places: int) -> Place:
-    """Where the first of equally ranked trials, the newcomer, stands among them."""
+    """Place the newcomer, which is the first of these equally ranked trials, among them."""
     points = [comparison.vector(each, rule.objectives) for each in equals]
     if rule.early.tie_break == "net":
         return tie_breaks.by_net(points, places)

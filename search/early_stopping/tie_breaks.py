@@ -1,7 +1,7 @@
-"""Which of equally ranked trials go first, where a rung has room for only some of them.
+"""Order equally ranked trials if only some of them may climb.
 
-Both ways see the newcomer as the first point, let it lose every tie, and do not depend on the order
-of the others. They are compared in ``docs/decisions/search/0008-ties-at-a-rung.md``.
+In both orders the newcomer is the first point and loses every tie, and the order of the others does
+not matter. They are compared in ``docs/decisions/search/0008-ties-at-a-rung.md``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _DIGITS = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where the newcomer stands, from 0; ``places`` where it is not among them.
+    """The newcomer's place, from 0; the number of places if it has none.
 
-    ``value`` is what it was ordered by.
+    ``value`` is the number by which it was ordered.
     """
 
     place: int
@@ -28,7 +28,7 @@ class Place:
 
 
 def by_net(points: Sequence[pareto.Point], places: int) -> Place:
-    """The knee first, then always the point farthest from those taken (epsilon-net).
+    """Take the knee first, then always the point farthest from those taken (epsilon-net).
 
     Salinas et al., arXiv:2106.05680. Each axis is scaled to 0..1 over the points. ``value`` is the
     newcomer's distance to the nearest point taken before it: 0 for the knee itself.
@@ -53,7 +53,7 @@ def by_net(points: Sequence[pareto.Point], places: int) -> Place:
 def by_hypervolume(
     points: Sequence[pareto.Point], axes: Sequence[pareto.Point], places: int
 ) -> Place:
-    """By the hypervolume that each point alone adds, the largest first.
+    """Take the points in the order of the hypervolume that each alone adds, the largest first.
 
     ``axes`` are the points in the hypervolume's box (``search.front.front.on_axes``). Ties, such as
     those of points outside the box, go to the less crowded, then to the lexicographically

@@ -1,4 +1,4 @@
-"""How long a job will take: by the stopping rule, and by what has been measured so far."""
+"""Forecast how long a job takes, from its stopping rule and the measurements so far."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _BEFORE = (Phase.BASELINE, Phase.SUPERNET, Phase.PROFILE)
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a job stands. ``elapsed_seconds`` are since its start, pauses not counted.
+    """How far a job has come. ``elapsed_seconds`` counts from its start without pauses.
 
     ``standing`` counts its search trials by rung, ``num_lost`` those that ended without a report,
-    ``num_finished`` the trials of the finish phase that are over, ``at_once`` how many trials run.
-    ``samples`` are some of the newest search trials, of this job or of another on the same network
-    and data.
+    ``num_finished`` the trials of the finish phase that are over, and ``at_once`` the trials that
+    run now. ``samples`` are some of the newest search trials of this job, or of another job on the
+    same network and data.
     """
 
     phase: Phase = Phase.BASELINE
@@ -51,19 +51,19 @@ def forecast(
     costs: EpochCosts = _AS_BASELINE,
     progress: Progress = _NOTHING_YET,
 ) -> Forecast:
-    """Seconds for all trials, on one worker or on as many as run trials of the job now.
+    """Forecast the seconds of all trials, on one worker or on as many as run them now.
 
-    So many trials train to each rung as the stopping rule is expected to let
-    (``search.early_stopping.climbing``), each epoch and each file at the pace that was measured
-    (``search.forecasting.pace``). If members share weights that are trained first, ``costs`` say
-    how much longer those epochs are. ``seconds`` is None, said in ``basis``, if a speed is missing.
+    The stopping rule determines how many trials are expected to train to each rung
+    (``search.early_stopping.climbing``), and measurements determine the pace of epochs and files
+    (``search.forecasting.pace``). If members share weights that are trained first, ``costs`` give
+    the length of those epochs. If a speed is missing, ``seconds`` is None and ``basis`` says so.
 
     Args:
         spec: The job.
-        train_images: Images of an epoch.
-        baseline: Of the same network on the same data, if it is measured.
-        costs: Of epochs of the members, in the baseline's.
-        progress: What has happened; of a job that does not exist yet, at most ``samples``.
+        train_images: Number of images in an epoch.
+        baseline: The measurement of the same network on the same data, if there is one.
+        costs: The costs of epochs of the members, in epochs of the baseline.
+        progress: What has happened; for a job that does not exist yet, at most ``samples``.
     """
     elapsed = progress.elapsed_seconds
     if progress.is_over:
@@ -100,7 +100,7 @@ def _unknown(why: str, elapsed: float, epochs: float) -> Forecast:
 
 
 def _reaching(spec: JobSpec, baseline: Measurement | None, progress: Progress) -> tuple[float, ...]:
-    """How many search trials are expected to reach each rung in all."""
+    """Return how many search trials are expected to reach each rung in all."""
     standing = progress.standing
     if standing is not None and progress.phase not in (*_BEFORE, Phase.SEARCH):
         return tuple(map(float, standing.reached))
@@ -121,7 +121,7 @@ def _capped(spec: JobSpec, epochs: float) -> float:
 def _remaining(
     spec: JobSpec, found: Pace, costs: EpochCosts, reaching: Sequence[float], progress: Progress
 ) -> float:
-    """Seconds until the job ends; the search phase is ended by the job's limits, too."""
+    """Return the seconds until the job ends; its limits may end the search phase early."""
     assert found.epoch_seconds is not None
     reached = progress.standing.reached if progress.standing else [0.0] * len(reaching)
     epochs = max(0.0, _capped(spec, _epochs(spec, reaching)) - _epochs(spec, reached))
@@ -135,7 +135,7 @@ def _remaining(
 
 
 def _before(spec: JobSpec, found: Pace, costs: EpochCosts, progress: Progress) -> float:
-    """What is left of the phases before the search; each of them is one trial."""
+    """Return the seconds left of the phases before the search; each of them is one trial."""
     epoch = found.own_epoch_seconds or found.epoch_seconds or 0.0
     trained = spec.model.epochs if isinstance(spec.model, UntrainedModel) else 0
     baseline = trained * epoch + found.rung_seconds
@@ -155,7 +155,7 @@ def _supernet(spec: JobSpec, epoch: float, fixed: float) -> float:
 
 
 def _profile(spec: JobSpec, training: float) -> float:
-    """The most that probing may take; 0 where it is not asked for or has no cap."""
+    """Return the most seconds that probing may take; 0 without a profile or without a limit."""
     if spec.profile is None:
         return 0.0
     return spec.profile.share * (spec.budget.seconds or training)

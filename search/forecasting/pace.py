@@ -1,10 +1,10 @@
-"""How fast a job's candidates are trained, exported and measured, from what has been measured.
+"""Estimate how fast a job's candidates are trained, exported and measured.
 
-The baseline's own training, where it was trained here, says it first; the trials of the job say it
-better, and the more of them there are the more they count. What an epoch costs is taken to grow
-with the multiply-accumulates of the candidate, from half of the cost of one as large as the
-baseline: the other half (its teacher's answers, the grids of its weights, and what every batch
-costs however small the network) was as large as that on the sample job.
+The first estimate is the baseline's own training, if it was trained here. The trials of the job are
+better evidence, and count the more the more of them there are. The cost of an epoch is assumed to
+grow with the candidate's MACs, from half of the cost of a candidate as large as the baseline. The
+other half (its teacher's answers, the grids of its weights, and the fixed cost of every batch) was
+as large as that on the sample job.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from compress.values.measurement import Measurement
 from search.space.supernets import EpochCosts
 
 _TRAINING = ("train", "recover")
-"""How stages of ``Measurement.seconds`` begin that grow with epochs."""
+"""Prefixes of the stages in ``Measurement.seconds`` that grow with epochs."""
 _WHATEVER_ITS_SIZE = 0.5
 _BASELINE_COUNTS = 2.0
-"""As many trials as what is known beforehand counts for."""
+"""Number of trials that count as much as what is known beforehand."""
 _SPACE_COUNTS = 4.0
-"""The same of what the space lets expect of the candidates' multiply-accumulates."""
+"""Number of trials that count as much as the MACs expected from the space."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A search trial, as far as it has come: epochs trained, rungs reported, seconds, MACs.
+    """How far a search trial has come: epochs trained, rungs reported, seconds, and MACs.
 
-    ``seconds`` are by stage, as in ``Measurement.seconds``; ``wall_seconds`` are all that passed
-    until it ended, where that is known.
+    ``seconds`` are by stage, as in ``Measurement.seconds``. ``wall_seconds`` is the time until it
+    ended, if that is known.
     """
 
     epochs: int
@@ -40,20 +40,20 @@ class Sample:
 
     @property
     def training(self) -> float:
-        """Seconds of training."""
+        """The seconds that were spent in training."""
         return sum(s for stage, s in self.seconds.items() if stage.startswith(_TRAINING))
 
     @property
     def beside(self) -> float:
-        """Seconds of everything else: reports and uploads are in no stage."""
+        """The seconds of everything else, with reports and uploads, which belong to no stage."""
         return max(self.wall_seconds or 0.0, sum(self.seconds.values())) - self.training
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """Seconds of an epoch of a candidate, and of what comes on top at a rung; None: unknown.
+    """The seconds of a candidate's epoch, and the further seconds at a rung; None if unknown.
 
-    ``own_epoch_seconds`` is one of the baseline.
+    ``own_epoch_seconds`` is the time of an epoch of the baseline.
     """
 
     epoch_seconds: float | None
@@ -65,7 +65,7 @@ class Pace:
 def of(
     baseline: Measurement, samples: Sequence[Sample], *, train_images: int, costs: EpochCosts
 ) -> Pace:
-    """The pace of a job whose baseline is measured, and some of whose trials may be."""
+    """Estimate the pace of a job from its measured baseline and from trials, if there are any."""
     speed = baseline.train_images_per_second
     own = None if speed is None else train_images / speed
     beforehand = None if own is None else costs.member * own
@@ -97,12 +97,12 @@ def _epoch(
 
 
 def _effort(size: float) -> float:
-    """What an epoch costs of a candidate with this share of the baseline's multiply-accumulates."""
+    """The relative cost of an epoch of a candidate with this share of the baseline's MACs."""
     return _WHATEVER_ITS_SIZE + (1.0 - _WHATEVER_ITS_SIZE) * size
 
 
 def _rung(baseline: Measurement, samples: Sequence[Sample]) -> float:
-    """Seconds to load, compress, export and measure, for each time a trial reports."""
+    """Seconds to load, compress, export and measure per report of a trial."""
     own = sum(s for stage, s in baseline.seconds.items() if not stage.startswith(_TRAINING))
     reports = sum(sample.rungs for sample in samples)
     spent = sum(sample.beside for sample in samples)

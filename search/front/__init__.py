@@ -1,1 +1,1 @@
-"""From measurements to the front of a job and the file to take."""
+"""The front of a job's files, and the file to recommend, from their measurements."""

@@ -1,4 +1,4 @@
-"""From a measurement to the numbers that are compared: all of them smaller is better."""
+"""Turn a measurement into the numbers that are compared, of which smaller is better."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from featherweight.specs.constraints import Constraint
 from featherweight.specs.objective import Objective
 
 NO_CONSTRAINTS = -1.0
-"""Violation where nothing can be violated."""
+"""The violation of a job without constraints."""
 
 
 def objective(metric: Metric) -> Objective:
-    """The metric in the direction in which it is better."""
+    """Return the objective that optimises the metric in its better direction."""
     return Objective(metric=metric, direction=METRICS[metric].direction)
 
 
 def quality(objectives: Sequence[Objective]) -> Metric:
-    """What a job calls good answers: its first objective of that kind, or else accuracy."""
+    """Return the first objective that is a quality of the answers, or accuracy if none is."""
     named = (each.metric for each in objectives if METRICS[each.metric].is_quality)
     return next(named, "accuracy")
 
 
 def vector(measurement: Measurement, objectives: Sequence[Objective]) -> tuple[float, ...]:
-    """One number per objective, in their order, all to be minimised."""
+    """Return one number per objective, in their order, all to be minimised."""
     return tuple(
         -value if objective.direction == "maximise" else value
         for objective, value in zip(objectives, values(measurement, objectives), strict=True)
@@ -32,16 +32,16 @@ def vector(measurement: Measurement, objectives: Sequence[Objective]) -> tuple[f
 
 
 def values(measurement: Measurement, objectives: Sequence[Objective]) -> tuple[float, ...]:
-    """One number per objective in the metric's own unit and direction."""
+    """Return one number per objective, in the metric's own unit and direction."""
     return tuple(measurement.value(objective.metric) for objective in objectives)
 
 
 def violation(
     measurement: Measurement, constraints: Sequence[Constraint], baseline: Measurement | None
 ) -> float:
-    """The largest violation, as a share of the bound; at most 0 when all are satisfied.
+    """Return the largest violation as a share of its bound; at most 0 if all are satisfied.
 
-    Raises ValueError when a constraint is relative and ``baseline`` is None.
+    Raises ValueError if a constraint is relative and ``baseline`` is None.
     """
     return max(violations(measurement, constraints, baseline).values(), default=NO_CONSTRAINTS)
 
@@ -49,7 +49,7 @@ def violation(
 def violations(
     measurement: Measurement, constraints: Sequence[Constraint], baseline: Measurement | None
 ) -> dict[str, float]:
-    """Label of each constraint to its violation; of equal labels the worse counts."""
+    """Return the violation of each constraint by its label; the worse one of equal labels."""
     found: dict[str, float] = {}
     for constraint in constraints:
         amount = constraint.violation(measurement, baseline)

@@ -1,8 +1,8 @@
-"""The front of a job's files, its hypervolume, the file to take, and the finalists.
+"""The front of a job's files, its hypervolume, the file to recommend, and the finalists.
 
-A latency that was measured on a busy machine counts with the bounds that it is right within:
-against other files at its slowest, for its own file at its fastest. So it takes no file from the
-front that it does not surely dominate, and no file is called best by it.
+A latency that was measured on a busy machine is only known within bounds. It counts at its slowest
+against other files and at its fastest for its own. So it removes no file from the front that it
+does not surely dominate, and it makes no file the best.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from search.front import comparison, pareto
 
 Key = TypeVar("Key", bound=Hashable)
 DECADES = 3.0
-"""A cost of the baseline's divided by ten to this power counts as ideal in the hypervolume."""
+"""A cost that is this many decades below the baseline's is ideal in the hypervolume."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrontCandidate(Generic[Key]):
-    """One measured file; ``key`` is whatever the caller finds it by."""
+    """One measured file; ``key`` identifies it for the caller."""
 
     key: Key
     measurement: Measurement
@@ -33,7 +33,7 @@ class FrontCandidate(Generic[Key]):
 
 @dataclass(frozen=True, kw_only=True)
 class Selection(Generic[Key]):
-    """The front by ascending size, or the nearest file where nothing is feasible."""
+    """The front in ascending order of size, or the nearest file if nothing is feasible."""
 
     front: list[Key]
     nearest: Key | None
@@ -48,10 +48,10 @@ def select(
     constraints: Sequence[Constraint],
     baseline: Measurement | None,
 ) -> Selection[Key]:
-    """Feasible points that no feasible point surely dominates; of equal ones the first.
+    """Select the feasible points that no feasible point surely dominates; the first of equal ones.
 
-    Where points exist and none is feasible, ``nearest`` has the smallest violation (then the fewest
-    bytes) and ``blocked_by`` is the constraint it violates most.
+    If there are points and none is feasible, ``nearest`` is the one with the smallest violation
+    (then the fewest bytes), and ``blocked_by`` is the constraint that it violates most.
     """
     front = _front(points, objectives)
     if points and not front:
@@ -76,14 +76,13 @@ def hypervolume(
     objectives: Sequence[Objective],
     baseline: Measurement | None,
 ) -> float:
-    """Share of a fixed box that the measurements dominate, 0 to 1; 0 without a baseline.
+    """Return the share of a fixed box that the measurements dominate; 0 without a baseline.
 
-    One axis per objective, from ideal 0 to reference 1. Accuracy, or another share: the error
-    ``1 - a`` as a share of ``1 - a_baseline / 2``, so losing half of the baseline's accuracy is
-    worth nothing. A cost: its
-    logarithm, from a thousandth of the baseline's to the baseline's. The box depends on the
-    baseline alone, so adding a point never makes the volume smaller and jobs can be compared. A
-    doubtful latency counts at its slowest.
+    The box has one axis per objective, from ideal 0 to reference 1. On the axis of accuracy, or of
+    another share, the error ``1 - a`` is divided by ``1 - a_baseline / 2``, so losing half of the
+    baseline's accuracy is worth nothing. The axis of a cost is logarithmic, from a thousandth of
+    the baseline's cost to all of it. The box depends on the baseline alone, so adding a point never
+    makes the volume smaller, and jobs can be compared. A doubtful latency counts at its slowest.
     """
     if baseline is None:
         return 0.0
@@ -98,13 +97,14 @@ def recommend(
     constraints: Sequence[Constraint],
     baseline: Measurement | None,
 ) -> tuple[Key | None, str]:
-    """The one file to take, and why.
+    """Recommend one file, and say why.
 
-    With a floor on accuracy or another quality of the answers: the smallest feasible file. With
-    limits on costs only: the feasible one with the best first quality among the objectives, which
-    is accuracy where none is named. Without constraints: the knee of the front (accuracy linear,
-    costs on a logarithmic scale). Where nothing is feasible: the nearest. A file whose doubtful
-    latency may violate a constraint is taken only where there is no other.
+    If a constraint is a floor on accuracy or on another quality of the answers, it is the smallest
+    feasible file. If constraints limit costs only, it is the feasible file that is best in the
+    first quality among the objectives, or in accuracy if they name none. Without constraints it is
+    the knee of the front (accuracy linear, costs on a logarithmic scale). If nothing is feasible,
+    it is the nearest file. A file whose doubtful latency may violate a constraint is recommended
+    only if there is no other.
     """
     if not points:
         return None, "nothing has been measured yet"
@@ -129,11 +129,11 @@ def finalists(
     constraints: Sequence[Constraint],
     baseline: Measurement | None,
 ) -> list[Key]:
-    """Up to ``count`` different keys worth a retraining; several points may share a key.
+    """Return up to ``count`` different keys worth retraining; several points may share a key.
 
     The recommended one comes first, then always the key on the front whose points add most
-    hypervolume to those already taken (the smaller file among equals). Where nothing is feasible:
-    the nearest keys.
+    hypervolume to those already taken (the smaller file among equals). If nothing is feasible, they
+    are the nearest keys.
     """
     recommended, _ = recommend(
         points, objectives=objectives, constraints=constraints, baseline=baseline
@@ -178,9 +178,9 @@ def _surest(
     constraints: Sequence[Constraint],
     baseline: Measurement | None,
 ) -> list[FrontCandidate[Key]]:
-    """The feasible points without those whose doubtful latency may violate a constraint.
+    """The feasible points except those whose doubtful latency may violate a constraint.
 
-    All feasible ones where every one of them may.
+    If that leaves none, all feasible points.
     """
     feasible = [point for point in points if point.violation <= 0]
     sure = [
@@ -195,7 +195,7 @@ def _surest(
 def on_axes(
     measurement: Measurement, objectives: Sequence[Objective], baseline: Measurement
 ) -> tuple[float, ...]:
-    """Where a measurement lies in the hypervolume's box: per objective, 0 is ideal, 1 worthless."""
+    """Return the place in the hypervolume's box: per objective, 0 is ideal and 1 worthless."""
     return tuple(_axis(measurement, objective, baseline) for objective in objectives)
 
 
@@ -211,7 +211,7 @@ def _knee(
     objectives: Sequence[Objective],
     baseline: Measurement | None,
 ) -> FrontCandidate[Key]:
-    """The knee among the points inside the hypervolume's box; of all if none is inside."""
+    """Return the knee of the points inside the hypervolume's box, or of all if none is inside."""
     anchor = baseline or max((p.measurement for p in front), key=lambda m: m.size_bytes)
     axes = [on_axes(point.measurement.at_worst(), objectives, anchor) for point in front]
     inside = [index for index, axis in enumerate(axes) if max(axis) <= 1.0]

@@ -1,9 +1,9 @@
-"""Dominance between points that are minimised: ranks, front, hypervolume, knee.
+"""Dominance between points to be minimised: ranks, front, hypervolume, knee.
 
-Everything is exact for one to three objectives. Fewer than three are padded with a constant one,
-which changes neither dominance nor (with a reference one above it) the volume, so there is a single
-algorithm: a sweep over points in lexicographic order that keeps, per front, the staircase of the
-remaining two objectives. A point of the sweep can only be dominated by earlier points.
+Everything is exact for one to three objectives. Fewer than three are padded with a constant, which
+does not change dominance, nor the volume if the reference is 1 above it. So there is a single
+algorithm: a sweep over the points in lexicographic order, which keeps the staircase of the
+remaining two objectives per front. In this order only an earlier point can dominate a later one.
 
 Non-dominated sorting after Zhang et al., An Efficient Approach to Nondominated Sorting (ENS-BS),
 IEEE TEVC 19(2), 2015; constraint domination after Deb et al., NSGA-II, IEEE TEVC 6(2), 2002;
@@ -23,9 +23,9 @@ MOST_OBJECTIVES = 3
 
 
 class Staircase:
-    """Mutually non-dominated points of the plane, x ascending and y descending.
+    """Mutually non-dominated points of the plane, with x ascending and y descending.
 
-    ``area`` is that of the region they dominate below ``reference``.
+    ``area`` is the area that they dominate below ``reference``.
     """
 
     def __init__(self, reference: tuple[float, float] = (float("inf"), float("inf"))) -> None:
@@ -35,12 +35,12 @@ class Staircase:
         self.area = 0.0
 
     def covers(self, x: float, y: float) -> bool:
-        """Whether some point is at most ``(x, y)`` in both coordinates."""
+        """Return whether some point is at most ``(x, y)`` in both coordinates."""
         position = bisect_right(self._x, x)
         return position > 0 and self._y[position - 1] <= y
 
     def add(self, x: float, y: float) -> None:
-        """Take a point in and drop those it covers; nothing happens if it is covered itself."""
+        """Add a point and drop those that it covers; do nothing if it is covered itself."""
         if self.covers(x, y):
             return
         start = bisect_left(self._x, x)
@@ -64,7 +64,7 @@ class Staircase:
 
 
 def ranks(points: Sequence[Point], violations: Sequence[float]) -> list[int]:
-    """Non-dominated rank of each point, from 0, constraints first.
+    """Return the non-dominated rank of each point, from 0, with constraints first.
 
     Feasible points (violation at most 0) are ranked among themselves; after the last of them come
     the infeasible ones by violation, equal violations sharing a rank. Equal points share a rank.
@@ -83,7 +83,7 @@ def ranks(points: Sequence[Point], violations: Sequence[float]) -> list[int]:
 
 
 def front_indices(points: Sequence[Point]) -> list[int]:
-    """Indices of the points that none dominates; of equal points only the first."""
+    """Return the indices of the points that none dominates; only the first of equal points."""
     if not points:
         return []
     padded = _padded(points)
@@ -99,10 +99,10 @@ def front_indices(points: Sequence[Point]) -> list[int]:
 
 
 def possible_front(worst: Sequence[Point], best: Sequence[Point]) -> list[int]:
-    """Indices of the points that none surely dominates, where each is only known within bounds.
+    """Return the indices of the points, known only within bounds, that none surely dominates.
 
     A point dominates another surely if its ``worst`` dominates or equals the other's ``best``.
-    Where both are the same for all points, these are ``front_indices``.
+    If both are the same for all points, these are ``front_indices``.
     """
     sure = front_indices(worst)
     doubtful = [i for i in range(len(worst)) if tuple(worst[i]) != tuple(best[i])]
@@ -114,7 +114,7 @@ def _covered(point: Point, points: Sequence[Point], indices: Sequence[int]) -> b
 
 
 def hypervolume(points: Sequence[Point], reference: Point) -> float:
-    """Volume of what the points dominate below ``reference``; points beyond it add nothing."""
+    """Return the volume that the points dominate below ``reference``; points beyond it add none."""
     if not points:
         return 0.0
     corner = [*reference, *([1.0] * (MOST_OBJECTIVES - len(reference)))]
@@ -129,12 +129,12 @@ def hypervolume(points: Sequence[Point], reference: Point) -> float:
 
 
 def contributions(points: Sequence[Point], reference: Point) -> list[float]:
-    """Volume that each point alone dominates below ``reference``; 0 for one of equal points.
+    """Return the volume that each point alone dominates below ``reference``; 0 for equal points.
 
-    What a point ``p`` dominates alone lies in the box from ``p`` to a corner: in each coordinate
-    the nearest of the points that are at most ``p`` in all others. Only the points inside that
-    corner can take anything more away, and they are few (bounding boxes of Bringmann and Friedrich,
-    EMO 2009). Takes O(n^2) vectorised comparisons.
+    What a point ``p`` alone dominates lies in a box from ``p`` to a corner. Each coordinate of the
+    corner is that of the nearest point that is at most ``p`` in all others. Only points inside the
+    box can reduce the volume further, and they are few (bounding boxes of Bringmann and Friedrich,
+    EMO 2009). It takes O(n^2) vectorised comparisons.
     """
     if not points:
         return []
@@ -165,10 +165,10 @@ def _volume_above(
 
 
 def crowding(points: Sequence[Point]) -> list[float]:
-    """How far each point's neighbours are apart, summed over the axes; the ends are infinite.
+    """Return how far each point's neighbours are apart, summed over the axes; infinite at ends.
 
     Each axis is scaled to 0..1 over the points (Deb et al., NSGA-II, IEEE TEVC 6(2), 2002). Equal
-    points share what the one point would have, so the order of the points does not matter.
+    points share the distance of a single one, so the order of the points does not matter.
     """
     distinct, inverse = np.unique(np.asarray(points, dtype=float), axis=0, return_inverse=True)
     scaled = unit(distinct.tolist())
@@ -181,10 +181,10 @@ def crowding(points: Sequence[Point]) -> list[float]:
 
 
 def knee(points: Sequence[Point]) -> int:
-    """Index of the point farthest towards the ideal from the plane through the extremes.
+    """Return the index of the point that is farthest below the plane through the extremes.
 
-    Each objective is scaled to 0..1 over the given points; on that scale the plane through the
-    extremes has equal coordinates' sum, so the knee has the smallest sum (Das, Structural
+    Each objective is scaled to 0..1 over the given points. On that scale the sum of the coordinates
+    is constant on the plane through the extremes, so the knee has the smallest sum (Das, Structural
     Optimization 18, 1999). Ties go to the lexicographically smallest point.
 
     Raises ValueError for no points.
@@ -196,7 +196,7 @@ def knee(points: Sequence[Point]) -> int:
 
 
 def unit(points: Sequence[Point]) -> NDArray[np.float64]:
-    """The points with every objective scaled to 0..1 over them; one that never changes is 0."""
+    """Scale every objective to 0..1 over the points; one that is the same for all becomes 0."""
     values = np.asarray(points, dtype=float)
     low, high = values.min(axis=0), values.max(axis=0)
     span = np.where(high > low, high - low, 1.0)

@@ -1,1 +1,1 @@
-"""The search space of a job: knobs, what they cost, and what can be met."""
+"""The search space of a job: its knobs, what candidates cost, and which constraints can be met."""

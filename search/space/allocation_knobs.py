@@ -21,7 +21,7 @@ from search.space import validation
 from search.space.knobs import Domain, Knob
 
 ALLOCATION = "allocation"
-"""The technique that knobs of an allocation belong to."""
+"""The technique name of the knobs that allocate."""
 RATIOS = "filter_pruning.ratios"
 BITS = "quantization.weight_bits"
 SHARES: Mapping[Axis, str] = {"bytes": "allocation.bytes", "macs": "allocation.macs"}
@@ -29,10 +29,10 @@ PRUNING = "allocation.pruning"
 SHARPNESS = "allocation.sharpness"
 MOST_BITS = 8
 _LEAST_CODED = 0.7
-"""Of its width a weight takes at least so much in a file: three levels, most of them zero."""
+"""Least share of its width that a weight takes in a file: three levels, most of them zero."""
 _OF_A_REAL_RANGE = 9
 _MOST_TEXT = 4000
-"""Of ``quantization.layer_bits``."""
+"""Most characters that ``quantization.layer_bits`` may have."""
 _OF_BYTES = frozenset({"size_bytes", "download_bytes", "peak_memory_bytes", "parameters"})
 _OF_MACS = frozenset({"macs", "latency_ms"})
 _NEEDED: Mapping[tuple[str, str], tuple[Scalar, str]] = {
@@ -42,14 +42,14 @@ _NEEDED: Mapping[tuple[str, str], tuple[Scalar, str]] = {
     ("quantization", "allocation"): ("uniform", "the profile says which layers need more bits"),
     ("quantization", "exclude"): ("", "every layer gets its bits from the profile"),
 }
-"""What a job with a profile may not turn, the one value it must have, and why."""
+"""Fields that a job with a profile may not vary, the value that each must have, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Allocation:
-    """What the job's allocation knobs mean. Without a profile it cannot say yet.
+    """The meaning of a job's allocation knobs, which is known once there is a profile.
 
-    ``replaced`` are the knobs whose place they took.
+    ``replaced`` are the knobs that the allocation knobs stand in for.
     """
 
     choices: Choices
@@ -62,20 +62,20 @@ class Allocation:
     )
 
     def on(self, profile: ProfileDocument) -> Allocation:
-        """The same, able to allot."""
+        """Return the same with the profile by which it allocates."""
         return replace(self, profile=profile, _known={})
 
     @property
     def allotter(self) -> Allotter:
-        """Allots by the profile. Raises ProfileDoesNotFit where there is none yet."""
+        """The allotter of the profile. Raises ProfileDoesNotFit if there is no profile yet."""
         if self.profile is None:
-            raise ProfileDoesNotFit("the model is not profiled yet: nothing can be allotted")
+            raise ProfileDoesNotFit("the model is not profiled yet: nothing can be allocated")
         return Allotter(profile=self.profile, choices=self.choices)
 
     def fields(
         self, params: Mapping[str, Scalar], *, edges_8bit: bool
     ) -> dict[str, dict[str, Any]]:
-        """Technique to the fields that the allocation knobs decide, for values of these knobs."""
+        """Return, by technique, the fields that these values of the allocation knobs decide."""
         share = float(params[SHARES[self.choices.axis]])
         key = (share, float(params.get(PRUNING, 1.0)), float(params[SHARPNESS]), edges_8bit)
         if key not in self._known:
@@ -93,9 +93,9 @@ class Allocation:
 def profiled(
     spec: JobSpec, knobs: tuple[Knob, ...], outline: Outline
 ) -> tuple[tuple[Knob, ...], Allocation | None]:
-    """The knobs that a job has with the profile it asks for, and what those that allot mean.
+    """Return the knobs of a job, and the allocation if the job asks for one.
 
-    Raises InvalidSpace for what cannot stand beside a profile.
+    Raises InvalidSpace for a field that cannot be varied together with a profile.
     """
     if spec.profile is None:
         return knobs, None
@@ -109,9 +109,9 @@ def profiled(
 
 
 def choices(spec: JobSpec, knobs: Sequence[Knob]) -> Choices:
-    """What may be allotted in a job with these knobs.
+    """Return what may be allocated in a job with these knobs.
 
-    Raises InvalidSpace for a field that has to be another way where there is a profile.
+    Raises InvalidSpace for a field whose value a profile does not allow.
     """
     _check(spec, knobs)
     stages = [_ratios(knob) for knob in knobs if knob.path == RATIOS]
@@ -125,21 +125,22 @@ def choices(spec: JobSpec, knobs: Sequence[Knob]) -> Choices:
 
 
 def allocation(spec: JobSpec, knobs: Sequence[Knob]) -> tuple[tuple[Knob, ...], Allocation]:
-    """The knobs with those that allot in the place of what they decide, and what they mean.
+    """Replace the knobs that an allocation decides by knobs that allocate.
 
-    Raises InvalidSpace where there is nothing to allot, or a width that no allotment has.
+    Returns the new knobs and the allocation. Raises InvalidSpace if there is nothing to allocate,
+    or for a bit-width that no allocation has.
     """
     found = choices(spec, knobs)
     if not found.chooses_ratios and not found.chooses_bits:
         raise InvalidSpace(
-            f"profile.allocate: there is nothing to allot, neither {RATIOS} nor {BITS} has several "
-            "values that count for the job's objectives: widen one of them, or let allocate be "
-            "false"
+            f"profile.allocate: there is nothing to allocate, because neither {RATIOS} nor {BITS} "
+            "has several values that affect the job's objectives: widen one of them, or set "
+            "allocate to false"
         )
     if found.chooses_bits and any(width > MOST_BITS for width in validation.values_of(knobs)(BITS)):
         raise InvalidSpace(
-            f"{BITS} can be more than {MOST_BITS}, which has no grid to allot bits on: leave it "
-            "out, or let profile.allocate be false"
+            f"{BITS} can be more than {MOST_BITS}, for which there is no grid of bits: leave it "
+            "out, or set profile.allocate to false"
         )
     taken = (RATIOS,) if found.chooses_ratios else ()
     taken += (BITS,) if found.chooses_bits else ()
@@ -155,7 +156,7 @@ def allocation(spec: JobSpec, knobs: Sequence[Knob]) -> tuple[tuple[Knob, ...], 
 
 
 def check_profile(profile: ProfileDocument, outline: Outline) -> None:
-    """Raises ProfileDoesNotFit for a profile of another network, or without any probe."""
+    """Raise ProfileDoesNotFit for a profile of another network, or without a single probe."""
     if profile.probes == 0:
         raise ProfileDoesNotFit(
             f"{profile.allowed_seconds or 0.0:.2g} s were not enough for a single probe, so "
@@ -175,18 +176,18 @@ def check_profile(profile: ProfileDocument, outline: Outline) -> None:
 
 
 def _check_names(outline: Outline) -> None:
-    """Raises InvalidSpace where a config has no room for the bits of every layer."""
+    """Raise InvalidSpace if a config has no room for the bits of every layer."""
     names = validation.layer_names(outline, technique="quantization")
     needed = sum(len(f"{name}=8,") for name in names)
     if needed > _MOST_TEXT:
         raise InvalidSpace(
             f"profile.allocate: the names of the network's {len(names)} layers are too long for "
-            "quantization.layer_bits: let allocate be false"
+            "quantization.layer_bits: set allocate to false"
         )
 
 
 def _own(found: Choices) -> tuple[Knob, ...]:
-    """The knobs that allot; the lowest share is out of reach where edges keep 8 bits."""
+    """The knobs that allocate. If the edges keep 8 bits, the lowest share is out of reach."""
     widest = found.bits[-1] if found.axis == "bytes" else FLOAT_BITS
     narrowest = found.bits[0] if found.axis == "bytes" else FLOAT_BITS
     most = max((values[-1] for values in found.ratios), default=0.0)
@@ -219,9 +220,9 @@ def _check(spec: JobSpec, knobs: Sequence[Knob]) -> None:
 
 
 def _axis(spec: JobSpec) -> Axis:
-    """Bytes, unless the job only speaks of what multiply-accumulates cost.
+    """The axis is MACs if the job names metrics that follow from them and none that follow bytes.
 
-    Latency is taken to be in proportion to them.
+    Latency is taken to be proportional to MACs.
     """
     spoken = {wanted.metric for wanted in (*spec.objectives, *spec.constraints)}
     return "macs" if spoken & _OF_MACS and not spoken & _OF_BYTES else "bytes"
@@ -237,12 +238,12 @@ def _ratios(knob: Knob) -> tuple[float, ...]:
 
 
 def _has_own_bits(knobs: Sequence[Knob]) -> bool:
-    """Whether the job itself says the bits of some layers."""
+    """Return whether the job itself names the bits of some layers."""
     return any(text != "" for text in validation.values_of(knobs)("quantization.layer_bits"))
 
 
 def _in_words(bits: Mapping[str, int], *, edges_8bit: bool) -> dict[str, Any]:
-    """The bits as fields of a config: one width, and the layers that have another."""
+    """Write the bits as fields of a config: the usual width, and the layers that have another."""
     names = list(bits)
     edges = {names[0], names[-1]} if edges_8bit else set[str]()
     counts = Counter(width for name, width in bits.items() if name not in edges)

@@ -1,4 +1,4 @@
-"""Bounds of constraints as numbers, as far as anybody knows them, and in words."""
+"""The bounds of constraints, as numbers if they are known yet, and in words."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from featherweight.specs.constraints import Constraint
 
 
 def is_bound(constraint: Constraint, baseline: Measurement | None) -> bool:
-    """Whether the bound is a number yet: an older baseline may lack the metric it needs."""
+    """Return whether the bound is a number yet; an older baseline may lack its metric."""
     return not constraint.is_relative or (
         baseline is not None and baseline.known(constraint.metric) is not None
     )
 
 
 def gap(one: Constraint, other: Constraint, baseline: Measurement | None) -> float | None:
-    """By how much the bound of the one is above the other's; None where nobody knows.
+    """Return the bound of ``one`` minus that of ``other``, or None if that is not known yet.
 
-    Bounds that refer to the baseline alike need not wait for it.
+    It is also None for two metrics. Two bounds with the same factor of the baseline can be compared
+    before it is measured.
     """
     if one.metric != other.metric:
         return None
@@ -28,6 +29,6 @@ def gap(one: Constraint, other: Constraint, baseline: Measurement | None) -> flo
 
 
 def shown(metric: Metric, value: float) -> str:
-    """A metric's value in words."""
+    """Return a metric's name and value with its unit."""
     unit = {"bytes": " bytes", "ms": " ms"}.get(METRICS[metric].unit, "")
     return f"{metric} {value:,.6g}{unit}" if value < 1e6 else f"{metric} {value:,.0f}{unit}"

@@ -1,4 +1,4 @@
-"""Simple candidates every search must beat: what a person would try without a search."""
+"""Simple candidates that every search must beat: what a person would try without one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNTOUCHED: Wishes = {
 } | {"allocation.bytes": 1.0, "allocation.macs": 1.0, "allocation.pruning": 0.0}
 """As little as possible of everything but training: a control recovers as candidates usually do."""
 _ALLOTTED: Wishes = {"allocation.bytes": 0.3, "allocation.macs": 0.3, "allocation.pruning": 1.0}
-"""Shares of the most that may be allotted, with which every stage loses half of its channels."""
+"""Shares of the most that may be allocated: every stage loses half of its channels."""
 # What a person would try first is a matter of single techniques, so they are named here.
 _CONTROLS: tuple[tuple[str, frozenset[str], Wishes], ...] = (
     ("uniform 8-bit", frozenset({"quantization"}), {"quantization.weight_bits": 8}),
@@ -45,10 +45,10 @@ _CONTROLS: tuple[tuple[str, frozenset[str], Wishes], ...] = (
 def named(
     knobs: tuple[Knob, ...], *, techniques: frozenset[str], seed: int, num_random: int = 1
 ) -> tuple[tuple[str, dict[str, Scalar]], ...]:
-    """Name and values (of the knobs that can turn) of each control that the techniques allow.
+    """Return the name of each control that the techniques allow, and its values of turning knobs.
 
-    Every wish is met by the knob's nearest value. The last ``num_random`` controls are uniform
-    random points of the space, the same for the same seed.
+    Each knob takes its nearest value to the one that is wished for. The last ``num_random``
+    controls are uniform random points of the space, the same for the same seed.
     """
     found = [
         (name, _params(knobs, {**_UNTOUCHED, **wishes}))
@@ -62,7 +62,7 @@ def named(
 
 
 def untouched(knobs: Sequence[Knob]) -> dict[str, Scalar]:
-    """A value of every knob that turns, with which as little is done as the ranges allow."""
+    """Return the values of the turning knobs that change as little as the ranges allow."""
     return _params(knobs, _UNTOUCHED)
 
 

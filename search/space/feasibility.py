@@ -1,12 +1,12 @@
-"""Constraints that nothing can meet, refused before they cost anything.
+"""Refuse constraints that no candidate can meet, before they cost anything.
 
-The lower bounds are true ones, from the smallest network the space can describe: every stage as
-narrow and shallow as the family member may be, as few channels as the pruning can leave, every
-layer split with rank 1, weights of convolutions and of the linear layer only (normalisation folds
-away), and one node of the graph for each of them. Where the values of the weights are chosen (a
-grid, a codebook, zeros), how many bits they take in the file depends on how they are distributed,
-and only what no code can go below is certain: one bit for a block of nine (``docs/storage.md``). A
-real file is larger: it also holds biases, scales and names.
+The lower bounds follow from the smallest network that the space can describe: every stage is as
+narrow and as shallow as a member may be, pruning leaves as few channels as it can, and every layer
+is split with rank 1. Only the weights of convolutions and linear layers count, because
+normalisation folds away, and one node of the graph for each of them. If the values of the weights
+are chosen (a grid, a codebook, zeros), their bits in the file depend on their distribution. All
+that is certain then is what no code can go below: one bit for a block of nine
+(``docs/storage.md``). A real file is larger, because it also holds biases, scales and names.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ from search.space.problem import Problem
 from search.space.space import Space
 
 CODED_BITS = 1 / 9
-"""Bits of a weight whose block of nine, the longest there is, has a code of one bit."""
+"""Bits of a weight if its block of nine, the longest there is, has a code of one bit."""
 NODE_BYTES = 17
-"""A node of a graph: its kind, two inputs and an output, each with a name of one letter."""
+"""Bytes of a node of a graph: its kind, two inputs and an output with names of one letter."""
 _SURELY = 2.0
 _MORE_BYTES = 100_000.0
-"""A file is at most so many times its floats, and so many bytes more."""
+"""A file has at most ``_SURELY`` times the bytes of its floats, plus ``_MORE_BYTES``."""
 _PERCENT = 100.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """What no candidate of a space can be below, and the accuracy none can exceed."""
+    """Lower bounds that hold for every candidate of a space."""
 
     size_bytes: float
     parameters: float
     macs: float
 
     def lowest(self, metric: Metric) -> float:
-        """The metric's lower bound; 0 where nothing is known."""
+        """Return the metric's lower bound; 0 if none is known."""
         known = {"size_bytes": self.size_bytes, "parameters": self.parameters, "macs": self.macs}
         return known.get(metric, 0.0)
 
@@ -78,10 +78,11 @@ def lower_bounds(spec: JobSpec, space: Space) -> Bounds:
 
 
 def highest(knobs: Sequence[Knob], outline: Outline) -> dict[Metric, float]:
-    """What no candidate of a space is above, by metric: generous, as no bound stands on it alone.
+    """Return generous upper bounds of the candidates of a space, by metric.
 
-    The largest member at the largest resolution, every weight a float. Twice that and 100 kB leave
-    room for names, scales and factors. Metrics of which nothing is certain are left out.
+    They are those of the largest member at the largest resolution with float weights, doubled;
+    bytes get another 100 kB for names, scales and factors. Metrics without a certain bound are left
+    out.
     """
     values = validation.values_of(knobs)
     parameters = _SURELY * outline.parameters
@@ -100,12 +101,12 @@ def most_runs(values: ValuesOf) -> int:
 
 
 def largest_side(values: ValuesOf) -> int:
-    """Return the largest side in pixels to which images may be resized; 0 if they are left."""
+    """Return the largest side in pixels that images may be resized to; 0 if they never are."""
     return max(t.costs.largest_side(_own(t.name, values)) for t in TECHNIQUES)
 
 
 def _on_largest_images(values: ValuesOf, outline: Outline) -> Outline:
-    """The network itself, or where it may see larger images, the member that does."""
+    """The network itself, or the member that sees larger images if that has more MACs."""
     side = largest_side(values)
     is_larger = outline.image is not None and side > min(outline.image)
     return max(
@@ -115,7 +116,7 @@ def _on_largest_images(values: ValuesOf, outline: Outline) -> Outline:
 
 
 def candidate_bounds(spec: JobSpec, candidate: Candidate, outline: Outline) -> Bounds:
-    """Bytes, parameters and MACs that this candidate of the job cannot be below."""
+    """Return bytes, parameters and MACs that this candidate of the job cannot be below."""
     knobs = [
         Knob(technique=step.technique, field=field, part=part, domain=Domain.of_choices((value,)))
         for step in candidate.configs
@@ -159,7 +160,7 @@ def _smallest(values: ValuesOf, outline: Outline, *, per_edge: Sequence[Sequence
 
 
 def _narrowings(values: ValuesOf) -> tuple[Narrowing, ...]:
-    """What makes layers smaller, in the order in which it is applied."""
+    """The functions that bound how small layers become, in the order of the techniques."""
     found = (t.costs.narrowing(_own(t.name, values)) for t in TECHNIQUES)
     return tuple(narrowing for narrowing in found if narrowing is not None)
 
@@ -167,7 +168,7 @@ def _narrowings(values: ValuesOf) -> tuple[Narrowing, ...]:
 def _least_weights(
     layer: LayerInfo, layers: Sequence[LayerInfo], narrowings: Sequence[Narrowing]
 ) -> int:
-    """How few weights one of the layers may have."""
+    """Return the fewest weights that the layer may have."""
     size = LayerSize(
         shape=layer.weight_shape,
         weights=math.prod(layer.weight_shape),
@@ -181,7 +182,7 @@ def _least_weights(
 
 
 def _may_choose_values(spec: JobSpec, values: ValuesOf) -> bool:
-    """Whether weights may be anything but floats; nobody knows what an uploaded file holds."""
+    """Return whether weights may be something other than floats, as an uploaded file may hold."""
     return not isinstance(spec.model, UntrainedModel) or any(
         BY_NAME[name].costs.chooses_values(_own(name, values)) for name in spec.techniques
     )
@@ -209,9 +210,9 @@ def _check(
 
 
 def _check_unbound(constraint: Constraint) -> None:
-    """Raises for what no baseline makes possible: its accuracy is above 0, and at most 1.
+    """Raise InfeasibleConstraint for a bound on a share that no baseline makes possible.
 
-    So are other shares.
+    The accuracy of a baseline, like every other share, lies between 0 and 1.
     """
     metric = constraint.metric
     if METRICS[metric].unit != "share":

@@ -1,4 +1,4 @@
-"""Values of one knob: how many, which, the nearest to a wish."""
+"""The values of one knob: how many there are, which, and the nearest to a given one."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from compress.values.knobs import Scalar
 from search.space.knobs import Knob
 
 DIGITS = 10
-"""Decimals of a grid value: enough for any sensible step, few enough to hide binary noise."""
+"""Decimals of a grid value: enough for any sensible step, too few to show rounding errors."""
 
 
 def last_on_grid(low: float, high: float, step: float) -> float:
-    """The largest ``low + k * step`` that does not exceed ``high``."""
+    """Return the largest ``low + k * step`` that does not exceed ``high``."""
     return clean(low + math.floor((high - low) / step + 1e-9) * step)
 
 
 def clean(value: float) -> float:
-    """The value without binary noise: 0.3, not 0.30000000000000004."""
+    """Round away binary noise: 0.3, not 0.30000000000000004."""
     return round(value, DIGITS)
 
 
 def size(knob: Knob) -> float:
-    """How many values the knob has; infinite for a real range."""
+    """Return the number of values of the knob; infinite for a real range."""
     if knob.kind in ("categorical", "fixed"):
         return len(knob.choices)
     low, high = bounds(knob)
@@ -34,14 +34,14 @@ def size(knob: Knob) -> float:
 
 
 def bounds(knob: Knob) -> tuple[float, float]:
-    """Lowest and highest value of a numeric knob."""
+    """Return the lowest and the highest value of a numeric knob. Raises ValueError for others."""
     if knob.low is None or knob.high is None:
         raise ValueError(f"{knob.name} is not numeric")
     return knob.low, knob.high
 
 
 def value(knob: Knob, index: int) -> Scalar:
-    """The value at ``index`` of a knob with finitely many, counted from 0."""
+    """Return the value at ``index``, from 0, of a knob with finitely many values."""
     if knob.choices:
         return knob.choices[index]
     found = clean(bounds(knob)[0] + index * (knob.step or 0.0))
@@ -49,12 +49,12 @@ def value(knob: Knob, index: int) -> Scalar:
 
 
 def values(knob: Knob) -> tuple[Scalar, ...]:
-    """Every value of a knob with finitely many."""
+    """Return every value of a knob with finitely many."""
     return tuple(value(knob, index) for index in range(int(size(knob))))
 
 
 def snap(knob: Knob, wish: Any) -> Scalar:
-    """The knob's value nearest to a wish; among words an equal one, else the first."""
+    """Return the knob's value nearest to ``wish``; among words the equal one, or the first."""
     if knob.choices:
         return min(knob.choices, key=lambda choice: _distance(choice, wish))
     low, high = bounds(knob)
@@ -63,7 +63,7 @@ def snap(knob: Knob, wish: Any) -> Scalar:
 
 
 def draw(knob: Knob, random: np.random.Generator) -> Scalar:
-    """A uniform value, on the logarithm if the knob says so."""
+    """Draw a value uniformly, on a logarithmic scale if the knob has one."""
     if math.isfinite(size(knob)):
         return value(knob, int(random.integers(int(size(knob)))))
     low, high = bounds(knob)
@@ -73,7 +73,7 @@ def draw(knob: Knob, random: np.random.Generator) -> Scalar:
 
 
 def combinations(knobs: tuple[Knob, ...], *, limit: int) -> list[tuple[Scalar, ...]] | None:
-    """Every combination of the knobs' values, or None where there are more than ``limit``."""
+    """Return every combination of the knobs' values, or None if there are more than ``limit``."""
     if math.prod(size(knob) for knob in knobs) > limit:
         return None
     return list(islice(product(*(values(knob) for knob in knobs)), limit))

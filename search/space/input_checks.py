@@ -1,4 +1,4 @@
-"""Whether a network's strides leave something of the images, before anything is trained."""
+"""Check that images are large enough for a network, before anything is trained."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from search.space.problem import Problem
 def check(outline: Outline, *, where: str, data: str) -> None:
     """Raise ImagesTooSmall if the strides on the way to the last map leave less than a pixel.
 
-    ``where`` the network stands in the job, and the ``data``, are named in the message.
+    The message names the ``data`` and the place of the network in the job, ``where``.
     """
     image, needed = outline.image, outline.least_input
     if image is None or needed is None:

@@ -1,16 +1,16 @@
-"""What a candidate costs, counted from its knobs: without torch, and before anything is built.
+"""Count what a candidate costs from its knobs: without torch, and before anything is built.
 
-What a technique changes it says itself (``compress.techniques.description.costs``). ``parameters``
-and ``macs`` are **exact**, that is equal to what is counted in the exported file
-(``compress.export.counting``), where all techniques of the space are (``is_exact``): then they
-follow from the member of the family and from the views alone, since a grid, a codebook or a zero
-changes no count, and BatchNorm folds into a weight and a bias. Beside a technique that only
-estimates what it leaves of a layer they are **estimates**.
+Each technique describes what it changes (``compress.techniques.description.costs``). If all
+techniques of the space are exact (``is_exact``), ``parameters`` and ``macs`` are **exact**: they
+equal what is counted in the exported file (``compress.export.counting``). They follow from the
+member of the family and from the number of views alone, because a grid, a codebook or a zero
+changes no count, and BatchNorm folds into a weight and a bias. If one technique only estimates what
+it leaves of a layer, they are **estimates**.
 
 ``size_bytes`` is **always an estimate**: weights times bits, without entropy coding, scales, names
 and the graph. It is meant as a regressor for the measured size, never as a replacement.
 
-Where knobs allot by a profile (``space.allocation``) nothing is said here: see
+A space whose knobs allocate by a profile (``space.allocation``) has no counts here; see
 ``search.study.allocation_table``.
 """
 
@@ -34,24 +34,24 @@ from search.space.knobs import Knob
 from search.space.space import Space
 
 _MOST_COUNTED = 20_000
-"""Candidates whose counts are remembered: a sampler asks for the same ones again and again."""
+"""Number of candidates whose counts are remembered: samplers ask for the same ones again."""
 COUNTED: tuple[Metric, ...] = ("parameters", "macs")
 _GUESSED: tuple[Metric, ...] = ("size_bytes",)
 _ORDER: tuple[Metric, ...] = (*COUNTED, *_GUESSED)
 
 Fields = Sequence[tuple[Costs, Mapping[str, Any]]]
-"""What techniques say of costs, in their order, each with all of its fields."""
+"""The costs of each technique, in the order of the techniques, with all of its fields."""
 
 
 def is_exact(space: Space) -> bool:
-    """Whether ``parameters`` and ``macs`` of every candidate are known and not only estimated."""
+    """Return whether ``parameters`` and ``macs`` are exact for every candidate of the space."""
     exact = all(BY_NAME[technique].costs.is_exact for technique in space.techniques)
     return space.allocation is None and exact
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """Layers that share a stage, and in a cell an edge and its operation."""
+    """The layers of one stage, or in a cell of one operation on one edge, added up."""
 
     stage: int | None
     edge: int | None
@@ -81,30 +81,30 @@ class KnownCosts:
 
     @property
     def exact(self) -> frozenset[Metric]:
-        """Metrics whose value ``of`` knows."""
+        """The metrics that are counted exactly."""
         return frozenset(COUNTED if is_exact(self.space) else ())
 
     @property
     def estimated(self) -> frozenset[Metric]:
-        """Metrics of which ``of`` has a guess only."""
+        """The metrics that are only estimated."""
         if self.space.allocation is not None:
             return frozenset()
         return frozenset(_ORDER) - self.exact
 
     def column(self, metric: Metric, candidates: Sequence[Mapping[str, Any]]) -> list[float]:
-        """One metric of many candidates, each given by the values of the turning knobs."""
+        """Return one metric of many candidates, each given by the values of its turning knobs."""
         wanted = _ORDER.index(metric)
         keys = points.rows(candidates, *self._names)
         return [self._counts_of(key)[wanted] for key in keys]
 
     def of(self, params: Mapping[str, Scalar]) -> dict[Metric, float]:
-        """Parameters, MACs and bytes of one candidate; see ``exact`` for what they are worth."""
+        """Return parameters, MACs and bytes of one candidate; ``exact`` names those to rely on."""
         (key,) = points.rows([params], *self._names)
         return dict(zip(_ORDER, self._counts_of(key), strict=True))
 
     @cached_property
     def _names(self) -> tuple[Sequence[str], Sequence[Any]]:
-        """The knobs that change a count, and their values where a candidate has none."""
+        """The names of the knobs that change a count, and their values if a candidate has none."""
         return [k.name for k in self._counting], [_default(k) for k in self._counting]
 
     def _counts_of(self, key: tuple[Any, ...]) -> tuple[float, float, float]:
@@ -130,7 +130,7 @@ class KnownCosts:
         return parameters, runs * macs, max(1.0, size_bits / 8)
 
     def _parts(self, member: Shape) -> Sequence[_Part]:
-        """The parts of a member: of a cell those of its operations that its answer depends on."""
+        """The parts of a member; of a cell only the operations that its answer depends on."""
         shape, whole = replace(member, cell=()), self.space.outline.elastic
         if shape not in self._members:
             self._members[shape] = _parts_of(self.space.outline.member(shape))
@@ -142,7 +142,7 @@ class KnownCosts:
 
 
 def _default(knob: Knob) -> Any:
-    """The value of the knob for a candidate that has none."""
+    """The value of the knob for a candidate that names none."""
     return knob.choices[0] if knob.choices else None
 
 
@@ -161,7 +161,7 @@ def _defaults(technique: str) -> Mapping[str, Any]:
 
 
 def _member(fields: Fields) -> Shape:
-    """The member that is begun from; the network itself where no technique names one."""
+    """The member that the candidate begins from; the network itself if it names none."""
     members = (costs.member(own) for costs, own in fields)
     return next((member for member in members if member is not None), Shape())
 
@@ -191,12 +191,12 @@ def _weights(layer: LayerInfo) -> int:
 
 
 def _biases(layer: LayerInfo) -> int:
-    """Of the file: a bias, or a BatchNorm folded into one; a norm by itself is no layer."""
+    """Count the biases in the file: own ones, or a BatchNorm that is folded into the layer."""
     has_one = layer.kind != "norm" and layer.parameters > _weights(layer)
     return layer.weight_shape[0] if has_one else 0
 
 
 def _bits(fields: Fields) -> float:
-    """Of a weight, on average; zeros take none."""
+    """Return the average bits of a weight; zeros take none."""
     bits = min((costs.bits(own) for costs, own in fields), default=FLOAT_BITS)
     return bits * math.prod(costs.nonzero(own) for costs, own in fields)

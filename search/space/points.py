@@ -1,4 +1,4 @@
-"""Candidates by the thousand, as the functions that count their costs are given them."""
+"""Thousands of candidates in columns, for the functions that count their costs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, overload
 
 ABSENT: Final = object()
-"""The value of a knob that a candidate lacks."""
+"""Stands for the value of a knob that a candidate lacks."""
 
 
 def rows(
     candidates: Sequence[Mapping[str, Any]], names: Sequence[str], otherwise: Sequence[Any]
 ) -> Iterator[tuple[Any, ...]]:
-    """The values of some knobs, a tuple per candidate; ``otherwise`` where one is lacking."""
+    """Yield a tuple of the values of ``names`` per candidate, ``otherwise`` for absent ones."""
     if isinstance(candidates, Points):
         return candidates.rows(names, otherwise)
     wanted = list(zip(names, otherwise, strict=True))
@@ -20,25 +20,26 @@ def rows(
 
 
 class Points(Sequence[Mapping[str, Any]]):
-    """Candidates of one space: a sequence of mappings from knob to value, without absent knobs.
+    """The candidates of one space, as a sequence of mappings from knob to value.
 
-    A mapping per candidate is slow to make, and who counts costs looks at some of the knobs only:
-    ``rows`` reads just those. The function of that name takes any sequence.
+    Absent knobs are left out of a mapping. A mapping per candidate is slow to make, and counting
+    costs needs only some of the knobs: ``rows`` reads just those. The function ``rows`` takes any
+    sequence.
     """
 
     def __init__(self, size: int, columns: Mapping[str, Callable[[], Sequence[Any]]]) -> None:
-        """So many candidates; each knob's column is made when somebody asks for it."""
+        """Hold ``size`` candidates; each knob's column is made when it is first asked for."""
         self._size = size
         self._makers = columns
         self._made: dict[str, Sequence[Any]] = {}
 
     def rows(self, names: Sequence[str], otherwise: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-        """The values of some knobs, a tuple per candidate; ``otherwise`` where one is lacking."""
+        """Yield a tuple of the values of ``names`` per candidate, ``otherwise`` for absent ones."""
         columns = [self._column(name, value) for name, value in zip(names, otherwise, strict=True)]
         return zip(*columns, strict=True) if columns else iter([()] * self._size)
 
     def __len__(self) -> int:
-        """How many candidates there are."""
+        """Return the number of candidates."""
         return self._size
 
     @overload
@@ -48,7 +49,7 @@ class Points(Sequence[Mapping[str, Any]]):
     def __getitem__(self, index: slice) -> Sequence[Mapping[str, Any]]: ...
 
     def __getitem__(self, index: int | slice) -> Mapping[str, Any] | Sequence[Mapping[str, Any]]:
-        """One candidate, or some."""
+        """Return one candidate, or a list of some."""
         if isinstance(index, slice):
             return [self[i] for i in range(self._size)[index]]
         row = range(self._size)[index]
@@ -56,7 +57,7 @@ class Points(Sequence[Mapping[str, Any]]):
         return {name: value for name, value in values if value is not ABSENT}
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        """Every candidate, faster than one by one."""
+        """Iterate over all candidates; this is faster than indexing each."""
         names = list(self._makers)
         for row in self.rows(names, [ABSENT] * len(names)):
             found = dict(zip(names, row, strict=True))

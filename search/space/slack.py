@@ -1,9 +1,8 @@
-"""Constraints that keep nothing out, and what was probably meant by them.
+"""Warn of constraints that exclude nothing, and suggest what was probably meant.
 
-A bound that every candidate meets is no mistake that anything would stop at, and the job would end
-with other files than were wanted: ``accuracy >= baseline - 1`` allows 100 points, because accuracy
-is a share from 0 to 1. What is said here is certain, or certain but for files that would be larger
-than the network they began with.
+A bound that every candidate meets is not an error, but the job would end with other files than
+were wanted: ``accuracy >= baseline - 1`` allows 100 points, because accuracy is a share from 0 to
+1. Every warning is certain, unless a file came out larger than the network it began with.
 """
 
 from __future__ import annotations
@@ -29,23 +28,23 @@ _CHANGE: dict[Metric, frozenset[str]] = {
     "parameters": _STRUCTURE,
     "macs": _STRUCTURE | {each.name for each in TECHNIQUES if each.costs.changes_runs},
 }
-"""Techniques without which all candidates have as much of a metric."""
+"""Techniques without which a metric is the same for all candidates."""
 _PERCENT = 100.0
 _MOST_POINTS = 50.0
 _LARGE = 0.25
-"""A loss of accuracy that nobody writes as a share on purpose."""
+"""A loss of accuracy that nobody would allow on purpose."""
 _SLOWEST_MACS_PER_MS, _LONGEST_START_MS = 1e3, 60_000.0
-"""No network is slower than that, on no device."""
+"""No network on any device is slower than that."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What is known beforehand of the candidates of a job, and of its baseline.
+    """What is known of the candidates of a job before they are measured, and of its baseline.
 
-    ``highest`` are values that no candidate exceeds, ``times`` how many times the baseline's one
-    may have where it is measured; metrics of which nothing is known are left out. ``guessing`` is
-    the accuracy of always answering the class that is most frequent among the validation images.
-    ``num_classes`` are those of the dataset.
+    ``highest`` holds values that no candidate exceeds, ``times`` the largest multiple of the
+    baseline's value that a candidate may have; metrics without a known limit are left out.
+    ``guessing`` is the accuracy of always answering the most frequent class of the validation
+    images. ``num_classes`` counts the classes of the dataset.
     """
 
     highest: Mapping[Metric, float]
@@ -71,7 +70,7 @@ class Known:
 
 
 def _times(space: Space) -> dict[Metric, float]:
-    """How many times the baseline's a candidate of the same network may have of a metric."""
+    """Return, by metric, the largest multiple of the baseline's value that a candidate may have."""
     values = validation.values_of(space.knobs)
     runs = float(feasibility.most_runs(values))
     once: tuple[Metric, ...] = ("size_bytes", "download_bytes", "parameters")
@@ -82,7 +81,7 @@ def _times(space: Space) -> dict[Metric, float]:
 
 
 def cautions(problem: Problem) -> tuple[str, ...]:
-    """Return what people should know of a job's bounds: those nothing can meet, and ``warnings``.
+    """Return warnings about a job's bounds: those that nothing can meet, then ``warnings``.
 
     A new job with a bound that nothing can meet is refused. If only the measured baseline shows
     it, the job exists already and gets a warning.
@@ -98,7 +97,7 @@ def _impossible(problem: Problem) -> Iterator[str]:
 
 
 def warnings(spec: JobSpec, known: Known) -> tuple[str, ...]:
-    """What of a job's constraints, targets and objectives says nothing, one sentence each."""
+    """Return a sentence for each constraint, target or objective that has no effect."""
     return tuple(
         dict.fromkeys(
             [
@@ -130,9 +129,9 @@ def _says_nothing(metric: Metric, known: Known) -> str:
 
 
 def _of_share(constraint: Constraint, known: Known) -> str:
-    """Why a bound on accuracy keeps nothing out, and what may be meant; empty where it does.
+    """Return why a bound on a share, such as accuracy, excludes nothing, and what may be meant.
 
-    Likewise of another share.
+    The text is empty if the bound excludes something.
     """
     metric = constraint.metric
     bound = constraint.bound(known.baseline) if is_bound(constraint, known.baseline) else None
@@ -150,14 +149,14 @@ def _of_share(constraint: Constraint, known: Known) -> str:
     if metric == "accuracy" and bound is not None and bound <= known.guessing:
         return (
             f"every candidate that has learnt anything meets it: it asks for {bound:.2%}, and "
-            f"whoever always answers the most frequent class has {known.guessing:.2%}; "
+            f"always answering the most frequent class has {known.guessing:.2%}; "
             f"{_meant(constraint)}"
         )
     return _large(constraint)
 
 
 def _large(constraint: Constraint) -> str:
-    """What a floor without a unit allows that is far below the baseline."""
+    """Return what a relative floor without a unit allows if that is far below the baseline."""
     allows = -constraint.offset
     if not constraint.is_relative or allows < _LARGE or _has_unit(constraint):
         return ""
@@ -172,7 +171,7 @@ def _has_unit(constraint: Constraint) -> bool:
 
 
 def _meant(constraint: Constraint) -> str:
-    """What a floor on accuracy that allows too much was probably to be."""
+    """Return what was probably meant by a floor that allows too much."""
     metric = constraint.metric
     if not constraint.is_relative:
         return f"write a share or percent, such as '{metric} >= 90 %'"
@@ -187,7 +186,7 @@ def _meant(constraint: Constraint) -> str:
 
 
 def _of_cost(constraint: Constraint, known: Known) -> str:
-    """The same of a bound on anything but a share."""
+    """Return why a bound on a metric other than a share excludes nothing."""
     bound = constraint.bound(known.baseline) if is_bound(constraint, known.baseline) else None
     if constraint.comparison == "at_least":
         if bound is None or bound > 0:
@@ -222,7 +221,7 @@ def _own(constraint: Constraint, known: Known) -> str:
 
 
 def _lower(constraint: Constraint) -> str:
-    """What a limit that is too high was probably to be."""
+    """Return what was probably meant by a limit that is too high."""
     metric, factor = constraint.metric, constraint.factor
     if 1 < factor <= _PERCENT:
         return f"{factor:g} % of the baseline is '{metric} <= {factor / _PERCENT:g} x baseline'"
@@ -230,18 +229,20 @@ def _lower(constraint: Constraint) -> str:
 
 
 def _implied(constraints: Sequence[Constraint], baseline: Measurement | None) -> Iterator[str]:
-    """Of two bounds of one kind, the one that says nothing beside the other."""
+    """Yield a sentence for each bound that a stricter one of the same kind makes redundant."""
     for one, other in combinations(constraints, 2):
         apart = gap(one, other, baseline)
         if apart is None or one.comparison != other.comparison:
             continue
         is_one_weaker = apart >= 0 if one.comparison == "at_most" else apart <= 0
         weaker, stronger = (one, other) if is_one_weaker else (other, one)
-        yield f"{weaker.label}: nothing is kept out by it beside {stronger.label}; drop one of them"
+        yield (
+            f"{weaker.label}: it excludes nothing that {stronger.label} does not; drop one of them"
+        )
 
 
 def _objectives(spec: JobSpec, known: Known) -> Iterator[str]:
-    """Objectives in which no candidate differs from another."""
+    """Yield a sentence for each objective that is the same for all candidates."""
     for metric in spec.metrics:
         if said := _says_nothing(metric, known):
             yield f"{METRICS[metric].direction} {metric}: {said}"

@@ -1,4 +1,4 @@
-"""The search space of a job: one knob per thing that may be turned, from the configs themselves."""
+"""The search space of a job: a knob for each field that may be varied, from the configs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from search.space.allocation_knobs import ALLOCATION, Allocation, check_profile,
 from search.space.knobs import Domain, Knob
 
 MOST_GRID_VALUES = 100_000
-"""A finer grid is refused: a range without a step says the same."""
+"""A finer grid is refused; a range without a step means the same."""
 _MOST_ENUMERATED = 5_000
 _MOST_TRIED = 64
 _MEMBER = "family_member"
@@ -35,29 +35,29 @@ _MEMBER = "family_member"
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """What a job may try. Built by ``build``; equal specs and outlines give equal spaces."""
+    """All candidates that a job may try. Equal specs and outlines give equal spaces."""
 
     knobs: tuple[Knob, ...]
     techniques: tuple[str, ...]
     outline: Outline
     seed: int
     allocation: Allocation | None = None
-    """What the knobs mean that allot by a profile; None where every knob is a field's."""
+    """The meaning of the knobs that allocate by a profile; None if every knob is a field."""
     profile: ProfileDocument | None = None
-    """What the job's model can lose where, once that is known."""
+    """The sensitivity profile of the job's model, once it is known."""
 
     @property
     def concrete(self) -> tuple[Knob, ...]:
-        """The knobs of fields only: those that allot give way to the ones they stand for."""
+        """The knobs of fields only: allocation knobs are replaced by the knobs they stand for."""
         if self.allocation is None:
             return self.knobs
         of_fields = [knob for knob in self.knobs if knob.technique != ALLOCATION]
         return (*of_fields, *self.allocation.replaced)
 
     def on(self, profile: ProfileDocument) -> Space:
-        """The same space with the model's profile, by which its knobs may allot.
+        """Return the same space with the model's profile, by which its knobs may allocate.
 
-        Raises ProfileDoesNotFit where that is of another network.
+        Raises ProfileDoesNotFit for a profile of another network.
         """
         check_profile(profile, self.outline)
         allotting = self.allocation and self.allocation.on(profile)
@@ -65,31 +65,30 @@ class Space:
 
     @property
     def turning(self) -> tuple[Knob, ...]:
-        """The knobs with more than one value: what a sampler is asked for."""
+        """The knobs with more than one value, which a sampler chooses."""
         return tuple(knob for knob in self.knobs if knob.kind != "fixed")
 
     @cached_property
     def num_candidates(self) -> float:
-        """Distinct candidates; infinite where a knob is real.
+        """The number of distinct candidates; infinite if a knob is real.
 
-        Exact while techniques that decide something of each other have at most 5,000 combinations;
-        beyond that an upper bound.
+        It is exact if techniques that affect each other's fields have at most 5,000 combinations,
+        and an upper bound otherwise.
         """
         if self.allocation is not None:
             return math.inf
         return math.prod(self._num_candidates(group) for group in _linked(self.techniques))
 
     def candidate(self, params: Mapping[str, Scalar]) -> Candidate:
-        """The canonical candidate for one value per turning knob.
+        """Return the canonical candidate for one value per turning knob.
 
         Canonical also means that a member as wide and as deep as the network is no step at all,
         that its depth is at most the network's, and that edges of a cell without an effect have no
-        operation. Values that are refused beside each other become
-        the nearest that are not: the later field gives way
-        (``compress.techniques.rules.conditional_fields.REFUSED``).
+        operation. If two values are refused together, the later field takes the nearest value that
+        is not (``compress.techniques.rules.conditional_fields.REFUSED``).
 
         Raises InvalidSpace for a missing or unknown knob, or a value that no config accepts, and
-        ProfileDoesNotFit where knobs allot by a profile that is not there yet.
+        ProfileDoesNotFit if knobs allocate by a profile that is not available yet.
         """
         wanted = {knob.name for knob in self.turning}
         if set(params) != wanted:
@@ -98,9 +97,10 @@ class Space:
         return self._candidate(self.techniques, params)
 
     def controls(self, *, num_random: int = 1) -> tuple[tuple[str, dict[str, Scalar]], ...]:
-        """Name and values of candidates to compare with; distinct and not the baseline.
+        """Return the names and values of candidates to compare a search with.
 
-        First uniform ones, then so many random points of the space.
+        They are distinct and differ from the baseline: uniform ones first, then ``num_random``
+        random points of the space.
         """
         found: dict[str, tuple[str, dict[str, Scalar]]] = {}
         chosen = controls.named(
@@ -125,7 +125,7 @@ class Space:
     def _allotted(
         self, asked: Mapping[str, dict[str, Any] | None], params: Mapping[str, Scalar]
     ) -> dict[str, dict[str, Any]]:
-        """Technique to fields that the allocation decides, beside what was ``asked``."""
+        """The fields that the allocation decides, by technique, given what was ``asked``."""
         if self.allocation is None:
             return {}
         quantization = asked.get("quantization") or {}
@@ -133,7 +133,7 @@ class Space:
         return self.allocation.fields(params, edges_8bit=edges)
 
     def _fields(self, technique: str, params: Mapping[str, Scalar]) -> dict[str, Any] | None:
-        """Values of the step's fields; None where it would leave the network as it is."""
+        """The values of the step's fields; None if the step would leave the network as it is."""
         fields: dict[str, Any] = {}
         for knob in self._of(technique):
             value = params[knob.name] if knob.kind != "fixed" else knob.choices[0]
@@ -158,7 +158,7 @@ class Space:
 
 
 def _fitted(fields: dict[str, Any], whole: ElasticNetwork) -> dict[str, Any] | None:
-    """The fields at most at what the network has; None where that is all of it."""
+    """Limit a member's fields to what the network has; return None if that is all of it."""
     member = FamilyMember.model_validate(fields)
     if whole.is_whole(member.shape) and member.weights == "inherited":
         return None
@@ -172,7 +172,7 @@ def _fitted(fields: dict[str, Any], whole: ElasticNetwork) -> dict[str, Any] | N
 
 
 def _linked(techniques: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Techniques in groups, such that none decides anything of one in another group."""
+    """Group the techniques so that none affects the fields of one in another group."""
     left = list(techniques)
     while left:
         group = [left.pop(0)]
@@ -189,18 +189,17 @@ def _decides(one: str, other: str) -> bool:
 
 
 def build(spec: JobSpec, outline: Outline) -> Space:
-    """The space of a job on the network of this outline.
+    """Build the space of a job on the network of this outline.
 
-    A listed technique's searchable fields get their default ranges, any field may be given another
-    range or a fixed value, and a field that holds one value per stage, or per edge of a cell,
-    becomes one knob for each.
-
-    A knob that counts for nothing whatever the others say is fixed.
+    The searchable fields of a listed technique get their default ranges, and the job may give any
+    field another range or a fixed value. A field that holds one value per stage, or per edge of a
+    cell, becomes one knob for each. A knob that has no effect whatever the values of the others is
+    fixed.
 
     Raises:
-        InvalidSpace: a range leaves what the technique's config accepts, or counts for nothing.
-        TechniqueDoesNotFit: a range asks for more than the network has, a pattern names none of its
-            layers, or two techniques exclude each other.
+        InvalidSpace: a range leaves what the technique's config accepts, or has no effect.
+        TechniqueDoesNotFit: a range asks for more than the network has, a pattern matches none of
+            its layers, or two techniques exclude each other.
     """
     names = tuple(
         technique.name for technique in registry.TECHNIQUES if technique.name in spec.techniques
@@ -294,7 +293,7 @@ def _numeric(name: str, low: float, high: float, step: float, number: type[int |
 
 
 def _most(whole: ElasticNetwork) -> dict[str, int]:
-    """The largest values that make a difference."""
+    """The largest depth and kernel that make a difference."""
     found = {"depth": whole.largest_depth}
     if "kernel" in whole.dimensions:
         found["kernel"] = whole.largest_kernel
@@ -340,8 +339,8 @@ def _check_limits(knob: Knob, technique: str, field: str, parts: int | None) -> 
         try:
             config.model_validate(fields, strict=True)
         except ValidationError as error:
-            # What has no place is between fields: ``fitting`` looks at those. Of the others the
-            # first says it; those after it only follow from it.
+            # An error without a location is between fields, and ``validation`` reports those. Of
+            # the others the first is the cause, and those after it only follow from it.
             limits = [each["msg"] for each in error.errors() if each["loc"]]
             if limits:
                 raise InvalidSpace(
@@ -351,7 +350,7 @@ def _check_limits(knob: Knob, technique: str, field: str, parts: int | None) -> 
 
 
 def _required(config: type[BaseModel], parts: int | None) -> dict[str, Any]:
-    """Any valid values for the fields that have no default."""
+    """Return some valid value for each field without a default."""
     found = {}
     for name, info in config.model_fields.items():
         searchable = _searchable(info)
@@ -363,7 +362,7 @@ def _required(config: type[BaseModel], parts: int | None) -> dict[str, Any]:
 
 
 def _tried(knob: Knob) -> tuple[Scalar, ...]:
-    """Every value of a short range of whole numbers, which may have gaps; else the ends."""
+    """Every value of a short range of whole numbers, which may have gaps; otherwise the ends."""
     is_short = knob.kind == "int" and grid.size(knob) <= _MOST_TRIED
     return grid.values(knob) if is_short else _ends(knob)
 
@@ -380,7 +379,7 @@ def _searchable(info: FieldInfo) -> Searchable | None:
 
 
 def _number(info: FieldInfo) -> type[int | float] | None:
-    """``int`` or ``float`` where the field, or every entry of it, is one."""
+    """Return the type of a numeric field, or of its entries; None for other fields."""
     inner = info.annotation
     while get_origin(inner) in (tuple, Annotated):
         inner = get_args(inner)[0]

@@ -1,6 +1,6 @@
-"""The network whose members a job tries, and whether weights can be shared between them.
+"""The members of a job's network: what they cost, and whether they can share weights.
 
-Everything here is said before anything is trained.
+All of it is known before anything is trained.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from search.space.space import Space
 MOST_CHECKPOINTS = 8
 _MOST_VALUES = 100
 _OF_A_REAL_RANGE = 9
-"""Values of a range without a step that members are trained at; others lie between them."""
+"""Number of values of a real range at which members are trained; the others lie between."""
 _SANDWICH = 2
-"""Random members of a training step, beside the largest and the smallest."""
+"""Random members in a training step, next to the largest and the smallest."""
 _DRAWN = 16
 _SEED = 18
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochCosts:
-    """Epochs in units of one of the baseline, by multiply-accumulates: a true speed is not known.
+    """The cost of an epoch in epochs of the baseline, by MACs, because speeds are not known.
 
-    ``member`` is one of the largest member, ``supernet`` one of all members together, or where
-    these are cells, one of an average cell. ``typical`` is one of a candidate drawn at random from
-    the space, pruned and small as it may be; None: as the largest member.
+    ``member`` is for the largest member, and ``supernet`` for all members together or, if they are
+    cells, for an average cell. ``typical`` is for a candidate drawn at random from the space,
+    compressed as it is; None means the same as ``member``.
     """
 
     member: float = 1.0
@@ -49,7 +49,7 @@ class EpochCosts:
 
 
 def elastic(space: Space) -> Elastic:
-    """What the members of a space may differ in, as far as they can share weights."""
+    """Return the values in which members of a space may differ while they share weights."""
     whole = space.outline.elastic
     if whole is None:
         return Elastic()
@@ -67,9 +67,10 @@ def elastic(space: Space) -> Elastic:
 
 
 def largest(elastic: Elastic) -> FamilyMember:
-    """The step that takes the largest member of a supernet: of cells, the most costly operations.
+    """Return the step that takes the largest member of a supernet.
 
-    All operations of an edge together are no member, and never learn to answer together.
+    Of a cell it takes the most costly operation of each edge: all operations of an edge together
+    are not a member and never learn to answer together.
     """
     shape = _fullest(elastic)
     limits = {
@@ -81,7 +82,7 @@ def largest(elastic: Elastic) -> FamilyMember:
 
 
 def checkpoints(epochs: int) -> tuple[int, ...]:
-    """After how many epochs the weights are kept: evenly, at most 8 times, and at the end."""
+    """Return the epochs after which weights are kept: at most 8, evenly spaced, with the last."""
     most = min(epochs, MOST_CHECKPOINTS)
     return tuple(math.ceil(epochs * number / most) for number in range(1, most + 1))
 
@@ -166,7 +167,7 @@ def _fullest(elastic: Elastic) -> Shape:
 
 
 def _paths(elastic: Elastic) -> Iterator[Shape]:
-    """Cells that have every operation of an edge equally often, at both ends of the sizes."""
+    """Yield cells in which each operation of an edge is equally frequent, large and small ones."""
     for turn in range(max(map(len, elastic.operations))):
         cell = tuple(names[turn % len(names)] for names in elastic.operations)
         yield replace(elastic.largest, cell=cell)
@@ -174,7 +175,7 @@ def _paths(elastic: Elastic) -> Iterator[Shape]:
 
 
 def _values(knobs: Sequence[Knob], field: str, most: float) -> list[Any]:
-    """What a dimension may be, from the smallest; at most all of the network."""
+    """The values of a dimension in ascending order, limited to what the network has."""
     found: set[Any] = set()
     for knob in knobs:
         if knob.path == f"family_member.{field}":

@@ -1,7 +1,7 @@
-"""What a job asks for, held against the tables of ``compress`` and the layers of its network.
+"""Check what a job asks for against the techniques' rules and the layers of its network.
 
-What can never be done is refused with the way out; a knob that can never matter is taken out of
-the sampler's hands.
+What can never be done is refused with a way out. A knob that can never have an effect is fixed, so
+that no sampler spends trials on it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Per = Literal["stage", "edge"]
 
 
 def check_pairs(techniques: Sequence[str], relations: Sequence[Relation] = RELATIONS) -> None:
-    """Raises TechniqueDoesNotFit for two techniques that exclude each other."""
+    """Raise TechniqueDoesNotFit for two techniques that exclude each other."""
     found = conflict(techniques, relations)
     if found is not None:
         raise TechniqueDoesNotFit(
@@ -43,10 +43,10 @@ def check_pairs(techniques: Sequence[str], relations: Sequence[Relation] = RELAT
 
 
 def check_values(knobs: Sequence[Knob]) -> None:
-    """Raises for a value that was asked for and that no other value in the job lets stand.
+    """Raise if a value that was asked for is refused with all values of the other fields.
 
-    InvalidSpace within one technique, TechniqueDoesNotFit between two. Where only some combinations
-    are refused, the later field gives way in those
+    The error is InvalidSpace within one technique and TechniqueDoesNotFit between two. If only some
+    combinations are refused, the later field gives way in those
     (``compress.techniques.rules.canonical.accepted``).
     """
     find = values_of(knobs)
@@ -56,10 +56,10 @@ def check_values(knobs: Sequence[Knob]) -> None:
 
 
 def check_counted(knobs: Sequence[Knob], asked: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raises InvalidSpace for a field that was asked for and whose own technique makes idle.
+    """Raise InvalidSpace if a field that was asked for has no effect because of its own technique.
 
-    ``asked`` holds the fields that the user named, by technique: what they say would be dropped in
-    silence. Where another technique decides, both may be listed; a default may stand anywhere.
+    ``asked`` holds the fields that the user named, by technique; their values would be ignored
+    silently. If another technique decides, both may be listed, and a default is always allowed.
     """
     find = values_of(knobs)
     for rule in APPLIES:
@@ -70,7 +70,7 @@ def check_counted(knobs: Sequence[Knob], asked: Mapping[str, Mapping[str, Any]])
         idle = (canonical.default(rule.field), canonical.inactive_default(rule.field))
         if any(value not in idle for value in find(rule.field)):
             raise InvalidSpace(
-                f"{rule.field} counts for nothing in this job: it counts where "
+                f"{rule.field} has no effect in this job: it is used only if "
                 f"{conditions.words(rule.when, beside=technique).replace('`', '')}. Change that, "
                 f"or leave {field} out"
             )
@@ -92,7 +92,7 @@ def check_stages(knobs: Sequence[Knob], techniques: Sequence[str], outline: Outl
 
 
 def check_patterns(knobs: Sequence[Knob], outline: Outline) -> None:
-    """Raises TechniqueDoesNotFit for a pattern that matches no layer of the network."""
+    """Raise TechniqueDoesNotFit for a pattern that matches no layer of the network."""
     for knob in knobs:
         if knob.field in patterns.FIELDS:
             names = layer_names(outline, technique=knob.technique)
@@ -111,10 +111,10 @@ def layer_names(outline: Outline, *, technique: str) -> list[str]:
 
 
 def parts(knob: Knob, per: Per | None, outline: Outline) -> tuple[Knob, ...] | None:
-    """One knob per stage or per edge; None for a knob that is one for the whole network.
+    """Return one knob per stage or per edge; None if the knob applies to the whole network.
 
-    An edge gets those of the operations that it has, the most costly first. Raises
-    TechniqueDoesNotFit for an edge that has none of them.
+    An edge keeps the operations that it can have, the most costly first. Raises
+    TechniqueDoesNotFit for an edge that can have none of them.
     """
     match per:
         case None:
@@ -128,13 +128,13 @@ def parts(knob: Knob, per: Per | None, outline: Outline) -> tuple[Knob, ...] | N
 
 
 def per_edge(knobs: Sequence[Knob]) -> tuple[tuple[str, ...], ...]:
-    """What every edge of a cell may have; empty where the search leaves the cell as it is."""
+    """Return the operations of every edge of a cell; empty if the search leaves the cell alone."""
     edges = (knob for knob in knobs if knob.path in _in_parts(knob.technique, per="edge"))
     return tuple(tuple(str(name) for name in knob.choices) for knob in edges)
 
 
 def check_paths(knobs: Sequence[Knob], outline: Outline) -> None:
-    """Raises TechniqueDoesNotFit where every candidate answers alike whatever the image."""
+    """Raise TechniqueDoesNotFit if every candidate gives the same answer for all images."""
     whole, cell = outline.elastic, tuple(names[0] for names in per_edge(knobs))
     if whole is not None and whole.is_constant(Shape(cell=cell)):
         names = list(whole.least([(name,) for name in cell]))
@@ -146,7 +146,7 @@ def check_paths(knobs: Sequence[Knob], outline: Outline) -> None:
 
 
 def at_rest(knobs: Sequence[Knob]) -> tuple[Knob, ...]:
-    """The knobs, those fixed that count for nothing whatever the others say."""
+    """Fix the knobs that have no effect whatever the values of the others."""
     found = list(knobs)
     for technique in _off(found):
         found = [_rested(knob) if knob.technique == technique else knob for knob in found]
@@ -157,12 +157,16 @@ def at_rest(knobs: Sequence[Knob]) -> tuple[Knob, ...]:
 
 
 def values(knob: Knob) -> Sequence[Scalar]:
-    """Every value of a knob; of a real one the two ends."""
+    """Return every value of a knob; the two ends if it is real."""
     return grid.values(knob) if math.isfinite(grid.size(knob)) else grid.bounds(knob)
 
 
 def values_of(knobs: Sequence[Knob]) -> ValuesOf:
-    """What each ``technique.field`` may be: its knobs' values, its default, or off where absent."""
+    """Return a function from ``technique.field`` to the values that the field may take.
+
+    They are those of its knobs, or its default; of a technique that is not listed, those that
+    disable it.
+    """
     by_field: dict[str, list[Scalar]] = {}
     for knob in knobs:
         by_field.setdefault(knob.path, []).extend(values(knob))
@@ -227,7 +231,7 @@ def _check_pattern(text: str, names: Sequence[str], knob: str) -> None:
 
 
 def _off(knobs: Sequence[Knob]) -> Iterator[str]:
-    """Techniques that do nothing in the whole space."""
+    """Yield the techniques that do nothing in the whole space."""
     find: Callable[[str], Sequence[Any]] = values_of(knobs)
     for technique in {knob.technique for knob in knobs}:
         off: Mapping[str, Scalar] = BY_NAME[technique].disabled
@@ -240,12 +244,12 @@ def _is_idle(rule: Applies, find: ValuesOf) -> bool:
 
 
 def _is_of(field: str, knob: Knob) -> bool:
-    """Whether the field is the knob's, or the technique all of whose knobs are meant."""
+    """Return whether ``field`` is the knob's field, or the name of its technique."""
     return field in (knob.path, knob.technique)
 
 
 def _rested(knob: Knob) -> Knob:
-    """Fixed at what the field counts as where it does not count, if a knob can say that."""
+    """Fix the knob at the value that an idle field counts as, if a knob can hold it."""
     if knob.kind == "fixed":
         return knob
     resting = canonical.inactive_default(knob.path)

@@ -91,10 +91,10 @@ def test_without_allocate_the_space_is_the_usual_one() -> None:
             {"quantization": {"allocation": ["sensitivity"], "weight_bits": 4}},
             "quantization.allocation can be 'sensitivity'",
         ),
-        ({"quantization": {"weight_bits": 8}}, "there is nothing to allot"),
+        ({"quantization": {"weight_bits": 8}}, "there is nothing to allocate"),
         (
             {"quantization": {"weight_bits": [16, 8, 4], "activations": "float"}},
-            "can be more than 8, which has no grid",
+            "can be more than 8, for which there is no grid",
         ),
     ],
 )

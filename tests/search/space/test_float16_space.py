@@ -50,7 +50,7 @@ def test_16_bits_are_one_candidate_whatever_the_grid_would_have_been() -> None:
         ),
         (
             {"weight_bits": 16, "rounding": "gptq"},
-            ["rounding", "counts for nothing", "weight_bits is not 16"],
+            ["rounding", "has no effect", "weight_bits is not 16"],
         ),
         ({"weight_bits": {"low": 4, "high": 16}}, ["weight_bits", "9", "or 16"]),
         ({"weight_bits": [12]}, ["weight_bits", "12", "or 16"]),

@@ -138,11 +138,11 @@ def test_what_no_baseline_makes_possible_is_known_before_it_is_measured(
 
 def test_of_two_bounds_the_weaker_one_says_nothing() -> None:
     assert said("size_bytes <= 64 kB", "size_bytes <= 32 kB") == (
-        "size_bytes <= 64 kB: nothing is kept out by it beside size_bytes <= 32 kB; "
+        "size_bytes <= 64 kB: it excludes nothing that size_bytes <= 32 kB does not; "
         "drop one of them",
     )
     (found,) = said("accuracy >= baseline - 1 point", "accuracy >= baseline - 3 points")
-    assert found.startswith("accuracy >= baseline - 3 points: nothing")
+    assert found.startswith("accuracy >= baseline - 3 points: it excludes nothing")
     assert said("accuracy >= baseline - 1 point", "accuracy >= 90 %") == ()
     assert len(said("accuracy >= baseline - 1 point", "accuracy >= 90 %", baseline=BASELINE)) == 1
 

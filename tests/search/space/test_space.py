@@ -232,12 +232,12 @@ def test_a_knob_that_can_never_count_is_not_given_to_the_sampler(
 @pytest.mark.parametrize(
     ("techniques", "words"),
     [
-        ({"quantization": {"group_size": [16, 64]}}, "group_size .* where granularity is group"),
-        ({"quantization": {"percentile": 95.0}}, "percentile .* where observer is percentile"),
-        ({"filter_pruning": {"ratio": [0.3, 0.5]}}, "ratio .* where scope is not stage"),
+        ({"quantization": {"group_size": [16, 64]}}, "group_size .* only if granularity is group"),
+        ({"quantization": {"percentile": 95.0}}, "percentile .* only if observer is percentile"),
+        ({"filter_pruning": {"ratio": [0.3, 0.5]}}, "ratio .* only if scope is not stage"),
         ({"filter_pruning": {"ratio": 0.5}}, "ratio .* leave ratio out"),
         ({"distillation": {"weight": 0, "temperature": [2, 4]}}, "temperature .* weight is above"),
-        ({"sparsity": {"pattern": "2:4", "sparsity": 0.7}}, "sparsity .* where pattern is empty"),
+        ({"sparsity": {"pattern": "2:4", "sparsity": 0.7}}, "sparsity .* only if pattern is empty"),
     ],
 )
 def test_what_was_asked_for_and_counts_for_nothing_is_refused(

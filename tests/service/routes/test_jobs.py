@@ -116,7 +116,7 @@ def test_a_dry_run_shows_the_trial_that_probes_and_the_knobs_that_allot(service)
     refused = service.client.post(
         "/v1/jobs", json=spec(profile={}, techniques={"quantization": {"weight_bits": 8}})
     )
-    assert "there is nothing to allot" in problem(refused, 422, "InvalidSpace")["detail"]
+    assert "there is nothing to allocate" in problem(refused, 422, "InvalidSpace")["detail"]
 
 
 def test_a_space_that_cannot_be_counted_has_no_number_of_candidates(service):
