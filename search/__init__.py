@@ -1,6 +1,5 @@
-"""Decides what to try next and when to stop.
+"""Decide what to try next and when to stop.
 
-The pure files (``space``, ``grid``, ``controls``, ``objectives``, ``pareto``, ``stopping``,
-``front``, ``feasibility``, ``forecast``, ``sampling``, ``errors``) know neither Optuna nor the
-store; the service uses them too. The rest is the searcher's own.
+The service may import everything but ``study``, ``samplers``, ``loop`` and ``main``, which are the
+searcher's own. Optuna is known only there and in ``phases``.
 """

@@ -1,4 +1,4 @@
-"""The searcher's process: wait for news, take every job a step further, until told to stop."""
+"""The searcher's process: advance every job whenever there is news, until told to stop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE, _GOOD_WHILE = 0.5, 10.0, 30.0
 def run(
     settings: SearcherSettings | None = None, *, stopping: threading.Event | None = None
 ) -> None:
-    """Search until SIGTERM or SIGINT, or until ``stopping`` is set; outages are waited out.
+    """Search until SIGTERM, SIGINT or ``stopping``; wait while the database is out.
 
     Raises:
         SchemaOutdated, StudySchemaOutdated: run `featherweight migrate` first.
@@ -71,7 +71,7 @@ def _serve(
 
 
 def _next_pause(pause: float, *, lasted: float) -> float:
-    """Seconds to wait after an outage: short after a good while, then ever longer."""
+    """Seconds to wait after an outage: few after a good while, then more and more."""
     if pause == 0 or lasted > _GOOD_WHILE:
         return _SHORTEST_PAUSE
     return min(2 * pause, _LONGEST_PAUSE)
@@ -91,7 +91,7 @@ def _opened(settings: SearcherSettings) -> Iterator[tuple[Searcher, Watcher]]:
 
 @contextmanager
 def _signals(stopping: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set the event, where this is the thread that gets signals."""
+    """Set the event on SIGTERM and SIGINT if this is the thread that receives signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""Which sampler a job gets when it leaves the choice open. Pure: no sampler is imported."""
+"""Choose the sampler of a job that leaves the choice open. No sampler is imported here."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ MOST_GP_KNOBS = 6
 MOST_GP_TRIALS = 300
 MOST_LEARNED_TRIALS = 3_000
 MOST_LEARNED_KNOBS = 24
-"""Every knob has a weight that is learned from the trials."""
+"""Each knob has a weight that is learned from the trials, so there may not be many."""
 LEARNED_TRIAL_MACS = 2.2e11
-"""Five seconds of a core with early stopping: a proposal takes less than their hundredth."""
+"""Five seconds of a core with early stopping; a proposal takes less than 1 % of that."""
 LONG_TRIAL_MACS = 3e11
-"""So long that hardly a second candidate ends while one is proposed."""
+"""A trial so long that hardly two candidates end while one is proposed."""
 _PASSES = 3
-"""Forward, and backward to activations and to weights."""
+"""Passes of a training step: forward, backward to activations, and backward to weights."""
 
 
 def trial_macs(problem: Problem) -> float:
@@ -38,18 +38,19 @@ def trial_macs(problem: Problem) -> float:
 def choose_auto(
     space: Space, trials: int, *, metrics: Collection[Metric], macs: float = 0.0
 ) -> Choice:
-    """A sampler's name and the reason.
+    """Choose a sampler, and say why.
 
-    NSGA-II where everything that learns gets slow. The sampler that knows what candidates cost
-    (docs/samplers/known_cost.md) where all costs can be counted, and where a trial takes so long
-    that a proposal is nothing beside it: there it has been measured to win.
-    Of the rest a Gaussian process where it is at its best (few knobs, all real) and affordable (its
-    cost grows with the cube of the trials), and else TPE, whose proposals cost a tenth.
+    NSGA-II is chosen if there are so many trials that every sampler that learns gets slow. The
+    sampler that knows what candidates cost (docs/samplers/known_cost.md) is chosen if all costs can
+    be counted, and if a trial takes so long that the time of a proposal does not matter; it has
+    been measured to win in both cases. Otherwise it is a Gaussian process where that is at its best
+    (few knobs, all real) and affordable (its cost grows with the cube of the trials), or else TPE,
+    whose proposals cost a tenth.
 
     Args:
         space: The job's space.
-        trials: Search trials of the job.
-        metrics: Of its objectives.
+        trials: Number of search trials of the job.
+        metrics: The metrics of its objectives.
         macs: ``trial_macs``; 0 if unknown.
     """
     knobs = space.turning
@@ -79,7 +80,7 @@ def resolve(problem: Problem) -> Choice:
 
 
 def check(name: SamplerName, space: Space, *, num_objectives: int) -> None:
-    """Raises SamplerDoesNotFit for a sampler that cannot search the space."""
+    """Raise SamplerDoesNotFit for a sampler that cannot search the space."""
     if name != "cmaes":
         return
     if num_objectives > 1:

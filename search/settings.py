@@ -1,4 +1,4 @@
-"""How the searcher runs: read from the environment, prefix ``FEATHERWEIGHT_``."""
+"""Settings of the searcher, read from the environment with the prefix ``FEATHERWEIGHT_``."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from store.settings import StoreSettings
 
 
 class SearcherSettings(StoreSettings):
-    """Addresses of the store, and the searcher's own pace."""
+    """The addresses of the store, and the searcher's own intervals."""
 
     searcher_lease_seconds: float = Field(
         default=30.0, gt=0, description="A silent searcher is replaced by another one after this."

@@ -1,4 +1,4 @@
-"""The time a search takes besides its trials: asking the sampler and telling it outcomes."""
+"""The time that a search takes in addition to its trials: asking and telling the sampler."""
 
 from __future__ import annotations
 

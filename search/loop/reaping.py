@@ -1,4 +1,4 @@
-"""The reaper's thread: it looks at the leases however long the searcher thinks or waits."""
+"""The reaper's thread, which checks the leases however long the searcher computes or waits."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _log = logging.getLogger(__name__)
 
 
 class ReaperThread:
-    """Looks until it is closed; ``check`` raises what has ended it before that.
+    """Checks the leases until it is closed; ``check`` raises the error that ended it before.
 
-    It has a pool of its own and stays while the searcher opens the database anew: an outage of the
+    It has a connection pool of its own and goes on while the searcher reconnects: an outage of the
     searcher is no reason to give every worker another lease.
     """
 
@@ -28,7 +28,7 @@ class ReaperThread:
         self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
 
     def start(self) -> None:
-        """Begin to look, if that has not begun; the schema must be this version's."""
+        """Start the thread if it has not started; the schema must be of this version."""
         if self._thread.ident is None:
             self._thread.start()
 
@@ -38,7 +38,7 @@ class ReaperThread:
             raise self._error
 
     def close(self) -> None:
-        """Look no more; returns once the last look is over."""
+        """Stop the thread, and return once its last check is over."""
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join()

@@ -1,8 +1,8 @@
-"""The searcher: looks at every active job and takes it one step further.
+"""The searcher: it looks at every active job and takes it one step further.
 
-It may be killed between any two statements. What it decided is in the tables; what it only told
-Optuna is found and put right when the next one opens the study. A seed per proposal makes that next
-one propose the same.
+It may be killed between any two statements. Its decisions are in the tables. What it only told
+Optuna is found and corrected when the next searcher opens the study, and a seed per proposal makes
+that one propose the same.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ from store.trials import candidates, trials
 
 _log = logging.getLogger(__name__)
 MOST_COPIES = 50
-"""After so many known candidates in a row the sampler is not asked again for this trial."""
+"""After this many known candidates in a row the sampler is not asked again for a trial."""
 LEFT_SECONDS = 5.0
-"""How long a job is left alone whose row another transaction did not give back in time."""
+"""Seconds for which a job is left alone after its row stayed locked for too long."""
 _COMPARED = (Phase.BASELINE, Phase.SEARCH)
-"""Phases whose candidates are not tried again: the files of a supernet are checkpoints."""
+"""Phases whose candidates count as tried; the files of a supernet are only checkpoints."""
 
 
 class Searcher:
-    """The one process that asks and tells Optuna; of several, only the leader does anything."""
+    """The process that asks and tells Optuna; of several, only the leader does anything."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Searcher:
         self._held_elsewhere: dict[str, float] = {}
 
     def step(self) -> bool:
-        """One pass over all active jobs, oldest first; whether anything changed."""
+        """Advance all active jobs once, oldest first; return whether anything changed."""
         try:
             if not self._leadership.is_held():
                 return False
@@ -127,7 +127,7 @@ class Searcher:
         return True
 
     def _advance_if_free(self, job_id: str) -> bool:
-        """Take a job further, unless somebody holds its row: a frozen holder stops no other job."""
+        """Advance a job unless its row is locked, so that a frozen holder stops no other job."""
         if time.monotonic() < self._held_elsewhere.get(job_id, -math.inf):
             return False
         try:
@@ -147,14 +147,14 @@ class Searcher:
         self._leadership.doubt()
 
     def close(self) -> None:
-        """Give the lead up and close every connection."""
+        """Resign the leadership and close every connection."""
         try:
             self._leadership.resign()
         finally:
             close_storage(self._storage)
 
     def _advance(self, job_id: str) -> bool:
-        """What can be done for one job now."""
+        """Do what can be done for one job now; return whether anything changed."""
         with self._database.read() as session:
             job = jobs.get(session, job_id)
         match JobState(job.state):
@@ -192,7 +192,7 @@ class Searcher:
         return is_over
 
     def _search(self, job: JobRecord) -> bool:
-        """Keep enough candidates waiting; when none will follow and all are over, go on."""
+        """Keep enough candidates waiting; leave the phase once all are over and none follows."""
         try:
             with self._overhead[job.id].asking():
                 job_search = self._open(job)
@@ -212,7 +212,7 @@ class Searcher:
         return self._change(job, partial(transitions.leave_search, shortfall=shortfall))
 
     def _ending(self, job: JobRecord, job_search: JobSearch) -> Ending | None:
-        """What ends the search before its trials are used up, if anything does."""
+        """Return what ends the search before its trials are used up, or None."""
         if job_search.looked_at != job.last_event:
             with self._database.read() as session:
                 job_search.ending = termination.by_record(session, job, job_search.problem)
@@ -220,7 +220,7 @@ class Searcher:
         return job_search.ending or termination.by_clock(job, job_search.problem, self._now())
 
     def _fill(self, job: JobRecord, job_search: JobSearch) -> bool:
-        """Propose until enough trials wait; whether there is a new one."""
+        """Propose until enough trials wait; return whether there is a new one."""
         limit = job_search.most_waiting(self._settings.look_ahead)
         missing = limit - job.counts.get(TrialState.WAITING, 0)
         if missing <= 0:
@@ -243,7 +243,7 @@ class Searcher:
         queue: list[CandidateRecord],
         known: dict[str, str],
     ) -> bool:
-        """Make trials of what somebody proposed, in that order; whether anything changed."""
+        """Make trials of queued candidates, in their order; return whether anything changed."""
         made = [
             make_trial(self._leadership.write, job, job_search, one, known=known) for one in queue
         ]
@@ -252,7 +252,7 @@ class Searcher:
     def _propose(
         self, job: JobRecord, job_search: JobSearch, known: dict[str, str], *, index: int
     ) -> bool:
-        """Find one new candidate and make it a trial; False where there is none any more."""
+        """Make a trial of one new candidate; return False if there is none any more."""
         if job_search.is_exhausted:
             return False
         origin, given = job_search.given(known)
@@ -273,7 +273,7 @@ class Searcher:
     def _new(
         self, job: JobRecord, job_search: JobSearch, known: dict[str, str], *, index: int
     ) -> Proposal | None:
-        """A proposal whose candidate nobody has tried, and which may enter the front."""
+        """Find a proposal of an untried candidate that may enter the front."""
         study, space = job_search.study, job_search.problem.space
         with self._database.read() as session:
             admitted = admission.of(session, job, job_search.bounds)
@@ -302,7 +302,7 @@ class Searcher:
     def _create(
         self, job: JobRecord, job_search: JobSearch, found: Proposal, *, origin: str
     ) -> TrialRecord | None:
-        """The proposal's row; None where the job has stopped meanwhile."""
+        """Create the proposal's row; return None if the job has stopped in the meantime."""
         try:
             with self._leadership.write() as session:
                 row = trials.create(
@@ -333,7 +333,7 @@ class Searcher:
             return None
 
     def _tell(self, job: JobRecord) -> bool:
-        """Let the study know how trials ended; whether there was news."""
+        """Tell the study how trials ended; return whether there was news."""
         with self._database.read() as session:
             rows = trials.unreported(session, job.id)
         if not rows:
@@ -348,7 +348,7 @@ class Searcher:
         return True
 
     def _open(self, job: JobRecord) -> JobSearch:
-        """The job's study, brought up to the tables if it was not open yet."""
+        """Open the job's study, brought up to date with the tables if it was not open yet."""
         if job.id not in self._studies:
             with self._database.read() as session:
                 problem = problem_of(session, job)

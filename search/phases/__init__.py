@@ -1,1 +1,1 @@
-"""The phases of a job, each as short transactions."""
+"""The phases of a job, each in short transactions."""

@@ -1,6 +1,6 @@
-"""The phase after the finish: the files of the last front are measured once on the test split.
+"""The phase after the finish, which measures the files of the final front on the test split.
 
-The search never sees these figures: no trial is compared by them, and no file is chosen by them.
+The search never sees these figures: they compare no trials and choose no file.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _SEEDS = 2**31
 def begin(session: Session, job: JobRecord) -> bool:
     """Make a trial that measures what is missing, and put the job into this phase.
 
-    False where nothing is missing, the data has no test split, or measuring failed before. Every
-    other trial of the job is over.
+    Returns False if nothing is missing, if the data has no test split, or if measuring failed
+    before. Every other trial of the job must be over.
     """
     if "test" not in datasets.get(session, job.dataset_id).info["splits"]:
         return False
@@ -93,7 +93,7 @@ def _point(record: RungRecord) -> FrontCandidate[str]:
 
 
 def _failed_at(trial: TrialRecord) -> list[str]:
-    """The file at which the trial failed: it is not tried again, those behind it are."""
+    """The file at which the trial failed. It is not tried again; the files after it are."""
     if trial.state != TrialState.FAILED:
         return []
     position = 0 if trial.rung is None else trial.rung + 1
@@ -101,6 +101,6 @@ def _failed_at(trial: TrialRecord) -> list[str]:
 
 
 def _free_seed(first: int, before: Sequence[TrialRecord]) -> int:
-    """A seed that no trial of the phase has: it decides nothing but which trial this is."""
+    """A seed that no trial of the phase has; it only tells the trials apart."""
     used = {row.seed for row in before}
     return next(seed % _SEEDS for seed in count(first) if seed % _SEEDS not in used)

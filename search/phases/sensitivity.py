@@ -1,4 +1,4 @@
-"""The phase before the search: one trial that probes the baseline, or none where that was done."""
+"""The phase before the search: one trial that probes the baseline, unless a profile exists."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ORIGIN = "profile"
 
 
 def begin(session: Session, job: JobRecord, *, seed: int) -> None:
-    """The trial waits, and the job is in this phase; or it searches, on a profile made before.
+    """Make the trial and enter this phase, or begin the search with an existing profile.
 
-    The baseline is measured. A profile that is there already leaves the budget's trial for it
-    unspent, so that the same job searches the same number of candidates either way.
+    The baseline must be measured. An existing profile leaves the budget's trial for it unspent, so
+    that the job searches the same number of candidates either way.
     """
     known = profiles.known(session, job)
     if known is not None:

@@ -1,4 +1,4 @@
-"""The phase between baseline and search: one trial that trains the weights that members share."""
+"""The phase between baseline and search: one trial that trains the members' shared weights."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ORIGIN = "supernet"
 
 
 def begin(session: Session, job: JobRecord, now: datetime) -> None:
-    """The trial waits, and the job is in this phase. The baseline is measured.
+    """Make the trial and enter this phase; the baseline must be measured.
 
-    The trial's candidate is the largest member: what the models in the files of its rungs are.
+    The trial's candidate is the largest member, which the files of its rungs hold.
 
     Raises:
-        SearchError: it cannot be trained as asked, or not one epoch in the seconds that are left.
+        SearchError: It cannot be trained as asked, or the seconds left are too few for one epoch.
     """
     problem = problem_of(session, job)
     spec = problem.spec

@@ -1,8 +1,8 @@
-"""Why the search phase of a job ends before its trials are used up.
+"""Rules that end the search phase of a job before its trials are used up.
 
-Everything is read from the tables, so it does not matter when the searcher looks, or which one.
-Once a rule has ended a search it says so for good: a file that is there stays, the epochs that were
-promised never fall, and the hypervolume is looked at after every trial, not only after the last.
+Everything is read from the tables, so it does not matter when a searcher looks, or which one. A
+rule that has ended a search stays true: files remain, promised epochs never decrease, and the
+hypervolume is considered after every trial, not only after the last.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from store.trials import ended_trials, epochs
 from store.trials.ended_trials import EndedTrial
 
 BUDGET_SECONDS = "budget_seconds"
-"""Why a trial never ran because the job's seconds were over."""
+"""The reason of a trial that never ran because the job's seconds were over."""
 EXHAUSTED = "no further candidate was found that is new and may enter the front"
 TARGET = "target"
 NO_GAIN = "no_gain"
@@ -34,14 +34,14 @@ BUDGET_EPOCHS = "budget_epochs"
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """Why no further trial is proposed. Where ``drops_waiting``, those that wait do not run."""
+    """Why no further trial is proposed. If it ``drops_waiting``, waiting ones do not run."""
 
     reason: str
     drops_waiting: bool
 
 
 def by_record(session: Session, job: JobRecord, problem: Problem) -> Ending | None:
-    """Return what ends the job's search by what has happened in it; None while it may go on."""
+    """Return what ends the job's search because of its results; None while it may go on."""
     spec = problem.spec
     stop = spec.stop
     if stop.target and (met := _met(session, job, problem)):
@@ -73,7 +73,7 @@ def _met(session: Session, job: JobRecord, problem: Problem) -> str:
 
 
 def _spent(session: Session, job: JobRecord, spec: JobSpec) -> str:
-    """Whether a new trial could not train any more, in words."""
+    """Say in words why a new trial could not train any more; empty if it could."""
     least = spec.early_stopping.first_training
     if spec.budget.epochs is None or least is None:
         return ""
@@ -104,10 +104,10 @@ def _flat(session: Session, job: JobRecord, problem: Problem, rule: NoGain) -> s
 def volumes(
     ended: Sequence[EndedTrial], spec: JobSpec, baseline: Measurement | None
 ) -> Iterable[float | None]:
-    """Hypervolume of the front after each trial, in the order in which they ended.
+    """Return the hypervolume of the front after each trial, in the order in which they ended.
 
-    None while the front has no file. Only a front that changes is measured again. A doubtful
-    latency counts at its slowest.
+    It is None while the front has no file, and computed again only if the front has changed. A
+    doubtful latency counts at its slowest.
     """
     best: list[Measurement] = []
     volume = None

@@ -1,7 +1,8 @@
-"""The phases of a job, as changes of its record: each one short transaction, each repeatable.
+"""Transitions between the phases of a job: changes of its record that can be repeated safely.
 
-Every function is called with the job's row locked and says whether it changed anything. What a
-phase needs to know is read under that lock, so nothing here depends on what the searcher remembers.
+Each function is called in a short transaction with the job's row locked, and returns whether it
+changed anything. It reads what it needs under that lock, so nothing depends on the searcher's
+memory.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ from store.trials import candidates, rungs, trials
 _FINISH_SEED = 1000
 _LAST_PHASES = (Phase.FINISH, Phase.TEST)
 _SEEDS = 2**31
-"""Seeds stay below this, whatever is added to the job's."""
+"""Seeds stay below this number, whatever is added to the job's seed."""
 
 
 def start(session: Session, job: JobRecord) -> bool:
-    """A queued job begins: its baseline trial waits."""
+    """Begin a queued job by making its baseline trial."""
     if job.state != JobState.QUEUED:
         return False
     spec = jobs.spec(job)
@@ -57,12 +58,11 @@ def start(session: Session, job: JobRecord) -> bool:
 
 
 def leave_baseline(session: Session, job: JobRecord, *, now: datetime) -> bool:
-    """Once the baseline is measured the search begins; without it there is no job.
+    """Begin the search once the baseline is measured; end the job if it could not be.
 
-    An uploaded model at chance ends the job, too, unless that was allowed.
-
-    Where members share weights, these are trained first; where it was asked for, the baseline is
-    probed first.
+    An uploaded model that is no better than chance ends the job too, unless that was allowed.
+    Weights that members share are trained before the search, and so is a profile measured if the
+    job asks for one.
     """
     if job.state != JobState.RUNNING or job.phase != Phase.BASELINE:
         return False
@@ -121,17 +121,17 @@ def _begin_members(session: Session, job: JobRecord, spec: JobSpec, now: datetim
 
 
 def leave_supernet(session: Session, job: JobRecord) -> bool:
-    """Once the shared weights are trained the search begins; without them no member has any."""
+    """Begin the search once the shared weights are trained; stop the job if they cannot be."""
     return _leave_trial(session, job, Phase.SUPERNET, StopReason.SUPERNET_FAILED)
 
 
 def leave_profile(session: Session, job: JobRecord) -> bool:
-    """Once the baseline is probed the search begins; without that it would begin on nothing."""
+    """Begin the search once the baseline is probed; stop the job if it cannot be."""
     return _leave_trial(session, job, Phase.PROFILE, StopReason.PROFILE_FAILED)
 
 
 def _leave_trial(session: Session, job: JobRecord, phase: Phase, otherwise: StopReason) -> bool:
-    """Search once the one trial of the phase is complete; without it the job stops."""
+    """Begin the search once the one trial of the phase is complete; stop the job if it failed."""
     if job.state != JobState.RUNNING or job.phase != phase:
         return False
     first = counted(trials.of_job(session, job.id, phase=phase))[0]
@@ -146,7 +146,7 @@ def _leave_trial(session: Session, job: JobRecord, phase: Phase, otherwise: Stop
 
 
 def stop_search(session: Session, job: JobRecord, *, reason: str) -> bool:
-    """The search has ended early: what waits in its phase will not run."""
+    """End the search early: trials that wait in its phase will not run."""
     if job.state != JobState.RUNNING or job.phase != Phase.SEARCH:
         return False
     return trials.stop_waiting(session, job, reason, phase=Phase.SEARCH) > 0
@@ -155,9 +155,9 @@ def stop_search(session: Session, job: JobRecord, *, reason: str) -> bool:
 def leave_search(session: Session, job: JobRecord, *, shortfall: str = "") -> bool:
     """Retrain the finalists once every search trial is over.
 
-    The caller has seen that no further search trial will be proposed; ``shortfall`` says why that
-    was before the budget's, if it was. All finish trials are made at once, round-robin over the
-    finalists with a new seed per round, until the budget's are there.
+    The caller knows that no further search trial will be proposed; ``shortfall`` says why, if the
+    budget is not used up. All finish trials of the budget are made at once, round-robin over the
+    finalists with a new seed per round.
     """
     if job.state != JobState.RUNNING or job.phase != Phase.SEARCH:
         return False
@@ -183,16 +183,16 @@ def leave_search(session: Session, job: JobRecord, *, shortfall: str = "") -> bo
 
 
 def _is_queue_empty(session: Session, job: JobRecord, shortfall: str) -> bool:
-    """Whether no proposed candidate has a claim to be tried: an ended search drops those it has."""
+    """Return whether no proposed candidate is left to try; an ended search drops its proposals."""
     if shortfall not in ("", EXHAUSTED):
         candidates.drop_waiting(session, job, shortfall)
     return not candidates.any_waiting(session, job.id)
 
 
 def leave_finish(session: Session, job: JobRecord) -> bool:
-    """The job is done once all of its trials are over, re-runs with them, and the front measured.
+    """End the job once all of its trials, re-runs included, are over and its front is measured.
 
-    That is on test, where the data has such a split.
+    The front is measured on the test split, if the data has one.
     """
     if job.state != JobState.RUNNING or job.phase not in _LAST_PHASES or not is_idle(job):
         return False
@@ -205,14 +205,14 @@ def leave_finish(session: Session, job: JobRecord) -> bool:
 
 
 def stop_waiting(session: Session, job: JobRecord) -> bool:
-    """Of a stopping job, nothing that waits will run."""
+    """Drop the waiting trials of a stopping job."""
     if job.state != JobState.STOPPING:
         return False
     return trials.stop_waiting(session, job, job.stop_reason or "") > 0
 
 
 def settle(session: Session, job: JobRecord) -> bool:
-    """A stopping job ends once nothing of it runs or waits."""
+    """End a stopping job once none of its trials runs or waits."""
     if job.state != JobState.STOPPING or not is_idle(job):
         return False
     candidates.drop_waiting(session, job, job.stop_reason or "")
@@ -222,7 +222,7 @@ def settle(session: Session, job: JobRecord) -> bool:
 
 
 def give_up(session: Session, job: JobRecord, detail: str) -> bool:
-    """The job cannot be searched at all."""
+    """Fail a job that cannot be searched at all."""
     if JobState(job.state) not in (JobState.RUNNING, JobState.PAUSED):
         return False
     _stop(session, job, StopReason.NOTHING_SUCCEEDED, detail)
@@ -230,13 +230,13 @@ def give_up(session: Session, job: JobRecord, detail: str) -> bool:
 
 
 def is_idle(job: JobRecord) -> bool:
-    """Whether nothing of the job runs or waits."""
+    """Return whether no trial of the job runs or waits."""
     unfinished = (state for state in TrialState if not state.is_finished)
     return not any(job.counts.get(state, 0) for state in unfinished)
 
 
 def counted(rows: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Trials of the budget: re-runs come on top of it."""
+    """Return the trials that count in the budget; re-runs do not."""
     return [row for row in rows if row.origin != trials.RERUN]
 
 
@@ -246,13 +246,13 @@ def _stop(session: Session, job: JobRecord, reason: StopReason, detail: str) -> 
 
 
 def _baseline_splits(session: Session, job: JobRecord, spec: JobSpec) -> tuple[Split, ...]:
-    """All of them: an uploaded model may have been trained on what it is validated on."""
+    """All splits, because an uploaded model may have been trained on its validation images."""
     found = _every_split(session, job)
     return found if isinstance(spec.model, UntrainedModel) else (*found, "train")
 
 
 def _every_split(session: Session, job: JobRecord) -> tuple[Split, ...]:
-    """Validation, and test where the dataset has one."""
+    """Validation, and test if the dataset has one."""
     has_test = "test" in datasets.get(session, job.dataset_id).info["splits"]
     return ("validation", "test") if has_test else ("validation",)
 
@@ -301,7 +301,7 @@ def _add_finish_trial(
 
 
 def _usual_reason(rows: Sequence[TrialRecord]) -> str:
-    """The commonest reason why trials came to nothing."""
+    """Return the most frequent reason why trials failed."""
     reasons = Counter(row.reason for row in rows if row.reason)
     return (
         f"every search trial failed, most often: {reasons.most_common(1)[0][0]}" if reasons else ""

@@ -1,1 +1,1 @@
-"""Candidates that do not come from a sampler: of people, of earlier jobs, untried ones."""
+"""Candidates that no sampler proposed: from people, from earlier jobs, and untried ones."""

@@ -1,8 +1,8 @@
-"""Candidates that people propose, held against a job: by knobs of its space, or step by step.
+"""Check candidates that people propose for a job, by values of its knobs or by steps.
 
 Values of knobs must lie in the job's ranges. Steps need not: any value that the technique's config
-accepts may be tried, as long as the technique is one of the job's and its network can have it. Such
-a candidate has no place in the space, so a sampler never learns of it.
+accepts may be tried, as long as the technique is one of the job's and the network can have it. Such
+a candidate has no coordinates in the space, so it is not reported to the sampler.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _MOST_NAMED = 12
 
 
 def of_params(space: Space, params: Mapping[str, Scalar]) -> ProposedCandidate:
-    """The candidate that these values of the knobs give.
+    """Make the candidate of these values of the knobs.
 
-    Every knob that turns needs a value; one that is fixed may be given the value it has. Raises
-    CandidateDoesNotFit, or what makes the values impossible together.
+    Every turning knob needs a value, and a fixed knob may be given its own. Raises
+    CandidateDoesNotFit, or the error that makes the values impossible together.
     """
     by_name = {knob.name: knob for knob in space.knobs}
     unknown = sorted(set(params) - set(by_name))
@@ -52,11 +52,11 @@ def of_params(space: Space, params: Mapping[str, Scalar]) -> ProposedCandidate:
 
 
 def of_steps(problem: Problem, steps: tuple[TechniqueConfig, ...]) -> ProposedCandidate:
-    """The candidate of these steps, with values of knobs where the space has exactly it.
+    """Make the candidate of these steps, with values of knobs if the space contains it.
 
-    What a step does not say is as the job has it, where all of the job's candidates have it alike.
+    A field that a step leaves out takes the job's value if the job fixes it.
 
-    Raises CandidateDoesNotFit, TechniqueDoesNotFit or ImagesTooSmall, with what does not go.
+    Raises CandidateDoesNotFit, TechniqueDoesNotFit or ImagesTooSmall, which name what does not fit.
     """
     spec, space = problem.spec, problem.space
     completed = tuple(_completed(space, step) for step in steps)
@@ -76,9 +76,10 @@ def of_steps(problem: Problem, steps: tuple[TechniqueConfig, ...]) -> ProposedCa
 
 
 def placed(space: Space, candidate: Candidate) -> ProposedCandidate:
-    """The candidate with the values of the knobs that give it, if any do.
+    """Add the values of the knobs that make the candidate, if there are any.
 
-    Knobs that allot by a profile are not asked: many of their values give one candidate, or none.
+    There are none if knobs allocate by a profile: many of their values make the same candidate, or
+    none does.
     """
     if space.allocation is not None:
         return ProposedCandidate(candidate=candidate, params=None)
@@ -88,16 +89,16 @@ def placed(space: Space, candidate: Candidate) -> ProposedCandidate:
 
 
 def nearest(space: Space, candidate: Candidate) -> dict[str, Scalar]:
-    """For every turning knob the value nearest to what the candidate has there.
+    """Return the value of every turning knob that is nearest to the candidate's.
 
-    A technique that is no step of it is switched off as far as the knobs allow.
+    A technique that is not a step of the candidate is disabled as far as the knobs allow.
     """
     steps = {step.technique: step for step in candidate.canonical().configs}
     return {knob.name: _nearest(knob, steps) for knob in space.turning}
 
 
 def values(candidate: Candidate) -> dict[str, Any]:
-    """``technique.field``, numbered for one of several parts, to every value not at its default."""
+    """Return every value that is not the default, by ``technique.field`` or its numbered parts."""
     found: dict[str, Any] = {}
     for technique, field, value in changed(candidate):
         name = f"{technique}.{field}"
@@ -106,7 +107,7 @@ def values(candidate: Candidate) -> dict[str, Any]:
 
 
 def changed(candidate: Candidate) -> Iterator[tuple[str, str, Any]]:
-    """Yield technique, field and value of everything that is not at its default."""
+    """Yield the technique, field and value of everything that is not at its default."""
     for step in candidate.canonical().configs:
         for field, value in step:
             if field != "technique" and value != canonical.default(f"{step.technique}.{field}"):
@@ -118,7 +119,7 @@ def _numbered(name: str, parts: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _completed(space: Space, step: TechniqueConfig) -> TechniqueConfig:
-    """The step with the job's value for every field that nobody gave and that cannot turn."""
+    """Complete the step by the job's values of fixed fields that were not given."""
     given = {field: value for field, value in step if field in step.model_fields_set}
     names = {f"{step.technique}.{field}": field for field in type(step).model_fields}
     fixed = {
@@ -130,7 +131,7 @@ def _completed(space: Space, step: TechniqueConfig) -> TechniqueConfig:
 
 
 def _is_whole(space: Space, step: TechniqueConfig) -> bool:
-    """Whether the step takes a member that is all of the network, with its weights."""
+    """Return whether the step takes the whole network with its own weights."""
     if not isinstance(step, FamilyMember) or step.weights != "inherited":
         return False
     whole = space.outline.elastic
@@ -146,7 +147,7 @@ def _something(candidate: Candidate) -> Candidate:
 
 
 def _accepted(knob: Knob, value: Scalar) -> Scalar:
-    """The knob's own value that was meant."""
+    """Return the value of the knob that was meant. Raises CandidateDoesNotFit for others."""
     if knob.choices:
         for choice in knob.choices:
             if choice == value and isinstance(choice, bool) == isinstance(value, bool):
@@ -181,7 +182,7 @@ def _nearest(knob: Knob, steps: Mapping[str, TechniqueConfig]) -> Scalar:
 
 
 def _check_network(space: Space, candidate: Candidate) -> None:
-    """Whether the network has the stages, edges, layers and dimensions that the steps speak of."""
+    """Raise if the network lacks a stage, edge, layer or dimension that a step names."""
     knobs = [knob for step in candidate.configs for knob in _as_knobs(space, step)]
     for knob in knobs:
         check_fit(knob, space.outline)
@@ -190,7 +191,7 @@ def _check_network(space: Space, candidate: Candidate) -> None:
 
 
 def _as_knobs(space: Space, step: TechniqueConfig) -> Iterator[Knob]:
-    """The step's fields that are not at their defaults, as knobs that cannot turn."""
+    """Yield the step's fields that are not at their defaults, as fixed knobs."""
     for field, value in step:
         name = f"{step.technique}.{field}"
         if field == "technique" or value == canonical.default(name):
@@ -229,7 +230,7 @@ def _per(config: type[BaseModel], field: str) -> str | None:
 
 
 def _check_given(spec: JobSpec, candidate: Candidate) -> None:
-    """Whether the job has the teacher and the shared weights that the steps ask for."""
+    """Raise CandidateDoesNotFit if the job lacks the teacher or the weights that a step needs."""
     for step in candidate.configs:
         match step:
             case Distillation(teacher="uploaded") if spec.teacher is None:

@@ -1,7 +1,7 @@
-"""Candidates that a user or an earlier job proposed become trials, before a sampler is asked.
+"""Try the candidates that a user or an earlier job proposed, before a sampler is asked.
 
-One whose values the space has is placed in the sampler's study, so the sampler learns from it. Any
-other is a trial in our tables and on the front only.
+A candidate that the space contains is entered in the sampler's study, so that the sampler learns
+from it. Any other is only a trial in our tables and on the front.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def make_trial(
     *,
     known: Mapping[str, str],
 ) -> bool:
-    """Let a trial try the candidate, or note the one that does already; whether that was done.
+    """Make a trial of the candidate, or note the existing one; return whether either was done.
 
-    A crash in between leaves a proposal without a trial, which the next searcher discards; it then
-    makes the same trial. ``known`` holds the digests of candidates and the ids of their trials.
+    A crash in between leaves a proposal without a trial. The next searcher discards it and makes
+    the same trial. ``known`` holds the digests of candidates and the ids of their trials.
     """
     trial_id = known.get(record.candidate_digest)
     if trial_id is not None:

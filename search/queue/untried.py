@@ -1,4 +1,4 @@
-"""A candidate nobody has tried, where the sampler keeps proposing known ones."""
+"""Find an untried candidate if the sampler keeps proposing known ones."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def _everything(candidate: Candidate) -> bool:
 def find(
     space: Space, seen: Container[str], *, seed: Sequence[int], admits: Admits = _everything
 ) -> dict[str, Scalar] | None:
-    """Values of a candidate that is admitted and not in ``seen`` (digests); None without any.
+    """Return the values of an admitted candidate whose digest is not in ``seen``, or None.
 
-    Spaces of up to 200,000 combinations are enumerated in an order set by the seed; in larger ones
-    20,000 random points are tried. Either ends after a thousand new ones that are not admitted, so
-    None is certain only for a small space in which fewer were refused.
+    Spaces of up to 200,000 combinations are enumerated in an order that the seed determines; in
+    larger ones 20,000 random points are tried. Both end after a thousand new candidates that are
+    not admitted, so None is certain only for a small space in which fewer were refused.
     """
     refused = 0
     for params in _points(space, np.random.default_rng(seed)):
@@ -55,7 +55,7 @@ def _points(space: Space, random: np.random.Generator) -> Iterator[dict[str, Sca
 
 
 def _at(space: Space, index: int) -> dict[str, Scalar]:
-    """The combination with this number, the knobs being the digits."""
+    """Return the combination with this number, whose digits are the knobs."""
     params = {}
     for knob in space.turning:
         index, digit = divmod(index, int(grid.size(knob)))

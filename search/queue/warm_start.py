@@ -1,7 +1,7 @@
-"""Starting where finished jobs ended: which jobs, and which of their candidates.
+"""Warm starts: choose finished jobs, and the candidates of theirs that open a new search.
 
-Everything is decided when the job is submitted and written down, so that no restart can decide it
-otherwise, and what a job begins with can be looked up.
+Everything is decided and recorded when the job is submitted, so that a restart cannot change it and
+everybody can look up what a job began with.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from store.trials import candidates, rungs, trials
 from store.trials.candidates import ProposedCandidate
 
 MOST_FOUND = 4
-"""Most jobs that ``auto`` starts from."""
+"""The largest number of jobs that ``auto`` starts from."""
 _TRIED_IN = (Phase.SEARCH, Phase.FINISH)
 
 
@@ -48,7 +48,7 @@ class Own:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A finished job, as far as another one may start from it."""
+    """A finished job that another one may start from."""
 
     job: JobRecord
     problem: Problem
@@ -66,16 +66,17 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """Ids of the jobs, each with whether its trials are history, and the opening candidates."""
+    """The opening candidates, and the ids of the jobs, each with whether its trials are history."""
 
     sources: tuple[tuple[str, bool], ...] = ()
     candidates: tuple[ProposedCandidate, ...] = ()
 
 
 def choose(session: Session, own: Own) -> Start:
-    """What the job starts from; nothing where it does not ask to, or ``auto`` finds no job.
+    """Choose what the job starts from.
 
-    Raises WarmStartDoesNotFit for a job that is named and cannot be started from.
+    That is nothing if the job does not ask for it, or if ``auto`` finds no job. Raises
+    WarmStartDoesNotFit for a job that is named and cannot be started from.
     """
     wanted = own.problem.spec.warm_start
     if wanted is None:
@@ -94,7 +95,7 @@ def choose(session: Session, own: Own) -> Start:
 
 
 def begin(session: Session, job: JobRecord, start: Start) -> None:
-    """Write it down, beside the new job."""
+    """Record the start together with the new job."""
     warm_starts.add_sources(session, job, start.sources)
     for candidate in start.candidates:
         candidates.add(session, job, candidate, origin=candidates.WARM)
@@ -153,7 +154,7 @@ def _common(own: Own, source: Source) -> set[str]:
 
 
 def _found(session: Session, own: Own) -> list[Source]:
-    """The newest jobs on the same model and data; where there are none, on either of the two."""
+    """The newest jobs on the same model and data; if there are none, on either of the two."""
     near: list[Source] = []
     same: list[Source] = []
     for job in warm_starts.finished(session):
@@ -175,9 +176,9 @@ def _is_same_family(own: Own, source: Source) -> bool:
 
 
 def _is_history(own: Own, source: Source) -> bool:
-    """Whether what was measured there would be measured here.
+    """Return whether a measurement of the source would be the same in this job.
 
-    The same model, data, teacher and space, by the same revision of the engine.
+    It is if model, data, teacher, space and the revision of the engine are the same.
     """
     mine, theirs = own.problem.spec, source.problem.spec
     return (
@@ -193,7 +194,7 @@ def _is_history(own: Own, source: Source) -> bool:
 
 
 def _is_same_model(own: Own, source: Source) -> bool:
-    """The same uploaded weights, or the same description trained from the same seed."""
+    """Return whether both have the same weights, or train the same network from the same seed."""
     mine, theirs = own.problem.spec, source.problem.spec
     if isinstance(mine.model, UntrainedModel):
         return mine.model == theirs.model and mine.seed == theirs.seed
@@ -210,7 +211,7 @@ def _is_same(one: ModelRecord | None, other: ModelRecord | None) -> bool:
 def _opening(
     session: Session, own: Own, sources: list[Source], *, most: int
 ) -> Iterator[ProposedCandidate]:
-    """The fronts' candidates in this job's space, the jobs in turn, none twice."""
+    """Yield the fronts' candidates in this job's space, the jobs in turn, none twice."""
     seen = {Candidate().digest()}
     left = min(most, own.problem.spec.search_trials)
     fronts = [_front(session, own, source, count=most) for source in sources]
@@ -222,7 +223,7 @@ def _opening(
 
 
 def _front(session: Session, own: Own, source: Source, *, count: int) -> list[ProposedCandidate]:
-    """Its best candidates by this job's objectives and constraints, against its own baseline."""
+    """The source's best candidates by this job's demands, compared with the source's baseline."""
     spec, baseline = own.problem.spec, source.problem.baseline
     compared: set[Metric] = {wanted.metric for wanted in (*spec.objectives, *spec.constraints)}
     if baseline is None or any(baseline.known(metric) is None for metric in compared):
@@ -249,7 +250,7 @@ def _front(session: Session, own: Own, source: Source, *, count: int) -> list[Pr
 
 
 def _snapped(own: Own, source: Source, candidate: Candidate, *, number: int) -> ProposedCandidate:
-    """The candidate in this job's space, and a note of what could not be kept."""
+    """Move the candidate into this job's space, and note what could not be kept."""
     params = proposals.nearest(own.problem.space, candidate)
     here = own.problem.space.candidate(params)
     note = f"from trial {number} of job {source.job.id}"
@@ -265,7 +266,7 @@ def _snapped(own: Own, source: Source, candidate: Candidate, *, number: int) -> 
 
 
 def _dropped(space: Space, candidate: Candidate) -> set[str]:
-    """Techniques of the candidate that the space does not list, and fields that it cannot turn."""
+    """The candidate's techniques that the space does not list, and fields that it cannot vary."""
     techniques = {step.technique for step in candidate.configs} - set(space.techniques)
     knobs = {knob.path for knob in space.knobs}
     fields = {f"{t}.{f}" for t, f, _ in proposals.changed(candidate) if t in space.techniques}
