@@ -28,6 +28,8 @@ def loaded_by(module: str) -> set[str]:
         ("workers.supervisor", (*HEAVY, "optuna", "sqlalchemy")),
         ("compress.tasks.inspection", HEAVY),
         ("featherweight.specs.manifest", HEAVY),
+        ("compress.network.graph.coupling.couplings", HEAVY),
+        ("compress.network.graph.outline", ("torch", "onnxruntime")),
         ("compress.evaluation.peak_memory", ("torch", "onnx", "pydantic")),
     ],
 )

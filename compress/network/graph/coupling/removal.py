@@ -39,14 +39,18 @@ def remove(graph: Graph, shapes: Shapes, couplings: Couplings, gone: Gone) -> tu
         nodes.extend(made)
         tensors |= constants
         targets |= {new.output: old[node.inputs[1]] for new in made[:-1]}
-    smaller = {name: tuple(int(own.sum()) for own in each) for name, each in kept.items()}
     sizes = {name: own.shape for name, own in tensors.items()}
-    return replace(plain, nodes=tuple(nodes), tensors=tensors), {
-        **old,
-        **targets,
-        **smaller,
-        **sizes,
-    }
+    smaller = replace(plain, nodes=tuple(nodes), tensors=tensors)
+    return smaller, {**old, **targets, **_sizes(kept), **sizes}
+
+
+def narrowed(graph: Graph, shapes: Shapes, couplings: Couplings, gone: Gone) -> Shapes:
+    """Return the shapes that tensors have without the channels ``gone``; no constant is touched.
+
+    It is how a candidate is counted before it is built. Raises InvalidCandidate as ``remove`` does.
+    """
+    leaving = _leaving(couplings, gone)
+    return {**shapes, **_sizes(_kept(graph, couplings, leaving))}
 
 
 def zeroed(graph: Graph, couplings: Couplings, gone: Gone) -> Graph:
@@ -94,6 +98,10 @@ def _kept(graph: Graph, couplings: Couplings, leaving: LabelArray) -> dict[str, 
         if not all(axis.any() or axis.size == 0 for axis in kept[name]):
             raise InvalidCandidate(f"nothing would be left along an axis of {name}")
     return kept
+
+
+def _sizes(kept: Mapping[str, Kept]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(int(own.sum()) for own in each) for name, each in kept.items()}
 
 
 def _numbers_of(couplings: Couplings, name: str, constant: Array) -> Sequence[LabelArray]:

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+from compress.export import counting as of_file
+from compress.network.graph.counting import count
 from compress.network.graph.coupling import proof
 from compress.network.graph.coupling.couplings import couple
-from compress.network.graph.coupling.removal import remove, zeroed
+from compress.network.graph.coupling.removal import narrowed, remove, zeroed
 from compress.network.graph.shapes import bind
+from compress.network.graph.write import write
 from compress.values.errors import InvalidCandidate
 from tests.compress.network.graph.coupling.graphs import bound, graph, network, node, runner
 from tests.compress.onnx_networks import NETWORKS
@@ -53,6 +56,27 @@ def test_channels_of_every_network_leave(name, seed):
     gone = exact_draw(couple(whole, shapes), seed)
     smaller = check(whole, shapes, gone, words=NETWORKS[name].words)
     assert num_values(smaller) < num_values(whole)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.cross("name", "seed")
+def test_a_candidate_is_counted_before_it_is_built(name, seed):
+    whole, shapes = network(name)
+    couplings = couple(whole, shapes)
+    gone = proof.draw(couplings, np.random.default_rng(seed), share=0.5 + 0.2 * seed)
+    counted = count(whole, narrowed(whole, shapes, couplings, gone))
+    built = count(*remove(whole, shapes, couplings, gone))
+    assert (counted.parameters, counted.weights, counted.macs) == (
+        built.parameters,
+        built.weights,
+        built.macs,
+    )
+    assert counted.macs < count(whole, shapes).macs
+    if not NETWORKS[name].free:
+        smaller, _ = remove(whole, shapes, couplings, gone)
+        file = of_file.count(write(smaller))
+        assert (counted.weights, counted.macs) == (file.parameters, 2 * file.macs)
 
 
 @pytest.mark.parametrize("name", ["two_answers", "vit"])
