@@ -156,6 +156,20 @@ def test_two_writings_of_an_upload_are_the_same_bytes(trained, data, tmp_path):
     assert one.sha256 == two.sha256
 
 
+@pytest.mark.parametrize("name", ["depthwise", "shuffle"])
+def test_channels_leave_networks_with_gates_groups_and_splits(name, data, tmp_path):
+    network = network_of(uploaded(name, folded=True))
+    steps = (FilterPruning(scope="uniform", ratio=0.5),)
+    pruned = pipeline.start(network, Candidate(steps=steps), context_of(network, data))
+    whole, fewer = (
+        sum(parameter.numel() for parameter in each.module.parameters())
+        for each in (network, pruned.network)
+    )
+    assert fewer < whole
+    artifact = writer.write(pruned, tmp_path, data=data, task=TASK)
+    assert artifact.parameters < whole
+
+
 @pytest.mark.proof
 @pytest.mark.skipif(not RESNET8.exists(), reason="needs MLPerf Tiny's published ResNet-8")
 @pytest.mark.parametrize("steps", STEPS)

@@ -26,6 +26,9 @@ _SHUFFLES = frozenset({"channel_shuffle", "native_channel_shuffle"})
 _SPLITS = frozenset({"chunk", "split", "split_with_sizes", "tensor_split"})
 _VIEWS = frozenset({"reshape", "view", "flatten", "unflatten"})
 _RUN_THEIR_PARTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_RENUMBERS = frozenset(
+    {"index_select", "pad", "pixel_shuffle", "pixel_unshuffle", "repeat", "roll"}
+)
 _MOVES = frozenset({"transpose", "swapaxes", "swapdims", "permute", "contiguous", "clone"})
 
 
@@ -97,7 +100,7 @@ class _Watch(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in _SPLITS and _divides_channels(given, result):
             return tuple(self._barrier(given, part, SPLIT) for part in result)
-        if name in _SHUFFLES:
+        if name in _SHUFFLES or (name in _RENUMBERS and _renumbers(name, args, result)):
             return self._barrier(given, result, SHUFFLED)
         return self._dealt(name, given, result) if isinstance(result, Tensor) else result
 
@@ -119,6 +122,15 @@ class _Watch(TorchFunctionMode):
 def _divides_channels(x: Tensor, parts: Sequence[Tensor]) -> bool:
     """Whether maps ``(B, C, H, W)`` were cut along their channels into several."""
     return x.ndim == 4 and len(parts) > 1 and any(part.shape[1] != x.shape[1] for part in parts)
+
+
+def _renumbers(name: str, args: tuple[Any, ...], result: Tensor) -> bool:
+    """Whether maps ``(B, C, H, W)`` get other channels, or have theirs in other places."""
+    x = args[0]
+    if (x.ndim, result.ndim) != (4, 4) or x.shape[2:] != result.shape[2:]:
+        return False
+    picks = name == "index_select" and len(args) > 1 and args[1] == 1
+    return picks or result.shape[1] != x.shape[1]
 
 
 def _divides_into_groups(x: Tensor, result: Tensor) -> bool:

@@ -54,8 +54,18 @@ def raised(module):
         (halves, [SPLIT, SPLIT]),
         (uneven, [SPLIT, SPLIT]),
         (lambda x: execution.shuffle(halves(x), 2), [SPLIT, SPLIT, SHUFFLED]),
+        (lambda x: x.index_select(1, torch.arange(7, -1, -1)), [SHUFFLED]),
     ],
-    ids=["own", "function", "module", "copied", "halves", "uneven", "both"],
+    ids=[
+        "own",
+        "function",
+        "module",
+        "copied",
+        "halves",
+        "uneven",
+        "both",
+        "picked",
+    ],
 )
 def test_a_place_that_handles_channels_by_position_gets_a_barrier(change, reasons):
     module = Between(change)
@@ -152,3 +162,11 @@ def test_a_shufflenet_meets_a_split_and_a_shuffle_in_every_block_but_the_first_o
         *other,
     ]
     assert all(isinstance(barrier, Barrier) for barrier in found)
+
+
+def test_rows_that_are_padded_or_picked_meet_no_barrier():
+    def change(x):
+        x = functional.pad(x[:, :, 1:-1], (0, 0, 1, 1))
+        return x.index_select(2, torch.arange(6))
+
+    assert raised(Between(change)) == []

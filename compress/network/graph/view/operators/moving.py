@@ -134,8 +134,9 @@ def _cut(axis: int, size: int, start: int, end: int, step: int) -> Callable[[Ten
         return lambda x: x.index_select(axis, indices.to(x.device))
     if axis == 1 and step == 1 and 0 < len(taken) < size:
         # Whoever follows channels through the network knows a split.
-        sizes = [taken.start, len(taken), size - taken.stop]
-        return lambda x: x.split(sizes, 1)[1]
+        sizes = [part for part in (taken.start, len(taken), size - taken.stop) if part]
+        place = 1 if taken.start else 0
+        return lambda x: x.split(sizes, 1)[place]
     index = (slice(None),) * axis + (slice(start, end, step),)
     return lambda x: x[index]
 

@@ -30,6 +30,8 @@ CASES = [
     case("Slice", [MAP, ints(-1), ints(-(2**63) + 1), ints(3), ints(-1)], name="backwards"),
     case("Slice", [MAP, ints(-2, 0), ints(99, -1), ints(2, 3)], name="from the end"),
     case("Slice", [MAP, ints(6), ints(1), ints(3), ints(-2)], name="backwards in twos"),
+    case("Slice", [MAP, ints(0), ints(2), ints(1)], name="first channels"),
+    case("Slice", [MAP, ints(4), ints(99), ints(1)], name="last channels"),
     case("Gather", [MAP, ints(3, 0, -1)], name="channels", axis=1),
     case("Gather", [ROWS, np.asarray(-1, np.int64)], name="one", axis=1),
     case("Gather", [ROWS, np.asarray([[0, 2], [1, 1]])], name="a table of places", axis=2),
