@@ -1,7 +1,7 @@
-"""The samplers that a job can ask for, each made for one proposal and thrown away.
+"""The samplers that a job can ask for. Each is made for one proposal and then dropped.
 
-A sampler made anew from ``(seed, trial)`` keeps no state of its own, so a restarted searcher
-proposes what the one before it would have proposed from the same history.
+A sampler that is made from ``(seed, trial)`` keeps no state, so a restarted searcher proposes from
+the same history what the previous one would have proposed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["CostFunction", "Knowledge", "KnownCostSampler", "build", "load"]
 
 
 _MOST_OF_GP = 400
-"""Trials that it learns from: a proposal costs the cube of their number."""
+"""Most trials that it learns from: the cost of a proposal grows with their cube."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,21 +42,21 @@ class _Wish:
 
 
 def build(name: SamplerName, *, seed: int, trials: int, known: Knowledge = NOTHING) -> BaseSampler:
-    """A sampler for one proposal.
+    """Make a sampler for one proposal.
 
     Args:
-        name: A resolved name, that is any but ``auto`` (see ``search.sampling``).
-        seed: Seed of this one proposal, 0 to 2**32 - 1.
-        trials: Search trials of the whole job; sizes start-up and population.
-        known: The space, and what is known of it; only some samplers look at it.
+        name: The name of a sampler, resolved from ``auto`` by ``search.sampling``.
+        seed: The seed of this proposal, 0 to 2**32 - 1.
+        trials: Number of search trials of the whole job, which sizes start-up and population.
+        known: The space and what is known of it; only some samplers use it.
     """
     return _SAMPLERS[name](_Wish(seed=seed, trials=trials, known=known))
 
 
 def load() -> None:
-    """Import what samplers import at their first proposal: half a second that no trial waits for.
+    """Import what samplers import at their first proposal, so that no trial waits for it.
 
-    Optuna's Gaussian process, which imports torch, is left out.
+    That takes half a second. Optuna's Gaussian process, which imports torch, is left out.
     """
     import scipy.interpolate
     import scipy.optimize

@@ -1,4 +1,4 @@
-"""Points among which the next one is chosen: all of a space, or a draw of them."""
+"""The points among which the next one is chosen: a whole space, or a sample of it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from search.samplers.parameters import Codes, Parameter
 from search.space.points import ABSENT, Points
 
 MOST_ENUMERATED = 40_000
-"""Spaces of at most so many points are looked at as a whole."""
+"""Spaces with at most this many points are enumerated."""
 _DRAWN = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Absence:
-    """A knob is absent where another knob has one of these codes."""
+    """A knob that is absent if another knob has one of these codes."""
 
     knob: int
     decider: int
@@ -32,9 +32,9 @@ class Absence:
 
 @dataclass(frozen=True, kw_only=True)
 class CandidatePool:
-    """Candidates: ``full`` has a code for every knob, ``codes`` NaN for those that are absent.
+    """Distinct candidates. ``full`` has a code for every knob; ``codes`` has NaN for absent ones.
 
-    ``keys`` are those of ``codes`` (``moves.keys``), no two the same.
+    ``keys`` are those of ``codes`` (``moves.keys``).
     """
 
     knobs: Sequence[Parameter]
@@ -43,23 +43,23 @@ class CandidatePool:
     keys: Sequence[bytes]
 
     def params(self, index: int) -> dict[str, Any]:
-        """A value for every knob of one candidate."""
+        """Return a value for every knob of one candidate."""
         pairs = zip(self.knobs, self.full[index], strict=True)
         return {knob.name: knob.value(code) for knob, code in pairs}
 
     def present(self) -> Points:
-        """The values of every candidate, without knobs that are absent."""
+        """Return the values of every candidate, without absent knobs."""
         pairs = zip(self.knobs, self.codes.T, strict=True)
         columns = {knob.name: partial(_column, knob, codes) for knob, codes in pairs}
         return Points(len(self.codes), columns)
 
     def untried(self, tried: Codes) -> NDArray[np.intp]:
-        """Indices of the candidates that were not tried."""
+        """Return the indices of the candidates that were not tried."""
         known = set(moves.keys(tried))
         return np.flatnonzero(np.array([key not in known for key in self.keys], dtype=bool))
 
     def and_also(self, other: CandidatePool) -> CandidatePool:
-        """The candidates of both."""
+        """Return the candidates of both pools."""
         return replace(
             self,
             full=np.concatenate([self.full, other.full]),
@@ -68,16 +68,16 @@ class CandidatePool:
         )
 
     def at(self, indices: NDArray[np.intp]) -> CandidatePool:
-        """Some of the candidates."""
+        """Return some of the candidates."""
         keys = [self.keys[index] for index in indices]
         return replace(self, full=self.full[indices], codes=self.codes[indices], keys=keys)
 
 
 def absences(past: History, knobs: Sequence[Parameter]) -> list[Absence]:
-    """Which knob's value decides whether another one is there, as far as the trials show.
+    """Infer from the trials which knob's value decides whether another one is present.
 
-    A decider has finitely many values, is always there, and no value of it was seen both with and
-    without the other. Without a decider the knob is taken to be there.
+    A decider has finitely many values, is always present, and none of its values was seen both with
+    and without the other knob. A knob without a decider is assumed to be present.
     """
     codes = np.concatenate([past.told, past.running])
     missing = np.isnan(codes)
@@ -90,7 +90,7 @@ def absences(past: History, knobs: Sequence[Parameter]) -> list[Absence]:
 
 
 def every(knobs: Sequence[Parameter], rules: Sequence[Absence]) -> CandidatePool | None:
-    """Every point of a space; None where there are more than ``MOST_ENUMERATED``."""
+    """Return every point of a space, or None if there are more than ``MOST_ENUMERATED``."""
     if math.prod(knob.size for knob in knobs) > MOST_ENUMERATED:
         return None
     axes = np.meshgrid(*[knob.codes for knob in knobs], indexing="ij")
@@ -103,13 +103,13 @@ def drawn(
     parents: Codes,
     random: np.random.Generator,
 ) -> CandidatePool:
-    """Uniform points, and changed copies of the parents."""
+    """Draw uniform points, and changed copies of the parents."""
     uniform = moves.points(knobs, _DRAWN, random)
     return pool(knobs, np.concatenate([uniform, moves.children(knobs, parents, random)]), rules)
 
 
 def pool(knobs: Sequence[Parameter], full: Codes, rules: Sequence[Absence]) -> CandidatePool:
-    """The distinct ones of some points."""
+    """Make a pool of the distinct ones of some points."""
     codes = full.copy()
     for rule in rules:
         codes[np.isin(full[:, rule.decider], list(rule.codes)), rule.knob] = np.nan
@@ -130,7 +130,7 @@ def _decided(codes: Codes, column: int, always: Sequence[int]) -> Absence | None
 
 
 def _column(knob: Parameter, codes: NDArray[np.float64]) -> list[Any]:
-    """The knob's values, each found once however often it occurs."""
+    """Decode a column of codes; each distinct value is computed once."""
     distinct, place = np.unique(codes, return_inverse=True)
     values = [ABSENT if math.isnan(code) else knob.value(code) for code in distinct.tolist()]
     return [values[index] for index in place.tolist()]

@@ -1,7 +1,7 @@
-"""A sampler whose proposals grow too slow, shown only some of many trials.
+"""Limit a sampler whose proposals get slow to some of many trials.
 
-A Gaussian process costs the cube of what it learns from. Beyond a number of trials it sees half of
-that number the best by rank, and of the others as many, evenly through the study.
+The cost of a Gaussian process grows with the cube of its trials. Beyond a limit it sees half of
+that number by best rank, and as many of the others, evenly through the study.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from search.samplers import history, stateless
 
 
 class FewTrialsSampler(BaseSampler):
-    """Proposes what ``inner`` does after at most ``most`` trials with values, and all that run."""
+    """Lets ``inner`` propose from at most ``most`` trials with values and all that run."""
 
     def __init__(self, inner: BaseSampler, *, most: int) -> None:
-        """``inner`` keeps nothing between two proposals that it could not do without."""
+        """Wrap ``inner``, which must need no state from one proposal to the next."""
         self._inner = inner
         self._most = most
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """What the inner sampler says of the whole study."""
+        """Return the inner sampler's search space of the whole study."""
         return self._inner.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The inner sampler's values, from the whole study or from a smaller one in memory."""
+        """Return the inner sampler's values, from the study or from a smaller one in memory."""
         trials = study.get_trials(deepcopy=False)
         if sum(each.state == TrialState.COMPLETE for each in trials) <= self._most:
             return self._inner.sample_relative(study, trial, search_space)
@@ -54,7 +54,7 @@ class FewTrialsSampler(BaseSampler):
         return self._inner.sample_relative(small, asking, search_space)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """What the inner sampler does."""
+        """Call the inner sampler."""
         self._inner.before_trial(study, trial)
 
     def after_trial(
@@ -64,7 +64,7 @@ class FewTrialsSampler(BaseSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """What the inner sampler does."""
+        """Call the inner sampler."""
         self._inner.after_trial(study, trial, state, values)
 
     def sample_independent(
@@ -74,5 +74,5 @@ class FewTrialsSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """The inner sampler's value."""
+        """Return the inner sampler's value."""
         return self._inner.sample_independent(study, trial, param_name, param_distribution)

@@ -1,4 +1,4 @@
-"""What a study says, as arrays. Everything is to be minimised."""
+"""The trials of a study as arrays, with everything to be minimised."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from search.samplers.parameters import Codes, Parameter
 from search.samplers.rungs import Lower
 
 REFUSED = "refused"
-"""User attribute of a trial whose values nobody measured: nothing is learned from them."""
+"""User attribute of a trial whose values were not measured; samplers do not learn from it."""
 _TWICE = 2
-"""A point that failed once may have had bad luck."""
+"""Failures after which a point is not tried again; a single one may have been bad luck."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """Trials that are over with values (``told``), those that run, and points not to try again.
+    """Trials that ended with values (``told``), running ones, and points not to be tried again.
 
-    ``signs`` is 1 for each objective that is minimised, -1 for one that is maximised.
-    ``values`` is ``(told, objectives)``, minimised; ``violations`` holds one number per told trial
-    for each constraint, NaN where a trial has none. ``epochs`` is what each told trial was trained
-    for, NaN where it does not say, and ``lower`` what was measured of it before.
+    ``signs`` is 1 for each objective that is minimised and -1 for one that is maximised.
+    ``values`` is ``(told, objectives)``, minimised. ``violations`` holds one number per told trial
+    for each constraint, NaN if a trial has none. ``epochs`` are those that each told trial was
+    trained for, NaN if unknown, and ``lower`` holds its measurements at earlier rungs.
     """
 
     told: Codes
@@ -46,24 +46,24 @@ class History:
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """What a seed is mixed with: proposals change with what is known, not with lost trials."""
+        """Numbers mixed into a seed, which change with what is known and not with lost trials."""
         return len(self.told), len(self.running), len(self.spent)
 
     @property
     def worst_violation(self) -> NDArray[np.float64]:
-        """The largest violation of each told trial; -1 without constraints."""
+        """Return the largest violation of each told trial; -1 without constraints."""
         none = np.full(len(self.told), -np.inf)
         worst = np.nanmax(np.stack([none, *self.violations.values()], axis=1), axis=1)
         return np.nan_to_num(worst, neginf=-1.0)
 
     @property
     def tried(self) -> Codes:
-        """Every point that is not to be proposed again."""
+        """Return every point that is not to be proposed again."""
         return np.concatenate([self.told, self.running, self.spent])
 
 
 def space(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
-    """Every knob of the trials that are over, as its latest trial had it."""
+    """Every knob of the trials that are over, with the distribution of its latest trial."""
     found: dict[str, BaseDistribution] = {}
     for trial in trials:
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
@@ -72,10 +72,10 @@ def space(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
 
 
 def read(study: Study, current: FrozenTrial, knobs: Sequence[Parameter]) -> History:
-    """The history of a study as seen by the trial that asks.
+    """Read the history of a study as the asking trial sees it.
 
-    Failed trials are as good as deleted, as everywhere in Optuna, but a point that failed twice is
-    not proposed again; nor is one that was stopped before it had values, or was refused.
+    Failed trials are ignored, as everywhere in Optuna. But a point that failed twice is not
+    proposed again, nor is one that was stopped before it had values, or was refused.
     """
     trials = [trial for trial in study.get_trials(deepcopy=False) if trial.params]
     told = those_told(trials)
@@ -137,7 +137,7 @@ def _spent(trials: Sequence[FrozenTrial], knobs: Sequence[Parameter]) -> Codes:
 
 
 def those_told(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials with knobs whose values somebody measured, as ``History.told`` has them."""
+    """Return the trials with knobs and measured values, as in ``History.told``."""
     return [trial for trial in trials if trial.params and _is_told(trial)]
 
 

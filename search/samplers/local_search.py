@@ -2,8 +2,8 @@
 
 White, Nolen and Savani, Local Search is State of the Art for Neural Architecture Search Benchmarks,
 arXiv:2005.02960: neighbours differ in one knob. The paper follows one point until it has no better
-neighbour; with several objectives there is no one best point, so all points of the front are
-followed at once. Where all their neighbours were tried a random point begins anew.
+neighbour. With several objectives there is no single best point, so all points of the front are
+followed at once. If all their neighbours were tried, a random point starts again.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class LocalSearchSampler(StatelessSampler):
     def __init__(
         self, *, seed: int, space: Mapping[str, BaseDistribution] | None, num_startup_trials: int
     ) -> None:
-        """So many random trials with values, at least 1, come before the first step."""
+        """Begin with ``num_startup_trials`` random trials with values, at least 1."""
         super().__init__(seed=seed, space=space)
         self._startup = max(1, num_startup_trials)
 
     def propose(
         self, past: History, knobs: Sequence[Parameter], random: np.random.Generator
     ) -> dict[str, Any]:
-        """A neighbour of a point of the front that was not tried."""
+        """Propose an untried neighbour of a point of the front."""
         if len(past.told) < self._startup:
             return stateless.uniform(knobs, random)
         ranks = np.array(stateless.ranked(past, np.arange(len(past.told))))

@@ -1,4 +1,4 @@
-"""Random points, and steps from one point to another. Everything is in codes (see ``knobs``)."""
+"""Random points, and steps from one point to another, all in codes (see ``parameters``)."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from numpy.typing import NDArray
 from search.samplers.parameters import Codes, Parameter
 
 _CHILDREN = 40
-"""Changed copies of each parent, and values of a number that are looked at."""
+"""Number of changed copies of each parent, and of values of a number that are considered."""
 _STEP = 0.1
-"""Deviation of a small step of a number, as a share of its range."""
+"""Standard deviation of a small step of a number, as a share of its range."""
 
 
 def uniform(knob: Parameter, count: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Codes of uniform values, on the logarithm if the knob says so."""
+    """Draw codes of uniform values, on a logarithmic scale if the knob has one."""
     if math.isfinite(knob.size):
         return knob.codes[random.integers(int(knob.size), size=count)]
     return random.random(count)
 
 
 def points(knobs: Sequence[Parameter], count: int, random: np.random.Generator) -> Codes:
-    """So many uniform points."""
+    """Draw ``count`` uniform points."""
     return np.stack([uniform(knob, count, random) for knob in knobs], axis=1)
 
 
 def children(knobs: Sequence[Parameter], parents: Codes, random: np.random.Generator) -> Codes:
-    """Forty changed copies of each parent.
+    """Make forty changed copies of each parent.
 
-    Each changes one knob, half of them a second one; a number as often by a small step as to any
-    value. Knobs that a parent lacks get a value.
+    Each changes one knob, and half of them a second one. A number changes by a small step as often
+    as to any value. Knobs that a parent lacks get a value.
     """
     made = np.repeat(parents, _CHILDREN, axis=0)
     changed = random.integers(len(knobs), size=(len(made), 2))
@@ -50,12 +50,12 @@ def children(knobs: Sequence[Parameter], parents: Codes, random: np.random.Gener
 
 
 def filled(knobs: Sequence[Parameter], point: Codes, random: np.random.Generator) -> Codes:
-    """The point with a random value for each knob that it lacks."""
+    """Give the point a random value for each knob that it lacks."""
     return np.where(np.isnan(point), points(knobs, 1, random)[0], point)
 
 
 def others(knob: Parameter, code: float, random: np.random.Generator) -> NDArray[np.float64]:
-    """Other codes of a knob: all choices, or values near a number's and anywhere."""
+    """Return other codes of a knob: all choices, or values close to a number's and anywhere."""
     if knob.choices is not None:
         return knob.codes[knob.codes != code]
     near = np.clip(code + _STEP * random.standard_normal(_CHILDREN), 0.0, 1.0)
@@ -64,7 +64,7 @@ def others(knob: Parameter, code: float, random: np.random.Generator) -> NDArray
 
 
 def neighbours(knobs: Sequence[Parameter], point: Codes, random: np.random.Generator) -> Codes:
-    """Every point that differs from this one in one knob; some, where that is a number."""
+    """Return all points that differ from this one in one knob; only some if that is a number."""
     found = []
     for column, knob in enumerate(knobs):
         codes = others(knob, point[column], random)
@@ -75,11 +75,11 @@ def neighbours(knobs: Sequence[Parameter], point: Codes, random: np.random.Gener
 
 
 def keys(codes: Codes) -> list[bytes]:
-    """One per point, equal for equal points."""
+    """Return a key for each point, equal for equal points."""
     return [row.tobytes() for row in rounded(codes)]
 
 
 def rounded(codes: Codes) -> Codes:
-    """Codes that compare by their bytes: no binary noise, one zero, and -1 for absent."""
+    """Make codes comparable by their bytes: without binary noise, one zero, and -1 for absent."""
     clean = np.round(codes, 9) + 0.0
     return np.ascontiguousarray(np.where(np.isnan(clean), -1.0, clean))

@@ -1,14 +1,14 @@
-"""A knob of Optuna as a number, and as coordinates between which distances mean something.
+"""A knob of Optuna as a number, and as coordinates whose distances are meaningful.
 
 A point is a row of codes, one per knob: the index of a choice, the place of a number between its
 ends as 0 to 1 (on the logarithm if the knob says so), NaN where the knob is absent.
 
-The kernel is ``exp(-sum_b w_b |phi_b(p) - phi_b(q)|^2)``, so what a knob means is said by its
-blocks of coordinates ``phi``. A one-hot code over the root of 2 makes the square of the distance 1
+The kernel is ``exp(-sum_b w_b |phi_b(p) - phi_b(q)|^2)``, so the blocks of coordinates ``phi``
+define what a knob means. A one-hot code divided by the root of 2 makes the square of the distance 1
 for two choices that differ (overlap kernel: Ru et al., CoCaBO, arXiv:1906.08878; with a weight per
-knob as in Wan et al., CASMOPOLITAN, arXiv:2102.07188). A thermometer code, where coordinate ``t``
-says whether the value is above the ``t``-th, makes it the distance itself: an exponential kernel
-for values that have an order and need not act smoothly. A plain coordinate makes it the square: the
+knob as in Wan et al., CASMOPOLITAN, arXiv:2102.07188). A thermometer code, whose coordinate ``t``
+tells whether the value is above the ``t``-th, makes it the distance itself: an exponential kernel
+for ordered values without a smooth effect. A plain coordinate makes it the square, that is the
 squared-exponential kernel. An absent knob lies halfway.
 """
 
@@ -30,30 +30,30 @@ from optuna.distributions import (
 )
 
 Codes = NDArray[np.float64]
-"""Points in rows, knobs in columns."""
+"""An array of codes, with points in rows and knobs in columns."""
 _MOST_STEPS = 32
-"""A number with more values than this is smooth."""
+"""A number with more values than this is treated as smooth."""
 _REACH = 2.0
-"""Length of a numeric knob: with weight 1 its ends have a correlation of exp(-4)."""
+"""Length of a numeric knob: with weight 1 the correlation of its ends is exp(-4)."""
 _HALF = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """One knob: from values to codes and back."""
+    """One knob, which converts values to codes and back."""
 
     name: str
     distribution: BaseDistribution
 
     @cached_property
     def choices(self) -> tuple[Any, ...] | None:
-        """What a categorical knob may be; None for a number."""
+        """The choices of a categorical knob; None for a number."""
         found = self.distribution
         return found.choices if isinstance(found, CategoricalDistribution) else None
 
     @cached_property
     def size(self) -> float:
-        """How many values there are; infinite for a real range."""
+        """The number of values; infinite for a real range."""
         match self.distribution:
             case CategoricalDistribution(choices=choices):
                 return len(choices)
@@ -65,7 +65,7 @@ class Parameter:
                 return math.inf
 
     def code(self, value: Any) -> float:
-        """The code of a value; NaN for a choice that the knob does not have."""
+        """Return the code of a value; NaN for a choice that the knob does not have."""
         if self.choices is not None:
             return next(
                 (float(i) for i, c in enumerate(self.choices) if _is_same(c, value)), math.nan
@@ -73,7 +73,7 @@ class Parameter:
         return float(np.clip(self._place(float(value)), 0.0, 1.0))
 
     def value(self, code: float) -> Any:
-        """The value of a code, on the knob's grid."""
+        """Return the value of a code, on the knob's grid."""
         if self.choices is not None:
             return self.choices[int(code)]
         number = self._number(code)
@@ -81,7 +81,7 @@ class Parameter:
 
     @cached_property
     def codes(self) -> NDArray[np.float64]:
-        """The codes of all values of a knob with finitely many, ascending."""
+        """Return the codes of all values of a knob with finitely many, in ascending order."""
         if self.choices is not None:
             return np.arange(len(self.choices), dtype=float)
         low, step = self._range.low, self._range.step or 0.0
@@ -89,7 +89,7 @@ class Parameter:
         return np.array([self.code(value) for value in values])
 
     def snapped(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The codes moved to the nearest that a value has."""
+        """Move codes to the nearest that belong to a value."""
         if not math.isfinite(self.size):
             return codes
         known = self.codes
@@ -98,7 +98,7 @@ class Parameter:
         return np.where(codes - lower <= upper - codes, lower, upper)
 
     def blocks(self, codes: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """Coordinates of the codes, ``(N, dims)`` for each block that has a weight of its own."""
+        """Return the coordinates of codes, ``(N, dims)`` for each block with its own weight."""
         if self.choices is None:
             steps = [self._thermometer(codes, self.codes)] if self.size <= _MOST_STEPS else []
             return [self._line(codes), *steps]
@@ -146,7 +146,7 @@ def _is_same(choice: Any, value: Any) -> bool:
 
 
 def _order(choices: Sequence[Any]) -> NDArray[np.float64] | None:
-    """The rank of each choice where they are three or more different numbers."""
+    """The rank of each choice if they are three or more different numbers, else None."""
     if len(set(choices)) < 3 or not all(type(choice) in (int, float) for choice in choices):
         return None
     return np.argsort(np.argsort(np.array(choices, dtype=float), kind="stable")).astype(float)

@@ -1,9 +1,9 @@
-"""Regularised evolution: the parent is the best of a few of the latest trials, one knob changed.
+"""Regularised evolution: change one knob of the best of a few of the latest trials.
 
 Real et al., Regularized Evolution for Image Classifier Architecture Search, arXiv:1802.01548,
-algorithm 1: the oldest leave the population, whatever they are worth. Here the best of a sample has
-the lowest non-dominated rank in it, constraints first, and among equals one is drawn. A number
-changes by a small step as often as to any value; the paper's knobs are all choices.
+algorithm 1: the oldest trials leave the population, however good they are. Here the best of a
+sample has the lowest non-dominated rank in it, constraints first, and one of equals is drawn. A
+number changes by a small step as often as to any value; the paper's knobs are all choices.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from search.samplers.parameters import Parameter
 from search.samplers.stateless import StatelessSampler
 
 _SAMPLED = 0.25
-"""Share of the population that a parent is the best of, as in the paper (25 of 100)."""
+"""Share of the population that a parent is drawn from, as in the paper (25 of 100)."""
 
 
 class RegularizedEvolutionSampler(StatelessSampler):
@@ -29,14 +29,14 @@ class RegularizedEvolutionSampler(StatelessSampler):
     def __init__(
         self, *, seed: int, space: Mapping[str, BaseDistribution] | None, population: int
     ) -> None:
-        """A population of the latest ``population`` trials with values, at least 2."""
+        """Use the latest ``population`` trials with values, at least 2, as the population."""
         super().__init__(seed=seed, space=space)
         self._population = max(2, population)
 
     def propose(
         self, past: History, knobs: Sequence[Parameter], random: np.random.Generator
     ) -> dict[str, Any]:
-        """A child of the best of a sample of the latest."""
+        """Propose a child of the best of a sample of the population."""
         if len(past.told) < self._population:
             return stateless.uniform(knobs, random)
         latest = np.arange(len(past.told))[-self._population :]

@@ -1,8 +1,8 @@
-"""What was measured of a trial on its way: after how many epochs, and what it came to.
+"""The measurements of a trial at its rungs: epochs, objectives and constraints.
 
-A trial says so in a user attribute, since Optuna keeps intermediate values only of studies with
-one objective: a list of ``{"epochs": int, "values": [...], "constraints": {...}}`` in ascending
-order, the last entry being what the trial was told with.
+They are in a user attribute of the trial, because Optuna keeps intermediate values only for studies
+with one objective. It is a list of ``{"epochs": int, "values": [...], "constraints": {...}}`` in
+ascending order, whose last entry has the trial's final values.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from optuna.trial import FrozenTrial
 
 Array = NDArray[np.float64]
 RUNGS = "rungs"
-"""The user attribute."""
+"""The name of the user attribute."""
 
 
 def entry(
     *, epochs: int, values: Sequence[float], constraints: Mapping[str, float]
 ) -> dict[str, Any]:
-    """One rung as the attribute holds it; values in the objectives' own directions."""
+    """Make the entry of one rung; values are in the objectives' own directions."""
     return {"epochs": epochs, "values": list(values), "constraints": dict(constraints)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lower:
-    """N measurements of told trials below the rung that they were told with.
+    """N measurements of told trials at rungs below their last one.
 
-    ``trial`` is the row among the told trials, ``epochs`` what it was trained for until then, each
-    ``(N,)``; ``values`` is ``(N, objectives)``, minimised, and ``violations`` has NaN where a
-    constraint is not mentioned.
+    ``trial`` is the row among the told trials and ``epochs`` its training until then, each
+    ``(N,)``. ``values`` is ``(N, objectives)``, minimised, and ``violations`` has NaN for a
+    constraint that is not mentioned.
     """
 
     trial: NDArray[np.intp]
@@ -43,16 +43,16 @@ class Lower:
 
 
 def last_epochs(trials: Sequence[FrozenTrial]) -> Array:
-    """Epochs of the rung that each trial was told with; NaN for a trial that does not say."""
+    """Return the epochs at each trial's last rung; NaN if unknown."""
     found = [_entries(trial) for trial in trials]
     return np.array([each[-1]["epochs"] if each else np.nan for each in found], dtype=float)
 
 
 def lower(trials: Sequence[FrozenTrial], signs: Array) -> Lower:
-    """Everything below the last rungs.
+    """Return all measurements below the last rungs.
 
     Args:
-        trials: The told ones.
+        trials: The told trials.
         signs: 1 for each objective that is minimised, -1 for one that is maximised.
     """
     found = [(row, one) for row, trial in enumerate(trials) for one in _entries(trial)[:-1]]
@@ -70,7 +70,7 @@ def lower(trials: Sequence[FrozenTrial], signs: Array) -> Lower:
 
 
 def _entries(trial: FrozenTrial) -> Sequence[Mapping[str, Any]]:
-    """Raises ValueError where somebody else uses the name for something else."""
+    """Read the attribute. Raises ValueError if it holds something else."""
     found = trial.user_attrs.get(RUNGS, ())
     if not isinstance(found, list | tuple) or not all(
         isinstance(each, dict) and {"epochs", "values", "constraints"} <= set(each)

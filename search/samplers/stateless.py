@@ -1,4 +1,4 @@
-"""What the samplers of this room have in common: seed and history alone decide a proposal."""
+"""The base of samplers whose proposals depend on seed and history alone."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Array = NDArray[np.float64]
 
 
 class StatelessSampler(BaseSampler):
-    """Proposes values for all knobs together; subclasses say which in ``propose``."""
+    """Proposes values for all knobs together; subclasses implement ``propose``."""
 
     def __init__(self, *, seed: int, space: Mapping[str, BaseDistribution] | None) -> None:
-        """A sampler of a space; None leaves the space to the trials so far."""
+        """Sample from ``space``; None infers it from the trials so far."""
         self._seed = seed
         self._space = space
 
@@ -34,12 +34,12 @@ class StatelessSampler(BaseSampler):
     def propose(
         self, past: History, knobs: Sequence[Parameter], random: np.random.Generator
     ) -> dict[str, Any]:
-        """A value for each of the knobs, at least one."""
+        """Return a value for each of the knobs, of which there is at least one."""
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """The space that was given, or every knob of the trials so far."""
+        """Return the given space, or every knob of the trials so far."""
         found = self._space
         if found is None:
             found = history.space(study.get_trials(deepcopy=False))
@@ -48,7 +48,7 @@ class StatelessSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Values for every knob of the space. Raises ValueError for more than 3 objectives."""
+        """Return values for every knob. Raises ValueError for more than 3 objectives."""
         count = len(study.directions)
         if count > pareto.MOST_OBJECTIVES:
             raise ValueError(
@@ -67,7 +67,7 @@ class StatelessSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """A uniform value, where nothing is known of the knob yet."""
+        """Return a uniform value if nothing is known of the knob yet."""
         knob = Parameter(name=param_name, distribution=param_distribution)
         counts = history.read(study, trial, []).counts
         random = np.random.default_rng([self._seed, *counts, crc32(param_name.encode())])
@@ -75,13 +75,13 @@ class StatelessSampler(BaseSampler):
 
 
 def ranked(past: History, rows: NDArray[np.intp]) -> list[int]:
-    """Non-dominated rank of some of the told trials among themselves, constraints first."""
+    """Return the non-dominated ranks of some told trials among themselves, constraints first."""
     points = np.nan_to_num(past.values[rows])
     return pareto.ranks(points.tolist(), past.worst_violation[rows].tolist())
 
 
 def chosen(values: Array, violation: Array, *, most: int) -> NDArray[np.intp]:
-    """Rows to learn from: all, or half of so many the best by rank, and the others evenly.
+    """Return the rows to learn from: all, or up to a limit half by best rank, the rest evenly.
 
     ``values`` is ``(N, objectives)``, minimised; ``violation`` ``(N,)``, feasible up to 0.
     """
@@ -94,10 +94,10 @@ def chosen(values: Array, violation: Array, *, most: int) -> NDArray[np.intp]:
 
 
 def params(knobs: Sequence[Parameter], codes: Codes) -> dict[str, Any]:
-    """The values of one point, which has a code for every knob."""
+    """Return the values of one point, which has a code for every knob."""
     return {knob.name: knob.value(code) for knob, code in zip(knobs, codes, strict=True)}
 
 
 def uniform(knobs: Sequence[Parameter], random: np.random.Generator) -> dict[str, Any]:
-    """A random point."""
+    """Return a random point."""
     return {knob.name: knob.value(moves.uniform(knob, 1, random)[0]) for knob in knobs}

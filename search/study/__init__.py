@@ -1,6 +1,6 @@
 """The sampler's memory: one study of Optuna per job, a projection of our tables.
 
-Only the searcher writes it. It can be thrown away at any time and is made again from the trials.
+Only the searcher writes it. It can be deleted at any time and rebuilt from the trials.
 """
 
 from search.study.importing import best_of

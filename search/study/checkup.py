@@ -1,4 +1,4 @@
-"""Studies against jobs: which have none, which are too many, and what is to be deleted yet."""
+"""Compare studies with jobs: which are missing, superfluous, or still to be deleted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LEASE_SECONDS = 60.0
 
 
 def look(database: Database, study_url: str) -> Iterator[Finding]:
-    """What is wrong between studies and jobs, and with the version of the studies' tables."""
+    """Report what does not fit between studies and jobs, or in the version of the tables."""
     try:
         close_storage(open_storage(study_url))
     except StudySchemaOutdated as error:
@@ -40,10 +40,10 @@ def look(database: Database, study_url: str) -> Iterator[Finding]:
 
 
 def repair(database: Database, study_url: str) -> int:
-    """Delete studies that are noted for it, or that have no job; how many those were.
+    """Delete studies that are marked for removal or have no job; return how many.
 
     Raises:
-        SearcherRunning: it deletes those that are noted by itself, and nobody else may write.
+        SearcherRunning: A searcher runs. It removes marked studies itself, and only it may write.
     """
     holder = f"doctor-{uuid.uuid4()}"
     _lead(database, holder)

@@ -1,4 +1,4 @@
-"""From our words to Optuna's: distributions, values, and trials as it stores them."""
+"""Translate our values to Optuna's: distributions, parameters, and trials as it stores them."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ from search.space.space import Space
 from store.tables.records import TrialRecord
 
 PRIOR = "prior"
-"""Attribute of a trial that another job has run."""
+"""The attribute of a trial that another job has run."""
 DIRECTIONS = {"maximise": StudyDirection.MAXIMIZE, "minimise": StudyDirection.MINIMIZE}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What outcomes are told with: the baseline, and each trial's measurements from rung 0 on."""
+    """What outcomes need: the baseline, and each trial's measurements from rung 0 on."""
 
     baseline: Measurement | None
     curves: Mapping[str, Sequence[Measurement]]
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """What each turning knob is for a sampler."""
+    """Return the distribution of each turning knob."""
     return {knob.name: _distribution(knob) for knob in space.turning}
 
 
 def params(frozen: FrozenTrial, space: Space) -> dict[str, Scalar]:
-    """The knobs' values, free of the binary noise of a grid."""
+    """Return the knobs' values without the binary noise of a grid."""
     return {knob.name: _cleaned(knob, frozen.params[knob.name]) for knob in space.turning}
 
 
 def values(trial: TrialRecord, spec: JobSpec) -> list[float] | None:
-    """The metrics of the last rung in their own direction, of a trial that is over with some."""
+    """Return the metrics of the last rung in their own direction; None if the trial has none."""
     is_over = trial.state in (states.TrialState.COMPLETE, states.TrialState.STOPPED)
     if not is_over or trial.measurement is None:
         return None
@@ -61,7 +61,7 @@ def values(trial: TrialRecord, spec: JobSpec) -> list[float] | None:
 
 
 def constraints(trial: TrialRecord, spec: JobSpec, measured: Measured) -> dict[str, float]:
-    """Label of each constraint to its violation, of a trial that has values."""
+    """Return the violation of each constraint by its label, for a trial that has values."""
     if values(trial, spec) is None:
         return {}
     measurement = Measurement.model_validate(trial.measurement)
@@ -74,7 +74,7 @@ def system_attrs(amounts: Mapping[str, float]) -> dict[str, float]:
 
 
 def user_attrs(trial: TrialRecord, spec: JobSpec, measured: Measured) -> dict[str, Any]:
-    """What a dashboard shows of our trial, and what samplers learn of its way."""
+    """Return the attributes that a dashboard shows and that samplers learn from."""
     return {
         "trial": trial.id,
         "number": trial.number,
@@ -86,7 +86,7 @@ def user_attrs(trial: TrialRecord, spec: JobSpec, measured: Measured) -> dict[st
 
 
 def curve(trial: TrialRecord, spec: JobSpec, measured: Measured) -> list[dict[str, Any]]:
-    """What each rung of the trial gave, as samplers read it."""
+    """Return the results of each rung of the trial, as samplers read them."""
     # A trial on its way has more rungs than measurements.
     reached = zip(trial.rungs, measured.curves.get(trial.id, ()), strict=False)
     return [
@@ -100,7 +100,7 @@ def curve(trial: TrialRecord, spec: JobSpec, measured: Measured) -> list[dict[st
 
 
 def outcome(told: Sequence[float] | None) -> TrialState:
-    """Complete where there are values; a trial without any is a failure to the sampler."""
+    """Return the state for the sampler: complete with values, failed without."""
     return TrialState.FAIL if told is None else TrialState.COMPLETE
 
 
@@ -154,5 +154,5 @@ def _cleaned(knob: Knob, value: Scalar) -> Scalar:
 
 
 def local(moment: datetime) -> datetime:
-    """The moment as a trial of Optuna has it: local time without a zone."""
+    """Convert a time to Optuna's form, which is local time without a zone."""
     return moment.astimezone().replace(tzinfo=None)

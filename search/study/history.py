@@ -1,4 +1,4 @@
-"""What a job's study knows before its first trial: the trials of the jobs that it starts from."""
+"""The trials of other jobs that a job's study knows before its own first trial."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from store.trials import trials
 from store.trials.revisions import revision_of
 
 MOST_PRIOR = 1000
-"""Samplers read their whole history for every proposal."""
+"""Most trials of other jobs: samplers read their whole history for every proposal."""
 _ENDED_WITH_VALUES = (TrialState.COMPLETE, TrialState.STOPPED)
 
 
 def of(session: Session, job: JobRecord) -> list[TrialRecord]:
-    """Finished search trials of the jobs whose space, model and data are this job's.
+    """Return the finished search trials of source jobs with this job's space, model and data.
 
-    In the order of the jobs and of their trials. Those jobs are over, so it is always the same;
-    they can be deleted only after this one has ended.
-    Trials that another revision of the engine measured than their job's baseline are left out.
+    They are in the order of the jobs and of their trials. Those jobs are over and cannot be deleted
+    before this one has ended, so the result is always the same. Trials that were measured by
+    another revision of the engine than their job's baseline are left out.
     """
     found = [
         row

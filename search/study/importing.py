@@ -1,4 +1,4 @@
-"""The best trials of somebody else's study of Optuna, as values of a job's knobs. Only reading."""
+"""Read the best trials of another Optuna study as values of a job's knobs."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ _MOST_NAMED = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """Values for every knob that turns, the best first and none twice, and what was left out."""
+    """Values of all turning knobs, the best first and none twice, and what was left out."""
 
     params: tuple[dict[str, Scalar], ...]
     notes: tuple[str, ...]
 
 
 def best_of(url: str, study: str, knobs: Sequence[Knob], *, count: int) -> Imported:
-    """Up to ``count`` candidates from the study's best trials.
+    """Return up to ``count`` candidates from the study's best trials.
 
     Trials are ordered by non-dominated rank over the study's own directions, violated constraints
-    last. A parameter counts for the knob of its name and takes that knob's nearest value; a knob
-    without a parameter is switched off, or at its default.
+    last. A parameter gives the knob of the same name its nearest value; a knob without a parameter
+    is disabled, or takes its default.
 
     Args:
         url: The study's database, as ``sqlite:///file.db``, or the path of an SQLite file.
-        study: Name of the study.
-        knobs: Those of the job that is to try them.
-        count: How many at most, 1 or more.
+        study: The name of the study.
+        knobs: The knobs of the job that is to try the candidates.
+        count: The largest number of candidates, 1 or more.
 
     Raises:
-        ForeignStudy: it cannot be read, has no finished trial or more than three objectives, or
-            knows none of the knobs.
+        ForeignStudy: The study cannot be read, has no finished trial or more than three objectives,
+            or has none of the knobs.
     """
     turning = [knob for knob in knobs if knob.kind != "fixed"]
     directions, trials = _read(_address(url), study)
@@ -137,7 +137,7 @@ def _check_common(study: str, names: set[str], turning: Sequence[Knob]) -> None:
 def _ordered(
     trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]
 ) -> list[FrozenTrial]:
-    """The best first; of equal rank the earlier."""
+    """The trials with the best first; of equal rank the earlier first."""
     points = [
         tuple(
             -value if direction is StudyDirection.MAXIMIZE else value
@@ -161,7 +161,7 @@ def _value(knob: Knob, params: Mapping[str, Any]) -> Scalar:
 
 
 def _snapped(knob: Knob, wish: Any) -> Scalar:
-    """The nearest value; the first where the wish is no value of such a knob at all."""
+    """The knob's nearest value; its first if the given one is of another kind."""
     if not knob.choices and (isinstance(wish, str) or not isinstance(wish, int | float)):
         return validation.values(knob)[0]
     return grid.snap(knob, wish)

@@ -1,4 +1,4 @@
-"""Candidates that open a study: what a profile says is best at several budgets."""
+"""The candidates that open a study: the best allocations at several budgets by a profile."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from search.space.problem import Problem
 MOST_BUDGETS = 6
 _WAYS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _STEPS = 25
-"""Budgets that are looked at for the largest one with which every constraint may hold."""
+"""Number of budgets tried to find the largest one with which every constraint may hold."""
 Params = dict[str, Scalar]
 
 
@@ -35,19 +35,19 @@ class _Way:
     edges_8bit: bool = True
 
     def spend(self, budget: float) -> Allotment:
-        """The gentlest allotment within the budget, as free as can be."""
+        """Return the allotment with the least damage within the budget, with full sharpness."""
         return self.allotter.allot(
             budget, pruning=self.pruning, sharpness=1.0, edges_8bit=self.edges_8bit
         )
 
     @property
     def nearly(self) -> _Way:
-        """The same, many times as fast and not always the very best."""
+        """The same way, many times as fast and not always with the least damage."""
         return replace(self, allotter=replace(self.allotter, solve=knapsack.nearly))
 
 
 Ways = Mapping[float, _Way]
-"""By what they are called: how much is pruned, or the bits of all layers."""
+"""The ways to spend a budget, by the share that is pruned or by the bits of all layers."""
 
 
 def candidates(problem: Problem, *, count: int) -> list[Params]:
@@ -74,7 +74,7 @@ def candidates(problem: Problem, *, count: int) -> list[Params]:
 
 
 def _scale_bits(spec: JobSpec, knobs: Sequence[Knob]) -> int | None:
-    """The most that a candidate may have; None where nothing is quantized."""
+    """The most scale bits that a candidate may have; None if nothing is quantized."""
     if "quantization" not in spec.techniques:
         return None
     return max(int(bits) for bits in validation.values_of(knobs)("quantization.scale_bits"))
@@ -119,9 +119,9 @@ def _through_fields(
 
 
 def _budgets(allotter: Allotter, ways: Ways, limits: Limits, count: int) -> list[float]:
-    """Shares between the least that can be reached and the most, evenly on a logarithm.
+    """Return shares between the least that can be reached and the most, evenly on a logarithm.
 
-    The most is one of them where a constraint says what it is.
+    The most is one of them if a constraint determines it.
     """
     high = allotter.choices.bits[-1] / FLOAT_BITS if allotter.choices.axis == "bytes" else 1.0
     low = min(allotter.least, high)
@@ -133,9 +133,9 @@ def _budgets(allotter: Allotter, ways: Ways, limits: Limits, count: int) -> list
 
 
 def _most(ways: Ways, low: float, top: float, limits: Limits) -> float:
-    """The largest budget from ``top`` down that some way spends within the limits.
+    """Return the largest budget up to ``top`` that some way spends within the limits.
 
-    Infinite where there is none: then the nearest candidate is wanted, and any may be that.
+    It is infinite if there is none: then the nearest candidate is wanted, which may be any.
     """
     quick = {name: way.nearly for name, way in ways.items()}
     for budget in np.geomspace(top, low, _STEPS):
@@ -146,7 +146,10 @@ def _most(ways: Ways, low: float, top: float, limits: Limits) -> float:
 
 
 def _gentlest(ways: Ways, budget: float, limits: Limits) -> tuple[float, Allotment]:
-    """The least damage within budget and limits, or within the budget; of none the smallest."""
+    """Return the way with the least damage within budget and limits, or within the budget.
+
+    If no way keeps within the budget, return the one that leaves the smallest share.
+    """
     found = {name: way.spend(budget) for name, way in ways.items()}
     fits = {name: each for name, each in found.items() if each.share <= budget * (1 + 1e-9)}
     held = {name: each for name, each in fits.items() if limits.hold(ways[name].allotter, each)}
@@ -156,7 +159,7 @@ def _gentlest(ways: Ways, budget: float, limits: Limits) -> tuple[float, Allotme
 
 
 def _wished(knobs: Sequence[Knob], wishes: Mapping[str, Scalar]) -> Params:
-    """A value for every knob that turns: as wished, else the one that does least."""
+    """Return a value for every turning knob: the wished one, or the one that changes least."""
     turning = {knob.name: knob for knob in knobs if knob.kind != "fixed"}
     wished = {name: wish for name, wish in wishes.items() if name in turning}
     snapped = {name: grid.snap(turning[name], wish) for name, wish in wished.items()}

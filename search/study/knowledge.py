@@ -1,4 +1,4 @@
-"""What a job's sampler is told before anything was tried: the space, and what candidates cost."""
+"""What a sampler knows before anything was tried: the space, and what candidates cost."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _of_allotments(
 
 
 def _limits(spec: JobSpec, counted: KnownCosts) -> dict[str, CostFunction]:
-    """Violations that follow from the counts; a bound relative to the baseline is learned."""
+    """The violations that follow from counts; a bound relative to the baseline is learned."""
     return {
         constraint.label: partial(_violations, constraint, counted)
         for constraint in spec.constraints
@@ -72,7 +72,7 @@ def _limits(spec: JobSpec, counted: KnownCosts) -> dict[str, CostFunction]:
 def _violations(
     constraint: Constraint, counted: KnownCosts, candidates: Sequence[Mapping[str, Scalar]]
 ) -> list[float]:
-    """As shares of the bound, like ``Constraint.violation``."""
+    """Return violations as shares of the bound, like ``Constraint.violation``."""
     bound = constraint.bound(None)
     sign = 1.0 if constraint.comparison == "at_most" else -1.0
     values = counted.column(constraint.metric, candidates)

@@ -1,4 +1,4 @@
-"""A study in this process's memory, for a sampler: it reads its history over and over."""
+"""A study in this process's memory, for samplers that read their history again and again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STUDY = 0
 
 
 def of_study(storage: RDBStorage, study_id: int, trials: Sequence[FrozenTrial]) -> InMemoryStorage:
-    """The study as the storage has it; ``trials`` are all of its trials, by number."""
+    """Copy the study from the storage; ``trials`` are all of its trials by number."""
     memory = InMemoryStorage()
     name, directions = (
         storage.get_study_name_from_id(study_id),

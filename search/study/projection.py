@@ -53,8 +53,8 @@ class StudyProjection:
     """The study named by the job's id.
 
     Everything it knows is in our tables too, except which proposals were copies of known
-    candidates; a study that was rebuilt does without those. Its first trials are those that other
-    jobs have run, where the job starts from them; no budget counts them.
+    candidates; a rebuilt study lacks those. If the job starts from other jobs, its first trials are
+    theirs, and no budget counts them.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class StudyProjection:
         self._open()
 
     def ask(self, *, index: int) -> Proposal:
-        """The sampler's proposal for the job's search trial number ``index``.
+        """Ask the sampler for the job's search trial number ``index``.
 
         Its seed comes from the job's seed, the index and how many copies were proposed for it
         before, so the same history gives the same proposal, whoever asks. Raises LeadershipLost.
@@ -95,18 +95,18 @@ class StudyProjection:
         return self._written(number)
 
     def place(self, params: Mapping[str, Scalar]) -> Proposal:
-        """A proposal that no sampler made. Raises LeadershipLost."""
+        """Enter a proposal that no sampler made. Raises LeadershipLost."""
         made = create_trial(
             state=TrialState.RUNNING, params=dict(params), distributions=self._distributions
         )
         return self._written(self._memory.create_new_trial(STUDY, template_trial=made))
 
     def num_copies(self, index: int) -> int:
-        """How often a known or a hopeless candidate was proposed for this search trial."""
+        """Return how often a known or rejected candidate was proposed for this search trial."""
         return sum(trial.user_attrs.get(INSTEAD_OF) == index for trial in self._trials())
 
     def tell(self, trial: TrialRecord, measured: Measured) -> None:
-        """The outcome of a finished trial: complete with the last rung's values, or failed.
+        """Tell the outcome of a finished trial: complete with the last rung's values, or failed.
 
         Raises LeadershipLost.
         """
@@ -118,25 +118,25 @@ class StudyProjection:
     def tell_copy(
         self, study_number: int, original: TrialRecord, *, index: int, measured: Measured
     ) -> None:
-        """A proposal equals a known candidate: it shares what is known of it and is not run."""
+        """Tell that a proposal is a known candidate; it shares that one's values and is not run."""
         curve = frozen.curve(original, self._problem.spec, measured)
         attrs = {COPY_OF: original.id, INSTEAD_OF: index, RUNGS: curve}
         self._finish(study_number, original, measured, attrs=attrs)
 
     def tell_rejection(self, study_number: int, rejection: Rejection, *, index: int) -> None:
-        """A proposal cannot enter the front: its violations, or without any a failure."""
+        """Tell that a proposal cannot enter the front, with its violations or as a failure."""
         attrs = {REFUSED: rejection.reason, INSTEAD_OF: index}
         told = list(rejection.values) if rejection.violations else None
         system = frozen.system_attrs(rejection.violations)
         self._end(study_number, told, user=attrs, system=system)
 
     def discard(self, study_number: int) -> None:
-        """The proposal came to nothing."""
+        """Tell that a proposal became no trial."""
         if not self._known(study_number).state.is_finished():
             self._end(study_number, None)
 
     def holds(self, trials: Sequence[TrialRecord]) -> bool:
-        """Whether the study has every trial that our tables say it has, ended as they say."""
+        """Return whether the study has every trial of our tables, with the same end."""
         known = self._trials()
         begins_well = [bool(trial.user_attrs.get(PRIOR)) for trial in known] == [
             number < len(self._prior) for number in range(len(known))
@@ -144,7 +144,7 @@ class StudyProjection:
         return begins_well and all(self._is_same(known, trial) for trial in proposed(trials))
 
     def reconcile(self, trials: Sequence[TrialRecord], measured: Measured) -> None:
-        """Bring the study up to the tables after a crash: proposals without a row have failed."""
+        """Bring the study up to date after a crash: proposals without a row have failed."""
         rows = {trial.study_number: trial for trial in proposed(trials)}
         for known in self._trials():
             if known.state.is_finished():
@@ -156,7 +156,7 @@ class StudyProjection:
                 self.tell(row, measured)
 
     def refill(self, trials: Sequence[TrialRecord], measured: Measured) -> dict[str, int]:
-        """Throw the study away and make it again; id of each trial to its new number."""
+        """Delete the study and make it again; return the new number of each trial by its id."""
         self._storage.delete_study(self._storage.get_study_id_from_name(self._job_id))
         self._open()
         rows = proposed(trials)
@@ -170,7 +170,7 @@ class StudyProjection:
 
     @property
     def study(self) -> optuna.Study:
-        """Optuna's own object, to read."""
+        """The Optuna study, for reading only."""
         return self._study
 
     def _open(self) -> None:
@@ -186,7 +186,7 @@ class StudyProjection:
             self._records.add(self._trials())
 
     def _create(self) -> int:
-        """Id of the job's study in the tables, made if need be."""
+        """Return the id of the job's study in the tables; create it if it is missing."""
         directions = [frozen.DIRECTIONS[o.direction] for o in self._problem.spec.objectives]
         study = optuna.create_study(
             storage=self._storage,
@@ -225,7 +225,7 @@ class StudyProjection:
         return is_alike and self._ended_alike(known[number], trial)
 
     def _ended_alike(self, known: FrozenTrial, trial: TrialRecord) -> bool:
-        """Whether what the study knows of a trial's end is true; it may know nothing yet."""
+        """Return whether the study has the true end of a trial, or none yet."""
         if not known.state.is_finished():
             return True
         told = frozen.outcome(frozen.values(trial, self._problem.spec))
@@ -239,7 +239,7 @@ class StudyProjection:
         return Proposal(study_number=number, params=params, candidate=space.candidate(params))
 
     def _keep_sampler_notes(self) -> None:
-        """What a sampler noted of the whole study, as NSGA-II does its parents."""
+        """Keep a sampler's attributes of the whole study, such as NSGA-II's parents."""
         for key, value in self._memory.get_study_system_attrs(STUDY).items():
             if key not in self._noted:
                 self._storage.set_study_system_attr(self._study_id, key, value)
@@ -282,7 +282,7 @@ class StudyProjection:
 
 
 def proposed(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """The trials that belong into the study: those that came from it, re-runs not among them."""
+    """Return the trials that belong into the study: those that it proposed, without re-runs."""
     return [t for t in trials if t.study_number is not None and t.origin != RERUN]
 
 

@@ -1,4 +1,4 @@
-"""Making a study again from our tables."""
+"""Rebuild a study from our tables."""
 
 from __future__ import annotations
 
@@ -27,15 +27,14 @@ _LEASE_SECONDS = 600.0
 
 
 def rebuild(database: Database, study_url: str, job_id: str) -> int:
-    """Throw the job's study away and make it again; returns how many of its trials it has now.
+    """Delete the job's study and make it again; return how many of the job's trials it has.
 
-    What it knows from other jobs is there again too, and is not counted.
-
-    Nobody may search meanwhile: this holds the searcher's row.
+    Trials of other jobs are restored too, and not counted. No searcher may run in the meantime, so
+    this holds the searcher's lease.
 
     Raises:
-        SearcherRunning: a searcher is at work, or was killed less than its lease ago.
-        JobNotFound: there is no such job.
+        SearcherRunning: A searcher runs, or was killed less than its lease ago.
+        JobNotFound: There is no such job.
     """
     holder = f"rebuild-{uuid.uuid4()}"
     with database.write() as session:
@@ -52,14 +51,14 @@ def rebuild(database: Database, study_url: str, job_id: str) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceHistory:
-    """Trials of other jobs that a job's study knows, and what they are told with."""
+    """The trials of other jobs that a job's study knows, with their measurements."""
 
     rows: Sequence[TrialRecord]
     measured: Measured
 
 
 def history_of(session: Session, job: JobRecord) -> SourceHistory:
-    """What the job's study knows from other jobs."""
+    """Read what the job's study knows from other jobs."""
     rows = history.of(session, job)
     return SourceHistory(rows=rows, measured=measured_of(session, job, rows))
 
@@ -74,12 +73,12 @@ def open_study(
 
 
 def measured_of(session: Session, job: JobRecord, rows: Sequence[TrialRecord]) -> Measured:
-    """What outcomes of these trials are told with."""
+    """Read what is needed to tell the outcomes of these trials."""
     return Measured(baseline=jobs.baseline(job), curves=rungs.curves(session, rows))
 
 
 def note(session: Session, rows: list[TrialRecord], numbers: Mapping[str, int]) -> None:
-    """Write down where the study has each trial now, and that it knows how those ended."""
+    """Record the number of each trial in the study, and that the study knows their ends."""
     inside = proposed(rows)
     for row in inside:
         trials.set_study_number(session, row.id, numbers[row.id])

@@ -1,4 +1,4 @@
-"""A study as it stands in Optuna's tables: what dashboards read, and what a restart begins with.
+"""A study in Optuna's tables, which dashboards read and a restart begins with.
 
 Optuna's storage writes every parameter, attribute and value by itself: some 60 statements in 20
 transactions for one trial. Here a proposal and an outcome are one transaction of a few statements
@@ -22,7 +22,7 @@ from search.errors import LeadershipLost
 
 Row = dict[str, Any]
 models: Any = optuna_models
-"""Untyped: Optuna describes its columns as SQLAlchemy 1 did."""
+"""Optuna's tables, untyped because it declares columns in the style of SQLAlchemy 1."""
 STUDIES: Table = models.StudyModel.__table__
 TRIALS: Table = models.TrialModel.__table__
 _PARAMS: Table = models.TrialParamModel.__table__
@@ -47,22 +47,22 @@ _DETAILS = (_PARAMS, _VALUES, _USER_ATTRIBUTES, _SYSTEM_ATTRIBUTES)
 
 
 class StudyRecords:
-    """The trials of one study. There is one writer: whoever finds another's trial has lost."""
+    """The trials of one study. It has one writer; finding another's trial means lost leadership."""
 
     def __init__(self, storage: RDBStorage, study_id: int) -> None:
         self._storage = storage
         self._study_id = study_id
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials, by number."""
+        """Return all trials by number."""
         found = self._storage.get_all_trials(self._study_id, deepcopy=False)
         return sorted(found, key=lambda trial: trial.number)
 
     def add(self, trials: Sequence[FrozenTrial]) -> None:
-        """Write trials whose numbers follow those that are there, all or none.
+        """Write all or none of these trials, whose numbers follow the existing ones.
 
         Raises:
-            LeadershipLost: somebody else has added trials, or removed the study.
+            LeadershipLost: Another process has added trials or removed the study.
         """
         with self._storage.engine.begin() as connection:
             self._lock(connection, first=trials[0].number)
@@ -81,10 +81,10 @@ class StudyRecords:
         system_attrs: Mapping[str, Any],
         moment: datetime,
     ) -> None:
-        """End a running trial; attributes that it has already stay as they are.
+        """End a running trial; its existing attributes stay as they are.
 
         Raises:
-            LeadershipLost: the trial does not run any more.
+            LeadershipLost: The trial is no longer running.
         """
         with self._storage.engine.begin() as connection:
             wanted = {"study": self._study_id, "place": trial.number}
@@ -122,7 +122,7 @@ class StudyRecords:
 
 
 def _details(trials: Iterable[tuple[int, FrozenTrial]]) -> dict[Table, list[Row]]:
-    """What belongs to trials of these ids, by table."""
+    """Read what belongs to the trials of these ids, by table."""
     found: dict[Table, list[Row]] = {table: [] for table in _DETAILS}
     for trial_id, trial in trials:
         found[_PARAMS] += _params(trial_id, trial)

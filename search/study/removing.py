@@ -1,7 +1,7 @@
 """Deleting a job's study: a bounded number of trials per transaction, the study itself last.
 
-Optuna would read the whole study to delete it. Whoever is killed in between leaves a smaller study
-of the same name, and the next one goes on.
+Optuna would read the whole study to delete it. A process that is killed in between leaves a smaller
+study of the same name, and the next one continues.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OF_STUDIES = tuple(
 
 
 def remove_some(engine: Engine, name: str, *, trials: int = TRIALS_AT_ONCE) -> bool:
-    """Remove up to so many trials of the study of this name. True once all is gone."""
+    """Remove some trials of the study of this name; return True once nothing is left."""
     with engine.begin() as connection:
         named = select(STUDIES.c.study_id).where(STUDIES.c.study_name == name)
         study = connection.scalar(named.with_for_update())

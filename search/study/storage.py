@@ -19,16 +19,16 @@ from store.database.engines import POSTGRESQL_CONNECT, limit_waits, open_engine
 from store.database.outages import OUTAGES as STORE_OUTAGES
 
 OUTAGES: tuple[type[Exception], ...] = (StorageInternalError, *STORE_OUTAGES)
-"""What a database that cannot be reached looks like through Optuna and through the store."""
+"""The errors by which Optuna and the store report a database that cannot be reached."""
 _ADVISORY_LOCK = 7_305_807_002
 _WAY_OUT = "run `featherweight migrate`"
 
 
 def open_storage(url: str) -> RDBStorage:
-    """The storage at ``url``, whose tables exist already; quiet.
+    """Open the storage at ``url``, whose tables must exist, and let Optuna log warnings only.
 
     Raises:
-        StudySchemaOutdated: there are no tables, or those of another version of Optuna.
+        StudySchemaOutdated: There are no tables, or they are of another version of Optuna.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     _check_tables(url)
