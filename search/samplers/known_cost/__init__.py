@@ -1,4 +1,4 @@
-"""A sampler that knows some objectives beforehand and learns the others (docs/samplers)."""
+"""A sampler that knows some objectives in advance and learns the others (docs/samplers)."""
 
 from search.samplers.known_cost.knowledge import CostFunction, Knowledge
 from search.samplers.known_cost.sampler import KnownCostSampler

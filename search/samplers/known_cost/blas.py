@@ -1,8 +1,8 @@
 """Linear algebra on one thread, for matrices of a few hundred rows.
 
-More threads gain nothing there, and beside a worker that uses the same cores they wait for each
-other in loops: an ask then takes five to twenty-five times as long. A sum on one thread is also the
-same sum on every machine, so a proposal does not depend on the number of cores.
+More threads gain nothing there. Next to a worker that uses the same cores they busy-wait for each
+other, and an ask takes five to twenty-five times as long. A sum on one thread is also the same on
+every machine, so a proposal does not depend on the number of cores.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from threadpoolctl import ThreadpoolController
 
 
 def one_thread() -> AbstractContextManager[object]:
-    """Every BLAS library of the process on one thread, until the block is left."""
+    """Limit every BLAS library of the process to one thread within the block."""
     return _libraries().limit(limits=1, user_api="blas")
 
 

@@ -1,4 +1,4 @@
-"""The first points of a study, before anything can be learned: spread out, and over all costs."""
+"""The first points of a study: far from each other, and spread over all costs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def farthest(
     offered: tuple[Codes, Facts],
     random: np.random.Generator,
 ) -> int:
-    """Index of the offered point to try next.
+    """Return the index of the offered point to try next.
 
-    Of 256 points whose first known cost has the next rank in the van der Corput sequence (Halton,
-    1960), or of 256 random ones, the one farthest from all that were seen.
+    It is the one that is farthest from all seen points, among 256 whose first known cost has the
+    next rank in the van der Corput sequence (Halton, 1960), or among 256 random ones.
     """
     looked_at = _looked_at(axes, len(seen[0]), offered[1], len(offered[0]), random)
     if len(seen[0]) == 0:
@@ -35,7 +35,7 @@ def farthest(
 def _looked_at(
     axes: Axes, number: int, facts: Facts, count: int, random: np.random.Generator
 ) -> NDArray[np.intp]:
-    """Some of the points, in an order that is random."""
+    """Choose some of the points, in random order."""
     order = random.permutation(count)
     if axes.costs:
         cost = facts.costs[min(axes.costs)]
@@ -47,7 +47,7 @@ def _looked_at(
 
 
 def van_der_corput(number: int) -> float:
-    """The number's binary digits mirrored at the point: 1/2, 1/4, 3/4, 1/8, ..."""
+    """Mirror the number's binary digits at the point: 1/2, 1/4, 3/4, 1/8, ..."""
     digits = f"{number:b}"[::-1]
     return int(digits, 2) / 2 ** len(digits)
 

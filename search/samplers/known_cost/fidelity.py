@@ -1,11 +1,11 @@
-"""What little training says about much: the measurements of all rungs, made comparable.
+"""Learn from trials with little training: make the measurements of all rungs comparable.
 
-A trial that was stopped has the accuracy of a low rung. Taken for that of a trained network it
-would teach that its neighbourhood is bad. So every measurement of every rung is learned from, with
-how much training it had as one more coordinate (Kandasamy et al., Bayesian optimisation with
-continuous approximations, ICML 2017; Swersky, Snoek and Adams, arXiv:1406.3896), and candidates are
-judged as if they were trained to the end. What training brings in the middle is taken out first, so
-that the surrogate only has to learn who gains more than others.
+A trial that was stopped has the accuracy of a low rung. If that counted as the accuracy of a
+trained network, its neighbourhood would look bad. So the sampler learns from the measurements of
+all rungs, with the amount of training as one more coordinate (Kandasamy et al., Bayesian
+optimisation with continuous approximations, ICML 2017; Swersky, Snoek and Adams, arXiv:1406.3896),
+and judges candidates as if they were trained to the end. The median gain from training is removed
+first, so that the surrogate only has to learn which candidates gain more than others.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Array = NDArray[np.float64]
 class RungEvidence:
     """N measurements of told trials.
 
-    ``trial`` is the row of each among the told trials; ``trained`` how much training it had, from 0
-    to 1 for the most that any trial had; ``values`` and ``violations`` what came out, minimised.
+    ``trial`` is the row of each among the told trials. ``trained`` is its amount of training, from
+    0 to 1 for the most that any trial had. ``values`` and ``violations`` are minimised.
     """
 
     trial: NDArray[np.intp]
@@ -37,17 +37,17 @@ class RungEvidence:
 
 
 def has_rungs(history: History) -> bool:
-    """Whether some measurements had more training than others."""
+    """True if some measurements had more training than others."""
     return len(np.unique(_logs(history.epochs, history.lower.epochs))) > 1
 
 
 def evidence(history: History, chosen: NDArray[np.intp], *, most: int) -> RungEvidence:
-    """The last measurements of the chosen trials, and those of their lower rungs as room is left.
+    """Collect the last measurements of the chosen trials, then those of lower rungs up to a limit.
 
     Args:
         history: The study.
-        chosen: Rows of told trials.
-        most: How many measurements there may be; the chosen trials are not more.
+        chosen: Rows of told trials, at most ``most``.
+        most: The largest number of measurements.
     """
     lower = history.lower
     rows = np.flatnonzero(np.isin(lower.trial, chosen))
@@ -66,13 +66,13 @@ def evidence(history: History, chosen: NDArray[np.intp], *, most: int) -> RungEv
 
 
 def lifted(seen: RungEvidence, values: Array) -> Array:
-    """The values, each with what further training has brought those who went on.
+    """Add to each value the gain that further training has brought other trials.
 
-    From one level of training to the next that is the median difference between the two
-    measurements of one trial, over the trials that have both; nothing where none has. A median,
-    because a network that was worth nothing before its training gains more than all others. And it
-    is at most the share of the way to the best value that these have gone in the middle: who is
-    nearly there gains little, however much the weak ones gained.
+    From one level of training to the next the gain is the median difference between the two
+    measurements of a trial, over the trials that have both; it is 0 if none has. It is a median,
+    because a network that was worth nothing before its training gains more than all others. It is
+    also limited to the median share of the way to the best value: a trial that is nearly there
+    gains little, however much weak trials gained.
     """
     levels, place = np.unique(seen.trained, return_inverse=True)
     finite = np.flatnonzero(np.isfinite(values))
@@ -91,7 +91,7 @@ def lifted(seen: RungEvidence, values: Array) -> Array:
 
 
 def _step(before: Array, after: Array) -> tuple[float, float]:
-    """What a level takes from the distances in the middle, and what share of them it leaves."""
+    """The median gain of a level, and the median share of the distance that it leaves."""
     both = np.isfinite(before) & np.isfinite(after)
     if not both.any():
         return 0.0, 1.0
@@ -101,7 +101,7 @@ def _step(before: Array, after: Array) -> tuple[float, float]:
 
 
 def _logs(last: Array, lower: Array) -> Array:
-    """Training as 0 to 1 on the logarithm of the epochs; all of it where a trial says nothing."""
+    """Training from 0 to 1 on the logarithm of the epochs; 1 if a trial's epochs are unknown."""
     logs = np.log1p(np.concatenate([last, lower]))
     most = float(np.nanmax(logs, initial=0.0))
     return np.nan_to_num(logs / most if most > 0 else logs, nan=1.0)

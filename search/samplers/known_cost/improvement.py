@@ -1,14 +1,14 @@
 """Expected hypervolume improvement of independent objectives, some of which are certain.
 
-The region below a reference that no point of a front dominates is cut into boxes. What a point
-``y`` adds is the sum over boxes of ``prod_d (u_d - max(l_d, y_d))+``, and since the objectives are
-independent the expectation goes inside the product, where it is ``e_d(u_d) - e_d(l_d)`` with
-``e_d(t) = E[(t - Y_d)+]``: expected improvement below ``t`` where ``Y_d`` is normal, and just
-``(t - y_d)+`` where it is known. So one formula serves any number of known costs.
+The region below a reference that no point of a front dominates is cut into boxes. A point ``y``
+adds the sum over boxes of ``prod_d (u_d - max(l_d, y_d))+``. Since the objectives are independent,
+the expectation moves inside the product, where it is ``e_d(u_d) - e_d(l_d)`` with ``e_d(t) =
+E[(t - Y_d)+]``. That is the expected improvement below ``t`` if ``Y_d`` is normal, and ``(t -
+y_d)+`` if it is known. So one formula serves any number of known costs.
 
 Emmerich, Giannakoglou and Naujoks, IEEE TEVC 10(4), 2006 (the criterion); Couckuyt, Deschrijver and
 Dhaene, J. Global Optimization 60, 2014, and Yang et al., Swarm and Evolutionary Computation 44,
-2019 (exact by boxes). ``e_d`` is taken once per coordinate that occurs, not once per box.
+2019 (exact by boxes). ``e_d`` is computed once per distinct coordinate, not once per box.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from search.front import pareto
 Array = NDArray[np.float64]
 _LOWEST = -np.inf
 _FAR = -40.0
-"""So many deviations below the mean nothing is expected any more, in double precision."""
+"""Deviations below the mean at which the improvement is 0 in double precision."""
 _MOST_POINTS = {1: 1, 2: 100, 3: 40}
-"""Points of a front that are looked at, by the number of objectives."""
+"""Most points of a front that are used, by the number of objectives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Guess:
     deviation: Array | None = None
 
     def below(self, bounds: Sequence[float]) -> Array:
-        """``E[(t - Y)+]`` for each point and each bound ``t``: ``(N, bounds)``."""
+        """Return ``E[(t - Y)+]`` for each point and each bound ``t``, as ``(N, bounds)``."""
         gap = np.asarray(bounds, dtype=float)[None, :] - self.mean[:, None]
         if self.deviation is None:
             return np.maximum(gap, 0.0)
@@ -50,7 +50,7 @@ class Guess:
 
 
 def expected(guesses: Sequence[Guess], front: Array, reference: Array) -> Array:
-    """Expected improvement of the hypervolume by each point, ``(N,)``.
+    """Return the expected improvement of the hypervolume by each point, ``(N,)``.
 
     Args:
         guesses: One per objective, 1 to 3, all minimised.
@@ -99,7 +99,7 @@ def _stairs(points: Array) -> NDArray[np.intp]:
 
 
 def _thinned(points: Array, most: int) -> Array:
-    """At most so many of the points: always the one farthest from those that were taken."""
+    """Limit the points, always taking the one that is farthest from those already taken."""
     if len(points) <= most:
         return points
     unit = pareto.unit(points.tolist())

@@ -1,4 +1,4 @@
-"""What is known of a search space before anything was tried."""
+"""What is known of a search space before anything is tried."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from search.samplers.candidates import CandidatePool
 
 Array: TypeAlias = NDArray[np.float64]
 CostFunction: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], Sequence[float]]
-"""One number for each of many candidates, which are given as name of a knob to its value."""
+"""A function from candidates, as mappings from knob to value, to one number for each."""
 
 
 @dataclass
 class Memory:
-    """What a space that is looked at as a whole was made from, and its candidates.
+    """The candidates of an enumerated space, and what they were made from.
 
-    None in their place where they are too many for that.
+    The candidates are None if there are too many.
     """
 
     whole: tuple[object, tuple[CandidatePool, Facts] | None] = (None, None)
@@ -29,17 +29,17 @@ class Memory:
 
 @dataclass(frozen=True, kw_only=True)
 class Knowledge:
-    """What a sampler may take for granted.
+    """Facts on which a sampler may rely.
 
     ``space`` holds every knob's distribution; None leaves it to the trials so far. ``costs`` maps
     the index of an objective to its exact value in the objective's own direction, ``limits`` the
     key of a constraint to its exact violation (at most 0 is feasible). ``estimates`` maps the index
     of an objective that is learned to a guess of it, positive and of the same order for better and
-    worse; a guess helps to learn and decides nothing. ``hints`` are further numbers that may tell
-    good candidates from bad ones, whatever they are: coordinates, and nothing else. ``explained``
-    names knobs that act through guesses and hints alone, so that their values say nothing more.
-    ``memory`` is the samplers' own: what follows from all this, found by one and used by the next
-    that is made from the same knowledge.
+    worse; it helps to learn and decides nothing. ``hints`` are further numbers that may tell good
+    candidates from bad ones and are used as coordinates only. ``explained`` names knobs that act
+    through guesses and hints alone, so that their values add nothing. ``memory`` belongs to the
+    samplers: one stores what follows from the knowledge, and the next one that is made from it
+    uses that.
     """
 
     space: Mapping[str, BaseDistribution] | None = None
@@ -51,10 +51,10 @@ class Knowledge:
     memory: Memory = field(default_factory=Memory, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Raises ValueError for knowledge that contradicts itself.
+        """Raise ValueError for contradictory knowledge.
 
-        That is an objective that is both exact and guessed, and an explained knob that the space
-        does not have, or that nothing explains.
+        That is an objective that is both exact and guessed, or an explained knob that is not in the
+        space or that nothing explains.
         """
         both = sorted(set(self.costs) & set(self.estimates))
         if both:
@@ -73,7 +73,7 @@ class Knowledge:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is known of N points; costs minimised, estimates as logarithms, each ``(N,)``."""
+    """What is known of N points: minimised costs and logarithms of estimates, each ``(N,)``."""
 
     costs: Mapping[int, Array]
     limits: Mapping[str, Array]
@@ -81,7 +81,7 @@ class Facts:
     hints: Sequence[Array]
 
     def at(self, rows: NDArray[np.intp]) -> Facts:
-        """Some of the points."""
+        """Return some of the points."""
         return Facts(
             costs={key: values[rows] for key, values in self.costs.items()},
             limits={key: values[rows] for key, values in self.limits.items()},
@@ -91,14 +91,14 @@ class Facts:
 
 
 NOTHING = Knowledge()
-"""Every objective is learned: a plain Bayesian sampler."""
+"""No knowledge: every objective is learned, as in a plain Bayesian sampler."""
 
 
 def facts(knowledge: Knowledge, signs: Array, params: Sequence[Mapping[str, Any]]) -> Facts:
     """Ask every function of the knowledge.
 
-    Raises ValueError where one answers with something else than a finite number per candidate, or
-    an estimate is not positive.
+    Raises ValueError if one does not return a finite number per candidate, or if an estimate is not
+    positive.
     """
     costs = {
         index: signs[index] * _answers(f"the cost of objective {index}", function, params)
@@ -140,7 +140,7 @@ def _logarithms(what: str, function: CostFunction, params: Sequence[Mapping[str,
 
 
 def joined(one: Facts, other: Facts) -> Facts:
-    """The points of both, one after the other."""
+    """Concatenate the points of both."""
     return Facts(
         costs={key: np.concatenate([one.costs[key], other.costs[key]]) for key in one.costs},
         limits={key: np.concatenate([one.limits[key], other.limits[key]]) for key in one.limits},

@@ -1,12 +1,12 @@
-"""An objective that has to be measured: what is known costs' share of it, and what is learned.
+"""Learn an objective that must be measured: a trend over known costs, and the rest of it.
 
-Accuracy follows what a candidate costs: a line over the known costs says most of it, and further
-from the trials than a surrogate, whose mean goes back to the average (universal kriging; Rasmussen
-and Williams, Gaussian Processes for Machine Learning, 2006, section 2.7). The line is fitted to the
-better half, as the front is what is asked about. Where the logarithm of the distance to just below
-the best is explained better, that is learned in place of the value: errors near the best are small
-and differ little, those far off differ much (Snelson, Rasmussen and Ghahramani, Warped Gaussian
-Processes, NIPS 2003).
+Accuracy follows what a candidate costs. A line over the known costs explains most of it, and holds
+further from the trials than a surrogate, whose mean returns to the average (universal kriging;
+Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, section 2.7). The line is
+fitted to the better half, because the front is what matters. If the logarithm of the distance to
+just below the best is explained better, it is learned instead of the value: values close to the
+best differ little, and those far from it differ much (Snelson, Rasmussen and Ghahramani, Warped
+Gaussian Processes, NIPS 2003).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from search.samplers.known_cost.surrogate import Blocks, Surrogate
 
 Array = NDArray[np.float64]
 _DOUBT_OF_SLOPES = 1.0
-"""Ridge on a slope: so much squared distance along its axis weighs as much as the expectation."""
+"""Ridge on a slope: this squared distance along its axis weighs as much as the prior."""
 
 _LEAST_DISTANCE = 1e-9
-"""Of the median from the best, in units of the best: nearer ones are rounding."""
+"""Least distance of the median from the best, in units of the best; less is rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +38,11 @@ class Trend:
 
     @classmethod
     def through(cls, lines: Array, targets: Array, slopes: Array) -> Trend:
-        """That with these slopes from which the targets differ by 0 on average."""
+        """Make the trend with these slopes from which the targets differ by 0 on average."""
         return cls(level=float(np.mean(targets - lines @ slopes)), slopes=slopes)
 
     def of(self, lines: Array) -> Array:
-        """Its height at N points, ``lines`` being ``(N, L)``."""
+        """Return its height at N points; ``lines`` is ``(N, L)``."""
         return self.level + lines @ self.slopes
 
 
@@ -50,7 +50,7 @@ class Trend:
 class Logs:
     """Logarithms of the distance to ``low``, which lies below every value.
 
-    ``slope`` is how much a value changes with its logarithm at the median of all.
+    ``slope`` is the derivative of a value by its logarithm at the median of all values.
     """
 
     low: float
@@ -58,21 +58,21 @@ class Logs:
 
     @classmethod
     def below(cls, values: Array) -> Logs | None:
-        """As far below the best as the median is above it; None where these are the same."""
+        """Place ``low`` as far below the best as the median is above it; None if they are equal."""
         best, middle = float(values.min()), float(np.median(values))
         if middle - best <= _LEAST_DISTANCE * max(1.0, abs(best)):
             return None
         return cls(low=2 * best - middle, slope=2 * (middle - best))
 
     def of(self, values: Array) -> Array:
-        """The logarithms."""
+        """Return the logarithms of values."""
         return np.log(values - self.low)
 
     def back(self, guess: Guess) -> Guess:
-        """The values; the deviation is that of the median everywhere.
+        """Return values from logarithms; the deviation is that of the median everywhere.
 
-        Where logarithms are well explained, deviations that grew with the values would still lead
-        away from the front.
+        Deviations that grew with the values would lead away from the front, even if the logarithms
+        are explained well.
         """
         assert guess.deviation is not None
         return Guess(mean=self.low + np.exp(guess.mean), deviation=self.slope * guess.deviation)
@@ -80,20 +80,20 @@ class Logs:
 
 @dataclass(frozen=True, kw_only=True)
 class Learned:
-    """What ``from_costs`` or ``from_estimate`` has learned of one objective."""
+    """One learned objective, made by ``from_costs`` or ``from_estimate``."""
 
     surrogate: Surrogate
     trend: Trend
     logs: Logs | None = None
 
     def guess(self, blocks: Blocks, lines: Array) -> Guess:
-        """Mean and deviation at N points; ``lines`` ``(N, L)`` are those of the trend."""
+        """Return mean and deviation at N points; ``lines`` ``(N, L)`` are those of the trend."""
         mean, deviation = self.surrogate.predict(blocks)
         found = Guess(mean=mean + self.trend.of(lines), deviation=deviation)
         return found if self.logs is None else self.logs.back(found)
 
     def believing(self, blocks: Blocks) -> Learned:
-        """The same after these points turned out as expected."""
+        """Return the same after these points turned out as expected."""
         return replace(self, surrogate=self.surrogate.believing(blocks))
 
 
@@ -103,9 +103,9 @@ def from_costs(values: Array, blocks: Blocks, lines: Array) -> Learned:
 
 
 def from_estimate(values: Array, blocks: Blocks, estimates: Array) -> Learned:
-    """Learn logarithms ``(N,)`` of which ``estimates`` ``(N, 1)`` guess one up to a power.
+    """Learn logarithms ``(N,)`` that ``estimates`` ``(N, 1)`` guess up to a power.
 
-    The slope is that of least squares, as if one more point a decade off had said 1.
+    The slope is that of least squares with one more point, a decade away, whose slope is 1.
     """
     slopes = _slopes(estimates, values, expected=1.0, doubt=np.log(10.0) ** 2)
     trend = Trend.through(estimates, values, slopes)
@@ -113,7 +113,7 @@ def from_estimate(values: Array, blocks: Blocks, estimates: Array) -> Learned:
 
 
 def _ways(values: Array, blocks: Blocks, lines: Array) -> Iterator[tuple[float, Learned]]:
-    """Each way to learn the values, with the logarithm of how likely it makes them."""
+    """Yield each way to learn the values, with the log-likelihood that it gives them."""
     plain = _over_lines(values, blocks, lines)
     yield plain.surrogate.log_likelihood(), plain
     logs = Logs.below(values)
@@ -132,6 +132,6 @@ def _over_lines(targets: Array, blocks: Blocks, lines: Array) -> Learned:
 
 
 def _slopes(lines: Array, targets: Array, *, expected: float, doubt: float) -> Array:
-    """Least squares with a ridge towards the expected slope."""
+    """Fit by least squares with a ridge towards the expected slope."""
     x, y = lines - lines.mean(axis=0), targets - targets.mean()
     return np.linalg.solve(x.T @ x + doubt * np.eye(lines.shape[1]), x.T @ y + doubt * expected)

@@ -1,4 +1,4 @@
-"""What trying a point is worth: learned from a study, and exact where costs are known."""
+"""The value of trying a point: learned from a study, and exact for known costs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from search.samplers.parameters import Codes, Parameter
 
 Array = NDArray[np.float64]
 _REACH = 2.0
-"""Length of the axis of a known cost, as that of a numeric knob."""
+"""Length of the axis of a known cost, the same as that of a numeric knob."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Axes:
-    """The coordinates that everything is learned over: the knobs, and what is known.
+    """The coordinates for learning: those of the knobs, and what is known.
 
-    ``explained`` knobs have none of their own.
+    ``explained`` knobs have no coordinates of their own.
     """
 
     knobs: Sequence[Parameter]
@@ -47,7 +47,7 @@ class Axes:
         has_rungs: bool,
         explained: frozenset[str] = frozenset(),
     ) -> Axes:
-        """Axes long enough for all of these points; with rungs, one more for the training."""
+        """Make axes that cover all of these points; with rungs, one more for the training."""
         first = known[0]
         costs = {
             i: ObjectiveScale.over(np.concatenate([f.costs[i] for f in known])) for i in first.costs
@@ -70,7 +70,7 @@ class Axes:
         )
 
     def blocks(self, codes: Codes, facts: Facts, trained: Array | None = None) -> list[Array]:
-        """Coordinates in blocks: see ``knobs``. ``trained`` is 1, all the training, by default."""
+        """Return coordinates in blocks (see ``parameters``); ``trained`` is 1 by default."""
         found = [
             block
             for knob, column in zip(self.knobs, codes.T, strict=True)
@@ -83,7 +83,7 @@ class Axes:
         return found
 
     def lines_of(self, index: int, facts: Facts, size: int) -> Array:
-        """The axes that a learned objective follows: its own estimate, or all that is known."""
+        """The axes that a learned objective follows: its own estimate, or everything known."""
         if index in self.estimates:
             return facts.estimates[index][:, None]
         return self._lines(facts, size)
@@ -97,7 +97,7 @@ class Axes:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """Everything that a score needs. Made by ``learn``.
+    """Everything that a score needs, made by ``learn``.
 
     ``front`` holds the feasible trials and, at their expected values, those that run.
     """
@@ -110,11 +110,12 @@ class Model:
     has_feasible: bool
 
     def score(self, codes: Codes, facts: Facts) -> Array:
-        """How much each point is worth, ``(N,)``; the highest is the one to try.
+        """Return the score of each point, ``(N,)``; the one with the highest should be tried.
 
-        The expected improvement of the hypervolume times the probability that every constraint
-        holds; only the latter while no trial was feasible (Schonlau, Welch and Jones, 1998; Gardner
-        et al., ICML 2014). Where neither says anything, how little is known of the point.
+        It is the logarithm of the expected improvement of the hypervolume times the probability
+        that every constraint holds, or of that probability alone while no trial is feasible
+        (Schonlau, Welch and Jones, 1998; Gardner et al., ICML 2014). If no point is expected to
+        improve it, the uncertainty about the point takes the place of the improvement.
         """
         blocks = self.axes.blocks(codes, facts)
         chance = self.log_feasible(blocks)
@@ -129,7 +130,7 @@ class Model:
         return np.sum(doubts, axis=0) + chance if doubts else chance
 
     def guesses(self, blocks: Blocks, facts: Facts) -> list[Guess]:
-        """Every objective at every point, on the axes of the hypervolume."""
+        """Guess every objective at every point, on the axes of the hypervolume."""
         found: list[Guess] = []
         for index in range(len(self.reference)):
             if index in self.axes.costs:
@@ -140,7 +141,7 @@ class Model:
         return found
 
     def log_feasible(self, blocks: Blocks) -> Array:
-        """Logarithm of the probability that every learned constraint holds."""
+        """Return the logarithm of the probability that every learned constraint holds."""
         from scipy.special import log_ndtr
 
         total = np.zeros(len(blocks[0]))
@@ -151,11 +152,11 @@ class Model:
 
 
 def learn(history: History, axes: Axes, told: Facts, running: Facts) -> Model:
-    """A model of a study with at least one told trial.
+    """Learn a model of a study with at least one told trial.
 
     Args:
         history: The study.
-        axes: Coordinates, for the candidates too.
+        axes: The coordinates, also for candidates.
         told: What is known of the told trials.
         running: What is known of the running ones.
     """
@@ -195,7 +196,7 @@ def learn(history: History, axes: Axes, told: Facts, running: Facts) -> Model:
 
 
 def _believing(model: Model, waiting: Blocks, running: Facts) -> Model:
-    """The model after the running trials turned out as it expects."""
+    """Return the model after the running trials turned out as it expects."""
     if len(waiting[0]) == 0:
         return model
     means = np.stack([guess.mean for guess in model.guesses(waiting, running)], axis=1)
@@ -214,7 +215,7 @@ def _believing(model: Model, waiting: Blocks, running: Facts) -> Model:
 
 
 def _targets(history: History, axes: Axes, told: Facts) -> Array:
-    """Values of the told trials, ``(told, objectives)``: what front and surrogates hold."""
+    """The values ``(told, objectives)`` of the told trials for front and surrogates."""
     columns = []
     for index, values in enumerate(history.values.T):
         if index in axes.costs:
@@ -225,7 +226,7 @@ def _targets(history: History, axes: Axes, told: Facts) -> Array:
 
 
 def _plain(values: Array, index: int, told: Facts) -> Array:
-    """Values of a learned objective as they are learned, before a fence."""
+    """The values from which an objective is learned, before they are fenced."""
     if index not in told.estimates:
         return values
     if (values <= 0).any():
@@ -237,21 +238,21 @@ def _plain(values: Array, index: int, told: Facts) -> Array:
 
 
 def _violation(history: History, told: Facts) -> Array:
-    """The worst violation of each told trial; -1 without constraints."""
+    """The largest violation of each told trial; -1 without constraints."""
     amounts = [*history.violations.values(), *told.limits.values()]
     every = np.stack([np.full(len(history.told), -np.inf), *amounts], axis=1)
     return np.nan_to_num(np.nanmax(every, axis=1), neginf=-1.0)
 
 
 def _learned(index: int, seen: RungEvidence, axes: Axes, known: Facts, blocks: Blocks) -> Learned:
-    """What the evidence says of one objective; ``known`` is what is known of its points."""
+    """Learn one objective from the evidence; ``known`` is what is known of its points."""
     values = fidelity.lifted(seen, _plain(seen.values[:, index], index, known))
     learn_from = learned.from_estimate if index in axes.estimates else learned.from_costs
     return learn_from(scales.fenced(values), blocks, axes.lines_of(index, known, len(values)))
 
 
 def _limit(seen: RungEvidence, key: str, blocks: Blocks) -> Surrogate | None:
-    """A constraint's violation as it is learned; None where no trial has one."""
+    """Learn a constraint's violation; None if no trial has one."""
     amounts = fidelity.lifted(seen, seen.violations[key])
     known = ~np.isnan(amounts)
     if not known.any():

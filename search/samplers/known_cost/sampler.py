@@ -1,11 +1,11 @@
-"""Bayesian search by expected hypervolume improvement, with costs that are known beforehand.
+"""Bayesian search by expected hypervolume improvement, with costs that are known in advance.
 
-Most of what compression trades against accuracy can be counted without training anything. A sampler
-that is told so spends its trials on what is not known.
+Most costs that compression trades against accuracy can be counted without training anything. A
+sampler that is told these spends its trials on what is not known.
 
 No state is kept between two proposals: the same seed and history give the same proposal, whichever
-object is asked. A space that is small enough to be looked at as a whole is remembered with its
-costs beside the knowledge; it follows from space and knowledge alone.
+object is asked. A space that is small enough to be enumerated is cached with its costs in the
+knowledge, from which it follows.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ from search.samplers.stateless import StatelessSampler
 
 _PARENTS = 50
 _ROUNDS = 4
-"""How often the best candidates of a draw are changed in search of better ones."""
+"""Number of rounds in which the best candidates of a draw are changed to find better ones."""
 _BEST = 5
 
 
 class KnownCostSampler(StatelessSampler):
     """Proposes the point from which most hypervolume is expected.
 
-    One to three objectives, any of them known, any number of constraints, categorical, integer and
-    real knobs, knobs that only some trials have. Running trials count as if they had turned out as
-    expected, so many workers may ask at once.
+    It handles one to three objectives, any of them known, any number of constraints, categorical,
+    integer and real knobs, and knobs that only some trials have. Running trials count as if they
+    had turned out as expected, so many workers may ask at once.
     """
 
     def __init__(
         self, *, seed: int, known: Knowledge = NOTHING, num_startup_trials: int = 10
     ) -> None:
-        """A sampler.
+        """Make a sampler.
 
         Args:
-            seed: Together with the study's history it decides every proposal.
-            known: The space, exact costs and limits, estimates.
-            num_startup_trials: Trials before anything is learned, at least 1; half of them must
-                have values, the others may still run. Until then proposals are spread over the
-                known costs and far from each other.
+            seed: Determines every proposal together with the study's history.
+            known: The space, exact costs and limits, and estimates.
+            num_startup_trials: Number of trials before anything is learned, at least 1. Half of
+                them must have values; the others may still run. Until then proposals are spread
+                over the known costs and far from each other.
         """
         super().__init__(seed=seed, space=known.space)
         self._known = known
@@ -60,10 +60,10 @@ class KnownCostSampler(StatelessSampler):
     def propose(
         self, past: History, knobs: Sequence[Parameter], random: np.random.Generator
     ) -> dict[str, Any]:
-        """The point of which most is expected.
+        """Propose the point with the highest score.
 
-        Raises ValueError for knowledge about objectives that the study does not have, or knowledge
-        that answers with anything but one finite number per candidate.
+        Raises ValueError for knowledge about objectives that the study does not have, or that does
+        not give one finite number per candidate.
         """
         with blas.one_thread():
             return self._propose(past, knobs, random)
@@ -104,7 +104,7 @@ class KnownCostSampler(StatelessSampler):
         return begun < self._startup or 2 * len(past.told) < self._startup
 
     def _whole_space(self, desk: _Desk) -> tuple[CandidatePool, Facts] | None:
-        """Every candidate, where they are few enough."""
+        """Return every candidate if there are few enough, otherwise None."""
         key = (tuple(desk.knobs), desk.rules, desk.signs)
         made_from, whole = self._known.memory.whole
         if made_from != key:
@@ -133,7 +133,7 @@ class _Desk:
     random: np.random.Generator
 
     def drawn(self, past: History) -> tuple[CandidatePool, Facts]:
-        """Uniform points, and the best trials with a change."""
+        """Draw uniform points, and the best trials with a change."""
         ranks = stateless.ranked(past, np.arange(len(past.told)))
         parents = past.told[np.argsort(ranks, kind="stable")[:_PARENTS]]
         pool = candidates.drawn(self.knobs, self.rules, parents, self.random)
@@ -142,7 +142,7 @@ class _Desk:
     def bettered(
         self, pool: CandidatePool, facts: Facts, learned: Model, past: History
     ) -> tuple[CandidatePool, Facts]:
-        """The best of a draw, after each was changed a few times in search of a better one."""
+        """Change the best of a draw in a few rounds to find better ones."""
         for _ in range(_ROUNDS):
             best = np.argsort(-learned.score(pool.codes, facts), kind="stable")[:_BEST]
             children = moves.children(self.knobs, pool.full[best], self.random)
@@ -155,7 +155,7 @@ class _Desk:
 
 
 def _allowed(rows: NDArray[np.intp], facts: Facts) -> NDArray[np.intp]:
-    """Those of the candidates that keep every known limit; if none does, the nearest to it."""
+    """Return the candidates within every known limit, or the nearest ones if there are none."""
     if not facts.limits or len(rows) == 0:
         return rows
     worst = np.max([np.maximum(amounts[rows], 0) for amounts in facts.limits.values()], axis=0)

@@ -1,4 +1,4 @@
-"""Values of an objective on the axis that a hypervolume is taken on."""
+"""The values of an objective on an axis of the hypervolume."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 _LOG_RATIO = 10.0
-"""A cost whose values span more than this is compared by ratios."""
+"""A cost whose values span a larger ratio is put on a logarithmic axis."""
 _FENCES = 1.5
 BEYOND = 0.05
-"""How far a reference lies beyond the worst, as a share of the range."""
+"""Distance of the reference beyond the worst value, as a share of the range."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveScale:
-    """A known cost as 0 to 1 over the values that the scale was made from.
+    """Maps a known cost to 0..1 over the values that the scale was made from.
 
-    It is logarithmic where they span more than a factor of ten.
+    It is logarithmic if they span more than a factor of ten.
     """
 
     is_log: bool
@@ -28,7 +28,7 @@ class ObjectiveScale:
 
     @classmethod
     def over(cls, values: Array) -> ObjectiveScale:
-        """The scale of minimised values; maximised ones come negated, which is told by the sign."""
+        """Make the scale of minimised values; negative ones are negated maximised values."""
         size = np.abs(values)
         is_one_sign = bool((values > 0).all() or (values < 0).all())
         is_log = is_one_sign and size.max() > _LOG_RATIO * size.min()
@@ -37,16 +37,16 @@ class ObjectiveScale:
         return cls(is_log=is_log, low=low, span=high - low if high > low else 1.0)
 
     def of(self, values: Array) -> Array:
-        """The values on the axis."""
+        """Return the values on the axis."""
         return ((_logarithm(values) if self.is_log else values) - self.low) / self.span
 
 
 def fenced(values: Array) -> Array:
-    """The values, none above the third quartile by more than 1.5 interquartile ranges.
+    """Limit the values to 1.5 interquartile ranges above the third quartile.
 
-    How bad a bad trial is says nothing about where the good ones are, and a network that answers at
-    random would set the scale of everything that is learned (Tukey, Exploratory Data Analysis,
-    1977). Infinite values are moved to the fence.
+    It does not matter how bad a bad trial is, and a network that answers at random would otherwise
+    set the scale of everything that is learned (Tukey, Exploratory Data Analysis, 1977). Infinite
+    values are moved to this fence.
     """
     finite = values[np.isfinite(values)]
     if len(finite) == 0:

@@ -1,10 +1,10 @@
-"""A Gaussian process over coordinates in blocks: what is learned of one number.
+"""A Gaussian process over blocks of coordinates, which learns one number.
 
-The kernel is ``a exp(-sum_b w_b |phi_b(p) - phi_b(q)|^2)`` plus noise (``knobs`` says what the
-blocks ``phi`` are). The weights ``w``, the amplitude ``a`` and the noise maximise the marginal
-likelihood times log-normal priors (Rasmussen and Williams, Gaussian Processes for Machine Learning,
-2006, equations 5.8 and 5.9; 2.25 and 2.26 for the prediction). A block that says nothing is left
-with a small weight, so a cost that is known goes in as one more block and is used where it helps.
+The kernel is ``a exp(-sum_b w_b |phi_b(p) - phi_b(q)|^2)`` plus noise; ``samplers.parameters``
+defines the blocks ``phi``. The weights ``w``, the amplitude ``a`` and the noise maximise the
+marginal likelihood times log-normal priors (Rasmussen and Williams, Gaussian Processes for Machine
+Learning, 2006, equations 5.8 and 5.9; 2.25 and 2.26 for the prediction). A block without an effect
+gets a small weight, so a known cost is added as one more block and used if it helps.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 Blocks: TypeAlias = Sequence[Array]
-"""Coordinates ``(N, dims)`` per block, the same points in each."""
+"""The coordinates ``(N, dims)`` of the same points in each block."""
 MOST_POINTS = 400
-"""Points that a prediction rests on: its cost grows with the square."""
+"""Most points behind a prediction, whose cost grows with their square."""
 _MOST_FITTED = 150
-"""Points that weights are fitted to: the cost grows with the cube."""
+"""Most points to which weights are fitted; the cost grows with their cube."""
 _ROUNDS = 20
 _WEIGHT, _WEIGHT_SPREAD = 0.5, 1.0
 _NOISE, _NOISE_SPREAD = 1e-2, 1.5
 _AMPLITUDE_SPREAD = 1.0
 _JITTER = 1e-8
 _AT_ONCE = 2_000
-"""Points that are predicted together, so that what lies between stays in the caches."""
+"""Points that are predicted together, so that intermediate results stay in the caches."""
 _LEAST_VARIANCE = 1e-10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Surrogate:
-    """Fitted by ``fit``; predicts a mean and a standard deviation, in the target's unit."""
+    """Predicts a mean and a standard deviation in the target's unit; made by ``fit``."""
 
     weights: Array
     amplitude: float
@@ -48,7 +48,7 @@ class Surrogate:
     solution: Array
 
     def predict(self, blocks: Blocks) -> tuple[Array, Array]:
-        """Mean and standard deviation of the noise-free value at each of N points, ``(N,)``."""
+        """Return mean and standard deviation ``(N,)`` of the noise-free value at N points."""
         points = _weighted(blocks, self.weights)
         # Single precision for what grows with the candidates; the factor was found in double.
         factor, solution = self.factor.astype(np.float32), self.solution.astype(np.float32)
@@ -74,15 +74,15 @@ class Surrogate:
         return np.stack([kernel @ solution, np.float32(self.amplitude) - explained])
 
     def log_likelihood(self) -> float:
-        """Of the targets in their own unit, but for a constant (equation 5.8)."""
+        """The log-likelihood of the targets in their unit, up to a constant (equation 5.8)."""
         explained = -0.5 * self.targets @ self.solution - np.log(np.diag(self.factor)).sum()
         return float(explained) - len(self.targets) * float(np.log(self.scale))
 
     def believing(self, blocks: Blocks) -> Surrogate:
-        """The same after these points turned out as predicted (kriging believer).
+        """Return the same after these points turned out as predicted (kriging believer).
 
         Ginsbourger, Le Riche and Carraro, Kriging is well-suited to parallelize optimization, 2010,
-        section 3.2. Means stay as they are, only the doubt around the points is gone.
+        section 3.2. Means stay the same; only the uncertainty around the points decreases.
         """
         if len(blocks[0]) == 0:
             return self
@@ -91,7 +91,7 @@ class Surrogate:
         return self.given(points, np.concatenate([self.targets, believed]))
 
     def given(self, points: Array, targets: Array) -> Surrogate:
-        """The same weights with other points, weighted, and targets, in units of ``scale``."""
+        """Keep the weights; replace the weighted points and the targets, in units of ``scale``."""
         from scipy.linalg import cho_solve
 
         covariance = self.amplitude * np.exp(_exponents(points, points))
@@ -102,7 +102,7 @@ class Surrogate:
 
 
 def fit(blocks: Blocks, targets: Array) -> Surrogate:
-    """Learn ``targets`` ``(N,)``, all finite, at N >= 1 points. Takes every point it is given."""
+    """Learn finite ``targets`` ``(N,)`` at N >= 1 points, from all of them."""
     mean, scale = float(targets.mean()), float(targets.std())
     scale = scale if scale > 1e-12 * max(1.0, abs(mean)) else 1.0
     standard = (targets - mean) / scale
@@ -123,7 +123,7 @@ def fit(blocks: Blocks, targets: Array) -> Surrogate:
 
 
 def _fitted(blocks: Blocks, targets: Array) -> Array:
-    """Logarithms of the weights, of the amplitude and of the noise."""
+    """Return the logarithms of the weights, of the amplitude and of the noise."""
     from scipy.optimize import minimize
 
     squares = np.stack([-_exponents(block, block).reshape(-1) for block in blocks])
@@ -144,7 +144,7 @@ def _fitted(blocks: Blocks, targets: Array) -> Array:
 def loss(
     logs: Array, squares: Array, targets: Array, centre: Array, spread: Array
 ) -> tuple[float, Array]:
-    """Negative logarithm of likelihood times prior, and its gradient."""
+    """Return the negative logarithm of likelihood times prior, and its gradient."""
     from scipy.linalg import cho_solve
 
     size = len(targets)
@@ -164,13 +164,13 @@ def loss(
 
 
 def _weighted(blocks: Blocks, weights: Array) -> Array:
-    """All coordinates side by side; distances between them are the kernel's exponent."""
+    """Join all coordinates; distances between the results are the kernel's exponents."""
     parts = zip(weights, blocks, strict=True)
     return np.concatenate([np.sqrt(weight) * block for weight, block in parts], axis=1)
 
 
 def _exponents(one: Array, other: Array) -> Array:
-    """Negated squared distances between the rows of two arrays, as one product of matrices."""
+    """Return negated squared distances between rows of two arrays, by one matrix product."""
     root, tails = np.sqrt(2), ((one**2).sum(axis=1), (other**2).sum(axis=1))
     left = np.column_stack([root * one, -tails[0], np.ones(len(one))])
     right = np.column_stack([root * other, np.ones(len(other)), -tails[1]])
@@ -179,7 +179,7 @@ def _exponents(one: Array, other: Array) -> Array:
 
 
 def _spread(targets: Array, most: int) -> NDArray[np.intp]:
-    """At most so many of the points: the lower half of them the lowest, the others evenly."""
+    """Limit the points: half of them are the lowest, the others are taken evenly."""
     order = np.argsort(targets, kind="stable")
     if len(order) <= most:
         return np.sort(order)
