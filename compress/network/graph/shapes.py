@@ -53,10 +53,14 @@ def bind(graph: Graph, sizes: Mapping[str, int]) -> Shapes:
 
 @dataclass(frozen=True, kw_only=True)
 class BoundGraph:
-    """The shape of every tensor, and the values of small ones that depend on nothing but shapes."""
+    """The shape of every tensor, and the values of small ones that depend on nothing but shapes.
+
+    ``types`` are the numbers that ONNX gives to types of elements.
+    """
 
     shapes: Shapes
     values: Mapping[str, Array]
+    types: Mapping[str, int]
 
 
 def bound(graph: Graph, sizes: Mapping[str, int]) -> BoundGraph:
@@ -66,7 +70,8 @@ def bound(graph: Graph, sizes: Mapping[str, int]) -> BoundGraph:
         inference.enter(port.name, np.dtype(port.dtype), _sizes(port, sizes))
     for node in graph.nodes:
         inference.pass_through(node)
-    return BoundGraph(shapes=inference.shapes, values=inference.values)
+    types = {name: made.tensor_type.elem_type for name, made in inference.types.items()}
+    return BoundGraph(shapes=inference.shapes, values=inference.values, types=types)
 
 
 def _sizes(port: GraphPort, sizes: Mapping[str, int]) -> tuple[int, ...]:

@@ -44,7 +44,7 @@ def _first(port: ValueInfoProto) -> TensorShapeProto.Dimension | None:
 def settled_free(graph: Graph) -> Graph:
     """Settle a graph whose file fixes the batch at 1. Raises InvalidNetwork if it must be 1."""
     try:
-        return probing.settled(_with_free_reshapes(graph))
+        return probing.settled(_with_repeated_tokens(_with_free_reshapes(graph)))
     except InvalidNetwork as error:
         raise InvalidNetwork(f"{error}; the file fixes its batch at 1: {_WAY_OUT}") from error
 
@@ -64,6 +64,51 @@ def _with_free_reshapes(graph: Graph) -> Graph:
         tensors[name] = _free(target)
         nodes.append(replace(node, inputs=(node.inputs[0], name)))
     return replace(graph, nodes=tuple(nodes), tensors=tensors)
+
+
+def _with_repeated_tokens(graph: Graph) -> Graph:
+    """Repeat constants of batch 1 that are laid next to activations, as class tokens are."""
+    tensors: dict[str, Array] = dict(graph.tensors)
+    taken = names_of(graph)
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        data = [name for name in node.inputs if name not in tensors]
+        if node.op != "Concat" or node.integer("axis", 0) == 0 or not data:
+            nodes.append(node)
+            continue
+        inputs = list(node.inputs)
+        for place, name in enumerate(inputs):
+            constant = tensors.get(name)
+            if constant is not None and constant.ndim > 1 and constant.shape[0] == 1:
+                inputs[place] = free_name(f"{name}_each", taken)
+                taken.add(inputs[place])
+                nodes += _repeated(name, data[0], inputs[place], constant.ndim, tensors, taken)
+        nodes.append(replace(node, inputs=tuple(inputs)))
+    return replace(graph, nodes=tuple(nodes), tensors=tensors)
+
+
+def _repeated(
+    name: str, like: str, to: str, rank: int, tensors: dict[str, Array], taken: set[str]
+) -> list[Node]:
+    """Nodes that expand a constant to the batch of another tensor."""
+    shape, count, target, zero, ones = (
+        free_name(f"{to}_{word}", taken) for word in ("shape", "count", "target", "zero", "ones")
+    )
+    taken.update((shape, count, target, zero, ones))
+    tensors[zero] = np.zeros(1, np.int64)
+    tensors[ones] = np.ones(rank - 1, np.int64)
+    return [
+        Node(op="Shape", name=shape, inputs=(like,), outputs=(shape,)),
+        Node(op="Gather", name=count, inputs=(shape, zero), outputs=(count,)),
+        Node(
+            op="Concat",
+            name=target,
+            inputs=(count, ones),
+            outputs=(target,),
+            attributes={"axis": 0},
+        ),
+        Node(op="Expand", name=to, inputs=(name, target), outputs=(to,)),
+    ]
 
 
 def _free(target: Array) -> Array:

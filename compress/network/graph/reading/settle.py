@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from compress.network.graph.rewiring import free_name, names_of, without_dead_code
+from compress.network.graph.rewiring import free_name, names_of, without_identities
 from compress.network.graph.shapes import BoundGraph, bound
 from compress.network.graph.values import Array, Graph, Node
 
@@ -28,7 +28,13 @@ def settle(graph: Graph, a: Mapping[str, int], b: Mapping[str, int]) -> Graph:
     frozen = _with_constants(graph, _equal(first.values, second.values))
     rewriting = _Rewriting(frozen, first, second)
     nodes = tuple(new for node in frozen.nodes for new in rewriting.rewritten(node))
-    return without_dead_code(replace(frozen, nodes=nodes, tensors=rewriting.tensors))
+    done = replace(frozen, nodes=nodes, tensors=rewriting.tensors)
+    return without_identities(done, lambda node: _is_identity(node, first.types))
+
+
+def _is_identity(node: Node, types: Mapping[str, int]) -> bool:
+    """Whether a node casts to the type that is there, as files of 16 bits do once they are read."""
+    return node.op == "Cast" and types.get(node.inputs[0]) == node.attributes["to"]
 
 
 def _equal(a: Mapping[str, Array], b: Mapping[str, Array]) -> dict[str, Array]:
