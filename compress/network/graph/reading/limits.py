@@ -22,7 +22,7 @@ class FileLimits:
     attribute_numbers: int = 2**16
     name_bytes: int = 1_000
     metadata_bytes: int = 2**20
-    nodes: int = 20_000
-    tensors: int = 40_000
+    nodes: int = 10_000
+    tensors: int = 20_000
     rank: int = 8
     elements: int = 2**24

@@ -25,7 +25,8 @@ def normalise(graph: Graph) -> Graph:
     """Bring a graph to inference form in float32, each parameter to one owner."""
     graph = replace(graph, nodes=tuple(_inferring(_wide(node)) for node in graph.nodes))
     graph = quantized.as_floats(graph)
-    graph = replace(graph, nodes=tuple(_without_zero_state(n, graph) for n in graph.nodes))
+    zeros = _zeros(graph)
+    graph = replace(graph, nodes=tuple(_without_zero_state(n, zeros) for n in graph.nodes))
     graph = without_identities(graph, _is_identity)
     return untied(without_dead_code(graph))
 
@@ -52,10 +53,9 @@ def _inferring(node: Node) -> Node:
     return node
 
 
-def _without_zero_state(node: Node, graph: Graph) -> Node:
+def _without_zero_state(node: Node, zeros: frozenset[str]) -> Node:
     """Leave out initial states that are all zeros: they would fix the hidden units."""
     places = _RECURRENT_STATES.get(node.op, ())
-    zeros = _zeros(graph) if places else frozenset()
     inputs = tuple(
         "" if place in places and name in zeros else name for place, name in enumerate(node.inputs)
     )

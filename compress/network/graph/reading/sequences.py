@@ -15,7 +15,7 @@ from compress.values.errors import InvalidNetwork
 SPLITS = frozenset({"SequenceAt", "SplitToSequence"})
 """The operators that go when a graph is unpacked."""
 _MOST = 256
-"""Parts of a split."""
+"""Parts of a split, and splits of a network."""
 
 
 def unpacked(graph: Graph, sizes: Mapping[str, int]) -> Graph:
@@ -23,6 +23,12 @@ def unpacked(graph: Graph, sizes: Mapping[str, int]) -> Graph:
 
     Raises InvalidNetwork if the number of parts, or which is taken, depends on values.
     """
+    splits = [node for node in graph.nodes if node.op == "SplitToSequence"]
+    if len(splits) > _MOST:
+        raise InvalidNetwork(
+            f"the network splits into sequences {len(splits)} times, at most {_MOST} are read: "
+            "export it with Split"
+        )
     while any(node.op == "SplitToSequence" for node in graph.nodes):
         graph = _once(graph, bind(graph, sizes))
     return graph

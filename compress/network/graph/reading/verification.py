@@ -52,28 +52,27 @@ def check_weights(graph: Graph) -> None:
         raise InvalidNetwork(
             "the network has no weights: export it with its parameters inside, as initializers"
         )
-    for name, tensor in graph.tensors.items():
-        if tensor.dtype.kind == "f" and not _is_finite(graph, name):
-            count = int(np.size(tensor) - np.count_nonzero(np.isfinite(tensor)))
-            raise InvalidNetwork(
-                f"tensor {name[:80]!r} holds {count} values that are not finite: train the network "
-                "again or export another checkpoint"
-            )
+    _check_finite(graph)
 
 
-def _is_finite(graph: Graph, name: str) -> bool:
-    """Whether all values are finite; bounds and masks may be infinite."""
-    tensor = graph.tensors[name]
-    if np.isfinite(tensor).all():
-        return True
-    if np.isnan(tensor).any():
-        return False
-    return all(
-        role.kind == "bound" or (role.kind == "data" and node.op in _MASKING)
+def _check_finite(graph: Graph) -> None:
+    """Raise InvalidNetwork for NaN anywhere, and for infinite values but in bounds and masks."""
+    masks = {
+        name
         for node in graph.nodes
-        for read, role in zip(node.inputs, roles(node), strict=True)
-        if read == name
-    )
+        for name, role in zip(node.inputs, roles(node), strict=True)
+        if role.kind == "bound" or (role.kind == "data" and node.op in _MASKING)
+    }
+    for name, tensor in graph.tensors.items():
+        if tensor.dtype.kind != "f" or np.isfinite(tensor).all():
+            continue
+        if name in masks and not np.isnan(tensor).any():
+            continue
+        count = int(tensor.size - np.count_nonzero(np.isfinite(tensor)))
+        raise InvalidNetwork(
+            f"tensor {name[:80]!r} holds {count} values that are not finite: train the network "
+            "again or export another checkpoint"
+        )
 
 
 _MASKING = frozenset({"Add", "Concat", "Expand", "Max", "Min", "Mul", "Where"})

@@ -238,7 +238,7 @@ def functions_that_recurse():
     return ending(node, imports=[make_opsetid("own", 1)], functions=functions)
 
 
-@refused(r"operators, at most 20000 are read", BOMBS)
+@refused(r"operators, at most 10000 are read", BOMBS)
 def functions_that_double():
     """Thirty functions, each of which calls the one before twice."""
     functions = [calling("f0", make_node("Relu", ["a"], ["b"]))]
