@@ -1,1 +1,1 @@
-"""What is said of networks, candidates and files: plain values, free of torch."""
+"""Plain values that describe networks, candidates and files. Torch-free."""

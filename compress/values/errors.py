@@ -1,4 +1,4 @@
-"""Errors of this room: each class is a fact; its name is the code a user sees."""
+"""The errors of this room: each class is a fact, and its name is the code that a user sees."""
 
 
 class CompressError(Exception):

@@ -1,4 +1,4 @@
-"""Search ranges: what a config field says about how the search may turn it."""
+"""The ranges in which a search may vary a config field, as the field declares them."""
 
 from __future__ import annotations
 
@@ -82,16 +82,16 @@ class Searchable:
 
 @dataclass(frozen=True, kw_only=True)
 class FirstDefault:
-    """Metadata on a config field whose default was another value once.
+    """Metadata on a config field whose default was once another value.
 
-    Digests were made without that value, and records of that time may lack the field.
+    Digests were made with that value left out, and records of that time may lack the field.
     """
 
     value: Scalar
 
 
 def first_default(info: FieldInfo) -> Any:
-    """The default that a config field had first: what a digest leaves out."""
+    """Return the first default that a config field had, which a digest leaves out."""
     for each in info.metadata:
         if isinstance(each, FirstDefault):
             return each.value
@@ -99,10 +99,10 @@ def first_default(info: FieldInfo) -> Any:
 
 
 def as_recorded(config: type[BaseModel], document: Any) -> Any:
-    """A record of a config with the first default of every field that it lacks.
+    """Fill in the first default of every field that a record of a config lacks.
 
-    Records hold every field, so one that lacks a field is older than it. Anything but a mapping
-    is left as it is.
+    Records hold every field, so a field that a record lacks is newer than it. Anything but a
+    mapping is left as it is.
     """
     if not isinstance(document, Mapping):
         return document
@@ -110,7 +110,7 @@ def as_recorded(config: type[BaseModel], document: Any) -> Any:
 
 
 def changed_defaults(config: type[BaseModel]) -> dict[str, Scalar]:
-    """First defaults of the fields that have another one now."""
+    """Return the first defaults of the fields whose default has changed."""
     return {
         name: each.value
         for name, info in config.model_fields.items()

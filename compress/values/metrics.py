@@ -1,4 +1,4 @@
-"""What a metric is: one row of the table ``compress.values.measurement.METRICS``."""
+"""The description of a metric: a row of the table ``compress.values.measurement.METRICS``."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class MetricInfo(Generic[M]):
     least_classes: int = 2
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a name that no constraint can be written with, or another word."""
+        """Check the row. Raises ValueError for a name unfit for constraints, or an unknown word."""
         if not self.name.isidentifier():
             raise ValueError(f"the name of a metric must be an identifier, got {self.name!r}")
         parts = {"unit": Unit, "direction": Direction, "needs": Need}
@@ -64,7 +64,7 @@ class MetricInfo(Generic[M]):
 
     @property
     def is_quality(self) -> bool:
-        """Whether it says how good the answers are, which training changes; costs stay."""
+        """Whether it measures answers, which training changes, and not costs, which stay."""
         return self.needs in ("class_counts", "logits")
 
 

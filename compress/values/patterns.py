@@ -1,4 +1,4 @@
-"""Names of layers and the patterns that stand for them, as ``exclude`` and ``layer_bits`` hold.
+"""Patterns that stand for names of layers, as in ``exclude`` and ``layer_bits``.
 
 A list is separated by commas; ``*`` stands for anything, dots included; ``=4`` behind a pattern is
 what the list says of the layers it names.
@@ -28,9 +28,9 @@ _MOST_SHOWN = 2
 
 
 def matching(text: str, names: Sequence[str], *, technique: str) -> tuple[str, ...]:
-    """The names that a list of patterns matches.
+    """Return the names that a list of patterns matches.
 
-    Raises InvalidCandidate when one of the patterns matches none: a layer that was meant to be
+    Raises InvalidCandidate if one of the patterns matches none: a layer that was meant to be
     spared would be changed in silence.
     """
     found: set[str] = set()
@@ -47,12 +47,12 @@ def matching(text: str, names: Sequence[str], *, technique: str) -> tuple[str, .
 
 
 def resolved(text: str, *, original: Sequence[str], present: Sequence[str], technique: str) -> str:
-    """The same list with the names of ``present`` layers in place of patterns.
+    """Replace the patterns of a list by the names of ``present`` layers.
 
     A pattern means the layers of the ``original`` network that it matches, and whatever has taken
     their place since: ``conv1`` also means its factors ``conv1.first`` and ``conv1.last``. A layer
-    that is gone leaves nothing behind. Raises InvalidCandidate for a pattern without a layer in the
-    original network.
+    that was removed leaves nothing behind. Raises InvalidCandidate for a pattern that matches no
+    layer of the original network.
     """
     parts: list[str] = []
     for pattern, said in _parts(text):
@@ -62,7 +62,7 @@ def resolved(text: str, *, original: Sequence[str], present: Sequence[str], tech
 
 
 def words(text: str) -> str:
-    """A list in a few words: `` except conv1, layer1.*``; nothing for an empty one."""
+    """Describe a list in a few words: `` except conv1, layer1.*``; an empty one with nothing."""
     shown = [f"{pattern}{said}" for pattern, said in _parts(text)]
     if not shown:
         return ""
@@ -71,7 +71,7 @@ def words(text: str) -> str:
 
 
 def _parts(text: str) -> Iterator[tuple[str, str]]:
-    """Every pattern with what is said of its layers: nothing, or ``=`` and a value."""
+    """Yield every pattern with what is said of its layers: nothing, or ``=`` and a value."""
     for part in text.split(","):
         pattern, equals, value = (piece.strip() for piece in part.partition("="))
         if pattern:
@@ -79,7 +79,7 @@ def _parts(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _path(name: str) -> Iterator[str]:
-    """A name and the names of what it lies in: ``a.b.c``, ``a.b``, ``a``."""
+    """Return a name and the names that contain it: ``a.b.c``, ``a.b``, ``a``."""
     while name:
         yield name
         name = name.rpartition(".")[0]

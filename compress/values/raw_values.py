@@ -1,8 +1,8 @@
-"""What the raw values of images may be, in one place. Torch-free.
+"""The limits on raw values of images, in one place. Torch-free.
 
-Files take float32, so what counts is what float32 tells apart: a threshold on a spread is a share
-of the values' magnitude. Between the two bounds below, normalising neither overflows nor ends in
-numbers that are kept with fewer bits (subnormal ones).
+Files take float32, so what matters is what float32 resolves: a threshold on a spread is a share of
+the values' magnitude. Between the two bounds below, normalising neither overflows nor ends in
+subnormal numbers, which are kept with fewer bits.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ FACTORS: Final = (1e-37, 1e37)
 
 
 def is_constant(low: float, high: float) -> bool:
-    """Whether float32 tells too few values apart between the smallest and the largest one."""
+    """Whether float32 resolves too few values between the smallest and the largest one."""
     return high - low < RESOLVED * magnitude(low, high) or low == high
 
 
 def magnitude(low: float, high: float) -> float:
-    """The largest absolute value."""
+    """Return the largest absolute value."""
     return max(abs(low), abs(high))
 
 
 def constant_deviation(low: float, high: float) -> float:
-    """The deviation of a constant channel: 1, or what float32 cannot tell apart if that is more."""
+    """Return a constant channel's deviation: 1, or what float32 cannot resolve if that is more."""
     return max(1.0, RESOLVED * magnitude(low, high))
 
 
 def problem(low: float, high: float) -> str | None:
-    """What is wrong with a channel that has these values, and the way out; None where nothing is.
+    """Say what is wrong with a channel that has these values, and the way out; None if it is fine.
 
-    A constant channel is no problem.
+    A constant channel is fine.
     """
     if not (math.isfinite(low) and math.isfinite(high)):
         return "holds a NaN or an infinity: replace it"

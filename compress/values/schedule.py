@@ -1,4 +1,4 @@
-"""What a recovery trains with. Without torch: jobs name it, services and workers pass it on."""
+"""The schedule of a recovery. Torch-free: jobs name it, services and workers pass it on."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Schedule(BaseModel, frozen=True, extra="forbid"):
 
     @classmethod
     def of_record(cls, document: Any) -> Schedule:
-        """What ``model_dump`` gave, of this version or one that had fewer fields."""
+        """Read what ``model_dump`` of this version, or of one with fewer fields, has written."""
         return cls.model_validate(as_recorded(cls, document))
 
 

@@ -1,4 +1,4 @@
-"""Seeds of random streams that share nothing: one seed, and what each stream is for. Torch-free.
+"""Derive independent random streams from one seed and the purpose of each. Torch-free.
 
 Sums such as ``seed + layer + step`` give the stream of one layer to its neighbour a step later. A
 hash of the same numbers does not.
@@ -12,7 +12,7 @@ _BYTES = 8
 
 
 def derive(seed: int, *purpose: int | str) -> int:
-    """A seed for one purpose, from 0 to ``2**63 - 1``; the same one every time.
+    """Return a seed for one purpose, from 0 to ``2**63 - 1``, the same one every time.
 
     Another seed, word or number gives an unrelated stream.
     """

@@ -1,15 +1,15 @@
-"""What timed calls tell of a file's latency on a machine that does nothing else.
+"""Derive a file's latency on an otherwise idle machine from timed calls.
 
-The wall's clock counts the time that other processes take, too: on a busy machine a call of a few
+Wall time includes the time that other processes take: on a busy machine a call of a few
 milliseconds is interrupted more often than not, and the median of such calls is wrong several
 times over. The CPU time of the calling thread stands still while the thread is kept waiting, and
-ONNX Runtime computes in the thread that calls it, which spins while it waits for helpers. What is
-left only ever adds to it: caches that are cold after an interruption, a core that is shared with a
-neighbour, helpers that do not come to run. So the least CPU time of a call is taken, over as long
-as it takes until it repeats.
+ONNX Runtime computes in the thread that calls it, which spins while it waits for helpers. All
+remaining disturbances only add to it: caches that are cold after an interruption, a core that is
+shared with a neighbour, helpers that do not come to run. So the least CPU time of a call is taken,
+over as long as it takes until it repeats.
 
-One thing takes away from it. Where a hypervisor gives a core to somebody else, Linux learns of it
-late and holds the thread's clock back afterwards: for some calls it stands still while the thread
+One thing subtracts from it. If a hypervisor gives a core to another guest, Linux learns of it late
+and holds the thread's clock back afterwards: for some calls it stands still while the thread
 computes. Such a call says nothing, and its time is left out.
 """
 
@@ -48,7 +48,7 @@ class Calls:
     cpu_ms: tuple[float, ...]
 
     def by(self, clock: Clock) -> tuple[float, ...]:
-        """What one of the clocks says: the wall's where that of the CPU never went on."""
+        """Return the times by one clock; by the wall's if the CPU's clock never advanced."""
         return self.cpu_ms if clock == "cpu" and any(self.cpu_ms) else self.wall_ms
 
 
@@ -57,7 +57,7 @@ Run = Sequence[Calls]
 
 
 def joined(parts: Iterable[Calls]) -> Calls:
-    """The calls of one file that were timed in several goes, in their order."""
+    """Join the calls of one file that were timed in several runs, in their order."""
     every = list(parts)
     return Calls(
         wall_ms=tuple(chain.from_iterable(part.wall_ms for part in every)),
@@ -66,19 +66,19 @@ def joined(parts: Iterable[Calls]) -> Calls:
 
 
 def least(run: Run, clock: Clock) -> list[float]:
-    """The shortest call of each file in milliseconds, of those whose clock went on."""
+    """Return the shortest call of each file in milliseconds, among those whose clock advanced."""
     return [_least(calls.by(clock)) for calls in run]
 
 
 def load(run: Run) -> float:
-    """Wall time over the calling thread's CPU time, all calls: 1 where nothing interrupts them."""
+    """Return wall time over the calling thread's CPU time, all calls: 1 without interruptions."""
     wall_ms = sum(sum(calls.wall_ms) for calls in run)
     cpu_ms = sum(sum(calls.cpu_ms) for calls in run)
     return wall_ms / cpu_ms if cpu_ms > 0 else 1.0
 
 
 def apart(one: Run, other: Run, clock: Clock) -> float:
-    """How far two runs are apart in what they tell of a file, as a factor of at least 1."""
+    """Return how far apart two runs measure a file, as a factor of at least 1."""
     both = zip(least(one, clock), least(other, clock), strict=True)
     return max(max(a / b, b / a) for a, b in both)
 
@@ -86,18 +86,19 @@ def apart(one: Run, other: Run, clock: Clock) -> float:
 def is_busy(run: Run, clock: Clock) -> bool:
     """Whether the calls show that the machine did something else, too.
 
-    They waited, or one half of them was slower throughout: a neighbour that no wait betrays.
+    They waited, or one half of them was slower throughout, because of a neighbour that causes no
+    wait.
     """
     return load(run) > BUSY_LOAD or apart(*_halves(run), clock) > LEAST_FACTOR
 
 
 def factor(run: Run, clock: Clock, *, threads: int) -> float:
-    """What a busy machine's run is right within: how far its halves are apart, at least 1.15.
+    """Return the factor within which a busy machine's run is right, at least 1.15.
 
-    Of two files that is what the halves say of their ratio. Where helpers do not come to run, the
-    calling thread does their work, too: several threads may make a file faster by their number, and
-    another by nothing, so with them it is at least that number. By the wall's clock even the
-    shortest call may have waited: there it is at least how long the calls waited on the whole.
+    It is how far apart its halves are; of two files, in their ratio. If helpers do not come to run,
+    the calling thread does their work, too: several threads may speed one file up by their number
+    and another not at all, so with threads it is at least that number. By the wall's clock even the
+    shortest call may have waited, so there it is at least how long the calls waited on the whole.
     """
     first, second = (_told(half, clock) for half in _halves(run))
     found = max(LEAST_FACTOR, threads, first / second, second / first)
@@ -142,12 +143,12 @@ def until_quiet(
 
 @cache
 def best_clock() -> Clock:
-    """The CPU's clock, or the wall's where that of the CPU is too coarse for a single call."""
+    """Return the CPU's clock, or the wall's if the CPU's is too coarse for a single call."""
     return "cpu" if _step_ns() * _BLOCK_STEPS <= _LONGEST_BLOCK_NS else "wall"
 
 
 def calls_per_block(call_ns: int) -> int:
-    """How many calls of this length are timed as one, so that the clock's step does not matter."""
+    """Return how many calls of this length are timed as one, despite the clock's resolution."""
     if best_clock() == "wall":
         return 1
     return max(1, -(-_step_ns() * _BLOCK_STEPS // max(1, call_ns)))
@@ -167,7 +168,7 @@ def timed(call: Callable[[], object], *, calls: int, block: int) -> Calls:
 
 @cache
 def _step_ns() -> int:
-    """By how much the thread's CPU clock advances at least, reading it included."""
+    """Return the least advance of the thread's CPU clock, reading it included."""
     return min(_next_step_ns() for _ in range(_STEPS))
 
 
@@ -184,7 +185,7 @@ def _least(times_ms: Sequence[float]) -> float:
 
 
 def _told(run: Run, clock: Clock) -> float:
-    """The ratio of the two files, or what one alone takes."""
+    """Return the ratio of the two files, or the time of one that was timed alone."""
     told = least(run, clock)
     return told[0] / told[1] if len(told) > 1 else told[0]
 

@@ -1,4 +1,4 @@
-"""Which versions of what made a file. Torch-free: it reads the packages' metadata only."""
+"""Record the versions of what made a file. Torch-free: reads only the packages' metadata."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PACKAGES = ("featherweight", "torch", "onnx", "onnxruntime")
 
 
 def collect() -> dict[str, str]:
-    """Versions of Python and of every package that shapes a file; ``absent`` if not installed."""
+    """Return the versions of Python and of every package that shapes a file, or ``absent``."""
     return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
 
 

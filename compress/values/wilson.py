@@ -14,18 +14,18 @@ DEVIATIONS = 1.96
 
 @dataclass(frozen=True, kw_only=True)
 class ConfidenceInterval:
-    """Where an accuracy lies but for chance, 0 to 1."""
+    """The range of an accuracy, 0 to 1, up to chance."""
 
     low: float
     high: float
 
 
 def interval(share: float, images: int, *, deviations: float = DEVIATIONS) -> ConfidenceInterval:
-    """Wilson's interval of a share, 0 to 1, of so many images.
+    """Return Wilson's interval of a share, 0 to 1, of so many images.
 
     With ``p`` the share, ``n`` the images and ``z`` the deviations:
-    ``(p + z^2/2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2/n)``. Raises ValueError where
-    there is no image, or the share is none.
+    ``(p + z^2/2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2/n)``. Raises ValueError without
+    images, or for a number that is not a share.
     """
     if images < 1 or not 0 <= share <= 1:
         raise ValueError(f"expected a share of 0 to 1 of at least 1 image, got {share} of {images}")

@@ -1,7 +1,7 @@
-"""Scales and biases: float32, or float16 where that loses nothing, many tensors in one.
+"""Store scales and biases: many tensors in one, as float32, or as float16 if that is exact.
 
-A technique that rounds its scales to float16 before it rounds its weights gets half their bytes
-for nothing; no value is ever rounded here.
+A technique that rounds its scales to float16 before it rounds its weights halves their bytes at no
+cost; no value is ever rounded here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from compress.values.errors import NumericalError
 
 
 def constant(building: Building, values: NDArray[np.float32]) -> str:
-    """One float32 tensor; stored as float16 behind a Cast if that is exact and smaller."""
+    """Return one float32 tensor; stored as float16 behind a Cast if that is exact and smaller."""
     halved, plain = building.scratch(), building.scratch()
     names = {plain.prefix: plain.constant(values)}
     if is_half(values):
@@ -30,7 +30,7 @@ def constant(building: Building, values: NDArray[np.float32]) -> str:
 
 
 def pooled(building: Building, floats: Mapping[str, NDArray[np.float32]]) -> dict[str, str]:
-    """The tensors of many vectors: one initializer and a Split where that is smaller.
+    """Return the tensors of many vectors: one initializer and a Split if that is smaller.
 
     Raises ValueError for anything but float32 vectors and NumericalError for NaN or infinity.
     """

@@ -29,13 +29,13 @@ _TEMPORARIES = 24
 
 
 def whole(building: Building, values_N: NDArray[np.float32]) -> Stream:
-    """Values that float16 holds, two bytes each."""
+    """Store values that float16 holds, two bytes each."""
     building.temporaries += 4 * len(values_N)
     return Stream(name=floats.constant(building, values_N), size=len(values_N), itemsize=4)
 
 
 def coded(building: Building, values_N: NDArray[np.float32]) -> Stream | None:
-    """A byte for each of them and a code for the other; None where a code brings nothing."""
+    """Store a byte for each of them and a code for the other; None if a code gains nothing."""
     words_N = values_N.astype(np.float16).view(np.uint16)
     upper_A, places_N = np.unique(words_N >> 8, return_inverse=True)
     if len(upper_A) > _MOST_BYTES:

@@ -1,4 +1,4 @@
-"""Weights as initializers of their own: int8, INT4 or float16 widened by a Cast, or float32."""
+"""Store weights as initializers of their own: int8, INT4, float16 widened by a Cast, or float32."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CAST_BYTES = 60
 
 
 def own(building: Building, item: EncodedWeight) -> str:
-    """The tensor of one item, stored on its own."""
+    """Return the tensor of one item, stored on its own."""
     if isinstance(item.weight, SparseFloat):
         values = item.weight.values_OI
         building.temporaries += 4 * item.size if item.is_half else 0

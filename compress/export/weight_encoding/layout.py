@@ -1,4 +1,4 @@
-"""From a decoded stream to the tensors of the layers, and from integers to floats.
+"""Lay out a decoded stream as the tensors of the layers, and turn integers into floats.
 
 Tensors of one trailing shape lie next to each other, so one Reshape and one Split serve them all:
 a layer costs the name and the size of its part.
@@ -25,7 +25,7 @@ from compress.network.stored_weight import SparseFloat, StoredWeight, is_half
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedWeight:
-    """One weight and how the file wants it.
+    """One weight and the form in which the file wants it.
 
     ``is_float`` asks for float32 values instead of integers, ``transposed`` for the axes of a
     matrix in reverse, ``has_palette`` stores places in the tensor's own codebook.
@@ -45,7 +45,7 @@ class EncodedWeight:
 
     @property
     def size(self) -> int:
-        """Number of weights."""
+        """The number of weights."""
         return prod(self.shape)
 
     @property
@@ -62,7 +62,7 @@ class EncodedWeight:
 
     @property
     def content(self) -> tuple[object, ...]:
-        """What its tensor holds: items of equal content are one tensor."""
+        """What its tensor holds; items of equal content share one tensor."""
         weight, form = self.weight, (self.is_float, self.transposed, self.shape)
         if isinstance(weight, SparseFloat):
             return (*form, type(weight), _digest(weight.values_OI))
@@ -76,7 +76,7 @@ class EncodedWeight:
 
     @property
     def groups(self) -> int:
-        """Scales per output channel that decoding multiplies with; 0 for one scale or none."""
+        """The number of scales per output channel in the decoding; 0 for one or none."""
         if isinstance(self.weight, SparseFloat) or not self.is_float:
             return 0
         return self.weight.groups
@@ -95,7 +95,7 @@ class EncodedWeight:
 
     @property
     def place(self) -> tuple[object, ...]:
-        """Tensors with the same place share a Reshape, a Mul and a Split.
+        """The key of tensors that share a Reshape, a Mul and a Split.
 
         Those of 3x3 kernels come first: blocks of three weights are then rows of a kernel.
         """
@@ -105,12 +105,12 @@ class EncodedWeight:
 
 
 def ordered(items: Sequence[EncodedWeight]) -> list[EncodedWeight]:
-    """Items in the order of their stream."""
+    """Return the items in the order of their stream."""
     return sorted(items, key=lambda item: item.place)
 
 
 def lay_out(building: Building, stream: Stream, items: Sequence[EncodedWeight]) -> dict[str, str]:
-    """The tensor of every item of a stream, whose ``items`` are ``ordered``."""
+    """Return the tensor of every item of a stream, whose ``items`` are ``ordered``."""
     parts = [list(part) for _, part in groupby(items, key=lambda item: item.place)]
     sizes = [sum(item.size for item in part) for part in parts]
     if all(item.casts for item in items):
@@ -152,14 +152,14 @@ def _tensors(building: Building, stream: Stream, part: list[EncodedWeight]) -> d
 
 
 def to_float(building: Building, name: str, item: EncodedWeight) -> str:
-    """The float32 weight from a tensor of its integers, in the axes of the file."""
+    """Return the float32 weight from a tensor of its integers, in the axes of the file."""
     building.temporaries += 4 * item.size
     name = building.add("Cast", [name], to=TensorProto.FLOAT)
     return finished(building, _scaled(building, name, [item]) if item.groups else name, item)
 
 
 def finished(building: Building, name: str, item: EncodedWeight) -> str:
-    """The last steps of one tensor: its own codebook, its own scale, the file's axes."""
+    """Apply the last steps to one tensor: its own codebook, its own scale, the file's axes."""
     if item.has_palette:
         name = _looked_up(building, name, item)
     elif item.is_float and isinstance(item.weight, StoredWeight) and not item.groups:
@@ -184,7 +184,7 @@ def _looked_up(building: Building, name: str, item: EncodedWeight) -> str:
 
 
 def _scaled(building: Building, name: str, part: list[EncodedWeight]) -> str:
-    """Multiplied with the scales of all output channels, or of groups of their inputs."""
+    """Multiply by the scales of all output channels, or of groups of their inputs."""
     shape = [sum(item.shape[0] for item in part), *part[0].shape[1:]]
     scales = [item.weight.scale for item in part if isinstance(item.weight, StoredWeight)]
     groups = part[0].groups

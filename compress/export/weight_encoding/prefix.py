@@ -37,24 +37,24 @@ class Code:
 
     @property
     def shortest(self) -> int:
-        """Bits that every symbol has."""
+        """The number of bits that every symbol has."""
         return int(self.lengths_A[0])
 
     @property
     def levels(self) -> int:
-        """Bits that only some symbols have."""
+        """The number of bits that only some symbols have."""
         return int(self.lengths_A[-1]) - self.shortest
 
     @property
     def bounds(self) -> list[int]:
-        """How many symbols end at each level but the last."""
+        """The number of symbols that end at each level but the last."""
         ends = range(self.shortest, self.shortest + self.levels)
         return [int((self.lengths_A <= end).sum()) for end in ends]
 
     def planes(
         self, symbols_N: NDArray[np.int64]
     ) -> tuple[NDArray[np.uint8], list[NDArray[np.uint8]]]:
-        """The first ``shortest`` bits of every symbol, ``(N, shortest)``, and a plane per level.
+        """Return the first ``shortest`` bits of all symbols, ``(N, shortest)``, and the planes.
 
         With ``u`` the number of a node among all leaves above its level and all nodes of its
         level, and ``B`` the leaves down to the level above, ``u_child = 2 u - B + bit``.
@@ -73,13 +73,13 @@ class Code:
 
 
 def fixed(num_symbols: int) -> Code:
-    """The code whose words are all equally long."""
+    """Return the code whose words are all equally long."""
     bits = max(1, (num_symbols - 1).bit_length())
     return Code(lengths_A=np.full(num_symbols, bits))
 
 
 def optimal(counts_A: NDArray[np.int64]) -> list[Code]:
-    """The best code of at most ``L`` bits for every ``L`` up to the one that needs no bound.
+    """Return the best code of at most ``L`` bits for every ``L`` up to the unbounded one.
 
     ``counts_A`` descends, every entry is at least 1 and there are at least two. Costs
     ``O(A * LONGEST)``.
@@ -103,7 +103,7 @@ def optimal(counts_A: NDArray[np.int64]) -> list[Code]:
 
 
 def _lengths(lists: list[tuple[NDArray[np.int64], NDArray[np.bool_]]], symbols: int) -> Code:
-    """Walk the lists back: a leaf taken once at every level of its code."""
+    """Walk the lists back: a leaf is taken once at every level of its code."""
     taken, lengths_A = 2 * symbols - 2, np.zeros(symbols, np.int64)
     for _, is_leaf in reversed(lists):
         leaves = int(is_leaf[:taken].sum())

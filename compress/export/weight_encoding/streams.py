@@ -1,4 +1,4 @@
-"""Streams: the integers of many tensors in one sequence, and the operators that decode them.
+"""Store the integers of many tensors in one sequence, with the operators that decode it.
 
 Every chain ends in a Gather from a codebook of int8, so a stream may hold any few integers (a
 palette) and the codes need not be the integers themselves. All operators are standard ones that
@@ -52,7 +52,7 @@ class Stream:
 def radix(
     building: Building, values_N: NDArray[np.int8], *, word: type[np.unsignedinteger]
 ) -> Stream:
-    """Codes as the digits of unsigned words: five values of three levels are one byte.
+    """Store codes as the digits of unsigned words: five values of three levels are one byte.
 
     ``ceil(N / K) * word`` bytes with ``K`` digits of base ``A`` in a word of 8 to 64 bits; decoded
     by ``codebook[word / A^k mod A]``.
@@ -72,14 +72,14 @@ def radix(
 
 
 def planes(building: Building, values_N: NDArray[np.int8]) -> Stream:
-    """Codes of ``ceil(log2 A)`` bits each."""
+    """Store codes of ``ceil(log2 A)`` bits each."""
     codebook_A, codes_N = _places(values_N)
     code = prefix.fixed(len(codebook_A))
     return _coded(building, code, codes_N, table_AK=codebook_A[:, None])
 
 
 def huffman(building: Building, values_N: NDArray[np.int8]) -> Stream | None:
-    """Optimal prefix codes of blocks of values; None when a code brings nothing.
+    """Store optimal prefix codes of blocks of values; None if a code gains nothing.
 
     ``sum(count * length) / 8`` bytes, the blocks' values and a call per level of the code. Blocks
     of three in a row of a kernel are not independent, so this can take less than the entropy of
@@ -105,10 +105,10 @@ def huffman(building: Building, values_N: NDArray[np.int8]) -> Stream | None:
 
 
 def sparse(building: Building, values_N: NDArray[np.float32]) -> Stream:
-    """A bit for every value and the values that are not zero: ``N / 8 + 4 nonzeros`` bytes.
+    """Store a bit for every value, and the values that are not zero: ``N / 8 + 4 nonzeros`` bytes.
 
     A running count of the bits is the place of a value among those stored; zeros take the first.
-    Where float16 holds all of them they are two bytes each.
+    If float16 holds all of them, they take two bytes each.
     """
     is_kept_N = values_N != 0
     plane = building.plane(is_kept_N)
@@ -122,7 +122,7 @@ def sparse(building: Building, values_N: NDArray[np.float32]) -> Stream:
 
 
 def unpacked(building: Building) -> Building:
-    """The same piece, headed by the nodes that turn one blob into all of its ``bits``."""
+    """Return the same piece, headed by the nodes that turn one blob into all of its ``bits``."""
     if not building.bits:
         return building
     head = Building(prefix=f"{building.prefix}bits")
@@ -161,7 +161,7 @@ def _coded(
 
 
 def _table(building: Building, table_AK: NDArray[np.int8]) -> str:
-    """The blocks of a code, as digits where the table is large enough to pay for their decoding."""
+    """Return the blocks of a code, as digits if the table is large enough to pay for decoding."""
     forms = [(plain := building.scratch(), plain.constant(table_AK))]
     for word in WORDS:
         digits = radix(scratch := building.scratch(), table_AK.ravel(), word=word)
@@ -184,7 +184,7 @@ def _first_bits(building: Building, first_ML: NDArray[np.uint8]) -> str:
 
 
 def level_function() -> FunctionProto:
-    """One level of a prefix code: ``u + max(0, u - B + bit)`` (see ``prefix.Code.planes``).
+    """Return one level of a prefix code: ``u + max(0, u - B + bit)`` (see ``prefix.Code.planes``).
 
     Its inputs are the nodes ``u``, ``B - 1``, the inverted bits of the level and the axis 0. The
     bit of a symbol is found by counting the symbols up to it that reach this level.
@@ -206,13 +206,13 @@ def level_function() -> FunctionProto:
 
 
 def occurring(values: NDArray[np.int8]) -> NDArray[np.int8]:
-    """The integers that occur, ascending."""
+    """Return the integers that occur, ascending."""
     counts = np.bincount(values.ravel().view(np.uint8), minlength=256)
     return np.sort(np.flatnonzero(counts).astype(np.uint8).view(np.int8))
 
 
 def _places(values_N: NDArray[np.int8]) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
-    """The integers that occur, and the place of each value among them."""
+    """Return the integers that occur, and the place of each value among them."""
     codebook_A = occurring(values_N)
     place = np.zeros(256, np.int64)
     place[codebook_A.view(np.uint8)] = np.arange(len(codebook_A))
@@ -222,7 +222,7 @@ def _places(values_N: NDArray[np.int8]) -> tuple[NDArray[np.int8], NDArray[np.in
 def _alphabet(
     blocks_MK: NDArray[np.int8],
 ) -> tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]:
-    """The blocks that occur, most frequent first; the place of each block; how often each is."""
+    """Return the blocks that occur, most frequent first, the place of each, and the counts."""
     length = blocks_MK.shape[1]
     low = int(blocks_MK.min())
     base = int(blocks_MK.max()) - low + 1
@@ -241,7 +241,7 @@ def _alphabet(
 def _counted(
     keys_M: NDArray[np.int64], *, bound: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """``np.unique`` with places and counts; without sorting when keys are small."""
+    """Return ``np.unique`` with places and counts, without sorting if keys are small."""
     if bound > _COUNTABLE:
         keys_A, symbols_M, counts_A = np.unique(keys_M, return_inverse=True, return_counts=True)
         return keys_A, symbols_M.ravel(), counts_A
@@ -253,7 +253,7 @@ def _counted(
 
 
 def _blocks(values_N: NDArray[_Number], length: int) -> NDArray[_Number]:
-    """``(ceil(N / K), K)``; the last block repeats the first value."""
+    """Return ``(ceil(N / K), K)``; the last block repeats the first value."""
     padding = np.repeat(values_N[:1], -len(values_N) % length)
     return np.concatenate([values_N, padding]).reshape(-1, length)
 

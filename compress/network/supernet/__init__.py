@@ -1,1 +1,1 @@
-"""Networks whose weights many members share: what is sampled, and how they are trained."""
+"""Supernets, whose weights many members share: what is sampled, and how members are cut out."""

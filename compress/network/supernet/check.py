@@ -1,4 +1,4 @@
-"""Whether a supernet can be trained as asked, said before compute is spent. Torch-free."""
+"""Check whether a supernet can be trained as asked, before compute is spent. Torch-free."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check(elastic: Elastic, whole: ElasticNetwork, *, epochs: int = 1) -> None:
 
 
 def values(elastic: Elastic) -> Iterator[Shape]:
-    """Members that have every value once, with the most of everything else."""
+    """Return members that have every value once, with the most of everything else."""
     most = elastic.largest
     yield from (replace(most, width=width) for width in elastic.widths)
     yield from (replace(most, depth=depth) for depth in elastic.depths)
@@ -65,7 +65,7 @@ def _check_dimensions(elastic: Elastic, whole: ElasticNetwork) -> None:
 
 
 def _check_largest(elastic: Elastic, whole: ElasticNetwork) -> None:
-    """Members are shares of the supernet, so it must be the largest of them."""
+    """Check that the supernet is the largest of its members, which are shares of it."""
     all_of_it = {
         "width": 1.0,
         "depth": whole.largest_depth,

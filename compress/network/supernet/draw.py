@@ -1,4 +1,4 @@
-"""Random members of a supernet. Torch-free."""
+"""Draw random members of a supernet. Torch-free."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_TRIES = 2_000
 
 
 class Draw:
-    """Members drawn evenly, the same in the same epoch whatever came before it."""
+    """Draws members evenly, the same ones in the same epoch whatever came before it."""
 
     def __init__(self, elastic: Elastic, architecture: Architecture, *, seed: int) -> None:
         self._elastic = elastic
@@ -24,17 +24,17 @@ class Draw:
 
     @property
     def smallest(self) -> Architecture:
-        """The least of every dimension."""
+        """The member with the least of every dimension."""
         return self._architecture.member(self._elastic.smallest)
 
     def begin(self, epoch: int) -> None:
-        """An epoch, counted from zero, begins."""
+        """Begin an epoch, counted from zero."""
         self._chance = random.Random(f"{self._seed} {epoch}")
 
     def next(self) -> Architecture:
-        """A member, every dimension by itself; cells without a path through them are passed over.
+        """Draw a member, every dimension by itself; cells without a path through them are skipped.
 
-        Raises InvalidCandidate where no cell has one.
+        Raises InvalidCandidate if no cell has one.
         """
         shape = passable(self._elastic, self._chance, is_constant=self._is_constant)
         return self._architecture.member(shape)

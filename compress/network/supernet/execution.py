@@ -1,9 +1,9 @@
-"""Members that run on slices of a larger network's own parameters, so that all of them train it.
+"""Run members on slices of a larger network's own parameters, so that all of them train it.
 
 The slices are those of ``compress.network.supernet.extraction``. In training every member
 normalises by the statistics of its own batch, and the running statistics of the larger network are
 never touched: those of one member would be wrong for every other (Yu et al., arXiv:1812.08928,
-section 3.1), so a member has its own measured anew once it is cut out.
+section 3.1). So a member's statistics are re-estimated once it is cut out.
 
 Legend: B images, C channels, H height, W width, K classes.
 """
@@ -22,9 +22,9 @@ from compress.network.supernet import extraction
 
 
 class SharedMember(nn.Module):
-    """A member of a larger network; its parameters and its mode are those of that network.
+    """A member of a larger network, whose parameters and mode are those of that network.
 
-    Raises InvalidCandidate where the member is no part of it.
+    Raises InvalidCandidate if the member is no part of it.
     """
 
     def __init__(self, whole: FamilyNetwork, member: Architecture) -> None:
@@ -35,11 +35,11 @@ class SharedMember(nn.Module):
         extraction.check(whole.plan, self.plan)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Logits ``(B, K)`` of normalised images."""
+        """Return logits ``(B, K)`` of normalised images."""
         return execution.run(self.plan, x_BCHW, self)
 
     def convolve(self, layer: Conv | Pad, x_BCHW: Tensor) -> Tensor:
-        """The convolution and its BatchNorm, without the activation."""
+        """Apply the convolution and its BatchNorm, without the activation."""
         conv = self.whole.get_submodule(layer.name)
         weight, bias = _sliced(conv, layer)
         if isinstance(layer, Pad):
@@ -55,16 +55,16 @@ class SharedMember(nn.Module):
         return y_BCHW if layer.norm is None else self._normalised(layer.norm, y_BCHW)
 
     def normalise(self, layer: Norm, x_BCHW: Tensor) -> Tensor:
-        """The BatchNorm, without the activation."""
+        """Apply the BatchNorm, without the activation."""
         return self._normalised(layer.name, x_BCHW)
 
     def multiply(self, layer: Linear, x_BC: Tensor) -> Tensor:
-        """The linear layer, without the activation."""
+        """Apply the linear layer, without the activation."""
         weight, bias = _sliced(self.whole.get_submodule(layer.name), layer)
         return functional.linear(x_BC, weight, bias)
 
     def end_stage(self, stage: int, x_BCHW: Tensor) -> Tensor:
-        """What the stage puts out."""
+        """Return the output of the stage."""
         return x_BCHW
 
     def _normalised(self, name: str, y_BCHW: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class SharedMember(nn.Module):
 
 
 def _sliced(module: nn.Module, layer: Conv | Pad | Linear) -> tuple[Tensor, Tensor | None]:
-    """What the layer takes of the weight and of the bias of a larger one."""
+    """Return the layer's slices of the weight and the bias of a larger one."""
     weight = module.get_parameter("weight")
     shape = _shape(layer)
     bias = dict(module.named_parameters(recurse=False)).get("bias")

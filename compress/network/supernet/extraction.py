@@ -1,8 +1,8 @@
-"""Members cut out of a larger network of their family: the first channels, the middle of kernels.
+"""Cut members out of a larger network of their family: first channels, middles of kernels.
 
 Yu et al., Slimmable Neural Networks, arXiv:1812.08928 (the first channels of every layer), and Cai
 et al., Once-for-All, arXiv:1908.09791, section 3.3 (the first blocks of a stage, the middle of a
-kernel). A slice is said by a plan: whatever layer of the whole it names, it takes that much of.
+kernel). A plan describes a slice: of every layer of the whole that it names, it takes that much.
 
 Legend: O output channels, I input channels.
 """
@@ -25,7 +25,7 @@ _SHOWN = 3
 
 
 def check(whole: Plan, part: Plan) -> None:
-    """Raises InvalidCandidate, naming layers, where ``part`` is no slice of ``whole``."""
+    """Raise InvalidCandidate, naming layers, if ``part`` is not a slice of ``whole``."""
     problems = list(_problems(whole, part))
     if problems:
         more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
@@ -35,9 +35,9 @@ def check(whole: Plan, part: Plan) -> None:
 
 
 def extract(network: Network, member: Architecture) -> Network:
-    """The member with its slices of the network's weights, BatchNorm included.
+    """Return the member with its slices of the network's weights, BatchNorm included.
 
-    Raises InvalidCandidate where the network has no family, or the member is no part of it.
+    Raises InvalidCandidate if the network has no family, or if the member is no part of it.
     """
     whole = of_family(network)
     part = FamilyNetwork(
@@ -53,7 +53,7 @@ def extract(network: Network, member: Architecture) -> Network:
 
 
 def of_family(network: Network) -> FamilyNetwork:
-    """The network's module. Raises InvalidCandidate where it is not one of a family."""
+    """Return the network's module. Raises InvalidCandidate if it is not one of a family."""
     if not isinstance(network.module, FamilyNetwork):
         raise InvalidCandidate(
             f"only a network of a family has members, not {type(network.module).__name__}"
@@ -62,7 +62,7 @@ def of_family(network: Network) -> FamilyNetwork:
 
 
 def check_depends(network: Network) -> None:
-    """Raises InvalidCandidate for a network of a family that answers alike whatever the image."""
+    """Raise InvalidCandidate for a network of a family with the same answer whatever the image."""
     if of_family(network).plan.is_constant:
         raise InvalidCandidate(
             "no path leads through the cell of this network, so it answers alike whatever the "
@@ -71,7 +71,7 @@ def check_depends(network: Network) -> None:
 
 
 def cut(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A view of that shape: the first of its channels, the middle of its kernel."""
+    """Return a view of that shape: the first channels, the middle of the kernel."""
     for axis, size in enumerate(shape):
         start = (tensor.shape[axis] - size) // 2 if axis >= 2 else 0
         tensor = tensor.narrow(axis, start, size)
