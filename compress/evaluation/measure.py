@@ -139,7 +139,7 @@ def accuracy_of_file(
     """The task's primary metric of the file's answers to ``images``, 0 to 1."""
     opened = runtime.session(path, threads=threads)
     outputs_NK = runtime.answers(opened, images.x_NCHW, signature=signature)
-    return task.quality(outputs_NK, images.y_N.numpy())[task.primary]
+    return task.score(torch.from_numpy(outputs_NK), images.y_N)
 
 
 def _parity(artifact: Artifact) -> Parity:

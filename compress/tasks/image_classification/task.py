@@ -48,6 +48,11 @@ class ImageClassification(Task):
         answers = Answers(logits_NK=outputs_NK, labels_N=labels_N)
         return {metric: measured(answers) for metric, measured in quality.MEASURED.items()}
 
+    def score(self, outputs_NK: Tensor, labels_N: Tensor) -> float:
+        """Return the accuracy alone: nothing else is looked at while a network trains."""
+        answers = Answers(logits_NK=outputs_NK.numpy(), labels_N=labels_N.numpy())
+        return quality.accuracy(answers)
+
     def class_correct(
         self, outputs_NK: NDArray[np.float32], labels_N: NDArray[np.int64]
     ) -> tuple[int, ...]:

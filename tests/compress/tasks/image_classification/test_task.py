@@ -30,6 +30,7 @@ def test_the_score_is_the_primary_metric_of_all_that_are_measured():
     # Of equal logits the first answers: images 1 and 2 are wrong.
     assert measured["accuracy"] == 0.5
     assert TASK.score(torch.from_numpy(LOGITS), torch.from_numpy(LABELS)) == 0.5
+    assert TASK.score(torch.from_numpy(LOGITS), torch.full((4,), -1)) == 0.0
     assert TASK.class_correct(LOGITS, LABELS) == (1, 0, 1)
 
 
