@@ -60,6 +60,14 @@ class ApiError(FeatherweightError):
         return self.code.startswith(FOREIGN)
 
 
+class NotInspected(FeatherweightError):
+    """The inspection of a model has not ended in time."""
+
+
+class UploadRefused(FeatherweightError):
+    """An uploaded network cannot be used; the message says why, and the way out."""
+
+
 class Unauthorised(ApiError):
     """There is no token, or the service does not know it."""
 

@@ -2,6 +2,7 @@
 
     data: {sample: digits}
     data: {path: my.npz, name: my-data}
+    model: {path: mynet.onnx}
     model: {path: weights.safetensors, architecture: {...}, normalisation: {...}, name: my-net}
     teacher: {path: larger.safetensors, architecture: {...}, normalisation: {...}}
 
@@ -17,16 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
 
 from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
+from compress.network.sources.source import Side
 from featherweight import documents, samples
 from featherweight.client.client import Client
 from featherweight.client.transport import file_digest
-from featherweight.errors import InvalidJobFile, NotFound
+from featherweight.errors import InvalidJobFile, NotFound, UploadRefused
 from featherweight.specs.job import JobSpec
 from featherweight.specs.names import Name
+from featherweight.specs.schemas import ModelSchema
+from featherweight.specs.states import ModelState
 
 
 class SampleData(BaseModel, frozen=True, extra="forbid"):
@@ -43,12 +47,24 @@ class FileData(BaseModel, frozen=True, extra="forbid"):
 
 
 class FileModel(BaseModel, frozen=True, extra="forbid"):
-    """A safetensors file next to the job file, and how to read it."""
+    """A network's file next to the job file: ONNX, or safetensors weights of an architecture."""
 
     path: Path
-    architecture: Architecture
-    normalisation: Normalisation
+    architecture: Architecture | None = None
+    normalisation: Normalisation | None = None
+    input_shape: tuple[Side, Side, Side] | None = None
     name: Name | None = None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> FileModel:
+        if self.architecture is not None and self.normalisation is None:
+            raise ValueError("weights of an architecture need their normalisation, too")
+        if self.architecture is None and self.path.suffix.lower() == ".safetensors":
+            raise ValueError(
+                f"{self.path} holds weights without a network: name their architecture and "
+                "normalisation, or give an ONNX file"
+            )
+        return self
 
 
 _NETWORKS = TypeAdapter(dict[str, FileModel])
@@ -64,7 +80,10 @@ class JobFile:
     folder: Path
 
     def resolve(self, client: Client) -> JobSpec:
-        """Upload what the service does not have yet, and return the spec. Raises ApiError."""
+        """Upload what the service does not have yet, and return the spec.
+
+        It waits until uploaded networks are inspected. Raises UploadRefused, and ApiError.
+        """
         changes: dict[str, Any] = {}
         if isinstance(self.data, SampleData):
             changes["data"] = _sample(client, self.data.sample)
@@ -78,8 +97,41 @@ class JobFile:
     def _network(self, client: Client, network: FileModel) -> str:
         path = _existing(self.folder / network.path)
         name = network.name or _named_for(path)
-        shape = {"architecture": network.architecture, "normalisation": network.normalisation}
-        return client.upload_model(path, name=name, **shape).name
+        return uploaded_model(
+            client,
+            path,
+            name=name,
+            architecture=network.architecture,
+            normalisation=network.normalisation,
+            input_shape=network.input_shape,
+        ).name
+
+
+def uploaded_model(
+    client: Client,
+    path: Path,
+    *,
+    name: str | None = None,
+    architecture: Architecture | None = None,
+    normalisation: Normalisation | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+) -> ModelSchema:
+    """Upload a network's file and wait until it is ready; without a name it gets one of its own.
+
+    Raises UploadRefused with the reasons, and ApiError.
+    """
+    sent = client.upload_model(
+        path,
+        name=name or _named_for(path),
+        architecture=architecture,
+        normalisation=normalisation,
+        input_shape=input_shape,
+    )
+    found = client.inspected(sent.id)
+    if found.state == ModelState.REFUSED:
+        reasons = "\n  ".join(found.reasons)
+        raise UploadRefused(f"{path} cannot be used:\n  {reasons}")
+    return found
 
 
 def read(path: Path) -> JobFile:

@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from featherweight import __version__, errors
-from featherweight.cli import inventory, jobs
+from featherweight.cli import inventory, jobs, models
 from featherweight.cli.output import AsJson, write_json
 from featherweight.specs.job import JobSpec
 from featherweight.system import lifeline
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.add_typer(up.app)
 app.add_typer(jobs.app)
 app.add_typer(inventory.app)
+app.add_typer(models.app, name="models")
 app.add_typer(processes.app)
 app.add_typer(doctor.app)
 app.add_typer(tokens.app, name="token")
@@ -35,6 +36,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (errors.ServiceUnavailable, 3),
     (errors.Invalid, 2),
     (errors.InvalidJobFile, 2),
+    (errors.UploadRefused, 2),
     (ValidationError, 2),
     (errors.FeatherweightError, 1),
 )

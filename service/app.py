@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from featherweight import __version__
 from service.dashboard import proxy
 from service.housekeeping.caretaker import Caretaker
+from service.housekeeping.inspector import Inspector
 from service.housekeeping.tidying import HousekeepingScope
 from service.http import headers, openapi, problem_details
 from service.resources import Resources
@@ -110,11 +111,12 @@ async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
         per_owner = settings.parallel_trials_per_token
         line = WaitingLine(notifications, partial(_num_claimable, database, per_owner))
         feeds = Feeds(database, notifications)
+        files = FileStore(settings.files)
         streams = Streams(database, notifications, most=settings.streams_per_token)
         resources = Resources(
             settings=settings,
             database=database,
-            files=FileStore(settings.files),
+            files=files,
             notifications=notifications,
             metrics=metrics,
             dashboard=client,
@@ -125,12 +127,13 @@ async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
             feeds=feeds,
             streams=streams,
             logins=Logins(most=settings.logins_per_minute),
+            inspector=Inspector(database, files, settings),
         )
         try:
             sign = SignOfLife(database, lease_seconds=settings.lease_seconds)
             house = HousekeepingScope(database=database, files=resources.files, settings=settings)
             watches = (line.lookout, feeds.lookout, streams.lookout, sign, Caretaker(house))
-            async with lookouts.running(*watches):
+            async with lookouts.running(*watches, resources.inspector):
                 yield resources
         finally:
             notifications.close()

@@ -78,6 +78,10 @@ class UnknownDataset(ServiceError):
     """The job names a dataset that was never uploaded."""
 
 
+class ModelRefused(ServiceError):
+    """The inspection of the model has refused it: no job can use it."""
+
+
 class ModelDoesNotFitData(ServiceError):
     """The network's channels or classes are not those of the dataset."""
 
@@ -132,6 +136,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     UnknownModel: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnknownDataset: HTTPStatus.UNPROCESSABLE_ENTITY,
     ModelDoesNotFitData: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ModelRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     DashboardUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     TooManyStreams: HTTPStatus.TOO_MANY_REQUESTS,
     TooManyLogins: HTTPStatus.TOO_MANY_REQUESTS,

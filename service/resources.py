@@ -8,6 +8,7 @@ from typing import Annotated
 import httpx2
 from fastapi import Depends, Request
 
+from service.housekeeping.inspector import Inspector
 from service.settings import ServiceSettings
 from service.shared.answers import AnswerCache
 from service.shared.lanes import Lanes
@@ -39,6 +40,7 @@ class Resources:
     feeds: Feeds
     streams: Streams
     logins: Logins
+    inspector: Inspector
 
 
 def of(request: Request) -> Resources:

@@ -204,6 +204,12 @@ class ServiceSettings(RetentionSettings):
     inspection_seconds: float = Field(
         default=300.0, gt=0, le=86_400, description="Longest inspection of one file."
     )
+    inspection_memory_bytes: int = Field(
+        default=4 * 1024**3,
+        ge=2**30,
+        le=2**53,
+        description="Address space of a process that inspects an ONNX file.",
+    )
 
     @property
     def is_loopback(self) -> bool:

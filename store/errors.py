@@ -53,6 +53,10 @@ class IdempotencyConflict(Conflict):
     """The idempotency key was used before with another body."""
 
 
+class ModelNotReady(Conflict):
+    """The model is being inspected: no job can use it yet."""
+
+
 class NameTaken(Conflict):
     """Something else has this name already."""
 

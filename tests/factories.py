@@ -187,7 +187,7 @@ def model(
         owner=owner,
         name=name,
         stored=stored(session, f"model {name}"),
-        architecture=info.architecture,
+        source=FamilySource(info.architecture),
         normalisation=NORMALISATION,
         info=info,
     )

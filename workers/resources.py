@@ -12,10 +12,11 @@ import torch
 
 from compress.evaluation.latency import Beside
 from compress.network.network import Network, ShouldStop
+from compress.network.outline import Outline
 from compress.network.running import threads
-from compress.network.sources import safetensors
+from compress.network.sources import onnx, safetensors
 from compress.network.sources.family import FamilyMembers
-from compress.network.sources.source import NetworkSource
+from compress.network.sources.source import NetworkSource, OnnxSource
 from compress.tasks import registry
 from compress.tasks.images import ImageData
 from compress.tasks.task import Task
@@ -62,7 +63,7 @@ class TrialResources:
     def context(self, assignment: Assignment, *, should_stop: ShouldStop) -> TrialContext:
         """Return the context of a trial: data, the baseline as teacher if it exists, and the rest.
 
-        Raises InvalidData, InvalidWeights, and the errors of a download.
+        Raises InvalidData, InvalidWeights, InvalidNetwork, and the errors of a download.
         """
         images = self._data.get(assignment.dataset, lambda: self._load_data(assignment.dataset))
         context = TrialContext(
@@ -108,9 +109,7 @@ class TrialResources:
             shutil.copyfile(path, target)
 
     def _set_threads(self, assignment: Assignment, context: TrialContext) -> None:
-        outline = _largest(assignment).outline(
-            input_shape=context.data.input_shape, num_classes=assignment.num_classes
-        )
+        outline = _outline(assignment, context)
         suited = threads.suited(outline, images=context.batch_size, most=self._most_threads)
         torch.set_num_threads(suited)
 
@@ -136,7 +135,7 @@ class TrialResources:
         self, newest: Newest[Network], given: Weights, source: NetworkSource, images: ImageData
     ) -> Network:
         # The same weights may read images of another size in the next job.
-        key = f"{images.input_shape} {given.model_dump_json()} {source.config.model_dump_json()}"
+        key = f"{images.input_shape} {given.model_dump_json()} {source!r}"
         return newest.get(key, lambda: self._load_network(given, source, images))
 
     def _load_data(self, sha256: str) -> ImageData:
@@ -145,6 +144,13 @@ class TrialResources:
 
     def _load_network(self, given: Weights, source: NetworkSource, images: ImageData) -> Network:
         with self._cache.hold(given.sha256) as path:
+            if isinstance(source, OnnxSource):
+                return onnx.load(
+                    path,
+                    input_shape=images.input_shape,
+                    num_classes=images.num_classes,
+                    normalisation=given.normalisation,
+                )
             return safetensors.load(
                 path,
                 architecture=source.config,
@@ -152,6 +158,15 @@ class TrialResources:
                 input_shape=images.input_shape,
                 num_classes=images.num_classes,
             )
+
+
+def _outline(assignment: Assignment, context: TrialContext) -> Outline:
+    """The largest network that the trial may train."""
+    source = _largest(assignment)
+    if isinstance(source, OnnxSource):
+        assert context.teacher is not None  # what was uploaded is the baseline
+        return onnx.outline(context.teacher)
+    return source.outline(input_shape=context.data.input_shape, num_classes=assignment.num_classes)
 
 
 def _members(assignment: Assignment) -> FamilyMembers:

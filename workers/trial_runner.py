@@ -18,6 +18,7 @@ from compress.evaluation import measure
 from compress.export import writer
 from compress.network.network import Artifact, Network
 from compress.network.sources import family, safetensors
+from compress.network.sources.source import FamilySource
 from compress.tasks import loading
 from compress.techniques.compressed import CompressedModel
 from compress.training.context import TrialContext
@@ -111,9 +112,9 @@ class TrialRunner:
     def _share(self, baseline: Network, context: TrialContext, given: SupernetTask) -> None:
         """Train the supernet from checkpoint to checkpoint; the whole of it is measured."""
         self._stage("prepare the supernet")
-        training = SharedTraining(
-            given, largest=self.assignment.student or self.assignment.architecture, context=context
-        )
+        largest = self.assignment.student or self.assignment.architecture
+        assert isinstance(largest, FamilySource)  # only networks of families have members
+        training = SharedTraining(given, largest=largest, context=context)
         checkpoint = self.resources.checkpoint(self.assignment, context.data)
         training.begin(checkpoint, baseline)
         first, rungs = self.assignment.first_rung, self.assignment.rungs
@@ -154,9 +155,13 @@ class TrialRunner:
             path = folder / FILE_NAMES["onnx"]
             self.resources.copy_file(file.sha256, path)
             with self.clock.time("measure"):
-                threads = self.assignment.latency_threads
                 found = measure.on_split(
-                    path, context.data, "test", task=context.task, threads=threads
+                    path,
+                    context.data,
+                    "test",
+                    task=context.task,
+                    threads=self.assignment.latency_threads,
+                    signature=None if context.teacher is None else context.teacher.ports,
                 )
             seconds = self.clock.seconds
             self.spooled.put(evaluation.report(file, found, folder, rung=rung, seconds=seconds))
@@ -170,11 +175,13 @@ class TrialRunner:
 
     def _trained(self, context: TrialContext) -> Network:
         training = self.assignment.train
+        source = self.assignment.architecture
         assert training is not None  # one of weights and train is given
+        assert isinstance(source, FamilySource)  # an uploaded file has its weights
         self._stage("train the baseline")
         with self.clock.time("train"):
             network = family.fresh(
-                self.assignment.architecture.config,
+                source.config,
                 normalisation=training.normalisation
                 or loading.sample_statistics(context.data.train),
                 input_shape=context.data.input_shape,
@@ -300,7 +307,7 @@ class TrialRunner:
                 tutor_sha256=given.tutor.weights.sha256 if given.tutor else None,
                 supernet_sha256=given.supernet.sha256 if given.supernet else None,
             ),
-            input=Input(shape=network.input_shape, normalisation=network.normalisation),
+            input=_input(network),
             num_classes=network.num_classes,
             measurement=measurement,
             file_sha256=artifact.sha256,
@@ -318,3 +325,13 @@ class TrialRunner:
 
     def _epoch(self, epoch: int, epochs: int, loss: float) -> None:
         self.tell(f"train, loss {loss:.3f}", epoch / epochs)
+
+
+def _input(network: Network) -> Input:
+    [port] = network.signature.inputs
+    return Input(
+        name=port.name,
+        layout=port.layout,
+        shape=network.input_shape,
+        normalisation=network.normalisation,
+    )

@@ -23,6 +23,16 @@ class Normalisation(BaseModel, frozen=True, extra="forbid"):
     mean: tuple[Channel, ...] = Field(min_length=1, max_length=16)
     std: tuple[Deviation, ...] = Field(min_length=1, max_length=16)
 
+    @classmethod
+    def identity(cls, channels: int) -> Normalisation:
+        """Leave raw values of so many channels as they are."""
+        return cls(mean=(0.0,) * channels, std=(1.0,) * channels)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it leaves raw values as they are."""
+        return self == Normalisation.identity(len(self.mean))
+
     @model_validator(mode="after")
     def _same_length(self) -> Normalisation:
         if len(self.mean) != len(self.std):

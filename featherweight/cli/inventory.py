@@ -15,20 +15,6 @@ Limit = Annotated[int, typer.Option(min=1, help="Maximum number of entries.")]
 
 
 @app.command()
-def models(
-    owner: Owner = None,
-    limit: Limit = 20,
-    url: Url = None,
-    token: Token = None,
-    json: AsJson = False,
-) -> None:
-    """List uploaded models, newest first."""
-    with client(url, token) as service:
-        found = list(islice(service.models(owner=owner), limit))
-        show(found, as_json=json, human=tables.uploaded)
-
-
-@app.command()
 def datasets(
     owner: Owner = None,
     limit: Limit = 20,
@@ -39,7 +25,7 @@ def datasets(
     """List uploaded datasets, newest first."""
     with client(url, token) as service:
         found = list(islice(service.datasets(owner=owner), limit))
-        show(found, as_json=json, human=tables.uploaded)
+        show(found, as_json=json, human=tables.datasets)
 
 
 @app.command()

@@ -29,6 +29,7 @@ from featherweight.specs.schemas import (
 )
 
 _MOST_NOTES = 5
+_UPLOADED = ("id", "name", ">bytes", "created (UTC)", "owner")
 _MOST_CLASSES = 10
 _SHOWN = frozenset({"accuracy", "size_bytes", "download_bytes", "peak_memory_bytes", "latency_ms"})
 """Metrics that have a column in every table of files."""
@@ -63,19 +64,20 @@ def jobs(found: Sequence[JobSchema]) -> Table:
     return table(["job", "name", "state", "phase", ">trials", "created (UTC)", "owner"], rows)
 
 
-def uploaded(found: Sequence[ModelSchema] | Sequence[DatasetSchema]) -> Table:
-    """Return one line per model or dataset."""
-    rows = [
-        (
-            one.id,
-            escape(one.name),
-            f"{one.size_bytes:,}",
-            f"{one.created_at:%F %T}",
-            escape(one.owner or "-"),
-        )
-        for one in found
-    ]
-    return table(["id", "name", ">bytes", "created (UTC)", "owner"], rows)
+def models(found: Sequence[ModelSchema]) -> Table:
+    """Return one line per model."""
+    rows = [(*_uploaded(one), one.format, one.state) for one in found]
+    return table([*_UPLOADED, "format", "state"], rows)
+
+
+def datasets(found: Sequence[DatasetSchema]) -> Table:
+    """Return one line per dataset."""
+    return table(_UPLOADED, [_uploaded(one) for one in found])
+
+
+def _uploaded(one: ModelSchema | DatasetSchema) -> tuple[str, ...]:
+    name, owner = escape(one.name), escape(one.owner or "-")
+    return one.id, name, f"{one.size_bytes:,}", f"{one.created_at:%F %T}", owner
 
 
 def audit(found: Sequence[AuditSchema]) -> Table:

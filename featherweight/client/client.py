@@ -9,6 +9,7 @@ for point in client.front(job.id).points:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -23,6 +24,7 @@ from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
 from featherweight.client import events, transport, uploads
 from featherweight.client.transport import Call, RetryPolicy, Transport
+from featherweight.errors import NotInspected
 from featherweight.specs.candidates import CandidateRequest, CandidateSchema, ProposedSchema
 from featherweight.specs.cluster import AuditSchema, WorkerSchema
 from featherweight.specs.job import JobSpec
@@ -42,10 +44,13 @@ from featherweight.specs.schemas import (
     TrialSchema,
     WhySchema,
 )
+from featherweight.specs.states import ModelState
 
 Schema = TypeVar("Schema", bound=BaseModel)
 Spec = JobSpec | Mapping[str, Any]
 Candidates = Sequence[CandidateRequest | Mapping[str, Any]]
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+"""Seconds between two questions for the state of a model."""
 
 
 class Client:
@@ -179,14 +184,37 @@ class Client:
         path: Path,
         *,
         name: str,
-        architecture: Architecture,
-        normalisation: Normalisation,
+        architecture: Architecture | None = None,
+        normalisation: Normalisation | None = None,
+        input_shape: tuple[int, int, int] | None = None,
     ) -> ModelSchema:
-        """Send safetensors weights. The same name and bytes again return the same model."""
+        """Send an ONNX file, or safetensors weights of an architecture with their normalisation.
+
+        The same name and bytes again return the same model. An ONNX file is inspected afterwards:
+        ``inspected`` waits for that. One that leaves the size of its images open needs an
+        ``input_shape``: channels, height and width.
+        """
         parts = {"architecture": architecture, "normalisation": normalisation}
-        spec = {"name": name} | {key: part.model_dump(mode="json") for key, part in parts.items()}
-        answer = uploads.send(self._transport, "/v1/models", path, spec=spec)
+        given: dict[str, Any] = {
+            key: part.model_dump(mode="json") for key, part in parts.items() if part
+        }
+        if input_shape is not None:
+            given["input_shape"] = input_shape
+        answer = uploads.send(self._transport, "/v1/models", path, spec={"name": name, **given})
         return ModelSchema.model_validate_json(answer)
+
+    def inspected(self, model: str, *, seconds: float = 600.0) -> ModelSchema:
+        """Wait until a model's inspection has ended, and return the model, ready or refused.
+
+        Raises NotInspected if that takes longer than so many seconds.
+        """
+        ends, pause = time.monotonic() + seconds, _FIRST_PAUSE
+        while (found := self.model(model)).state == ModelState.INSPECTING:
+            if time.monotonic() > ends:
+                raise NotInspected(f"the model {model!r} is inspected for {seconds:g} s already")
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        return found
 
     def upload_dataset(
         self, path: Path, *, name: str, task: str = "image_classification"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from compress.network.preprocessing import Normalisation
-from compress.network.sources.source import NetworkSource
+from compress.network.sources.source import FamilySource
 from compress.tasks.names import TaskName
 from compress.values.knobs import STORED, Choice, Range, as_recorded
 from compress.values.measurement import Metric
@@ -17,7 +17,7 @@ from featherweight.specs.constraints import ConstraintField
 from featherweight.specs.names import Name, Reference
 from featherweight.specs.objective import ObjectiveField
 from featherweight.specs.phases import Budget, Finish, Profile, SupernetTraining, WarmStart
-from featherweight.specs.ranges import Techniques
+from featherweight.specs.ranges import Techniques, every_technique
 from featherweight.specs.stopping import Controls, EarlyStopping, StopRules
 
 _MEMBER = "family_member"
@@ -43,7 +43,7 @@ SamplerName = Literal[
 class UntrainedModel(BaseModel, frozen=True, extra="forbid"):
     """A network that the baseline phase trains first, from a seeded random start."""
 
-    architecture: NetworkSource
+    architecture: FamilySource
     epochs: int = Field(ge=1, le=1000, description="Epochs of baseline training.")
     normalisation: Normalisation | None = Field(
         default=None, description="Left out: mean and deviation of the training split."
@@ -67,7 +67,7 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
         default=None,
         description="The model that teaches if the teacher of distillation is uploaded.",
     )
-    student: NetworkSource | None = Field(
+    student: FamilySource | None = Field(
         default=None,
         description="The largest network of the family whose members are tried; left out: the "
         "model's own.",
@@ -78,7 +78,7 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
     profile: Profile | None = Field(
         default=None, description="Probe the model first, and let the search begin from that."
     )
-    techniques: Techniques
+    techniques: Techniques = Field(default_factory=every_technique)
     objectives: tuple[ObjectiveField, ...] = Field(min_length=1, max_length=3)
     constraints: tuple[ConstraintField, ...] = Field(default=(), max_length=8)
     budget: Budget = Budget()

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from compress.network.preprocessing import Normalisation
-from compress.network.sources.source import NetworkSource
+from compress.network.sources.source import FamilySource, NetworkSource
 from compress.techniques.candidate import Candidate
 from compress.values.measurement import Measurement
 from compress.values.schedule import FIRST, Augmented, RecordedSchedule
@@ -21,9 +21,13 @@ Sha256 = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]{64}$")]
 class Input(BaseModel, frozen=True, extra="forbid"):
     """What the file takes: raw pixel values, any number of images at a time."""
 
-    name: Literal["input"] = "input"
+    name: str = Field(
+        default="input", min_length=1, description="That of the uploaded file, if one was."
+    )
     dtype: Literal["float32"] = "float32"
-    layout: Literal["NCHW"] = "NCHW"
+    layout: Literal["NCHW", "NHWC"] = Field(
+        default="NCHW", description="Order of the axes: N images, channels, height and width."
+    )
     shape: tuple[int, int, int] = Field(description="Channels, height and width of one image.")
     values: Literal["raw"] = Field(
         default="raw", description="As in the dataset: normalisation is part of the file."
@@ -49,7 +53,7 @@ class Origin(BaseModel, frozen=True, extra="forbid"):
     )
     data_sha256: Sha256
     weights_sha256: Sha256 | None = Field(
-        default=None, description="Of the uploaded weights; none if the baseline was trained here."
+        default=None, description="Of the uploaded file; none if the baseline was trained here."
     )
     tutor_sha256: Sha256 | None = Field(
         default=None, description="Of the weights of the uploaded teacher; none if none taught."
@@ -66,7 +70,7 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     candidate: Candidate
     candidate_digest: Sha256
     architecture: NetworkSource = Field(description="Of the baseline the candidate starts from.")
-    student: NetworkSource | None = Field(
+    student: FamilySource | None = Field(
         default=None, description="The largest network of which it is a member; none: the baseline."
     )
     origin: Origin

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, StringConstraints
 
 from compress.network.preprocessing import Normalisation
-from compress.network.sources.source import NetworkSource
+from compress.network.sources.source import FamilySource, NetworkSource
 from compress.network.supernet.config import Elastic
 from compress.sensitivity.document import ProfileDocument
 from compress.techniques.candidate import Candidate
@@ -48,7 +48,10 @@ class TrainingTask(BaseModel, frozen=True, extra="forbid"):
 
 
 class Weights(BaseModel, frozen=True, extra="forbid"):
-    """Trained weights to start from, learn from or share: a safetensors file by digest."""
+    """Trained weights to start from, learn from or share, by the digest of their file.
+
+    That is a safetensors file, or the ONNX file of the network.
+    """
 
     sha256: Sha256
     normalisation: Normalisation
@@ -129,7 +132,7 @@ class Assignment(BaseModel, frozen=True, extra="forbid"):
     tutor: Tutor | None = Field(
         default=None, description="Given where the candidate learns from an uploaded model."
     )
-    student: NetworkSource | None = Field(
+    student: FamilySource | None = Field(
         default=None, description="The largest network whose members are tried, if not the model."
     )
     supernet: Weights | None = Field(

@@ -12,6 +12,7 @@ from compress.values.knobs import MOST_CHOICES, Choice, Interval, Range, Scalar
 _Word = Annotated[str, Field(max_length=100)]
 _MOST_TECHNIQUES = 32
 _MOST_KNOBS = 64
+_OF_FAMILIES = "family_member"
 
 
 def _read_range(value: Any) -> Any:
@@ -46,12 +47,18 @@ def _known_techniques(value: dict[str, dict[str, Any]]) -> dict[str, dict[str, A
     return value
 
 
+def every_technique() -> dict[str, dict[str, Range]]:
+    """Every technique that needs nothing but a network, with the default ranges of its knobs."""
+    return {name: {} for name in registry.BY_NAME if name != _OF_FAMILIES}
+
+
 Techniques = Annotated[
     dict[_Word, Annotated[dict[_Word, RangeField], Field(max_length=_MOST_KNOBS)]],
     Field(
         min_length=1,
         max_length=_MOST_TECHNIQUES,
-        description="Technique name to the ranges of its knobs; {} for defaults.",
+        description="Technique name to the ranges of its knobs; {} for defaults. Left out: every "
+        "technique but family_member, which only networks of a family know.",
     ),
     AfterValidator(_known_techniques),
 ]

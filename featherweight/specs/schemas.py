@@ -9,8 +9,10 @@ from pydantic import AwareDatetime, BaseModel, Field
 from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
 from compress.network.sources.inspection import ModelInfo
+from compress.network.sources.onnx_info import OnnxInfo
 from compress.tasks.inspection import DatasetInfo
 from compress.techniques.candidate import Candidate
+from compress.techniques.reach import TechniqueReach
 from compress.values.measurement import Measurement, Split
 from featherweight.specs.job import JobSpec
 from featherweight.specs.objective import FigureSchema, MetricSchema, SpreadSchema
@@ -19,6 +21,7 @@ from featherweight.specs.protocol import Decision
 from featherweight.specs.states import (
     FailureClass,
     JobState,
+    ModelState,
     PauseReason,
     Phase,
     StopReason,
@@ -51,7 +54,7 @@ class Problem(BaseModel, frozen=True):
 
 
 class ModelSchema(BaseModel, frozen=True):
-    """An uploaded network."""
+    """An uploaded network: safetensors weights of a family, or an ONNX file."""
 
     id: str
     name: str
@@ -59,9 +62,24 @@ class ModelSchema(BaseModel, frozen=True):
     created_at: AwareDatetime
     sha256: str
     size_bytes: int
-    architecture: Architecture
-    normalisation: Normalisation
-    info: ModelInfo
+    format: Literal["safetensors", "onnx"] = "safetensors"
+    state: ModelState = Field(
+        default=ModelState.READY,
+        description="An ONNX file is inspected first: ask again until it is ready or refused.",
+    )
+    reasons: tuple[str, ...] = Field(default=(), description="Why it is refused, and the way out.")
+    architecture: Architecture | None = Field(
+        description="The family's config; None of an ONNX file, which holds its own."
+    )
+    normalisation: Normalisation | None = Field(
+        description="What happens to raw values before the network; None: not known yet."
+    )
+    info: ModelInfo | OnnxInfo | None = Field(
+        description="What an inspection has found; None until the model is ready."
+    )
+    techniques: tuple[TechniqueReach, ...] = Field(
+        default=(), description="What each technique can work on, once the model is ready."
+    )
 
 
 class DatasetSchema(BaseModel, frozen=True):

@@ -27,6 +27,14 @@ class JobState(StrEnum):
         return not JOB_TRANSITIONS[self]
 
 
+class ModelState(StrEnum):
+    """The state of an uploaded model. Only one that is ready can be part of a job."""
+
+    INSPECTING = "inspecting"
+    READY = "ready"
+    REFUSED = "refused"
+
+
 class Phase(StrEnum):
     """The phase of a job, and of a trial."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from compress.network.outline import Outline
-from compress.network.sources.source import NetworkSource
+from compress.network.sources.source import FamilySource, NetworkSource
 from compress.tasks.inspection import DatasetInfo
 from compress.values.errors import InvalidCandidate
 from featherweight.specs.job import JobSpec, UntrainedModel
@@ -37,9 +37,9 @@ def problem_of(session: Session, job: JobRecord) -> Problem:
 def networks_of(spec: JobSpec, model: ModelRecord | None, dataset: DatasetInfo) -> Networks:
     """Outline the networks of a job; ``model`` is the uploaded one that it names, if it does.
 
-    Raises ImagesTooSmall if a network cannot read the images of the dataset.
+    Raises ImagesTooSmall if a network cannot read the images of the dataset, and ModelNotReady.
     """
-    own = outlined(_own(spec, model), dataset, where="model", data=spec.data)
+    own = _outlined_model(spec, model, dataset)
     if spec.student is None:
         return Networks(own=own)
     student = outlined(spec.student, dataset, where="student", data=spec.data)
@@ -51,8 +51,8 @@ def searched_source(spec: JobSpec, model: ModelRecord | None) -> NetworkSource:
     return _own(spec, model) if spec.student is None else spec.student
 
 
-def outlined(source: NetworkSource, dataset: DatasetInfo, *, where: str, data: str) -> Outline:
-    """Outline a network for the images of a dataset.
+def outlined(source: FamilySource, dataset: DatasetInfo, *, where: str, data: str) -> Outline:
+    """Outline a network of a family for the images of a dataset.
 
     Raises ImagesTooSmall, which names ``where`` the network stands in the job, and the ``data``.
     """
@@ -62,8 +62,16 @@ def outlined(source: NetworkSource, dataset: DatasetInfo, *, where: str, data: s
         raise input_checks.unfit(error, dataset.input_shape[1:], where=where, data=data) from error
 
 
+def _outlined_model(spec: JobSpec, model: ModelRecord | None, dataset: DatasetInfo) -> Outline:
+    source = _own(spec, model)
+    if isinstance(source, FamilySource):
+        return outlined(source, dataset, where="model", data=spec.data)
+    assert model is not None
+    return models.outline_of(model)
+
+
 def _own(spec: JobSpec, model: ModelRecord | None) -> NetworkSource:
     if isinstance(spec.model, UntrainedModel):
         return spec.model.architecture
     assert model is not None
-    return models.source(model)
+    return models.source_of(model)

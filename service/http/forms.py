@@ -4,20 +4,43 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, model_validator
 
 from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
+from compress.network.sources.source import Side
 from compress.tasks.names import TaskName
 from featherweight.specs.names import Name
 
 
 class ModelSpec(BaseModel, frozen=True, extra="forbid"):
-    """What a weights file is."""
+    """What a network's file is: weights of the ``architecture``, or without one an ONNX file."""
 
     name: Name
-    architecture: Architecture
-    normalisation: Normalisation
+    architecture: Architecture | None = Field(
+        default=None, description="Family and config of safetensors weights; none: an ONNX file."
+    )
+    normalisation: Normalisation | None = Field(
+        default=None,
+        description="What happens to raw values before the network. Weights need one; an ONNX "
+        "file without one takes the dataset's values as they are.",
+    )
+
+    input_shape: tuple[Side, Side, Side] | None = Field(
+        default=None,
+        description="Channels, height and width of the images of an ONNX file that leaves them "
+        "open.",
+    )
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> ModelSpec:
+        if self.architecture is not None and self.input_shape is not None:
+            raise ValueError("input_shape is for ONNX files: leave it out beside an architecture")
+        if self.architecture is not None and self.normalisation is None:
+            raise ValueError(
+                "normalisation is missing: weights of an architecture do not say what they take"
+            )
+        return self
 
 
 class DatasetSpec(BaseModel, frozen=True, extra="forbid"):

@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from compress.network.sources.inspection import ModelInfo
-from compress.network.sources.source import NetworkSource
+from compress.network.sources.onnx_info import OnnxInfo, OnnxPort
+from compress.network.sources.source import FamilySource, NetworkSource, OnnxSource
 from compress.tasks.inspection import DatasetInfo
 from compress.values.schedule import Schedule
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.schemas import DryRunSchema, Forecast
+from featherweight.specs.states import ModelState
 from featherweight.specs.stopping import StopRules
 from search import sampling
-from search.errors import SupernetDoesNotFit
+from search.errors import SupernetDoesNotFit, TechniqueDoesNotFit
 from search.forecasting import forecast
 from search.forecasting.pace import Sample
 from search.queue import warm_start
@@ -24,14 +26,16 @@ from search.queue.warm_start import Own, Start
 from search.space import feasibility, input_checks, slack, stored_problem, supernets
 from search.space.problem import Problem
 from search.space.supernets import EpochCosts
-from service.errors import ModelDoesNotFitData, UnknownDataset, UnknownModel
+from service.errors import ModelDoesNotFitData, ModelRefused, UnknownDataset, UnknownModel
 from service.http import strict_json
 from service.reports import forecasts, warnings
-from store.errors import DatasetNotFound, ModelNotFound
+from store.errors import DatasetNotFound, ModelNotFound, ModelNotReady
 from store.files import datasets, models
 from store.jobs import baselines, progress
 from store.session import Session
 from store.tables.records import DatasetRecord, ModelRecord
+
+_MEMBER = "family_member"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +59,9 @@ def check(session: Session, spec: JobSpec) -> Checked:
 
     Raises:
         UnknownModel, UnknownDataset: the spec names something that was not uploaded.
+        ModelNotReady, ModelRefused: an ONNX file is inspected still, or cannot be used.
         ModelDoesNotFitData: channels or classes of the model, of the teacher or of the supernet
-            differ.
+            differ, or an ONNX file takes images of another size.
         search.errors.SearchError: a range, a technique, a constraint, a sampler, a supernet or a
             warm start is impossible, or the images are too small.
     """
@@ -64,6 +69,7 @@ def check(session: Session, spec: JobSpec) -> Checked:
     data = DatasetInfo.model_validate(dataset.info)
     model, teacher, supernet = _model(session, spec), _teacher(session, spec), None
     _check_fit(spec, model, data)
+    _check_members(spec, model)
     if teacher is not None:
         _check_network("teacher", teacher, data, spec.data)
     if spec.supernet is not None and spec.supernet.model is not None:
@@ -190,7 +196,7 @@ def _teacher(session: Session, spec: JobSpec) -> ModelRecord | None:
 def _supernet(session: Session, reference: str, largest: NetworkSource) -> ModelRecord:
     """Return the uploaded supernet. Raises SupernetDoesNotFit if it is another network."""
     model = _uploaded(session, "supernet.model", reference)
-    if models.source(model) != largest:
+    if models.source_of(model) != largest:
         raise SupernetDoesNotFit(
             f"supernet.model: {model.name!r} has another architecture than the network whose "
             f"members are tried ({largest}): name a supernet of that one, or make its architecture "
@@ -201,11 +207,24 @@ def _supernet(session: Session, reference: str, largest: NetworkSource) -> Model
 
 def _uploaded(session: Session, field: str, reference: str) -> ModelRecord:
     try:
-        return models.get(session, reference)
+        found = models.get(session, reference)
     except ModelNotFound as error:
         raise UnknownModel(
             f"{field}: no model has the id or name {reference!r}; upload it to /v1/models first"
         ) from error
+    _check_state(field, found)
+    return found
+
+
+def _check_state(field: str, model: ModelRecord) -> None:
+    if model.state == ModelState.INSPECTING:
+        raise ModelNotReady(
+            f"{field}: {model.name!r} is being inspected: submit the job again once "
+            f"GET /v1/models/{model.id} says that its state is ready"
+        )
+    if model.state == ModelState.REFUSED:
+        reasons = "; ".join(map(str, model.reasons or ()))
+        raise ModelRefused(f"{field}: {model.name!r} was refused by its inspection: {reasons}")
 
 
 def _check_fit(spec: JobSpec, model: ModelRecord | None, data: DatasetInfo) -> None:
@@ -223,6 +242,10 @@ def _check_fit(spec: JobSpec, model: ModelRecord | None, data: DatasetInfo) -> N
 
 
 def _check_network(field: str, model: ModelRecord, data: DatasetInfo, data_name: str) -> None:
+    source = models.source_of(model)
+    if isinstance(source, OnnxSource):
+        _check_file(field, model, data, data_name)
+        return
     info = ModelInfo.model_validate(model.info)
     found = (info.in_channels, info.num_classes)
     expected = (data.input_shape[0], data.num_classes)
@@ -231,8 +254,44 @@ def _check_network(field: str, model: ModelRecord, data: DatasetInfo, data_name:
             f"{field}: {model.name!r} takes {found[0]} channels and tells {found[1]} classes "
             f"apart, the data {data_name!r} has {expected[0]} and {expected[1]}"
         )
-    outline = stored_problem.outlined(models.source(model), data, where=field, data=data_name)
+    outline = stored_problem.outlined(source, data, where=field, data=data_name)
     input_checks.check(outline, where=field, data=data_name)
+
+
+def _check_file(field: str, model: ModelRecord, data: DatasetInfo, data_name: str) -> None:
+    """Raise ModelDoesNotFitData unless an ONNX file takes exactly such images and classes."""
+    info = OnnxInfo.model_validate(model.info)
+    if (info.input_shape, info.num_classes) == (data.input_shape, data.num_classes):
+        return
+    ports = f"{info.inputs[0].name} {_axes(info.inputs[0])}, {info.layout}"
+    raise ModelDoesNotFitData(
+        f"{field}: {model.name!r} takes {_images(info.input_shape)} ({ports}) and tells "
+        f"{info.num_classes} classes apart, the data {data_name!r} has "
+        f"{_images(data.input_shape)} and {data.num_classes} classes: name data of its size, or "
+        "export the network for these images"
+    )
+
+
+def _images(shape: tuple[int, int, int]) -> str:
+    channels, height, width = shape
+    return f"images of {channels} channel{'s'[: channels > 1]}, {height}x{width} pixels"
+
+
+def _axes(port: OnnxPort) -> str:
+    return f"({', '.join(map(str, port.shape))})"
+
+
+def _check_members(spec: JobSpec, model: ModelRecord | None) -> None:
+    """Raise TechniqueDoesNotFit if a job on an ONNX file asks for networks of a family."""
+    if model is None or isinstance(models.source_of(model), FamilySource):
+        return
+    asked = [name for name in ("student", "supernet") if getattr(spec, name) is not None]
+    asked += [f"techniques.{_MEMBER}"] if _MEMBER in spec.techniques else []
+    if asked:
+        raise TechniqueDoesNotFit(
+            f"{' and '.join(asked)}: {model.name!r} is an ONNX file, and only networks of a family "
+            f"have members: leave {'them' if len(asked) > 1 else 'it'} out"
+        )
 
 
 def changed(document: dict[str, Any], changes: dict[str, Any]) -> JobSpec:

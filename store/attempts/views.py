@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from compress.network.sources.source import FamilySource, OnnxSource
+from compress.techniques import reach
 from compress.techniques.candidate import Candidate
+from compress.techniques.reach import DescribedLayer, TechniqueReach
 from featherweight.specs.cluster import AuditSchema, WorkerSchema
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
@@ -24,6 +27,7 @@ from featherweight.specs.schemas import (
 from featherweight.specs.states import JobState
 from store.access.owners import Owned
 from store.attempts.faults import SetAside
+from store.files import models
 from store.jobs import jobs, transitions
 from store.tables.records import (
     ArtifactRecord,
@@ -42,6 +46,9 @@ from store.tables.records import (
     WorkerRecord,
 )
 from store.trials.revisions import revision_of
+
+_WITHOUT_WEIGHTS = frozenset({"norm", "pad"})
+"""Kinds of layers that have no weight to work on, or one that is never trained."""
 
 
 def job(record: JobRecord, counts: Counts) -> JobSchema:
@@ -83,7 +90,27 @@ def trial(record: TrialRecord) -> TrialSchema:
 
 def model(record: ModelRecord) -> ModelSchema:
     """Return a model."""
-    return ModelSchema.model_validate(_fields(record, ModelSchema) | _owner(record))
+    source = models.source_of(record)
+    own: dict[str, Any] = {
+        "format": "onnx" if isinstance(source, OnnxSource) else "safetensors",
+        "reasons": record.reasons or (),
+        "architecture": source.config if isinstance(source, FamilySource) else None,
+        "normalisation": models.normalisation_of(record),
+        "info": record.info or None,
+        "techniques": _reaches(record.info, is_family=isinstance(source, FamilySource)),
+    }
+    return ModelSchema.model_validate(_fields(record, ModelSchema) | own | _owner(record))
+
+
+def _reaches(info: dict[str, Any], *, is_family: bool) -> tuple[TechniqueReach, ...]:
+    if not info.get("layers"):
+        return ()
+    rows = (row for row in info["layers"] if row["kind"] not in _WITHOUT_WEIGHTS)
+    layers = [
+        DescribedLayer(name=row["name"], kind=row["kind"], parameters=row["parameters"])
+        for row in rows
+    ]
+    return reach.reaches(layers, is_family=is_family)
 
 
 def dataset(record: DatasetRecord) -> DatasetSchema:

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from store.tables.access import AuditRecord, SecretRecord, SessionRecord, TokenRecord
 from store.tables.base import Base, table_of
+from store.tables.files import DatasetRecord, FileRecord, ModelRecord, UploadRecord
 
 __all__ = [
     "ArtifactRecord",
@@ -48,74 +49,6 @@ __all__ = [
     "WorkerRecord",
     "table_of",
 ]
-
-
-class FileRecord(Base):
-    """A file of the store, addressed by its content."""
-
-    __tablename__ = "fw_files"
-
-    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
-    size_bytes: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[datetime]
-
-
-class UploadRecord(Base):
-    """An upload. Its bytes lie in the file store under its id, and later as the file ``sha256``.
-
-    ``touched_at`` is when bytes last arrived; uploads of older versions have none.
-    """
-
-    __tablename__ = "fw_uploads"
-
-    id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    owner: Mapped[str] = mapped_column(default="", server_default=text("''"), index=True)
-    size_bytes: Mapped[int] = mapped_column(BigInteger)
-    received: Mapped[int] = mapped_column(BigInteger, default=0)
-    sha256: Mapped[str | None] = mapped_column(String(64), index=True)
-    created_at: Mapped[datetime]
-    touched_at: Mapped[datetime | None]
-
-
-class ModelRecord(Base):
-    """An uploaded network: weights of a family."""
-
-    __tablename__ = "fw_models"
-
-    id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    owner: Mapped[str] = mapped_column(default="", server_default=text("''"))
-    name: Mapped[str] = mapped_column(unique=True)
-    sha256: Mapped[str] = mapped_column(ForeignKey("fw_files.sha256"))
-    size_bytes: Mapped[int] = mapped_column(BigInteger)
-    architecture: Mapped[dict[str, Any]]
-    normalisation: Mapped[dict[str, Any]]
-    info: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime]
-
-    __table_args__ = (
-        Index(None, "created_at", "id"),
-        Index(None, "owner", "created_at", "id"),
-    )
-
-
-class DatasetRecord(Base):
-    """An uploaded dataset."""
-
-    __tablename__ = "fw_datasets"
-
-    id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    owner: Mapped[str] = mapped_column(default="", server_default=text("''"))
-    name: Mapped[str] = mapped_column(unique=True)
-    sha256: Mapped[str] = mapped_column(ForeignKey("fw_files.sha256"))
-    size_bytes: Mapped[int] = mapped_column(BigInteger)
-    task: Mapped[str]
-    info: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime]
-
-    __table_args__ = (
-        Index(None, "created_at", "id"),
-        Index(None, "owner", "created_at", "id"),
-    )
 
 
 class ProfileRecord(Base):

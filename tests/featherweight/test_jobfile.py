@@ -9,7 +9,8 @@ import yaml
 
 from compress.network.families import layout
 from featherweight import jobfile
-from featherweight.errors import Conflict, InvalidJobFile
+from featherweight.errors import Conflict, InvalidJobFile, UploadRefused
+from tests import onnx_files
 from tests.factories import ARCHITECTURE, NORMALISATION, TAUGHT
 from tests.running import ROOT
 
@@ -133,8 +134,10 @@ def test_a_teacher_beside_the_job_is_uploaded_like_the_model(write, client, tmp_
         ({"data": {"sample": "cats"}}, "unknown sample 'cats', expected one of"),
         ({"data": {"path": "nowhere.npz"}}, "there is no file .*nowhere.npz"),
         ({"data": {"path": "x.npz", "url": "http://x"}}, "url: Extra inputs"),
-        ({"model": {"path": "w.safetensors"}}, r"model\.architecture: Field required"),
-        ({"teacher": {"path": "w.safetensors"}}, r"teacher\.architecture: Field required"),
+        ({"model": {"path": "w.safetensors"}}, "model: .*weights without a network"),
+        ({"teacher": {"path": "w.safetensors"}}, "teacher: .*weights without a network"),
+        ({"model": {"path": "nowhere.onnx"}}, "there is no file .*nowhere.onnx"),
+        ({"model": {"path": "w", "architecture": {}}}, "model: .*need their normalisation"),
         ({"teacher": {"sample": "w"}}, "teacher: Input should be a valid string"),
         ({"teacher": "large"}, "no candidate would learn from the teacher 'large'"),
         ({"techniques": TAUGHT}, "name an uploaded model as the job's teacher"),
@@ -168,3 +171,21 @@ def test_a_file_that_is_no_job_is_refused(write, text, words):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InvalidJobFile, match=r"cannot read .*none\.yaml: No such file"):
         jobfile.read(tmp_path / "none.yaml")
+
+
+@pytest.mark.proof
+def test_an_onnx_file_beside_the_job_is_uploaded_and_waited_for(write, client, tmp_path):
+    (tmp_path / "mynet.onnx").write_bytes(onnx_files.network())
+    names = {jobfile.read(write(model={"path": "mynet.onnx"})).resolve(client).model}
+    names |= {jobfile.read(write(model={"path": "mynet.onnx"})).resolve(client).model}
+    [name] = names
+    assert name.startswith("mynet-")
+    assert client.model(name).state == "ready"
+
+
+@pytest.mark.proof
+def test_an_onnx_file_that_cannot_be_used_is_told_with_the_reasons(write, client, tmp_path):
+    (tmp_path / "odd.onnx").write_bytes(onnx_files.network(classes=1))
+    job = jobfile.read(write(model={"path": "odd.onnx"}))
+    with pytest.raises(UploadRefused, match="tells 1 classes apart"):
+        job.resolve(client)

@@ -10,11 +10,13 @@ from compress.network.network import Network, never
 from compress.network.preprocessing import Normalisation
 from compress.network.sources import safetensors as weights
 from compress.network.sources.family import FamilyMembers
+from compress.network.sources.source import OnnxSource
 from compress.network.supernet.config import Elastic
 from compress.techniques.candidate import Candidate
+from compress.values.errors import InvalidNetwork
 from featherweight.client.transport import file_digest
 from featherweight.specs.protocol import Assignment, SupernetTask, Tutor, Weights
-from tests import factories
+from tests import factories, onnx_files
 from workers.files.cache import Cache
 from workers.resources import TrialResources
 
@@ -35,6 +37,8 @@ def files(tmp_path):
         )
         found[name] = tmp_path / f"{name}.safetensors"
         weights.save(network, found[name])
+    found["onnx"] = tmp_path / "mynet.onnx"
+    found["onnx"].write_bytes(onnx_files.network())
     for side in (8, 12):
         images = np.random.default_rng(0).integers(0, 16, (40, side, side), dtype=np.uint8)
         found[f"{side}x{side}"] = tmp_path / f"{side}.npz"
@@ -147,3 +151,31 @@ def test_before_the_first_checkpoint_there_is_none(resources, files):
     for found in (trains(files, None), assignment(files)):
         context = resources.context(found, should_stop=never)
         assert resources.checkpoint(found, context.data) is None
+
+
+def of_file(files, name="onnx"):
+    return OnnxSource(sha256=file_digest(files[name]))
+
+
+def test_an_onnx_file_is_the_baseline_with_its_own_ports(resources, files):
+    asked = assignment(files, architecture=of_file(files), weights=given(files, "onnx", OTHER))
+    teacher = resources.context(asked, should_stop=never).teacher
+    assert teacher is not None
+    assert (teacher.input_shape, teacher.num_classes) == ((1, 8, 8), 2)
+    assert teacher.normalisation == OTHER
+    assert [port.name for port in teacher.signature.inputs] == ["pixels"]
+
+
+def test_an_onnx_file_may_teach(resources, files):
+    teacher = Tutor(weights=given(files, "onnx"), architecture=of_file(files))
+    context = resources.context(assignment(files, tutor=teacher), should_stop=never)
+    assert context.uploaded_teacher is not None
+    assert [port.name for port in context.uploaded_teacher.signature.outputs] == ["scores"]
+
+
+def test_an_onnx_file_that_does_not_take_the_images_is_refused(resources, files):
+    asked = assignment(
+        files, data="12x12", architecture=of_file(files), weights=given(files, "onnx")
+    )
+    with pytest.raises(InvalidNetwork, match="does not take images"):
+        resources.context(asked, should_stop=never)

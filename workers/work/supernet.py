@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from compress.network.network import Network
-from compress.network.sources.source import NetworkSource
+from compress.network.sources.source import FamilySource
 from compress.supernet import start, training
 from compress.supernet.training import Momentum
 from compress.training.context import TrialContext
@@ -22,7 +22,7 @@ class SharedTraining:
     """
 
     def __init__(
-        self, given: SupernetTask, *, largest: NetworkSource, context: TrialContext
+        self, given: SupernetTask, *, largest: FamilySource, context: TrialContext
     ) -> None:
         self.supernet: Network | None = None
         self.images_per_second: float | None = None

@@ -8,9 +8,10 @@ from compress.network.graph.read import read
 from compress.network.graph.shapes import bind
 from compress.network.graph.view.module import GraphModule
 from compress.network.network import Network
+from compress.network.outline import Outline
 from compress.network.preprocessing import Normalisation
 from compress.network.signature import BATCH
-from compress.network.sources import onnx_form, onnx_ports
+from compress.network.sources import onnx_form, onnx_outline, onnx_ports
 from compress.values.errors import InvalidNetwork
 
 
@@ -40,13 +41,14 @@ def load(
     working, signature = onnx_form.inner(graph, ports, shapes)
     return Network(
         module=GraphModule(working, bind(working, {BATCH: 2})),
-        normalisation=normalisation or _none(input_shape[0]),
+        normalisation=normalisation or Normalisation.identity(input_shape[0]),
         input_shape=input_shape,
         num_classes=num_classes,
         ports=signature,
     )
 
 
-def _none(channels: int) -> Normalisation:
-    """Raw values of so many channels as they are."""
-    return Normalisation(mean=(0.0,) * channels, std=(1.0,) * channels)
+def outline(network: Network) -> Outline:
+    """Describe a network of ``load``, as the inspection of its file has described it."""
+    assert isinstance(network.module, GraphModule)
+    return onnx_outline.described(network.module.program.graph, network.signature)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import BaseModel, Discriminator, Field, GetCoreSchemaHandler, Tag
 from pydantic_core import CoreSchema, core_schema
 
 from compress.network.families import outlining
@@ -39,7 +40,34 @@ class FamilySource:
         return core_schema.no_info_after_validator_function(cls, config, serialization=written)
 
 
-NetworkSource: TypeAlias = FamilySource
+Side = Annotated[int, Field(ge=1, le=65_536)]
+
+
+class OnnxSource(BaseModel, frozen=True, extra="forbid"):
+    """A network that was uploaded as an ONNX file, which holds all of it."""
+
+    format: Literal["onnx"] = "onnx"
+    sha256: str = Field(max_length=64, pattern=r"^[0-9a-f]{64}$", description="Of the file.")
+    input_shape: tuple[Side, Side, Side] | None = Field(
+        default=None,
+        description="Channels, height and width of its images where the file leaves them open.",
+    )
+
+    def __str__(self) -> str:
+        """The file in words, for messages."""
+        return f"the ONNX file {self.sha256[:12]}"
+
+
+def _kind(value: Any) -> str:
+    """Tell the sources apart: only documents of files say what ``format`` these have."""
+    is_file = "format" in value if isinstance(value, Mapping) else isinstance(value, OnnxSource)
+    return "onnx" if is_file else "family"
+
+
+NetworkSource: TypeAlias = Annotated[
+    Annotated[FamilySource, Tag("family")] | Annotated[OnnxSource, Tag("onnx")],
+    Discriminator(_kind),
+]
 """All sources that a network can have."""
 
 

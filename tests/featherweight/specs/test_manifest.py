@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from compress.network.families.residual.config import Residual
 from compress.network.preprocessing import Normalisation
+from compress.network.sources.source import OnnxSource
 from compress.techniques import registry
 from compress.techniques.candidate import Candidate
 from compress.techniques.filter_pruning.config import FilterPruning
@@ -58,6 +59,15 @@ def written():
 
 def test_a_manifest_comes_back_unchanged(written):
     assert manifest.load(manifest.dump(written)) == written
+
+
+def test_a_manifest_of_an_uploaded_file_names_it_and_its_ports(written):
+    source = OnnxSource(sha256="12" * 32)
+    taken = written.input.model_copy(update={"name": "pixels", "layout": "NHWC"})
+    told = manifest.dump(written.model_copy(update={"architecture": source, "input": taken}))
+    read = manifest.load(told)
+    assert (read.architecture, read.input.name, read.input.layout) == (source, "pixels", "NHWC")
+    assert read.format_version == 2
 
 
 def test_a_manifest_names_the_uploaded_teacher(written):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text, update
 
+from compress.network.sources.source import FamilySource
 from featherweight import __version__
 from featherweight.specs.checkup import Finding
 from featherweight.specs.states import AttemptState
@@ -52,7 +53,7 @@ class Damaged:
                 session,
                 name=stored.sha256[:8],
                 stored=stored,
-                architecture=factories.ARCHITECTURE,
+                source=FamilySource(factories.ARCHITECTURE),
                 normalisation=factories.NORMALISATION,
                 info=factories.model_info(),
             )

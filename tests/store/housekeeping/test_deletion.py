@@ -5,6 +5,7 @@ import threading
 import pytest
 from sqlalchemy import func, select
 
+from compress.network.sources.source import FamilySource
 from featherweight.specs.states import JobState
 from store.attempts import views
 from store.database import clock
@@ -229,7 +230,7 @@ def test_files_of_a_deleted_job_go_and_shared_ones_stay(database, store):
             session,
             name="keeps it",
             stored=shared,
-            architecture=factories.ARCHITECTURE,
+            source=FamilySource(factories.ARCHITECTURE),
             normalisation=factories.NORMALISATION,
             info=factories.model_info(),
         )

@@ -5,7 +5,7 @@ from compress.network.families import layout
 from compress.network.families.catalog import FAMILIES, Architecture
 from compress.network.families.residual.config import Residual
 from compress.network.families.vgg_bn.config import VggBn
-from compress.network.sources.source import FamilySource, NetworkSource
+from compress.network.sources.source import FamilySource, NetworkSource, OnnxSource
 from featherweight.specs.job import JobSpec, UntrainedModel
 
 SOURCE: TypeAdapter[NetworkSource] = TypeAdapter(NetworkSource)
@@ -31,9 +31,27 @@ def test_equal_sources_are_one_key():
     assert len({FamilySource(VggBn()), FamilySource(VggBn()), FamilySource(Residual())}) == 2
 
 
-def test_the_schema_of_a_source_is_that_of_the_configs():
-    assert SOURCE.json_schema() == CONFIG.json_schema()
-    assert SOURCE.json_schema(mode="serialization") == CONFIG.json_schema(mode="serialization")
+def test_an_uploaded_file_is_a_source_by_its_digest():
+    source = OnnxSource(sha256="ab" * 32)
+    document = SOURCE.dump_python(source, mode="json")
+    assert document == {"format": "onnx", "sha256": "ab" * 32, "input_shape": None}
+    assert SOURCE.validate_python(document) == SOURCE.validate_python(source) == source
+
+
+def test_a_file_without_a_digest_is_no_source():
+    with pytest.raises(ValidationError, match="sha256"):
+        SOURCE.validate_python({"format": "onnx", "sha256": "mynet.onnx"})
+
+
+def test_the_schema_of_a_family_is_that_of_the_configs():
+    family = TypeAdapter(FamilySource)
+    assert family.json_schema() == CONFIG.json_schema()
+    assert family.json_schema(mode="serialization") == CONFIG.json_schema(mode="serialization")
+
+
+def test_a_network_that_is_trained_here_is_of_a_family():
+    with pytest.raises(ValidationError, match="format"):
+        UntrainedModel.model_validate({"architecture": {"format": "onnx"}, "epochs": 1})
 
 
 def test_a_family_that_is_none_is_refused_at_its_place():

@@ -1,0 +1,88 @@
+"""Look into a stranger's ONNX file: a process of its own, bounded by whoever starts it.
+
+    python -m compress.network.sources.onnx_inspection [CHANNELSxHEIGHTxWIDTH] < network.onnx
+
+It answers an ``InspectionVerdict`` on stdout. Nothing outside the file is opened, its operators run
+only in ONNX Runtime, and torch is not loaded.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+
+from compress.network.graph import read, shapes
+from compress.network.graph.values import Graph, GraphPort
+from compress.network.sources import onnx_form, onnx_outline, onnx_ports, onnx_trial
+from compress.network.sources.onnx_info import (
+    InspectedNetwork,
+    InspectionVerdict,
+    OnnxInfo,
+    OnnxPort,
+    RefusedNetwork,
+)
+from compress.network.sources.onnx_ports import ImagePorts
+from compress.values.errors import CompressError
+
+_IMAGES, _SEED = 4, 0
+_NO_MEMORY = (
+    "the file takes more memory than an inspection may have: export a smaller network, or let who "
+    "runs the service raise inspection_memory_bytes"
+)
+
+
+def inspect(data: bytes, *, input_shape: tuple[int, int, int] | None = None) -> InspectedNetwork:
+    """Read the file and describe the network in it. Raises InvalidNetwork."""
+    graph = read.read(data)
+    ports = onnx_ports.image_ports(graph, input_shape=input_shape)
+    bound = shapes.bind(graph, ports.sizes)
+    num_classes = onnx_ports.num_classes(ports, bound.get(ports.output.name))
+    error = _differs(data, graph, ports)
+    working, signature = onnx_form.inner(graph, ports, bound)
+    found = onnx_outline.described(working, signature)
+    info = OnnxInfo(
+        inputs=tuple(map(_port, graph.inputs)),
+        outputs=tuple(map(_port, graph.outputs)),
+        layout=ports.layout,
+        input_shape=ports.input_shape,
+        num_classes=num_classes,
+        parameters=found.parameters,
+        macs=found.macs,
+        layers=found.layers,
+        operators=dict(Counter(node.op for node in graph.nodes)),
+        notes=(f"read, it answers as its file does, within {error:.1g} of the answers' spread",),
+    )
+    return InspectedNetwork(info=info, outline=found)
+
+
+def _differs(data: bytes, graph: Graph, ports: ImagePorts) -> float:
+    """The error of the graph that was read, against its file in ONNX Runtime, on random images."""
+    given = onnx_trial.drawn(graph, {**ports.sizes, ports.batch: _IMAGES}, seed=_SEED)
+    return onnx_trial.check_parity(data, graph, given)
+
+
+def verdict(data: bytes, *, input_shape: tuple[int, int, int] | None = None) -> InspectionVerdict:
+    """Inspect the file; what it is refused for becomes words."""
+    try:
+        return InspectionVerdict(found=inspect(data, input_shape=input_shape))
+    except CompressError as error:
+        return InspectionVerdict(found=RefusedNetwork(reasons=(str(error),)))
+    except MemoryError:
+        return InspectionVerdict(found=RefusedNetwork(reasons=(_NO_MEMORY,)))
+
+
+def _port(port: GraphPort) -> OnnxPort:
+    return OnnxPort(name=port.name, dtype=port.file_dtype or port.dtype, shape=port.shape)
+
+
+def main() -> None:
+    """Answer for the file on stdin, whose images have the size that the argument says."""
+    asked = [tuple(map(int, text.split("x"))) for text in sys.argv[1:]]
+    channels, height, width = asked[0] if asked else (0, 0, 0)
+    input_shape = (channels, height, width) if asked else None
+    found = verdict(sys.stdin.buffer.read(), input_shape=input_shape)
+    sys.stdout.write(found.model_dump_json())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""The outline of an imported classifier, as it works within this program. Torch-free."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from compress.network.graph import outline
+from compress.network.graph.values import Graph
+from compress.network.outline import Outline
+from compress.network.signature import BATCH, Signature
+
+
+def described(working: Graph, signature: Signature) -> Outline:
+    """Describe the network in its inner form (``onnx_form.inner``), with the ports of its files.
+
+    Layers of the same resolution are a stage, which one pruning ratio is for, as in any network of
+    no family; ``blocks`` counts the layers of each.
+    """
+    found = outline.outline(working, {BATCH: 1})
+    stages = Counter(layer.stage for layer in found.layers if layer.stage is not None)
+    blocks = tuple(stages[stage] for stage in range(len(stages)))
+    return found.model_copy(update={"signature": signature, "blocks": blocks})
