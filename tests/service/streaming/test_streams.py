@@ -87,7 +87,8 @@ def test_all_streams_of_a_job_get_every_event_and_one_reader_reads_it(either_ser
                     until(lambda lines=lines, known=known: len(ids(lines)) == known)
             sent[number] = count() - before
             assert all(ids(lines) == ids(streams[0][0]) for lines, _ in streams)
-    assert 0 < sent[8] <= 2 * sent[1]
+    # Readers of their own would cost eight times as much; looks that time brings differ a little.
+    assert 0 < sent[8] < 4 * sent[1]
 
 
 def test_a_token_has_so_many_streams_and_one_more_when_one_is_closed(sqlite_url, tmp_path):

@@ -96,7 +96,7 @@ def test_an_older_job_calibrates_activations_as_it_did(database):
         as_older(job)
         old = jobs.spec(job)
     assert "activation_observer" not in new.techniques["quantization"]
-    space = build(old, old.model.architecture.config)
+    space = build(old, factories.outline(old.model.architecture.config))
     [knob] = [each for each in space.knobs if each.name == "quantization.activation_observer"]
     assert (knob.kind, knob.choices) == ("fixed", ("minmax",))
     assert JobSpec.of_record(new.model_dump(mode="json")) == new

@@ -7,6 +7,7 @@ from compress.techniques.candidate import Candidate
 from compress.techniques.filter_pruning.config import FilterPruning
 from featherweight import jobfile
 from search.space import space as spaces
+from tests import factories
 from tests.running import ROOT
 
 
@@ -60,7 +61,7 @@ def test_a_ratio_of_one_is_refused_even_where_it_would_not_count(field):
 
 def test_the_slimming_recipe_is_a_job_whose_candidates_differ_in_how_much_leaves():
     job = jobfile.read(ROOT / "examples" / "network_slimming.yaml")
-    space = spaces.build(job.spec, job.spec.model.architecture.config)
+    space = spaces.build(job.spec, factories.outline(job.spec.model.architecture.config))
     (knob,) = space.turning
     assert knob.name == "filter_pruning.ratio"
     (step,) = space.candidate({knob.name: 0.5}).steps
