@@ -74,6 +74,20 @@ def compact(model: ModelProto) -> None:
     _shorten_names(model)
 
 
+def number_tensors(model: ModelProto) -> None:
+    """Name every inner tensor by its number, in place.
+
+    What is written around a tensor is called after it (``x.weight``, ``x.q``), and in the file of
+    a stranger another tensor may have that name already.
+    """
+    ports = {value.name for value in (*model.graph.input, *model.graph.output)}
+    tensors = [tensor.name for tensor in model.graph.initializer]
+    made = [name for node in model.graph.node for name in node.output if name]
+    inner = [name for name in dict.fromkeys([*tensors, *made]) if name not in ports]
+    model.graph.ClearField("value_info")
+    _rename(model, {name: f"inner.{number}" for number, name in enumerate(inner)})
+
+
 def _what_it_computes(node: NodeProto) -> bytes:
     """Return the node without its name and those of its outputs; layers stay distinct."""
     if node.op_type in _WEIGHTED:

@@ -235,6 +235,7 @@ def float_graph(network: Network) -> ModelProto:
     if isinstance(network.module, GraphModule):
         model = raw_values.on_raw_values(network.module, network.normalisation)
         onnx_graph.fold(model)
+        onnx_graph.number_tensors(model)
         return model
     model = onnx_trace.traced(_OnRawValues(network), torch.zeros(2, *network.input_shape))
     onnx_graph.fold(model)

@@ -6,7 +6,6 @@ Every file has the ports, axes and metadata of the upload, and answers as the co
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -35,9 +34,10 @@ from compress.training.reinsertion import reinserted
 from tests.compress import uploads
 from tests.compress.uploads import network_of, pictures, tensorflow_like, uploaded
 from tests.devices import DEVICE
+from tests.running import ROOT
 
 TASK = registry.TASKS["image_classification"]
-RESNET8 = Path("/work/shared/data/onnx/cifar10_mlperf_tiny_resnet8.onnx")
+RESNET8 = ROOT.parent / "shared/data/onnx/cifar10_mlperf_tiny_resnet8.onnx"
 UPLOADS = {
     "a small CNN": (uploaded, "cnn"),
     "a residual network like TensorFlow's": (tensorflow_like, "residual"),
@@ -49,6 +49,7 @@ STEPS = {
     "zeros": (Sparsity(sparsity=0.6),),
     "codebooks": (WeightSharing(index_bits=3),),
     "integer kernels": (Quantization(),),
+    "thinner layers in integers": (LowRank(energy=0.7), Quantization()),
     "4 bits, equalised": (Quantization(weight_bits=4, activations="float", equalise=True),),
     "16 bits": (Quantization(weight_bits=16, activations="float"),),
     "a teacher": (Distillation(weight=0.5),),
