@@ -19,8 +19,8 @@ MOST_ERRORS = 100
 """Nobody reads thousands of mistakes, and listing them takes time."""
 
 
-def understand(kind: type[Kind], document: Any) -> Kind:
-    """Return the document as a value of its kind.
+def understand(kind: type[Kind], document: Any, *where: str | int) -> Kind:
+    """Return the document, which lies at this place in the body, as a value of its kind.
 
     Raises RequestValidationError with what is wrong, and for every value that would be converted to
     another type. If everything is wrong, only the beginning is listed.
@@ -28,8 +28,8 @@ def understand(kind: type[Kind], document: Any) -> Kind:
     try:
         found = kind.model_validate(document, context=RECEIVED)
     except ValidationError as error:
-        raise RequestValidationError(listed(error)) from error
-    errors = list(_changes(document, found.model_dump(mode="json"), ("body",)))
+        raise RequestValidationError(listed(error, *where)) from error
+    errors = list(_changes(document, found.model_dump(mode="json"), ("body", *where)))
     if errors:
         raise RequestValidationError(errors[:MOST_ERRORS])
     return found

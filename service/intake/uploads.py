@@ -12,11 +12,10 @@ from typing import TypeVar
 
 from anyio import CancelScope
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from compress.values.bounds import RECEIVED
 from service.access import callers
 from service.errors import BodyInvalid, FileAmbiguous
 from service.http import body_parsing, strict_json
@@ -79,12 +78,11 @@ async def receive(resources: Resources, request: Request) -> AsyncIterator[Deliv
 def read_spec(kind: type[Spec], text: str) -> Spec:
     """Return the form's JSON part. Raises RequestValidationError that says where in it."""
     try:
-        return kind.model_validate(body_parsing.read_json(text), context=RECEIVED)
-    except ValidationError as error:
-        raise RequestValidationError(strict_json.listed(error, "spec")) from error
+        document = body_parsing.read_json(text)
     except ValueError as error:
         entry = {"type": "json_invalid", "loc": ("body", "spec"), "msg": str(error)}
         raise RequestValidationError([entry]) from error
+    return strict_json.understand(kind, document, "spec")
 
 
 def store_file(

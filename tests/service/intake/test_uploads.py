@@ -155,6 +155,14 @@ def test_a_form_that_is_not_one_says_what_is_missing(service):
     problem(post("/v1/datasets", content=b"--y\r\n", headers=headers), 422, "BodyInvalid")
 
 
+def test_the_spec_beside_a_file_means_what_it_says(service):
+    spec = json.dumps({"name": "net", "input_shape": [1, 8, True]})
+    answer = service.client.post("/v1/models", data={"spec": spec}, files={"file": b"bytes"})
+    [error] = problem(answer, 422, "RequestValidationError")["errors"]
+    assert error["loc"] == ["body", "spec", "input_shape", 2]
+    assert error["msg"] == "Input should be a number, not true or false"
+
+
 def test_a_file_over_the_limit_is_refused_and_not_kept(database_url, tmp_path):
     with serve(database_url, tmp_path, max_upload_bytes=1000) as service:
         problem(upload_dataset(service, b"x" * 1001), 413, "FileTooLarge")
