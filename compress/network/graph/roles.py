@@ -162,7 +162,7 @@ _TWO_INPUTS = (
     "Xor",
 )
 _ANY_INPUTS = ("Concat", "Einsum", "Max", "Mean", "Min", "Sum")
-_REDUCTIONS = (
+REDUCTIONS = (
     "ReduceL1",
     "ReduceL2",
     "ReduceLogSum",
@@ -174,6 +174,7 @@ _REDUCTIONS = (
     "ReduceSum",
     "ReduceSumSquare",
 )
+"""The operators that make one number of all that lie along some axes."""
 _RECURRENT = (DATA, weight(1, 2), weight(1, 2), BIAS, SHAPE, STATE)
 _NORM = (DATA, SCALE, BIAS)
 
@@ -219,7 +220,7 @@ _OTHERS: Mapping[str, _Roles] = {
 _TABLE: Mapping[str, Callable[[Node], _Roles]] = {
     **dict.fromkeys(_ONE_INPUT, _same((DATA,))),
     **dict.fromkeys(_TWO_INPUTS, _same((DATA, DATA))),
-    **dict.fromkeys(_REDUCTIONS, _same((DATA, SHAPE))),
+    **dict.fromkeys(REDUCTIONS, _same((DATA, SHAPE))),
     **dict.fromkeys(_ANY_INPUTS, _all_data),
     **{op: _same(roles) for op, roles in _OTHERS.items()},
     "Gather": _gather,

@@ -75,7 +75,6 @@ def test_all_streams_of_a_job_get_every_event_and_one_reader_reads_it(either_ser
             listening(service.settings) as url,
             ExitStack() as open_,
         ):
-            url = open_.enter_context(listening(service.settings))
             streams = [open_.enter_context(open_stream(url, job)) for _ in range(number)]
             for lines, _ in streams:
                 until(lambda lines=lines, known=known: len(ids(lines)) == known)

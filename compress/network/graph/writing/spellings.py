@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from compress.network.graph.roles import REDUCTIONS
 from compress.network.graph.values import Attribute, Node
 from compress.network.graph.writing.draft import FileDraft
 
@@ -182,17 +183,8 @@ def _split(node: Node, draft: FileDraft) -> None:
     draft.nodes.append(node)
 
 
-_REDUCTIONS = (
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSum",
-    "ReduceLogSumExp",
-    "ReduceMax",
-    "ReduceMean",
-    "ReduceMin",
-    "ReduceProd",
-    "ReduceSumSquare",
-)
+# ReduceSum has had its axes as an input since opset 13.
+_AXES_MOVED = tuple(op for op in REDUCTIONS if op != "ReduceSum")
 OPSET_13: Mapping[str, Spelling] = {
     "AveragePool": without(dilations=1),
     "BatchNormalization": without(training_mode=0),
@@ -208,7 +200,7 @@ OPSET_13: Mapping[str, Spelling] = {
     "Mish": _mish,
     "Pad": _pad,
     "RNN": without(layout=0),
-    **dict.fromkeys(_REDUCTIONS, _reduce),
+    **dict.fromkeys(_AXES_MOVED, _reduce),
     "Reshape": _reshape,
     "Resize": _resize,
     "ScatterElements": without(reduction="none"),

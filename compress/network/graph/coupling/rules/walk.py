@@ -13,6 +13,7 @@ from compress.network.graph.coupling.rules import (
     recurrent,
     reshapes,
 )
+from compress.network.graph.roles import REDUCTIONS
 from compress.network.graph.values import Graph, Node, Shapes
 from compress.values.errors import InvalidNetwork
 
@@ -81,22 +82,9 @@ _COMBINING = [
     "Where",
     "Xor",
 ]
-_REDUCING = [
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSum",
-    "ReduceLogSumExp",
-    "ReduceMax",
-    "ReduceMean",
-    "ReduceMin",
-    "ReduceProd",
-    "ReduceSum",
-    "ReduceSumSquare",
-]
-
 _RULES: Mapping[str, Rule] = {
     **dict.fromkeys(_COMBINING, pointwise.combine),
-    **dict.fromkeys(_REDUCING, pointwise.reduce),
+    **dict.fromkeys(REDUCTIONS, pointwise.reduce),
     **dict.fromkeys(("Clip", "Dropout"), pointwise.keep),
     **dict.fromkeys(("ArgMax", "ArgMin"), pointwise.pick_largest),
     **dict.fromkeys(("AveragePool", "LpPool", "MaxPool"), pointwise.pool),
