@@ -140,7 +140,9 @@ def read(path: Path) -> JobFile:
     try:
         data = _data(document.get("data"))
         networks = _networks(document)
-        stand_ins = dict.fromkeys([*networks, *(["data"] if data else [])], "unresolved")
+        # Messages may show these names: what is uploaded gets its own later.
+        files = [*networks, *(["data"] if data else [])]
+        stand_ins = {field: f"{field}-file" for field in files}
         spec = JobSpec.model_validate(document | stand_ins)
     except ValidationError as error:
         raise InvalidJobFile(f"{path}: {_words(error)}") from error

@@ -189,3 +189,13 @@ def test_an_onnx_file_that_cannot_be_used_is_told_with_the_reasons(write, client
     job = jobfile.read(write(model={"path": "odd.onnx"}))
     with pytest.raises(UploadRefused, match="tells 1 classes apart"):
         job.resolve(client)
+
+
+def test_a_teacher_nobody_learns_from_is_called_by_its_field(tmp_path):
+    path = tmp_path / "job.yaml"
+    path.write_text(
+        "model: {path: net.onnx}\nteacher: {path: other.onnx}\ndata: digits\n"
+        "objectives: [maximise accuracy, minimise size_bytes]\ntechniques: {quantization: {}}\n"
+    )
+    with pytest.raises(InvalidJobFile, match="from the teacher 'teacher-file'"):
+        jobfile.read(path)
