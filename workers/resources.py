@@ -50,7 +50,7 @@ class TrialResources:
     def __init__(self, cache: Cache, *, logits_folder: Path) -> None:
         self.device: torch.device = choose_device()
         # Assignments do not name their task: every job's is this one.
-        self.task: Task = registry.TASKS["image_classification"]
+        self.task: Task = registry.IMAGE_CLASSIFICATION
         self._cache = cache
         self._logits_folder = logits_folder
         self._data: Newest[ImageData] = Newest()

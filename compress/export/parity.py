@@ -45,6 +45,7 @@ from compress.network.preprocessing import Normalisation
 from compress.network.running import foreign
 from compress.network.signature import Signature
 from compress.tasks.images import Images
+from compress.tasks.registry import IMAGE_CLASSIFICATION
 from compress.tasks.task import Task
 from compress.techniques.mirroring.config import THE_IMAGE, Views
 from compress.values.errors import ExportParityError, InvalidData, NumericalError
@@ -203,7 +204,11 @@ def check_integer(
 
 
 def check(
-    logits_NK: NDArray[np.float32], *, reference_NK: NDArray[np.float32], gate: Gate, task: Task
+    logits_NK: NDArray[np.float32],
+    *,
+    reference_NK: NDArray[np.float32],
+    gate: Gate,
+    task: Task = IMAGE_CLASSIFICATION,
 ) -> Parity:
     """Compare two sets of answers to the same images.
 

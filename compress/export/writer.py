@@ -44,6 +44,7 @@ from compress.network.network import Artifact, Network
 from compress.network.signature import Signature
 from compress.network.stored_weight import exactly, halved_integers, takes_eight_bits
 from compress.tasks.images import ImageData
+from compress.tasks.registry import IMAGE_CLASSIFICATION
 from compress.tasks.task import Task
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.mirroring.config import Views
@@ -59,7 +60,7 @@ def write(
     folder: Path,
     *,
     data: ImageData,
-    task: Task,
+    task: Task = IMAGE_CLASSIFICATION,
     name: str = "model",
 ) -> Artifact:
     """Export, quantize if asked, prove, and write ``folder / f"{name}.onnx"`` in one step.
@@ -91,13 +92,8 @@ def write(
     parity.check_few(model.SerializeToString(), network=folded, x_NCHW=x_NCHW, over=over, task=task)
     notes, observer = compressed.notes + graph.lone_layers(), None
     if quantization is not None and in_integers:
-        seen_NCHW = observation.sample(
-            data.train,
-            num_images=quantization.calibration_images,
-            input_shape=network.input_shape,
-        )
         chosen = activation_ranges.choose(
-            graph.writer(quantization, seen_NCHW, over, ports),
+            graph.writer(quantization, _seen(data, quantization, network), over, ports),
             asked=quantization.activation_observer,
             reducible=graph.is_reducible,
             reference_NK=reference_NK,
@@ -109,6 +105,15 @@ def write(
         notes += (*graph.float_steps(), *chosen.notes)
     artifact = _written(model, folder / f"{name}.onnx", ports, gate=gate, notes=notes)
     return replace(artifact, activation_observer=observer)
+
+
+def _seen(data: ImageData, quantization: Quantization, network: Network) -> Tensor:
+    """Return the training images that calibrate the activations, ``(N, C, H, W)``."""
+    return observation.sample(
+        data.train,
+        num_images=quantization.calibration_images,
+        input_shape=network.input_shape,
+    )
 
 
 def _folded(

@@ -55,5 +55,7 @@ def _whole(kind: type[Task]) -> Task:
 
 
 TASKS: Mapping[TaskName, Task] = table((ImageClassification,))
+IMAGE_CLASSIFICATION = TASKS["image_classification"]
+"""The task of ``ImageData``, the only form of data that there is."""
 if absent := sorted(set(get_args(TaskName)) - set(TASKS)):
     raise IncompleteTask(f"compress.tasks.names has {absent}, and there is no such task")

@@ -10,6 +10,7 @@ import torch
 
 from compress.network.network import Members, Network, ShouldStop, never
 from compress.tasks.images import ImageData
+from compress.tasks.registry import IMAGE_CLASSIFICATION
 from compress.tasks.task import Task
 from compress.training.distillation.teacher import TeacherLogits
 from compress.values.schedule import Augment
@@ -23,20 +24,20 @@ _BATCH = 128
 class TrialContext:
     """Everything that a trial works with.
 
-    ``task`` is what the network is for. ``teacher`` is the baseline, ``uploaded_teacher`` a model
-    that was uploaded to teach. ``cache_folder`` keeps the logits of both between trials, and
-    ``teacher_views`` is the number of views of the training images that they answer (None: chosen
-    by the number of images, see ``TeacherLogits``). ``members`` makes smaller members of the
-    network's family (None if it is of no family), and ``supernet`` is a trained network of which
-    they may be slices. ``augment`` is how training images are augmented unless a schedule says
-    otherwise: when techniques train and when BatchNorm is measured. ``should_stop`` is polled by
-    every long step.
+    ``task`` is what the network is for, that of ``data``. ``teacher`` is the baseline,
+    ``uploaded_teacher`` a model that was uploaded to teach. ``cache_folder`` keeps the logits of
+    both between trials, and ``teacher_views`` is the number of views of the training images that
+    they answer (None: chosen by the number of images, see ``TeacherLogits``). ``members`` makes
+    smaller members of the network's family (None if it is of no family), and ``supernet`` is a
+    trained network of which they may be slices. ``augment`` is how training images are augmented
+    unless a schedule says otherwise: when techniques train and when BatchNorm is measured.
+    ``should_stop`` is polled by every long step.
     """
 
-    task: Task
     data: ImageData
     device: torch.device
     seed: int
+    task: Task = IMAGE_CLASSIFICATION
     teacher: Network | None = None
     uploaded_teacher: Network | None = None
     members: Members | None = None
