@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from compress.network.network import Network, ShouldStop, never
 from compress.network.running import foreign
 from compress.tasks.images import Images
+from compress.tasks.registry import IMAGE_CLASSIFICATION
 from compress.tasks.task import Batch, Task, View
 from compress.training import batchnorm, constraints, inference, precision
 from compress.training.batchnorm import BatchNorm
@@ -97,8 +98,8 @@ def fit(  # noqa: PLR0913 - what is trained, on what and for what, by name
     images: Images,
     plan: TrainingPlan,
     *,
-    task: Task,
     device: torch.device,
+    task: Task = IMAGE_CLASSIFICATION,
     teacher: TeacherLogits | None = None,
     hooks: Hooks = Hooks(),
 ) -> tuple[Network, FitReport]:
@@ -148,7 +149,13 @@ def finished(module: nn.Module) -> nn.Module:
     return module
 
 
-def evaluate(network: Network, images: Images, device: torch.device, *, task: Task) -> float:
+def evaluate(
+    network: Network,
+    images: Images,
+    device: torch.device,
+    *,
+    task: Task = IMAGE_CLASSIFICATION,
+) -> float:
     """Return the task's primary metric, 0 to 1, of the network's answers to the images."""
     logits_NK = inference.logits(network, images.x_NCHW, device=device)
     return task.score(logits_NK, images.y_N)
