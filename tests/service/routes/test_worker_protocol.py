@@ -156,6 +156,8 @@ def test_a_worker_that_hung_up_gets_no_trial(service):
     with listening(service.settings) as url, httpx2.Client(base_url=url) as client:
         with pytest.raises(httpx2.ReadTimeout):
             client.post("/v1/attempts", json=body, timeout=httpx2.Timeout(5, read=0.3))
+        # Every request that has ended is counted, also one that nobody waits for any more.
+        until(lambda: 'route="/v1/attempts"' in client.get("/metrics").text)
         with service.database.write() as session:
             trial = factories.trial(session, jobs.lock(session, job)).id
         other = {
