@@ -1,4 +1,4 @@
-"""What benchmarks found, kept as ``benchmarks/results/NAME.json``: rows, and what made them.
+"""What benchmarks found, kept as ``benchmarks/results/ROOM/NAME.json``: rows, and what made them.
 
 ``benchmarks.page`` makes ``docs/benchmarks.md`` from these files. A run of a part (one sampler, one
 drill) writes the file anew as well: commit those of whole runs.
@@ -96,22 +96,26 @@ class Table:
 
 @contextmanager
 def recorded(
-    name: str,
+    place: str,
     question: str,
     *,
     seeds: Sequence[int] = (),
     headline: Sequence[str] = (),
     folder: Path = RESULTS,
 ) -> Iterator[Table]:
-    """Keep the rows that are added within; a benchmark that fails keeps nothing."""
+    """Keep the rows that are added within; a benchmark that fails keeps nothing.
+
+    ``place`` is ``ROOM/NAME``: the room of the benchmark, and a name of its own.
+    """
     table, commit, load = Table(), _commit(), os.getloadavg()[0]
     began = time.perf_counter()
     yield table
     firsts = {str(next(iter(row.values()))) for row in table.rows}
+    path = (folder / place).with_suffix(".json")
     result = Result(
-        name=name,
+        name=path.stem,
         question=question,
-        command=command(name, sys.orig_argv),
+        command=command(path.stem, sys.orig_argv),
         date=datetime.datetime.now(datetime.UTC).date(),
         duration_seconds=round(time.perf_counter() - began, 1),
         commit=commit,
@@ -121,18 +125,19 @@ def recorded(
         headline=tuple(row for row in headline if row in firsts),
         rows=tuple(table.rows),
     )
-    (folder / f"{name}.json").write_text(result.model_dump_json(indent=1) + "\n")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(result.model_dump_json(indent=1) + "\n")
 
 
 def keeps(
-    name: str, question: str, *, seeds: Sequence[int] = (), headline: Sequence[str] = ()
+    place: str, question: str, *, seeds: Sequence[int] = (), headline: Sequence[str] = ()
 ) -> Callable[[Callable[Concatenate[Table, P], None]], Callable[P, None]]:
     """Let a function, which gets a table as its first argument, record what it adds to it."""
 
     def around(benchmark: Callable[Concatenate[Table, P], None]) -> Callable[P, None]:
         @functools.wraps(benchmark)
         def run(*args: P.args, **kwargs: P.kwargs) -> None:
-            with recorded(name, question, seeds=seeds, headline=headline) as table:
+            with recorded(place, question, seeds=seeds, headline=headline) as table:
                 benchmark(table, *args, **kwargs)
 
         return run

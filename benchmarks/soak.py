@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["kills", *DRILLS])
     options = parser.parse_args()
     question = "Is anything lost or done twice when processes are killed and disks fail?"
-    with recorded("soak", question, seeds=(options.seed,)) as table:
+    with recorded("cluster/soak", question, seeds=(options.seed,)) as table:
         if options.only in (None, "kills"):
             _kill(table, options)
         for name, drill in DRILLS.items():

@@ -20,7 +20,11 @@ _EXAMPLES = int(os.environ.get("FEATHERWEIGHT_CONTRACT_EXAMPLES", "50"))
 _SEEDS = tuple(map(int, os.environ.get("FEATHERWEIGHT_CONTRACT_SEEDS", "1,2,3").split(",")))
 
 
-@keeps("contract", "Does the service answer as its document says, asked at length?", seeds=_SEEDS)
+@keeps(
+    "cluster/contract",
+    "Does the service answer as its document says, asked at length?",
+    seeds=_SEEDS,
+)
 def main(table: Table) -> None:
     """Run every seed; exits with a message where one of them found something."""
     failed = [seed for seed in _SEEDS if not _run(table, seed)]

@@ -53,7 +53,7 @@ Disturb = Callable[[Target, Flag], None]
 
 
 @keeps(
-    "disturbed",
+    "cluster/disturbed",
     "How much slower is a page of jobs while one client does its worst?",
     headline=("blanks in a constraint", "400 event streams of one token"),
 )

@@ -17,7 +17,7 @@ from store.trials import trials
 ROUNDS = 200
 
 
-@keeps("listing", "Does a page cost the same with 100,000 trials as with 100?")
+@keeps("cluster/listing", "Does a page cost the same with 100,000 trials as with 100?")
 def main(table: Table) -> None:
     """Print the median of listing calls on a small and a large store, interleaved."""
     with tempfile.TemporaryDirectory() as name:

@@ -17,7 +17,7 @@ REPEATS = 50
 PATHS = ("front", "recommendation", "report")
 
 
-@keeps("looks", "What does it cost to ask again while nothing has changed (3,000 trials)?")
+@keeps("cluster/looks", "What does it cost to ask again while nothing has changed (3,000 trials)?")
 def main(table: Table) -> None:
     """Print both for every answer, with the bound of the design."""
     with Cluster(workers=0, searcher=False) as cluster:

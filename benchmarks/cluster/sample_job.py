@@ -24,7 +24,7 @@ BOOKKEEPERS = ("serve", "search", "dashboard")
 
 
 @keeps(
-    "sample_job",
+    "cluster/sample_job",
     "How long does the sample job take, how small does it get, and what does bookkeeping cost?",
     headline=("the whole job, processes included", "smallest file within 1 point", "bookkeeping"),
 )

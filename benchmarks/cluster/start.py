@@ -12,7 +12,7 @@ from benchmarks.record import Table, keeps
 HEAVY = {"torch", "onnx", "onnxruntime", "optuna", "ray"}
 
 
-@keeps("start", "How soon does the service answer, and what does it load?")
+@keeps("cluster/start", "How soon does the service answer, and what does it load?")
 def main(table: Table) -> None:
     """Print import and start times, as a ratio to importing FastAPI alone."""
     bare = min(_seconds("import fastapi, sqlalchemy.orm") for _ in range(3))

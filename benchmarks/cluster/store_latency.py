@@ -22,7 +22,7 @@ CLAIMS = 300
 SUBMITS = 300
 
 
-@keeps("store_latency", "How long do claims and submissions take over HTTP, on SQLite?")
+@keeps("cluster/store_latency", "How long do claims and submissions take over HTTP, on SQLite?")
 def main(table: Table) -> None:
     """Print percentiles, and the ratio to the cheapest answer the service can give."""
     with Cluster(workers=0, searcher=False) as cluster:

@@ -24,7 +24,7 @@ EVENTS = 100
 EVERY_SECONDS = 0.1
 
 
-@keeps("waiting_workers", "What does an event cost while workers wait for a trial?")
+@keeps("cluster/waiting_workers", "What does an event cost while workers wait for a trial?")
 def main(table: Table) -> None:
     """Print milliseconds per event for every number of waiting workers, and the ratios."""
     with Cluster(workers=0, searcher=False) as cluster:

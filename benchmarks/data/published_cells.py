@@ -33,7 +33,7 @@ Correlation = Callable[[Sequence[float], Sequence[float]], tuple[float, float]]
 
 
 @keeps(
-    "published_cells",
+    "data/published_cells",
     "Does a supernet of cells rank them as their published accuracies do?",
     seeds=(0,),
 )

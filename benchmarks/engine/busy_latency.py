@@ -60,7 +60,7 @@ class Timed:
 
 
 @keeps(
-    "busy_latency",
+    "engine/busy_latency",
     "How true is a latency on a busy machine (int8 over float, worst factor in brackets)?",
     headline=("ResNet-20, 1, 0", "ResNet-20, 1, 4"),
 )

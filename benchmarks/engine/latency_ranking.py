@@ -51,7 +51,7 @@ _TECHNIQUES: Mapping[str, Any] = {
 
 
 @keeps(
-    "latency_ranking",
+    "engine/latency_ranking",
     "How well are latencies ranked before they are measured (Kendall's tau)?",
     seeds=range(DRAWS),
     headline=("multiply-accumulates", f"known_cost after {_MARKS[-1]} measurements"),

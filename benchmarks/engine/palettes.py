@@ -40,7 +40,7 @@ _QUESTION = "What is ResNet-20 worth with palettes, before and after a recovery?
 def main() -> None:
     """The table without training, then the table of recoveries."""
     torch.set_num_threads(1)
-    with recorded("palettes", _QUESTION, seeds=_SEEDS) as table:
+    with recorded("engine/palettes", _QUESTION, seeds=_SEEDS) as table:
         untrained(table)
         recovered(table, bits=_BITS, centroids=_CENTROIDS, seeds=_SEEDS, epochs=1, rate=0.02)
 
@@ -149,7 +149,7 @@ def _from_command_line() -> None:
     parser.add_argument("--rate", type=float, default=0.02)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    with recorded("palettes", _QUESTION, seeds=asked.seeds) as table:
+    with recorded("engine/palettes", _QUESTION, seeds=asked.seeds) as table:
         recovered(
             table,
             bits=asked.bits,

@@ -90,7 +90,7 @@ class Row:
 
 
 @keeps(
-    "resnet20",
+    "engine/resnet20",
     "What is a published CIFAR-10 ResNet-20 worth in every form, untrained (5,000 test images)?",
     seeds=(0,),
     headline=("baseline", "8 bits", "4 bits", "4 bits, mirrored"),

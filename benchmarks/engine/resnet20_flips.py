@@ -65,7 +65,7 @@ CANDIDATES = {
 
 
 @keeps(
-    "resnet20_flips",
+    "engine/resnet20_flips",
     "How many of 5,000 answers do integer kernels give otherwise than the graph in float?",
     seeds=(0,),
     headline=("8 bits, free scales", "8 bits"),

@@ -152,7 +152,7 @@ class Outcome:
 
 
 @keeps(
-    "resnet20_peers",
+    "engine/resnet20_peers",
     f"How do its files compare with those of other tools ({len(SEEDS)} seeds)?",
     seeds=SEEDS,
     headline=(

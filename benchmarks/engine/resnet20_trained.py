@@ -125,7 +125,7 @@ def main() -> None:
 def _recorded(seed: int) -> AbstractContextManager[Table]:
     question = "How accurate is it in 100 to 24 kB, trained (% of 5,000 images each)?"
     headline = ("100kB-mirrored", "48kB-mirrored", "24kB-mirrored")
-    return recorded("resnet20_trained", question, seeds=(seed,), headline=headline)
+    return recorded("engine/resnet20_trained", question, seeds=(seed,), headline=headline)
 
 
 def run(folder: Path, *, names: Sequence[str], seed: int, epochs: int | None = None) -> None:

@@ -105,7 +105,7 @@ def main() -> None:
 
 def _recorded(seeds: int) -> AbstractContextManager[Table]:
     question = "Are members of a supernet ranked as if they were trained alone?"
-    return recorded("supernet", question, seeds=range(seeds))
+    return recorded("engine/supernet", question, seeds=range(seeds))
 
 
 def report(table: Table, settings: Settings) -> None:

@@ -38,7 +38,7 @@ _IMAGES = 64
 
 
 @keeps(
-    "allotted_bytes",
+    "search/allotted_bytes",
     "Does an allotment of bits and ratios keep a bound of bytes?",
     seeds=(0,),
     headline=("20,000 B, 0.0", "150,000 B, 0.4"),

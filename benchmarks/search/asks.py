@@ -44,7 +44,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     table = tables.synthetic("pairs")
     print(f"{'sampler':22}" + "".join(f"{size:>9,}" for size in SIZES) + "   growth, MB")
-    with recorded("asks", _QUESTION, headline=("known_cost", "tpe", "gp")) as kept:
+    with recorded("search/asks", _QUESTION, headline=("known_cost", "tpe", "gp")) as kept:
         for name in parser.parse_args().names or names:
             before = _resident()
             ms = [_milliseconds(table, name, size) for size in SIZES]

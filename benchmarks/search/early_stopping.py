@@ -227,12 +227,15 @@ def main(kept: Path | None = None) -> None:
     """Print epochs to 98 % of the full-budget hypervolume, and the hypervolume at the end."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if kept is not None:
-        name, question = "early_stopping_digits", "And on a job on digits that is really trained?"
-        with recorded(name, question, seeds=range(SEEDS), headline=_headline("digits")) as table:
+        place = "search/early_stopping_digits"
+        question = "And on a job on digits that is really trained?"
+        with recorded(place, question, seeds=range(SEEDS), headline=_headline("digits")) as table:
             _compare(table, "digits", digits(kept), full="TPE", ways=_WITH_SAMPLERS)
         return
     headline = (*_headline("recorded"), *_headline("crossing"))
-    with recorded("early_stopping", _QUESTION, seeds=range(SEEDS), headline=headline) as table:
+    with recorded(
+        "search/early_stopping", _QUESTION, seeds=range(SEEDS), headline=headline
+    ) as table:
         if curves.RECORDED.exists():
             _compare(table, "recorded", of_networks(), full="every network", ways=_WAYS)
         else:

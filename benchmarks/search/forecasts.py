@@ -32,7 +32,9 @@ class Told:
     forecast: Forecast
 
 
-@keeps("forecasts", "How near does a forecast come to what a job takes (forecast over truth)?")
+@keeps(
+    "search/forecasts", "How near does a forecast come to what a job takes (forecast over truth)?"
+)
 def main(table: Table) -> None:
     """Run both jobs and print the forecasts over the truth."""
     with Cluster() as cluster, Client(cluster.url) as client, tempfile.TemporaryDirectory() as name:

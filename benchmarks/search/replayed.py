@@ -271,7 +271,7 @@ def main() -> None:
     )
     question = "Which sampler is ahead in that search, replayed (hypervolume after so many epochs)?"
     seeds, headline = range(asked.seeds), ("known_cost", "tpe", "random")
-    with recorded("replayed", question, seeds=seeds, headline=headline) as table:
+    with recorded("search/replayed", question, seeds=seeds, headline=headline) as table:
         _compare(table, job, model, early, asked)
 
 

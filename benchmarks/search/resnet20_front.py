@@ -98,7 +98,7 @@ def main() -> None:
     if asked.keep is not None and not asked.keep.parent.is_dir():
         parser.error(f"--keep: there is no folder {asked.keep.parent}")
     question = "What does a search on ResNet-20 find in equal time (hypervolume)?"
-    with recorded("resnet20_front", question, seeds=(asked.seed,)) as table:
+    with recorded("search/resnet20_front", question, seeds=(asked.seed,)) as table:
         _compare(table, names, asked)
 
 

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=25, help="of the search")
     asked = parser.parse_args()
     marks = [*(mark for mark in _MARKS if mark < asked.trials), asked.trials]
-    with recorded("sampler_jobs", _QUESTION, seeds=range(asked.seeds)) as table:
+    with recorded("search/sampler_jobs", _QUESTION, seeds=range(asked.seeds)) as table:
         _run(table, asked, marks)
 
 

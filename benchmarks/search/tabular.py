@@ -193,7 +193,7 @@ def main() -> None:
     marks = "".join(f"{mark:>14}" for mark in _marks(arguments.trials))
     print(f"{'sampler':22}{marks}   repeats  s per run")
     seeds, headline = range(arguments.seeds), ("known_cost", "tpe", "random")
-    with recorded("tabular", _QUESTION, seeds=seeds, headline=headline) as kept:
+    with recorded("search/tabular", _QUESTION, seeds=seeds, headline=headline) as kept:
         for name in names:
             kept.add(_row(table, name, arguments))
 

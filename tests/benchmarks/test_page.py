@@ -11,15 +11,15 @@ LONGEST = 150
 NOTES = record.ROOT / "docs" / "notes"
 
 
-def kept_names() -> set[str]:
+def kept_places() -> set[str]:
     """The first argument of every ``keeps`` and ``recorded`` in the benchmarks."""
-    names: set[str] = set()
+    places: set[str] = set()
     for path in (record.ROOT / "benchmarks").rglob("*.py"):
         tree = ast.parse(path.read_text())
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             if isinstance(call.func, ast.Name) and call.func.id in ("keeps", "recorded"):
-                names |= {str(a.value) for a in call.args[:1] if isinstance(a, ast.Constant)}
-    return names
+                places |= {str(a.value) for a in call.args[:1] if isinstance(a, ast.Constant)}
+    return places
 
 
 def test_the_page_is_made_from_the_results_and_fits():
@@ -33,15 +33,20 @@ def test_every_result_is_on_the_page_with_question_and_command():
     for result in page.results():
         assert f"## {result.question}\n| `{result.command}` (" in text
         assert result.name == next(
-            path.stem for path in record.RESULTS.iterdir() if record.read(path) == result
+            path.stem for path in record.RESULTS.rglob("*.json") if record.read(path) == result
         )
 
 
-def test_every_benchmark_records_under_a_name_that_the_page_knows():
-    assert kept_names() | {"early_stopping_digits"} == {
-        *(name for name in page.ORDER if name != "profile"),
+def test_every_benchmark_records_in_a_place_that_the_page_knows():
+    assert kept_places() | {"search/early_stopping_digits"} == {
+        *(place for place in page.ORDER if place != "search/profile"),
         *page.ELSEWHERE,
     }
+
+
+def test_results_lie_in_the_rooms_of_their_benchmarks():
+    rooms = {path.parent.name for path in (record.ROOT / "benchmarks").glob("*/__init__.py")}
+    assert {place.partition("/")[0] for place in (*page.ORDER, *page.ELSEWHERE)} <= rooms
 
 
 def test_what_was_measured_says_where_and_what_was_copied_does_not():
@@ -53,15 +58,15 @@ def test_what_was_measured_says_where_and_what_was_copied_does_not():
 
 
 def test_a_result_that_has_no_place_on_the_page_is_named(tmp_path, monkeypatch):
-    with record.recorded("unheard_of", "What?", folder=tmp_path) as table:
+    with record.recorded("search/unheard_of", "What?", folder=tmp_path) as table:
         table.add({"what": "a"})
     monkeypatch.setattr(record, "RESULTS", tmp_path)
-    with pytest.raises(ValueError, match="unheard_of"):
+    with pytest.raises(ValueError, match="search/unheard_of"):
         page.results()
 
 
 def test_only_the_headline_is_shown_and_figures_are_read_easily(tmp_path, monkeypatch):
-    with record.recorded("start", "How?", headline=("b",), folder=tmp_path) as table:
+    with record.recorded("cluster/start", "How?", headline=("b",), folder=tmp_path) as table:
         table.add({"what": "a", "bytes": 1})
         table.add({"what": "b", "bytes": 1234567, "s": 0.123456, "said": None})
     monkeypatch.setattr(record, "RESULTS", tmp_path)

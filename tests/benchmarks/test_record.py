@@ -12,10 +12,13 @@ from benchmarks.record import Machine, Result, recorded
 
 
 def test_rows_are_kept_with_machine_commit_seeds_and_duration(tmp_path):
-    with recorded("asks", "What?", seeds=(3, 4), headline=("b", "none"), folder=tmp_path) as table:
+    with recorded(
+        "search/asks", "What?", seeds=(3, 4), headline=("b", "none"), folder=tmp_path
+    ) as table:
         table.add({"sampler": "a", "ms": 1.5})
         table.add({"sampler": "b", "ms": 2})
-    found = record.read(tmp_path / "asks.json")
+    found = record.read(tmp_path / "search" / "asks.json")
+    assert found.name == "asks"
     assert found.rows == ({"sampler": "a", "ms": 1.5}, {"sampler": "b", "ms": 2})
     assert (found.seeds, found.headline, found.transcribed) == ((3, 4), ("b",), False)
     assert found.machine == Machine.this()
@@ -32,7 +35,7 @@ def test_rows_are_kept_with_machine_commit_seeds_and_duration(tmp_path):
 
 def test_a_benchmark_that_fails_keeps_nothing(tmp_path):
     def benchmark() -> None:
-        with recorded("asks", "What?", folder=tmp_path) as table:
+        with recorded("search/asks", "What?", folder=tmp_path) as table:
             table.add({"sampler": "a"})
             sys.exit("no data")
 
@@ -44,7 +47,7 @@ def test_a_benchmark_that_fails_keeps_nothing(tmp_path):
 def test_a_benchmark_without_rows_is_an_error(tmp_path):
     with (
         pytest.raises(ValidationError, match="there are no rows"),
-        recorded("asks", "What?", folder=tmp_path),
+        recorded("search/asks", "What?", folder=tmp_path),
     ):
         pass
     assert list(tmp_path.iterdir()) == []
@@ -67,17 +70,17 @@ def test_the_command_is_what_somebody_types_anywhere(arguments, command):
 
 @pytest.mark.parametrize("part", ["machine", "commit", "duration_seconds", "load"])
 def test_only_a_copy_may_lack_what_made_it(part, tmp_path):
-    with recorded("asks", "What?", folder=tmp_path) as table:
+    with recorded("search/asks", "What?", folder=tmp_path) as table:
         table.add({"sampler": "a"})
-    document = json.loads((tmp_path / "asks.json").read_text()) | {part: None}
+    document = json.loads((tmp_path / "search" / "asks.json").read_text()) | {part: None}
     with pytest.raises(ValidationError, match=part):
         Result.model_validate(document)
     assert Result.model_validate(document | {"transcribed": True}).transcribed
 
 
 def test_a_headline_names_rows_that_there_are(tmp_path):
-    with recorded("asks", "What?", folder=tmp_path) as table:
+    with recorded("search/asks", "What?", folder=tmp_path) as table:
         table.add({"sampler": "a"})
-    document = json.loads((tmp_path / "asks.json").read_text()) | {"headline": ["b"]}
+    document = json.loads((tmp_path / "search" / "asks.json").read_text()) | {"headline": ["b"]}
     with pytest.raises(ValidationError, match="names no row"):
         Result.model_validate(document)
