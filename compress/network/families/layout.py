@@ -11,7 +11,7 @@ import math
 from pydantic import BaseModel
 
 from compress.network.families.catalog import Architecture, plan_of
-from compress.network.families.plans import plan
+from compress.network.families.plans import plan, sizes
 from compress.network.families.plans.plan import (
     Cell,
     Chain,
@@ -21,15 +21,12 @@ from compress.network.families.plans.plan import (
     Linear,
     Norm,
     Pad,
-    Pool,
     Size,
     Sum,
 )
 from compress.network.outline import LayerKind
-from compress.values.errors import InvalidCandidate
 
 _NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
-_POINT: Size = (1, 1)
 
 
 class Layer(BaseModel, frozen=True, extra="forbid"):
@@ -88,8 +85,8 @@ def layers(
     InvalidCandidate where maps cannot be laid out as a vector at that size.
     """
     drawn = plan_of(architecture, in_channels=in_channels, num_classes=num_classes)
-    sizes = _sizes(drawn, image) if image else {}
-    return [_row(layer, sizes.get(layer.name), drawn.places) for layer in drawn.layers]
+    found = _sizes(drawn, image) if image else {}
+    return [_row(layer, found.get(layer.name), drawn.places) for layer in drawn.layers]
 
 
 def _tensors(layer: plan.Layer) -> dict[str, tuple[int, ...]]:
@@ -161,24 +158,24 @@ def _through(node: plan.Node | Chain, size: Size, found: dict[str, Size]) -> Siz
                 size = _through(part, size, found)
             return size
         case Conv() | Pad():
-            found[node.name] = _strided(node, size)
+            found[node.name] = sizes.strided(node, size)
             return found[node.name]
         case Norm():
             found[node.name] = size
             return size
         case Linear():
-            found[node.name] = _POINT
-            return _POINT
+            found[node.name] = sizes.POINT
+            return sizes.POINT
         case Excite() | Sum() | Concat() | Cell():
             return _joined(node, size, found)
         case _:
-            return _changed(node, size)
+            return sizes.changed(node, size)
 
 
 def _joined(node: Excite | Sum | Concat | Cell, size: Size, found: dict[str, Size]) -> Size:
     match node:
         case Excite():
-            found[node.reduce.name] = found[node.expand.name] = _POINT
+            found[node.reduce.name] = found[node.expand.name] = sizes.POINT
             return size
         case Sum() | Concat():
             first, *_ = [_through(branch, size, found) for branch in node.branches]
@@ -187,45 +184,3 @@ def _joined(node: Excite | Sum | Concat | Cell, size: Size, found: dict[str, Siz
             for edge in (edge for edges in node.nodes for edge in edges):
                 _through(edge.chain, size, found)
             return size
-
-
-def _changed(node: plan.Change, size: Size) -> Size:
-    match node:
-        case Pool(kind="global"):
-            return _POINT
-        case plan.Flatten():
-            return _flattened(node.side, size)
-        case Pool():
-            zeros, steps = (node.kernel - 1) // 2, (node.stride, node.stride)
-            missing = node.stride - 1 if node.round_up else 0
-            whole = (size[0] + missing, size[1] + missing)
-            return _stepped(whole, (node.kernel, node.kernel), steps, (zeros, zeros))
-        case plan.Resize():
-            return (node.side, node.side)
-        case plan.Border():
-            return (size[0] + node.below, size[1] + node.right)
-        case plan.Activate():
-            return size
-
-
-def _flattened(side: int, size: Size) -> Size:
-    if any(length % side for length in size):
-        raise InvalidCandidate(
-            f"maps of {size[0]}x{size[1]} pixels cannot be averaged to {side}x{side}: their sides "
-            f"must be multiples of {side}. Give the network a resolution, or average to 1x1"
-        )
-    return _POINT
-
-
-def _strided(layer: Conv | Pad, size: Size) -> Size:
-    if isinstance(layer, Pad):
-        return _stepped(size, _POINT, (layer.stride, layer.stride), (0, 0))
-    return _stepped(size, layer.kernel, layer.steps, layer.zeros)
-
-
-def _stepped(size: Size, kernel: Size, steps: Size, zeros: Size) -> Size:
-    height, width = (
-        (side + 2 * pad - k) // step + 1
-        for side, k, step, pad in zip(size, kernel, steps, zeros, strict=True)
-    )
-    return height, width

@@ -65,7 +65,7 @@ def _body(graph: Graph) -> onnx.GraphProto:
 def _spelled(graph: Graph, opset: int, spellings: Mapping[str, Spelling]) -> Graph:
     if not any(node.op in spellings for node in graph.nodes):
         return graph
-    draft = FileDraft(graph, opset, _ranks(graph))
+    draft = FileDraft(graph, opset, _shapes(graph))
     for node in graph.nodes:
         if node.op in spellings:
             spellings[node.op](node, draft)
@@ -74,15 +74,19 @@ def _spelled(graph: Graph, opset: int, spellings: Mapping[str, Spelling]) -> Gra
     return without_dead_code(replace(graph, nodes=tuple(draft.nodes), tensors=draft.tensors))
 
 
-def _ranks(graph: Graph) -> dict[str, int]:
-    """The number of axes of every tensor for which ONNX's rules tell it."""
+def _shapes(graph: Graph) -> dict[str, list[int | None]]:
+    """The shape of every tensor as far as ONNX's rules tell it."""
     model = onnx.helper.make_model(
         _body(graph), opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=10
     )
     found = shape_inference.infer_shapes(model, data_prop=True).graph
     types = {v.name: v.type.tensor_type for v in (*found.input, *found.value_info, *found.output)}
-    ranks = {name: len(t.shape.dim) for name, t in types.items() if t.HasField("shape")}
-    return ranks | {name: tensor.ndim for name, tensor in graph.tensors.items()}
+    shapes: dict[str, list[int | None]] = {
+        name: [dim.dim_value if dim.HasField("dim_value") else None for dim in t.shape.dim]
+        for name, t in types.items()
+        if t.HasField("shape")
+    }
+    return shapes | {name: list(tensor.shape) for name, tensor in graph.tensors.items()}
 
 
 def _with_file_ports(graph: Graph) -> Graph:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from compress.network.families.catalog import Architecture
 from compress.network.families.network import FamilyNetwork
+from compress.network.families.plans import checks
 from compress.network.families.plans.plan import Conv, Layer, Linear, Norm, Pad, Plan, Size
 from compress.network.network import Network
 from compress.values.errors import InvalidCandidate
@@ -63,11 +64,7 @@ def of_family(network: Network) -> FamilyNetwork:
 
 def check_depends(network: Network) -> None:
     """Raise InvalidCandidate for a network of a family with the same answer whatever the image."""
-    if of_family(network).plan.is_constant:
-        raise InvalidCandidate(
-            "no path leads through the cell of this network, so it answers alike whatever the "
-            "image: give operations other than 'none' to edges from its input to its output"
-        )
+    checks.check_depends(of_family(network).plan)
 
 
 def cut(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:

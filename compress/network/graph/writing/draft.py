@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -16,11 +16,14 @@ from compress.values.errors import InvalidNetwork
 
 @dataclass
 class FileDraft:
-    """Constants and nodes of the file that is written; ``ranks`` are the known numbers of axes."""
+    """Constants and nodes of the file that is written.
+
+    ``shapes`` are those that are known, None for the sizes of axes that are not.
+    """
 
     graph: Graph
     opset: int
-    ranks: Mapping[str, int]
+    shapes: Mapping[str, Sequence[int | None]]
     tensors: dict[str, Array] = field(init=False)
     nodes: list[Node] = field(default_factory=list[Node])
     taken: set[str] = field(init=False)
@@ -52,9 +55,14 @@ class FileDraft:
     def rank(self, node: Node) -> int:
         """The axes of the node's first input. Raises InvalidNetwork if they are not known."""
         name = node.inputs[0]
-        if name not in self.ranks:
+        if name not in self.shapes:
             self.refuse(node, "with an input whose number of axes is not known")
-        return self.ranks[name]
+        return len(self.shapes[name])
+
+    def size(self, node: Node, axis: int) -> int | None:
+        """The length of the node's first input along an axis; None if it is not known."""
+        shape = self.shapes.get(node.inputs[0])
+        return None if shape is None else shape[axis]
 
     def values(self, node: Node, place: int) -> Array | None:
         """The constant in that place; None if it is left out.

@@ -178,9 +178,19 @@ def _shape(node: Node, draft: FileDraft) -> None:
 
 
 def _split(node: Node, draft: FileDraft) -> None:
-    if len(node.inputs) < 2:
+    """Parts without sizes are equal, but for the last; they were all equal once."""
+    if len(node.inputs) > 1:
+        draft.nodes.append(node)
+        return
+    size = draft.size(node, node.integer("axis", 0))
+    if size is None:
         draft.refuse(node, "into parts whose sizes are not known")
-    draft.nodes.append(node)
+    count = node.integer("num_outputs", len(node.outputs))
+    each = -(-size // count)
+    parts = [min(each, size - each * place) for place in range(count)]
+    kept = {name: v for name, v in node.attributes.items() if name != "num_outputs"}
+    inputs = (*node.inputs, draft.constant(node, "parts", parts))
+    draft.nodes.append(replace(node, inputs=inputs, attributes=kept))
 
 
 # ReduceSum has had its axes as an input since opset 13.
