@@ -31,7 +31,7 @@ from compress.network import layers
 from compress.network.layers import WeightedLayer
 from compress.network.network import Network
 from compress.network.structure import channels, dependencies
-from compress.network.structure.channels import ChannelGroup, Channels
+from compress.network.structure.channel_groups import ChannelGroup, Channels
 from compress.network.structure.importance import Evidence, importance
 from compress.sensitivity.document import (
     MOST_DAMAGE,
@@ -221,7 +221,7 @@ class _Work:
                 removed[group.root] = channels.least_important(group, importance_O, count)
         if not removed:
             return self.network
-        smaller = channels.remove(self.network, groups, removed)
+        smaller = channels.remove(self.network, self.found, removed)
         # Decided by all images, whatever the job says: profiles are shared between jobs.
         augmented = self.context.task.decided("auto", self.context.data.train)
         return batchnorm.reestimate(

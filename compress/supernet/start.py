@@ -11,7 +11,7 @@ from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.network.sources import safetensors
 from compress.network.structure import channels
-from compress.network.structure.channels import ChannelGroup
+from compress.network.structure.channel_groups import ChannelGroup
 from compress.network.structure.importance import Evidence, importance
 from compress.network.supernet import extraction
 from compress.network.supernet.check import check, values

@@ -11,12 +11,14 @@ revision  what changed
 2         views are padded with the normalised zero; robust observers of activations; BatchNorm is
           folded only into a layer that nothing else reads; trained centroids; finer clips of short
           rows; independent noise of layers; latency by CPU time
+3         an uploaded network loses channels as a graph: heads, hidden units, channels behind
+          shuffles, splits and transposed convolutions leave, and every layer keeps one
 ========  ==========================================================================================
 """
 
 from __future__ import annotations
 
-ENGINE_REVISION = 2
+ENGINE_REVISION = 3
 FIRST_REVISION = 1
 
 

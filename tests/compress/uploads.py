@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from dataclasses import replace
 
 import torch
+from torch import nn
 
 from compress.network.graph.read import read
 from compress.network.graph.rewiring import renamed
@@ -38,6 +41,30 @@ def tensorflow_like(name: str = "residual", *, folded: bool = False) -> bytes:
     end = Node(op="Softmax", name="softmax", inputs=("scores",), outputs=(OUTPUT,))
     inside = tuple(renamed(node, {"input": "first", "answer": "scores"}) for node in graph.nodes)
     return _written(replace(graph, nodes=(front, *inside, end)), INPUT, OUTPUT, last=True)
+
+
+def written_by_hand(module: nn.Module, *, shape: tuple[int, int, int] = IMAGES) -> Network:
+    """Any module that answers images with logits, as the network of its own file."""
+    buffer, fast = io.BytesIO(), torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                module.eval(),
+                (torch.zeros(2, *shape),),
+                buffer,
+                dynamo=False,
+                training=torch.onnx.TrainingMode.PRESERVE,
+                do_constant_folding=False,
+                opset_version=17,
+                input_names=["x"],
+                output_names=["y"],
+                dynamic_axes={"x": {0: "N"}, "y": {0: "N"}},
+            )
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+    return onnx.load(buffer.getvalue(), input_shape=shape, num_classes=CLASSES)
 
 
 def network_of(data: bytes) -> Network:

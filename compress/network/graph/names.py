@@ -74,18 +74,19 @@ RESERVED = frozenset(
 """Attributes of every torch module: no part of one can go by such a name, or by a private one."""
 
 
-def layer_names(graph: Graph) -> Mapping[str, str]:
+def layer_names(graph: Graph, known: Mapping[str, str] | None = None) -> Mapping[str, str]:
     """Return a dotted name for every node, by the name of the node.
 
     The name is that of a constant that ends in ``.weight``, else the node's, else the operator
     with a number. No two are equal, none lies inside another, and every part of one may be the
-    name of a torch module.
+    name of a torch module. Nodes whose names are ``known`` keep them.
     """
     counted = Counter[str]()
     taken = _Taken()
-    found: dict[str, str] = {}
+    found = {n.name: taken.take(known[n.name]) for n in graph.nodes if known and n.name in known}
     for node, wanted in _by_weight(graph):
-        found[node.name] = taken.take(wanted)
+        if node.name not in found:
+            found[node.name] = taken.take(wanted)
     for node in graph.nodes:
         counted[node.op] += 1
         if node.name not in found:

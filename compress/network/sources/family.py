@@ -19,7 +19,7 @@ from compress.network.network import Members, Network
 from compress.network.outline import Outline
 from compress.network.preprocessing import Normalisation
 from compress.network.structure import channels
-from compress.network.structure.channels import ChannelGroup
+from compress.network.structure.channel_groups import ChannelGroup
 from compress.network.structure.importance import Evidence, importance
 from compress.network.supernet import extraction
 from compress.values.errors import InvalidCandidate

@@ -10,18 +10,18 @@ Legend: O channels of a group, S slices of a tensor that belong to them, I every
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from compress.network.graph.view.module import GraphModule
 from compress.network.network import Network
 from compress.network.running import foreign
-from compress.network.structure import dependencies, removal
-from compress.network.structure.removal import Kind
+from compress.network.structure import coupled_graph, dependencies, graph_channels, removal
+from compress.network.structure.channel_groups import ChannelGroup, Channels, Kind, Member
 from compress.values.errors import InvalidCandidate
 
 _DRY_RUN_BATCH = 2
@@ -41,78 +41,6 @@ class Staged(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Member:
-    """A layer that loses slices when its group loses channels.
-
-    A ``filter`` produces the channels, a ``reader`` reads them; a ``depthwise`` convolution, a
-    ``batchnorm`` and every ``other`` layer or parameter passes them on. Slice ``slice_S[i]`` leaves
-    with channel ``channel_S[i]``: a reader behind a flattening has many slices per channel, a
-    layer behind a concatenation holds channels of several groups.
-
-    ``weight`` is None where nothing is trained; else ``tensor`` is its parameter's name.
-    """
-
-    layer: str
-    kind: Kind
-    weight: Tensor | None
-    channel_S: Tensor
-    slice_S: Tensor
-    tensor: str = ""
-    sections: int = 1
-    axis: int = 0
-
-    def slices(self, values: Tensor) -> Tensor:
-        """Return ``(S, I)``: the group's part of a tensor of the weight's shape."""
-        if self.kind == "reader":
-            values = _by_input(values, self.sections)
-        elif self.axis:
-            values = values.movedim(self.axis, 0)
-        return values.reshape(len(values), -1)[self.slice_S]
-
-    def summed(self, values_S: Tensor, num_channels: int) -> Tensor:
-        """Return ``(O,)``: a value per slice, added up over the slices of every channel."""
-        return torch.zeros(num_channels).index_add_(0, self.channel_S, values_S.float())
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChannelGroup:
-    """Channels of one stage that exist in several tensors at once.
-
-    ``root`` names the first layer that produces them: the residual stream of a stage is one
-    group, the channels inside each block are another. Channels leave all ``sections`` of a grouped
-    convolution alike, so what stays is a multiple of ``sections``.
-    """
-
-    root: str
-    stage: int
-    num_channels: int
-    members: tuple[Member, ...]
-    sections: int = 1
-
-    @property
-    def trained(self) -> tuple[Member, ...]:
-        """The members whose weights are trained, and may be used by an importance."""
-        return tuple(member for member in self.members if member.weight is not None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Channels:
-    """The groups of a network, in the order in which it runs their roots.
-
-    ``fixed`` names the roots of groups that cannot lose channels, and says why.
-    """
-
-    groups: tuple[ChannelGroup, ...]
-    fixed: Mapping[str, str]
-    num_stages: int
-
-    @cached_property
-    def by_root(self) -> Mapping[str, ChannelGroup]:
-        """Return the groups by the names of their roots."""
-        return {group.root: group for group in self.groups}
-
-
 Importance = Callable[[ChannelGroup], Tensor]
 """Importance of every channel of a group, ``(num_channels,)``."""
 
@@ -125,6 +53,9 @@ def find(network: Network) -> Channels:
 
     Raises InvalidCandidate if the network cannot be traced or a layer runs twice.
     """
+    if isinstance(network.module, GraphModule):
+        positions = dependencies.output_positions(network)
+        return graph_channels.find(network.module, positions)
     trace = dependencies.trace(network)
     stages = _stages(network.module, trace)
     found: list[ChannelGroup] = []
@@ -148,10 +79,10 @@ def keep(network: Network, counts: Mapping[str, int], importance: Importance) ->
     ``counts`` says how many, from 1 to all; a group that it does not name keeps all. Raises
     InvalidCandidate if the smaller network does not run.
     """
-    found = groups(network)
+    found = find(network)
     removed = {
         group.root: least_important(group, importance(group), counts[group.root])
-        for group in found
+        for group in found.groups
         if counts.get(group.root, group.num_channels) < group.num_channels
     }
     return remove(network, found, removed)
@@ -184,14 +115,17 @@ def ordered(
 
 
 def least_important(group: ChannelGroup, importance_O: Tensor, count: int) -> Tensor:
-    """Return the channels to remove so that ``count`` stay, in order; every layer keeps one."""
+    """Return the channels to remove so that ``count`` stay, in order.
+
+    Every layer keeps one, even if more than ``count`` stay for that.
+    """
     per_unit_U = by_unit(group, importance_O).clone()
-    for member in group.members:
-        unit_S = member.channel_S % len(per_unit_U)
-        if len(member.channel_S) < group.num_channels:
+    for channel_S in (*(member.channel_S for member in group.members), *group.subsets):
+        unit_S = channel_S % len(per_unit_U)
+        if len(channel_S) < group.num_channels:
             per_unit_U[unit_S[per_unit_U[unit_S].argmax()]] = torch.inf
     order_U = torch.argsort(per_unit_U, descending=True, stable=True)
-    unit_R = order_U[count // group.sections :]
+    unit_R = order_U[max(count // group.sections, int(per_unit_U.isposinf().sum())) :]
     start_S1 = torch.arange(group.sections)[:, None] * len(per_unit_U)
     return (start_S1 + unit_R).flatten().sort().values
 
@@ -201,9 +135,7 @@ def by_unit(group: ChannelGroup, importance_O: Tensor) -> Tensor:
     return importance_O.reshape(group.sections, -1).mean(0)
 
 
-def remove(
-    network: Network, found: Sequence[ChannelGroup], removed: Mapping[str, Tensor]
-) -> Network:
+def remove(network: Network, found: Channels, removed: Mapping[str, Tensor]) -> Network:
     """Return a copy without some channels of the groups, named by their roots, and try it out.
 
     Raises InvalidCandidate, naming the groups at fault, if the smaller network does not run.
@@ -223,12 +155,12 @@ def remove(
     )
 
 
-def without(
-    network: Network, found: Sequence[ChannelGroup], removed: Mapping[str, Tensor]
-) -> Network:
+def without(network: Network, found: Channels, removed: Mapping[str, Tensor]) -> Network:
     """Return a copy without some channels, not tried out yet."""
+    if found.graph is not None:
+        return coupled_graph.without(network, found.graph, removed)
     cuts: dict[str, removal.Cut] = {}
-    for group in found:
+    for group in found.groups:
         channel_R = removed.get(group.root)
         if channel_R is None:
             continue
@@ -294,8 +226,8 @@ def _member(module: nn.Module, item: dependencies.CoupledLayer) -> Member:
         tensor=tensor,
         channel_S=torch.tensor(item.channels),
         slice_S=torch.tensor(item.slices),
-        sections=getattr(part, "groups", 1),
-        axis=item.parameter_axis or 0,
+        sections=getattr(part, "groups", 1) if kind == "reader" else 1,
+        axis=1 if kind == "reader" else item.parameter_axis or 0,
     )
 
 
@@ -315,13 +247,6 @@ def _check_slices(
         raise removal.Untouchable(
             f"the tracer gives {item.name} {max(item.slices) + 1} channels, it has {size}"
         )
-
-
-def _by_input(weight: Tensor, sections: int) -> Tensor:
-    """Return ``(I, ...)`` of a weight ``(O, I / sections, ...)``: all that reads an input."""
-    outputs, inputs = weight.shape[:2]
-    split = weight.reshape(sections, outputs // sections, inputs, -1)
-    return split.transpose(1, 2).reshape(sections * inputs, -1)
 
 
 def _stages(module: nn.Module, trace: dependencies.Trace) -> dict[str, int]:

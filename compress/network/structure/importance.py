@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from compress.network.structure.channels import ChannelGroup, Member
+from compress.network.structure.channel_groups import ChannelGroup, Member
 from compress.values.errors import InvalidCandidate, NumericalError
 
 Combination = Literal["sum", "mean"]
@@ -150,7 +150,7 @@ def fpgm(member: Member, num_channels: int, evidence: Evidence) -> Tensor | None
 
 def seen(member: Member, num_channels: int, evidence: Evidence) -> Tensor | None:
     """Return what a reader of the channels was given, averaged over a channel's inputs."""
-    if member.kind != "reader":
+    if member.kind != "reader" or member.layer not in evidence.inputs:
         return None
     value_S = evidence.inputs[member.layer][member.slice_S]
     number_O = member.summed(torch.ones_like(value_S), num_channels)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import lcm
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from compress.network.running.weight_views import Weighted, find_view, is_weighted, view_of
 from compress.network.structure import dependencies
+from compress.network.structure.channel_groups import Kind
 from compress.values.errors import CompressError
 
-Kind = Literal["filter", "depthwise", "batchnorm", "other", "reader"]
-"""What a layer is to its group: how its weight counts, and how it loses slices."""
 _SIZE_NAMES = (
     (nn.GroupNorm, "num_channels"),
     (nn.PReLU, "num_parameters"),

@@ -15,7 +15,7 @@ from torch import nn
 from compress.network import layers
 from compress.network.network import Network
 from compress.network.structure import channels
-from compress.network.structure.channels import ChannelGroup, Channels
+from compress.network.structure.channel_groups import ChannelGroup, Channels
 from compress.network.structure.importance import importance
 from compress.techniques import coverage
 from compress.techniques.compressed import CompressedModel
@@ -46,9 +46,9 @@ class _Start:
     meter: Meter
     cost: Cost
 
-    def groups(self, network: Network) -> list[ChannelGroup]:
+    def among(self, found: Channels) -> list[ChannelGroup]:
         """Return the same groups in a network from which some of the channels were removed."""
-        return [group for group in channels.groups(network) if group.root in self.sizes]
+        return [group for group in found.groups if group.root in self.sizes]
 
 
 def apply(
@@ -185,11 +185,12 @@ def _pruned(
     network: Network, start: _Start, config: FilterPruning, context: TrialContext, *, step: int
 ) -> Network:
     """Make one step; after the last one the whole amount is removed."""
-    groups = start.groups(network)
-    ranked = _ranked(network, groups, start, config, context, step=step)
-    counts = _counts(network, ranked, start, config, share=(step + 1) / config.steps)
+    found = channels.find(network)
+    ranked = _ranked(network, start.among(found), start, config, context, step=step)
+    share = (step + 1) / config.steps
+    counts = _counts(network, found, ranked, start, config, share=share)
     removed = _removed(ranked, counts)
-    return channels.remove(network, groups, removed) if removed else network
+    return channels.remove(network, found, removed) if removed else network
 
 
 def _ranked(
@@ -219,6 +220,7 @@ def _ranked(
 
 def _counts(
     network: Network,
+    found: Channels,
     ranked: Sequence[Ranked],
     start: _Start,
     config: FilterPruning,
@@ -228,10 +230,10 @@ def _counts(
     if config.target == "channels":
         whole = 1.0 if config.scope == "stage" else config.ratio
         return strategies.counts(ranked, config, whole * share)
-    target, groups = config.target, [one.group for one in ranked]
+    target = config.target
 
     def cost_of(counts: Counts) -> int:
-        smaller = channels.without(network, groups, _removed(ranked, counts))
+        smaller = channels.without(network, found, _removed(ranked, counts))
         return start.meter.read(smaller.module).of(target)
 
     goal = start.cost.of(target) * (1 - config.ratio * share)
@@ -251,7 +253,7 @@ def _notes(
 ) -> tuple[str, ...]:
     narrower = {
         found.by_root[group.root].stage
-        for group in start.groups(pruned)
+        for group in start.among(channels.find(pruned))
         if group.num_channels < start.sizes[group.root]
     }
     if config.target != "channels":

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from compress.network.structure import channels
-from compress.network.structure.channels import ChannelGroup
+from compress.network.structure.channel_groups import ChannelGroup
 from compress.techniques.filter_pruning.config import FilterPruning
 
 MOST = 0.95
@@ -33,9 +33,14 @@ class Ranked:
 
     def kept(self, ratio: float, *, round_to: int) -> int:
         """Return how many channels stay, never more than there are now."""
-        multiple = math.lcm(round_to, self.group.sections)
+        multiple = self.multiple(round_to)
         wanted = kept(self.original, ratio=ratio, round_to=multiple)
         return min(self.group.num_channels, wanted)
+
+    def multiple(self, round_to: int) -> int:
+        """Return the multiple to round to, in what leaves as a whole: a head is many channels."""
+        wide = round_to // math.gcd(round_to, self.group.width)
+        return math.lcm(wide, self.group.sections)
 
 
 Counts = dict[str, int]
@@ -134,7 +139,7 @@ def _fewest(one: Ranked, config: FilterPruning) -> int:
 
 
 def _rounded_up(count: int, one: Ranked, config: FilterPruning) -> int:
-    multiple = math.lcm(config.round_to, one.group.sections)
+    multiple = one.multiple(config.round_to)
     return min(one.group.num_channels, math.ceil(count / multiple) * multiple)
 
 

@@ -7,7 +7,7 @@ gone because it was folded into its neighbour.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import UnionType
 
 import numpy as np
@@ -26,6 +26,14 @@ _BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 _Norm = nn.LayerNorm | nn.GroupNorm | nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d
 
 
+@dataclass(frozen=True, kw_only=True)
+class LayeredGraph:
+    """A graph, and the layer of a module that every one of its nodes stands for, by their names."""
+
+    graph: Graph
+    layers: Mapping[str, str]
+
+
 def absorb(module: GraphModule) -> Graph:
     """The graph that computes what the module computes in eval mode.
 
@@ -33,17 +41,26 @@ def absorb(module: GraphModule) -> Graph:
     from. Weights must be plain (``training.constraints.bake``). Raises InvalidNetwork for a layer
     of a kind that no technique of ours makes.
     """
-    writing = _Writing(module.program.graph)
+    return _written(module, _Writing(module.program.graph)).graph
+
+
+def layered(module: GraphModule) -> LayeredGraph:
+    """The graph of ``absorb`` with sizes as its nodes say them, and the layers of its nodes."""
+    return _written(module, _Writing(module.program.graph, as_said=True))
+
+
+def _written(module: GraphModule, writing: _Writing) -> LayeredGraph:
     for call in module.program.calls:
         writing.add(call, module.get_submodule(call.layer))
     return writing.finished()
 
 
 class _Writing:
-    """A graph under construction."""
+    """A graph under construction; sizes hold for fewer channels too, or are ``as_said``."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self, graph: Graph, *, as_said: bool = False) -> None:
+        self._graph, self._as_said = graph, as_said
+        self._layers: dict[str, str] = {}
         self._outputs = {port.name for port in graph.outputs}
         self._nodes: list[Node] = []
         self._tensors: dict[str, Array] = {}
@@ -62,16 +79,16 @@ class _Writing:
             case _:
                 self._add_one(call, layer)
 
-    def finished(self) -> Graph:
+    def finished(self) -> LayeredGraph:
         """The whole graph."""
-        return replace(self._graph, nodes=tuple(self._nodes), tensors=self._tensors)
+        graph = replace(self._graph, nodes=tuple(self._nodes), tensors=self._tensors)
+        return LayeredGraph(graph=graph, layers=self._layers)
 
     def _skip(self, call: NodeCall) -> None:
         source, made = call.node.inputs[0], call.node.output
         if made in self._outputs:
-            self._nodes.append(
-                Node(op="Identity", name=call.node.name, inputs=(source,), outputs=(made,))
-            )
+            node = Node(op="Identity", name=call.node.name, inputs=(source,), outputs=(made,))
+            self._put(node, call.layer)
         else:
             self._alias[made] = source
 
@@ -102,8 +119,12 @@ class _Writing:
         amounts = np.asarray((0, 0, *before, 0, 0, *after), np.int64)
         assert len(amounts) == 2 * (axes + 2)
         inputs = (source, self._tensor(f"{made}.pads", amounts, call))
-        self._nodes.append(Node(op="Pad", name=made, inputs=inputs, outputs=(made,)))
+        self._put(Node(op="Pad", name=made, inputs=inputs, outputs=(made,)), made)
         return made
+
+    def _put(self, node: Node, layer: str) -> None:
+        self._nodes.append(node)
+        self._layers[node.name] = layer
 
     def _add_one(self, call: NodeCall, layer: nn.Module) -> None:
         match layer:
@@ -127,14 +148,14 @@ class _Writing:
         if bias_O is not None:
             inputs = (node.output, self._tensor(f"{call.layer}.bias", bias_O, call))
             made = call.node.outputs
-            self._nodes.append(
-                Node(op="Add", name=f"{call.node.name}.bias", inputs=inputs, outputs=made)
-            )
+            add = Node(op="Add", name=f"{call.node.name}.bias", inputs=inputs, outputs=made)
+            self._put(add, f"{call.layer}_bias")
 
     def _append(self, call: NodeCall, node: Node, held: Mapping[int, Array | None]) -> None:
         """A node with these constants in these places; other constants are those of before."""
         inputs = list(node.inputs) + [""] * (max(held, default=0) + 1 - len(node.inputs))
-        held = {p: np.asarray(v, np.int64) for p, v in call.statics.items()} | dict(held)
+        statics = {} if self._as_said else call.statics
+        held = {p: np.asarray(v, np.int64) for p, v in statics.items()} | dict(held)
         for place, name in enumerate(inputs):
             known = self._graph.tensors.get(name)
             values = held.get(place, known)
@@ -148,7 +169,7 @@ class _Writing:
                 inputs[place] = ""
         while inputs and not inputs[-1]:
             inputs.pop()
-        self._nodes.append(replace(node, inputs=tuple(inputs)))
+        self._put(replace(node, inputs=tuple(inputs)), call.layer)
 
     def _tensor(self, wanted: str, values: Array, call: NodeCall) -> str:
         """The name under which a tensor is kept: the wanted one, if nothing else has it."""

@@ -57,13 +57,16 @@ class Program:
 class GraphModule(OwnModule):
     """The torch view of a graph, in eval mode when it is made.
 
-    ``shapes`` are those of the graph's tensors with its dynamic axes bound. Raises InvalidNetwork,
-    with operator and node, for what torch cannot run.
+    ``shapes`` are those of the graph's tensors with its dynamic axes bound; ``known`` are names of
+    layers, by their nodes, that shall be kept. Raises InvalidNetwork, with operator and node, for
+    what torch cannot run.
     """
 
-    def __init__(self, graph: Graph, shapes: Shapes) -> None:
+    def __init__(
+        self, graph: Graph, shapes: Shapes, known: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__()
-        names, behind = layer_names(graph), _behind_layers(graph)
+        names, behind = layer_names(graph, known), _behind_layers(graph)
         held = _Held()
         calls: list[NodeCall] = []
         for node in graph.nodes:

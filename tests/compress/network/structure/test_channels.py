@@ -5,7 +5,7 @@ from torch import nn
 from compress.network.families.network import build
 from compress.network.families.residual.config import Residual
 from compress.network.structure import channels
-from compress.network.structure.channels import ChannelGroup, Member
+from compress.network.structure.channel_groups import ChannelGroup, Member
 from compress.values.errors import InvalidCandidate
 from tests.compress.networks import (
     Concatenated,
@@ -208,5 +208,6 @@ def test_a_reader_in_sections_shows_the_weights_of_every_input():
         channel_S=torch.arange(4),
         slice_S=torch.arange(4),
         sections=2,
+        axis=1,
     )
     assert member.slices(weight).tolist() == [[0, 2], [1, 3], [4, 6], [5, 7]]

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
-from compress.network.structure.channels import ChannelGroup, Member
+from compress.network.structure.channel_groups import ChannelGroup, Member
 from compress.network.structure.importance import Evidence, importance, lamp
 from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
@@ -28,6 +28,7 @@ def member(weight, kind="filter", *, layer="a", channels=None, slices=None):
         tensor=f"{layer}.weight",
         channel_S=torch.tensor(channels or range(number)),
         slice_S=torch.tensor(slices or range(number)),
+        axis=1 if kind == "reader" else 0,
     )
 
 

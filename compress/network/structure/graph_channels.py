@@ -1,0 +1,176 @@
+"""The groups of channels of an imported network, as its torch layers hold them.
+
+They are found on the graph (``graph.coupling``); here every slice of a constant finds the parameter
+of the layer that holds it.
+
+Legend: D directions, G gates, H hidden units, I inputs of a recurrent layer.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from compress.network.graph.coupling.axes import Part
+from compress.network.graph.coupling.groups import CoupledGroup, HeldSlices
+from compress.network.graph.values import Node
+from compress.network.graph.view.module import GraphModule
+from compress.network.graph.view.operators import recurrent
+from compress.network.graph.view.operators.layers import CroppedConvTranspose
+from compress.network.graph.view.operators.recurrent import Recurrent
+from compress.network.graph.view.operators.site import Operator
+from compress.network.structure import coupled_graph
+from compress.network.structure.channel_groups import ChannelGroup, Channels, Kind, Member
+from compress.network.structure.coupled_graph import CoupledGraph
+
+_KINDS: Mapping[Part, Kind] = {
+    "filter": "filter",
+    "depthwise": "depthwise",
+    "batchnorm": "batchnorm",
+    "reader": "reader",
+    "other": "other",
+}
+_ANSWERS = "they are what the network answers"
+
+
+def find(module: GraphModule, positions: Mapping[str, int]) -> Channels:
+    """Return the groups that may lose channels; ``positions`` are those of the weighted layers.
+
+    Layers of the same resolution are a stage; a layer without one belongs to the stage of the layer
+    before it.
+    """
+    whole = coupled_graph.coupled(module)
+    stages = _stages(whole, positions)
+    holders = _holders(whole)
+    groups = tuple(_group(module, each, holders, stages) for each in whole.couplings.groups)
+    fixed = {root: why for root, why in whole.couplings.fixed.items() if _ANSWERS not in why}
+    num_stages = max(stages.values(), default=0) + 1
+    return Channels(groups=groups, fixed=fixed, num_stages=num_stages, graph=whole)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Holder:
+    """A node that has a constant as its input number ``place``, and the layer it stands for."""
+
+    node: Node
+    place: int
+    layer: str
+
+
+def _holders(whole: CoupledGraph) -> Mapping[str, list[_Holder]]:
+    """Return the nodes that hold each constant."""
+    found: defaultdict[str, list[_Holder]] = defaultdict(list)
+    for node in whole.graph.nodes:
+        for place, name in enumerate(node.inputs):
+            if name in whole.graph.tensors:
+                layer = whole.layers[node.name]
+                found[name].append(_Holder(node=node, place=place, layer=layer))
+    return found
+
+
+def _group(
+    module: GraphModule,
+    coupled: CoupledGroup,
+    holders: Mapping[str, list[_Holder]],
+    stages: Mapping[str, int],
+) -> ChannelGroup:
+    members = [
+        member
+        for held in coupled.slices
+        for holder in holders.get(held.tensor, ())
+        for member in _members(module, holder, held)
+    ]
+    makers = [member.layer for member in members if member.kind == "filter"]
+    return ChannelGroup(
+        root=coupled.root,
+        stage=min((stages[layer] for layer in makers), default=0),
+        num_channels=coupled.num_channels,
+        members=tuple(members),
+        sections=coupled.sections,
+        exact=coupled.exact,
+        unit=coupled.unit,
+        subsets=tuple(torch.tensor(subset) for subset in coupled.subsets),
+        width=min((_width(member) for member in members), default=1),
+    )
+
+
+def _width(member: Member) -> int:
+    return len(member.slice_S) // len(member.channel_S.unique())
+
+
+def _members(module: GraphModule, holder: _Holder, held: HeldSlices) -> Iterator[Member]:
+    """Yield what a layer holds of a constant: of its weights, not of biases and statistics."""
+    part = module.get_submodule(holder.layer)
+    if isinstance(part, Recurrent):
+        yield from _of_recurrent(part, holder, held)
+        return
+    name = _weight_name(part, holder)
+    if name is None or _is_bias(part.get_parameter(name), holder, held):
+        return
+    is_flipped = isinstance(part, nn.Linear) and holder.node.op == "MatMul"
+    axis = 1 - held.axis if is_flipped else held.axis
+    yield _member(part, name, holder.layer, held, axis)
+
+
+def _member(part: nn.Module, name: str, layer: str, held: HeldSlices, axis: int) -> Member:
+    weight = part.get_parameter(name)
+    return Member(
+        layer=layer,
+        kind=_KINDS[held.part],
+        weight=weight.detach() if weight.requires_grad else None,
+        tensor=f"{layer}.{name}",
+        channel_S=torch.from_numpy(held.channel_S),
+        slice_S=torch.from_numpy(held.slice_S),
+        sections=held.sections,
+        axis=axis,
+    )
+
+
+def _weight_name(part: nn.Module, holder: _Holder) -> str | None:
+    """Return the parameter in which a layer holds an input of its node, if it is a weight."""
+    match part:
+        case Operator():
+            given = [place for place, name in enumerate(holder.node.inputs) if name]
+            name = dict(zip(given, part.places, strict=False)).get(holder.place)
+            return name if name in dict(part.named_parameters()) else None
+        case nn.Embedding():
+            return "weight" if holder.place == 0 else None
+        case CroppedConvTranspose():
+            return "layer.weight" if holder.place == 1 else None
+        case _:
+            has_one = isinstance(getattr(part, "weight", None), Tensor)
+            return "weight" if holder.place == 1 and has_one else None
+
+
+def _is_bias(tensor: Tensor, holder: _Holder, held: HeldSlices) -> bool:
+    """Whether it is added to channels and nothing else; such numbers count in no importance."""
+    is_added = holder.node.op == "Add" and tensor.numel() == tensor.shape[held.axis]
+    return held.part == "bias" or is_added
+
+
+def _of_recurrent(part: Recurrent, holder: _Holder, held: HeldSlices) -> Iterator[Member]:
+    """Yield the rows of every gate ``(G H, I)``, and the columns, in each direction.
+
+    A unit has its row in every gate, so the order of the gates does not matter.
+    """
+    kind = {1: "weight_ih", 2: "weight_hh"}.get(holder.place)
+    if kind is None or held.axis == 0:
+        return
+    for suffix in recurrent.suffixes(part.layer):
+        yield _member(part, f"layer.{kind}_l0{suffix}", holder.layer, held, held.axis - 1)
+
+
+def _stages(whole: CoupledGraph, positions: Mapping[str, int]) -> dict[str, int]:
+    """Return the stage of every layer."""
+    resolutions = list(dict.fromkeys(positions.values()))
+    stage, found = 0, dict[str, int]()
+    for node in whole.graph.nodes:
+        layer = whole.layers[node.name]
+        if layer in positions:
+            stage = resolutions.index(positions[layer])
+        found[layer] = stage
+    return found
