@@ -120,6 +120,54 @@ def _olive_config(model: Path, folder: Path) -> dict[str, Any]:
     }
 
 
+def onnxruntime_static(images: Images, folder: Path) -> Callable[[], Path]:
+    """ONNX Runtime's static quantization: int8 per channel, uint8 activations."""
+    quantization = import_module("onnxruntime.quantization")
+
+    def run() -> Path:
+        path = folder / "onnxruntime.onnx"
+        quantization.quantize_static(
+            str(folder / "float.onnx"),
+            str(path),
+            _rows(images),
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
+        return path
+
+    return run
+
+
+def onnxsim_only(images: Images, folder: Path) -> Callable[[], Path]:
+    """The graph simplified, weights as they are."""
+    del images
+    onnxsim = import_module("onnxsim")
+
+    def run() -> Path:
+        simplified, is_same = onnxsim.simplify(onnx.load(folder / "float.onnx"))
+        assert is_same
+        path = folder / "onnxsim.onnx"
+        onnx.save(simplified, path)
+        return path
+
+    return run
+
+
+def aimet_int8(images: Images, folder: Path) -> Callable[[], Path]:
+    """AIMET's 8-bit simulation with its defaults, as its export to QDQ nodes leaves it."""
+    quantsim = import_module("aimet_onnx.quantsim")
+
+    def run() -> Path:
+        simulated = quantsim.QuantizationSimModel(onnx.load(folder / "float.onnx"))
+        simulated.compute_encodings([{_INPUT: row[None]} for row in images["calibration"]])
+        path = folder / "aimet.onnx"
+        onnx.save(simulated.to_onnx_qdq(prequantize_constants=True), path)
+        return path
+
+    return run
+
+
 def modelopt_int8(images: Images, folder: Path) -> Callable[[], Path]:
     """NVIDIA Model-Optimizer's default 8 bits, as its export to ONNX leaves them."""
     quantization = import_module("modelopt.torch.quantization")
@@ -167,14 +215,10 @@ def fastnas(images: Images, folder: Path) -> Callable[[], Path]:
         )
         plain_resnet.train_epoch(pruned, x_train, y_train, seed=0)
         trained, path = _exported(pruned, folder / "fastnas-float.onnx"), folder / "fastnas.onnx"
-        rows = iter([{_INPUT: row[None]} for row in images["calibration"]])
-        reader = type(
-            "Rows", (quantization.CalibrationDataReader,), {"get_next": lambda _: next(rows, None)}
-        )
         quantization.quantize_static(
             str(trained),
             str(path),
-            reader(),
+            _rows(images),
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
@@ -182,6 +226,15 @@ def fastnas(images: Images, folder: Path) -> Callable[[], Path]:
         return path
 
     return run
+
+
+def _rows(images: Images) -> Any:
+    """The images of the calibration one by one, as ONNX Runtime asks for them."""
+    quantization = import_module("onnxruntime.quantization")
+    rows = iter([{_INPUT: row[None]} for row in images["calibration"]])
+    return type(
+        "Rows", (quantization.CalibrationDataReader,), {"get_next": lambda _: next(rows, None)}
+    )()
 
 
 def _network(folder: Path) -> nn.Module:
@@ -205,6 +258,9 @@ def _exported(network: nn.Module, path: Path) -> Path:
 
 
 TOOLS = {
+    "onnxruntime": onnxruntime_static,
+    "onnxsim": onnxsim_only,
+    "aimet": aimet_int8,
     "nncf": nncf_defaults,
     "olive": olive_search,
     "modelopt": modelopt_int8,
