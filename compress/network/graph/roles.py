@@ -230,6 +230,25 @@ _TABLE: Mapping[str, Callable[[Node], _Roles]] = {
 OPERATORS = frozenset(_TABLE)
 """Every operator that a graph may hold."""
 
+COMPUTED = OPERATORS - {
+    "GatherND",
+    "GlobalLpPool",
+    "GridSample",
+    "Hardmax",
+    "LRN",
+    "LpPool",
+    "MeanVarianceNormalization",
+    "NonZero",
+    "OneHot",
+    "RNN",
+    "Range",
+    "ScatterElements",
+    "ScatterND",
+    "Size",
+    "TopK",
+}
+"""Those that the view in torch computes; the others are read, described, and refused by name."""
+
 
 def roles(node: Node) -> _Roles:
     """The role of every input of the node, left-out ones included.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 
-from compress.network.graph import read, shapes
+from compress.network.graph import read, roles, shapes
 from compress.network.graph.values import Graph, GraphPort
 from compress.network.sources import onnx_form, onnx_outline, onnx_ports, onnx_trial
 from compress.network.sources.onnx_info import (
@@ -22,7 +22,7 @@ from compress.network.sources.onnx_info import (
     RefusedNetwork,
 )
 from compress.network.sources.onnx_ports import ImagePorts
-from compress.values.errors import CompressError
+from compress.values.errors import CompressError, InvalidNetwork
 
 _IMAGES, _SEED = 4, 0
 _NO_MEMORY = (
@@ -34,6 +34,7 @@ _NO_MEMORY = (
 def inspect(data: bytes, *, input_shape: tuple[int, int, int] | None = None) -> InspectedNetwork:
     """Read the file and describe the network in it. Raises InvalidNetwork."""
     graph = read.read(data)
+    _check_computed(graph)
     ports = onnx_ports.image_ports(graph, input_shape=input_shape)
     bound = shapes.bind(graph, ports.sizes)
     num_classes = onnx_ports.num_classes(ports, bound.get(ports.output.name))
@@ -53,6 +54,16 @@ def inspect(data: bytes, *, input_shape: tuple[int, int, int] | None = None) -> 
         notes=(f"read, it answers as its file does, within {error:.1g} of the answers' spread",),
     )
     return InspectedNetwork(info=info, outline=found)
+
+
+def _check_computed(graph: Graph) -> None:
+    """Raise InvalidNetwork for what would fail in torch, which is not there to ask."""
+    for node in graph.nodes:
+        if node.op not in roles.COMPUTED:
+            raise InvalidNetwork(
+                f"{node.op} (node {node.name!r}) cannot be computed where networks are "
+                "compressed: compose it of other operators, or export the network up to it"
+            )
 
 
 def _differs(data: bytes, graph: Graph, ports: ImagePorts) -> float:

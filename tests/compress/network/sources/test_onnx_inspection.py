@@ -47,6 +47,11 @@ def test_what_is_in_a_file_is_told():
     assert verdict.outline.signature.inputs[0].name == "pixels"
 
 
+def test_an_operator_that_torch_would_not_compute_is_refused_here_already():
+    lrn = helper.make_node("LRN", ["pixels"], ["seen"], name="old", size=3)
+    assert "LRN (node 'old') cannot be computed" in reason(onnx_files.network(before=[lrn]))
+
+
 def test_images_may_end_with_their_channels():
     info = found(onnx_files.network(image=(8, 8, 3), nhwc=True)).info
     assert (info.layout, info.input_shape) == ("NHWC", (3, 8, 8))

@@ -8,9 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from compress.network.graph import roles
 from compress.network.graph.names import layer_names
 from compress.network.graph.read import read
 from compress.network.graph.view.module import GraphModule
+from compress.network.graph.view.operators import functions
+from compress.network.graph.view.operators.layers import LAYERS
 from compress.network.graph.view.operators.site import Operator
 from compress.values.errors import InvalidNetwork
 from tests.compress.network.graph.view.views import (
@@ -38,6 +41,10 @@ def test_a_network_answers_as_its_file_and_every_parameter_learns(name):
     sum(each.square().sum() for each in (found if isinstance(found, tuple) else [found])).backward()
     silent = [name for name, parameter in module.named_parameters() if parameter.grad is None]
     assert silent == []
+
+
+def test_what_an_inspection_lets_through_is_what_the_view_computes():
+    assert roles.OPERATORS & {*LAYERS, *functions.OPERATORS} == roles.COMPUTED
 
 
 def test_layers_have_torch_classes_and_the_names_of_their_weights():
