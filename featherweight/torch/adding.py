@@ -1,0 +1,46 @@
+"""From a module in a notebook to a model of the service."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from compress.network.preprocessing import Normalisation
+from featherweight.client.client import Client
+from featherweight.errors import UploadRefused
+from featherweight.specs.schemas import ModelSchema
+from featherweight.specs.states import ModelState
+from featherweight.torch.exporting import Exporter, export
+
+
+def add_model(  # noqa: PLR0913 - what may be said of a network
+    client: Client,
+    module: nn.Module,
+    example_inputs: Tensor,
+    *,
+    name: str,
+    normalisation: Normalisation | None = None,
+    exporter: Exporter = "auto",
+    output: str | int | None = None,
+) -> ModelSchema:
+    """Export a module, compare the file with it, upload it, and wait for its inspection.
+
+    ``example_inputs`` are a few images as the module takes them, float32 ``(N, C, H, W)``: their
+    size becomes that of the network, their number stays open. ``normalisation`` is what happens
+    to raw pixels before the module sees them, if your dataset holds raw pixels: it becomes part of
+    every delivered file. ``exporter`` and ``output`` are those of ``export``.
+
+    Returns the model, which is ready. Raises ExportFailed if no file answers as the module does,
+    UploadRefused with the reasons if the service cannot use the file, and ApiError.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "module.onnx"
+        export(module, example_inputs, path, exporter=exporter, output=output)
+        sent = client.upload_model(path, name=name, normalisation=normalisation)
+    found = client.inspected(sent.id)
+    if found.state == ModelState.REFUSED:
+        reasons = "\n  ".join(found.reasons)
+        raise UploadRefused(f"the module was exported, but cannot be used:\n  {reasons}")
+    return found
