@@ -61,7 +61,7 @@ def main() -> None:
     earlier = _earlier({(row["tool"], row["seed"]) for row in found})
     rows = sorted([*earlier, *found], key=lambda row: (str(row["tool"]), str(row["seed"])))
     seeds = sorted({int(str(row["seed"])) for row in rows})
-    with recorded(NAME, question, seeds=seeds) as table:
+    with recorded("search/resnet8", question, seeds=seeds) as table:
         for row in rows:
             table.add(row)
 
@@ -76,7 +76,7 @@ def _rows(asked: argparse.Namespace, data: ImageData) -> Iterator[Row]:
 
 
 def _earlier(renewed: set[tuple[Any, Any]]) -> Sequence[Row]:
-    path = RESULTS / f"{NAME}.json"
+    path = RESULTS / "search" / "resnet8.json"
     rows = read(path).rows if path.exists() else ()
     return [row for row in rows if (row["tool"], row["seed"]) not in renewed]
 
