@@ -1,6 +1,7 @@
 """What is declared is what is imported, and what is pinned lies within what is declared."""
 
 import ast
+import functools
 import importlib.metadata
 import subprocess
 import sys
@@ -36,7 +37,8 @@ def names(requirements: list[Requirement]) -> set[str]:
     return {str(canonicalize_name(requirement.name)) for requirement in requirements}
 
 
-def imported() -> set[str]:
+@functools.cache
+def imported() -> frozenset[str]:
     """The distributions that the rooms import, wherever in a file they do."""
     modules: set[str] = set()
     for room in ROOMS:
@@ -48,7 +50,7 @@ def imported() -> set[str]:
                     modules.add(node.module.split(".")[0])
     known = importlib.metadata.packages_distributions()
     foreign = modules - sys.stdlib_module_names - set(ROOMS) - {"ray"}
-    return {str(canonicalize_name(known[module][0])) for module in foreign}
+    return frozenset(str(canonicalize_name(known[module][0])) for module in foreign)
 
 
 @pytest.mark.parametrize("requirement", [*RUN_TIME, *ONLY_FOR_TESTS], ids=str)

@@ -1,8 +1,5 @@
 """The process: what it loads, whether it may start, how it feels."""
 
-import subprocess
-import sys
-
 import pytest
 from fastapi.testclient import TestClient
 
@@ -16,16 +13,6 @@ from store.errors import SchemaOutdated
 from store.session import Database
 from store.tables.records import LeaderRecord
 from tests.service.running import LOOPBACK, claim, problem, until
-
-HEAVY = {"torch", "torch_pruning", "onnx", "onnxruntime", "ray", "optuna", "sklearn", "scipy"}
-
-
-def test_importing_the_service_loads_nothing_heavy():
-    code = "import service.app, service.main, sys; print(' '.join(sys.modules))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
-    )
-    assert not HEAVY & {name.split(".")[0] for name in done.stdout.split()}
 
 
 def test_readiness_names_every_dependency(either_service):

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,24 +116,3 @@ def test_long_trials_get_the_sampler_that_thinks_and_a_study_keeps_what_it_began
     again.ask(index=0)
     assert again.study.user_attrs["sampler"] == "tpe"
     assert type(again.study.sampler).__name__ == "TPESampler"
-
-
-def test_the_pure_files_load_neither_optuna_nor_sql_nor_torch() -> None:
-    pure = (
-        "space.space space.grid space.controls space.problem space.feasibility front.comparison "
-        "front.pareto front.front early_stopping.rule forecasting.forecast sampling queue.untried"
-    )
-    code = (
-        "import importlib, sys\n"
-        f"for name in {pure.split()}: importlib.import_module(f'search.{{name}}')\n"
-        "found = {'torch', 'optuna', 'sqlalchemy', 'store', 'onnx'} & set(sys.modules)\n"
-        "assert not found, found"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def test_the_searcher_loads_no_torch() -> None:
-    code = "import sys, search.main; assert not {'torch', 'onnx'} & set(sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
