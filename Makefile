@@ -10,6 +10,8 @@ bin := .venv/bin
 PYTHON ?= python3
 
 ROOMS := featherweight compress store search service workers launch migrations
+# The rooms that know torch; the others know the database.
+NETWORKS := compress workers
 # Tests that start no process, open no database and train nothing.
 QUICK := tests/architecture/test_style.py tests/architecture/test_one_commit.py \
   tests/architecture/test_families.py tests/featherweight/test_documents.py tests/featherweight/test_jobfile.py \
@@ -18,14 +20,17 @@ QUICK := tests/architecture/test_style.py tests/architecture/test_one_commit.py 
   tests/search/allocation tests/search/front tests/search/space tests/search/early_stopping \
   tests/search/forecasting tests/search/test_sampling.py
 
-.PHONY: run test quick quick-tests proofs coverage setup check style types format docs lock \
-  bench soak clean
+.PHONY: run test suite quick quick-tests proofs coverage setup check style format docs lock \
+  all-types types types-of-records types-of-networks bench soak clean
 
 run: .venv/ready
 	$(bin)/featherweight up --job examples/digits.yaml
 
-# Most tests wait for real processes, so three at a time suit two cores.
-test: check
+# Types take one core; most tests wait for real processes, so three at a time suit the other.
+test: style
+	@$(MAKE) --no-print-directory --jobs 2 all-types suite
+
+suite: .venv/ready
 	$(bin)/pytest -n 3 --dist worksteal -m "not proof"
 
 proofs: .venv/ready
@@ -34,16 +39,18 @@ proofs: .venv/ready
 coverage: .venv/ready
 	$(bin)/pytest -n 3 --dist worksteal -m "not proof" --cov --cov-report=term:skip-covered
 
-# Types on one core, everything else on the other.
+# Three jobs of about as much work on two cores.
 quick: .venv/ready
-	@$(MAKE) --no-print-directory --jobs 2 types quick-tests
+	@$(MAKE) --no-print-directory --jobs 2 types-of-records types-of-networks quick-tests
 
 quick-tests: style
 	$(bin)/pytest -q -m "not proof" -p no:cacheprovider $(QUICK)
 
 setup: .venv/ready
 
-check: style
+check: style all-types
+
+all-types: .venv/ready
 	$(bin)/basedpyright
 
 style: .venv/ready
@@ -51,8 +58,13 @@ style: .venv/ready
 	$(bin)/ruff check .
 	$(bin)/lint-imports --no-logo
 
-types: .venv/ready
-	$(bin)/basedpyright $(ROOMS)
+types: types-of-records types-of-networks
+
+types-of-records: .venv/ready
+	$(bin)/basedpyright $(filter-out $(NETWORKS),$(ROOMS))
+
+types-of-networks: .venv/ready
+	$(bin)/basedpyright $(NETWORKS)
 
 format: .venv/ready
 	$(bin)/ruff check --fix-only .
