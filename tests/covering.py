@@ -8,7 +8,7 @@ combinations are marked ``proof``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -33,9 +33,19 @@ def cover(combinations: Sequence[Combination]) -> set[int]:
     return chosen
 
 
-def rows(combinations: Sequence[tuple[Any, ...]], ids: Sequence[str]) -> list[ParameterSet]:
-    """The parameters of a fixture or test whose axes are the parts of each combination."""
-    needed = cover([tuple(str(id(part)) for part in each) for each in combinations])
+def rows(
+    combinations: Sequence[tuple[Any, ...]],
+    ids: Sequence[str],
+    *,
+    among: Callable[..., bool] = lambda *parts: True,
+) -> list[ParameterSet]:
+    """The parameters of a fixture or test whose axes are the parts of each combination.
+
+    The cover is one of those ``among`` them that the function says yes to; it is given the parts.
+    """
+    taken = [number for number, each in enumerate(combinations) if among(*each)]
+    found = cover([tuple(str(id(part)) for part in combinations[number]) for number in taken])
+    needed = {taken[number] for number in found}
     return [
         pytest.param(each, id=name, marks=() if number in needed else pytest.mark.proof)
         for number, (each, name) in enumerate(zip(combinations, ids, strict=True))

@@ -22,6 +22,14 @@ def test_every_value_of_every_axis_is_held(combinations):
         assert {each[axis] for each in chosen} == {each[axis] for each in combinations}
 
 
+def test_a_cover_may_be_one_of_some_combinations():
+    product = list(itertools.product("abc", "xy"))
+    found = covering.rows(product, [first + second for first, second in product])
+    assert [row.id for row in found if not row.marks] == ["ax", "by", "cx"]
+    found = covering.rows(product, list("012345"), among=lambda first, second: first != "a")
+    assert [row.values for row in found if not row.marks] == [(("b", "x"),), (("c", "y"),)]
+
+
 def test_a_crossed_test_runs_its_cover_first_and_the_rest_as_proofs(pytester_items):
     quick, proofs = pytester_items
     assert len(quick) == 3

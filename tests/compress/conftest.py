@@ -107,6 +107,22 @@ def trained(digits: ImageData) -> Network:
     return train(SmallResidual((16, 32, 64)), digits, epochs=6)
 
 
+@pytest.fixture(scope="session")
+def five(digits: ImageData) -> ImageData:
+    """Digits of five classes, which the networks of the contract tell apart."""
+    from tests.compress import contract  # It imports this file.
+
+    return contract.five_classes(digits)
+
+
+@pytest.fixture(scope="session")
+def networks(five: ImageData) -> dict[str, Network]:
+    """The networks of the contract by name, trained."""
+    from tests.compress import contract
+
+    return {name: contract.trained(name, five) for name in contract.NETWORKS}
+
+
 @pytest.fixture
 def compressed(trained: Network) -> CompressedModel:
     """The trained network with nothing done to it."""

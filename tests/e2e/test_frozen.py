@@ -18,6 +18,7 @@ CLAIMS = 24
 """More than one process keeps connections or worker threads for them."""
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_held_row_stops_no_request(database_url: str, tmp_path: Path) -> None:
     database = open_database(database_url)

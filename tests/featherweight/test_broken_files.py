@@ -94,7 +94,14 @@ def test_a_dataset_that_is_no_file_is_told_in_words(tmp_path, named):
         jobfile.read(path)
 
 
-@pytest.mark.parametrize("name", ["deeper.yaml", "deep.json", "binary.yaml"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "deeper.yaml",
+        pytest.param("deep.json", marks=pytest.mark.proof),
+        pytest.param("binary.yaml", marks=pytest.mark.proof),
+    ],
+)
 def test_the_command_line_says_so_without_a_traceback(tmp_path, name):
     path, content = tmp_path / name, BROKEN[name]
     path.write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from featherweight.specs.states import TrialState
 from store.attempts import attempts
 from store.jobs import jobs
@@ -20,6 +22,7 @@ def start(url, name, mode):
     )
 
 
+@pytest.mark.proof
 def test_processes_that_claim_at_once_run_each_trial_exactly_once(database):
     with database.write() as session:
         job = factories.searching_job(
@@ -35,6 +38,7 @@ def test_processes_that_claim_at_once_run_each_trial_exactly_once(database):
         assert all(trial.num_attempts == 1 for trial in trials.of_job(session, job.id))
 
 
+@pytest.mark.proof
 def test_a_killed_process_is_reaped_once_and_its_trial_goes_to_another(database):
     with database.write() as session:
         factories.searching_job(session)

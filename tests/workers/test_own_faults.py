@@ -22,6 +22,8 @@ from workers.files.fetching import Fetcher
 from workers.spool import RELEASE, Spool, settle
 from workers.stopping import StopFlag
 
+pytestmark = pytest.mark.proof
+
 BIG = b"n" * 3_000_000
 
 

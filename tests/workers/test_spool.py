@@ -177,6 +177,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("moment", "recorded"),
     [("while writing", 0), ("between writing and sending", 1), ("after sending", 1)],
@@ -250,6 +251,7 @@ def killed_while_settling(kill, number, spooled, **ways):
     return False
 
 
+@pytest.mark.proof
 def test_a_worker_killed_at_any_access_to_its_files_starts_again_and_ends_the_trial(
     claimed, spool, tmp_path, connection, worker_client, records, kill
 ):

@@ -37,6 +37,7 @@ def made(found, compressed, digits, *, scale_bits):
     )  # fmt: skip
 
 
+@pytest.mark.cross("part", "scale_bits")
 @pytest.mark.parametrize("scale_bits", [16, 32])
 @pytest.mark.parametrize(("part", "pruning"), [(5, 0.0), (8, 0.0), (12, 0.4)])
 def test_a_file_keeps_the_bound_and_wastes_little_of_it(

@@ -76,16 +76,12 @@ def test_every_layer_stage_and_group_is_probed_and_fewer_bits_do_more(found):
     assert all(len(group.points) == 3 for group in found.groups)
 
 
-def test_the_same_network_gives_the_same_damages(found, trained, digits):
-    again = probe(trained, digits)
+def test_the_same_network_and_training_images_give_the_same_damages(found, trained, digits):
+    before = {name: tensor.clone() for name, tensor in trained.module.state_dict().items()}
+    again = probe(trained, replace(digits, validation=digits.test, test=None))
     assert again.layers == found.layers
     assert again.stages == found.stages
     assert again.groups == found.groups
-
-
-def test_the_network_is_left_as_it_was(trained, digits):
-    before = {name: tensor.clone() for name, tensor in trained.module.state_dict().items()}
-    probe(trained, digits, images=64)
     after = trained.module.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
@@ -195,15 +191,17 @@ def test_progress_is_told_and_a_request_to_stop_is_heeded(trained, digits):
     assert told == sorted(told)
 
 
-def test_only_training_images_are_looked_at(found, trained, digits):
-    other = replace(digits, validation=digits.test, test=None)
-    assert probe(trained, other).layers == found.layers
-
-
 def test_fewer_training_images_than_asked_for_are_all_used(trained, digits):
     few = Images(x_NCHW=digits.train.x_NCHW[:20], y_N=digits.train.y_N[:20])
-    found = probe(trained, replace(digits, train=few))
-    assert found.images == 20
+    seconds = itertools.count()
+    found = probe(
+        trained,
+        replace(digits, train=few),
+        clock=lambda: float(next(seconds)),
+        allowed_seconds=3.0,
+    )
+    assert (found.images, found.is_complete) == (20, False)
+    assert found.probes > 0
     hits = inference.logits(trained, few.x_NCHW, device=DEVICE).argmax(1) == few.y_N
     assert found.accuracy == pytest.approx(float(hits.float().mean()))
 

@@ -20,6 +20,7 @@ from compress.techniques.mirroring.config import VIEWS, Mirroring
 from compress.techniques.quantization.config import Quantization
 from compress.training.context import TrialContext
 from compress.values.errors import ExportParityError
+from tests import covering
 from tests.devices import DEVICE
 
 FORMS = {
@@ -29,16 +30,22 @@ FORMS = {
     "16-bit scales": (Quantization(weight_bits=4, activations="float", scale_bits=16),),
 }
 AXES = {"horizontal": [(3,)], "vertical": [(2,)], "both": [(3,), (2,), (2, 3)]}
+MATRIX = [(form, flip) for form in FORMS for flip in sorted(AXES)]
 
 
-@pytest.fixture(scope="module", params=FORMS)
-def alone(request, trained, digits, tmp_path_factory):
-    """The file without views, the context, and the steps that made it."""
+@pytest.fixture(scope="module", params=covering.rows(MATRIX, [" ".join(row) for row in MATRIX]))
+def mirrored(request, trained, digits, tmp_path_factory):
+    """The file without views, the one with them, and the axes along which they are flipped."""
     context = TrialContext(
         data=digits, device=DEVICE, seed=0, teacher=trained, task=IMAGE_CLASSIFICATION
     )
-    steps = FORMS[request.param]
-    return written(trained, steps, context, tmp_path_factory.mktemp("alone")), context, steps
+    form, flip = request.param
+    steps = FORMS[form]
+    files = (
+        written(trained, each, context, tmp_path_factory.mktemp("mirrored"))
+        for each in (steps, (*steps, Mirroring(flip=flip)))
+    )
+    return *files, AXES[flip]
 
 
 def written(network, steps, context, folder):
@@ -50,27 +57,23 @@ def answers(path, x_NCHW):
     return runtime.answers(runtime.session(path), x_NCHW)
 
 
-@pytest.mark.parametrize("flip", sorted(AXES))
-def test_a_file_answers_with_the_mean_over_its_views(trained, alone, flip, tmp_path):
-    file, context, steps = alone
-    mirrored = written(trained, (*steps, Mirroring(flip=flip)), context, tmp_path)
-    x_NCHW = context.data.validation.x_NCHW
-    views = [x_NCHW, *(x_NCHW.flip(axes) for axes in AXES[flip])]
-    expected_NK = np.mean([answers(file.path, view) for view in views], axis=0)
-    np.testing.assert_allclose(answers(mirrored.path, x_NCHW), expected_NK, atol=1e-4)
+def test_a_file_answers_with_the_mean_over_its_views(mirrored, digits):
+    alone, averaging, flips = mirrored
+    x_NCHW = digits.validation.x_NCHW
+    views = [x_NCHW, *(x_NCHW.flip(axes) for axes in flips)]
+    expected_NK = np.mean([answers(alone.path, view) for view in views], axis=0)
+    np.testing.assert_allclose(answers(averaging.path, x_NCHW), expected_NK, atol=1e-4)
     for count in (1, 3):
-        few = answers(mirrored.path, x_NCHW[:count])
+        few = answers(averaging.path, x_NCHW[:count])
         np.testing.assert_allclose(few, expected_NK[:count], atol=1e-4)
 
 
-@pytest.mark.parametrize("flip", sorted(AXES))
-def test_views_cost_macs_and_hardly_a_byte(trained, alone, flip, tmp_path):
-    file, context, steps = alone
-    mirrored = written(trained, (*steps, Mirroring(flip=flip)), context, tmp_path)
-    assert mirrored.macs == (1 + len(AXES[flip])) * file.macs
-    assert mirrored.parameters == file.parameters
-    assert 0 < mirrored.size_bytes - file.size_bytes < 500
-    seen = [value.name for value in onnx.load(mirrored.path).graph.input]
+def test_views_cost_macs_and_hardly_a_byte(mirrored):
+    alone, averaging, flips = mirrored
+    assert averaging.macs == (1 + len(flips)) * alone.macs
+    assert averaging.parameters == alone.parameters
+    assert 0 < averaging.size_bytes - alone.size_bytes < 500
+    seen = [value.name for value in onnx.load(averaging.path).graph.input]
     assert seen == [INPUT]
 
 

@@ -47,11 +47,20 @@ def uninterrupted(
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
-        {"sampler": "known_cost"},
-        {"sampler": "nsga2", "budget": {"trials": 24, "parallel_trials": 1}, "techniques": LARGE},
         factories.SHARED | {"finish": {"trials": 1, "finalists": 1}},
-        factories.PROFILED,
+        *(
+            pytest.param(changes, marks=pytest.mark.proof)
+            for changes in (
+                {},
+                {"sampler": "known_cost"},
+                {
+                    "sampler": "nsga2",
+                    "budget": {"trials": 24, "parallel_trials": 1},
+                    "techniques": LARGE,
+                },
+                factories.PROFILED,
+            )
+        ),
     ],
 )
 def test_a_searcher_restarted_at_every_step_gives_the_same_trials(

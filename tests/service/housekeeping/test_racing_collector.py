@@ -1,8 +1,11 @@
 """200 racing uploads and deletes: no file that is referenced is lost, no other is left."""
 
+import pytest
+
 from tests.service import racing
 
 
+@pytest.mark.proof
 def test_racing_uploads_and_deletes_lose_no_file_and_leave_none(either_service):
     service = either_service
     house = racing.house(service.database, service.files, service.settings)

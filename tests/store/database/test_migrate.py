@@ -141,6 +141,7 @@ def fill(connection):
         connection.execute(tables.tables[name].insert(), row)
 
 
+@pytest.mark.proof
 def test_several_processes_can_upgrade_an_empty_database_at_once(empty_database_url):
     command = [sys.executable, "-W", "error", "-c", UPGRADE, empty_database_url]
     running = [

@@ -240,6 +240,11 @@ class Life(RuleBasedStateMachine):
         assert seqs == list(range(1, job.last_event + 1))
 
 
+@pytest.mark.parametrize(
+    "database_url",
+    ["sqlite", pytest.param("postgresql", marks=pytest.mark.proof)],
+    indirect=True,
+)
 def test_no_order_of_steps_leads_to_an_illegal_state(database):
     life = type("LifeHere", (Life,), {"database": database})
     run_state_machine_as_test(

@@ -199,7 +199,11 @@ def test_all_groups_of_channels_can_be_halved(whole):
     assert tiny.counted(pruned)[0] < 0.4 * tiny.counted(whole)[0]
 
 
-@pytest.mark.parametrize("config", [TINY, LITE], ids=["b0", "lite0"])
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(TINY, marks=pytest.mark.proof), LITE],
+    ids=["b0", "lite0"],
+)
 def test_the_8_bit_file_answers_like_the_network(config, tmp_path):
     net = tiny.network(config)
     artifact = tiny.exported_int8(net, tmp_path)

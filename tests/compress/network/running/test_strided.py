@@ -87,6 +87,7 @@ def test_a_copy_picks_with_its_own_weights_and_a_network_comes_back_as_it_was() 
     torch.testing.assert_close(back(x_BCHW), network(x_BCHW))
 
 
+@pytest.mark.proof
 def test_training_a_narrow_shortcut_leaves_memory_whole() -> None:
     command = [sys.executable, "-c", TRAINS_A_NARROW_SHORTCUT]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)

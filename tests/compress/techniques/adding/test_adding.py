@@ -65,6 +65,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return json.loads((files / "found.json").read_text())
 
 
+@pytest.mark.proof
 def test_the_space_has_its_knobs_and_its_rules(found: dict[str, Any]) -> None:
     assert found["knobs"]["thresholding.level"] == [0.0, 0.2, 0.4]
     assert found["knobs"]["thresholding.mode"] == ["hard", "soft"]
@@ -75,6 +76,7 @@ def test_the_space_has_its_knobs_and_its_rules(found: dict[str, Any]) -> None:
     assert one == same != other
 
 
+@pytest.mark.proof
 def test_the_search_counts_what_it_saves(found: dict[str, Any]) -> None:
     none, some, many = found["costs"]["levels"]
     assert none > some > many
@@ -82,6 +84,7 @@ def test_the_search_counts_what_it_saves(found: dict[str, Any]) -> None:
     assert zeros < floats / 4
 
 
+@pytest.mark.proof
 def test_the_sampler_proposes_it_and_trials_become_files(found: dict[str, Any]) -> None:
     params = [trial["params"] for trial in found["trials"]]
     assert all({"thresholding.level", "thresholding.mode"} <= set(each) for each in params)
@@ -93,6 +96,7 @@ def test_the_sampler_proposes_it_and_trials_become_files(found: dict[str, Any]) 
     assert thresholded["bytes"] < whole["bytes"]
 
 
+@pytest.mark.proof
 def test_the_documents_have_its_page_and_its_relations(found: dict[str, Any]) -> None:
     page, pairs = found["pages"]["thresholding"], found["pages"]["compatibility"]
     assert page.startswith("# thresholding\n\nSet weights to zero that are small in their layer.\n")

@@ -129,7 +129,11 @@ def test_all_channels_may_be_pruned_but_the_logits(config):
     assert macs < 0.5 * macs_before
 
 
-@BOTH
+@pytest.mark.parametrize(
+    "config",
+    [SMALL, pytest.param(LARGE, marks=pytest.mark.proof)],
+    ids=["small", "large"],
+)
 def test_the_int8_file_agrees_with_torch(config, tmp_path):
     artifact = tiny.exported_int8(tiny.network(config), tmp_path)
     assert artifact.agreement is not None
