@@ -15,6 +15,9 @@ from compress.values.errors import InvalidCandidate
 
 LayerKind = Literal["conv", "pad", "norm", "linear", "embedding", "recurrent"]
 
+MATRICES: frozenset[LayerKind] = frozenset({"conv", "linear"})
+"""The kinds whose weights are matrices to techniques, and which lose channels."""
+
 
 class LayerInfo(BaseModel, frozen=True, extra="forbid"):
     """One layer with a weight; a ``pad`` has one that is never trained.
@@ -22,6 +25,10 @@ class LayerInfo(BaseModel, frozen=True, extra="forbid"):
     ``stage`` counts from 0 and is None in the stem and in the head. ``parameters`` are those of
     the layer and of its BatchNorm, ``macs`` the multiply-accumulates for one image. A layer on the
     edge of a cell belongs to one ``operation`` there; ``edge`` counts from 0.
+
+    ``has_view`` says whether its weight is a matrix to techniques, and ``loses_channels`` whether
+    it gets narrower when channels leave. They are None where a kind alone tells, as in networks of
+    families, and in older documents.
     """
 
     name: str
@@ -32,6 +39,52 @@ class LayerInfo(BaseModel, frozen=True, extra="forbid"):
     stage: int | None
     edge: int | None = None
     operation: str = ""
+    has_view: bool | None = None
+    loses_channels: bool | None = None
+
+
+class GroupAxis(BaseModel, frozen=True, extra="forbid"):
+    """What the channels of a group hold of a layer: ``indices`` along an axis of its weight.
+
+    ``axis`` is one of ``weight_shape``. Every channel holds equally many of the indices; if not
+    ``is_even``, what the axis loses depends on which channels leave.
+    """
+
+    layer: str
+    axis: int
+    indices: int
+    is_even: bool = True
+
+
+class GroupInfo(BaseModel, frozen=True, extra="forbid"):
+    """Channels that the same layers make, each of which can only leave with all that it holds.
+
+    ``root`` names a layer that makes them, ``stage`` the first that they exist in. They leave all
+    ``sections`` of a grouped convolution alike. A channel is a ``unit`` of at least ``width``
+    outputs of a layer. When one of a group that is not ``exact`` leaves, a norm over the channels
+    changes the others.
+    """
+
+    root: str
+    stage: int
+    num_channels: int
+    sections: int = 1
+    width: int = 1
+    exact: bool = True
+    unit: Literal["channel", "head", "hidden"] = "channel"
+    axes: tuple[GroupAxis, ...]
+
+
+class CoupledChannels(BaseModel, frozen=True, extra="forbid"):
+    """All groups of channels that may leave a network, in the order in which it runs their roots.
+
+    ``fixed`` says why the channels of other layers stay. The counts of its layers are all that a
+    file counts if ``is_counted``; an attention multiplies activations, which are of no layer.
+    """
+
+    groups: tuple[GroupInfo, ...]
+    fixed: dict[str, str] = Field(default_factory=dict[str, str])
+    is_counted: bool = True
 
 
 class ElasticNetwork(ABC):
@@ -77,6 +130,10 @@ class ElasticNetwork(ABC):
         """
 
     @abstractmethod
+    def coupled(self) -> CoupledChannels:
+        """Find the groups of channels that may leave the network itself."""
+
+    @abstractmethod
     def is_whole(self, shape: Shape) -> bool:
         """Return whether the member of that shape is the network itself."""
 
@@ -97,9 +154,10 @@ class Outline(BaseModel, frozen=True, extra="forbid"):
 
     ``blocks`` counts the blocks of every stage. ``resolution`` is the side in pixels to which the
     network resizes its images, None if it leaves them. ``least_input`` is the shortest side in
-    pixels of which its strides leave something, None if that is unknown. ``elastic`` answers for
-    the members of the network, None if it has no members. It is no part of the document: a network
-    with members is outlined from its source.
+    pixels of which its strides leave something, None if that is unknown. ``channels`` are those
+    that may leave, None if the network has members, which answers for itself, and if the document
+    is older than the field. ``elastic`` answers for the members of the network, None if it has no
+    members. It is no part of the document: a network with members is outlined from its source.
     """
 
     signature: Signature
@@ -107,6 +165,7 @@ class Outline(BaseModel, frozen=True, extra="forbid"):
     blocks: tuple[int, ...]
     resolution: int | None = None
     least_input: int | None = None
+    channels: CoupledChannels | None = None
     elastic: SkipJsonSchema[InstanceOf[ElasticNetwork] | None] = Field(
         default=None, exclude=True, repr=False
     )
@@ -126,6 +185,13 @@ class Outline(BaseModel, frozen=True, extra="forbid"):
         """Height and width of its images in pixels; None if it does not read images."""
         shape = self.signature.inputs[0].shape
         return (shape[2], shape[3]) if len(shape) == 4 else None
+
+    @property
+    def coupled(self) -> CoupledChannels | None:
+        """The groups of channels that may leave; None if nobody has looked for them."""
+        if self.channels is None and self.elastic is not None:
+            return self.elastic.coupled()
+        return self.channels
 
     def names(self, *, only_trained: bool) -> list[str]:
         """The layers' names, without those whose weights are never trained if asked."""

@@ -5,26 +5,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, Field
 
+from compress.network.outline import MATRICES
 from compress.techniques.description.technique import Technique
 from compress.techniques.registry import TECHNIQUES
 
-_MATRICES = frozenset({"conv", "linear"})
 _MOST_LEFT = 32
-_OF_FAMILIES = "family_member"
+_CHANNELS = "channels cannot leave"
+_MATRICES = "their weights are no matrices of a convolution or a linear layer"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DescribedLayer:
-    """A layer with a weight: its name and kind, and how many parameters it has."""
+    """A layer with a weight: its name, how many parameters it has, and what can be done with it."""
 
     name: str
-    kind: str
     parameters: int
+    has_view: bool
+    loses_channels: bool
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> DescribedLayer:
+        """Read a row of a table of layers; where it does not say, the kind of the layer tells."""
+        is_matrix = row["kind"] in MATRICES
+        has_view, loses = row.get("has_view"), row.get("loses_channels")
+        return cls(
+            name=row["name"],
+            parameters=row["parameters"],
+            has_view=is_matrix if has_view is None else has_view,
+            loses_channels=is_matrix if loses is None else loses,
+        )
 
 
 class TechniqueReach(BaseModel, frozen=True, extra="forbid"):
@@ -45,29 +60,30 @@ def reaches(layers: Sequence[DescribedLayer], *, is_family: bool) -> tuple[Techn
 def _reach(
     technique: Technique, layers: Sequence[DescribedLayer], *, is_family: bool
 ) -> TechniqueReach:
-    if technique.name == _OF_FAMILIES and not is_family:
+    if technique.needs_members and not is_family:
         return TechniqueReach(
             technique=technique.name,
             layers=0,
             parameters=0.0,
             reason="only networks of a family have members",
         )
-    if not technique.acts_on & {"channels", "weights"} or technique.name == _OF_FAMILIES:
-        return TechniqueReach(technique=technique.name, layers=len(layers), parameters=1.0)
-    left = list(_left(layers))
+    left = [layer for layer in layers if not _works_on(technique, layer)]
     reached = [layer for layer in layers if layer not in left]
     total = sum(layer.parameters for layer in layers)
-    words = sorted({layer.kind for layer in left})
+    why = _CHANNELS if "channels" in technique.acts_on else _MATRICES
     return TechniqueReach(
         technique=technique.name,
         layers=len(reached),
-        parameters=sum(layer.parameters for layer in reached) / max(1, total),
+        parameters=sum(layer.parameters for layer in reached) / total if total else 1.0,
         left=tuple(layer.name for layer in left[:_MOST_LEFT]),
-        reason=f"it works on convolutions and linear layers, not on: {', '.join(words)}"
-        if left
-        else "",
+        reason=why if left else "",
     )
 
 
-def _left(layers: Sequence[DescribedLayer]) -> Iterator[DescribedLayer]:
-    return (layer for layer in layers if layer.kind not in _MATRICES)
+def _works_on(technique: Technique, layer: DescribedLayer) -> bool:
+    """Whether a technique, of which the members do not tell, can change a layer."""
+    if technique.needs_members:
+        return True
+    if "channels" in technique.acts_on:
+        return layer.loses_channels
+    return layer.has_view or "weights" not in technique.acts_on

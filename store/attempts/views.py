@@ -106,10 +106,7 @@ def _reaches(info: dict[str, Any], *, is_family: bool) -> tuple[TechniqueReach, 
     if not info.get("layers"):
         return ()
     rows = (row for row in info["layers"] if row["kind"] not in _WITHOUT_WEIGHTS)
-    layers = [
-        DescribedLayer(name=row["name"], kind=row["kind"], parameters=row["parameters"])
-        for row in rows
-    ]
+    layers = [DescribedLayer.of_row(row) for row in rows]
     return reach.reaches(layers, is_family=is_family)
 
 

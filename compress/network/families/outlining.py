@@ -9,8 +9,9 @@ from functools import lru_cache
 
 from compress.network.families import layout
 from compress.network.families.catalog import Architecture, plan_of
+from compress.network.families.plans import coupling
 from compress.network.member import Dimension, Shape
-from compress.network.outline import ElasticNetwork, LayerInfo, Outline
+from compress.network.outline import CoupledChannels, ElasticNetwork, LayerInfo, Outline
 from compress.network.signature import Signature
 
 _MOST_OUTLINES = 256
@@ -55,6 +56,13 @@ class ElasticFamily(ElasticNetwork):
         """Choose the cheapest of the ``allowed`` operations of every edge of its cell."""
         return self.config.least(allowed)
 
+    def coupled(self) -> CoupledChannels:
+        """Find the groups of channels that may leave the network itself.
+
+        Raises InvalidCandidate for a network that answers alike whatever the image.
+        """
+        return _coupled(self.config, input_shape=self.input_shape, num_classes=self.num_classes)
+
     def is_whole(self, shape: Shape) -> bool:
         """Return whether the member of that shape is the network itself."""
         return self.config.member(shape) == self.config
@@ -96,6 +104,15 @@ def outline(
             config=architecture, input_shape=input_shape, num_classes=num_classes
         ),
     )
+
+
+@lru_cache(maxsize=_MOST_OUTLINES)
+def _coupled(
+    architecture: Architecture, *, input_shape: tuple[int, int, int], num_classes: int
+) -> CoupledChannels:
+    plan = plan_of(architecture, in_channels=input_shape[0], num_classes=num_classes)
+    found = outline(architecture, input_shape=input_shape, num_classes=num_classes)
+    return coupling.coupled(plan, found.signature, found.layers)
 
 
 def _layer(row: layout.Layer) -> LayerInfo:

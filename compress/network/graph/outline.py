@@ -32,6 +32,9 @@ _KINDS: Mapping[str, LayerKind] = {
 _FOLDABLE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 """What a BatchNorm may be folded into, and is counted with."""
 
+_VIEWED = (3, 4)
+"""Axes of the weights of convolutions that are matrices to techniques: those of 1 and 2 axes."""
+
 
 def outline(graph: Graph, sizes: Mapping[str, int]) -> Outline:
     """Describe the graph; ``sizes`` are those of its dynamic axes for one example.
@@ -50,6 +53,7 @@ def outline(graph: Graph, sizes: Mapping[str, int]) -> Outline:
             parameters=one.parameters,
             macs=one.macs,
             stage=stage,
+            has_view=one.has_view,
         )
         for one, stage in zip(described, stages, strict=True)
     )
@@ -69,6 +73,7 @@ class _Described:
     parameters: int
     macs: int
     positions: int | None
+    has_view: bool
 
 
 def _layers(graph: Graph, shapes: Shapes) -> Iterator[_Described]:
@@ -89,6 +94,7 @@ def _layers(graph: Graph, shapes: Shapes) -> Iterator[_Described]:
             + (0 if norm is None else counts[norm.name].parameters),
             macs=counts[node.name].macs,
             positions=_positions(node, shapes[node.output]),
+            has_view=_KINDS[node.op] == "linear" or (node.op == "Conv" and len(shape) in _VIEWED),
         )
 
 

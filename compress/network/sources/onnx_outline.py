@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from compress.network.graph import outline
+from compress.network.graph.coupling import description
+from compress.network.graph.shapes import bind
 from compress.network.graph.values import Graph
 from compress.network.outline import Outline
 from compress.network.signature import BATCH, Signature
@@ -17,6 +19,14 @@ def described(working: Graph, signature: Signature) -> Outline:
     no family; ``blocks`` counts the layers of each.
     """
     found = outline.outline(working, {BATCH: 1})
+    channels = description.coupled(working, bind(working, {BATCH: 2}), found.layers)
+    narrowed = {axis.layer for group in channels.groups for axis in group.axes}
+    layers = tuple(
+        layer.model_copy(update={"loses_channels": layer.name in narrowed})
+        for layer in found.layers
+    )
     stages = Counter(layer.stage for layer in found.layers if layer.stage is not None)
     blocks = tuple(stages[stage] for stage in range(len(stages)))
-    return found.model_copy(update={"signature": signature, "blocks": blocks})
+    return found.model_copy(
+        update={"signature": signature, "layers": layers, "blocks": blocks, "channels": channels}
+    )

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.network.graph.coupling.axes import Part
+from compress.network.graph.coupling.description import reasons
 from compress.network.graph.coupling.groups import CoupledGroup, HeldSlices
 from compress.network.graph.values import Node
 from compress.network.graph.view.module import GraphModule
@@ -34,7 +35,6 @@ _KINDS: Mapping[Part, Kind] = {
     "reader": "reader",
     "other": "other",
 }
-_ANSWERS = "they are what the network answers"
 
 
 def find(module: GraphModule, positions: Mapping[str, int]) -> Channels:
@@ -47,9 +47,10 @@ def find(module: GraphModule, positions: Mapping[str, int]) -> Channels:
     stages = _stages(whole, positions)
     holders = _holders(whole)
     groups = tuple(_group(module, each, holders, stages) for each in whole.couplings.groups)
-    fixed = {root: why for root, why in whole.couplings.fixed.items() if _ANSWERS not in why}
     num_stages = max(stages.values(), default=0) + 1
-    return Channels(groups=groups, fixed=fixed, num_stages=num_stages, graph=whole)
+    return Channels(
+        groups=groups, fixed=reasons(whole.couplings), num_stages=num_stages, graph=whole
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +95,8 @@ def _group(
         exact=coupled.exact,
         unit=coupled.unit,
         subsets=tuple(torch.tensor(subset) for subset in coupled.subsets),
-        width=min((_width(member) for member in members), default=1),
+        width=coupled.width,
     )
-
-
-def _width(member: Member) -> int:
-    return len(member.slice_S) // len(member.channel_S.unique())
 
 
 def _members(module: GraphModule, holder: _Holder, held: HeldSlices) -> Iterator[Member]:

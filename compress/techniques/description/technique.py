@@ -32,7 +32,8 @@ class Technique:
     values that a config or a step refuses, although it allows each of them alone.
 
     It *composes* with an earlier technique unless ``exceptions`` declare another relation.
-    ``composes`` has one sentence for the documentation about two techniques that compose.
+    ``composes`` has one sentence for the documentation about two techniques that compose. A
+    technique that ``needs_members`` works only on networks of families.
 
     Raises IncompleteTechnique, which names the part that is missing.
     """
@@ -47,6 +48,7 @@ class Technique:
     exceptions: tuple[Relation, ...] = ()
     composes: Mapping[str, str] = field(default_factory=dict)
     costs: Costs = UNCHANGED
+    needs_members: bool = False
 
     def __post_init__(self) -> None:
         for lack in (self._of_words(), self._of_config(), self._of_folder(), self._of_costs()):

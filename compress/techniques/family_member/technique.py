@@ -40,6 +40,7 @@ TECHNIQUE = Technique(
     name="family_member",
     config=FamilyMember,
     summary="Start from a narrower, shallower member of the network's own family.",
+    needs_members=True,
     acts_on=frozenset({"channels"}),
     disabled={"width": 1.0, "depth": 64},
     costs=_Costs(),

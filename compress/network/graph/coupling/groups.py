@@ -56,6 +56,13 @@ class CoupledGroup:
     unit: Unit = "channel"
     subsets: tuple[tuple[int, ...], ...] = ()
 
+    @property
+    def width(self) -> int:
+        """Return how many slices of a weight one channel is at the least, as the size of a head."""
+        weights = [held for held in self.slices if held.part != "bias"]
+        each = [len(held.slice_S) // len(np.unique(held.channel_S)) for held in weights]
+        return min(each, default=1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Couplings:
