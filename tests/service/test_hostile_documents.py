@@ -1,6 +1,7 @@
 """Documents made to cost much: each is refused within a moment, and others notice nothing."""
 
 import json
+import shutil
 import threading
 import time
 from typing import Any
@@ -52,10 +53,11 @@ DOCUMENTS = {
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory):
+def house(sqlite_template, tmp_path_factory):
     """A real process: what it computes does not share this one's interpreter."""
-    with running(tmp_path_factory.mktemp("house")) as found:
-        found.migrate()
+    folder = tmp_path_factory.mktemp("house")
+    shutil.copy(sqlite_template, folder / "featherweight.db")
+    with running(folder) as found:
         found.serve()
         yield found.url
 

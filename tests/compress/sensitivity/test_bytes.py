@@ -5,24 +5,14 @@ from __future__ import annotations
 import pytest
 
 from compress.export import writer
-from compress.sensitivity import probes
-from compress.sensitivity.probes import ProbeRequest
 from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from featherweight.specs import constraints
 from search.allocation.allotment import Allotter, Choices
 from search.allocation.limits import Limits
 from tests import factories
-from tests.compress.applying import applied, context_of, quantized
+from tests.compress.applying import applied, quantized
 
 RATIOS = (0.0, 0.25, 0.5)
-
-
-@pytest.fixture(scope="module")
-def profile(trained, digits):
-    wanted = ProbeRequest(
-        images=64, allowed_seconds=None, weights_sha256="0" * 64, data_sha256="1" * 64
-    )
-    return probes.probe(trained, context_of(digits), wanted, on_progress=lambda share: None)
 
 
 def made(found, compressed, digits, *, scale_bits):

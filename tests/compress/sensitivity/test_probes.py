@@ -41,11 +41,6 @@ def probe(network, digits, *, clock=time.perf_counter, **changes):
     )
 
 
-@pytest.fixture(scope="module")
-def found(trained, digits):
-    return probe(trained, digits)
-
-
 def damages(parts, key):
     return {getattr(part, key): [point.damage for point in part.points] for part in parts}
 
@@ -65,35 +60,35 @@ def test_a_divergence_is_bounded_and_never_of_numbers_that_are_not_finite():
         probes.divergence(torch.zeros(1, 2), torch.tensor([[math.nan, 0.0]]))
 
 
-def test_every_layer_stage_and_group_is_probed_and_fewer_bits_do_more(found):
-    assert found.is_complete
-    assert found.accuracy > 0.9
-    assert found.layers[0].name == "stem"
+def test_every_layer_stage_and_group_is_probed_and_fewer_bits_do_more(profile):
+    assert profile.is_complete
+    assert profile.accuracy > 0.9
+    assert profile.layers[0].name == "stem"
     bits = sorted(r.bits for r in ROUNDS if r.bits)
-    assert all([p.bits for p in layer.points] == bits for layer in found.layers)
-    assert all(layer.points[0].damage > 10 * layer.points[-1].damage for layer in found.layers)
-    assert all(len(stage.points) == 4 for stage in found.stages)
-    assert all(len(group.points) == 3 for group in found.groups)
+    assert all([p.bits for p in layer.points] == bits for layer in profile.layers)
+    assert all(layer.points[0].damage > 10 * layer.points[-1].damage for layer in profile.layers)
+    assert all(len(stage.points) == 4 for stage in profile.stages)
+    assert all(len(group.points) == 3 for group in profile.groups)
 
 
-def test_the_same_network_and_training_images_give_the_same_damages(found, trained, digits):
+def test_the_same_network_and_training_images_give_the_same_damages(profile, trained, digits):
     before = {name: tensor.clone() for name, tensor in trained.module.state_dict().items()}
     again = probe(trained, replace(digits, validation=digits.test, test=None))
-    assert again.layers == found.layers
-    assert again.stages == found.stages
-    assert again.groups == found.groups
+    assert again.layers == profile.layers
+    assert again.stages == profile.stages
+    assert again.groups == profile.groups
     after = trained.module.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_layers_know_the_stages_that_decide_their_sizes(found):
-    ends = {layer.name: (layer.reads, layer.writes) for layer in found.layers}
+def test_layers_know_the_stages_that_decide_their_sizes(profile):
+    ends = {layer.name: (layer.reads, layer.writes) for layer in profile.layers}
     assert ends["stem"][0] is None
     assert ends["classifier"][1] is None
     inner = {end for name, end in ends.items() if name not in ("stem", "classifier")}
     assert all(None not in end for end in inner)
-    assert {layer.name: layer.weights for layer in found.layers}["stem"] == 9 * 16
-    assert {layer.name: layer.macs for layer in found.layers}["stem"] == 9 * 16 * 64
+    assert {layer.name: layer.weights for layer in profile.layers}["stem"] == 9 * 16
+    assert {layer.name: layer.macs for layer in profile.layers}["stem"] == 9 * 16 * 64
 
 
 class Sum(nn.Module):
@@ -127,28 +122,28 @@ def answers(network, digits, found):
 
 @pytest.mark.parametrize("bits", [2, 8])
 def test_the_damage_of_a_layer_is_that_of_quantizing_it_alone(
-    found, compressed, trained, digits, bits
+    profile, compressed, trained, digits, bits
 ):
-    [layer] = [layer for layer in found.layers if layer.name == "blocks.1.second"]
-    others = ",".join(other.name for other in found.layers if other is not layer)
+    [layer] = [layer for layer in profile.layers if layer.name == "blocks.1.second"]
+    others = ",".join(other.name for other in profile.layers if other is not layer)
     alone = quantized(
         compressed, digits, weight_bits=bits, exclude=others, activations="float",
         edges_8bit=False, bias_correction=False,
     )  # fmt: skip
     [point] = [point for point in layer.points if point.bits == bits]
-    expected = answers((trained, alone.network), digits, found)
+    expected = answers((trained, alone.network), digits, profile)
     assert point.damage == pytest.approx(expected, rel=1e-3)
 
 
-def test_the_damage_of_a_stage_is_that_of_pruning_it_alone(found, compressed, trained, digits):
+def test_the_damage_of_a_stage_is_that_of_pruning_it_alone(profile, compressed, trained, digits):
     alone = applied(compressed, digits, technique="filter_pruning", ratios=(0.0, 0.5, 0.0, 0.0))
-    rows = torch.linspace(0, len(digits.train) - 1, found.images, dtype=torch.float64).round()
+    rows = torch.linspace(0, len(digits.train) - 1, profile.images, dtype=torch.float64).round()
     seen = Images(x_NCHW=digits.train.x_NCHW[rows.long()], y_N=digits.train.y_N[rows.long()])
     fresh = batchnorm.reestimate(
         alone.network, seen, device=DEVICE, like=trained, task=IMAGE_CLASSIFICATION
     )
-    [point] = [point for point in found.stages[1].points if point.ratio == 0.5]
-    assert point.damage == pytest.approx(answers((trained, fresh), digits, found), rel=1e-3)
+    [point] = [point for point in profile.stages[1].points if point.ratio == 0.5]
+    assert point.damage == pytest.approx(answers((trained, fresh), digits, profile), rel=1e-3)
 
 
 def test_entropy_is_the_bits_that_a_symbol_needs():
@@ -157,18 +152,18 @@ def test_entropy_is_the_bits_that_a_symbol_needs():
     assert probes.entropy(np.array([0, 0, 0, 1], np.int8)) == pytest.approx(0.811278)
 
 
-def test_a_layer_says_what_its_weights_take_in_a_file(found):
-    for layer in found.layers:
+def test_a_layer_says_what_its_weights_take_in_a_file(profile):
+    for layer in profile.layers:
         taken = [point.coded for point in layer.points]
         assert taken == sorted(taken)
         assert all(0.6 * p.bits < p.coded <= p.bits for p in layer.points if p.bits > 1)
 
 
-def test_a_cap_leaves_the_coarse_values_everywhere_first(found, trained, digits):
+def test_a_cap_leaves_the_coarse_values_everywhere_first(profile, trained, digits):
     seconds = itertools.count()
-    first = len(found.layers) + len(found.stages)
+    first = len(profile.layers) + len(profile.stages)
     cut = probe(trained, digits, clock=lambda: float(next(seconds)), allowed_seconds=first + 2)
-    assert (cut.probes, cut.planned, cut.is_complete) == (first + 1, found.planned, False)
+    assert (cut.probes, cut.planned, cut.is_complete) == (first + 1, profile.planned, False)
     numbers = Counter(len(layer.points) for layer in cut.layers)
     assert numbers == {1: len(cut.layers)}
     assert all([p.bits for p in layer.points] == [4] for layer in cut.layers)

@@ -185,6 +185,7 @@ def learners(digits):
     return list(found.values())
 
 
+@pytest.mark.proof
 def test_everything_that_is_learned_moves_by_a_sensible_share_in_an_epoch(learners):
     for one in learners:
         shares = replace(one).moved()
@@ -192,6 +193,7 @@ def test_everything_that_is_learned_moves_by_a_sensible_share_in_an_epoch(learne
         assert not wrong, f"{one.candidate.steps} moves {wrong}"
 
 
+@pytest.mark.proof
 def test_what_constraints_learn_is_in_the_file(learners):
     found = [one for one in learners if one.constraints]
     assert found
@@ -207,6 +209,7 @@ def test_what_constraints_learn_is_in_the_file(learners):
         assert all(not torch.equal(free.stored[name], before[name]) for name in learning)
 
 
+@pytest.mark.proof
 def test_every_file_that_makes_something_to_learn_is_under_this_contract(learners):
     """A technique whose parameters no choice above reaches would be trained unseen."""
     folders = [Path(inspect.getfile(each)).parent for each in (techniques, comparison)]
