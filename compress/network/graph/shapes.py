@@ -129,7 +129,7 @@ class _Inference:
                 f"{node.op} (node {node.name[:80]!r}) does not fit its inputs "
                 f"{[list(self.shapes.get(name, ())) for name in node.inputs]}: {_words(error)}"
             ) from error
-        yield from found.items()
+        yield from ((name, made) for name, made in found.items() if name)
 
     def _data(self, proto: NodeProto) -> dict[str, TensorProto]:
         known = {name: self._value(name) for name in proto.input}
@@ -235,9 +235,13 @@ def _norm(node: Node, shapes: Shapes) -> str | None:
 
 def _recurrent(node: Node, shapes: Shapes) -> str | None:
     data, weight = shapes[node.inputs[0]], shapes[node.inputs[1]]
-    if len(data) == len(weight) == 3 and data[2] == weight[2]:
-        return None
-    return f"weights {list(weight)} are not for an input {list(data)}"
+    if len(data) != 3 or len(weight) != 3 or data[2] != weight[2]:
+        return f"weights {list(weight)} are not for an input {list(data)}"
+    batch = data[0 if node.integer("layout", 0) else 1]
+    for state in (shapes[name] for name in node.inputs[5:7] if name in shapes):
+        if len(state) != 3 or state[0 if node.integer("layout", 0) else 1] != batch:
+            return f"an initial state {list(state)} is not for an input {list(data)}"
+    return None
 
 
 def _channels(data: tuple[int, ...], expected: int) -> str | None:

@@ -100,7 +100,7 @@ def check_parity(data: bytes, graph: Graph, given: Mapping[str, Array]) -> float
     naming the output if that is more than 1e-4, or 0.05 for files of 16 bits or with quantizers.
     """
     model = ModelProto.FromString(data)
-    expected = _answers_of_file(model, data, graph, given)
+    expected = answers_of_file(data, graph, given)
     found = run(write(graph).SerializeToString(), _as_in_file(graph, given))
     errors = [_error(one, other) for one, other in zip(found, expected, strict=True)]
     limit = _COARSE if _is_coarse(model) else _CLOSE
@@ -118,24 +118,41 @@ def _as_in_file(graph: Graph, given: Mapping[str, Array]) -> dict[str, Array]:
     return {n: value.astype(np.float16) if n in halves else value for n, value in given.items()}
 
 
-def _answers_of_file(
-    model: ModelProto, data: bytes, graph: Graph, given: Mapping[str, Array]
-) -> list[Array]:
-    """The file's answers; one row after the other if it takes one at a time."""
-    said = {port.name: port.type.tensor_type.shape.dim for port in model.graph.input}
-    single = [
-        port.name
-        for port in graph.inputs
-        if port.shape and isinstance(port.shape[0], str) and said[port.name][0].dim_value == 1
-    ]
+def answers_of_file(data: bytes, graph: Graph, given: Mapping[str, Array]) -> list[Array]:
+    """The answers of the file that the graph was read from; row by row if it takes one row.
+
+    Raises InvalidNetwork if ONNX Runtime does not take the file.
+    """
+    single = _single_axes(ModelProto.FromString(data), graph)
     given = _as_in_file(graph, given)
     if not single:
         return run(data, given)
-    rows = [
-        run(data, {n: v[row : row + 1] if n in single else v for n, v in given.items()})
-        for row in range(len(given[single[0]]))
+    rows = range(min(given[name].shape[axis] for name, axis in single.items()))
+    answers = [
+        run(data, {n: _row(v, single.get(n), row) for n, v in given.items()}) for row in rows
     ]
-    return [np.concatenate(each) for each in zip(*rows, strict=True)]
+    outputs = zip(graph.outputs, *answers, strict=True)
+    return [np.concatenate(each, _batch_axis(port)) for port, *each in outputs]
+
+
+def _single_axes(model: ModelProto, graph: Graph) -> dict[str, int]:
+    """The axis of each input that is free in the graph, and 1 in the file."""
+    said = {port.name: port.type.tensor_type.shape.dim for port in model.graph.input}
+    return {
+        port.name: axis
+        for port in graph.inputs
+        for axis, size in enumerate(port.shape)
+        if isinstance(size, str) and said[port.name][axis].dim_value == 1
+    }
+
+
+def _row(values: Array, axis: int | None, row: int) -> Array:
+    return values if axis is None else values.take([row], axis)
+
+
+def _batch_axis(port: GraphPort) -> int:
+    """The first axis that is free; states of recurrent layers have layers in front of it."""
+    return next((axis for axis, size in enumerate(port.shape) if isinstance(size, str)), 0)
 
 
 def _is_coarse(model: ModelProto) -> bool:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.network.graph.coupling.operands import entries, integers, number, operand
+from compress.network.graph.coupling.operands import entries, integers, operand
 from compress.network.graph.coupling.rules.arrangement import pad_amounts, split_ends
 from compress.network.graph.values import Array, Node, Shapes
 
@@ -83,7 +83,7 @@ def _aiming(node: Node, around: Surroundings, wanted: Sequence[int | None]) -> M
 def _convolution(node: Node, around: Surroundings) -> Mended:
     """A depthwise convolution has as many groups as channels; others lose alike in each."""
     channels = around.axis(node.inputs[0], 1)
-    if number(node, "group", 1) != len(channels) or len(channels) == 1:
+    if node.integer("group", 1) != len(channels) or len(channels) == 1:
         return (node,), {}
     return (_with(node, group=int(channels.sum())),), {}
 
@@ -113,7 +113,7 @@ def _expand(node: Node, around: Surroundings) -> Mended:
 
 
 def _split(node: Node, around: Surroundings) -> Mended:
-    kept = around.axis(node.inputs[0], number(node, "axis", 0))
+    kept = around.axis(node.inputs[0], node.integer("axis", 0))
     ends = split_ends(node, integers(around.tensors.get(operand(node, 1))), len(kept))
     parts = [part.sum() for part in np.split(kept, ends[:-1])]
     rest = {name: value for name, value in node.attributes.items() if name != "num_outputs"}
@@ -150,7 +150,7 @@ def _pad(node: Node, around: Surroundings) -> Mended:
 def _gather(node: Node, around: Surroundings) -> Mended:
     """Places count what stays before them; a list of places loses those that leave."""
     places = around.tensors.get(node.inputs[1])
-    axis = number(node, "axis", 0)
+    axis = node.integer("axis", 0)
     kept = around.axis(node.inputs[0], axis)
     if places is None or kept.all():
         return (node,), {}

@@ -9,25 +9,12 @@ import numpy as np
 from compress.network.graph.values import Array, Graph, Node
 
 
-def number(node: Node, name: str, default: int) -> int:
-    """Return an attribute that is a whole number."""
-    value = node.attributes.get(name, default)
-    if not isinstance(value, int):
-        raise TypeError(f"{node.op} {node.name}: {name} must be a whole number, not {value!r}")
-    return value
-
-
 def numbers(node: Node, name: str) -> tuple[int, ...] | None:
     """Return an attribute that is a list of whole numbers, None if it is left out."""
     value = node.attributes.get(name)
     if value is None:
         return None
     return tuple(int(one) for one in np.asarray(value).ravel())
-
-
-def word(node: Node, name: str, default: str) -> str:
-    """Return an attribute that is a word."""
-    return str(node.attributes.get(name, default))
 
 
 def operand(node: Node, index: int) -> str:

@@ -9,9 +9,11 @@ from onnx import ModelProto, TensorShapeProto, ValueInfoProto
 
 from compress.network.graph.reading import probing
 from compress.network.graph.rewiring import free_name, names_of
-from compress.network.graph.values import Array, Graph, Node
+from compress.network.graph.values import Array, Graph, GraphPort, Node
 from compress.values.errors import InvalidNetwork
 
+_BATCH = "batch"
+_MOVING = frozenset({"Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Unsqueeze"})
 _WAY_OUT = "export it with a dynamic batch axis (dynamic_axes={name: {0: 'N'}} in torch)"
 
 
@@ -32,7 +34,7 @@ def free_batch(model: ModelProto) -> bool:
         shapes = [[dim.dim_value for dim in port.type.tensor_type.shape.dim] for port in ports]
         raise InvalidNetwork(f"no input has a batch axis (shapes {shapes[:4]}): {_WAY_OUT}")
     for axis in fixed:
-        axis.dim_param = "batch"
+        axis.dim_param = _BATCH
     return True
 
 
@@ -43,10 +45,36 @@ def _first(port: ValueInfoProto) -> TensorShapeProto.Dimension | None:
 
 def settled_free(graph: Graph) -> Graph:
     """Settle a graph whose file fixes the batch at 1. Raises InvalidNetwork if it must be 1."""
+    free = _with_repeated_tokens(_with_free_reshapes(graph))
     try:
-        return probing.settled(_with_repeated_tokens(_with_free_reshapes(graph)))
+        return probing.settled(_with_free_states(free))
     except InvalidNetwork as error:
         raise InvalidNetwork(f"{error}; the file fixes its batch at 1: {_WAY_OUT}") from error
+
+
+def _with_free_states(graph: Graph) -> Graph:
+    """Let states of recurrent layers that come in, ``(layers, 1, hidden)``, have the batch."""
+    states = _states(graph)
+    inputs = tuple(_state(port) if port.name in states else port for port in graph.inputs)
+    return replace(graph, inputs=inputs)
+
+
+def _state(port: GraphPort) -> GraphPort:
+    if len(port.shape) != 3 or port.shape[1] != 1:
+        return port
+    layers, _, hidden = port.shape
+    return replace(port, shape=(1 if layers == _BATCH else layers, _BATCH, hidden))
+
+
+def _states(graph: Graph) -> set[str]:
+    """What recurrent layers begin with, followed back to where it comes in."""
+    found: set[str] = set()
+    for node in reversed(graph.nodes):
+        if node.op in {"GRU", "LSTM", "RNN"}:
+            found.update(node.inputs[5:7])
+        elif node.op in _MOVING and not found.isdisjoint(node.outputs):
+            found.update(node.inputs[:1])
+    return found
 
 
 def _with_free_reshapes(graph: Graph) -> Graph:

@@ -21,7 +21,8 @@ from compress.network.graph.reading.limits import FileLimits
 from compress.network.graph.shapes import ERRORS
 from compress.values.errors import InvalidNetwork
 
-_NEVER = frozenset({"QuantizeLinear", "DequantizeLinear", "If", "Loop", "Scan"})
+_BRANCHING = frozenset({"If", "Loop", "Scan"})
+_NEVER = frozenset({"QuantizeLinear", "DequantizeLinear"}) | _BRANCHING
 """Whose constants another step looks at, or which are not folded by computing."""
 _SLOW = frozenset({"Conv", "ConvTranspose", "Einsum", "GRU", "Gemm", "LSTM", "MatMul", "RNN"})
 """What takes much more work than its output is long."""
@@ -33,8 +34,19 @@ def fold(model: ModelProto, limits: FileLimits) -> ModelProto:
 
     Raises InvalidNetwork if a constant would have more than ``limits.elements`` elements.
     """
-    with blamed("the file's operators do not fit together"):
+    with blamed(_undertaking(model)):
         return _folded(model, limits)
+
+
+def _undertaking(model: ModelProto) -> str:
+    """What fails if folding does: a branch, if there is one, else the file as a whole."""
+    branching = next((node for node in model.graph.node if node.op_type in _BRANCHING), None)
+    if branching is None:
+        return "the file's operators do not fit together"
+    return (
+        f"{branching.op_type} (node {branching.name[:80]!r}) cannot be replaced by the branch that "
+        "is taken, export the network with that branch alone"
+    )
 
 
 def _folded(model: ModelProto, limits: FileLimits) -> ModelProto:

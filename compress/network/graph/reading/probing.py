@@ -71,7 +71,7 @@ def _stated(graph: Graph, shapes: tuple[Shapes, Shapes], sizes: _Sizes) -> Graph
                     f"{node.op} (node {node.name[:80]!r}) makes a tensor whose shape depends on "
                     "values: export the network without what picks by value"
                 )
-    outputs = tuple(_output(port, shapes, sizes) for port in graph.outputs)
+    outputs = tuple(_output(port, graph, shapes, sizes) for port in graph.outputs)
     if not any(_has_batch(shapes, port.name) for port in outputs):
         raise _WrongOutput(
             f"no output has a batch axis in front (the first is {outputs[0].name[:80]!r} of shape "
@@ -85,13 +85,17 @@ def _has_batch(shapes: tuple[Shapes, Shapes], name: str) -> bool:
     return bool(first) and (first[0], second[0]) == _BATCHES
 
 
-def _output(port: GraphPort, shapes: tuple[Shapes, Shapes], sizes: _Sizes) -> GraphPort:
+def _output(
+    port: GraphPort, graph: Graph, shapes: tuple[Shapes, Shapes], sizes: _Sizes
+) -> GraphPort:
     """The port with the axes that it really has, under the file's words where there are any."""
     found = list(zip(shapes[0][port.name], shapes[1][port.name], strict=True))
     if port.shape and len(port.shape) != len(found):
-        raise _wrong(port, shapes[0][port.name])
+        raise _wrong(port, graph, shapes[0][port.name])
     said = port.shape or (None,) * len(found)
     axes = enumerate(zip(said, found, strict=True))
+    if any(isinstance(s, int) and a == b != s for s, (a, b) in zip(said, found, strict=True)):
+        raise _wrong(port, graph, shapes[0][port.name])
     return replace(port, shape=tuple(_axis(port, n, s, pair, sizes) for n, (s, pair) in axes))
 
 
@@ -99,8 +103,6 @@ def _axis(
     port: GraphPort, number: int, said: int | str | None, pair: tuple[int, int], sizes: _Sizes
 ) -> int | str:
     if pair[0] == pair[1]:
-        if isinstance(said, int) and said != pair[0]:
-            raise _wrong(port, pair[:1])
         return pair[0]
     if isinstance(said, str) and said:
         return said
@@ -108,8 +110,10 @@ def _axis(
     return words[0] if words else f"{port.name}_{number}"
 
 
-def _wrong(port: GraphPort, found: tuple[int, ...]) -> _WrongOutput:
+def _wrong(port: GraphPort, graph: Graph, found: tuple[int, ...]) -> _WrongOutput:
+    maker = next((node for node in graph.nodes if port.name in node.outputs), None)
+    who = "the input" if maker is None else f"{maker.op} (node {maker.name[:80]!r})"
     return _WrongOutput(
-        f"output {port.name[:80]!r} is said to have shape {list(port.shape)}, its operators make "
-        f"{list(found)}: the file is damaged"
+        f"output {port.name[:80]!r} is said to have shape {list(port.shape)}, {who} makes "
+        f"{list(found)}: export the network again, or say the right shape in the file"
     )

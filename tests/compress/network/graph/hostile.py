@@ -189,6 +189,31 @@ def a_branch_that_depends_on_values():
     return ending(*nodes)
 
 
+@refused(r"If \(node 'outer'\) cannot be replaced by the branch that is taken")
+def a_branch_in_a_branch():
+    """The inner one is always taken, and answers what lies outside of both."""
+    inside = helper.make_graph(
+        [make_node("Identity", ["h"], ["i"])],
+        "inside",
+        [],
+        [make_tensor_value_info("i", FLOAT, ["N", 3])],
+    )
+    same = helper.make_graph(
+        [make_node("Identity", ["h"], ["j"])],
+        "same",
+        [],
+        [make_tensor_value_info("j", FLOAT, ["N", 3])],
+    )
+    inner = make_node("If", ["yes"], ["o"], "inner", then_branch=inside, else_branch=same)
+    outer = helper.make_graph([inner], "outer", [], [make_tensor_value_info("o", FLOAT, ["N", 3])])
+    nodes = [
+        make_node("ReduceMax", ["h"], ["m"], keepdims=0),
+        make_node("Cast", ["m"], ["c"], to=TensorProto.BOOL),
+        make_node("If", ["c"], ["y"], "outer", then_branch=outer, else_branch=branch("b", "Neg")),
+    ]
+    return ending(*nodes, tensors=[weight("yes", value=True, dtype=np.bool_)])
+
+
 @refused(r"Loop \(node 'again'\) is control flow: export with the loop unrolled")
 def a_loop():
     bool_type, i64 = TensorProto.BOOL, INT64
@@ -367,7 +392,7 @@ def an_input_that_lies():
     return data(LINEAR, [W], shape=("N", 5))
 
 
-@refused(r"output 'y' is said to have shape \['N', 9\], its operators make \[3\]")
+@refused(r"output 'y' is said to have shape \['N', 9\], Gemm \(node 'head'\) makes \[2, 3\]")
 def an_output_that_lies():
     return data(LINEAR, [W], answer=("N", 9))
 

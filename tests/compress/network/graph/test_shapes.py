@@ -150,3 +150,37 @@ def test_what_onnx_has_no_rule_for_keeps_its_shape(op):
     port = GraphPort(name="x", dtype="float32", shape=("N", 4, 6))
     graph = Graph(inputs=(port,), outputs=(), nodes=(made,), tensors={"s": np.ones(4, np.float32)})
     assert bind(graph, {"N": 3})["y"] == (3, 4, 6)
+
+
+def recurrent(op, states, **attributes):
+    """A layer of two directions that leaves out its first output, on sequences of five."""
+    names = tuple(f"state{place}" for place in range(len(states)))
+    made = Node(
+        op=op,
+        name="r",
+        inputs=("x", "w", "r", "", "", *names),
+        outputs=("", "last"),
+        attributes={"hidden_size": 3, "direction": "bidirectional", **attributes},
+    )
+    gates = 4 if op == "LSTM" else 3
+    held = {"w": (2, gates * 3, 4), "r": (2, gates * 3, 3)}
+    tensors = {name: np.ones(shape, np.float32) for name, shape in held.items()}
+    ports = [("x", (5, "N", 4)), *zip(names, states, strict=True)]
+    inputs = tuple(GraphPort(name=name, dtype="float32", shape=shape) for name, shape in ports)
+    return Graph(inputs=inputs, outputs=(), nodes=(made,), tensors=tensors)
+
+
+def test_an_output_that_is_left_out_has_no_shape():
+    shapes = bind(recurrent("LSTM", []), {"N": 2})
+    assert shapes["last"] == (2, 2, 3)
+    assert "" not in shapes
+
+
+@pytest.mark.parametrize(("op", "count"), [("LSTM", 2), ("GRU", 1)])
+def test_states_of_recurrent_layers_have_the_batch(op, count):
+    fitting = recurrent(op, [(2, "N", 3)] * count)
+    assert bind(fitting, {"N": 4})["last"] == (2, 4, 3)
+    fixed = recurrent(op, [(2, "N", 3)] * (count - 1) + [(2, 1, 3)])
+    assert bind(fixed, {"N": 1})["last"] == (2, 1, 3)
+    with pytest.raises(InvalidNetwork, match=rf"{op} \(node 'r'\) .* initial state \[2, 1, 3\]"):
+        bind(fixed, {"N": 4})

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from compress.network.graph.coupling.couplings import couple
 from compress.network.graph.coupling.proof import prove
@@ -35,6 +36,46 @@ def test_a_file_that_takes_one_image_is_asked_image_by_image():
     data = exported("residual", folded=True, batch=None)
     graph = read(data)
     assert check_parity(data, graph, drawn(graph, sizes_of(graph), seed=0)) < 1e-5
+
+
+def test_states_of_a_file_that_takes_one_sequence_are_asked_for_sequence_by_sequence():
+    data = one_sequence_at_a_time()
+    graph = read(data)
+    assert [port.shape for port in graph.inputs] == [("batch", 5, 4), (1, "batch", 3)]
+    assert [port.shape for port in graph.outputs] == [("batch", 5, 3), (1, "batch", 3)]
+    assert check_parity(data, graph, drawn(graph, {"batch": 3}, seed=0)) < 1e-5
+
+
+def one_sequence_at_a_time():
+    """A GRU for one sequence whose state comes in and goes out, as streams need it."""
+    random = np.random.default_rng(0)
+    shapes = {"w": (1, 9, 4), "r": (1, 9, 3), "b": (1, 18)}
+    held = [
+        numpy_helper.from_array(random.standard_normal(shape).astype(np.float32), name)
+        for name, shape in shapes.items()
+    ]
+    held.append(numpy_helper.from_array(np.asarray([1], np.int64), "first"))
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["steps"], perm=[1, 0, 2]),
+        helper.make_node(
+            "GRU",
+            ["steps", "w", "r", "b", "", "state"],
+            ["all", "new state"],
+            "gru",
+            hidden_size=3,
+            linear_before_reset=1,
+        ),
+        helper.make_node("Squeeze", ["all", "first"], ["each"]),
+        helper.make_node("Transpose", ["each"], ["y"], perm=[1, 0, 2]),
+    ]
+    ports = {"x": [1, 5, 4], "state": [1, 1, 3], "y": [1, 5, 3], "new state": [1, 1, 3]}
+    named = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in ports.items()
+    ]
+    made = helper.make_graph(nodes, "stream", named[:2], named[2:], held)
+    opsets = [helper.make_opsetid("", 17)]
+    return helper.make_model(made, opset_imports=opsets, ir_version=8).SerializeToString()
 
 
 def test_words_are_drawn_from_the_table():

@@ -14,7 +14,7 @@ from compress.network.graph.coupling.axes import (
     still,
     stills,
 )
-from compress.network.graph.coupling.operands import integers, number, numbers, operand, word
+from compress.network.graph.coupling.operands import integers, numbers, operand
 from compress.network.graph.coupling.union_find import LabelArray
 from compress.network.graph.values import Node
 
@@ -29,7 +29,7 @@ def transpose(node: Node, labels: LabelledAxes) -> None:
 def concatenate(node: Node, labels: LabelledAxes) -> None:
     """Concat: side by side along one axis."""
     operands = [labels.of(name) for name in node.inputs]
-    axis = number(node, "axis", 0) % len(operands[0])
+    axis = node.integer("axis", 0) % len(operands[0])
     laid = broadcast(labels, [_with(axes, axis, still(1)) for axes in operands], node)
     labels.give(node, _with(laid, axis, np.concatenate([axes[axis] for axes in operands])))
 
@@ -37,7 +37,7 @@ def concatenate(node: Node, labels: LabelledAxes) -> None:
 def split(node: Node, labels: LabelledAxes) -> None:
     """Split: several parts along one axis."""
     axes = labels.of(node.inputs[0])
-    axis = number(node, "axis", 0) % len(axes)
+    axis = node.integer("axis", 0) % len(axes)
     given = labels.value(operand(node, 1))
     if operand(node, 1) and given is None:
         unknown(node, labels)
@@ -92,7 +92,7 @@ def gather(node: Node, labels: LabelledAxes) -> None:
     """Gather: rows of a table, or chosen channels."""
     table, index = node.inputs[:2]
     rank = len(labels.shape(table))
-    axis = number(node, "axis", 0) % rank
+    axis = node.integer("axis", 0) % rank
     places = labels.value(index)
     if labels.value(table) is not None:
         labels.stay(table, axis)
@@ -145,7 +145,7 @@ def pad(node: Node, labels: LabelledAxes) -> None:
     if amounts is None:
         unknown(node, labels)
         return
-    is_constant = word(node, "mode", "constant") == "constant"
+    is_constant = node.text("mode", "constant") == "constant"
     padded: list[LabelArray] = []
     for own, (before, behind) in zip(axes, amounts, strict=True):
         if (before, behind) != (0, 0) and not (is_constant and min(before, behind) >= 0):
@@ -217,9 +217,9 @@ def depth_to_space(node: Node, labels: LabelledAxes) -> None:
     """DepthToSpace: the channels of one position become a block of positions of one channel."""
     batch, channels, *positions = labels.of(node.inputs[0])
     labels.hold(positions, f"{node.op} {node.name} moves them")
-    block = number(node, "blocksize", 1) ** 2
+    block = node.integer("blocksize", 1) ** 2
     by_output = channels.reshape(block, -1).T
-    if word(node, "mode", "DCR") == "CRD":
+    if node.text("mode", "DCR") == "CRD":
         by_output = channels.reshape(-1, block)
     outputs = np.ascontiguousarray(by_output[:, 0])
     for other in by_output.T[1:]:
@@ -231,7 +231,7 @@ def space_to_depth(node: Node, labels: LabelledAxes) -> None:
     """SpaceToDepth: a block of positions of one channel becomes channels of one position."""
     batch, channels, *positions = labels.of(node.inputs[0])
     labels.hold(positions, f"{node.op} {node.name} moves them")
-    repeated = np.tile(channels, number(node, "blocksize", 1) ** 2)
+    repeated = np.tile(channels, node.integer("blocksize", 1) ** 2)
     labels.give(node, (batch, repeated, *stills(labels.shape(node.output)[2:])))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from compress.network.graph.coupling.axes import LabelledAxes, broadcast, stills
-from compress.network.graph.coupling.operands import number, operand
+from compress.network.graph.coupling.operands import operand
 from compress.network.graph.coupling.union_find import LabelArray
 from compress.network.graph.values import Node
 
@@ -26,7 +26,7 @@ def convolve_transposed(node: Node, labels: LabelledAxes) -> None:
 def _convolve(node: Node, labels: LabelledAxes, *, out_axis: int) -> None:
     batch, channels_I, *positions = labels.of(node.inputs[0])
     labels.hold(positions, f"the window of {node.op} {node.name} slides over them")
-    weight, group = node.inputs[1], number(node, "group", 1)
+    weight, group = node.inputs[1], node.integer("group", 1)
     labels.stay(weight, *range(2, len(labels.shape(weight))))
     if not labels.is_constant(weight):
         labels.hold([channels_I, *labels.of(weight)], f"{node.op} {node.name} computes its weight")
@@ -59,7 +59,7 @@ def _grouped(
 
     Axis 1 of the weight holds the channels of one section, whichever way the layer goes.
     """
-    weight, group = node.inputs[1], number(node, "group", 1)
+    weight, group = node.inputs[1], node.integer("group", 1)
     filters_O = labels.axis(weight, out_axis, part="filter", sections=group if out_axis == 1 else 1)
     readers_I = labels.axis(
         weight, 1 - out_axis, part="reader", sections=group if out_axis == 0 else 1
@@ -75,8 +75,8 @@ def _grouped(
 def multiply_matrices(node: Node, labels: LabelledAxes) -> None:
     """Gemm: ``(M, K) @ (K, O)``, either of them transposed, and a bias."""
     left, right = node.inputs[:2]
-    across = 1 if number(node, "transA", 0) else 0
-    down = 0 if number(node, "transB", 0) else 1
+    across = 1 if node.integer("transA", 0) else 0
+    down = 0 if node.integer("transB", 0) else 1
     _contract(node, labels, (left, 1 - across), (right, 1 - down))
     rows = labels.axis(left, across, part="filter")
     columns_O = labels.axis(right, down, part="filter")

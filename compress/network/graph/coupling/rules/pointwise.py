@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compress.network.graph.coupling.axes import AxisLabels, LabelledAxes, broadcast, still
-from compress.network.graph.coupling.operands import integers, number, numbers, operand
+from compress.network.graph.coupling.operands import integers, numbers, operand
 from compress.network.graph.coupling.union_find import LabelArray
 from compress.network.graph.values import Node
 
@@ -36,7 +36,7 @@ def normalise_by_group(node: Node, labels: LabelledAxes) -> None:
     for name in node.inputs[1:]:
         labels.join(labels.axis(name, 0), axes[1], node)
     labels.blur(axes[1:])
-    if (groups := number(node, "num_groups", 1)) > 1:
+    if (groups := node.integer("num_groups", 1)) > 1:
         labels.tie(axes[1], groups)
     labels.give(node, axes)
 
@@ -44,7 +44,7 @@ def normalise_by_group(node: Node, labels: LabelledAxes) -> None:
 def normalise_by_position(node: Node, labels: LabelledAxes) -> None:
     """LayerNormalization and its like: over all axes from one on, with scales along them."""
     axes = labels.of(node.inputs[0])
-    first = number(node, "axis", -1) % len(axes)
+    first = node.integer("axis", -1) % len(axes)
     broadcast(labels, [axes, *(labels.of(name) for name in node.inputs[1:] if name)], node)
     labels.blur(axes[first:])
     labels.give(node, axes)
@@ -53,7 +53,7 @@ def normalise_by_position(node: Node, labels: LabelledAxes) -> None:
 def normalise_along(node: Node, labels: LabelledAxes) -> None:
     """Softmax and its like: along one axis."""
     axes = labels.of(node.inputs[0])
-    labels.blur([axes[number(node, "axis", -1)]])
+    labels.blur([axes[node.integer("axis", -1)]])
     labels.give(node, axes)
 
 
@@ -80,15 +80,15 @@ def reduce(node: Node, labels: LabelledAxes) -> None:
         return
     gone = {axis % len(axes) for axis in named or range(len(axes))}
     labels.blur([axes[axis] for axis in sorted(gone)])
-    labels.give(node, _left(axes, gone, keeps=bool(number(node, "keepdims", 1))))
+    labels.give(node, _left(axes, gone, keeps=bool(node.integer("keepdims", 1))))
 
 
 def pick_largest(node: Node, labels: LabelledAxes) -> None:
     """ArgMax and ArgMin: their answers are places."""
     axes = labels.of(node.inputs[0])
-    axis = number(node, "axis", 0) % len(axes)
+    axis = node.integer("axis", 0) % len(axes)
     labels.hold([axes[axis]], f"{node.op} {node.name} answers with their places")
-    labels.give(node, _left(axes, {axis}, keeps=bool(number(node, "keepdims", 1))))
+    labels.give(node, _left(axes, {axis}, keeps=bool(node.integer("keepdims", 1))))
 
 
 def pool(node: Node, labels: LabelledAxes) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from compress.network.graph.coupling.axes import LabelledAxes, Part, still
-from compress.network.graph.coupling.operands import number, operand
+from compress.network.graph.coupling.operands import operand
 from compress.network.graph.coupling.rules.arrangement import unknown
 from compress.network.graph.coupling.union_find import LabelArray
 from compress.network.graph.values import Node
@@ -22,7 +22,7 @@ def recur(node: Node, labels: LabelledAxes) -> None:
     States are ``(D, B, H)``. Unit ``h`` of both directions is one channel, for the output holds
     them along one axis.
     """
-    if number(node, "layout", 0):
+    if node.integer("layout", 0):
         unknown(node, labels)
         return
     steps, batch, inputs_I = labels.of(node.inputs[0])

@@ -47,7 +47,7 @@ def reshape_target(site: Site) -> tuple[int, ...]:
 def reshaping(target: tuple[int, ...]) -> Callable[..., Tensor]:
     """The function that reshapes to a target with zeros for sizes that stay."""
     if target == (0, -1):
-        return lambda x: x.flatten(1)
+        return lambda x: x.flatten(1) if x.ndim > 1 else x.unsqueeze(1)
     return lambda x: x.reshape([x.shape[i] if n == 0 else n for i, n in enumerate(target)])
 
 

@@ -16,6 +16,7 @@ from tests.compress.network.graph.view.operators.cases import (
 CASES = [
     case("Reshape", [MAP, ints(0, 3, 2, -1)]),
     case("Reshape", [MAP, ints(-1, 480)], name="to rows"),
+    case("Reshape", [ROWS[:, 0, 0], ints(-1, 1)], name="a column"),
     case("Flatten", [MAP]),
     case("Flatten", [MAP], name="late", axis=-1),
     case("Flatten", [MAP], name="wholly", axis=0),
