@@ -11,16 +11,18 @@ from compress.techniques.compressed import CompressedModel
 from compress.techniques.distillation.config import Distillation
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.registry import TechniqueConfig
-from compress.training import batchnorm, loop, recovery
+from compress.training import batchnorm, loop, range_test, recovery
 from compress.training.context import TrialContext
 from compress.training.distillation.teacher import TeacherLogits
 from compress.training.loop import Hooks, OnProgress, TrainingPlan, silent
 from compress.values import patterns, seeds
 from compress.values.errors import Stopped
-from compress.values.schedule import Augment, Schedule
+from compress.values.schedule import USUAL_RATE, Augment, Schedule
 
 _BASELINE_RATE = 0.1
 _USUAL = Schedule()
+_TEST_SHARE = 0.02
+"""Of the images of a recovery, the most that a test of learning rates takes."""
 
 
 def start(network: Network, candidate: Candidate, context: TrialContext) -> CompressedModel:
@@ -136,17 +138,21 @@ def recover(
     context: TrialContext,
     *,
     epochs: int,
+    total: int | None = None,
     schedule: Schedule = _USUAL,
     on_progress: OnProgress = silent,
 ) -> CompressedModel:
     """Train ``epochs`` more epochs on the labels, and on the teacher if the candidate says so.
 
-    Every segment anneals to zero, because every rung ends with a file. A recovery that made the
-    network worse is dropped. Zero epochs change nothing. Raises InvalidCandidate if distillation's
-    teacher does not exist, Stopped, and NumericalError.
+    ``total`` are the epochs of all segments together, these by default: a test of learning rates
+    before the first one takes no more than 2 % of them. Every segment anneals to zero, because
+    every rung ends with a file. A recovery that made the network worse is dropped. Zero epochs
+    change nothing. Raises InvalidCandidate if distillation's teacher does not exist, Stopped, and
+    NumericalError.
     """
     if epochs == 0:
         return compressed
+    compressed = _with_rate(compressed, context, schedule, epochs=max(epochs, total or 0))
     trained, report = loop.fit(
         compressed.network,
         context.data.train,
@@ -156,19 +162,9 @@ def recover(
         teacher=_teacher(compressed, context),
         hooks=Hooks(should_stop=context.should_stop, on_progress=on_progress),
     )
-    quantization = compressed.step(Quantization)
-    if quantization is not None and not quantization.trains_rounded:
-        # Its BatchNorm has seen other weights than those that the file will hold.
-        trained = batchnorm.reestimate(
-            trained,
-            context.data.train,
-            task=context.task,
-            device=context.device,
-            augment=schedule.augment,
-        )
     network, note = recovery.best_of(
         compressed.network,
-        trained,
+        _with_own_norms(trained, compressed, context, schedule),
         context.data.validation,
         context.device,
         task=context.task,
@@ -178,6 +174,22 @@ def recover(
         epochs=compressed.epochs + epochs,
         train_images_per_second=report.images_per_second,
         notes=compressed.notes + ((note,) if note else ()),
+    )
+
+
+def _with_own_norms(
+    trained: Network, compressed: CompressedModel, context: TrialContext, schedule: Schedule
+) -> Network:
+    """Re-estimate BatchNorm that has seen other weights than those that the file will hold."""
+    quantization = compressed.step(Quantization)
+    if quantization is None or quantization.trains_rounded:
+        return trained
+    return batchnorm.reestimate(
+        trained,
+        context.data.train,
+        task=context.task,
+        device=context.device,
+        augment=schedule.augment,
     )
 
 
@@ -220,6 +232,34 @@ def _teacher(compressed: CompressedModel, context: TrialContext) -> TeacherLogit
     )
 
 
+def _with_rate(
+    compressed: CompressedModel, context: TrialContext, schedule: Schedule, *, epochs: int
+) -> CompressedModel:
+    """Decide the learning rate before the first segment; ``epochs`` are those of all segments."""
+    if compressed.learning_rate is not None:
+        return compressed
+    if schedule.learning_rate != "auto":
+        return compressed.evolve(learning_rate=schedule.learning_rate)
+    if compressed.network.ports is None:
+        # It came from no file: the usual rate was chosen on such networks.
+        return compressed.evolve(learning_rate=USUAL_RATE)
+    found = range_test.learning_rate(
+        compressed.network,
+        context.data.train,
+        task=context.task,
+        device=context.device,
+        most_images=int(_TEST_SHARE * epochs * len(context.data.train)),
+        seed=seeds.derive(context.seed, "range test"),
+    )
+    notes = (*compressed.notes, f"recovery: {found.described}")
+    return compressed.evolve(learning_rate=found.rate, notes=notes)
+
+
+def _rate(compressed: CompressedModel) -> float:
+    assert compressed.learning_rate is not None  # it was decided before the first segment
+    return compressed.learning_rate
+
+
 def _recovery_plan(
     compressed: CompressedModel, context: TrialContext, epochs: int, schedule: Schedule
 ) -> TrainingPlan:
@@ -227,7 +267,7 @@ def _recovery_plan(
         epochs=epochs,
         seed=seeds.derive(context.seed, "recovery", compressed.epochs),
         batch_size=context.batch_size,
-        learning_rate=schedule.learning_rate,
+        learning_rate=_rate(compressed),
         weight_decay=schedule.weight_decay,
         warmup=schedule.warmup,
         distillation=compressed.step(Distillation),

@@ -205,6 +205,7 @@ class TrialRunner:
                 compressed,
                 context,
                 epochs=epochs - compressed.epochs,
+                total=self.assignment.rungs[-1],
                 schedule=self.assignment.recovery,
                 on_progress=self._epoch,
             )

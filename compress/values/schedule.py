@@ -29,11 +29,18 @@ AugmentField: TypeAlias = Annotated[
 """Not searched: one way for all candidates of a job, or their files could not be compared."""
 
 
+USUAL_RATE: Final = 0.02
+"""At the peak, for networks of families, and for every job before rates were tested."""
+Rate: TypeAlias = Literal["auto"] | Annotated[float, Field(ge=0, le=1)]
+
+
 class Schedule(BaseModel, frozen=True, extra="forbid"):
     """How a recovery trains (docs/recovery.md), the same for every candidate of a job."""
 
-    learning_rate: float = Field(
-        default=0.02, ge=0, le=1, description="At the peak; it falls to 0 along a cosine."
+    learning_rate: Annotated[Rate, FirstDefault(value=USUAL_RATE)] = Field(
+        default="auto",
+        description="At the peak; it falls to 0 along a cosine. auto is 0.02 for networks of "
+        "families, and for others what a short test on training images finds, at most 0.02.",
     )
     weight_decay: float = Field(
         default=5e-4, ge=0, le=0.1, description="For tensors of two dimensions or more."

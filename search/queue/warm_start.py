@@ -12,9 +12,11 @@ from itertools import chain, zip_longest
 
 from sqlalchemy.orm import Session
 
+from compress.network.sources.source import OnnxSource
 from compress.techniques.candidate import Candidate
 from compress.values import revision
 from compress.values.measurement import Measurement, Metric
+from compress.values.schedule import USUAL_RATE, Schedule
 from featherweight.specs.job import UntrainedModel
 from featherweight.specs.phases import WarmStart
 from featherweight.specs.states import JobState, Phase
@@ -26,6 +28,7 @@ from search.space.problem import Problem
 from search.space.space import Space
 from search.space.stored_problem import problem_of
 from store.errors import JobNotFound
+from store.files import models
 from store.jobs import jobs, warm_starts
 from store.tables.records import DatasetRecord, JobRecord, ModelRecord
 from store.trials import candidates, rungs, trials
@@ -187,10 +190,19 @@ def _is_history(own: Own, source: Source) -> bool:
         and source.dataset.sha256 == own.dataset.sha256
         and source.problem.space.knobs == own.problem.space.knobs
         and (mine.student, mine.supernet) == (theirs.student, theirs.supernet)
-        and mine.recovery == theirs.recovery
+        and _recovery(own) == _recovery(source)
         and (not mine.trains_supernet or mine.seed == theirs.seed)
         and _is_same(own.teacher, source.teacher)
     )
+
+
+def _recovery(given: Own | Source) -> Schedule:
+    """Return how the job trains: its rate in numbers, unless every candidate has its own."""
+    schedule, model = given.problem.spec.recovery, given.model
+    is_tested = model is not None and isinstance(models.source_of(model), OnnxSource)
+    if schedule.learning_rate != "auto" or is_tested:
+        return schedule
+    return schedule.model_copy(update={"learning_rate": USUAL_RATE})
 
 
 def _is_same_model(own: Own, source: Source) -> bool:

@@ -189,6 +189,7 @@ def test_from_another_space_candidates_are_snapped_and_nothing_is_history(
         ({"data": "others"}, False),
         ({"techniques": {"filter_pruning": {}, "quantization": {}}}, False),
         ({"recovery": {"learning_rate": 0.1}}, False),
+        ({"recovery": {"learning_rate": 0.02}}, True),
         ({"recovery": {"augment": "by_channels"}}, False),
     ],
 )

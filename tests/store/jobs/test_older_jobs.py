@@ -22,6 +22,7 @@ def as_older(job, *, without_recovery=False):
     for part in ("model", "recovery", "supernet"):
         if isinstance(document.get(part), dict):
             del document[part]["augment"]
+    document["recovery"]["learning_rate"] = 0.02
     if without_recovery:
         del document["recovery"]
     job.spec = document
@@ -32,7 +33,7 @@ def test_a_job_without_the_field_varies_its_images_by_channels(database):
         job = factories.job(session, running=True, **factories.SHARED)
         as_older(job)
         found = jobs.spec(job)
-        assert found.recovery == Schedule(augment="by_channels")
+        assert found.recovery == Schedule(learning_rate=0.02, augment="by_channels")
         assert found.model.augment == "by_channels"
         assert found.supernet == SupernetTraining(epochs=2, augment="by_channels")
         # ... and says so to whoever asks.
@@ -45,7 +46,7 @@ def test_a_job_older_than_recovery_varies_its_images_by_channels_too(database):
     with database.write() as session:
         job = factories.job(session, running=True)
         as_older(job, without_recovery=True)
-        assert jobs.spec(job).recovery == Schedule(augment="by_channels")
+        assert jobs.spec(job).recovery == Schedule(learning_rate=0.02, augment="by_channels")
 
 
 def test_workers_are_told_what_an_older_job_means(database):
