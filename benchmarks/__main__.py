@@ -24,6 +24,7 @@ from benchmarks.engine import (
     resnet20_trained,
     supernet,
 )
+from benchmarks.engine.imports import table as imports
 from benchmarks.search import allotted_bytes, early_stopping, forecasts
 
 BENCHMARKS = {
@@ -42,6 +43,7 @@ BENCHMARKS = {
     "latency_ranking": latency_ranking.main,
     "busy_latency": busy_latency.main,
     "supernet": supernet.main,
+    "imports": imports.main,
     "early_stopping": early_stopping.main,
 }
 LONG = {

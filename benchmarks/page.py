@@ -17,6 +17,7 @@ ORDER = (
     "cluster/looks",
     "cluster/waiting_workers",
     "cluster/disturbed",
+    "engine/imports",
     "engine/resnet20",
     "engine/resnet20_trained",
     "engine/resnet20_peers",
