@@ -16,6 +16,7 @@ from benchmarks.cluster import (
 )
 from benchmarks.engine import (
     busy_latency,
+    export_time,
     latency_ranking,
     palettes,
     resnet20,
@@ -44,6 +45,7 @@ BENCHMARKS = {
     "busy_latency": busy_latency.main,
     "supernet": supernet.main,
     "imports": imports.main,
+    "export_time": export_time.main,
     "early_stopping": early_stopping.main,
 }
 LONG = {

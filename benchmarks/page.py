@@ -26,6 +26,7 @@ ORDER = (
     "engine/supernet",
     "engine/latency_ranking",
     "engine/busy_latency",
+    "engine/export_time",
     "search/tabular",
     "search/asks",
     "search/sampler_jobs",

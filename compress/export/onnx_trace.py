@@ -1,4 +1,7 @@
-"""Export a torch module as an ONNX graph; only this module calls torch's exporter.
+"""Export a torch module that has no graph as ONNX; only this module calls torch's exporter.
+
+Networks of families and uploaded ones never come here: it serves whoever hands a module of their
+own to the library.
 
 The exporter raises anything, warns, and prints graphs; here that becomes InvalidCandidate, or
 nothing.

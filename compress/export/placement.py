@@ -32,7 +32,9 @@ _COMPUTING = _PRODUCING | {"Gemm", "AveragePool", "GlobalAveragePool", "ReduceMe
 # With a constant they scale and shift: normalisation.
 _OF_TWO = frozenset({"Add", "Mul"})
 # These only move values about, so their output lies on the grid of their input.
-_MOVING = frozenset({"MaxPool", "Flatten", "Reshape", "Slice", "Transpose", "Squeeze", "Pad"})
+_MOVING = frozenset(
+    {"MaxPool", "Flatten", "Reshape", "Slice", "Split", "Transpose", "Squeeze", "Pad"}
+)
 # Behind the classifier, these leave its logits what they are: logits.
 _ANSWERING = frozenset({"Softmax", "LogSoftmax", "Flatten", "Reshape", "Squeeze"})
 # They read how large a tensor is or shall be, not what it holds.

@@ -204,7 +204,8 @@ class _Writing:
     def _add_move(self, node: NodeProto) -> None:
         copy = NodeProto()
         copy.CopyFrom(node)
-        copy.input[0], copy.output[0] = f"{node.input[0]}.q", f"{node.output[0]}.q"
+        copy.input[0] = f"{node.input[0]}.q"
+        copy.output[:] = [f"{name}.q" for name in node.output]
         self.nodes.append(copy)
 
     def finished(self, model: ModelProto) -> ModelProto:

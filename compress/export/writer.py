@@ -39,7 +39,7 @@ from compress.export.placement import Placement, quantized_tensors
 from compress.network import affine, folding, layers
 from compress.network.folding import Stored
 from compress.network.graph.view import raw_values
-from compress.network.graph.view.module import GraphModule
+from compress.network.graph.view.program import GraphedModule
 from compress.network.network import Artifact, Network
 from compress.network.signature import Signature
 from compress.network.stored_weight import exactly, halved_integers, takes_eight_bits
@@ -155,7 +155,7 @@ class Shipping:
 
     @classmethod
     def of(cls, network: Network, stored: Mapping[str, Stored]) -> Shipping:
-        """Trace a plain, folded network; weights that are integers anyway are stored as such."""
+        """Write a plain, folded network; weights that are integers anyway are stored as such."""
         graph = float_graph(network)
         found = layers.weighted(network)
         exact = {layer.name: exactly(layer.module.weight.detach().numpy()) for layer in found}
@@ -235,10 +235,11 @@ class Shipping:
 def float_graph(network: Network) -> ModelProto:
     """Return the network, in eval mode, as an ONNX graph on raw values with constants folded.
 
-    Raises InvalidCandidate if the exporter cannot write it.
+    Only what is neither of a family nor uploaded goes through torch's exporter. Raises
+    InvalidCandidate if that cannot write it.
     """
-    if isinstance(network.module, GraphModule):
-        model = raw_values.on_raw_values(network.module, network.normalisation)
+    if isinstance(network.module, GraphedModule):
+        model = raw_values.on_raw_values(network.module, network.signature, network.normalisation)
         onnx_graph.fold(model)
         onnx_graph.number_tensors(model)
         return model

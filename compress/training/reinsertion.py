@@ -46,7 +46,7 @@ def reinserted(network: Network, images: Images, *, device: torch.device) -> Net
     module = network.module
     if not isinstance(module, GraphModule) or _has_norms(module):
         return network
-    graph = absorb(module)
+    graph = absorb(module, module.program)
     shapes = bind(graph, {BATCH: 2})
     folded = {node.name: node for node in graph.nodes if _lost_norm(node, graph, shapes)}
     if not folded:

@@ -12,7 +12,9 @@ revision  what changed
           folded only into a layer that nothing else reads; trained centroids; finer clips of short
           rows; independent noise of layers; latency by CPU time
 3         an uploaded network loses channels as a graph: heads, hidden units, channels behind
-          shuffles, splits and transposed convolutions leave, and every layer keeps one
+          shuffles, splits and transposed convolutions leave, and every layer keeps one; files
+          of families are written from the graph of their plan, not by torch's exporter; parts of
+          split channels keep their integers
 ========  ==========================================================================================
 """
 

@@ -12,8 +12,11 @@ from torch import Tensor, nn
 
 from compress.network.families.catalog import Architecture, plan_of
 from compress.network.families.plans import execution
+from compress.network.families.plans.lowering import lower, relative_targets
 from compress.network.families.plans.plan import Conv, Layer, Linear, Norm, Pad, Plan
-from compress.network.network import OwnModule
+from compress.network.graph.values import Graph, Node
+from compress.network.graph.view.program import GraphedModule, NodeCall, Program
+from compress.network.signature import Signature
 from compress.values.errors import InvalidCandidate
 
 
@@ -38,7 +41,7 @@ def pad_weight(in_channels: int, out_channels: int) -> Tensor:
     return (out_O1 == in_1I + offset).float()[:, :, None, None]
 
 
-class FamilyNetwork(OwnModule):
+class FamilyNetwork(GraphedModule):
     """A network that runs a plan with layers of its own, named as the plan names them.
 
     ``architecture`` and ``plan`` are what it was built as; techniques change or replace the layers,
@@ -62,6 +65,23 @@ class FamilyNetwork(OwnModule):
     def num_stages(self) -> int:
         """Number of stages."""
         return self.plan.num_stages
+
+    def program_for(self, signature: Signature) -> Program:
+        """Return the graph of its plan for images of that size; its layers have the plan's names.
+
+        The sizes of a shuffle are those of any number of channels.
+        """
+        graph = lower(self.plan, signature)
+        targets = relative_targets(graph)
+        calls = [
+            NodeCall(
+                node=node,
+                layer=node.name if _has_layer(node, graph) else "",
+                statics={1: targets[node.name]} if node.name in targets else {},
+            )
+            for node in graph.nodes
+        ]
+        return Program(graph=graph, calls=tuple(calls))
 
     def stage_of(self, module_name: str) -> int | None:
         """The stage that a module belongs to, None for those of the stem and of the head.
@@ -96,6 +116,11 @@ class FamilyNetwork(OwnModule):
     def end_stage(self, stage: int, x_BCHW: Tensor) -> Tensor:
         """What the stage puts out, seen by whoever listens to its end."""
         return self.get_submodule(f"stage_ends.{stage}")(x_BCHW)
+
+
+def _has_layer(node: Node, graph: Graph) -> bool:
+    """Whether a node of a lowered plan is a layer, with weights under its own name."""
+    return f"{node.name}.weight" in graph.tensors
 
 
 def build(

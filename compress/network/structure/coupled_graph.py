@@ -38,7 +38,7 @@ def coupled(module: GraphModule) -> CoupledGraph:
 
     Raises InvalidNetwork, naming the node, where operands do not fit each other.
     """
-    found = absorbing.layered(module)
+    found = absorbing.layered(module, module.program)
     shapes = bind(found.graph, {BATCH: _EXAMPLES})
     couplings = couple(found.graph, shapes, found.layers)
     return CoupledGraph(graph=found.graph, shapes=shapes, couplings=couplings, layers=found.layers)

@@ -14,11 +14,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from compress.network.graph.values import Array, Attribute, Graph, Node
-from compress.network.graph.view.module import GraphModule, NodeCall
 from compress.network.graph.view.operators import recurrent
 from compress.network.graph.view.operators.layers import CroppedConvTranspose
 from compress.network.graph.view.operators.recurrent import Recurrent
 from compress.network.graph.view.operators.site import Operator, unsupported
+from compress.network.graph.view.program import NodeCall, Program
 
 _Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 _Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
@@ -28,30 +28,30 @@ _Norm = nn.LayerNorm | nn.GroupNorm | nn.InstanceNorm1d | nn.InstanceNorm2d | nn
 
 @dataclass(frozen=True, kw_only=True)
 class LayeredGraph:
-    """A graph, and the layer of a module that every one of its nodes stands for, by their names."""
+    """A graph, and the layers of a module that its nodes stand for, by their names."""
 
     graph: Graph
     layers: Mapping[str, str]
 
 
-def absorb(module: GraphModule) -> Graph:
+def absorb(module: nn.Module, program: Program) -> Graph:
     """The graph that computes what the module computes in eval mode.
 
-    Ports, metadata and the names of nodes and tensors are those of the graph that it was built
-    from. Weights must be plain (``training.constraints.bake``). Raises InvalidNetwork for a layer
-    of a kind that no technique of ours makes.
+    ``program`` is that of the module: ports, metadata and the names of nodes and tensors are those
+    of its graph. Weights must be plain (``training.constraints.bake``). Raises InvalidNetwork for a
+    layer of a kind that no technique of ours makes.
     """
-    return _written(module, _Writing(module.program.graph)).graph
+    return _written(module, program, _Writing(program.graph)).graph
 
 
-def layered(module: GraphModule) -> LayeredGraph:
+def layered(module: nn.Module, program: Program) -> LayeredGraph:
     """The graph of ``absorb`` with sizes as its nodes say them, and the layers of its nodes."""
-    return _written(module, _Writing(module.program.graph, as_said=True))
+    return _written(module, program, _Writing(program.graph, as_said=True))
 
 
-def _written(module: GraphModule, writing: _Writing) -> LayeredGraph:
-    for call in module.program.calls:
-        writing.add(call, module.get_submodule(call.layer))
+def _written(module: nn.Module, program: Program, writing: _Writing) -> LayeredGraph:
+    for call in program.calls:
+        writing.add(call, module.get_submodule(call.layer) if call.layer else None)
     return writing.finished()
 
 
@@ -67,11 +67,13 @@ class _Writing:
         # Tensors whose makers are gone, and what is read in their place.
         self._alias: dict[str, str] = {}
 
-    def add(self, call: NodeCall, layer: nn.Module) -> None:
-        """Write what the layer of a call has become."""
+    def add(self, call: NodeCall, layer: nn.Module | None) -> None:
+        """Write what the layer of a call has become; None is a node without one."""
         inputs = tuple(self._alias.get(name, name) for name in call.node.inputs)
         call = replace(call, node=replace(call.node, inputs=inputs))
         match layer:
+            case None:
+                self._append(call, call.node, {})
             case nn.Identity():
                 self._skip(call)
             case nn.Sequential():
@@ -100,16 +102,14 @@ class _Writing:
         *_, last = names = list(dict(row.named_children()))
         for name in names:
             made = node.output if name == last else f"{call.layer}.{name}"
+            layer, module = f"{call.layer}.{name}", row.get_submodule(name)
             part = Node(
-                op=node.op,
+                op="MatMul" if _is_product(module) else node.op,
                 name=f"{node.name}.{name}",
-                inputs=(source, f"{call.layer}.{name}.weight", f"{call.layer}.{name}.bias"),
+                inputs=(source, f"{layer}.weight", f"{layer}.bias"),
                 outputs=(made,),
             )
-            layer = f"{call.layer}.{name}"
-            self._add_one(
-                NodeCall(node=part, layer=layer, reads=(source,)), row.get_submodule(name)
-            )
+            self._add_one(NodeCall(node=part, layer=layer, reads=(source,)), module)
             source = made
 
     def _add_pad(self, call: NodeCall, source: str) -> str:
@@ -124,7 +124,8 @@ class _Writing:
 
     def _put(self, node: Node, layer: str) -> None:
         self._nodes.append(node)
-        self._layers[node.name] = layer
+        if layer:
+            self._layers[node.name] = layer
 
     def _add_one(self, call: NodeCall, layer: nn.Module) -> None:
         match layer:
@@ -181,6 +182,11 @@ class _Writing:
 
 
 _PLACES = {1: "weight", 2: "bias"}
+
+
+def _is_product(module: nn.Module) -> bool:
+    """Whether a layer only multiplies, which a MatMul says in fewer bytes than a Gemm."""
+    return isinstance(module, nn.Linear) and module.bias is None
 
 
 def _contents(

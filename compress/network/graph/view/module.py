@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -21,40 +20,13 @@ from compress.network.graph.values import Graph, Node, Shapes
 from compress.network.graph.view.operators import functions
 from compress.network.graph.view.operators.layers import LAYERS
 from compress.network.graph.view.operators.site import Built, Site, unsupported
-from compress.network.network import OwnModule
+from compress.network.graph.view.program import GraphedModule, NodeCall, Program
+from compress.network.signature import Signature
 
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class NodeCall:
-    """One node in the order in which they run.
-
-    ``layer`` names its module, ``reads`` the tensors that it is given, ``pads`` goes around the
-    first of them, ``statics`` replaces sizes of the node by place, and ``frees`` are tensors that
-    nobody reads later.
-    """
-
-    node: Node
-    layer: str
-    reads: tuple[str, ...]
-    pads: tuple[int, ...] = ()
-    statics: Mapping[int, tuple[int, ...]] = field(default_factory=dict[int, tuple[int, ...]])
-    frees: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Program:
-    """What a module runs. It is never changed, so copies of the module share it."""
-
-    graph: Graph
-    calls: tuple[NodeCall, ...]
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
-
-class GraphModule(OwnModule):
+class GraphModule(GraphedModule):
     """The torch view of a graph, in eval mode when it is made.
 
     ``shapes`` are those of the graph's tensors with its dynamic axes bound; ``known`` are names of
@@ -77,6 +49,10 @@ class GraphModule(OwnModule):
             calls.append(_call(node, names[node.name], built, graph))
         self.program = Program(graph=graph, calls=_freeing(calls, graph))
         self.eval()
+
+    def program_for(self, signature: Signature) -> Program:
+        """Return its program: it runs on the ports of its own graph."""
+        return self.program
 
     def forward(self, x: Tensor | Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
         """The graph's output for its input; tuples, in their order, where there are several."""

@@ -1,4 +1,4 @@
-"""An imported network as an ONNX graph on raw values: its own nodes, and no exporter."""
+"""A network as an ONNX graph on raw values: its own nodes, and no exporter."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from torch import Tensor
 
 from compress.network import affine
 from compress.network.graph.view.absorbing import absorb
-from compress.network.graph.view.module import GraphModule
+from compress.network.graph.view.program import GraphedModule
 from compress.network.graph.write import write
 from compress.network.preprocessing import Normalisation
-from compress.network.signature import INPUT
+from compress.network.signature import INPUT, Signature
 
 _NORMALISED = "normalised"
 
 
-def on_raw_values(module: GraphModule, normalisation: Normalisation) -> ModelProto:
+def on_raw_values(
+    module: GraphedModule, signature: Signature, normalisation: Normalisation
+) -> ModelProto:
     """The graph of the module, in eval mode, behind ``(x * scale - mean) / std``."""
-    model = write(absorb(module))
+    model = write(absorb(module, module.program_for(signature)))
     _normalise(model, affine.affine(normalisation))
     return model
 

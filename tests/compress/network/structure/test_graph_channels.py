@@ -130,7 +130,9 @@ def test_a_smaller_network_trains_and_its_file_answers_alike(name):
     smaller.module(torch.randn(4, *smaller.input_shape)).square().sum().backward()
     learning = [p for p in smaller.module.parameters() if p.requires_grad]
     assert all(p.grad is not None for p in learning)
-    session = runtime.session(write(absorb(smaller.module)).SerializeToString())
+    session = runtime.session(
+        write(absorb(smaller.module, smaller.module.program)).SerializeToString()
+    )
     x_NCHW = torch.randn(3, *smaller.input_shape)
     [found_NK] = session.run(None, {"input": x_NCHW.numpy()})
     with torch.no_grad():
