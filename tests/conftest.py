@@ -19,6 +19,7 @@ from sqlalchemy import make_url
 from store.database import migrate
 from store.session import Database, open_database
 from tests import covering, postgres, running
+from tests.lending import Databases
 
 DIALECTS = ("sqlite", "postgresql")
 TEMPLATE = "featherweight_template"
@@ -93,6 +94,14 @@ def postgresql_template(postgresql_server: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def postgresql_databases(postgresql_server: str, postgresql_template: str) -> Iterator[Databases]:
+    """Copies of the migrated database that tests borrow."""
+    databases = Databases(postgresql_server, postgresql_template)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated file that tests copy."""
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
@@ -121,11 +130,10 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         shutil.copy(template, tmp_path / "featherweight.db")
         yield f"sqlite:///{tmp_path}/featherweight.db"
         return
-    server = request.getfixturevalue("postgresql_server")
-    template, name = request.getfixturevalue("postgresql_template"), f"fw_{uuid.uuid4().hex}"
-    run_on_server(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
-    yield address(server, name)
-    run_on_server(server, "DROP DATABASE {} WITH (FORCE)", name)
+    databases = request.getfixturevalue("postgresql_databases")
+    name = databases.lend()
+    yield address(request.getfixturevalue("postgresql_server"), name)
+    databases.take_back(name)
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def project(
         ("random", MIXED),
         ("tpe", REAL),
         ("gp", REAL),
-        ("auto", REAL),
+        pytest.param("auto", REAL, marks=pytest.mark.proof),
     ],
 )
 def test_every_sampler_proposes_candidates_of_the_space(
