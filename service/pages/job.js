@@ -20,6 +20,7 @@ const SHOWN_METRICS = new Set(["accuracy", "size_bytes", "download_bytes", "peak
 let stream = null;
 let seen = 0;
 let over = false;
+let isNamed = false;
 
 function tile(value, words) {
   return element("div", { class: "tile" }, element("b", {}, value), element("span", { class: "quiet small" }, words));
@@ -32,6 +33,7 @@ function showJob(job) {
   const now = job.stop_reason ? job.stop_reason.replaceAll("_", " ") : job.phase;
   byId("phase").textContent = job.stop_detail ? `${now} (${job.stop_detail})` : now;
   byId("id").textContent = job.id;
+  if (!isNamed) showSubject(job.spec);
   const trials = job.trials;
   byId("tiles").replaceChildren(
     tile(trials.complete, "complete"),
@@ -48,6 +50,24 @@ function showJob(job) {
   byId("notes").replaceChildren(...notes.map((note) => element("li", {}, note)));
   const done = trials.complete + trials.stopped + trials.failed;
   byId("progress").replaceChildren(bar(done / Math.max(job.spec.budget.trials, trials.total, 1)));
+}
+
+// Which network on which data: what was uploaded may be meant by its id, and be gone by now.
+async function showSubject(spec) {
+  isNamed = true;
+  const { model, data } = spec;
+  const network = typeof model === "string" ? nameOf("models", model) : model.architecture.family;
+  const names = await Promise.all([network, nameOf("datasets", data)]);
+  byId("subject").textContent = names.join(" on ");
+}
+
+async function nameOf(kind, reference) {
+  const found = await ask(`/v1/${kind}/${encodeURIComponent(reference)}`).catch(() => null);
+  return found ? found.name : reference;
+}
+
+function epochs(number) {
+  return number === 1 ? "1 epoch" : number + " epochs";
 }
 
 function left(job) {
@@ -124,7 +144,7 @@ function row(point, front) {
     "tr",
     { id: "file-" + point.artifact, class: point.artifact === front.recommended ? "recommended" : "" },
     element("td", { class: "number" }, point.number),
-    element("td", {}, point.description, " ", element("span", { class: "quiet small" }, point.epochs + " epochs")),
+    element("td", { class: "words" }, point.description, " ", element("span", { class: "quiet small" }, epochs(point.epochs))),
     element("td", { class: "number" }, withInterval(point.test)),
     element("td", { class: "number" }, percent(measured.accuracy.validation)),
     element("td", { class: "number" }, bytes(point.size_bytes)),
