@@ -126,8 +126,7 @@ def _remember(path: Path, marker: Marker) -> Marker:
 def _show(client: Client, job: JobSchema, *, cluster: LocalCluster, json_path: Path | None) -> None:
     out, front, report = console(), client.front(job.id), client.report(job.id)
     out.print(tables.job(job))
-    out.print(tables.front(front))
-    out.print(tables.report(report))
+    out.print(tables.result(front, report))
     if json_path is not None:
         folder = cluster.folder / "fronts" / job.id
         document = _document(client, job, front, folder)

@@ -167,7 +167,7 @@ def _row(point: FrontPoint, found: FrontSchema) -> tuple[str, ...]:
         f"{'~' if latency.busy else ''}{latency.median_ms:.3f} ({latency.p95_ms:.3f})",
         "-" if latency.ratio is None else f"{latency.ratio:.2f}",
         *(info.shown(point.figures.get(info.name)) for info in _others(found)),
-        escape(f"{point.description}, {point.epochs} epochs"),
+        escape(f"{point.description}, {_epochs(point.epochs)}"),
     )
 
 
@@ -208,6 +208,10 @@ def _count(number: int | None) -> str:
     return "-" if number is None else f"{number:,}"
 
 
+def _epochs(number: int) -> str:
+    return f"{number} epoch" + ("" if number == 1 else "s")
+
+
 def _megabytes(count: int | None) -> str:
     return "-" if count is None else f"{count / 1e6:.1f} MB"
 
@@ -217,9 +221,18 @@ def ratio(point: FrontPoint, baseline: Measurement | None) -> str:
     return f"{baseline.size_bytes / point.size_bytes:.1f}x" if baseline else "-"
 
 
+def result(front_found: FrontSchema, found: ReportSchema) -> RenderableType:
+    """Return the front, and what the report adds to it."""
+    return Group(front(front_found), _details(found))
+
+
 def report(found: ReportSchema) -> RenderableType:
     """Return what a job found."""
-    lines = [*_said(found), *_of_baseline(found)]
+    return Group(*map(escape, _said(found)), _details(found))
+
+
+def _details(found: ReportSchema) -> RenderableType:
+    lines = [*_of_baseline(found)]
     lines += [f"trials: {_counts(found)}", f"time in trials: {_seconds(found.seconds)}"]
     if found.compression_ratio is not None:
         lines.append(

@@ -79,6 +79,7 @@ def test_up_runs_a_job_and_goes_on_with_it_after_a_kill(up):
         assert onnxruntime.InferenceSession(str(path)).get_outputs()
     printed = (up.folder / "up.log").read_text()
     assert f"{up.url}/ui/jobs/{job}" in printed
+    assert printed.count("recommended: ") == 1
     assert "Traceback" not in printed
 
 

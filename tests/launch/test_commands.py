@@ -1,5 +1,6 @@
 """Every command: what it prints, and what its exit status says."""
 
+import io
 import json
 import signal
 import subprocess
@@ -7,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
+from rich.console import Console
 
 from featherweight import __version__
+from featherweight.cli import tables
 from featherweight.specs.schemas import FrontSchema, JobSchema, ReportSchema, WhySchema
 from store.access import audit
 from store.session import open_database
@@ -107,6 +110,17 @@ def test_why_and_report_are_for_people_and_for_scripts(run, searched, house):
     assert why.reason in done.out
     assert ReportSchema.model_validate(run("report", searched, "--json").json).job == searched
     assert "trials: " in run("report", searched).out
+
+
+def test_the_end_of_a_job_says_once_what_is_recommended(run, searched):
+    found = FrontSchema.model_validate(run("front", searched, "--json").json)
+    report = ReportSchema.model_validate(run("report", searched, "--json").json)
+    console = Console(file=io.StringIO(), width=220)
+    console.print(tables.result(found, report))
+    printed = console.file.getvalue()
+    assert printed.count(f"recommended: {found.recommendation}") == 1
+    assert "trials: " in printed
+    assert "recommended: " in run("report", searched).out
 
 
 def test_a_download_of_what_is_not_on_disk_any_more_fails_and_leaves_nothing(

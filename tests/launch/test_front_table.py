@@ -102,6 +102,13 @@ def test_what_is_recommended_and_what_is_doubtful_is_said_below():
     assert "warning: validation holds only class 3" in lines
 
 
+def test_epochs_are_counted_in_words():
+    once = point(1, latency(1.0)).model_copy(update={"epochs": 1})
+    text = shown(point(0, latency(3.0)), once)
+    assert "what was done, 1 epoch\n" in "\n".join(line.rstrip() for line in text.split("\n"))
+    assert "what was done, 0 epochs" in text
+
+
 def test_a_latency_from_a_busy_machine_is_marked_and_the_doubt_stands_below():
     doubt = {"busy": True, "within": 1.15}
     text = shown(
