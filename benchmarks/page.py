@@ -38,6 +38,7 @@ ORDER = (
 )
 """The jobs and the service first, then files, then the search."""
 ELSEWHERE = (
+    "cluster/compose",
     "cluster/contract",
     "cluster/soak",
     "engine/palettes",

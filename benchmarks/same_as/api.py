@@ -19,9 +19,10 @@ _PAGE = 100
 class Api:
     """A service at an address. Every method raises RuntimeError for an answer that is an error."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, token: str | None = None) -> None:
         """Connect at the first call."""
-        self._client = httpx2.Client(base_url=url, timeout=60)
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._client = httpx2.Client(base_url=url, headers=headers, timeout=60)
 
     def close(self) -> None:
         """Close the connections."""

@@ -100,6 +100,11 @@ def differences(old: Json, new: Json, path: str) -> Iterator[tuple[str, Json, Js
         yield path, old, new
 
 
+def lost(old: Json, new: Json, path: str) -> Iterator[tuple[str, Json, Json]]:
+    """What was told and is told otherwise; what is new beside it is no loss."""
+    return (found for found in differences(old, new, path) if found[1] != _MISSING)
+
+
 def _at(document: Documents, key: str) -> Json:
     return document.get(key, _MISSING)
 

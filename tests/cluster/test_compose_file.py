@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks.cluster.compose.stack import Site
 from tests import needed
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +45,15 @@ def docker_compose(*arguments: str, **environment: str) -> subprocess.CompletedP
 def test_compose_itself_accepts_the_file():
     done = docker_compose("config", "-q", **SECRETS)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_drills_set_all_that_the_file_asks_for():
+    site = Site()
+    done = docker_compose("config", **site.environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {"published": str(site.port), "target": 8000, "host_ip": "127.0.0.1"}.items() <= (
+        yaml.safe_load(done.stdout)["services"]["service"]["ports"][0].items()
+    )
 
 
 @pytest.mark.parametrize("missing", sorted(SECRETS))

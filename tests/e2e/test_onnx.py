@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
-import warnings
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
-from torch import nn
-from torch.nn import functional
 
 from compress.tasks import loading
 from featherweight import jobfile
 from featherweight.client.transport import file_digest
 from featherweight.specs import manifest
 from featherweight.specs.states import JobState, ModelState
+from tests import digit_reader
 from tests.e2e.conftest import TINY
 
 pytestmark = pytest.mark.proof
-
-
-class Reader(nn.Module):
-    """Reads digits of raw values 0 to 16."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.first_norm = nn.Conv2d(1, 12, 3, padding=1), nn.BatchNorm2d(12)
-        self.second, self.second_norm = nn.Conv2d(12, 24, 3, 2, 1), nn.BatchNorm2d(24)
-        self.head = nn.Linear(24, 10)
-
-    def forward(self, x):
-        x = functional.relu(self.first_norm(self.first(x / 16)))
-        x = functional.relu(self.second_norm(self.second(x)))
-        return self.head(x.mean((2, 3)))
 
 
 @pytest.fixture(scope="module")
@@ -47,34 +28,8 @@ def images(digits):
 @pytest.fixture(scope="module")
 def network(images, tmp_path_factory):
     """The file of a network that was trained for some epochs, by plain torch."""
-    torch.manual_seed(0)
-    net = Reader()
-    optimiser = torch.optim.Adam(net.parameters(), lr=0.01)
-    x, y = images.train.x_NCHW.float(), images.train.y_N
-    for _ in range(15):
-        for some in torch.randperm(len(x)).split(64):
-            optimiser.zero_grad()
-            functional.cross_entropy(net(x[some]), y[some]).backward()
-            optimiser.step()
-    buffer = io.BytesIO()
-    with warnings.catch_warnings(action="ignore"):
-        torch.onnx.export(
-            net.eval(),
-            (x[:2],),
-            buffer,
-            dynamo=False,
-            training=torch.onnx.TrainingMode.PRESERVE,
-            do_constant_folding=False,
-            opset_version=17,
-            input_names=["pixels"],
-            output_names=["scores"],
-            dynamic_axes={"pixels": {0: "batch"}, "scores": {0: "batch"}},
-        )
-    model = onnx.load_from_string(buffer.getvalue())
-    onnx.helper.set_model_props(model, {"made by": "somebody"})
     path = tmp_path_factory.mktemp("net") / "my net.onnx"
-    path.write_bytes(model.SerializeToString())
-    return path
+    return digit_reader.write(path, images)
 
 
 @pytest.fixture(scope="module")
