@@ -20,7 +20,7 @@ from compress.network.member import Shape
 from compress.network.outline import LayerInfo, Outline
 from compress.techniques.candidate import Candidate
 from compress.techniques.description.conditions import ValuesOf
-from compress.techniques.description.costs import FLOAT_BITS, FieldValues, LayerSize, Narrowing
+from compress.techniques.description.costs import FLOAT_BITS, FieldValues, LayerBound, LayerSize
 from compress.techniques.registry import BY_NAME, TECHNIQUES
 from compress.values.knobs import Scalar
 from compress.values.measurement import METRICS, Measurement, Metric
@@ -159,14 +159,14 @@ def _smallest(values: ValuesOf, outline: Outline, *, per_edge: Sequence[Sequence
     return outline.member(replace(shape, cell=outline.elastic.least(per_edge)))
 
 
-def _narrowings(values: ValuesOf) -> tuple[Narrowing, ...]:
+def _narrowings(values: ValuesOf) -> tuple[LayerBound, ...]:
     """The functions that bound how small layers become, in the order of the techniques."""
     found = (t.costs.narrowing(_own(t.name, values)) for t in TECHNIQUES)
     return tuple(narrowing for narrowing in found if narrowing is not None)
 
 
 def _least_weights(
-    layer: LayerInfo, layers: Sequence[LayerInfo], narrowings: Sequence[Narrowing]
+    layer: LayerInfo, layers: Sequence[LayerInfo], narrowings: Sequence[LayerBound]
 ) -> int:
     """Return the fewest weights that the layer may have."""
     size = LayerSize(

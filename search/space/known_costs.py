@@ -1,11 +1,12 @@
 """Count what a candidate costs from its knobs: without torch, and before anything is built.
 
-Each technique describes what it changes (``compress.techniques.description.costs``). If all
-techniques of the space are exact (``is_exact``), ``parameters`` and ``macs`` are **exact**: they
-equal what is counted in the exported file (``compress.export.counting``). They follow from the
-member of the family and from the number of views alone, because a grid, a codebook or a zero
-changes no count, and BatchNorm folds into a weight and a bias. If one technique only estimates what
-it leaves of a layer, they are **estimates**.
+Each technique describes what it changes (``compress.techniques.description.costs``). If the widths
+that all techniques of the space leave are known (``is_exact``), ``parameters`` and ``macs`` are
+**exact**: they equal what is counted in the exported file (``compress.export.counting``). They
+follow from the member of the family, from the groups of channels in the outline and from the number
+of views alone, because a grid, a codebook or a zero changes no count, and BatchNorm folds into a
+weight and a bias. If one technique only estimates what it leaves of a layer (low rank, a global
+ranking of channels, channels of members), they are **estimates**.
 
 ``size_bytes`` is **always an estimate**: weights times bits, without entropy coding, scales, names
 and the graph. It is meant as a regressor for the measured size, never as a replacement.
@@ -17,19 +18,22 @@ A space whose knobs allocate by a profile (``space.allocation``) has no counts h
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 from compress.network.member import Shape
 from compress.network.outline import LayerInfo, Outline
+from compress.network.structure.narrowing import Narrowing, has_bias, weights
+from compress.techniques.description.conditions import ValuesOf
 from compress.techniques.description.costs import FLOAT_BITS, Costs
 from compress.techniques.registry import BY_NAME, TECHNIQUES
 from compress.techniques.rules import canonical
 from compress.values.knobs import Scalar
 from compress.values.measurement import Metric
-from search.space import points
+from search.space import points, validation
 from search.space.knobs import Knob
 from search.space.space import Space
 
@@ -45,8 +49,32 @@ Fields = Sequence[tuple[Costs, Mapping[str, Any]]]
 
 def is_exact(space: Space) -> bool:
     """Return whether ``parameters`` and ``macs`` are exact for every candidate of the space."""
-    exact = all(BY_NAME[technique].costs.is_exact for technique in space.techniques)
-    return space.allocation is None and exact
+    if space.allocation is not None:
+        return False
+    values = validation.values_of(space.knobs)
+    costs = {name: BY_NAME[name].costs for name in space.techniques}
+    if not all(own.knows_widths(partial(_own, values, n)) for n, own in costs.items()):
+        return False
+    narrowing = None if all(own.is_exact for own in costs.values()) else narrowing_of(space)
+    return all(own.is_exact for own in costs.values()) or (
+        narrowing is not None and narrowing.is_exact
+    )
+
+
+def narrowing_of(space: Space) -> Narrowing | None:
+    """Return what counts the network without channels.
+
+    None if its candidates begin from members, of which each has groups of its own, and if nobody
+    has looked for groups.
+    """
+    if any(BY_NAME[name].needs_members for name in space.techniques):
+        return None
+    coupled = space.outline.coupled
+    return None if coupled is None else Narrowing(space.outline, coupled)
+
+
+def _own(values: ValuesOf, technique: str, field: str) -> Sequence[Any]:
+    return values(f"{technique}.{field}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +144,13 @@ class KnownCosts:
         return found
 
     def _count(self, fields: Fields) -> tuple[float, float, float]:
-        bits, estimating = _bits(fields), [each for each in fields if not each[0].is_exact]
+        bits, known = _bits(fields), self._widths(fields)
+        estimating = [own for own, widths in zip(fields, known, strict=True) if widths is None]
+        lost = {root: count for widths in known if widths for root, count in widths.items()}
+        parts = self._narrowed(lost) if lost else self._parts(_member(fields))
         parameters = macs = size_bits = 0.0
         kept: dict[int | None, float] = {}
-        for part in self._parts(_member(fields)):
+        for part in parts:
             if part.stage not in kept:
                 kept[part.stage] = math.prod(c.share(own, part.stage) for c, own in estimating)
             share = kept[part.stage]
@@ -128,6 +159,40 @@ class KnownCosts:
             size_bits += share * (part.weights * bits + part.biases * FLOAT_BITS)
         runs = math.prod(costs.runs(own) for costs, own in fields)
         return parameters, runs * macs, max(1.0, size_bits / 8)
+
+    @cached_property
+    def _narrowing(self) -> Narrowing | None:
+        return narrowing_of(self.space)
+
+    def _widths(self, fields: Fields) -> list[Mapping[str, int] | None]:
+        """The channels that stay of groups, by technique; None where they are estimated."""
+        if self._narrowing is None:
+            return [{} if costs.is_exact else None for costs, _ in fields]
+        return [costs.kept(own, self._narrowing) for costs, own in fields]
+
+    @cached_property
+    def _places(self) -> Mapping[int | None, list[int]]:
+        """The numbers of the layers of every stage."""
+        found: defaultdict[int | None, list[int]] = defaultdict(list)
+        for place, layer in enumerate(self.space.outline.layers):
+            found[layer.stage].append(place)
+        return found
+
+    def _narrowed(self, widths: Mapping[str, int]) -> Sequence[_Part]:
+        """The parts of the network without channels of its groups."""
+        assert self._narrowing is not None
+        left = self._narrowing.without(widths)
+        return [
+            _Part(
+                stage=stage,
+                edge=None,
+                operation="",
+                weights=int(left.weights_L[places].sum()),
+                biases=int(left.biases_L[places].sum()),
+                macs=int(left.macs_L[places].sum()),
+            )
+            for stage, places in self._places.items()
+        ]
 
     def _parts(self, member: Shape) -> Sequence[_Part]:
         """The parts of a member; of a cell only the operations that its answer depends on."""
@@ -180,20 +245,10 @@ def _part(
         stage=stage,
         edge=edge,
         operation=operation,
-        weights=sum(_weights(layer) for layer in layers),
-        biases=sum(_biases(layer) for layer in layers),
+        weights=sum(weights(layer) for layer in layers),
+        biases=sum(layer.weight_shape[0] for layer in layers if has_bias(layer)),
         macs=sum(layer.macs for layer in layers),
     )
-
-
-def _weights(layer: LayerInfo) -> int:
-    return 0 if layer.kind == "norm" else math.prod(layer.weight_shape)
-
-
-def _biases(layer: LayerInfo) -> int:
-    """Count the biases in the file: own ones, or a BatchNorm that is folded into the layer."""
-    has_one = layer.kind != "norm" and layer.parameters > _weights(layer)
-    return layer.weight_shape[0] if has_one else 0
 
 
 def _bits(fields: Fields) -> float:

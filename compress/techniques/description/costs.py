@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from compress.network.member import Shape
+from compress.network.structure.narrowing import Narrowing
 
 FLOAT_BITS = 32.0
 Fields = Mapping[str, Any]
@@ -36,7 +37,7 @@ class LayerSize:
     is_trained: bool
 
 
-Narrowing = Callable[[LayerSize], LayerSize]
+LayerBound = Callable[[LayerSize], LayerSize]
 
 
 class Costs:
@@ -66,6 +67,17 @@ class Costs:
         """
         return 1.0
 
+    def knows_widths(self, values: FieldValues) -> bool:
+        """Return whether ``kept`` is known for every candidate of a space."""
+        return self.is_exact
+
+    def kept(self, fields: Fields, narrowing: Narrowing) -> Mapping[str, int] | None:
+        """Return how many channels stay of the groups that lose some, by their roots.
+
+        None if only the weights can tell: then ``share`` estimates what remains.
+        """
+        return {} if self.is_exact else None
+
     def bits(self, fields: Fields) -> float:
         """Estimate the bits of a weight in the file, without entropy coding; at most 32."""
         return FLOAT_BITS
@@ -86,7 +98,7 @@ class Costs:
         """Return the largest side in pixels that images are resized to; 0: they are not resized."""
         return 0
 
-    def narrowing(self, values: FieldValues) -> Narrowing | None:
+    def narrowing(self, values: FieldValues) -> LayerBound | None:
         """Bound the size of a layer from below; None if layers keep all of their weights."""
         return None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -20,10 +21,11 @@ from compress.network.structure.importance import importance
 from compress.techniques import coverage
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.coverage import Reach
-from compress.techniques.filter_pruning import calibration, cost, strategies, targets
+from compress.techniques.filter_pruning import calibration, cost, strategies, targets, widths
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.filter_pruning.cost import Cost, Meter
-from compress.techniques.filter_pruning.strategies import Counts, Ranked, kept
+from compress.techniques.filter_pruning.strategies import Ranked
+from compress.techniques.filter_pruning.widths import Counts, kept
 from compress.training import batchnorm, loop
 from compress.training.context import TrialContext
 from compress.training.loop import Hooks, TrainingPlan
@@ -237,7 +239,12 @@ def _counts(
         return start.meter.read(smaller.module).of(target)
 
     goal = start.cost.of(target) * (1 - config.ratio * share)
-    return targets.nearest(ranked, config, cost_of=cost_of, goal=goal)
+    return targets.nearest(
+        partial(strategies.counts, ranked, config),
+        largest=widths.largest_amount(config),
+        cost_of=cost_of,
+        goal=goal,
+    )
 
 
 def _removed(ranked: Sequence[Ranked], counts: Counts) -> dict[str, torch.Tensor]:

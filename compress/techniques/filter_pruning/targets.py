@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from compress.techniques.filter_pruning import strategies
-from compress.techniques.filter_pruning.config import FilterPruning
-from compress.techniques.filter_pruning.strategies import Counts, Ranked
+from compress.techniques.filter_pruning.widths import Counts
 
 TOLERANCE = 0.05
 """Share of the whole by which the target may be missed before the candidate is refused."""
 _HALVINGS = 16
+CountsAt = Callable[[float], Counts]
+"""The channels that stay at an amount; a larger one never keeps more."""
 CostOf = Callable[[Counts], int]
 
 
-def nearest(
-    ranked: Sequence[Ranked], config: FilterPruning, *, cost_of: CostOf, goal: float
-) -> Counts:
+def nearest(counts_at: CountsAt, *, largest: float, cost_of: CostOf, goal: float) -> Counts:
     """Return the counts whose cost is nearest to ``goal``, or the smallest possible ones.
 
-    The amount is bisected. The last step of rounding is then taken group by group, from the first
-    layer to the last.
+    The amount is bisected, up to the ``largest``. The last step of rounding is then taken group by
+    group, from the first layer to the last.
     """
-    low, high = 0.0, strategies.largest_amount(config)
-    narrow = strategies.counts(ranked, config, high)
+    low, high = 0.0, largest
+    narrow = counts_at(high)
     if cost_of(narrow) >= goal:
         return narrow
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        found = strategies.counts(ranked, config, middle)
+        found = counts_at(middle)
         if cost_of(found) <= goal:
             high, narrow = middle, found
         else:
             low = middle
-    return _between(strategies.counts(ranked, config, low), narrow, cost_of=cost_of, goal=goal)
+    return _between(counts_at(low), narrow, cost_of=cost_of, goal=goal)
 
 
 def _between(wide: Counts, narrow: Counts, *, cost_of: CostOf, goal: float) -> Counts:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from compress.network.structure.narrowing import Narrowing
 from compress.techniques.description.conditions import When
 from compress.techniques.description.costs import (
     Costs,
     Fields,
     FieldValues,
+    LayerBound,
     LayerSize,
-    Narrowing,
 )
 from compress.techniques.description.rules import counts_where
 from compress.techniques.description.technique import Technique
+from compress.techniques.filter_pruning import prediction
 from compress.techniques.filter_pruning.config import CALIBRATED, FilterPruning
 
 _MOST_PRUNED = 0.95
@@ -25,9 +27,18 @@ _MOST_PRUNED = 0.95
 
 
 class _Costs(Costs):
-    """Groups span stages and counts are rounded, so everything is estimated."""
+    """Widths follow from the groups of an outline; a global ranking can only be estimated."""
 
     is_exact = False
+
+    def knows_widths(self, values: FieldValues) -> bool:
+        """Return whether no ranking over all groups and no target of bytes is tried."""
+        scopes, aims = set(values("scope")), set(values("target"))
+        return scopes <= prediction.SCOPES and aims <= prediction.TARGETS
+
+    def kept(self, fields: Fields, narrowing: Narrowing) -> Mapping[str, int] | None:
+        """Return what the step does to the widths."""
+        return prediction.predicted(FilterPruning.model_validate(dict(fields)), narrowing)
 
     def share(self, fields: Fields, stage: int | None) -> float:
         """Estimate that every stage keeps its share of channels on both sides of a layer."""
@@ -40,7 +51,7 @@ class _Costs(Costs):
         # Stem and head have one side that pruning leaves alone: the image, and the classes.
         return (1.0 - ratio) ** (1 if stage is None else 2)
 
-    def narrowing(self, values: FieldValues) -> Narrowing | None:
+    def narrowing(self, values: FieldValues) -> LayerBound | None:
         """Assume as few channels as may be left; the image's channels and the classes stay."""
         return partial(_narrowed, share=_least_kept(values))
 

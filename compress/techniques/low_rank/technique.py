@@ -10,8 +10,8 @@ from compress.techniques.description.costs import (
     Costs,
     Fields,
     FieldValues,
+    LayerBound,
     LayerSize,
-    Narrowing,
 )
 from compress.techniques.description.rules import counts_where
 from compress.techniques.description.technique import Technique
@@ -30,7 +30,7 @@ class _Costs(Costs):
         """Estimate the limit on size, or a guess from the energy, whichever is less."""
         return min(float(fields["size_ratio"]), float(fields["energy"]) ** _ENERGY_POWER)
 
-    def narrowing(self, values: FieldValues) -> Narrowing | None:
+    def narrowing(self, values: FieldValues) -> LayerBound | None:
         """Assume every layer split with rank 1."""
         return _split if min([*values("energy"), *values("size_ratio")]) < 1 else None
 

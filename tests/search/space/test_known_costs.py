@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -26,6 +27,8 @@ CASES: list[tuple[Architecture, dict[str, object]]] = [
     (NasBench201(channels=4, cells=(1, 1, 1)), {}),
     (MobileNetV2(width=0.25), {"width": [0.5, 1.0], "kernel": [3]}),
 ]
+
+MOST_SECONDS = 0.02
 
 
 def known(architecture: Architecture, techniques: dict[str, object]) -> KnownCosts:
@@ -73,10 +76,42 @@ def test_every_view_of_mirroring_has_the_macs_of_the_network() -> None:
     assert four == {**alone, "macs": 4 * alone["macs"]}
 
 
-def test_pruning_and_splitting_make_estimates_of_counts() -> None:
-    counted = known(Residual(widths=(4, 8), depths=(1, 2)), {"filter_pruning": {}, "low_rank": {}})
+@pytest.mark.parametrize(
+    "techniques",
+    [
+        {"filter_pruning": {}, "low_rank": {}},
+        {"filter_pruning": {"scope": ["stage", "global"], "ratio": [0.2, 0.5]}},
+        {"filter_pruning": {"scope": ["uniform"], "target": ["bytes"], "ratio": [0.2, 0.5]}},
+        {"family_member": {"width": [0.5, 1.0]}, "filter_pruning": {}},
+    ],
+    ids=["low rank", "global", "bytes", "members"],
+)
+def test_what_depends_on_weights_or_members_makes_estimates(techniques: dict[str, object]) -> None:
+    counted = known(Residual(widths=(4, 8), depths=(1, 2)), techniques)
     assert counted.exact == frozenset()
     assert counted.estimated == {"parameters", "macs", "size_bytes"}
+
+
+def test_pruned_channels_are_counted_exactly() -> None:
+    network = Residual(widths=(4, 8), depths=(1, 2))
+    counted = known(network, {"filter_pruning": {}, "quantization": {}})
+    assert counted.exact == {"parameters", "macs"}
+    whole, half = (
+        counted.of({"filter_pruning.ratios.0": ratio, "filter_pruning.ratios.1": ratio})
+        for ratio in (0.0, 0.5)
+    )
+    assert (whole["parameters"], whole["macs"]) == (in_file(network).parameters, 214056)
+    narrow = in_file(Residual(widths=(2, 4), depths=(1, 2)))
+    assert (half["parameters"], half["macs"]) == (narrow.parameters, narrow.macs)
+
+
+def test_counts_of_a_space_with_a_cheap_candidate_cost_a_millisecond_or_so() -> None:
+    counted = known(MobileNetV2(), {"filter_pruning": {}})
+    candidates = [params for _, params in counted.space.controls(num_random=30)]
+    assert counted.exact
+    start = time.process_time()
+    counted.column("macs", candidates)
+    assert (time.process_time() - start) / len(candidates) < MOST_SECONDS
 
 
 def test_bytes_fall_with_bits_zeros_and_channels() -> None:
