@@ -39,9 +39,9 @@ proofs: .venv/ready
 coverage: .venv/ready
 	$(bin)/pytest -n 3 --dist worksteal -m "not proof" --cov --cov-report=term:skip-covered
 
-# Three jobs of about as much work on two cores.
+# Three jobs of about as much work share two cores.
 quick: .venv/ready
-	@$(MAKE) --no-print-directory --jobs 2 types-of-records types-of-networks quick-tests
+	@$(MAKE) --no-print-directory --jobs 3 types-of-records types-of-networks quick-tests
 
 quick-tests: style
 	$(bin)/pytest -q -m "not proof" -p no:cacheprovider $(QUICK)
