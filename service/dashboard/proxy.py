@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import ssl
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from urllib.parse import quote
@@ -51,8 +53,18 @@ def open_client(address: str, *, secret: str) -> httpx2.AsyncClient:
     """
     timeout = httpx2.Timeout(60.0, connect=2.0)
     return httpx2.AsyncClient(
-        base_url=address, timeout=timeout, trust_env=False, headers={SECRET_HEADER: secret}
+        base_url=address,
+        timeout=timeout,
+        trust_env=False,
+        headers={SECRET_HEADER: secret},
+        verify=_certificates(),
     )
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """The authorities that are trusted, read once for a process: that takes 50 ms."""
+    return httpx2.create_ssl_context(trust_env=False)
 
 
 async def forward(request: Request, client: httpx2.AsyncClient) -> Response:

@@ -54,6 +54,7 @@ class Notifications:
     def close(self) -> None:
         """Stop watching and wake everybody a last time."""
         self.dismiss()
+        self._watcher.stop()
         self._thread.join(timeout=5)
         self._watcher.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Protocol
 
@@ -20,7 +21,8 @@ class Watcher:
 
     def __init__(self, database: Database) -> None:
         """Watch from now on."""
-        self._watch = _watch(database)
+        self._stopped = threading.Event()
+        self._watch = _watch(database, self._stopped)
 
     def wait(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds. Returns True as soon as the database has changed.
@@ -29,6 +31,10 @@ class Watcher:
         connection was restored, because a change may have been missed.
         """
         return self._watch.wait(timeout)
+
+    def stop(self) -> None:
+        """End the wait that another thread is in: on SQLite at once, else after its timeout."""
+        self._stopped.set()
 
     def close(self) -> None:
         """Give the connection back."""
@@ -44,7 +50,8 @@ class _Watch(Protocol):
 class _SqliteWatch:
     """``PRAGMA data_version`` changes when another connection has committed."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, stopped: threading.Event) -> None:
+        self._stopped = stopped
         self._connection = engine.raw_connection()
         self._connection.detach()
         self._version = self._read()
@@ -53,9 +60,8 @@ class _SqliteWatch:
         deadline = time.monotonic() + timeout
         while not self._has_changed():
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 or self._stopped.wait(min(POLL_SECONDS, left)):
                 return False
-            time.sleep(min(POLL_SECONDS, left))
         return True
 
     def close(self) -> None:
@@ -75,9 +81,9 @@ class _SqliteWatch:
             cursor.close()
 
 
-def _watch(database: Database) -> _Watch:
+def _watch(database: Database, stopped: threading.Event) -> _Watch:
     if database.dialect == "sqlite":
-        return _SqliteWatch(database.engine)
+        return _SqliteWatch(database.engine, stopped)
     # The driver takes a tenth of the service's start; those who have SQLite need none.
     from store.cluster.listening import PostgresqlWatch
 

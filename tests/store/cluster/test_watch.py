@@ -7,6 +7,7 @@ import pytest
 
 from store.cluster.watch import Watcher
 from store.jobs import events, jobs
+from store.session import open_database
 from tests import factories
 
 
@@ -34,6 +35,17 @@ def test_a_watcher_wakes_within_a_second_of_a_commit(database, watcher):
     assert watcher.wait(10)
     assert time.monotonic() - begin < 1
     timer.join()
+
+
+def test_a_wait_on_sqlite_ends_when_it_is_stopped(tmp_path):
+    watcher = Watcher(open_database(f"sqlite:///{tmp_path}/empty.db", check_schema=False))
+    timer = threading.Timer(0.1, watcher.stop)
+    timer.start()
+    begin = time.monotonic()
+    assert not watcher.wait(10)
+    assert time.monotonic() - begin < 5
+    timer.join()
+    watcher.close()
 
 
 def test_a_change_between_two_waits_is_seen_by_the_second(database, watcher):

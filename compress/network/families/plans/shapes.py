@@ -23,9 +23,10 @@ def shapes_of(graph: Graph, *, batch: int) -> Shapes:
     [port] = graph.inputs
     found[port.name] = (batch, *(int(size) for size in port.shape[1:]))
     for node in graph.nodes:
-        made = _RULES.get(node.op, _same)(node, graph, found)
-        each = made if node.op == "Split" else (made,)
-        found.update(zip(node.outputs, each, strict=True))
+        if node.op == "Split":
+            found.update(zip(node.outputs, _split(node, found), strict=True))
+        else:
+            found[node.outputs[0]] = _RULES.get(node.op, _same)(node, graph, found)
     return found
 
 
@@ -78,7 +79,7 @@ def _joined(node: Node, graph: Graph, shapes: Shapes) -> _Shape:
     return (batch, sum(shapes[name][1] for name in node.inputs), *size)
 
 
-def _split(node: Node, graph: Graph, shapes: Shapes) -> tuple[_Shape, ...]:
+def _split(node: Node, shapes: Shapes) -> tuple[_Shape, ...]:
     batch, channels, *size = shapes[node.inputs[0]]
     each = -(-channels // len(node.outputs))
     held = (min(each, channels - each * number) for number in range(len(node.outputs)))
@@ -105,7 +106,7 @@ def _padded(node: Node, graph: Graph, shapes: Shapes) -> _Shape:
     return tuple(size + int(more) for size, more in zip(before, amounts, strict=True))
 
 
-_RULES: Mapping[str, Callable[..., tuple[int, ...] | tuple[_Shape, ...]]] = {
+_RULES: Mapping[str, Callable[[Node, Graph, Shapes], _Shape]] = {
     "Add": _together,
     "AveragePool": _pooled,
     "Concat": _joined,
@@ -118,6 +119,5 @@ _RULES: Mapping[str, Callable[..., tuple[int, ...] | tuple[_Shape, ...]]] = {
     "Pad": _padded,
     "Reshape": _reshaped,
     "Resize": _resized,
-    "Split": _split,
     "Transpose": _transposed,
 }
