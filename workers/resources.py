@@ -20,6 +20,7 @@ from compress.network.sources.source import NetworkSource, OnnxSource
 from compress.tasks import registry
 from compress.tasks.images import ImageData
 from compress.tasks.task import Task
+from compress.training import reinsertion
 from compress.training.context import TrialContext, choose_device
 from featherweight.specs.protocol import Assignment, Weights
 from workers.files.cache import Cache
@@ -56,6 +57,7 @@ class TrialResources:
         self._data: Newest[ImageData] = Newest()
         self._network: Newest[Network] = Newest()
         self._uploaded: Newest[Network] = Newest()
+        self._unfolded: Newest[Network] = Newest()
         self._supernet: Newest[Network] = Newest()
         self._most_threads = torch.get_num_threads()
         _keep_newest(logits_folder, _MOST_LOGITS_FILES)
@@ -116,7 +118,9 @@ class TrialResources:
     def _baseline(self, assignment: Assignment, images: ImageData) -> Network | None:
         if assignment.weights is None:
             return None
-        return self._kept(self._network, assignment.weights, assignment.architecture, images)
+        found = self._kept(self._network, assignment.weights, assignment.architecture, images)
+        trains = any(assignment.rungs)
+        return self._with_norms(found, assignment, images) if trains else found
 
     def _uploaded_teacher(self, assignment: Assignment, images: ImageData) -> Network | None:
         given = assignment.tutor
@@ -137,6 +141,13 @@ class TrialResources:
         # The same weights may read images of another size in the next job.
         key = f"{images.input_shape} {given.model_dump_json()} {source!r}"
         return newest.get(key, lambda: self._load_network(given, source, images))
+
+    def _with_norms(self, network: Network, assignment: Assignment, images: ImageData) -> Network:
+        """Return a network with the norms that its file has folded away, measured on this data."""
+        key = f"{assignment.dataset} {assignment.weights} {assignment.architecture!r}"
+        return self._unfolded.get(
+            key, lambda: reinsertion.reinserted(network, images.train, device=self.device)
+        )
 
     def _load_data(self, sha256: str) -> ImageData:
         with self._cache.hold(sha256) as path:

@@ -14,7 +14,8 @@ revision  what changed
 3         an uploaded network loses channels as a graph: heads, hidden units, channels behind
           shuffles, splits and transposed convolutions leave, and every layer keeps one; files
           of families are written from the graph of their plan, not by torch's exporter; parts of
-          split channels keep their integers
+          split channels keep their integers; norms that a file has folded away come back before
+          training
 ========  ==========================================================================================
 """
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from torch import nn
 
 from compress.network.families.network import build
 from compress.network.network import Network, never
@@ -164,6 +165,24 @@ def test_an_onnx_file_is_the_baseline_with_its_own_ports(resources, files):
     assert (teacher.input_shape, teacher.num_classes) == ((1, 8, 8), 2)
     assert teacher.normalisation == OTHER
     assert [port.name for port in teacher.signature.inputs] == ["pixels"]
+
+
+def norms(network):
+    return [part for part in network.module.modules() if isinstance(part, nn.BatchNorm2d)]
+
+
+def test_norms_that_a_file_has_folded_away_come_back_where_a_trial_trains(resources, files):
+    uploaded = {"architecture": of_file(files), "weights": given(files, "onnx")}
+    still = resources.context(assignment(files, **uploaded), should_stop=never).teacher
+    trained = assignment(files, rungs=(0, 2), **uploaded)
+    context = resources.context(trained, should_stop=never)
+    assert context.teacher is not None
+    assert (len(norms(still)), len(norms(context.teacher))) == (0, 1)
+    x_BCHW = context.data.validation.x_NCHW.float()
+    with torch.no_grad():
+        torch.testing.assert_close(context.teacher.module(x_BCHW), still.module(x_BCHW))
+    again = resources.context(trained, should_stop=never)
+    assert again.teacher is context.teacher
 
 
 def test_an_onnx_file_may_teach(resources, files):
