@@ -5,6 +5,7 @@ Legend: B images, C channels, H height, W width, G groups of a shuffle.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -137,7 +138,10 @@ def _pool(node: Pool, x_BCHW: Tensor) -> Tensor:
 
 def _averaged(x_BCHW: Tensor, side: int) -> Tensor:
     """Maps of ``side`` by ``side`` pixels, by a pool with equal windows, which ONNX has."""
-    height, width = x_BCHW.shape[2:]
+    with warnings.catch_warnings():
+        # Height and width are constants of a traced network, whatever the tracer suspects.
+        warnings.filterwarnings("ignore", message="Converting a tensor to a Python integer")
+        height, width = (int(length) for length in x_BCHW.shape[2:])
     if height % side or width % side:
         raise ValueError(f"maps of {height}x{width} pixels cannot be averaged to {side}x{side}")
     return functional.avg_pool2d(x_BCHW, (height // side, width // side))

@@ -56,7 +56,9 @@ def _reshape(site: Site) -> Built:
     if site.constant(1) is None:
         return Built(Operator(moving.reshape_to_computed, (None, None)), reads=(0, 1))
     target = moving.reshape_target(site)
-    return Built(Operator(moving.reshaping(target)), reads=(0,), statics={1: target})
+    return Built(
+        Operator(moving.reshaping(target, rank=site.rank())), reads=(0,), statics={1: target}
+    )
 
 
 def _register(operator: Operator, name: str, values: Array, *, trained: bool) -> None:

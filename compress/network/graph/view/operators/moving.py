@@ -44,15 +44,15 @@ def reshape_target(site: Site) -> tuple[int, ...]:
     return relative(target, site.shape(0), site.shapes.get(site.node.output, ()))
 
 
-def reshaping(target: tuple[int, ...]) -> Callable[..., Tensor]:
-    """The function that reshapes to a target with zeros for sizes that stay."""
+def reshaping(target: tuple[int, ...], *, rank: int) -> Callable[..., Tensor]:
+    """The function that reshapes ``rank`` axes to a target with zeros for sizes that stay."""
     if target == (0, -1):
-        return lambda x: x.flatten(1) if x.ndim > 1 else x.unsqueeze(1)
+        return (lambda x: x.flatten(1)) if rank > 1 else (lambda x: x.unsqueeze(1))
     return lambda x: x.reshape([x.shape[i] if n == 0 else n for i, n in enumerate(target)])
 
 
 def reshape_to_computed(x: Tensor, target: Tensor) -> Tensor:
-    return reshaping(tuple(int(entry) for entry in target.tolist()))(x)
+    return reshaping(tuple(int(entry) for entry in target.tolist()), rank=x.ndim)(x)
 
 
 def _flatten(site: Site) -> Callable[..., Tensor]:
