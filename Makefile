@@ -14,7 +14,7 @@ ROOMS := featherweight compress store search service workers launch migrations
 NETWORKS := compress workers
 # Tests that start no process, open no database and train nothing.
 QUICK := tests/architecture/test_style.py tests/architecture/test_one_commit.py \
-  tests/architecture/test_families.py tests/featherweight/test_documents.py tests/featherweight/test_jobfile.py \
+  tests/architecture/test_families.py tests/featherweight/test_documents.py \
   tests/compress/values tests/compress/sensitivity/test_document.py tests/compress/tasks \
   tests/compress/techniques/rules tests/compress/techniques/test_digest.py \
   tests/search/allocation tests/search/front tests/search/space tests/search/early_stopping \
@@ -33,8 +33,9 @@ test: style
 suite: .venv/ready
 	$(bin)/pytest -n 3 --dist worksteal -m "not proof"
 
+# Files stay together: what a file sets up for all of its tests is set up once.
 proofs: .venv/ready
-	$(bin)/pytest -n 3 --dist worksteal -m proof
+	$(bin)/pytest -n 3 --dist loadfile -m proof
 
 coverage: .venv/ready
 	$(bin)/pytest -n 3 --dist worksteal -m "not proof" --cov --cov-report=term:skip-covered
