@@ -1,6 +1,6 @@
 # make run     sets everything up, runs the sample job end to end, goes on serving until Ctrl-C
 # make test    sets everything up, then runs all checks and the tests, with a cover of large products
-# make quick   runs checks and the tests that start no process and train nothing, in a minute
+# make quick   runs checks and the tests that start no process and train nothing, in two minutes
 # make proofs  runs what takes long: whole products, whole clusters, kills, drills, every answer
 # make coverage runs the tests again and prints which lines they reach
 # make setup   only installs; make check lints and types; make bench and make soak take longer

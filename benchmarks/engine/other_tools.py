@@ -122,19 +122,9 @@ def _olive_config(model: Path, folder: Path) -> dict[str, Any]:
 
 def onnxruntime_static(images: Images, folder: Path) -> Callable[[], Path]:
     """ONNX Runtime's static quantization: int8 per channel, uint8 activations."""
-    quantization = import_module("onnxruntime.quantization")
 
     def run() -> Path:
-        path = folder / "onnxruntime.onnx"
-        quantization.quantize_static(
-            str(folder / "float.onnx"),
-            str(path),
-            _rows(images),
-            per_channel=True,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-        )
-        return path
+        return _static(folder / "float.onnx", folder / "onnxruntime.onnx", images)
 
     return run
 
@@ -187,7 +177,6 @@ def modelopt_int8(images: Images, folder: Path) -> Callable[[], Path]:
 def fastnas(images: Images, folder: Path) -> Callable[[], Path]:
     """Model-Optimizer's FastNAS to 70 % of the work, one epoch, then ONNX Runtime's 8 bits."""
     prune = import_module("modelopt.torch.prune")
-    quantization = import_module("onnxruntime.quantization")
     x_train = torch.from_numpy(images["train"]).float()
     y_train = torch.from_numpy(images["train_labels"])
     x_validation = torch.from_numpy(images["validation"][:_SCORED])
@@ -214,27 +203,28 @@ def fastnas(images: Images, folder: Path) -> Callable[[], Path]:
             },
         )
         plain_resnet.train_epoch(pruned, x_train, y_train, seed=0)
-        trained, path = _exported(pruned, folder / "fastnas-float.onnx"), folder / "fastnas.onnx"
-        quantization.quantize_static(
-            str(trained),
-            str(path),
-            _rows(images),
-            per_channel=True,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-        )
-        return path
+        trained = _exported(pruned, folder / "fastnas-float.onnx")
+        return _static(trained, folder / "fastnas.onnx", images)
 
     return run
 
 
-def _rows(images: Images) -> Any:
-    """The images of the calibration one by one, as ONNX Runtime asks for them."""
+def _static(model: Path, path: Path, images: Images) -> Path:
+    """ONNX Runtime's static quantization: int8 per channel, uint8 activations, row by row."""
     quantization = import_module("onnxruntime.quantization")
     rows = iter([{_INPUT: row[None]} for row in images["calibration"]])
-    return type(
+    reader = type(
         "Rows", (quantization.CalibrationDataReader,), {"get_next": lambda _: next(rows, None)}
-    )()
+    )
+    quantization.quantize_static(
+        str(model),
+        str(path),
+        reader(),
+        per_channel=True,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+    )
+    return path
 
 
 def _network(folder: Path) -> nn.Module:

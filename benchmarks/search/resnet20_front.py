@@ -27,8 +27,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.cluster.processes import Cluster
 from benchmarks.data import cifar
 from benchmarks.record import Cell, Table, recorded
@@ -118,13 +116,7 @@ def _compare(table: Table, names: Sequence[str], asked: argparse.Namespace) -> N
 
 
 def _upload(client: Client, data: ImageData, folder: Path) -> None:
-    assert data.test is not None
-    splits = {"train": data.train, "validation": data.validation, "test": data.test}
-    images = {f"x_{n}": each.x_NCHW.permute(0, 2, 3, 1).numpy() for n, each in splits.items()}
-    labels = {f"y_{n}": each.y_N.numpy() for n, each in splits.items()}
-    path = folder / "cifar10.npz"
-    np.savez(path, allow_pickle=False, **images, **labels)
-    client.upload_dataset(path, name="cifar10")
+    client.upload_dataset(cifar.save(data, folder), name="cifar10")
     client.upload_model(
         cifar.CHECKPOINT,
         name="resnet20",

@@ -85,7 +85,7 @@ def _ours(data: ImageData, *, seed: int, seconds: float, workers: int) -> Row:
     with Cluster(workers=workers) as cluster:
         cluster.wait_healthy()
         client = Client(cluster.url)
-        client.upload_dataset(_written(data, cluster.folder), name="cifar10")
+        client.upload_dataset(cifar.save(data, cluster.folder), name="cifar10")
         client.upload_model(MODEL, name=NAME)
         client.inspected(NAME)
         began = time.perf_counter()
@@ -118,16 +118,6 @@ def _spec(*, seed: int, seconds: float, workers: int) -> JobSpec:
 
 def _validation(point: FrontPoint) -> float:
     return point.measurement.value("accuracy")
-
-
-def _written(data: ImageData, folder: Path) -> Path:
-    assert data.test is not None
-    splits = {"train": data.train, "validation": data.validation, "test": data.test}
-    images = {f"x_{n}": each.x_NCHW.permute(0, 2, 3, 1).numpy() for n, each in splits.items()}
-    labels = {f"y_{n}": each.y_N.numpy() for n, each in splits.items()}
-    path = folder / "cifar10.npz"
-    np.savez(path, allow_pickle=False, **images, **labels)
-    return path
 
 
 def _peer(python: str, tool: str, data: ImageData, seed: int) -> Row:

@@ -55,10 +55,10 @@ def is_exact(space: Space) -> bool:
     costs = {name: BY_NAME[name].costs for name in space.techniques}
     if not all(own.knows_widths(partial(_own, values, n)) for n, own in costs.items()):
         return False
-    narrowing = None if all(own.is_exact for own in costs.values()) else narrowing_of(space)
-    return all(own.is_exact for own in costs.values()) or (
-        narrowing is not None and narrowing.is_exact
-    )
+    if all(own.is_exact for own in costs.values()):
+        return True
+    narrowing = narrowing_of(space)
+    return narrowing is not None and narrowing.is_exact
 
 
 def narrowing_of(space: Space) -> Narrowing | None:
@@ -107,7 +107,7 @@ class KnownCosts:
         counting = {technique.name for technique in TECHNIQUES if technique.has_costs}
         return tuple(knob for knob in self.space.knobs if knob.technique in counting)
 
-    @property
+    @cached_property
     def exact(self) -> frozenset[Metric]:
         """The metrics that are counted exactly."""
         return frozenset(COUNTED if is_exact(self.space) else ())

@@ -57,5 +57,6 @@ def without(network: Network, whole: CoupledGraph, removed: Mapping[str, Tensor]
     for name, parameter in smaller.named_parameters():
         if name in given:
             parameter.requires_grad_(given[name].requires_grad)
-            smaller.to(given[name].device)
+    if given:
+        smaller.to(next(iter(given.values())).device)
     return replace(network, module=smaller)

@@ -10,12 +10,12 @@ import numpy as np
 
 from compress.network.graph.coupling.couplings import couple
 from compress.network.graph.coupling.groups import CoupledGroup, Couplings, HeldSlices
+from compress.network.graph.coupling.rules.walk import ANSWERS
 from compress.network.graph.names import layer_names
 from compress.network.graph.roles import roles
 from compress.network.graph.values import Graph, Node, Shapes
 from compress.network.outline import CoupledChannels, GroupAxis, GroupInfo, LayerInfo
 
-ANSWERS = "they are what the network answers"
 _OF_WEIGHTS = frozenset({"filter", "depthwise", "reader"})
 _MULTIPLYING = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _IN_FILES = frozenset({"Conv", "Gemm", "MatMul"})

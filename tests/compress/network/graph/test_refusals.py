@@ -11,7 +11,9 @@ import pytest
 from compress.network.graph.read import read
 from compress.network.graph.reading.limits import FileLimits
 from compress.values.errors import InvalidNetwork
-from tests.compress.network.graph.hostile import BOMBS, FILES
+from tests.compress.network.graph.bombs import BOMBS
+from tests.compress.network.graph.control_flow import CONTROL_FLOW
+from tests.compress.network.graph.hostile import FILES
 from tests.compress.onnx_networks import exported
 
 MEASURED = """
@@ -34,14 +36,16 @@ print(json.dumps(found))
 MOST_KIB = 900 * 1024
 """The allowance of computed constants, 512 MiB, and what stands around it."""
 
+REFUSED = {**FILES, **CONTROL_FLOW}
+
 
 def test_the_corpus_is_large():
-    assert len(FILES) + len(BOMBS) >= 60
+    assert len(REFUSED) + len(BOMBS) >= 60
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", REFUSED)
 def test_a_file_is_refused_with_words(name):
-    make, words = FILES[name]
+    make, words = REFUSED[name]
     with pytest.raises(InvalidNetwork, match=words) as caught:
         read(make())
     assert len(str(caught.value)) < 900

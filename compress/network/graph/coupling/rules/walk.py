@@ -18,6 +18,8 @@ from compress.network.graph.values import Graph, Node, Shapes
 from compress.values.errors import InvalidNetwork
 
 Rule: TypeAlias = Callable[[Node, LabelledAxes], None]
+ANSWERS = "they are what the network answers"
+"""Why the channels of outputs stay."""
 _COMBINING = [
     "Abs",
     "Acos",
@@ -144,7 +146,7 @@ def _walk(graph: Graph, shapes: Shapes, choices: Choices | None) -> LabelledAxes
         _follow(node, labels)
     for port in graph.outputs:
         if labels.knows(port.name):
-            labels.hold(labels.of(port.name), "they are what the network answers")
+            labels.hold(labels.of(port.name), ANSWERS)
     return labels
 
 

@@ -87,3 +87,28 @@ def runner(shapes: Shapes, *, words: int | None = None) -> Callable[[Graph], lis
         return [np.asarray(one) for one in opened.run(None, dict(given))]
 
     return run
+
+
+CONV = {"w": (6, 3, 1, 1), "v": (2, 6, 1, 1)}
+
+
+def between(*nodes, **tensors):
+    """A convolution with six filters ``made``, these nodes up to ``seen``, and a reader."""
+    first, last = node("Conv", ("x", "w"), "made"), node("Conv", ("seen", "v"), "answer")
+    return graph(first, *nodes, last, **{**CONV, **tensors})
+
+
+def channels_of(whole, root):
+    """What each channel of a group owns: constants, axes and slices, by channel."""
+    (group,) = (one for one in coupled(whole).groups if one.root == root)
+    owned = [set() for _ in range(group.num_channels)]
+    for held in group.slices:
+        for channel, place in zip(held.channel_S, held.slice_S, strict=True):
+            owned[channel].add((held.tensor, held.axis, int(place)))
+    return owned
+
+
+def reason(whole, layer="made"):
+    found = coupled(whole)
+    assert layer not in {group.root for group in found.groups}
+    return found.fixed[layer]
