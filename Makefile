@@ -6,8 +6,12 @@
 # make setup   only installs; make check lints and types; make bench and make soak take longer
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Modules are compiled once, whatever the shell says: who compiles all that it imports starts late.
+unexport PYTHONDONTWRITEBYTECODE
 bin := .venv/bin
 PYTHON ?= python3
+# Processes that test side by side share the cores; their threads would wait for each other.
+pytest := OMP_NUM_THREADS=1 $(bin)/pytest
 
 ROOMS := featherweight compress store search service workers launch migrations
 # The rooms that know torch; the others know the database.
@@ -26,26 +30,26 @@ QUICK := tests/architecture/test_style.py tests/architecture/test_one_commit.py 
 run: .venv/ready
 	$(bin)/featherweight up --job examples/digits.yaml
 
-# Types take one core; most tests wait for real processes, so three at a time suit the other.
+# Types take one core; most tests wait for real processes, so three at a time suit the other. What
+# a file or a house sets up is set up once, so its tests stay together.
 test: style
 	@$(MAKE) --no-print-directory --jobs 2 all-types suite
 
 suite: .venv/ready
-	$(bin)/pytest -n 3 --dist worksteal -m "not proof"
+	$(pytest) -n 3 --dist loadgroup --no-loadscope-reorder -m "not proof"
 
-# Files stay together: what a file sets up for all of its tests is set up once.
 proofs: .venv/ready
-	$(bin)/pytest -n 3 --dist loadfile -m proof
+	$(pytest) -n 3 --dist loadgroup --no-loadscope-reorder -m proof
 
 coverage: .venv/ready
-	$(bin)/pytest -n 3 --dist worksteal -m "not proof" --cov --cov-report=term:skip-covered
+	$(pytest) -n 3 --dist loadgroup --no-loadscope-reorder -m "not proof" --cov --cov-report=term:skip-covered
 
 # Three jobs of about as much work share two cores.
 quick: .venv/ready
 	@$(MAKE) --no-print-directory --jobs 3 types-of-records types-of-networks quick-tests
 
 quick-tests: style
-	$(bin)/pytest -q -m "not proof" -p no:cacheprovider $(QUICK)
+	$(pytest) -q -m "not proof" -p no:cacheprovider $(QUICK)
 
 setup: .venv/ready
 

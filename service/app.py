@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, APIRouter, iter_route_contexts
+from starlette.routing import BaseRoute
 
 from featherweight import __version__
 from service.dashboard import proxy
@@ -84,6 +86,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
             yield
 
     app = FastAPI(
+        routes=_routes(),
         title="Featherweight",
         version=__version__,
         lifespan=lifespan,
@@ -93,10 +96,8 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings = chosen
-    for router in ROUTERS:
-        app.include_router(router)
     openapi.install(app, max_upload_bytes=chosen.max_upload_bytes)
-    problem_details.install(app, _routes())
+    problem_details.install(app, _operations())
     app.add_middleware(headers.SafeHeaders)
     app.add_middleware(Observed, metrics=metrics)
     return app
@@ -158,5 +159,19 @@ async def _watch(database: Database) -> Notifications:
     return notifications
 
 
-def _routes() -> list[APIRoute]:
+@cache
+def _routes() -> list[BaseRoute]:
+    """The routes, complete before anything is served.
+
+    FastAPI would leave the rest to the first request of every application, under a filter of
+    warnings that two threads overwrite for each other.
+    """
+    root = APIRouter()
+    for router in ROUTERS:
+        root.include_router(router)
+    deque(iter_route_contexts(root.routes), maxlen=0)
+    return root.routes
+
+
+def _operations() -> list[APIRoute]:
     return [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]

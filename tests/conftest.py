@@ -20,10 +20,14 @@ from store.database import migrate
 from store.session import Database, open_database
 from tests import covering, postgres, running
 from tests.lending import Databases
+from tests.running import Running
 
 DIALECTS = ("sqlite", "postgresql")
 TEMPLATE = "featherweight_template"
 OWN_SETTINGS = "FEATHERWEIGHT_TEST_"
+ABOVE_THE_STORE = ("search", "service")
+"""Rooms that call the store, whose own tests run on both databases."""
+SHARE_A_HOUSE = ("featherweight", "launch", "workers")
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
@@ -47,17 +51,24 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """``make test`` runs a cover of large products, and one database above the store."""
+    """``make test`` runs a cover of large products, and one database above the store.
+
+    Tests of a file stay together, and so do those that live in one house: what they need is set
+    up once.
+    """
     covering.mark(items)
     for item in items:
-        if _is_above_the_store(item) and "postgresql" in _words(item):
+        room = _room(item)
+        if room in ABOVE_THE_STORE and "postgresql" in _words(item):
             item.add_marker("proof")
+        shares = room in SHARE_A_HOUSE and "house" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("house" if shares else str(item.path)))
 
 
-def _is_above_the_store(item: pytest.Item) -> bool:
-    """Whether it is about who calls the store, whose own tests run on both databases."""
-    return item.path.relative_to(Path(__file__).parent).parts[0] in ("search", "service")
+def _room(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).parts[0]
 
 
 def _words(item: pytest.Item) -> list[str]:
@@ -107,6 +118,16 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
     migrate.upgrade(f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A real service in a process of its own, without searcher and workers, for several files."""
+    folder = tmp_path_factory.mktemp("house")
+    shutil.copy(sqlite_template, folder / "featherweight.db")
+    with running.running(folder) as found:
+        found.serve()
+        yield found
 
 
 @pytest.fixture(params=DIALECTS)

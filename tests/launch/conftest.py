@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from launch import main
-from tests.running import Running, running
+from tests.running import Running
 
 
 @dataclass(frozen=True)
@@ -30,15 +28,6 @@ class Done:
 
 
 Run = Callable[..., Done]
-
-
-@pytest.fixture(scope="module")
-def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    folder = tmp_path_factory.mktemp("house")
-    shutil.copy(sqlite_template, folder / "featherweight.db")
-    with running(folder) as found:
-        found.serve()
-        yield found
 
 
 @pytest.fixture

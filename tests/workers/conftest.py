@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,16 +11,7 @@ from featherweight.specs.protocol import Assignment
 from store.jobs import jobs
 from store.session import Database, open_database
 from tests import factories
-from tests.running import Running, running
-
-
-@pytest.fixture(scope="module")
-def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    folder = tmp_path_factory.mktemp("house")
-    shutil.copy(sqlite_template, folder / "featherweight.db")
-    with running(folder) as found:
-        found.serve()
-        yield found
+from tests.running import Running
 
 
 @pytest.fixture(scope="module")
