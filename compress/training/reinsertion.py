@@ -5,6 +5,12 @@ anew after channels have left. A norm whose statistics are those of its input, w
 deviation and ``beta`` the mean, changes nothing: export folds it into its layer again
 (``compress.network.folding``).
 
+Behind a layer with a norm, a step of gradient descent turns the weights the further the smaller
+they are: the effective rate is the rate over the square of their length (van Laarhoven,
+arXiv:1706.05350, section 2). What was folded has left weights of any length: those that read pixels
+from 0 to 255 are a hundred times shorter than usual, and the first steps would destroy them. So
+the weights of each layer are brought to about the usual length, which the norm behind undoes.
+
 Legend: N images, C channels.
 """
 
@@ -12,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import prod
+from math import log2, prod
 
 import numpy as np
 import torch
@@ -33,6 +39,9 @@ _IMAGES = 512
 _BATCH_SIZE = 64
 _EPSILON = 1e-5
 _MAP = 3
+_FILTER_LENGTH = 2.0
+"""Mean length of a layer's filters; those of published networks for CIFAR-10 have 1.4 to 2.2."""
+_PARTS = ("weight", "bias", "running_mean", "running_var")
 _Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
@@ -123,18 +132,20 @@ def _behind(graph: Graph, node_name: str, layer: str, moments: _Moments) -> Grap
     [conv] = [node for node in graph.nodes if node.name == node_name]
     mean_C, variance_C = moments.mean_and_variance()
     bias_C = graph.tensors[conv.inputs[2]].astype(np.float64)
+    factor = _lengthening(graph, conv.inputs[1])
     name = free_name(f"{layer}_norm", {node.name for node in graph.nodes})
     held = {
-        f"{name}.weight": np.sqrt(variance_C + _EPSILON),
+        f"{name}.weight": np.sqrt(variance_C + _EPSILON / factor**2),
         f"{name}.bias": mean_C,
-        f"{name}.running_mean": mean_C - bias_C,
-        f"{name}.running_var": variance_C,
+        f"{name}.running_mean": (mean_C - bias_C) * factor,
+        f"{name}.running_var": variance_C * factor**2,
+        conv.inputs[1]: graph.tensors[conv.inputs[1]] * factor,
     }
     bare = free_name(f"{conv.output}.bare", names_of(graph))
     norm = Node(
         op="BatchNormalization",
         name=name,
-        inputs=(bare, *held),
+        inputs=(bare, *(f"{name}.{part}" for part in _PARTS)),
         outputs=conv.outputs,
         attributes={"epsilon": _EPSILON},
     )
@@ -142,3 +153,14 @@ def _behind(graph: Graph, node_name: str, layer: str, moments: _Moments) -> Grap
     nodes = [each for n in graph.nodes for each in ((layer_alone, norm) if n is conv else (n,))]
     tensors = {key: values.astype(np.float32) for key, values in held.items()}
     return replace(graph, nodes=tuple(nodes), tensors={**graph.tensors, **tensors})
+
+
+def _lengthening(graph: Graph, weight: str) -> float:
+    """The power of two, so that nothing is rounded, that brings filters to the usual length.
+
+    Weights that others read too, and zeros, keep theirs.
+    """
+    is_shared = sum(node.inputs.count(weight) for node in graph.nodes) > 1
+    filters_C = graph.tensors[weight].astype(np.float64)
+    length = float(np.linalg.norm(filters_C.reshape(len(filters_C), -1), axis=1).mean())
+    return 1.0 if is_shared or length == 0 else 2.0 ** round(log2(_FILTER_LENGTH / length))
