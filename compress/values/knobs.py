@@ -87,7 +87,7 @@ class FirstDefault:
     Digests were made with that value left out, and records of that time may lack the field.
     """
 
-    value: Scalar
+    value: Scalar | None
 
 
 def first_default(info: FieldInfo) -> Any:
@@ -109,7 +109,7 @@ def as_recorded(config: type[BaseModel], document: Any) -> Any:
     return {**changed_defaults(config), **document}
 
 
-def changed_defaults(config: type[BaseModel]) -> dict[str, Scalar]:
+def changed_defaults(config: type[BaseModel]) -> dict[str, Scalar | None]:
     """Return the first defaults of the fields whose default has changed."""
     return {
         name: each.value

@@ -23,6 +23,8 @@ MAX_CLASSES = 10_000
 """Classes that a dataset or a network may have."""
 MOST_FIGURE = 1e15
 """No figure of answers is further from 0; no bound of a constraint is, either."""
+_TRAINING = ("train", "recover")
+"""Prefixes of the stages in ``Measurement.seconds`` that grow with epochs."""
 ClassCounts = Annotated[
     tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=MOST_CLASSES)
 ]
@@ -277,6 +279,11 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
         quality = {"validation": self.quality[split]} if split in self.quality else {}
         accuracy = {"validation": self.accuracy[split]}
         return self.model_copy(update={"accuracy": accuracy, "quality": quality})
+
+
+def training_seconds(seconds: Mapping[str, float]) -> float:
+    """Return the part of ``Measurement.seconds`` that grows with epochs."""
+    return sum(spent for stage, spent in seconds.items() if stage.startswith(_TRAINING))
 
 
 def on_validation(metric: str) -> Callable[[Measurement], float | None]:

@@ -118,8 +118,13 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
         A missing field means what every job did before the field existed, not the default of a new
         job. Raises the ValidationError of pydantic if it is not a job.
         """
-        parts = {"recovery": Schedule, "model": UntrainedModel, "supernet": SupernetTraining}
-        found = {**_BEFORE, "recovery": {}, **document}
+        parts = {
+            "recovery": Schedule,
+            "early_stopping": EarlyStopping,
+            "model": UntrainedModel,
+            "supernet": SupernetTraining,
+        }
+        found = {**_BEFORE, "recovery": {}, "early_stopping": {}, **document}
         read = {name: as_recorded(part, found.get(name)) for name, part in parts.items()}
         if "augment" not in found["recovery"]:
             read["techniques"] = _calibrated_by_extremes(found.get("techniques"))
@@ -259,9 +264,19 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
         return self.budget.trials - before - self.finish.trials
 
     @property
+    def limits_rungs(self) -> bool:
+        """Whether trials may stop because a rung would take too much of the job's seconds."""
+        return self.budget.seconds is not None and self.early_stopping.longest is not None
+
+    @property
     def finish_epochs(self) -> int:
-        """The recovery epochs of a finish trial."""
-        return self.finish.epochs or max(1, 2 * self.early_stopping.rungs[-1])
+        """The recovery epochs of a finish trial; at most these where rungs may take too long."""
+        return self.finish_epochs_after(self.early_stopping.rungs[-1])
+
+    def finish_epochs_after(self, reached: int) -> int:
+        """The recovery epochs of a finish trial where no search trial got further than that."""
+        deepest = reached if self.limits_rungs else self.early_stopping.rungs[-1]
+        return self.finish.epochs or max(1, 2 * deepest)
 
 
 def _calibrated_by_extremes(techniques: Any) -> Any:

@@ -32,7 +32,11 @@ class Finish(BaseModel, frozen=True, extra="forbid"):
     trials: int = Field(default=4, ge=0, le=100, description="How many of the budget's trials.")
     finalists: int = Field(default=2, ge=1, le=20)
     epochs: int | None = Field(
-        default=None, ge=1, le=1000, description="Recovery epochs; None: twice the last rung's."
+        default=None,
+        ge=1,
+        le=1000,
+        description="Recovery epochs; None: twice the last rung's, or twice those of the highest "
+        "rung that a trial came to where early_stopping.longest counts.",
     )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from compress.values.knobs import FirstDefault
 from featherweight.specs.constraints import ConstraintField
 
 TieBreak = Literal["auto", "front", "hypervolume", "net"]
@@ -40,6 +41,13 @@ class EarlyStopping(BaseModel, frozen=True, extra="forbid"):
     extrapolate: bool = Field(
         default=False,
         description="Judge a trial by its extrapolated accuracy at the last rung.",
+    )
+    longest: Annotated[float | None, FirstDefault(value=None)] = Field(
+        default=0.125,
+        gt=0,
+        le=1,
+        description="Share of budget.seconds that the training up to the next rung may take, by "
+        "the trial's own pace: a trial whose next one would take longer stops. Null: no limit.",
     )
 
     @model_validator(mode="after")

@@ -29,7 +29,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from compress.values.measurement import METRICS, Measurement
+from compress.values.measurement import METRICS, Measurement, training_seconds
 from featherweight.rung_context import RungContext
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.objective import Objective
@@ -78,7 +78,7 @@ def judge(context: RungContext) -> Decision:
     """Judge a trial at a rung by its job's objectives and lasting constraints; see ``decide``.
 
     A supernet is not a candidate and trains to its end. A trial whose next rung would exceed
-    ``budget.epochs`` stops, however good it is.
+    ``budget.epochs``, or take more than its share of ``budget.seconds``, stops, however good it is.
     """
     if context.phase is Phase.TEST:
         return Decision(stop=False, reason=MEASURED)
@@ -89,7 +89,7 @@ def judge(context: RungContext) -> Decision:
     following = context.rungs[context.rung + 1]
     if context.epochs_left is not None and following > context.epochs_left:
         return _out_of_epochs(following, context)
-    return _compared(context)
+    return _too_long(following, context) or _compared(context)
 
 
 def _out_of_epochs(following: int, context: RungContext) -> Decision:
@@ -100,6 +100,26 @@ def _out_of_epochs(following: int, context: RungContext) -> Decision:
         stop=True,
         reason=f"stops: the next rung takes {more} more epochs, and of the job's {budget} "
         f"(budget.epochs) {max(left, 0)} are free",
+    )
+
+
+def _too_long(following: int, context: RungContext) -> Decision | None:
+    """Stop a trial that would train longer than a share of the job's seconds; None where not.
+
+    Its own training so far says how long; before its first epoch nothing does.
+    """
+    spec, trained = context.spec, context.rungs[context.rung]
+    share, budget = spec.early_stopping.longest, spec.budget.seconds
+    if share is None or budget is None or trained == 0:
+        return None
+    takes = (following - trained) * training_seconds(context.measurement.seconds) / trained
+    if takes <= share * budget:
+        return None
+    return Decision(
+        stop=True,
+        reason=f"stops: the next rung would train for {takes:.0f} s, and at most "
+        f"{share * budget:.0f} s are allowed: {share:g} (early_stopping.longest) of the job's "
+        f"{budget:g} (budget.seconds)",
     )
 
 

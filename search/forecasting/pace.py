@@ -12,11 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from compress.values.measurement import Measurement
+from compress.values.measurement import Measurement, training_seconds
 from search.space.supernets import EpochCosts
 
-_TRAINING = ("train", "recover")
-"""Prefixes of the stages in ``Measurement.seconds`` that grow with epochs."""
 _WHATEVER_ITS_SIZE = 0.5
 _BASELINE_COUNTS = 2.0
 """Number of trials that count as much as what is known beforehand."""
@@ -41,7 +39,7 @@ class Sample:
     @property
     def training(self) -> float:
         """The seconds that were spent in training."""
-        return sum(s for stage, s in self.seconds.items() if stage.startswith(_TRAINING))
+        return training_seconds(self.seconds)
 
     @property
     def beside(self) -> float:
@@ -103,7 +101,7 @@ def _effort(size: float) -> float:
 
 def _rung(baseline: Measurement, samples: Sequence[Sample]) -> float:
     """Seconds to load, compress, export and measure per report of a trial."""
-    own = sum(s for stage, s in baseline.seconds.items() if not stage.startswith(_TRAINING))
+    own = sum(baseline.seconds.values()) - training_seconds(baseline.seconds)
     reports = sum(sample.rungs for sample in samples)
     spent = sum(sample.beside for sample in samples)
     return (own * _BASELINE_COUNTS + spent) / (_BASELINE_COUNTS + reports)

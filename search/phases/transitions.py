@@ -177,8 +177,9 @@ def leave_search(session: Session, job: JobRecord, *, shortfall: str = "") -> bo
         return True
     jobs.set_phase(session, job, Phase.FINISH, detail=shortfall)
     job.stop_detail = shortfall
+    epochs = spec.finish_epochs_after(_most_epochs(searched))
     for candidate, round_ in islice(_rounds(finalists), spec.finish.trials):
-        _add_finish_trial(session, job, spec, candidate, round_)
+        _add_finish_trial(session, job, candidate, seed=spec.seed + round_, epochs=epochs)
     return True
 
 
@@ -285,8 +286,13 @@ def _rounds(finalists: Sequence[Candidate]) -> Iterator[tuple[Candidate, int]]:
             yield candidate, round_
 
 
+def _most_epochs(searched: Sequence[TrialRecord]) -> int:
+    """The recovery epochs at the highest rung that a search trial came to."""
+    return max((row.rungs[row.rung] for row in searched if row.rung is not None), default=0)
+
+
 def _add_finish_trial(
-    session: Session, job: JobRecord, spec: JobSpec, candidate: Candidate, round_: int
+    session: Session, job: JobRecord, candidate: Candidate, *, seed: int, epochs: int
 ) -> TrialRecord:
     return trials.create(
         session,
@@ -294,8 +300,8 @@ def _add_finish_trial(
         phase=Phase.FINISH,
         origin="finish",
         candidate=candidate,
-        seed=(spec.seed + _FINISH_SEED + round_) % _SEEDS,
-        rungs=(spec.finish_epochs,),
+        seed=(seed + _FINISH_SEED) % _SEEDS,
+        rungs=(epochs,),
         splits=_every_split(session, job),
     )
 

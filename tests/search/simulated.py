@@ -55,7 +55,13 @@ def never(assignment: Assignment) -> bool:
     return False
 
 
-def work_once(database: Database, *, fails_on: FailsOn = never, worker: str = "w") -> bool:
+def work_once(
+    database: Database,
+    *,
+    fails_on: FailsOn = never,
+    worker: str = "w",
+    epoch_seconds: float = 0.0,
+) -> bool:
     """Run one trial to its end; False when there is nothing to do."""
     with database.write() as session:
         assignment = factories.claim(session, worker)
@@ -66,17 +72,17 @@ def work_once(database: Database, *, fails_on: FailsOn = never, worker: str = "w
         with database.write() as session:
             attempts.fail(session, assignment.attempt, assignment.token, failure)
         return True
-    climb(database, assignment)
+    climb(database, assignment, epoch_seconds=epoch_seconds)
     with database.write() as session:
         attempts.complete(session, assignment.attempt, assignment.token)
     return True
 
 
-def climb(database: Database, assignment: Assignment) -> None:
+def climb(database: Database, assignment: Assignment, *, epoch_seconds: float = 0.0) -> None:
     for rung in range(assignment.first_rung, len(assignment.rungs)):
-        measured = measure(
-            assignment.candidate, epochs=assignment.rungs[rung], seed=assignment.seed
-        )
+        epochs = assignment.rungs[rung]
+        measured = measure(assignment.candidate, epochs=epochs, seed=assignment.seed)
+        measured = measured.model_copy(update={"seconds": {"recover": epoch_seconds * epochs}})
         with database.write() as session:
             report = factories.report_of(session, assignment, rung=rung, measured=measured)
             decision = attempts.report(
@@ -93,13 +99,14 @@ def run(
     fails_on: FailsOn = never,
     until: Callable[[], bool] = lambda: False,
     limit: int = 2000,
+    epoch_seconds: float = 0.0,
 ) -> None:
     """Searcher and one worker in turns until nothing is left to do, or ``until`` says so."""
     for _ in range(limit):
         changed = settle(searcher)
         if until():
             return
-        worked = work_once(database, fails_on=fails_on)
+        worked = work_once(database, fails_on=fails_on, epoch_seconds=epoch_seconds)
         if not changed and not worked:
             return
     raise AssertionError(f"not done after {limit} turns")

@@ -306,6 +306,26 @@ def test_a_trial_stops_where_its_next_rung_would_pass_the_epochs() -> None:
     )
 
 
+def test_a_trial_stops_where_its_next_rung_would_take_too_much_of_the_seconds() -> None:
+    spec = factories.spec(budget={"trials": 6, "seconds": 800})
+    best = factories.measurement(0.8, 1).model_copy(
+        update={"seconds": {"load": 500.0, "train": 41.0, "recover": 10.0}}
+    )
+    decision = judge(reached(best, [], spec=spec, rung=1))
+    assert decision.stop
+    assert decision.reason == (
+        "stops: the next rung would train for 102 s, and at most 100 s are allowed: 0.125 "
+        "(early_stopping.longest) of the job's 800 (budget.seconds)"
+    )
+    assert not judge(reached(best, [], spec=spec, rung=0)).stop
+    for changes in (
+        {"budget": {"trials": 6, "seconds": 900}},
+        {"budget": {"trials": 6}},
+        {"budget": {"trials": 6, "seconds": 800}, "early_stopping": {"longest": None}},
+    ):
+        assert not judge(reached(best, [], spec=factories.spec(**changes), rung=1)).stop
+
+
 def test_a_late_bloomer_climbs_by_the_accuracy_that_its_peers_let_hope_for() -> None:
     """Peers that began low and rose ended best; without extrapolation the risen one is last."""
     spec = factories.spec(early_stopping={"rungs": [0, 1, 3], "eta": 3, "extrapolate": True})

@@ -85,6 +85,24 @@ def test_a_file_beside_the_constraints_is_not_enough(
     assert len(simulated.rows(database, job_id)) == 12
 
 
+def test_where_longer_training_takes_too_much_of_the_seconds_rungs_and_finish_are_short(
+    database: Database, searcher: Searcher
+) -> None:
+    job_id = simulated.submit(
+        database,
+        budget={"trials": 12, "parallel_trials": 1, "seconds": 4_000},
+        early_stopping={"rungs": [0, 1, 3, 9]},
+        finish=FINISH,
+    )
+    simulated.run(database, searcher, epoch_seconds=200.0)
+    found = simulated.rows(database, job_id)
+    tops = [row.rungs[row.rung] for row in found if row.phase == Phase.SEARCH and row.rung]
+    assert max(tops) == 3
+    reasons = [row.reason or "" for row in found if row.rung == 2]
+    assert any("would train for 1200 s, and at most 500 s" in reason for reason in reasons)
+    assert [row.rungs for row in found if row.phase == Phase.FINISH] == [[6], [6]]
+
+
 def spec(**changes: object) -> JobSpec:
     return factories.spec(**changes)
 

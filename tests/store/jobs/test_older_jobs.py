@@ -49,6 +49,17 @@ def test_a_job_older_than_recovery_varies_its_images_by_channels_too(database):
         assert jobs.spec(job).recovery == Schedule(learning_rate=0.02, augment="by_channels")
 
 
+def test_a_job_older_than_the_limit_on_rungs_has_none(database):
+    with database.write() as session:
+        job = factories.job(session, running=True, budget={"trials": 6, "seconds": 60})
+        stopping = {name: v for name, v in job.spec["early_stopping"].items() if name != "longest"}
+        job.spec = {**job.spec, "early_stopping": stopping}
+        found = jobs.spec(job)
+    assert (found.early_stopping.longest, found.limits_rungs) == (None, False)
+    assert found.finish_epochs_after(0) == found.finish_epochs == 2 * stopping["rungs"][-1]
+    assert factories.spec(budget={"trials": 6, "seconds": 60}).limits_rungs
+
+
 def test_workers_are_told_what_an_older_job_means(database):
     with database.write() as session:
         job = factories.job(session, running=True)
