@@ -211,12 +211,16 @@ def _knee(
     objectives: Sequence[Objective],
     baseline: Measurement | None,
 ) -> FrontCandidate[Key]:
-    """Return the knee of the points inside the hypervolume's box, or of all if none is inside."""
+    """Return the knee of the points inside the hypervolume's box, or of all if none is inside.
+
+    Of two files, which are both extremes, the one that is nearer to the ideal along the box.
+    """
     anchor = baseline or max((p.measurement for p in front), key=lambda m: m.size_bytes)
     axes = [on_axes(point.measurement.at_worst(), objectives, anchor) for point in front]
     inside = [index for index, axis in enumerate(axes) if max(axis) <= 1.0]
     kept = inside or list(range(len(front)))
-    return front[kept[pareto.knee([axes[index] for index in kept])]]
+    points = [axes[index] for index in kept]
+    return front[kept[pareto.knee(points, worth=[round(sum(point), 12) for point in points])]]
 
 
 def _smallest(points: Sequence[FrontCandidate[Key]], quality: Metric) -> FrontCandidate[Key]:

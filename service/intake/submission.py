@@ -165,6 +165,7 @@ _ADDED: dict[str, Any] = {
     "early_stopping.tie_break": "auto",
     "early_stopping.rounding": "auto",
     "early_stopping.extrapolate": False,
+    "early_stopping.longest": 0.125,
 }
 """Fields added later: with these values a job keeps the digest that it had without them."""
 

@@ -76,7 +76,7 @@ def trained(request, data):
     make, name = UPLOADS[request.param]
     upload = make(name, folded=True)
     network = reinserted(network_of(upload), data.train, device=DEVICE)
-    plan = TrainingPlan(epochs=16, seed=0, batch_size=32, learning_rate=0.05, precision="fp32")
+    plan = TrainingPlan(epochs=16, seed=0, batch_size=32, learning_rate=0.1, precision="fp32")
     return upload, loop.fit(network, data.train, plan, task=TASK, device=DEVICE)[0]
 
 

@@ -120,6 +120,12 @@ def test_files_worse_than_half_the_baseline_do_not_move_the_knee() -> None:
     assert recommend(points(*values))[0] == recommend(points(*values, (0.1, 2)))[0]
 
 
+def test_of_two_files_the_one_nearer_to_the_ideal_is_recommended() -> None:
+    """Both are extremes of the front, and as far from the plane through them."""
+    assert recommend(points((0.9, 100_000), (0.89, 30_000)))[0] == 1
+    assert recommend(points((0.9, 100_000), (0.6, 99_000)))[0] == 0
+
+
 def finalists(found: list[FrontCandidate[str]], count: int) -> list[str]:
     return front.finalists(found, count=count, objectives=BOTH, constraints=[], baseline=BASELINE)
 
