@@ -1,11 +1,13 @@
 """Count parameters and multiply-accumulates in an ONNX file itself.
 
-Only Conv, Gemm and MatMul count, as in ``torch.utils.flop_counter`` (whose FLOPs are twice these
-MACs): a bias, a pool, an Add or a change of grid is not a multiply-accumulate.
+What multiplies by a weight counts, as in ``torch.utils.flop_counter`` (whose FLOPs are twice these
+MACs): a bias, a pool, an Add or a change of grid is not a multiply-accumulate. Of recurrent layers
+the gates' matrices count, at every step.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -13,8 +15,10 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, shape_inference
 
 from compress.evaluation import runtime
+from compress.export import onnx_shapes
+from compress.export.weight_encoding.forms import made_by
 
-_COUNTED = frozenset({"Conv", "Gemm", "MatMul"})
+_Shapes = dict[str, list[int]]
 _CARRYING = frozenset({"DequantizeLinear", "Cast", "Mul"})
 
 
@@ -31,30 +35,80 @@ class FileCounts:
 
 def count(model: ModelProto) -> FileCounts:
     """Count a model whose only unknown dimension is the batch."""
-    shapes = _shapes(model)
     constants = _constants(model)
+    counted = _counted(model, constants)
+    shapes = _shapes(model, counted)
     producer = {name: node for node in model.graph.node for name in node.output}
     parameters: dict[str, int] = {}
     macs = 0
-    for node in model.graph.node:
-        if node.op_type not in _COUNTED:
-            continue
-        for name in node.input[1:]:
+    for node in counted:
+        for name in node.input[_HELD.get(node.op_type, slice(1, None))]:
             stored = _stored(name, producer)
-            if stored in constants:
+            if stored and stored in constants:
                 parameters[stored] = prod(shapes[stored])
-        macs += _macs(node, shapes)
+        macs += _MACS[node.op_type](node, shapes)
     return FileCounts(parameters=sum(parameters.values()), macs=macs)
 
 
-def _macs(node: NodeProto, shapes: dict[str, list[int]]) -> int:
-    """Count MACs: every output value is a dot product as long as one output channel's weights."""
-    outputs, weight = prod(shapes[node.output[0]]), shapes[node.input[1]]
-    if node.op_type == "Conv":
-        return outputs * prod(weight[1:])
-    if node.op_type == "Gemm":
-        return outputs * prod(weight) // shapes[node.output[0]][-1]
-    return outputs * shapes[node.input[0]][-1]
+def _conv(node: NodeProto, shapes: _Shapes) -> int:
+    """Count a dot product for every output value, as long as one output channel's weights."""
+    return prod(shapes[node.output[0]]) * prod(shapes[node.input[1]][1:])
+
+
+def _conv_transpose(node: NodeProto, shapes: _Shapes) -> int:
+    """Count all that an input channel weighs for every value of it."""
+    return prod(shapes[node.input[0]]) * prod(shapes[node.input[1]][1:])
+
+
+def _gemm(node: NodeProto, shapes: _Shapes) -> int:
+    made = shapes[node.output[0]]
+    return prod(made) * prod(shapes[node.input[1]]) // made[-1]
+
+
+def _matmul(node: NodeProto, shapes: _Shapes) -> int:
+    return prod(shapes[node.output[0]]) * shapes[node.input[0]][-1]
+
+
+def _recurrent(node: NodeProto, shapes: _Shapes) -> int:
+    """Count ``X (T, B, I)`` by ``W (D, G H, I)``, and the state by ``R``, at every step."""
+    steps, batch, _ = shapes[node.input[0]]
+    return steps * batch * sum(prod(shapes[name]) for name in node.input[1:3])
+
+
+_MACS: Mapping[str, Callable[[NodeProto, _Shapes], int]] = {
+    "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "GRU": _recurrent,
+    "Gather": lambda *_: 0,
+    "Gemm": _gemm,
+    "LSTM": _recurrent,
+    "MatMul": _matmul,
+}
+_HELD: Mapping[str, slice] = {"GRU": slice(1, 4), "Gather": slice(0, 1), "LSTM": slice(1, 4)}
+"""The inputs that hold weights and biases where it is not all but the first."""
+
+
+def _counted(model: ModelProto, constants: set[str]) -> list[NodeProto]:
+    """Return the nodes that compute with a weight, not those that decode it."""
+    found = [
+        node
+        for node in model.graph.node
+        if node.op_type in _MACS and not constants.issuperset(node.input)
+    ]
+    if not any(node.op_type == "Gather" for node in found):
+        return found
+    types = onnx_shapes.element_types(model)
+    return [node for node in found if node.op_type != "Gather" or _is_table(node, constants, types)]
+
+
+def _is_table(node: NodeProto, constants: set[str], types: Mapping[str, int]) -> bool:
+    """Whether rows are picked from numbers that the file holds: an embedding."""
+    table, axis = node.input[0], [each.i for each in node.attribute if each.name == "axis"]
+    return (
+        table in constants
+        and types.get(table, TensorProto.FLOAT) == TensorProto.FLOAT
+        and not any(axis)
+    )
 
 
 def _constants(model: ModelProto) -> set[str]:
@@ -73,7 +127,7 @@ def _stored(name: str, producer: dict[str, NodeProto]) -> str:
     return name
 
 
-def _shapes(model: ModelProto) -> dict[str, list[int]]:
+def _shapes(model: ModelProto, counted: list[NodeProto]) -> _Shapes:
     single = ModelProto()
     single.CopyFrom(model)
     for value in [*single.graph.input, *single.graph.output]:
@@ -83,8 +137,7 @@ def _shapes(model: ModelProto) -> dict[str, list[int]]:
     for value in [*graph.input, *graph.value_info, *graph.output]:
         dimensions = value.type.tensor_type.shape.dim
         shapes[value.name] = [dimension.dim_value for dimension in dimensions]
-    counted = [node for node in model.graph.node if node.op_type in _COUNTED]
-    needed = [name for node in counted for name in (node.input[0], node.output[0])]
+    needed = [name for node in counted for name in (node.input[0], made_by(node))]
     unknown = [name for name in needed if 0 in shapes.get(name, [0])]
     return shapes | _shapes_seen(single, unknown)
 

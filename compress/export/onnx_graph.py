@@ -16,6 +16,7 @@ from onnx.helper import get_attribute_value
 from onnx.reference import ReferenceEvaluator
 
 from compress.export.weight_encoding.building import shortest_form
+from compress.export.weight_encoding.forms import WEIGHTED, made_by
 
 _WINDOW = {"dilations": 1, "strides": 1, "pads": 0, "group": 1}
 _POOL = _WINDOW | {"ceil_mode": 0, "storage_order": 0, "count_include_pad": 0}
@@ -30,7 +31,6 @@ _DEFAULTS = {
     "ReduceMean": {"keepdims": 1, "noop_with_empty_axes": 0},
     "Resize": {"coordinate_transformation_mode": b"half_pixel", "cubic_coeff_a": -0.75},
 }
-_WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 # C90 identifiers, as the ONNX specification asks of names.
 _FIRST = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
 _LATER = _FIRST + "0123456789"
@@ -90,8 +90,8 @@ def number_tensors(model: ModelProto) -> None:
 
 def _what_it_computes(node: NodeProto) -> bytes:
     """Return the node without its name and those of its outputs; layers stay distinct."""
-    if node.op_type in _WEIGHTED:
-        return node.output[0].encode()
+    if node.op_type in WEIGHTED:
+        return made_by(node).encode()
     bare = NodeProto(op_type=node.op_type, domain=node.domain, input=node.input)
     bare.attribute.extend(sorted(node.attribute, key=lambda attribute: attribute.name))
     return bare.SerializeToString(deterministic=True)

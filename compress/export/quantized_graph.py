@@ -24,8 +24,10 @@ between the pairs, so any graph stays valid.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +38,7 @@ from compress.export.onnx_layers import WeightedNode
 from compress.export.placement import Placement
 from compress.export.weight_encoding import encoder
 from compress.export.weight_encoding.encoder import Decoding
+from compress.export.weight_encoding.forms import WeightForm, made_by
 from compress.network.folding import Stored
 from compress.network.stored_weight import StoredWeight
 from compress.techniques.quantization import grid
@@ -83,19 +86,21 @@ def integer_nodes(
     return frozenset(
         output
         for output, node in nodes.items()
-        if isinstance(weight := stored.get(node.layer), StoredWeight) and weight.scale.ndim < 2
+        if node.form.is_product
+        and isinstance(weight := stored.get(node.layer), StoredWeight)
+        and weight.scale.ndim < 2
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Weight:
     stored: Stored
-    axis: int
+    form: WeightForm
 
 
 def _layout(nodes: Mapping[str, WeightedNode], stored: Mapping[str, Stored]) -> dict[str, _Weight]:
     return {
-        output: _Weight(stored=stored[node.layer], axis=node.axis)
+        output: _Weight(stored=stored[node.layer], form=node.form)
         for output, node in nodes.items()
         if node.layer in stored
     }
@@ -145,7 +150,7 @@ class _Writing:
         decoding = encoder.encode(
             {output: weight.stored for output, weight in self.weights.items()},
             form={o: "int8" if o in in_integers else "float" for o in self.weights},
-            transposed=[output for output, weight in self.weights.items() if weight.axis == 1],
+            transposed=[o for o, weight in self.weights.items() if weight.form.is_transposed],
             vectors=self._vectors(nodes, in_integers),
         )
         self.decoded.update(decoding.names)
@@ -159,10 +164,10 @@ class _Writing:
         """Return the biases of all layers and the scales of integer ones, stored together."""
         found: dict[str, NDArray[np.float32]] = {}
         for node in nodes:
-            output = node.output[0]
+            output = made_by(node)
             if output not in self.weights:
                 continue
-            for name in node.input[2:3]:
+            for name in self._biases(node):
                 found[name] = self.biases.get(name, numpy_helper.to_array(self.constants[name]))
             stored = self.weights[output].stored
             if output in in_integers and isinstance(stored, StoredWeight) and stored.scale.ndim:
@@ -179,9 +184,8 @@ class _Writing:
             for index, name in enumerate(node.input):
                 if self.placement.on_grid(name):
                     copy.input[index] = f"{name}.float"
-            if node.output[0] in self.weights:
-                copy.input[1] = self._weight(node)
-                copy.input[2:] = [self.decoded.get(name, name) for name in node.input[2:]]
+            if made_by(node) in self.weights:
+                self._read_weight(copy)
             self.nodes.append(copy)
             if self._must_be_kept_float(node):
                 self._shield(copy)
@@ -246,9 +250,24 @@ class _Writing:
     def _parameters(self, origin: str) -> tuple[np.float32, np.uint8]:
         return grid.affine_parameters(self.ranges[origin].low, self.ranges[origin].high)
 
+    def _biases(self, node: NodeProto) -> list[str]:
+        """Return the name of a node's biases, if it has any."""
+        place = self.weights[made_by(node)].form.bias
+        return [] if place is None else [name for name in node.input[place : place + 1] if name]
+
+    def _read_weight(self, copy: NodeProto) -> None:
+        """Let a node read what is stored for its layer."""
+        output = made_by(copy)
+        form, names = self.weights[output].form, self._biases(copy)
+        tensors = form.arranged(self._weight(copy), partial(self._arrange, output))
+        for place, name in zip(form.places, tensors, strict=True):
+            copy.input[place] = name
+        for name in names:
+            copy.input[list(copy.input).index(name)] = self.decoded.get(name, name)
+
     def _weight(self, node: NodeProto) -> str:
-        """Return the tensor that a node reads as its weight."""
-        output = node.output[0]
+        """Return the decoded weight of a node, in the axes that the encoding has given it."""
+        output = made_by(node)
         weight, decoded = self.weights[output], self.decoded[output]
         if not (self.placement.in_integers(node) and isinstance(weight.stored, StoredWeight)):
             return decoded
@@ -258,7 +277,9 @@ class _Writing:
         if node.op_type == "Gemm":
             # The integer kernel of Gemm, unlike that of Conv, is only taken with a zero point.
             inputs.append(self._constant(f"{output}.weight.zero", np.zeros(scale.shape, np.int8)))
-        return self._add("DequantizeLinear", inputs, f"{output}.weight", axis=weight.axis)
+        return self._add(
+            "DequantizeLinear", inputs, f"{output}.weight", axis=int(weight.form.is_transposed)
+        )
 
     def _put_bias_on_grid(self, node: NodeProto) -> None:
         """Round a bias to the int32 grid of its kernel, so that the file says what is computed.
@@ -278,6 +299,18 @@ class _Writing:
             self.weights[node.output[0]] = replace(weight, stored=stored)
         step_O = scale_x * stored.scale.astype(np.float64)
         self.biases[node.input[2]] = (np.rint(bias_O / step_O) * step_O).astype(np.float32)
+
+    def _arrange(
+        self, output: str, kind: str, inputs: list[str], *, last: Sequence[int] = (), **options: Any
+    ) -> list[str]:
+        """Write a node that arranges a decoded weight; a Split into as many as it has ``last``."""
+        name = f"{output}.{kind}.{len(self.nodes)}"
+        given = [*inputs]
+        if last:
+            given.append(self._constant(f"{name}.sizes", np.asarray(last, np.int64)))
+        made = [f"{name}.{i}" for i in range(len(last))] if kind == "Split" else [name]
+        self.nodes.append(helper.make_node(kind, given, made, **options))
+        return made
 
     def _constant(self, name: str, value: NDArray[np.generic]) -> str:
         self.tensors.setdefault(name, numpy_helper.from_array(np.asarray(value), name))

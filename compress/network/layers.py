@@ -89,7 +89,7 @@ def trained(network: Network, *, exclude: str = "", technique: str) -> tuple[Wei
     """
     found = [layer for layer in weighted(network) if layer.is_trained]
     if not found:
-        raise InvalidCandidate(f"{technique} found no convolution and no linear layer to work on")
+        raise InvalidCandidate(f"{technique} found no layer with a weight that it could change")
     left_out = set(patterns.matching(exclude, [layer.name for layer in found], technique=technique))
     return tuple(layer for layer in found if layer.name not in left_out)
 

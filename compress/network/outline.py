@@ -26,9 +26,10 @@ class LayerInfo(BaseModel, frozen=True, extra="forbid"):
     the layer and of its BatchNorm, ``macs`` the multiply-accumulates for one image. A layer on the
     edge of a cell belongs to one ``operation`` there; ``edge`` counts from 0.
 
-    ``has_view`` says whether its weight is a matrix to techniques, and ``loses_channels`` whether
-    it gets narrower when channels leave. They are None where a kind alone tells, as in networks of
-    families, and in older documents.
+    ``has_view`` says whether its weight is a matrix to techniques, ``loses_channels`` whether it
+    gets narrower when channels leave, and ``has_factors`` whether thinner layers may take its
+    place. They are None where a kind alone tells, as in networks of families, and in older
+    documents.
     """
 
     name: str
@@ -41,6 +42,7 @@ class LayerInfo(BaseModel, frozen=True, extra="forbid"):
     operation: str = ""
     has_view: bool | None = None
     loses_channels: bool | None = None
+    has_factors: bool | None = None
 
 
 class GroupAxis(BaseModel, frozen=True, extra="forbid"):

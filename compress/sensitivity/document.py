@@ -58,13 +58,13 @@ class LayerProfile(BaseModel, frozen=True, extra="forbid"):
     """A weighted layer: what it costs and what few bits do to it.
 
     ``writes`` and ``reads`` are the stages that decide how many outputs and inputs it has; None
-    where these never leave. ``macs`` are those of one image.
+    where these never leave. ``macs`` are those of one image; a table of words has none.
     """
 
     name: Part
     weights: Count
     outputs: Count
-    macs: Count
+    macs: Annotated[int, Field(ge=0, le=2**53)]
     writes: Stage | None
     reads: Stage | None
     points: tuple[BitsPoint, ...] = Field(max_length=8)

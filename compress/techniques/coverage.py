@@ -1,8 +1,9 @@
 """Name the weights that a technique does not reach, and the share of parameters that it does.
 
-A technique works on layers with a view (``compress.network.running.weight_views``). An embedding, a
-recurrent layer, a transposed convolution, the projections of an attention or a bare parameter keep
-their floats, and whoever asked for 4 bits has to be told. Ordinary networks get no such note:
+A technique works on layers with a view (``compress.network.running.weight_views``). A
+three-dimensional convolution, a table that is also another layer's weight or a bare parameter keep
+their floats, as do all recurrent layers, embeddings and transposed convolutions of a module that is
+no graph, and whoever asked for 4 bits has to be told. Ordinary networks get no such note:
 nothing is said if every weight is reached or was excluded by the user. Biases and the tensors of
 norms, which have one axis, are not weights. They are only counted, as "biases and norms", in a note
 that is made anyway or if they are more than a quarter of all parameters.

@@ -17,7 +17,8 @@ from compress.techniques.registry import TECHNIQUES
 
 _MOST_LEFT = 32
 _CHANNELS = "channels cannot leave"
-_MATRICES = "their weights are no matrices of a convolution or a linear layer"
+_MATRICES = "their weights are no matrices to techniques"
+_FACTORS = "only linear layers and ungrouped convolutions of two axes have factors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,17 +29,21 @@ class DescribedLayer:
     parameters: int
     has_view: bool
     loses_channels: bool
+    has_factors: bool
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> DescribedLayer:
         """Read a row of a table of layers; where it does not say, the kind of the layer tells."""
         is_matrix = row["kind"] in MATRICES
         has_view, loses = row.get("has_view"), row.get("loses_channels")
+        has_view = is_matrix if has_view is None else has_view
+        factors = row.get("has_factors")
         return cls(
             name=row["name"],
             parameters=row["parameters"],
-            has_view=is_matrix if has_view is None else has_view,
+            has_view=has_view,
             loses_channels=is_matrix if loses is None else loses,
+            has_factors=has_view if factors is None else factors,
         )
 
 
@@ -70,7 +75,8 @@ def _reach(
     left = [layer for layer in layers if not _works_on(technique, layer)]
     reached = [layer for layer in layers if layer not in left]
     total = sum(layer.parameters for layer in layers)
-    why = _CHANNELS if "channels" in technique.acts_on else _MATRICES
+    why = _FACTORS if technique.needs_factors else _MATRICES
+    why = _CHANNELS if "channels" in technique.acts_on else why
     return TechniqueReach(
         technique=technique.name,
         layers=len(reached),
@@ -86,4 +92,6 @@ def _works_on(technique: Technique, layer: DescribedLayer) -> bool:
         return True
     if "channels" in technique.acts_on:
         return layer.loses_channels
+    if technique.needs_factors:
+        return layer.has_factors
     return layer.has_view or "weights" not in technique.acts_on

@@ -6,6 +6,7 @@ Legend: B images of a batch, G groups of a convolution, I inputs of a weight (ke
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,8 +22,9 @@ from compress.values.errors import InvalidData, NumericalError
 
 _BATCH_SIZE = 32
 
-Watch = Callable[[str, Weighted, Tensor], None]
-"""Told a layer's name, the layer (a copy in eval mode on the device), and one batch of input."""
+Watch = Callable[[str, Weighted, Any, float], None]
+"""Told a layer's name, the layer (a copy in eval mode on the device), one batch of input (a tuple
+of several tensors), and the share of all images that it is of."""
 
 
 def check(images: Images, *, input_shape: tuple[int, int, int]) -> None:
@@ -60,10 +62,12 @@ def watch(
     """Run raw images through the network in eval mode and pass each layer's input to ``see``."""
     module = inference.copied_to(device, network).eval()
     prepare = inference.preparation_of(network, device)
+    batch = _Batch()
     for layer in found:
         part = module.get_submodule(layer.name)
-        part.register_forward_pre_hook(_hook(layer.name, see), with_kwargs=True)
+        part.register_forward_pre_hook(_hook(layer.name, see, batch), with_kwargs=True)
     for x_BCHW in x_NCHW.split(_BATCH_SIZE):
+        batch.share = len(x_BCHW) / len(x_NCHW)
         foreign.run(module, prepare(x_BCHW.to(device)))
 
 
@@ -78,8 +82,7 @@ def mean_squares(
     """
     sums: dict[str, Tensor] = {}
 
-    def see(name: str, layer: Weighted, x: Tensor) -> None:
-        share = len(x) / len(x_NCHW)
+    def see(name: str, layer: Weighted, x: Any, share: float) -> None:
         sums[name] = sums.get(name, 0) + share * view_of(layer).mean_squares(layer, x).cpu()
 
     watch(network, found, x_NCHW, device=device, see=see)
@@ -89,9 +92,18 @@ def mean_squares(
     return sums
 
 
-def _hook(name: str, see: Watch) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+@dataclass
+class _Batch:
+    """The share of all images that are in the batch now running."""
+
+    share: float = 1.0
+
+
+def _hook(
+    name: str, see: Watch, batch: _Batch
+) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
     def hook(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         assert is_weighted(layer)
-        see(name, layer, readers.given(args, kwargs))
+        see(name, layer, readers.given(args, kwargs), batch.share)
 
     return hook

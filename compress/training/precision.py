@@ -9,12 +9,13 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from compress.network.running.weight_views import Weighted, is_weighted
+from compress.network.running import readers
+from compress.network.running.weight_views import Weighted, is_weighted, view_of
 from compress.training.constraints import WeightConstraint
 
 Precision = Literal["fp32", "bf16"]
@@ -57,12 +58,13 @@ def _macs(module: nn.Module, x_1CHW: Tensor) -> int:
     still = copy.deepcopy(module).eval()
     counts: list[int] = []
 
-    def count(layer: Weighted, _: object, output: Tensor) -> None:
-        counts.append(output.numel() * layer.weight[0].numel())
+    def count(layer: Weighted, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        positions = view_of(layer).positions(readers.given(args, kwargs), output)
+        counts.append(positions * layer.weight.numel())
 
     for layer in still.modules():
         if is_weighted(layer):
-            layer.register_forward_hook(count)
+            layer.register_forward_hook(count, with_kwargs=True)
     still(x_1CHW)
     return sum(counts)
 

@@ -26,7 +26,7 @@ from typing import Any
 
 from compress.network.member import Shape
 from compress.network.outline import LayerInfo, Outline
-from compress.network.structure.narrowing import Narrowing, has_bias, weights
+from compress.network.structure.narrowing import Narrowing, biases_of_output, weights
 from compress.techniques.description.conditions import ValuesOf
 from compress.techniques.description.costs import FLOAT_BITS, Costs
 from compress.techniques.registry import BY_NAME, TECHNIQUES
@@ -246,7 +246,7 @@ def _part(
         edge=edge,
         operation=operation,
         weights=sum(weights(layer) for layer in layers),
-        biases=sum(layer.weight_shape[0] for layer in layers if has_bias(layer)),
+        biases=sum(layer.weight_shape[0] * biases_of_output(layer) for layer in layers),
         macs=sum(layer.macs for layer in layers),
     )
 

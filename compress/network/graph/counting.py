@@ -32,8 +32,8 @@ class NodeCounts:
 class GraphCounts:
     """What every node counts, by its name, and all of them together.
 
-    ``weights`` are the parameters of the nodes that multiply by a weight, which is what a file
-    stores: norms are folded into those, and are no parameters of it.
+    ``weights`` are the parameters of the nodes that multiply by a weight or look up in a table,
+    which is what a file counts: norms are folded into those, and are no parameters of it.
     """
 
     nodes: Mapping[str, NodeCounts]
@@ -58,7 +58,7 @@ def count(graph: Graph, shapes: Shapes) -> GraphCounts:
     """
     seen = set[str]()
     nodes = {node.name: _counts(node, graph, shapes, seen) for node in graph.nodes}
-    multiplying = [node.name for node in graph.nodes if node.op in _MACS]
+    multiplying = [node.name for node in graph.nodes if node.op in {*_MACS, "Gather"}]
     return GraphCounts(nodes=nodes, weights=sum(nodes[name].parameters for name in multiplying))
 
 

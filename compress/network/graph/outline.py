@@ -9,7 +9,7 @@ from math import prod
 
 from compress.network.graph import counting
 from compress.network.graph.names import layer_names
-from compress.network.graph.roles import roles
+from compress.network.graph.roles import OperandRole, roles
 from compress.network.graph.shapes import bind
 from compress.network.graph.values import Graph, GraphPort, Node, Shapes
 from compress.network.outline import LayerInfo, LayerKind, Outline
@@ -32,8 +32,17 @@ _KINDS: Mapping[str, LayerKind] = {
 _FOLDABLE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 """What a BatchNorm may be folded into, and is counted with."""
 
-_VIEWED = (3, 4)
-"""Axes of the weights of convolutions that are matrices to techniques: those of 1 and 2 axes."""
+_MATRIX, _MAP = 2, 4
+_VIEWED: Mapping[str, tuple[int, ...]] = {
+    "Conv": (3, 4),
+    "ConvTranspose": (3, 4, 5),
+    "GRU": (2,),
+    "Gather": (2,),
+    "Gemm": (2,),
+    "LSTM": (2,),
+    "MatMul": (2,),
+}
+"""The axes of weights that are matrices to techniques, by their operators."""
 
 
 def outline(graph: Graph, sizes: Mapping[str, int]) -> Outline:
@@ -54,6 +63,7 @@ def outline(graph: Graph, sizes: Mapping[str, int]) -> Outline:
             macs=one.macs,
             stage=stage,
             has_view=one.has_view,
+            has_factors=one.has_factors,
         )
         for one, stage in zip(described, stages, strict=True)
     )
@@ -74,6 +84,7 @@ class _Described:
     macs: int
     positions: int | None
     has_view: bool
+    has_factors: bool
 
 
 def _layers(graph: Graph, shapes: Shapes) -> Iterator[_Described]:
@@ -94,7 +105,8 @@ def _layers(graph: Graph, shapes: Shapes) -> Iterator[_Described]:
             + (0 if norm is None else counts[norm.name].parameters),
             macs=counts[node.name].macs,
             positions=_positions(node, shapes[node.output]),
-            has_view=_KINDS[node.op] == "linear" or (node.op == "Conv" and len(shape) in _VIEWED),
+            has_view=len(shape) in _VIEWED.get(node.op, ()) and not _is_tied_table(node, graph),
+            has_factors=_has_factors(node, shape),
         )
 
 
@@ -112,10 +124,10 @@ def _own_norms(graph: Graph) -> dict[str, Node]:
 
 
 def _weight_shape(node: Node, graph: Graph) -> tuple[int, ...] | None:
-    """Return the shape of a node's weight as torch has it, None if it is no layer.
+    """Return the shape of a node's weight, None if it is no layer.
 
-    A linear layer is ``(O, I)`` whichever way the file multiplies; of a recurrent layer it is the
-    matrix ``(gates, I)`` of one direction that reads the inputs.
+    Output channels come first, whichever way the file has it. Of a recurrent layer they are the
+    units of all gates in all directions, ``(D G H, I + H)``.
     """
     if node.op not in _KINDS:
         return None
@@ -123,12 +135,38 @@ def _weight_shape(node: Node, graph: Graph) -> tuple[int, ...] | None:
         constant = graph.tensors.get(name)
         if constant is None or constant.dtype.kind != "f":
             continue
-        if role.kind == "weight" and node.op in {"Gemm", "MatMul"}:
-            flipped = constant.ndim > 1 and role.out_axis in {1, -1}
-            return (*constant.shape[:-2], *constant.shape[-2:][:: -1 if flipped else 1])
         if role.kind in {"weight", "table", "scale"}:
-            return constant.shape[1:] if _KINDS[node.op] == "recurrent" else constant.shape
+            return _outputs_first(node, role, constant.shape, graph)
     return None
+
+
+def _outputs_first(
+    node: Node, role: OperandRole, shape: tuple[int, ...], graph: Graph
+) -> tuple[int, ...]:
+    """Return the shape of a weight with its output channels first."""
+    match node.op:
+        case "ConvTranspose":
+            groups, (inputs, outputs, *kernel) = node.integer("group", 1), shape
+            return (outputs * groups, inputs // groups, *kernel)
+        case "LSTM" | "GRU" | "RNN":
+            directions, rows, inputs = shape
+            return (directions * rows, inputs + graph.tensors[node.inputs[2]].shape[2])
+        case "Gather" | "Gemm" | "MatMul" if len(shape) > 1 and role.out_axis in {1, -1}:
+            return (*shape[:-2], *shape[-2:][::-1])
+        case _:
+            return shape
+
+
+def _is_tied_table(node: Node, graph: Graph) -> bool:
+    """Whether a table of words is also the weight of another layer, which wants it as it is."""
+    readers = [name for each in graph.nodes for name in each.inputs]
+    return node.op == "Gather" and readers.count(node.inputs[0]) > 1
+
+
+def _has_factors(node: Node, shape: tuple[int, ...]) -> bool:
+    """Whether it is a linear layer, or a convolution of two axes without groups."""
+    is_whole = len(shape) == _MAP and node.integer("group", 1) == 1
+    return len(shape) == _MATRIX if _KINDS[node.op] == "linear" else node.op == "Conv" and is_whole
 
 
 def _positions(node: Node, output: tuple[int, ...]) -> int | None:

@@ -135,7 +135,12 @@ class Readers(TorchDispatchMode):
 
 
 def given(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Return the input of a layer, by position or by name; None if there is none."""
+    """Return the input of a layer, by position or by name; None if there is none.
+
+    Several, as of a recurrent layer that starts from a state, are a tuple.
+    """
+    if len(args) > 1:
+        return args
     return args[0] if args else kwargs.get("input")
 
 
@@ -153,7 +158,7 @@ def _has_channels(layer: Weighted, output: Tensor) -> bool:
 
     Behind a linear layer on sequences it would normalise by position.
     """
-    return output.ndim == view_of(layer).normalised_ndim
+    return view_of(layer).is_normalised(layer, output)
 
 
 def _reads_it(running: nn.Module | None, norms: Sequence[Norm]) -> bool:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import torch_pruning
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from compress.network import layers
 from compress.network.network import Network
-from compress.network.running import foreign
+from compress.network.running import foreign, readers
 from compress.network.running.weight_views import find_view, is_weighted, view_of
 from compress.network.structure import untraceable
 from compress.network.structure.untraceable import Barrier
@@ -130,7 +131,9 @@ def output_positions(network: Network) -> dict[str, int]:
     """Return how often each weighted layer, first to last, applies its weight to one image."""
     found: dict[str, int] = {}
     named = [(layer.name, layer.module) for layer in layers.weighted(network)]
-    handles = [part.register_forward_hook(_recorder(name, found)) for name, part in named]
+    handles = [
+        part.register_forward_hook(_recorder(name, found), with_kwargs=True) for name, part in named
+    ]
     device = next(network.module.parameters(), torch.zeros(0)).device
     try:
         with torch.no_grad():
@@ -143,9 +146,9 @@ def output_positions(network: Network) -> dict[str, int]:
 
 def _recorder(
     name: str, found: dict[str, int]
-) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-    def record(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        found[name] = view_of(part).positions(output)
+) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Any], None]:
+    def record(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        found[name] = view_of(part).positions(readers.given(args, kwargs), output)
 
     return record
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,10 +21,11 @@ from compress.network.graph.coupling.description import reasons
 from compress.network.graph.coupling.groups import CoupledGroup, HeldSlices
 from compress.network.graph.values import Node
 from compress.network.graph.view.module import GraphModule
-from compress.network.graph.view.operators import recurrent
-from compress.network.graph.view.operators.layers import CroppedConvTranspose
+from compress.network.graph.view.operators.embedding import EmbeddingTable
 from compress.network.graph.view.operators.recurrent import Recurrent
 from compress.network.graph.view.operators.site import Operator
+from compress.network.graph.view.operators.transposed import TransposedConvolution
+from compress.network.running.weight_views import find_view
 from compress.network.structure import coupled_graph
 from compress.network.structure.channel_groups import ChannelGroup, Channels, Kind, Member
 from compress.network.structure.coupled_graph import CoupledGraph
@@ -44,13 +46,18 @@ def find(module: GraphModule, positions: Mapping[str, int]) -> Channels:
     before it.
     """
     whole = coupled_graph.coupled(module)
-    stages = _stages(whole, positions)
+    stages = _stages(whole, {n: p for n, p in positions.items() if _sets_stage(module, n)})
     holders = _holders(whole)
     groups = tuple(_group(module, each, holders, stages) for each in whole.couplings.groups)
     num_stages = max(stages.values(), default=0) + 1
     return Channels(
         groups=groups, fixed=reasons(whole.couplings), num_stages=num_stages, graph=whole
     )
+
+
+def _sets_stage(module: GraphModule, layer: str) -> bool:
+    view = find_view(module.get_submodule(layer))
+    return view is not None and view.sets_stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +115,12 @@ def _members(module: GraphModule, holder: _Holder, held: HeldSlices) -> Iterator
     name = _weight_name(part, holder)
     if name is None or _is_bias(part.get_parameter(name), holder, held):
         return
-    is_flipped = isinstance(part, nn.Linear) and holder.node.op == "MatMul"
-    axis = 1 - held.axis if is_flipped else held.axis
+    if isinstance(part, TransposedConvolution):
+        held, axis = _turned(part, held)
+    else:
+        is_product = isinstance(part, nn.Linear) and holder.node.op == "MatMul"
+        is_flipped = is_product or isinstance(part, EmbeddingTable)
+        axis = 1 - held.axis if is_flipped else held.axis
     yield _member(part, name, holder.layer, held, axis)
 
 
@@ -134,13 +145,23 @@ def _weight_name(part: nn.Module, holder: _Holder) -> str | None:
             given = [place for place, name in enumerate(holder.node.inputs) if name]
             name = dict(zip(given, part.places, strict=False)).get(holder.place)
             return name if name in dict(part.named_parameters()) else None
-        case nn.Embedding():
+        case nn.Embedding() | EmbeddingTable():
             return "weight" if holder.place == 0 else None
-        case CroppedConvTranspose():
-            return "layer.weight" if holder.place == 1 else None
         case _:
             has_one = isinstance(getattr(part, "weight", None), Tensor)
             return "weight" if holder.place == 1 and has_one else None
+
+
+def _turned(part: TransposedConvolution, held: HeldSlices) -> tuple[HeldSlices, int]:
+    """Return slices of ``(I, O / groups, ...)`` as those of ``(O, I / groups, ...)``."""
+    if held.part != "depthwise":
+        axis = 1 - held.axis
+        return replace(held, sections=part.groups if axis == 1 else 1), axis
+    # Every input has the outputs that follow one another, one or several.
+    each = len(part.weight) // part.groups
+    slice_S = held.slice_S[:, None] * each + np.arange(each)
+    channel_S = np.repeat(held.channel_S, each)
+    return replace(held, slice_S=slice_S.ravel(), channel_S=channel_S), 0
 
 
 def _is_bias(tensor: Tensor, holder: _Holder, held: HeldSlices) -> bool:
@@ -150,15 +171,19 @@ def _is_bias(tensor: Tensor, holder: _Holder, held: HeldSlices) -> bool:
 
 
 def _of_recurrent(part: Recurrent, holder: _Holder, held: HeldSlices) -> Iterator[Member]:
-    """Yield the rows of every gate ``(G H, I)``, and the columns, in each direction.
-
-    A unit has its row in every gate, so the order of the gates does not matter.
-    """
-    kind = {1: "weight_ih", 2: "weight_hh"}.get(holder.place)
-    if kind is None or held.axis == 0:
-        return
-    for suffix in recurrent.suffixes(part.layer):
-        yield _member(part, f"layer.{kind}_l0{suffix}", holder.layer, held, held.axis - 1)
+    """Yield the rows of ``W`` with ``R`` beside it, ``(D G H, I + H)``, and the columns of each."""
+    if (holder.place, held.axis) == (1, 1):
+        starts_D1 = np.arange(part.directions)[:, None] * (len(part.weight) // part.directions)
+        rows = replace(
+            held,
+            slice_S=(held.slice_S + starts_D1).ravel(),
+            channel_S=np.tile(held.channel_S, part.directions),
+        )
+        yield _member(part, "weight", holder.layer, rows, 0)
+    if holder.place in (1, 2) and held.axis == 2:
+        first = part.input_size if holder.place == 2 else 0
+        columns = replace(held, slice_S=held.slice_S + first)
+        yield _member(part, "weight", holder.layer, columns, 1)
 
 
 def _stages(whole: CoupledGraph, positions: Mapping[str, int]) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Count a network without some of its channels from its outline. Torch-free, nothing is built.
 
-The counts are those of the file: weights and biases of convolutions and linear layers, with every
-BatchNorm folded into a bias, and their multiply-accumulates for one image.
+The counts are those of the file: weights and biases of layers, with every BatchNorm folded into a
+bias, and their multiply-accumulates for one image.
 
 Legend: L layers, G groups of channels.
 """
@@ -50,7 +50,7 @@ class Narrowing:
         self._sizes_L2 = np.array([_sizes(layer) for layer in layers], np.int64)
         self._kernels_L = np.array([prod(layer.weight_shape[_SIDES:]) for layer in layers])
         self._has_weight_L = np.array([layer.kind != "norm" for layer in layers])
-        self._has_bias_L = np.array([has_bias(layer) for layer in layers])
+        self._biases_L = np.array([biases_of_output(layer) for layer in layers], np.int64)
         self._macs_L = np.array([layer.macs for layer in layers], np.int64)
         self._held_2LG = self._held(layers, coupled)
         self.is_exact = coupled.is_counted and all(
@@ -69,7 +69,7 @@ class Narrowing:
         products_L = sizes_L2.prod(1)
         return NarrowedLayers(
             weights_L=products_L * self._kernels_L * self._has_weight_L,
-            biases_L=sizes_L2[:, 0] * self._has_bias_L,
+            biases_L=sizes_L2[:, 0] * self._biases_L,
             macs_L=self._macs_L * products_L // self._sizes_L2.prod(1),
         )
 
@@ -88,9 +88,14 @@ def weights(layer: LayerInfo) -> int:
     return 0 if layer.kind == "norm" else prod(layer.weight_shape)
 
 
-def has_bias(layer: LayerInfo) -> bool:
-    """Whether the file has a bias for the layer: its own, or that of a BatchNorm."""
-    return layer.kind != "norm" and layer.parameters > weights(layer)
+def biases_of_output(layer: LayerInfo) -> int:
+    """Count the biases that the file has for an output channel: its own, or that of a BatchNorm.
+
+    A gate has one for its input and one for the state.
+    """
+    if layer.kind == "norm" or layer.parameters <= weights(layer):
+        return 0
+    return _SIDES if layer.kind == "recurrent" else 1
 
 
 def _sizes(layer: LayerInfo) -> tuple[int, int]:

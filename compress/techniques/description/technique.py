@@ -33,7 +33,8 @@ class Technique:
 
     It *composes* with an earlier technique unless ``exceptions`` declare another relation.
     ``composes`` has one sentence for the documentation about two techniques that compose. A
-    technique that ``needs_members`` works only on networks of families.
+    technique that ``needs_members`` works only on networks of families, and one that
+    ``needs_factors`` only on layers that thinner ones may replace.
 
     Raises IncompleteTechnique, which names the part that is missing.
     """
@@ -49,6 +50,7 @@ class Technique:
     composes: Mapping[str, str] = field(default_factory=dict)
     costs: Costs = UNCHANGED
     needs_members: bool = False
+    needs_factors: bool = False
 
     def __post_init__(self) -> None:
         for lack in (self._of_words(), self._of_config(), self._of_folder(), self._of_costs()):

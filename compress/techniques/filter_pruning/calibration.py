@@ -6,6 +6,7 @@ Legend: N images, B images of a batch, A inputs of a layer, P positions, K class
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,14 +78,19 @@ def squared_gradients(
 def layer_inputs(
     network: Network, x_NCHW: Tensor, statistic: Statistic, device: torch.device
 ) -> Mapping[str, Tensor]:
-    """Return a statistic ``(A,)`` of every layer's inputs, over raw images and positions."""
+    """Return a statistic ``(A,)`` of every layer's inputs, over raw images and positions.
+
+    Those of a recurrent layer are its inputs and its states. What reads no channels, such as an
+    embedding, is not asked.
+    """
     total: dict[str, Tensor] = {}
 
-    def see(name: str, layer: Weighted, x: Tensor) -> None:
-        total[name] = total.get(name, 0) + len(x) * statistic(view_of(layer).rows(x))
+    def see(name: str, layer: Weighted, x: Any, share: float) -> None:
+        total[name] = total.get(name, 0) + share * statistic(view_of(layer).inputs(layer, x))
 
-    calibration.watch(network, layers.weighted(network), x_NCHW, device=device, see=see)
-    return {name: (value / len(x_NCHW)).cpu() for name, value in total.items()}
+    found = [layer for layer in layers.weighted(network) if layer.view.reads_channels]
+    calibration.watch(network, found, x_NCHW, device=device, see=see)
+    return {name: value.cpu() for name, value in total.items()}
 
 
 def mean_size(x_PA: Tensor) -> Tensor:

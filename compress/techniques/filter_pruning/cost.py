@@ -23,8 +23,8 @@ _FLOAT_BYTES = 4
 class Cost:
     """Stored weights and biases, multiply-accumulates, and bytes of floats.
 
-    ``parameters`` are those of convolutions and linear layers, ``macs`` their multiply-accumulates
-    for one image, ``bytes`` four for every number that the file holds.
+    ``parameters`` are those of layers with a view, ``macs`` their multiply-accumulates for one
+    image, ``bytes`` four for every number that the file holds.
     """
 
     parameters: int
@@ -52,7 +52,9 @@ class Meter:
             assert is_weighted(part)
             macs += self.positions[name] * part.weight.numel()
             parameters += part.weight.numel()
-            if part.bias is not None or name in self.folded:
+            own = sum(tensor.numel() for tensor in part.parameters(recurse=False))
+            parameters += own - part.weight.numel()
+            if part.bias is None and name in self.folded:
                 parameters += len(part.weight)
         counted = {*found, *self.folded.values()}
         for name, part in module.named_modules():

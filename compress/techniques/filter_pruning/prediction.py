@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from compress.network.outline import MATRICES, GroupInfo
+from compress.network.outline import GroupInfo
 from compress.network.structure.narrowing import Narrowing
 from compress.techniques.filter_pruning import targets, widths
 from compress.techniques.filter_pruning.config import FilterPruning, Scope, Target
@@ -40,7 +40,8 @@ def predicted(config: FilterPruning, narrowing: Narrowing) -> Mapping[str, int] 
 
 
 def _prunable(config: FilterPruning, narrowing: Narrowing) -> list[GroupInfo]:
-    names = [layer.name for layer in narrowing.outline.layers if layer.kind in {*MATRICES, "pad"}]
+    layers = [layer for layer in narrowing.outline.layers if layer.kind != "norm"]
+    names = [layer.name for layer in layers if layer.has_view is not False]
     spared = set(patterns.matching(config.exclude, names, technique=config.technique))
     return [
         group

@@ -24,6 +24,7 @@ from compress.training.context import TrialContext
 from compress.values.errors import InvalidCandidate, NumericalError
 
 _NAME = "low_rank"
+_WHOLE = "only linear layers and ungrouped convolutions of two axes have factors, not"
 
 
 def apply(compressed: CompressedModel, config: LowRank, context: TrialContext) -> CompressedModel:
@@ -39,9 +40,7 @@ def apply(compressed: CompressedModel, config: LowRank, context: TrialContext) -
     found = layers.trained(network, exclude=config.exclude, technique=_NAME)
     possible = tuple(layer for layer in found if _is_possible(layer))
     odd = [layer.name for layer in found if layer not in possible]
-    notes = (
-        [f"grouped and one-dimensional convolutions stay whole: {', '.join(odd)}"] if odd else []
-    )
+    notes = [f"{_WHOLE}: {', '.join(odd)}"] if odd else []
     whole, network = _replaced(network, possible, config, context)
     if whole:
         notes.append(f"factors would not be smaller, these stay whole: {', '.join(whole)}")

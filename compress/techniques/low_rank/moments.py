@@ -66,7 +66,7 @@ def measure(
     else:
         x_NCHW = network.blank()
 
-    def see(name: str, layer: Weighted, x: Tensor) -> None:
+    def see(name: str, layer: Weighted, x: Tensor, share: float) -> None:
         moments = seen.setdefault(name, Moments(input_shape=tuple(x.shape[1:])))
         if num_images:
             _add(moments, layer, x)
@@ -81,7 +81,9 @@ def measure(
 def _add(moments: Moments, layer: Weighted, x: Tensor) -> None:
     # The method itself, not the call: hooks have run already.
     view = view_of(layer)
-    answers_NO = view.rows(layer.forward(x))
+    answers = layer.forward(x)
+    assert isinstance(answers, Tensor)
+    answers_NO = view.rows(answers)
     moments.count += len(answers_NO)
     moments.answers_O = _plus(moments.answers_O, answers_NO.double().sum(0).cpu())
     moments.answers_OO = _plus(moments.answers_OO, _gram(answers_NO))

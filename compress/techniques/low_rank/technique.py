@@ -60,4 +60,5 @@ TECHNIQUE = Technique(
         "filter_pruning": "Layers are split after their channels have left; ranks fall.",
     },
     costs=_Costs(),
+    needs_factors=True,
 )

@@ -41,8 +41,9 @@ def macs(row: Sequence[nn.Module], input_shape: tuple[int, ...]) -> int:
     x = torch.zeros(1, *input_shape, dtype=row[0].get_parameter("weight").dtype)
     total = 0
     for part in row:
-        x = part(x)
-        total += part.get_parameter("weight").numel() * view_of(part).positions(x)
+        y = part(x)
+        total += part.get_parameter("weight").numel() * view_of(part).positions(x, y)
+        x = y
     return total
 
 

@@ -22,6 +22,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from compress.network import layers
 from compress.network.layers import WeightedLayer
 from compress.network.running import foreign
 from compress.techniques.quantization import rounding
@@ -95,19 +96,27 @@ def _damage(error_OI: Tensor, moment_SKK: Tensor, pull_O: Tensor) -> float:
 
 
 def output_pulls(
-    module: nn.Module, found: Sequence[WeightedLayer], x_BCHW: Tensor, *, seed: int
+    module: nn.Module,
+    found: Sequence[WeightedLayer],
+    x_BCHW: Tensor,
+    *,
+    moments: Mapping[str, Tensor],
+    seed: int,
 ) -> dict[str, Tensor]:
-    """Return the logits' mean squared gradient ``(O,)`` at each layer's output.
+    """Return the logits' mean squared gradient ``(O,)`` at each layer's product with its weight.
 
     The mean is over images. The logits are weighted with random signs; the expectation is the sum
-    over all of them.
+    over all of them. Where the product is not the output, ``g_o`` follows from the gradient of the
+    weight, ``E[(g_o x_k)^2] = g_o M_kk`` in the terms of the module's text, summed over ``k``.
     """
     outputs: dict[str, Tensor] = {}
+    affine = [each for each in found if each.view.is_affine]
+    others = [each for each in found if not each.view.is_affine]
 
     def keep(name: str, part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         outputs[name] = output
 
-    handles = [each.module.register_forward_hook(partial(keep, each.name)) for each in found]
+    handles = [each.module.register_forward_hook(partial(keep, each.name)) for each in affine]
     try:
         with torch.enable_grad():
             logits_BK = foreign.run(module, x_BCHW.detach().requires_grad_())
@@ -118,13 +127,23 @@ def output_pulls(
     signs_BK = torch.randint(0, 2, logits_BK.shape, generator=generator) * 2.0 - 1
     signs_BK = signs_BK.to(logits_BK.device)
     with foreign.blamed("allocation needs the gradients of the network", way_out=_NO_GRADIENTS):
-        gradients = torch.autograd.grad(
-            logits_BK, list(outputs.values()), signs_BK, materialize_grads=True
-        )
+        tensors = [*outputs.values(), *(layers.latent(each.module) for each in others)]
+        gradients = torch.autograd.grad(logits_BK, tensors, signs_BK, materialize_grads=True)
+    pulls = dict(zip([*outputs, *(each.name for each in others)], gradients, strict=True))
     return {
-        name: _per_channel(gradient, axis=each.view.channel_axis)
-        for each, (name, gradient) in zip(found, zip(outputs, gradients, strict=True), strict=True)
+        each.name: _per_channel(pulls[each.name], axis=each.view.channel_axis)
+        if each.view.is_affine
+        else _per_row(pulls[each.name], moments[each.name], images=len(x_BCHW))
+        for each in found
     }
+
+
+def _per_row(gradient_OK: Tensor, moment: Tensor, *, images: int) -> Tensor:
+    """Return the squared gradients at a product, from those of its weight."""
+    inputs_SK = moment if moment.ndim == 2 else moment.diagonal(dim1=1, dim2=2)
+    squares_SO = gradient_OK.square().sum(dim=1).unflatten(0, (len(moment), -1)) / images
+    least = torch.finfo(torch.float32).tiny
+    return (squares_SO / inputs_SK.sum(dim=1, keepdim=True).clamp_min(least)).flatten()
 
 
 def _per_channel(gradient: Tensor, *, axis: int) -> Tensor:

@@ -81,6 +81,11 @@ class _Work:
         return tuple(layer for layer in kept if not _holds_integers(layer))
 
     @cached_property
+    def affine(self) -> tuple[WeightedLayer, ...]:
+        """Those whose outputs are products with their weights, which rounding shifts."""
+        return tuple(layer for layer in self.chosen if layer.view.is_affine)
+
+    @cached_property
     def images(self) -> Tensor:
         """Calibration images, prepared."""
         num_images = self.config.calibration_images
@@ -123,13 +128,14 @@ class _Work:
 
     def _correct_(self, before: Mapping[str, OutputStatistics]) -> list[str]:
         module, images = self.network.module, self.images
-        without = bias_correction.correct_(module, self.chosen, images, before=before)
+        without = bias_correction.correct_(module, self.affine, images, before=before)
+        without += tuple(each.name for each in self.chosen if not each.view.is_affine)
         if self.config.granularity == "tensor":
             # The grids follow the spread of BatchNorm, which has changed; then only the means may
             # move, so that the folded weights keep their one scale.
-            corrected = bias_correction.output_statistics(module, self.chosen, images)
+            corrected = bias_correction.output_statistics(module, self.affine, images)
             constraints.refresh(module)
-            bias_correction.correct_(module, self.chosen, images, before=corrected, spread=False)
+            bias_correction.correct_(module, self.affine, images, before=corrected, spread=False)
         return [f"no bias to correct in {', '.join(without)}"] if without else []
 
     def _equalise_(self) -> list[str]:
@@ -142,7 +148,7 @@ class _Work:
     def _statistics(self) -> Mapping[str, OutputStatistics] | None:
         if not self.config.bias_correction:
             return None
-        return bias_correction.output_statistics(self.network.module, self.chosen, self.images)
+        return bias_correction.output_statistics(self.network.module, self.affine, self.images)
 
     def _bits(self) -> dict[str, int]:
         fixed = allocation.fixed(self.layers, self.config)
@@ -156,7 +162,7 @@ class _Work:
 
     def _damage(self, free: Sequence[WeightedLayer]) -> dict[str, dict[int, float]]:
         pulls = allocation.output_pulls(
-            self.network.module, free, self.images, seed=self.context.seed
+            self.network.module, free, self.images, moments=self.moments, seed=self.context.seed
         )
         return {
             layer.name: allocation.damages(
@@ -209,7 +215,12 @@ class _Work:
 
     @torch.no_grad()
     def _move_(self, layer: WeightedLayer, constraint: GridConstraint) -> None:
-        """Put the latent weight on the chosen points of the grid; masked weights stay behind."""
+        """Put the latent weight on the chosen points of the grid; masked weights stay behind.
+
+        Where no two inputs occur together, each weight's nearest point is the best.
+        """
+        if self.moments[layer.name].ndim == 2:
+            return
         weight = layer.module.weight.detach()
         scale, low, high = constraint.expanded(weight)
         has_zero = constraint.rule.bits > 1

@@ -56,9 +56,15 @@ def pairs(module: nn.Module, found: Sequence[WeightedLayer]) -> tuple[Pair, ...]
     for node in graph.nodes:
         first = by_name.get(str(node.target)) if node.op == "call_module" else None
         second = by_name.get(_reader(node, first, module)) if first else None
-        if first and second and not (first.is_shared or second.is_shared):
+        if first and second and _are_affine(first, second):
             pairs.append(Pair(first, second))
     return tuple(pairs)
+
+
+def _are_affine(first: WeightedLayer, second: WeightedLayer) -> bool:
+    """Whether a factor passes through both, and neither is shared with other layers."""
+    shared = first.is_shared or second.is_shared
+    return first.view.is_affine and second.view.is_affine and not shared
 
 
 @torch.no_grad()

@@ -51,9 +51,10 @@ def second_moments(
 ) -> dict[str, Tensor]:
     """Return ``E[x x^T]`` of shape ``(S, K, K)``, float32, for each of the layers by name.
 
-    Raises NumericalError if an input of a layer is not finite.
+    ``(S, K)`` is its diagonal, where the rest is zero. Raises NumericalError if an input of a layer
+    is not finite.
     """
-    sums: dict[str, Tensor] = {}
+    sums: dict[str, tuple[Tensor, int]] = {}
     share = _BATCH / max(_BATCH, len(x_BCHW))
     handles = [
         layer.module.register_forward_pre_hook(
@@ -67,11 +68,11 @@ def second_moments(
     finally:
         for handle in handles:
             handle.remove()
-    return {name: _mean(name, total) for name, total in sums.items()}
+    return {name: _mean(name, *total) for name, total in sums.items()}
 
 
 def _add(
-    sums: dict[str, Tensor],
+    sums: dict[str, tuple[Tensor, int]],
     name: str,
     share: float,
     layer: nn.Module,
@@ -80,14 +81,13 @@ def _add(
 ) -> None:
     assert is_weighted(layer)
     x, most = readers.given(args, kwargs), max(1, int(_MOST_COLUMNS * share))
-    x_SNK = view_of(layer).columns(layer, x, most=most)
-    total = torch.cat([x_SNK, x_SNK.new_ones(*x_SNK.shape[:2], 1)], dim=2)
-    moment = (total.mT @ total).double()
-    sums[name] = sums[name] + moment if name in sums else moment
+    moment, number = view_of(layer).moments(layer, x, most=most)
+    before, seen = sums.get(name, (0.0, 0))
+    sums[name] = moment.double() + before, number + seen
 
 
-def _mean(name: str, total_SKK: Tensor) -> Tensor:
-    """Divide the sums by the number of columns, which the last entry counts."""
-    if not bool(torch.isfinite(total_SKK).all()):
+def _mean(name: str, total: Tensor, number: int) -> Tensor:
+    """Divide the sums by the number of columns."""
+    if not bool(torch.isfinite(total).all()):
         raise NumericalError(f"an input of layer {name} is not finite on the calibration images")
-    return (total_SKK[:, :-1, :-1] / total_SKK[0, -1, -1]).float()
+    return (total / number).float()

@@ -96,8 +96,12 @@ def adaround(
 
 
 def output_error(error_OK: Tensor, moment_KK: Tensor) -> Tensor:
-    """Return the outputs' mean squared error ``(O,)`` under weight errors: ``d M d^T`` per row."""
-    return ((error_OK @ moment_KK) * error_OK).sum(dim=1)
+    """Return the outputs' mean squared error ``(O,)`` under weight errors: ``d M d^T`` per row.
+
+    A moment of ``(K,)`` is a diagonal.
+    """
+    seen_OK = error_OK * moment_KK if moment_KK.ndim == 1 else error_OK @ moment_KK
+    return (seen_OK * error_OK).sum(dim=1)
 
 
 def _neighbours(weight_OK: Tensor, grid: MatrixGrid) -> tuple[Tensor, Tensor]:

@@ -79,7 +79,7 @@ def _divisible(
     if config.kept_of_group is None:
         return found, ()
     _, size = config.kept_of_group
-    inputs = {layer.name: layers.latent(layer.module).shape[1] for layer in found}
+    inputs = {layer.name: layer.view.run_length(layer.module) for layer in found}
     odd = [f"{name} ({number})" for name, number in inputs.items() if number % size]
     if len(odd) == len(found):
         raise InvalidCandidate(

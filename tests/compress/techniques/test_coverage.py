@@ -121,5 +121,5 @@ def test_many_biases_are_said_and_few_are_not():
 def test_a_technique_that_reaches_nothing_is_an_error(data):
     module = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(192), nn.AdaptiveAvgPool1d(5))
     compressed = CompressedModel(network=wrapped(module, input_shape=SHAPE))
-    with pytest.raises(InvalidCandidate, match="no convolution and no linear layer"):
+    with pytest.raises(InvalidCandidate, match="no layer with a weight"):
         applied(compressed, data, technique="sparsity", sparsity=0.5)

@@ -176,7 +176,9 @@ def test_grouped_convolutions_stay_whole_and_are_named(compressed, context):
     ).eval()
     grouped = compressed.evolve(network=replace(compressed.network, module=module))
     thin = apply(grouped, LowRank(energy=0.5), context)
-    assert thin.notes[0] == "low_rank: grouped and one-dimensional convolutions stay whole: 1"
+    assert thin.notes[0] == (
+        "low_rank: only linear layers and ungrouped convolutions of two axes have factors, not: 1"
+    )
     assert isinstance(thin.network.module[1], nn.Conv2d)
     assert isinstance(thin.network.module[3], nn.Sequential)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,17 +17,26 @@ from compress.network.graph.values import Graph, Node, Shapes
 from compress.network.outline import CoupledChannels, GroupAxis, GroupInfo, LayerInfo
 
 _OF_WEIGHTS = frozenset({"filter", "depthwise", "reader"})
-_MULTIPLYING = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-_IN_FILES = frozenset({"Conv", "Gemm", "MatMul"})
-_COUNTING = _MULTIPLYING | {"GRU", "Gather", "LSTM", "RNN"}
+_LINEAR = frozenset({"Gemm", "MatMul"})
+_WITH_WEIGHTS = _LINEAR | {"Conv", "ConvTranspose", "GRU", "Gather", "LSTM", "RNN"}
+_MATRIX = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Weight:
-    """A constant as the weight of a layer; linear layers may have its axes the other way round."""
+    """A constant as the weight of a layer in its outline, output channels first.
+
+    ``axes`` has, for every axis of the constant that may lose slices, which one it is in the
+    outline, how many indices a slice has there, and of how many sections it holds one.
+    """
 
     layer: str
-    is_flipped: bool
+    axes: Mapping[int, tuple[int, int, int]]
+
+    def held(self, slices: HeldSlices) -> tuple[int, int]:
+        """Return which axis of the outline's weight loses slices, and how many indices of it."""
+        axis, times, sections = self.axes[slices.axis]
+        return axis, len(slices.slice_S) * times // sections
 
 
 def coupled(graph: Graph, shapes: Shapes, layers: tuple[LayerInfo, ...]) -> CoupledChannels:
@@ -56,18 +65,33 @@ def reasons(couplings: Couplings) -> dict[str, str]:
 def _weights(graph: Graph, names: Mapping[str, str]) -> Mapping[str, list[_Weight]]:
     found: defaultdict[str, list[_Weight]] = defaultdict(list)
     for node in graph.nodes:
-        for name, is_flipped in _own_weights(node, graph):
-            found[name].append(_Weight(layer=names[node.name], is_flipped=is_flipped))
+        if node.op not in _WITH_WEIGHTS:
+            continue
+        for place, (name, role) in enumerate(zip(node.inputs, roles(node), strict=True)):
+            if name in graph.tensors and role.kind in {"weight", "table"}:
+                axes = _axes(node, place, graph.tensors[name].shape)
+                found[name].append(_Weight(layer=names[node.name], axes=axes))
     return found
 
 
-def _own_weights(node: Node, graph: Graph) -> Iterator[tuple[str, bool]]:
-    if node.op not in _MULTIPLYING:
-        return
-    for name, role in zip(node.inputs, roles(node), strict=True):
-        if name in graph.tensors and role.kind == "weight":
-            is_linear = node.op in {"Gemm", "MatMul"}
-            yield name, is_linear and role.out_axis in {1, -1}
+def _axes(node: Node, place: int, shape: tuple[int, ...]) -> Mapping[int, tuple[int, int, int]]:
+    """Return what the axes of a node's constant are in the outline; see ``_Weight``."""
+    groups = node.integer("group", 1)
+    match node.op:
+        case "Conv":
+            return {0: (0, 1, 1), 1: (1, 1, groups)}
+        case "ConvTranspose" if 1 < groups == shape[0]:
+            return {0: (0, shape[1], 1)}
+        case "ConvTranspose":
+            return {0: (1, 1, groups), 1: (0, 1, 1)}
+        case "LSTM" | "GRU" | "RNN":
+            # The rows of both constants are those of one matrix.
+            return ({1: (0, shape[0], 1)} if place == 1 else {}) | {2: (1, 1, 1)}
+        case "Gather":
+            return {0: (1, 1, 1), 1: (0, 1, 1)}
+        case _:
+            is_flipped = roles(node)[place].out_axis in {1, -1}
+            return {0: (int(is_flipped), 1, 1), 1: (int(not is_flipped), 1, 1)}
 
 
 def _described(
@@ -80,6 +104,7 @@ def _described(
         for slices in group.slices
         if slices.part in _OF_WEIGHTS
         for weight in weights.get(slices.tensor, ())
+        if slices.axis in weight.axes
     ]
     makers = [weight.layer for slices, weight in held if slices.part == "filter"]
     return GroupInfo(
@@ -97,10 +122,11 @@ def _described(
 def _axis(group: CoupledGroup, slices: HeldSlices, weight: _Weight) -> GroupAxis:
     """Describe what all channels hold; each section of a weight's axis counts once."""
     held = np.bincount(slices.channel_S, minlength=group.num_channels)
+    axis, indices = weight.held(slices)
     return GroupAxis(
         layer=weight.layer,
-        axis=1 - slices.axis if weight.is_flipped else slices.axis,
-        indices=len(slices.slice_S) // slices.sections,
+        axis=axis,
+        indices=indices,
         is_even=bool((held == held[0]).all()),
     )
 
@@ -116,5 +142,14 @@ def _stages(layers: tuple[LayerInfo, ...]) -> dict[str, int]:
 
 def _is_counted(graph: Graph) -> bool:
     """Whether every multiplication is by the weight of a layer that a file counts."""
-    multiplying = [node for node in graph.nodes if node.op in _COUNTING]
-    return all(node.op in _IN_FILES and node.inputs[1] in graph.tensors for node in multiplying)
+    return all(
+        _is_by_weight(node, graph)
+        for node in graph.nodes
+        if node.op in _WITH_WEIGHTS and node.op != "Gather"
+    )
+
+
+def _is_by_weight(node: Node, graph: Graph) -> bool:
+    weight = graph.tensors.get(node.inputs[1])
+    is_layer = node.op not in _LINEAR or (weight is not None and weight.ndim == _MATRIX)
+    return weight is not None and is_layer and node.op != "RNN"

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from compress.network.graph.values import Array, Attribute, Graph, Node
 from compress.network.graph.view.operators import recurrent
-from compress.network.graph.view.operators.layers import CroppedConvTranspose
+from compress.network.graph.view.operators.embedding import EmbeddingTable
 from compress.network.graph.view.operators.recurrent import Recurrent
 from compress.network.graph.view.operators.site import Operator, unsupported
+from compress.network.graph.view.operators.transposed import TransposedConvolution, turned
 from compress.network.graph.view.program import NodeCall, Program
 
 _Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
-_Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
 _BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 _Norm = nn.LayerNorm | nn.GroupNorm | nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d
 
@@ -224,14 +224,10 @@ def _convolution(call: NodeCall, layer: _Convolution) -> _Contents:
     return attributes, {1: _array(layer.weight), 2: _values(layer.bias)}
 
 
-def _transposed(call: NodeCall, layer: _Transposed) -> _Contents:
+def _transposed(call: NodeCall, layer: TransposedConvolution) -> _Contents:
     attributes = {**call.node.attributes, "group": layer.groups}
-    return attributes, {1: _array(layer.weight), 2: _values(layer.bias)}
-
-
-def _cropped(call: NodeCall, layer: CroppedConvTranspose) -> _Contents:
-    assert isinstance(layer.layer, _Transposed)
-    return _transposed(call, layer.layer)
+    weight = turned(layer.weight, layer.groups)
+    return attributes, {1: _array(weight), 2: _values(layer.bias)}
 
 
 def _batch_norm(call: NodeCall, layer: _BatchNorm) -> _Contents:
@@ -253,9 +249,13 @@ def _embedding(call: NodeCall, layer: nn.Embedding) -> _Contents:
     return call.node.attributes, {0: _array(layer.weight)}
 
 
+def _table(call: NodeCall, layer: EmbeddingTable) -> _Contents:
+    return call.node.attributes, {0: _array(layer.weight.T)}
+
+
 def _recurrent(call: NodeCall, layer: Recurrent) -> _Contents:
-    weights, state_weights, biases = recurrent.tensors(layer.layer)
-    attributes = {**call.node.attributes, "hidden_size": layer.layer.hidden_size}
+    weights, state_weights, biases = recurrent.tensors(layer)
+    attributes = {**call.node.attributes, "hidden_size": layer.hidden_size}
     return attributes, {1: weights, 2: state_weights, 3: biases}
 
 
@@ -266,11 +266,11 @@ def _prelu(call: NodeCall, layer: nn.PReLU) -> _Contents:
 _DESCRIBED: Sequence[tuple[type | UnionType, Callable[..., _Contents]]] = (
     (Operator, _operator),
     (_Convolution, _convolution),
-    (_Transposed, _transposed),
-    (CroppedConvTranspose, _cropped),
+    (TransposedConvolution, _transposed),
     (_BatchNorm, _batch_norm),
     (_Norm, _norm),
     (nn.Embedding, _embedding),
+    (EmbeddingTable, _table),
     (Recurrent, _recurrent),
     (nn.PReLU, _prelu),
 )

@@ -79,9 +79,9 @@ def test_weights_have_the_shapes_of_torch_whichever_way_the_file_multiplies():
 def test_recurrent_layers_and_tables_are_layers():
     _, _, found = outlined("lstm")
     assert [(one.kind, one.weight_shape) for one in found.layers] == [
-        ("embedding", (20, 6)),
-        ("recurrent", (32, 6)),
-        ("recurrent", (32, 16)),
+        ("embedding", (6, 20)),
+        ("recurrent", (64, 14)),
+        ("recurrent", (64, 24)),
         ("linear", (4, 16)),
     ]
 

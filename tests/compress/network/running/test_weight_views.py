@@ -8,7 +8,8 @@ from torch import nn
 
 from compress.network import layers
 from compress.network.running import weight_views
-from compress.network.running.weight_views import ConvolutionView, find_view, is_weighted, view_of
+from compress.network.running.plain_views import ConvolutionView
+from compress.network.running.weight_views import find_view, is_weighted, view_of
 from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
 from tests.compress.applying import applied
@@ -80,7 +81,7 @@ def test_a_view_knows_the_sizes_the_positions_and_the_rows_of_a_layer(kind):
     layer, x = LAYERS[kind]
     view, output = view_of(layer), layer(x)
     rows_NO = view.rows(output)
-    assert len(rows_NO) == len(x) * view.positions(output)
+    assert len(rows_NO) == len(x) * view.positions(x, output)
     assert view.sizes(layer) == (x.shape[view.channel_axis], rows_NO.shape[1])
     assert view.matrix(layer.weight).shape[0] == rows_NO.shape[1]
 
@@ -120,6 +121,7 @@ def test_what_derives_from_a_type_has_its_view_but_may_compute_something_else():
 
 def test_other_layers_have_no_view():
     assert not is_weighted(nn.Embedding(3, 2))
+    assert not is_weighted(nn.ConvTranspose2d(3, 2, 1))
     assert find_view(None) is None
     with pytest.raises(TypeError, match="no view covers a LSTM, expected one of Linear, Conv1d"):
         view_of(nn.LSTM(2, 2))
@@ -136,9 +138,9 @@ def test_a_type_that_is_added_to_the_table_is_worked_on(monkeypatch):
         return applied(CompressedModel(network=network), data, **step)
 
     assert any("deep (Conv3d, 108)" in note for note in sparse().notes)
-    monkeypatch.setitem(weight_views.VIEWS, nn.Conv3d, ConvolutionView(nn.Conv3d, axes=3))
+    monkeypatch.setitem(weight_views.VIEWS, nn.Conv3d, ConvolutionView(nn.Conv3d))
     assert "deep" in [layer.name for layer in layers.weighted(network)]
     made = sparse()
     assert not any("deep" in note for note in made.notes)
     weight = made.network.module.get_submodule("deep").weight
-    assert int((weight == 0).sum()) >= 54
+    assert int((weight == 0).sum()) > 0

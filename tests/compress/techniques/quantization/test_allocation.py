@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from compress.network import layers
+from compress.network.graph.view.operators.recurrent import Recurrent
 from compress.network.layers import WeightedLayer
-from compress.techniques.quantization import allocation
+from compress.techniques.quantization import allocation, layer_inputs
 from compress.techniques.quantization.config import Quantization
 from compress.values.errors import InvalidCandidate
 
@@ -128,8 +129,31 @@ def test_pulls_are_the_squared_gradients_of_signed_logits():
         WeightedLayer(name="0", module=module[0], norm=None),
         WeightedLayer(name="2", module=module[2], norm=None),
     ]
-    pulls = allocation.output_pulls(module, found, torch.randn(5, 1, 4, 4), seed=3)
+    pulls = allocation.output_pulls(module, found, torch.randn(5, 1, 4, 4), moments={}, seed=3)
     # One logit: its sign squares to one, and the gradient at the convolution is a row of weights.
     torch.testing.assert_close(pulls["2"], torch.ones(1))
     expected = module[2].weight.detach().view(4, 4).square().sum(dim=1)
     torch.testing.assert_close(pulls["0"], expected)
+
+
+def test_gates_pull_as_their_biases_do_where_there_is_one_step():
+    """With one column the gradient of a weight is that of its row's bias, times the input."""
+
+    class OneStep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            drawn = (torch.randn(shape, generator=generator) for shape in ((12, 19), (24,)))
+            self.gates = Recurrent("LSTM", *drawn, directions=1, states=(False, False))
+
+        def forward(self, x):
+            return self.gates(x.reshape(1, 1, 16))[0].sum().reshape(1, 1)
+
+    generator = torch.Generator().manual_seed(0)
+    module, x = OneStep(), torch.randn(1, 1, 4, 4, generator=generator)
+    found = [WeightedLayer(name="gates", module=module.gates, norm=None)]
+    moments = layer_inputs.second_moments(module, found, x)
+    pulls = allocation.output_pulls(module, found, x, moments=moments, seed=0)
+    module(x).sum().backward()
+    assert module.gates.biases is not None
+    assert module.gates.biases.grad is not None
+    torch.testing.assert_close(pulls["gates"], module.gates.biases.grad[:12].square())

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from compress.network.graph.values import Array
 from compress.network.graph.view.operators import functions, recurrent, windows
+from compress.network.graph.view.operators.embedding import EmbeddingTable
 from compress.network.graph.view.operators.site import Built, Site, unsupported
+from compress.network.graph.view.operators.transposed import Sliding, TransposedConvolution, turned
 from compress.network.graph.view.operators.windows import Window
 
 _CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _BATCH_NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 _INSTANCE_NORMS = {3: nn.InstanceNorm1d, 4: nn.InstanceNorm2d, 5: nn.InstanceNorm3d}
 
@@ -77,47 +78,29 @@ def convolution(site: Site) -> Built:
     return Built(fill_(layer, weight=weight, bias=bias), reads=(0,), pads=pads)
 
 
-class CroppedConvTranspose(nn.Module):
-    """A transposed convolution whose output loses unevenly at its ends, as ``auto_pad`` has it."""
-
-    def __init__(self, layer: nn.Module, crops: tuple[slice, ...]) -> None:
-        super().__init__()
-        self.layer = layer
-        self.crops = crops
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The cropped map."""
-        return self.layer(x)[(slice(None), slice(None), *self.crops)]
-
-
 def transposed_convolution(site: Site) -> Built:
     """A transposed convolution of one to three dimensions."""
     weight, bias = _weight(site), _optional(site, 2)
-    axes = weight.ndim - 2
-    if axes not in _TRANSPOSED or site.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+    axes, groups = weight.ndim - 2, site.attribute("group", 1)
+    if axes not in _CONVOLUTIONS or site.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         raise unsupported(site.node, "pads by itself, or convolves other than 1 to 3 dimensions")
     if "output_shape" in site.node.attributes:
         raise unsupported(site.node, "names the shape of its output: let it name pads")
-    window, groups = Window(site, weight.shape[2:]), site.attribute("group", 1)
-    more = tuple(site.attribute("output_padding", (0,) * axes))
-    layer = _made(
-        _TRANSPOSED[axes],
-        weight.shape[0],
-        weight.shape[1] * groups,
-        window.kernel,
-        stride=window.strides,
-        padding=window.before if window.is_even else 0,
-        output_padding=more,
-        groups=groups,
-        bias=bias is not None,
-        dilation=window.dilations,
+    window = Window(site, weight.shape[2:])
+    sliding = Sliding(
+        strides=window.strides,
+        dilations=window.dilations,
+        before=window.before,
+        after=window.after,
+        more=tuple(site.attribute("output_padding", (0,) * axes)),
     )
-    fill_(layer, weight=weight, bias=bias)
-    if window.is_even:
-        return Built(layer, reads=(0,))
-    ends = zip(window.before, window.after, strict=True)
-    crops = tuple(slice(before, -after if after else None) for before, after in ends)
-    return Built(CroppedConvTranspose(layer, crops), reads=(0,))
+    layer = TransposedConvolution(
+        turned(tensor(weight), groups).contiguous(),
+        None if bias is None else tensor(bias),
+        sliding,
+        groups=groups,
+    )
+    return Built(layer, reads=(0,))
 
 
 def gemm(site: Site) -> Built:
@@ -155,7 +138,11 @@ def embedding(site: Site) -> Built:
     is_table = table is not None and table.ndim == 2 and table.dtype == np.float32
     if table is None or not is_table or site.axis(0) != 0 or site.constant(1) is not None:
         return functions.of_all(site)
-    return Built(nn.Embedding.from_pretrained(tensor(table), freeze=False), reads=(1,))
+    readers = [name for node in site.graph.nodes for name in node.inputs]
+    if readers.count(site.node.inputs[0]) > 1:
+        # It is also the weight of a layer that wants it as it is, and stays one parameter.
+        return Built(nn.Embedding.from_pretrained(tensor(table), freeze=False), reads=(1,))
+    return Built(EmbeddingTable(tensor(table.T)), reads=(1,))
 
 
 def batch_norm(site: Site) -> Built:

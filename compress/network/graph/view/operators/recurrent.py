@@ -1,14 +1,17 @@
-"""LSTM and GRU: the gates of ONNX in the order of torch, and back.
+"""LSTM and GRU: one matrix of weights as ONNX stacks its gates, and torch's own kernels.
 
-ONNX keeps ``W (D, gates H, I)``, ``R (D, gates H, H)`` and ``B (D, 2 gates H)`` with gates in the
-order i, o, f, c and z, r, h; torch has i, f, g, o and r, z, n.
+ONNX keeps ``W (D, G H, I)``, ``R (D, G H, H)`` and ``B (D, 2 G H)`` with gates in the order
+i, o, f, c and z, r, h; torch has i, f, g, o and r, z, n. The rows of all gates and directions make
+one matrix, for they multiply one vector: the input of a step and the state before it.
 
-Legend: D directions, H hidden units, I inputs, L length, B batch.
+Legend: D directions, G gates, H hidden units, I inputs, L length, B batch.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,38 +20,73 @@ from torch import Tensor, nn
 from compress.network.graph.values import Array
 from compress.network.graph.view.operators.site import Built, Site, unsupported
 
-ORDER: Mapping[str, tuple[int, ...]] = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2)}
+Kind = Literal["LSTM", "GRU"]
+ORDER: Mapping[Kind, tuple[int, ...]] = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2)}
 """Which gate of ONNX is which of torch's, in torch's order."""
 _ACTIVATIONS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh")}
 
 
 class Recurrent(nn.Module):
-    """One layer of torch's that takes and gives tensors as ONNX does: ``Y (L, D, B, H)``.
+    """A layer that takes and gives tensors as ONNX does: ``X (L, B, I)``, ``Y (L, D, B, H)``.
 
-    ``batch_first`` is ONNX's ``layout`` 1. States that are left out are zeros.
+    ``weight (D G H, I + H)`` is ``W`` beside ``R``, a row for every unit of every gate, and
+    ``biases (2 D G H,)`` are ``B``; both sizes are those of one direction. States that are left out
+    are zeros.
     """
 
-    def __init__(self, layer: nn.LSTM | nn.GRU, *, states: tuple[bool, ...]) -> None:
+    weight: Tensor
+    biases: nn.Parameter | None
+
+    def __init__(
+        self,
+        kind: Kind,
+        weight: Tensor,
+        biases: Tensor | None,
+        *,
+        directions: int,
+        states: tuple[bool, ...],
+    ) -> None:
         super().__init__()
-        self.layer = layer
+        self.kind: Kind = kind
+        self.weight = nn.Parameter(weight)
+        self.register_parameter("biases", None if biases is None else nn.Parameter(biases))
+        # What is added to a gate is not added to the output: there is no bias to correct.
+        self.bias: nn.Parameter | None = None
+        self.directions = directions
         self.states = states
+        self.hidden_size = len(weight) // (directions * len(ORDER[kind]))
+        self.input_size = weight.shape[1] - self.hidden_size
 
     def forward(self, x: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
         """All hidden states, the last one, and an LSTM's last cell state."""
-        first = self._first(x, given)
-        answer, last = self.layer(x, first)
-        directions = 2 if self.layer.bidirectional else 1
-        every = answer.unflatten(2, (directions, -1)).transpose(1, 2)
-        return (every, *last) if isinstance(last, tuple) else (every, last)
+        first = self.first_states(x, given)
+        has_biases, both = self.biases is not None, self.directions == 2
+        how = (self._per_direction(), has_biases, 1, 0.0, self.training, both, False)
+        with warnings.catch_warnings():
+            # cuDNN would rather have them in one piece, which no weight under a constraint is.
+            warnings.filterwarnings("ignore", message="RNN module weights")
+            if self.kind == "LSTM":
+                answer, *last = torch.lstm(x, first, *how)
+            else:
+                answer, *last = torch.gru(x, first[0], *how)
+        every = answer.unflatten(2, (self.directions, -1)).transpose(1, 2)
+        return (every, *last)
 
-    def _first(self, x: Tensor, given: Sequence[Tensor]) -> Tensor | tuple[Tensor, Tensor] | None:
-        if not given:
-            return None
+    def first_states(self, x: Tensor, given: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The states ``(D, B, H)`` before the first step: hidden, and of an LSTM the cells'."""
         found = iter(given)
-        directions = 2 if self.layer.bidirectional else 1
-        zeros = x.new_zeros(directions, x.shape[1], self.layer.hidden_size)
-        states = [next(found) if has else zeros for has in self.states]
-        return (states[0], states[1]) if isinstance(self.layer, nn.LSTM) else states[0]
+        zeros = x.new_zeros(self.directions, x.shape[1], self.hidden_size)
+        return tuple(next(found) if has else zeros for has in self.states)
+
+    def _per_direction(self) -> list[Tensor]:
+        """The weights and biases of every direction, in torch's order of gates."""
+        sizes, order = (self.directions, len(ORDER[self.kind]), -1), list(ORDER[self.kind])
+        rows = self.weight.unflatten(0, sizes)[:, order].flatten(1, 2)
+        parts = [part.contiguous() for part in rows.split([self.input_size, self.hidden_size], 2)]
+        if self.biases is not None:
+            biases = self.biases.unflatten(0, (self.directions, 2, *sizes[1:]))[:, :, order]
+            parts += biases.flatten(2).unbind(1)
+        return [part[direction] for direction in range(self.directions) for part in parts]
 
 
 def lstm(site: Site) -> Built:
@@ -57,37 +95,34 @@ def lstm(site: Site) -> Built:
         raise unsupported(site.node, "has peepholes")
     if site.attribute("input_forget", 0):
         raise unsupported(site.node, "couples its input and forget gates")
-    return _recurrent(site, nn.LSTM)
+    return _recurrent(site, "LSTM", places=(5, 6))
 
 
 def gru(site: Site) -> Built:
     """A layer of gated recurrent units, with the reset gate behind the product as torch has it."""
     if not site.attribute("linear_before_reset", 0):
         raise unsupported(site.node, "resets before it multiplies (linear_before_reset is 0)")
-    return _recurrent(site, nn.GRU)
+    return _recurrent(site, "GRU", places=(5,))
 
 
-def _recurrent(site: Site, kind: type[nn.LSTM] | type[nn.GRU]) -> Built:
+def _recurrent(site: Site, kind: Kind, *, places: tuple[int, ...]) -> Built:
     weights, state_weights, biases = (site.static(place) for place in (1, 2, 3))
     if weights is None or state_weights is None:
         raise unsupported(site.node, "has no weights")
-    _check(site)
-    backwards = site.attribute("direction", "forward")
-    hidden = state_weights.shape[2]
-    layer = kind(
-        weights.shape[2],
-        hidden,
-        bias=biases is not None,
-        bidirectional=backwards == "bidirectional",
+    _check(site, kind)
+    stacked = np.concatenate([weights, state_weights], axis=2)
+    layer = Recurrent(
+        kind,
+        torch.from_numpy(stacked.reshape(-1, stacked.shape[2])),
+        None if biases is None else torch.from_numpy(np.array(biases.reshape(-1))),
+        directions=len(weights),
+        states=tuple(site.has(place) for place in places),
     )
-    fill_(layer, site.node.op, weights, state_weights, biases)
-    states = tuple(site.has(place) for place in ((5, 6) if kind is nn.LSTM else (5,)))
-    reads = tuple(place for place, has in zip((5, 6), states, strict=False) if has)
-    return Built(Recurrent(layer, states=states), reads=(0, *reads))
+    return Built(layer, reads=(0, *(place for place in places if site.has(place))))
 
 
-def _check(site: Site) -> None:
-    usual = _ACTIVATIONS[site.node.op]
+def _check(site: Site, kind: Kind) -> None:
+    usual = _ACTIVATIONS[kind]
     named = tuple(site.attribute("activations", ()))
     if any(name not in usual or usual[i % len(usual)] != name for i, name in enumerate(named)):
         raise unsupported(site.node, f"has the activations {named}")
@@ -100,51 +135,14 @@ def _check(site: Site) -> None:
         raise unsupported(site.node, "has examples of different lengths")
 
 
-@torch.no_grad()
-def fill_(
-    layer: nn.LSTM | nn.GRU,
-    op: str,
-    weights: Array,
-    state_weights: Array,
-    biases: Array | None,
-) -> None:
-    """Give a layer the weights of a node, gate by gate."""
-    for direction, suffix in enumerate(suffixes(layer)):
-        named = {
-            f"weight_ih_l0{suffix}": weights[direction],
-            f"weight_hh_l0{suffix}": state_weights[direction],
-        }
-        if biases is not None:
-            half = biases.shape[1] // 2
-            named[f"bias_ih_l0{suffix}"] = biases[direction, :half]
-            named[f"bias_hh_l0{suffix}"] = biases[direction, half:]
-        for name, values in named.items():
-            gates = np.split(values, len(ORDER[op]))
-            ordered = np.concatenate([gates[gate] for gate in ORDER[op]])
-            layer.get_parameter(name).copy_(torch.from_numpy(np.ascontiguousarray(ordered)))
-
-
-def tensors(layer: nn.LSTM | nn.GRU) -> tuple[Array, Array, Array | None]:
+def tensors(layer: Recurrent) -> tuple[Array, Array, Array | None]:
     """``W``, ``R`` and ``B`` of a layer as a node has them."""
-    op = "LSTM" if isinstance(layer, nn.LSTM) else "GRU"
-    found = [[_gates(layer, f"{kind}_l0{s}", op) for s in suffixes(layer)] for kind in _KINDS]
-    weights, state_weights = np.stack(found[0]), np.stack(found[1])
-    if not layer.bias:
+    stacked = layer.weight.detach().cpu().unflatten(0, (layer.directions, -1))
+    weights, state_weights = (
+        np.ascontiguousarray(part.numpy())
+        for part in stacked.split([layer.input_size, layer.hidden_size], 2)
+    )
+    if layer.biases is None:
         return weights, state_weights, None
-    return weights, state_weights, np.concatenate([np.stack(found[2]), np.stack(found[3])], axis=1)
-
-
-_KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-
-
-def _gates(layer: nn.LSTM | nn.GRU, name: str, op: str) -> Array:
-    if name.startswith("bias") and not layer.bias:
-        return np.zeros(0, np.float32)
-    gates = np.split(layer.get_parameter(name).detach().cpu().numpy(), len(ORDER[op]))
-    back = np.argsort(ORDER[op])
-    return np.concatenate([gates[gate] for gate in back])
-
-
-def suffixes(layer: nn.LSTM | nn.GRU) -> tuple[str, ...]:
-    """The ends of torch's names, one for every direction."""
-    return ("", "_reverse") if layer.bidirectional else ("",)
+    biases = layer.biases.detach().cpu().unflatten(0, (layer.directions, -1))
+    return weights, state_weights, biases.numpy().copy()

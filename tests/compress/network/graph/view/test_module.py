@@ -13,8 +13,11 @@ from compress.network.graph.names import layer_names
 from compress.network.graph.read import read
 from compress.network.graph.view.module import GraphModule
 from compress.network.graph.view.operators import functions
+from compress.network.graph.view.operators.embedding import EmbeddingTable
 from compress.network.graph.view.operators.layers import LAYERS
+from compress.network.graph.view.operators.recurrent import Recurrent
 from compress.network.graph.view.operators.site import Operator
+from compress.network.graph.view.operators.transposed import TransposedConvolution
 from compress.values.errors import InvalidNetwork
 from tests.compress.network.graph.view.views import (
     ALL,
@@ -62,10 +65,10 @@ def test_layers_have_torch_classes_and_the_names_of_their_weights():
 @pytest.mark.parametrize(
     ("name", "kinds"),
     [
-        ("unet", {nn.ConvTranspose2d, nn.MaxPool2d}),
-        ("lstm", {nn.Embedding, nn.LSTM}),
-        ("gru", {nn.GRU}),
-        ("text_cnn", {nn.Conv1d, nn.Embedding}),
+        ("unet", {TransposedConvolution, nn.MaxPool2d}),
+        ("lstm", {EmbeddingTable, Recurrent}),
+        ("gru", {Recurrent}),
+        ("text_cnn", {nn.Conv1d, EmbeddingTable}),
         ("vit", {nn.LayerNorm, nn.Linear}),
         ("two_answers", {nn.InstanceNorm1d, nn.PReLU}),
     ],
