@@ -9,14 +9,15 @@ Legend: O output channels, I everything else of a weight.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from compress.network.network import Network
-from compress.network.running import foreign
+from compress.network.running import foreign, readers
 from compress.network.running.readers import Norm, Readers
 from compress.network.running.weight_views import Weighted, WeightView, view_of
 from compress.values import patterns
@@ -94,6 +95,23 @@ def trained(network: Network, *, exclude: str = "", technique: str) -> tuple[Wei
     return tuple(layer for layer in found if layer.name not in left_out)
 
 
+def output_positions(network: Network) -> dict[str, int]:
+    """Return how often each weighted layer, first to last, applies its weight to one image."""
+    found: dict[str, int] = {}
+    named = [(layer.name, layer.module) for layer in weighted(network)]
+    handles = [
+        part.register_forward_hook(_recorder(name, found), with_kwargs=True) for name, part in named
+    ]
+    device = next(network.module.parameters(), torch.zeros(0)).device
+    try:
+        with torch.no_grad():
+            foreign.run(network.module, network.blank(device=device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
 def norm_factor(layer: WeightedLayer) -> Tensor:
     """Return the factor of the BatchNorm behind a layer, per output channel, float64 ``(O,)``.
 
@@ -146,3 +164,12 @@ def _run(network: Network) -> Readers:
         for part, mode in modes.items():
             part.training = mode
     return seen
+
+
+def _recorder(
+    name: str, found: dict[str, int]
+) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Any], None]:
+    def record(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        found[name] = view_of(part).positions(readers.given(args, kwargs), output)
+
+    return record

@@ -30,7 +30,7 @@ from torch import Tensor
 from compress.network import layers
 from compress.network.layers import WeightedLayer
 from compress.network.network import Network
-from compress.network.structure import channels, dependencies
+from compress.network.structure import channels
 from compress.network.structure.channel_groups import ChannelGroup, Channels
 from compress.network.structure.importance import Evidence, importance
 from compress.sensitivity.document import (
@@ -98,8 +98,8 @@ def probe(
     """Probe layer by layer, stage by stage and group by group, coarse values first.
 
     Probes that exceed the time limit, by a ``clock`` of seconds, are missing from the document.
-    Equal networks and images give equal damages. Raises InvalidCandidate for a network that cannot
-    be traced or has too many parts, InvalidData for images that do not fit, NumericalError, and
+    Equal networks and images give equal damages. Raises InvalidCandidate for a network without
+    a graph or with too many parts, InvalidData for images that do not fit, NumericalError, and
     Stopped.
     """
     work = _Work(network=network, context=context, images=_images(network, context, wanted))
@@ -242,7 +242,7 @@ class _Work:
         )
 
     def layer_profiles(self, points: ProbedPoints) -> Iterator[LayerProfile]:
-        positions = dependencies.output_positions(self.network)
+        positions = layers.output_positions(self.network)
         writes, reads = _stages(self.found)
         for layer in self.layers:
             yield LayerProfile(

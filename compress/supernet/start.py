@@ -10,7 +10,7 @@ from compress.network.families.outlining import ElasticFamily
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.network.sources import safetensors
-from compress.network.structure import channels
+from compress.network.structure import ordering
 from compress.network.structure.channel_groups import ChannelGroup
 from compress.network.structure.importance import Evidence, importance
 from compress.network.supernet import extraction
@@ -86,7 +86,7 @@ def _ordered(network: Network) -> Network:
     def avoids_pads(group: ChannelGroup) -> bool:
         return pads.isdisjoint(member.layer for member in group.members)
 
-    return channels.ordered(network, _norm, may_move=avoids_pads)
+    return ordering.ordered(network, _norm, may_move=avoids_pads)
 
 
 def _norm(group: ChannelGroup) -> Tensor:

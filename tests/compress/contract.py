@@ -43,7 +43,7 @@ from compress.values import versions
 from compress.values.measurement import Latency, Measurement, Parity
 from featherweight.specs import manifest
 from tests.compress.conftest import NORMALISATION
-from tests.compress.networks import Normalised, Separable, seeded
+from tests.compress.networks import Normalised, Separable, imported, seeded
 from tests.devices import DEVICE
 
 CLASSES = 5
@@ -155,7 +155,7 @@ def fresh(name: str) -> Network:
             module=module, normalisation=NORMALISATION, input_shape=(1, 8, 8), num_classes=CLASSES
         )
     kind = partial(Separable, 24, 48) if name == "depthwise-separable" else Normalised
-    return replace(seeded(kind), normalisation=NORMALISATION)
+    return imported(replace(seeded(kind), normalisation=NORMALISATION))
 
 
 @dataclass(frozen=True)

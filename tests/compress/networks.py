@@ -1,7 +1,12 @@
-"""Small networks of no family, each with a trap for whoever removes channels."""
+"""Small networks of no family, each with a trap for whoever removes channels.
+
+They come in as everybody's do: ``imported`` makes networks of their own ONNX files.
+"""
 
 from __future__ import annotations
 
+import io
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -10,6 +15,8 @@ from torch.nn import functional
 
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
+from compress.network.signature import BATCH, INPUT, OUTPUT
+from compress.network.sources import onnx
 
 
 def wrapped(module: nn.Module, *, input_shape: tuple[int, int, int] = (1, 8, 8)) -> Network:
@@ -32,6 +39,39 @@ def seeded(kind: Callable[[], nn.Module]) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return wrapped(kind())
+
+
+def exported(module: nn.Module, shape: tuple[int, ...]) -> bytes:
+    """The file of a module that answers images of this shape, with BatchNorm and names kept."""
+    buffer, fast = io.BytesIO(), torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with warnings.catch_warnings(action="ignore"), torch.no_grad():
+            torch.onnx.export(
+                module.eval(),
+                (torch.zeros(2, *shape),),
+                buffer,
+                dynamo=False,
+                training=torch.onnx.TrainingMode.PRESERVE,
+                do_constant_folding=False,
+                opset_version=17,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_axes={INPUT: {0: BATCH}, OUTPUT: {0: BATCH}},
+            )
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+    return buffer.getvalue()
+
+
+def imported(network: Network) -> Network:
+    """The network as its own file comes back; layers keep their names."""
+    return onnx.load(
+        exported(network.module, network.input_shape),
+        input_shape=network.input_shape,
+        num_classes=network.num_classes,
+        normalisation=network.normalisation,
+    )
 
 
 class Separable(nn.Module):

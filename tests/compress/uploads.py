@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from dataclasses import replace
 
 import torch
@@ -16,6 +14,7 @@ from compress.network.graph.write import write
 from compress.network.network import Network
 from compress.network.sources import onnx
 from compress.tasks.images import ImageData, Images
+from tests.compress import networks
 from tests.compress.onnx_networks import IMAGES, exported
 
 CLASSES = 5
@@ -45,26 +44,7 @@ def tensorflow_like(name: str = "residual", *, folded: bool = False) -> bytes:
 
 def written_by_hand(module: nn.Module, *, shape: tuple[int, int, int] = IMAGES) -> Network:
     """Any module that answers images with logits, as the network of its own file."""
-    buffer, fast = io.BytesIO(), torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                module.eval(),
-                (torch.zeros(2, *shape),),
-                buffer,
-                dynamo=False,
-                training=torch.onnx.TrainingMode.PRESERVE,
-                do_constant_folding=False,
-                opset_version=17,
-                input_names=["x"],
-                output_names=["y"],
-                dynamic_axes={"x": {0: "N"}, "y": {0: "N"}},
-            )
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-    return onnx.load(buffer.getvalue(), input_shape=shape, num_classes=CLASSES)
+    return onnx.load(networks.exported(module, shape), input_shape=shape, num_classes=CLASSES)
 
 
 def network_of(data: bytes) -> Network:

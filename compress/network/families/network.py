@@ -5,16 +5,20 @@ Legend: B images, C channels, H height, W width, O output channels, I input chan
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from compress.network.families.catalog import Architecture, plan_of
-from compress.network.families.plans import execution
+from compress.network.families.plans import coupling, execution
+from compress.network.families.plans.filling import fill_
 from compress.network.families.plans.lowering import lower, relative_targets
 from compress.network.families.plans.plan import Conv, Layer, Linear, Norm, Pad, Plan
-from compress.network.graph.values import Graph, Node
+from compress.network.graph.coupling.groups import Couplings
+from compress.network.graph.values import Graph, Node, Shapes
 from compress.network.graph.view.program import GraphedModule, NodeCall, Program
 from compress.network.signature import Signature
 from compress.values.errors import InvalidCandidate
@@ -82,6 +86,16 @@ class FamilyNetwork(GraphedModule):
             for node in graph.nodes
         ]
         return Program(graph=graph, calls=tuple(calls))
+
+    def couplings(self, graph: Graph, shapes: Shapes, layers: Mapping[str, str]) -> Couplings:
+        """Find the groups of channels that may leave the plan, not those that it deals out."""
+        return coupling.of_plan(graph, shapes, layers)
+
+    def narrowed(self, graph: Graph, shapes: Shapes, layers: Mapping[str, str]) -> FamilyNetwork:
+        """Return a copy with narrower layers: the plan runs on as many channels as they have."""
+        smaller = copy.deepcopy(self)
+        fill_(smaller, graph, layers)
+        return smaller
 
     def stage_of(self, module_name: str) -> int | None:
         """The stage that a module belongs to, None for those of the stem and of the head.

@@ -18,7 +18,7 @@ from compress.network.member import Shape, WeightsFrom
 from compress.network.network import Members, Network
 from compress.network.outline import Outline
 from compress.network.preprocessing import Normalisation
-from compress.network.structure import channels
+from compress.network.structure import ordering
 from compress.network.structure.channel_groups import ChannelGroup
 from compress.network.structure.importance import Evidence, importance
 from compress.network.supernet import extraction
@@ -116,7 +116,7 @@ def _inherited(network: Network, shape: Shape) -> Network:
     student = extraction.extract(network, full)
     if member == full:
         return student
-    return extraction.extract(channels.ordered(student, _group_norm), member)
+    return extraction.extract(ordering.ordered(student, _group_norm), member)
 
 
 def _group_norm(group: ChannelGroup) -> Tensor:

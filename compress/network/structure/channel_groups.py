@@ -6,7 +6,7 @@ Legend: O channels of a group, S slices of a tensor that belong to them, I every
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -78,6 +78,11 @@ class ChannelGroup:
     width: int = 1
 
     @property
+    def at_its_least(self) -> ChannelGroup:
+        """The group with one channel left in every section; it holds nothing that may leave."""
+        return replace(self, num_channels=self.sections, members=(), subsets=())
+
+    @property
     def trained(self) -> tuple[Member, ...]:
         """The members whose weights are trained, and may be used by an importance."""
         return tuple(member for member in self.members if member.weight is not None)
@@ -87,14 +92,14 @@ class ChannelGroup:
 class Channels:
     """The groups of a network, in the order in which it runs their roots.
 
-    ``fixed`` names the roots of groups that cannot lose channels, and says why. ``graph`` is that
-    of an imported network, which loses its channels as a graph.
+    ``fixed`` names the roots of groups that cannot lose channels, and says why. ``graph`` is
+    what loses them.
     """
 
     groups: tuple[ChannelGroup, ...]
     fixed: Mapping[str, str]
     num_stages: int
-    graph: CoupledGraph | None = None
+    graph: CoupledGraph
 
     @cached_property
     def by_root(self) -> Mapping[str, ChannelGroup]:

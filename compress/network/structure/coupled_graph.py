@@ -1,4 +1,4 @@
-"""An imported network as a graph with its coupled channels, and the same without some of them."""
+"""A network as a graph with its coupled channels, and the same without some of them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from compress.network.graph.coupling.couplings import couple
 from compress.network.graph.coupling.groups import Couplings
 from compress.network.graph.coupling.removal import remove
+from compress.network.graph.names import layer_names
 from compress.network.graph.shapes import bind
 from compress.network.graph.values import Graph, Shapes
 from compress.network.graph.view import absorbing
-from compress.network.graph.view.module import GraphModule
+from compress.network.graph.view.program import graphed
 from compress.network.network import Network
 from compress.network.signature import BATCH
 
 _EXAMPLES = 2
+_DOING = "lose channels"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +34,18 @@ class CoupledGraph:
     layers: Mapping[str, str]
 
 
-def coupled(module: GraphModule) -> CoupledGraph:
-    """Return the graph of a module as it is now, and its channels.
+def coupled(network: Network) -> CoupledGraph:
+    """Return the graph of a network as it is now, and its channels.
 
-    Raises InvalidNetwork, naming the node, where operands do not fit each other.
+    Raises InvalidCandidate for a module that is no graph, and InvalidNetwork, naming the node,
+    where operands do not fit each other.
     """
-    found = absorbing.layered(module, module.program)
+    module = graphed(network.module, doing=_DOING)
+    found = absorbing.layered(module, module.program_for(network.signature))
     shapes = bind(found.graph, {BATCH: _EXAMPLES})
-    couplings = couple(found.graph, shapes, found.layers)
-    return CoupledGraph(graph=found.graph, shapes=shapes, couplings=couplings, layers=found.layers)
+    layers = layer_names(found.graph, found.layers)
+    couplings = module.couplings(found.graph, shapes, layers)
+    return CoupledGraph(graph=found.graph, shapes=shapes, couplings=couplings, layers=layers)
 
 
 def without(network: Network, whole: CoupledGraph, removed: Mapping[str, Tensor]) -> Network:
@@ -52,11 +56,5 @@ def without(network: Network, whole: CoupledGraph, removed: Mapping[str, Tensor]
     """
     gone = {root: channel_R.tolist() for root, channel_R in removed.items()}
     graph, shapes = remove(whole.graph, whole.shapes, whole.couplings, gone)
-    smaller = GraphModule(graph, shapes, whole.layers).train(network.module.training)
-    given = dict(network.module.named_parameters())
-    for name, parameter in smaller.named_parameters():
-        if name in given:
-            parameter.requires_grad_(given[name].requires_grad)
-    if given:
-        smaller.to(next(iter(given.values())).device)
-    return replace(network, module=smaller)
+    module = graphed(network.module, doing=_DOING)
+    return replace(network, module=module.narrowed(graph, shapes, whole.layers))

@@ -1,4 +1,4 @@
-"""The groups of channels of an imported network, as its torch layers hold them.
+"""The groups of channels of a network, as its torch layers hold them.
 
 They are found on the graph (``graph.coupling``); here every slice of a constant finds the parameter
 of the layer that holds it.
@@ -11,20 +11,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from compress.network import layers
 from compress.network.graph.coupling.axes import Part
 from compress.network.graph.coupling.description import reasons
 from compress.network.graph.coupling.groups import CoupledGroup, HeldSlices
 from compress.network.graph.values import Node
-from compress.network.graph.view.module import GraphModule
 from compress.network.graph.view.operators.embedding import EmbeddingTable
 from compress.network.graph.view.operators.recurrent import Recurrent
 from compress.network.graph.view.operators.site import Operator
 from compress.network.graph.view.operators.transposed import TransposedConvolution
+from compress.network.network import Network
 from compress.network.running.weight_views import find_view
 from compress.network.structure import coupled_graph
 from compress.network.structure.channel_groups import ChannelGroup, Channels, Kind, Member
@@ -39,14 +41,27 @@ _KINDS: Mapping[Part, Kind] = {
 }
 
 
-def find(module: GraphModule, positions: Mapping[str, int]) -> Channels:
-    """Return the groups that may lose channels; ``positions`` are those of the weighted layers.
+@runtime_checkable
+class Staged(Protocol):
+    """A network that knows its stages."""
 
-    Layers of the same resolution are a stage; a layer without one belongs to the stage of the layer
-    before it.
+    def stage_of(self, module_name: str) -> int | None:
+        """Return the stage that a module belongs to; None if it belongs to none."""
+        ...
+
+
+def find(network: Network) -> Channels:
+    """Return the groups that may lose channels, except those of the logits and the input.
+
+    A group that spans several stages belongs to the first. If the network has no stages of its own,
+    layers of the same resolution are a stage. Raises InvalidCandidate for a module that is no
+    graph, or runs a layer twice.
     """
-    whole = coupled_graph.coupled(module)
-    stages = _stages(whole, {n: p for n, p in positions.items() if _sets_stage(module, n)})
+    module, positions = network.module, layers.output_positions(network)
+    whole = coupled_graph.coupled(network)
+    setting = {name: size for name, size in positions.items() if _sets_stage(module, name)}
+    own = _own_stages(module, setting) if isinstance(module, Staged) else _resolutions(setting)
+    stages = _stages(whole, own)
     holders = _holders(whole)
     groups = tuple(_group(module, each, holders, stages) for each in whole.couplings.groups)
     num_stages = max(stages.values(), default=0) + 1
@@ -55,7 +70,7 @@ def find(module: GraphModule, positions: Mapping[str, int]) -> Channels:
     )
 
 
-def _sets_stage(module: GraphModule, layer: str) -> bool:
+def _sets_stage(module: nn.Module, layer: str) -> bool:
     view = find_view(module.get_submodule(layer))
     return view is not None and view.sets_stage
 
@@ -81,7 +96,7 @@ def _holders(whole: CoupledGraph) -> Mapping[str, list[_Holder]]:
 
 
 def _group(
-    module: GraphModule,
+    module: nn.Module,
     coupled: CoupledGroup,
     holders: Mapping[str, list[_Holder]],
     stages: Mapping[str, int],
@@ -106,7 +121,7 @@ def _group(
     )
 
 
-def _members(module: GraphModule, holder: _Holder, held: HeldSlices) -> Iterator[Member]:
+def _members(module: nn.Module, holder: _Holder, held: HeldSlices) -> Iterator[Member]:
     """Yield what a layer holds of a constant: of its weights, not of biases and statistics."""
     part = module.get_submodule(holder.layer)
     if isinstance(part, Recurrent):
@@ -186,13 +201,27 @@ def _of_recurrent(part: Recurrent, holder: _Holder, held: HeldSlices) -> Iterato
         yield _member(part, "weight", holder.layer, columns, 1)
 
 
-def _stages(whole: CoupledGraph, positions: Mapping[str, int]) -> dict[str, int]:
-    """Return the stage of every layer."""
+def _own_stages(module: Staged, positions: Mapping[str, int]) -> dict[str, int]:
+    """Return the stages that a network gives its weighted layers; the stem is of the first."""
+    stage, found = 0, dict[str, int]()
+    for name in positions:
+        own = module.stage_of(name)
+        stage = stage if own is None else max(stage, own)
+        found[name] = stage if own is None else own
+    return found
+
+
+def _resolutions(positions: Mapping[str, int]) -> dict[str, int]:
+    """Return a stage for every resolution, in the order in which the network meets them."""
     resolutions = list(dict.fromkeys(positions.values()))
+    return {name: resolutions.index(size) for name, size in positions.items()}
+
+
+def _stages(whole: CoupledGraph, weighted: Mapping[str, int]) -> dict[str, int]:
+    """Return the stage of every layer; one without its own belongs to that of the layer before."""
     stage, found = 0, dict[str, int]()
     for node in whole.graph.nodes:
         layer = whole.layers[node.name]
-        if layer in positions:
-            stage = resolutions.index(positions[layer])
+        stage = weighted.get(layer, stage)
         found[layer] = stage
     return found

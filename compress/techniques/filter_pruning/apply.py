@@ -14,10 +14,11 @@ import torch
 from torch import nn
 
 from compress.network import layers
+from compress.network.graph.coupling.groups import ALONE
 from compress.network.network import Network
 from compress.network.structure import channels
 from compress.network.structure.channel_groups import ChannelGroup, Channels
-from compress.network.structure.importance import importance
+from compress.network.structure.importance import Evidence, importance
 from compress.techniques import coverage
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.coverage import Reach
@@ -43,14 +44,19 @@ _RECOVERY_RATE = 0.02
 class _Start:
     """The network before the first step, of which amounts and targets are shares."""
 
-    sizes: Mapping[str, int]
-    """Channels of the groups that may be pruned, keyed by root."""
+    groups: Mapping[str, ChannelGroup]
+    """The groups that may be pruned, keyed by root."""
     meter: Meter
     cost: Cost
 
     def among(self, found: Channels) -> list[ChannelGroup]:
-        """Return the same groups in a network from which some of the channels were removed."""
-        return [group for group in found.groups if group.root in self.sizes]
+        """Return the same groups in a network from which some of the channels were removed.
+
+        A group with nothing more to lose is none of the smaller network.
+        """
+        return [
+            found.by_root.get(root) or group.at_its_least for root, group in self.groups.items()
+        ]
 
 
 def apply(
@@ -59,7 +65,7 @@ def apply(
     """Return the network without its least important channels.
 
     Notes say what a ratio could not remove, how nearly a target was met, and what was trained
-    before the first rung. Raises InvalidCandidate if the network cannot be traced or has no
+    before the first rung. Raises InvalidCandidate if the network has no graph or no
     channel that may be removed, if the ratios are not one per stage, or if a target is out of
     reach; NumericalError for weights that are not finite; InvalidData for calibration images that
     do not fit.
@@ -71,6 +77,9 @@ def apply(
     if not config.has_effect:
         return _noted(compressed, (f"{_NAME}: every ratio is 0, nothing was removed",))
     groups = _prunable(network, found, config)
+    if not groups:
+        nothing = f"{_NAME}: nothing was removed, each layer has its last channel"
+        return _noted(compressed, (*_fixed(found), nothing))
     start = _start(network, groups)
     pruned = _slimmed(network, config, context)
     untrained = network if pruned is network and config.step_epochs == 0 else None
@@ -105,7 +114,8 @@ def _prunable(network: Network, found: Channels, config: FilterPruning) -> list[
     names = [layer.name for layer in layers.weighted(network)]
     spared = set(patterns.matching(config.exclude, names, technique=_NAME))
     groups = [g for g in found.groups if not spared & {member.layer for member in g.members}]
-    if not groups:
+    is_narrow = ALONE in found.fixed.values() and config.target == "channels"
+    if not groups and not is_narrow:
         raise InvalidCandidate(
             f"{_NAME}: {type(network.module).__name__} has no channels that may leave; those of "
             f"its input, of its logits and of the excluded layers {sorted(spared)} stay"
@@ -116,8 +126,8 @@ def _prunable(network: Network, found: Channels, config: FilterPruning) -> list[
 
 def _start(network: Network, groups: Collection[ChannelGroup]) -> _Start:
     meter = cost.meter(network)
-    sizes = {group.root: group.num_channels for group in groups}
-    return _Start(sizes=sizes, meter=meter, cost=meter.read(network.module))
+    by_root = {group.root: group for group in groups}
+    return _Start(groups=by_root, meter=meter, cost=meter.read(network.module))
 
 
 def _slimmed(network: Network, config: FilterPruning, context: TrialContext) -> Network:
@@ -208,16 +218,19 @@ def _ranked(
     return [
         Ranked(
             group=group,
-            importance_O=importance(
-                group,
-                name=config.importance,
-                combination=config.combination,
-                evidence=evidence,
-            ),
-            original=start.sizes[group.root],
+            importance_O=_importance(group, config, evidence),
+            original=start.groups[group.root].num_channels,
         )
         for group in groups
     ]
+
+
+def _importance(group: ChannelGroup, config: FilterPruning, evidence: Evidence) -> torch.Tensor:
+    if not group.members:
+        return torch.ones(group.num_channels)
+    return importance(
+        group, name=config.importance, combination=config.combination, evidence=evidence
+    )
 
 
 def _counts(
@@ -259,9 +272,9 @@ def _notes(
     found: Channels, pruned: Network, start: _Start, config: FilterPruning
 ) -> tuple[str, ...]:
     narrower = {
-        found.by_root[group.root].stage
+        group.stage
         for group in start.among(channels.find(pruned))
-        if group.num_channels < start.sizes[group.root]
+        if group.num_channels < start.groups[group.root].num_channels
     }
     if config.target != "channels":
         notes = (_achieved(pruned, start, config),)

@@ -14,7 +14,6 @@ from torch import nn
 from compress.network import layers
 from compress.network.network import Network
 from compress.network.running.weight_views import is_weighted
-from compress.network.structure import dependencies
 
 _FLOAT_BYTES = 4
 
@@ -68,7 +67,7 @@ def meter(network: Network) -> Meter:
     """Return a meter for this network and those cut out of it."""
     names = {part: name for name, part in network.module.named_modules()}
     return Meter(
-        positions=dependencies.output_positions(network),
+        positions=layers.output_positions(network),
         folded={
             layer.name: names[layer.norm]
             for layer in layers.weighted(network)

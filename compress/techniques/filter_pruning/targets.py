@@ -20,6 +20,7 @@ def nearest(counts_at: CountsAt, *, largest: float, cost_of: CostOf, goal: float
     The amount is bisected, up to the ``largest``. The last step of rounding is then taken group by
     group, from the first layer to the last.
     """
+    cost_of = _remembered(cost_of)
     low, high = 0.0, largest
     narrow = counts_at(high)
     if cost_of(narrow) >= goal:
@@ -32,6 +33,19 @@ def nearest(counts_at: CountsAt, *, largest: float, cost_of: CostOf, goal: float
         else:
             low = middle
     return _between(counts_at(low), narrow, cost_of=cost_of, goal=goal)
+
+
+def _remembered(cost_of: CostOf) -> CostOf:
+    """Return the function with a memory: amounts that are close give the same whole channels."""
+    known: dict[tuple[int, ...], int] = {}
+
+    def found(counts: Counts) -> int:
+        key = tuple(counts[root] for root in sorted(counts))
+        if key not in known:
+            known[key] = cost_of(counts)
+        return known[key]
+
+    return found
 
 
 def _between(wide: Counts, narrow: Counts, *, cost_of: CostOf, goal: float) -> Counts:

@@ -214,6 +214,6 @@ def test_a_network_without_weights_cannot_be_quantized(trained, digits, tmp_path
     module = nn.Sequential(nn.Flatten(), nn.Softmax(1))
     network = replace(trained, module=module, num_classes=64)
     data = replace(digits, num_classes=64)
-    with pytest.raises(InvalidCandidate, match="no convolution"):
+    with pytest.raises(InvalidCandidate, match="no layer with a weight"):
         quantized(CompressedModel(network=network), data, tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -22,6 +22,7 @@ from compress.tasks.images import Images
 from compress.training import batchnorm, inference
 from compress.values.errors import InvalidData, NumericalError, Stopped
 from tests.compress.applying import applied, context_of, quantized
+from tests.compress.networks import imported
 from tests.devices import DEVICE
 
 
@@ -92,12 +93,12 @@ def test_layers_know_the_stages_that_decide_their_sizes(profile):
 
 
 class Sum(nn.Module):
-    """Two branches of equal layers, of which the logits hear one a thousand times louder."""
+    """Two branches of mirrored layers, of which the logits hear one a thousand times louder."""
 
     def __init__(self):
         super().__init__()
         self.loud, self.quiet = (nn.Conv2d(1, 8, 3, padding=1, bias=False) for _ in range(2))
-        self.quiet.load_state_dict(self.loud.state_dict())
+        self.quiet.weight.data.copy_(self.loud.weight.data.flip(3))
         self.head = nn.Linear(8, 10)
 
     def forward(self, x):
@@ -107,7 +108,7 @@ class Sum(nn.Module):
 
 def test_a_layer_that_matters_shows_more_damage_than_one_that_does_not(digits, trained):
     torch.manual_seed(0)
-    network = replace(trained, module=Sum().eval())
+    network = imported(replace(trained, module=Sum().eval()))
     found = damages(probe(network, digits).layers, "name")
     assert all(a > 100 * b for a, b in zip(found["loud"][:3], found["quiet"][:3], strict=True))
 

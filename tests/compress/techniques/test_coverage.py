@@ -13,7 +13,7 @@ from compress.techniques.coverage import Reach
 from compress.values.errors import InvalidCandidate
 from tests.compress.applying import applied
 from tests.compress.awkward import ZOO
-from tests.compress.networks import Transposed, wrapped
+from tests.compress.networks import DepthwiseFirst, imported, wrapped
 
 SHAPE = (3, 8, 8)
 CONFIGS = {
@@ -59,11 +59,11 @@ def test_what_a_technique_leaves_alone_is_named(name, technique, data):
 
 
 def test_pruning_names_the_layers_that_keep_their_channels(data):
-    compressed = CompressedModel(network=wrapped(Transposed()))
+    compressed = CompressedModel(network=imported(wrapped(DepthwiseFirst(), input_shape=SHAPE)))
     pruned = applied(compressed, data, technique="filter_pruning", scope="uniform", ratio=0.5)
     (note,) = (note for note in pruned.notes if "not covered" in note)
-    assert "up (ConvTranspose2d, 96)" in note
-    assert "last" not in note
+    assert "first (Conv2d, 27)" in note
+    assert "second" not in note
 
 
 @pytest.mark.parametrize("technique", CONFIGS)

@@ -6,7 +6,7 @@ meets a shuffle or a split stays, though a graph could follow it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from compress.network.families.plans.shapes import shapes_of
 from compress.network.graph.coupling import description, groups
 from compress.network.graph.coupling.couplings import couple
 from compress.network.graph.coupling.groups import Couplings
-from compress.network.graph.values import Graph
+from compress.network.graph.values import Graph, Shapes
 from compress.network.outline import CoupledChannels, LayerInfo
 from compress.network.signature import Signature
 
@@ -31,14 +31,22 @@ def coupled(plan: Plan, signature: Signature, layers: tuple[LayerInfo, ...]) -> 
     Raises InvalidCandidate where ``lower`` does.
     """
     graph = lower(plan, signature)
-    shapes = shapes_of(graph, batch=2)
-    couplings = couple(graph, shapes)
+    couplings = of_plan(graph, shapes_of(graph, batch=2))
+    return description.describe(graph, couplings, layers)
+
+
+def of_plan(graph: Graph, shapes: Shapes, names: Mapping[str, str] | None = None) -> Couplings:
+    """Find the groups of a lowered plan, also of one that has lost channels.
+
+    ``names`` are those of the layers by their nodes, unless they are the usual ones.
+    """
+    couplings = couple(graph, shapes, names)
     found: dict[str, str] = {}
     for root, reason in _dealt_out(graph, couplings):
         found.setdefault(root, reason)
     for root, reason in found.items():
         couplings = groups.without(couplings, {root}, reason)
-    return description.describe(graph, couplings, layers)
+    return couplings
 
 
 def _dealt_out(graph: Graph, couplings: Couplings) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,8 @@ from compress.network.graph.coupling.axes import AxisLabels, LabelledAxes, Part,
 from compress.network.graph.coupling.sections import MadeChannels
 from compress.network.graph.coupling.union_find import LabelArray, UnionFind
 
-_ALONE = "they can only leave all at once"
+ALONE = "they can only leave all at once"
+"""Why the last channel of a layer stays, and why channels that are one stay."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +215,6 @@ def _fixed(
     found: dict[str, str] = {}
     for making in labels.makings:
         if making.node not in loses:
-            reasons = labels.sets.reasons(making.labels_C) or [_ALONE]
+            reasons = labels.sets.reasons(making.labels_C) or [ALONE]
             found.setdefault(names[making.node], " and ".join(reasons))
     return found

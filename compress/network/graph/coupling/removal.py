@@ -90,11 +90,14 @@ def _leaving(couplings: Couplings, gone: Gone) -> LabelArray:
 
 def _kept(graph: Graph, couplings: Couplings, leaving: LabelArray) -> dict[str, Kept]:
     """Return which indices stay, along every axis of every tensor."""
+    ends = (couplings.starts[group.root] + group.num_channels for group in couplings.groups)
+    stays = np.ones(max(ends, default=1), bool)
+    stays[leaving] = False
     kept: dict[str, Kept] = {}
     for name, axes in couplings.axes.items():
         own = graph.tensors.get(name)
         axes = axes if own is None else _numbers_of(couplings, name, own)
-        kept[name] = tuple(~np.isin(axis, leaving) for axis in axes)
+        kept[name] = tuple(stays[axis] for axis in axes)
         if not all(axis.any() or axis.size == 0 for axis in kept[name]):
             raise InvalidCandidate(f"nothing would be left along an axis of {name}")
     return kept

@@ -54,6 +54,15 @@ class GraphModule(GraphedModule):
         """Return its program: it runs on the ports of its own graph."""
         return self.program
 
+    def narrowed(self, graph: Graph, shapes: Shapes, layers: Mapping[str, str]) -> GraphModule:
+        """Return the view of the smaller graph; layers keep their names."""
+        smaller = GraphModule(graph, shapes, layers).train(self.training)
+        given = dict(self.named_parameters())
+        for name, parameter in smaller.named_parameters():
+            if name in given:
+                parameter.requires_grad_(given[name].requires_grad)
+        return smaller.to(next(iter(given.values())).device) if given else smaller
+
     def forward(self, x: Tensor | Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
         """The graph's output for its input; tuples, in their order, where there are several."""
         graph = self.program.graph

@@ -14,7 +14,7 @@ from compress.network.families.network import FamilyNetwork
 from compress.network.member import Shape
 from compress.network.preprocessing import Normalisation
 from compress.network.sources import safetensors as weights
-from compress.network.structure import channels
+from compress.network.structure import channels, ordering
 from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
@@ -181,7 +181,7 @@ def test_channels_in_order_of_importance_answer_as_before(name):
         return torch.arange(float(group.num_channels))
 
     kept = SAMPLES[name].family == "residual" and "pad" in name
-    ordered = channels.ordered(net, by_position, may_move=lambda group: not kept)
+    ordered = ordering.ordered(net, by_position, may_move=lambda group: not kept)
     first = f"{net.module.plan.layers[0].name}.weight"
     moved = not torch.equal(ordered.module.get_parameter(first), net.module.get_parameter(first))
     assert moved != kept

@@ -14,7 +14,7 @@ from compress.network.structure import channels
 from tests.compress.network.families import tiny
 from tests.compress.network.families.samples import SAMPLES
 from tests.compress.network.graph.coupling.graphs import graph, node
-from tests.compress.networks import Separable, seeded
+from tests.compress.networks import Separable, imported, seeded
 from tests.compress.onnx_networks import NETWORKS, example, exported
 
 COVER = frozenset({"residual, padded", "mobilenet_v3", "efficientnet, lite", "vgg_bn"})
@@ -111,7 +111,8 @@ def test_layers_of_one_resolution_are_a_stage_as_in_any_network_of_no_family():
     whole = read(onnx_trace.traced(network.module, x).SerializeToString())
     stages = {layer.name: layer.stage for layer in outline(whole, {"N": 1}).layers}
     assert stages == {"stem": 0, "depthwise": 0, "pointwise": 1, "head": 1}
-    groups = {group.root: group.stage for group in channels.find(network).groups}
+    groups = {group.root: group.stage for group in channels.find(imported(network)).groups}
+    assert groups
     assert groups.items() <= stages.items()
 
 

@@ -12,7 +12,6 @@ from compress.network.families.residual.config import Residual
 from compress.network.running import memory_format
 from compress.techniques.candidate import Candidate
 from compress.techniques.distillation.config import Distillation
-from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.registry import TechniqueConfig
 from compress.techniques.sparsity.config import Sparsity
@@ -91,8 +90,6 @@ def test_the_probe_leaves_the_network_and_the_random_numbers_alone():
 @pytest.mark.parametrize(
     "step",
     [
-        FilterPruning(scope="global", ratio=0.3),
-        FilterPruning(scope="uniform", ratio=0.3, importance="taylor", steps=2, step_epochs=1),
         Sparsity(sparsity=0.5, criterion="wanda"),
         Quantization(weight_bits=4, activations="float", rounding="gptq", allocation="sensitivity"),
         Distillation(weight=0.5, loss="mse", features="hints"),
