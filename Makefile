@@ -12,6 +12,7 @@ bin := .venv/bin
 PYTHON ?= python3
 # Processes that test side by side share the cores; their threads would wait for each other.
 pytest := OMP_NUM_THREADS=1 $(bin)/pytest
+together := -n 3 --dist loadgroup --no-loadscope-reorder
 
 ROOMS := featherweight compress store search service workers launch migrations
 # The rooms that know torch; the others know the database.
@@ -24,25 +25,28 @@ QUICK := tests/architecture/test_style.py tests/architecture/test_one_commit.py 
   tests/search/allocation tests/search/front tests/search/space tests/search/early_stopping \
   tests/search/forecasting tests/search/test_sampling.py
 
-.PHONY: run test suite quick quick-tests proofs coverage setup check style format docs lock \
-  all-types types types-of-records types-of-networks bench soak clean
+.PHONY: run test suite quick quick-tests proofs proven coverage setup check style format docs lock \
+  types types-of-records types-of-networks types-of-tests bench soak clean
 
 run: .venv/ready
 	$(bin)/featherweight up --job examples/digits.yaml
 
 # Types take one core; most tests wait for real processes, so three at a time suit the other. What
-# a file or a house sets up is set up once, so its tests stay together.
-test: style
-	@$(MAKE) --no-print-directory --jobs 2 all-types suite
+# a file or a house sets up is set up once, so its tests stay together. Types of tests are proofs.
+test: .venv/ready
+	@$(MAKE) --no-print-directory --jobs 2 types suite
 
-suite: .venv/ready
-	$(pytest) -n 3 --dist loadgroup --no-loadscope-reorder -m "not proof"
+suite: style .venv/compiled
+	$(pytest) $(together) -m "not proof"
 
-proofs: .venv/ready
-	$(pytest) -n 3 --dist loadgroup --no-loadscope-reorder -m proof
+proofs: .venv/compiled
+	@$(MAKE) --no-print-directory --jobs 2 types-of-tests proven
+
+proven: .venv/compiled
+	$(pytest) $(together) -m proof
 
 coverage: .venv/ready
-	$(pytest) -n 3 --dist loadgroup --no-loadscope-reorder -m "not proof" --cov --cov-report=term:skip-covered
+	$(pytest) $(together) -m "not proof" --cov --cov-report=term:skip-covered
 
 # Three jobs of about as much work share two cores.
 quick: .venv/ready
@@ -53,17 +57,18 @@ quick-tests: style
 
 setup: .venv/ready
 
-check: style all-types
-
-all-types: .venv/ready
-	$(bin)/basedpyright
+check: style types types-of-tests
 
 style: .venv/ready
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
 	$(bin)/lint-imports --no-logo
 
-types: types-of-records types-of-networks
+types: .venv/ready
+	$(bin)/basedpyright $(ROOMS)
+
+types-of-tests: .venv/ready
+	$(bin)/basedpyright tests benchmarks
 
 types-of-records: .venv/ready
 	$(bin)/basedpyright $(filter-out $(NETWORKS),$(ROOMS))
@@ -93,6 +98,11 @@ lock: .venv/ready
 	$(PYTHON) -m venv --clear .venv
 	$(bin)/pip install --quiet uv
 	$(bin)/uv pip install --quiet --python .venv -c constraints.txt -e . --group dev
+	touch $@
+
+# What every process of the tests would compile for itself.
+.venv/compiled: .venv/ready
+	$(pytest) --quiet --collect-only > /dev/null
 	touch $@
 
 clean:

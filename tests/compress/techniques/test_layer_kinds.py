@@ -100,6 +100,7 @@ def has_integers(steps):
     return any(isinstance(each, Quantization) and each.activations == "int8" for each in steps)
 
 
+@pytest.mark.cross("trained", "steps")
 @pytest.mark.parametrize("steps", OF_WEIGHTS)
 def test_what_works_on_weights_reaches_every_layer(trained, whole_file, data, steps, tmp_path):
     recovered, artifact = written(trained, OF_WEIGHTS[steps], data, tmp_path)
@@ -111,6 +112,7 @@ def test_what_works_on_weights_reaches_every_layer(trained, whole_file, data, st
     assert artifact.size_bytes < 0.75 * whole_file.size_bytes
 
 
+@pytest.mark.cross("trained", "steps")
 @pytest.mark.parametrize("steps", OTHERS)
 def test_what_works_on_channels_goes_on_working(trained, whole_file, data, steps, tmp_path):
     recovered, artifact = written(trained, OTHERS[steps], data, tmp_path)
