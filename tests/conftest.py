@@ -16,6 +16,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy import make_url
 
+from featherweight.client.client import Client
 from store.database import migrate
 from store.session import Database, open_database
 from tests import covering, postgres, running
@@ -122,12 +123,15 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A real service in a process of its own, without searcher and workers, for several files."""
-    folder = tmp_path_factory.mktemp("house")
-    shutil.copy(sqlite_template, folder / "featherweight.db")
-    with running.running(folder) as found:
+    """A real service in a process of its own, without searcher and workers, for several files.
+
+    Nobody may leave a token in it: that would close it to all who come later.
+    """
+    with running.running(tmp_path_factory.mktemp("house"), like=sqlite_template) as found:
         found.serve()
         yield found
+        with Client(found.url) as client:
+            assert list(client.tokens()) == []
 
 
 @pytest.fixture(params=DIALECTS)

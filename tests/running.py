@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -145,7 +146,10 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Running]:
+def running(folder: Path, *, like: Path | None = None) -> Iterator[Running]:
+    """A house in this folder, without processes yet; its database a copy of ``like``."""
+    if like is not None:
+        shutil.copy(like, folder / "featherweight.db")
     found = Running(folder)
     HOUSES.append(found)
     try:

@@ -36,8 +36,10 @@ def spool(tmp_path):
 def service_disk(sqlite_template, tmp_path_factory):
     """A service whose files lie on a small disk: its house, and the disk."""
     folder = tmp_path_factory.mktemp("small")
-    (folder / "featherweight.db").write_bytes(sqlite_template.read_bytes())
-    with small_disk(folder / "files", mebibytes=8) as small, running(folder) as house:
+    with (
+        small_disk(folder / "files", mebibytes=8) as small,
+        running(folder, like=sqlite_template) as house,
+    ):
         house.serve()
         yield house, small
 
