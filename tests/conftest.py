@@ -28,7 +28,7 @@ TEMPLATE = "featherweight_template"
 OWN_SETTINGS = "FEATHERWEIGHT_TEST_"
 ABOVE_THE_STORE = ("search", "service")
 """Rooms that call the store, whose own tests run on both databases."""
-SHARE_A_HOUSE = ("featherweight", "launch", "workers")
+SHARE_A_HOUSE = ("featherweight", "launch")
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,15 @@ from featherweight.specs.protocol import Assignment
 from store.jobs import jobs
 from store.session import Database, open_database
 from tests import factories
-from tests.running import Running
+from tests.running import Running, running
+
+
+@pytest.fixture(scope="module")
+def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One for each file: workers claim whatever waits in it."""
+    with running(tmp_path_factory.mktemp("house"), like=sqlite_template) as found:
+        found.serve()
+        yield found
 
 
 @pytest.fixture(scope="module")

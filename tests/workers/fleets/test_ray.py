@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from featherweight.client.client import Client
 from store.access import tokens
 from store.session import Database
-from tests.running import PATIENT, Running, call, environment, running, until
+from tests.running import PATIENT, Running, call, environment, until
 from workers.fleets import local
 from workers.fleets.ray import RayWorker, Share
 from workers.settings import WorkerSettings
@@ -27,14 +26,6 @@ sys.argv = ["featherweight", "worker", "--fleet", "ray"]
 from launch import main
 main.main()
 """
-
-
-@pytest.fixture(scope="module")
-def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One of its own: a token closes a house to those who have none."""
-    with running(tmp_path_factory.mktemp("house"), like=sqlite_template) as found:
-        found.serve()
-        yield found
 
 
 @pytest.fixture(scope="module")
