@@ -25,24 +25,21 @@ QUICK := tests/architecture/test_style.py tests/architecture/test_one_commit.py 
   tests/search/allocation tests/search/front tests/search/space tests/search/early_stopping \
   tests/search/forecasting tests/search/test_sampling.py
 
-.PHONY: run test suite quick quick-tests proofs proven coverage setup check style format docs lock \
-  types types-of-records types-of-networks types-of-tests bench soak clean
+.PHONY: run test suite quick quick-tests proofs coverage setup check style format docs lock \
+  all-types types-of-records types-of-networks bench soak clean
 
 run: .venv/ready
 	$(bin)/featherweight up --job examples/digits.yaml
 
 # Types take one core; most tests wait for real processes, so three at a time suit the other. What
-# a file or a house sets up is set up once, so its tests stay together. Types of tests are proofs.
+# a file or a house sets up is set up once, so its tests stay together.
 test: .venv/ready
-	@$(MAKE) --no-print-directory --jobs 2 types suite
+	@$(MAKE) --no-print-directory --jobs 2 all-types suite
 
 suite: style .venv/compiled
 	$(pytest) $(together) -m "not proof"
 
 proofs: .venv/compiled
-	@$(MAKE) --no-print-directory --jobs 2 types-of-tests proven
-
-proven: .venv/compiled
 	$(pytest) $(together) -m proof
 
 coverage: .venv/ready
@@ -57,18 +54,15 @@ quick-tests: style
 
 setup: .venv/ready
 
-check: style types types-of-tests
+check: style all-types
 
 style: .venv/ready
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
 	$(bin)/lint-imports --no-logo
 
-types: .venv/ready
-	$(bin)/basedpyright $(ROOMS)
-
-types-of-tests: .venv/ready
-	$(bin)/basedpyright tests benchmarks
+all-types: .venv/ready
+	$(bin)/basedpyright
 
 types-of-records: .venv/ready
 	$(bin)/basedpyright $(filter-out $(NETWORKS),$(ROOMS))

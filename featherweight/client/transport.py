@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import ssl
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,6 +16,7 @@ from uuid import uuid4
 import httpx2
 
 from featherweight import __version__, errors
+from featherweight.client import authorities
 from featherweight.specs.schemas import Problem
 
 CHUNK_BYTES = 1 << 20
@@ -63,12 +62,6 @@ class Call:
     timeout_seconds: float | None = None
 
 
-@cache
-def _certificates() -> ssl.SSLContext:
-    """The authorities that are trusted, read once for a process: that takes 50 ms."""
-    return httpx2.create_ssl_context()
-
-
 class Transport:
     """A connection to one service. Safe to share between threads."""
 
@@ -88,7 +81,10 @@ class Transport:
             headers["Authorization"] = f"Bearer {token}"
         timeout = httpx2.Timeout(timeout_seconds, connect=5.0)
         self._http = httpx2.Client(
-            base_url=self.url, headers=headers, timeout=timeout, verify=_certificates()
+            base_url=self.url,
+            headers=headers,
+            timeout=timeout,
+            verify=authorities.trusted(by_environment=True),
         )
 
     def close(self) -> None:

@@ -220,7 +220,8 @@ def _knee(
     inside = [index for index, axis in enumerate(axes) if max(axis) <= 1.0]
     kept = inside or list(range(len(front)))
     points = [axes[index] for index in kept]
-    return front[kept[pareto.knee(points, worth=[round(sum(point), 12) for point in points])]]
+    distances = [round(sum(point), 12) for point in points]
+    return front[kept[pareto.knee(points, distances=distances)]]
 
 
 def _smallest(points: Sequence[FrontCandidate[Key]], quality: Metric) -> FrontCandidate[Key]:

@@ -180,21 +180,21 @@ def crowding(points: Sequence[Point]) -> list[float]:
     return [float(total[index]) for index in inverse.reshape(-1)]
 
 
-def knee(points: Sequence[Point], *, worth: Sequence[float] | None = None) -> int:
+def knee(points: Sequence[Point], *, distances: Sequence[float] | None = None) -> int:
     """Return the index of the point that is farthest below the plane through the extremes.
 
     Each objective is scaled to 0..1 over the given points. On that scale the sum of the coordinates
     is constant on the plane through the extremes, so the knee has the smallest sum (Das, Structural
-    Optimization 18, 1999). Of equals, as two points always are, the one with the smallest ``worth``
-    is taken, and then the lexicographically smallest.
+    Optimization 18, 1999). Of equals, as two points always are, the one with the smallest of
+    ``distances`` is taken, and then the lexicographically smallest.
 
     Raises ValueError for no points.
     """
     if not points:
         raise ValueError("no points, no knee")
     sums = np.round(unit(points).sum(axis=1), 12)
-    ties = worth or [0.0] * len(points)
-    return min(range(len(points)), key=lambda at: (sums[at], ties[at], tuple(points[at])))
+    far = distances or [0.0] * len(points)
+    return min(range(len(points)), key=lambda at: (sums[at], far[at], tuple(points[at])))
 
 
 def unit(points: Sequence[Point]) -> NDArray[np.float64]:
