@@ -12,7 +12,7 @@ bin := .venv/bin
 PYTHON ?= python3
 # Processes that test side by side share the cores; their threads would wait for each other.
 pytest := OMP_NUM_THREADS=1 $(bin)/pytest
-together := -n 3 --dist loadgroup --no-loadscope-reorder
+together := -n 4 --dist loadfile --no-loadscope-reorder
 
 ROOMS := featherweight compress store search service workers launch migrations
 # The rooms that know torch; the others know the database.
@@ -31,8 +31,7 @@ QUICK := tests/architecture/test_style.py tests/architecture/test_one_commit.py 
 run: .venv/ready
 	$(bin)/featherweight up --job examples/digits.yaml
 
-# Types take one core; most tests wait for real processes, so three at a time suit the other. What
-# a file or a house sets up is set up once, so its tests stay together.
+# Many tests wait for real processes, so four at a time suit two cores.
 test: .venv/ready
 	@$(MAKE) --no-print-directory --jobs 2 all-types suite
 

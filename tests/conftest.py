@@ -15,6 +15,8 @@ import psycopg
 import pytest
 from psycopg import sql
 from sqlalchemy import make_url
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from featherweight.client.client import Client
 from store.database import migrate
@@ -29,6 +31,7 @@ OWN_SETTINGS = "FEATHERWEIGHT_TEST_"
 ABOVE_THE_STORE = ("search", "service")
 """Rooms that call the store, whose own tests run on both databases."""
 SHARE_A_HOUSE = ("featherweight", "launch")
+"""Rooms whose tests talk to one service that knows nobody."""
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
@@ -54,18 +57,28 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """``make test`` runs a cover of large products, and one database above the store.
-
-    Tests of a file stay together, and so do those that live in one house: what they need is set
-    up once.
-    """
+    """``make test`` runs a cover of large products, and one database above the store."""
     covering.mark(items)
     for item in items:
-        room = _room(item)
-        if room in ABOVE_THE_STORE and "postgresql" in _words(item):
+        if _room(item) in ABOVE_THE_STORE and "postgresql" in _words(item):
             item.add_marker("proof")
-        shares = room in SHARE_A_HOUSE and "house" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("house" if shares else str(item.path)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """Of processes that test side by side each takes whole files, and one a whole house."""
+    return Together(config, log)
+
+
+class Together(LoadFileScheduling):
+    """Tests of a file, and those of rooms that share a house, are run by one process.
+
+    So what they need is set up once. Groups of xdist's own (3.8) are unknown to pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        _, room, *_ = nodeid.split("/")
+        return "house" if room in SHARE_A_HOUSE else super()._split_scope(nodeid)
 
 
 def _room(item: pytest.Item) -> str:
