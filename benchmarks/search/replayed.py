@@ -40,13 +40,14 @@ from compress.techniques.distillation.config import Distillation
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.quantization.config import Quantization
 from compress.values.measurement import Measurement
-from featherweight.specs.job import SamplerName
+from featherweight.specs.job import JobSpec, SamplerName
 from featherweight.specs.states import Phase
 from featherweight.specs.stopping import EarlyStopping
 from search import samplers
 from search.allocation.allotment import Allotment, Allotter, Choices
 from search.samplers.known_cost import blas, surrogate
 from search.samplers.known_cost.surrogate import Surrogate
+from search.space.problem import Networks, Problem
 from search.space.space import Space
 from search.space.stored_problem import problem_of
 from search.study import initial_design, knowledge
@@ -66,7 +67,12 @@ _MOST_BITS = 8
 _MODELLED = {FilterPruning, Quantization, Distillation}
 _BLIND = "known_cost_blind"
 """The same sampler, told the space alone."""
-_NAMES = [*sorted(set(get_args(SamplerName)) - {"auto", "cmaes"}), _BLIND]
+_COUNTED = "known_cost_counted"
+"""The same sampler without a profile: knobs are fields, and channels are counted by groups."""
+_ESTIMATED = "known_cost_estimated"
+"""The same, told shares of stages in place of counts, as before networks had groups."""
+_UNPROFILED = (_COUNTED, _ESTIMATED)
+_NAMES = [*sorted(set(get_args(SamplerName)) - {"auto", "cmaes"}), _BLIND, *_UNPROFILED]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +94,7 @@ class Recorded:
     early: EarlyStopping
     baseline: Measurement
     profile: ProfileDocument
+    problem: Problem
 
     @classmethod
     def read(cls, path: Path) -> Recorded:
@@ -111,7 +118,35 @@ class Recorded:
                 early=problem.spec.early_stopping,
                 baseline=baseline,
                 profile=space.profile,
+                problem=problem,
             )
+
+    def told_by(self, sampler: str) -> Recorded:
+        """The same search, of whose candidates a sampler knows as much as its name says."""
+        if sampler in _UNPROFILED:
+            return self._without_profile(counted=sampler == _COUNTED)
+        if sampler == _BLIND:
+            return replace(self, known=samplers.Knowledge(space=self.known.space))
+        return self
+
+    def _without_profile(self, *, counted: bool) -> Recorded:
+        outline = self.problem.outline
+        if not counted:
+            outline = outline.model_copy(update={"channels": None, "elastic": None})
+        document = self.problem.spec.model_dump(mode="json") | {"profile": None}
+        problem = Problem.compiled(
+            JobSpec.model_validate(document),
+            self.problem.dataset,
+            Networks(own=outline),
+            baseline=self.baseline,
+        )
+        return replace(
+            self,
+            space=problem.space,
+            known=knowledge.of_problem(problem),
+            opening=(),
+            problem=problem,
+        )
 
 
 def measured(path: Path) -> Iterator[Measured]:
@@ -280,9 +315,8 @@ def _compare(
 ) -> None:
     first: Array | None = None
     for name in asked.samplers:
-        told = job.known if name != _BLIND else samplers.Knowledge(space=job.known.space)
-        course = _course(replace(job, known=told, early=early), model, epochs=asked.epochs)
-        sampler = "known_cost" if name == _BLIND else name
+        course = _course(replace(job.told_by(name), early=early), model, epochs=asked.epochs)
+        sampler = "known_cost" if name in {_BLIND, *_UNPROFILED} else name
         runs = [_spend(course, sampler, seed, early, asked.whole) for seed in range(asked.seeds)]
         volumes = np.array([[_until(run, m * asked.epochs) for m in _MARKS] for run in runs])
         first = volumes if first is None else first
