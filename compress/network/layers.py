@@ -23,6 +23,9 @@ from compress.network.running.weight_views import Weighted, WeightView, view_of
 from compress.values import patterns
 from compress.values.errors import InvalidCandidate
 
+_Question = Callable[[nn.Module, Any, Any], int]
+"""What is asked of a layer, its input and its output."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedLayer:
@@ -97,10 +100,21 @@ def trained(network: Network, *, exclude: str = "", technique: str) -> tuple[Wei
 
 def output_positions(network: Network) -> dict[str, int]:
     """Return how often each weighted layer, first to last, applies its weight to one image."""
+    return _asked(network, lambda part, x, output: view_of(part).positions(part, x, output))
+
+
+def resolutions(network: Network) -> dict[str, int]:
+    """Return the pixels, or the length, of what each weighted layer, first to last, puts out."""
+    return _asked(network, lambda part, _, output: view_of(part).resolution(output))
+
+
+def _asked(network: Network, question: _Question) -> dict[str, int]:
+    """Ask every weighted layer, first to last, about its run on a single image."""
     found: dict[str, int] = {}
     named = [(layer.name, layer.module) for layer in weighted(network)]
     handles = [
-        part.register_forward_hook(_recorder(name, found), with_kwargs=True) for name, part in named
+        part.register_forward_hook(_recorder(name, found, question), with_kwargs=True)
+        for name, part in named
     ]
     device = next(network.module.parameters(), torch.zeros(0)).device
     try:
@@ -167,9 +181,9 @@ def _run(network: Network) -> Readers:
 
 
 def _recorder(
-    name: str, found: dict[str, int]
+    name: str, found: dict[str, int], question: _Question
 ) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Any], None]:
     def record(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        found[name] = view_of(part).positions(readers.given(args, kwargs), output)
+        found[name] = question(part, readers.given(args, kwargs), output)
 
     return record

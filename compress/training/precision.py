@@ -59,7 +59,7 @@ def _macs(module: nn.Module, x_1CHW: Tensor) -> int:
     counts: list[int] = []
 
     def count(layer: Weighted, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        positions = view_of(layer).positions(readers.given(args, kwargs), output)
+        positions = view_of(layer).positions(layer, readers.given(args, kwargs), output)
         counts.append(positions * layer.weight.numel())
 
     for layer in still.modules():

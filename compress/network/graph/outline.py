@@ -75,14 +75,14 @@ def outline(graph: Graph, sizes: Mapping[str, int]) -> Outline:
 
 @dataclass(frozen=True, kw_only=True)
 class _Described:
-    """A layer; ``positions`` is how often it applies its weight to one example, if that counts."""
+    """A layer; ``resolution`` is the pixels or the length of its output, if that sets a stage."""
 
     name: str
     kind: LayerKind
     weight_shape: tuple[int, ...]
     parameters: int
     macs: int
-    positions: int | None
+    resolution: int | None
     has_view: bool
     has_factors: bool
 
@@ -104,7 +104,7 @@ def _layers(graph: Graph, shapes: Shapes) -> Iterator[_Described]:
             parameters=counts[node.name].parameters
             + (0 if norm is None else counts[norm.name].parameters),
             macs=counts[node.name].macs,
-            positions=_positions(node, shapes[node.output]),
+            resolution=_resolution(node, shapes[node.output]),
             has_view=len(shape) in _VIEWED.get(node.op, ()) and not _is_tied_table(node, graph),
             has_factors=_has_factors(node, shape),
         )
@@ -169,8 +169,8 @@ def _has_factors(node: Node, shape: tuple[int, ...]) -> bool:
     return len(shape) == _MATRIX if _KINDS[node.op] == "linear" else node.op == "Conv" and is_whole
 
 
-def _positions(node: Node, output: tuple[int, ...]) -> int | None:
-    """Return height times width of a convolution's output, or the rows of a linear layer's."""
+def _resolution(node: Node, output: tuple[int, ...]) -> int | None:
+    """Return what the views of torch's layers say (``running.weight_view``)."""
     if node.op == "Conv":
         return prod(output[2:])
     return prod(output[1:-1]) if _KINDS[node.op] == "linear" else None
@@ -178,12 +178,12 @@ def _positions(node: Node, output: tuple[int, ...]) -> int | None:
 
 def _stages(layers: list[_Described]) -> list[int | None]:
     """Return the stage of every layer; one without a resolution belongs to the one before."""
-    known = [one.positions for one in layers if one.positions is not None]
-    numbers = {positions: stage for stage, positions in enumerate(dict.fromkeys(known))}
+    known = [one.resolution for one in layers if one.resolution is not None]
+    numbers = {resolution: stage for stage, resolution in enumerate(dict.fromkeys(known))}
     found: list[int | None] = []
     for one in layers:
         before = found[-1] if found else None
-        found.append(before if one.positions is None else numbers[one.positions])
+        found.append(before if one.resolution is None else numbers[one.resolution])
     return found
 
 

@@ -48,9 +48,9 @@ class TransposedView(WeightView):
         """Set the groups; the weight says the rest."""
         part.groups = groups
 
-    def positions(self, x: Tensor, output: Tensor) -> int:
+    def positions(self, part: TransposedConvolution, x: Tensor, output: Tensor) -> int:
         """Return the pixels of the input: each is multiplied by all that its channel weighs."""
-        return prod(x.shape[2:])
+        return x.numel() // self.sizes(part)[0]
 
     def columns(self, part: TransposedConvolution, x: Tensor, *, most: int | None = None) -> Tensor:
         """Return the window of every output pixel, most of it the zeros between the pixels."""
@@ -108,9 +108,9 @@ class RecurrentView(WeightView):
         """Set the numbers of inputs, of hidden units, and of directions."""
         part.input_size, part.hidden_size, part.directions = inputs, outputs, groups
 
-    def positions(self, x: Tensor | tuple[Tensor, ...], output: object) -> int:
-        """Return the steps."""
-        return len(x if isinstance(x, Tensor) else x[0])
+    def positions(self, part: Recurrent, x: Tensor | tuple[Tensor, ...], output: object) -> int:
+        """Return the steps of all sequences."""
+        return prod((x if isinstance(x, Tensor) else x[0]).shape[:2])
 
     @torch.no_grad()
     def columns(
@@ -166,7 +166,7 @@ class EmbeddingView(WeightView):
     def resize_(self, part: EmbeddingTable, *, inputs: int, outputs: int, groups: int) -> None:
         """Do nothing: the weight says it all."""
 
-    def positions(self, x: Tensor, output: Tensor) -> int:
+    def positions(self, part: EmbeddingTable, x: Tensor, output: Tensor) -> int:
         """Return 0: words are looked up, nothing is multiplied."""
         return 0
 

@@ -38,8 +38,12 @@ class LinearView(WeightView):
         """Set both numbers of features."""
         part.in_features, part.out_features = inputs, outputs
 
-    def positions(self, x: Tensor, output: Tensor) -> int:
-        """Return the length of the sequence, 1 for a vector."""
+    def positions(self, part: nn.Linear, x: Tensor, output: Tensor) -> int:
+        """Return the number of vectors."""
+        return prod(output.shape[:-1])
+
+    def resolution(self, output: Tensor) -> int:
+        """Return the product of all axes but the first and that of the features."""
         return prod(output.shape[1:-1])
 
     def columns(self, part: nn.Linear, x: Tensor, *, most: int | None = None) -> Tensor:
@@ -78,8 +82,12 @@ class ConvolutionView(WeightView):
         """Set both numbers of channels, and the groups."""
         part.in_channels, part.out_channels, part.groups = inputs, outputs, groups
 
-    def positions(self, x: Tensor, output: Tensor) -> int:
-        """Return the pixels of the output."""
+    def positions(self, part: nn.Conv1d | nn.Conv2d, x: Tensor, output: Tensor) -> int:
+        """Return the pixels of all maps of the output, with or without an axis of images."""
+        return output.numel() // part.out_channels
+
+    def resolution(self, output: Tensor) -> int:
+        """Return the pixels of a map."""
         return prod(output.shape[2:])
 
     def columns(self, part: nn.Conv1d | nn.Conv2d, x: Tensor, *, most: int | None = None) -> Tensor:

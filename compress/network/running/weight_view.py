@@ -63,8 +63,16 @@ class WeightView(ABC):
         """Tell the layer its channels and groups after its weight has changed."""
 
     @abstractmethod
-    def positions(self, x: Any, output: Any) -> int:
-        """Return how often one image applies the weight: the pixels of a convolution's output."""
+    def positions(self, part: Any, x: Any, output: Any) -> int:
+        """Return how often this run applies the weight, over all of its images and axes.
+
+        Those of one image are asked with a batch of one: which axis holds the batch inside of a
+        network is the network's own business, first, second, or merged with another one.
+        """
+
+    def resolution(self, output: Any) -> int:
+        """Return the pixels, or the length, of what a layer puts out: it tells stages apart."""
+        return 0
 
     @abstractmethod
     def columns(self, part: Any, x: Any, *, most: int | None = None) -> Tensor:

@@ -57,9 +57,9 @@ def find(network: Network) -> Channels:
     layers of the same resolution are a stage. Raises InvalidCandidate for a module that is no
     graph, or runs a layer twice.
     """
-    module, positions = network.module, layers.output_positions(network)
+    module, resolutions = network.module, layers.resolutions(network)
     whole = coupled_graph.coupled(network)
-    setting = {name: size for name, size in positions.items() if _sets_stage(module, name)}
+    setting = {name: size for name, size in resolutions.items() if _sets_stage(module, name)}
     own = _own_stages(module, setting) if isinstance(module, Staged) else _resolutions(setting)
     stages = _stages(whole, own)
     holders = _holders(whole)
@@ -201,20 +201,20 @@ def _of_recurrent(part: Recurrent, holder: _Holder, held: HeldSlices) -> Iterato
         yield _member(part, "weight", holder.layer, columns, 1)
 
 
-def _own_stages(module: Staged, positions: Mapping[str, int]) -> dict[str, int]:
+def _own_stages(module: Staged, resolutions: Mapping[str, int]) -> dict[str, int]:
     """Return the stages that a network gives its weighted layers; the stem is of the first."""
     stage, found = 0, dict[str, int]()
-    for name in positions:
+    for name in resolutions:
         own = module.stage_of(name)
         stage = stage if own is None else max(stage, own)
         found[name] = stage if own is None else own
     return found
 
 
-def _resolutions(positions: Mapping[str, int]) -> dict[str, int]:
+def _resolutions(found: Mapping[str, int]) -> dict[str, int]:
     """Return a stage for every resolution, in the order in which the network meets them."""
-    resolutions = list(dict.fromkeys(positions.values()))
-    return {name: resolutions.index(size) for name, size in positions.items()}
+    resolutions = list(dict.fromkeys(found.values()))
+    return {name: resolutions.index(size) for name, size in found.items()}
 
 
 def _stages(whole: CoupledGraph, weighted: Mapping[str, int]) -> dict[str, int]:

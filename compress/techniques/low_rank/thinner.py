@@ -42,7 +42,7 @@ def macs(row: Sequence[nn.Module], input_shape: tuple[int, ...]) -> int:
     total = 0
     for part in row:
         y = part(x)
-        total += part.get_parameter("weight").numel() * view_of(part).positions(x, y)
+        total += part.get_parameter("weight").numel() * view_of(part).positions(part, x, y)
         x = y
     return total
 

@@ -153,7 +153,10 @@ def test_the_gates_read_the_columns_and_make_the_states(kind):
     places = torch.linspace(0, LENGTH * BATCH - 1, 4).long()
     assert torch.equal(some, columns_DNK[:, places])
     assert view.groups(layer) == layer.directions
-    assert (view.sizes(layer), view.positions(given, every)) == ((INPUTS, HIDDEN), LENGTH)
+    assert (view.sizes(layer), view.positions(layer, given, every)) == (
+        (INPUTS, HIDDEN),
+        LENGTH * BATCH,
+    )
     assert view.matrix(layer.weight).shape == layer.weight.shape
     moment, number = view.moments(layer, given, most=1000)
     torch.testing.assert_close(moment, columns_DNK.mT @ columns_DNK)
@@ -182,7 +185,7 @@ def test_an_embedding_is_a_product_with_words():
     torch.testing.assert_close(view.mean_squares(table, words), x_1NK.square().mean(1))
     diagonal, number = view.moments(table, words, most=2)
     torch.testing.assert_close(diagonal[0].diag(), (x_1NK.mT @ x_1NK)[0])
-    assert (number, view.positions(words, answer), view.sizes(table)) == (6, 0, (9, 4))
+    assert (number, view.positions(table, words, answer), view.sizes(table)) == (6, 0, (9, 4))
     assert not view.is_affine
     assert not view.is_normalised(table, answer)
     answer.sum().backward()

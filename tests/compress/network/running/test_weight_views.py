@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from compress.network import layers
 from compress.network.running import weight_views
@@ -81,7 +82,7 @@ def test_a_view_knows_the_sizes_the_positions_and_the_rows_of_a_layer(kind):
     layer, x = LAYERS[kind]
     view, output = view_of(layer), layer(x)
     rows_NO = view.rows(output)
-    assert len(rows_NO) == len(x) * view.positions(x, output)
+    assert len(rows_NO) == view.positions(layer, x, output)
     assert view.sizes(layer) == (x.shape[view.channel_axis], rows_NO.shape[1])
     assert view.matrix(layer.weight).shape[0] == rows_NO.shape[1]
 
@@ -144,3 +145,29 @@ def test_a_type_that_is_added_to_the_table_is_worked_on(monkeypatch):
     assert not any("deep" in note for note in made.notes)
     weight = made.network.module.get_submodule("deep").weight
     assert int((weight == 0).sum()) > 0
+
+
+class StepsFirst(nn.Module):
+    """Reads the rows of an image as steps: their axis comes first, or joins that of images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.Linear(8, 6)
+        self.steps = nn.Conv1d(1, 3, 3)
+        self.head = nn.Linear(12, 2)
+
+    def forward(self, x_BCHW):
+        x_HBI = self.rows(x_BCHW[:, 0].transpose(0, 1)).relu()
+        merged = self.steps(x_HBI.flatten(0, 1)[:, None])
+        return self.head(merged.unflatten(0, x_HBI.shape[:2]).flatten(2).mean(0))
+
+
+def test_a_layer_that_reads_steps_before_images_is_counted_as_often_as_it_multiplies():
+    network = wrapped(StepsFirst(), input_shape=(1, 5, 8))
+    found = layers.output_positions(network)
+    assert found == {"rows": 5, "steps": 5 * 4, "head": 1}
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        network.module(network.blank())
+    macs = sum(one.num_weights * found[one.name] for one in layers.weighted(network))
+    assert macs == counter.get_total_flops() // 2
