@@ -92,7 +92,8 @@ class CoupledChannels(BaseModel, frozen=True, extra="forbid"):
 class ElasticNetwork(ABC):
     """A network that has smaller members, as the networks of families do.
 
-    A member is named by its ``Shape``. None of these questions builds a network.
+    A member is named by its ``Shape``. None of these questions builds a network. All channels of a
+    group hold alike of every layer of a member, and its layers are all that a file counts.
     """
 
     @property

@@ -3,10 +3,11 @@
 Each technique describes what it changes (``compress.techniques.description.costs``). If the widths
 that all techniques of the space leave are known (``is_exact``), ``parameters`` and ``macs`` are
 **exact**: they equal what is counted in the exported file (``compress.export.counting``). They
-follow from the member of the family, from the groups of channels in the outline and from the number
+follow from the member of the family, from the groups of channels in its outline and from the number
 of views alone, because a grid, a codebook or a zero changes no count, and BatchNorm folds into a
 weight and a bias. If one technique only estimates what it leaves of a layer (low rank, a global
-ranking of channels, channels of members), they are **estimates**.
+ranking of channels), they are **estimates**. So they are if members lose channels and there are
+more than ``MOST_NARROWED`` of them, or their cells differ: each has groups of its own.
 
 ``size_bytes`` is **always an estimate**: weights times bits, without entropy coding, scales, names
 and the graph. It is meant as a regressor for the measured size, never as a replacement.
@@ -31,15 +32,19 @@ from compress.techniques.description.conditions import ValuesOf
 from compress.techniques.description.costs import FLOAT_BITS, Costs
 from compress.techniques.registry import BY_NAME, TECHNIQUES
 from compress.techniques.rules import canonical
+from compress.values.errors import InvalidCandidate
 from compress.values.knobs import Scalar
 from compress.values.measurement import Metric
-from search.space import points, validation
+from search.space import grid, points, validation
 from search.space.knobs import Knob
 from search.space.space import Space
 
+MOST_NARROWED = 100
+"""Number of members whose groups of channels are looked for: each costs some 10 to 60 ms."""
 _MOST_COUNTED = 20_000
 """Number of candidates whose counts are remembered: samplers ask for the same ones again."""
 COUNTED: tuple[Metric, ...] = ("parameters", "macs")
+_CELL = "cell"
 _GUESSED: tuple[Metric, ...] = ("size_bytes",)
 _ORDER: tuple[Metric, ...] = (*COUNTED, *_GUESSED)
 
@@ -55,22 +60,29 @@ def is_exact(space: Space) -> bool:
     costs = {name: BY_NAME[name].costs for name in space.techniques}
     if not all(own.knows_widths(partial(_own, values, n)) for n, own in costs.items()):
         return False
-    if all(own.is_exact for own in costs.values()):
+    if not any(own.loses_channels for own in costs.values()):
         return True
-    narrowing = narrowing_of(space)
+    if _chooses_members(space):
+        return _has_few_members(space)
+    narrowing = narrowing_of(space.outline)
     return narrowing is not None and narrowing.is_exact
 
 
-def narrowing_of(space: Space) -> Narrowing | None:
-    """Return what counts the network without channels.
+def narrowing_of(outline: Outline) -> Narrowing | None:
+    """Return what counts a network without channels; None if nobody has looked for its groups."""
+    coupled = outline.coupled
+    return None if coupled is None else Narrowing(outline, coupled)
 
-    None if its candidates begin from members, of which each has groups of its own, and if nobody
-    has looked for groups.
-    """
-    if any(BY_NAME[name].needs_members for name in space.techniques):
-        return None
-    coupled = space.outline.coupled
-    return None if coupled is None else Narrowing(space.outline, coupled)
+
+def _chooses_members(space: Space) -> bool:
+    return any(BY_NAME[name].needs_members for name in space.techniques)
+
+
+def _has_few_members(space: Space) -> bool:
+    """Whether the groups of every member may be looked for: members of a cell are too many."""
+    own = [knob for knob in space.knobs if BY_NAME[knob.technique].needs_members]
+    has_cell = any(knob.field == _CELL for knob in own)
+    return not has_cell and math.prod(grid.size(knob) for knob in own) <= MOST_NARROWED
 
 
 def _own(values: ValuesOf, technique: str, field: str) -> Sequence[Any]:
@@ -89,12 +101,40 @@ class _Part:
     macs: int
 
 
+class _Narrowed:
+    """A network that may lose channels of its groups, added up by stages."""
+
+    def __init__(self, narrowing: Narrowing) -> None:
+        self.narrowing = narrowing
+        self._places: defaultdict[int | None, list[int]] = defaultdict(list)
+        for place, layer in enumerate(narrowing.outline.layers):
+            self._places[layer.stage].append(place)
+
+    def without(self, widths: Mapping[str, int]) -> Sequence[_Part]:
+        """Return the parts of the network when so many channels stay of its groups."""
+        left = self.narrowing.without(widths)
+        return [
+            _Part(
+                stage=stage,
+                edge=None,
+                operation="",
+                weights=int(left.weights_L[places].sum()),
+                biases=int(left.biases_L[places].sum()),
+                macs=int(left.macs_L[places].sum()),
+            )
+            for stage, places in self._places.items()
+        ]
+
+
 @dataclass(frozen=True, kw_only=True)
 class KnownCosts:
     """Counts for one job's space. A member is outlined once and remembered."""
 
     space: Space
     _members: dict[Shape, tuple[_Part, ...]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    _narrowings: dict[Shape, _Narrowed | None] = field(
         default_factory=dict, repr=False, compare=False
     )
     _counts: dict[tuple[Any, ...], tuple[float, float, float]] = field(
@@ -144,10 +184,13 @@ class KnownCosts:
         return found
 
     def _count(self, fields: Fields) -> tuple[float, float, float]:
-        bits, known = _bits(fields), self._widths(fields)
+        bits, member = _bits(fields), _member(fields)
+        narrowing = self._narrowing(member)
+        known = _widths(fields, narrowing)
         estimating = [own for own, widths in zip(fields, known, strict=True) if widths is None]
         lost = {root: count for widths in known if widths for root, count in widths.items()}
-        parts = self._narrowed(lost) if lost else self._parts(_member(fields))
+        narrowed = narrowing.without(lost) if narrowing and lost else None
+        parts = self._parts(member) if narrowed is None else narrowed
         parameters = macs = size_bits = 0.0
         kept: dict[int | None, float] = {}
         for part in parts:
@@ -161,38 +204,19 @@ class KnownCosts:
         return parameters, runs * macs, max(1.0, size_bits / 8)
 
     @cached_property
-    def _narrowing(self) -> Narrowing | None:
-        return narrowing_of(self.space)
+    def _narrows(self) -> bool:
+        """Whether a technique removes channels of groups that may be looked for."""
+        loses = any(BY_NAME[name].costs.loses_channels for name in self.space.techniques)
+        return loses and (not _chooses_members(self.space) or _has_few_members(self.space))
 
-    def _widths(self, fields: Fields) -> list[Mapping[str, int] | None]:
-        """The channels that stay of groups, by technique; None where they are estimated."""
-        if self._narrowing is None:
-            return [{} if costs.is_exact else None for costs, _ in fields]
-        return [costs.kept(own, self._narrowing) for costs, own in fields]
-
-    @cached_property
-    def _places(self) -> Mapping[int | None, list[int]]:
-        """The numbers of the layers of every stage."""
-        found: defaultdict[int | None, list[int]] = defaultdict(list)
-        for place, layer in enumerate(self.space.outline.layers):
-            found[layer.stage].append(place)
-        return found
-
-    def _narrowed(self, widths: Mapping[str, int]) -> Sequence[_Part]:
-        """The parts of the network without channels of its groups."""
-        assert self._narrowing is not None
-        left = self._narrowing.without(widths)
-        return [
-            _Part(
-                stage=stage,
-                edge=None,
-                operation="",
-                weights=int(left.weights_L[places].sum()),
-                biases=int(left.biases_L[places].sum()),
-                macs=int(left.macs_L[places].sum()),
-            )
-            for stage, places in self._places.items()
-        ]
+    def _narrowing(self, member: Shape) -> _Narrowed | None:
+        """What counts a member without channels; None where nothing loses any, or is estimated."""
+        if not self._narrows:
+            return None
+        if member not in self._narrowings:
+            found = narrowing_of(self.space.outline.member(member))
+            self._narrowings[member] = None if found is None else _Narrowed(found)
+        return self._narrowings[member]
 
     def _parts(self, member: Shape) -> Sequence[_Part]:
         """The parts of a member; of a cell only the operations that its answer depends on."""
@@ -204,6 +228,20 @@ class KnownCosts:
             return parts
         cell = whole.least([(name,) for name in member.cell])
         return [p for p in parts if p.edge is None or cell[p.edge] == p.operation]
+
+
+def _widths(fields: Fields, narrowed: _Narrowed | None) -> list[Mapping[str, int] | None]:
+    """The channels that stay of groups, by technique; None where they are estimated.
+
+    A candidate that excludes a layer which its member does not have will be refused: its counts are
+    those of the member.
+    """
+    if narrowed is None:
+        return [{} if costs.is_exact else None for costs, _ in fields]
+    try:
+        return [costs.kept(own, narrowed.narrowing) for costs, own in fields]
+    except InvalidCandidate:
+        return [{} for _ in fields]
 
 
 def _default(knob: Knob) -> Any:

@@ -36,8 +36,10 @@ def test_costs_that_can_be_counted_choose_the_sampler_that_knows_them() -> None:
     both = auto(counted, 25, "parameters", "macs")
     assert both[1] == "macs and parameters of every candidate can be counted"
     assert auto(counted, 25, "macs", "size_bytes")[0] == "tpe"
-    # Pruning leaves counts that are known only when it is done.
-    assert auto(ALL, 25, "macs")[0] == "tpe"
+    assert auto(ALL, 25, "macs")[0] == "known_cost"
+    # Weights decide how many channels a ranking over all groups leaves to each, and the ranks.
+    for by_weights in ({"filter_pruning": {"scope": "global", "ratio": 0.5}}, {"low_rank": {}}):
+        assert auto(ALL | by_weights, 25, "macs")[0] == "tpe"
     # Accuracy alone has no costs.
     assert sampling.choose_auto(build(counted), 25, metrics=("accuracy",))[0] == "tpe"
 

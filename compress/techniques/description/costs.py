@@ -56,6 +56,11 @@ class Costs:
         """Whether the network may run more than once for one image."""
         return type(self).runs is not Costs.runs
 
+    @property
+    def loses_channels(self) -> bool:
+        """Whether ``kept`` asks for the groups of channels of a network."""
+        return type(self).kept is not Costs.kept
+
     def member(self, fields: Fields) -> Shape | None:
         """Return the member of the family that a candidate begins with; None: the network."""
         return None

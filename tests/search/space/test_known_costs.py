@@ -7,19 +7,26 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pytest
+import torch
 
+from compress import pipeline
 from compress.export import counting, writer
 from compress.network import folding
 from compress.network.families.catalog import Architecture
 from compress.network.families.mobilenet_v2.config import MobileNetV2
 from compress.network.families.nasbench201.config import NasBench201
 from compress.network.families.residual.config import Residual
+from compress.tasks.images import ImageData, Images
+from compress.techniques.candidate import Candidate
+from compress.techniques.compressed import CompressedModel
 from compress.training import constraints
+from compress.values.errors import InvalidCandidate
 from search.space import space
 from search.space.known_costs import KnownCosts
 from search.space.points import ABSENT, Points
 from tests import factories
-from tests.compress.network.families import tiny
+from tests.compress.applying import context_of
+from tests.compress.network.families import samples, tiny
 
 CASES: list[tuple[Architecture, dict[str, object]]] = [
     (Residual(widths=(4, 8), depths=(1, 2)), {"width": [0.5, 1.0], "depth": [1, 2]}),
@@ -82,11 +89,13 @@ def test_every_view_of_mirroring_has_the_macs_of_the_network() -> None:
         {"filter_pruning": {}, "low_rank": {}},
         {"filter_pruning": {"scope": ["stage", "global"], "ratio": [0.2, 0.5]}},
         {"filter_pruning": {"scope": ["uniform"], "target": ["bytes"], "ratio": [0.2, 0.5]}},
-        {"family_member": {"width": [0.5, 1.0]}, "filter_pruning": {}},
+        {"family_member": {"width": {"low": 0.5, "high": 1.0}}, "filter_pruning": {}},
     ],
-    ids=["low rank", "global", "bytes", "members"],
+    ids=["low rank", "global", "bytes", "members without number"],
 )
-def test_what_depends_on_weights_or_members_makes_estimates(techniques: dict[str, object]) -> None:
+def test_what_depends_on_weights_or_too_many_members_makes_estimates(
+    techniques: dict[str, object],
+) -> None:
     counted = known(Residual(widths=(4, 8), depths=(1, 2)), techniques)
     assert counted.exact == frozenset()
     assert counted.estimated == {"parameters", "macs", "size_bytes"}
@@ -103,6 +112,79 @@ def test_pruned_channels_are_counted_exactly() -> None:
     assert (whole["parameters"], whole["macs"]) == (in_file(network).parameters, 214056)
     narrow = in_file(Residual(widths=(2, 4), depths=(1, 2)))
     assert (half["parameters"], half["macs"]) == (narrow.parameters, narrow.macs)
+
+
+def compressed_in_file(
+    architecture: Architecture, candidate: Candidate
+) -> counting.FileCounts | None:
+    """What the file of a candidate counts; None if its target of pruning is out of reach."""
+    compressed = CompressedModel(network=tiny.network(architecture))
+    try:
+        for step in candidate.configs:
+            compressed = pipeline.apply(compressed, step, context_of(blank_images()))
+    except InvalidCandidate as refused:
+        if "can remove" in str(refused):
+            return None
+        raise
+    folded, _ = folding.fold(*constraints.bake(compressed.network))
+    return counting.count(writer.float_graph(folded))
+
+
+def blank_images() -> ImageData:
+    x_NCHW = torch.zeros(2, 1, tiny.SIDE, tiny.SIDE)
+    part = Images(x_NCHW=x_NCHW, y_N=torch.zeros(2, dtype=torch.int64))
+    return ImageData(train=part, validation=part, test=None, num_classes=tiny.NUM_CLASSES)
+
+
+PRUNED_MEMBERS = ["residual, padded"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *PRUNED_MEMBERS,
+        *(
+            pytest.param(name, marks=pytest.mark.proof)
+            for name in samples.SAMPLES
+            if name not in PRUNED_MEMBERS and "nasbench201" not in name
+        ),
+    ],
+)
+def test_channels_of_members_are_counted_exactly(name: str) -> None:
+    architecture = samples.SAMPLES[name]
+    shapes: dict[str, object] = {"width": [0.5, 0.8, 1.0], "depth": [1, 2]}
+    pruning: dict[str, object] = {"scope": ["stage", "uniform", "same_number"], "round_to": [1, 2]}
+    if "kernel" in architecture.elastic:
+        shapes["kernel"] = [3, 5]
+    ratio = {"ratio": [0.2, 0.5], "steps": [1, 2], "target": ["channels", "macs", "parameters"]}
+    counted = known(architecture, {"family_member": shapes, "filter_pruning": pruning | ratio})
+    assert counted.exact == {"parameters", "macs"}
+    for _, params in counted.space.controls(num_random=4):
+        expected = compressed_in_file(architecture, counted.space.candidate(params))
+        if expected is not None:
+            found = counted.of(params)
+            assert (found["parameters"], found["macs"]) == (expected.parameters, expected.macs)
+
+
+def test_a_member_without_an_excluded_layer_is_counted_as_it_is() -> None:
+    techniques: dict[str, object] = {
+        "family_member": {"depth": [1, 2], "width": 1.0},
+        "filter_pruning": {"exclude": ["layer2.1.*"]},
+    }
+    counted = known(Residual(widths=(4, 8), depths=(2, 2)), techniques)
+    found = {
+        depth: counted.of(
+            {
+                "family_member.depth": depth,
+                "filter_pruning.ratios.0": 0.5,
+                "filter_pruning.ratios.1": 0.5,
+            }
+        )
+        for depth in (1, 2)
+    }
+    whole = in_file(Residual(widths=(4, 8), depths=(1, 1)))
+    assert (found[1]["parameters"], found[1]["macs"]) == (whole.parameters, whole.macs)
+    assert found[2]["macs"] < in_file(Residual(widths=(4, 8), depths=(2, 2))).macs
 
 
 def test_counts_of_a_space_with_a_cheap_candidate_cost_a_millisecond_or_so() -> None:
