@@ -12,6 +12,8 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from compress.network.member import Shape
 from compress.network.outline import Outline
 from compress.techniques.description import conditions
@@ -28,6 +30,7 @@ from search.errors import InvalidSpace, TechniqueDoesNotFit
 from search.space import grid
 from search.space.knobs import Domain, Knob
 
+_MOST_COMBINED = 5_000
 Per = Literal["stage", "edge"]
 """The parts of a network, if a field holds one value for each of them."""
 
@@ -145,6 +148,22 @@ def check_paths(knobs: Sequence[Knob], outline: Outline) -> None:
         )
 
 
+def check_effects(knobs: Sequence[Knob], techniques: Sequence[str]) -> None:
+    """Raise InvalidSpace for a technique that leaves the network as it is, whatever its values.
+
+    Only new jobs are asked: what is stored goes on. A technique with more combinations than can be
+    tried here is taken to have an effect.
+    """
+    for technique in techniques:
+        own = tuple(knob for knob in knobs if knob.technique == technique)
+        every = grid.combinations(own, limit=_MOST_COMBINED)
+        if every is not None and not any(_has_effect(technique, own, point) for point in every):
+            raise InvalidSpace(
+                f"{technique} leaves the network as it is in every candidate of this job: "
+                f"{_missing(technique, values_of(knobs))}, or leave {technique} out"
+            )
+
+
 def at_rest(knobs: Sequence[Knob]) -> tuple[Knob, ...]:
     """Fix the knobs that have no effect whatever the values of the others."""
     found = list(knobs)
@@ -197,6 +216,27 @@ def _in_parts(technique: str, *, per: Per) -> tuple[str, ...]:
         for name, info in BY_NAME[technique].config.model_fields.items()
         for entry in info.metadata
         if isinstance(entry, Searchable) and entry.per == per
+    )
+
+
+def _has_effect(technique: str, knobs: Sequence[Knob], point: Sequence[Scalar]) -> bool:
+    fields: dict[str, Any] = {}
+    for knob, value in zip(knobs, point, strict=True):
+        fields[knob.field] = value if knob.part is None else (*fields.get(knob.field, ()), value)
+    try:
+        return BY_NAME[technique].config.model_validate(fields).has_effect
+    except ValidationError:
+        # A combination that a config refuses becomes another one in the search.
+        return True
+
+
+def _missing(technique: str, find: ValuesOf) -> str:
+    """Say which of the fields that decide could be given other values."""
+    idle = {rule.field for rule in APPLIES if _is_idle(rule, find)}
+    off = {f"{technique}.{field}": value for field, value in BY_NAME[technique].disabled.items()}
+    asked = [path for path in off if path not in idle and set(find(path)) <= {off[path]}]
+    return "give " + " or ".join(
+        f"{path.partition('.')[2]} other values than {off[path]!r}" for path in asked
     )
 
 

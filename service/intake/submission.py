@@ -23,7 +23,7 @@ from search.forecasting import forecast
 from search.forecasting.pace import Sample
 from search.queue import warm_start
 from search.queue.warm_start import Own, Start
-from search.space import feasibility, input_checks, slack, stored_problem, supernets
+from search.space import feasibility, input_checks, slack, stored_problem, supernets, validation
 from search.space.problem import Problem
 from search.space.supernets import EpochCosts
 from service.errors import ModelDoesNotFitData, ModelRefused, UnknownDataset, UnknownModel
@@ -83,6 +83,7 @@ def check(session: Session, spec: JobSpec) -> Checked:
     found = stored_problem.networks_of(spec, model, data)
     problem = Problem.compiled(spec, data, found, baseline=baseline)
     input_checks.check_job(problem)
+    validation.check_effects(problem.space.concrete, problem.space.techniques)
     sampling.check(spec.sampler, problem.space, num_objectives=len(spec.objectives))
     return Checked(
         problem=problem,

@@ -40,6 +40,14 @@ def test_a_range_outside_the_limits_of_a_technique_names_technique_knob_and_valu
     assert num_jobs(service) == 0
 
 
+def test_a_technique_that_could_do_nothing_is_refused_with_the_way_out(service):
+    service.dataset()
+    techniques = {"filter_pruning": {"scope": ["global"]}, "quantization": {}}
+    found = problem(post(service, techniques=techniques), 422, "InvalidSpace")
+    assert "give ratio other values than 0.0, or leave filter_pruning out" in found["detail"]
+    assert num_jobs(service) == 0
+
+
 def test_an_unknown_technique_or_knob_names_the_known_ones(service):
     service.dataset()
     found = problem(post(service, techniques={"magic": {}}), 422, "RequestValidationError")
