@@ -28,8 +28,8 @@ class LayerInfo(BaseModel, frozen=True, extra="forbid"):
 
     ``has_view`` says whether its weight is a matrix to techniques, ``loses_channels`` whether it
     gets narrower when channels leave, and ``has_factors`` whether thinner layers may take its
-    place. They are None where a kind alone tells, as in networks of families, and in older
-    documents.
+    place. They are None where a kind alone tells, and in older documents; networks of families say
+    only what has factors, and ``families.outlining.narrowed`` what loses channels.
     """
 
     name: str

@@ -33,7 +33,9 @@ class Layer(BaseModel, frozen=True, extra="forbid"):
     """One row of the table of layers; ``output`` is ``(C, H, W)`` or ``(classes,)``.
 
     ``parameters`` counts the layer's weight and bias and those of its BatchNorm. ``stage`` and
-    ``block`` say where it is, from 0; None in the stem and in the head.
+    ``block`` say where it is, from 0; None in the stem and in the head. ``loses_channels`` says
+    whether it gets narrower when channels leave, ``has_factors`` whether thinner layers may take
+    its place; None where nobody has looked, as in older documents.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Layer(BaseModel, frozen=True, extra="forbid"):
     macs: int | None = None
     stage: int | None = None
     block: int | None = None
+    loses_channels: bool | None = None
+    has_factors: bool | None = None
 
 
 def tensor_shapes(
@@ -133,6 +137,7 @@ def _row(layer: plan.Layer, size: Size | None, places: dict[str, Size]) -> Layer
         macs=_macs(kind, shape, size) if size is not None else None,
         stage=stage,
         block=block,
+        has_factors=isinstance(layer, Linear) or (isinstance(layer, Conv) and layer.groups == 1),
     )
 
 

@@ -13,8 +13,11 @@ from compress.network.families.plans import coupling
 from compress.network.member import Dimension, Shape
 from compress.network.outline import CoupledChannels, ElasticNetwork, LayerInfo, Outline
 from compress.network.signature import Signature
+from compress.values.errors import InvalidCandidate
 
 _MOST_OUTLINES = 256
+_MOST_PIXELS = 8
+"""Pixels of a side of the last map, of which every family can lay out some number."""
 _OPERATION = re.compile(r"\.edges\.(\d+)\.(\w+?)(?:\.|$)")
 """Where the name of a layer of a cell holds its edge and its operation."""
 
@@ -115,6 +118,27 @@ def _coupled(
     return coupling.coupled(plan, found.signature, found.layers)
 
 
+def narrowed(
+    architecture: Architecture, *, in_channels: int, num_classes: int
+) -> frozenset[str] | None:
+    """Return the layers that get narrower when channels leave, whatever the size of images.
+
+    None for a network of which channels are not looked for: one that answers alike whatever the
+    image.
+    """
+    for pixels in range(1, _MOST_PIXELS + 1):
+        side = pixels * architecture.reduction
+        try:
+            found = _coupled(
+                architecture, input_shape=(in_channels, side, side), num_classes=num_classes
+            )
+        except InvalidCandidate:
+            # Maps of this size cannot be laid out as a vector.
+            continue
+        return frozenset(axis.layer for group in found.groups for axis in group.axes)
+    return None
+
+
 def _layer(row: layout.Layer) -> LayerInfo:
     place = _OPERATION.search(row.name)
     return LayerInfo(
@@ -126,4 +150,5 @@ def _layer(row: layout.Layer) -> LayerInfo:
         stage=row.stage,
         edge=int(place[1]) if place else None,
         operation=place[2] if place else "",
+        has_factors=row.has_factors,
     )

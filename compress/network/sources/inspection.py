@@ -6,12 +6,12 @@ in a file is ever executed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from compress.network.families import layout
+from compress.network.families import layout, outlining
 from compress.network.families.catalog import Architecture, plan_of
 from compress.network.sources import safetensors_header, weight_values
 from compress.network.sources.safetensors_header import TensorHeader
@@ -56,8 +56,18 @@ def inspect_weights(
         input_shape=input_shape,
         parameters=sum(row.parameters for row in rows),
         macs=sum(row.macs or 0 for row in rows) if image else None,
-        layers=tuple(rows),
+        layers=_with_reach(rows, architecture, in_channels=in_channels, num_classes=num_classes),
     )
+
+
+def _with_reach(
+    rows: Sequence[layout.Layer], architecture: Architecture, *, in_channels: int, num_classes: int
+) -> tuple[layout.Layer, ...]:
+    """Return the layers with what pruning can do with them."""
+    losing = outlining.narrowed(architecture, in_channels=in_channels, num_classes=num_classes)
+    if losing is None:
+        return tuple(rows)
+    return tuple(row.model_copy(update={"loses_channels": row.name in losing}) for row in rows)
 
 
 def match_tensors(

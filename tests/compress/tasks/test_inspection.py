@@ -306,7 +306,9 @@ def test_weights_tell_channels_classes_parameters_and_macs(tmp_path):
     assert (info.in_channels, info.num_classes) == (3, 5)
     assert info.parameters == layout.parameters(ARCHITECTURE, **SIZE)
     assert info.macs == layout.macs(ARCHITECTURE, **SIZE, height=8, width=8)
-    assert weights_inspection.inspect_weights(path, ARCHITECTURE).macs is None
+    unsized = weights_inspection.inspect_weights(path, ARCHITECTURE)
+    assert unsized.macs is None
+    assert [row.loses_channels for row in unsized.layers] == [True] * len(unsized.layers)
     with pytest.raises(InvalidWeights, match="3 channels"):
         weights_inspection.inspect_weights(path, ARCHITECTURE, input_shape=(1, 8, 8))
 

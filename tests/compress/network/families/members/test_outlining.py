@@ -12,9 +12,13 @@ from compress.network.families.residual.config import Residual
 from compress.network.families.vgg_bn.config import VggBn
 from compress.network.member import AS_IS, Shape
 from compress.network.outline import ElasticNetwork, Outline
+from compress.network.structure import channels
 from compress.values.errors import InvalidCandidate
+from tests.compress.network.families import tiny
+from tests.compress.network.families.samples import SAMPLES
 
 CELLS = NasBench201(channels=4, cells=(1, 1, 1))
+ACTS = ("filter", "depthwise", "reader")
 THROUGH = ("none", "none", "none", "nor_conv_1x1", "none", "none")
 
 
@@ -87,3 +91,29 @@ def test_cells_without_a_path_are_constant() -> None:
 def test_an_operation_that_no_member_has_is_refused() -> None:
     with pytest.raises(InvalidCandidate, match="a cell has 6 edges, got 1"):
         outlined(CELLS).member(Shape(cell=("none",)))
+
+
+@pytest.mark.parametrize("name", ["shufflenet_v2", "vgg_bn", "mobilenet_v3"])
+def test_the_layers_that_lose_channels_are_those_of_the_network_in_torch(name: str) -> None:
+    network = tiny.network(SAMPLES[name])
+    groups = channels.find(network).groups
+    expected = {member.layer for group in groups for member in group.members if member.kind in ACTS}
+    found = outlining.narrowed(SAMPLES[name], in_channels=1, num_classes=tiny.NUM_CLASSES)
+    assert found == expected
+
+
+def test_shortcuts_before_a_shuffle_lose_none() -> None:
+    sample = SAMPLES["shufflenet_v2"]
+    found = outlining.narrowed(sample, in_channels=1, num_classes=tiny.NUM_CLASSES)
+    rows = layout.layers(sample, in_channels=1, num_classes=tiny.NUM_CLASSES)
+    assert found is not None
+    kept = [row.name for row in rows if row.name not in found]
+    assert kept == [f"stage{n}.0.branch1.{layer}" for n in (3, 4) for layer in (0, 2)]
+    whole = {row.name for row in rows if row.has_factors}
+    assert "stage3.0.branch1.2" in whole
+    assert "stage3.0.branch1.0" not in whole
+
+
+def test_no_channels_are_looked_for_where_no_path_leads_through_a_cell() -> None:
+    nowhere = CELLS.model_copy(update={"cell": ("none",) * 6})
+    assert outlining.narrowed(nowhere, in_channels=3, num_classes=10) is None
