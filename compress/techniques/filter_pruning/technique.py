@@ -64,8 +64,12 @@ def _least_kept(values: FieldValues) -> float:
     kept = [1.0 - max(_numbers(values("ratios")), default=0.0)]
     if ratio > 0 and has_target and "stage" in scopes:
         kept.append(1.0 - _MOST_PRUNED)
-    if ratio > 0 and scopes != {"stage"}:
-        kept.append(1.0 - ratio if scopes <= {"stage", "uniform"} and not has_target else 0.0)
+    if ratio > 0 and "uniform" in scopes:
+        kept.append(0.0 if has_target else 1.0 - ratio)
+    if ratio > 0 and "same_number" in scopes:
+        kept.append(0.0)
+    if ratio > 0 and "global" in scopes:
+        kept.append(min(values("keep_at_least")))
     return min(kept)
 
 

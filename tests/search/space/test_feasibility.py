@@ -148,7 +148,9 @@ def test_pruning_by_one_ratio_is_foreseen() -> None:
     assert off == bounds({"distillation": {}})
     ranked = bounds({"filter_pruning": {"scope": "global", "ratio": 0.5}})
     target = bounds({"filter_pruning": {"target": "macs", "ratio": 0.5, "ratios": 0.5}})
-    assert ranked.parameters < target.parameters < half.parameters
+    assert target.parameters < ranked.parameters < half.parameters
+    most = bounds({"filter_pruning": {"scope": "global", "ratio": 0.5, "keep_at_least": 0.0}})
+    assert most.parameters < target.parameters
 
 
 def test_nobody_knows_how_an_uploaded_network_is_stored() -> None:

@@ -21,7 +21,7 @@ from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
 from compress.training import constraints
 from compress.values.errors import InvalidCandidate
-from search.space import space
+from search.space import feasibility, space
 from search.space.known_costs import KnownCosts
 from search.space.points import ABSENT, Points
 from tests import factories
@@ -185,6 +185,26 @@ def test_a_member_without_an_excluded_layer_is_counted_as_it_is() -> None:
     whole = in_file(Residual(widths=(4, 8), depths=(1, 1)))
     assert (found[1]["parameters"], found[1]["macs"]) == (whole.parameters, whole.macs)
     assert found[2]["macs"] < in_file(Residual(widths=(4, 8), depths=(2, 2))).macs
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.3])
+@pytest.mark.parametrize("target", ["channels", "macs"])
+def test_no_ranking_leaves_less_than_its_bound(keep: float, target: str) -> None:
+    ranking = {"scope": "global", "ratio": 0.7, "keep_at_least": keep, "target": target}
+    architecture = Residual(widths=(8, 20), depths=(1, 2))
+    techniques: dict[str, object] = {"filter_pruning": {**ranking, "round_to": 1}}
+    found = known(architecture, techniques).space
+    candidate = found.candidate({})
+    least = feasibility.candidate_bounds(
+        factories.spec(techniques=techniques), candidate, found.outline
+    )
+    for importance in ("l2", "random", "lamp"):
+        [step] = candidate.configs
+        drawn = Candidate(steps=(step.model_copy(update={"importance": importance}),))
+        counts = compressed_in_file(architecture, drawn)
+        assert counts is not None
+        assert counts.parameters >= least.parameters
+        assert counts.macs >= least.macs
 
 
 def test_counts_of_a_space_with_a_cheap_candidate_cost_a_millisecond_or_so() -> None:
