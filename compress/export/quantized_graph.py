@@ -9,9 +9,9 @@ node with its neighbours into one integer kernel. The forms below are those it r
 * what only moves values about, such as a MaxPool or a Reshape, moves the integers themselves;
 * a Relu whose output is quantized is not written at all: its range starts at zero, so its zero
   point is 0 and QuantizeLinear clips negative values exactly as Relu does;
-* biases stay float in the file: as many bytes as int32, but no scales of their own. ONNX Runtime
-  makes them int32 with scale ``s_x s_w`` as it loads the file, so they are put on that grid here,
-  inside 32 bits: otherwise the kernels and the file would say two things (0.4 % of the answers);
+* biases of integer layers are int32 with the scale ``s_x s_w``, which a Mul of constants makes:
+  ONNX Runtime 1.10 to 1.20 fuse no layer whose bias is float (it then takes 1.9 times as long as
+  the float network), 1.21 and 1.22 not at opset 21, and newer ones round the bias to that grid;
 * the classifier multiplies in float and only stores integers;
 * so does a layer without integer weights, which ONNX Runtime would otherwise round to 8 bits by
   itself wherever a grid comes before and after it: a LeakyRelu of slope 1, which changes nothing
@@ -38,6 +38,7 @@ from compress.export.onnx_layers import WeightedNode
 from compress.export.placement import Placement
 from compress.export.weight_encoding import encoder
 from compress.export.weight_encoding.encoder import Decoding
+from compress.export.weight_encoding.floats import Vector
 from compress.export.weight_encoding.forms import WeightForm, made_by
 from compress.network.folding import Stored
 from compress.network.stored_weight import StoredWeight
@@ -128,15 +129,24 @@ def _written(
     return written
 
 
+def _bias_of(output: str) -> str:
+    return f"{output}.bias"
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Writing:
-    """A graph under construction."""
+    """A graph under construction.
+
+    ``biases`` are those of integer layers by the tensors that these compute, and ``grids`` the
+    activations whose grids these layers read.
+    """
 
     placement: Placement
     ranges: Mapping[str, ActivationRange]
     weights: dict[str, _Weight]
     constants: Mapping[str, TensorProto]
-    biases: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    biases: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+    grids: dict[str, str] = field(default_factory=dict)
     decoded: dict[str, str] = field(default_factory=dict)
     nodes: list[NodeProto] = field(default_factory=list)
     tensors: dict[str, TensorProto] = field(default_factory=dict)
@@ -158,17 +168,15 @@ class _Writing:
         self.tensors.update(decoding.tensors)
         return decoding
 
-    def _vectors(
-        self, nodes: list[NodeProto], in_integers: set[str]
-    ) -> dict[str, NDArray[np.float32]]:
+    def _vectors(self, nodes: list[NodeProto], in_integers: set[str]) -> dict[str, Vector]:
         """Return the biases of all layers and the scales of integer ones, stored together."""
-        found: dict[str, NDArray[np.float32]] = {}
+        found: dict[str, Vector] = {_bias_of(output): b for output, b in self.biases.items()}
         for node in nodes:
             output = made_by(node)
             if output not in self.weights:
                 continue
-            for name in self._biases(node):
-                found[name] = self.biases.get(name, numpy_helper.to_array(self.constants[name]))
+            if output not in self.biases:
+                found |= {n: numpy_helper.to_array(self.constants[n]) for n in self._biases(node)}
             stored = self.weights[output].stored
             if output in in_integers and isinstance(stored, StoredWeight) and stored.scale.ndim:
                 found[f"{output}.weight.scale"] = stored.scale
@@ -263,7 +271,30 @@ class _Writing:
         for place, name in zip(form.places, tensors, strict=True):
             copy.input[place] = name
         for name in names:
-            copy.input[list(copy.input).index(name)] = self.decoded.get(name, name)
+            read = self._integer_bias(copy) if output in self.biases else self.decoded.get(name)
+            copy.input[list(copy.input).index(name)] = read or name
+
+    def _integer_bias(self, copy: NodeProto) -> str:
+        """Return the bias of an integer layer, decoded on the grid of its kernel."""
+        output = made_by(copy)
+        name = _bias_of(output)
+        return self._add(
+            "DequantizeLinear",
+            [self.decoded[name], self._bias_scale(output)],
+            f"{name}.float",
+            axis=0,
+        )
+
+    def _bias_scale(self, output: str) -> str:
+        """Return the product of both scales: of the layer's weight and of what it reads."""
+        weight, name = self.weights[output].stored, f"{output}.bias.scale"
+        assert isinstance(weight, StoredWeight)
+        scale_x = self._parameters(self.grids[output])[0]
+        if not weight.scale.ndim:
+            return self._constant(name, weight.scale * scale_x)
+        (scale_x_name, _) = self._activation_grid(self.grids[output])
+        scales = [self.decoded[f"{output}.weight.scale"], scale_x_name]
+        return self._add("Mul", scales, name)
 
     def _weight(self, node: NodeProto) -> str:
         """Return the decoded weight of a node, in the axes that the encoding has given it."""
@@ -287,18 +318,21 @@ class _Writing:
         Channels whose bias would not fit the kernel's accumulator get coarser weights: they are
         tiny next to that bias, so their error does not matter.
         """
-        weight = self.weights[node.output[0]]
+        output = node.output[0]
+        weight = self.weights[output]
         stored = weight.stored
         if len(node.input) < 3 or not isinstance(stored, StoredWeight):
             return
         bias_O = numpy_helper.to_array(self.constants[node.input[2]]).astype(np.float64).ravel()
-        scale_x = float(self._parameters(self.placement.grid_of(node.input[0]))[0])
+        origin = self.placement.grid_of(node.input[0])
+        scale_x = float(self._parameters(origin)[0])
         least_O = (np.abs(bias_O) / (scale_x * _LARGEST_BIAS)).astype(np.float32)
         if (least_O > stored.scale).any():
             stored = stored.coarser(least_O)
-            self.weights[node.output[0]] = replace(weight, stored=stored)
+            self.weights[output] = replace(weight, stored=stored)
         step_O = scale_x * stored.scale.astype(np.float64)
-        self.biases[node.input[2]] = (np.rint(bias_O / step_O) * step_O).astype(np.float32)
+        self.biases[output] = np.rint(bias_O / step_O).astype(np.int32)
+        self.grids[output] = origin
 
     def _arrange(
         self, output: str, kind: str, inputs: list[str], *, last: Sequence[int] = (), **options: Any

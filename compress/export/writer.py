@@ -38,6 +38,7 @@ from compress.export.onnx_layers import WeightedNode
 from compress.export.placement import Placement, quantized_tensors
 from compress.network import affine, folding, layers
 from compress.network.folding import Stored
+from compress.network.graph import oldest
 from compress.network.graph.view import raw_values
 from compress.network.graph.view.program import GraphedModule
 from compress.network.network import Artifact, Network
@@ -292,6 +293,7 @@ def _file_form(graph: ModelProto, over: Views, ports: Signature | None) -> Model
     if ports is not None:
         file_ports.put(model, ports)
     onnx_graph.compact(model)
+    oldest.lower(model)
     try:
         onnx.checker.check_model(model, full_check=True)
     except onnx.shape_inference.InferenceError as error:

@@ -16,12 +16,14 @@ revision  what changed
           of families are written from the graph of their plan, not by torch's exporter; parts of
           split channels keep their integers; norms that a file has folded away come back before
           training
+4         biases of integer layers are int32; no division of bytes decodes weights; files say the
+          oldest opset that they need
 ========  ==========================================================================================
 """
 
 from __future__ import annotations
 
-ENGINE_REVISION = 3
+ENGINE_REVISION = 4
 FIRST_REVISION = 1
 
 

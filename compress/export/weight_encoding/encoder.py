@@ -22,6 +22,7 @@ from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper
 
 from compress.export.weight_encoding import floats, half_floats, initializers, layout, streams
 from compress.export.weight_encoding.building import Building
+from compress.export.weight_encoding.floats import Vector
 from compress.export.weight_encoding.layout import EncodedWeight
 from compress.export.weight_encoding.streams import Stream
 from compress.network.stored_weight import SparseFloat, StoredWeight
@@ -66,7 +67,7 @@ def encode(
     *,
     form: Mapping[str, Form],
     transposed: Collection[str] = (),
-    vectors: Mapping[str, NDArray[np.float32]] | None = None,
+    vectors: Mapping[str, Vector] | None = None,
     most_bytes: int = MOST_BYTES,
 ) -> Decoding:
     """Return the smallest decoding of all ``weights``, and of scales and biases as ``vectors``.
@@ -74,8 +75,8 @@ def encode(
     ``form`` is "int8" for a tensor of integers, which the caller puts through DequantizeLinear,
     and "float" for the float32 weight; a SparseFloat is always "float". Tensors have the weight's
     own shape ``(O, I, ...)``, or ``(I, O)`` for the matrices named in ``transposed``. ``vectors``
-    are float32 with one axis; their names join those of the weights. Equal weights share a tensor.
-    ``most_bytes`` bounds what loading may compute at once.
+    are float32 or int32 with one axis; their names join those of the weights. Equal weights share
+    a tensor. ``most_bytes`` bounds what loading may compute at once.
 
     Raises ValueError for a name without a form, an int8 SparseFloat, a transposed weight that is
     not a matrix or a vector that is not one, and NumericalError for a vector that is not finite.

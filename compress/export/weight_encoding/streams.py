@@ -10,7 +10,7 @@ Legend: N codes, K codes in one block or word, A blocks that occur.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,16 @@ from compress.export.weight_encoding.building import Building
 from compress.export.weight_encoding.prefix import Code
 
 _Number = TypeVar("_Number", bound=np.generic)
-WORDS = (np.uint8, np.uint16, np.uint32, np.uint64)
+# Unsigned words are divided as int32: OpenVINO rounds quotients of bytes, and ONNX Runtime before
+# 1.21 divides none that are unsigned.
+WORDS = (np.uint8, np.uint16, np.int32, np.int64)
 _BLOCKS = (1, 2, 3, 4, 5, 6, 9)
 _MOST_BLOCKS = 4096
 _COUNTABLE = 2**18
+# What the bits of a byte take while it is divided, beyond what ``Building.plane`` counts; and what
+# the bits of all 256 add to a file.
+_DIVIDED_BYTES = 60
+_BIT_TABLE_BYTES = 80
 # The weights of the first bits are uint8: 2^7 at most.
 _MOST_FIRST_BITS = 8
 # A call, its bound and its plane: what one more level of a code adds to a file; what it computes
@@ -49,10 +55,8 @@ class Stream:
     itemsize: int = 1
 
 
-def radix(
-    building: Building, values_N: NDArray[np.int8], *, word: type[np.unsignedinteger]
-) -> Stream:
-    """Store codes as the digits of unsigned words: five values of three levels are one byte.
+def radix(building: Building, values_N: NDArray[np.int8], *, word: type[np.integer[Any]]) -> Stream:
+    """Store codes as the digits of words that are not negative: five of three levels are a byte.
 
     ``ceil(N / K) * word`` bytes with ``K`` digits of base ``A`` in a word of 8 to 64 bits; decoded
     by ``codebook[word / A^k mod A]``.
@@ -63,12 +67,31 @@ def radix(
     powers_K = np.array([base**k for k in range(digits)], word)
     codes_MK = _blocks(codes_N, digits).astype(word)
     words_M1 = (codes_MK * powers_K).sum(axis=1, dtype=word, keepdims=True)
-    quotients = building.add("Div", [building.constant(words_M1), building.constant(powers_K)])
-    remainders = building.add("Mod", [quotients, building.constant(np.asarray(base, word))])
-    index = building.add("Cast", [remainders], to=TensorProto.INT32)
-    building.temporaries += codes_MK.size * (2 * words_M1.itemsize + 4 + 1)
+    index = _divided(building, words_M1, powers_K, base)
+    building.temporaries += codes_MK.size
     name = building.add("Gather", [building.constant(codebook_A), index])
     return Stream(name=name, size=codes_MK.size)
+
+
+def _divided(
+    building: Building,
+    words_M1: NDArray[np.integer[Any]],
+    powers_K: NDArray[np.integer[Any]],
+    base: int,
+) -> str:
+    """Return ``words / powers mod base`` as int32, or as int64 if the words are, ``(M, K)``."""
+    words, size = building.constant(words_M1), words_M1.size * len(powers_K)
+    if words_M1.dtype.kind == "u":
+        words = building.add("Cast", [words], to=TensorProto.INT32)
+        powers_K = powers_K.astype(np.int32)
+        building.temporaries += 4 * words_M1.size
+    building.temporaries += 2 * powers_K.itemsize * size
+    return _remainders(building, words, powers_K, base)
+
+
+def _remainders(building: Building, words: str, powers: NDArray[np.integer[Any]], base: int) -> str:
+    quotients = building.add("Div", [words, building.constant(powers)])
+    return building.add("Mod", [quotients, building.constant(np.asarray(base, powers.dtype))])
 
 
 def planes(building: Building, values_N: NDArray[np.int8]) -> Stream:
@@ -128,10 +151,7 @@ def unpacked(building: Building) -> Building:
     head = Building(prefix=f"{building.prefix}bits")
     sizes = [len(plane) for plane in building.bits.values()]
     packed = np.packbits(np.concatenate(list(building.bits.values())), bitorder="little")
-    powers = head.constant(1 << np.arange(8, dtype=np.uint8))
-    quotients = head.add("Div", [head.constant(packed[:, None]), powers])
-    bits = head.add("Mod", [quotients, head.constant(np.full((), 2, np.uint8))])
-    flat = head.reshape(bits, [8 * len(packed)])
+    flat = head.reshape(_bits(head, packed), [8 * len(packed)])
     rest = [8 * len(packed) - sum(sizes)] if sum(sizes) < 8 * len(packed) else []
     names = [*building.bits, *(head.new_name() for _ in rest)]
     parts = head.constant(np.asarray([*sizes, *rest], np.int64))
@@ -141,12 +161,29 @@ def unpacked(building: Building) -> Building:
     return head
 
 
+def _bits(building: Building, packed: NDArray[np.uint8]) -> str:
+    """Return the bits of every byte, the lowest first, as uint8 ``(bytes, 8)``.
+
+    Divided as int32 they take 10 bytes of memory each. With many of them a table of what all 256
+    bytes hold is worth its nodes.
+    """
+    powers = 1 << np.arange(8, dtype=np.uint8)
+    if len(packed) * _DIVIDED_BYTES * _PRICE > _BIT_TABLE_BYTES:
+        ends = [building.constant(np.asarray(end, np.int32)) for end in (0, 256, 1)]
+        words, column = building.add("Range", ends), powers[:, None].astype(np.int32)
+        bits = building.add("Cast", [_remainders(building, words, column, 2)], to=TensorProto.UINT8)
+        index = building.add("Cast", [building.constant(packed)], to=TensorProto.INT32)
+        return building.add("Gather", [building.add("Transpose", [bits]), index])
+    digits = _divided(building, packed[:, None], powers, 2)
+    return building.add("Cast", [digits], to=TensorProto.UINT8)
+
+
 def _coded(
     building: Building, code: Code, symbols_M: NDArray[np.int64], *, table_AK: NDArray[np.int8]
 ) -> Stream:
     first_ML, planes_L = code.planes(symbols_M)
     nodes = _first_bits(building, first_ML)
-    zero = building.constant(np.asarray(0)) if planes_L else ""
+    zero = building.constant(np.asarray(0, np.int32)) if planes_L else ""
     for bound, plane in zip(code.bounds, planes_L, strict=True):
         # Inverted, and behind one bit that symbols before the first long one read in vain.
         bits = building.plane(np.concatenate([np.zeros(1, np.uint8), 1 - plane]))
@@ -186,18 +223,18 @@ def _first_bits(building: Building, first_ML: NDArray[np.uint8]) -> str:
 def level_function() -> FunctionProto:
     """Return one level of a prefix code: ``u + max(0, u - B + bit)`` (see ``prefix.Code.planes``).
 
-    Its inputs are the nodes ``u``, ``B - 1``, the inverted bits of the level and the axis 0. The
+    Its inputs are the nodes ``u``, ``B - 1``, the inverted bits of the level and an int32 0. The
     bit of a symbol is found by counting the symbols up to it that reach this level.
     """
     nodes = [
         helper.make_node("Sub", ["u", "b"], ["d"]),
-        helper.make_node("Relu", ["d"], ["r"]),
+        helper.make_node("Max", ["d", "z"], ["r"]),
         helper.make_node("Sign", ["r"], ["s"]),
         helper.make_node("CumSum", ["s", "z"], ["c"]),
         helper.make_node("Gather", ["p", "c"], ["g"]),
         helper.make_node("Cast", ["g"], ["i"], to=TensorProto.INT32),
         helper.make_node("Sub", ["r", "i"], ["m"]),
-        helper.make_node("Relu", ["m"], ["n"]),
+        helper.make_node("Max", ["m", "z"], ["n"]),
         helper.make_node("Add", ["u", "n"], ["v"]),
     ]
     return helper.make_function(
@@ -258,7 +295,7 @@ def _blocks(values_N: NDArray[_Number], length: int) -> NDArray[_Number]:
     return np.concatenate([values_N, padding]).reshape(-1, length)
 
 
-def _digits(word: type[np.unsignedinteger], base: int) -> int:
+def _digits(word: type[np.integer[Any]], base: int) -> int:
     digits, largest = 0, int(np.iinfo(word).max) + 1
     while base ** (digits + 1) <= largest:
         digits += 1

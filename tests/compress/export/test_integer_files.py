@@ -123,3 +123,45 @@ def activation_scales(path):
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     nodes = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
     return [float(tensors[node.input[1]]) for node in nodes]
+
+
+def test_biases_are_int32_on_the_grid_of_their_kernel(trained, digits, tmp_path):
+    model = onnx.load(written(trained, digits, tmp_path))
+    values, made = decoded(model), {n: node for node in model.graph.node for n in node.output}
+    layers = [node for node in model.graph.node if node.op_type == "Conv"]
+    assert len(layers) > 3
+    for node in layers:
+        x, weight, bias = (made[name] for name in node.input)
+        assert {each.op_type for each in (x, weight, bias)} == {"DequantizeLinear"}
+        assert values[bias.input[0]].dtype == np.int32
+        step_O = values[weight.input[1]] * values[x.input[1]]
+        np.testing.assert_array_equal(values[bias.input[1]], step_O)
+
+
+def decoded(model):
+    """Every tensor that a file decodes as it is loaded, before it is dequantized."""
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    kept = []
+    for node in model.graph.node:
+        if node.op_type != "DequantizeLinear" and {*values, *made_by(kept)} >= {*node.input}:
+            kept.append(node)
+    alone = onnx.ModelProto()
+    alone.CopyFrom(model)
+    for field in ("node", "input", "output", "value_info"):
+        alone.graph.ClearField(field)
+    alone.graph.node.extend(kept)
+    names = made_by(kept)
+    alone.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    opened = runtime.session(alone.SerializeToString())
+    return values | dict(zip(names, opened.run(names, {}), strict=True))
+
+
+def made_by(nodes):
+    return [name for node in nodes for name in node.output]
+
+
+@pytest.mark.parametrize("config", [{}, {"weight_bits": 4}, {"weight_bits": 2}])
+def test_files_need_no_newer_runtime_than_their_operators_do(trained, digits, tmp_path, config):
+    model = onnx.load(written(trained, digits, tmp_path, **config))
+    assert {entry.version for entry in model.opset_import if not entry.domain} == {13}
+    assert model.ir_version <= 8

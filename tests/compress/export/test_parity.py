@@ -86,22 +86,17 @@ def test_a_quantized_file_whose_biases_overflow_the_kernels_is_refused(
     changed = quantized(compressed, digits)
     path = writer.write(changed, tmp_path, data=digits, task=IMAGE_CLASSIFICATION).path
     model = onnx.load(path)
-    # With tiny scales of weights the biases, float in the file, do not fit the kernels' 32 bits.
-    pooled = {name for node in model.graph.node if node.op_type == "Split" for name in node.output}
-    scales = {n.input[1] for n in model.graph.node if n.op_type == "DequantizeLinear"} & pooled
-    assert len(scales) == 9
-    pieces = next(n for n in model.graph.node if scales & set(n.output))
-    for place, name in enumerate(pieces.output):
-        if name in scales:
-            pieces.output[place] = f"{name}_as_it_was"
-            model.graph.node.append(helper.make_node("Mul", [f"{name}_as_it_was", "tiny"], [name]))
-    model.graph.initializer.append(numpy_helper.from_array(np.float32(1e-11), "tiny"))
-    multiplications = [node for node in model.graph.node if "tiny" in node.input]
-    others = [node for node in model.graph.node if "tiny" not in node.input]
-    at = others.index(pieces) + 1
-    ordered = [*others[:at], *multiplications, *others[at:]]
-    del model.graph.node[:]
-    model.graph.node.extend(ordered)
+    made = {name: node for node in model.graph.node for name in node.output}
+    biases = [made[n.input[2]] for n in model.graph.node if n.op_type == "Conv"]
+    assert len(biases) == 9
+    # Added to the products, they do not fit the kernels' 32 bits.
+    large = numpy_helper.from_array(np.int32(2**31 - 2**15), "large")
+    model.graph.initializer.append(large)
+    for place, bias in enumerate(biases):
+        index = list(model.graph.node).index(bias)
+        added = helper.make_node("Max", [bias.input[0], "large"], [f"large_{place}"])
+        model.graph.node.insert(index, added)
+        model.graph.node[index + 1].input[0] = f"large_{place}"
     with pytest.raises(ExportParityError, match="integer kernels"):
         parity.check_integer(model.SerializeToString(), x_NCHW=x, task=IMAGE_CLASSIFICATION)
 

@@ -106,7 +106,7 @@ def to_graph(
     return Graph(
         inputs=ports(model.graph.input, named=True),
         outputs=outputs,
-        nodes=tuple(_named(model.graph.node)),
+        nodes=tuple(nodes_of(model.graph.node)),
         tensors={t.name: _array(t, f"tensor {t.name[:80]!r}") for t in model.graph.initializer},
         metadata=dict(metadata),
     )
@@ -154,7 +154,7 @@ def _array(tensor: TensorProto, what: str) -> Array:
     return array
 
 
-def _named(nodes: Iterable[NodeProto]) -> Iterator[Node]:
+def nodes_of(nodes: Iterable[NodeProto]) -> Iterator[Node]:
     """Every node with a name of its own."""
     taken: set[str] = set()
     for number, node in enumerate(nodes):

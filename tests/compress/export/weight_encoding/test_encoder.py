@@ -17,6 +17,7 @@ from compress.evaluation import runtime
 from compress.export import counting, onnx_graph
 from compress.export.weight_encoding import encoder, prefix, streams
 from compress.export.weight_encoding.building import Building
+from compress.network.graph import oldest
 from compress.network.stored_weight import SparseFloat, StoredWeight
 from compress.values.errors import NumericalError
 
@@ -115,6 +116,12 @@ def test_every_form_decodes_to_exactly_the_codes_it_was_given(codes, levels, for
     if stream is None:
         assert form == "huffman"
         return
+    answer, _ = decoded_stream(building, stream)
+    np.testing.assert_array_equal(answer[: len(codes)], codes)
+
+
+def decoded_stream(building, stream):
+    """What ONNX Runtime makes of a stream in the oldest opset, and the model."""
     whole = streams.unpacked(building)
     flat = whole.reshape(stream.name, [stream.size])
     model = file_of(
@@ -123,8 +130,29 @@ def test_every_form_decodes_to_exactly_the_codes_it_was_given(codes, levels, for
         [(flat, TensorProto.INT8, [stream.size])],
         whole.functions.values(),
     )
+    oldest.lower(model)
+    assert model.opset_import[0].version == 13
+    onnx.checker.check_model(model, full_check=True)
     (answer,) = runtime.session(model.SerializeToString()).run(None, {})
+    return answer, model
+
+
+@pytest.mark.parametrize("form", sorted(FORMS))
+@pytest.mark.parametrize("size", [100, 90_000])
+def test_no_form_divides_unsigned_integers(form, size):
+    codes = np.clip(np.random.default_rng(0).normal(size=size) * 2, -6, 6).astype(np.int8)
+    building = Building(prefix="w")
+    stream = FORMS[form](building, codes)
+    if stream is None:
+        return
+    answer, model = decoded_stream(building, stream)
     np.testing.assert_array_equal(answer[: len(codes)], codes)
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
+    types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    divided = {types[n.input[0]] for n in graph.node if n.op_type in {"Div", "Mod"}}
+    assert divided <= {TensorProto.INT32, TensorProto.INT64}
+    assert divided
 
 
 @given(
@@ -391,6 +419,20 @@ def test_scales_and_biases_share_one_tensor_and_halve_where_that_is_exact():
     model = file_of([*decoding.nodes, *copies], decoding.tensors.values(), outputs)
     answers = runtime.session(model.SerializeToString()).run(None, {})
     np.testing.assert_array_equal(answers, list((exact | rough).values()))
+
+
+def test_integer_biases_take_two_bytes_where_that_is_enough():
+    rng = np.random.default_rng(0)
+    biases = {f"b{i}": rng.integers(-(2**15), 2**15, 32).astype(np.int32) for i in range(8)}
+    decoding = encoder.encode({}, form={}, vectors=biases)
+    assert bytes_of(decoding) < 8 * 32 * 2 + 150
+    biases["wide"] = np.int32([2**15, -(2**28)])
+    decoding = encoder.encode({}, form={}, vectors=biases)
+    outputs = [(decoding.names[n], TensorProto.INT32, [len(biases[n])]) for n in biases]
+    model = file_of(decoding.nodes, decoding.tensors.values(), outputs)
+    answers = runtime.session(model.SerializeToString()).run(None, {})
+    for answer, bias in zip(answers, biases.values(), strict=True):
+        np.testing.assert_array_equal(answer, bias)
 
 
 @pytest.mark.parametrize(
