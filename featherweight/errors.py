@@ -65,7 +65,7 @@ class NotInspected(FeatherweightError):
 
 
 class UploadRefused(FeatherweightError):
-    """An uploaded network cannot be used; the message says why, and the way out."""
+    """A file to upload cannot be used; the message says why, and the way out."""
 
 
 class Unauthorised(ApiError):

@@ -89,14 +89,14 @@ class JobFile:
             changes["data"] = _sample(client, self.data.sample)
         elif self.data is not None:
             path = _existing(self.folder / self.data.path)
-            changes["data"] = _dataset(client, path, self.data.name or _named_for(path))
+            changes["data"] = _dataset(client, path, self.data.name or named_for(path))
         for field, network in self.networks.items():
             changes[field] = self._network(client, network)
         return self.spec.model_copy(update=changes)
 
     def _network(self, client: Client, network: FileModel) -> str:
         path = _existing(self.folder / network.path)
-        name = network.name or _named_for(path)
+        name = network.name or named_for(path)
         return uploaded_model(
             client,
             path,
@@ -122,7 +122,7 @@ def uploaded_model(
     """
     sent = client.upload_model(
         path,
-        name=name or _named_for(path),
+        name=name or named_for(path),
         architecture=architecture,
         normalisation=normalisation,
         input_shape=input_shape,
@@ -237,7 +237,8 @@ def _dataset(client: Client, path: Path, name: str) -> str:
     return client.upload_dataset(path, name=name).name
 
 
-def _named_for(path: Path) -> str:
+def named_for(path: Path) -> str:
+    """Return a name for what is in a file: the file's, and a part of its digest."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._") or "file"
     return f"{stem[:80]}-{file_digest(path)[:8]}"
 

@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from featherweight import __version__, errors
-from featherweight.cli import inventory, jobs, models
+from featherweight.cli import datasets, inventory, jobs, models
 from featherweight.cli.output import AsJson, write_json
 from featherweight.specs.job import JobSpec
 from featherweight.system import lifeline
@@ -29,6 +29,7 @@ app.add_typer(up.app)
 app.add_typer(jobs.app)
 app.add_typer(inventory.app)
 app.add_typer(models.app, name="models")
+app.add_typer(datasets.app, name="datasets")
 app.add_typer(processes.app)
 app.add_typer(doctor.app)
 app.add_typer(tokens.app, name="token")

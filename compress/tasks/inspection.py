@@ -22,6 +22,7 @@ from compress.tasks.formats.holdout import hold_out
 from compress.tasks.names import TaskName
 from compress.values import raw_values
 from compress.values.errors import InvalidData
+from compress.values.file_formats import answers
 from compress.values.measurement import MAX_CLASSES, Split
 from compress.values.shown import some
 
@@ -71,6 +72,9 @@ def inspect_dataset(
     unless ``find_copies`` is false. ``caution`` is for a file that comes from a stranger.
     Raises InvalidData saying what is wrong, where, and what was expected.
     """
+    wrong = answers.wrong_kind(path, "dataset")
+    if wrong is not None:
+        raise InvalidData(wrong)
     with npz.open_archive(path, names=ARRAYS, max_bytes=max_bytes, caution=caution) as archive:
         present = _present_splits(archive.arrays)
         shapes = {_image_shape(archive.arrays[f"x_{split}"]) for split in present}

@@ -8,24 +8,10 @@ from typing import Annotated
 import typer
 
 from featherweight.cli import tables
-from featherweight.cli.output import AsJson, Owner, Token, Url, client, show
+from featherweight.cli.output import AsJson, Token, Url, client, show
 
 app = typer.Typer()
 Limit = Annotated[int, typer.Option(min=1, help="Maximum number of entries.")]
-
-
-@app.command()
-def datasets(
-    owner: Owner = None,
-    limit: Limit = 20,
-    url: Url = None,
-    token: Token = None,
-    json: AsJson = False,
-) -> None:
-    """List uploaded datasets, newest first."""
-    with client(url, token) as service:
-        found = list(islice(service.datasets(owner=owner), limit))
-        show(found, as_json=json, human=tables.datasets)
 
 
 @app.command()

@@ -62,6 +62,7 @@ def _of_family(info: ModelInfo) -> list[RenderableType]:
         f"a network of the family {info.architecture.family}, channels of an image: "
         f"{info.in_channels}, classes: {info.num_classes}",
         _costs(info.parameters, info.macs),
+        *(f"note: {note}" for note in info.notes),
     ]
     return [*map(escape, lines), _layers([_row(layer) for layer in info.layers])]
 

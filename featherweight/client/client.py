@@ -192,8 +192,10 @@ class Client:
 
         The same name and bytes again return the same model. An ONNX file is inspected afterwards:
         ``inspected`` waits for that. One that leaves the size of its images open needs an
-        ``input_shape``: channels, height and width.
+        ``input_shape``: channels, height and width. Raises UploadRefused for a file of another
+        kind, with the way to the right one.
         """
+        uploads.check_kind(path, "network" if architecture is None else "weights")
         parts = {"architecture": architecture, "normalisation": normalisation}
         given: dict[str, Any] = {
             key: part.model_dump(mode="json") for key, part in parts.items() if part
@@ -219,7 +221,11 @@ class Client:
     def upload_dataset(
         self, path: Path, *, name: str, task: str = "image_classification"
     ) -> DatasetSchema:
-        """Send an npz dataset. The same name and bytes again return the same dataset."""
+        """Send an npz dataset. The same name and bytes again return the same dataset.
+
+        Raises UploadRefused for a file of another kind, with the way to the right one.
+        """
+        uploads.check_kind(path, "dataset")
         spec = {"name": name, "task": task}
         answer = uploads.send(self._transport, "/v1/datasets", path, spec=spec)
         return DatasetSchema.model_validate_json(answer)

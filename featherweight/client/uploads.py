@@ -8,13 +8,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from compress.values.file_formats import answers
+from compress.values.file_formats.answers import Expected
 from featherweight.client import transport
 from featherweight.client.transport import Call, RetryPolicy, Transport
-from featherweight.errors import Conflict, ServiceUnavailable
+from featherweight.errors import Conflict, ServiceUnavailable, UploadRefused
 from featherweight.specs.schemas import UploadSchema
 
 ONE_REQUEST_BYTES = 64 << 20
 PART_BYTES = 16 << 20
+
+
+def check_kind(file: Path, expected: Expected) -> None:
+    """Raise UploadRefused, before anything is sent, for a file of another kind than expected."""
+    wrong = answers.wrong_kind(file, expected)
+    if wrong is not None:
+        raise UploadRefused(f"{file} cannot be used: {wrong}")
 
 
 def send(

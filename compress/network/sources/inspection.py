@@ -13,9 +13,11 @@ from pydantic import BaseModel
 
 from compress.network.families import layout, outlining
 from compress.network.families.catalog import Architecture, plan_of
-from compress.network.sources import safetensors_header, weight_values
+from compress.network.sources import names_in_file, safetensors_header, weight_values
+from compress.network.sources.names_in_file import KnownNames
 from compress.network.sources.safetensors_header import TensorHeader
 from compress.values.errors import InvalidWeights
+from compress.values.file_formats import answers
 from compress.values.measurement import MAX_CLASSES
 from compress.values.shown import some
 
@@ -30,6 +32,7 @@ class ModelInfo(BaseModel, frozen=True, extra="forbid"):
     parameters: int
     macs: int | None = None
     layers: tuple[layout.Layer, ...]
+    notes: tuple[str, ...] = ()
 
 
 def inspect_weights(
@@ -40,6 +43,9 @@ def inspect_weights(
     Channels and classes follow from the first and the last layer. Raises InvalidWeights naming
     the tensors that are missing, unknown or of another shape, or whose values are not finite.
     """
+    wrong = answers.wrong_kind(path, "weights")
+    if wrong is not None:
+        raise InvalidWeights(wrong)
     tensors = safetensors_header.read(path)
     in_channels, num_classes = match_tensors(tensors, architecture)
     weight_values.check(path, tensors)
@@ -57,6 +63,17 @@ def inspect_weights(
         parameters=sum(row.parameters for row in rows),
         macs=sum(row.macs or 0 for row in rows) if image else None,
         layers=_with_reach(rows, architecture, in_channels=in_channels, num_classes=num_classes),
+        notes=_notes(names_in_file.wrappers(tensors, family_names(architecture))),
+    )
+
+
+def _notes(wrappers: tuple[str, ...]) -> tuple[str, ...]:
+    if not wrappers:
+        return ()
+    said = "".join(wrappers)
+    return (
+        f"all tensors are named {said!r} and then as the family names them, as modules within "
+        "modules are saved: that beginning is left out",
     )
 
 
@@ -93,14 +110,30 @@ def match_tensors(
 
 
 def own_names(names: Collection[str], architecture: Architecture) -> dict[str, str]:
-    """What the family calls the tensors of a file, which may follow another published layout."""
+    """What the family calls the tensors of a file.
+
+    The file may follow another published layout, and what wrapped the network when it was saved may
+    have put a word before every name.
+    """
+    known = family_names(architecture)
+    wrapper = "".join(names_in_file.wrappers(names, known))
+    bare = {name: name.removeprefix(wrapper) for name in names}
     drawn = plan_of(architecture, in_channels=1, num_classes=2)
     own = {alias: name for name, alias in drawn.aliases.items()}
     first = f"{drawn.layers[0].name}.weight"
-    if not own or first in names:
-        return {name: name for name in names}
-    parts = {name: name.rpartition(".") for name in names}
+    if not own or first in bare.values():
+        return bare
+    parts = {name: short.rpartition(".") for name, short in bare.items()}
     return {name: f"{own.get(prefix, prefix)}.{last}" for name, (prefix, _, last) in parts.items()}
+
+
+def family_names(architecture: Architecture) -> KnownNames:
+    """The names of a family's tensors, in each published layout."""
+    own = frozenset(layout.tensor_shapes(architecture, in_channels=1, num_classes=2))
+    drawn = plan_of(architecture, in_channels=1, num_classes=2)
+    parts = {name: name.rpartition(".") for name in own}
+    aliased = {f"{drawn.aliases.get(p, p)}.{last}" for p, _, last in parts.values()}
+    return KnownNames((own, frozenset(aliased)))
 
 
 def _own_shape(shape: tuple[int, ...], expected: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -341,7 +341,7 @@ def entry(begin, end, shape=(1,), dtype="F32"):
 
 
 HOSTILE_WEIGHTS = {
-    "short": (b"1234567", "at least 8 bytes"),
+    "short": (b"\x01234567", "at least 8 bytes"),
     "long header": (header({}, length=2**63), "expected at most"),
     "no JSON": (header(b"{,"), "not JSON"),
     "deep JSON": (header(b"[" * 100_000), "not JSON"),

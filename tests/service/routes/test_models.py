@@ -111,10 +111,10 @@ def test_a_refused_file_says_why_and_is_inspected_anew_when_it_is_sent_again(hou
     ("content", "words"),
     [
         (b"", "empty"),
-        (npz(), "zip archive"),
+        (npz(), "featherweight datasets add"),
         (b"\x80\x04nothing", "pickle"),
         (b"\x89HDF\r\n\x1a\n", "HDF5"),
-        (weights(), "safetensors, which holds no network"),
+        (weights(), "it holds no network"),
     ],
     ids=["empty", "zip", "pickle", "hdf5", "safetensors"],
 )

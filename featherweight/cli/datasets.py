@@ -1,0 +1,90 @@
+"""Commands about datasets: upload one, look into one, list them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.markup import escape
+
+from compress.tasks.inspection import DatasetInfo
+from featherweight import jobfile
+from featherweight.cli import tables
+from featherweight.cli.output import AsJson, Owner, Token, Url, client, show, table
+from featherweight.specs.schemas import DatasetSchema
+
+app = typer.Typer(help="List uploaded datasets; add one, or show what is in one.")
+Limit = Annotated[int, typer.Option(min=1, help="Maximum number of entries.")]
+
+
+@app.callback(invoke_without_command=True)
+def datasets(
+    context: typer.Context,
+    owner: Owner = None,
+    limit: Limit = 20,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """List uploaded datasets, newest first; or add one, or show what is in one."""
+    if context.invoked_subcommand is not None:
+        return
+    with client(url, token) as service:
+        found = list(islice(service.datasets(owner=owner), limit))
+        show(found, as_json=json, human=tables.datasets)
+
+
+@app.command()
+def add(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="npz file.", exists=True, dir_okay=False)
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="Its name; left out: that of the file, with its digest.")
+    ] = None,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """Upload a dataset, and show what was understood of it."""
+    with client(url, token) as service:
+        found = service.upload_dataset(file, name=name or jobfile.named_for(file))
+        show(found, as_json=json, human=described)
+
+
+@app.command(name="show")
+def show_dataset(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Name or id of a dataset.")],
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """Show a dataset's images, splits, classes and balance, and what is odd about them."""
+    with client(url, token) as service:
+        show(service.dataset(dataset), as_json=json, human=described)
+
+
+def described(found: DatasetSchema) -> RenderableType:
+    """Return what a dataset holds: its images, and the number of each class in each split."""
+    info = found.info
+    channels, height, width = info.input_shape
+    low, high = info.value_range
+    lines = [
+        f"dataset {found.name} ({found.size_bytes:,} bytes): {info.num_classes} classes",
+        f"images {channels}x{height}x{width} (channels, height, width), {info.dtype} from {low:g} "
+        f"to {high:g}",
+        *(["validation is a fifth of train: the file has no such split"] if info.held_out else []),
+        *(f"warning: {warning}" for warning in info.warnings),
+    ]
+    headings = [">class", *(f">{split}" for split in info.splits)]
+    return Group(*map(escape, lines), table(headings, list(_rows(info))))
+
+
+def _rows(info: DatasetInfo) -> Iterator[tuple[str, ...]]:
+    yield ("all", *(f"{images:,}" for images in info.splits.values()))
+    for label in range(info.num_classes):
+        yield (str(label), *(f"{counts[label]:,}" for counts in info.class_counts.values()))
