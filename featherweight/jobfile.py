@@ -2,6 +2,7 @@
 
     data: {sample: digits}
     data: {path: my.npz, name: my-data}
+    data: {path: my.npz, layout: NCHW, classes: 21}
     model: {path: mynet.onnx}
     model: {path: weights.safetensors, architecture: {...}, normalisation: {...}, name: my-net}
     teacher: {path: larger.safetensors, architecture: {...}, normalisation: {...}}
@@ -11,6 +12,7 @@ Files are searched next to the job file. They are uploaded, and the posted job n
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tempfile
 from collections.abc import Mapping
@@ -23,13 +25,14 @@ from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
 from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
 from compress.network.sources.source import Side
+from compress.tasks.reading import DatasetReading
 from featherweight import documents, samples
 from featherweight.client.client import Client
 from featherweight.client.transport import file_digest
 from featherweight.errors import InvalidJobFile, NotFound, UploadRefused
 from featherweight.specs.job import JobSpec
 from featherweight.specs.names import Name
-from featherweight.specs.schemas import ModelSchema
+from featherweight.specs.schemas import DatasetSchema, ModelSchema
 from featherweight.specs.states import ModelState
 
 
@@ -39,11 +42,16 @@ class SampleData(BaseModel, frozen=True, extra="forbid"):
     sample: str
 
 
-class FileData(BaseModel, frozen=True, extra="forbid"):
-    """An npz file next to the job file."""
+class FileData(DatasetReading, frozen=True, extra="forbid"):
+    """A dataset's file next to the job file, and how it is read if it does not say so itself."""
 
     path: Path
     name: Name | None = None
+
+    @property
+    def reading(self) -> DatasetReading:
+        """How the file is read."""
+        return DatasetReading(**self.model_dump(include=set(DatasetReading.model_fields)))
 
 
 class FileModel(BaseModel, frozen=True, extra="forbid"):
@@ -89,7 +97,8 @@ class JobFile:
             changes["data"] = _sample(client, self.data.sample)
         elif self.data is not None:
             path = _existing(self.folder / self.data.path)
-            changes["data"] = _dataset(client, path, self.data.name or named_for(path))
+            name = self.data.name or named_for(path)
+            changes["data"] = _dataset(client, path, name, self.data.reading)
         for field, network in self.networks.items():
             changes[field] = self._network(client, network)
         return self.spec.model_copy(update=changes)
@@ -219,22 +228,31 @@ def _sample(client: Client, name: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.npz"
         samples.write(name, path)
-        return _dataset(client, path, name)
+        return _dataset(client, path, name, DatasetReading())
 
 
-def _dataset(client: Client, path: Path, name: str) -> str:
+def _dataset(client: Client, path: Path, name: str, reading: DatasetReading) -> str:
     """Return the name of the dataset with these bytes, uploaded if need be.
 
-    If the name is taken by other bytes, it gets a suffix.
+    If the name is taken by other bytes, or by the same ones read in another way, it gets a suffix.
     """
     digest = file_digest(path)
-    for candidate in (name, f"{name[:90]}-{digest[:8]}"):
+    said = "" if reading.is_default else reading.model_dump_json()
+    suffix = hashlib.sha256(f"{digest}{said}".encode()).hexdigest() if said else digest
+    for candidate in (name, f"{name[:90]}-{suffix[:8]}"):
         try:
-            if client.dataset(candidate).sha256 == digest:
+            if _is_same(client.dataset(candidate), digest, reading):
                 return candidate
         except NotFound:
-            return client.upload_dataset(path, name=candidate).name
-    return client.upload_dataset(path, name=name).name
+            return client.upload_dataset(path, name=candidate, reading=reading).name
+    return client.upload_dataset(path, name=name, reading=reading).name
+
+
+def _is_same(found: DatasetSchema, digest: str, reading: DatasetReading) -> bool:
+    origin = found.info.origin
+    if origin is None:
+        return found.sha256 == digest and reading.is_default
+    return origin.sha256 == digest and origin.reading == reading
 
 
 def named_for(path: Path) -> str:

@@ -208,7 +208,7 @@ class ServiceSettings(RetentionSettings):
         default=4 * 1024**3,
         ge=2**30,
         le=2**53,
-        description="Address space of a process that inspects an ONNX file.",
+        description="Address space of a process that looks into an uploaded file.",
     )
 
     @property

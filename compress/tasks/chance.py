@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from compress.tasks.inspection import DatasetInfo
+from compress.tasks.inspection import DatasetInfo, called
 from compress.values import wilson
 from compress.values.measurement import Measurement, Split
 
@@ -34,8 +34,9 @@ def no_better(measurement: Measurement, split: Split, data: DatasetInfo) -> str 
     if found.low > images / total:
         return None
     return (
-        f"no better than always answering class {label}: {accuracy:.2%} of {total:,} {split} "
-        f"images are right (95 % interval {found.low:.2%} to {found.high:.2%}), and "
+        f"no better than always answering class {called(label, data.class_names)}: "
+        f"{accuracy:.2%} of {total:,} {split} images are right (95 % interval {found.low:.2%} to "
+        f"{found.high:.2%}), and "
         f"{images / total:.2%} of them are of class {label}"
     )
 

@@ -9,6 +9,7 @@ Legend: N images, H height, W width, C channels, K classes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -20,6 +21,7 @@ from pydantic import BaseModel
 from compress.tasks.formats import fingerprints, npz
 from compress.tasks.formats.holdout import hold_out
 from compress.tasks.names import TaskName
+from compress.tasks.reading import DatasetOrigin
 from compress.values import raw_values
 from compress.values.errors import InvalidData
 from compress.values.file_formats import answers
@@ -27,7 +29,11 @@ from compress.values.measurement import MAX_CLASSES, Split
 from compress.values.shown import some
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-ARRAYS = frozenset(f"{axis}_{split}" for axis in "xy" for split in SPLITS)
+CLASS_NAMES = "class_names"
+ARRAYS = frozenset({CLASS_NAMES, *(f"{axis}_{split}" for axis in "xy" for split in SPLITS)})
+TEXTS = frozenset({CLASS_NAMES})
+"""Arrays that hold texts."""
+LONGEST_NAME = 100
 MAX_IMAGES = 10_000_000
 MAX_CHANNELS = 16
 SIDES = (4, 1024)
@@ -42,7 +48,8 @@ class DatasetInfo(BaseModel, frozen=True, extra="forbid"):
 
     ``input_shape`` is ``(C, H, W)``; ``value_range`` is the least and the largest raw value;
     ``class_counts`` has one entry per class; ``held_out`` says that the validation split is a
-    fifth of what the file calls train.
+    fifth of what the file calls train. ``class_names`` is empty if the file has none. ``origin``
+    is the file that was sent, if another one was made of it; ``notes`` say how.
     """
 
     task: TaskName = "image_classification"
@@ -54,6 +61,9 @@ class DatasetInfo(BaseModel, frozen=True, extra="forbid"):
     class_counts: dict[Split, tuple[int, ...]]
     held_out: bool
     warnings: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    origin: DatasetOrigin | None = None
 
 
 def inspect_dataset(
@@ -68,14 +78,16 @@ def inspect_dataset(
     Arrays: ``x_<split>`` of shape (N, H, W) or (N, H, W, C), uint8 or finite float32, and
     ``y_<split>`` of shape (N,) with integers from 0. ``train`` is required, ``validation`` and
     ``test`` are optional. ``compress.values.raw_values`` limits the values; training images that
-    are constant in every channel are refused. Images that several splits share are warned about
-    unless ``find_copies`` is false. ``caution`` is for a file that comes from a stranger.
+    are constant in every channel are refused. ``class_names``, texts of shape (K,), is optional; if
+    it is there, there are K classes, else as many as the largest label in train says. Images that
+    several splits share are warned about unless ``find_copies`` is false. ``caution`` is for a file
+    that comes from a stranger.
     Raises InvalidData saying what is wrong, where, and what was expected.
     """
     wrong = answers.wrong_kind(path, "dataset")
     if wrong is not None:
         raise InvalidData(wrong)
-    with npz.open_archive(path, names=ARRAYS, max_bytes=max_bytes, caution=caution) as archive:
+    with open_dataset(path, max_bytes=max_bytes, caution=caution) as archive:
         present = _present_splits(archive.arrays)
         shapes = {_image_shape(archive.arrays[f"x_{split}"]) for split in present}
         dtypes = {archive.arrays[f"x_{split}"].dtype for split in present}
@@ -83,11 +95,12 @@ def inspect_dataset(
             raise InvalidData(f"all splits must share one image shape and dtype, got {shapes}")
         labels: Labels = {split: _labels(archive, split) for split in present}
         channel_ranges = {split: _channel_ranges(archive, f"x_{split}") for split in present}
-        copied = _copies(archive, labels) if find_copies else ()
+        names = _class_names(archive)
+        num_classes = _num_classes(labels, names)
+        copied = _copies(archive, labels, num_classes) if find_copies else ()
     (channels, height, width), dtype = shapes.pop(), dtypes.pop()
     constant = _constant_channels(channel_ranges["train"])
     ranges = [found for split in present for found in channel_ranges[split]]
-    num_classes = _num_classes(labels)
     counts = _class_counts(labels, num_classes)
     return DatasetInfo(
         num_classes=num_classes,
@@ -97,8 +110,30 @@ def inspect_dataset(
         splits={split: sum(count) for split, count in counts.items()},
         class_counts=counts,
         held_out="validation" not in present,
-        warnings=(*_warnings(counts), *constant, *copied),
+        warnings=(*_warnings(counts, names), *constant, *copied),
+        class_names=names,
     )
+
+
+def open_dataset(
+    path: Path, *, max_bytes: int = npz.MAX_BYTES, caution: npz.Caution | None = None
+) -> AbstractContextManager[npz.Archive]:
+    """Open an npz file that may have a dataset's arrays. Raises InvalidData."""
+    return npz.open_archive(path, names=ARRAYS, max_bytes=max_bytes, caution=caution, wide=TEXTS)
+
+
+def check_class_names(where: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names. Raises InvalidData unless they are distinct, printable and not too long."""
+    for name in names:
+        if not name or len(name) > LONGEST_NAME or not name.isprintable():
+            raise InvalidData(
+                f"{where}: {name[:LONGEST_NAME]!r} is no name of a class: expected 1 to "
+                f"{LONGEST_NAME} printable characters"
+            )
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidData(f"{where} has {twice!r} twice: classes need names of their own")
+    return tuple(names)
 
 
 def _present_splits(arrays: Mapping[str, npz.ArrayHeader]) -> list[Split]:
@@ -219,7 +254,29 @@ def _as_constant(low: float, high: float) -> str:
     )
 
 
-def _num_classes(labels: Labels) -> int:
+def _class_names(archive: npz.Archive) -> tuple[str, ...]:
+    header = archive.arrays.get(CLASS_NAMES)
+    if header is None:
+        return ()
+    if header.dtype.kind != "U" or len(header.shape) != 1 or header.shape[0] > MAX_CLASSES:
+        raise InvalidData(
+            f"{CLASS_NAMES} must be at most {MAX_CLASSES} texts, got shape {header.shape} of "
+            f"{header.dtype}"
+        )
+    try:
+        return check_class_names(CLASS_NAMES, archive.read(CLASS_NAMES).tolist())
+    except (ValueError, SystemError) as error:
+        raise InvalidData(f"{CLASS_NAMES} must be Unicode: {error}") from error
+
+
+def _num_classes(labels: Labels, names: Sequence[str]) -> int:
+    if names:
+        high = max(int(labels_N.max()) for labels_N in labels.values())
+        if high >= len(names) or len(names) < 2:
+            raise InvalidData(
+                f"{CLASS_NAMES} names {len(names)} classes, expected at least {max(high + 1, 2)}"
+            )
+        return len(names)
     num_classes = int(labels["train"].max()) + 1
     if num_classes < 2:
         raise InvalidData("y_train must hold at least 2 classes (0 and 1), got only 0")
@@ -248,33 +305,39 @@ def _class_counts(labels: Labels, num_classes: int) -> dict[Split, tuple[int, ..
     }
 
 
-def one_class(split: Split, count: Sequence[int]) -> str:
+def one_class(split: Split, count: Sequence[int], names: Sequence[str] = ()) -> str:
     """Return the warning about a split that holds images of only one class."""
     label = max(range(len(count)), key=lambda each: count[each])
     return (
-        f"{split} holds only class {label}: always answering {label} is right on all of its "
-        f"images, so accuracy there says nothing; give it images of every class"
+        f"{split} holds only class {called(label, names)}: always answering {label} is right on "
+        "all of its images, so accuracy there says nothing; give it images of every class"
     )
 
 
-def _copies(archive: npz.Archive, labels: Labels) -> tuple[str, ...]:
+def called(label: int, names: Sequence[str]) -> str:
+    """Return a class's number, and its name if that is another."""
+    named = names[label : label + 1]
+    return f"{label} ({named[0]})" if named and named[0] != str(label) else str(label)
+
+
+def _copies(archive: npz.Archive, labels: Labels, num_classes: int) -> tuple[str, ...]:
     """Warn about images that occur more than once."""
     digests: dict[Split, NDArray[np.uint64]] = {
         split: fingerprints.of_images(archive, f"x_{split}") for split in labels
     }
     if "validation" not in digests:
-        train, validation = hold_out(labels["train"], int(labels["train"].max()) + 1)
+        train, validation = hold_out(labels["train"], num_classes)
         digests["validation"] = digests["train"][validation]
         digests["train"] = digests["train"][train]
     return tuple(fingerprints.warnings(digests))
 
 
-def _warnings(counts: Mapping[Split, tuple[int, ...]]) -> list[str]:
+def _warnings(counts: Mapping[Split, tuple[int, ...]], names: Sequence[str]) -> list[str]:
     found = []
     for split, count in counts.items():
-        absent = [str(label) for label, number in enumerate(count) if number == 0]
+        absent = [called(label, names) for label, number in enumerate(count) if number == 0]
         if len(absent) == len(count) - 1:
-            found.append(one_class(split, count))
+            found.append(one_class(split, count, names))
         elif absent:
             found.append(f"{split} has no image of class {some(absent)}")
     least = max(1, min(counts["train"]))

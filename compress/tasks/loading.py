@@ -13,7 +13,7 @@ from compress.network.preprocessing import Normalisation
 from compress.tasks.formats import npz
 from compress.tasks.formats.holdout import hold_out
 from compress.tasks.images import ImageData, Images
-from compress.tasks.inspection import ARRAYS, DatasetInfo, inspect_dataset
+from compress.tasks.inspection import DatasetInfo, inspect_dataset, open_dataset
 from compress.values import raw_values
 from compress.values.errors import InvalidData
 from compress.values.measurement import Split
@@ -28,7 +28,7 @@ def load(path: Path, *, max_bytes: int = npz.MAX_BYTES) -> ImageData:
     training images become one: the same images for every job. Raises InvalidData.
     """
     info = inspect_dataset(path, max_bytes=max_bytes, find_copies=False)
-    with npz.open_archive(path, names=ARRAYS, max_bytes=max_bytes) as archive:
+    with open_dataset(path, max_bytes=max_bytes) as archive:
         splits: dict[Split, Images] = {
             split: _images(archive, split)
             for split in info.splits

@@ -11,7 +11,8 @@ import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from compress.tasks.inspection import DatasetInfo
+from compress.tasks.inspection import DatasetInfo, called
+from compress.tasks.reading import DatasetReading
 from featherweight import jobfile
 from featherweight.cli import tables
 from featherweight.cli.output import AsJson, Owner, Token, Url, client, show, table
@@ -39,20 +40,29 @@ def datasets(
 
 
 @app.command()
-def add(
+def add(  # noqa: PLR0913 - every option of the command, by name
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="npz file.", exists=True, dir_okay=False)
     ],
     name: Annotated[
         str | None, typer.Option(help="Its name; left out: that of the file, with its digest.")
     ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(metavar="NHWC|NCHW", help="Order of the images' axes, if both are possible."),
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option(help="Number of classes, if labels leave some of them out.")
+    ] = None,
     url: Url = None,
     token: Token = None,
     json: AsJson = False,
 ) -> None:
     """Upload a dataset, and show what was understood of it."""
+    said = {"layout": layout, "classes": classes}
+    reading = DatasetReading.model_validate(said)
     with client(url, token) as service:
-        found = service.upload_dataset(file, name=name or jobfile.named_for(file))
+        found = service.upload_dataset(file, name=name or jobfile.named_for(file), reading=reading)
         show(found, as_json=json, human=described)
 
 
@@ -78,6 +88,7 @@ def described(found: DatasetSchema) -> RenderableType:
         f"images {channels}x{height}x{width} (channels, height, width), {info.dtype} from {low:g} "
         f"to {high:g}",
         *(["validation is a fifth of train: the file has no such split"] if info.held_out else []),
+        *(f"note: {note}" for note in info.notes),
         *(f"warning: {warning}" for warning in info.warnings),
     ]
     headings = [">class", *(f">{split}" for split in info.splits)]
@@ -87,4 +98,7 @@ def described(found: DatasetSchema) -> RenderableType:
 def _rows(info: DatasetInfo) -> Iterator[tuple[str, ...]]:
     yield ("all", *(f"{images:,}" for images in info.splits.values()))
     for label in range(info.num_classes):
-        yield (str(label), *(f"{counts[label]:,}" for counts in info.class_counts.values()))
+        yield (
+            escape(called(label, info.class_names)),
+            *(f"{counts[label]:,}" for counts in info.class_counts.values()),
+        )

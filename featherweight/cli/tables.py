@@ -302,7 +302,8 @@ def _of_class(row: ClassSchema) -> float:
 
 
 def _class(row: ClassSchema) -> tuple[str, ...]:
-    return str(row.label), f"{row.images:,}", percent(row.recommended), percent(row.baseline)
+    named = f"{row.label} {row.name}" if row.name not in ("", str(row.label)) else str(row.label)
+    return escape(named), f"{row.images:,}", percent(row.recommended), percent(row.baseline)
 
 
 def _finalist(found: FinalistSchema) -> tuple[str, ...]:

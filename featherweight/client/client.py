@@ -22,6 +22,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
+from compress.tasks.reading import DatasetReading
 from featherweight.client import events, transport, uploads
 from featherweight.client.transport import Call, RetryPolicy, Transport
 from featherweight.errors import NotInspected
@@ -219,14 +220,22 @@ class Client:
         return found
 
     def upload_dataset(
-        self, path: Path, *, name: str, task: str = "image_classification"
+        self,
+        path: Path,
+        *,
+        name: str,
+        task: str = "image_classification",
+        reading: DatasetReading | None = None,
     ) -> DatasetSchema:
-        """Send an npz dataset. The same name and bytes again return the same dataset.
+        """Send a dataset. The same name and bytes again return the same dataset.
 
-        Raises UploadRefused for a file of another kind, with the way to the right one.
+        ``reading`` says what the file does not: see ``docs/data.md``. What was made of the file
+        is in the answer's ``info``, as ``notes`` and ``warnings``. Raises UploadRefused for a file
+        of another kind, with the way to the right one.
         """
         uploads.check_kind(path, "dataset")
-        spec = {"name": name, "task": task}
+        said = {} if reading is None else reading.model_dump(mode="json", exclude_defaults=True)
+        spec = {"name": name, "task": task, **said}
         answer = uploads.send(self._transport, "/v1/datasets", path, spec=spec)
         return DatasetSchema.model_validate_json(answer)
 

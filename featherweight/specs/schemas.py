@@ -325,6 +325,7 @@ class ClassSchema(BaseModel, frozen=True):
     """One class of one split: the number of images, and the share answered right."""
 
     label: int
+    name: str = Field(default="", description="Its name; empty if the dataset names no classes.")
     split: Split
     images: int
     baseline: float | None = Field(description="None: without images, or not counted.")

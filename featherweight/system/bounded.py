@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from featherweight.system import lifeline
 
@@ -35,11 +36,15 @@ _LAST_SECONDS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessBounds:
-    """What a child may take: bytes of address space, seconds (wall and CPU), bytes of answer."""
+    """What a child may take: bytes of address space, seconds (wall and CPU), bytes of answer.
+
+    ``output_bytes`` are those of a file that it writes besides its answer, if it does.
+    """
 
     memory_bytes: int
     seconds: float
     answer_bytes: int
+    output_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,18 +77,26 @@ class GivenUp(Exception):
 
 
 def run(
-    command: Sequence[str], file: Path, bounds: ProcessBounds, *, is_wanted: Callable[[], bool]
+    command: Sequence[str],
+    file: Path,
+    bounds: ProcessBounds,
+    *,
+    is_wanted: Callable[[], bool],
+    output: IO[bytes] | None = None,
 ) -> EndedProcess:
     """Run ``command``, a module and its arguments, on the content of ``file``; wait for its end.
 
-    Call it from a thread that outlives it: the kernel ends a child together with the thread that
-    started it. ``is_wanted`` is asked all the time. Raises GivenUp once it says no, and OSError if
-    the file cannot be opened.
+    The module may write a file of up to ``bounds.output_bytes``: the descriptor of ``output`` is
+    its last argument then. Call it from a thread that outlives it: the kernel ends a child together
+    with the thread that started it. ``is_wanted`` is asked all the time. Raises GivenUp once it
+    says no, and OSError if the file cannot be opened.
     """
+    passed = () if output is None else (output.fileno(),)
     with file.open("rb") as given, tempfile.TemporaryFile() as answer:
         with tempfile.TemporaryFile() as errors:
             child = subprocess.Popen(
-                _command(command, bounds),
+                _command([*command, *map(str, passed)], bounds),
+                pass_fds=passed,
                 stdin=given,
                 stdout=answer,
                 stderr=errors,
@@ -99,7 +112,8 @@ def run(
             said = errors.read().decode("utf-8", "replace")
         is_cut = answer.seek(0, os.SEEK_END) >= bounds.answer_bytes
         answer.seek(0)
-        return EndedProcess(status=status, answer=answer.read(), error=said, is_cut=is_cut)
+        kept = answer.read(bounds.answer_bytes)
+        return EndedProcess(status=status, answer=kept, error=said, is_cut=is_cut)
 
 
 def _waited(
@@ -117,7 +131,8 @@ def _waited(
 
 def _command(command: Sequence[str], bounds: ProcessBounds) -> list[str]:
     seconds = max(1, round(bounds.seconds))
-    given = (bounds.memory_bytes, seconds, bounds.answer_bytes, os.getpid())
+    written = max(bounds.answer_bytes, bounds.output_bytes)
+    given = (bounds.memory_bytes, seconds, written, os.getpid())
     return [sys.executable, "-m", __name__, *map(str, given), *command]
 
 
@@ -127,21 +142,21 @@ def _environment(ours: Mapping[str, str]) -> dict[str, str]:
     return kept | _ONE_THREAD
 
 
-def _bound(memory_bytes: int, seconds: int, answer_bytes: int) -> None:
+def _bound(memory_bytes: int, seconds: int, written_bytes: int) -> None:
     """Bound this process, for good."""
     os.nice(_NICENESS)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     # At the hard limit it would be SIGKILL, which says nothing.
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + _LAST_SECONDS))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (answer_bytes, answer_bytes))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (written_bytes, written_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def main() -> None:
     """Bound this process as its arguments say, and become the module."""
-    memory_bytes, seconds, answer_bytes, parent, module, *arguments = sys.argv[1:]
+    memory_bytes, seconds, written_bytes, parent, module, *arguments = sys.argv[1:]
     lifeline.die_with(int(parent))
-    _bound(int(memory_bytes), int(seconds), int(answer_bytes))
+    _bound(int(memory_bytes), int(seconds), int(written_bytes))
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -10,6 +10,7 @@ from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
 from compress.network.sources.source import Side
 from compress.tasks.names import TaskName
+from compress.tasks.reading import DatasetReading
 from featherweight.specs.names import Name
 
 
@@ -43,11 +44,16 @@ class ModelSpec(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
-class DatasetSpec(BaseModel, frozen=True, extra="forbid"):
-    """What a dataset file is."""
+class DatasetSpec(DatasetReading, frozen=True, extra="forbid"):
+    """What a dataset file is, and how it is read if it does not say so itself."""
 
     name: Name
     task: TaskName = "image_classification"
+
+    @property
+    def reading(self) -> DatasetReading:
+        """How the file is read."""
+        return DatasetReading(**self.model_dump(include=set(DatasetReading.model_fields)))
 
 
 UPLOAD = r"^[0-9a-zA-Z-]{1,36}$"

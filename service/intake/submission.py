@@ -269,9 +269,19 @@ def _check_file(field: str, model: ModelRecord, data: DatasetInfo, data_name: st
     raise ModelDoesNotFitData(
         f"{field}: {model.name!r} takes {_images(info.input_shape)} ({ports}) and tells "
         f"{info.num_classes} classes apart, the data {data_name!r} has "
-        f"{_images(data.input_shape)} and {data.num_classes} classes: name data of its size, or "
-        "export the network for these images"
+        f"{_images(data.input_shape)} and {data.num_classes} classes: {_way_out(info, data)}"
     )
+
+
+def _way_out(info: OnnxInfo, data: DatasetInfo) -> str:
+    channels, height, width = data.input_shape
+    if info.input_shape == (height, width, channels):
+        return "if its images are NCHW, send the data again with layout: NCHW"
+    if info.input_shape == data.input_shape and info.num_classes > data.num_classes:
+        return (
+            f"if its labels leave classes out, send the data again with classes: {info.num_classes}"
+        )
+    return "name data of its size, or export the network for these images"
 
 
 def _images(shape: tuple[int, int, int]) -> str:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from anyio import CancelScope
 from fastapi.exceptions import RequestValidationError
@@ -33,9 +33,18 @@ from store.tables.records import DatasetRecord, FileRecord, ModelRecord
 Spec = TypeVar("Spec", bound=BaseModel)
 Found = TypeVar("Found")
 Kept = TypeVar("Kept", ModelRecord, DatasetRecord)
+Keep: TypeAlias = Callable[[Session, StoredFile, Found], tuple[Kept, bool]]
 _PARTS = frozenset({"spec", "file", "upload"})
 _LONGEST_LENGTH = 20
 """Digits of a length that is worth reading; ``bodies`` refuses longer ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remade(Generic[Found]):
+    """A file that was made of the one that was sent, to be kept in its place, and what it is."""
+
+    file: Incoming
+    found: Found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,29 +98,33 @@ def store_file(
     resources: Resources,
     delivery: Delivery,
     *,
-    inspect: Callable[[Path], Found],
-    keep: Callable[[Session, StoredFile, Found], tuple[Kept, bool]],
+    inspect: Callable[[Path, StoredFile], Found | Remade[Found]],
+    keep: Keep[Found, Kept],
+    known: Callable[[Session, StoredFile], Kept | None] | None = None,
 ) -> tuple[Kept, bool]:
     """Store the file, look inside, and keep it with its record. Returns what ``keep`` does.
 
-    That is the record, and whether it is a new one. Where ``inspect`` or ``keep`` raises, or the
-    owner has no room for it, neither the record nor the bytes stay, unless somebody else has stored
-    the same bytes. An upload that was taken in before is what it became then, so that a request
-    whose answer was lost can be sent again.
+    That is the record, and whether it is a new one; nobody looks into a file whose record ``known``
+    finds. If ``inspect`` makes another file of it, that one is kept in its place. Where ``inspect``
+    or ``keep`` raises, or the owner has no room for it, neither the record nor the bytes stay,
+    unless somebody else has stored the same bytes. An upload that was taken in before is what it
+    became then, so that a request whose answer was lost can be sent again.
     """
     with ExitStack() as holds:
         stored = _stored(resources, delivery, holds)
         # After the hold has ended, for only who is alone may remove.
         with _dropping_unknown(resources, stored.sha256), holds:
-            if delivery.upload is not None:
-                _note_finished(resources, delivery.sender, delivery.upload, stored)
-            found = inspect(resources.files.path(stored.sha256))
-            artifacts = _artifact_bytes(resources, delivery.sender)
-            with resources.database.write() as session:
-                record, is_new = keep(session, stored, found)
-                if is_new:
-                    _note_new(resources, session, record, artifacts)
-                return record, is_new
+            # Before the look inside, which may take long: the client may ask again meanwhile.
+            _note_finished(resources, delivery, stored)
+            if known is not None:
+                with resources.database.read() as session:
+                    record = known(session, stored)
+                if record is not None:
+                    return record, False
+            found = inspect(resources.files.path(stored.sha256), stored)
+            if isinstance(found, Remade):
+                return _keep_remade(resources, delivery, found, keep)
+            return _keep(resources, delivery, stored, found, keep)
 
 
 def discard(
@@ -168,11 +181,41 @@ def _stored(resources: Resources, delivery: Delivery, holds: ExitStack) -> Store
     return resources.files.adopt_upload(delivery.upload, expected_size=size_bytes, holds=holds)
 
 
-def _note_finished(resources: Resources, sender: Caller, upload: str, stored: StoredFile) -> None:
-    # Before the look inside, which may take long: the client may ask again meanwhile.
+def _note_finished(resources: Resources, delivery: Delivery, stored: StoredFile) -> None:
+    if delivery.upload is None:
+        return
     with resources.database.write() as session:
-        own = uploads.get_own(session, upload, sender)
+        own = uploads.get_own(session, delivery.upload, delivery.sender)
         uploads.finish(session, own.id, sha256=stored.sha256)
+
+
+def _keep_remade(
+    resources: Resources, delivery: Delivery, remade: Remade[Found], keep: Keep[Found, Kept]
+) -> tuple[Kept, bool]:
+    """Keep the file that was made of the one that was sent; the upload becomes that one, too."""
+    try:
+        with ExitStack() as holds:
+            stored = resources.files.keep(remade.file, holds=holds)
+            with _dropping_unknown(resources, stored.sha256), holds:
+                _note_finished(resources, delivery, stored)
+                return _keep(resources, delivery, stored, remade.found, keep)
+    finally:
+        remade.file.drop()
+
+
+def _keep(
+    resources: Resources,
+    delivery: Delivery,
+    stored: StoredFile,
+    found: Found,
+    keep: Keep[Found, Kept],
+) -> tuple[Kept, bool]:
+    artifacts = _artifact_bytes(resources, delivery.sender)
+    with resources.database.write() as session:
+        record, is_new = keep(session, stored, found)
+        if is_new:
+            _note_new(resources, session, record, artifacts)
+        return record, is_new
 
 
 @contextmanager

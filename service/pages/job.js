@@ -119,7 +119,7 @@ function showClasses(report) {
       element(
         "tr",
         {},
-        element("td", { class: "number" }, found.label),
+        element("td", { class: "number" }, found.name || found.label),
         element("td", {}, found.split),
         element("td", { class: "number" }, found.images),
         element("td", { class: "number" }, share(found.recommended)),

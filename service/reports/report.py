@@ -141,6 +141,7 @@ def _of_baseline(files: Files, split: Split) -> AccuracySchema | None:
 def _classes(files: Files, taken: FrontPoint | None) -> Iterator[ClassSchema]:
     """Yield the recalls of the baseline and of the recommended file, if they were counted."""
     splits: tuple[Split, ...] = ("validation", "test")
+    names = files.data.class_names
     for split in splits:
         columns = [
             measured.class_correct.get(split, ()) if measured else ()
@@ -151,7 +152,12 @@ def _classes(files: Files, taken: FrontPoint | None) -> Iterator[ClassSchema]:
         for label, images in enumerate(files.data.class_counts.get(split, ())):
             before, now = (_recall(column, label, images) for column in columns)
             yield ClassSchema(
-                label=label, split=split, images=images, baseline=before, recommended=now
+                label=label,
+                name=names[label] if names else "",
+                split=split,
+                images=images,
+                baseline=before,
+                recommended=now,
             )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from compress.tasks import chance
-from compress.tasks.inspection import DatasetInfo, one_class
+from compress.tasks.inspection import DatasetInfo, called, one_class
 from compress.values import revision, wilson
 from compress.values.measurement import METRICS, Measurement, Split
 from compress.values.wilson import ConfidenceInterval
@@ -45,7 +45,7 @@ def of_data(data: DatasetInfo) -> Iterator[str]:
     for split in _SEARCHED:
         counts = data.class_counts.get(split, ())
         if sum(count > 0 for count in counts) == 1:
-            yield one_class(split, counts)
+            yield one_class(split, counts, data.class_names)
     yield from data.warnings
 
 
@@ -106,7 +106,8 @@ def collapsed_classes(
             taken.class_correct.get(split, ()),
         )
         found = [
-            f"class {label} from {before / images:.0%} to {now / images:.0%} of {images:,}"
+            f"class {called(label, data.class_names)} from {before / images:.0%} to "
+            f"{now / images:.0%} of {images:,}"
             for label, (images, before, now) in enumerate(zip(*columns, strict=False))
             if _has_collapsed(images, before, now)
         ]

@@ -105,7 +105,7 @@ def _create(resources: Resources, delivery: Delivery, response: Response) -> Mod
     return views.model(record)
 
 
-def _inspect(spec: ModelSpec, path: Path) -> ModelInfo | None:
+def _inspect(spec: ModelSpec, path: Path, _: StoredFile) -> ModelInfo | None:
     """Return what the weights are, or None of an ONNX file, which is not parsed here."""
     if spec.architecture is None:
         networks.check_onnx(path)

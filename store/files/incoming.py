@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from featherweight.system import private
 from store.errors import FileTooLarge
@@ -39,6 +40,19 @@ class Incoming:
             raise FileTooLarge(f"the file is larger than the limit of {self._limit} bytes")
         self._digest.update(piece)
         self._file.write(piece)
+
+    @property
+    def output(self) -> BinaryIO:
+        """The open file, for another process to write; then call ``measure``."""
+        return self._file
+
+    def measure(self) -> None:
+        """Count and hash what another process has written. Raises FileTooLarge beyond the limit."""
+        self.size_bytes = self.path.stat().st_size
+        if self.size_bytes > self._limit:
+            raise FileTooLarge(f"the file is larger than the limit of {self._limit} bytes")
+        with self.path.open("rb") as file:
+            self._digest = hashlib.file_digest(file, "sha256")
 
     def finish(self) -> StoredFile:
         """Sync everything to disk. Returns what the file is."""

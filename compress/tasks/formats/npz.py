@@ -13,7 +13,7 @@ import struct
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,10 @@ _DTYPES = {
         for kind in ("i2", "i4", "i8", "u2", "u4", "u8", "f4")
     },
 }
+_WIDE = re.compile(r"[<>|=]?(?P<kind>[biufSU])(?P<size>\d{1,4})")
+_SIZES = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8)}
+_LONGEST_TEXT = 400
+"""Bytes or characters of a text."""
 _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -105,11 +109,13 @@ class Archive:
         self,
         archive: zipfile.ZipFile,
         *,
-        names: frozenset[str],
+        names: Container[str],
         max_bytes: int,
         seconds: float | None = None,
+        wide: Container[str] = (),
     ) -> None:
         self._zip = archive
+        self._wide = wide
         self._seconds = seconds
         self._begin = time.monotonic()
         entries = _checked_entries(archive, names, max_bytes)
@@ -129,6 +135,19 @@ class Archive:
                 yield np.frombuffer(_exactly(stream, size), header.dtype)
             if stream.read(1):
                 raise InvalidData(f"{name} holds more data than its shape {header.shape} says")
+
+    def rows(self, name: str) -> Iterator[NDArray[np.generic]]:
+        """Yield the array along its first axis, some whole rows at a time, at least one."""
+        shape = self.arrays[name].shape
+        size, waiting, held = math.prod(shape[1:]), list[NDArray[np.generic]](), 0
+        for chunk in self.chunks(name):
+            waiting.append(chunk)
+            held += len(chunk)
+            if held >= size > 0:
+                flat = waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
+                whole = held // size * size
+                waiting, held = [flat[whole:]], held - whole
+                yield flat[:whole].reshape(-1, *shape[1:])
 
     def read(self, name: str) -> NDArray[np.generic]:
         """Return the whole array."""
@@ -150,7 +169,7 @@ class Archive:
     def _header(self, name: str) -> ArrayHeader:
         entry = self._entries[name]
         with _reading(name), self._zip.open(entry) as stream:
-            header = _parse_header(name, stream)
+            header = _parse_header(name, stream, is_wide=name in self._wide)
         if header.offset + header.num_bytes != entry.file_size:
             raise InvalidData(
                 f"{name} has shape {header.shape} of {header.dtype}, which is {header.num_bytes} "
@@ -163,11 +182,14 @@ class Archive:
 def open_archive(
     path: Path,
     *,
-    names: frozenset[str],
+    names: Container[str],
     max_bytes: int = MAX_BYTES,
     caution: Caution | None = None,
+    wide: Container[str] = (),
 ) -> Iterator[Archive]:
     """Open an npz file whose arrays must be among ``names``.
+
+    Those among ``wide`` may have any type but objects: texts, truth values, every number.
 
     Raises InvalidData if it is no such archive or if its arrays exceed ``max_bytes`` together.
     With ``caution``, for files that have not been inspected yet, also raises InvalidData if they
@@ -180,7 +202,7 @@ def open_archive(
     with _CautiousFile(path) as file:
         with _reading("the file"):
             zipped = zipfile.ZipFile(file)
-            archive = Archive(zipped, names=names, max_bytes=most, seconds=seconds)
+            archive = Archive(zipped, names=names, max_bytes=most, seconds=seconds, wide=wide)
         yield archive
 
 
@@ -201,7 +223,7 @@ def _name(entry: zipfile.ZipInfo) -> str:
 
 
 def _checked_entries(
-    archive: zipfile.ZipFile, names: frozenset[str], max_bytes: int
+    archive: zipfile.ZipFile, names: Container[str], max_bytes: int
 ) -> list[zipfile.ZipInfo]:
     entries = archive.infolist()
     if len(entries) > MAX_MEMBERS:
@@ -219,9 +241,10 @@ def _checked_entries(
     return entries
 
 
-def _check_entry(entry: zipfile.ZipInfo, names: frozenset[str]) -> None:
+def _check_entry(entry: zipfile.ZipInfo, names: Container[str]) -> None:
     if not entry.filename.endswith(".npy") or _name(entry) not in names:
-        raise InvalidData(f"unknown array {entry.filename[:80]!r}, expected {sorted(names)}")
+        known = sorted(names) if isinstance(names, frozenset) else names
+        raise InvalidData(f"unknown array {entry.filename[:80]!r}, expected {known}")
     if entry.flag_bits & _ENCRYPTED:
         raise InvalidData(f"{entry.filename} is encrypted")
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -230,7 +253,7 @@ def _check_entry(entry: zipfile.ZipInfo, names: frozenset[str]) -> None:
         )
 
 
-def _parse_header(name: str, stream: IO[bytes]) -> ArrayHeader:
+def _parse_header(name: str, stream: IO[bytes], *, is_wide: bool) -> ArrayHeader:
     magic = _exactly(stream, len(_MAGIC))
     if magic != _MAGIC:
         raise InvalidData(f"{name} must be an npy file of version 1.0, it starts with {magic!r}")
@@ -246,24 +269,44 @@ def _parse_header(name: str, stream: IO[bytes]) -> ArrayHeader:
         raise InvalidData(f"{name} must be a plain array, its header says {text[:120]!r}")
     if match["fortran"] == "True":
         raise InvalidData(f"{name} must be in C order: save numpy.ascontiguousarray of it")
-    if match["descr"] not in _DTYPES:
-        raise InvalidData(
-            f"{name} has dtype {match['descr']!r}, expected uint8 or float32 images and integer "
-            "labels"
-        )
     return ArrayHeader(
         name=name,
         shape=tuple(int(number) for number in re.findall(r"\d+", match["shape"])),
-        dtype=_DTYPES[match["descr"]],
+        dtype=_wide_dtype(name, match["descr"]) if is_wide else _dtype(name, match["descr"]),
         offset=len(_MAGIC) + 2 + length,
     )
 
 
+def _dtype(name: str, descr: str) -> np.dtype[np.generic]:
+    if descr not in _DTYPES:
+        raise InvalidData(
+            f"{name} has dtype {descr!r}, expected uint8 or float32 images and integer labels"
+        )
+    return _DTYPES[descr]
+
+
+def _wide_dtype(name: str, descr: str) -> np.dtype[np.generic]:
+    if descr.endswith("O"):
+        raise InvalidData(
+            f"{name} holds Python objects, which are pickled and never opened: save an array of "
+            f"texts or numbers, as numpy.array(list({name})) makes"
+        )
+    match = _WIDE.fullmatch(descr)
+    kind, size = (match["kind"], int(match["size"])) if match else ("", 0)
+    if size not in _SIZES.get(kind, range(1, _LONGEST_TEXT + 1)) or match is None:
+        raise InvalidData(
+            f"{name} has dtype {descr!r}, expected numbers, truth values, or texts of at most "
+            f"{_LONGEST_TEXT} characters"
+        )
+    return np.dtype(descr)
+
+
 def _chunk_sizes(header: ArrayHeader) -> Iterator[int]:
-    left = header.num_bytes
+    left, item = header.num_bytes, header.dtype.itemsize
+    most = CHUNK_BYTES // item * item
     while left > 0:
-        yield min(left, CHUNK_BYTES)
-        left -= CHUNK_BYTES
+        yield min(left, most)
+        left -= most
 
 
 def _exactly(stream: IO[bytes], size: int) -> bytes:

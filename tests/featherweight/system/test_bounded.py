@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import threading
@@ -19,6 +20,8 @@ PROGRAMS = {
     "asleep": "import time; time.sleep(600)",
     "talkative": "import sys; sys.stdout.write('x' * 2**22)",
     "killed": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+    "writing": "import os, sys; file = os.fdopen(int(sys.argv[-1]), 'wb'); "
+    "file.write(bytes(int(sys.argv[1]))); file.close()",
     "secretive": "import json, os; print(json.dumps(dict(os.environ)))",
     "spawning": "import os, sys; sys.stdout.write(str(os.getpid())); sys.stdout.flush(); "
     "import time; time.sleep(600)",
@@ -109,3 +112,16 @@ def test_who_gives_up_leaves_no_process(run):
 def test_a_file_that_is_gone_is_an_error_of_its_own(tmp_path):
     with pytest.raises(FileNotFoundError):
         bounded.run(["json.tool"], tmp_path / "gone", BOUNDS, is_wanted=always)
+
+
+@pytest.mark.parametrize("size", [2**21, 2**22])
+def test_a_file_besides_the_answer_is_written_within_its_bound(tmp_path, monkeypatch, size):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "given").write_bytes(b"")
+    (tmp_path / "writing.py").write_text(PROGRAMS["writing"])
+    bounds = dataclasses.replace(BOUNDS, output_bytes=2**21)
+    command = ["writing", str(size)]
+    with (tmp_path / "output").open("wb") as output:
+        ended = bounded.run(command, tmp_path / "given", bounds, is_wanted=always, output=output)
+    assert (ended.words == "") == (size == bounds.output_bytes)
+    assert (tmp_path / "output").stat().st_size == bounds.output_bytes

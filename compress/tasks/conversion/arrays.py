@@ -1,0 +1,97 @@
+"""Make a dataset of an npz file as people have them. Torch-free."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from compress.tasks.conversion import array_names, labels, pixels, writing
+from compress.tasks.conversion.array_names import NAMES
+from compress.tasks.conversion.labels import CountedLabels
+from compress.tasks.conversion.pixels import Pixels
+from compress.tasks.formats import npz
+from compress.tasks.inspection import ARRAYS, CLASS_NAMES
+from compress.tasks.reading import Conversion, DatasetReading
+from compress.values.measurement import MAX_CLASSES
+
+
+def is_plain(path: Path, reading: DatasetReading, *, caution: npz.Caution | None = None) -> bool:
+    """Whether the file is a dataset as it is, as far as names, types and labels tell.
+
+    It is read with the limits of ``npz``; what is wrong in it is not said here. Raises InvalidData
+    if it is no npz archive, or takes too long to read.
+    """
+    with npz.open_archive(path, names=NAMES, wide=NAMES, caution=caution) as archive:
+        if reading.classes is not None or not set(archive.arrays) <= ARRAYS:
+            return False
+        headers = [each for name, each in archive.arrays.items() if name != CLASS_NAMES]
+        images = [each for each in headers if each.name.startswith("x")]
+        return (
+            all(_has_plain_type(each) for each in headers)
+            and reading.layout != "NCHW"
+            and len({each.dtype for each in images}) == 1
+            and all(pixels.possible(each.shape) in (("NHWC",), ("NHWC", "NCHW")) for each in images)
+            and (CLASS_NAMES in archive.arrays or _count_from_0(archive))
+        )
+
+
+def convert(
+    path: Path, target: IO[bytes], reading: DatasetReading, *, caution: npz.Caution | None = None
+) -> Conversion:
+    """Write the dataset of the npz file ``path`` to ``target``. Raises InvalidData."""
+    with npz.open_archive(path, names=NAMES, wide=NAMES, caution=caution) as archive:
+        names = array_names.assigned(archive.arrays)
+        images = pixels.plan(archive, names.images, layout=reading.layout)
+        found = labels.read(
+            archive, names.labels, class_names=names.class_names, classes=reading.classes
+        )
+        with writing.dataset_writer(target) as writer:
+            for split, name in names.images.items():
+                shape = images.shape(archive.arrays[name].shape)
+                rows = images.converted(archive.rows(name))
+                writer.add(f"x_{split}", shape, np.dtype(images.dtype).str, rows)
+                writer.add_labels(f"y_{split}", found.codes[split])
+            if found.class_names:
+                writer.add_texts(CLASS_NAMES, found.class_names)
+    return _said(set(archive.arrays), images, found)
+
+
+def ambiguous(path: Path, *, caution: npz.Caution | None = None) -> tuple[str, ...]:
+    """Warn if the images of a plain dataset could also have the other order of axes."""
+    with npz.open_archive(path, names=ARRAYS, wide=NAMES, caution=caution) as archive:
+        names = array_names.assigned(archive.arrays)
+        return pixels.plan(archive, names.images).warnings
+
+
+def _has_plain_type(header: npz.ArrayHeader) -> bool:
+    if header.name.startswith("x"):
+        return header.dtype in (np.dtype("u1"), np.dtype("<f4"))
+    return header.dtype.kind in "iu" and len(header.shape) == 1
+
+
+def _count_from_0(archive: npz.Archive) -> bool:
+    """Whether the labels of all splits together are 0, 1, 2 and so on."""
+    found: set[int] = set()
+    for name in archive.arrays:
+        if name.startswith("y"):
+            for chunk in archive.chunks(name):
+                found.update(np.unique(chunk).tolist())
+                if len(found) > MAX_CLASSES:
+                    return False
+    return found == set(range(len(found)))
+
+
+def _said(names: set[str], images: Pixels, found: CountedLabels) -> Conversion:
+    others = sorted(names - ARRAYS)
+    called = (
+        [f"arrays are called {', '.join(others)}: read as {array_names.described(others)}"]
+        if others
+        else []
+    )
+    return Conversion(
+        format="npz",
+        notes=(*called, *images.notes, *found.notes),
+        warnings=(*images.warnings, *found.warnings),
+    )

@@ -1,0 +1,68 @@
+"""Make a dataset of a stranger's file: a process of its own, bounded by whoever starts it.
+
+    python -m compress.tasks.conversion.convert READING SECONDS DESCRIPTOR < file
+
+It writes the dataset to the open file of that descriptor and answers a ``ConversionVerdict`` on
+stdout. Torch is not loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import IO
+
+from compress.tasks.conversion import arrays
+from compress.tasks.formats import npz
+from compress.tasks.reading import Conversion, ConversionVerdict, DatasetReading, RefusedFile
+from compress.values.errors import InvalidData
+from compress.values.file_formats import answers
+
+MOST_RATIO = 200
+"""Most unpacked bytes per byte of the file: drawn digits have about 20, a bomb has 1000."""
+_STDIN = Path("/dev/stdin")
+_NO_MEMORY = (
+    "the file takes more memory than an inspection may have: send fewer or smaller images, or let "
+    "who runs the service raise inspection_memory_bytes"
+)
+
+
+def convert(
+    path: Path, target: IO[bytes], reading: DatasetReading, *, caution: npz.Caution | None = None
+) -> Conversion:
+    """Write the dataset that ``path`` holds to ``target``, an open file that can seek.
+
+    Raises InvalidData saying what is wrong in the file, where, and what was expected.
+    """
+    wrong = answers.wrong_kind(path, "dataset")
+    if wrong is not None:
+        raise InvalidData(wrong)
+    return arrays.convert(path, target, reading, caution=caution)
+
+
+def verdict(
+    path: Path, target: IO[bytes], reading: DatasetReading, *, caution: npz.Caution
+) -> ConversionVerdict:
+    """Convert the file; what it is refused for becomes words."""
+    try:
+        return ConversionVerdict(found=convert(path, target, reading, caution=caution))
+    except InvalidData as error:
+        return ConversionVerdict(found=RefusedFile(reason=str(error)))
+    except MemoryError:
+        return ConversionVerdict(found=RefusedFile(reason=_NO_MEMORY))
+
+
+def main() -> None:
+    """Answer for the file on stdin."""
+    reading, seconds, descriptor = sys.argv[1:]
+    caution = npz.Caution(most_ratio=MOST_RATIO, seconds=float(seconds))
+    with os.fdopen(int(descriptor), "r+b") as target:
+        found = verdict(
+            _STDIN, target, DatasetReading.model_validate_json(reading), caution=caution
+        )
+    sys.stdout.write(found.model_dump_json())
+
+
+if __name__ == "__main__":
+    main()
