@@ -15,9 +15,14 @@ from tests import factories
 NETWORK = Residual(widths=(4, 8), depths=(2, 2))
 
 
-def check(techniques: dict[str, Any]) -> None:
+def refusal(techniques: dict[str, Any]) -> str:
+    """Return why a job with these techniques is refused; empty if it is not."""
     built = space.build(factories.spec(techniques=techniques), factories.outline(NETWORK))
-    validation.check_effects(built.concrete, built.techniques)
+    try:
+        validation.check_effects(built.concrete, built.techniques)
+    except InvalidSpace as refused:
+        return str(refused)
+    return ""
 
 
 @pytest.mark.parametrize(
@@ -34,14 +39,14 @@ def check(techniques: dict[str, Any]) -> None:
 def test_a_technique_that_can_do_nothing_is_refused(
     technique: str, fields: dict[str, Any], way_out: str
 ) -> None:
-    with pytest.raises(InvalidSpace, match="leaves the network as it is") as refused:
-        check({"quantization": {}, technique: fields})
-    assert way_out in str(refused.value)
-    assert f"leave {technique} out" in str(refused.value)
+    why = refusal({"quantization": {}, technique: fields})
+    assert why.startswith(f"{technique} leaves the network as it is in every candidate")
+    assert way_out in why
+    assert f"leave {technique} out" in why
 
 
 def test_every_technique_as_it_is_does_something() -> None:
-    check({each.name: {} for each in TECHNIQUES})
+    assert refusal({each.name: {} for each in TECHNIQUES}) == ""
 
 
 @pytest.mark.parametrize(
@@ -54,4 +59,4 @@ def test_every_technique_as_it_is_does_something() -> None:
     ],
 )
 def test_one_candidate_with_an_effect_is_enough(fields: dict[str, Any]) -> None:
-    check({"filter_pruning": fields})
+    assert refusal({"filter_pruning": fields}) == ""
