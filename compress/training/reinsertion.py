@@ -70,7 +70,8 @@ def reinserted(network: Network, images: Images, *, device: torch.device) -> Net
     for layer, node in layers.items():
         with_norms = _behind(with_norms, node, layer, moments[layer])
     with_norms = without_dead_code(with_norms)
-    return replace(network, module=GraphModule(with_norms, bind(with_norms, {BATCH: 2})))
+    whole = GraphModule(with_norms, bind(with_norms, {BATCH: 2}), staying=module.staying)
+    return replace(network, module=whole)
 
 
 @dataclass

@@ -17,7 +17,8 @@ revision  what changed
           split channels keep their integers; norms that a file has folded away come back before
           training
 4         biases of integer layers are int32; no division of bytes decodes weights; files say the
-          oldest opset that they need
+          oldest opset that they need; layers that read steps before images count in full towards
+          targets of multiply-accumulates; channels of an upload that are not proven to leave stay
 ========  ==========================================================================================
 """
 

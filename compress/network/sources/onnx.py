@@ -11,7 +11,7 @@ from compress.network.network import Network
 from compress.network.outline import Outline
 from compress.network.preprocessing import Normalisation
 from compress.network.signature import BATCH
-from compress.network.sources import onnx_form, onnx_outline, onnx_ports
+from compress.network.sources import onnx_form, onnx_outline, onnx_ports, onnx_proof
 from compress.values.errors import InvalidNetwork
 
 
@@ -40,7 +40,9 @@ def load(
         )
     working, signature = onnx_form.inner(graph, ports, shapes)
     return Network(
-        module=GraphModule(working, bind(working, {BATCH: 2})),
+        module=GraphModule(
+            working, bind(working, {BATCH: 2}), staying=onnx_proof.unproven(working)
+        ),
         normalisation=normalisation or Normalisation.identity(input_shape[0]),
         input_shape=input_shape,
         num_classes=num_classes,
@@ -51,4 +53,5 @@ def load(
 def outline(network: Network) -> Outline:
     """Describe a network of ``load``, as the inspection of its file has described it."""
     assert isinstance(network.module, GraphModule)
-    return onnx_outline.described(network.module.program.graph, network.signature)
+    module = network.module
+    return onnx_outline.described(module.program.graph, network.signature, module.staying)

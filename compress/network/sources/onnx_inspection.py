@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterator, Mapping
 
 from compress.network.graph import read, roles, shapes
 from compress.network.graph.values import Graph, GraphPort
-from compress.network.sources import onnx_form, onnx_outline, onnx_ports, onnx_trial
+from compress.network.sources import onnx_form, onnx_outline, onnx_ports, onnx_proof, onnx_trial
 from compress.network.sources.onnx_info import (
     InspectedNetwork,
     InspectionVerdict,
@@ -23,6 +24,7 @@ from compress.network.sources.onnx_info import (
 )
 from compress.network.sources.onnx_ports import ImagePorts
 from compress.values.errors import CompressError, InvalidNetwork
+from compress.values.shown import some
 
 _IMAGES, _SEED = 4, 0
 _NO_MEMORY = (
@@ -40,7 +42,8 @@ def inspect(data: bytes, *, input_shape: tuple[int, int, int] | None = None) -> 
     num_classes = onnx_ports.num_classes(ports, bound.get(ports.output.name))
     error = _differs(data, graph, ports)
     working, signature = onnx_form.inner(graph, ports, bound)
-    found = onnx_outline.described(working, signature)
+    unproven = onnx_proof.unproven(working)
+    found = onnx_outline.described(working, signature, unproven)
     info = OnnxInfo(
         inputs=tuple(map(_port, graph.inputs)),
         outputs=tuple(map(_port, graph.outputs)),
@@ -51,9 +54,19 @@ def inspect(data: bytes, *, input_shape: tuple[int, int, int] | None = None) -> 
         macs=found.macs,
         layers=found.layers,
         operators=dict(Counter(node.op for node in graph.nodes)),
-        notes=(f"read, it answers as its file does, within {error:.1g} of the answers' spread",),
+        notes=(
+            f"read, it answers as its file does, within {error:.1g} of the answers' spread",
+            *_staying(unproven),
+        ),
     )
     return InspectedNetwork(info=info, outline=found)
+
+
+def _staying(unproven: Mapping[str, str]) -> Iterator[str]:
+    """Say which channels are never removed though the graph has groups of them, once a reason."""
+    for why in dict.fromkeys(unproven.values()):
+        roots = [root for root, reason in unproven.items() if reason == why]
+        yield f"filter_pruning leaves the channels of {some(roots)}: {why}"
 
 
 def _check_computed(graph: Graph) -> None:

@@ -28,6 +28,8 @@ _CLOSE = 1e-4
 _COARSE = 0.05
 """The same for a file whose own numbers are of 16 bits or on grids of integers."""
 _HALVES = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16})
+_NO_MEMORY = "bad_alloc"
+"""What ONNX Runtime says where memory has an end."""
 _FAILURES = (
     failures.Fail,
     failures.InvalidArgument,
@@ -67,7 +69,10 @@ def _rows(graph: Graph, name: str) -> int:
 
 
 def run(model: bytes, given: Mapping[str, Array]) -> list[Array]:
-    """Answer with every output. Raises InvalidNetwork if ONNX Runtime does not take the file."""
+    """Answer with every output.
+
+    Raises InvalidNetwork if ONNX Runtime does not take the file, MemoryError if it has too little.
+    """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -78,6 +83,8 @@ def run(model: bytes, given: Mapping[str, Array]) -> list[Array]:
         taken = {port.name: given[port.name] for port in session.get_inputs()}
         return [np.asarray(each) for each in session.run(None, taken)]
     except _FAILURES as error:
+        if _NO_MEMORY in str(error):
+            raise MemoryError(str(error)[:300]) from error
         raise InvalidNetwork(
             f"ONNX Runtime does not run the network: {str(error)[:300]}; run it in ONNX Runtime "
             "before it is uploaded"

@@ -125,6 +125,14 @@ def without(couplings: Couplings, roots: Collection[str], reason: str) -> Coupli
     return replace(couplings, groups=left, fixed=fixed, axes=axes)
 
 
+def without_each(couplings: Couplings, reasons: Mapping[str, str]) -> Couplings:
+    """Return the couplings with the groups of these roots fixed, each for its reason."""
+    for reason in dict.fromkeys(reasons.values()):
+        roots = {root for root, why in reasons.items() if why == reason}
+        couplings = without(couplings, roots, reason)
+    return couplings
+
+
 def _can_lose(units: UnionFind, labels_O: LabelArray) -> bool:
     """Whether one may leave and another stay."""
     return len(np.unique(units.roots(labels_O))) > 1

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from compress.network.graph.coupling import groups
+from compress.network.graph.coupling.groups import Couplings
 from compress.network.graph.names import layer_names
 from compress.network.graph.values import Graph, Node, Shapes
 from compress.network.graph.view.operators import functions
@@ -30,14 +32,21 @@ class GraphModule(GraphedModule):
     """The torch view of a graph, in eval mode when it is made.
 
     ``shapes`` are those of the graph's tensors with its dynamic axes bound; ``known`` are names of
-    layers, by their nodes, that shall be kept. Raises InvalidNetwork, with operator and node, for
+    layers, by their nodes, that shall be kept. ``staying`` are roots of groups whose channels may
+    not leave, whatever the graph says, and why. Raises InvalidNetwork, with operator and node, for
     what torch cannot run.
     """
 
     def __init__(
-        self, graph: Graph, shapes: Shapes, known: Mapping[str, str] | None = None
+        self,
+        graph: Graph,
+        shapes: Shapes,
+        known: Mapping[str, str] | None = None,
+        *,
+        staying: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
+        self.staying = dict(staying or {})
         names, behind = layer_names(graph, known), _behind_layers(graph)
         held = _Held()
         calls: list[NodeCall] = []
@@ -54,9 +63,13 @@ class GraphModule(GraphedModule):
         """Return its program: it runs on the ports of its own graph."""
         return self.program
 
+    def couplings(self, graph: Graph, shapes: Shapes, layers: Mapping[str, str]) -> Couplings:
+        """Find the groups of channels that may leave it, without those that have to stay."""
+        return groups.without_each(super().couplings(graph, shapes, layers), self.staying)
+
     def narrowed(self, graph: Graph, shapes: Shapes, layers: Mapping[str, str]) -> GraphModule:
         """Return the view of the smaller graph; layers keep their names."""
-        smaller = GraphModule(graph, shapes, layers).train(self.training)
+        smaller = GraphModule(graph, shapes, layers, staying=self.staying).train(self.training)
         given = dict(self.named_parameters())
         for name, parameter in smaller.named_parameters():
             if name in given:
