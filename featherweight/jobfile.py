@@ -3,6 +3,7 @@
     data: {sample: digits}
     data: {path: my.npz, name: my-data}
     data: {path: my.npz, layout: NCHW, classes: 21}
+    data: {path: pictures, size: [64, 64], channels: 3}
     model: {path: mynet.onnx}
     model: {path: weights.safetensors, architecture: {...}, normalisation: {...}, name: my-net}
     teacher: {path: larger.safetensors, architecture: {...}, normalisation: {...}}
@@ -27,6 +28,7 @@ from compress.network.preprocessing import Normalisation
 from compress.network.sources.source import Side
 from compress.tasks.reading import DatasetReading
 from featherweight import documents, samples
+from featherweight.client import folders
 from featherweight.client.client import Client
 from featherweight.client.transport import file_digest
 from featherweight.errors import InvalidJobFile, NotFound, UploadRefused
@@ -43,7 +45,7 @@ class SampleData(BaseModel, frozen=True, extra="forbid"):
 
 
 class FileData(DatasetReading, frozen=True, extra="forbid"):
-    """A dataset's file next to the job file, and how it is read if it does not say so itself."""
+    """A dataset's file or folder next to the job file, and how it is read."""
 
     path: Path
     name: Name | None = None
@@ -96,9 +98,9 @@ class JobFile:
         if isinstance(self.data, SampleData):
             changes["data"] = _sample(client, self.data.sample)
         elif self.data is not None:
-            path = _existing(self.folder / self.data.path)
-            name = self.data.name or named_for(path)
-            changes["data"] = _dataset(client, path, name, self.data.reading)
+            with folders.as_file(_existing_data(self.folder / self.data.path)) as path:
+                name = self.data.name or named_for(path)
+                changes["data"] = _dataset(client, path, name, self.data.reading)
         for field, network in self.networks.items():
             changes[field] = self._network(client, network)
         return self.spec.model_copy(update=changes)
@@ -158,8 +160,10 @@ def read(path: Path) -> JobFile:
     except InvalidJobFile as error:
         raise InvalidJobFile(f"{path}: {error}") from error
     job = JobFile(spec=spec, data=data, networks=networks, folder=path.parent)
-    for file in (*networks.values(), *([data] if isinstance(data, FileData) else [])):
+    for file in networks.values():
         _existing(job.folder / file.path)
+    if isinstance(data, FileData):
+        _existing_data(job.folder / data.path)
     return job
 
 
@@ -213,6 +217,11 @@ def _networks(document: dict[str, Any]) -> dict[str, FileModel]:
     given = {field: document.get(field) for field in ("model", "teacher")}
     files = {f: value for f, value in given.items() if isinstance(value, dict) and "path" in value}
     return _NETWORKS.validate_python(files)
+
+
+def _existing_data(path: Path) -> Path:
+    """Return a file, or a folder of pictures. Raises InvalidJobFile."""
+    return path if path.is_dir() else _existing(path)
 
 
 def _existing(path: Path) -> Path:

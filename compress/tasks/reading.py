@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal, TypeAlias
+
 from pydantic import BaseModel, Field
 
 from compress.network.signature import Layout
 from compress.values.measurement import MAX_CLASSES
+
+Side: TypeAlias = Annotated[int, Field(ge=4, le=1024)]
+"""Pixels of a picture, one way."""
 
 
 class DatasetReading(BaseModel, frozen=True, extra="forbid"):
@@ -23,6 +28,21 @@ class DatasetReading(BaseModel, frozen=True, extra="forbid"):
         description="Number of classes that labels count in, from 0: none of them is left out, "
         "not even those without images. None: labels that leave numbers out are counted anew.",
     )
+
+    size: tuple[Side, Side] | None = Field(
+        default=None,
+        description="Height and width that pictures of other sizes get: scaled until the shorter "
+        "side fits, then cut around the middle. None: pictures of different sizes are refused.",
+    )
+    channels: Literal[1, 3] | None = Field(
+        default=None,
+        description="Pictures become grey (1) or RGB (3). None: grey if all of them are.",
+    )
+
+    @property
+    def is_of_pictures(self) -> bool:
+        """Whether something is said that only pictures have."""
+        return self.size is not None or self.channels is not None
 
     @property
     def is_default(self) -> bool:

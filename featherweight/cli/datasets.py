@@ -16,6 +16,7 @@ from compress.tasks.reading import DatasetReading
 from featherweight import jobfile
 from featherweight.cli import tables
 from featherweight.cli.output import AsJson, Owner, Token, Url, client, show, table
+from featherweight.client import folders
 from featherweight.specs.schemas import DatasetSchema
 
 app = typer.Typer(help="List uploaded datasets; add one, or show what is in one.")
@@ -42,7 +43,12 @@ def datasets(
 @app.command()
 def add(  # noqa: PLR0913 - every option of the command, by name
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="npz file.", exists=True, dir_okay=False)
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="npz file, or a folder or zip with pictures in a folder for each class.",
+            exists=True,
+        ),
     ],
     name: Annotated[
         str | None, typer.Option(help="Its name; left out: that of the file, with its digest.")
@@ -54,15 +60,22 @@ def add(  # noqa: PLR0913 - every option of the command, by name
     classes: Annotated[
         int | None, typer.Option(help="Number of classes, if labels leave some of them out.")
     ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="HxW", help="Height and width that all pictures get."),
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="1 makes all pictures grey, 3 makes all RGB.")
+    ] = None,
     url: Url = None,
     token: Token = None,
     json: AsJson = False,
 ) -> None:
     """Upload a dataset, and show what was understood of it."""
-    said = {"layout": layout, "classes": classes}
+    said = {"layout": layout, "classes": classes, "size": _size(size), "channels": channels}
     reading = DatasetReading.model_validate(said)
-    with client(url, token) as service:
-        found = service.upload_dataset(file, name=name or jobfile.named_for(file), reading=reading)
+    with folders.as_file(file) as sent, client(url, token) as service:
+        found = service.upload_dataset(sent, name=name or jobfile.named_for(sent), reading=reading)
         show(found, as_json=json, human=described)
 
 
@@ -76,6 +89,11 @@ def show_dataset(
     """Show a dataset's images, splits, classes and balance, and what is odd about them."""
     with client(url, token) as service:
         show(service.dataset(dataset), as_json=json, human=described)
+
+
+def _size(text: str | None) -> list[str] | None:
+    """Return the parts of HEIGHTxWIDTH, which the reading checks."""
+    return None if text is None else text.lower().split("x")
 
 
 def described(found: DatasetSchema) -> RenderableType:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, TypeAdapter
 from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
 from compress.tasks.reading import DatasetReading
-from featherweight.client import events, transport, uploads
+from featherweight.client import events, folders, transport, uploads
 from featherweight.client.transport import Call, RetryPolicy, Transport
 from featherweight.errors import NotInspected
 from featherweight.specs.candidates import CandidateRequest, CandidateSchema, ProposedSchema
@@ -227,16 +227,19 @@ class Client:
         task: str = "image_classification",
         reading: DatasetReading | None = None,
     ) -> DatasetSchema:
-        """Send a dataset. The same name and bytes again return the same dataset.
+        """Send a dataset: an npz file, or a folder or zip with pictures in a folder for each class.
+
+        The same name and bytes again return the same dataset.
 
         ``reading`` says what the file does not: see ``docs/data.md``. What was made of the file
         is in the answer's ``info``, as ``notes`` and ``warnings``. Raises UploadRefused for a file
         of another kind, with the way to the right one.
         """
-        uploads.check_kind(path, "dataset")
         said = {} if reading is None else reading.model_dump(mode="json", exclude_defaults=True)
         spec = {"name": name, "task": task, **said}
-        answer = uploads.send(self._transport, "/v1/datasets", path, spec=spec)
+        with folders.as_file(path) as file:
+            uploads.check_kind(file, "dataset")
+            answer = uploads.send(self._transport, "/v1/datasets", file, spec=spec)
         return DatasetSchema.model_validate_json(answer)
 
     def model(self, model: str) -> ModelSchema:

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 
 from compress.tasks import inspection
 from compress.tasks.conversion import arrays
-from compress.tasks.conversion.convert import MOST_RATIO
 from compress.tasks.formats import npz
 from compress.tasks.inspection import DatasetInfo
 from compress.tasks.reading import (
@@ -25,6 +24,7 @@ from compress.tasks.reading import (
 )
 from compress.values.errors import InvalidData
 from compress.values.file_formats import answers
+from compress.values.file_formats.recognition import FileFormat, recognise
 from featherweight.system import bounded
 from featherweight.system.bounded import ProcessBounds
 from service.intake.uploads import Remade
@@ -49,8 +49,9 @@ def inspect(
     wrong = answers.wrong_kind(path, "dataset")
     if wrong is not None:
         raise InvalidData(wrong)
-    caution = npz.Caution(most_ratio=MOST_RATIO, seconds=resources.settings.inspection_seconds)
-    if arrays.is_plain(path, reading, caution=caution):
+    caution = npz.Caution(most_ratio=npz.MOST_RATIO, seconds=resources.settings.inspection_seconds)
+    is_zip = recognise(path) == FileFormat.PICTURES
+    if not is_zip and arrays.is_plain(path, reading, caution=caution):
         info = inspection.inspect_dataset(path, caution=caution)
         said = () if reading.layout else arrays.ambiguous(path, caution=caution)
         return info.model_copy(update={"warnings": (*info.warnings, *said)})

@@ -1,6 +1,7 @@
 """Commands about datasets: one is added, shown and listed, or refused with words."""
 
 import pytest
+from PIL import Image
 
 from tests.service.running import npz, weights
 
@@ -26,3 +27,19 @@ def test_weights_are_answered_with_the_command_that_takes_them(run, tmp_path):
     done = run("datasets", "add", str(path))
     assert done.status == 2
     assert "featherweight models add FILE --architecture" in done.err
+
+
+def test_a_folder_of_pictures_is_added(run, tmp_path):
+    folder = tmp_path / "pets"
+    for number, colour in enumerate(["red", "blue"] * 10):
+        place = folder / ("cat" if number % 2 else "dog")
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8 + number // 18), colour).save(place / f"{number}.png")
+    done = run("datasets", "add", str(folder))
+    assert done.status == 2
+    assert "--size 8x8" in done.err
+    done = run("datasets", "add", str(folder), "--size", "8x8")
+    assert (done.status, done.err) == (0, "")
+    assert "0 (cat)" in done.out
+    assert "2 of 20 pictures had another size" in done.out
+    assert run("datasets", "add", str(folder), "--size", "wide").status == 2

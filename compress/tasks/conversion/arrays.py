@@ -14,6 +14,7 @@ from compress.tasks.conversion.pixels import Pixels
 from compress.tasks.formats import npz
 from compress.tasks.inspection import ARRAYS, CLASS_NAMES
 from compress.tasks.reading import Conversion, DatasetReading
+from compress.values.errors import InvalidData
 from compress.values.measurement import MAX_CLASSES
 
 
@@ -24,7 +25,9 @@ def is_plain(path: Path, reading: DatasetReading, *, caution: npz.Caution | None
     if it is no npz archive, or takes too long to read.
     """
     with npz.open_archive(path, names=NAMES, wide=NAMES, caution=caution) as archive:
-        if reading.classes is not None or not set(archive.arrays) <= ARRAYS:
+        if reading.classes is not None or reading.is_of_pictures:
+            return False
+        if not set(archive.arrays) <= ARRAYS:
             return False
         headers = [each for name, each in archive.arrays.items() if name != CLASS_NAMES]
         images = [each for each in headers if each.name.startswith("x")]
@@ -41,6 +44,8 @@ def convert(
     path: Path, target: IO[bytes], reading: DatasetReading, *, caution: npz.Caution | None = None
 ) -> Conversion:
     """Write the dataset of the npz file ``path`` to ``target``. Raises InvalidData."""
+    if reading.is_of_pictures:
+        raise InvalidData("size and channels are for pictures: an npz has those of its arrays")
     with npz.open_archive(path, names=NAMES, wide=NAMES, caution=caution) as archive:
         names = array_names.assigned(archive.arrays)
         images = pixels.plan(archive, names.images, layout=reading.layout)

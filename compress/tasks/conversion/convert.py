@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import IO
 
 from compress.tasks.conversion import arrays
+from compress.tasks.conversion.pictures import pictures
 from compress.tasks.formats import npz
 from compress.tasks.reading import Conversion, ConversionVerdict, DatasetReading, RefusedFile
 from compress.values.errors import InvalidData
 from compress.values.file_formats import answers
+from compress.values.file_formats.recognition import FileFormat, recognise
 
-MOST_RATIO = 200
-"""Most unpacked bytes per byte of the file: drawn digits have about 20, a bomb has 1000."""
 _STDIN = Path("/dev/stdin")
 _NO_MEMORY = (
     "the file takes more memory than an inspection may have: send fewer or smaller images, or let "
@@ -38,6 +38,8 @@ def convert(
     wrong = answers.wrong_kind(path, "dataset")
     if wrong is not None:
         raise InvalidData(wrong)
+    if recognise(path) == FileFormat.PICTURES:
+        return pictures.convert(path, target, reading, caution=caution)
     return arrays.convert(path, target, reading, caution=caution)
 
 
@@ -56,7 +58,7 @@ def verdict(
 def main() -> None:
     """Answer for the file on stdin."""
     reading, seconds, descriptor = sys.argv[1:]
-    caution = npz.Caution(most_ratio=MOST_RATIO, seconds=float(seconds))
+    caution = npz.Caution(most_ratio=npz.MOST_RATIO, seconds=float(seconds))
     with os.fdopen(int(descriptor), "r+b") as target:
         found = verdict(
             _STDIN, target, DatasetReading.model_validate_json(reading), caution=caution

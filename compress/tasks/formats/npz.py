@@ -26,6 +26,8 @@ from compress.values.errors import InvalidData
 
 MAX_BYTES = 4 * 2**30
 MAX_MEMBERS = 16
+MOST_RATIO = 200
+"""Most unpacked bytes per byte of a stranger's file: drawn digits have about 20, a bomb 1000."""
 CHUNK_BYTES = 1 << 20
 FREELY_UNPACKED_BYTES = 256 * 2**20
 """So much is unpacked of any archive, however small: data may be zeros and constants."""
@@ -50,7 +52,7 @@ _WIDE = re.compile(r"[<>|=]?(?P<kind>[biufSU])(?P<size>\d{1,4})")
 _SIZES = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8)}
 _LONGEST_TEXT = 400
 """Bytes or characters of a text."""
-_BROKEN = (
+BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
@@ -86,19 +88,31 @@ class Caution:
     most_ratio: float
     seconds: float
 
+    def most_bytes(self, packed_bytes: int) -> int:
+        """Return how many bytes a file of so many may become."""
+        return max(FREELY_UNPACKED_BYTES, int(packed_bytes * self.most_ratio))
 
-class _CautiousFile(io.FileIO):
-    """A file that never returns more than a few chunks at once.
+
+class CautiousFile(io.FileIO):
+    """A file that never returns more than ``most_bytes`` at once.
 
     ``zipfile`` reads a directory in one go, with a length that the archive itself declares, and
     makes an object per entry: a 4 GiB directory would take all memory before any check of ours.
     """
 
+    def __init__(self, path: Path, *, most_bytes: int = CHUNK_BYTES) -> None:
+        """Open the file."""
+        super().__init__(path)
+        self._most_bytes = most_bytes
+
     def read(self, size: int | None = -1, /) -> bytes:
+        """Read the next bytes. Raises InvalidData for more than may be read at once."""
         if size is None or size < 0:
-            size = CHUNK_BYTES
-        if size > CHUNK_BYTES:
-            raise InvalidData(f"the zip directory must not exceed {CHUNK_BYTES} bytes, got {size}")
+            size = self._most_bytes
+        if size > self._most_bytes:
+            raise InvalidData(
+                f"the zip directory must not exceed {self._most_bytes} bytes, got {size}"
+            )
         return super().read(size) or b""
 
 
@@ -197,24 +211,20 @@ def open_archive(
     """
     most, seconds = max_bytes, None
     if caution is not None:
-        most = min(most, _unpacked_at_most(path.stat().st_size, caution.most_ratio))
+        most = min(most, caution.most_bytes(path.stat().st_size))
         seconds = caution.seconds
-    with _CautiousFile(path) as file:
+    with CautiousFile(path) as file:
         with _reading("the file"):
             zipped = zipfile.ZipFile(file)
             archive = Archive(zipped, names=names, max_bytes=most, seconds=seconds, wide=wide)
         yield archive
 
 
-def _unpacked_at_most(packed_bytes: int, ratio: float) -> int:
-    return max(FREELY_UNPACKED_BYTES, int(packed_bytes * ratio))
-
-
 @contextmanager
 def _reading(what: str) -> Iterator[None]:
     try:
         yield
-    except _BROKEN as error:
+    except BROKEN as error:
         raise InvalidData(f"{what} is not a readable npz archive: {error}") from error
 
 

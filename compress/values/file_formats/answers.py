@@ -21,6 +21,10 @@ _SAVE_WEIGHTS = (
     "makes weights of a state dict"
 )
 _ADD_DATA = "it is a dataset: featherweight datasets add FILE"
+_ADD_FOLDER = (
+    "with a folder of pictures for each class in FOLDER, featherweight datasets add FOLDER sends "
+    "them"
+)
 _ADD_NETWORK = "it is a network: featherweight models add FILE"
 _KERAS = 'export it in Keras 3 with model.export("network.onnx", format="onnx"), and send that'
 _HDF5 = (
@@ -84,9 +88,8 @@ _DATASET: Mapping[FileFormat, str] = {
     FileFormat.HDF5: f"{_HDF5}; if it holds images, read them with h5py and {_SAVE_NPZ}",
     FileFormat.TFLITE: f"it is a network: {_TFLITE}",
     FileFormat.NPY: f"it has no labels: {_SAVE_NPZ}",
-    FileFormat.PICTURES: f"load the pictures on your machine and {_SAVE_NPZ}",
-    FileFormat.PICTURE: f"a dataset needs many pictures: {_SAVE_NPZ}",
-    FileFormat.TAR: _UNPACK,
+    FileFormat.PICTURE: f"a dataset needs many pictures: {_ADD_FOLDER}",
+    FileFormat.TAR: f"unpack it; {_ADD_FOLDER}",
     FileFormat.COMPRESSED: _UNPACK,
     FileFormat.PARQUET: _TABLE,
     FileFormat.MATLAB: f"read it with scipy.io.loadmat and {_SAVE_NPZ}",

@@ -2,8 +2,10 @@
 
 import io
 import json
+import zipfile
 
 import numpy as np
+from PIL import Image
 
 from tests.service.running import form, problem, serve, sha256
 
@@ -42,7 +44,7 @@ def test_an_odd_file_becomes_a_dataset_that_says_what_was_made_of_what(either_se
     assert info["class_names"] == ["cat", "dog", "eel"]
     assert info["input_shape"] == [3, 8, 8]
     assert any("NCHW" in note for note in info["notes"])
-    reading = {"layout": None, "classes": None}
+    reading = {"layout": None, "classes": None, "size": None, "channels": None}
     origin = {"sha256": sha256(ODD), "size_bytes": len(ODD), "format": "npz", "reading": reading}
     assert info["origin"] == origin
     assert made["sha256"] != sha256(ODD)
@@ -50,6 +52,39 @@ def test_an_odd_file_becomes_a_dataset_that_says_what_was_made_of_what(either_se
     assert leftovers(either_service) == []
     again = sent(either_service, ODD)
     assert (again.status_code, again.json()) == (200, made)
+
+
+def pictures(**more) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for number, pixels in enumerate(IMAGES.transpose(0, 2, 3, 1)):
+            picture = io.BytesIO()
+            Image.fromarray(pixels).save(picture, "PNG")
+            archive.writestr(f"{WORDS[number]}/{number}.png", picture.getvalue())
+        for name, data in more.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def test_a_zip_of_pictures_is_decoded_once_and_workers_fetch_the_arrays(service):
+    content = pictures()
+    made = sent(service, content).json()
+    info = made["info"]
+    assert (info["class_names"], info["origin"]["format"]) == (["cat", "dog", "eel"], "pictures")
+    assert info["origin"]["sha256"] == sha256(content)
+    with np.load(service.files.path(made["sha256"])) as stored:
+        assert stored["x_train"].shape == (COUNT, 8, 8, 3)
+        assert (stored["x_train"][0] == IMAGES[0].transpose(1, 2, 0)).all()
+    small = service.client.post("/v1/datasets", **form(content, name="small", size=[4, 5]))
+    assert small.json()["info"]["input_shape"] == [3, 4, 5]
+    detail = problem(
+        service.client.post("/v1/datasets", **form(pictures(**{"cat/x.png": b"x"}), name="bad")),
+        422,
+        "InvalidData",
+    )["detail"]
+    assert "'cat/x.png' is no readable png" in detail
+    assert len(files(service)) == 2
+    assert leftovers(service) == []
 
 
 def test_the_same_bytes_read_in_another_way_are_another_dataset(service):

@@ -1,0 +1,1 @@
+"""Zips of folders of pictures: what is in them, and how pictures become arrays."""
