@@ -44,6 +44,8 @@ from compress.network.graph.view.program import GraphedModule
 from compress.network.network import Artifact, Network
 from compress.network.signature import Signature
 from compress.network.stored_weight import exactly, halved_integers, takes_eight_bits
+from compress.targets import rules
+from compress.targets.registry import AS_MADE
 from compress.tasks.images import ImageData
 from compress.tasks.registry import IMAGE_CLASSIFICATION
 from compress.tasks.task import Task
@@ -301,6 +303,7 @@ def _file_form(graph: ModelProto, over: Views, ports: Signature | None) -> Model
         raise ExportParityError(
             f"the file's shapes do not agree for any batch: {reason}"
         ) from error
+    rules.check(model, AS_MADE)
     return model
 
 

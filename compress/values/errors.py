@@ -31,3 +31,15 @@ class InvalidData(CompressError):
 
 class Stopped(CompressError):
     """The caller asked for the work to stop."""
+
+
+class UnknownTarget(CompressError):
+    """There is no target of that name."""
+
+
+class TargetRuleBroken(CompressError):
+    """The file holds what its target does not allow."""
+
+
+class TargetParityError(CompressError):
+    """The file of another target does not answer like the one it was made of."""

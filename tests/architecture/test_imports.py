@@ -40,6 +40,7 @@ LADDER = [
     ("import compress.network.sources.safetensors_header", NUMBERS_ONLY),
     ("import compress.network.graph.coupling.couplings", NUMBERS_ONLY),
     (CHECK_A_SUPERNET, NUMBERS_ONLY),
+    ("import compress.targets.registry", NUMBERS_ONLY),
     ("import featherweight.specs.manifest", NUMBERS_ONLY),
     ("from compress.values import versions; versions.collect()", NUMBERS_ONLY),
     ("import featherweight.client.client", NUMBERS_ONLY),

@@ -1,7 +1,7 @@
 """Label a file with the oldest opset and format in which it means what it says.
 
 Graphs are written in opset 21, the first with all types that stored weights may need. A file that
-uses nothing of what came later is labelled with opset 13 and runs in ONNX Runtime 1.10.
+uses nothing of what came after opset 13 says 13, so that old versions of ONNX Runtime load it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,152 @@
+"""Make a file of one target's form out of the file that was measured, and prove it. Torch-free.
+
+    python -m compress.targets.conversion TARGET < measured.onnx > converted.onnx
+
+It ends with status 3 and words on stderr if the file has no such form.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx import AttributeProto, ModelProto, TensorProto
+
+from compress.network.graph.reading import conversion as reading
+from compress.network.graph.values import Graph
+from compress.network.graph.write import write
+from compress.targets import decoding, registry, rules, running
+from compress.targets.plain import PLAIN
+from compress.targets.target import Target
+from compress.values.errors import CompressError, InvalidNetwork, TargetParityError
+
+REFUSED = 3
+"""Status of a process whose file has no form for the target."""
+_CLOSE, _COARSE = 1e-4, 0.05
+"""Largest errors, in parts of the spread of the answers: of floats, and of files with grids."""
+_SEED = 0
+
+
+def convert(data: bytes, target: Target) -> bytes:
+    """Return the file in the form of the target: the same bytes for the same file.
+
+    Its metadata names target, source and the largest error on random inputs. Raises
+    InvalidNetwork naming an operator that the target's opset cannot say, TargetRuleBroken and
+    TargetParityError.
+    """
+    model = _parsed(data)
+    if target is registry.AS_MADE:
+        return data
+    assert target is PLAIN
+    made = _plain(model)
+    rules.check(made, target)
+    error = _check_answers(model, made)
+    onnx.helper.set_model_props(made, _metadata(model, data, target, error))
+    return made.SerializeToString(deterministic=True)
+
+
+def _plain(model: ModelProto) -> ModelProto:
+    whole = decoding.decoded(model)
+    decoding.with_integer_biases(whole)
+    made = write(_graph(whole), PLAIN.opset)
+    made.ir_version = PLAIN.ir_version
+    for node in made.graph.node:
+        node.ClearField("name")
+    try:
+        onnx.checker.check_model(made, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InvalidNetwork(f"opset {PLAIN.opset} cannot say the file: {reason}") from error
+    return made
+
+
+def _graph(model: ModelProto) -> Graph:
+    """Return the file as it stands: what it says means the same in opset 21."""
+    outputs = reading.ports(model.graph.output, named=False)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    return reading.to_graph(model, outputs, metadata)
+
+
+def _metadata(model: ModelProto, data: bytes, target: Target, error: float) -> dict[str, str]:
+    own = {entry.key: entry.value for entry in model.metadata_props}
+    return own | {
+        "featherweight.target": target.name,
+        "featherweight.source_sha256": hashlib.sha256(data).hexdigest(),
+        "featherweight.largest_error": f"{error:.3g} of the spread of answers to random inputs, "
+        f"in onnxruntime {onnxruntime.__version__}",
+    }
+
+
+def _check_answers(model: ModelProto, made: ModelProto) -> float:
+    """Return the largest error of the new file, in parts of the spread of the old one's answers."""
+    is_coarse = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    limit = _COARSE if is_coarse else _CLOSE
+    largest = 0.0
+    for given in running.random_inputs(model, seed=_SEED):
+        expected, found = (running.run(each, None, given) for each in (model, made))
+        for port, one, other in zip(model.graph.output, found, expected, strict=True):
+            error = _error(one, other)
+            largest = max(largest, error)
+            if not error <= limit:
+                raise TargetParityError(
+                    f"output {port.name[:80]!r} of the converted file differs by {error:.2g} of "
+                    f"its spread in onnxruntime {onnxruntime.__version__}, at most {limit:g} is "
+                    "allowed: take the file as it was measured"
+                )
+    return largest
+
+
+def _error(found: NDArray[np.generic], expected: NDArray[np.generic]) -> float:
+    """Return the largest difference over the spread; infinite for other shapes or NaN."""
+    if found.shape != expected.shape or not np.array_equal(
+        np.isfinite(found), np.isfinite(expected)
+    ):
+        return float("inf")
+    finite = np.isfinite(expected)
+    one, other = (values[finite].astype(np.float64) for values in (found, expected))
+    if not one.size or np.array_equal(one, other):
+        return 0.0
+    return float(np.abs(one - other).max() / max(float(other.std()), 1e-6))
+
+
+def _parsed(data: bytes) -> ModelProto:
+    """Read a file that computes with nothing but itself. Raises InvalidNetwork."""
+    model = ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError as error:
+        raise InvalidNetwork("the file is not an ONNX model") from error
+    attributes = [a for node in model.graph.node for a in node.attribute]
+    attributes += [a for function in model.functions for n in function.node for a in n.attribute]
+    for attribute in attributes:
+        if attribute.type in {AttributeProto.GRAPH, AttributeProto.GRAPHS}:
+            raise InvalidNetwork("the file has loops or branches: no form of it is made")
+    tensors = [
+        *model.graph.initializer,
+        *(a.t for a in attributes),
+        *(t for a in attributes for t in a.tensors),
+    ]
+    if model.graph.sparse_initializer or any(
+        tensor.data_location == TensorProto.EXTERNAL or tensor.external_data for tensor in tensors
+    ):
+        raise InvalidNetwork("the file keeps tensors elsewhere: no form of it is made")
+    return model
+
+
+def main() -> None:
+    """Convert the file on stdin to the target that the argument names."""
+    try:
+        made = convert(sys.stdin.buffer.read(), registry.find(sys.argv[1]))
+    except CompressError as error:
+        sys.stderr.write(" ".join(str(error).split()))
+        raise SystemExit(REFUSED) from error
+    sys.stdout.buffer.write(made)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""What a target allows, checked on the graph of a file and not by trust. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from onnx import ModelProto, NodeProto, TensorProto
+
+from compress.targets.target import Target
+from compress.values.errors import TargetRuleBroken
+
+_INTEGER_LAYERS = frozenset({"Conv", "Gemm"})
+_BIAS = 2
+_UNSIGNED = frozenset(
+    {TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64}
+)
+_NAMES: dict[int, str] = {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64"}
+
+
+def check(model: ModelProto, target: Target) -> None:
+    """Raise TargetRuleBroken naming the first node or tensor, and the rule, that do not agree."""
+    for broken in _broken(_File(model), target):
+        raise TargetRuleBroken(f"target {target.name}: {broken}")
+
+
+@dataclass(frozen=True)
+class _File:
+    """A model with what its rules ask."""
+
+    model: ModelProto
+
+    @cached_property
+    def tensors(self) -> dict[str, TensorProto]:
+        """The initializers by name."""
+        return {tensor.name: tensor for tensor in self.model.graph.initializer}
+
+    @cached_property
+    def makers(self) -> dict[str, NodeProto]:
+        """The node that makes each tensor."""
+        return {name: node for node in self.model.graph.node for name in node.output}
+
+    def is_dequantized(self, name: str) -> bool:
+        """Whether a DequantizeLinear makes this tensor."""
+        maker = self.makers.get(name)
+        return maker is not None and maker.op_type == "DequantizeLinear"
+
+
+def _broken(file: _File, target: Target) -> Iterator[str]:
+    yield from _labels(file.model, target)
+    yield from _types(file, target)
+    yield from _constant_nodes(file, target)
+    yield from _divisions(file)
+    if target.integer_bias == "int32":
+        yield from _float_biases(file)
+
+
+def _labels(model: ModelProto, target: Target) -> Iterator[str]:
+    for entry in model.opset_import:
+        if not entry.domain and entry.version > target.opset:
+            yield f"the file says opset {entry.version}, at most {target.opset} is allowed"
+    if model.ir_version > target.ir_version:
+        yield f"the file says IR version {model.ir_version}, at most {target.ir_version} is allowed"
+    if model.functions and not target.functions:
+        yield f"the file has a function, {model.functions[0].name!r}, and none is allowed"
+    for node in model.graph.node:
+        if node.domain and not model.functions:
+            yield f"{_shown(node)} is no operator of ONNX"
+
+
+def _types(file: _File, target: Target) -> Iterator[str]:
+    for tensor in file.tensors.values():
+        name = _type(tensor.data_type)
+        if target.element_types is not None and name not in target.element_types:
+            known = ", ".join(target.element_types)
+            yield f"tensor {tensor.name[:80]!r} is of type {name}; allowed are {known}"
+
+
+def _constant_nodes(file: _File, target: Target) -> Iterator[str]:
+    if target.constant_operators is None:
+        return
+    known = {"", *file.tensors}
+    for node in file.model.graph.node:
+        if not known.issuperset(node.input):
+            continue
+        known.update(node.output)
+        if node.op_type not in target.constant_operators:
+            allowed = ", ".join(target.constant_operators)
+            yield f"{_shown(node)} reads nothing but constants; only {allowed} may"
+
+
+def _divisions(file: _File) -> Iterator[str]:
+    """OpenVINO rounds the quotient of bytes, without a word."""
+    for node in file.model.graph.node:
+        tensor = file.tensors.get(node.input[0]) if node.op_type in {"Div", "Mod"} else None
+        if tensor is not None and tensor.data_type in _UNSIGNED:
+            yield f"{_shown(node)} divides {_type(tensor.data_type)}; divide int32"
+
+
+def _float_biases(file: _File) -> Iterator[str]:
+    """Old versions of ONNX Runtime compute in float where the bias of integers is one."""
+    for node in integer_layers(file.model):
+        bias = node.input[_BIAS] if len(node.input) > _BIAS else ""
+        if bias and not file.is_dequantized(bias):
+            yield f"{_shown(node)} adds a float bias to integers; its bias must be int32"
+
+
+def integer_layers(model: ModelProto) -> Iterator[NodeProto]:
+    """Yield the nodes that multiply integers by integers: both come out of DequantizeLinear."""
+    file = _File(model)
+    for node in model.graph.node:
+        if node.op_type in _INTEGER_LAYERS and all(map(file.is_dequantized, node.input[:_BIAS])):
+            yield node
+
+
+def _type(number: int) -> str:
+    known = TensorProto.DataType.values()
+    return (
+        _NAMES.get(number)
+        or (TensorProto.DataType.Name(number) if number in known else str(number)).lower()
+    )
+
+
+def _shown(node: NodeProto) -> str:
+    name = node.name or next(iter(node.output), "")
+    return f"{node.op_type[:80]} (node {name[:80]!r})"

@@ -1,0 +1,82 @@
+"""A file run in ONNX Runtime as its users would run it, on random values. Torch-free.
+
+Only a process with bounds on memory and time should do this: whoever made the file decides what
+runs. Sessions have one thread, and open no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
+from onnxruntime.capi import (
+    onnxruntime_pybind11_state as failures,  # pyright: ignore[reportAttributeAccessIssue]
+)
+
+from compress.values.errors import TargetParityError
+
+Array = NDArray[Any]
+_FAILURES = (
+    failures.Fail,
+    failures.InvalidArgument,
+    failures.InvalidGraph,
+    failures.InvalidProtobuf,
+    failures.NotImplemented,
+    failures.RuntimeException,
+)
+_IMAGES, _SIZE = 4, 32
+_LARGEST_PIXEL = 255
+
+
+def run(
+    model: ModelProto,
+    names: Sequence[str] | None,
+    given: Mapping[str, Array],
+    *,
+    optimise: bool = True,
+) -> list[Array]:
+    """Return the named outputs, or all. Raises TargetParityError if ONNX Runtime refuses."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        return [np.asarray(each) for each in session.run(names, dict(given))]
+    except _FAILURES as error:
+        reason = " ".join(str(error).split())[:300]
+        raise TargetParityError(
+            f"ONNX Runtime {onnxruntime.__version__} does not run the file: {reason}"
+        ) from error
+
+
+def random_inputs(model: ModelProto, *, seed: int) -> Iterator[dict[str, Array]]:
+    """Yield inputs around 0, of 0 to 1 and of 0 to 255: nobody says what values a file takes.
+
+    Axes of any size are 4 long if they are the first, the images, and 32 otherwise.
+    """
+    random = np.random.default_rng(seed)
+    ports = model.graph.input
+    yield {port.name: _typed(random.standard_normal(_shape(port)), port) for port in ports}
+    for most in (1, _LARGEST_PIXEL):
+        yield {port.name: _typed(random.random(_shape(port)) * most, port) for port in ports}
+
+
+def _shape(port: ValueInfoProto) -> tuple[int, ...]:
+    axes = port.type.tensor_type.shape.dim
+    return tuple(axis.dim_value or (_SIZE if place else _IMAGES) for place, axis in enumerate(axes))
+
+
+def _typed(values: Array, port: ValueInfoProto) -> Array:
+    kind = port.type.tensor_type.elem_type
+    if kind not in {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16}:
+        values = np.abs(values)
+    return values.astype(helper.tensor_dtype_to_np_dtype(kind))

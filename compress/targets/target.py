@@ -1,0 +1,40 @@
+"""What a target is: the runtimes that a file is for, and what its graph may therefore hold.
+
+Free of torch and of ONNX, like the table of metrics: the service lists targets.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class Runtime(BaseModel, frozen=True):
+    """A runtime that loads and runs files of a target, and the versions that were tried."""
+
+    name: str
+    oldest: str
+    newest: str
+
+
+class Target(BaseModel, frozen=True):
+    """A form of files. ``None`` for operators or types: all of the opset may be used."""
+
+    name: str
+    description: str
+    runtimes: tuple[Runtime, ...] = Field(description="In which files were run and answered alike.")
+    opset: int = Field(description="Newest opset that a file may say.")
+    ir_version: int = Field(description="Newest version of the file format.")
+    functions: bool = Field(description="Whether a file may have functions of its own.")
+    constant_operators: tuple[str, ...] | None = Field(
+        description="What may read nothing but constants; None: any operator."
+    )
+    element_types: tuple[str, ...] | None = Field(
+        description="Types of constants; None: all of the opset."
+    )
+    integer_bias: Literal["int32", "float32"] = Field(
+        description="Type of the bias of a layer that multiplies integers."
+    )
+    packings: tuple[str, ...] = Field(description="How weights of few bits may be stored.")
+    bytes: str = Field(description="What the form costs.")
