@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 
 from featherweight import __version__
 from service.dashboard import proxy
+from service.housekeeping import conversions
 from service.housekeeping.caretaker import Caretaker
 from service.housekeeping.inspector import Inspector
 from service.housekeeping.tidying import HousekeepingScope
@@ -108,11 +109,14 @@ async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
     database = await asyncio.to_thread(open_database, settings.database_url)
     notifications = await _watch(database)
     secret = await asyncio.to_thread(_dashboard_secret, database)
-    async with proxy.open_client(settings.dashboard_address, secret=secret) as client:
+    files = FileStore(settings.files)
+    async with (
+        proxy.open_client(settings.dashboard_address, secret=secret) as client,
+        conversions.opened(files, settings) as converted,
+    ):
         per_owner = settings.parallel_trials_per_token
         line = WaitingLine(notifications, partial(_num_claimable, database, per_owner))
         feeds = Feeds(database, notifications)
-        files = FileStore(settings.files)
         streams = Streams(database, notifications, most=settings.streams_per_token)
         resources = Resources(
             settings=settings,
@@ -129,6 +133,7 @@ async def _opened(settings: ServiceSettings, metrics: Metrics) -> AsyncIterator[
             streams=streams,
             logins=Logins(most=settings.logins_per_minute),
             inspector=Inspector(database, files, settings),
+            conversions=converted,
         )
         try:
             sign = SignOfLife(database, lease_seconds=settings.lease_seconds)

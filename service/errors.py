@@ -54,6 +54,14 @@ class TooManyInspections(ServiceError):
     """Too many uploaded files wait for inspection."""
 
 
+class TooManyConversions(ServiceError):
+    """Too many files are being converted for other targets."""
+
+
+class ConversionRefused(ServiceError):
+    """The file cannot be given in the form of that target."""
+
+
 class BodyInvalid(ServiceError):
     """The body could not be read as its content type says."""
 
@@ -129,6 +137,8 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     TooManyBodies: HTTPStatus.TOO_MANY_REQUESTS,
     TooManyInspections: HTTPStatus.SERVICE_UNAVAILABLE,
+    TooManyConversions: HTTPStatus.SERVICE_UNAVAILABLE,
+    ConversionRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     BodyInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     FileAmbiguous: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

@@ -8,6 +8,7 @@ from typing import Annotated
 import httpx2
 from fastapi import Depends, Request
 
+from service.housekeeping.conversions import Conversions
 from service.housekeeping.inspector import Inspector
 from service.settings import ServiceSettings
 from service.shared.answers import AnswerCache
@@ -41,6 +42,7 @@ class Resources:
     streams: Streams
     logins: Logins
     inspector: Inspector
+    conversions: Conversions
 
 
 def of(request: Request) -> Resources:

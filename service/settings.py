@@ -210,6 +210,24 @@ class ServiceSettings(RetentionSettings):
         le=2**53,
         description="Address space of a process that looks into an uploaded file.",
     )
+    conversions: int = Field(
+        default=1, ge=1, le=64, description="Files that are converted for other targets at once."
+    )
+    waiting_conversions: int = Field(
+        default=8,
+        ge=0,
+        le=10_000,
+        description="Files that may wait for that.",
+    )
+    conversion_seconds: float = Field(
+        default=120.0, gt=0, le=86_400, description="Longest conversion of one file."
+    )
+    conversion_memory_bytes: int = Field(
+        default=4 * 1024**3,
+        ge=2**30,
+        le=2**53,
+        description="Address space of a process that converts a file.",
+    )
 
     @property
     def is_loopback(self) -> bool:

@@ -1,8 +1,9 @@
 """Make a file of one target's form out of the file that was measured, and prove it. Torch-free.
 
-    python -m compress.targets.conversion TARGET < measured.onnx > converted.onnx
+    python -m compress.targets.conversion TARGET DESCRIPTOR < measured.onnx
 
-It ends with status 3 and words on stderr if the file has no such form.
+It writes into the open file of that number, as whoever bounds it asks, and ends with status 3 and
+words on stderr if the file has no such form.
 """
 
 from __future__ import annotations
@@ -139,13 +140,15 @@ def _parsed(data: bytes) -> ModelProto:
 
 
 def main() -> None:
-    """Convert the file on stdin to the target that the argument names."""
+    """Convert the file on stdin to the target that the first argument names."""
+    name, descriptor = sys.argv[1:]
     try:
-        made = convert(sys.stdin.buffer.read(), registry.find(sys.argv[1]))
+        made = convert(sys.stdin.buffer.read(), registry.find(name))
     except CompressError as error:
         sys.stderr.write(" ".join(str(error).split()))
         raise SystemExit(REFUSED) from error
-    sys.stdout.buffer.write(made)
+    with open(int(descriptor), "wb") as output:  # noqa: PTH123 - a number is no path
+        output.write(made)
 
 
 if __name__ == "__main__":

@@ -30,3 +30,10 @@ def audit(  # noqa: PLR0913 - every option of the command, by name
     with client(url, token) as service:
         entries = service.audit(actor=actor, kind=kind, subject=subject)
         show(list(islice(entries, limit)), as_json=json, human=tables.audit)
+
+
+@app.command()
+def targets(url: Url = None, token: Token = None, json: AsJson = False) -> None:
+    """List where files can run, and in what form they come for it."""
+    with client(url, token) as service:
+        show(list(service.targets()), as_json=json, human=tables.targets)

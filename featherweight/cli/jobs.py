@@ -127,15 +127,19 @@ def report(job: JobId, url: Url = None, token: Token = None, json: AsJson = Fals
 
 @app.command()
 def download(
-    target: Annotated[str, typer.Argument(metavar="ID", help="A job, for its front; or a file.")],
+    source: Annotated[str, typer.Argument(metavar="ID", help="A job, for its front; or a file.")],
     folder: Annotated[Path, typer.Option(help="Where to put it.")] = Path(),
+    form: Annotated[
+        str | None,
+        typer.Option("--target", help="Where it must run: see featherweight targets."),
+    ] = None,
     url: Url = None,
     token: Token = None,
     json: AsJson = False,
 ) -> None:
     """Download every file of a job's front, or one file; verified by SHA-256."""
     with client(url, token) as service:
-        paths = [str(path) for path in _downloaded(service, target, folder)]
+        paths = [str(path) for path in _downloaded(service, source, folder, form)]
         show(paths, as_json=json, human="\n".join)
 
 
@@ -184,12 +188,12 @@ def resume(job: JobId, url: Url = None, token: Token = None, json: AsJson = Fals
         show(service.resume(job), as_json=json, human=tables.job)
 
 
-def _downloaded(service: Client, target: str, folder: Path) -> list[Path]:
+def _downloaded(service: Client, source: str, folder: Path, target: str | None) -> list[Path]:
     try:
-        points = service.front(target).points
+        points = service.front(source).points
     except NotFound:
-        return [service.download(target, folder)]
-    return [service.download(point, folder) for point in points]
+        return [service.download(source, folder, target=target)]
+    return [service.download(point, folder, target=target) for point in points]
 
 
 def _confirm(found: Sequence[JobSchema]) -> None:

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from compress.targets.target import Target
 from compress.values.measurement import Measurement
 from featherweight.cli.output import table
 from featherweight.specs.candidates import ProposedSchema
@@ -78,6 +79,20 @@ def datasets(found: Sequence[DatasetSchema]) -> Table:
 def _uploaded(one: ModelSchema | DatasetSchema) -> tuple[str, ...]:
     name, owner = escape(one.name), escape(one.owner or "-")
     return one.id, name, f"{one.size_bytes:,}", f"{one.created_at:%F %T}", owner
+
+
+def targets(found: Sequence[Target]) -> Table:
+    """Return one line per target: its name, where it runs, what it may say, and what it costs."""
+    rows = [
+        (
+            one.name,
+            ", ".join(f"{each.name} {each.oldest} to {each.newest}" for each in one.runtimes),
+            f"opset {one.opset}, IR {one.ir_version}",
+            one.bytes,
+        )
+        for one in found
+    ]
+    return table(("target", "proven in", "form", "bytes"), rows)
 
 
 def audit(found: Sequence[AuditSchema]) -> Table:

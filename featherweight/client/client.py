@@ -16,12 +16,14 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 from pydantic import BaseModel, TypeAdapter
 
 from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
+from compress.targets.target import Target
 from compress.tasks.reading import DatasetReading
 from featherweight.client import events, folders, transport, uploads
 from featherweight.client.transport import Call, RetryPolicy, Transport
@@ -50,6 +52,7 @@ from featherweight.specs.states import ModelState
 Schema = TypeVar("Schema", bound=BaseModel)
 Spec = JobSpec | Mapping[str, Any]
 Candidates = Sequence[CandidateRequest | Mapping[str, Any]]
+_CONVERSION_SECONDS = 300.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 """Seconds between two questions for the state of a model."""
 
@@ -163,17 +166,36 @@ class Client:
         """
         return events.follow(self._transport, job, after=after)
 
-    def download(self, file: FrontPoint | str, folder: Path) -> Path:
-        """Fetch a file of the front, or an artifact by id, into ``folder``; verified by digest."""
+    def targets(self) -> tuple[Target, ...]:
+        """Return where files can run, and in what form."""
+        answer = self._transport.send(Call(method="GET", path="/v1/targets"))
+        return TypeAdapter(tuple[Target, ...]).validate_json(answer.content)
+
+    def download(self, file: FrontPoint | str, folder: Path, *, target: str | None = None) -> Path:
+        """Fetch a file of the front, or an artifact by id, into ``folder``; verified by digest.
+
+        With a ``target`` it comes in that target's form, which the service makes first.
+        """
         folder.mkdir(parents=True, exist_ok=True)
+        if target is not None:
+            return self._download_form(file, folder, target)
         if isinstance(file, str):
-            target = folder / f"{file}.{self._suffix(file)}"
-            self._transport.download(f"/v1/artifacts/{file}", target)
-            return target
-        target = folder / f"trial-{file.number:03d}-{file.sha256[:12]}.onnx"
+            place = folder / f"{file}.{self._suffix(file)}"
+            self._transport.download(f"/v1/artifacts/{file}", place)
+            return place
+        place = folder / f"trial-{file.number:03d}-{file.sha256[:12]}.onnx"
         path = f"/v1/artifacts/{file.artifact}"
-        self._transport.download(path, target, sha256=file.sha256)
-        return target
+        self._transport.download(path, place, sha256=file.sha256)
+        return place
+
+    def _download_form(self, file: FrontPoint | str, folder: Path, target: str) -> Path:
+        artifact = file if isinstance(file, str) else file.artifact
+        stem = file if isinstance(file, str) else f"trial-{file.number:03d}-{file.sha256[:12]}"
+        # Its digest is known once it is made: the answer says it.
+        path = f"/v1/artifacts/{artifact}?{urlencode({'target': target})}"
+        place = folder / f"{stem}.{quote(target, safe='')}.onnx"
+        self._transport.download(path, place, timeout_seconds=_CONVERSION_SECONDS)
+        return place
 
     def manifest(self, artifact: str) -> dict[str, Any]:
         """Return how a file was made: candidate, seeds, digests, versions, measurements."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -141,26 +142,30 @@ class Transport:
         *,
         sha256: str | None = None,
         retry: RetryPolicy | None = None,
+        timeout_seconds: float | None = None,
     ) -> str:
         """Fetch into ``target`` and return the SHA-256; a failure leaves nothing behind.
 
         Without ``sha256`` the digest is the ETag of the answer. Raises DigestMismatch if the bytes
         differ.
         """
-        return retrying(lambda: self._download(path, target, sha256), retry or self._retry)
+        fetch = partial(self._download, path, target, sha256, timeout_seconds)
+        return retrying(fetch, retry or self._retry)
 
-    def _download(self, path: str, target: Path, sha256: str | None) -> str:
-        partial = target.with_name(f".{target.name}.{uuid4().hex}.part")
+    def _download(
+        self, path: str, target: Path, sha256: str | None, timeout_seconds: float | None
+    ) -> str:
+        arriving = target.with_name(f".{target.name}.{uuid4().hex}.part")
         try:
-            with self.stream(path) as response:
+            with self.stream(path, timeout_seconds=timeout_seconds) as response:
                 wanted = sha256 or response.headers.get("ETag", "").strip('"')
-                found = _write(response, partial)
+                found = _write(response, arriving)
             if found != wanted:
                 raise errors.DigestMismatch(f"{path}: expected SHA-256 {wanted}, received {found}")
-            partial.replace(target)
+            arriving.replace(target)
             return found
         finally:
-            partial.unlink(missing_ok=True)
+            arriving.unlink(missing_ok=True)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -32,6 +32,14 @@ Cursor = Annotated[
         description="What the page before answered.",
     ),
 ]
+TargetName = Annotated[
+    str | None,
+    Query(
+        max_length=40,
+        pattern=r"^[a-z][a-z0-9_]{0,39}$",
+        description="Name of a target whose form the file shall have; left out: as it was made.",
+    ),
+]
 Fence = Annotated[
     str,
     Header(

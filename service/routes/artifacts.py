@@ -3,16 +3,20 @@
 from typing import Any
 
 from fastapi import Request, Response
+from starlette.concurrency import run_in_threadpool
 
+from compress.targets import registry
+from compress.targets.target import Target
 from compress.values.measurement import Measurement
 from featherweight import documents
 from featherweight.specs import manifest
 from featherweight.specs.manifest import Manifest
 from service.access.auth import READ, WORK
+from service.errors import ConversionRefused
 from service.http import downloads
 from service.http.downloads import Download
 from service.http.openapi import problems
-from service.http.parameters import ArtifactId, Digest
+from service.http.parameters import ArtifactId, Digest, TargetName
 from service.http.routing import router as guarded
 from service.reports import accuracies
 from service.resources import Resources, ResourcesDep
@@ -33,7 +37,7 @@ FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The whole file", "headers": ETAG, **BYTES},
     206: {"description": "The range that was asked for", "headers": ETAG, **BYTES},
     304: {"description": "The asker has it already", "headers": ETAG},
-    **problems(416),
+    **problems(416, 422, 503),
 }
 
 
@@ -44,13 +48,27 @@ FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     response_class=Response,
     responses=FILE_RESPONSES,
 )
-def download_artifact(
-    resources: ResourcesDep, request: Request, artifact_id: ArtifactId
+async def download_artifact(
+    resources: ResourcesDep, request: Request, artifact_id: ArtifactId, target: TargetName = None
 ) -> Response:
-    """The file's bytes; `ETag` is its SHA-256, and `Range` works."""
-    with resources.database.read() as session:
-        artifact = artifacts.get(session, artifact_id)
-    return downloads.respond(request, resources.files, _download(artifact))
+    """The file's bytes; `ETag` is its SHA-256, and `Range` works.
+
+    With a `target` they are those of its form of the file (`GET /v1/targets`), with a digest of
+    their own, made and compared with the measured file in ONNX Runtime when first asked for.
+    """
+    chosen = registry.AS_MADE if target is None else registry.find(target)
+    artifact = await run_in_threadpool(_artifact, resources, artifact_id)
+    download, files = _download(artifact), resources.files
+    if chosen is not registry.AS_MADE:
+        files = resources.conversions.files
+        download = await _converted(resources, artifact, chosen)
+    return await run_in_threadpool(downloads.respond, request, files, download)
+
+
+@router.get("/v1/targets", operation_id="list_targets", dependencies=[READ])
+async def list_targets() -> tuple[Target, ...]:
+    """Where files can run: forms, their runtimes and versions, operators, and what they cost."""
+    return registry.TARGETS
 
 
 @router.get(
@@ -93,12 +111,31 @@ def _document(resources: Resources, sha256: str) -> str:
     return content.decode()
 
 
+def _artifact(resources: Resources, artifact_id: str) -> ArtifactRecord:
+    with resources.database.read() as session:
+        return artifacts.get(session, artifact_id)
+
+
+async def _converted(resources: Resources, artifact: ArtifactRecord, target: Target) -> Download:
+    if artifact.role != "onnx":
+        raise ConversionRefused(f"the file is no network but of the role {artifact.role}")
+    made = await resources.conversions.get(artifact.sha256, target)
+    return Download(
+        sha256=made.sha256,
+        size_bytes=made.size_bytes,
+        filename=f"{_stem(artifact)}.{target.name}.onnx",
+    )
+
+
+def _stem(artifact: ArtifactRecord) -> str:
+    return f"{artifact.trial_id[:8]}-rung{artifact.rung}-{artifact.sha256[:12]}"
+
+
 def _download(artifact: ArtifactRecord) -> Download:
-    stem = f"{artifact.trial_id[:8]}-rung{artifact.rung}-{artifact.sha256[:12]}"
     return Download(
         sha256=artifact.sha256,
         size_bytes=artifact.size_bytes,
-        filename=f"{stem}.{SUFFIX[artifact.role]}",
+        filename=f"{_stem(artifact)}.{SUFFIX[artifact.role]}",
     )
 
 

@@ -74,6 +74,23 @@ def test_every_file_of_the_front_is_what_was_measured(ended, client, digits, tmp
         assert told.origin.augmented == "shift"
 
 
+def test_the_smallest_file_of_the_front_answers_alike_in_plain_form(
+    ended, client, digits, tmp_path
+):
+    _, job = ended
+    point = min(client.front(job.id).points, key=lambda point: point.size_bytes)
+    paths = [client.download(point, tmp_path, target=form) for form in (None, "plain")]
+    with np.load(digits) as arrays:
+        x = arrays["x_test"].astype(np.float32)[:, None]
+    sessions = [
+        onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        for path in paths
+    ]
+    one, other = (session.run(None, {"input": x})[0] for session in sessions)
+    np.testing.assert_array_equal(one, other)
+    assert file_digest(paths[1]) != point.sha256
+
+
 def test_what_was_decided_about_augmentation_is_in_the_report(ended, client):
     _, job = ended
     told = [note for note in client.report(job.id).notes if note.startswith("augmentation: auto")]

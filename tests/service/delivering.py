@@ -16,14 +16,14 @@ CONTENT = bytes(range(256)) * 4
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
-def delivered(service: Service) -> dict[str, Any]:
-    measured = factories.measurement(0.95, len(CONTENT))
+def delivered(service: Service, content: bytes = CONTENT) -> dict[str, Any]:
+    measured = factories.measurement(0.95, len(content))
     service.searching_job()
     with service.database.write() as session:
         assignment = factories.must_claim(session)
-        document = manifests.dump(manifest(assignment.job, measured)).encode()
+        document = manifests.dump(manifest(assignment.job, measured, content)).encode()
         refs = [
-            kept(service, session, "onnx", CONTENT),
+            kept(service, session, "onnx", content),
             kept(service, session, "manifest", document),
         ]
         report = Report(rung=0, epochs=0, measurement=measured, files=tuple(refs))
@@ -42,7 +42,7 @@ def kept(service: Service, session: Any, role: str, content: bytes) -> FileRef:
     return FileRef.model_validate(fields)
 
 
-def manifest(job: str, measured: Any) -> Manifest:
+def manifest(job: str, measured: Any, content: bytes = CONTENT) -> Manifest:
     candidate = Candidate()
     return Manifest(
         candidate=candidate,
@@ -52,7 +52,7 @@ def manifest(job: str, measured: Any) -> Manifest:
         input=Input(shape=(1, 8, 8), normalisation=factories.NORMALISATION),
         num_classes=2,
         measurement=measured,
-        file_sha256=DIGEST,
-        file_bytes=len(CONTENT),
+        file_sha256=hashlib.sha256(content).hexdigest(),
+        file_bytes=len(content),
         versions={"python": "3.11"},
     )

@@ -161,7 +161,7 @@ def test_what_onnx_runtime_cannot_compute_is_refused_in_its_words():
 
 
 def test_the_process_ends_with_words_for_what_has_no_form():
-    command = [sys.executable, "-m", conversion.__name__, "plain"]
+    command = [sys.executable, "-m", conversion.__name__, "plain", "1"]
     ended = subprocess.run(command, input=b"no model", capture_output=True, check=False)
     assert (ended.returncode, ended.stdout) == (conversion.REFUSED, b"")
     assert ended.stderr == b"the file is not an ONNX model"
