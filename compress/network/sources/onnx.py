@@ -11,7 +11,7 @@ from compress.network.network import Network
 from compress.network.outline import Outline
 from compress.network.preprocessing import Normalisation
 from compress.network.signature import BATCH
-from compress.network.sources import onnx_form, onnx_outline, onnx_ports, onnx_proof
+from compress.network.sources import onnx_form, onnx_outline, onnx_ports, onnx_trial
 from compress.values.errors import InvalidNetwork
 
 
@@ -41,7 +41,7 @@ def load(
     working, signature = onnx_form.inner(graph, ports, shapes)
     return Network(
         module=GraphModule(
-            working, bind(working, {BATCH: 2}), staying=onnx_proof.unproven(working)
+            working, bind(working, {BATCH: 2}), staying=onnx_trial.unproven(working)
         ),
         normalisation=normalisation or Normalisation.identity(input_shape[0]),
         input_shape=input_shape,

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 
 from compress.network.graph import read, roles, shapes
 from compress.network.graph.values import Graph, GraphPort
-from compress.network.sources import onnx_form, onnx_outline, onnx_ports, onnx_proof, onnx_trial
+from compress.network.sources import onnx_form, onnx_outline, onnx_ports, onnx_trial
 from compress.network.sources.onnx_info import (
     InspectedNetwork,
     InspectionVerdict,
@@ -42,7 +42,7 @@ def inspect(data: bytes, *, input_shape: tuple[int, int, int] | None = None) -> 
     num_classes = onnx_ports.num_classes(ports, bound.get(ports.output.name))
     error = _differs(data, graph, ports)
     working, signature = onnx_form.inner(graph, ports, bound)
-    unproven = onnx_proof.unproven(working)
+    unproven = onnx_trial.unproven(working)
     found = onnx_outline.described(working, signature, unproven)
     info = OnnxInfo(
         inputs=tuple(map(_port, graph.inputs)),

@@ -19,7 +19,7 @@ def described(
 ) -> Outline:
     """Describe the network in its inner form (``onnx_form.inner``), with the ports of its files.
 
-    Groups that are ``unproven`` (``onnx_proof.unproven``) stay, and why is told. Layers of the same
+    Groups that are ``unproven`` (``onnx_trial.unproven``) stay, and why is told. Layers of the same
     resolution are a stage, which one pruning ratio is for, as in any network of
     no family; ``blocks`` counts the layers of each.
     """

@@ -1,5 +1,7 @@
 """A stranger's network run in ONNX Runtime: whether a graph answers as its file. Torch-free.
 
+So is proven that channels may leave it.
+
 Only a process with bounds on memory and time should do this: whoever made the file decides what
 runs. Sessions have one thread and no arena, and open no file.
 """
@@ -17,10 +19,15 @@ from onnxruntime.capi import (
     onnxruntime_pybind11_state as failures,  # pyright: ignore[reportAttributeAccessIssue]
 )
 
+from compress.network.graph import counting
+from compress.network.graph.coupling import proof
+from compress.network.graph.coupling.couplings import couple
 from compress.network.graph.coupling.proof import Answer
 from compress.network.graph.roles import roles
+from compress.network.graph.shapes import bind
 from compress.network.graph.values import Array, Graph, GraphPort
 from compress.network.graph.write import write
+from compress.network.signature import BATCH
 from compress.values.errors import InvalidNetwork
 
 _CLOSE = 1e-4
@@ -28,6 +35,10 @@ _CLOSE = 1e-4
 _COARSE = 0.05
 """The same for a file whose own numbers are of 16 bits or on grids of integers."""
 _HALVES = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16})
+_IMAGES, _SEED, _RUNS = 2, 0, 3
+_MOST_MACS = 2e11
+"""What all trials of removal together may multiply, some ten seconds of a core."""
+_LEAST_TRIALS, _MOST_TRIALS = 1, 200
 _NO_MEMORY = "bad_alloc"
 """What ONNX Runtime says where memory has an end."""
 _FAILURES = (
@@ -98,6 +109,35 @@ def answering(given: Mapping[str, Array]) -> Answer:
         return run(write(graph).SerializeToString(), given)
 
     return answer
+
+
+def unproven(working: Graph) -> Mapping[str, str]:
+    """Return the roots of the groups whose channels are not shown to leave as they should, and why.
+
+    It is a function of the file alone, so its inspection and everybody who loads it agree.
+    ``working`` is a network in its inner form (``onnx_form.inner``). It runs in ONNX Runtime with
+    channels that are drawn at random taken out, and with what reads them zeroed.
+    """
+    shapes = bind(working, {BATCH: _IMAGES})
+    couplings = couple(working, shapes)
+    if not couplings.groups:
+        return {}
+    proven = proof.prove(
+        working,
+        shapes,
+        couplings,
+        answering(drawn(working, {BATCH: _IMAGES}, seed=_SEED)),
+        seed=_SEED,
+        most_trials=_trials(counting.count(working, shapes).macs),
+    )
+    stay = {group.root for group in couplings.groups} - {group.root for group in proven.groups}
+    return {root: why for root, why in proven.fixed.items() if root in stay}
+
+
+def _trials(macs: int) -> int:
+    """Return how many trials are made of a network of so many multiply-accumulates a run."""
+    affordable = int(_MOST_MACS // (_RUNS * max(macs, 1)))
+    return max(_LEAST_TRIALS, min(_MOST_TRIALS, affordable))
 
 
 def check_parity(data: bytes, graph: Graph, given: Mapping[str, Array]) -> float:
