@@ -110,6 +110,7 @@ def test_a_process_that_is_killed_lets_go_of_what_it_held(tmp_path, source, dige
     ours, theirs = spawn.Pipe()
     process = spawn.Process(target=_hold_and_tell, args=(tmp_path, source, digests[0], theirs))
     process.start()
+    theirs.close()  # Of a process that ends early nothing comes, and nobody waits for it.
     assert ours.recv() == "held"
     found = cache(tmp_path, source, limit_bytes=0)
     with found.hold(digests[1]):
