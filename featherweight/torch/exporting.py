@@ -96,10 +96,11 @@ def _still(module: nn.Module) -> nn.Module:
     assert isinstance(inner, nn.Module)
     try:
         return copy.deepcopy(inner).cpu().eval()
-    except (RuntimeError, TypeError, AttributeError) as error:
+    except (RuntimeError, TypeError, AttributeError, ValueError) as error:
         raise ExportFailed(
-            f"the module cannot be copied ({error}): give one that copy.deepcopy takes, without "
-            "tensors of a running backward pass or open files in it"
+            f"the module cannot be copied ({_first_lines(str(error))}): give one that "
+            "copy.deepcopy takes, without tensors of a running backward pass, open files, or lazy "
+            "layers that have seen no input yet in it"
         ) from error
 
 
@@ -204,19 +205,49 @@ def _exported(
 
 
 def _legacy(module: nn.Module, example: Tensor, path: Path) -> None:
-    torch.onnx.export(
-        module,
-        (example,),
-        str(path),
-        dynamo=False,
-        # Or BatchNorm is folded into the layer before it, and trains worse after compression.
-        training=torch.onnx.TrainingMode.PRESERVE,
-        do_constant_folding=False,
-        opset_version=_OPSETS["legacy"],
-        input_names=[INPUT],
-        output_names=[OUTPUT],
-        dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
-    )
+    with _step_by_step(), _without_graphs(module):
+        torch.onnx.export(
+            module,
+            (example,),
+            str(path),
+            dynamo=False,
+            # Or BatchNorm is folded into the layer before it, and trains worse after compression.
+            training=torch.onnx.TrainingMode.PRESERVE,
+            do_constant_folding=False,
+            opset_version=_OPSETS["legacy"],
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
+        )
+
+
+@contextmanager
+def _step_by_step() -> Iterator[None]:
+    """Compute attention step by step: its fast path is one operator, which ONNX does not have."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+@contextmanager
+def _without_graphs(module: nn.Module) -> Iterator[None]:
+    """Suppress the graph that the older exporter prints, past Python's streams, before it raises.
+
+    It turns its printing on whenever it starts, so that is turned off again when the module runs.
+    """
+    handle = module.register_forward_pre_hook(_silence)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _silence(module: nn.Module, inputs: object) -> None:
+    # No public name turns it off.
+    torch._C._jit_set_onnx_log_enabled(False)  # pyright: ignore[reportPrivateUsage]
 
 
 def _dynamo(module: nn.Module, example: Tensor, path: Path) -> None:
