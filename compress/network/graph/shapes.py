@@ -159,9 +159,13 @@ class _Inference:
 
 
 def _evaluated(node: Node, inputs: list[Array | None]) -> dict[str, Array]:
+    attributes = {
+        name: numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
+        for name, value in node.attributes.items()
+    }
     try:
         outputs = load_op("", node.op, OPSET).eval(
-            *inputs, n_outputs=len(node.outputs), **node.attributes
+            *inputs, n_outputs=len(node.outputs), **attributes
         )
     except ERRORS as e:
         raise InvalidNetwork(
