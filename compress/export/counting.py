@@ -15,7 +15,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, shape_inference
 
 from compress.evaluation import runtime
-from compress.export import onnx_shapes
+from compress.export import element_types
 from compress.export.weight_encoding.forms import made_by
 
 _Shapes = dict[str, list[int]]
@@ -97,7 +97,7 @@ def _counted(model: ModelProto, constants: set[str]) -> list[NodeProto]:
     ]
     if not any(node.op_type == "Gather" for node in found):
         return found
-    types = onnx_shapes.element_types(model)
+    types = element_types.of(model)
     return [node for node in found if node.op_type != "Gather" or _is_table(node, constants, types)]
 
 

@@ -11,6 +11,7 @@ from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from tests.compress.applying import quantized
+from tests.compress.networks import imported
 
 
 def macs_of_torch(module, shape):
@@ -51,10 +52,11 @@ def test_quantization_changes_no_count(compressed, digits, tmp_path, bits):
 )
 def test_groups_strides_dilations_and_linear_layers_are_counted(module):
     normalisation = Normalisation(mean=(0.0,) * 4, std=(1.0,) * 4)
+    answers = module.eval()(torch.zeros(1, 4, 8, 8)).shape[1]
     network = Network(
-        module=module.eval(), normalisation=normalisation, input_shape=(4, 8, 8), num_classes=2
+        module=module, normalisation=normalisation, input_shape=(4, 8, 8), num_classes=answers
     )
-    counts = counting.count(writer.float_graph(network))
+    counts = counting.count(writer.float_graph(imported(network)))
     assert counts.macs == macs_of_torch(module, (4, 8, 8))
     assert counts.parameters == folded_parameters(module)
 
