@@ -275,8 +275,32 @@ def _off(knobs: Sequence[Knob]) -> Iterator[str]:
     find: Callable[[str], Sequence[Any]] = values_of(knobs)
     for technique in {knob.technique for knob in knobs}:
         off: Mapping[str, Scalar] = BY_NAME[technique].disabled
-        if off and all(set(find(f"{technique}.{field}")) <= {off[field]} for field in off):
+        own = [knob for knob in knobs if knob.technique == technique]
+        is_off = all(set(find(f"{technique}.{field}")) <= {off[field]} for field in off)
+        if off and is_off and not any(map(_acts_alone, own)):
             yield technique
+
+
+def _acts_alone(knob: Knob) -> bool:
+    """Return whether the knob changes a network while all others of its technique are off."""
+    off = {
+        f"{knob.technique}.{field}": value
+        for field, value in BY_NAME[knob.technique].disabled.items()
+    }
+    return any(_is_effective(knob.technique, {**off, knob.path: value}) for value in values(knob))
+
+
+def _is_effective(technique: str, by_path: Mapping[str, Scalar]) -> bool:
+    in_parts = (*_in_parts(technique, per="stage"), *_in_parts(technique, per="edge"))
+    fields = {
+        path.partition(".")[2]: (value,) if path in in_parts else value
+        for path, value in by_path.items()
+    }
+    try:
+        return BY_NAME[technique].config.model_validate(fields).has_effect
+    except ValidationError:
+        # What its config refuses as long as it is off does not switch it on.
+        return False
 
 
 def _is_idle(rule: Applies, find: ValuesOf) -> bool:

@@ -53,6 +53,22 @@ def test_default_depths_are_cut_to_those_of_the_network() -> None:
     assert depth == {"name": "family_member.depth", "kind": "categorical", "choices": (1, 2)}
 
 
+@pytest.mark.parametrize(
+    ("field", "choices"),
+    [("resolution", [8, 0]), ("weights", ["fresh", "inherited"])],
+)
+def test_members_of_whole_width_and_depth_still_differ_in_all_else(
+    field: str, choices: list[object]
+) -> None:
+    deep = Residual(widths=(4, 4), depths=(64, 1))
+    whole = {"width": 1.0, "depth": 64}
+    found = build({"family_member": whole | {field: choices}}, network=deep)
+    assert one(f"family_member.{field}", found)["choices"] == tuple(choices)
+    member = found.candidate({f"family_member.{field}": choices[0]}).network
+    assert member is not None
+    assert getattr(member, field) == choices[0]
+
+
 def test_a_range_with_a_step_ends_on_its_grid_without_binary_noise() -> None:
     found = build({"filter_pruning": {"ratios": {"low": 0.1, "high": 0.75, "step": 0.1}}})
     knob = found.knobs[0]
