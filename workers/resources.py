@@ -17,7 +17,7 @@ from compress.network.running import threads
 from compress.network.sources import onnx, safetensors
 from compress.network.sources.family import FamilyMembers
 from compress.network.sources.source import NetworkSource, OnnxSource
-from compress.tasks import registry
+from compress.tasks import mapped, registry
 from compress.tasks.images import ImageData
 from compress.tasks.task import Task
 from compress.training import reinsertion
@@ -150,8 +150,13 @@ class TrialResources:
         )
 
     def _load_data(self, sha256: str) -> ImageData:
-        with self._cache.hold(sha256) as path:
-            return self.task.load(path)
+        """Map the decoded data, which the first trainer on this machine writes for all of them."""
+        kind = f"{self.task.name} {mapped.REVISION}"
+        with self._cache.hold_made(sha256, kind, self._decode) as path:
+            return mapped.read(path)
+
+    def _decode(self, source: Path, target: Path) -> None:
+        mapped.write(self.task.load(source), target)
 
     def _load_network(self, given: Weights, source: NetworkSource, images: ImageData) -> Network:
         with self._cache.hold(given.sha256) as path:

@@ -1,8 +1,12 @@
-"""Files by digest on this machine: downloaded once, verified on use, the oldest dropped first."""
+"""Files by digest on this machine: downloaded once, verified on use, the oldest dropped first.
+
+What is made of such a file, once for all who need it, is kept beside it in the same way.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import logging
 import os
 import time
@@ -14,6 +18,8 @@ from featherweight.client.transport import file_digest
 
 Fetch = Callable[[str, Path], None]
 """``fetch(sha256, target)`` puts the verified file at ``target``, whole or not at all."""
+Make = Callable[[Path, Path], None]
+"""``make(source, target)`` writes to ``target`` what it makes of the file ``source``."""
 _log = logging.getLogger(__name__)
 
 
@@ -37,9 +43,22 @@ class Cache:
         with self._locked(f"{sha256}.use", fcntl.LOCK_SH):
             if not _is_whole(path):
                 self._fetch_once(path)
-            # Files are used by reading: the time of the last use has to be set by hand.
-            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
-            self._drop_oldest()
+            self._used(path)
+            yield path
+
+    @contextmanager
+    def hold_made(self, sha256: str, kind: str, make: Make) -> Iterator[Path]:
+        """Yield what ``make`` makes of the file with this digest, held as that one would be.
+
+        Equal ``kind`` means that equal files give equal results: it is made once, and the file
+        itself is needed only then. Raises what fetching and ``make`` raise.
+        """
+        name = hashlib.sha256(f"{kind} {sha256}".encode()).hexdigest()
+        path = self._folder / name
+        with self._locked(f"{name}.use", fcntl.LOCK_SH):
+            if not _is_as_made(path):
+                self._make_once(path, sha256, make)
+            self._used(path)
             yield path
 
     def size_bytes(self) -> int:
@@ -50,6 +69,24 @@ class Cache:
         with self._locked(f"{path.name}.fetch", fcntl.LOCK_EX):
             if not _is_whole(path):
                 self._fetch(path.name, path)
+
+    def _make_once(self, path: Path, sha256: str, make: Make) -> None:
+        part = path.with_name(f"{path.name}.part")
+        with self._locked(f"{path.name}.fetch", fcntl.LOCK_EX):
+            if _is_as_made(path):
+                return
+            try:
+                with self.hold(sha256) as source:
+                    make(source, part)
+                _digest_path(path).write_text(file_digest(part))
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+
+    def _used(self, path: Path) -> None:
+        # Files are used by reading: the time of the last use has to be set by hand.
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+        self._drop_oldest()
 
     def _drop_oldest(self) -> None:
         excess = self.size_bytes() - self._limit_bytes
@@ -64,6 +101,7 @@ class Cache:
         try:
             with self._locked(f"{path.name}.use", fcntl.LOCK_EX | fcntl.LOCK_NB):
                 path.unlink(missing_ok=True)
+                _digest_path(path).unlink(missing_ok=True)
         except BlockingIOError:
             return False  # in use
         _log.info("dropped %s from the cache to keep within %d bytes", path.name, self._limit_bytes)
@@ -84,3 +122,12 @@ class Cache:
 
 def _is_whole(path: Path) -> bool:
     return path.exists() and file_digest(path) == path.name
+
+
+def _is_as_made(path: Path) -> bool:
+    digest = _digest_path(path)
+    return path.exists() and digest.exists() and file_digest(path) == digest.read_text()
+
+
+def _digest_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.digest")

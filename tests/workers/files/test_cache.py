@@ -119,3 +119,60 @@ def test_a_process_that_is_killed_lets_go_of_what_it_held(tmp_path, source, dige
     process.join()
     with found.hold(digests[1]):
         assert found.size_bytes() == 100
+
+
+class Doubled:
+    """Makes twice the content of a file; counts how often."""
+
+    def __init__(self):
+        self.made = 0
+
+    def __call__(self, source: Path, target: Path) -> None:
+        self.made += 1
+        target.write_bytes(source.read_bytes() * 2)
+
+
+def held_made(found, digest, make, kind="doubled"):
+    with found.hold_made(digest, kind, make) as path:
+        return path.read_bytes()
+
+
+def test_what_is_made_of_a_file_is_made_once_for_each_kind(tmp_path, source, digests):
+    make = Doubled()
+    for _ in range(2):
+        assert held_made(cache(tmp_path, source), digests[0], make) == b"a" * 200
+    assert (make.made, source.fetched) == (1, digests[:1])
+    held_made(cache(tmp_path, source), digests[0], make, kind="doubled again")
+    held_made(cache(tmp_path, source), digests[1], make)
+    assert make.made == 3
+
+
+def test_what_was_made_is_made_again_if_it_is_damaged(tmp_path, source, digests):
+    found, make = cache(tmp_path, source), Doubled()
+    with found.hold_made(digests[0], "doubled", make) as path:
+        path.write_bytes(b"damaged")
+    assert held_made(found, digests[0], make) == b"a" * 200
+
+
+def test_making_that_fails_leaves_nothing_but_the_file(tmp_path, source, digests):
+    found = cache(tmp_path, source)
+
+    def fail(_: Path, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        held_made(found, digests[0], fail)
+    assert found.size_bytes() == 100
+    assert list((tmp_path / "cache").glob("*.part")) == []
+
+
+def test_what_was_made_counts_and_is_dropped_as_the_oldest(tmp_path, source, digests):
+    found, make = cache(tmp_path, source, limit_bytes=250), Doubled()
+    held_made(found, digests[0], make)
+    assert found.size_bytes() == 200  # the file that it was made of has gone
+    held_made(found, digests[0], make)
+    assert (make.made, len(source.fetched)) == (1, 1)
+    held_made(found, digests[1], make)
+    held_made(found, digests[0], make)
+    assert (make.made, len(source.fetched)) == (3, 3)
