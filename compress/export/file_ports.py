@@ -6,11 +6,17 @@ goes to the user takes what the uploaded file took and answers what it answered.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from compress.network.signature import INPUT, OUTPUT, Port, Signature
 
+CLASS_NAMES = "featherweight.class_names"
+"""The entry of a file's metadata with a JSON list of its classes' names, in their order."""
+_MOST_BYTES = 2**16
 _TO_NCHW, _TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
 _FLOATS, _FIRST, _LOGITS = "ports.floats", "ports.channels_first", "ports.logits"
 _TYPES = {
@@ -49,6 +55,25 @@ def declare(model: ModelProto, signature: Signature) -> None:
         value.CopyFrom(_info(port, port.words))
     if signature.metadata:
         helper.set_model_props(model, dict(signature.metadata))
+
+
+def name_classes(model: ModelProto, class_names: Sequence[str]) -> tuple[str, ...]:
+    """Say, in place, what the answers are called; without names the file stays as it is.
+
+    Returns a note if the names are too long for a file.
+    """
+    if not class_names:
+        return ()
+    text = json.dumps(class_names, ensure_ascii=False, separators=(",", ":"))
+    size = len(text.encode())
+    if size > _MOST_BYTES:
+        return (
+            f"the file does not name its classes: their names take {size:,} bytes, at most "
+            f"{_MOST_BYTES:,} are kept",
+        )
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    helper.set_model_props(model, said | {CLASS_NAMES: text})
+    return ()
 
 
 def _in_front(taken: Port) -> tuple[list[NodeProto], str]:

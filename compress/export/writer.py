@@ -10,7 +10,7 @@ the first convolution, whose zero padding would then mean another grey value.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -103,7 +103,8 @@ def write(
         )
         model, gate, observer = chosen.model, chosen.gate, chosen.observer
         notes += (*graph.float_steps(), *chosen.notes)
-    artifact = _written(model, folder / f"{name}.onnx", ports, gate=gate, notes=notes)
+    path, names = folder / f"{name}.onnx", data.class_names
+    artifact = _written(model, path, ports, class_names=names, gate=gate, notes=notes)
     return replace(artifact, activation_observer=observer)
 
 
@@ -273,11 +274,18 @@ def _file_form(graph: ModelProto, over: Views, ports: Signature | None) -> Model
 
 
 def _written(
-    model: ModelProto, path: Path, ports: Signature | None, *, gate: Parity, notes: tuple[str, ...]
+    model: ModelProto,
+    path: Path,
+    ports: Signature | None,
+    *,
+    class_names: Sequence[str],
+    gate: Parity,
+    notes: tuple[str, ...],
 ) -> Artifact:
     counts = counting.count(model)
     if ports is not None:
         file_ports.declare(model, ports)
+    notes += file_ports.name_classes(model, class_names)
     content = model.SerializeToString(deterministic=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(content)

@@ -30,12 +30,17 @@ class Images:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageData:
-    """A dataset in memory. ``test`` is None if the file has no such split."""
+    """A dataset in memory.
+
+    ``test`` is None if the file has no such split; ``class_names``, in the order of the classes, is
+    empty if it has none.
+    """
 
     train: Images
     validation: Images
     test: Images | None
     num_classes: int
+    class_names: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

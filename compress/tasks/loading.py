@@ -41,6 +41,7 @@ def load(path: Path, *, max_bytes: int = npz.MAX_BYTES) -> ImageData:
         validation=splits["validation"],
         test=splits.get("test"),
         num_classes=info.num_classes,
+        class_names=info.class_names,
     )
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from compress.tasks.images import ImageData, Images
 from compress.values.measurement import Split
 
-REVISION = 1
+REVISION = 2
 """Part of the name under which such a file is kept: it rises when the same data gives another."""
 _TYPES = {torch.uint8: "U8", torch.float32: "F32", torch.int64: "I64"}
 _LENGTH = struct.Struct("<Q")
@@ -32,7 +32,11 @@ def write(data: ImageData, path: Path) -> None:
     """
     tensors = _tensors(data)
     strides = {name: tensor.stride() for name, tensor in tensors.items()}
-    said = {"num_classes": str(data.num_classes), "strides": json.dumps(strides)}
+    said = {
+        "num_classes": str(data.num_classes),
+        "class_names": json.dumps(data.class_names),
+        "strides": json.dumps(strides),
+    }
     with path.open("wb") as file:
         file.write(_header(tensors, said))
         for tensor in tensors.values():
@@ -53,6 +57,7 @@ def read(path: Path) -> ImageData:
         validation=_images(tensors, "validation"),
         test=_images(tensors, "test") if "x_test" in tensors else None,
         num_classes=int(said["num_classes"]),
+        class_names=tuple(json.loads(said["class_names"])),
     )
 
 

@@ -1,5 +1,7 @@
 """A graph gets the ports of the file that a network came from."""
 
+import json
+
 import numpy as np
 import onnx
 import pytest
@@ -113,3 +115,32 @@ def test_axes_and_metadata_are_said_as_the_upload_said_them():
 
 def test_the_usual_ports_leave_a_graph_as_it_is():
     assert with_ports(graph(), USUAL) == graph()
+
+
+def metadata_of(model):
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def test_classes_are_named_beside_what_the_file_says_already():
+    model = graph()
+    helper.set_model_props(model, {"made by": "somebody"})
+    assert file_ports.name_classes(model, ("cat", 'dog "é"')) == ()
+    found = metadata_of(model)
+    assert found.pop("made by") == "somebody"
+    assert json.loads(found.pop("featherweight.class_names")) == ["cat", 'dog "é"']
+    assert found == {}
+
+
+def test_a_file_without_names_of_classes_keeps_its_bytes():
+    model = graph()
+    before = model.SerializeToString(deterministic=True)
+    assert file_ports.name_classes(model, ()) == ()
+    assert model.SerializeToString(deterministic=True) == before
+
+
+def test_names_that_are_too_long_for_a_file_are_left_out_with_a_note():
+    model = graph()
+    names = [f"{number:06}" + "x" * 94 for number in range(700)]
+    [note] = file_ports.name_classes(model, names)
+    assert "72,101 bytes" in note
+    assert metadata_of(model) == {}

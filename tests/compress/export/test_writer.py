@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from copy import deepcopy
 from dataclasses import replace
@@ -44,6 +45,20 @@ def test_the_artifact_describes_the_very_file_on_disk(compressed, digits, tmp_pa
     assert artifact.parity_images == 256
     assert artifact.agreement == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.onnx"]
+
+
+def test_the_file_names_its_classes_if_the_data_does(compressed, digits, tmp_path):
+    names = tuple(f"digit {label}" for label in range(10))
+    plain = writer.write(compressed, tmp_path, data=digits, name="plain")
+    named = writer.write(
+        compressed, tmp_path, data=replace(digits, class_names=names), name="named"
+    )
+    said = runtime.session(named.path).get_modelmeta().custom_metadata_map
+    assert json.loads(said["featherweight.class_names"]) == list(names)
+    assert named.size_bytes > plain.size_bytes
+    model = onnx.load(named.path)
+    model.ClearField("metadata_props")
+    assert model.SerializeToString(deterministic=True) == plain.path.read_bytes()
 
 
 def test_the_same_network_gives_the_same_bytes(compressed, digits, tmp_path):

@@ -8,10 +8,12 @@ import torch
 
 from compress.tasks import loading, mapped
 
+NAMES = ("ant", "bee", "crow é")
+
 
 def saved(tmp_path, shape, dtype, *, has_all_splits):
     random = np.random.default_rng(0)
-    arrays = {}
+    arrays = {"class_names": np.array(NAMES)} if has_all_splits else {}
     for split in ("train", "validation", "test") if has_all_splits else ("train",):
         arrays[f"x_{split}"] = random.integers(0, 200, (30, *shape)).astype(dtype)
         arrays[f"y_{split}"] = np.arange(30) % 3
@@ -28,6 +30,7 @@ def test_what_is_mapped_equals_what_was_decoded(tmp_path, shape, dtype, has_all_
     mapped.write(data, tmp_path / "file")
     found = mapped.read(tmp_path / "file")
     assert (found.num_classes, found.input_shape) == (3, data.input_shape)
+    assert found.class_names == (NAMES if has_all_splits else ())
     assert (found.test is None) == (data.test is None)
     for split in ("train", "validation", "test") if has_all_splits else ("train", "validation"):
         one, other = getattr(data, split), getattr(found, split)
