@@ -34,7 +34,7 @@ _FOLDABLE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 _MATRIX, _MAP = 2, 4
 _VIEWED: Mapping[str, tuple[int, ...]] = {
-    "Conv": (3, 4),
+    "Conv": (3, 4, 5),
     "ConvTranspose": (3, 4, 5),
     "GRU": (2,),
     "Gather": (2,),

@@ -15,6 +15,8 @@ from torch.nn import functional
 
 from compress.network.running.weight_view import WeightView, taken
 
+_Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
+
 
 class LinearView(WeightView):
     """A linear layer, on vectors or on sequences of them."""
@@ -61,28 +63,26 @@ class ConvolutionView(WeightView):
 
     channel_axis = 1
 
-    def __init__(self, kind: type[nn.Conv1d | nn.Conv2d]) -> None:
+    def __init__(self, kind: type[_Convolution]) -> None:
         self.kind = kind
 
-    def is_normalised(self, part: nn.Conv1d | nn.Conv2d, output: Tensor) -> bool:
+    def is_normalised(self, part: _Convolution, output: Tensor) -> bool:
         """Return whether the output has a batch and channels in front of the kernel's axes."""
         return output.ndim == 2 + len(part.kernel_size)
 
-    def groups(self, part: nn.Conv1d | nn.Conv2d) -> int:
+    def groups(self, part: _Convolution) -> int:
         """Return the convolution's groups."""
         return part.groups
 
-    def sizes(self, part: nn.Conv1d | nn.Conv2d) -> tuple[int, int]:
+    def sizes(self, part: _Convolution) -> tuple[int, int]:
         """Return the numbers of input and output channels."""
         return part.in_channels, part.out_channels
 
-    def resize_(
-        self, part: nn.Conv1d | nn.Conv2d, *, inputs: int, outputs: int, groups: int
-    ) -> None:
+    def resize_(self, part: _Convolution, *, inputs: int, outputs: int, groups: int) -> None:
         """Set both numbers of channels, and the groups."""
         part.in_channels, part.out_channels, part.groups = inputs, outputs, groups
 
-    def positions(self, part: nn.Conv1d | nn.Conv2d, x: Tensor, output: Tensor) -> int:
+    def positions(self, part: _Convolution, x: Tensor, output: Tensor) -> int:
         """Return the pixels of all maps of the output, with or without an axis of images."""
         return output.numel() // part.out_channels
 
@@ -90,14 +90,14 @@ class ConvolutionView(WeightView):
         """Return the pixels of a map."""
         return prod(output.shape[2:])
 
-    def columns(self, part: nn.Conv1d | nn.Conv2d, x: Tensor, *, most: int | None = None) -> Tensor:
+    def columns(self, part: _Convolution, x: Tensor, *, most: int | None = None) -> Tensor:
         """Return the window of every output pixel; windows are views of the padded input."""
         mode = "constant" if part.padding_mode == "zeros" else part.padding_mode
         x = functional.pad(x, _padding(part), mode=mode)
         found = windows(x, part.kernel_size, stride=part.stride, dilation=part.dilation)
         return in_groups(found, part.groups, most=most)
 
-    def mean_squares(self, part: nn.Conv1d | nn.Conv2d, x: Tensor) -> Tensor:
+    def mean_squares(self, part: _Convolution, x: Tensor) -> Tensor:
         """Sum what each weight is multiplied with, by the gradient of a weight of ones."""
         probe = self._probe(part, x)
         with torch.enable_grad():
@@ -108,7 +108,7 @@ class ConvolutionView(WeightView):
             (total,) = torch.autograd.grad(output.sum(), weight)
         return total * part.groups / output.numel()
 
-    def _probe(self, part: nn.Conv1d | nn.Conv2d, x: Tensor) -> nn.Module:
+    def _probe(self, part: _Convolution, x: Tensor) -> nn.Module:
         return nn.utils.skip_init(
             self.kind,
             part.in_channels,
@@ -143,7 +143,7 @@ def in_groups(found: Tensor, groups: int, *, most: int | None) -> Tensor:
     return x_NCk.reshape(len(taken_N), groups, -1).transpose(0, 1)
 
 
-def _padding(part: nn.Conv1d | nn.Conv2d) -> tuple[int, ...]:
+def _padding(part: _Convolution) -> tuple[int, ...]:
     """Zeros before and after every dimension, last dimension first, as ``functional.pad`` wants."""
     sides: list[int] = []
     for index in reversed(range(len(part.kernel_size))):

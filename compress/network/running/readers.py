@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,9 @@ from torch.utils.hooks import RemovableHandle
 
 from compress.network.running.weight_views import Weighted, is_weighted, view_of
 
-Norm = nn.BatchNorm1d | nn.BatchNorm2d
+Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 # A class of its own that computes something else cannot be folded, whatever it derives from.
-_PLAIN_NORM = frozenset({nn.BatchNorm1d.forward, nn.BatchNorm2d.forward})
+_PLAIN_NORM = frozenset(kind.forward for kind in get_args(Norm))
 
 
 class Readers(TorchDispatchMode):

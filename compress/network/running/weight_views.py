@@ -21,7 +21,15 @@ from compress.network.running.graph_views import EmbeddingView, RecurrentView, T
 from compress.network.running.plain_views import ConvolutionView, LinearView
 from compress.network.running.weight_view import WeightView
 
-Weighted = nn.Conv1d | nn.Conv2d | nn.Linear | TransposedConvolution | Recurrent | EmbeddingTable
+Weighted = (
+    nn.Conv1d
+    | nn.Conv2d
+    | nn.Conv3d
+    | nn.Linear
+    | TransposedConvolution
+    | Recurrent
+    | EmbeddingTable
+)
 """For type checkers, what the types of the table have in common: ``weight`` and ``bias``."""
 
 VIEWS: dict[type[nn.Module], WeightView] = {
@@ -30,6 +38,7 @@ VIEWS: dict[type[nn.Module], WeightView] = {
         LinearView(),
         ConvolutionView(nn.Conv1d),
         ConvolutionView(nn.Conv2d),
+        ConvolutionView(nn.Conv3d),
         TransposedView(),
         RecurrentView(),
         EmbeddingView(),

@@ -33,6 +33,22 @@ class Decoder(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
+class Volumes(nn.Module):
+    """The colours of an image as a depth: convolutions over three axes, plain and in groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv3d(1, 12, (2, 4, 4), stride=(1, 2, 2), bias=False)
+        self.norm = nn.BatchNorm3d(12)
+        self.grouped = nn.Conv3d(12, 16, 3, stride=2, padding=1, groups=2)
+        self.head = nn.Linear(16, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of the mean over all places."""
+        x = functional.relu(self.norm(self.first(x[:, None])))
+        return self.head(functional.relu(self.grouped(x)).mean((2, 3, 4)))
+
+
 class Rows(nn.Module):
     """The rows of an image as a sequence: two recurrent layers, then the last step of each."""
 
@@ -97,6 +113,7 @@ class Tied(nn.Module):
 
 KINDS: Mapping[str, Callable[[], nn.Module]] = {
     "decoder": Decoder,
+    "volumes": Volumes,
     "lstm": partial(Rows, nn.LSTM, both=True),
     "gru": partial(Rows, nn.GRU, both=True),
     "words": Words,

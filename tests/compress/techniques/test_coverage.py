@@ -29,7 +29,6 @@ LEFT = {
     "embedding": "table (Embedding, 2,048)",
     "embedding bag": "table (EmbeddingBag, 2,048)",
     "transposed": "up (ConvTranspose2d, 192)",
-    "three axes": "deep (Conv3d, 108)",
     "functional": "kernel (parameter, 576)",
     "attention": "attention (MultiheadAttention, 192)",
     "transformer": "positions (parameter, 520)",

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from compress.network import layers
 from compress.network.running import weight_views
-from compress.network.running.plain_views import ConvolutionView
+from compress.network.running.plain_views import LinearView
 from compress.network.running.weight_views import find_view, is_weighted, view_of
 from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
 from tests.compress.applying import applied
-from tests.compress.awkward import ZOO
 from tests.compress.networks import wrapped
 
 CONVOLUTIONS = {
@@ -53,10 +53,12 @@ def test_the_columns_of_other_layers_too():
     torch.testing.assert_close(
         product(linear, view_of(linear).columns(linear, x)), linear(x).flatten(0, 1)
     )
-    conv = nn.Conv1d(4, 6, 3, padding=1, stride=2, groups=2)
-    x = images(2, 4, 9)
-    expected = conv(x).permute(0, 2, 1).flatten(0, 1)
-    torch.testing.assert_close(product(conv, view_of(conv).columns(conv, x)), expected)
+    for conv, x in (
+        (nn.Conv1d(4, 6, 3, padding=1, stride=2, groups=2), images(2, 4, 9)),
+        (nn.Conv3d(4, 6, (1, 2, 3), padding=1, stride=2, groups=2), images(2, 4, 5, 6, 7)),
+    ):
+        expected = conv(x).flatten(2).permute(0, 2, 1).flatten(0, 1)
+        torch.testing.assert_close(product(conv, view_of(conv).columns(conv, x)), expected)
 
 
 def test_some_of_the_columns_are_those_at_equal_distances():
@@ -128,23 +130,39 @@ def test_other_layers_have_no_view():
         view_of(nn.LSTM(2, 2))
 
 
+class Halved(nn.Module):
+    """Multiplies with half of its matrix."""
+
+    def __init__(self, fan_in: int, fan_out: int) -> None:
+        super().__init__()
+        self.in_features, self.out_features = fan_in, fan_out
+        self.weight, self.bias = nn.Parameter(torch.randn(fan_out, fan_in)), None
+
+    def forward(self, x):
+        return functional.linear(x, self.weight / 2)
+
+
+class HalvedView(LinearView):
+    kind = Halved
+
+
 def test_a_type_that_is_added_to_the_table_is_worked_on(monkeypatch):
     x = torch.randint(0, 256, (32, 3, 8, 8), dtype=torch.uint8)
     some = Images(x_NCHW=x, y_N=torch.arange(32) % 5)
     data = ImageData(train=some, validation=some, test=None, num_classes=5)
-    network = wrapped(ZOO["three axes"](), input_shape=(3, 8, 8))
+    module = nn.Sequential(nn.Flatten(), Halved(192, 8), nn.ReLU(), nn.Linear(8, 5))
+    network = wrapped(module, input_shape=(3, 8, 8))
     step = {"technique": "sparsity", "sparsity": 0.5}
 
     def sparse():
         return applied(CompressedModel(network=network), data, **step)
 
-    assert any("deep (Conv3d, 108)" in note for note in sparse().notes)
-    monkeypatch.setitem(weight_views.VIEWS, nn.Conv3d, ConvolutionView(nn.Conv3d))
-    assert "deep" in [layer.name for layer in layers.weighted(network)]
+    assert any("1 (Halved, 1,536)" in note for note in sparse().notes)
+    monkeypatch.setitem(weight_views.VIEWS, Halved, HalvedView())
+    assert "1" in [layer.name for layer in layers.weighted(network)]
     made = sparse()
-    assert not any("deep" in note for note in made.notes)
-    weight = made.network.module.get_submodule("deep").weight
-    assert int((weight == 0).sum()) > 0
+    assert not any("Halved" in note for note in made.notes)
+    assert int((made.network.module.get_submodule("1").weight == 0).sum()) > 0
 
 
 class StepsFirst(nn.Module):
