@@ -16,7 +16,8 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from featherweight import documents, samples
 from featherweight.client import folders
 from featherweight.client.client import Client
 from featherweight.client.transport import file_digest
-from featherweight.errors import InvalidJobFile, NotFound, UploadRefused
+from featherweight.errors import Conflict, InvalidJobFile, NotFound, UploadRefused
 from featherweight.specs.job import JobSpec
 from featherweight.specs.names import Name
 from featherweight.specs.schemas import DatasetSchema, ModelSchema
@@ -89,23 +90,26 @@ class JobFile:
     networks: Mapping[str, FileModel]
     folder: Path
 
-    def resolve(self, client: Client) -> JobSpec:
+    def resolve(self, client: Client, *, undo: ExitStack | None = None) -> JobSpec:
         """Upload what the service does not have yet, and return the spec.
 
-        It waits until uploaded networks are inspected. Raises UploadRefused, and ApiError.
+        It waits until uploaded networks are inspected. When ``undo`` is closed, what was new to
+        the service is deleted again, unless a job refers to it by then. Raises UploadRefused, and
+        ApiError.
         """
+        undo = undo or ExitStack()  # one that nobody closes does nothing
         changes: dict[str, Any] = {}
         if isinstance(self.data, SampleData):
-            changes["data"] = _sample(client, self.data.sample)
+            changes["data"] = _sample(client, self.data.sample, undo)
         elif self.data is not None:
             with folders.as_file(_existing_data(self.folder / self.data.path)) as path:
                 name = self.data.name or named_for(path)
-                changes["data"] = _dataset(client, path, name, self.data.reading)
+                changes["data"] = _dataset(client, path, name, self.data.reading, undo)
         for field, network in self.networks.items():
-            changes[field] = self._network(client, network)
+            changes[field] = self._network(client, network, undo)
         return self.spec.model_copy(update=changes)
 
-    def _network(self, client: Client, network: FileModel) -> str:
+    def _network(self, client: Client, network: FileModel, undo: ExitStack) -> str:
         path = _existing(self.folder / network.path)
         name = network.name or named_for(path)
         return uploaded_model(
@@ -115,10 +119,11 @@ class JobFile:
             architecture=network.architecture,
             normalisation=network.normalisation,
             input_shape=network.input_shape,
+            undo=undo,
         ).name
 
 
-def uploaded_model(
+def uploaded_model(  # noqa: PLR0913 - what may be said of a network
     client: Client,
     path: Path,
     *,
@@ -126,18 +131,24 @@ def uploaded_model(
     architecture: Architecture | None = None,
     normalisation: Normalisation | None = None,
     input_shape: tuple[int, int, int] | None = None,
+    undo: ExitStack | None = None,
 ) -> ModelSchema:
     """Upload a network's file and wait until it is ready; without a name it gets one of its own.
 
-    Raises UploadRefused with the reasons, and ApiError.
+    When ``undo`` is closed, it is deleted again if it was new to the service. Raises UploadRefused
+    with the reasons, and ApiError.
     """
+    name = name or named_for(path)
+    is_new = undo is not None and not _has_model(client, name)
     sent = client.upload_model(
         path,
-        name=name or named_for(path),
+        name=name,
         architecture=architecture,
         normalisation=normalisation,
         input_shape=input_shape,
     )
+    if undo is not None and is_new:
+        undo.callback(_discard, client.delete_model, sent.id)
     found = client.inspected(sent.id)
     if found.state == ModelState.REFUSED:
         reasons = "\n  ".join(found.reasons)
@@ -233,14 +244,30 @@ def _existing(path: Path) -> Path:
     raise InvalidJobFile(f"there is no file {path}")
 
 
-def _sample(client: Client, name: str) -> str:
+def _has_model(client: Client, name: str) -> bool:
+    try:
+        client.model(name)
+    except NotFound:
+        return False
+    return True
+
+
+def _discard(delete: Callable[[str], None], reference: str) -> None:
+    """Delete it, unless it has gone or somebody has begun to use it."""
+    with suppress(Conflict, NotFound):
+        delete(reference)
+
+
+def _sample(client: Client, name: str, undo: ExitStack) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.npz"
         samples.write(name, path)
-        return _dataset(client, path, name, DatasetReading())
+        return _dataset(client, path, name, DatasetReading(), undo)
 
 
-def _dataset(client: Client, path: Path, name: str, reading: DatasetReading) -> str:
+def _dataset(
+    client: Client, path: Path, name: str, reading: DatasetReading, undo: ExitStack
+) -> str:
     """Return the name of the dataset with these bytes, uploaded if need be.
 
     If the name is taken by other bytes, or by the same ones read in another way, it gets a suffix.
@@ -253,7 +280,9 @@ def _dataset(client: Client, path: Path, name: str, reading: DatasetReading) -> 
             if _is_same(client.dataset(candidate), digest, reading):
                 return candidate
         except NotFound:
-            return client.upload_dataset(path, name=candidate, reading=reading).name
+            sent = client.upload_dataset(path, name=candidate, reading=reading)
+            undo.callback(_discard, client.delete_dataset, sent.id)
+            return sent.name
     return client.upload_dataset(path, name=name, reading=reading).name
 
 

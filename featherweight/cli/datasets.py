@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from compress.tasks.inspection import DatasetInfo, called
 from compress.tasks.reading import DatasetReading
+from compress.values.shown import some
 from featherweight import jobfile
 from featherweight.cli import tables
 from featherweight.cli.output import AsJson, Owner, Token, Url, client, show, table
@@ -99,18 +100,33 @@ def _size(text: str | None) -> list[str] | None:
 def described(found: DatasetSchema) -> RenderableType:
     """Return what a dataset holds: its images, and the number of each class in each split."""
     info = found.info
+    title = f"dataset {found.name} ({found.size_bytes:,} bytes): {info.num_classes} classes"
+    lines = [title, *_facts(info), *(f"warning: {warning}" for warning in info.warnings)]
+    headings = [">class", *(f">{split}" for split in info.splits)]
+    return Group(*map(escape, lines), table(headings, list(_rows(info))))
+
+
+def summary(info: DatasetInfo) -> list[str]:
+    """Return lines about a dataset without its table of classes, and without its warnings."""
+    splits = ", ".join(f"{images:,} {split}" for split, images in info.splits.items())
+    names = [called(label, info.class_names) for label in range(info.num_classes)]
+    counts = info.class_counts["train"]
+    return [
+        f"data: {splits}; {info.num_classes} classes ({some(names)}) with {min(counts):,} to "
+        f"{max(counts):,} images of train",
+        *_facts(info),
+    ]
+
+
+def _facts(info: DatasetInfo) -> list[str]:
     channels, height, width = info.input_shape
     low, high = info.value_range
-    lines = [
-        f"dataset {found.name} ({found.size_bytes:,} bytes): {info.num_classes} classes",
+    return [
         f"images {channels}x{height}x{width} (channels, height, width), {info.dtype} from {low:g} "
         f"to {high:g}",
         *(["validation is a fifth of train: the file has no such split"] if info.held_out else []),
         *(f"note: {note}" for note in info.notes),
-        *(f"warning: {warning}" for warning in info.warnings),
     ]
-    headings = [">class", *(f">{split}" for split in info.splits)]
-    return Group(*map(escape, lines), table(headings, list(_rows(info))))
 
 
 def _rows(info: DatasetInfo) -> Iterator[tuple[str, ...]]:

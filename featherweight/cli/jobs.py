@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from featherweight import candidatefile, jobfile
-from featherweight.cli import follow, tables
+from featherweight.cli import datasets, follow, tables
 from featherweight.cli.output import (
     AsJson,
     Owner,
@@ -35,7 +36,10 @@ TrialId = Annotated[str, typer.Argument(metavar="TRIAL", help="Id of a trial.")]
 @app.command()
 def submit(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Job file, YAML or JSON.")],
-    dry_run: Annotated[bool, typer.Option(help="Only say what the job would do.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(help="Only say what the job would do; what it uploads is deleted again."),
+    ] = False,
     key: Annotated[str | None, typer.Option(help="Idempotency key of the submission.")] = None,
     url: Url = None,
     token: Token = None,
@@ -43,8 +47,8 @@ def submit(
 ) -> None:
     """Start a job from a file, uploading its data and model if need be."""
     job = jobfile.read(file)
-    with client(url, token) as service:
-        spec = job.resolve(service)
+    with client(url, token) as service, ExitStack() as undo:
+        spec = job.resolve(service, undo=undo if dry_run else None)
         if dry_run:
             show(service.dry_run(spec), as_json=json, human=_dry_run)
         else:
@@ -222,7 +226,13 @@ def _dry_run(found: DryRunSchema) -> str:
         f"space of {candidates}:\n{knobs}\n"
         f"constraints:\n{checks}\ntime: {time}{training} ({found.forecast.basis})"
     )
-    return "\n".join([said, *_warned(found.warnings)])
+    return "\n".join([*_understood(found), said, *_warned(found.warnings)])
+
+
+def _understood(found: DryRunSchema) -> list[str]:
+    """Lines about the data and whether the model fits it."""
+    lines = [] if found.data is None else datasets.summary(found.data)
+    return [escape(line) for line in lines + ([found.fit] if found.fit else [])]
 
 
 def _warned(warnings: Sequence[str]) -> list[str]:

@@ -296,6 +296,14 @@ class Client:
         """Delete an ended job with its trials, files and study. A repeat raises NotFound."""
         self._transport.send(Call(method="DELETE", path=f"/v1/jobs/{job}"))
 
+    def delete_dataset(self, dataset: str) -> None:
+        """Delete a dataset, by id or name. Raises Conflict if a job refers to it, and NotFound."""
+        self._transport.send(Call(method="DELETE", path=f"/v1/datasets/{dataset}"))
+
+    def delete_model(self, model: str) -> None:
+        """Delete a model, by id or name. Raises Conflict if a job refers to it, and NotFound."""
+        self._transport.send(Call(method="DELETE", path=f"/v1/models/{model}"))
+
     def clone(self, job: str, changes: Mapping[str, Any] | None = None) -> JobSchema:
         """Submit a job's spec again with ``changes`` on top."""
         path = f"/v1/jobs/{job}/clone"

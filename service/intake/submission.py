@@ -113,7 +113,10 @@ def preview(checked: Checked) -> DryRunSchema:
     """Return what the job would do."""
     spec, space = checked.problem.spec, checked.problem.space
     candidates = space.num_candidates
+    info = DatasetInfo.model_validate(checked.dataset.info)
     return DryRunSchema(
+        data=info,
+        fit=_fit(checked.model, info),
         space=tuple(knob.schema() for knob in space.knobs),
         candidates=candidates if candidates != float("inf") else None,
         sampler=_sampler(checked),
@@ -128,6 +131,20 @@ def preview(checked: Checked) -> DryRunSchema:
         feasibility=checked.feasibility,
         warnings=checked.warnings,
         forecast=_forecast(checked),
+    )
+
+
+def _fit(model: ModelRecord | None, data: DatasetInfo) -> str:
+    """Say in what a model that was checked fits the data."""
+    images, classes = _images(data.input_shape), f"{data.num_classes} classes"
+    if model is None:
+        return f"the model is built for {images} and {classes}"
+    if isinstance(models.source_of(model), OnnxSource):
+        return f"{model.name!r} takes {images} and tells {classes} apart, as the data has them"
+    channels = data.input_shape[0]
+    return (
+        f"{model.name!r} takes images of {channels} channel{'s'[: channels > 1]} and any size, and "
+        f"tells {classes} apart, as the data has them"
     )
 
 

@@ -1,6 +1,7 @@
 """Job files: what they may say, and what is told about those that are wrong."""
 
 import json
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -61,6 +62,41 @@ def test_a_job_that_only_names_uploads_is_posted_as_it_is(write, client):
     job = jobfile.read(write(model="network"))
     assert job.resolve(client) == job.spec
     assert (job.spec.model, job.spec.data) == ("network", "digits")
+
+
+def everything(client):
+    return {item.id for listed in (client.datasets(), client.models()) for item in listed}
+
+
+def test_what_a_dry_run_uploads_goes_and_what_was_there_stays(write, client, dataset, tmp_path):
+    (tmp_path / "net.onnx").write_bytes(onnx_files.network(classes=4))
+    kept = client.upload_dataset(dataset, name="was-there")
+    before = everything(client)
+    for data in ({"path": dataset.name}, {"path": dataset.name, "name": kept.name}):
+        job = jobfile.read(write(data=data, model={"path": "net.onnx"}))
+        with ExitStack() as undo:
+            spec = job.resolve(client, undo=undo)
+            assert client.dry_run(spec).data == kept.info
+            assert everything(client) > before
+        assert everything(client) == before
+    assert client.dataset(kept.name) == kept
+
+
+def test_a_dry_run_that_is_refused_leaves_nothing_either(write, client, dataset, tmp_path):
+    (tmp_path / "net.onnx").write_bytes(onnx_files.network()[:-40])
+    before = everything(client)
+    job = jobfile.read(write(data={"path": dataset.name}, model={"path": "net.onnx"}))
+    with pytest.raises(UploadRefused), ExitStack() as undo:
+        job.resolve(client, undo=undo)
+    assert everything(client) == before
+
+
+def test_what_a_job_has_begun_to_use_stays(write, client, dataset):
+    job = jobfile.read(write(data={"path": dataset.name, "name": "in-use"}))
+    with ExitStack() as undo:
+        made = client.submit(job.resolve(client, undo=undo))
+    assert client.dataset("in-use").name == made.spec.data
+    client.cancel(made.id)
 
 
 def test_a_sample_is_uploaded_once(write, client):

@@ -56,6 +56,9 @@ def test_a_dry_run_tells_the_space_and_the_trials(run, job_file):
     done = run("submit", job_file, "--dry-run")
     assert done.status == 0
     assert "filter_pruning.ratios.0: 0.0 to 0.7" in done.out
+    assert "data: 1,078 train, 359 validation, 360 test; 10 classes (0, 1, 2" in done.out
+    assert "images 1x8x8 (channels, height, width), uint8 from 0 to 16" in done.out
+    assert "the model is built for images of 1 channel, 8x8 pixels and 10 classes" in done.out
     assert run("submit", job_file, "--dry-run", "--json").json["trials"]["finish"] == 1
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+from compress.tasks.inspection import DatasetInfo
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import DryRunSchema, JobSchema
 from featherweight.specs.states import JobState
@@ -79,6 +80,9 @@ def test_a_dry_run_says_what_would_happen_and_does_nothing(service):
         "filter_pruning.ratios.0",
         "filter_pruning.ratios.1",
     ]
+    data = service.client.get("/v1/datasets/digits").json()["info"]
+    assert found.data == DatasetInfo.model_validate(data)
+    assert found.fit == "the model is built for images of 1 channel, 8x8 pixels and 2 classes"
     assert found.candidates == 128
     assert found.sampler.startswith("tpe")
     assert found.trials == {"baseline": 1, "search": 4, "finish": 1}

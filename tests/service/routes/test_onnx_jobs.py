@@ -78,6 +78,10 @@ def test_a_dry_run_shows_the_space_of_the_network(service):
     dry = service.client.post("/v1/jobs", params={"dry_run": "true"}, json=job)
     assert dry.status_code == 200, dry.text
     assert {knob["name"] for knob in dry.json()["space"]} >= {"filter_pruning.ratio"}
+    assert dry.json()["fit"] == (
+        "'mine' takes images of 1 channel, 8x8 pixels and tells 2 classes apart, as the data has "
+        "them"
+    )
 
 
 def test_a_worker_is_given_the_file_by_its_digest(service):
