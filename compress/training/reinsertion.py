@@ -55,7 +55,7 @@ def reinserted(network: Network, images: Images, *, device: torch.device) -> Net
     module = network.module
     if not isinstance(module, GraphModule) or _has_norms(module):
         return network
-    graph = absorb(module, module.program)
+    graph = absorb(module, module.program, is_open=True)
     shapes = bind(graph, {BATCH: 2})
     folded = {node.name: node for node in graph.nodes if _lost_norm(node, graph, shapes)}
     if not folded:

@@ -19,7 +19,8 @@ revision  what changed
 4         biases of integer layers are int32; no division of bytes decodes weights; files say the
           oldest opset that they need; layers that read steps before images count in full towards
           targets of multiply-accumulates; channels of an upload that are not proven to leave stay;
-          weights of convolutions over three axes are matrices, and BatchNorm is folded into them
+          weights of convolutions over three axes are matrices, and BatchNorm is folded into them;
+          where sizes of images are open, padding goes on following them
 ========  ==========================================================================================
 """
 

@@ -34,14 +34,17 @@ class LayeredGraph:
     layers: Mapping[str, str]
 
 
-def absorb(module: nn.Module, program: Program) -> Graph:
+def absorb(module: nn.Module, program: Program, *, is_open: bool = False) -> Graph:
     """The graph that computes what the module computes in eval mode.
+
+    With ``is_open`` sizes of images, convolutions that the graph pads by the size of what they read
+    stay so; else they say the pads of the sizes that the module was made for.
 
     ``program`` is that of the module: ports, metadata and the names of nodes and tensors are those
     of its graph. Weights must be plain (``training.constraints.bake``). Raises InvalidNetwork for a
     layer of a kind that no technique of ours makes.
     """
-    return _written(module, program, _Writing(program.graph)).graph
+    return _written(module, program, _Writing(program.graph, is_open=is_open)).graph
 
 
 def layered(module: nn.Module, program: Program) -> LayeredGraph:
@@ -58,8 +61,9 @@ def _written(module: nn.Module, program: Program, writing: _Writing) -> LayeredG
 class _Writing:
     """A graph under construction; sizes hold for fewer channels too, or are ``as_said``."""
 
-    def __init__(self, graph: Graph, *, as_said: bool = False) -> None:
+    def __init__(self, graph: Graph, *, as_said: bool = False, is_open: bool = False) -> None:
         self._graph, self._as_said = graph, as_said
+        self._pads_by_size = as_said or is_open
         self._layers: dict[str, str] = {}
         self._outputs = {port.name for port in graph.outputs}
         self._nodes: list[Node] = []
@@ -97,7 +101,8 @@ class _Writing:
     def _add_row(self, call: NodeCall, row: nn.Sequential) -> None:
         """Layers in place of one: uneven padding goes in front of the first."""
         source, node = call.node.inputs[0], call.node
-        if call.pads:
+        padding = self._padding(call)
+        if call.pads and not padding:
             source = self._add_pad(call, source)
         *_, last = names = list(dict(row.named_children()))
         for name in names:
@@ -108,6 +113,7 @@ class _Writing:
                 name=f"{node.name}.{name}",
                 inputs=(source, f"{layer}.weight", f"{layer}.bias"),
                 outputs=(made,),
+                attributes=padding,
             )
             self._add_one(NodeCall(node=part, layer=layer, reads=(source,)), module)
             source = made
@@ -134,7 +140,15 @@ class _Writing:
             case _:
                 node = call.node
                 attributes, held = _contents(call, layer)
+                if padding := self._padding(call):
+                    attributes = {n: a for n, a in attributes.items() if n != "pads"} | padding
                 self._append(call, replace(node, attributes=attributes), held)
+
+    def _padding(self, call: NodeCall) -> dict[str, Attribute]:
+        """How the node pads by the size of what it reads, if that is to be said."""
+        said = call.node.attributes.get("auto_pad")
+        keeps = self._pads_by_size and said in {"SAME_LOWER", "SAME_UPPER"}
+        return {"auto_pad": said} if keeps and said is not None else {}
 
     def _add_linear(self, call: NodeCall, layer: nn.Linear) -> None:
         weight_OI, bias_O = _array(layer.weight), _values(layer.bias)

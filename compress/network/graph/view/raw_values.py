@@ -19,7 +19,8 @@ def on_raw_values(
     module: GraphedModule, signature: Signature, normalisation: Normalisation
 ) -> ModelProto:
     """The graph of the module, in eval mode, behind ``(x * scale - mean) / std``."""
-    model = write(absorb(module, module.program_for(signature)))
+    has_open_sizes = any(axis > 0 for port in signature.inputs for axis in port.dynamic)
+    model = write(absorb(module, module.program_for(signature), is_open=has_open_sizes))
     _normalise(model, affine.affine(normalisation))
     return model
 
