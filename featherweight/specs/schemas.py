@@ -395,16 +395,10 @@ class DryRunSchema(BaseModel, frozen=True):
     """What a job would do, without doing it."""
 
     valid: Literal[True] = True
-    data: DatasetInfo | None = Field(
-        default=None, description="What was understood of the data; none: of an older service."
-    )
-    fit: str | None = Field(
-        default=None, description="In what the model fits the data; what does not is refused."
-    )
+    data: DatasetInfo | None = Field(default=None, description="What was understood of the data.")
+    fit: str | None = Field(default=None, description="In what the model fits the data.")
     space: tuple[KnobSchema, ...]
-    candidates: float | None = Field(
-        description="Distinct candidates; None if a real-valued knob makes them uncountable."
-    )
+    candidates: float | None = Field(description="Distinct ones; None if a knob is real-valued.")
     sampler: str
     warm_start: tuple[str, ...] = Field(
         default=(), description="The candidates that open the search, and where they come from."

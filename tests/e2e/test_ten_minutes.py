@@ -19,7 +19,7 @@ from featherweight.errors import ServiceUnavailable
 from featherweight.system import lifeline
 from tests.running import QUICK, ROOT, environment, free_port, until
 
-pytestmark = pytest.mark.proof
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(900)]
 
 PAGE = (ROOT / "docs" / "ten_minutes.md").read_text()
 PORT = "8000"
