@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from onnx import ModelProto, NodeProto, TensorProto
+from onnx import ModelProto, NodeProto, TensorProto, shape_inference
 
 from compress.targets.target import Target
 from compress.values.errors import TargetRuleBroken
@@ -16,6 +16,8 @@ _BIAS = 2
 _UNSIGNED = frozenset(
     {TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64}
 )
+_WIDE = frozenset({TensorProto.INT64, TensorProto.UINT64, TensorProto.DOUBLE})
+_SIZED = frozenset({"Reshape", "Slice", "Split"})
 _NAMES: dict[int, str] = {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64"}
 
 
@@ -40,6 +42,24 @@ class _File:
     def makers(self) -> dict[str, NodeProto]:
         """The node that makes each tensor."""
         return {name: node for node in self.model.graph.node for name in node.output}
+
+    @cached_property
+    def early(self) -> list[NodeProto]:
+        """The nodes that constants alone decide."""
+        known = {"", *self.tensors}
+        found: list[NodeProto] = []
+        for node in self.model.graph.node:
+            if known.issuperset(node.input):
+                known.update(node.output)
+                found.append(node)
+        return found
+
+    @cached_property
+    def types(self) -> dict[str, int]:
+        """The element type of every tensor, as far as ONNX's rules tell it."""
+        graph = shape_inference.infer_shapes(self.model).graph
+        told = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
+        return told | {name: tensor.data_type for name, tensor in self.tensors.items()}
 
     def is_dequantized(self, name: str) -> bool:
         """Whether a DequantizeLinear makes this tensor."""
@@ -80,14 +100,29 @@ def _types(file: _File, target: Target) -> Iterator[str]:
 def _constant_nodes(file: _File, target: Target) -> Iterator[str]:
     if target.constant_operators is None:
         return
-    known = {"", *file.tensors}
-    for node in file.model.graph.node:
-        if not known.issuperset(node.input):
-            continue
-        known.update(node.output)
+    for node in file.early:
         if node.op_type not in target.constant_operators:
             allowed = ", ".join(target.constant_operators)
             yield f"{_shown(node)} reads nothing but constants; only {allowed} may"
+        if node.op_type in target.float_operators:
+            yield from _computed_otherwise(file, node)
+        if not target.wide_constants:
+            yield from _wide(file, node)
+
+
+def _computed_otherwise(file: _File, node: NodeProto) -> Iterator[str]:
+    """Runtimes disagree about quotients and sums of integers."""
+    found = file.types.get(node.input[0])
+    if found != TensorProto.FLOAT:
+        shown = "an unknown type" if found is None else _type(found)
+        yield f"{_shown(node)} computes with constants in {shown}; only float32 is allowed"
+
+
+def _wide(file: _File, node: NodeProto) -> Iterator[str]:
+    """OpenVINO narrows 64 bits to 32, without a word."""
+    for place, name in enumerate(node.input):
+        if (place == 0 or node.op_type not in _SIZED) and file.types.get(name) in _WIDE:
+            yield f"{_shown(node)} reads constants of 64 bits, {name[:80]!r}; use int32 or float32"
 
 
 def _divisions(file: _File) -> Iterator[str]:

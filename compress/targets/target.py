@@ -30,6 +30,14 @@ class Target(BaseModel, frozen=True):
     constant_operators: tuple[str, ...] | None = Field(
         description="What may read nothing but constants; None: any operator."
     )
+    float_operators: tuple[str, ...] = Field(
+        default=(), description="What may read nothing but constants if it computes in float32."
+    )
+    wide_constants: bool = Field(
+        default=True,
+        description="Whether more than shapes and sizes may be 64 bits wide where constants alone "
+        "are read.",
+    )
     element_types: tuple[str, ...] | None = Field(
         description="Types of constants; None: all of the opset."
     )

@@ -71,10 +71,9 @@ class Building:
         return name
 
     def plane(self, bits_N: NDArray[np.generic]) -> str:
-        """Add a uint8 tensor of bits, stored with all others; unpacking holds four copies of it."""
+        """Add a tensor of bits, stored with all others of the file; see ``Spelling.plane``."""
         name = self.new_name()
         self.bits[name] = bits_N.ravel().astype(np.uint8)
-        self.temporaries += 4 * bits_N.size
         return name
 
     def split(self, name: str, sizes: Sequence[int], *, total: int) -> list[str]:

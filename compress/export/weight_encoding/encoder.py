@@ -23,18 +23,18 @@ from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper
 from compress.export.weight_encoding import floats, half_floats, initializers, layout, streams
 from compress.export.weight_encoding.building import Building
 from compress.export.weight_encoding.floats import Vector
+from compress.export.weight_encoding.integer_spelling import DOMAIN, INTEGERS
 from compress.export.weight_encoding.layout import EncodedWeight
+from compress.export.weight_encoding.spelling import Spelling
 from compress.export.weight_encoding.streams import Stream
 from compress.network.stored_weight import SparseFloat, StoredWeight
 
 Form = Literal["int8", "float"]
-_Streaming = Callable[[Building, NDArray[np.int8]], Stream | None]
-_FloatStreaming = Callable[[Building, NDArray[np.float32]], Stream | None]
+_Streaming = Callable[[Building, NDArray[np.int8], Spelling], Stream | None]
+_FloatStreaming = Callable[[Building, NDArray[np.float32], Spelling], Stream | None]
 MOST_BYTES = 2**29
 # Bytes of temporaries per weight below which no prefix code fits: it is not even tried.
 _LEAST_FOR_CODES = 40
-_WITHOUT_BITS = tuple(partial(streams.radix, word=word) for word in streams.WORDS)
-_ALL = (*_WITHOUT_BITS, streams.planes, streams.huffman)
 # A Cast and a Gather with a codebook of its own; what a function of a model declares around it.
 _PALETTE_BYTES = 100
 _DECLARED = 12
@@ -59,7 +59,7 @@ class Decoding:
         if not self.functions:
             return
         model.functions.extend(self.functions)
-        model.opset_import.append(helper.make_opsetid(streams.DOMAIN, 1))
+        model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
 
 
 def encode(
@@ -69,6 +69,7 @@ def encode(
     transposed: Collection[str] = (),
     vectors: Mapping[str, Vector] | None = None,
     most_bytes: int = MOST_BYTES,
+    spelling: Spelling = INTEGERS,
 ) -> Decoding:
     """Return the smallest decoding of all ``weights``, and of scales and biases as ``vectors``.
 
@@ -76,7 +77,8 @@ def encode(
     and "float" for the float32 weight; a SparseFloat is always "float". Tensors have the weight's
     own shape ``(O, I, ...)``, or ``(I, O)`` for the matrices named in ``transposed``. ``vectors``
     are float32 or int32 with one axis; their names join those of the weights. Equal weights share
-    a tensor. ``most_bytes`` bounds what loading may compute at once.
+    a tensor. ``most_bytes`` bounds what loading may compute at once, and ``spelling`` says which
+    operators may.
 
     Raises ValueError for a name without a form, an int8 SparseFloat, a transposed weight that is
     not a matrix or a vector that is not one, and NumericalError for a vector that is not finite.
@@ -87,14 +89,16 @@ def encode(
     items = list(first.values())
     share = most_bytes / max(1, sum(item.size for item in items))
     numbers = count()
+    digits = tuple(partial(streams.radix, word=word) for word in spelling.words)
+    coded = [(*digits, streams.planes, streams.huffman)] if share >= _LEAST_FOR_CODES else []
     plans = [
-        _plan(variant, forms, share, numbers)
+        _plan(variant, _Choice(forms=forms, share=share, numbers=numbers, spelling=spelling))
         for variant in _variants(items)
-        for forms in ((), _WITHOUT_BITS, *([_ALL] if share >= _LEAST_FOR_CODES else []))
+        for forms in ((), digits, *coded)
     ]
     extra = Building(prefix=f"stored.{next(numbers)}.")
     own = _Piece(building=extra, names=floats.pooled(extra, vectors or {}), items=())
-    joined = (_joined([*plan, own], numbers) for plan in plans)
+    joined = (_joined([*plan, own], numbers, spelling) for plan in plans)
     best, names = min(joined, key=lambda plan: _bytes(plan[0]))
     return Decoding(
         names=names | {name: names[twin] for name, twin in twins.items()},
@@ -159,17 +163,14 @@ def _is_spread(item: EncodedWeight) -> bool:
     return is_worth and _width(places) < _width(int(np.ptp(item.codebook.astype(np.int16))) + 1)
 
 
-def _plan(
-    items: list[EncodedWeight], forms: Sequence[_Streaming], share: float, numbers: Iterator[int]
-) -> list[_Piece]:
-    """Return pieces that hold all items, in streams of ``forms`` if they help."""
-    choose = _Choice(forms=forms, share=share, numbers=numbers)
+def _plan(items: list[EncodedWeight], choose: _Choice) -> list[_Piece]:
+    """Return pieces that hold all items, in streams if they help."""
     integers = [item for item in items if isinstance(item.weight, StoredWeight)]
     by_width: dict[int, list[EncodedWeight]] = {}
     for item in integers:
         by_width.setdefault(_width(int(np.ptp(item.codes.astype(np.int16))) + 1), []).append(item)
     pieces = [choose.integers(group) for _, group in sorted(by_width.items())]
-    while len(pieces) > 1 and forms:
+    while len(pieces) > 1 and choose.forms:
         trials = [(choose.integers([*a.items, *b.items]), a, b) for a, b in combinations(pieces, 2)]
         joint, a, b = min(trials, key=lambda trial: _gain(*trial))
         if _gain(joint, a, b) >= 0:
@@ -186,6 +187,7 @@ class _Choice:
     forms: Sequence[_Streaming]
     share: float
     numbers: Iterator[int]
+    spelling: Spelling
 
     def integers(self, items: Sequence[EncodedWeight]) -> _Piece:
         own = self._initializers(items)
@@ -211,23 +213,24 @@ class _Choice:
 
     def _streamed(self, items: Sequence[EncodedWeight], form: _Streaming) -> _Piece | None:
         building, members = self._new(), layout.ordered(items)
-        stream = form(building, np.concatenate([item.codes for item in members]))
+        stream = form(building, np.concatenate([item.codes for item in members]), self.spelling)
         if stream is None:
             return None
-        names = layout.lay_out(building, stream, members)
+        names = layout.lay_out(building, stream, members, self.spelling)
         return _Piece(building=building, names=names, items=tuple(items))
 
     def _float_stream(self, items: Sequence[EncodedWeight], form: _FloatStreaming) -> _Piece | None:
         building, members = self._new(), layout.ordered(items)
-        stream = form(building, np.concatenate([i.weight.values().ravel() for i in members]))
+        values = np.concatenate([item.weight.values().ravel() for item in members])
+        stream = form(building, values, self.spelling)
         if stream is None:
             return None
-        names = layout.lay_out(building, stream, members)
+        names = layout.lay_out(building, stream, members, self.spelling)
         return _Piece(building=building, names=names, items=tuple(items))
 
     def _initializers(self, items: Sequence[EncodedWeight]) -> _Piece:
         building = self._new()
-        names = {item.name: initializers.own(building, item) for item in items}
+        names = {item.name: initializers.own(building, item, self.spelling) for item in items}
         return _Piece(building=building, names=names, items=tuple(items))
 
     def _fits(self, piece: _Piece) -> bool:
@@ -237,13 +240,15 @@ class _Choice:
         return Building(prefix=f"stored.{next(self.numbers)}.")
 
 
-def _joined(pieces: Sequence[_Piece], numbers: Iterator[int]) -> tuple[Building, dict[str, str]]:
+def _joined(
+    pieces: Sequence[_Piece], numbers: Iterator[int], spelling: Spelling
+) -> tuple[Building, dict[str, str]]:
     whole = Building(prefix=f"stored.{next(numbers)}.")
     names: dict[str, str] = {}
     for piece in pieces:
         whole.include(piece.building)
         names |= piece.names
-    return streams.unpacked(whole), names
+    return streams.unpacked(whole, spelling), names
 
 
 def _bytes(building: Building) -> int:

@@ -21,6 +21,8 @@ from onnx import TensorProto
 
 from compress.export.weight_encoding import floats, streams
 from compress.export.weight_encoding.building import Building
+from compress.export.weight_encoding.integer_spelling import INTEGERS
+from compress.export.weight_encoding.spelling import Spelling
 from compress.export.weight_encoding.streams import Stream
 
 # Places among them have to be int8.
@@ -28,19 +30,21 @@ _MOST_BYTES = 128
 _TEMPORARIES = 24
 
 
-def whole(building: Building, values_N: NDArray[np.float32]) -> Stream:
+def whole(building: Building, values_N: NDArray[np.float32], _: Spelling = INTEGERS) -> Stream:
     """Store values that float16 holds, two bytes each."""
     building.temporaries += 4 * len(values_N)
     return Stream(name=floats.constant(building, values_N), size=len(values_N), itemsize=4)
 
 
-def coded(building: Building, values_N: NDArray[np.float32]) -> Stream | None:
+def coded(
+    building: Building, values_N: NDArray[np.float32], spelling: Spelling = INTEGERS
+) -> Stream | None:
     """Store a byte for each of them and a code for the other; None if a code gains nothing."""
     words_N = values_N.astype(np.float16).view(np.uint16)
     upper_A, places_N = np.unique(words_N >> 8, return_inverse=True)
     if len(upper_A) > _MOST_BYTES:
         return None
-    stream = streams.huffman(building, places_N.astype(np.int8))
+    stream = streams.huffman(building, places_N.astype(np.int8), spelling)
     if stream is None:
         return None
     flat = building.reshape(stream.name, [stream.size])

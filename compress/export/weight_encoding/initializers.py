@@ -7,7 +7,9 @@ from onnx import TensorProto
 
 from compress.export.weight_encoding import floats, layout
 from compress.export.weight_encoding.building import Building
+from compress.export.weight_encoding.integer_spelling import INTEGERS
 from compress.export.weight_encoding.layout import EncodedWeight
+from compress.export.weight_encoding.spelling import Spelling
 from compress.network.stored_weight import SparseFloat
 
 _LOWEST_INT4, _HIGHEST_INT4 = -8, 7
@@ -15,7 +17,7 @@ _LOWEST_INT4, _HIGHEST_INT4 = -8, 7
 _CAST_BYTES = 60
 
 
-def own(building: Building, item: EncodedWeight) -> str:
+def own(building: Building, item: EncodedWeight, spelling: Spelling = INTEGERS) -> str:
     """Return the tensor of one item, stored on its own."""
     if isinstance(item.weight, SparseFloat):
         values = item.weight.values_OI
@@ -25,10 +27,11 @@ def own(building: Building, item: EncodedWeight) -> str:
     if item.transposed and not item.is_float:
         integers = np.ascontiguousarray(integers.T)
     is_narrow = integers.min() >= _LOWEST_INT4 and integers.max() <= _HIGHEST_INT4
-    kind = TensorProto.INT4 if is_narrow and integers.size > _CAST_BYTES else None
+    is_worth = spelling.has_int4 and is_narrow and integers.size > _CAST_BYTES
+    kind = TensorProto.INT4 if is_worth else None
     stored = building.constant(integers, kind=kind)
     if item.is_float:
-        return layout.to_float(building, stored, item)
+        return layout.to_float(building, stored, item, spelling)
     if kind is None:
         return stored
     building.temporaries += item.size

@@ -19,6 +19,8 @@ from onnx import TensorProto
 
 from compress.export.weight_encoding import floats
 from compress.export.weight_encoding.building import Building
+from compress.export.weight_encoding.integer_spelling import INTEGERS
+from compress.export.weight_encoding.spelling import Spelling
 from compress.export.weight_encoding.streams import Stream, occurring
 from compress.network.stored_weight import SparseFloat, StoredWeight, is_half
 
@@ -109,12 +111,17 @@ def ordered(items: Sequence[EncodedWeight]) -> list[EncodedWeight]:
     return sorted(items, key=lambda item: item.place)
 
 
-def lay_out(building: Building, stream: Stream, items: Sequence[EncodedWeight]) -> dict[str, str]:
+def lay_out(
+    building: Building,
+    stream: Stream,
+    items: Sequence[EncodedWeight],
+    spelling: Spelling = INTEGERS,
+) -> dict[str, str]:
     """Return the tensor of every item of a stream, whose ``items`` are ``ordered``."""
     parts = [list(part) for _, part in groupby(items, key=lambda item: item.place)]
     sizes = [sum(item.size for item in part) for part in parts]
     if all(item.casts for item in items):
-        stream = _as_float(building, stream)
+        stream = _as_float(building, stream, spelling)
     names = [stream.name]
     if sizes != [stream.size]:
         flat = building.reshape(stream.name, [stream.size])
@@ -122,25 +129,27 @@ def lay_out(building: Building, stream: Stream, items: Sequence[EncodedWeight]) 
         building.temporaries += 2 * stream.itemsize * stream.size
     result: dict[str, str] = {}
     for name, part in zip(names, parts, strict=True):
-        result |= _tensors(building, replace(stream, name=name), part)
+        result |= _tensors(building, replace(stream, name=name), part, spelling)
     return result
 
 
-def _as_float(building: Building, stream: Stream) -> Stream:
+def _as_float(building: Building, stream: Stream, spelling: Spelling) -> Stream:
     building.temporaries += 4 * stream.size
     return Stream(
-        name=building.add("Cast", [stream.name], to=TensorProto.FLOAT), size=stream.size, itemsize=4
+        name=spelling.as_float(building, stream.name, stream.size), size=stream.size, itemsize=4
     )
 
 
-def _tensors(building: Building, stream: Stream, part: list[EncodedWeight]) -> dict[str, str]:
+def _tensors(
+    building: Building, stream: Stream, part: list[EncodedWeight], spelling: Spelling
+) -> dict[str, str]:
     first, channels = part[0], [item.shape[0] for item in part]
     size = sum(item.size for item in part)
     shaped = building.reshape(stream.name, [sum(channels), *first.shape[1:]])
     building.temporaries += 2 * stream.itemsize * size
     if first.is_float and not first.has_palette and isinstance(first.weight, StoredWeight):
         if stream.itemsize == 1:
-            shaped = building.add("Cast", [shaped], to=TensorProto.FLOAT)
+            shaped = spelling.as_float(building, shaped, size)
             building.temporaries += 7 * size
         if first.groups:
             shaped = _scaled(building, shaped, part)
@@ -148,20 +157,22 @@ def _tensors(building: Building, stream: Stream, part: list[EncodedWeight]) -> d
         shaped = building.add("Cast", [shaped], to=TensorProto.INT32)
         building.temporaries += 8 * size
     names = building.split(shaped, channels, total=sum(channels))
-    return {item.name: finished(building, n, item) for n, item in zip(names, part, strict=True)}
+    tensors = zip(names, part, strict=True)
+    return {item.name: finished(building, name, item, spelling) for name, item in tensors}
 
 
-def to_float(building: Building, name: str, item: EncodedWeight) -> str:
+def to_float(building: Building, name: str, item: EncodedWeight, spelling: Spelling) -> str:
     """Return the float32 weight from a tensor of its integers, in the axes of the file."""
     building.temporaries += 4 * item.size
-    name = building.add("Cast", [name], to=TensorProto.FLOAT)
-    return finished(building, _scaled(building, name, [item]) if item.groups else name, item)
+    name = spelling.as_float(building, name, item.size)
+    scaled = _scaled(building, name, [item]) if item.groups else name
+    return finished(building, scaled, item, spelling)
 
 
-def finished(building: Building, name: str, item: EncodedWeight) -> str:
+def finished(building: Building, name: str, item: EncodedWeight, spelling: Spelling) -> str:
     """Apply the last steps to one tensor: its own codebook, its own scale, the file's axes."""
     if item.has_palette:
-        name = _looked_up(building, name, item)
+        name = _looked_up(building, name, item, spelling)
     elif item.is_float and isinstance(item.weight, StoredWeight) and not item.groups:
         name = building.add("Mul", [name, building.constant(item.weight.scale.reshape(()))])
         building.temporaries += 4 * item.size
@@ -171,7 +182,7 @@ def finished(building: Building, name: str, item: EncodedWeight) -> str:
     return name
 
 
-def _looked_up(building: Building, name: str, item: EncodedWeight) -> str:
+def _looked_up(building: Building, name: str, item: EncodedWeight, spelling: Spelling) -> str:
     assert isinstance(item.weight, StoredWeight)
     building.temporaries += 4 * item.size
     if item.is_float and not item.groups:
@@ -180,7 +191,7 @@ def _looked_up(building: Building, name: str, item: EncodedWeight) -> str:
     name = building.add("Gather", [building.constant(item.codebook), name])
     if not item.is_float:
         return name
-    return _scaled(building, building.add("Cast", [name], to=TensorProto.FLOAT), [item])
+    return _scaled(building, spelling.as_float(building, name, item.size), [item])
 
 
 def _scaled(building: Building, name: str, part: list[EncodedWeight]) -> str:

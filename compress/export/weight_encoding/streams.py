@@ -14,36 +14,22 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import FunctionProto, TensorProto, helper
+from onnx import helper
 
 from compress.export.weight_encoding import floats, prefix
 from compress.export.weight_encoding.building import Building
+from compress.export.weight_encoding.integer_spelling import INTEGERS
 from compress.export.weight_encoding.prefix import Code
+from compress.export.weight_encoding.spelling import PRICE, Spelling
 
 _Number = TypeVar("_Number", bound=np.generic)
-# Unsigned words are divided as int32: OpenVINO rounds quotients of bytes, and ONNX Runtime before
-# 1.21 divides none that are unsigned.
-WORDS = (np.uint8, np.uint16, np.int32, np.int64)
 _BLOCKS = (1, 2, 3, 4, 5, 6, 9)
 _MOST_BLOCKS = 4096
 _COUNTABLE = 2**18
-# What the bits of a byte take while it is divided, beyond what ``Building.plane`` counts; and what
-# the bits of all 256 add to a file.
-_DIVIDED_BYTES = 60
-_BIT_TABLE_BYTES = 80
 # The weights of the first bits are uint8: 2^7 at most.
 _MOST_FIRST_BITS = 8
-# A call, its bound and its plane: what one more level of a code adds to a file; what it computes
-# for every symbol; and the price of that memory, a byte of file for every 16 KiB. It takes one or
-# two levels from the code of a large network for 0.1 % of its bytes, and none from a small one.
-_LEVEL_BYTES = 38
-_LEVEL_TEMPORARIES = 33
-_PRICE = 2**-14
 # The nodes that decode a table of blocks when it is itself stored as digits.
 _TABLE_BYTES = 150
-_OPSET = 21
-DOMAIN = "w"
-_LEVEL = "l"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +41,13 @@ class Stream:
     itemsize: int = 1
 
 
-def radix(building: Building, values_N: NDArray[np.int8], *, word: type[np.integer[Any]]) -> Stream:
+def radix(
+    building: Building,
+    values_N: NDArray[np.int8],
+    spelling: Spelling = INTEGERS,
+    *,
+    word: type[np.integer[Any]],
+) -> Stream:
     """Store codes as the digits of words that are not negative: five of three levels are a byte.
 
     ``ceil(N / K) * word`` bytes with ``K`` digits of base ``A`` in a word of 8 to 64 bits; decoded
@@ -67,41 +59,22 @@ def radix(building: Building, values_N: NDArray[np.int8], *, word: type[np.integ
     powers_K = np.array([base**k for k in range(digits)], word)
     codes_MK = _blocks(codes_N, digits).astype(word)
     words_M1 = (codes_MK * powers_K).sum(axis=1, dtype=word, keepdims=True)
-    index = _divided(building, words_M1, powers_K, base)
+    index = spelling.digits(building, words_M1, powers_K, base)
     building.temporaries += codes_MK.size
     name = building.add("Gather", [building.constant(codebook_A), index])
     return Stream(name=name, size=codes_MK.size)
 
 
-def _divided(
-    building: Building,
-    words_M1: NDArray[np.integer[Any]],
-    powers_K: NDArray[np.integer[Any]],
-    base: int,
-) -> str:
-    """Return ``words / powers mod base`` as int32, or as int64 if the words are, ``(M, K)``."""
-    words, size = building.constant(words_M1), words_M1.size * len(powers_K)
-    if words_M1.dtype.kind == "u":
-        words = building.add("Cast", [words], to=TensorProto.INT32)
-        powers_K = powers_K.astype(np.int32)
-        building.temporaries += 4 * words_M1.size
-    building.temporaries += 2 * powers_K.itemsize * size
-    return _remainders(building, words, powers_K, base)
-
-
-def _remainders(building: Building, words: str, powers: NDArray[np.integer[Any]], base: int) -> str:
-    quotients = building.add("Div", [words, building.constant(powers)])
-    return building.add("Mod", [quotients, building.constant(np.asarray(base, powers.dtype))])
-
-
-def planes(building: Building, values_N: NDArray[np.int8]) -> Stream:
+def planes(building: Building, values_N: NDArray[np.int8], spelling: Spelling = INTEGERS) -> Stream:
     """Store codes of ``ceil(log2 A)`` bits each."""
     codebook_A, codes_N = _places(values_N)
     code = prefix.fixed(len(codebook_A))
-    return _coded(building, code, codes_N, table_AK=codebook_A[:, None])
+    return _coded(building, spelling, code, codes_N, table_AK=codebook_A[:, None])
 
 
-def huffman(building: Building, values_N: NDArray[np.int8]) -> Stream | None:
+def huffman(
+    building: Building, values_N: NDArray[np.int8], spelling: Spelling = INTEGERS
+) -> Stream | None:
     """Store optimal prefix codes of blocks of values; None if a code gains nothing.
 
     ``sum(count * length) / 8`` bytes, the blocks' values and a call per level of the code. Blocks
@@ -111,47 +84,52 @@ def huffman(building: Building, values_N: NDArray[np.int8]) -> Stream | None:
     best: tuple[float, Code, NDArray[np.int64], NDArray[np.int8]] | None = None
     for length in _BLOCKS:
         blocks_MK = _blocks(values_N, length)
+        if len(blocks_MK) >= spelling.most_counted:
+            continue
         table_AK, symbols_M, counts_A = _alphabet(blocks_MK)
         if not 2 <= len(table_AK) <= min(_MOST_BLOCKS, len(blocks_MK)):
             continue
         width = np.log2(1 + np.ptp(table_AK.astype(np.int16)))
         for code in prefix.optimal(counts_A):
-            level = _LEVEL_BYTES + _PRICE * _LEVEL_TEMPORARIES * len(symbols_M)
-            size = float(counts_A @ code.lengths_A) / 8 + level * code.levels
+            memory = PRICE * spelling.level_temporaries * len(symbols_M)
+            size = float(counts_A @ code.lengths_A) / 8
+            size += (spelling.level_bytes + memory) * code.levels
             size += min(table_AK.size, _TABLE_BYTES + table_AK.size * width / 8)
             if code.shortest <= _MOST_FIRST_BITS and (best is None or size < best[0]):
                 best = size, code, symbols_M, table_AK
     if best is None:
         return None
     _, code, symbols_M, table_AK = best
-    return _coded(building, code, symbols_M, table_AK=table_AK)
+    return _coded(building, spelling, code, symbols_M, table_AK=table_AK)
 
 
-def sparse(building: Building, values_N: NDArray[np.float32]) -> Stream:
+def sparse(
+    building: Building, values_N: NDArray[np.float32], spelling: Spelling = INTEGERS
+) -> Stream | None:
     """Store a bit for every value, and the values that are not zero: ``N / 8 + 4 nonzeros`` bytes.
 
     A running count of the bits is the place of a value among those stored; zeros take the first.
-    If float16 holds all of them, they take two bytes each.
+    If float16 holds all of them, they take two bytes each. None if there are too many to count.
     """
+    if len(values_N) >= spelling.most_counted:
+        return None
     is_kept_N = values_N != 0
-    plane = building.plane(is_kept_N)
+    plane = spelling.plane(building, is_kept_N)
     kept = np.concatenate([np.zeros(1, np.float32), values_N[is_kept_N]])
-    bits = building.add("Cast", [plane], to=TensorProto.INT32)
-    places = building.add("CumSum", [bits, building.constant(np.asarray(0))])
-    index = building.add("Mul", [bits, places])
-    building.temporaries += 16 * len(values_N)
+    index = spelling.kept(building, plane)
+    building.temporaries += spelling.count_temporaries * len(values_N)
     name = building.add("Gather", [floats.constant(building, kept), index])
     return Stream(name=name, size=len(values_N), itemsize=4)
 
 
-def unpacked(building: Building) -> Building:
+def unpacked(building: Building, spelling: Spelling = INTEGERS) -> Building:
     """Return the same piece, headed by the nodes that turn one blob into all of its ``bits``."""
     if not building.bits:
         return building
     head = Building(prefix=f"{building.prefix}bits")
     sizes = [len(plane) for plane in building.bits.values()]
     packed = np.packbits(np.concatenate(list(building.bits.values())), bitorder="little")
-    flat = head.reshape(_bits(head, packed), [8 * len(packed)])
+    flat = head.reshape(spelling.bits(head, packed), [8 * len(packed)])
     rest = [8 * len(packed) - sum(sizes)] if sum(sizes) < 8 * len(packed) else []
     names = [*building.bits, *(head.new_name() for _ in rest)]
     parts = head.constant(np.asarray([*sizes, *rest], np.int64))
@@ -161,85 +139,38 @@ def unpacked(building: Building) -> Building:
     return head
 
 
-def _bits(building: Building, packed: NDArray[np.uint8]) -> str:
-    """Return the bits of every byte, the lowest first, as uint8 ``(bytes, 8)``.
-
-    Divided as int32 they take 10 bytes of memory each. With many of them a table of what all 256
-    bytes hold is worth its nodes.
-    """
-    powers = 1 << np.arange(8, dtype=np.uint8)
-    if len(packed) * _DIVIDED_BYTES * _PRICE > _BIT_TABLE_BYTES:
-        ends = [building.constant(np.asarray(end, np.int32)) for end in (0, 256, 1)]
-        words, column = building.add("Range", ends), powers[:, None].astype(np.int32)
-        bits = building.add("Cast", [_remainders(building, words, column, 2)], to=TensorProto.UINT8)
-        index = building.add("Cast", [building.constant(packed)], to=TensorProto.INT32)
-        return building.add("Gather", [building.add("Transpose", [bits]), index])
-    digits = _divided(building, packed[:, None], powers, 2)
-    return building.add("Cast", [digits], to=TensorProto.UINT8)
-
-
 def _coded(
-    building: Building, code: Code, symbols_M: NDArray[np.int64], *, table_AK: NDArray[np.int8]
+    building: Building,
+    spelling: Spelling,
+    code: Code,
+    symbols_M: NDArray[np.int64],
+    *,
+    table_AK: NDArray[np.int8],
 ) -> Stream:
     first_ML, planes_L = code.planes(symbols_M)
-    nodes = _first_bits(building, first_ML)
-    zero = building.constant(np.asarray(0, np.int32)) if planes_L else ""
-    for bound, plane in zip(code.bounds, planes_L, strict=True):
-        # Inverted, and behind one bit that symbols before the first long one read in vain.
-        bits = building.plane(np.concatenate([np.zeros(1, np.uint8), 1 - plane]))
-        last = building.constant(np.asarray(bound - 1, np.int32))
-        nodes = building.add(_LEVEL, [nodes, last, bits, zero], domain=DOMAIN)
-        building.functions[_LEVEL] = level_function()
-        building.temporaries += _LEVEL_TEMPORARIES * len(symbols_M)
-    name = building.add("Gather", [_table(building, table_AK), nodes])
+    nodes = spelling.first_nodes(building, first_ML)
+    # Inverted, and behind one bit that symbols before the first long one read in vain.
+    inverted_L = [np.concatenate([np.zeros(1, np.uint8), 1 - plane]) for plane in planes_L]
+    nodes = spelling.levels(building, nodes, code.bounds, inverted_L)
+    building.temporaries += spelling.level_temporaries * len(symbols_M) * len(planes_L)
+    table = _table(building, spelling, table_AK)
+    name = building.add("Gather", [table, spelling.places(building, nodes)])
     size = len(symbols_M) * table_AK.shape[1]
     building.temporaries += size
     return Stream(name=name, size=size)
 
 
-def _table(building: Building, table_AK: NDArray[np.int8]) -> str:
+def _table(building: Building, spelling: Spelling, table_AK: NDArray[np.int8]) -> str:
     """Return the blocks of a code, as digits if the table is large enough to pay for decoding."""
     forms = [(plain := building.scratch(), plain.constant(table_AK))]
-    for word in WORDS:
-        digits = radix(scratch := building.scratch(), table_AK.ravel(), word=word)
+    for word in spelling.words:
+        digits = radix(scratch := building.scratch(), table_AK.ravel(), spelling, word=word)
         flat = scratch.reshape(digits.name, [digits.size])
         (whole,) = scratch.split(flat, [table_AK.size], total=digits.size)
         forms.append((scratch, scratch.reshape(whole, table_AK.shape)))
     best, name = min(forms, key=lambda form: form[0].size_bytes)
     building.include(best)
     return name
-
-
-def _first_bits(building: Building, first_ML: NDArray[np.uint8]) -> str:
-    plane = building.plane(first_ML)
-    building.temporaries += first_ML.size + 4 * len(first_ML)
-    if first_ML.shape[1] == 1:
-        return building.add("Cast", [plane], to=TensorProto.INT32)
-    rows = building.reshape(plane, first_ML.shape)
-    powers_L1 = (1 << np.arange(first_ML.shape[1])[::-1, None]).astype(np.uint8)
-    return building.add("MatMulInteger", [rows, building.constant(powers_L1)])
-
-
-def level_function() -> FunctionProto:
-    """Return one level of a prefix code: ``u + max(0, u - B + bit)`` (see ``prefix.Code.planes``).
-
-    Its inputs are the nodes ``u``, ``B - 1``, the inverted bits of the level and an int32 0. The
-    bit of a symbol is found by counting the symbols up to it that reach this level.
-    """
-    nodes = [
-        helper.make_node("Sub", ["u", "b"], ["d"]),
-        helper.make_node("Max", ["d", "z"], ["r"]),
-        helper.make_node("Sign", ["r"], ["s"]),
-        helper.make_node("CumSum", ["s", "z"], ["c"]),
-        helper.make_node("Gather", ["p", "c"], ["g"]),
-        helper.make_node("Cast", ["g"], ["i"], to=TensorProto.INT32),
-        helper.make_node("Sub", ["r", "i"], ["m"]),
-        helper.make_node("Max", ["m", "z"], ["n"]),
-        helper.make_node("Add", ["u", "n"], ["v"]),
-    ]
-    return helper.make_function(
-        DOMAIN, _LEVEL, ["u", "b", "p", "z"], ["v"], nodes, [helper.make_opsetid("", _OPSET)]
-    )
 
 
 def occurring(values: NDArray[np.int8]) -> NDArray[np.int8]:

@@ -17,6 +17,8 @@ from compress.evaluation import runtime
 from compress.export import counting, onnx_graph
 from compress.export.weight_encoding import encoder, prefix, streams
 from compress.export.weight_encoding.building import Building
+from compress.export.weight_encoding.float_spelling import FLOATS
+from compress.export.weight_encoding.integer_spelling import INTEGERS
 from compress.network.graph import oldest
 from compress.network.stored_weight import SparseFloat, StoredWeight
 from compress.values.errors import NumericalError
@@ -27,7 +29,7 @@ SHAPES = st.one_of(
     st.tuples(st.integers(1, 9), st.integers(1, 5), st.integers(1, 3), st.integers(1, 3)),
 )
 FORMS = {"planes": streams.planes, "huffman": streams.huffman} | {
-    f"digits of {word.__name__}": partial(streams.radix, word=word) for word in streams.WORDS
+    f"digits of {word.__name__}": partial(streams.radix, word=word) for word in INTEGERS.words
 }
 
 
@@ -168,7 +170,8 @@ def test_a_file_holds_exactly_the_weights_in_the_form_and_the_axes_asked_for(wei
         form[name] = data.draw(st.sampled_from(kinds))
         if weight.values().ndim == 2 and data.draw(st.booleans()):
             transposed.add(name)
-    decoding = encoder.encode(named, form=form, transposed=transposed)
+    spelling = data.draw(st.sampled_from([INTEGERS, FLOATS]))
+    decoding = encoder.encode(named, form=form, transposed=transposed, spelling=spelling)
     for name, answer in decoded(named, decoding, form, transposed).items():
         weight = named[name]
         expected = weight.integers_OI if form[name] == "int8" else weight.values()

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from compress.export.weight_encoding import encoder, streams
+from compress.export.weight_encoding import encoder, integer_spelling
 from compress.network.graph import oldest
 
 AXES = numpy_helper.from_array(np.array([1]), "axes")
@@ -52,7 +52,11 @@ def test_integers_of_four_bits_keep_the_newest_form():
 def test_a_function_is_of_the_opset_of_its_model():
     model = model_of([helper.make_node("Relu", ["x"], ["y"])])
     encoder.Decoding(
-        names={}, nodes=[], tensors={}, functions=[streams.level_function()], temporary_bytes=0
+        names={},
+        nodes=[],
+        tensors={},
+        functions=[integer_spelling.level_function()],
+        temporary_bytes=0,
     ).declare(model)
     oldest.lower(model)
     assert [entry.version for entry in model.functions[0].opset_import] == [13]

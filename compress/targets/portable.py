@@ -1,0 +1,53 @@
+"""Files that run where people ship: weights of few bits take few bits, in every runtime alike."""
+
+from __future__ import annotations
+
+from compress.targets.target import Runtime, Target
+
+PORTABLE = Target(
+    name="portable",
+    description="Constants are decoded in float32, with operators of opset 13 that every runtime "
+    "computes alike and once, as it loads the file.",
+    runtimes=(
+        Runtime(name="onnxruntime", oldest="1.15", newest="1.32"),
+        Runtime(name="openvino", oldest="2024.6", newest="2024.6"),
+    ),
+    opset=13,
+    ir_version=7,
+    functions=False,
+    constant_operators=(
+        "DequantizeLinear",
+        "Cast",
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Floor",
+        "Max",
+        "Min",
+        "CumSum",
+        "MatMul",
+        "Gather",
+        "Reshape",
+        "Split",
+        "Slice",
+        "Transpose",
+    ),
+    float_operators=("Div", "Floor", "CumSum", "MatMul"),
+    wide_constants=False,
+    element_types=(
+        "float16",
+        "float32",
+        "float64",
+        "int8",
+        "uint8",
+        "int16",
+        "int32",
+        "int64",
+        "bool",
+    ),
+    integer_bias="int32",
+    packings=("int8", "digits", "planes", "prefix code", "bit mask", "float16"),
+    bytes="weights of few bits take few bits: size_bytes, and about 1 % or 1 kB more",
+)
+"""Files for old and new runtimes of several makers, in few bytes."""
