@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from compress.targets.onnxruntime import ONNXRUNTIME
 from compress.targets.plain import PLAIN
+from compress.targets.portable import PORTABLE
 from compress.targets.target import Target
 from compress.values.errors import UnknownTarget
 
-TARGETS: tuple[Target, ...] = (ONNXRUNTIME, PLAIN)
+TARGETS: tuple[Target, ...] = (ONNXRUNTIME, PORTABLE, PLAIN)
 AS_MADE = ONNXRUNTIME
 """The target of files as they are made and measured."""
 

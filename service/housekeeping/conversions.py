@@ -26,7 +26,7 @@ from service.settings import ServiceSettings
 from store.errors import ArtifactNotFound
 from store.files.file_store import FileStore, StoredFile
 
-MODULE = "compress.targets.conversion"
+MODULE = "compress.conversion.convert"
 _REFUSED = 3
 """The status with which the module ends if it has said why there is no such form."""
 _MOST_BYTES = 2**30

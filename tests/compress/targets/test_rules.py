@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from compress.targets import registry, rules
 from compress.targets.onnxruntime import ONNXRUNTIME
 from compress.targets.plain import PLAIN
+from compress.targets.portable import PORTABLE
 from compress.values.errors import TargetRuleBroken, UnknownTarget
 
 
@@ -46,6 +47,8 @@ CONSTANTS = {
     "i": np.ones(2, np.int32),
     "f": np.ones(2, np.float32),
     "u": np.full(2, 3, np.uint8),
+    "l": np.ones(2, np.int64),
+    "n": np.int32(0),
 }
 RELU = [helper.make_node("Relu", ["x"], ["y"])]
 TWICE = helper.make_function(
@@ -89,6 +92,31 @@ BROKEN = {
         ),
         r"Transpose \(node 't'\) reads nothing but constants",
     ),
+    "sums of integers": (
+        PORTABLE,
+        model_of([helper.make_node("CumSum", ["i", "n"], ["c"]), *RELU], **CONSTANTS),
+        r"CumSum \(node 'c'\) computes with constants in int32; only float32 is allowed",
+    ),
+    "quotients of integers": (
+        PORTABLE,
+        model_of([helper.make_node("Div", ["i", "i"], ["c"]), *RELU], **CONSTANTS),
+        r"Div \(node 'c'\) computes with constants in int32",
+    ),
+    "remainders": (
+        PORTABLE,
+        model_of([helper.make_node("Mod", ["i", "i"], ["c"]), *RELU], **CONSTANTS),
+        r"Mod \(node 'c'\) reads nothing but constants; only DequantizeLinear, Cast",
+    ),
+    "64 bits": (
+        PORTABLE,
+        model_of([helper.make_node("Add", ["l", "l"], ["c"]), *RELU], **CONSTANTS),
+        r"Add \(node 'c'\) reads constants of 64 bits, 'l'; use int32 or float32",
+    ),
+    "64 bits reshaped": (
+        PORTABLE,
+        model_of([helper.make_node("Reshape", ["l", "l"], ["c"]), *RELU], **CONSTANTS),
+        r"Reshape \(node 'c'\) reads constants of 64 bits",
+    ),
     "bytes": (
         ONNXRUNTIME,
         model_of([helper.make_node("Div", ["u", "u"], ["d"]), *RELU], opset=14, **CONSTANTS),
@@ -118,6 +146,6 @@ def test_a_file_of_integers_that_keeps_all_rules_passes(target):
 
 
 def test_a_target_that_does_not_exist_is_refused_with_those_that_do():
-    with pytest.raises(UnknownTarget, match="'ncnn'; expected one of onnxruntime, plain"):
+    with pytest.raises(UnknownTarget, match="'ncnn'; expected one of onnxruntime, portable, plain"):
         registry.find("ncnn")
     assert registry.find("plain") is PLAIN

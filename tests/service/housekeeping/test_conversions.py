@@ -61,7 +61,7 @@ def test_an_unknown_target_is_refused_with_those_that_there_are(service, artifac
     address = f"/v1/artifacts/{artifacts['onnx']['id']}"
     answer = service.client.get(address, params={"target": "ncnn"})
     found = problem(answer, 422, "UnknownTarget")
-    assert "expected one of onnxruntime, plain" in found["detail"]
+    assert "expected one of onnxruntime, portable, plain" in found["detail"]
 
 
 def test_a_conversion_has_limits(sqlite_url, tmp_path, network):

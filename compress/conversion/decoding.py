@@ -7,10 +7,13 @@ kernels of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from compress.targets import rules, running
+from compress.conversion import running
+from compress.targets import rules
 
 _DEQUANTIZE = "DequantizeLinear"
 
@@ -21,13 +24,14 @@ def decoded(model: ModelProto) -> ModelProto:
     Functions that only such nodes call leave with them. Raises TargetParityError if ONNX Runtime
     cannot compute them.
     """
-    early, late = _split(model)
+    early, late = split(model)
     read = {name for node in late for name in node.input} | {o.name for o in model.graph.output}
     names = [name for node in early for name in node.output if name in read]
     whole = _with_nodes(model, late)
     kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
     del whole.graph.initializer[:]
-    whole.graph.initializer.extend([*kept, *_computed(model, early, names)])
+    made = [numpy_helper.from_array(v, k) for k, v in computed(model, early, names).items()]
+    whole.graph.initializer.extend([*kept, *made])
     if not any(node.domain for node in late):
         del whole.functions[:]
         standard = [entry for entry in model.opset_import if not entry.domain]
@@ -63,7 +67,7 @@ def _put_bias(model: ModelProto, node: NodeProto, integers: np.ndarray, scale: n
     node.input[2] = name
 
 
-def _split(model: ModelProto) -> tuple[list[NodeProto], list[NodeProto]]:
+def split(model: ModelProto) -> tuple[list[NodeProto], list[NodeProto]]:
     """Return the nodes that constants alone decide, and all others."""
     known = {"", *(tensor.name for tensor in model.graph.initializer)}
     early: list[NodeProto] = []
@@ -77,18 +81,24 @@ def _split(model: ModelProto) -> tuple[list[NodeProto], list[NodeProto]]:
     return early, late
 
 
-def _computed(model: ModelProto, nodes: list[NodeProto], names: list[str]) -> list[TensorProto]:
+def computed(
+    model: ModelProto, nodes: Sequence[NodeProto], names: Sequence[str]
+) -> dict[str, running.Array]:
+    """Return what ``nodes`` make of the model's constants, by ``names`` of outputs or constants.
+
+    Raises TargetParityError if ONNX Runtime cannot compute them.
+    """
     if not names:
-        return []
+        return {}
     alone = _with_nodes(model, nodes)
     for field in ("input", "output", "value_info"):
         alone.graph.ClearField(field)
     alone.graph.output.extend(ValueInfoProto(name=name) for name in names)
     values = running.run(alone, names, {}, optimise=False)
-    return [numpy_helper.from_array(v, name) for name, v in zip(names, values, strict=True)]
+    return dict(zip(names, values, strict=True))
 
 
-def _with_nodes(model: ModelProto, nodes: list[NodeProto]) -> ModelProto:
+def _with_nodes(model: ModelProto, nodes: Sequence[NodeProto]) -> ModelProto:
     copy = ModelProto()
     copy.CopyFrom(model)
     del copy.graph.node[:]

@@ -1,6 +1,6 @@
 """Make a file of one target's form out of the file that was measured, and prove it. Torch-free.
 
-    python -m compress.targets.conversion TARGET DESCRIPTOR < measured.onnx
+    python -m compress.conversion.convert TARGET DESCRIPTOR < measured.onnx
 
 It writes into the open file of that number, as whoever bounds it asks, and ends with status 3 and
 words on stderr if the file has no such form.
@@ -18,11 +18,14 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import AttributeProto, ModelProto, TensorProto
 
+from compress.conversion import decoding, grids, packing, running
+from compress.export import onnx_graph
 from compress.network.graph.reading import conversion as reading
 from compress.network.graph.values import Graph
 from compress.network.graph.write import write
-from compress.targets import decoding, registry, rules, running
+from compress.targets import registry, rules
 from compress.targets.plain import PLAIN
+from compress.targets.portable import PORTABLE
 from compress.targets.target import Target
 from compress.values.errors import CompressError, InvalidNetwork, TargetParityError
 
@@ -31,6 +34,8 @@ REFUSED = 3
 _CLOSE, _COARSE = 1e-4, 0.05
 """Largest errors, in parts of the spread of the answers: of floats, and of files with grids."""
 _SEED = 0
+_MOST_BYTES = 2**29
+"""What loading a portable file may compute at once."""
 
 
 def convert(data: bytes, target: Target) -> bytes:
@@ -43,8 +48,7 @@ def convert(data: bytes, target: Target) -> bytes:
     model = _parsed(data)
     if target is registry.AS_MADE:
         return data
-    assert target is PLAIN
-    made = _plain(model)
+    made = _MAKERS[target.name](model)
     rules.check(made, target)
     error = _check_answers(model, made)
     onnx.helper.set_model_props(made, _metadata(model, data, target, error))
@@ -64,6 +68,17 @@ def _plain(model: ModelProto) -> ModelProto:
         reason = " ".join(str(error).split())[:300]
         raise InvalidNetwork(f"opset {PLAIN.opset} cannot say the file: {reason}") from error
     return made
+
+
+def _portable(model: ModelProto) -> ModelProto:
+    """Return the plain model with its constants packed again."""
+    made = packing.packed(_plain(model), grids.found(model), most_bytes=_MOST_BYTES)
+    onnx_graph.compact(made)
+    onnx.checker.check_model(made, full_check=True)
+    return made
+
+
+_MAKERS = {PLAIN.name: _plain, PORTABLE.name: _portable}
 
 
 def _graph(model: ModelProto) -> Graph:

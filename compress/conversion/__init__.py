@@ -1,0 +1,1 @@
+"""How a measured file becomes one of another target, and is proven. Torch-free."""
