@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from compress.targets.target import Target
+from compress.targets.target import Runtime, Target
 from compress.values.measurement import Measurement
 from featherweight.cli.output import table
 from featherweight.specs.candidates import ProposedSchema
@@ -86,13 +86,18 @@ def targets(found: Sequence[Target]) -> Table:
     rows = [
         (
             one.name,
-            ", ".join(f"{each.name} {each.oldest} to {each.newest}" for each in one.runtimes),
+            ", ".join(map(_versions, one.runtimes)),
             f"opset {one.opset}, IR {one.ir_version}",
             one.bytes,
         )
         for one in found
     ]
     return table(("target", "proven in", "form", "bytes"), rows)
+
+
+def _versions(runtime: Runtime) -> str:
+    is_one = runtime.oldest == runtime.newest
+    return f"{runtime.name} {runtime.oldest}" + ("" if is_one else f" to {runtime.newest}")
 
 
 def audit(found: Sequence[AuditSchema]) -> Table:
