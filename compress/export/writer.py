@@ -73,8 +73,7 @@ def write(
     network, stored = constraints.bake(compressed.network)
     network = replace(network, module=network.module.to("cpu").eval())
     x_NCHW = parity.images(data.validation)
-    over = views.of(compressed)
-    quantization = compressed.step(Quantization)
+    over, quantization = views.of(compressed), compressed.step(Quantization)
     folded, graph, reference_NK = _folded(
         network, stored, quantization, x_NCHW=x_NCHW, over=over, task=task
     )
