@@ -232,16 +232,24 @@ def _networks(document: dict[str, Any]) -> dict[str, FileModel]:
 
 def _existing_data(path: Path) -> Path:
     """Return a file, or a folder of pictures. Raises InvalidJobFile."""
-    return path if path.is_dir() else _existing(path)
+    if not _is(path, Path.is_dir):
+        return _existing(path)
+    if folders.has_pictures(path):
+        return path
+    raise InvalidJobFile(f"{path} holds no pictures: {folders.FORM}")
 
 
 def _existing(path: Path) -> Path:
+    if _is(path, Path.is_file):
+        return path
+    raise InvalidJobFile(f"there is no file {path}")
+
+
+def _is(path: Path, kind: Callable[[Path], bool]) -> bool:
     try:
-        if path.is_file():
-            return path
+        return kind(path)
     except OSError as error:
         raise InvalidJobFile(f"cannot read {str(path)[:200]}: {error.strerror}") from error
-    raise InvalidJobFile(f"there is no file {path}")
 
 
 def _has_model(client: Client, name: str) -> bool:

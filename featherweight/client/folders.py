@@ -15,7 +15,7 @@ from compress.values.file_formats.recognition import PICTURE_SUFFIXES
 from featherweight.errors import UploadRefused
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_FORM = "expected a folder for each class, as in FOLDER/cat/1.png or FOLDER/train/cat/1.png"
+FORM = "expected a folder for each class, as in FOLDER/cat/1.png or FOLDER/train/cat/1.png"
 
 
 @contextmanager
@@ -33,10 +33,15 @@ def as_file(path: Path) -> Iterator[Path]:
         yield zipped
 
 
+def has_pictures(folder: Path) -> bool:
+    """Return whether there is a picture anywhere within the folder."""
+    return next(_pictures(folder), None) is not None
+
+
 def _zip(folder: Path, target: Path) -> None:
     files = sorted(_pictures(folder))
     if not files:
-        raise UploadRefused(f"{folder} holds no pictures: {_FORM}")
+        raise UploadRefused(f"{folder} holds no pictures: {FORM}")
     # Pictures are compressed already.
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name in files:
