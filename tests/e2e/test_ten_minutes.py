@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -69,7 +68,8 @@ def serving(folder: Path, port: int) -> Iterator[None]:
             until(lambda: answers(client), seconds=180)
         yield
     finally:
-        process.send_signal(signal.SIGINT)
+        # Who was started in the background ignores Ctrl-C.
+        process.terminate()
         process.wait(60)
 
 
