@@ -15,7 +15,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, shape_inference
 
 from compress.evaluation import runtime
-from compress.export import element_types
+from compress.export import onnx_shapes
 from compress.export.weight_encoding.forms import made_by
 
 _Shapes = dict[str, list[int]]
@@ -97,7 +97,7 @@ def _counted(model: ModelProto, constants: set[str]) -> list[NodeProto]:
     ]
     if not any(node.op_type == "Gather" for node in found):
         return found
-    types = element_types.of(model)
+    types = onnx_shapes.element_types(model)
     return [node for node in found if node.op_type != "Gather" or _is_table(node, constants, types)]
 
 
@@ -135,8 +135,10 @@ def _shapes(model: ModelProto, counted: list[NodeProto]) -> _Shapes:
     graph = shape_inference.infer_shapes(single, strict_mode=True, data_prop=True).graph
     shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
     for value in [*graph.input, *graph.value_info, *graph.output]:
-        dimensions = value.type.tensor_type.shape.dim
-        shapes[value.name] = [dimension.dim_value for dimension in dimensions]
+        # Without a shape not even the number of axes is known.
+        if value.type.tensor_type.HasField("shape"):
+            axes = value.type.tensor_type.shape.dim
+            shapes[value.name] = [axis.dim_value for axis in axes]
     needed = [name for node in counted for name in (node.input[0], made_by(node))]
     unknown = [name for name in needed if 0 in shapes.get(name, [0])]
     return shapes | _shapes_seen(single, unknown)

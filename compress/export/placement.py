@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from compress.export import element_types
+from compress.export import onnx_shapes
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 # Whatever they put out, they put out in integers; an integer Gemm may also put out floats.
@@ -74,7 +74,7 @@ class Placement:
             readers=dict(readers),
             outputs=_logits(model),
             integer=integer,
-            types=element_types.of(model) if integer else {},
+            types=onnx_shapes.element_types(model) if integer else {},
         )
 
     def on_grid(self, name: str) -> bool:

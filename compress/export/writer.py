@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 from onnx import ModelProto
-from torch import Tensor
+from torch import Tensor, nn
 
 from compress.export import (
     activation_calibration,
@@ -27,17 +28,19 @@ from compress.export import (
     file_ports,
     onnx_graph,
     onnx_layers,
+    onnx_shapes,
+    onnx_trace,
     parity,
     quantized_graph,
     views,
 )
 from compress.export.onnx_layers import WeightedNode
 from compress.export.placement import Placement, quantized_tensors
-from compress.network import folding, layers
+from compress.network import affine, folding, layers
 from compress.network.folding import Stored
 from compress.network.graph import oldest
 from compress.network.graph.view import raw_values
-from compress.network.graph.view.program import graphed
+from compress.network.graph.view.program import GraphedModule
 from compress.network.network import Artifact, Network
 from compress.network.signature import Signature
 from compress.network.stored_weight import exactly, halved_integers, takes_eight_bits
@@ -235,12 +238,17 @@ class Shipping:
 def float_graph(network: Network) -> ModelProto:
     """Return the network, in eval mode, as an ONNX graph on raw values with constants folded.
 
-    Raises InvalidCandidate for a module that is not computed from a graph.
+    Only what is neither of a family nor uploaded goes through torch's exporter. Raises
+    InvalidCandidate if that cannot write it.
     """
-    module = graphed(network.module, doing="be written to a file")
-    model = raw_values.on_raw_values(module, network.signature, network.normalisation)
+    if isinstance(network.module, GraphedModule):
+        model = raw_values.on_raw_values(network.module, network.signature, network.normalisation)
+        onnx_graph.fold(model)
+        onnx_graph.number_tensors(model)
+        return model
+    model = onnx_trace.traced(_OnRawValues(network), torch.zeros(2, *network.input_shape))
     onnx_graph.fold(model)
-    onnx_graph.number_tensors(model)
+    onnx_shapes.resolve(model)
     return model
 
 
@@ -251,6 +259,33 @@ def _check_fit(network: Network, data: ImageData) -> None:
             f"the network takes images of shape {takes[0]} and knows {takes[1]} classes, the data "
             f"has shape {has[0]} and {has[1]} classes"
         )
+
+
+class _OnRawValues(nn.Module):
+    """Computes ``module((x * scale - mean) / std)`` in the form of ``compress.network.affine``."""
+
+    factor_C11: Tensor
+    offset_C11: Tensor
+    less_C11: Tensor
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        found = affine.affine(network.normalisation)
+        self.is_identity = found.is_identity
+        self.has_shift = found.has_shift
+        self.module = network.module
+        self.register_buffer("factor_C11", found.factor_C11)
+        self.register_buffer("offset_C11", found.offset_C11)
+        # Added, not subtracted: whoever reads the graph knows an Add of a constant.
+        self.register_buffer("less_C11", -found.shift_C11)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Return logits for raw values."""
+        if self.is_identity:
+            return self.module(x_NCHW)
+        if self.has_shift:
+            x_NCHW = x_NCHW + self.less_C11
+        return self.module(x_NCHW * self.factor_C11 + self.offset_C11)
 
 
 def _file_form(graph: ModelProto, over: Views, ports: Signature | None) -> ModelProto:

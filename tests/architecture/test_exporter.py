@@ -1,4 +1,4 @@
-"""torch's exporter serves the machine of whoever has a torch module, and no room of the product."""
+"""torch's exporter serves whoever has a torch module on their own machine, and nobody else."""
 
 import ast
 from pathlib import Path
@@ -14,7 +14,7 @@ ROOMS = (
     "launch",
     "migrations",
 )
-ALLOWED = {"featherweight/torch/exporting.py"}
+ALLOWED = {"compress/export/onnx_trace.py", "featherweight/torch/exporting.py"}
 
 
 def exports(source: str) -> list[int]:
@@ -35,7 +35,7 @@ def _is_exporter(node: ast.AST) -> bool:
             return False
 
 
-def test_only_the_users_own_machine_exports_torch_modules():
+def test_torch_modules_are_exported_in_two_places():
     sources = {path for room in ROOMS for path in (ROOT / room).rglob("*.py")}
     found = {
         str(path.relative_to(ROOT)) for path in sources if exports(path.read_text(encoding="utf-8"))

@@ -14,7 +14,6 @@ from compress.network.preprocessing import Normalisation
 from compress.tasks.images import ImageData, Images
 from compress.techniques.compressed import CompressedModel
 from featherweight.samples import scanned_digits
-from tests.compress.networks import imported
 
 NORMALISATION = Normalisation(scale=1 / 16, mean=(0.3053,), std=(0.3760,))
 
@@ -103,9 +102,9 @@ def train(module: nn.Module, data: ImageData, *, epochs: int) -> Network:
 
 @pytest.fixture(scope="session")
 def trained(digits: ImageData) -> Network:
-    """Widths 16/32/64 with one block each, about 98 % on validation, from a file of its own."""
+    """Widths 16/32/64 with one block each, about 98 % on validation."""
     torch.manual_seed(0)
-    return imported(train(SmallResidual((16, 32, 64)), digits, epochs=6))
+    return train(SmallResidual((16, 32, 64)), digits, epochs=6)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,6 @@ from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
 from compress.techniques.compressed import CompressedModel
 from tests.compress.applying import quantized
-from tests.compress.networks import imported
 
 WEIGHTS = published.DATA / "checkpoints" / "cifar10_resnet20.safetensors"
 
@@ -76,7 +75,7 @@ def resnet20():
         input_shape=(3, 32, 32),
         num_classes=10,
     )
-    return CompressedModel(network=imported(network))
+    return CompressedModel(network=network)
 
 
 def test_the_published_network_keeps_its_accuracy_in_a_quarter_and_a_seventh_of_the_bytes(

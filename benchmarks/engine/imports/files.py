@@ -18,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from compress.export import onnx_trace
 from compress.network.families.catalog import Architecture
 from compress.network.families.efficientnet.config import EfficientNet
-from tests.compress import networks, onnx_networks
+from tests.compress import onnx_networks
 from tests.compress.network.families import tiny
 from tests.compress.network.families.samples import SAMPLES
 
@@ -116,7 +117,7 @@ def _families() -> Iterator[ListedFile]:
 
 def _of_family(sample: Architecture) -> bytes:
     network = tiny.network(sample)
-    return networks.exported(network.module, network.input_shape)
+    return onnx_trace.traced(network.module, tiny.images(2)).SerializeToString()
 
 
 def _packaged() -> Iterator[ListedFile]:

@@ -7,7 +7,7 @@ inside the network, is a bug of ours and stays what it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -37,16 +37,16 @@ _LONGEST = 300
 
 
 @contextmanager
-def blamed(doing: str, *, way_out: str = "") -> Iterator[None]:
+def blamed(doing: str, *, way_out: str = "", through: Sequence[str] = ()) -> Iterator[None]:
     """Turn errors of foreign code into InvalidCandidate with what was done and what failed.
 
     Errors of memory are left alone, and so are those that passed through a function of this
-    package.
+    package, except for the modules named in ``through``, which only wrap a network.
     """
     try:
         yield
     except ERRORS as error:
-        if _is_memory(error) or _is_ours(error.__traceback__):
+        if _is_memory(error) or _is_ours(error.__traceback__, through):
             raise
         raise InvalidCandidate(said(doing, error, way_out=way_out)) from error
 
@@ -100,12 +100,13 @@ def _is_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY in str(error)
 
 
-def _is_ours(trace: TracebackType | None) -> bool:
+def _is_ours(trace: TracebackType | None, through: Sequence[str]) -> bool:
     """Whether the error was raised by this package, or came through it below the guarded call."""
     frames: list[bool] = []
     while trace is not None:
         module = str(trace.tb_frame.f_globals.get("__name__", ""))
-        frames.append(_is_our_code(module, trace.tb_frame.f_code.co_name))
+        is_wrapper = bool(frames) and module in through
+        frames.append(not is_wrapper and _is_our_code(module, trace.tb_frame.f_code.co_name))
         trace = trace.tb_next
     return all(frames) or any(frames[frames.index(False) :])
 

@@ -18,7 +18,6 @@ from compress.tasks.images import Images
 from compress.techniques.compressed import CompressedModel
 from compress.values.errors import InvalidData, NumericalError, Stopped
 from tests.compress.applying import quantized
-from tests.compress.networks import imported
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def linear(digits, tmp_path):
         num_classes=10,
     )
     return writer.write(
-        CompressedModel(network=imported(network)),
+        CompressedModel(network=network),
         tmp_path,
         data=digits,
         name="linear",

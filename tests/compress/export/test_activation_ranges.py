@@ -22,7 +22,6 @@ from compress.training import loop
 from compress.training.loop import TrainingPlan
 from compress.values.errors import ExportParityError
 from tests.compress.applying import context_of, quantized, untrained
-from tests.compress.networks import imported
 from tests.devices import DEVICE
 
 # Kernels that cannot saturate, whatever the processor.
@@ -88,8 +87,7 @@ def dense(digits):
         num_classes=10,
     )
     plan = TrainingPlan(epochs=8, seed=0, batch_size=64, learning_rate=0.1)
-    made = loop.fit(start, found.train, plan, device=DEVICE, task=IMAGE_CLASSIFICATION)[0]
-    return found, imported(made)
+    return found, loop.fit(start, found.train, plan, device=DEVICE, task=IMAGE_CLASSIFICATION)[0]
 
 
 def with_outliers(data: ImageData, spoil) -> ImageData:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -11,7 +13,6 @@ from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from tests.compress.applying import quantized
-from tests.compress.networks import imported
 
 
 def macs_of_torch(module, shape):
@@ -52,11 +53,10 @@ def test_quantization_changes_no_count(compressed, digits, tmp_path, bits):
 )
 def test_groups_strides_dilations_and_linear_layers_are_counted(module):
     normalisation = Normalisation(mean=(0.0,) * 4, std=(1.0,) * 4)
-    answers = module.eval()(torch.zeros(1, 4, 8, 8)).shape[1]
     network = Network(
-        module=module, normalisation=normalisation, input_shape=(4, 8, 8), num_classes=answers
+        module=module.eval(), normalisation=normalisation, input_shape=(4, 8, 8), num_classes=2
     )
-    counts = counting.count(writer.float_graph(imported(network)))
+    counts = counting.count(writer.float_graph(network))
     assert counts.macs == macs_of_torch(module, (4, 8, 8))
     assert counts.parameters == folded_parameters(module)
 
@@ -68,3 +68,25 @@ def test_a_matrix_product_without_weights_costs_macs_and_no_parameters():
         { t = Transpose <perm = [0, 2, 1]> (input)  logits = MatMul (input, t) }
     """)
     assert counting.count(graph) == counting.FileCounts(parameters=0, macs=3 * 4 * 3)
+
+
+def test_a_tensor_of_which_not_even_the_axes_are_known_is_looked_at():
+    model = onnx.parser.parse_model(
+        """
+        <ir_version: 7, opset_import: ["" : 13]>
+        network (float[N, 4, 2, 3] input) => (float[N, 4, 5] output)
+        <int64[1] first = {0}, int64[2] rest = {4, 6}, float[6, 5] weight = {0.0}>
+        {
+            sizes = Shape(input)
+            images = Gather(sizes, first)
+            target = Concat <axis = 0> (images, rest)
+            rows = Reshape(input, target)
+            output = MatMul(rows, weight)
+        }
+        """
+    )
+    weight = numpy_helper.from_array(np.ones((6, 5), np.float32), "weight")
+    [place] = [n for n, t in enumerate(model.graph.initializer) if t.name == "weight"]
+    model.graph.initializer[place].CopyFrom(weight)
+    counts = counting.count(model)
+    assert (counts.macs, counts.parameters) == (4 * 6 * 5, 6 * 5)

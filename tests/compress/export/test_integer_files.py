@@ -18,7 +18,7 @@ from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from tests.compress import contract
 from tests.compress.applying import quantized
-from tests.compress.networks import Normalised, imported, seeded
+from tests.compress.networks import Normalised, Transposed, seeded
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +56,25 @@ def test_a_spared_layer_multiplies_by_its_own_weights(trained, digits, tmp_path)
     assert shield.attribute[0].f == 1.0
     (node,) = [node for node in model.graph.node if shield.input[0] in node.output]
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    block = trained.module.get_submodule("blocks.1")
+    block = trained.module.blocks[1]
     factor_O = block.first_norm.weight / torch.sqrt(block.first_norm.running_var + 1e-5)
     folded = (block.first.weight * factor_O[:, None, None, None]).detach().numpy()
     np.testing.assert_allclose(tensors[node.input[1]], folded, rtol=1e-5)
 
 
+def test_a_transposed_convolution_keeps_its_float_weights(five, tmp_path):
+    network = replace(seeded(Transposed), normalisation=contract.NORMALISATION)
+    path = written(network, five, tmp_path)
+    graph = executed(path, tmp_path)
+    (node,) = [node for node in graph.node if node.op_type == "ConvTranspose"]
+    floats = [tensor for tensor in graph.initializer if tensor.name == node.input[1]]
+    np.testing.assert_array_equal(
+        numpy_helper.to_array(floats[0]), network.module.get_parameter("up.weight").detach()
+    )
+
+
 def test_logits_in_front_of_a_softmax_do_not_tie(five, tmp_path):
-    network = imported(replace(seeded(Normalised), normalisation=contract.NORMALISATION))
+    network = replace(seeded(Normalised), normalisation=contract.NORMALISATION)
     path = written(network, five, tmp_path)
     assert kinds(path, tmp_path)["Gemm"] == 1
     x_NCHW = parity.images(five.validation)
@@ -74,7 +85,7 @@ def test_logits_in_front_of_a_softmax_do_not_tie(five, tmp_path):
 def test_one_layer_and_a_softmax_need_no_grid_for_the_logits(five, tmp_path):
     torch.manual_seed(0)
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.LogSoftmax(1))
-    network = imported(replace(seeded(Normalised), module=module.eval()))
+    network = replace(seeded(Normalised), module=module.eval())
     answers_NK, reference_NK = (
         runtime.answers(runtime.session(path), five.validation.x_NCHW)
         for path in (

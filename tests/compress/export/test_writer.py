@@ -18,9 +18,8 @@ from compress.network import folding
 from compress.network.preprocessing import Normalisation
 from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
-from compress.values.errors import InvalidData, NumericalError
+from compress.values.errors import ExportParityError, InvalidData, NumericalError
 from tests.compress.applying import quantized
-from tests.compress.networks import imported
 
 
 def test_the_file_takes_raw_values_of_any_batch(compressed, digits, tmp_path):
@@ -154,7 +153,7 @@ class OddShapes(nn.Module):
 
 def test_paddings_are_constants_in_the_file(trained, digits, tmp_path):
     torch.manual_seed(0)
-    network = imported(replace(trained, module=OddShapes()))
+    network = replace(trained, module=OddShapes())
     artifact = writer.write(
         CompressedModel(network=network), tmp_path, data=digits, task=IMAGE_CLASSIFICATION
     )
@@ -163,10 +162,28 @@ def test_paddings_are_constants_in_the_file(trained, digits, tmp_path):
 
 
 def test_a_network_that_gives_nan_is_refused_and_leaves_no_file(trained, digits, tmp_path):
-    network = imported(replace(trained, module=nn.Sequential(nn.Flatten(), nn.Linear(64, 10))))
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     with torch.no_grad():
-        network.module.get_parameter("1.bias")[2] = torch.nan
+        module[1].bias[2] = torch.nan
+    network = replace(trained, module=module)
     with pytest.raises(NumericalError, match="NaN"):
+        writer.write(
+            CompressedModel(network=network), tmp_path, data=digits, task=IMAGE_CLASSIFICATION
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+class ForgetsItsTrace(nn.Module):
+    """Answers depend on a Python number of the batch, which a trace freezes."""
+
+    def forward(self, x):
+        return x.flatten(1)[:, :10] * float(len(x))
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_a_network_that_cannot_be_traced_is_refused_and_leaves_no_file(trained, digits, tmp_path):
+    network = replace(trained, module=ForgetsItsTrace())
+    with pytest.raises(ExportParityError, match="float file against torch"):
         writer.write(
             CompressedModel(network=network), tmp_path, data=digits, task=IMAGE_CLASSIFICATION
         )

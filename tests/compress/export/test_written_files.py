@@ -20,7 +20,6 @@ from compress.techniques.compressed import CompressedModel
 from compress.techniques.quantization import grid
 from compress.values.errors import InvalidCandidate
 from tests.compress import applying
-from tests.compress.networks import imported
 
 
 def executed(path, folder):
@@ -42,10 +41,8 @@ def untrained(module, input_shape=(1, 8, 8)):
             nn.init.uniform_(layer.running_mean, -0.3, 0.3)
             nn.init.uniform_(layer.running_var, 0.5, 1.5)
     identity = Normalisation(mean=(0.0,) * input_shape[0], std=(1.0,) * input_shape[0])
-    return imported(
-        Network(
-            module=module.eval(), normalisation=identity, input_shape=input_shape, num_classes=10
-        )
+    return Network(
+        module=module.eval(), normalisation=identity, input_shape=input_shape, num_classes=10
     )
 
 
@@ -206,7 +203,7 @@ def test_a_huge_bias_on_a_dead_channel_does_not_overflow_the_kernel(trained, dig
     with torch.no_grad():
         module[0].weight[0] *= 1e-9
         module[0].bias[0] = 50.0
-    network = imported(replace(trained, module=module))
+    network = replace(trained, module=module)
     artifact = quantized(CompressedModel(network=network), digits, tmp_path)
     assert executed(artifact.path, tmp_path)["QLinearConv"] == 1
     assert artifact.agreement >= 0.98

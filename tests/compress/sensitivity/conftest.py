@@ -10,8 +10,15 @@ from compress.sensitivity.document import ProfileDocument
 from compress.sensitivity.probes import ProbeRequest
 from compress.tasks.images import ImageData
 from tests.compress.applying import context_of
+from tests.compress.networks import imported
 
 IMAGES = 128
+
+
+@pytest.fixture(scope="session")
+def trained(trained: Network) -> Network:
+    """The network as its own file comes back: the probes remove channels from its graph."""
+    return imported(trained)
 
 
 @pytest.fixture(scope="session")

@@ -108,7 +108,7 @@ class Sum(nn.Module):
 
 def test_a_layer_that_matters_shows_more_damage_than_one_that_does_not(digits, trained):
     torch.manual_seed(0)
-    network = imported(replace(trained, module=Sum().eval(), ports=None))
+    network = imported(replace(trained, module=Sum().eval()))
     found = damages(probe(network, digits).layers, "name")
     assert all(a > 100 * b for a, b in zip(found["loud"][:3], found["quiet"][:3], strict=True))
 

@@ -143,11 +143,9 @@ def test_a_size_ratio_bounds_every_replaced_layer(compressed, context, method, w
 def test_batchnorm_stays_behind_the_last_factor_and_names_lead_to_the_factors(compressed, context):
     thin = apply(compressed, LowRank(energy=1.0, size_ratio=0.5, method="tucker2"), context)
     found = layers.by_name(layers.weighted(thin.network))
-    inner = thin.network.module.get_submodule("blocks.1.first")
+    inner = thin.network.module.blocks[1].first
     assert [name for name, _ in inner.named_children()] == ["first", "core", "last"]
-    assert found["blocks.1.first.last"].norm is thin.network.module.get_submodule(
-        "blocks.1.first_norm"
-    )
+    assert found["blocks.1.first.last"].norm is thin.network.module.blocks[1].first_norm
     assert found["blocks.1.first.core"].norm is None
     assert inner.core.stride == (2, 2)
     assert inner.first.stride == inner.last.stride == (1, 1)

@@ -1,7 +1,9 @@
 """An outline of a graph has the layers, names and numbers that torch's view of it has."""
 
 import pytest
+import torch
 
+from compress.export import onnx_trace
 from compress.network.graph.outline import outline
 from compress.network.graph.read import read
 from compress.network.graph.shapes import bind
@@ -13,7 +15,6 @@ from tests.compress.network.families import tiny
 from tests.compress.network.families.samples import SAMPLES
 from tests.compress.network.graph.coupling.graphs import graph, node
 from tests.compress.networks import Separable, imported, seeded
-from tests.compress.networks import exported as traced
 from tests.compress.onnx_networks import NETWORKS, example, exported
 
 COVER = frozenset({"residual, padded", "mobilenet_v3", "efficientnet, lite", "vgg_bn"})
@@ -30,7 +31,8 @@ def outlined(name, **form):
 @pytest.mark.parametrize("name", ROWS)
 def test_a_graph_says_what_the_plan_of_its_family_says(name):
     network = tiny.network(SAMPLES[name])
-    ours = outline(read(traced(network.module, network.input_shape)), {"N": 1}).layers
+    traced = onnx_trace.traced(network.module, tiny.images(2)).SerializeToString()
+    ours = outline(read(traced), {"N": 1}).layers
     source = FamilySource(SAMPLES[name])
     shape = (1, tiny.SIDE, tiny.SIDE)
     theirs = source.outline(input_shape=shape, num_classes=tiny.NUM_CLASSES).layers
@@ -105,7 +107,8 @@ def test_a_norm_counts_with_the_layer_that_it_has_to_itself_and_else_by_itself()
 
 def test_layers_of_one_resolution_are_a_stage_as_in_any_network_of_no_family():
     network = seeded(Separable)
-    whole = read(traced(network.module, network.input_shape))
+    x = torch.zeros(2, *network.input_shape)
+    whole = read(onnx_trace.traced(network.module, x).SerializeToString())
     stages = {layer.name: layer.stage for layer in outline(whole, {"N": 1}).layers}
     assert stages == {"stem": 0, "depthwise": 0, "pointwise": 1, "head": 1}
     groups = {group.root: group.stage for group in channels.find(imported(network)).groups}

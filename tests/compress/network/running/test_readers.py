@@ -21,7 +21,7 @@ from compress.techniques.quantization.config import Quantization
 from compress.training import constraints
 from compress.values.errors import ExportParityError
 from tests.compress.applying import context_of
-from tests.compress.networks import imported, wrapped
+from tests.compress.networks import wrapped
 
 
 class Reads(nn.Module):
@@ -162,7 +162,7 @@ def test_layers_with_one_weight_say_so_and_are_not_balanced():
     ids=["as it is", "8 bits", "16 bits"],
 )
 def test_the_file_answers_like_the_network_whoever_reads_the_layer(how, steps, digits, tmp_path):
-    net, data = imported(network(how)), five(digits)
+    net, data = network(how), five(digits)
     made = pipeline.start(net, Candidate(steps=steps), context_of(data))
     artifact = writer.write(made, tmp_path, data=data, task=IMAGE_CLASSIFICATION)
     x = data.validation.x_NCHW
@@ -174,7 +174,7 @@ def test_the_file_answers_like_the_network_whoever_reads_the_layer(how, steps, d
 def test_integers_run_around_a_norm_that_stays(digits, tmp_path):
     data = five(digits)
     made = pipeline.start(
-        imported(network(BESIDE["a sum"])), Candidate(steps=(Quantization(),)), context_of(data)
+        network(BESIDE["a sum"]), Candidate(steps=(Quantization(),)), context_of(data)
     )
     artifact = writer.write(made, tmp_path, data=data, task=IMAGE_CLASSIFICATION)
     kinds = [node.op_type for node in onnx.load(artifact.path).graph.node]
@@ -194,10 +194,12 @@ class Sometimes(Reads):
         return self.out(functional.relu(y).mean((2, 3)))
 
 
-def test_a_fold_that_changes_the_network_is_seen_before_its_scales_are_halved(digits, tmp_path):
+@pytest.mark.parametrize(
+    "config", [Quantization(), Quantization(activations="float", scale_bits=16)]
+)
+def test_a_fold_that_changes_the_network_is_seen_whatever_follows_it(config, digits, tmp_path):
     torch.manual_seed(0)
     data = five(digits)
-    config = Quantization(activations="float", scale_bits=16)
     made = pipeline.start(wrapped(Sometimes()), Candidate(steps=(config,)), context_of(data))
     assert norm_of(made.network) is not None
     with pytest.raises(ExportParityError, match="folded against the network as trained"):

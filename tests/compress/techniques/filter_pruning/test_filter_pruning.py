@@ -36,6 +36,12 @@ IMPORTANCES = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def trained(trained):
+    """The network as its own file comes back: channels leave its graph."""
+    return imported(trained)
+
+
 def network(shortcut="pad", *, widths=(8, 12, 16), depths=(2, 2, 1), seed=0):
     architecture = Residual(widths=widths, depths=depths, shortcut=shortcut)
     module = build(architecture, in_channels=3, num_classes=5, seed=seed)

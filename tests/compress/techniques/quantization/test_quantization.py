@@ -182,10 +182,10 @@ def test_a_grid_per_tensor_folds_to_one_scale(trained, context):
 @pytest.mark.parametrize("way", ["four bits", "gptq", "affine", "one bit", "learned"])
 def test_masked_weights_stay_zero(way, trained, context):
     module = copy.deepcopy(trained.module)
-    layer = module.get_submodule("blocks.1.first")
+    layer = module.blocks[1].first
     constraints.constrain(layer, Mask(layer.weight))
     compressed = quantized(replace(trained, module=module), context, **WAYS[way])
-    zero = layer.weight == 0
+    zero = module.blocks[1].first.weight == 0
     _, stored = constraints.bake(compressed.network)
     assert zero.float().mean() > 0.4
     assert (stored["blocks.1.first"].integers_OI[zero.numpy()] == 0).all()

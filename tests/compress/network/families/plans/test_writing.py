@@ -8,7 +8,7 @@ from onnx import TensorProto
 
 from compress import pipeline
 from compress.evaluation import runtime
-from compress.export import element_types, writer
+from compress.export import onnx_shapes, writer
 from compress.network import folding
 from compress.network.graph.view.program import GraphedModule
 from compress.network.signature import Signature
@@ -78,7 +78,7 @@ def test_layers_of_the_program_are_modules_of_the_network(name):
 def test_parts_of_split_channels_keep_their_integers(tmp_path):
     artifact = tiny.exported_int8(tiny.network(SAMPLES["shufflenet_v2"]), tmp_path)
     model = onnx.load(artifact.path)
-    types = element_types.of(model)
+    types = onnx_shapes.element_types(model)
     parted = [n for n in model.graph.node if n.op_type == "Split" and len(n.output) == 2]
     assert len(parted) == 2
     assert {types[name] for node in parted for name in node.output} == {TensorProto.UINT8}
