@@ -7,27 +7,15 @@ runs. Sessions have one thread, and open no file.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
-from onnxruntime.capi import (
-    onnxruntime_pybind11_state as failures,  # pyright: ignore[reportAttributeAccessIssue]
-)
 
-from compress.values.errors import TargetParityError
+from compress.network.graph.values import Array
+from compress.network.sources import onnx_trial
+from compress.values.errors import InvalidNetwork, TargetParityError
 
-Array = NDArray[Any]
-_FAILURES = (
-    failures.Fail,
-    failures.InvalidArgument,
-    failures.InvalidGraph,
-    failures.InvalidProtobuf,
-    failures.NotImplemented,
-    failures.RuntimeException,
-)
 _IMAGES, _SIZE = 4, 32
 _LARGEST_PIXEL = 255
 
@@ -40,22 +28,10 @@ def run(
     optimise: bool = True,
 ) -> list[Array]:
     """Return the named outputs, or all. Raises TargetParityError if ONNX Runtime refuses."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
-    if not optimise:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        return [np.asarray(each) for each in session.run(names, dict(given))]
-    except _FAILURES as error:
-        reason = " ".join(str(error).split())[:300]
-        raise TargetParityError(
-            f"ONNX Runtime {onnxruntime.__version__} does not run the file: {reason}"
-        ) from error
+        return onnx_trial.answers(model.SerializeToString(), given, names, optimise=optimise)
+    except InvalidNetwork as error:
+        raise TargetParityError(f"{error} (version {onnxruntime.__version__})") from error
 
 
 def random_inputs(model: ModelProto, *, seed: int) -> Iterator[dict[str, Array]]:

@@ -19,7 +19,7 @@ import torch
 from onnx import AttributeProto, ModelProto, version_converter
 from torch import Tensor, nn
 
-from compress.network.running import foreign
+from compress.network.running import foreign, older_exporter
 from compress.network.signature import INPUT, OUTPUT
 from compress.values.errors import InvalidCandidate
 
@@ -76,21 +76,7 @@ def _quietly(module: nn.Module) -> Iterator[None]:
     """Suppress the exporter's warnings, and the graph that it prints before it raises.
 
     The warnings are of its own age, of paddings that ``onnx_graph.fold`` evaluates, and of what a
-    trace may have frozen: whether it has is for the gates to find. The exporter turns its printing
-    on whenever it starts, so it is turned off again when the module runs. Attention is traced step
-    by step: its fast path is one operator, which ONNX does not have.
+    trace may have frozen: whether it has is for the gates to find.
     """
-    fast = torch.backends.mha.get_fastpath_enabled()
-    handle = module.register_forward_pre_hook(_silence)
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-        handle.remove()
-
-
-def _silence(module: nn.Module, inputs: object) -> None:
-    # No public name turns it off.
-    torch._C._jit_set_onnx_log_enabled(False)  # pyright: ignore[reportPrivateUsage]
+    with older_exporter.quietly(module), warnings.catch_warnings(action="ignore"):
+        yield

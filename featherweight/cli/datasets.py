@@ -16,12 +16,11 @@ from compress.tasks.reading import DatasetReading
 from compress.values.shown import some
 from featherweight import jobfile
 from featherweight.cli import tables
-from featherweight.cli.output import AsJson, Owner, Token, Url, client, show, table
+from featherweight.cli.output import AsJson, Limit, Owner, Token, Url, client, show, table
 from featherweight.client import folders
 from featherweight.specs.schemas import DatasetSchema
 
 app = typer.Typer(help="List uploaded datasets; add one, or show what is in one.")
-Limit = Annotated[int, typer.Option(min=1, help="Maximum number of entries.")]
 
 
 @app.callback(invoke_without_command=True)

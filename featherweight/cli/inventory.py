@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from featherweight.cli import tables
-from featherweight.cli.output import AsJson, Token, Url, client, show
+from featherweight.cli.output import AsJson, Limit, Token, Url, client, show
 
 app = typer.Typer()
-Limit = Annotated[int, typer.Option(min=1, help="Maximum number of entries.")]
 
 
 @app.command()

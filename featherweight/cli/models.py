@@ -12,10 +12,9 @@ from compress.network.families import catalog
 from compress.network.preprocessing import Normalisation
 from featherweight import documents, jobfile
 from featherweight.cli import networks, tables
-from featherweight.cli.output import AsJson, Owner, Token, Url, client, show
+from featherweight.cli.output import AsJson, Limit, Owner, Token, Url, client, show
 
 app = typer.Typer(help="List uploaded models; add one, or show what is in one.")
-Limit = Annotated[int, typer.Option(min=1, help="Maximum number of entries.")]
 
 
 @app.callback(invoke_without_command=True)

@@ -27,6 +27,7 @@ Token = Annotated[
 Owner = Annotated[
     str | None, typer.Option(help="Only what tokens of this name made.", metavar="NAME")
 ]
+Limit = Annotated[int, typer.Option(min=1, help="Maximum number of entries.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, and nothing else.")]
 
 

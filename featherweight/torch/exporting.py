@@ -18,6 +18,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from compress.network.running import older_exporter
 from featherweight.errors import FeatherweightError
 
 Exporter: TypeAlias = Literal["auto", "legacy", "dynamo"]
@@ -205,7 +206,7 @@ def _exported(
 
 
 def _legacy(module: nn.Module, example: Tensor, path: Path) -> None:
-    with _step_by_step(), _without_graphs(module):
+    with older_exporter.quietly(module):
         torch.onnx.export(
             module,
             (example,),
@@ -219,35 +220,6 @@ def _legacy(module: nn.Module, example: Tensor, path: Path) -> None:
             output_names=[OUTPUT],
             dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
         )
-
-
-@contextmanager
-def _step_by_step() -> Iterator[None]:
-    """Compute attention step by step: its fast path is one operator, which ONNX does not have."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-
-
-@contextmanager
-def _without_graphs(module: nn.Module) -> Iterator[None]:
-    """Suppress the graph that the older exporter prints, past Python's streams, before it raises.
-
-    It turns its printing on whenever it starts, so that is turned off again when the module runs.
-    """
-    handle = module.register_forward_pre_hook(_silence)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def _silence(module: nn.Module, inputs: object) -> None:
-    # No public name turns it off.
-    torch._C._jit_set_onnx_log_enabled(False)  # pyright: ignore[reportPrivateUsage]
 
 
 def _dynamo(module: nn.Module, example: Tensor, path: Path) -> None:

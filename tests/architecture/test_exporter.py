@@ -1,19 +1,9 @@
 """torch's exporter serves whoever has a torch module on their own machine, and nobody else."""
 
 import ast
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-ROOMS = (
-    "featherweight",
-    "compress",
-    "store",
-    "search",
-    "service",
-    "workers",
-    "launch",
-    "migrations",
-)
+from tests.architecture.sources import files_where
+
 ALLOWED = {"compress/export/onnx_trace.py", "featherweight/torch/exporting.py"}
 
 
@@ -36,11 +26,7 @@ def _is_exporter(node: ast.AST) -> bool:
 
 
 def test_torch_modules_are_exported_in_two_places():
-    sources = {path for room in ROOMS for path in (ROOT / room).rglob("*.py")}
-    found = {
-        str(path.relative_to(ROOT)) for path in sources if exports(path.read_text(encoding="utf-8"))
-    }
-    assert found == ALLOWED
+    assert files_where(exports) == ALLOWED
 
 
 def test_an_export_would_be_found_however_it_is_written():

@@ -1,19 +1,9 @@
 """One transaction per request or step: only ``store/session.py`` commits."""
 
 import ast
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-ROOMS = (
-    "featherweight",
-    "compress",
-    "store",
-    "search",
-    "service",
-    "workers",
-    "launch",
-    "migrations",
-)
+from tests.architecture.sources import ROOT, files_where
+
 ALLOWED = {"store/session.py"}
 
 
@@ -28,11 +18,7 @@ def commits(source: str) -> list[int]:
 
 
 def test_only_the_session_commits():
-    sources = {path for room in ROOMS for path in (ROOT / room).rglob("*.py")}
-    found = {
-        str(path.relative_to(ROOT)) for path in sources if commits(path.read_text(encoding="utf-8"))
-    }
-    assert found == ALLOWED
+    assert files_where(commits) == ALLOWED
 
 
 def test_the_session_commits_in_one_place():

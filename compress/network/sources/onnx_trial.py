@@ -80,26 +80,39 @@ def _rows(graph: Graph, name: str) -> int:
 
 
 def run(model: bytes, given: Mapping[str, Array]) -> list[Array]:
-    """Answer with every output.
+    """Answer with every output of a file, one kernel for each of its nodes.
 
     Raises InvalidNetwork if ONNX Runtime does not take the file, MemoryError if it has too little.
     """
+    try:
+        return answers(model, given, optimise=False)
+    except InvalidNetwork as error:
+        raise InvalidNetwork(f"{error}; run it in ONNX Runtime before it is uploaded") from error
+
+
+def answers(
+    model: bytes,
+    given: Mapping[str, Array],
+    names: Sequence[str] | None = None,
+    *,
+    optimise: bool = True,
+) -> list[Array]:
+    """Answer with the named outputs, or with all. Raises as ``run`` does."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         taken = {port.name: given[port.name] for port in session.get_inputs()}
-        return [np.asarray(each) for each in session.run(None, taken)]
+        return [np.asarray(each) for each in session.run(names, taken)]
     except _FAILURES as error:
         if _NO_MEMORY in str(error):
             raise MemoryError(str(error)[:300]) from error
-        raise InvalidNetwork(
-            f"ONNX Runtime does not run the network: {str(error)[:300]}; run it in ONNX Runtime "
-            "before it is uploaded"
-        ) from error
+        reason = " ".join(str(error).split())[:300]
+        raise InvalidNetwork(f"ONNX Runtime does not run the file: {reason}") from error
 
 
 def answering(given: Mapping[str, Array]) -> Answer:

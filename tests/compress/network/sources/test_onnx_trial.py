@@ -98,7 +98,7 @@ def test_a_graph_that_answers_otherwise_is_refused():
 def test_a_file_that_the_runtime_does_not_take_is_refused():
     model = onnx.load_from_string(exported("cnn"))
     model.graph.node[0].op_type = "Nothing"
-    with pytest.raises(InvalidNetwork, match="ONNX Runtime does not run the network"):
+    with pytest.raises(InvalidNetwork, match="ONNX Runtime does not run the file"):
         run(model.SerializeToString(), {})
 
 
