@@ -22,6 +22,7 @@ from compress.export.weight_encoding.integer_spelling import INTEGERS
 from compress.network.graph import oldest
 from compress.network.stored_weight import SparseFloat, StoredWeight
 from compress.values.errors import NumericalError
+from tests.compress.export.weight_encoding.encoded_files import bytes_of, bytes_read, file_of
 
 QUICK = settings(max_examples=40, deadline=None)
 SHAPES = st.one_of(
@@ -31,17 +32,6 @@ SHAPES = st.one_of(
 FORMS = {"planes": streams.planes, "huffman": streams.huffman} | {
     f"digits of {word.__name__}": partial(streams.radix, word=word) for word in INTEGERS.words
 }
-
-
-def file_of(nodes, tensors, outputs, functions=()):
-    """A model without inputs that answers ``outputs``: names, ONNX types and shapes."""
-    values = [helper.make_tensor_value_info(*output) for output in outputs]
-    graph = helper.make_graph(nodes, "g", [], values, list(tensors))
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
-    encoder.Decoding(
-        names={}, nodes=[], tensors={}, functions=list(functions), temporary_bytes=0
-    ).declare(model)
-    return model
 
 
 def decoded(weights, decoding, form, transposed=()):
@@ -58,18 +48,6 @@ def decoded(weights, decoding, form, transposed=()):
     onnx.checker.check_model(model, full_check=True)
     opened = runtime.session(model.SerializeToString())
     return dict(zip(weights, opened.run(None, {}), strict=True))
-
-
-def bytes_of(decoding):
-    return bytes_read(decoding.nodes, decoding.tensors, decoding.names.values(), decoding.functions)
-
-
-def bytes_read(nodes, tensors, names, functions=()):
-    """Bytes of a file with these nodes and tensors, without the nodes that read them."""
-    readers = [helper.make_node("Identity", [name], [f"{name}.read"]) for name in names]
-    model = file_of([*nodes, *readers], tensors.values(), [], functions)
-    onnx_graph.compact(model)
-    return model.ByteSize() - sum(node.ByteSize() + 2 for node in model.graph.node[len(nodes) :])
 
 
 def gaussian(shape, bits, *, seed=0):
@@ -406,49 +384,6 @@ def test_weights_are_added_to_a_model_before_the_nodes_that_read_them():
     model.graph.node[-1].input[0] = names["w"]
     (answer,) = runtime.session(model.SerializeToString()).run(None, {})
     np.testing.assert_array_equal(answer, weights["w"].values())
-
-
-def test_scales_and_biases_share_one_tensor_and_halve_where_that_is_exact():
-    rng = np.random.default_rng(0)
-    exact = {f"s{i}": rng.random(32).astype(np.float16).astype(np.float32) for i in range(8)}
-    rough = {f"b{i}": rng.random(32).astype(np.float32) for i in range(8)}
-    exact["same"] = exact["s0"]
-    decoding = encoder.encode({}, form={}, vectors=exact | rough)
-    assert bytes_of(decoding) < 8 * 32 * (2 + 4) + 250
-    copies = [
-        helper.make_node("Identity", [decoding.names[n]], [f"{n}.out"]) for n in exact | rough
-    ]
-    outputs = [(f"{n}.out", TensorProto.FLOAT, [32]) for n in exact | rough]
-    model = file_of([*decoding.nodes, *copies], decoding.tensors.values(), outputs)
-    answers = runtime.session(model.SerializeToString()).run(None, {})
-    np.testing.assert_array_equal(answers, list((exact | rough).values()))
-
-
-def test_integer_biases_take_two_bytes_where_that_is_enough():
-    rng = np.random.default_rng(0)
-    biases = {f"b{i}": rng.integers(-(2**15), 2**15, 32).astype(np.int32) for i in range(8)}
-    decoding = encoder.encode({}, form={}, vectors=biases)
-    assert bytes_of(decoding) < 8 * 32 * 2 + 150
-    biases["wide"] = np.int32([2**15, -(2**28)])
-    decoding = encoder.encode({}, form={}, vectors=biases)
-    outputs = [(decoding.names[n], TensorProto.INT32, [len(biases[n])]) for n in biases]
-    model = file_of(decoding.nodes, decoding.tensors.values(), outputs)
-    answers = runtime.session(model.SerializeToString()).run(None, {})
-    for answer, bias in zip(answers, biases.values(), strict=True):
-        np.testing.assert_array_equal(answer, bias)
-
-
-@pytest.mark.parametrize(
-    ("vector", "error"),
-    [
-        (np.ones((2, 2), np.float32), ValueError),
-        (np.ones(2), ValueError),
-        (np.float32([1, np.nan]), NumericalError),
-    ],
-)
-def test_a_vector_that_cannot_be_stored_exactly_is_refused(vector, error):
-    with pytest.raises(error):
-        encoder.encode({}, form={}, vectors={"b": vector})
 
 
 def test_encoding_is_deterministic():

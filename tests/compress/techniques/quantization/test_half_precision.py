@@ -26,7 +26,8 @@ from compress.training import constraints, loop
 from compress.values.errors import NumericalError
 from tests.compress.applying import applied, quantized
 from tests.compress.contract import integers_executed
-from tests.compress.export.weight_encoding.test_encoder import decoded, file_of
+from tests.compress.export.weight_encoding.encoded_files import file_of
+from tests.compress.export.weight_encoding.test_encoder import decoded
 from tests.devices import DEVICE
 
 HALVES = {"weight_bits": 16, "activations": "float"}
