@@ -10,6 +10,7 @@ from benchmarks.record import Cell, Result
 PAGE = record.ROOT / "docs" / "benchmarks.md"
 ORDER = (
     "cluster/sample_job",
+    "cluster/pictures",
     "search/forecasts",
     "cluster/start",
     "cluster/store_latency",
