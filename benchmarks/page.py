@@ -10,7 +10,6 @@ from benchmarks.record import Cell, Result
 PAGE = record.ROOT / "docs" / "benchmarks.md"
 ORDER = (
     "cluster/sample_job",
-    "cluster/pictures",
     "search/forecasts",
     "cluster/start",
     "cluster/store_latency",
@@ -40,6 +39,7 @@ ORDER = (
 ELSEWHERE = (
     "cluster/compose",
     "cluster/contract",
+    "cluster/pictures",
     "cluster/soak",
     "engine/imports",
     "engine/palettes",
