@@ -7,6 +7,7 @@ import argparse
 from benchmarks.cluster import (
     contract,
     disturbed,
+    gigabyte,
     listing,
     looks,
     pictures,
@@ -54,8 +55,9 @@ LONG = {
     "palettes": palettes.main,
     "resnet20_trained": resnet20_trained.main,
     "contract": contract.main,
+    "gigabyte": gigabyte.main,
 }
-"""They take long, an hour of training or many thousand requests: only where they are named."""
+"""They take long: hours of training, thousands of requests, gigabytes. Only if they are named."""
 
 
 def main() -> None:

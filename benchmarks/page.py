@@ -39,6 +39,7 @@ ORDER = (
 ELSEWHERE = (
     "cluster/compose",
     "cluster/contract",
+    "cluster/gigabyte",
     "cluster/pictures",
     "cluster/soak",
     "engine/imports",

@@ -63,9 +63,14 @@ class Cluster:
         """Where the cluster's database is."""
         return self.environment["FEATHERWEIGHT_DATABASE_URL"]
 
+    @property
+    def service(self) -> psutil.Process:
+        """The process of the service."""
+        return psutil.Process(self._processes[0].pid)
+
     def service_cpu_seconds(self) -> float:
         """Processor time that the service has taken so far, all of its threads."""
-        times = psutil.Process(self._processes[0].pid).cpu_times()
+        times = self.service.cpu_times()
         return times.user + times.system
 
     def wait_healthy(self, seconds: float = 60) -> None:
