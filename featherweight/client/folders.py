@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from compress.values.file_formats.recognition import PICTURE_SUFFIXES
 from featherweight.errors import UploadRefused
@@ -22,7 +23,8 @@ FORM = "expected a folder for each class, as in FOLDER/cat/1.png or FOLDER/train
 def as_file(path: Path) -> Iterator[Path]:
     """Yield the file itself, or a zip of the pictures of a folder, which goes away afterwards.
 
-    The same pictures give the same bytes. Raises UploadRefused if the folder has no pictures.
+    The same pictures give the same bytes. Raises UploadRefused if the folder has no pictures, or
+    one that cannot be read.
     """
     if not path.is_dir():
         yield path
@@ -45,10 +47,22 @@ def _zip(folder: Path, target: Path) -> None:
     # Pictures are compressed already.
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name in files:
-            with (folder / name).open("rb") as source:
+            with _readable(folder / name) as source:
                 entry = zipfile.ZipInfo(name, _EPOCH)
                 with archive.open(entry, "w", force_zip64=True) as file:
                     shutil.copyfileobj(source, file)
+
+
+def _readable(path: Path) -> IO[bytes]:
+    """Open a picture whose name others can read, too. Raises UploadRefused."""
+    try:
+        str(path).encode()
+        return path.open("rb")
+    except UnicodeEncodeError as error:
+        shown = ascii(os.fsencode(path.name))
+        raise UploadRefused(f"{shown} in {path.parent} is a name that is not UTF-8") from error
+    except OSError as error:
+        raise UploadRefused(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _pictures(folder: Path) -> Iterator[str]:

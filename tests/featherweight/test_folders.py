@@ -1,11 +1,21 @@
 """A folder of pictures becomes one zip on the user's machine; nothing outside it is touched."""
 
+import tempfile
 import zipfile
 
 import pytest
 
+from compress.tasks.conversion import convert
+from compress.tasks.formats import npz
+from compress.tasks.reading import DatasetReading
+from compress.values.errors import InvalidData
 from featherweight.client import folders
 from featherweight.errors import UploadRefused
+from tests.featherweight import hostile_folders
+
+REFUSALS = (UploadRefused, InvalidData)
+CAUTION = npz.Caution(most_ratio=200, seconds=60)
+MOST_WORDS = 900
 
 
 @pytest.fixture
@@ -47,3 +57,36 @@ def test_a_file_is_itself_and_a_folder_without_pictures_is_refused(folder, tmp_p
         folders.as_file(tmp_path / "empty"),
     ):
         pass
+
+
+def taken_in(folder, target):
+    """Do with a folder what a client and a service do."""
+    with folders.as_file(folder) as zipped, target.open("wb") as file:
+        convert.convert(zipped, file, DatasetReading(), caution=CAUTION)
+
+
+@pytest.mark.parametrize("name", hostile_folders.HOSTILE)
+def test_a_folder_that_is_no_dataset_is_refused_in_words_and_leaves_nothing(
+    tmp_path, monkeypatch, name
+):
+    write, words = hostile_folders.HOSTILE[name]
+    folder, temporary = tmp_path / "pets", tmp_path / "temporary"
+    folder.mkdir()
+    temporary.mkdir()
+    write(folder)
+    before = {path: path.lstat().st_mtime_ns for path in folder.rglob("*")}
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with pytest.raises(REFUSALS, match=words) as caught:
+        taken_in(folder, tmp_path / "made")
+    assert len(str(caught.value)) < MOST_WORDS
+    assert list(temporary.iterdir()) == []
+    assert {path: path.lstat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_picture_that_cannot_be_opened_is_named(folder, tmp_path, monkeypatch):
+    def opened(path, *arguments, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("featherweight.client.folders.Path.open", opened)
+    with pytest.raises(UploadRefused, match=r"1\.JPG cannot be read: Permission denied"):
+        taken_in(folder, tmp_path / "made")

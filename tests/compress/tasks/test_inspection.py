@@ -1,5 +1,4 @@
 import io
-import json
 import pickle
 import struct
 import zipfile
@@ -11,14 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compress.network.families import layout
-from compress.network.families.residual.config import Residual
 from compress.network.sources import inspection as weights_inspection
 from compress.tasks import inspection
 from compress.tasks.formats import npz
 from compress.values.errors import InvalidData, InvalidWeights
-
-ARCHITECTURE = Residual(widths=(4, 8), depths=(1, 1), shortcut="pad")
-SIZE = {"in_channels": 3, "num_classes": 5}
+from tests.compress.network.sources import hostile_weights
+from tests.compress.network.sources.hostile_weights import ARCHITECTURE, SIZE, tensors
 
 
 def arrays(count=40, classes=4, **changes):
@@ -288,11 +285,6 @@ def test_a_damaged_archive_is_refused_or_still_a_dataset(tmp_path_factory, chang
     assert (info.num_classes, info.input_shape) == (4, (3, 6, 5))
 
 
-def tensors(**changes):
-    shapes = layout.tensor_shapes(ARCHITECTURE, **SIZE)
-    return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()} | changes
-
-
 def weights_file(tmp_path, data):
     path = tmp_path / "w.safetensors"
     path.write_bytes(data)
@@ -331,39 +323,9 @@ def test_tensors_that_do_not_fit_the_family_are_refused_by_name(tmp_path, case):
         weights_inspection.inspect_weights(path, ARCHITECTURE)
 
 
-def header(document, data=b"", length=None):
-    text = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return struct.pack("<Q", len(text) if length is None else length) + text + data
-
-
-def entry(begin, end, shape=(1,), dtype="F32"):
-    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
-
-
-HOSTILE_WEIGHTS = {
-    "short": (b"\x01234567", "at least 8 bytes"),
-    "long header": (header({}, length=2**63), "expected at most"),
-    "no JSON": (header(b"{,"), "not JSON"),
-    "deep JSON": (header(b"[" * 100_000), "not JSON"),
-    "a list": (header([]), "JSON object"),
-    "repeated name": (header(b'{"a": 1, "a": 2}'), "twice"),
-    "no entry": (header({"a": 3}), "must say dtype"),
-    "pickled dtype": (header({"a": entry(0, 4, dtype="pickle")}), "dtype 'pickle'"),
-    "list dtype": (header({"a": entry(0, 4, dtype=["F32"])}), "dtype"),
-    "negative": (header({"a": entry(0, 4, shape=(-1,))}, bytes(4)), "natural numbers"),
-    "huge": (header({"a": entry(0, 4, shape=(2**70,))}, bytes(4)), "natural numbers"),
-    "many dimensions": (header({"a": entry(0, 4, shape=(1,) * 9)}, bytes(4)), "at most 8"),
-    "wrong size": (header({"a": entry(0, 8)}, bytes(8)), "needs 4 bytes"),
-    "gap": (header({"a": entry(4, 8)}, bytes(8)), "no gaps"),
-    "overlap": (header({"a": entry(0, 4), "b": entry(0, 4)}, bytes(4)), "no overlaps"),
-    "trailing": (header({"a": entry(0, 4)}, bytes(9)), "the file holds 9"),
-    "truncated": (header({"a": entry(0, 4)}, bytes(3)), "the file holds 3"),
-}
-
-
-@pytest.mark.parametrize("case", HOSTILE_WEIGHTS)
-def test_safetensors_headers_that_lie_are_refused(tmp_path, case):
-    data, reason = HOSTILE_WEIGHTS[case]
+@pytest.mark.parametrize("case", hostile_weights.HOSTILE)
+def test_safetensors_files_that_lie_are_refused(tmp_path, case):
+    data, reason = hostile_weights.HOSTILE[case]
     with pytest.raises(InvalidWeights, match=reason):
         weights_inspection.inspect_weights(weights_file(tmp_path, data), ARCHITECTURE)
 
