@@ -26,6 +26,7 @@ from benchmarks.engine import (
     resnet20_peers,
     resnet20_trained,
     supernet,
+    target_bytes,
 )
 from benchmarks.engine.imports import table as imports
 from benchmarks.search import allotted_bytes, early_stopping, forecasts
@@ -43,6 +44,7 @@ BENCHMARKS = {
     "resnet20": resnet20.main,
     "resnet20_peers": resnet20_peers.main,
     "resnet20_flips": resnet20_flips.main,
+    "target_bytes": target_bytes.main,
     "allotted_bytes": allotted_bytes.main,
     "latency_ranking": latency_ranking.main,
     "busy_latency": busy_latency.main,
