@@ -3,6 +3,7 @@
 # make quick   runs checks and the tests that start no process and train nothing, in two minutes
 # make proofs  runs what takes long: whole products, whole clusters, kills, drills, every answer
 # make coverage runs the tests again and prints which lines they reach
+# make runtimes installs the runtimes of make proofs ahead, each in a folder of var/runtimes
 # make setup   only installs; make check lints and types; make bench and make soak take longer
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -25,7 +26,7 @@ QUICK := tests/architecture/test_style.py tests/architecture/test_one_commit.py 
   tests/search/allocation tests/search/front tests/search/space tests/search/early_stopping \
   tests/search/forecasting tests/search/test_sampling.py
 
-.PHONY: run test suite quick quick-tests proofs coverage setup check style format docs lock \
+.PHONY: run test suite quick quick-tests proofs runtimes coverage setup check style format docs lock \
   all-types types-of-records types-of-networks bench soak clean
 
 run: .venv/ready
@@ -40,6 +41,9 @@ suite: style .venv/compiled
 
 proofs: .venv/compiled
 	$(pytest) $(together) -m proof
+
+runtimes: .venv/ready
+	$(bin)/python -m tests.runtimes.environments
 
 coverage: .venv/ready
 	$(pytest) $(together) -m "not proof" --cov --cov-report=term:skip-covered
