@@ -37,6 +37,14 @@ class FileLost(FeatherweightError):
         self.sha256 = sha256
 
 
+class Unknown(FeatherweightError):
+    """Nothing is called what the user wrote; the message has what is called nearly so."""
+
+
+class Ambiguous(FeatherweightError):
+    """What the user wrote fits several things; the message has their ids."""
+
+
 class ApiError(FeatherweightError):
     """The service refused; ``problem`` says why, ``code`` is the name of its error class."""
 

@@ -36,6 +36,7 @@ app.add_typer(tokens.app, name="token")
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (errors.ServiceUnavailable, 3),
     (errors.Invalid, 2),
+    (errors.Ambiguous, 2),
     (errors.InvalidJobFile, 2),
     (errors.UploadRefused, 2),
     (ValidationError, 2),

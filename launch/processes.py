@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from featherweight.cli import tables
+from featherweight.cli import references, tables
 from featherweight.cli.output import AsJson, Migrated, Token, Url, client, console, show, write_json
 from featherweight.errors import FeatherweightError, ServiceUnavailable
 from featherweight.specs import checkup as checkups
@@ -220,11 +220,12 @@ def import_study(  # noqa: PLR0913 - every option of the command, by name
     from search.space.knobs import Knob
 
     with client(url, token) as service:
-        space = service.dry_run(service.job(job).spec).space
+        wanted = references.job(service, job, changes=True)
+        space = service.dry_run(wanted.spec).space
         knobs = [Knob.of_schema(schema) for schema in space]
         with translated():
             found = studies.best_of(database, name, knobs, count=count)
-        answers = service.propose(job, [{"params": params} for params in found.params])
+        answers = service.propose(wanted.id, [{"params": params} for params in found.params])
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
     show(answers, as_json=json, human=tables.proposed)

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from featherweight import candidatefile, jobfile
-from featherweight.cli import datasets, follow, tables
+from featherweight.cli import datasets, follow, references, tables
 from featherweight.cli.output import (
     AsJson,
     Owner,
@@ -24,13 +24,14 @@ from featherweight.cli.output import (
     write_json_line,
 )
 from featherweight.client.client import Client
-from featherweight.errors import NotFound
-from featherweight.specs.schemas import DryRunSchema, JobSchema
+from featherweight.errors import FeatherweightError, Gone, NotFound
+from featherweight.specs.schemas import DryRunSchema, FrontPoint, JobSchema
 from featherweight.specs.states import JobState
 
 app = typer.Typer()
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job.")]
-TrialId = Annotated[str, typer.Argument(metavar="TRIAL", help="Id of a trial.")]
+JobId = Annotated[
+    str, typer.Argument(metavar="JOB", help="Name of a job, or its id, or the beginning of its id.")
+]
 
 
 @app.command()
@@ -80,11 +81,11 @@ def watch(
 ) -> None:
     """Follow a job to its end; --json prints one event per line. Fails if the job does."""
     with client(url, token) as service:
-        found = service.job(job)
+        found = references.job(service, job)
         if json:
-            for event in service.watch(job, after=after):
+            for event in service.watch(found.id, after=after):
                 write_json_line(event)
-            found = service.job(job)
+            found = service.job(found.id)
         else:
             found = follow.follow(service, found, console(stderr=True))
             console().print(tables.job(found))
@@ -104,7 +105,8 @@ def propose(
     """Let a job try candidates of your own before the sampler's next ones."""
     found = candidatefile.read(file)
     with client(url, token) as service:
-        answers = service.propose(job, found, idempotency_key=key)
+        to = references.job(service, job, changes=True)
+        answers = service.propose(to.id, found, idempotency_key=key)
         show(answers, as_json=json, human=tables.proposed)
 
 
@@ -112,13 +114,24 @@ def propose(
 def front(job: JobId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
     """Show the best files so far."""
     with client(url, token) as service:
-        show(service.front(job), as_json=json, human=tables.front)
+        show(service.front(references.job(service, job).id), as_json=json, human=tables.front)
 
 
 @app.command()
-def why(trial: TrialId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
+def why(
+    job: Annotated[
+        str, typer.Argument(metavar="JOB", help="Name or id of a job; or alone, id of a trial.")
+    ],
+    number: Annotated[
+        int | None, typer.Argument(metavar="NUMBER", min=0, help="Number of its trial.")
+    ] = None,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
     """Explain why a trial ended as it did."""
     with client(url, token) as service:
+        trial = job if number is None else _trial(service, job, number)
         show(service.why(trial), as_json=json, human=tables.why)
 
 
@@ -126,24 +139,30 @@ def why(trial: TrialId, url: Url = None, token: Token = None, json: AsJson = Fal
 def report(job: JobId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
     """Show what a job found."""
     with client(url, token) as service:
-        show(service.report(job), as_json=json, human=tables.report)
+        show(service.report(references.job(service, job).id), as_json=json, human=tables.report)
 
 
 @app.command()
-def download(
-    source: Annotated[str, typer.Argument(metavar="ID", help="A job, for its front; or a file.")],
+def download(  # noqa: PLR0913 - every option of the command, by name
+    source: Annotated[
+        str, typer.Argument(metavar="JOB|FILE", help="A job, for its front; or id of a file.")
+    ],
     folder: Annotated[Path, typer.Option(help="Where to put it.")] = Path(),
     form: Annotated[
         str | None,
         typer.Option("--target", help="Where it must run: see featherweight targets."),
     ] = None,
+    recommended: Annotated[
+        bool, typer.Option("--recommended", help="Only the file that the job recommends.")
+    ] = False,
     url: Url = None,
     token: Token = None,
     json: AsJson = False,
 ) -> None:
     """Download every file of a job's front, or one file; verified by SHA-256."""
     with client(url, token) as service:
-        paths = [str(path) for path in _downloaded(service, source, folder, form)]
+        wanted = _wanted(service, source, recommended=recommended)
+        paths = [str(service.download(one, folder, target=form)) for one in wanted]
         show(paths, as_json=json, human="\n".join)
 
 
@@ -158,12 +177,16 @@ def workers(url: Url = None, token: Token = None, json: AsJson = False) -> None:
 def cancel(job: JobId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
     """Stop a job for good; its files stay."""
     with client(url, token) as service:
-        show(service.cancel(job), as_json=json, human=tables.job)
+        show(
+            service.cancel(references.job(service, job, changes=True).id),
+            as_json=json,
+            human=tables.job,
+        )
 
 
 @app.command()
 def delete(
-    job: Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of jobs.")],
+    job: Annotated[list[str], typer.Argument(metavar="JOB...", help="Names or ids of jobs.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     url: Url = None,
     token: Token = None,
@@ -171,33 +194,57 @@ def delete(
 ) -> None:
     """Delete jobs that have ended, with their trials, files and studies."""
     with client(url, token) as service:
+        found = [references.job(service, one, changes=True) for one in job]
         if not yes:
-            _confirm([service.job(one) for one in job])
-        for one in job:
-            service.delete(one)
-    show(job, as_json=json, human=lambda ids: "\n".join(f"job {one} is deleted" for one in ids))
+            _confirm(found)
+        for one in found:
+            service.delete(one.id)
+    ids = [one.id for one in found]
+    show(ids, as_json=json, human=lambda ids: "\n".join(f"job {one} is deleted" for one in ids))
 
 
 @app.command()
 def pause(job: JobId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
     """Hand out no more trials of a job."""
     with client(url, token) as service:
-        show(service.pause(job), as_json=json, human=tables.job)
+        show(
+            service.pause(references.job(service, job, changes=True).id),
+            as_json=json,
+            human=tables.job,
+        )
 
 
 @app.command()
 def resume(job: JobId, url: Url = None, token: Token = None, json: AsJson = False) -> None:
     """Continue a paused job."""
     with client(url, token) as service:
-        show(service.resume(job), as_json=json, human=tables.job)
+        show(
+            service.resume(references.job(service, job, changes=True).id),
+            as_json=json,
+            human=tables.job,
+        )
 
 
-def _downloaded(service: Client, source: str, folder: Path, target: str | None) -> list[Path]:
+def _trial(service: Client, job: str, number: int) -> str:
+    return references.trial(service, references.job(service, job), number).id
+
+
+def _wanted(
+    service: Client, source: str, *, recommended: bool
+) -> Sequence[FrontPoint] | Sequence[str]:
+    """Return the files to download: of a job's front, its recommended one, or that with this id."""
     try:
-        points = service.front(source).points
-    except NotFound:
-        return [service.download(source, folder, target=target)]
-    return [service.download(point, folder, target=target) for point in points]
+        job = references.job(service, source)
+    except NotFound as error:
+        if recommended or isinstance(error, Gone):
+            raise
+        return [source]
+    if not recommended:
+        return service.front(job.id).points
+    found = service.recommendation(job.id)
+    if found.point is None:
+        raise FeatherweightError(f"job {job.id} ({job.name}) has no file to take: {found.reason}")
+    return [found.point]
 
 
 def _confirm(found: Sequence[JobSchema]) -> None:

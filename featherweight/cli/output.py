@@ -15,6 +15,8 @@ from featherweight.client.client import Client
 from featherweight.settings import ClientSettings
 
 _PIPE_WIDTH = 160
+_SHORT = 8
+"""Characters of an id that tables show."""
 Thing = TypeVar("Thing")
 
 Url = Annotated[
@@ -74,6 +76,11 @@ def write_json(thing: Any) -> None:
 def write_json_line(thing: BaseModel) -> None:
     """Write one JSON document on one line of stdout, at once."""
     typer.echo(thing.model_dump_json())
+
+
+def short(job: str) -> str:
+    """Return the beginning of an id, as tables show it and commands take it."""
+    return job[:_SHORT]
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

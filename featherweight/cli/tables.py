@@ -11,7 +11,7 @@ from rich.table import Table
 
 from compress.targets.target import Runtime, Target
 from compress.values.measurement import Measurement
-from featherweight.cli.output import table
+from featherweight.cli.output import short, table
 from featherweight.specs.candidates import ProposedSchema
 from featherweight.specs.cluster import AuditSchema, WorkerSchema
 from featherweight.specs.objective import FigureSchema, MetricSchema
@@ -52,7 +52,7 @@ def jobs(found: Sequence[JobSchema]) -> Table:
     """Return one line per job."""
     rows = [
         (
-            job.id,
+            short(job.id),
             escape(job.name),
             job.state,
             job.phase or "",

@@ -103,13 +103,27 @@ class Client:
         """Return one job."""
         return self._get(JobSchema, f"/v1/jobs/{job}")
 
-    def jobs(self, *, state: str | None = None, owner: str | None = None) -> Iterator[JobSchema]:
-        """Return all jobs, or those of one owner, newest first, fetched page by page."""
-        return self._pages(JobSchema, "/v1/jobs", state=state, owner=owner)
+    def jobs(
+        self,
+        *,
+        state: str | None = None,
+        owner: str | None = None,
+        name: str | None = None,
+        prefix: str | None = None,
+    ) -> Iterator[JobSchema]:
+        """Return all jobs, newest first, fetched page by page.
 
-    def trials(self, job: str, *, state: str | None = None) -> Iterator[TrialSchema]:
-        """Return all trials of a job by number, fetched page by page."""
-        return self._pages(TrialSchema, f"/v1/jobs/{job}/trials", state=state)
+        Or those of a state, an owner or a name, or with ids that begin with ``prefix``.
+        """
+        filters = {"state": state, "owner": owner, "name": name, "id": prefix}
+        return self._pages(JobSchema, "/v1/jobs", **filters)
+
+    def trials(
+        self, job: str, *, state: str | None = None, number: int | None = None
+    ) -> Iterator[TrialSchema]:
+        """Return all trials of a job by number, or the one of a number, fetched page by page."""
+        wanted = None if number is None else str(number)
+        return self._pages(TrialSchema, f"/v1/jobs/{job}/trials", state=state, number=wanted)
 
     def trial(self, trial: str) -> TrialSchema:
         """Return one trial."""

@@ -14,7 +14,7 @@ from compress.values.knobs import STORED, Choice, Range, as_recorded
 from compress.values.measurement import Metric
 from compress.values.schedule import AugmentField, Schedule
 from featherweight.specs.constraints import ConstraintField
-from featherweight.specs.names import Name, Reference
+from featherweight.specs.names import JobName, Reference
 from featherweight.specs.objective import ObjectiveField
 from featherweight.specs.phases import Budget, Finish, Profile, SupernetTraining, WarmStart
 from featherweight.specs.ranges import Techniques, every_technique
@@ -59,7 +59,7 @@ class UntrainedModel(BaseModel, frozen=True, extra="forbid"):
 class JobSpec(BaseModel, frozen=True, extra="forbid"):
     """A job: a network, its data, the allowed techniques, the objectives, and the budget."""
 
-    name: Name = "job"
+    name: JobName = "job"
     task: TaskName = "image_classification"
     model: Reference | UntrainedModel
     data: Reference

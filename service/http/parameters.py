@@ -6,11 +6,13 @@ from typing import Annotated
 
 from fastapi import Header, Path, Query
 
+from featherweight.specs.names import JobName
 from featherweight.specs.protocol import FENCE_HEADER
 from store.paging import MAX_CURSOR_CHARACTERS, MAX_LIMIT
 
 _ID = r"^[0-9a-zA-Z-]{1,36}$"
 _REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+MAX_NUMBER = 2**31 - 1
 _SHA256 = r"^[0-9a-f]{64}$"
 
 JobId = Annotated[str, Path(max_length=36, pattern=_ID, description="Id of a job.")]
@@ -23,6 +25,18 @@ UploadId = Annotated[str, Path(max_length=36, pattern=_ID, description="Id of an
 TokenId = Annotated[str, Path(max_length=36, pattern=_ID, description="Id of a token.")]
 Reference = Annotated[str, Path(max_length=100, pattern=_REFERENCE, description="Id or name.")]
 Digest = Annotated[str, Path(max_length=64, pattern=_SHA256, description="SHA-256 in hex.")]
+JobTitle = Annotated[JobName | None, Query(description="Only jobs of this name.")]
+IdPrefix = Annotated[
+    str | None,
+    Query(
+        max_length=36,
+        pattern=r"^[0-9a-f][0-9a-f-]{0,35}$",
+        description="Only jobs whose id begins so.",
+    ),
+]
+TrialNumber = Annotated[
+    int | None, Query(ge=0, le=MAX_NUMBER, description="Only the trial of this number.")
+]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most entries of the page.")]
 Cursor = Annotated[
     str | None,

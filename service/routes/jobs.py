@@ -24,7 +24,15 @@ from service.access.auth import READ, SUBMIT
 from service.access.callers import Owner, Sender
 from service.http.examples import JOB_EXAMPLE, TAUGHT_EXAMPLE
 from service.http.openapi import CHANGES, LOCATION, problems
-from service.http.parameters import Cursor, IdempotencyKey, JobId, Limit
+from service.http.parameters import (
+    Cursor,
+    IdempotencyKey,
+    IdPrefix,
+    JobId,
+    JobTitle,
+    Limit,
+    TrialNumber,
+)
 from service.http.routing import router as guarded
 from service.intake import submission
 from service.reports import forecasts, fronts, job_warnings, report
@@ -97,17 +105,19 @@ def submit_job(
 
 
 @router.get("/v1/jobs", operation_id="list_jobs", dependencies=[READ])
-def list_jobs(
+def list_jobs(  # noqa: PLR0913 - every filter, by name
     resources: ResourcesDep,
     limit: Limit = 50,
     cursor: Cursor = None,
     state: JobState | None = None,
     owner: Owner = None,
+    name: JobTitle = None,
+    id: IdPrefix = None,
 ) -> Page[JobSchema]:
-    """All jobs, newest first."""
+    """All jobs, newest first; those of a state, owner or name, or with ids that begin so."""
     with resources.database.read() as session:
         records, following = jobs.page(
-            session, limit=limit, cursor=cursor, state=state, owner=owner
+            session, limit=limit, cursor=cursor, state=state, owner=owner, name=name, prefix=id
         )
         counts = jobs.counts(session, [record.id for record in records])
         items = tuple(views.job(record, counts[record.id]) for record in records)
@@ -220,11 +230,14 @@ def list_trials(
     limit: Limit = 50,
     cursor: Cursor = None,
     state: TrialState | None = None,
+    number: TrialNumber = None,
 ) -> Page[TrialSchema]:
     """Trials of a job, by number."""
     with resources.database.read() as session:
         jobs.get(session, job_id)
-        found, following = trials.page(session, job_id, limit=limit, cursor=cursor, state=state)
+        found, following = trials.page(
+            session, job_id, limit=limit, cursor=cursor, state=state, number=number
+        )
         return Page(items=tuple(views.trial(one) for one in found), next_cursor=following)
 
 

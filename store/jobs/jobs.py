@@ -41,6 +41,8 @@ _AS_IT_IS = {"populate_existing": True}
 _LAST_EVENT = select(JobRecord.last_event).where(
     JobRecord.id == bindparam("job"), JobRecord.state != JobState.DELETED
 )
+_AFTER_EVERY_ID = "g"
+"""Sorts after every character of an id: hexadecimal digits and ``-``."""
 _MOST_UNDERSTOOD = 256
 _understood: dict[str, tuple[dict[str, Any], JobSpec]] = {}
 
@@ -205,20 +207,27 @@ def lock_if_free(session: Session, job_id: str) -> JobRecord | None:
     return found.one_or_none()
 
 
-def page(
+def page(  # noqa: PLR0913 - every filter, by name
     session: Session,
     *,
     limit: int,
     cursor: str | None = None,
     state: JobState | None = None,
     owner: str | None = None,
+    name: str | None = None,
+    prefix: str | None = None,
 ) -> tuple[list[JobRecord], str | None]:
-    """Return one page of jobs, newest first. Raises InvalidCursor."""
-    wanted = ((JobRecord.state, state), (JobRecord.owner, owner))
+    """Return one page of jobs, newest first: those of a name, or with ids of such a beginning.
+
+    Raises InvalidCursor.
+    """
+    wanted = ((JobRecord.state, state), (JobRecord.owner, owner), (JobRecord.name, name))
     query = select(JobRecord).where(
         JobRecord.state != JobState.DELETED,
         *(column == value for column, value in wanted if value is not None),
     )
+    if prefix is not None:
+        query = query.where(JobRecord.id.between(prefix, prefix + _AFTER_EVERY_ID))
     return paging.fetch(session, query, _AGE, limit=limit, cursor=cursor, descending=True)
 
 

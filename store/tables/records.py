@@ -120,6 +120,7 @@ class JobRecord(Base):
         UniqueConstraint("owner", "idempotency_key"),
         Index(None, "created_at", "id"),
         Index(None, "owner", "created_at", "id"),
+        Index(None, "name", "created_at", "id"),
         Index(None, "state", "created_at", "id"),
         Index(None, "dataset_id", "created_at"),
         Index(None, "model_id"),

@@ -204,11 +204,14 @@ def page(
     limit: int,
     cursor: str | None = None,
     state: TrialState | None = None,
+    number: int | None = None,
 ) -> tuple[list[TrialRecord], str | None]:
     """Return one page of the job's trials, by number. Raises InvalidCursor."""
-    query = select(TrialRecord).where(TrialRecord.job_id == job_id)
-    if state is not None:
-        query = query.where(TrialRecord.state == state)
+    wanted = ((TrialRecord.state, state), (TrialRecord.number, number))
+    query = select(TrialRecord).where(
+        TrialRecord.job_id == job_id,
+        *(column == value for column, value in wanted if value is not None),
+    )
     key = (TrialRecord.number,)
     return paging.fetch(session, query, key, limit=limit, cursor=cursor, descending=False)
 

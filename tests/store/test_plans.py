@@ -134,6 +134,8 @@ LOOKS = {
         session.connection(), most=50, per_owner=256
     ),
     "jobs of an owner": lambda session, job: jobs.page(session, limit=50, owner="somebody"),
+    "jobs of a name": lambda session, job: jobs.page(session, limit=50, name="twins"),
+    "a trial of a number": lambda session, job: trials.page(session, job, limit=1, number=7),
     "unfinished jobs of an owner": lambda session, job: limits.check_jobs(
         session, "somebody", most=100
     ),
@@ -163,6 +165,6 @@ def test_every_look_goes_through_an_index(database, large):
 def test_a_look_at_the_whole_table_would_be_seen(database, large):
     by_name = plans(
         database,
-        lambda session: session.query(JobRecord).filter_by(name="other").order_by("name").all(),
+        lambda session: session.query(JobRecord).filter_by(phase="other").order_by("phase").all(),
     )
     assert [line for plan in by_name for line in whole_table_reads(plan)] != []

@@ -148,6 +148,33 @@ def test_jobs_are_listed_newest_first_page_by_page(either_service):
     problem(service.client.get("/v1/jobs?state=odd"), 422, "RequestValidationError")
 
 
+def test_jobs_are_found_by_name_and_beginning_of_id_and_trials_by_number(either_service):
+    service = either_service
+    service.dataset()
+    first, other = service.submit(name="Größe 42")["id"], service.submit(name="b")["id"]
+
+    def found(**params):
+        answer = service.client.get("/v1/jobs", params=params)
+        assert answer.status_code == 200, answer.text
+        return [job["id"] for job in answer.json()["items"]]
+
+    assert found(name="Größe 42") == found(name=" Gro\u0308ße 42") == [first]
+    assert found(name="größe 42") == []
+    assert found(id=first[:30]) == found(id=first) == [first]
+    assert found(id=other[:30], name="b") == [other]
+    assert found(id=first[:30], name="b") == []
+    for wrong in ({"id": "%"}, {"id": "G"}, {"id": ""}, {"name": "a\nb"}, {"name": "x" * 101}):
+        answer = service.client.get("/v1/jobs", params=wrong)
+        problem(answer, 422, "RequestValidationError")
+    job = service.searching_job()
+    [trial] = service.client.get(f"/v1/jobs/{job}/trials?number=1").json()["items"]
+    assert trial["number"] == 1
+    assert service.client.get(f"/v1/jobs/{job}/trials?number=99").json()["items"] == []
+    for wrong in ("-1", "2147483648", "x"):
+        answer = service.client.get(f"/v1/jobs/{job}/trials?number={wrong}")
+        problem(answer, 422, "RequestValidationError")
+
+
 def test_a_job_pauses_resumes_and_is_cancelled_for_good(either_service):
     service = either_service
     job = service.searching_job(waiting=2)
