@@ -18,7 +18,7 @@ from featherweight.specs.checkup import Checkup, Finding
 from featherweight.system import private
 from launch import processes
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

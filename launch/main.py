@@ -7,69 +7,69 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
-from featherweight import __version__, errors
-from featherweight.cli import datasets, inventory, jobs, models
-from featherweight.cli.output import AsJson, write_json
-from featherweight.specs.job import JobSpec
+from featherweight import __version__
 from featherweight.system import lifeline
-from launch import doctor, processes, tokens, up
+from launch.commands import Commands
 
 app = typer.Typer(
     name="featherweight",
-    help="Send a trained network and its data; get back a front of smaller networks.",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
-)
-app.add_typer(up.app)
-app.add_typer(jobs.app)
-app.add_typer(inventory.app)
-app.add_typer(models.app, name="models")
-app.add_typer(datasets.app, name="datasets")
-app.add_typer(processes.app)
-app.add_typer(doctor.app)
-app.add_typer(tokens.app, name="token")
-_STATUS: tuple[tuple[type[Exception], int], ...] = (
-    (errors.ServiceUnavailable, 3),
-    (errors.Invalid, 2),
-    (errors.Ambiguous, 2),
-    (errors.InvalidJobFile, 2),
-    (errors.UploadRefused, 2),
-    (ValidationError, 2),
-    (errors.FeatherweightError, 1),
 )
 
 
-@app.command()
-def schema(json: AsJson = True) -> None:
-    """Print the JSON schema of a job."""
-    write_json(JobSpec.model_json_schema())
-
-
-@app.command()
-def version(json: AsJson = False) -> None:
-    """Print the version of this package."""
-    if json:
-        write_json({"version": __version__})
-    else:
+def _show_version(asked: bool) -> None:
+    if asked:
         typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def featherweight(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version."),
+    ] = False,
+) -> None:
+    """Send a trained network and its data; get back a front of smaller networks."""
 
 
 def main() -> None:
     """Run the command line; an error becomes one message and an exit status."""
     lifeline.die_with_named_parent()
     try:
-        app()
-    except tuple(kind for kind, _ in _STATUS) as error:
+        app(prog_name="featherweight")
+    except Exception as error:
+        status = _status(error)
+        if status is None:
+            raise
         typer.echo(f"featherweight: {_words(error)}", err=True)
-        sys.exit(next(status for kind, status in _STATUS if isinstance(error, kind)))
+        sys.exit(status)
+
+
+def _status(error: Exception) -> int | None:
+    """Return the exit status of an error that is told in words; None for one that is not."""
+    # Imported only now: what goes well must not wait for it.
+    from pydantic import ValidationError
+
+    from featherweight import errors
+
+    invalid = (errors.Invalid, errors.Ambiguous, errors.InvalidJobFile, errors.UploadRefused)
+    if isinstance(error, errors.ServiceUnavailable):
+        return 3
+    if isinstance(error, (*invalid, ValidationError)):
+        return 2
+    return 1 if isinstance(error, errors.FeatherweightError) else None
 
 
 def _words(error: Exception) -> str:
+    from pydantic import ValidationError
+
     if not isinstance(error, ValidationError):
         return str(error)
     lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]

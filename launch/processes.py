@@ -29,11 +29,11 @@ from launch import own_tokens
 if TYPE_CHECKING:
     from store.session import Database
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 study = typer.Typer(help="Optuna's copy of the trials.", no_args_is_help=True)
 app.add_typer(study, name="study")
 DatabaseUrl = Annotated[
-    str | None, typer.Option(help="SQLite or PostgreSQL. [env: FEATHERWEIGHT_DATABASE_URL]")
+    str | None, typer.Option(help=r"SQLite or PostgreSQL. \[env: FEATHERWEIGHT_DATABASE_URL]")
 ]
 Fleet = Literal["local", "ray"]
 # Tokens that a deployment brings with it: environment variable to name and scopes.

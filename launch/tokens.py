@@ -17,7 +17,9 @@ from featherweight.specs.schemas import TokenSchema
 from launch import processes
 
 _NAME = TypeAdapter(Name)
-app = typer.Typer(help="Bearer tokens, straight in the database.", no_args_is_help=True)
+app = typer.Typer(
+    help="Bearer tokens, straight in the database.", no_args_is_help=True, add_completion=False
+)
 
 
 class Scope(StrEnum):

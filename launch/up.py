@@ -6,6 +6,7 @@ import json
 import logging
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -26,7 +27,7 @@ from featherweight.specs.states import JobState
 from featherweight.system import private
 from launch.local_cluster import LocalCluster
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 class Marker(BaseModel, frozen=True):
@@ -89,8 +90,10 @@ def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
 
 
 def _serve() -> None:
-    while True:
-        time.sleep(3600)
+    """Wait for the Ctrl-C that was invited: it is the end, and no failure."""
+    with suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(3600)
 
 
 def _submitted(client: Client, job: JobFile, *, digest: str, folder: Path) -> JobSchema:

@@ -20,7 +20,9 @@ from featherweight.cli.output import AsJson, Limit, Owner, Token, Url, client, s
 from featherweight.client import folders
 from featherweight.specs.schemas import DatasetSchema
 
-app = typer.Typer(help="List uploaded datasets; add one, or show what is in one.")
+app = typer.Typer(
+    help="List uploaded datasets; add one, or show what is in one.", add_completion=False
+)
 
 
 @app.callback(invoke_without_command=True)

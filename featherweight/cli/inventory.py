@@ -10,7 +10,7 @@ import typer
 from featherweight.cli import tables
 from featherweight.cli.output import AsJson, Limit, Token, Url, client, show
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -28,7 +28,7 @@ from featherweight.errors import FeatherweightError, Gone, NotFound
 from featherweight.specs.schemas import DryRunSchema, FrontPoint, JobSchema
 from featherweight.specs.states import JobState
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 JobId = Annotated[
     str, typer.Argument(metavar="JOB", help="Name of a job, or its id, or the beginning of its id.")
 ]

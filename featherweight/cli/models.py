@@ -14,7 +14,9 @@ from featherweight import documents, jobfile
 from featherweight.cli import networks, tables
 from featherweight.cli.output import AsJson, Limit, Owner, Token, Url, client, show
 
-app = typer.Typer(help="List uploaded models; add one, or show what is in one.")
+app = typer.Typer(
+    help="List uploaded models; add one, or show what is in one.", add_completion=False
+)
 
 
 @app.callback(invoke_without_command=True)

@@ -9,22 +9,22 @@ from typing import Annotated, Any, TypeVar
 import typer
 from pydantic import BaseModel
 from rich.console import Console
-from rich.table import Table
 
+from featherweight.cli.columns import FittedTable
 from featherweight.client.client import Client
 from featherweight.settings import ClientSettings
 
-_PIPE_WIDTH = 160
+_PIPE_WIDTH = 2000
 _SHORT = 8
 """Characters of an id that tables show."""
 Thing = TypeVar("Thing")
 
 Url = Annotated[
     str | None,
-    typer.Option("--url", help="Address of the service. [env: FEATHERWEIGHT_URL]"),
+    typer.Option("--url", help=r"Address of the service. \[env: FEATHERWEIGHT_URL]"),
 ]
 Token = Annotated[
-    str | None, typer.Option("--token", help="Bearer token. [env: FEATHERWEIGHT_TOKEN]")
+    str | None, typer.Option("--token", help=r"Bearer token. \[env: FEATHERWEIGHT_TOKEN]")
 ]
 Owner = Annotated[
     str | None, typer.Option(help="Only what tokens of this name made.", metavar="NAME")
@@ -44,7 +44,7 @@ class Migrated(BaseModel, frozen=True):
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console that does not fold tables to 80 columns if there is no terminal."""
+    """Return a console that folds nothing and leaves nothing out if there is no terminal."""
     found = Console(stderr=stderr, highlight=False)
     if not found.is_terminal:
         found = Console(stderr=stderr, highlight=False, width=_PIPE_WIDTH)
@@ -83,14 +83,14 @@ def short(job: str) -> str:
     return job[:_SHORT]
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Return a plain table. Columns whose name starts with ``>`` are aligned to the right."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        made.add_column(column.lstrip(">"), justify="right" if column[0] == ">" else "left")
-    for row in rows:
-        made.add_row(*row)
-    return made
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare: Sequence[str] = ()
+) -> FittedTable:
+    """Return a plain table. Columns whose name starts with ``>`` are aligned to the right.
+
+    Where a terminal has no room for all, the columns in ``spare`` are the first to be left out.
+    """
+    return FittedTable(columns, rows, spare=spare)
 
 
 def _plain(thing: Any) -> Any:

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.table import Table
 
 from compress.targets.target import Runtime, Target
 from compress.values.measurement import Measurement
+from featherweight.cli.columns import FittedTable
 from featherweight.cli.output import short, table
 from featherweight.specs.candidates import ProposedSchema
 from featherweight.specs.cluster import AuditSchema, WorkerSchema
@@ -31,7 +31,9 @@ from featherweight.specs.schemas import (
 
 _MOST_NOTES = 5
 _UPLOADED = ("id", "name", ">bytes", "created (UTC)", "owner")
+_SPARE_OF_UPLOADS = ("owner", "created (UTC)", "id")
 _MOST_CLASSES = 10
+_SPARE_OF_FRONT = ("memory", "download", "phase", "x baseline", "ms (p95)", "test (95 %)", "ratio")
 _SHOWN = frozenset({"accuracy", "size_bytes", "download_bytes", "peak_memory_bytes", "latency_ms"})
 """Metrics that have a column in every table of files."""
 
@@ -48,7 +50,7 @@ def with_interval(found: AccuracySchema | None) -> str:
     return f"{percent(found.accuracy)} ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 
-def jobs(found: Sequence[JobSchema]) -> Table:
+def jobs(found: Sequence[JobSchema]) -> FittedTable:
     """Return one line per job."""
     rows = [
         (
@@ -62,18 +64,19 @@ def jobs(found: Sequence[JobSchema]) -> Table:
         )
         for job in found
     ]
-    return table(["job", "name", "state", "phase", ">trials", "created (UTC)", "owner"], rows)
+    columns = ["job", "name", "state", "phase", ">trials", "created (UTC)", "owner"]
+    return table(columns, rows, spare=["owner", "created (UTC)", "phase"])
 
 
-def models(found: Sequence[ModelSchema]) -> Table:
+def models(found: Sequence[ModelSchema]) -> FittedTable:
     """Return one line per model."""
     rows = [(*_uploaded(one), one.format, one.state) for one in found]
-    return table([*_UPLOADED, "format", "state"], rows)
+    return table([*_UPLOADED, "format", "state"], rows, spare=_SPARE_OF_UPLOADS)
 
 
-def datasets(found: Sequence[DatasetSchema]) -> Table:
+def datasets(found: Sequence[DatasetSchema]) -> FittedTable:
     """Return one line per dataset."""
-    return table(_UPLOADED, [_uploaded(one) for one in found])
+    return table(_UPLOADED, [_uploaded(one) for one in found], spare=_SPARE_OF_UPLOADS)
 
 
 def _uploaded(one: ModelSchema | DatasetSchema) -> tuple[str, ...]:
@@ -81,7 +84,7 @@ def _uploaded(one: ModelSchema | DatasetSchema) -> tuple[str, ...]:
     return one.id, name, f"{one.size_bytes:,}", f"{one.created_at:%F %T}", owner
 
 
-def targets(found: Sequence[Target]) -> Table:
+def targets(found: Sequence[Target]) -> FittedTable:
     """Return one line per target: its name, where it runs, what it may say, and what it costs."""
     rows = [
         (
@@ -100,7 +103,7 @@ def _versions(runtime: Runtime) -> str:
     return f"{runtime.name} {runtime.oldest}" + ("" if is_one else f" to {runtime.newest}")
 
 
-def audit(found: Sequence[AuditSchema]) -> Table:
+def audit(found: Sequence[AuditSchema]) -> FittedTable:
     """Return one line per change: when, who, what, and to which thing."""
     rows = [
         (
@@ -114,7 +117,8 @@ def audit(found: Sequence[AuditSchema]) -> Table:
         )
         for one in found
     ]
-    return table(["at (UTC)", "actor", "action", "kind", "name", "id", "detail"], rows)
+    columns = ["at (UTC)", "actor", "action", "kind", "name", "id", "detail"]
+    return table(columns, rows, spare=["id", "kind"])
 
 
 def trials(job: JobSchema) -> str:
@@ -144,11 +148,12 @@ def front(found: FrontSchema) -> RenderableType:
     ]  # fmt: skip
     baseline = [found.baseline] if found.baseline else []
     points = [*baseline, *(point for point in found.points if point not in baseline)]
-    lines: list[RenderableType] = [table(columns, [_row(point, found) for point in points])]
+    rows = [_row(point, found) for point in points]
+    lines: list[RenderableType] = [table(columns, rows, spare=_SPARE_OF_FRONT)]
     lines += [escape(line) for line in (*_devices(points), *_doubts(points))]
     if found.nearest is not None:
         lines.append(f"nothing meets the constraints; in the way: {escape(str(found.blocked_by))}")
-        lines.append(table(columns, [_row(found.nearest, found)]))
+        lines.append(table(columns, [_row(found.nearest, found)], spare=_SPARE_OF_FRONT))
     lines += [escape(line) for line in (*_images(points), *_said(found))]
     lines += [escape(f"warning: {warning}") for warning in found.warnings]
     return Group(*lines)
@@ -354,7 +359,7 @@ def _seconds(seconds: dict[str, float]) -> str:
     return ", ".join(f"{stage} {value:.1f} s" for stage, value in seconds.items()) or "-"
 
 
-def proposed(found: Sequence[ProposedSchema]) -> Table:
+def proposed(found: Sequence[ProposedSchema]) -> FittedTable:
     """Return one line per candidate: whether it is new, and which trial has it."""
     rows = [
         (
@@ -392,7 +397,7 @@ def why(found: WhySchema) -> RenderableType:
     return Group(*lines)
 
 
-def tokens(found: Sequence[TokenSchema]) -> Table:
+def tokens(found: Sequence[TokenSchema]) -> FittedTable:
     """Return one line per token."""
     rows = [
         (
@@ -405,7 +410,8 @@ def tokens(found: Sequence[TokenSchema]) -> Table:
         )
         for token in found
     ]
-    return table(["token", "name", "scopes", "created (UTC)", "state", "kind"], rows)
+    columns = ["token", "name", "scopes", "created (UTC)", "state", "kind"]
+    return table(columns, rows, spare=["kind", "created (UTC)", "scopes"])
 
 
 def _standing(token: TokenSchema) -> str:
@@ -417,7 +423,7 @@ def _standing(token: TokenSchema) -> str:
     return "expired" if is_over else f"until {token.expires_at:%F %H:%M}"
 
 
-def workers(found: Sequence[WorkerSchema]) -> Table:
+def workers(found: Sequence[WorkerSchema]) -> FittedTable:
     """Return one line per worker: its current work, or until when and why it gets none."""
     rows = [
         (
@@ -430,7 +436,8 @@ def workers(found: Sequence[WorkerSchema]) -> Table:
         )
         for worker in found
     ]
-    return table(["worker", "device", ">threads", "version", "seen (UTC)", "now"], rows)
+    columns = ["worker", "device", ">threads", "version", "seen (UTC)", "now"]
+    return table(columns, rows, spare=["version", "threads", "seen (UTC)", "device"])
 
 
 def _doing(worker: WorkerSchema) -> str:

@@ -30,10 +30,17 @@ import search.space.feasibility, search.front.comparison, search.front.pareto, s
 import search.early_stopping.rule, search.forecasting.forecast, search.sampling
 import search.queue.untried
 """
+COMMANDS = """
+from launch import commands
+for names in commands.PANELS.values():
+    for name in names:
+        commands.load(name)
+"""
 NUMBERS_ONLY = (*HEAVY, *SQL_AND_OPTUNA, *SCIENCE, "store")
 NO_DATABASE = (*HEAVY, *SQL_AND_OPTUNA, *SCIENCE)
 NO_STUDY = (*HEAVY, "optuna", *SCIENCE)
 LADDER = [
+    ("import launch.main", (*NUMBERS_ONLY, "numpy", "pydantic", "httpx2", "yaml")),
     ("import compress.tasks.inspection, compress.tasks.formats.npz", NUMBERS_ONLY),
     ("import compress.tasks.formats.holdout", NUMBERS_ONLY),
     ("import compress.network.families.layout", NUMBERS_ONLY),
@@ -45,7 +52,7 @@ LADDER = [
     ("from compress.values import versions; versions.collect()", NUMBERS_ONLY),
     ("import featherweight.client.client", NUMBERS_ONLY),
     (SEARCH_WITHOUT_A_STUDY, NUMBERS_ONLY),
-    ("import launch.main", NO_DATABASE),
+    (COMMANDS, NO_DATABASE),
     ("import workers.supervisor, workers.main", NO_DATABASE),
     ("import workers.fleets.local, workers.fleets.ray", NO_DATABASE),
     ("import store.attempts.attempts", NO_STUDY),

@@ -1,0 +1,124 @@
+"""The names of all commands, and the module of each: a module is imported when its command is used.
+
+So ``--help``, ``--version`` and the completion of a shell answer at once, without pydantic, numpy
+and the schemas. What is said here of a command is the first line of its own help; a test holds the
+two together.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+class Place(NamedTuple):
+    """Where a command is, and what ``--help`` says of it."""
+
+    module: str
+    help: str
+
+
+_JOBS, _RESULTS = "Jobs", "Results"
+_STORED, _RUNNING = "Data, networks and workers", "Running the service"
+_OF_JOBS, _OF_CLUSTER = "featherweight.cli.jobs", "featherweight.cli.inventory"
+_PROCESSES = "launch.processes"
+PANELS: dict[str, dict[str, Place]] = {
+    _JOBS: {
+        "up": Place(
+            "launch.up",
+            "Run service, dashboard, searcher and workers here; submit a job and show its front.",
+        ),
+        "submit": Place(
+            _OF_JOBS, "Start a job from a file, uploading its data and model if need be."
+        ),
+        "jobs": Place(_OF_JOBS, "List jobs, newest first."),
+        "watch": Place(
+            _OF_JOBS,
+            "Follow a job to its end; --json prints one event per line. Fails if the job does.",
+        ),
+        "propose": Place(
+            _OF_JOBS, "Let a job try candidates of your own before the sampler's next ones."
+        ),
+        "pause": Place(_OF_JOBS, "Hand out no more trials of a job."),
+        "resume": Place(_OF_JOBS, "Continue a paused job."),
+        "cancel": Place(_OF_JOBS, "Stop a job for good; its files stay."),
+        "delete": Place(
+            _OF_JOBS, "Delete jobs that have ended, with their trials, files and studies."
+        ),
+    },
+    _RESULTS: {
+        "front": Place(_OF_JOBS, "Show the best files so far."),
+        "report": Place(_OF_JOBS, "Show what a job found."),
+        "why": Place(_OF_JOBS, "Explain why a trial ended as it did."),
+        "download": Place(
+            _OF_JOBS, "Download every file of a job's front, or one file; verified by SHA-256."
+        ),
+    },
+    _STORED: {
+        "datasets": Place(
+            "featherweight.cli.datasets",
+            "List uploaded datasets; add one, or show what is in one.",
+        ),
+        "models": Place(
+            "featherweight.cli.models",
+            "List uploaded models; add one, or show what is in one.",
+        ),
+        "targets": Place(
+            _OF_CLUSTER, "List where files can run, and in what form they come for it."
+        ),
+        "workers": Place(
+            _OF_JOBS, "List the workers heard of lately, and those that are set aside."
+        ),
+        "audit": Place(
+            _OF_CLUSTER,
+            "List what was created, changed and deleted, and by whom, newest first; for admins.",
+        ),
+    },
+    _RUNNING: {
+        "serve": Place(_PROCESSES, "Run the service."),
+        "search": Place(_PROCESSES, "Run the searcher. One is active; others wait to take over."),
+        "worker": Place(_PROCESSES, "Run trials for a service."),
+        "dashboard": Place(
+            _PROCESSES,
+            "Run the read-only dashboard of Optuna, to which the service forwards requests.",
+        ),
+        "migrate": Place(
+            _PROCESSES,
+            "Upgrade the database and Optuna's storage; make the tokens named in the environment.",
+        ),
+        "doctor": Place(
+            "launch.doctor",
+            "Compare database, files, studies and processes; say what is wrong and how to mend it.",
+        ),
+        "study": Place(_PROCESSES, "Optuna's copy of the trials."),
+        "token": Place("launch.tokens", "Bearer tokens, straight in the database."),
+        "schema": Place("launch.about", "Print the JSON schema of a job."),
+        "version": Place("launch.about", "Print the version of this package."),
+    },
+}
+_PLACES = {name: place for panel in PANELS.values() for name, place in panel.items()}
+
+
+class Commands(TyperGroup):
+    """Every command, as a stand-in with its help until it is used."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        for panel, places in PANELS.items():
+            for name, place in places.items():
+                self.add_command(TyperCommand(name=name, help=place.help, rich_help_panel=panel))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the command that the arguments begin with, loaded."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, found if name is None else load(name), rest
+
+
+def load(name: str) -> Any:
+    """Return a command from its module."""
+    app: typer.Typer = importlib.import_module(_PLACES[name].module).app
+    found = typer.main.get_command(app)
+    return found.commands.get(name, found) if isinstance(found, TyperGroup) else found
