@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import httpx2
@@ -14,6 +14,7 @@ from service.settings import ServiceSettings
 from service.shared.answers import AnswerCache
 from service.shared.lanes import Lanes
 from service.shared.logins import Logins
+from service.shared.looks import Looks
 from service.shared.metrics import Metrics
 from service.shared.momentary import Momentary
 from service.streaming.feeds import Feeds
@@ -43,6 +44,7 @@ class Resources:
     logins: Logins
     inspector: Inspector
     conversions: Conversions
+    looks: Looks = field(default_factory=Looks)
 
 
 def of(request: Request) -> Resources:

@@ -93,6 +93,8 @@ def inspect_dataset(
         dtypes = {archive.arrays[f"x_{split}"].dtype for split in present}
         if len(shapes) > 1 or len(dtypes) > 1:
             raise InvalidData(f"all splits must share one image shape and dtype, got {shapes}")
+        archive.expect([f"x_{split}" for split in present], times=2 if find_copies else 1)
+        archive.expect(f"y_{split}" for split in present)
         labels: Labels = {split: _labels(archive, split) for split in present}
         channel_ranges = {split: _channel_ranges(archive, f"x_{split}") for split in present}
         names = _class_names(archive)

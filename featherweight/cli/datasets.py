@@ -15,7 +15,7 @@ from compress.tasks.inspection import DatasetInfo, called
 from compress.tasks.reading import DatasetReading
 from compress.values.shown import some
 from featherweight import jobfile
-from featherweight.cli import tables
+from featherweight.cli import progress, tables
 from featherweight.cli.output import AsJson, Limit, Owner, Token, Url, client, show, table
 from featherweight.client import folders
 from featherweight.specs.schemas import DatasetSchema
@@ -76,8 +76,9 @@ def add(  # noqa: PLR0913 - every option of the command, by name
     """Upload a dataset, and show what was understood of it."""
     said = {"layout": layout, "classes": classes, "size": _size(size), "channels": channels}
     reading = DatasetReading.model_validate(said)
-    with folders.as_file(file) as sent, client(url, token) as service:
-        found = service.upload_dataset(sent, name=name or jobfile.named_for(sent), reading=reading)
+    with folders.as_file(file) as sent, client(url, token) as service, progress.shown() as tell:
+        named = name or jobfile.named_for(sent)
+        found = service.upload_dataset(sent, name=named, reading=reading, tell=tell)
         show(found, as_json=json, human=described)
 
 

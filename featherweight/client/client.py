@@ -262,20 +262,23 @@ class Client:
         name: str,
         task: str = "image_classification",
         reading: DatasetReading | None = None,
+        tell: uploads.Tell | None = None,
     ) -> DatasetSchema:
         """Send a dataset: an npz file, or a folder or zip with pictures in a folder for each class.
 
         The same name and bytes again return the same dataset.
 
         ``reading`` says what the file does not: see ``docs/data.md``. What was made of the file
-        is in the answer's ``info``, as ``notes`` and ``warnings``. Raises UploadRefused for a file
+        is in the answer's ``info``, as ``notes`` and ``warnings``. ``tell(stage, share)`` learns
+        how far it is with a file of more than 4 MiB: sending, then converting and inspecting, each
+        from 0 to 1; it is called from another thread, too. Raises UploadRefused for a file
         of another kind, with the way to the right one.
         """
         said = {} if reading is None else reading.model_dump(mode="json", exclude_defaults=True)
         spec = {"name": name, "task": task, **said}
         with folders.as_file(path) as file:
             uploads.check_kind(file, "dataset")
-            answer = uploads.send(self._transport, "/v1/datasets", file, spec=spec)
+            answer = uploads.send(self._transport, "/v1/datasets", file, spec=spec, tell=tell)
         return DatasetSchema.model_validate_json(answer)
 
     def model(self, model: str) -> ModelSchema:

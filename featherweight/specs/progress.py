@@ -1,6 +1,8 @@
-"""How far a job has come, and how long it will take."""
+"""How far a job has come, and how long it will take; how far a look into a file is."""
 
 from __future__ import annotations
+
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, Field
 
@@ -36,3 +38,13 @@ class Forecast(BaseModel, frozen=True):
         description="Recovery epochs that all search trials together are expected to take; None "
         "once the job is over.",
     )
+
+
+LookStage: TypeAlias = Literal["waiting", "converting", "inspecting"]
+
+
+class LookSchema(BaseModel, frozen=True):
+    """How far a service is with looking into an upload: ``share`` is that of its stage."""
+
+    stage: LookStage
+    share: float = Field(ge=0, le=1)

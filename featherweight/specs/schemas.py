@@ -16,7 +16,7 @@ from compress.techniques.reach import TechniqueReach
 from compress.values.measurement import Measurement, Split
 from featherweight.specs.job import JobSpec
 from featherweight.specs.objective import FigureSchema, MetricSchema, SpreadSchema
-from featherweight.specs.progress import Counts, Forecast
+from featherweight.specs.progress import Counts, Forecast, LookSchema
 from featherweight.specs.protocol import Decision
 from featherweight.specs.states import (
     FailureClass,
@@ -440,10 +440,11 @@ class TokenSchema(BaseModel, frozen=True):
 
 
 class UploadSchema(BaseModel, frozen=True):
-    """A resumable upload: send the bytes from ``received`` on with PATCH."""
+    """A resumable upload: send the bytes from ``received`` on with PATCH, then name it."""
 
     id: str
     owner: str | None = Field(default=None, description=OWNER)
     size_bytes: int
     received: int
     created_at: AwareDatetime
+    look: LookSchema | None = None

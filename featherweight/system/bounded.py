@@ -82,16 +82,16 @@ def run(
     bounds: ProcessBounds,
     *,
     is_wanted: Callable[[], bool],
-    output: IO[bytes] | None = None,
+    outputs: Sequence[IO[bytes]] = (),
 ) -> EndedProcess:
     """Run ``command``, a module and its arguments, on the content of ``file``; wait for its end.
 
-    The module may write a file of up to ``bounds.output_bytes``: the descriptor of ``output`` is
-    its last argument then. Call it from a thread that outlives it: the kernel ends a child together
+    The module may write to ``outputs``, each of up to ``bounds.output_bytes``: their descriptors
+    are its last arguments. Call it from a thread that outlives it: the kernel ends a child together
     with the thread that started it. ``is_wanted`` is asked all the time. Raises GivenUp once it
     says no, and OSError if the file cannot be opened.
     """
-    passed = () if output is None else (output.fileno(),)
+    passed = tuple(output.fileno() for output in outputs)
     with file.open("rb") as given, tempfile.TemporaryFile() as answer:
         with tempfile.TemporaryFile() as errors:
             child = subprocess.Popen(

@@ -130,7 +130,7 @@ class Conversions:
                     self._stored.path(sha256),
                     bounds,
                     is_wanted=lambda: not self._stopping.is_set(),
-                    output=made,
+                    outputs=[made],
                 )
             except GivenUp as error:
                 raise NotReady("the service is being stopped") from error

@@ -7,13 +7,19 @@ bounded in memory, time and what it writes (``compress.tasks.conversion.convert`
 from __future__ import annotations
 
 import logging
+import math
+import os
+import tempfile
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 from pydantic import ValidationError
 
 from compress.tasks import inspection
 from compress.tasks.conversion import arrays
 from compress.tasks.formats import npz
+from compress.tasks.formats.watching import SHARE, Watch
 from compress.tasks.inspection import DatasetInfo
 from compress.tasks.reading import (
     Conversion,
@@ -30,6 +36,7 @@ from featherweight.system.bounded import ProcessBounds
 from service.intake.uploads import Remade
 from service.resources import Resources
 from service.settings import ServiceSettings
+from service.shared.looks import Look
 from store.files.file_store import Incoming, StoredFile
 
 _MODULE = "compress.tasks.conversion.convert"
@@ -40,32 +47,40 @@ _log = logging.getLogger(__name__)
 
 
 def inspect(
-    resources: Resources, reading: DatasetReading, path: Path, stored: StoredFile
+    resources: Resources, reading: DatasetReading, look: Look, path: Path, stored: StoredFile
 ) -> DatasetInfo | Remade[DatasetInfo]:
     """Return what the file holds, or another file that holds it as datasets are kept.
 
-    Raises InvalidData saying what is wrong, where, and what was expected.
+    Raises InvalidData saying what is wrong, where, and what was expected, and GivenUp once nobody
+    wants the look any more.
     """
+    look.tell("inspecting", 0.0)
     wrong = answers.wrong_kind(path, "dataset")
     if wrong is not None:
         raise InvalidData(wrong)
-    caution = npz.Caution(most_ratio=npz.MOST_RATIO, seconds=resources.settings.inspection_seconds)
+    caution = _caution(resources.settings, look)
     is_zip = recognise(path) == FileFormat.PICTURES
     if not is_zip and arrays.is_plain(path, reading, caution=caution):
-        info = inspection.inspect_dataset(path, caution=caution)
+        info = inspection.inspect_dataset(path, caution=_caution(resources.settings, look))
         said = () if reading.layout else arrays.ambiguous(path, caution=caution)
         return info.model_copy(update={"warnings": (*info.warnings, *said)})
-    return _remade(resources, reading, path, stored)
+    return _remade(resources, reading, look, path, stored)
+
+
+def _caution(settings: ServiceSettings, look: Look) -> npz.Caution:
+    watch = Watch(partial(look.tell, "inspecting"))
+    return npz.Caution(most_ratio=npz.MOST_RATIO, seconds=settings.inspection_seconds, watch=watch)
 
 
 def _remade(
-    resources: Resources, reading: DatasetReading, path: Path, stored: StoredFile
+    resources: Resources, reading: DatasetReading, look: Look, path: Path, stored: StoredFile
 ) -> Remade[DatasetInfo]:
     arriving = resources.files.arriving(limit=npz.MAX_BYTES + _DIRECTORY_BYTES)
     try:
-        done = _converted(resources.settings, reading, path, arriving)
+        done = _converted(resources.settings, reading, look, path, arriving)
         arriving.measure()
-        info = inspection.inspect_dataset(arriving.path)
+        caution = _caution(resources.settings, look)
+        info = inspection.inspect_dataset(arriving.path, caution=caution)
     except BaseException:
         arriving.drop()
         raise
@@ -76,8 +91,16 @@ def _remade(
     return Remade(file=arriving, found=info.model_copy(update=said))
 
 
+def _is_wanted(look: Look, progress: IO[bytes]) -> bool:
+    """Pass on how far the child is. Raises GivenUp."""
+    written = os.pread(progress.fileno(), SHARE.size, 0)
+    share = SHARE.unpack(written)[0] if len(written) == SHARE.size else 0.0
+    look.tell("converting", min(1.0, max(0.0, share)) if math.isfinite(share) else 0.0)
+    return True
+
+
 def _converted(
-    settings: ServiceSettings, reading: DatasetReading, path: Path, target: Incoming
+    settings: ServiceSettings, reading: DatasetReading, look: Look, path: Path, target: Incoming
 ) -> Conversion:
     bounds = ProcessBounds(
         memory_bytes=settings.inspection_memory_bytes,
@@ -86,7 +109,10 @@ def _converted(
         output_bytes=npz.MAX_BYTES + _DIRECTORY_BYTES,
     )
     command = [_MODULE, reading.model_dump_json(), str(settings.inspection_seconds)]
-    ended = bounded.run(command, path, bounds, is_wanted=lambda: True, output=target.output)
+    with tempfile.TemporaryFile() as progress:
+        wanted = partial(_is_wanted, look, progress)
+        outputs = [target.output, progress]
+        ended = bounded.run(command, path, bounds, is_wanted=wanted, outputs=outputs)
     if words := ended.words:
         _log.warning("a conversion ended badly: %s\n%s", words, ended.error)
         raise InvalidData(

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from featherweight.system.bounded import GivenUp
 from service.access import callers
 from service.errors import BodyInvalid, FileAmbiguous
 from service.http import body_parsing, strict_json
@@ -25,6 +26,7 @@ from service.intake.multipart import FormReader
 from service.resources import Resources
 from store.access import audit, limits
 from store.access.owners import Caller
+from store.errors import UploadNotFound
 from store.files import file_store, uploads
 from store.files.file_store import Incoming, StoredFile
 from store.session import Session
@@ -113,7 +115,7 @@ def store_file(
     with ExitStack() as holds:
         stored = _stored(resources, delivery, holds)
         # After the hold has ended, for only who is alone may remove.
-        with _dropping_unknown(resources, stored.sha256), holds:
+        with _giving_up(resources, delivery, stored), holds:
             # Before the look inside, which may take long: the client may ask again meanwhile.
             _note_finished(resources, delivery, stored)
             if known is not None:
@@ -216,6 +218,32 @@ def _keep(
         if is_new:
             _note_new(resources, session, record, artifacts)
         return record, is_new
+
+
+@contextmanager
+def _giving_up(resources: Resources, delivery: Delivery, stored: StoredFile) -> Iterator[None]:
+    """Drop the bytes if nothing came of them, unless their sender may name the upload again.
+
+    Raises UploadNotFound if the upload was deleted meanwhile.
+    """
+    try:
+        with ExitStack() as drop:
+            drop.enter_context(_dropping_unknown(resources, stored.sha256))
+            try:
+                yield
+            except GivenUp:
+                if _is_known(resources, delivery):
+                    drop.pop_all()
+                raise
+    except GivenUp as error:
+        raise UploadNotFound("nobody waits for this file any more: it was not kept") from error
+
+
+def _is_known(resources: Resources, delivery: Delivery) -> bool:
+    if delivery.upload is None:
+        return False
+    with resources.database.read() as session:
+        return bool(uploads.known(session, [delivery.upload]))
 
 
 @contextmanager

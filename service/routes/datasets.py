@@ -1,5 +1,6 @@
 """Uploaded datasets, inspected before they are kept."""
 
+import asyncio
 import functools
 
 from fastapi import Request, Response
@@ -8,6 +9,7 @@ from compress.tasks.inspection import DatasetInfo
 from featherweight.specs.schemas import DatasetSchema, Page
 from service.access.auth import READ, SUBMIT
 from service.access.callers import Owner, Sender
+from service.http import body_parsing
 from service.http.forms import DatasetSpec, openapi_body
 from service.http.openapi import LOCATION, problems
 from service.http.parameters import Cursor, Limit, Reference
@@ -15,6 +17,7 @@ from service.http.routing import router as guarded
 from service.intake import data_files, uploads
 from service.intake.uploads import Delivery
 from service.resources import Resources, ResourcesDep
+from service.shared.looks import Look
 from store.attempts import views
 from store.files import datasets
 from store.files.file_store import StoredFile
@@ -47,10 +50,14 @@ async def upload_dataset(
 
     A file that is not yet as datasets are kept becomes one: `info.notes` and `info.warnings` say
     what was made of what, and `sha256` is then that of the new file, `info.origin` has the old one.
+    How far that is, `GET /v1/uploads/{upload_id}` says meanwhile; a DELETE of the upload ends it.
+    Hanging up ends it, too. An upload stays then, and may be named again.
     """
     async with uploads.receive(resources, request) as delivery:
-        create = functools.partial(_create, resources, delivery, response)
-        return await resources.lanes.inspections.run(create)
+        hung_up = asyncio.ensure_future(body_parsing.disconnected(request.receive))
+        async with resources.looks.begun(delivery.upload, hung_up) as look:
+            create = functools.partial(_create, resources, delivery, response, look)
+            return await resources.lanes.inspections.run(create)
 
 
 @router.get("/v1/datasets", operation_id="list_datasets", dependencies=[READ])
@@ -84,12 +91,14 @@ def delete_dataset(resources: ResourcesDep, sender: Sender, reference: Reference
     return Response(status_code=204)
 
 
-def _create(resources: Resources, delivery: Delivery, response: Response) -> DatasetSchema:
+def _create(
+    resources: Resources, delivery: Delivery, response: Response, look: Look
+) -> DatasetSchema:
     spec = uploads.read_spec(DatasetSpec, delivery.spec)
     record, is_new = uploads.store_file(
         resources,
         delivery,
-        inspect=functools.partial(data_files.inspect, resources, spec.reading),
+        inspect=functools.partial(data_files.inspect, resources, spec.reading, look),
         keep=functools.partial(_keep, spec, delivery.sender.name),
         known=functools.partial(_known, spec),
     )

@@ -91,8 +91,15 @@ def begin_upload(
 def get_upload(
     resources: ResourcesDep, sender: Sender, response: Response, upload_id: UploadId
 ) -> UploadSchema:
-    """Say how much has arrived; also in the header `Upload-Offset`."""
-    view = _view(resources, sender, upload_id)
+    """Say how much has arrived, also in the header `Upload-Offset`; then how far a look into it is.
+
+    Once the look is over, there is no such upload any more.
+    """
+    with resources.database.read() as session:
+        view = views.upload(uploads.get_own(session, upload_id, sender))
+    look = resources.looks.found(upload_id)
+    received = view.size_bytes if look else resources.files.received(upload_id)
+    view = view.model_copy(update={"received": received, "look": look})
     response.headers["Upload-Offset"] = str(view.received)
     return view
 
@@ -133,9 +140,10 @@ async def continue_upload(
     dependencies=[SUBMIT],
 )
 def drop_upload(resources: ResourcesDep, sender: Sender, upload_id: UploadId) -> Response:
-    """Delete an unfinished upload."""
+    """Delete an upload of which nothing has become yet; a look into it ends."""
     with resources.database.write() as session:
         uploads.delete(session, uploads.get_own(session, upload_id, sender).id)
+    resources.looks.drop(upload_id)
     resources.files.drop_upload(upload_id)
     return Response(status_code=204)
 

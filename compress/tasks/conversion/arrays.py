@@ -48,6 +48,8 @@ def convert(
         raise InvalidData("size and channels are for pictures: an npz has those of its arrays")
     with npz.open_archive(path, names=NAMES, wide=NAMES, caution=caution) as archive:
         names = array_names.assigned(archive.arrays)
+        times = pixels.readings(archive, names.images)
+        archive.expect(names.images.values(), times=times)
         images = pixels.plan(archive, names.images, layout=reading.layout)
         found = labels.read(
             archive, names.labels, class_names=names.class_names, classes=reading.classes

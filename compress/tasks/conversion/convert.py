@@ -1,21 +1,23 @@
 """Make a dataset of a stranger's file: a process of its own, bounded by whoever starts it.
 
-    python -m compress.tasks.conversion.convert READING SECONDS DESCRIPTOR < file
+    python -m compress.tasks.conversion.convert READING SECONDS DESCRIPTOR PROGRESS < file
 
-It writes the dataset to the open file of that descriptor and answers a ``ConversionVerdict`` on
-stdout. Torch is not loaded.
+It writes the dataset to the open file of that descriptor, and the share that is done to that of
+PROGRESS, and answers a ``ConversionVerdict`` on stdout. Torch is not loaded.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from compress.tasks.conversion import arrays
 from compress.tasks.conversion.pictures import pictures
 from compress.tasks.formats import npz
+from compress.tasks.formats.watching import SHARE, Watch
 from compress.tasks.reading import Conversion, ConversionVerdict, DatasetReading, RefusedFile
 from compress.values.errors import InvalidData
 from compress.values.file_formats import answers
@@ -55,10 +57,16 @@ def verdict(
         return ConversionVerdict(found=RefusedFile(reason=_NO_MEMORY))
 
 
+def _tell(descriptor: int, share: float) -> None:
+    """Write the share over the one before: eight bytes, which whoever waits reads at any time."""
+    os.pwrite(descriptor, SHARE.pack(share), 0)
+
+
 def main() -> None:
     """Answer for the file on stdin."""
-    reading, seconds, descriptor = sys.argv[1:]
-    caution = npz.Caution(most_ratio=npz.MOST_RATIO, seconds=float(seconds))
+    reading, seconds, descriptor, progress = sys.argv[1:]
+    watch = Watch(partial(_tell, int(progress)))
+    caution = npz.Caution(most_ratio=npz.MOST_RATIO, seconds=float(seconds), watch=watch)
     with os.fdopen(int(descriptor), "r+b") as target:
         found = verdict(
             _STDIN, target, DatasetReading.model_validate_json(reading), caution=caution

@@ -50,6 +50,12 @@ class Pixels:
                 yield np.ascontiguousarray(some_N, self.dtype)
 
 
+def readings(archive: npz.Archive, arrays: Mapping[Split, str]) -> int:
+    """Return how often images are read to decide about them and to convert them."""
+    headers = [archive.arrays[name] for name in arrays.values()]
+    return 2 if _needs_range(headers) else 1
+
+
 def plan(
     archive: npz.Archive, arrays: Mapping[Split, str], *, layout: Layout | None = None
 ) -> Pixels:
@@ -134,8 +140,14 @@ def _dtype(
     return "float32", (f"images are {given} from {low} to {high}: kept as float32",)
 
 
+def _needs_range(headers: list[npz.ArrayHeader]) -> bool:
+    """Whether the type of the images depends on their values."""
+    kinds = {header.dtype.kind for header in headers}
+    return "f" not in kinds and any(header.dtype != np.uint8 for header in headers)
+
+
 def _range(archive: npz.Archive, headers: list[npz.ArrayHeader]) -> tuple[int, int]:
-    if all(header.dtype == np.uint8 for header in headers):
+    if not _needs_range(headers):
         return 0, _BYTE
     lows, highs = [], []
     for header in headers:

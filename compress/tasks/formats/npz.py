@@ -13,15 +13,16 @@ import struct
 import time
 import zipfile
 import zlib
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.tasks.formats.watching import Watch
 from compress.values.errors import InvalidData
 
 MAX_BYTES = 4 * 2**30
@@ -83,10 +84,14 @@ class ArrayHeader:
 
 @dataclass(frozen=True, kw_only=True)
 class Caution:
-    """The limits on what a stranger's archive may cost when it is unpacked for the first time."""
+    """The limits on what a stranger's archive may cost when it is unpacked for the first time.
+
+    ``watch`` is told how far that is.
+    """
 
     most_ratio: float
     seconds: float
+    watch: Watch = field(default_factory=Watch, compare=False)
 
     def most_bytes(self, packed_bytes: int) -> int:
         """Return how many bytes a file of so many may become."""
@@ -125,12 +130,13 @@ class Archive:
         *,
         names: Container[str],
         max_bytes: int,
-        seconds: float | None = None,
+        caution: Caution | None = None,
         wide: Container[str] = (),
     ) -> None:
         self._zip = archive
         self._wide = wide
-        self._seconds = seconds
+        self._seconds = None if caution is None else caution.seconds
+        self._watch = Watch() if caution is None else caution.watch
         self._begin = time.monotonic()
         entries = _checked_entries(archive, names, max_bytes)
         self._entries = {_name(entry): entry for entry in entries}
@@ -146,6 +152,7 @@ class Archive:
             stream.read(header.offset)
             for size in _chunk_sizes(header):
                 self._check_time()
+                self._watch.did(size)
                 yield np.frombuffer(_exactly(stream, size), header.dtype)
             if stream.read(1):
                 raise InvalidData(f"{name} holds more data than its shape {header.shape} says")
@@ -162,6 +169,10 @@ class Archive:
                 whole = held // size * size
                 waiting, held = [flat[whole:]], held - whole
                 yield flat[:whole].reshape(-1, *shape[1:])
+
+    def expect(self, names: Iterable[str], *, times: int = 1) -> None:
+        """Tell who watches that these arrays will be read so many times."""
+        self._watch.expect(times * sum(self.arrays[name].num_bytes for name in names))
 
     def read(self, name: str) -> NDArray[np.generic]:
         """Return the whole array."""
@@ -209,14 +220,13 @@ def open_archive(
     With ``caution``, for files that have not been inspected yet, also raises InvalidData if they
     exceed by far what the file itself holds, or take too long to read.
     """
-    most, seconds = max_bytes, None
+    most = max_bytes
     if caution is not None:
         most = min(most, caution.most_bytes(path.stat().st_size))
-        seconds = caution.seconds
     with CautiousFile(path) as file:
         with _reading("the file"):
             zipped = zipfile.ZipFile(file)
-            archive = Archive(zipped, names=names, max_bytes=most, seconds=seconds, wide=wide)
+            archive = Archive(zipped, names=names, max_bytes=most, caution=caution, wide=wide)
         yield archive
 
 

@@ -122,6 +122,6 @@ def test_a_file_besides_the_answer_is_written_within_its_bound(tmp_path, monkeyp
     bounds = dataclasses.replace(BOUNDS, output_bytes=2**21)
     command = ["writing", str(size)]
     with (tmp_path / "output").open("wb") as output:
-        ended = bounded.run(command, tmp_path / "given", bounds, is_wanted=always, output=output)
+        ended = bounded.run(command, tmp_path / "given", bounds, is_wanted=always, outputs=[output])
     assert (ended.words == "") == (size == bounds.output_bytes)
     assert (tmp_path / "output").stat().st_size == bounds.output_bytes

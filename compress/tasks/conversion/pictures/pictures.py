@@ -60,6 +60,8 @@ class _Zip:
     def read(self, picture: Picture) -> IO[bytes]:
         """Return the whole file, whose checksum is right."""
         self._check_time()
+        if self._caution is not None:
+            self._caution.watch.did(1)
         return io.BytesIO(self._archive.read(picture.entry))
 
     def _check_time(self) -> None:
@@ -87,6 +89,8 @@ def convert(
         heads = _heads(zipped, found)
         form = _form(heads, reading)
         _check_size(found, form, path, caution)
+        if caution is not None:
+            caution.watch.expect(sum(map(len, found.splits.values())))
         with writing.dataset_writer(target) as writer:
             for split, pictures in found.splits.items():
                 shape = (len(pictures), *form.shape)

@@ -41,6 +41,7 @@ def named(name):
 
 
 NATURAL = "natural numbers"
+NO_NUMBERS = r"NaN or infinite: bn1.bias \(4 of 4\)"
 HOSTILE = {
     "empty": (b"", "is empty|at least 8 bytes"),
     "short": (b"\x01234567", "at least 8 bytes"),
@@ -109,8 +110,14 @@ HOSTILE = {
         saved(**{"conv1.weight": np.zeros((4, 0, 3, 3), np.float32)}),
         "'conv1.weight' with 4 dimensions",
     ),
-    "NaN": (saved(**{"bn1.bias": np.full(4, np.nan, np.float32)}), r"NaN or infinite: bn1.bias \(4 of 4\)"),
-    "infinity": (saved(**{"bn1.bias": np.full(4, np.inf, np.float32)}), r"NaN or infinite: bn1.bias \(4 of 4\)"),
+    "NaN": (
+        saved(**{"bn1.bias": np.full(4, np.nan, np.float32)}),
+        NO_NUMBERS,
+    ),
+    "infinity": (
+        saved(**{"bn1.bias": np.full(4, np.inf, np.float32)}),
+        NO_NUMBERS,
+    ),
     "negative variance": (
         saved(**{"bn1.running_var": np.full(4, -1, np.float32)}),
         "bn1.running_var",
