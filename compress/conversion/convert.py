@@ -48,11 +48,24 @@ def convert(data: bytes, target: Target) -> bytes:
     model = _parsed(data)
     if target is registry.AS_MADE:
         return data
+    made = converted(model, target)
+    source = {"featherweight.source_sha256": hashlib.sha256(data).hexdigest()}
+    onnx.helper.set_model_props(made, _metadata(made) | source)
+    return made.SerializeToString(deterministic=True)
+
+
+def converted(model: ModelProto, target: Target) -> ModelProto:
+    """Return the model in the form of the target, proven, as ``convert`` does; not ``AS_MADE``."""
     made = _MAKERS[target.name](model)
     rules.check(made, target)
     error = _check_answers(model, made)
-    onnx.helper.set_model_props(made, _metadata(model, data, target, error))
-    return made.SerializeToString(deterministic=True)
+    said = {
+        "featherweight.target": target.name,
+        "featherweight.largest_error": f"{error:.3g} of the spread of answers to random inputs, "
+        f"in onnxruntime {onnxruntime.__version__}",
+    }
+    onnx.helper.set_model_props(made, _metadata(model) | said)
+    return made
 
 
 def _plain(model: ModelProto) -> ModelProto:
@@ -84,18 +97,11 @@ _MAKERS = {PLAIN.name: _plain, PORTABLE.name: _portable}
 def _graph(model: ModelProto) -> Graph:
     """Return the file as it stands: what it says means the same in opset 21."""
     outputs = reading.ports(model.graph.output, named=False)
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    return reading.to_graph(model, outputs, metadata)
+    return reading.to_graph(model, outputs, _metadata(model))
 
 
-def _metadata(model: ModelProto, data: bytes, target: Target, error: float) -> dict[str, str]:
-    own = {entry.key: entry.value for entry in model.metadata_props}
-    return own | {
-        "featherweight.target": target.name,
-        "featherweight.source_sha256": hashlib.sha256(data).hexdigest(),
-        "featherweight.largest_error": f"{error:.3g} of the spread of answers to random inputs, "
-        f"in onnxruntime {onnxruntime.__version__}",
-    }
+def _metadata(model: ModelProto) -> dict[str, str]:
+    return {entry.key: entry.value for entry in model.metadata_props}
 
 
 def _check_answers(model: ModelProto, made: ModelProto) -> float:
@@ -103,8 +109,9 @@ def _check_answers(model: ModelProto, made: ModelProto) -> float:
     is_coarse = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
     limit = _COARSE if is_coarse else _CLOSE
     largest = 0.0
-    for given in running.random_inputs(model, seed=_SEED):
-        expected, found = (running.run(each, None, given) for each in (model, made))
+    given = list(running.random_inputs(model, seed=_SEED))
+    pairs = zip(*(running.run_all(each, None, given) for each in (model, made)), strict=True)
+    for expected, found in pairs:
         for port, one, other in zip(model.graph.output, found, expected, strict=True):
             error = _error(one, other)
             largest = max(largest, error)

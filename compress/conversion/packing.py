@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import onnxruntime
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from compress.conversion import decoding
@@ -178,5 +179,6 @@ def _prove(plain: ModelProto, made: ModelProto, names: Mapping[str, str]) -> Non
         same = (found.dtype, found.shape) == (own.dtype, own.shape)
         if not same or found.tobytes() != own.tobytes():
             raise TargetParityError(
-                f"constant {name[:80]!r} is not decoded to the bit: take the file in plain form"
+                f"constant {name[:80]!r} is not decoded to the bit in onnxruntime "
+                f"{onnxruntime.__version__}: take the file in plain form"
             )

@@ -6,7 +6,7 @@ runs. Sessions have one thread, and open no file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import onnxruntime
@@ -28,8 +28,20 @@ def run(
     optimise: bool = True,
 ) -> list[Array]:
     """Return the named outputs, or all. Raises TargetParityError if ONNX Runtime refuses."""
+    (found,) = run_all(model, names, [given], optimise=optimise)
+    return found
+
+
+def run_all(
+    model: ModelProto,
+    names: Sequence[str] | None,
+    every: Iterable[Mapping[str, Array]],
+    *,
+    optimise: bool = True,
+) -> list[list[Array]]:
+    """Return the same for each of several inputs; the file is loaded once."""
     try:
-        return onnx_trial.answers(model.SerializeToString(), given, names, optimise=optimise)
+        return onnx_trial.answers_to(model.SerializeToString(), every, names, optimise=optimise)
     except InvalidNetwork as error:
         raise TargetParityError(f"{error} (version {onnxruntime.__version__})") from error
 

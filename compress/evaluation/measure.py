@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 import torch
@@ -72,8 +73,7 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
         accuracy={split: each.accuracy for split, each in counted.items()},
         class_correct={s: each.class_correct for s, each in counted.items() if each.class_correct},
         quality={s: dict(each.quality) for s, each in counted.items()},
-        size_bytes=artifact.path.stat().st_size,
-        download_bytes=download_bytes(artifact.path),
+        **_form(artifact),
         peak_memory_bytes=loading.peak_memory_bytes,
         load_ms=loading.load_ms,
         parameters=artifact.parameters,
@@ -85,6 +85,16 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
         notes=(*artifact.notes, *_missing(loading)),
         engine_revision=ENGINE_REVISION,
     )
+
+
+def _form(artifact: Artifact) -> dict[str, Any]:
+    """What the file is for, and its bytes in that form."""
+    return {
+        "target": artifact.target,
+        "runtimes": artifact.runtimes,
+        "size_bytes": artifact.path.stat().st_size,
+        "download_bytes": download_bytes(artifact.path),
+    }
 
 
 def _missing(loading: Loading) -> tuple[str, ...]:

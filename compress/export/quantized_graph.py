@@ -52,13 +52,19 @@ _LARGEST_BIAS = 2.0**28
 
 
 def with_stored_weights(
-    model: ModelProto, *, nodes: Mapping[str, WeightedNode], stored: Mapping[str, Stored]
+    model: ModelProto,
+    *,
+    nodes: Mapping[str, WeightedNode],
+    stored: Mapping[str, Stored],
+    most_bytes: int = encoder.MOST_BYTES,
 ) -> ModelProto:
     """Return a copy whose weights are stored as they are; it computes in float.
 
-    ``nodes`` are the layers by the tensors that they compute, ``stored`` the weights by layer.
+    ``nodes`` are the layers by the tensors that they compute, ``stored`` the weights by layer, and
+    ``most_bytes`` bounds what loading the file computes at once: with 0 nothing is packed.
     """
-    return _written(model, Placement.of(model, integer=frozenset()), {}, _layout(nodes, stored))
+    placement = Placement.of(model, integer=frozenset())
+    return _written(model, placement, {}, _layout(nodes, stored), most_bytes)
 
 
 def with_integer_kernels(
@@ -67,6 +73,7 @@ def with_integer_kernels(
     nodes: Mapping[str, WeightedNode],
     stored: Mapping[str, Stored],
     ranges: Mapping[str, ActivationRange],
+    most_bytes: int = encoder.MOST_BYTES,
 ) -> ModelProto:
     """Return a copy that computes in 8-bit integers wherever a layer's weight is integer.
 
@@ -77,7 +84,7 @@ def with_integer_kernels(
     placement = Placement.of(model, integer=integer_nodes(nodes, stored))
     if not placement.integer:
         raise InvalidCandidate("8-bit activations need at least one layer with quantized weights")
-    return _written(model, placement, ranges, _layout(nodes, stored))
+    return _written(model, placement, ranges, _layout(nodes, stored), most_bytes)
 
 
 def integer_nodes(
@@ -112,6 +119,7 @@ def _written(
     placement: Placement,
     ranges: Mapping[str, ActivationRange],
     weights: dict[str, _Weight],
+    most_bytes: int,
 ) -> ModelProto:
     writing = _Writing(
         placement=placement,
@@ -119,7 +127,7 @@ def _written(
         weights=weights,
         constants={tensor.name: tensor for tensor in model.graph.initializer},
     )
-    decoding = writing.add_weights(list(model.graph.node))
+    decoding = writing.add_weights(list(model.graph.node), most_bytes)
     for value in model.graph.input:
         writing.add_pair(value.name)
     for node in model.graph.node:
@@ -151,7 +159,7 @@ class _Writing:
     nodes: list[NodeProto] = field(default_factory=list)
     tensors: dict[str, TensorProto] = field(default_factory=dict)
 
-    def add_weights(self, nodes: list[NodeProto]) -> Decoding:
+    def add_weights(self, nodes: list[NodeProto], most_bytes: int) -> Decoding:
         """Write all stored weights, together: they may share a stream."""
         for node in nodes:
             if self.placement.in_integers(node):
@@ -162,6 +170,7 @@ class _Writing:
             form={o: "int8" if o in in_integers else "float" for o in self.weights},
             transposed=[o for o, weight in self.weights.items() if weight.form.is_transposed],
             vectors=self._vectors(nodes, in_integers),
+            most_bytes=most_bytes,
         )
         self.decoded.update(decoding.names)
         self.nodes.extend(decoding.nodes)

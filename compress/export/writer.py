@@ -36,6 +36,7 @@ from compress.export import (
 )
 from compress.export.onnx_layers import WeightedNode
 from compress.export.placement import Placement, quantized_tensors
+from compress.export.weight_encoding import encoder
 from compress.network import affine, folding, layers
 from compress.network.folding import Stored
 from compress.network.graph import oldest
@@ -43,8 +44,8 @@ from compress.network.graph.view import raw_values
 from compress.network.graph.view.program import GraphedModule
 from compress.network.network import Artifact, Network
 from compress.network.signature import Signature
-from compress.network.stored_weight import exactly, halved_integers, takes_eight_bits
-from compress.targets import rules
+from compress.network.stored_weight import SparseFloat, exactly, halved_integers, takes_eight_bits
+from compress.targets import needs, rules
 from compress.targets.registry import AS_MADE
 from compress.tasks.images import ImageData
 from compress.tasks.registry import IMAGE_CLASSIFICATION
@@ -65,9 +66,11 @@ def write(
     data: ImageData,
     task: Task = IMAGE_CLASSIFICATION,
     name: str = "model",
+    packs: bool = True,
 ) -> Artifact:
     """Export, quantize if asked, prove, and write ``folder / f"{name}.onnx"`` in one step.
 
+    ``packs`` is whether weights take few bytes; ``compress.delivery`` makes other forms unpacked.
     The file appears under its name only when it is complete and has passed its gates (see
     ``compress.export.parity``). Raises ExportParityError, NumericalError, InvalidData or
     InvalidCandidate; then nothing is left behind.
@@ -77,21 +80,19 @@ def write(
     network = replace(network, module=network.module.to("cpu").eval())
     x_NCHW = parity.images(data.validation)
     over, quantization = views.of(compressed), compressed.step(Quantization)
-    folded, graph, reference_NK = _folded(
+    folded, packed, reference_NK = _folded(
         network, stored, quantization, x_NCHW=x_NCHW, over=over, task=task
     )
+    graph = packed if packs else packed.unpacked()
     in_integers = quantization is not None and quantization.activations == "int8"
     # The integers of a file with integer kernels are the second gate's business.
     ports = network.ports
     model = _file_form(graph.graph if in_integers else graph.in_float(), over, ports)
+    content = model.SerializeToString()
     gate = parity.check_float(
-        model.SerializeToString(),
-        reference_NK=reference_NK,
-        x_NCHW=x_NCHW,
-        task=task,
-        signature=ports,
+        content, reference_NK=reference_NK, x_NCHW=x_NCHW, task=task, signature=ports
     )
-    parity.check_few(model.SerializeToString(), network=folded, x_NCHW=x_NCHW, over=over, task=task)
+    parity.check_few(content, network=folded, x_NCHW=x_NCHW, over=over, task=task)
     notes, observer = compressed.notes + graph.lone_layers(), None
     if quantization is not None and in_integers:
         chosen = activation_ranges.choose(
@@ -150,11 +151,15 @@ def _folded(
 
 @dataclass(frozen=True, kw_only=True)
 class Shipping:
-    """A folded network as a float graph, with the weights to be stored for its layers."""
+    """A folded network as a float graph, with the weights to be stored for its layers.
+
+    ``most_bytes`` bounds what loading its files computes at once; 0 leaves weights unpacked.
+    """
 
     graph: ModelProto
     nodes: Mapping[str, WeightedNode]
     stored: Mapping[str, Stored]
+    most_bytes: int = encoder.MOST_BYTES
 
     @classmethod
     def of(cls, network: Network, stored: Mapping[str, Stored]) -> Shipping:
@@ -167,7 +172,9 @@ class Shipping:
 
     def in_float(self) -> ModelProto:
         """Return the graph with its weights stored, computing in float."""
-        return quantized_graph.with_stored_weights(self.graph, nodes=self.nodes, stored=self.stored)
+        return quantized_graph.with_stored_weights(
+            self.graph, nodes=self.nodes, stored=self.stored, most_bytes=self.most_bytes
+        )
 
     def in_integers(
         self, config: Quantization, x_NCHW: Tensor, *, observer: Observer
@@ -188,7 +195,11 @@ class Shipping:
         if config.shortens:
             ranges = {name: seen.on_power_of_two() for name, seen in ranges.items()}
         return quantized_graph.with_integer_kernels(
-            self.graph, nodes=self.nodes, stored=self.stored, ranges=ranges
+            self.graph,
+            nodes=self.nodes,
+            stored=self.stored,
+            ranges=ranges,
+            most_bytes=self.most_bytes,
         )
 
     def writer(
@@ -215,6 +226,16 @@ class Shipping:
             for name, weight in self.stored.items()
         }
         return replace(self, stored=stored)
+
+    def unpacked(self) -> Shipping:
+        """Return the same with weights in forms that decode nothing; zeros have no sign in any."""
+        stored = {
+            name: replace(weight, values_OI=weight.values_OI + np.float32(0))
+            if isinstance(weight, SparseFloat)
+            else weight
+            for name, weight in self.stored.items()
+        }
+        return replace(self, stored=stored, most_bytes=0)
 
     def lone_layers(self) -> tuple[str, ...]:
         """Return a note about layers that the graph computes without their own weights."""
@@ -336,4 +357,6 @@ def _written(
         notes=(*notes, *parity.note(gate)),
         equal_classes=gate.equal_classes,
         signature=ports,
+        target=AS_MADE.name,
+        runtimes=needs.oldest(model, AS_MADE),
     )

@@ -14,7 +14,7 @@ from compress.network.member import Shape, WeightsFrom
 from compress.network.outline import Outline
 from compress.network.preprocessing import Normalisation
 from compress.network.signature import Signature
-from compress.values.measurement import Observer
+from compress.values.measurement import FIRST_TARGET, Observer
 
 ShouldStop = Callable[[], bool]
 """Asked between steps of every long operation; True makes it raise ``errors.Stopped``."""
@@ -83,7 +83,8 @@ class Members(Protocol):
 class Artifact:
     """A written ONNX file that has passed the parity gate.
 
-    ``signature`` says how it takes images and answers; None is the usual way.
+    ``signature`` says how it takes images and answers; None is the usual way. ``target`` names the
+    form that it has, and ``runtimes`` the oldest versions that it is for: "onnxruntime >= 1.15".
     """
 
     path: Path
@@ -98,3 +99,5 @@ class Artifact:
     activation_observer: Observer | None = None
     notes: tuple[str, ...] = ()
     equal_classes: float | None = None
+    target: str = FIRST_TARGET
+    runtimes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Files as the search makes them: the smallest form, for new versions of ONNX Runtime."""
+"""Files in the smallest form, for new versions of ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from compress.targets.target import Runtime, Target
 
 ONNXRUNTIME = Target(
     name="onnxruntime",
-    description="The file that was measured, in the smallest form that ONNX Runtime decodes. Files "
-    "without INT4 load in 1.15, too, and are as fast from 1.17 on.",
+    description="The smallest form that ONNX Runtime decodes. Files without INT4 load in 1.15, "
+    "too, and are as fast from 1.17 on.",
     runtimes=(Runtime(name="onnxruntime", oldest="1.23", newest="1.32"),),
     opset=21,
     ir_version=10,
@@ -16,5 +16,5 @@ ONNXRUNTIME = Target(
     element_types=None,
     integer_bias="int32",
     packings=("int8", "int4", "digits", "planes", "prefix code", "bit mask", "float16"),
-    bytes="size_bytes of the file: weights of few bits take few bits",
+    bytes="weights of few bits take few bits: the fewest bytes of all",
 )

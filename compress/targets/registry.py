@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
 from compress.targets.onnxruntime import ONNXRUNTIME
 from compress.targets.plain import PLAIN
 from compress.targets.portable import PORTABLE
@@ -10,7 +14,10 @@ from compress.values.errors import UnknownTarget
 
 TARGETS: tuple[Target, ...] = (ONNXRUNTIME, PORTABLE, PLAIN)
 AS_MADE = ONNXRUNTIME
-"""The target of files as they are made and measured."""
+"""The target of files as the search makes them, and of all that was stored before jobs had one."""
+DEFAULT = PORTABLE
+"""The target of new jobs that name none."""
+_LONGEST = 40
 
 
 def find(name: str) -> Target:
@@ -20,3 +27,19 @@ def find(name: str) -> Target:
             return target
     known = ", ".join(target.name for target in TARGETS)
     raise UnknownTarget(f"no target is named {name[:80]!r}; expected one of {known}")
+
+
+def _known(name: str) -> str:
+    try:
+        return find(name).name
+    except UnknownTarget as error:
+        raise ValueError(str(error)) from error
+
+
+TargetName = Annotated[
+    str,
+    Field(max_length=_LONGEST),
+    AfterValidator(_known),
+    WithJsonSchema({"type": "string", "enum": [target.name for target in TARGETS]}),
+]
+"""The name of a target that there is."""

@@ -15,6 +15,8 @@ from compress.values.timing import Clock
 
 Observer = Literal["minmax", "mse", "percentile"]
 Split = Literal["train", "validation", "test"]
+FIRST_TARGET = "onnxruntime"
+"""The target of files that were measured before jobs had one."""
 TRAIN_SAMPLE = 10_000
 """Accuracy on the training split is that of at most so many of its images, evenly spaced."""
 MOST_CLASSES = 1000
@@ -171,6 +173,17 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
         max_length=3,
         description="What else was measured of the answers on each split, by the metric's name: "
         "top5_accuracy and macro_f1, 0 to 1. Left out in older measurements.",
+    )
+    target: str = Field(
+        default=FIRST_TARGET,
+        max_length=40,
+        description="Where the file is for, as its job says: the form that was measured.",
+    )
+    runtimes: tuple[Annotated[str, Field(max_length=100)], ...] = Field(
+        default=(),
+        max_length=20,
+        description="Oldest version of each runtime that was tried with such files; empty: an "
+        "older measurement.",
     )
     size_bytes: int = Field(gt=0)
     download_bytes: int | None = Field(

@@ -8,7 +8,7 @@ runs. Sessions have one thread and no arena, and open no file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,6 +98,18 @@ def answers(
     optimise: bool = True,
 ) -> list[Array]:
     """Answer with the named outputs, or with all. Raises as ``run`` does."""
+    (found,) = answers_to(model, [given], names, optimise=optimise)
+    return found
+
+
+def answers_to(
+    model: bytes,
+    every: Iterable[Mapping[str, Array]],
+    names: Sequence[str] | None = None,
+    *,
+    optimise: bool = True,
+) -> list[list[Array]]:
+    """Answer to each of several inputs as ``answers`` does; the file is loaded once."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -106,13 +118,19 @@ def answers(
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        taken = {port.name: given[port.name] for port in session.get_inputs()}
-        return [np.asarray(each) for each in session.run(names, taken)]
+        return [_answered(session, given, names) for given in every]
     except _FAILURES as error:
         if _NO_MEMORY in str(error):
             raise MemoryError(str(error)[:300]) from error
         reason = " ".join(str(error).split())[:300]
         raise InvalidNetwork(f"ONNX Runtime does not run the file: {reason}") from error
+
+
+def _answered(
+    session: onnxruntime.InferenceSession, given: Mapping[str, Array], names: Sequence[str] | None
+) -> list[Array]:
+    taken = {port.name: given[port.name] for port in session.get_inputs()}
+    return [np.asarray(each) for each in session.run(names, taken)]
 
 
 def answering(given: Mapping[str, Array]) -> Answer:
