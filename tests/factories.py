@@ -17,6 +17,7 @@ from compress.network.preprocessing import Normalisation
 from compress.network.sources.inspection import ModelInfo
 from compress.network.sources.source import FamilySource
 from compress.sensitivity.document import ProfileDocument
+from compress.targets import registry as targets
 from compress.tasks.inspection import DatasetInfo
 from compress.techniques.candidate import Candidate
 from compress.values.measurement import Latency, Measurement, Parity
@@ -93,6 +94,7 @@ def measurement(
         "latency": Latency(median_ms=latency_ms, p95_ms=latency_ms * 1.5, threads=1, batch=1),
         "parity": Parity(max_abs_error=1e-5, agreement=1.0, images=64),
         "engine_revision": ENGINE_REVISION,
+        "target": targets.DEFAULT.name,
     }
     return Measurement.model_validate(fields | changes)
 

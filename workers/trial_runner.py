@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 
-from compress import pipeline
+from compress import delivery, pipeline
 from compress.evaluation import measure
-from compress.export import writer
 from compress.network.network import Artifact, Network
 from compress.network.sources import family, safetensors
 from compress.network.sources.source import FamilySource
+from compress.targets import registry as targets
 from compress.tasks import loading
 from compress.techniques.compressed import CompressedModel
 from compress.training.context import TrialContext
@@ -221,7 +221,13 @@ class TrialRunner:
         folder = self.spooled.draft(rung)
         self._stage("export")
         with self.clock.time("export"):
-            artifact = writer.write(compressed, folder, data=context.data, task=context.task)
+            artifact = delivery.write(
+                compressed,
+                folder,
+                target=targets.find(self.assignment.target),
+                data=context.data,
+                task=context.task,
+            )
         self._stage("measure")
         measurement = self._measured(rung, artifact, compressed, context)
         self._describe(rung, artifact, compressed, measurement, context)

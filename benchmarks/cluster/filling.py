@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from compress.targets import registry as targets
 from compress.tasks import inspection
 from compress.values.measurement import Latency, Measurement, Parity
 from compress.values.revision import ENGINE_REVISION
@@ -100,6 +101,7 @@ def _measured(number: int) -> Measurement:
     return Measurement(
         accuracy={"validation": 0.9 - 0.3 * (1 - share) ** 2 - 0.05 * float(rng.uniform())},
         class_correct={"validation": (9, 8)},
+        target=targets.DEFAULT.name,
         size_bytes=round(100_000 * share),
         parameters=25_000,
         macs=1_000_000,

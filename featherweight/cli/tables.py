@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from compress.targets.target import Runtime, Target
 from compress.values.measurement import Measurement
+from featherweight.cli import places
 from featherweight.cli.columns import FittedTable
 from featherweight.cli.output import short, table
 from featherweight.specs.candidates import ProposedSchema
@@ -150,7 +151,7 @@ def front(found: FrontSchema) -> RenderableType:
     points = [*baseline, *(point for point in found.points if point not in baseline)]
     rows = [_row(point, found) for point in points]
     lines: list[RenderableType] = [table(columns, rows, spare=_SPARE_OF_FRONT)]
-    lines += [escape(line) for line in (*_devices(points), *_doubts(points))]
+    lines += [escape(line) for line in places.said(points)]
     if found.nearest is not None:
         lines.append(f"nothing meets the constraints; in the way: {escape(str(found.blocked_by))}")
         lines.append(table(columns, [_row(found.nearest, found)], spare=_SPARE_OF_FRONT))
@@ -199,34 +200,6 @@ def _row(point: FrontPoint, found: FrontSchema) -> tuple[str, ...]:
 def _others(found: FrontSchema) -> list[MetricSchema]:
     """Metrics that the job compares and that have no column in every table."""
     return [info for info in found.compared if info.name not in _SHOWN]
-
-
-def _devices(points: Sequence[FrontPoint]) -> list[str]:
-    """Return where latencies were measured, and of which trials if on several devices."""
-    places: dict[str, list[int]] = {}
-    for point in points:
-        latency = point.measurement.latency
-        threads = f"{latency.threads} thread" + ("" if latency.threads == 1 else "s")
-        place = f"{latency.device or 'an unnamed device'}, {threads}"
-        places.setdefault(place, []).append(point.number)
-    if len(places) < 2:
-        return [f"latency: on {place}" for place in places]
-    return [
-        f"latency of {', '.join(map(str, sorted(set(numbers))))}: on {place}"
-        for place, numbers in places.items()
-    ]
-
-
-def _doubts(points: Sequence[FrontPoint]) -> list[str]:
-    """Return the trials timed on a busy machine, and within which factor they are right."""
-    remarks: dict[str, list[int]] = {}
-    for point in points:
-        if remark := point.measurement.latency.remark:
-            remarks.setdefault(remark, []).append(point.number)
-    return [
-        f"latency of {', '.join(map(str, sorted(set(numbers))))}: {remark}"
-        for remark, numbers in remarks.items()
-    ]
 
 
 def _count(number: int | None) -> str:

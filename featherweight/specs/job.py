@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from compress.network.preprocessing import Normalisation
 from compress.network.sources.source import FamilySource
+from compress.targets import registry as targets
+from compress.targets.registry import TargetName
 from compress.tasks.names import TaskName
 from compress.values.knobs import STORED, Choice, Range, as_recorded
 from compress.values.measurement import Metric
@@ -24,7 +26,7 @@ _MEMBER = "family_member"
 _QUANTIZATION = "quantization"
 _PROFILED = frozenset({"filter_pruning", "quantization"})
 """Techniques whose strength per layer a profile can decide."""
-_BEFORE: dict[str, Any] = {"allow_chance_baseline": True}
+_BEFORE: dict[str, Any] = {"allow_chance_baseline": True, "target": targets.AS_MADE.name}
 """The meaning of a stored spec that is older than the field (docs/decisions/engine/0014)."""
 SamplerName = Literal[
     "auto",
@@ -79,6 +81,11 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
         default=None, description="Probe the model first, and let the search begin from that."
     )
     techniques: Techniques = Field(default_factory=every_technique)
+    target: TargetName = Field(
+        default=targets.DEFAULT.name,
+        description="Where the files must run: the form in which each is made, proven and measured "
+        "(`GET /v1/targets`).",
+    )
     objectives: tuple[ObjectiveField, ...] = Field(min_length=1, max_length=3)
     constraints: tuple[ConstraintField, ...] = Field(default=(), max_length=8)
     budget: Budget = Budget()

@@ -76,7 +76,9 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     origin: Origin
     input: Input
     num_classes: int = Field(ge=2)
-    measurement: Measurement
+    measurement: Measurement = Field(
+        description="Of this file, in the form of its target: target and runtimes say which."
+    )
     file_sha256: Sha256
     file_bytes: int = Field(gt=0)
     versions: dict[str, str] = Field(description="Of Python and the packages that made the file.")

@@ -10,6 +10,7 @@ from compress.network.preprocessing import Normalisation
 from compress.network.sources.source import FamilySource, NetworkSource
 from compress.network.supernet.config import Elastic
 from compress.sensitivity.document import ProfileDocument
+from compress.targets.registry import AS_MADE, TargetName
 from compress.techniques.candidate import Candidate
 from compress.values.measurement import Measurement, Split
 from compress.values.schedule import BEFORE_THE_FIELD, FIRST, Augment, RecordedSchedule
@@ -151,6 +152,9 @@ class Assignment(BaseModel, frozen=True, extra="forbid"):
     num_classes: int
     recovery: RecordedSchedule = Field(
         default=FIRST, description="How the candidate is trained after its compression."
+    )
+    target: TargetName = Field(
+        default=AS_MADE.name, description="The form in which files are made and measured."
     )
     splits: tuple[Split, ...] = Field(description="Splits to measure on, at the last rung.")
     latency_threads: int = 1

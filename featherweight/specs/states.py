@@ -82,6 +82,7 @@ class FailureClass(StrEnum):
     INVALID_CANDIDATE = "invalid_candidate"
     NUMERICAL = "numerical"
     EXPORT_PARITY = "export_parity"
+    TARGET_PARITY = "target_parity"
     LOST_WORKER = "lost_worker"
     INFRASTRUCTURE = "infrastructure"
     FILE_LOST = "file_lost"
@@ -93,6 +94,7 @@ RETRIES: Mapping[FailureClass, int] = {
     FailureClass.INVALID_CANDIDATE: 0,
     FailureClass.NUMERICAL: 0,
     FailureClass.EXPORT_PARITY: 0,
+    FailureClass.TARGET_PARITY: 0,
     FailureClass.LOST_WORKER: 3,
     FailureClass.INFRASTRUCTURE: 5,
     FailureClass.BUG: 0,

@@ -181,11 +181,12 @@ def _is_same_family(own: Own, source: Source) -> bool:
 def _is_history(own: Own, source: Source) -> bool:
     """Return whether a measurement of the source would be the same in this job.
 
-    It is if model, data, teacher, space and the revision of the engine are the same.
+    It is if model, data, teacher, space, target and the revision of the engine are the same.
     """
     mine, theirs = own.problem.spec, source.problem.spec
     return (
         not revision.differs(source.revision)
+        and mine.target == theirs.target
         and _is_same_model(own, source)
         and source.dataset.sha256 == own.dataset.sha256
         and source.problem.space.knobs == own.problem.space.knobs
@@ -270,6 +271,8 @@ def _snapped(own: Own, source: Source, candidate: Candidate, *, number: int) -> 
         note += (
             f", measured by revision {source.revision} of the engine: its figures may differ here"
         )
+    if source.problem.spec.target != own.problem.spec.target:
+        note += f", measured for the target {source.problem.spec.target}: its bytes differ here"
     if here.digest() != candidate.digest():
         dropped = sorted(_dropped(own.problem.space, candidate))
         note += f", which was {candidate.describe()}: snapped to the values of this job"

@@ -11,6 +11,7 @@ from typing import Any
 from compress.network.sources.inspection import ModelInfo
 from compress.network.sources.onnx_info import OnnxInfo, OnnxPort
 from compress.network.sources.source import FamilySource, NetworkSource, OnnxSource
+from compress.targets import registry as targets
 from compress.tasks.inspection import DatasetInfo
 from compress.values.schedule import Schedule
 from featherweight.specs.job import JobSpec, UntrainedModel
@@ -79,7 +80,7 @@ def check(session: Session, spec: JobSpec) -> Checked:
         _check_network("supernet.model", supernet, data, spec.data)
     trained = spec.model if isinstance(spec.model, UntrainedModel) else model
     assert trained is not None
-    baseline = baselines.newest(session, model=trained, dataset=dataset)
+    baseline = baselines.newest(session, model=trained, dataset=dataset, target=spec.target)
     found = stored_problem.networks_of(spec, model, data)
     problem = Problem.compiled(spec, data, found, baseline=baseline)
     input_checks.check_job(problem)
@@ -177,6 +178,7 @@ _ADDED: dict[str, Any] = {
     **dict.fromkeys(("teacher", "student", "supernet", "profile", "warm_start")),
     "expected_accuracy": None,
     "allow_chance_baseline": False,
+    "target": targets.DEFAULT.name,
     "recovery": Schedule().model_dump(mode="json", exclude={"augment"}),
     "stop": StopRules().model_dump(mode="json"),
     "budget.epochs": None,

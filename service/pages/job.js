@@ -107,8 +107,16 @@ function figures(points, front) {
     return known.length ? [`${split} of ${known[0].images.toLocaleString("en")} images`] : [];
   });
   const parts = counted.length ? ["Accuracies: " + counted.join(", ") + "; 95 % intervals (Wilson)."] : [];
+  const forms = new Set(points.map(form));
+  if (forms.size) parts.push("Files for " + [...forms].join("; ") + ".");
   if (front.test_note) parts.push("Test: " + front.test_note + ".");
   return parts.join(" ");
+}
+
+// Where a file is for, and the oldest runtimes that were tried with such files.
+function form(point) {
+  const { target, runtimes } = point.measurement;
+  return `the target ${target}${runtimes.length ? ` (${runtimes.join(", ")})` : ""}`;
 }
 
 function showClasses(report) {
@@ -138,7 +146,7 @@ function row(point, front) {
   const baseline = front.baseline;
   const measured = point.measurement;
   const smaller = baseline ? (baseline.size_bytes / point.size_bytes).toFixed(1) + " x" : "–";
-  const links = [element("a", { href: point.url }, "download")];
+  const links = [element("a", { href: point.url, title: "for " + form(point) }, "download")];
   if (point.manifest_url) links.push(" · ", element("a", { href: point.manifest_url }, "manifest"));
   const made = element(
     "tr",

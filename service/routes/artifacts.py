@@ -25,6 +25,7 @@ from store.attempts import evaluations
 from store.errors import ArtifactNotFound
 from store.files import artifacts
 from store.tables.records import ArtifactRecord
+from store.trials import rungs
 
 router = guarded("artifacts")
 stored = guarded("worker protocol")
@@ -54,12 +55,15 @@ async def download_artifact(
     """The file's bytes; `ETag` is its SHA-256, and `Range` works.
 
     With a `target` they are those of its form of the file (`GET /v1/targets`), with a digest of
-    their own, made and compared with the measured file in ONNX Runtime when first asked for.
+    their own, made and compared with the measured file in ONNX Runtime when first asked for. A file
+    that was made and measured for that target comes as it is, and any file for `onnxruntime`.
     """
-    chosen = registry.AS_MADE if target is None else registry.find(target)
-    artifact = await run_in_threadpool(_artifact, resources, artifact_id)
+    chosen = None if target is None else registry.find(target)
+    artifact, made_for = await run_in_threadpool(_artifact, resources, artifact_id)
+    if chosen is not None and artifact.role != "onnx":
+        raise ConversionRefused(f"the file is no network but of the role {artifact.role}")
     download, files = _download(artifact), resources.files
-    if chosen is not registry.AS_MADE:
+    if chosen is not None and chosen.name not in (made_for, registry.AS_MADE.name):
         files = resources.conversions.files
         download = await _converted(resources, artifact, chosen)
     return await run_in_threadpool(downloads.respond, request, files, download)
@@ -111,14 +115,14 @@ def _document(resources: Resources, sha256: str) -> str:
     return content.decode()
 
 
-def _artifact(resources: Resources, artifact_id: str) -> ArtifactRecord:
+def _artifact(resources: Resources, artifact_id: str) -> tuple[ArtifactRecord, str]:
+    """Return an artifact, and the target for which its rung's file was made."""
     with resources.database.read() as session:
-        return artifacts.get(session, artifact_id)
+        artifact = artifacts.get(session, artifact_id)
+        return artifact, rungs.target_of(session, artifact.trial_id, artifact.rung)
 
 
 async def _converted(resources: Resources, artifact: ArtifactRecord, target: Target) -> Download:
-    if artifact.role != "onnx":
-        raise ConversionRefused(f"the file is no network but of the role {artifact.role}")
     made = await resources.conversions.get(artifact.sha256, target)
     return Download(
         sha256=made.sha256,

@@ -105,6 +105,7 @@ def _network(session: Session, job: JobRecord, trial: TrialRecord) -> dict[str, 
     return {
         "architecture": _architecture(session, job, spec),
         "recovery": spec.recovery,
+        "target": spec.target,
         "train": training,
         "weights": None if training else weights,
     }

@@ -70,6 +70,7 @@ def report(
     _check_files(session, held, report)
     profiles.check(session, held, report)
     evaluations.check(held, report)
+    _check_target(held, report)
     _check_metrics(held, report)
     _keep_baseline(held, report)
     _keep_supernet(held, report)
@@ -123,6 +124,16 @@ def _check_stored(session: Session, files: Sequence[FileRef]) -> None:
             raise FileMismatch(
                 f"the {file.role} file has {stored[file.sha256]} bytes, not {file.size_bytes}"
             )
+
+
+def _check_target(held: HeldAttempt, report: Report) -> None:
+    """Figures of two forms must not meet on one front."""
+    wanted, found = jobs.spec(held.job).target, report.measurement.target
+    if found != wanted:
+        raise FileMismatch(
+            f"the job's files are for the target {wanted!r}, and this one is for {found!r}: the "
+            "worker needs this version"
+        )
 
 
 def _check_metrics(held: HeldAttempt, report: Report) -> None:

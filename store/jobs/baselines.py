@@ -13,15 +13,17 @@ _JOBS_LOOKED_AT = 50
 
 
 def newest(
-    session: Session, *, model: ModelRecord | UntrainedModel, dataset: DatasetRecord
+    session: Session, *, model: ModelRecord | UntrainedModel, dataset: DatasetRecord, target: str
 ) -> Measurement | None:
     """Return the newest baseline of the same network on the same dataset, or None.
 
-    For untrained models, the last 50 baselines of the dataset are searched.
+    Its file is for the same target: another form has other bytes. The last 50 baselines of the
+    dataset are searched.
     """
-    for job_id in jobs_of(session, model=model, dataset=dataset, limit=1):
-        job = session.get_one(JobRecord, job_id)
-        return Measurement.model_validate(job.baseline)
+    for job_id in jobs_of(session, model=model, dataset=dataset, limit=_JOBS_LOOKED_AT):
+        found = Measurement.model_validate(session.get_one(JobRecord, job_id).baseline)
+        if found.target == target:
+            return found
     return None
 
 

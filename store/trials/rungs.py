@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from compress.values.measurement import Measurement
+from compress.values.measurement import FIRST_TARGET, Measurement
 from featherweight.specs.protocol import Decision
 from store.tables.records import RungRecord, TrialRecord
 
@@ -54,6 +54,15 @@ def at(session: Session, trial_id: str, rung: int) -> RungDecision | None:
     if decision is None:
         return None
     return RungDecision(rung=rung, decision=Decision.model_validate(decision))
+
+
+def target_of(session: Session, trial_id: str, rung: int) -> str:
+    """Return the target of the file that the trial made at that rung."""
+    query = select(RungRecord.measurement).where(
+        RungRecord.trial_id == trial_id, RungRecord.rung == rung
+    )
+    measurement = session.scalars(query).one_or_none() or {}
+    return str(measurement.get("target", FIRST_TARGET))
 
 
 def last(session: Session, trial: TrialRecord) -> RungDecision | None:

@@ -3,9 +3,12 @@
 import json
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
+from compress.targets import rules
+from compress.targets.portable import PORTABLE
 from compress.values.schedule import Schedule
 from featherweight.client.transport import file_digest
 from featherweight.specs import manifest
@@ -70,6 +73,9 @@ def test_every_file_of_the_front_is_what_was_measured(ended, client, digits, tmp
         assert told.candidate == point.candidate
         assert told.origin.trial == point.number
         assert told.measurement.accuracy == point.measurement.accuracy
+        assert told.measurement.target == point.measurement.target == "portable"
+        assert "onnxruntime >= 1.15" in told.measurement.runtimes
+        rules.check(onnx.load(path), PORTABLE)
         assert told.origin.recovery == Schedule(learning_rate=0.03)
         assert told.origin.augmented == "shift"
 

@@ -119,3 +119,18 @@ def test_a_latency_from_a_busy_machine_is_marked_and_the_doubt_stands_below():
     assert "~3.000" not in text
     assert "latency of 1, 2: measured on a busy machine; right within a factor of 1.2" in text
     assert "busy" not in shown(point(0, latency(3.0)), point(1, latency(1.0)))
+
+
+def test_the_target_and_the_oldest_runtimes_stand_below():
+    def made(number, target, *runtimes):
+        one = point(number, latency(1.0))
+        own = {"target": target, "runtimes": runtimes}
+        return one.model_copy(update={"measurement": one.measurement.model_copy(update=own)})
+
+    runtimes = ("onnxruntime >= 1.15", "openvino >= 2024.6")
+    new = [made(number, "portable", *runtimes) for number in (0, 1)]
+    assert "target portable (onnxruntime >= 1.15, openvino >= 2024.6)" in shown(*new)
+    assert ": trials" not in shown(*new)
+    text = shown(*(made(n, "onnxruntime", f"onnxruntime >= 1.1{n}") for n in (7, 5)))
+    assert "target onnxruntime (onnxruntime >= 1.17): trials 7" in text
+    assert "target onnxruntime (onnxruntime >= 1.15): trials 5" in text

@@ -157,17 +157,21 @@ def test_a_trial_without_a_measurement_is_neither_feasible_nor_not(database):
     assert (shown.feasible, shown.measurement, shown.file) == (None, None, None)
 
 
-def test_the_newest_baseline_of_the_same_network_and_data_is_found(database):
+def newest(session, model, dataset, target="portable"):
+    return baselines.newest(session, model=model, dataset=dataset, target=target)
+
+
+def test_the_newest_baseline_of_the_same_network_data_and_target_is_found(database):
     with database.write() as session:
         dataset = factories.dataset(session)
-        assert baselines.newest(session, model=factories.UNTRAINED, dataset=dataset) is None
+        assert newest(session, factories.UNTRAINED, dataset) is None
         factories.searching_job(session, waiting=0)
         other = factories.UNTRAINED.model_copy(update={"epochs": 9})
-        found = baselines.newest(session, model=factories.UNTRAINED, dataset=dataset)
-        assert found == factories.measurement()
-        assert baselines.newest(session, model=other, dataset=dataset) is None
+        assert newest(session, factories.UNTRAINED, dataset) == factories.measurement()
+        assert newest(session, other, dataset) is None
+        assert newest(session, factories.UNTRAINED, dataset, target="plain") is None
         elsewhere = factories.dataset(session, "elsewhere")
-        assert baselines.newest(session, model=factories.UNTRAINED, dataset=elsewhere) is None
+        assert newest(session, factories.UNTRAINED, elsewhere) is None
 
 
 def test_the_baseline_of_an_uploaded_model_is_found_by_the_model(database):
@@ -176,10 +180,9 @@ def test_the_baseline_of_an_uploaded_model_is_found_by_the_model(database):
         job = factories.job(session, model=model, running=True)
         factories.baseline_trial(session, job)
         factories.deliver(session, factories.must_claim(session))
-        found = baselines.newest(session, model=model, dataset=dataset)
-        assert found == factories.measurement()
+        assert newest(session, model, dataset) == factories.measurement()
         other = factories.model(session, "other")
-        assert baselines.newest(session, model=other, dataset=dataset) is None
+        assert newest(session, other, dataset) is None
 
 
 def test_everything_is_counted(database):

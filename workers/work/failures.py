@@ -17,6 +17,7 @@ _TABLE: tuple[tuple[type[BaseException], FailureClass], ...] = (
     (compress_errors.InvalidCandidate, FailureClass.INVALID_CANDIDATE),
     (compress_errors.NumericalError, FailureClass.NUMERICAL),
     (compress_errors.ExportParityError, FailureClass.EXPORT_PARITY),
+    (compress_errors.TargetParityError, FailureClass.TARGET_PARITY),
     (errors.ServiceUnavailable, FailureClass.INFRASTRUCTURE),
     (errors.DigestMismatch, FailureClass.INFRASTRUCTURE),
     (errors.FileLost, FailureClass.FILE_LOST),

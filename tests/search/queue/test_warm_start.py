@@ -191,6 +191,7 @@ def test_from_another_space_candidates_are_snapped_and_nothing_is_history(
         ({"recovery": {"learning_rate": 0.1}}, False),
         ({"recovery": {"learning_rate": 0.02}}, True),
         ({"recovery": {"augment": "by_channels"}}, False),
+        ({"target": "plain"}, False),
     ],
 )
 def test_history_is_only_what_would_be_measured_again(

@@ -44,6 +44,13 @@ def test_a_file_comes_in_the_form_of_a_target_with_its_own_digest(service, artif
     assert as_made.content == service.client.get(address).content == network
 
 
+def test_a_file_that_was_made_for_the_target_comes_as_it_is(service, artifacts, network):
+    address = f"/v1/artifacts/{artifacts['onnx']['id']}"
+    answer = service.client.get(address, params={"target": "portable"})
+    assert answer.content == network
+    assert answer.headers["ETag"] == f'"{hashlib.sha256(network).hexdigest()}"'
+
+
 def test_a_file_without_such_a_form_is_refused_with_the_reason(service):
     artifact = delivered(service)["onnx"]["id"]
     answer = service.client.get(f"/v1/artifacts/{artifact}", params={"target": "plain"})
@@ -53,8 +60,9 @@ def test_a_file_without_such_a_form_is_refused_with_the_reason(service):
 
 def test_a_manifest_has_no_other_form(service, artifacts):
     address = f"/v1/artifacts/{artifacts['manifest']['id']}"
-    answer = service.client.get(address, params={"target": "plain"})
-    assert "role manifest" in problem(answer, 422, "ConversionRefused")["detail"]
+    for target in ("plain", "portable"):
+        answer = service.client.get(address, params={"target": target})
+        assert "role manifest" in problem(answer, 422, "ConversionRefused")["detail"]
 
 
 def test_an_unknown_target_is_refused_with_those_that_there_are(service, artifacts):

@@ -36,6 +36,7 @@ def test_the_front_holds_what_nothing_beats_by_ascending_size(either_service):
     assert front.baseline.number == 0
     assert front.objectives == ("maximise accuracy", "minimise size_bytes")
     assert 0 < front.hypervolume < 1
+    assert {point.measurement.target for point in front.points} == {"portable"}
     assert front.points[0].url == f"/v1/artifacts/{front.points[0].artifact}"
 
 

@@ -103,7 +103,7 @@ def test_a_bug_that_only_one_worker_meets_is_that_workers(database):
         assert faults.set_aside(session, "baseline-worker") is None
 
 
-@pytest.mark.parametrize("kind", ["numerical", "out_of_memory", "export_parity"])
+@pytest.mark.parametrize("kind", ["numerical", "out_of_memory", "export_parity", "target_parity"])
 def test_what_is_a_candidates_own_fault_is_no_workers(database, kind):
     failure = Failure(failure_class=FailureClass(kind), message="as candidates do")
     with database.write() as session:

@@ -137,6 +137,12 @@ def changed(what, **changes):
             lambda what: what.model_copy(update={"measurement": factories.measurement(0.9, 998)}),
             "measured 998 bytes",
         ),
+        (
+            lambda what: what.model_copy(
+                update={"measurement": factories.measurement(target="onnxruntime")}
+            ),
+            "are for the target 'portable', and this one is for 'onnxruntime'",
+        ),
     ],
 )
 def test_files_that_do_not_fit_the_report_are_refused(database, change, message):

@@ -97,8 +97,9 @@ def test_a_baseline_trained_in_another_way_forecasts_nothing(database):
         older = jobs.spec(job).model
         dataset = job.dataset_id
         record = session.get_one(factories.DatasetRecord, dataset)
-        assert baselines.newest(session, model=older, dataset=record) is not None
-        assert baselines.newest(session, model=factories.UNTRAINED, dataset=record) is None
+        known = {"dataset": record, "target": "portable"}
+        assert baselines.newest(session, model=older, **known) is not None
+        assert baselines.newest(session, model=factories.UNTRAINED, **known) is None
 
 
 def test_an_older_job_calibrates_activations_as_it_did(database):

@@ -24,6 +24,7 @@ PROBLEM = Problem(title="t", status=413, code="FileTooLarge", detail="too large"
         (compress_errors.InvalidCandidate("no"), "invalid_candidate"),
         (compress_errors.NumericalError("NaN"), "numerical"),
         (compress_errors.ExportParityError("differs"), "export_parity"),
+        (compress_errors.TargetParityError("differs in 1.32"), "target_parity"),
         (errors.ServiceUnavailable("gone"), "infrastructure"),
         (errors.DigestMismatch("other bytes"), "infrastructure"),
         (errors.FileLost("0" * 64, "the file is gone"), "file_lost"),
