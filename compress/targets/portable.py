@@ -10,7 +10,8 @@ PORTABLE = Target(
     "computes alike and once, as it loads the file.",
     runtimes=(
         Runtime(name="onnxruntime", oldest="1.15", newest="1.32"),
-        Runtime(name="openvino", oldest="2024.6", newest="2024.6"),
+        Runtime(name="openvino", oldest="2023.3", newest="2026.4"),
+        Runtime(name="opencv", oldest="5.0", newest="5.0"),
     ),
     opset=13,
     ir_version=7,
@@ -34,6 +35,7 @@ PORTABLE = Target(
         "Transpose",
     ),
     float_operators=("Div", "Floor", "CumSum", "MatMul"),
+    splits_say_axis=True,
     wide_constants=False,
     element_types=(
         "float16",

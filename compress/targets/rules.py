@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from onnx import ModelProto, NodeProto, TensorProto, shape_inference
+from onnx import ModelProto, NodeProto, TensorProto, TypeProto, shape_inference
 
 from compress.targets.target import Target
 from compress.values.errors import TargetRuleBroken
@@ -55,11 +55,22 @@ class _File:
         return found
 
     @cached_property
+    def told(self) -> dict[str, TypeProto.Tensor]:
+        """What ONNX's rules tell of the tensors that nodes make."""
+        graph = shape_inference.infer_shapes(self.model).graph
+        return {value.name: value.type.tensor_type for value in graph.value_info}
+
+    @cached_property
     def types(self) -> dict[str, int]:
         """The element type of every tensor, as far as ONNX's rules tell it."""
-        graph = shape_inference.infer_shapes(self.model).graph
-        told = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
+        told = {name: each.elem_type for name, each in self.told.items()}
         return told | {name: tensor.data_type for name, tensor in self.tensors.items()}
+
+    def is_flat(self, name: str) -> bool:
+        """Whether a tensor surely has one axis."""
+        if name in self.tensors:
+            return len(self.tensors[name].dims) == 1
+        return name in self.told and len(self.told[name].shape.dim) == 1
 
     def is_dequantized(self, name: str) -> bool:
         """Whether a DequantizeLinear makes this tensor."""
@@ -106,6 +117,8 @@ def _constant_nodes(file: _File, target: Target) -> Iterator[str]:
             yield f"{_shown(node)} reads nothing but constants; only {allowed} may"
         if node.op_type in target.float_operators:
             yield from _computed_otherwise(file, node)
+        if target.splits_say_axis and node.op_type == "Split":
+            yield from _unsaid(file, node)
         if not target.wide_constants:
             yield from _wide(file, node)
 
@@ -116,6 +129,13 @@ def _computed_otherwise(file: _File, node: NodeProto) -> Iterator[str]:
     if found != TensorProto.FLOAT:
         shown = "an unknown type" if found is None else _type(found)
         yield f"{_shown(node)} computes with constants in {shown}; only float32 is allowed"
+
+
+def _unsaid(file: _File, node: NodeProto) -> Iterator[str]:
+    """OpenCV splits the second axis where none is said."""
+    says = any(attribute.name == "axis" for attribute in node.attribute)
+    if not says and not file.is_flat(node.input[0]):
+        yield f"{_shown(node)} does not say which axis of several it splits"
 
 
 def _wide(file: _File, node: NodeProto) -> Iterator[str]:

@@ -33,6 +33,10 @@ class Target(BaseModel, frozen=True):
     float_operators: tuple[str, ...] = Field(
         default=(), description="What may read nothing but constants if it computes in float32."
     )
+    splits_say_axis: bool = Field(
+        default=False,
+        description="Whether a Split of constants of several axes has to say which axis it splits.",
+    )
     wide_constants: bool = Field(
         default=True,
         description="Whether more than shapes and sizes may be 64 bits wide where constants alone "

@@ -76,13 +76,21 @@ class Building:
         self.bits[name] = bits_N.ravel().astype(np.uint8)
         return name
 
-    def split(self, name: str, sizes: Sequence[int], *, total: int) -> list[str]:
-        """Split the first axis, ``total`` long, into pieces of ``sizes``; the rest is dropped."""
+    def split(
+        self, name: str, sizes: Sequence[int], *, total: int, says_axis: bool = False
+    ) -> list[str]:
+        """Split the first axis, ``total`` long, into pieces of ``sizes``; the rest is dropped.
+
+        It is the axis of a Split that says none, for whoever reads ONNX as it is written.
+        """
         if list(sizes) == [total]:
             return [name]
         rest = [total - sum(sizes)] if sum(sizes) < total else []
         parts = self.constant(np.asarray([*sizes, *rest], np.int64))
-        return self.add_many("Split", [name, parts], outputs=len(sizes) + len(rest))[: len(sizes)]
+        names = self.add_many("Split", [name, parts], outputs=len(sizes) + len(rest))
+        if says_axis:
+            self.nodes[-1].attribute.append(helper.make_attribute("axis", 0))
+        return names[: len(sizes)]
 
     def reshape(self, name: str, shape: Sequence[int]) -> str:
         """Reshape a tensor."""

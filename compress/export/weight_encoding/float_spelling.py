@@ -1,7 +1,8 @@
 """Decoders in float32, from operators of opset 13 that every runtime computes alike.
 
 Runtimes disagree about integers: OpenVINO narrows 64 bits to 32, divides 32 bits as floats and
-leaves sums of integers in the graph (its issues 35830, 35890, 35891). Integers below 2^24 are exact
+leaves sums of integers in the graph (its issues 35830, 35890, 35891); OpenCV 5 splits the second
+axis where none is said. Integers below 2^24 are exact
 in float32, and each of these is. Operators on constants: Cast, Add, Sub, Mul, Div, Floor, Max, Min,
 CumSum, MatMul, Gather and what only moves values; all on float32, but for places of a Gather.
 """
@@ -32,6 +33,7 @@ class FloatSpelling(Spelling):
 
     words = (np.uint8,)
     has_int4 = False
+    says_axis = True
     most_counted = 2.0**24
     plane_bytes = 16
     level_bytes = 180

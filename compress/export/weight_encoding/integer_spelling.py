@@ -28,6 +28,7 @@ class IntegerSpelling(Spelling):
     # before 1.21 divides none that are unsigned.
     words = (np.uint8, np.uint16, np.int32, np.int64)
     has_int4 = True
+    says_axis = False
     most_counted = float("inf")
     plane_bytes = 4
     level_bytes = 38

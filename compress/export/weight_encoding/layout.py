@@ -156,7 +156,8 @@ def _tensors(
     elif first.has_palette:
         shaped = building.add("Cast", [shaped], to=TensorProto.INT32)
         building.temporaries += 8 * size
-    names = building.split(shaped, channels, total=sum(channels))
+    says_axis = spelling.says_axis and len(first.shape) > 1
+    names = building.split(shaped, channels, total=sum(channels), says_axis=says_axis)
     tensors = zip(names, part, strict=True)
     return {item.name: finished(building, name, item, spelling) for name, item in tensors}
 

@@ -27,6 +27,7 @@ class Spelling(ABC):
     Attributes:
         words: The types that hold digits.
         has_int4: Whether files hold INT4.
+        says_axis: Whether a Split of several axes says which one, though it is the first.
         most_counted: Symbols that are counted exactly; with more there is no code and no mask.
         plane_bytes: Bytes that unpacking holds for every bit of ``Building.bits``.
         level_bytes: What one more level of a code adds to a file.
@@ -36,6 +37,7 @@ class Spelling(ABC):
 
     words: tuple[type[np.integer[Any]], ...]
     has_int4: bool
+    says_axis: bool
     most_counted: float
     plane_bytes: int
     level_bytes: int

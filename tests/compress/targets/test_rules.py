@@ -112,6 +112,11 @@ BROKEN = {
         model_of([helper.make_node("Add", ["l", "l"], ["c"]), *RELU], **CONSTANTS),
         r"Add \(node 'c'\) reads constants of 64 bits, 'l'; use int32 or float32",
     ),
+    "split": (
+        PORTABLE,
+        model_of([helper.make_node("Split", ["w"], ["c", "d"]), *RELU], **CONSTANTS),
+        r"Split \(node 'c'\) does not say which axis of several it splits",
+    ),
     "64 bits reshaped": (
         PORTABLE,
         model_of([helper.make_node("Reshape", ["l", "l"], ["c"]), *RELU], **CONSTANTS),
