@@ -40,6 +40,8 @@ A first call finds caches full of the other file's weights, as no caller of one 
 FEWEST_CALLS = 50
 MOST_CALLS = 5000
 SECONDS_PER_FILE = 0.3
+RUNTIME = "onnxruntime"
+"""What times files: the runtime of every target that a worker has."""
 PATIENCE_SECONDS = 2.0
 """So long a busy machine is given to become quiet, or to say the same twice."""
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -90,16 +92,19 @@ def summarised(
     run: Run, *, clock: Clock, is_busy: bool, threads: int, reference_ms: float | None
 ) -> Latency:
     """Summarise the calls of a file, and those of the baseline's file timed in turns with them."""
-    own, least_ms = run[0], timing.least(run, clock)
+    own, taken_ms = run[0], timing.taken(run, clock)
     return Latency(
-        median_ms=least_ms[0],
+        median_ms=taken_ms[0],
         p95_ms=float(np.quantile(own.by(clock), 0.95)),
         threads=threads,
         batch=1,
-        baseline_ms=least_ms[1] if len(least_ms) > 1 else None,
+        baseline_ms=taken_ms[1] if len(taken_ms) > 1 else None,
         reference_ms=reference_ms,
         device=device_name(),
+        runtime=RUNTIME,
+        runtime_version=onnxruntime.__version__,
         clock=clock,
+        estimator=timing.ESTIMATOR,
         wall_ms=float(np.median(own.wall_ms)),
         busy=is_busy,
         within=timing.factor(run, clock, threads=threads) if is_busy else 1.0,

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 from compress.values.bounds import Error, Factor, Milliseconds, Seconds, Speed
 from compress.values.metrics import MetricInfo, table
 from compress.values.revision import FIRST_REVISION
-from compress.values.timing import Clock
+from compress.values.timing import Clock, Estimator
 
 Observer = Literal["minmax", "mse", "percentile"]
 Split = Literal["train", "validation", "test"]
@@ -41,17 +41,17 @@ Figures = Annotated[
 
 
 class Latency(BaseModel, frozen=True, extra="forbid"):
-    """Latency of one call with one input in ONNX Runtime, in milliseconds.
+    """Latency of one call with one input in the ``runtime``, in milliseconds.
 
-    ``median_ms`` is the latency on a machine that does nothing else: the least time of a call by
-    ``clock``, which on such a machine is near the median that gave the field its name. A
-    candidate's file is timed in turns with the baseline's, so that what else the machine does meets
-    both (``docs/decisions/engine/0009-latency-beside-the-baseline.md``).
+    ``median_ms`` is the latency on a machine that does nothing else: what ``estimator`` takes of
+    the calls' times by ``clock``, which on such a machine is near the median that gave the field
+    its name. A candidate's file is timed in turns with the baseline's, so that what else the
+    machine does meets both (``docs/decisions/engine/0009-latency-beside-the-baseline.md``).
     """
 
     median_ms: Milliseconds = Field(
-        description="Latency on an unloaded machine: the least time of a call by the clock; where "
-        "the clock is None, an older measurement, the median of wall times.",
+        description="Latency on an unloaded machine: by the clock, the 10 % quantile of the calls' "
+        "times; of an older measurement what `estimator` says.",
     )
     p95_ms: Milliseconds = Field(description="95 % quantile of the calls' times by the same clock.")
     threads: int = Field(ge=1)
@@ -74,6 +74,21 @@ class Latency(BaseModel, frozen=True, extra="forbid"):
         description="CPU time of the calling thread, or wall time where the system's CPU clock is "
         "too coarse; None: an older measurement.",
     )
+    estimator: Estimator | None = Field(
+        default=None,
+        description="What was taken of the calls' times; None: an older measurement, the least of "
+        "them where it has a clock, and else the median.",
+    )
+    runtime: str | None = Field(
+        default=None,
+        max_length=50,
+        description="What ran the file; None: an older measurement, by ONNX Runtime.",
+    )
+    runtime_version: str | None = Field(
+        default=None,
+        max_length=50,
+        description="Version of the runtime; None: an older measurement.",
+    )
     wall_ms: Milliseconds | None = Field(
         default=None,
         description="Median of the calls' wall times, with whatever else the machine did.",
@@ -90,6 +105,11 @@ class Latency(BaseModel, frozen=True, extra="forbid"):
         if (self.baseline_ms is None) != (self.reference_ms is None):
             raise ValueError("give baseline_ms and reference_ms both, or neither")
         return self
+
+    @property
+    def taken_by(self) -> Estimator:
+        """What was taken of the calls' times, in older measurements, too."""
+        return self.estimator or ("median" if self.clock is None else "least")
 
     @property
     def ratio(self) -> float | None:
@@ -345,6 +365,16 @@ METRICS: Mapping[str, MetricInfo[Measurement]] = table(
             needs="runtime",
             in_proportion_to=None,
             read=lambda measured: measured.peak_memory_bytes,
+        ),
+        MetricInfo(
+            name="load_ms",
+            words="time to load",
+            unit="ms",
+            direction="minimise",
+            is_known_before_training=False,
+            needs="runtime",
+            in_proportion_to=None,
+            read=lambda measured: measured.load_ms,
         ),
         MetricInfo(
             name="latency_ms",

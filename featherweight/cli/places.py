@@ -33,7 +33,8 @@ def _devices(points: Sequence[FrontPoint]) -> list[str]:
     for point in points:
         latency = point.measurement.latency
         threads = f"{latency.threads} thread" + ("" if latency.threads == 1 else "s")
-        place = f"{latency.device or 'an unnamed device'}, {threads}"
+        by = f", {latency.runtime} {latency.runtime_version}" if latency.runtime else ""
+        place = f"{latency.device or 'an unnamed device'}, {threads}{by}"
         places.setdefault(place, []).append(point.number)
     if len(places) < 2:
         return [f"latency: on {place}" for place in places]

@@ -37,6 +37,7 @@ _NOMINAL = Measurement(
     size_bytes=1_000_000,
     download_bytes=1_000_000,
     peak_memory_bytes=10_000_000,
+    load_ms=10.0,
     parameters=250_000,
     macs=10_000_000,
     latency=Latency(median_ms=1.0, p95_ms=1.0, threads=1, batch=1),
@@ -85,6 +86,7 @@ def anchor(baseline: Measurement | None) -> Measurement:
             "accuracy": {"validation": baseline.accuracy["validation"]},
             "quality": {"validation": {**_NOMINAL.quality["validation"], **_quality(baseline)}},
             "latency": _NOMINAL.latency.model_copy(update=latency),
+            "load_ms": baseline.load_ms or _NOMINAL.load_ms,
             **{name: getattr(baseline, name) or getattr(_NOMINAL, name) for name in _COUNTS},
         }
     )
@@ -99,9 +101,13 @@ def curve(baseline: Measurement, rungs: Sequence[int], random: np.random.Generat
         for name, share in zip(_COUNTS, kept[1:].tolist(), strict=True)
     }
     latency = {"median_ms": baseline.latency.median_ms * float(kept[0])}
-    compressed = baseline.model_copy(
-        update={**costs, "latency": baseline.latency.model_copy(update=latency)}
-    )
+    # What a file takes to load, it takes in memory and in time.
+    loading = costs["peak_memory_bytes"] / (baseline.peak_memory_bytes or 1)
+    times = {
+        "latency": baseline.latency.model_copy(update=latency),
+        "load_ms": (baseline.load_ms or 0.0) * loading,
+    }
+    compressed = baseline.model_copy(update=costs | times)
     lost = _LOSS * np.exp(-_RECOVERS * place) + _LUCK * abs(random.standard_normal())
     kept_at_last = 1 - min(float(lost), 1.0)
     return Curve(measured=[_trained(compressed, kept_at_last, epochs) for epochs in rungs])

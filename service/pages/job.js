@@ -194,7 +194,8 @@ function where(latency) {
   const doubt = latency.busy
     ? `; measured on a busy machine, right within a factor of ${(Math.ceil(Number((10 * latency.within).toFixed(6))) / 10).toFixed(1)}`
     : "";
-  return `${latency.device || "an unnamed device"}, ${latency.threads} thread(s)${times}${doubt}`;
+  const by = latency.runtime ? `, ${latency.runtime} ${latency.runtime_version}` : "";
+  return `${latency.device || "an unnamed device"}, ${latency.threads} thread(s)${by}${times}${doubt}`;
 }
 
 function known(count) {

@@ -54,8 +54,10 @@ def test_files_from_several_devices_are_told_apart():
         point(0, latency(3.0)),
         point(1, latency(1.0, device="Another CPU", threads=2)),
         point(2, latency(2.0, device=None)),
+        point(3, latency(1.5, runtime="onnxruntime", runtime_version="1.32.0")),
     )
     assert f"latency of 0: on {CPU}, 1 thread" in text
+    assert f"latency of 3: on {CPU}, 1 thread, onnxruntime 1.32.0" in text
     assert "latency of 1: on Another CPU, 2 threads" in text
     assert "latency of 2: on an unnamed device, 1 thread" in text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import onnxruntime
 import pytest
 from pydantic import ValidationError
 
@@ -109,6 +110,8 @@ def test_an_older_measurement_has_no_baseline_beside_it_and_stays_valid():
     )
     assert (found.compared_ms, found.device) == (2.0, None)
     assert (found.clock, found.wall_ms, found.busy, found.within) == (None, None, False, 1.0)
+    assert (found.runtime, found.runtime_version, found.estimator) == (None, None, None)
+    assert (found.taken_by, timed(clock="cpu").taken_by) == ("median", "least")
     assert found.at_worst() is found.at_best() is found
 
 
@@ -129,6 +132,8 @@ def test_a_baseline_that_was_timed_alone_is_its_own_measure_whatever_the_doubt()
 
 def test_a_measurement_says_by_which_clock_and_what_the_wall_said(files, digits):
     found = latency.measure(files["narrow"].path, digits.validation, threads=1, beside=None)
+    assert (found.runtime, found.runtime_version) == ("onnxruntime", onnxruntime.__version__)
+    assert (found.estimator, found.threads) == ("quantile_10", 1)
     assert found.clock in ("cpu", "wall")
     assert found.wall_ms is not None
     assert found.wall_ms > 0.5 * found.median_ms
