@@ -25,6 +25,7 @@ from benchmarks.engine import (
     resnet20_flips,
     resnet20_peers,
     resnet20_trained,
+    runtimes,
     supernet,
     target_bytes,
 )
@@ -45,6 +46,7 @@ BENCHMARKS = {
     "resnet20_peers": resnet20_peers.main,
     "resnet20_flips": resnet20_flips.main,
     "target_bytes": target_bytes.main,
+    "runtimes": runtimes.main,
     "allotted_bytes": allotted_bytes.main,
     "latency_ranking": latency_ranking.main,
     "busy_latency": busy_latency.main,

@@ -44,6 +44,7 @@ ELSEWHERE = (
     "cluster/soak",
     "engine/imports",
     "engine/palettes",
+    "engine/runtimes",
     "engine/target_bytes",
     "data/published_cells",
     "search/resnet8",

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto
+from torch import Tensor
 
 from tests.runtimes import decoders, files
 from tests.runtimes.environments import FOLDER, INSIDE, LOCKED, MORE, PROVEN, Environment
@@ -85,11 +86,21 @@ class Question:
     oldest: str
 
 
-def run(environments: Sequence[Environment], made: Sequence[File], folder: Path) -> list[Cell]:
-    """Ask every runtime about every file, its constants, and every packing."""
-    pixels = files.images().validation.x_NCHW.numpy().astype(np.float32)
-    np.save(folder / _IMAGES, pixels)
-    asked = [*_of_files(made, folder), *_of_packings(folder)]
+def run(
+    environments: Sequence[Environment],
+    made: Sequence[File],
+    folder: Path,
+    *,
+    x_NCHW: Tensor | None = None,
+) -> list[Cell]:
+    """Ask every runtime about every file, its constants, and every packing.
+
+    Files answer the images of ``files.images``, or ``x_NCHW``: then packings are left out.
+    """
+    pixels = files.images().validation.x_NCHW if x_NCHW is None else x_NCHW
+    np.save(folder / _IMAGES, pixels.numpy().astype(np.float32))
+    packings = _of_packings(folder) if x_NCHW is None else ()
+    asked = [*_of_files(made, folder), *packings]
     return [cell for one in environments for cell in _told(one, asked, folder)]
 
 
@@ -226,23 +237,29 @@ def differences(cells: Sequence[Cell]) -> Iterator[tuple[Cell, float, int]]:
             yield cell, float(np.abs(found - expected).max()), flips
 
 
-def kept(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """Write the matrix to ``RESULT``, and return its rows."""
+def rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """What is kept of every cell, and how far its answers are from the measured file's."""
     told = {id(cell): (most, flips) for cell, most, flips in differences(cells)}
-    rows = [cell.row() for cell in cells]
-    for cell, row in zip(cells, rows, strict=True):
+    found = [cell.row() for cell in cells]
+    for cell, row in zip(cells, found, strict=True):
         if id(cell) in told:
             row["largest_difference"], row["other_classes"] = told[id(cell)]
+    return found
+
+
+def kept(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """Write the matrix to ``RESULT``, and return its rows."""
+    found = rows(cells)
     RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(rows, indent=1) + "\n")
-    return rows
+    RESULT.write_text(json.dumps(found, indent=1) + "\n")
+    return found
 
 
-def shown(rows: Sequence[dict[str, Any]]) -> str:
+def shown(found: Sequence[dict[str, Any]]) -> str:
     """A line per file and runtime that has answers, and one per refusal."""
     costs = f"{'ratio':>6} {'load ms':>8} {'peak MB':>8} {'differs':>8} flips"
     lines = [f"{'file':38} {'runtime':22} {costs}"]
-    for row in rows:
+    for row in found:
         where = f"{row['name']:38} {row['runtime']:22}"
         if "error" in row:
             lines.append(f"{where} refuses: {row['error'][:60]}")
@@ -259,9 +276,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cells = run(environments, files.written(Path(folder)), Path(folder))
         print(shown(kept(cells)))  # noqa: T201
-        found = problems(cells)
-    print("\n".join(found) or "every file is as its target says")  # noqa: T201
-    raise SystemExit(bool(found))
+        wrong = problems(cells)
+    print("\n".join(wrong) or "every file is as its target says")  # noqa: T201
+    raise SystemExit(bool(wrong))
 
 
 if __name__ == "__main__":
