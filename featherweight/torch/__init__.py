@@ -4,6 +4,7 @@ This is the only part of the client that needs torch, ONNX and ONNX Runtime.
 """
 
 from featherweight.torch.adding import add_model
+from featherweight.torch.checkpoints import CheckpointUnfit, load_weights
 from featherweight.torch.exporting import Exported, ExportFailed, export
 
-__all__ = ["ExportFailed", "Exported", "add_model", "export"]
+__all__ = ["CheckpointUnfit", "ExportFailed", "Exported", "add_model", "export", "load_weights"]
