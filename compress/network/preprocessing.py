@@ -29,6 +29,12 @@ class Normalisation(BaseModel, frozen=True, extra="forbid"):
         return cls(mean=(0.0,) * channels, std=(1.0,) * channels)
 
     @property
+    def words(self) -> str:
+        """The numbers, as a job file or a command takes them."""
+        mean, std = (", ".join(f"{each:.4g}" for each in row) for row in (self.mean, self.std))
+        return f"{{scale: {self.scale:.6g}, mean: [{mean}], std: [{std}]}}"
+
+    @property
     def is_identity(self) -> bool:
         """Whether it leaves raw values as they are."""
         return self == Normalisation.identity(len(self.mean))

@@ -126,6 +126,11 @@ def _facts(info: DatasetInfo) -> list[str]:
     return [
         f"images {channels}x{height}x{width} (channels, height, width), {info.dtype} from {low:g} "
         f"to {high:g}",
+        *(
+            [f"normalisation, unless your network was trained with another: {proposed.words}"]
+            if (proposed := info.normalisation)
+            else []
+        ),
         *(["validation is a fifth of train: the file has no such split"] if info.held_out else []),
         *(f"note: {note}" for note in info.notes),
     ]

@@ -117,7 +117,7 @@ def preview(checked: Checked) -> DryRunSchema:
     info = DatasetInfo.model_validate(checked.dataset.info)
     return DryRunSchema(
         data=info,
-        fit=_fit(checked.model, info),
+        fit=f"{_fit(checked.model, info)}; {_normalised(spec, checked.model, info)}",
         space=tuple(knob.schema() for knob in space.knobs),
         candidates=candidates if candidates != float("inf") else None,
         sampler=_sampler(checked),
@@ -147,6 +147,22 @@ def _fit(model: ModelRecord | None, data: DatasetInfo) -> str:
         f"{model.name!r} takes images of {channels} channel{'s'[: channels > 1]} and any size, and "
         f"tells {classes} apart, as the data has them"
     )
+
+
+def _normalised(spec: JobSpec, model: ModelRecord | None, data: DatasetInfo) -> str:
+    """Say what happens to the values of the data before the network sees them."""
+    low, high = data.value_range
+    if model is None:
+        assert isinstance(spec.model, UntrainedModel)
+        asked = spec.model.normalisation
+        return f"its normalisation is {asked.words if asked else 'measured on the training images'}"
+    found = models.normalisation_of(model)
+    if found is None or found.is_identity:
+        return (
+            f"it is given the values as they are, from {low:g} to {high:g}: if it was trained on "
+            "others, send it again with the normalisation of its training"
+        )
+    return f"its normalisation is {found.words}"
 
 
 def _forecast(checked: Checked) -> Forecast:

@@ -392,3 +392,32 @@ def test_a_split_of_one_class_is_said_and_which(tmp_path):
     given["y_validation"] = np.full(120, 3)
     [said] = inspect(tmp_path, npz_bytes(given)).warnings
     assert said.startswith("validation holds only class 3: always answering 3 is right")
+
+
+@pytest.mark.parametrize("offset", [0, 1e6])
+def test_a_normalisation_is_proposed_that_gives_mean_0_and_deviation_1(tmp_path, offset):
+    generator = np.random.default_rng(0)
+    x = generator.normal([1, 2, 3], [1, 5, 10], (400, 32, 32, 3)).astype(np.float32) + offset
+    found = inspect(tmp_path, npz_bytes({"x_train": x, "y_train": np.arange(400) % 2}, np.savez))
+    proposed = found.normalisation
+    assert proposed.scale == 1.0
+    assert np.allclose(np.subtract(proposed.mean, offset), [1, 2, 3], atol=0.05 + offset / 1e4)
+    assert np.allclose(proposed.std, [1, 5, 10], rtol=0.02)
+
+
+def test_pixels_are_scaled_first_and_a_large_file_is_sampled(tmp_path):
+    x = np.zeros((2000, 64, 64), np.uint8)
+    x[:, :16] = np.random.default_rng(0).integers(0, 256, (2000, 16, 64), dtype=np.uint8)
+    found = inspect(tmp_path, npz_bytes({"x_train": x, "y_train": np.arange(2000) % 2}, np.savez))
+    assert found.normalisation.scale == 1 / 255
+    assert found.normalisation.mean == pytest.approx([x.mean() / 255], rel=0.01)
+    assert found.normalisation.std == pytest.approx([x.std() / 255], rel=0.01)
+    assert "{scale: 0.00392157, mean: [" in found.normalisation.words
+
+
+def test_a_constant_channel_has_a_deviation_of_its_own(tmp_path):
+    changed = arrays()
+    changed["x_train"][..., 1] = 7
+    proposed = inspect(tmp_path, npz_bytes(changed)).normalisation
+    assert proposed.mean[1] == pytest.approx(7 / 255, rel=1e-3)
+    assert proposed.std[1] == pytest.approx(1 / 255, rel=1e-3)

@@ -82,7 +82,10 @@ def test_a_dry_run_says_what_would_happen_and_does_nothing(service):
     ]
     data = service.client.get("/v1/datasets/digits").json()["info"]
     assert found.data == DatasetInfo.model_validate(data)
-    assert found.fit == "the model is built for images of 1 channel, 8x8 pixels and 2 classes"
+    assert found.fit == (
+        "the model is built for images of 1 channel, 8x8 pixels and 2 classes; its normalisation "
+        "is measured on the training images"
+    )
     assert found.candidates == 128
     assert found.sampler.startswith("tpe")
     assert found.trials == {"baseline": 1, "search": 4, "finish": 1}

@@ -80,7 +80,8 @@ def test_a_dry_run_shows_the_space_of_the_network(service):
     assert {knob["name"] for knob in dry.json()["space"]} >= {"filter_pruning.ratio"}
     assert dry.json()["fit"] == (
         "'mine' takes images of 1 channel, 8x8 pixels and tells 2 classes apart, as the data has "
-        "them"
+        "them; it is given the values as they are, from 0 to 16: if it was trained on others, send "
+        "it again with the normalisation of its training"
     )
 
 
