@@ -56,6 +56,10 @@ PANELS: dict[str, dict[str, Place]] = {
         "download": Place(
             _OF_JOBS, "Download every file of a job's front, or one file; verified by SHA-256."
         ),
+        "snippet": Place(
+            "featherweight.cli.files",
+            "Print a program that runs a file in ONNX Runtime; a card beside the file is read, too.",
+        ),
     },
     _STORED: {
         "datasets": Place(

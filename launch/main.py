@@ -59,7 +59,13 @@ def _status(error: Exception) -> int | None:
 
     from featherweight import errors
 
-    invalid = (errors.Invalid, errors.Ambiguous, errors.InvalidJobFile, errors.UploadRefused)
+    invalid = (
+        errors.Invalid,
+        errors.Ambiguous,
+        errors.InvalidJobFile,
+        errors.NoSnippet,
+        errors.UploadRefused,
+    )
     if isinstance(error, errors.ServiceUnavailable):
         return 3
     if isinstance(error, (*invalid, ValidationError)):

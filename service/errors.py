@@ -62,6 +62,10 @@ class ConversionRefused(ServiceError):
     """The file cannot be given in the form of that target."""
 
 
+class NotDescribed(ServiceError):
+    """There is no card, no program or no metadata for the file."""
+
+
 class BodyInvalid(ServiceError):
     """The body could not be read as its content type says."""
 
@@ -139,6 +143,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     TooManyInspections: HTTPStatus.SERVICE_UNAVAILABLE,
     TooManyConversions: HTTPStatus.SERVICE_UNAVAILABLE,
     ConversionRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotDescribed: HTTPStatus.UNPROCESSABLE_ENTITY,
     BodyInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     FileAmbiguous: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from featherweight import candidatefile, jobfile
-from featherweight.cli import datasets, follow, references, tables
+from featherweight.cli import datasets, files, follow, references, tables
 from featherweight.cli.output import (
     AsJson,
     Owner,
@@ -155,14 +155,24 @@ def download(  # noqa: PLR0913 - every option of the command, by name
     recommended: Annotated[
         bool, typer.Option("--recommended", help="Only the file that the job recommends.")
     ] = False,
+    card: Annotated[
+        bool, typer.Option(help="Write its card beside each network: NAME.md and NAME.json.")
+    ] = True,
+    metadata: Annotated[
+        bool, typer.Option("--metadata", help="Put what the card says into the file, too.")
+    ] = False,
     url: Url = None,
     token: Token = None,
     json: AsJson = False,
 ) -> None:
     """Download every file of a job's front, or one file; verified by SHA-256."""
     with client(url, token) as service:
-        wanted = _wanted(service, source, recommended=recommended)
-        paths = [str(service.download(one, folder, target=form)) for one in wanted]
+        paths: list[str] = []
+        for artifact, file in _wanted(service, source, recommended=recommended):
+            path = service.download(file, folder, target=form, metadata=metadata)
+            paths.append(str(path))
+            if card and path.suffix == ".onnx":
+                files.write_card(service, artifact, path, target=form)
         show(paths, as_json=json, human="\n".join)
 
 
@@ -231,20 +241,20 @@ def _trial(service: Client, job: str, number: int) -> str:
 
 def _wanted(
     service: Client, source: str, *, recommended: bool
-) -> Sequence[FrontPoint] | Sequence[str]:
-    """Return the files to download: of a job's front, its recommended one, or that with this id."""
+) -> Sequence[tuple[str, FrontPoint | str]]:
+    """Return what to download, each by id and as it is known: a front, one of it, or one file."""
     try:
         job = references.job(service, source)
     except NotFound as error:
         if recommended or isinstance(error, Gone):
             raise
-        return [source]
+        return [(source, source)]
     if not recommended:
-        return service.front(job.id).points
+        return [(point.artifact, point) for point in service.front(job.id).points]
     found = service.recommendation(job.id)
     if found.point is None:
         raise FeatherweightError(f"job {job.id} ({job.name}) has no file to take: {found.reason}")
-    return [found.point]
+    return [(found.point.artifact, found.point)]
 
 
 def _confirm(found: Sequence[JobSchema]) -> None:

@@ -25,6 +25,7 @@ from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
 from compress.targets.target import Target
 from compress.tasks.reading import DatasetReading
+from featherweight.cards.card import ModelCard
 from featherweight.client import events, folders, transport, uploads
 from featherweight.client.transport import Call, RetryPolicy, Transport
 from featherweight.errors import NotInspected
@@ -185,14 +186,22 @@ class Client:
         answer = self._transport.send(Call(method="GET", path="/v1/targets"))
         return TypeAdapter(tuple[Target, ...]).validate_json(answer.content)
 
-    def download(self, file: FrontPoint | str, folder: Path, *, target: str | None = None) -> Path:
+    def download(
+        self,
+        file: FrontPoint | str,
+        folder: Path,
+        *,
+        target: str | None = None,
+        metadata: bool = False,
+    ) -> Path:
         """Fetch a file of the front, or an artifact by id, into ``folder``; verified by digest.
 
-        With a ``target`` it comes in that target's form, which the service makes first.
+        With a ``target`` it comes in that target's form, which the service makes first; with
+        ``metadata`` what its card says stands in its ONNX metadata, too.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        if target is not None:
-            return self._download_form(file, folder, target)
+        if target is not None or metadata:
+            return self._download_form(file, folder, target, metadata=metadata)
         if isinstance(file, str):
             place = folder / f"{file}.{self._suffix(file)}"
             self._transport.download(f"/v1/artifacts/{file}", place)
@@ -202,14 +211,39 @@ class Client:
         self._transport.download(path, place, sha256=file.sha256)
         return place
 
-    def _download_form(self, file: FrontPoint | str, folder: Path, target: str) -> Path:
+    def _download_form(
+        self, file: FrontPoint | str, folder: Path, target: str | None, *, metadata: bool
+    ) -> Path:
         artifact = file if isinstance(file, str) else file.artifact
         stem = file if isinstance(file, str) else f"trial-{file.number:03d}-{file.sha256[:12]}"
+        asked = {"target": target, "metadata": "true" if metadata else None}
+        given = {key: value for key, value in asked.items() if value is not None}
+        marks = [quote(target, safe="")] if target is not None else []
+        marks += ["metadata"] if metadata else []
+        place = folder / f"{'.'.join([stem, *marks])}.onnx"
         # Its digest is known once it is made: the answer says it.
-        path = f"/v1/artifacts/{artifact}?{urlencode({'target': target})}"
-        place = folder / f"{stem}.{quote(target, safe='')}.onnx"
+        path = f"/v1/artifacts/{artifact}?{urlencode(given)}"
         self._transport.download(path, place, timeout_seconds=_CONVERSION_SECONDS)
         return place
+
+    def card(self, artifact: str, *, target: str | None = None) -> ModelCard:
+        """Return what a file takes, answers and costs, how accurate it is, where it runs."""
+        return ModelCard.model_validate_json(self._card(artifact, "json", target))
+
+    def card_in_markdown(self, artifact: str, *, target: str | None = None) -> str:
+        """Return the card as a document for people."""
+        return self._card(artifact, "markdown", target).decode()
+
+    def _card(self, artifact: str, form: str, target: str | None) -> bytes:
+        params = {"format": form} | ({} if target is None else {"target": target})
+        path = f"/v1/artifacts/{artifact}/card"
+        call = Call(method="GET", path=path, params=params, timeout_seconds=_CONVERSION_SECONDS)
+        return self._transport.send(call).content
+
+    def snippet(self, artifact: str, language: str) -> str:
+        """Return a program that runs a file: in python, javascript, cpp or java."""
+        path = f"/v1/artifacts/{artifact}/snippets/{quote(language, safe='')}"
+        return self._transport.send(Call(method="GET", path=path)).text
 
     def manifest(self, artifact: str) -> dict[str, Any]:
         """Return how a file was made: candidate, seeds, digests, versions, measurements."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -28,7 +30,52 @@ class Download:
     media_type: str = "application/octet-stream"
 
 
-def respond(request: Request, files: FileStore, download: Download) -> Response:
+class ReadableFiles(Protocol):
+    """What ``respond`` reads from: a store, or one file of it with more bytes behind it."""
+
+    def verify(self, sha256: str) -> None:
+        """Check the whole file."""
+        ...
+
+    def read(self, sha256: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Return the bytes from ``start`` to ``end`` (exclusive), in pieces."""
+        ...
+
+
+class Suffixed:
+    """A stored file with bytes behind it: as long as both, with the digest of both."""
+
+    def __init__(self, files: FileStore, sha256: str, suffix: bytes) -> None:
+        """Put ``suffix`` behind the stored file of that digest, whose bytes are checked."""
+        self._files, self._stored, self._suffix = files, sha256, suffix
+        found, self._size = hashlib.sha256(), 0
+        for piece in files.read(sha256):
+            found.update(piece)
+            self._size += len(piece)
+        found.update(suffix)
+        self._sha256 = found.hexdigest()
+
+    def download(self, stored: Download) -> Download:
+        """Return the file to send in place of the stored one."""
+        return replace(stored, sha256=self._sha256, size_bytes=self._size + len(self._suffix))
+
+    def verify(self, sha256: str) -> None:
+        """Check the stored file."""
+        self._files.verify(self._stored)
+
+    def read(self, sha256: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Return the bytes from ``start`` to ``end`` (exclusive), in pieces."""
+        size = self._size
+        last = size + len(self._suffix) if end is None else end
+        if start < size:
+            is_whole = start == 0 and last >= size
+            until = None if is_whole else min(last, size)
+            yield from self._files.read(self._stored, start=start, end=until)
+        if last > size:
+            yield self._suffix[max(0, start - size) : last - size]
+
+
+def respond(request: Request, files: ReadableFiles, download: Download) -> Response:
     """Return the file, or the requested range, or 304 if the client has it already.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Header, Path, Query
 
@@ -52,6 +52,16 @@ TargetName = Annotated[
         max_length=40,
         pattern=r"^[a-z][a-z0-9_]{0,39}$",
         description="Name of a target whose form the file shall have; left out: as it was made.",
+    ),
+]
+LanguageName = Annotated[
+    Literal["python", "javascript", "cpp", "java"], Path(description="Language of the program.")
+]
+WithMetadata = Annotated[
+    bool,
+    Query(
+        alias="metadata",
+        description="Whether the file shall say in its metadata what its card says.",
     ),
 ]
 Fence = Annotated[

@@ -1,5 +1,6 @@
 """Files of trials: the bytes, and the manifest that says how they were made."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request, Response
@@ -7,23 +8,31 @@ from starlette.concurrency import run_in_threadpool
 
 from compress.targets import registry
 from compress.targets.target import Target
+from compress.values.errors import InvalidNetwork
+from compress.values.file_formats import onnx_header
 from compress.values.measurement import Measurement
 from featherweight import documents
+from featherweight.cards import metadata as metadata_of
+from featherweight.cards.card import ModelCard
+from featherweight.errors import NoMetadata
 from featherweight.specs import manifest
 from featherweight.specs.manifest import Manifest
 from service.access.auth import READ, WORK
-from service.errors import ConversionRefused
+from service.errors import ConversionRefused, NotDescribed
 from service.http import downloads
-from service.http.downloads import Download
+from service.http.downloads import Download, Suffixed
 from service.http.openapi import problems
-from service.http.parameters import ArtifactId, Digest, TargetName
+from service.http.parameters import ArtifactId, Digest, TargetName, WithMetadata
 from service.http.routing import router as guarded
-from service.reports import accuracies
+from service.reports import accuracies, cards
+from service.reports.cards import DescribedFile
 from service.resources import Resources, ResourcesDep
 from service.shared.conditional import ETAG
 from store.attempts import evaluations
 from store.errors import ArtifactNotFound
 from store.files import artifacts
+from store.files.file_store import FileStore
+from store.jobs import jobs
 from store.tables.records import ArtifactRecord
 from store.trials import rungs
 
@@ -42,6 +51,16 @@ FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A file that is asked for, in one target's form, and where its bytes are."""
+
+    artifact: ArtifactRecord
+    target: Target
+    download: Download
+    files: FileStore
+
+
 @router.get(
     "/v1/artifacts/{artifact_id}",
     operation_id="download_artifact",
@@ -50,23 +69,24 @@ FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     responses=FILE_RESPONSES,
 )
 async def download_artifact(
-    resources: ResourcesDep, request: Request, artifact_id: ArtifactId, target: TargetName = None
+    resources: ResourcesDep,
+    request: Request,
+    artifact_id: ArtifactId,
+    target: TargetName = None,
+    metadata: WithMetadata = False,
 ) -> Response:
     """The file's bytes; `ETag` is its SHA-256, and `Range` works.
 
     With a `target` they are those of its form of the file (`GET /v1/targets`), with a digest of
     their own, made and compared with the measured file in ONNX Runtime when first asked for. A file
-    that was made and measured for that target comes as it is, and any file for `onnxruntime`.
+    that was made and measured for that target comes as it is, and any file for `onnxruntime`. With
+    `metadata` what the card says follows them as entries of ONNX metadata, and the digest is that
+    of the whole.
     """
-    chosen = None if target is None else registry.find(target)
-    artifact, made_for = await run_in_threadpool(_artifact, resources, artifact_id)
-    if chosen is not None and artifact.role != "onnx":
-        raise ConversionRefused(f"the file is no network but of the role {artifact.role}")
-    download, files = _download(artifact), resources.files
-    if chosen is not None and chosen.name not in (made_for, registry.AS_MADE.name):
-        files = resources.conversions.files
-        download = await _converted(resources, artifact, chosen)
-    return await run_in_threadpool(downloads.respond, request, files, download)
+    found = await served(resources, artifact_id, target)
+    if metadata:
+        return await run_in_threadpool(_with_metadata, resources, request, found)
+    return await run_in_threadpool(downloads.respond, request, found.files, found.download)
 
 
 @router.get("/v1/targets", operation_id="list_targets", dependencies=[READ])
@@ -84,6 +104,65 @@ def get_manifest(resources: ResourcesDep, artifact_id: ArtifactId) -> Manifest:
     The stored manifest was written with the file. What was measured on test later is added here;
     the stored bytes stay those of their digest.
     """
+    return _manifest(resources, artifact_id)
+
+
+async def served(resources: Resources, artifact_id: str, target: str | None) -> Served:
+    """Find the file, and convert it if it is asked for in another target's form."""
+    wanted = None if target is None else registry.find(target).name
+    artifact, made_for = await run_in_threadpool(_artifact, resources, artifact_id)
+    if wanted is not None and artifact.role != "onnx":
+        raise ConversionRefused(f"the file is no network but of the role {artifact.role}")
+    download, files = _download(artifact), resources.files
+    as_it_is = wanted in (None, made_for, registry.AS_MADE.name)
+    chosen = registry.find(made_for if wanted is None or as_it_is else wanted)
+    if not as_it_is:
+        files = resources.conversions.files
+        download = await _converted(resources, artifact, chosen)
+    return Served(artifact=artifact, target=chosen, download=download, files=files)
+
+
+def described(
+    resources: Resources, found: Served
+) -> tuple[DescribedFile, Manifest, cards.CardContext]:
+    """Read what is known of the file. Raises NotDescribed unless it is a network."""
+    artifact, download = found.artifact, found.download
+    if artifact.role != "onnx":
+        raise NotDescribed(f"the file is no network but of the role {artifact.role}")
+    document = _manifest(resources, artifact.id)
+    with resources.database.read() as session:
+        around = cards.surroundings(session, jobs.get(session, artifact.job_id))
+    try:
+        with found.files.path(download.sha256).open("rb") as file:
+            header = onnx_header.read(file)
+    except InvalidNetwork as error:
+        raise NotDescribed(str(error)) from error
+    described = DescribedFile(
+        name=download.filename,
+        sha256=download.sha256,
+        size_bytes=download.size_bytes,
+        header=header,
+        target=found.target,
+    )
+    return described, document, around
+
+
+def card(resources: Resources, found: Served) -> ModelCard:
+    """Write the card of a file. Raises NotDescribed."""
+    return cards.card(*described(resources, found))
+
+
+def _with_metadata(resources: Resources, request: Request, found: Served) -> Response:
+    file, document, around = described(resources, found)
+    try:
+        suffix = metadata_of.suffix(cards.card(file, document, around), file.header)
+    except NoMetadata as error:
+        raise NotDescribed(str(error)) from error
+    files = Suffixed(found.files, found.download.sha256, suffix)
+    return downloads.respond(request, files, files.download(found.download))
+
+
+def _manifest(resources: Resources, artifact_id: str) -> Manifest:
     with resources.database.read() as session:
         artifact = artifacts.get(session, artifact_id)
         rung = [

@@ -20,8 +20,10 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def respond(request: Request, body: bytes, *, etag: str) -> Response:
-    """Return the JSON document, or 304 if the asker's ``If-None-Match`` names its tag.
+def respond(
+    request: Request, body: bytes, *, etag: str, media_type: str = "application/json"
+) -> Response:
+    """Return the document, JSON by default, or 304 if ``If-None-Match`` names its tag.
 
     It is the asker's own and to be asked for each time: another token may not see it.
     """
@@ -32,7 +34,7 @@ def respond(request: Request, body: bytes, *, etag: str) -> Response:
     }
     if is_known(request, etag):
         return Response(status_code=304, headers=headers)
-    return Response(body, headers=headers, media_type="application/json")
+    return Response(body, headers=headers, media_type=media_type)
 
 
 def is_known(request: Request, etag: str) -> bool:

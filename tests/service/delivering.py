@@ -16,9 +16,9 @@ CONTENT = bytes(range(256)) * 4
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
-def delivered(service: Service, content: bytes = CONTENT) -> dict[str, Any]:
+def delivered(service: Service, content: bytes = CONTENT, **changes: Any) -> dict[str, Any]:
     measured = factories.measurement(0.95, len(content))
-    service.searching_job()
+    service.searching_job(**changes)
     with service.database.write() as session:
         assignment = factories.must_claim(session)
         document = manifests.dump(manifest(assignment.job, measured, content)).encode()
