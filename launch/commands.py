@@ -58,7 +58,7 @@ PANELS: dict[str, dict[str, Place]] = {
         ),
         "snippet": Place(
             "featherweight.cli.files",
-            "Print a program that runs a file in ONNX Runtime; a card beside the file is read, too.",
+            "Print a program that runs a file in ONNX Runtime; a card beside it is read, too.",
         ),
     },
     _STORED: {

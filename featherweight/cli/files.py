@@ -47,7 +47,7 @@ def snippet(
         typer.Option(help="Order of the axes of images, where neither file nor card says it."),
     ] = None,
 ) -> None:
-    """Print a program that runs a file in ONNX Runtime; a card beside the file is read, too."""
+    """Print a program that runs a file in ONNX Runtime; a card beside it is read, too."""
     typer.echo(snippets.write(_subject(file, layout), language), nl=False)
 
 
