@@ -12,7 +12,7 @@ from pathlib import Path
 
 from store.database import migrate
 from store.jobs import jobs
-from tests import factories
+from tests import factories, onnx_files
 from tests.running import ROOT
 from tests.service.delivering import delivered
 from tests.service.running import MODEL_FIELDS, Service, form, listening, npz, serve, weights
@@ -96,7 +96,7 @@ def run(place: Furnished, *, examples: int, seed: int, asks_for_reasons: bool = 
 
 
 def _furnish(service: Service) -> dict[str, list[str]]:
-    files = delivered(service)
+    files = delivered(service, onnx_files.network(names=("pixels", "scores")))
     job, trial = files["onnx"]["job"], files["onnx"]["trial"]
     with service.database.write() as session:
         found = jobs.get(session, job)
