@@ -1,6 +1,8 @@
 """The whole road: a posted job, a worker, a front of files that run as measured."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -95,6 +97,32 @@ def test_the_smallest_file_of_the_front_answers_alike_in_plain_form(
     one, other = (session.run(None, {"input": x})[0] for session in sessions)
     np.testing.assert_array_equal(one, other)
     assert file_digest(paths[1]) != point.sha256
+
+
+def test_a_card_says_what_was_measured_and_a_program_answers_as_the_file(
+    ended, client, digits, tmp_path
+):
+    _, job = ended
+    point = min(client.front(job.id).points, key=lambda point: point.size_bytes)
+    card, path = client.card(point.artifact), client.download(point, tmp_path, metadata=True)
+    assert (
+        path.read_bytes()[: card.file.size_bytes] == client.download(point, tmp_path).read_bytes()
+    )
+    assert (card.file.sha256, card.accuracy["test"]) == (point.sha256, point.test)
+    assert card.target.runtimes[0].ran == onnxruntime.__version__
+    assert card.costs.latency == point.measurement.latency
+    with np.load(digits) as arrays:
+        x = arrays["x_test"][:1].astype(np.float32)[:, None]
+        low, high = arrays["x_train"].min(), arrays["x_train"].max()
+    assert card.input.value_range == (low, high)
+    x.astype("<f4").tofile(tmp_path / "x.f32")
+    (tmp_path / "run.py").write_text(client.snippet(point.artifact, "python"))
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    scores = session.run(None, {"input": x})[0][0]
+    command = [sys.executable, "run.py", path.name, "x.f32"]
+    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    best = int(scores.argmax())
+    assert printed.stdout.splitlines()[0] == f"{scores[best]:.5f}\tclass {best}"
 
 
 def test_what_was_decided_about_augmentation_is_in_the_report(ended, client):
