@@ -126,6 +126,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     store_errors.NotOwner: HTTPStatus.FORBIDDEN,
     store_errors.JobLimitReached: HTTPStatus.FORBIDDEN,
     store_errors.StorageLimitReached: HTTPStatus.FORBIDDEN,
+    store_errors.TooManyMeters: HTTPStatus.FORBIDDEN,
     store_errors.FileTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     store_errors.DigestMismatch: HTTPStatus.UNPROCESSABLE_ENTITY,
     store_errors.InvalidCursor: HTTPStatus.UNPROCESSABLE_ENTITY,

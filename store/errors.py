@@ -37,6 +37,10 @@ class AttemptNotFound(NotFound):
     """No attempt has this id."""
 
 
+class MeasurementNotFound(NotFound):
+    """No meter is to measure a file under this id."""
+
+
 class UploadNotFound(NotFound):
     """No upload has this id."""
 
@@ -143,6 +147,10 @@ class JobLimitReached(StoreError):
 
 class StorageLimitReached(StoreError):
     """The owner has as many bytes stored as one may have."""
+
+
+class TooManyMeters(StoreError):
+    """As many meters are known as there may be."""
 
 
 class FileTooLarge(StoreError):

@@ -14,6 +14,7 @@ from compress.tasks.inspection import DatasetInfo
 from compress.techniques.candidate import Candidate
 from compress.techniques.reach import TechniqueReach
 from compress.values.measurement import Measurement, Split
+from featherweight.specs.cluster import AttemptSchema, MeterReading
 from featherweight.specs.job import JobSpec
 from featherweight.specs.objective import FigureSchema, MetricSchema, SpreadSchema
 from featherweight.specs.progress import Counts, Forecast, LookSchema
@@ -179,17 +180,6 @@ class RungSchema(BaseModel, frozen=True):
     file: str | None
 
 
-class AttemptSchema(BaseModel, frozen=True):
-    """One lease of the trial."""
-
-    id: str
-    worker: str
-    state: str
-    started_at: AwareDatetime
-    finished_at: AwareDatetime | None
-    detail: str
-
-
 class WhySchema(BaseModel, frozen=True):
     """Why a trial ended as it did: rungs, ranks, constraints, attempts."""
 
@@ -255,6 +245,9 @@ class FrontPoint(BaseModel, frozen=True):
     figures: dict[str, float] = Field(
         default_factory=dict,
         description="Every metric that was measured, by name, as the search compares it.",
+    )
+    meters: tuple[MeterReading, ...] = Field(
+        default=(), description="What meters measured of it, by name; the search uses none of it."
     )
 
 

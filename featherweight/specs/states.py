@@ -61,6 +61,14 @@ class TrialState(StrEnum):
         return not TRIAL_TRANSITIONS[self]
 
 
+class MeteringState(StrEnum):
+    """One file on one meter. It waits again if the meter is lost; what is done stays done."""
+
+    WAITING = "waiting"
+    ACTIVE = "active"
+    DONE = "done"
+
+
 class AttemptState(StrEnum):
     """One lease of one trial to one worker."""
 

@@ -98,6 +98,7 @@ def _rows(scope: HousekeepingScope) -> Work:
     yield "events", older(scope, retention.forget_events, kept.keep_events)
     yield "workers", older(scope, retention.forget_workers, kept.keep_workers)
     yield "workers' faults", older(scope, retention.forget_faults, kept.keep_workers)
+    yield "meters", older(scope, retention.forget_meters, kept.keep_workers)
     yield "audit entries", older(scope, retention.forget_audit, kept.keep_audit)
     yield "expired logins", _repeat(_writing(scope, retention.forget_sessions))
 

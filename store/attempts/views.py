@@ -9,11 +9,10 @@ from compress.network.sources.source import FamilySource, OnnxSource
 from compress.techniques import reach
 from compress.techniques.candidate import Candidate
 from compress.techniques.reach import DescribedLayer, TechniqueReach
-from featherweight.specs.cluster import AuditSchema, WorkerSchema
+from featherweight.specs.cluster import AttemptSchema, AuditSchema, WorkerSchema
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
     ArtifactSchema,
-    AttemptSchema,
     Counts,
     DatasetSchema,
     EventSchema,

@@ -14,7 +14,13 @@ from sqlalchemy import Select, Table, delete, exists, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from featherweight.specs.states import AttemptState, JobState, Phase, TrialState
+from featherweight.specs.states import (
+    AttemptState,
+    JobState,
+    MeteringState,
+    Phase,
+    TrialState,
+)
 from store.database import clock
 from store.jobs import rejections
 from store.tables.records import (
@@ -24,6 +30,9 @@ from store.tables.records import (
     DatasetRecord,
     EventRecord,
     JobRecord,
+    MeteringRecord,
+    MeterLookRecord,
+    MeterRecord,
     ModelRecord,
     ProfileRecord,
     SessionRecord,
@@ -113,6 +122,22 @@ def forget_faults(session: Session, *, before: datetime, limit: int = ROWS_AT_ON
     ago = (clock.utc_now() - before).total_seconds()
     old = select(faults.c.name).where(faults.c.set_aside_until < clock.db_now() - ago, ~holds)
     return _remove(session, faults, old.limit(limit))
+
+
+def forget_meters(session: Session, *, before: datetime, limit: int = ROWS_AT_ONCE) -> int:
+    """Forget meters that were last heard of before then, and what waits for them.
+
+    What they measured stays with its files.
+    """
+    meters, left = table_of(MeterRecord), table_of(MeteringRecord)
+    looks = table_of(MeterLookRecord)
+    old = select(meters.c.name).where(meters.c.last_seen < before).limit(limit)
+    gone = session.scalars(delete(meters).where(meters.c.name.in_(old)).returning(meters.c.name))
+    names = gone.all()
+    session.execute(delete(looks).where(looks.c.meter.in_(names)))
+    waiting = left.c.state != MeteringState.DONE
+    session.execute(delete(left).where(left.c.meter.in_(names), waiting))
+    return len(names)
 
 
 def forget_sessions(session: Session, *, limit: int = ROWS_AT_ONCE) -> int:

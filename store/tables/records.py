@@ -21,6 +21,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from store.tables.access import AuditRecord, SecretRecord, SessionRecord, TokenRecord
 from store.tables.base import Base, table_of
 from store.tables.files import DatasetRecord, FileRecord, ModelRecord, UploadRecord
+from store.tables.meters import MeteringRecord, MeterLookRecord, MeterRecord
 
 __all__ = [
     "ArtifactRecord",
@@ -35,6 +36,9 @@ __all__ = [
     "FileRecord",
     "JobRecord",
     "LeaderRecord",
+    "MeterLookRecord",
+    "MeterRecord",
+    "MeteringRecord",
     "ModelRecord",
     "ProfileRecord",
     "RungRecord",

@@ -20,6 +20,7 @@ from store.files import artifacts, file_store, models
 from store.files.file_store import FileStore
 from store.housekeeping import collector, deletion, removal
 from store.jobs import events, jobs, studies, warm_starts
+from store.meters import meters, plans
 from store.tables.records import Base, JobRecord, StudyRemovalRecord
 from store.trials import candidates, trials
 from store.trials.candidates import ProposedCandidate
@@ -32,7 +33,7 @@ def store(tmp_path):
 
 
 def ended_job(session, **changes) -> JobRecord:
-    """A cancelled job with a baseline, a candidate, a delivered trial and a stopped one."""
+    """A cancelled job: baseline, candidate, delivered trial, stopped one, file for a meter."""
     job = factories.searching_job(session, waiting=0, **changes)
     proposed = ProposedCandidate(candidate=factories.candidate(0.9))
     candidates.add(session, job, proposed, origin=candidates.USER)
@@ -40,6 +41,8 @@ def ended_job(session, **changes) -> JobRecord:
     factories.trial(session, job)
     factories.deliver(session, factories.must_claim(session, "another"))
     factories.trial(session, job)
+    meters.seen(session, factories.meter_info())
+    plans.plan(session, "board", job, [artifacts.of_job(session, job.id)[0].id])
     jobs.cancel(session, job.id)
     jobs.move(session, job, JobState.CANCELLED)
     return job

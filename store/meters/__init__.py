@@ -1,0 +1,1 @@
+"""Meters: devices that measure files which others made."""
