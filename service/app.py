@@ -22,7 +22,6 @@ from service.http import headers, openapi, problem_details
 from service.resources import Resources
 from service.routes import (
     artifacts,
-    attempts,
     audit,
     candidates,
     cards,
@@ -37,6 +36,7 @@ from service.routes import (
     trials,
     uploads,
 )
+from service.routes.worker import attempts, measurements
 from service.settings import ServiceSettings
 from service.shared import lanes
 from service.shared.answers import AnswerCache
@@ -66,6 +66,7 @@ ROUTERS = (
     artifacts.router,
     cards.router,
     attempts.router,
+    measurements.router,
     artifacts.stored,
     tokens.router,
     audit.router,

@@ -40,3 +40,15 @@ WORKER_EXAMPLE: dict[str, Any] = {
     },
     "wait_seconds": 0,
 }
+METER_EXAMPLE: dict[str, Any] = {
+    "meter": {
+        "name": "kitchen-pi",
+        "boot_id": "0123456789abcdef0123456789abcdef",
+        "device": "Raspberry Pi 5 Model B Rev 1.0",
+        "cpu": "Arm Cortex-A76",
+        "os": "Linux 6.6 aarch64",
+        "version": "0.2.0",
+        "runtimes": [{"name": "onnxruntime", "version": "1.32.0"}],
+    },
+    "wait_seconds": 0,
+}

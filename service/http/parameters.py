@@ -21,6 +21,9 @@ ArtifactId = Annotated[
     str, Path(max_length=36, pattern=_ID, description="Id of a file of a trial.")
 ]
 AttemptId = Annotated[str, Path(max_length=36, pattern=_ID, description="Id of an attempt.")]
+MeasurementId = Annotated[
+    str, Path(max_length=36, pattern=_ID, description="Id of a measurement of a meter.")
+]
 UploadId = Annotated[str, Path(max_length=36, pattern=_ID, description="Id of an upload.")]
 TokenId = Annotated[str, Path(max_length=36, pattern=_ID, description="Id of a token.")]
 Reference = Annotated[str, Path(max_length=100, pattern=_REFERENCE, description="Id or name.")]

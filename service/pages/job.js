@@ -165,6 +165,7 @@ function row(point, front) {
       (measured.latency.busy ? "~" : "") + measured.latency.median_ms.toFixed(2) + " ms",
     ),
     ...others(front).map((metric) => element("td", { class: "number" }, figure(metric, point.figures[metric.name]))),
+    ...metered(front).map((column) => onMeter(point, column)),
     element("td", { class: "small" }, ...links),
   );
   return made;
@@ -178,8 +179,31 @@ function others(front) {
 function showColumns(front) {
   const head = byId("columns");
   head.querySelectorAll(".compared").forEach((cell) => cell.remove());
-  const cells = others(front).map((metric) => element("th", { class: "number compared" }, metric.words));
-  head.lastElementChild.before(...cells);
+  const compared = others(front).map((metric) => element("th", { class: "number compared" }, metric.words));
+  const meters = metered(front).map((column) => element("th", { class: "number compared", title: column.runtime }, "On " + column.meter));
+  head.lastElementChild.before(...compared, ...meters);
+}
+
+// Each runtime of each meter that has measured one of the files has a column.
+function metered(front) {
+  const columns = new Map();
+  for (const point of [front.baseline, ...front.points].filter(Boolean))
+    for (const reading of point.meters)
+      for (const { runtime } of reading.figures)
+        columns.set(reading.meter + " " + runtime.name, { meter: reading.meter, runtime: runtime.name });
+  return [...columns.keys()].sort().map((key) => columns.get(key));
+}
+
+function onMeter(point, column) {
+  const reading = point.meters.find((one) => one.meter === column.meter);
+  const found = reading && reading.figures.find((one) => one.runtime.name === column.runtime);
+  if (!found) return element("td", { class: "number", title: reading ? reading.detail : "" }, "–");
+  const place = `${found.runtime.name} ${found.runtime.version} on ${reading.device}, ${reading.cpu}, ${reading.threads} thread(s)`;
+  if (found.refusal) return element("td", { class: "number", title: `${place}: ${found.refusal}` }, "refused");
+  const memory = found.peak_memory_bytes ? `, ${bytes(found.peak_memory_bytes)} of memory` : "";
+  const busy = found.busy ? "; measured on a busy machine" : "";
+  const title = `${place}: wall p50 ${found.wall_p50_ms.toFixed(2)} ms, p95 ${found.wall_p95_ms.toFixed(2)} ms, loads in ${found.load_ms.toFixed(1)} ms${memory}${busy}`;
+  return element("td", { class: "number", title }, (found.busy ? "~" : "") + found.latency_ms.toFixed(2) + " ms");
 }
 
 function figure(metric, value) {

@@ -17,6 +17,7 @@ from service.reports import accuracies, figures, warnings
 from store.attempts import evaluations, views
 from store.files import artifacts, datasets
 from store.jobs import jobs
+from store.meters import meterings
 from store.session import Session
 from store.tables.records import JobRecord, RungRecord, TrialRecord
 from store.trials import rungs, trials
@@ -205,6 +206,7 @@ def _point(session: Session, files: Files, key: Key) -> FrontPoint | None:
         url=address,
         manifest_url=f"{address}/manifest" if "manifest" in own else None,
         figures=figures.of(known),
+        meters=meterings.done_of_artifact(session, file.id),
     )
 
 

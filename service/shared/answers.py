@@ -18,6 +18,7 @@ from starlette.responses import Response
 from service.shared import conditional
 from service.shared.single_flight import SingleFlight
 from store.jobs import jobs
+from store.meters import meterings
 from store.session import Database, Session
 from store.tables.records import JobRecord
 
@@ -34,7 +35,7 @@ View: TypeAlias = Callable[[Session, JobRecord], BaseModel]
 
 @dataclass(frozen=True, kw_only=True)
 class KeptAnswer:
-    """A document about a job. Everything in it except time is as of the event ``version``."""
+    """A document about a job. Everything in it except time is as of ``version``."""
 
     version: int
     body: bytes
@@ -49,8 +50,9 @@ class KeptAnswer:
 class AnswerCache:
     """The newest answers of this process, limited in number and bytes.
 
-    Every change that an answer shows writes an event of its job, so an unchanged number of the last
-    event means an unchanged answer. Used on the event loop's thread only.
+    Every change that an answer shows writes an event of its job or is a measurement of a meter. The
+    version is the number of both, so the same version means the same answer. Used on the event
+    loop's thread only.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class AnswerCache:
         Raises:
             JobNotFound: no job has this id.
         """
-        version = await run_in_threadpool(_last_event, self._database, job_id)
+        version = await run_in_threadpool(_version, self._database, job_id)
         key = (job_id, view.__name__)
         answer = self._find(key, version)
         while answer is None:
@@ -108,16 +110,17 @@ class AnswerCache:
             self.size_bytes -= _size(dropped)
 
 
-def _last_event(database: Database, job_id: str) -> int:
+def _version(database: Database, job_id: str) -> int:
     with database.read() as session:
-        return jobs.last_event(session, job_id)
+        return jobs.last_event(session, job_id) + meterings.num_done(session, job_id)
 
 
 def _compute(database: Database, job_id: str, view: View, seconds: float) -> KeptAnswer:
     with database.read() as session:
         # Read before everything else: on PostgreSQL later reads may see more, and never less.
         job = jobs.get(session, job_id)
-        version, is_finished = job.last_event, job.finished_at is not None
+        version = job.last_event + meterings.num_done(session, job_id)
+        is_finished = job.finished_at is not None
         body = view(session, job).model_dump_json(by_alias=True).encode()
     good_until = float("inf") if is_finished else time.monotonic() + seconds
     return KeptAnswer(version=version, body=body, good_until=good_until)

@@ -1,0 +1,1 @@
+"""What workers and meters ask for."""
