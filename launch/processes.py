@@ -89,6 +89,9 @@ def worker(  # noqa: PLR0913 - every option of the command, by name
     folder: Annotated[Path | None, typer.Option(help="Caches and the spool.")] = None,
     name: Annotated[str | None, typer.Option(help="Left out: this machine's name.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Left out: every core.")] = None,
+    measure_only: Annotated[
+        bool, typer.Option("--measure-only", help="Train nothing: measure files of others here.")
+    ] = False,
     count: Annotated[int, typer.Option(min=1, max=64, help="How many workers.")] = 1,
     fleet: Annotated[Fleet, typer.Option(help="On this machine, or on a Ray cluster.")] = "local",
     ray_address: Annotated[
@@ -101,7 +104,7 @@ def worker(  # noqa: PLR0913 - every option of the command, by name
         float | None, typer.Option(min=0, help="GPUs, or parts of one. Left out: none.")
     ] = None,
 ) -> None:
-    """Run trials for a service."""
+    """Run trials for a service, or measure its files on this device."""
     private.guard_process()
     _set(URL=url, TOKEN=token, WORKER_FOLDER=folder, WORKER_NAME=name, WORKER_THREADS=threads)
     asked = {
@@ -110,6 +113,10 @@ def worker(  # noqa: PLR0913 - every option of the command, by name
         "gpus_per_worker": gpus_per_worker,
     }
     given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if measure_only and (fleet != "local" or count > 1 or threads is not None):
+        raise typer.BadParameter(
+            "a device is one meter, at one thread: leave --fleet, --count and --threads out"
+        )
     if fleet == "ray":
         from workers.fleets import ray
 
@@ -123,7 +130,7 @@ def worker(  # noqa: PLR0913 - every option of the command, by name
     else:
         from workers import main
 
-        main.run()
+        (main.measure_only if measure_only else main.run)()
 
 
 @app.command()

@@ -98,14 +98,22 @@ def _said(
 
 def measure_here(path: Path, *, threads: int, status: Path = _STATUS) -> Loading:
     """Measure in this process, where nothing else may run; ``status`` is the kernel's file."""
+    growth = added(lambda: _run_zeros(_session(path, threads)), status=status)
+    loads = timing.timed(lambda: _session(path, threads), calls=_TIMED_LOADS, block=1)
+    return Loading(peak_memory_bytes=growth, load_ms=min(loads.by(timing.best_clock())))
+
+
+def added(run: Callable[[], object], *, status: Path = _STATUS) -> int | None:
+    """Return the most bytes of resident memory that ``run`` adds to this process.
+
+    None except on Linux.
+    """
     with contextlib.suppress(OSError):  # without it an earlier peak counts: never too little
         _CLEAR_REFS.write_text(_FORGET_HIGH_WATER)
     before = _bytes(status, "VmRSS")
-    _run_zeros(_session(path, threads))
+    run()
     peak = _bytes(status, "VmHWM")
-    loads = timing.timed(lambda: _session(path, threads), calls=_TIMED_LOADS, block=1)
-    growth = None if before is None or peak is None else peak - before
-    return Loading(peak_memory_bytes=growth, load_ms=min(loads.by(timing.best_clock())))
+    return None if before is None or peak is None else peak - before
 
 
 def _bytes(status: Path, name: str) -> int | None:

@@ -99,6 +99,7 @@ def test_what_is_loaded_and_forbidden_is_named_with_the_import_that_did_it():
     [
         ("workers.trial_runner", SQL_AND_OPTUNA),
         ("compress.evaluation.peak_memory", ("torch", "onnx", "pydantic")),
+        ("workers.work.metering.child", ("torch", "onnx", "pydantic")),
     ],
 )
 def test_a_process_that_computes_loads_only_what_it_needs(module, forbidden):

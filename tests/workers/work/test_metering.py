@@ -1,0 +1,94 @@
+"""A meter measures real files in processes of their own, without torch."""
+
+import json
+import subprocess
+import sys
+
+import onnxruntime
+import pytest
+
+from compress.values.errors import Stopped
+from featherweight.specs.cluster import RuntimeVersion
+from tests import onnx_files
+from workers.work.metering import machine, measuring
+
+RUNTIME = RuntimeVersion(name="onnxruntime", version=onnxruntime.__version__)
+RASPBERRY = """processor\t: 0
+CPU implementer\t: 0x41
+CPU part\t: 0xd0b
+
+processor\t: 1
+CPU implementer\t: 0x41
+CPU part\t: 0xd0b
+
+processor\t: 2
+CPU implementer\t: 0x99
+CPU part\t: 0x001
+"""
+MEASURE_AND_LIST = """
+import json, sys
+from workers.work.metering import child
+told = child.found("onnxruntime", sys.argv[1], "1")
+print(json.dumps([told, sorted({name.partition(".")[0] for name in sys.modules})]))
+"""
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    path = tmp_path_factory.mktemp("files") / "network.onnx"
+    path.write_bytes(onnx_files.network())
+    return path
+
+
+def measure(path, **changes):
+    given = {"threads": 1, "is_wanted": lambda: True}
+    [figures] = measuring.measure(path, [RUNTIME], **(given | changes)).figures
+    return figures
+
+
+def test_a_file_is_measured_without_torch(network):
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE_AND_LIST, str(network)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told, loaded = json.loads(done.stdout)
+    assert {"torch", "onnx", "scipy", "pydantic"}.isdisjoint(loaded)
+    assert {"numpy", "onnxruntime"} <= set(loaded)
+    assert told["runtime"]["version"] == onnxruntime.__version__
+    assert 0 < told["latency_ms"] <= told["wall_p95_ms"]
+
+
+def test_a_file_that_is_none_is_refused_in_words(tmp_path):
+    path = tmp_path / "text.onnx"
+    path.write_text("no model")
+    found = measure(path)
+    assert found.refusal.startswith("InvalidProtobuf")
+    assert str(tmp_path) not in found.refusal
+    assert found.latency_ms is None
+
+
+def test_a_runtime_that_does_not_end_costs_its_process_alone(network):
+    assert measure(network, most_seconds=0.1).refusal == "it took longer than 0.1 s"
+
+
+def test_measuring_ends_once_nobody_wants_it(network):
+    with pytest.raises(Stopped):
+        measure(network, is_wanted=lambda: False)
+
+
+def test_what_loads_here_is_said_with_its_version():
+    assert RUNTIME in measuring.installed()
+
+
+def test_a_board_is_named_by_its_cores(tmp_path):
+    path = tmp_path / "cpuinfo"
+    path.write_text(RASPBERRY)
+    assert machine.cpu(path) == "2 x Arm Cortex-A76, 1 x implementer 0x99 part 0x001"
+    path.write_text("model name\t: Some\x07 CPU\n")
+    assert machine.cpu(path) == "Some CPU"
+    assert machine.cpu(tmp_path / "none")
+    assert machine.device()
+    assert machine.line("a\nb\x00") == "a b"

@@ -1,0 +1,1 @@
+"""A meter: it measures files that others made, and trains nothing."""

@@ -1,0 +1,39 @@
+"""One process that loads one runtime: for its version, or for what one file costs in it.
+
+    python -m workers.work.metering.child RUNTIME [FILE THREADS]
+
+It writes one JSON document. A runtime that refuses the file, by whatever error, is an answer, too.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from compress.evaluation import metering
+from featherweight.system import lifeline
+
+
+def found(name: str, file: str, threads: str) -> dict[str, Any]:
+    """Return what the file costs, or the refusal in words."""
+    runtime = metering.RUNTIMES[name]()
+    told = {"runtime": {"name": name, "version": runtime.version}}
+    try:
+        return told | asdict(metering.measure(Path(file), runtime, threads=int(threads)))
+    except Exception as error:  # noqa: BLE001 - whatever a runtime raises is its answer
+        return told | {"refusal": f"{type(error).__name__}: {error}"}
+
+
+def main() -> None:
+    """Do what the command line says."""
+    lifeline.die_with_named_parent()
+    name, *rest = sys.argv[1:]
+    answer = found(name, *rest) if rest else {"version": metering.RUNTIMES[name]().version}
+    sys.stdout.write(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()
