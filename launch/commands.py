@@ -76,6 +76,9 @@ PANELS: dict[str, dict[str, Place]] = {
         "workers": Place(
             _OF_JOBS, "List the workers heard of lately, and those that are set aside."
         ),
+        "meters": Place(
+            _OF_CLUSTER, "List the devices that measure files of others, and what waits for each."
+        ),
         "audit": Place(
             _OF_CLUSTER,
             "List what was created, changed and deleted, and by whom, newest first; for admins.",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from featherweight.cli import tables
+from featherweight.cli import inventory_tables, meter_tables
 from featherweight.cli.output import AsJson, Limit, Token, Url, client, show
 
 app = typer.Typer(add_completion=False)
@@ -28,11 +28,18 @@ def audit(  # noqa: PLR0913 - every option of the command, by name
     """List what was created, changed and deleted, and by whom, newest first; for admins."""
     with client(url, token) as service:
         entries = service.audit(actor=actor, kind=kind, subject=subject)
-        show(list(islice(entries, limit)), as_json=json, human=tables.audit)
+        show(list(islice(entries, limit)), as_json=json, human=inventory_tables.audit)
 
 
 @app.command()
 def targets(url: Url = None, token: Token = None, json: AsJson = False) -> None:
     """List where files can run, and in what form they come for it."""
     with client(url, token) as service:
-        show(list(service.targets()), as_json=json, human=tables.targets)
+        show(list(service.targets()), as_json=json, human=inventory_tables.targets)
+
+
+@app.command()
+def meters(url: Url = None, token: Token = None, json: AsJson = False) -> None:
+    """List the devices that measure files of others, and what waits for each."""
+    with client(url, token) as service:
+        show(list(service.meters()), as_json=json, human=meter_tables.meters)

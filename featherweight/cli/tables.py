@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from compress.targets.target import Runtime, Target
 from compress.values.measurement import Measurement
-from featherweight.cli import places
+from featherweight.cli import meter_tables, places
 from featherweight.cli.columns import FittedTable
 from featherweight.cli.output import short, table
 from featherweight.specs.candidates import ProposedSchema
-from featherweight.specs.cluster import AuditSchema, WorkerSchema
+from featherweight.specs.cluster import WorkerSchema
 from featherweight.specs.objective import FigureSchema, MetricSchema
 from featherweight.specs.schemas import (
     AccuracySchema,
@@ -85,43 +84,6 @@ def _uploaded(one: ModelSchema | DatasetSchema) -> tuple[str, ...]:
     return one.id, name, f"{one.size_bytes:,}", f"{one.created_at:%F %T}", owner
 
 
-def targets(found: Sequence[Target]) -> FittedTable:
-    """Return one line per target: its name, where it runs, what it may say, and what it costs."""
-    rows = [
-        (
-            one.name,
-            ", ".join(map(_versions, one.runtimes)),
-            f"opset {one.opset}, IR {one.ir_version}",
-            one.bytes,
-        )
-        for one in found
-    ]
-    return table(("target", "proven in", "form", "bytes"), rows)
-
-
-def _versions(runtime: Runtime) -> str:
-    is_one = runtime.oldest == runtime.newest
-    return f"{runtime.name} {runtime.oldest}" + ("" if is_one else f" to {runtime.newest}")
-
-
-def audit(found: Sequence[AuditSchema]) -> FittedTable:
-    """Return one line per change: when, who, what, and to which thing."""
-    rows = [
-        (
-            f"{one.at:%F %T}",
-            escape(one.actor or "-"),
-            one.action,
-            one.kind,
-            escape(one.name),
-            one.subject,
-            escape(", ".join(f"{key} {value}" for key, value in one.detail.items())),
-        )
-        for one in found
-    ]
-    columns = ["at (UTC)", "actor", "action", "kind", "name", "id", "detail"]
-    return table(columns, rows, spare=["id", "kind"])
-
-
 def trials(job: JobSchema) -> str:
     """Return how many trials have ended, and of how many."""
     counts = job.trials
@@ -142,19 +104,22 @@ def front(found: FrontSchema) -> RenderableType:
 
     A metric that the job compares has a column.
     """
+    baseline = [found.baseline] if found.baseline else []
+    points = [*baseline, *(point for point in found.points if point not in baseline)]
+    metered = meter_tables.columns(points)
     columns = [
         ">trial", "phase", ">test (95 %)", ">validation", ">bytes", ">ratio", ">download",
         ">memory", ">ms (p95)", ">x baseline", *(f">{info.name}" for info in _others(found)),
-        "what was done",
+        *map(meter_tables.header, metered), "what was done",
     ]  # fmt: skip
-    baseline = [found.baseline] if found.baseline else []
-    points = [*baseline, *(point for point in found.points if point not in baseline)]
-    rows = [_row(point, found) for point in points]
+    rows = [_row(point, found, metered) for point in points]
     lines: list[RenderableType] = [table(columns, rows, spare=_SPARE_OF_FRONT)]
     lines += [escape(line) for line in places.said(points)]
+    lines += [escape(line) for line in meter_tables.notes(points)]
     if found.nearest is not None:
         lines.append(f"nothing meets the constraints; in the way: {escape(str(found.blocked_by))}")
-        lines.append(table(columns, [_row(found.nearest, found)], spare=_SPARE_OF_FRONT))
+        nearest = [_row(found.nearest, found, metered)]
+        lines.append(table(columns, nearest, spare=_SPARE_OF_FRONT))
     lines += [escape(line) for line in (*_images(points), *_said(found))]
     lines += [escape(f"warning: {warning}") for warning in found.warnings]
     return Group(*lines)
@@ -178,7 +143,9 @@ def _said(found: FrontSchema | ReportSchema) -> list[str]:
     return said if found.test_note is None else [*said, f"test: {found.test_note}"]
 
 
-def _row(point: FrontPoint, found: FrontSchema) -> tuple[str, ...]:
+def _row(
+    point: FrontPoint, found: FrontSchema, metered: Sequence[meter_tables.Column]
+) -> tuple[str, ...]:
     measured, latency = point.measurement, point.measurement.latency
     is_baseline = found.baseline is not None and point.artifact == found.baseline.artifact
     return (
@@ -193,6 +160,7 @@ def _row(point: FrontPoint, found: FrontSchema) -> tuple[str, ...]:
         f"{'~' if latency.busy else ''}{latency.median_ms:.3f} ({latency.p95_ms:.3f})",
         "-" if latency.ratio is None else f"{latency.ratio:.2f}",
         *(info.shown(point.figures.get(info.name)) for info in _others(found)),
+        *(meter_tables.cell(point, column) for column in metered),
         escape(f"{point.description}, {_epochs(point.epochs)}"),
     )
 

@@ -30,7 +30,7 @@ from featherweight.client import events, folders, transport, uploads
 from featherweight.client.transport import Call, RetryPolicy, Transport
 from featherweight.errors import NotInspected
 from featherweight.specs.candidates import CandidateRequest, CandidateSchema, ProposedSchema
-from featherweight.specs.cluster import AuditSchema, WorkerSchema
+from featherweight.specs.cluster import AuditSchema, MeterReading, MeterSchema, WorkerSchema
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
     ArtifactSchema,
@@ -250,6 +250,12 @@ class Client:
         path = f"/v1/artifacts/{artifact}/manifest"
         return self._transport.send(Call(method="GET", path=path)).json()
 
+    def measurements(self, artifact: str) -> tuple[MeterReading, ...]:
+        """Return what meters measured of a file, or have yet to measure."""
+        path = f"/v1/artifacts/{artifact}/measurements"
+        answer = self._transport.send(Call(method="GET", path=path))
+        return TypeAdapter(tuple[MeterReading, ...]).validate_json(answer.content)
+
     def upload_model(
         self,
         path: Path,
@@ -364,6 +370,11 @@ class Client:
     def workers(self) -> Iterator[WorkerSchema]:
         """Return workers heard of lately."""
         return self._pages(WorkerSchema, "/v1/workers")
+
+    def meters(self) -> tuple[MeterSchema, ...]:
+        """Return the devices that measure files of others."""
+        answer = self._transport.send(Call(method="GET", path="/v1/meters"))
+        return TypeAdapter(tuple[MeterSchema, ...]).validate_json(answer.content)
 
     def tokens(self) -> Iterator[TokenSchema]:
         """Return all tokens, without their secrets."""

@@ -15,6 +15,7 @@ from compress.values.schedule import Schedule
 from featherweight.client.transport import file_digest
 from featherweight.specs import manifest
 from featherweight.specs.states import JobState, Phase, TrialState
+from tests.running import until
 
 STAGES = {"compress", "train", "export", "measure"}
 
@@ -25,11 +26,13 @@ def ended(house, client, digits):
     from tests.e2e.conftest import TINY, JobSpec
 
     data = client.upload_dataset(digits, name="digits").name
+    house.start("board", "worker", "--measure-only", "--name", "board")
     house.start("worker")
     job = client.submit(JobSpec.model_validate(TINY | {"data": data}))
     events = list(client.watch(job.id))
     yield events, client.job(job.id)
     assert house.kill("worker", 15) == 0
+    assert house.kill("board", 15) == 0
 
 
 def test_the_job_succeeds_with_exactly_its_budget_of_trials(ended, client):
@@ -80,6 +83,23 @@ def test_every_file_of_the_front_is_what_was_measured(ended, client, digits, tmp
         rules.check(onnx.load(path), PORTABLE)
         assert told.origin.recovery == Schedule(learning_rate=0.03)
         assert told.origin.augmented == "shift"
+
+
+def test_a_meter_measures_every_file_of_the_front_and_the_baseline(ended, client):
+    _, job = ended
+    until(lambda: all(point.meters for point in client.front(job.id).points))
+    front = client.front(job.id)
+    for point in (front.baseline, *front.points):
+        [reading] = point.meters
+        assert client.measurements(point.artifact) == (reading,)
+        assert (reading.meter, reading.threads, reading.detail) == ("board", 1, "")
+        found = {figures.runtime.name: figures for figures in reading.figures}["onnxruntime"]
+        assert found.runtime.version == onnxruntime.__version__
+        assert 0 < found.latency_ms < found.load_ms
+        assert found.peak_memory_bytes is None or found.peak_memory_bytes > point.size_bytes
+    [meter] = client.meters()
+    assert (meter.name, meter.device) == ("board", front.baseline.meters[0].device)
+    assert client.job(job.id).last_event == job.last_event
 
 
 def test_the_smallest_file_of_the_front_answers_alike_in_plain_form(

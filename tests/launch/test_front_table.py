@@ -6,6 +6,7 @@ from rich.console import Console
 
 from compress.values.measurement import Latency
 from featherweight.cli import tables
+from featherweight.specs.cluster import MeterReading, RuntimeFigures
 from featherweight.specs.objective import MetricSchema
 from featherweight.specs.schemas import AccuracySchema, FrontPoint, FrontSchema
 from service.reports import figures
@@ -136,3 +137,24 @@ def test_the_target_and_the_oldest_runtimes_stand_below():
     text = shown(*(made(n, "onnxruntime", f"onnxruntime >= 1.1{n}") for n in (7, 5)))
     assert "target onnxruntime (onnxruntime >= 1.17): trials 7" in text
     assert "target onnxruntime (onnxruntime >= 1.15): trials 5" in text
+
+
+def test_a_meter_has_a_column_only_where_there_is_one():
+    result = factories.meter_result(3.25)
+    reading = MeterReading(
+        meter="board", artifact="a1", state="done", device="Pi", cpu="A76", os="Linux",
+        figures=result.figures,
+    )  # fmt: skip
+    refused = reading.model_copy(
+        update={"figures": (RuntimeFigures(runtime=result.figures[0].runtime, refusal="opset"),)}
+    )
+    points = [point(number, latency(1.0 + number)) for number in range(3)]
+    assert "board" not in shown(*points)
+    points[1] = points[1].model_copy(update={"meters": (reading,)})
+    points[2] = points[2].model_copy(update={"meters": (refused,)})
+    text = shown(*points)
+    assert "board ms (onnxruntime)" in text
+    assert "3.250" in next(line for line in text.splitlines() if line.strip().startswith("1 "))
+    assert "refused" in next(line for line in text.splitlines() if line.strip().startswith("2 "))
+    assert "board: onnxruntime 1.32.0 on Pi, A76, 1 thread" in text
+    assert "board, trial 2: onnxruntime 1.32.0 refuses the file: opset" in text
