@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import time
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import BaseModel
 
-from featherweight import jobfile
-from featherweight.cli import follow, tables
-from featherweight.cli.output import console
-from featherweight.client.client import Client
-from featherweight.client.transport import file_digest
-from featherweight.errors import Conflict
-from featherweight.jobfile import JobFile
-from featherweight.specs.schemas import FrontPoint, FrontSchema, JobSchema
-from featherweight.specs.states import JobState
-from featherweight.system import private
-from launch.local_cluster import LocalCluster
+if TYPE_CHECKING:
+    from launch.local_cluster import LocalCluster
 
 app = typer.Typer(add_completion=False)
-
-
-class Marker(BaseModel, frozen=True):
-    """Which submission of which file runs here; a restart continues it."""
-
-    file_sha256: str
-    run: str
-    job: str | None = None
-
-    @property
-    def key(self) -> str:
-        """The idempotency key: the same after a restart, and new for another run."""
-        return f"up-{self.file_sha256[:16]}-{self.run}"
 
 
 @app.command()
@@ -61,28 +36,33 @@ def up(
     signal.signal(signal.SIGTERM, _as_ctrl_c)
     if json is not None and job is None:
         raise typer.BadParameter("--json writes the front of a --job")
+    # Said before anything is imported that takes its time.
+    typer.echo(f"starting service, dashboard, searcher and {_counted(workers)} in {folder}")
+    from featherweight import jobfile
+    from launch import own_job
+    from launch.local_cluster import LocalCluster
+
     read = None if job is None else jobfile.read(job)
     cluster = LocalCluster(folder=folder, port=port, workers=workers)
-    out = console()
+    succeeded = True
     with cluster.running() as client:
-        out.print(
-            f"API        {cluster.url}/docs\ndashboard  {cluster.url}/dashboard\njobs       ",
-            end="",
-        )
-        out.print(f"{cluster.url}/ui\nlogs       {folder / 'log'}", soft_wrap=True)
-        succeeded = True
+        _say_where(cluster)
         if read is not None and job is not None:
-            submitted = _submitted(client, read, digest=file_digest(job), folder=folder)
-            out.print(f"job        {cluster.url}/ui/jobs/{submitted.id}", soft_wrap=True)
-            for warning in submitted.warnings:
-                out.print(f"warning: {warning}", markup=False, soft_wrap=True)
-            ended = follow.follow(client, submitted, console(stderr=True))
-            succeeded = ended.state == JobState.SUCCEEDED
-            _show(client, ended, cluster=cluster, json_path=json)
+            succeeded = own_job.run(client, read, job, cluster=cluster, json_path=json)
         if not leave:
-            out.print("serving until Ctrl-C")
+            typer.echo("serving until Ctrl-C")
             _serve()
     raise typer.Exit(0 if succeeded else 1)
+
+
+def _counted(workers: int) -> str:
+    return "one worker" if workers == 1 else f"{workers} workers"
+
+
+def _say_where(cluster: LocalCluster) -> None:
+    url = cluster.url
+    typer.echo(f"API        {url}/docs\ndashboard  {url}/dashboard\njobs       {url}/ui")
+    typer.echo(f"logs       {cluster.folder / 'log'}")
 
 
 def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
@@ -94,85 +74,3 @@ def _serve() -> None:
     with suppress(KeyboardInterrupt):
         while True:
             time.sleep(3600)
-
-
-def _submitted(client: Client, job: JobFile, *, digest: str, folder: Path) -> JobSchema:
-    """Return the unfinished job that an earlier run submitted from the same file, or a new one."""
-    path = folder / "up.json"
-    marker = _read(path)
-    if marker is None or marker.file_sha256 != digest:
-        marker = _remember(path, Marker(file_sha256=digest, run=uuid4().hex))
-    spec = job.resolve(client)
-    try:
-        found = client.submit(spec, idempotency_key=marker.key)
-    except Conflict:
-        found = None  # the file is the same, but what it resolves to has changed
-    if found is None or found.state.is_finished:
-        marker = _remember(path, Marker(file_sha256=digest, run=uuid4().hex))
-        found = client.submit(spec, idempotency_key=marker.key)
-    _remember(path, marker.model_copy(update={"job": found.id}))
-    return found
-
-
-def _read(path: Path) -> Marker | None:
-    return Marker.model_validate_json(path.read_bytes()) if path.exists() else None
-
-
-def _remember(path: Path, marker: Marker) -> Marker:
-    partial = path.with_name(".up.json.part")
-    with private.open_file(partial, "wb") as file:
-        file.write(marker.model_dump_json().encode())
-    partial.replace(path)
-    return marker
-
-
-def _show(client: Client, job: JobSchema, *, cluster: LocalCluster, json_path: Path | None) -> None:
-    out, front, report = console(), client.front(job.id), client.report(job.id)
-    out.print(tables.job(job))
-    out.print(tables.result(front, report))
-    if json_path is not None:
-        folder = cluster.folder / "fronts" / job.id
-        document = _document(client, job, front, folder)
-        document["report"] = report.model_dump(mode="json")
-        json_path.write_text(json.dumps(document, indent=2) + "\n")
-        out.print(f"the front is in {json_path}, its files are in {folder}", soft_wrap=True)
-
-
-def _document(client: Client, job: JobSchema, front: FrontSchema, folder: Path) -> dict[str, Any]:
-    recommendation = client.recommendation(job.id)
-    baseline = front.baseline
-    return {
-        "job": job.id,
-        "state": job.state,
-        "baseline": None if baseline is None else _entry(client, baseline, folder),
-        "front": [_entry(client, point, folder) for point in front.points],
-        "recommendation": recommendation.model_dump(mode="json"),
-    }
-
-
-def _entry(client: Client, point: FrontPoint, folder: Path) -> dict[str, Any]:
-    measured = point.measurement
-    return {
-        "trial": point.trial,
-        "number": point.number,
-        "candidate": point.candidate.model_dump(mode="json"),
-        "description": point.description,
-        "path": str(client.download(point, folder)),
-        "sha256": point.sha256,
-        "size_bytes": point.size_bytes,
-        "download_bytes": measured.download_bytes,
-        "peak_memory_bytes": measured.peak_memory_bytes,
-        "accuracy": dict(measured.accuracy),
-        "test": None if point.test is None else point.test.model_dump(mode="json"),
-        "validation": None
-        if point.validation is None
-        else point.validation.model_dump(mode="json"),
-        "latency_ms": measured.latency.median_ms,
-        "latency_p95_ms": measured.latency.p95_ms,
-        "latency_ratio": measured.latency.ratio,
-        "latency_device": measured.latency.device,
-        "latency_busy": measured.latency.busy,
-        "latency_within": measured.latency.within,
-        "manifest": client.manifest(point.artifact),
-        "feasible": point.feasible,
-    }

@@ -15,10 +15,10 @@ _NARROWEST = 16
 
 
 class FittedTable:
-    """Plain rows under headings; the last column is the one that wraps.
+    """Plain rows under headings; of the shown columns the widest is the one that wraps.
 
     Names that start with ``>`` are aligned to the right. The columns in ``spare`` go first, in this
-    order, then the others from right to left but the wrapping one, which goes before the last.
+    order, then the others from right to left, the widest last of all and the first never.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class FittedTable:
         made = Table(box=None, pad_edge=False, header_style="bold")
         for index in kept:
             justify = "right" if self._is_right[index] else "left"
-            wraps = index == kept[-1]
+            wraps = index == self._widest(kept)
             made.add_column(self._names[index], justify=justify, no_wrap=not wraps, overflow="fold")
         for row in self._rows:
             made.add_row(*(row[index] for index in kept))
@@ -53,18 +53,21 @@ class FittedTable:
 
     def _kept(self, room: int) -> list[int]:
         kept = list(range(len(self._names)))
-        last = len(self._names) - 1
-        from_right = [index for index in reversed(range(1, last)) if index not in self._spare]
-        for index in [*self._spare, *from_right, last]:
-            if self._needed(kept) <= room or len(kept) == 1:
+        widest = self._widest(kept)
+        others = [one for one in reversed(kept) if one not in (0, widest, *self._spare)]
+        for index in dict.fromkeys([*self._spare, *others, widest]):
+            if self._needed(kept) <= room or index == 0:
                 break
             kept.remove(index)
         return kept
 
+    def _widest(self, kept: Sequence[int]) -> int:
+        return max(kept, key=self._widths.__getitem__)
+
     def _needed(self, kept: Sequence[int]) -> int:
-        widths = [self._widths[index] for index in kept]
-        widths[-1] = min(widths[-1], max(_NARROWEST, len(self._names[kept[-1]])))
-        return sum(widths) + _GAP * (len(kept) - 1)
+        widest = self._widths[self._widest(kept)]
+        widths = sum(self._widths[index] for index in kept) - widest + min(widest, _NARROWEST)
+        return widths + _GAP * (len(kept) - 1)
 
     def _width(self, index: int) -> int:
         cells = (row[index].cell_len for row in self._rows)

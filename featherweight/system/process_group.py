@@ -1,4 +1,4 @@
-"""A group of processes: started, restarted if one dies, and stopped in reverse order."""
+"""A group of processes: started, restarted if one dies or is stopped, ended in reverse order."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from featherweight.client.transport import RetryPolicy
-from featherweight.system import lifeline, private
+from featherweight.system import frozen, lifeline, private
 
 _LOOK_SECONDS = 0.2
 _RESTART = RetryPolicy(attempts=None, base_seconds=0.5, most_seconds=10.0)
 _HEALTHY_SECONDS = 30.0
+_CHECK_SECONDS = 2.0
+"""How often is looked whether processes are stopped."""
 _log = logging.getLogger(__name__)
 
 
@@ -29,6 +31,8 @@ class Role:
     environment: Mapping[str, str] = field(default_factory=dict)
     log: Path | None = None
     stop_seconds: float = 15.0
+    frozen_seconds: float = 10.0
+    """How long it, or a process that it started, may be stopped (SIGSTOP) before it is replaced."""
 
 
 class ProcessGroup:
@@ -70,10 +74,14 @@ class _Member:
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._due_at = 0.0
+        self._check_at = 0.0
+        self._checks_stopped = 0
 
     def keep_alive(self) -> None:
         if self._process is not None and self._process.poll() is not None:
             self._note_death(self._process.returncode)
+        if self._process is not None and time.monotonic() >= self._check_at:
+            self._end_if_frozen(self._process)
         if self._process is None and time.monotonic() >= self._due_at:
             self._process = self._spawned()
             self._started_at = time.monotonic()
@@ -87,6 +95,18 @@ class _Member:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def _end_if_frozen(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill a process that was found stopped in every check of a while.
+
+        Checks are counted, not seconds: a machine that slept has not seen them stand still.
+        """
+        self._check_at = time.monotonic() + _CHECK_SECONDS
+        self._checks_stopped = self._checks_stopped + 1 if frozen.is_stopped(process.pid) else 0
+        if self._checks_stopped * _CHECK_SECONDS > self.role.frozen_seconds:
+            _log.warning("%s is stopped, so it is replaced", self.role.name)
+            process.kill()
+            self._checks_stopped = 0
 
     def _note_death(self, status: int) -> None:
         self._process = None

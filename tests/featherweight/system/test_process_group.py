@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from featherweight.system.frozen import is_stopped
 from featherweight.system.process_group import ProcessGroup, Role
 from tests.running import environment, until
 
@@ -87,6 +88,33 @@ def test_a_child_that_does_not_listen_is_killed(role, told):
     (pid,) = until(lambda: pids(told))
     group.stop()
     assert not psutil.pid_exists(pid)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="stopped processes are unknown")
+def test_a_child_that_is_stopped_is_replaced(role, told):
+    group = ProcessGroup([role("one", frozen_seconds=0.0), role("other", frozen_seconds=0.0)])
+    group.start()
+    try:
+        until(lambda: len(lines(told)) == 2)
+        [frozen] = [int(line.split()[1]) for line in lines(told) if line.startswith("one ")]
+        os.kill(frozen, signal.SIGSTOP)
+        until(lambda: len(lines(told)) == 3)
+        assert lines(told)[2].startswith("one ")
+        assert (group.deaths("one"), group.deaths("other")) == (1, 0)
+        assert not psutil.pid_exists(frozen)
+    finally:
+        group.stop()
+
+
+def test_a_process_is_stopped_if_one_below_it_is():
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as parent:
+        [child] = until(lambda: psutil.Process(parent.pid).children())
+        assert not is_stopped(parent.pid)
+        child.suspend()
+        until(lambda: is_stopped(parent.pid))
+        child.resume()
+        until(lambda: not is_stopped(parent.pid))
 
 
 def test_a_child_writes_to_its_log(tmp_path):
