@@ -28,11 +28,11 @@ class BatchNormAct2d(nn.BatchNorm2d):
         nn.init.uniform_(self.weight, 0.5, 1.5)
         nn.init.uniform_(self.running_var, 0.5, 1.5)
 
-    def forward(self, x):
+    def forward(self, input):
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
         x = nn.functional.batch_norm(
-            x,
+            input,
             self.running_mean,
             self.running_var,
             self.weight,
