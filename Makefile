@@ -86,6 +86,7 @@ bench: .venv/ready
 
 soak: .venv/ready
 	$(bin)/python -m benchmarks.soak
+	$(bin)/python -m tests.runtimes.matrix --more
 
 lock: .venv/ready
 	$(bin)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links \

@@ -1,8 +1,8 @@
 """The published ResNet-20 and a depthwise network in every form, in old and new runtimes.
 
 ``python -m benchmarks runtimes``: each runtime in an environment of its own (``make runtimes``), on
-one thread, the 10 % quantile of CPU time over the float network's in turns. Of ResNet-20
-the answers to 500 test images are compared, too; the depthwise network is not trained.
+one thread, the 10 % quantile of CPU time over the float network's in turns. Of ResNet-20 answers to
+500 test images are compared, too; the depthwise network is not trained.
 """
 
 from __future__ import annotations

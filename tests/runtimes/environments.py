@@ -4,7 +4,7 @@
 
 makes those of ``make proofs`` ahead, in ``var/runtimes``. Packages come from whatever index the
 installer is set up with. A version that has no wheel for this Python is replaced by the oldest
-newer one that has.
+newer one that has. ONNX Runtime for browsers is npm's, and runs under Node.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ import onnxruntime
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "var" / "runtimes"
-INSIDE = Path(__file__).with_name("inside.py")
+WEB = "onnxruntime-web"
+_INSIDE = Path(__file__).with_name("inside.py")
+_INSIDE_NODE = Path(__file__).with_name("inside.cjs")
 _SECONDS = 600
 
 
@@ -44,20 +46,33 @@ class Environment:
         """How it is called in folders and reports."""
         return f"{self.runtime} {self.version}"
 
-    def python(self) -> Path:
-        """Return its interpreter, after making it if it is not there. Raises RuntimeError."""
+    def command(self) -> list[str]:
+        """Return what answers questions in it, and make it if it is not there.
+
+        Raises RuntimeError if it cannot be installed.
+        """
         if self.package is None:
-            return Path(sys.executable)
+            return [sys.executable, str(_INSIDE), self.runtime]
         folder = FOLDER / self.name.replace(" ", "-")
         whole = folder / "whole.json"
         asked = json.dumps([sys.version, self.package, self.version, self.beside])
         if not whole.exists() or whole.read_text() != asked:
-            self._make(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            (self._make_for_node if self.runtime == WEB else self._make)(folder)
             whole.write_text(asked)
-        return folder / "bin" / "python"
+        if self.runtime == WEB:
+            return ["node", str(_INSIDE_NODE), str(folder), self.runtime]
+        return [str(folder / "bin" / "python"), str(_INSIDE), self.runtime]
+
+    def _make_for_node(self, folder: Path) -> None:
+        npm = shutil.which("npm")
+        if npm is None:
+            raise RuntimeError(f"{self.name} is installed by npm, which is not here")
+        folder.mkdir(parents=True)
+        options = ("--silent", "--no-audit", "--no-fund", "--prefix", str(folder))
+        _run(npm, "install", *options, f"{self.package}@{self.version}")
 
     def _make(self, folder: Path) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
         _uv("venv", "--quiet", "--python", sys.executable, str(folder))
         oldest = f"{self.package}>={self.version}"
         failed = ""
@@ -99,6 +114,7 @@ PROVEN = (
 )
 """The runtimes of ``make proofs``."""
 MORE = (
+    *(Environment(runtime=WEB, version=each, package=WEB) for each in ("1.20.1", "1.30.0")),
     *(_onnxruntime(version, is_old=True) for version in ("1.16.3", "1.17.3")),
     *(_onnxruntime(version) for version in ("1.19.2", "1.20.1", "1.22.1", "1.23.2")),
     *(_openvino(version) for version in ("2023.3.0", "2025.4.0", "2026.4.0")),
@@ -113,14 +129,17 @@ MORE = (
 
 
 def _uv(*arguments: str) -> None:
-    command = [str(Path(sys.executable).with_name("uv")), *arguments]
+    _run(str(Path(sys.executable).with_name("uv")), *arguments)
+
+
+def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True, text=True, timeout=_SECONDS)
 
 
 def made(environments: Sequence[Environment]) -> None:
     """Make all that are not there yet, and print what each holds."""
     for environment in environments:
-        command = [str(environment.python()), str(INSIDE), environment.runtime, "version"]
+        command = [*environment.command(), "version"]
         ran = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_SECONDS)
         print(f"{environment.name}: {ran.stdout.strip()}", flush=True)  # noqa: T201
 

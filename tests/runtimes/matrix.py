@@ -23,14 +23,14 @@ from onnx import ModelProto, TensorProto
 from torch import Tensor
 
 from tests.runtimes import decoders, files
-from tests.runtimes.environments import FOLDER, INSIDE, LOCKED, MORE, PROVEN, Environment
+from tests.runtimes.environments import FOLDER, LOCKED, MORE, PROVEN, WEB, Environment
 from tests.runtimes.files import AS_MADE, PLAIN, File
 
 RESULT = FOLDER / "matrix.json"
 MOST_FLIPS = 0.04
 """Share of images for which another maker's runtime may choose the other of two close classes."""
-_ASIDE = ("openvino", "opencv")
-"""Runtimes of other makers: they round activations in ways of their own."""
+_ASIDE = ("openvino", "opencv", WEB)
+"""Runtimes that compute activations in ways of their own: of other makers, and in WebAssembly."""
 _IMAGES = "images.npy"
 _SECONDS = 600
 # The newest opset and format that versions of ONNX Runtime load; 1.23 is the first with INT4.
@@ -140,7 +140,7 @@ def _told(environment: Environment, asked: Sequence[Question], folder: Path) -> 
     taken = [each for each in asked if _takes(environment, each)]
     path = folder / f"{environment.name}.json"
     path.write_text(json.dumps([each.asks for each in taken]))
-    command = [str(environment.python()), str(INSIDE), environment.runtime, str(path)]
+    command = [*environment.command(), str(path)]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
     lines = [json.loads(line) for line in ran.stdout.splitlines()]
     if len(lines) != len(taken):
@@ -157,9 +157,13 @@ def _told(environment: Environment, asked: Sequence[Question], folder: Path) -> 
 
 
 def _takes(environment: Environment, question: Question) -> bool:
-    """The definition of ONNX is slow, and OpenCV has no files without inputs."""
+    """The definition of ONNX is slow, and files without inputs are for nobody but tests."""
     is_of_answers = "images" in question.asks
-    excluded = {"onnx.reference": is_of_answers, "opencv": not is_of_answers}
+    excluded = {
+        "onnx.reference": is_of_answers,
+        "opencv": not is_of_answers,
+        WEB: not is_of_answers,
+    }
     return not excluded.get(environment.runtime, False)
 
 
@@ -263,9 +267,10 @@ def shown(found: Sequence[dict[str, Any]]) -> str:
         where = f"{row['name']:38} {row['runtime']:22}"
         if "error" in row:
             lines.append(f"{where} refuses: {row['error'][:60]}")
-        elif "ratio" in row:
+        elif "largest_difference" in row:
             megabytes = f"{row['peak_bytes'] / 1e6:8.1f}" if "peak_bytes" in row else f"{'':8}"
-            said = f"{row['ratio']:6.2f} {row['load_ms']:8.1f} {megabytes}"
+            times = f"{row['ratio']:6.2f} {row['load_ms']:8.1f}" if "ratio" in row else f"{'':15}"
+            said = f"{times} {megabytes}"
             lines.append(f"{where} {said} {row['largest_difference']:8.2g} {row['other_classes']}")
     return "\n".join(lines)
 
