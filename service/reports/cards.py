@@ -145,9 +145,9 @@ def _target(file: DescribedFile, manifest: Manifest) -> CardTarget:
 
 
 def _runtime(runtime: Runtime, file: DescribedFile, manifest: Manifest) -> CardRuntime:
-    is_measured = file.sha256 == manifest.file_sha256
     ran, proof = None, "not run here: the form was tried in these versions, not this file"
     if runtime.name == _RUNTIME:
+        is_measured = file.sha256 == manifest.file_sha256
         ran, proof = _proof(manifest) if is_measured else _comparison(file.header)
     oldest = _oldest(file.header) if file.target is registry.AS_MADE else runtime.oldest
     return CardRuntime(
