@@ -16,6 +16,8 @@ from compress.network.signature import INPUT, OUTPUT, Port, Signature
 
 CLASS_NAMES = "featherweight.class_names"
 """The entry of a file's metadata with a JSON list of its classes' names, in their order."""
+_OWN = "featherweight."
+"""What entries of ours begin with. Of another file they say what is not true of this one."""
 _MOST_BYTES = 2**16
 _TO_NCHW, _TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
 _FLOATS, _FIRST, _LOGITS = "ports.floats", "ports.channels_first", "ports.logits"
@@ -48,13 +50,21 @@ def put(model: ModelProto, signature: Signature) -> None:
 
 
 def declare(model: ModelProto, signature: Signature) -> None:
-    """Say, in place, every axis and all metadata as the uploaded file said them."""
+    """Say, in place, every axis and all metadata as the uploaded file said them.
+
+    Of entries of ours, which a file has that once came from here, names of classes alone are kept.
+    """
     ports = (*signature.inputs, *signature.outputs)
     values = (*model.graph.input, *model.graph.output)
     for value, port in zip(values, ports, strict=True):
         value.CopyFrom(_info(port, port.words))
-    if signature.metadata:
-        helper.set_model_props(model, dict(signature.metadata))
+    kept = {
+        key: text
+        for key, text in signature.metadata.items()
+        if key == CLASS_NAMES or not key.startswith(_OWN)
+    }
+    if kept:
+        helper.set_model_props(model, kept)
 
 
 def name_classes(model: ModelProto, class_names: Sequence[str]) -> tuple[str, ...]:

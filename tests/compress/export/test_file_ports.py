@@ -113,6 +113,18 @@ def test_axes_and_metadata_are_said_as_the_upload_said_them():
     assert [(entry.key, entry.value) for entry in model.metadata_props] == [("author", "someone")]
 
 
+def test_what_an_upload_says_of_the_file_that_it_was_is_not_said_again():
+    names = json.dumps(["a", "b"])
+    own = {"featherweight.accuracy": "{}", "featherweight.target": "plain"}
+    model = with_ports(graph(), USUAL)
+    signature = of(metadata={**own, "author": "someone", file_ports.CLASS_NAMES: names})
+    file_ports.declare(model, signature)
+    assert metadata_of(model) == {"author": "someone", file_ports.CLASS_NAMES: names}
+    model = with_ports(graph(), USUAL)
+    file_ports.declare(model, of(metadata=own))
+    assert metadata_of(model) == {}
+
+
 def test_the_usual_ports_leave_a_graph_as_it_is():
     assert with_ports(graph(), USUAL) == graph()
 
