@@ -94,22 +94,15 @@ def inspect_dataset(
         raise InvalidData(wrong)
     with open_dataset(path, max_bytes=max_bytes, caution=caution) as archive:
         present = _present_splits(archive.arrays)
-        shapes = {_image_shape(archive.arrays[f"x_{split}"]) for split in present}
-        dtypes = {archive.arrays[f"x_{split}"].dtype for split in present}
-        if len(shapes) > 1 or len(dtypes) > 1:
-            raise InvalidData(f"all splits must share one image shape and dtype, got {shapes}")
+        (channels, height, width), dtype = _shared_form(archive, present)
         archive.expect([f"x_{split}" for split in present], times=2 if find_copies else 1)
         archive.expect(f"y_{split}" for split in present)
         labels: Labels = {split: _labels(archive, split) for split in present}
         seen = _statistics(archive.arrays["x_train"])
-        channel_ranges = {
-            split: _channel_ranges(archive, f"x_{split}", seen if split == "train" else None)
-            for split in present
-        }
+        channel_ranges = {split: _channel_ranges(archive, split, seen) for split in present}
         names = _class_names(archive)
         num_classes = _num_classes(labels, names)
         copied = _copies(archive, labels, num_classes) if find_copies else ()
-    (channels, height, width), dtype = shapes.pop(), dtypes.pop()
     constant = _constant_channels(channel_ranges["train"])
     ranges = [found for split in present for found in channel_ranges[split]]
     counts = _class_counts(labels, num_classes)
@@ -123,9 +116,7 @@ def inspect_dataset(
         held_out="validation" not in present,
         warnings=(*_warnings(counts, names), *constant, *copied),
         class_names=names,
-        normalisation=seen.normalisation(
-            channel_ranges["train"], scale=1 / 255 if dtype == np.uint8 else 1.0
-        ),
+        normalisation=seen.normalisation(channel_ranges["train"], dtype),
     )
 
 
@@ -164,6 +155,17 @@ class _Bound:
     what: str
     low: int
     high: int
+
+
+def _shared_form(
+    archive: npz.Archive, present: Sequence[Split]
+) -> tuple[tuple[int, int, int], np.dtype[np.generic]]:
+    """Return the shape and the type of the images of all splits. Raises InvalidData."""
+    shapes = {_image_shape(archive.arrays[f"x_{split}"]) for split in present}
+    dtypes = {archive.arrays[f"x_{split}"].dtype for split in present}
+    if len(shapes) > 1 or len(dtypes) > 1:
+        raise InvalidData(f"all splits must share one image shape and dtype, got {shapes}")
+    return shapes.pop(), dtypes.pop()
 
 
 def _image_shape(header: npz.ArrayHeader) -> tuple[int, int, int]:
@@ -217,24 +219,26 @@ def _statistics(header: npz.ArrayHeader) -> ChannelStatistics:
     return ChannelStatistics(channels=_channels(header), pieces=pieces)
 
 
-def _channel_ranges(
-    archive: npz.Archive, name: str, statistics: ChannelStatistics | None
-) -> Ranges:
-    """Return the range of every channel. Raises InvalidData for values that are not allowed."""
+def _channel_ranges(archive: npz.Archive, split: Split, seen: ChannelStatistics) -> Ranges:
+    """Return the range of every channel; ``seen`` is shown the training images.
+
+    Raises InvalidData for values that are not allowed.
+    """
+    name = f"x_{split}"
     channels = _channels(archive.arrays[name])
     low_C, high_C = np.full(channels, np.inf), np.full(channels, -np.inf)
-    rest, seen = np.empty(0, archive.arrays[name].dtype), 0
+    rest, begin = np.empty(0, archive.arrays[name].dtype), 0
     for chunk in archive.chunks(name):
         if not np.isfinite([chunk.min(), chunk.max()]).all():
-            raise InvalidData(f"{name} holds a NaN or an infinity near its value {seen}")
-        seen += len(chunk)
+            raise InvalidData(f"{name} holds a NaN or an infinity near its value {begin}")
+        begin += len(chunk)
         flat = np.concatenate([rest, chunk])
         whole = len(flat) // channels * channels
         low_C = np.minimum(low_C, _per_channel(np.minimum, flat[:whole], channels))
         high_C = np.maximum(high_C, _per_channel(np.maximum, flat[:whole], channels))
         rest = flat[whole:]
-        if statistics is not None:
-            statistics.add(flat[:whole])
+        if split == "train":
+            seen.add(flat[:whole])
     ranges = [(float(low), float(high)) for low, high in zip(low_C, high_C, strict=True)]
     for channel, (low, high) in enumerate(ranges):
         problem = raw_values.problem(low, high)

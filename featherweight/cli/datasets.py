@@ -85,6 +85,10 @@ def add(  # noqa: PLR0913 - every option of the command, by name
 @app.command(name="show")
 def show_dataset(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Name or id of a dataset.")],
+    preview: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Write a sheet of images of each class here."),
+    ] = None,
     url: Url = None,
     token: Token = None,
     json: AsJson = False,
@@ -92,6 +96,8 @@ def show_dataset(
     """Show a dataset's images, splits, classes and balance, and what is odd about them."""
     with client(url, token) as service:
         show(service.dataset(dataset), as_json=json, human=described)
+        if preview is not None:
+            service.preview(dataset, preview)
 
 
 def _size(text: str | None) -> list[str] | None:

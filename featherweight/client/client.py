@@ -333,6 +333,12 @@ class Client:
         """Return one uploaded dataset by id or name."""
         return self._get(DatasetSchema, f"/v1/datasets/{dataset}")
 
+    def preview(self, dataset: str, path: Path) -> Path:
+        """Write a sheet of a dataset's images, a png, to ``path``: a row for each class."""
+        call = Call(method="GET", path=f"/v1/datasets/{dataset}/preview", timeout_seconds=120.0)
+        path.write_bytes(self._transport.send(call).content)
+        return path
+
     def datasets(self, *, owner: str | None = None) -> Iterator[DatasetSchema]:
         """Return all uploaded datasets, or those of one owner."""
         return self._pages(DatasetSchema, "/v1/datasets", owner=owner)

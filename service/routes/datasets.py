@@ -2,8 +2,10 @@
 
 import asyncio
 import functools
+from typing import Any
 
 from fastapi import Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from compress.tasks.inspection import DatasetInfo
 from featherweight.specs.schemas import DatasetSchema, Page
@@ -14,9 +16,11 @@ from service.http.forms import DatasetSpec, openapi_body
 from service.http.openapi import LOCATION, problems
 from service.http.parameters import Cursor, Limit, Reference
 from service.http.routing import router as guarded
-from service.intake import data_files, uploads
+from service.intake import data_files, previews, uploads
 from service.intake.uploads import Delivery
 from service.resources import Resources, ResourcesDep
+from service.shared import conditional
+from service.shared.conditional import ETAG
 from service.shared.looks import Look
 from store.attempts import views
 from store.files import datasets
@@ -25,6 +29,8 @@ from store.session import Session
 from store.tables.records import DatasetRecord
 
 router = guarded("datasets")
+_PNG_TYPE = "image/png"
+_PNG: dict[str, Any] = {"content": {_PNG_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
 
 
 @router.post(
@@ -78,6 +84,32 @@ def get_dataset(resources: ResourcesDep, reference: Reference) -> DatasetSchema:
         return views.dataset(datasets.get(session, reference))
 
 
+@router.get(
+    "/v1/datasets/{reference}/preview",
+    operation_id="preview_dataset",
+    dependencies=[READ],
+    response_class=Response,
+    responses={
+        200: {"description": "A png", "headers": ETAG, **_PNG},
+        304: {"description": "The asker has it already", "headers": ETAG},
+        **problems(422, 503),
+    },
+)
+async def preview_dataset(
+    resources: ResourcesDep, request: Request, reference: Reference
+) -> Response:
+    """A sheet of its training images as a png: up to eight of each of the first twelve classes."""
+    sha256 = await run_in_threadpool(_digest, resources, reference)
+    headers = {"ETag": f'"preview-{sha256}"', "Cache-Control": "private, no-cache"}
+    if conditional.is_known(request, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    hung_up = asyncio.ensure_future(body_parsing.disconnected(request.receive))
+    async with resources.looks.begun(None, hung_up) as look:
+        draw = functools.partial(previews.draw, resources, sha256, look)
+        sheet = await resources.lanes.inspections.run(draw)
+    return Response(sheet, headers=headers, media_type=_PNG_TYPE)
+
+
 @router.delete(
     "/v1/datasets/{reference}",
     operation_id="delete_dataset",
@@ -89,6 +121,11 @@ def delete_dataset(resources: ResourcesDep, sender: Sender, reference: Reference
     """Delete a dataset that no job refers to."""
     uploads.discard(resources, sender, reference, delete=datasets.delete)
     return Response(status_code=204)
+
+
+def _digest(resources: Resources, reference: str) -> str:
+    with resources.database.read() as session:
+        return datasets.get(session, reference).sha256
 
 
 def _create(

@@ -45,14 +45,15 @@ class ChannelStatistics:
         self._squares_C += np.einsum("pc,pc->c", values_PC, values_PC)
 
     def normalisation(
-        self, ranges: Sequence[tuple[float, float]], *, scale: float
+        self, ranges: Sequence[tuple[float, float]], dtype: np.dtype[np.generic]
     ) -> Normalisation | None:
         """Return what gives every channel mean 0 and deviation 1; None if no numbers can say it.
 
-        ``scale`` is multiplied by first; constant channels keep their width.
+        Bytes become 0 to 1 first; constant channels keep their width.
         """
         if not self._count:
             return None
+        scale = 1 / 255 if dtype == np.uint8 else 1.0
         shift_C = self._sum_C / self._count
         std_C = np.sqrt(np.maximum(self._squares_C / self._count - shift_C**2, 0.0))
         std = [

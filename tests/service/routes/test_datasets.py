@@ -127,3 +127,15 @@ def test_a_file_that_takes_too_long_to_read_is_refused_in_words(sqlite_url, tmp_
         detail = problem(sent(service, ODD), 422, "InvalidData")["detail"]
         assert "inspection" in detail
         assert (files(service), leftovers(service)) == (set(), [])
+
+
+def test_a_sheet_of_the_images_can_be_looked_at(service):
+    made = sent(service, ODD).json()
+    answer = service.client.get("/v1/datasets/pets/preview")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    with Image.open(io.BytesIO(answer.content)) as sheet:
+        assert sheet.size == (8 * 34, 3 * 34)
+    known = {"If-None-Match": answer.headers["etag"]}
+    again = service.client.get(f"/v1/datasets/{made['id']}/preview", headers=known)
+    assert (again.status_code, again.content) == (304, b"")
+    problem(service.client.get("/v1/datasets/nobody/preview"), 404, "DatasetNotFound")
