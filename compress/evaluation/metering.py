@@ -100,11 +100,11 @@ def measure(path: Path, runtime: MeteredRuntime, *, threads: int) -> MeteredCost
     calls = _calls(runtime, runtime.load(path, threads))
     clock = timing.best_clock()
     return MeteredCost(
-        latency_ms=float(np.quantile(calls.by(clock), QUANTILE)),
+        latency_ms=float(np.quantile(_advanced(calls, clock), QUANTILE)),
         wall_p50_ms=float(np.median(calls.wall_ms)),
         wall_p95_ms=float(np.quantile(calls.wall_ms, 0.95)),
-        load_ms=min(loads.by(clock)),
-        peak_memory_bytes=growth or None,
+        load_ms=min(_advanced(loads, clock)),
+        peak_memory_bytes=growth if growth and growth > 0 else None,
         clock=clock,
         busy=timing.load([calls]) > timing.BUSY_LOAD,
     )
@@ -123,6 +123,11 @@ def _values(port: FileInput, random: np.random.Generator) -> NDArray[Any]:
         return random.standard_normal(shape).astype(kind)
     most = _LARGEST_BYTE if kind == np.uint8 else 2
     return random.integers(0, most, shape).astype(kind)
+
+
+def _advanced(calls: Calls, clock: Clock) -> list[float]:
+    """Return the times of those calls whose clock was not held back (``timing`` says by what)."""
+    return [each for each in calls.by(clock) if each > 0]
 
 
 def _first_call(opened: Opened) -> None:

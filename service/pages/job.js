@@ -180,7 +180,7 @@ function showColumns(front) {
   const head = byId("columns");
   head.querySelectorAll(".compared").forEach((cell) => cell.remove());
   const compared = others(front).map((metric) => element("th", { class: "number compared" }, metric.words));
-  const meters = metered(front).map((column) => element("th", { class: "number compared", title: column.runtime }, "On " + column.meter));
+  const meters = metered(front).map((column) => element("th", { class: "number compared" }, `${column.meter} (${column.runtime})`));
   head.lastElementChild.before(...compared, ...meters);
 }
 

@@ -29,9 +29,9 @@ from store.tables.records import ArtifactRecord, JobRecord, MeteringRecord
 MOST_CLAIMS = 3
 """A file that the meter was lost with so often is given up."""
 _IS_OVER = MeteringRecord.lease_until < clock.db_now()
-_OPEN = or_(
-    MeteringRecord.state == MeteringState.WAITING,
-    and_(MeteringRecord.state == MeteringState.ACTIVE, _IS_OVER),
+_OPEN = and_(
+    MeteringRecord.state.in_((MeteringState.WAITING, MeteringState.ACTIVE)),
+    or_(MeteringRecord.state == MeteringState.WAITING, _IS_OVER),
 )
 
 
@@ -53,6 +53,11 @@ def claim(session: Session, info: MeterInfo, *, lease_seconds: float) -> MeterTa
             first.num_claims += 1
             found = first
     return _lease(session, found, info, lease_seconds)
+
+
+def has_open(session: Session, meter: str) -> bool:
+    """Whether a file waits for the meter, or was left by a process of it that was lost."""
+    return _first_open(session, meter, is_locked=False) is not None
 
 
 def heartbeat(session: Session, metering: str, token: str, *, lease_seconds: float) -> MeterBeat:
@@ -139,15 +144,16 @@ def _held_already(session: Session, info: MeterInfo) -> MeteringRecord | None:
     return session.scalars(query.with_for_update().limit(1)).first()
 
 
-def _first_open(session: Session, meter: str) -> MeteringRecord | None:
+def _first_open(session: Session, meter: str, *, is_locked: bool = True) -> MeteringRecord | None:
     query = (
         select(MeteringRecord)
         .join(JobRecord, JobRecord.id == MeteringRecord.job_id)
         .where(MeteringRecord.meter == meter, _OPEN, JobRecord.state != JobState.DELETED)
         .order_by(JobRecord.created_at.desc(), MeteringRecord.position, MeteringRecord.id)
         .limit(1)
-        .with_for_update(of=MeteringRecord)
     )
+    if is_locked:
+        query = query.with_for_update(of=MeteringRecord)
     return session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
 
 

@@ -75,7 +75,8 @@ async def claim_measurement(
         if found is not None:
             return Response(found.model_dump_json(), media_type="application/json")
         with metrics.waiting(request):
-            if not await _something_changes(resources, changes_known, deadline):
+            meter = claim.meter.name
+            if not await _something_to_do(resources, meter, changes_known, deadline):
                 return Response(status_code=204)
 
 
@@ -133,13 +134,24 @@ def _in_transaction(resources: Resources, act: Callable[[Any], Answer]) -> Answe
         return act(session)
 
 
-async def _something_changes(resources: Resources, changes_known: int, deadline: float) -> bool:
-    """Wait until the store has changed; False once the claim is over or the service stops."""
+async def _something_to_do(
+    resources: Resources, meter: str, changes_known: int, deadline: float
+) -> bool:
+    """Wait for a change that brings work; False once the claim is over or the service stops."""
     while time.monotonic() < deadline and not resources.notifications.is_closed:
         await anyio.sleep(min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
-        if resources.notifications.num_changes != changes_known:
-            return True
+        now = resources.notifications.num_changes
+        if now != changes_known:
+            changes_known = now
+            if await resources.lanes.for_worker(partial(_may_find, resources, meter)):
+                return True
     return False
+
+
+def _may_find(resources: Resources, meter: str) -> bool:
+    """Look without writing: a write would wake everybody who waits."""
+    with resources.database.read() as session:
+        return meterings.has_open(session, meter) or plans.next_job(session, meter) is not None
 
 
 def _find(resources: Resources, claim: MeterClaim) -> MeterTask | None:

@@ -4,9 +4,11 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import onnxruntime
 import pytest
 
+from compress.evaluation import metering
 from compress.values.errors import Stopped
 from featherweight.specs.cluster import RuntimeVersion
 from tests import onnx_files
@@ -59,6 +61,22 @@ def test_a_file_is_measured_without_torch(network):
     assert {"numpy", "onnxruntime"} <= set(loaded)
     assert told["runtime"]["version"] == onnxruntime.__version__
     assert 0 < told["latency_ms"] <= told["wall_p95_ms"]
+
+
+def test_a_file_gets_what_it_asks_for_with_one_for_open_sizes():
+    ports = [
+        metering.FileInput(name="pixels", dtype=np.uint8, shape=(None, 8, 8, 3)),
+        metering.FileInput(name="words", dtype=np.int64, shape=(None, None)),
+        metering.FileInput(name="half", dtype=np.float16, shape=(2,)),
+    ]
+    given = metering.inputs(ports)
+    shapes = {name: (value.dtype.name, value.shape) for name, value in given.items()}
+    assert shapes == {
+        "pixels": ("uint8", (1, 8, 8, 3)),
+        "words": ("int64", (1, 1)),
+        "half": ("float16", (2,)),
+    }
+    assert given["pixels"].max() > 1 >= given["words"].max()
 
 
 def test_a_file_that_is_none_is_refused_in_words(tmp_path):

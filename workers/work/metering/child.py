@@ -8,6 +8,7 @@ It writes one JSON document. A runtime that refuses the file, by whatever error,
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -31,8 +32,12 @@ def main() -> None:
     """Do what the command line says."""
     lifeline.die_with_named_parent()
     name, *rest = sys.argv[1:]
+    # What a runtime prints is not our answer.
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     answer = found(name, *rest) if rest else {"version": metering.RUNTIMES[name]().version}
-    sys.stdout.write(json.dumps(answer))
+    with out:
+        json.dump(answer, out)
 
 
 if __name__ == "__main__":
