@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 
-class Place(NamedTuple):
+class CommandPlace(NamedTuple):
     """Where a command is, and what ``--help`` says of it."""
 
     module: str
@@ -25,91 +25,95 @@ _JOBS, _RESULTS = "Jobs", "Results"
 _STORED, _RUNNING = "Data, networks and workers", "Running the service"
 _OF_JOBS, _OF_CLUSTER = "featherweight.cli.jobs", "featherweight.cli.inventory"
 _PROCESSES = "launch.processes"
-PANELS: dict[str, dict[str, Place]] = {
+PANELS: dict[str, dict[str, CommandPlace]] = {
     _JOBS: {
-        "up": Place(
+        "up": CommandPlace(
             "launch.up",
             "Run service, dashboard, searcher and workers here; submit a job and show its front.",
         ),
-        "submit": Place(
+        "submit": CommandPlace(
             _OF_JOBS, "Start a job from a file, uploading its data and model if need be."
         ),
-        "jobs": Place(_OF_JOBS, "List jobs, newest first."),
-        "watch": Place(
+        "jobs": CommandPlace(_OF_JOBS, "List jobs, newest first."),
+        "watch": CommandPlace(
             _OF_JOBS,
             "Follow a job to its end; --json prints one event per line. Fails if the job does.",
         ),
-        "propose": Place(
+        "propose": CommandPlace(
             _OF_JOBS, "Let a job try candidates of your own before the sampler's next ones."
         ),
-        "pause": Place(_OF_JOBS, "Hand out no more trials of a job."),
-        "resume": Place(_OF_JOBS, "Continue a paused job."),
-        "cancel": Place(_OF_JOBS, "Stop a job for good; its files stay."),
-        "delete": Place(
+        "pause": CommandPlace(_OF_JOBS, "Hand out no more trials of a job."),
+        "resume": CommandPlace(_OF_JOBS, "Continue a paused job."),
+        "cancel": CommandPlace(_OF_JOBS, "Stop a job for good; its files stay."),
+        "delete": CommandPlace(
             _OF_JOBS, "Delete jobs that have ended, with their trials, files and studies."
         ),
     },
     _RESULTS: {
-        "front": Place(_OF_JOBS, "Show the best files so far."),
-        "report": Place(_OF_JOBS, "Show what a job found."),
-        "why": Place(_OF_JOBS, "Explain why a trial ended as it did."),
-        "download": Place(
+        "front": CommandPlace(_OF_JOBS, "Show the best files so far."),
+        "report": CommandPlace(_OF_JOBS, "Show what a job found."),
+        "why": CommandPlace(_OF_JOBS, "Explain why a trial ended as it did."),
+        "download": CommandPlace(
             _OF_JOBS, "Download every file of a job's front, or one file; verified by SHA-256."
         ),
-        "snippet": Place(
+        "snippet": CommandPlace(
             "featherweight.cli.files",
             "Print a program that runs a file in ONNX Runtime; a card beside it is read, too.",
         ),
     },
     _STORED: {
-        "datasets": Place(
+        "datasets": CommandPlace(
             "featherweight.cli.datasets",
             "List uploaded datasets; add one, or show what is in one.",
         ),
-        "models": Place(
+        "models": CommandPlace(
             "featherweight.cli.models",
             "List uploaded models; add one, or show what is in one.",
         ),
-        "targets": Place(
+        "targets": CommandPlace(
             _OF_CLUSTER, "List where files can run, and in what form they come for it."
         ),
-        "workers": Place(
+        "workers": CommandPlace(
             _OF_JOBS, "List the workers heard of lately, and those that are set aside."
         ),
-        "meters": Place(
+        "meters": CommandPlace(
             _OF_CLUSTER, "List the devices that measure files of others, and what waits for each."
         ),
-        "audit": Place(
+        "audit": CommandPlace(
             _OF_CLUSTER,
             "List what was created, changed and deleted, and by whom, newest first; for admins.",
         ),
     },
     _RUNNING: {
-        "serve": Place(_PROCESSES, "Run the service."),
-        "search": Place(_PROCESSES, "Run the searcher. One is active; others wait to take over."),
-        "worker": Place(_PROCESSES, "Run trials for a service."),
-        "dashboard": Place(
+        "serve": CommandPlace(_PROCESSES, "Run the service."),
+        "search": CommandPlace(
+            _PROCESSES, "Run the searcher. One is active; others wait to take over."
+        ),
+        "worker": CommandPlace(
+            _PROCESSES, "Run trials for a service, or measure its files on this device."
+        ),
+        "dashboard": CommandPlace(
             _PROCESSES,
             "Run the read-only dashboard of Optuna, to which the service forwards requests.",
         ),
-        "migrate": Place(
+        "migrate": CommandPlace(
             _PROCESSES,
             "Upgrade the database and Optuna's storage; make the tokens named in the environment.",
         ),
-        "doctor": Place(
+        "doctor": CommandPlace(
             "launch.doctor",
             "Compare database, files, studies and processes; say what is wrong and how to mend it.",
         ),
-        "study": Place(_PROCESSES, "Optuna's copy of the trials."),
-        "token": Place("launch.tokens", "Bearer tokens, straight in the database."),
-        "schema": Place("launch.about", "Print the JSON schema of a job."),
-        "version": Place("launch.about", "Print the version of this package."),
+        "study": CommandPlace(_PROCESSES, "Optuna's copy of the trials."),
+        "token": CommandPlace("launch.tokens", "Bearer tokens, straight in the database."),
+        "schema": CommandPlace("launch.about", "Print the JSON schema of a job."),
+        "version": CommandPlace("launch.about", "Print the version of this package."),
     },
 }
 _PLACES = {name: place for panel in PANELS.values() for name, place in panel.items()}
 
 
-class Commands(TyperGroup):
+class LazyCommands(TyperGroup):
     """Every command, as a stand-in with its help until it is used."""
 
     def __init__(self, **given: Any) -> None:

@@ -13,11 +13,11 @@ import typer
 
 from featherweight import __version__
 from featherweight.system import lifeline
-from launch.commands import Commands
+from launch.commands import LazyCommands
 
 app = typer.Typer(
     name="featherweight",
-    cls=Commands,
+    cls=LazyCommands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

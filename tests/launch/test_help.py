@@ -9,8 +9,8 @@ from featherweight import __version__
 from launch import commands
 from tests.running import call
 
-WITHOUT_A_RESULT = {"serve", "search", "worker", "dashboard"}
-"""Commands that run a process; they print what a log prints."""
+WITHOUT_A_RESULT = {"serve", "search", "worker", "dashboard", "snippet"}
+"""Commands that run a process and print what a log prints, or that print a program."""
 
 
 def leaves(name, found):
