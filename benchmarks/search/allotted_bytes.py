@@ -23,6 +23,7 @@ from compress.network.network import Network
 from compress.sensitivity import probes
 from compress.sensitivity.document import ProfileDocument
 from compress.sensitivity.probes import ProbeRequest
+from compress.targets.onnxruntime import ONNXRUNTIME
 from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.training.context import TrialContext
@@ -92,7 +93,7 @@ def _profiled(context: TrialContext) -> ProfileDocument:
 def _limit(bound: int, whole: int, profile: ProfileDocument) -> float:
     asked = [constraints.parse(f"size_bytes <= {bound} B")]
     baseline = Curve(size_bytes={0: whole}, accuracy={0: 1.0}).at(0)
-    return Limits.of(asked, baseline, profile, scale_bits=16).size
+    return Limits.of(asked, baseline, profile, scale_bits=16, counted=ONNXRUNTIME.counted).size
 
 
 def _candidate(found: Allotment) -> Candidate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compress.targets.target import Runtime, Target
+from compress.targets.target import ByteModel, Runtime, Target
 
 ONNXRUNTIME = Target(
     name="onnxruntime",
@@ -17,4 +17,5 @@ ONNXRUNTIME = Target(
     integer_bias="int32",
     packings=("int8", "int4", "digits", "planes", "prefix code", "bit mask", "float16"),
     bytes="weights of few bits take few bits: the fewest bytes of all",
+    counted=ByteModel(packs=True, decoding=1_000, scale=4, half_scale=0),
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from compress.targets.target import Runtime, Target
+from compress.targets.target import ByteModel, IdleKnob, Runtime, Target
+
+_WHOLE = "a weight takes one byte in a layer of integers and four in any other, whatever its bits"
+_ZEROS = "zeros take as many bytes as any other weight"
 
 PLAIN = Target(
     name="plain",
@@ -16,4 +19,17 @@ PLAIN = Target(
     integer_bias="int32",
     packings=("int8", "float32"),
     bytes="one byte for a weight of an integer layer, four for any other, whatever its bits",
+    # A scale of its own for the bias of each channel, which no node computes.
+    counted=ByteModel(packs=False, decoding=1_000, scale=8, half_scale=8),
+    idle_knobs=(
+        IdleKnob(knob="quantization.weight_bits", fixed_at="widest", why=_WHOLE),
+        IdleKnob(
+            knob="quantization.scale_bits",
+            fixed_at="widest",
+            why="a scale takes four bytes, whatever its bits",
+        ),
+        IdleKnob(knob="sparsity.sparsity", fixed_at="off", why=_ZEROS),
+        IdleKnob(knob="sparsity.pattern", fixed_at="off", why=_ZEROS),
+        IdleKnob(knob="weight_sharing.index_bits", fixed_at="off", why=_WHOLE),
+    ),
 )

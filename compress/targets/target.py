@@ -18,6 +18,33 @@ class Runtime(BaseModel, frozen=True):
     newest: str
 
 
+class ByteModel(BaseModel, frozen=True):
+    """What the search counts of a file for the target before it is made."""
+
+    packs: bool = Field(
+        description="Whether weights of few bits, and zeros, take few bits; otherwise a weight of "
+        "a layer of integers takes one byte, and any other four."
+    )
+    decoding: int = Field(
+        description="Bytes of the nodes and tables that make weights of integers."
+    )
+    scale: int = Field(description="Bytes that a channel's scale adds.")
+    half_scale: int = Field(
+        description="The same of a scale of 16 bits, whose channel's bias has 16 bits, too."
+    )
+
+
+class IdleKnob(BaseModel, frozen=True):
+    """A knob that changes no bytes of a file for the target, and could only cost accuracy."""
+
+    knob: str = Field(description="The technique and its field, as in `quantization.weight_bits`.")
+    fixed_at: Literal["off", "widest"] = Field(
+        description="What it is fixed at: the value that leaves weights as they are, or the most "
+        "bits, up to 8."
+    )
+    why: str
+
+
 class Target(BaseModel, frozen=True):
     """A form of files. ``None`` for operators or types: all of the opset may be used."""
 
@@ -50,3 +77,9 @@ class Target(BaseModel, frozen=True):
     )
     packings: tuple[str, ...] = Field(description="How weights of few bits may be stored.")
     bytes: str = Field(description="What the form costs.")
+    counted: ByteModel = Field(description="What the search counts of it beforehand.")
+    idle_knobs: tuple[IdleKnob, ...] = Field(
+        default=(),
+        description="What a job fixes, if it varies them, unless it compares bytes of a download, "
+        "which zstd makes of any form.",
+    )

@@ -46,12 +46,21 @@ class Allotment:
 class Choices:
     """The ratios that each stage may have (none without pruning) and the bits of every layer.
 
-    ``bits`` are in increasing order; a single width leaves no choice.
+    ``bits`` are in increasing order; a single width leaves no choice. ``whole_bits`` are those that
+    every weight on a grid takes in the file, whatever its width; None: as many as the probes found.
     """
 
     ratios: tuple[tuple[float, ...], ...]
     bits: tuple[int, ...]
     axis: Axis
+    whole_bits: int | None = None
+
+    @property
+    def most(self) -> float:
+        """The share of the baseline that the widest bits leave without pruning."""
+        if self.axis == "macs" or self.bits[-1] == FLOAT_BITS:
+            return 1.0
+        return (self.whole_bits or self.bits[-1]) / FLOAT_BITS
 
     @property
     def chooses_ratios(self) -> bool:
@@ -176,7 +185,7 @@ class Allotter:
             [
                 Option(
                     value=b,
-                    cost=self._size(layer) * self._keep(layer, ratios) * _shortened(layer, b),
+                    cost=self._size(layer) * self._keep(layer, ratios) * self._shortened(layer, b),
                     damage=self._of_layer(layer, b),
                 )
                 for b in self._widths_of(layer, widths, uniform, window, edges)
@@ -271,7 +280,7 @@ class Allotter:
         if self.choices.axis == "macs":
             return self._left(ratios)
         sizes = (
-            self._size(layer) * self._keep(layer, ratios) * _shortened(layer, bits[layer.name])
+            self._size(layer) * self._keep(layer, ratios) * self._shortened(layer, bits[layer.name])
             for layer in self.profile.layers
         )
         return sum(sizes) / self._whole
@@ -289,7 +298,9 @@ class Allotter:
             return 0.0
         return curves.of_bits(layer.points, bits)
 
-
-def _shortened(layer: LayerProfile, bits: int) -> float:
-    """Return the share of a weight's bytes that is left in a file."""
-    return 1.0 if bits == FLOAT_BITS else curves.coded(layer.points, bits) / FLOAT_BITS
+    def _shortened(self, layer: LayerProfile, bits: int) -> float:
+        """Return the share of a weight's bytes that is left in a file."""
+        if bits == FLOAT_BITS:
+            return 1.0
+        whole = self.choices.whole_bits
+        return (curves.coded(layer.points, bits) if whole is None else whole) / FLOAT_BITS

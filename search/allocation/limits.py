@@ -9,10 +9,11 @@ MACs.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from compress.sensitivity.document import ProfileDocument
+from compress.targets.target import ByteModel
 from compress.values.measurement import METRICS, Measurement
 from compress.values.metrics import Part
 from featherweight.specs.constraints import Constraint
@@ -21,10 +22,7 @@ from search.allocation.allotment import Allotment, Allotter
 SURE = 0.96
 """The share of a bound on bytes that is used: estimates from entropies were up to 3 % low."""
 _FLOAT_BYTES = 4
-_DECODING_BYTES = 1_000
-"""Bytes of the nodes and tables that decode integers into weights."""
-_SCALE_BYTES: Mapping[int, int] = {32: 4, 16: 0}
-"""Bytes that a channel's scale adds, by ``scale_bits``; with 16 its bias takes two fewer."""
+_HALF = 16
 _EPSILON = 1e-9
 
 
@@ -47,16 +45,19 @@ class Limits:
         profile: ProfileDocument,
         *,
         scale_bits: int | None,
+        counted: ByteModel,
     ) -> Limits:
         """Derive the limits from the upper bounds among the constraints.
 
-        ``scale_bits`` are those of quantization, or None if weights are not quantized.
+        ``scale_bits`` are those of quantization, or None if files hold no scales, and ``counted``
+        says what the target's form adds to the weights.
         """
         found: dict[str, float] = {}
         added = 0
         if scale_bits is not None:
             outputs = sum(layer.outputs for layer in profile.layers)
-            added = _DECODING_BYTES + _SCALE_BYTES[scale_bits] * outputs
+            scale = counted.half_scale if scale_bits == _HALF else counted.scale
+            added = counted.decoding + scale * outputs
         for part, share in _shares(constraints, baseline, profile, added):
             limit = "size" if part == "bytes" else part
             found[limit] = min(share, found.get(limit, math.inf))

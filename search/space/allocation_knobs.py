@@ -13,6 +13,7 @@ from typing import Any
 
 from compress.network.outline import Outline
 from compress.sensitivity.document import ProfileDocument
+from compress.targets import registry as targets
 from compress.values.knobs import Scalar
 from featherweight.specs.job import JobSpec
 from search.allocation.allotment import FLOAT_BITS, Allotment, Allotter, Axis, Choices
@@ -121,7 +122,27 @@ def choices(spec: JobSpec, knobs: Sequence[Knob]) -> Choices:
         bits = tuple(each for each in found if each <= MOST_BITS) or (found[-1],)
         if _has_own_bits(knobs):
             bits = bits[-1:]
-    return Choices(ratios=tuple(stages), bits=bits, axis=_axis(spec))
+    return Choices(
+        ratios=tuple(stages), bits=bits, axis=_axis(spec), whole_bits=_whole_bits(spec, knobs)
+    )
+
+
+def _whole_bits(spec: JobSpec, knobs: Sequence[Knob]) -> int | None:
+    """Return what a weight takes if the target packs none; None: few bits take few bytes.
+
+    Few bits do so in downloads, in any form.
+    """
+    is_packed = targets.find(spec.target).counted.packs
+    if is_packed or ("download_bytes" in spec.compared and "size_bytes" not in spec.compared):
+        return None
+    is_integer = multiplies_integers(knobs)
+    return MOST_BITS if is_integer else FLOAT_BITS
+
+
+def multiplies_integers(knobs: Sequence[Knob]) -> bool:
+    """Return whether candidates of these knobs may have 8-bit activations."""
+    has_grid = any(knob.technique == "quantization" for knob in knobs)
+    return has_grid and "int8" in validation.values_of(knobs)("quantization.activations")
 
 
 def allocation(spec: JobSpec, knobs: Sequence[Knob]) -> tuple[tuple[Knob, ...], Allocation]:
@@ -188,13 +209,13 @@ def _check_names(outline: Outline) -> None:
 
 def _own(found: Choices) -> tuple[Knob, ...]:
     """The knobs that allocate. If the edges keep 8 bits, the lowest share is out of reach."""
-    widest = found.bits[-1] if found.axis == "bytes" else FLOAT_BITS
     narrowest = found.bits[0] if found.axis == "bytes" else FLOAT_BITS
     most = max((values[-1] for values in found.ratios), default=0.0)
-    high = widest / FLOAT_BITS
     coded = narrowest * (_LEAST_CODED if found.axis == "bytes" else 1.0)
+    if found.axis == "bytes" and found.whole_bits is not None:
+        coded = found.whole_bits
     low = round(max(1e-4, (1.0 - most) ** 2 * coded / FLOAT_BITS), 6)
-    share = _knob(found.axis, Domain(kind="float", low=low, high=high, log=True))
+    share = _knob(found.axis, Domain(kind="float", low=low, high=found.most, log=True))
     sharpness = _knob("sharpness", Domain(kind="float", low=0.0, high=1.0, step=0.25))
     if not (found.chooses_bits and found.chooses_ratios):
         return share, sharpness

@@ -6,7 +6,8 @@ is split with rank 1. Only the weights of convolutions and linear layers count, 
 normalisation folds away, and one node of the graph for each of them. If the values of the weights
 are chosen (a grid, a codebook, zeros), their bits in the file depend on their distribution. All
 that is certain then is what no code can go below: one bit for a block of nine
-(``docs/storage.md``). A real file is larger, because it also holds biases, scales and names.
+(``docs/storage.md``). A target that packs nothing has whole bytes or floats. A real file is larger,
+because it also holds biases, scales and names.
 """
 
 from __future__ import annotations
@@ -18,9 +19,16 @@ from typing import Any
 
 from compress.network.member import Shape
 from compress.network.outline import LayerInfo, Outline
+from compress.targets import registry as targets
 from compress.techniques.candidate import Candidate
 from compress.techniques.description.conditions import ValuesOf
-from compress.techniques.description.costs import FLOAT_BITS, FieldValues, LayerBound, LayerSize
+from compress.techniques.description.costs import (
+    BYTE_BITS,
+    FLOAT_BITS,
+    FieldValues,
+    LayerBound,
+    LayerSize,
+)
 from compress.techniques.registry import BY_NAME, TECHNIQUES
 from compress.values.knobs import Scalar
 from compress.values.measurement import METRICS, Measurement, Metric
@@ -145,9 +153,18 @@ def _lowest(spec: JobSpec, knobs: Sequence[Knob], outline: Outline) -> Bounds:
     parameters = sum(weights[layer.name] for layer in layers if layer.kind != "pad")
     macs = sum(each.macs * weights[each.name] / math.prod(each.weight_shape) for each in layers)
     runs = math.prod(t.costs.run_range(_own(t.name, values))[0] for t in TECHNIQUES)
-    bits = CODED_BITS if _may_choose_values(spec, values) else FLOAT_BITS
+    bits = _least_bits(spec, values)
     size_bytes = math.ceil(parameters * bits / 8) + NODE_BYTES * len(layers)
     return Bounds(size_bytes=size_bytes, parameters=parameters, macs=runs * macs)
+
+
+def _least_bits(spec: JobSpec, values: ValuesOf) -> float:
+    """Return the fewest bits that a weight may take in the form of the job's target."""
+    if targets.find(spec.target).counted.packs:
+        return CODED_BITS if _may_choose_values(spec, values) else FLOAT_BITS
+    own = ((BY_NAME[name].costs, _own(name, values)) for name in spec.techniques)
+    in_integers = any(costs.may_multiply_integers(fields) for costs, fields in own)
+    return BYTE_BITS if in_integers else FLOAT_BITS
 
 
 def _smallest(values: ValuesOf, outline: Outline, *, per_edge: Sequence[Sequence[str]]) -> Outline:

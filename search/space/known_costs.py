@@ -28,8 +28,9 @@ from typing import Any
 from compress.network.member import Shape
 from compress.network.outline import LayerInfo, Outline
 from compress.network.structure.narrowing import Narrowing, biases_of_output, weights
+from compress.targets.target import ByteModel
 from compress.techniques.description.conditions import ValuesOf
-from compress.techniques.description.costs import FLOAT_BITS, Costs
+from compress.techniques.description.costs import BYTE_BITS, FLOAT_BITS, Costs
 from compress.techniques.registry import BY_NAME, TECHNIQUES
 from compress.techniques.rules import canonical
 from compress.values.errors import InvalidCandidate
@@ -184,7 +185,7 @@ class KnownCosts:
         return found
 
     def _count(self, fields: Fields) -> tuple[float, float, float]:
-        bits, member = _bits(fields), _member(fields)
+        bits, member = _bits(fields, self.space.target.counted), _member(fields)
         narrowing = self._narrowing(member)
         known = _widths(fields, narrowing)
         estimating = [own for own, widths in zip(fields, known, strict=True) if widths is None]
@@ -289,7 +290,10 @@ def _part(
     )
 
 
-def _bits(fields: Fields) -> float:
-    """Return the average bits of a weight; zeros take none."""
+def _bits(fields: Fields, counted: ByteModel) -> float:
+    """Return the average bits of a weight in the form of a target; packed zeros take none."""
+    if not counted.packs:
+        in_integers = any(costs.multiplies_integers(own) for costs, own in fields)
+        return BYTE_BITS if in_integers else FLOAT_BITS
     bits = min((costs.bits(own) for costs, own in fields), default=FLOAT_BITS)
     return bits * math.prod(costs.nonzero(own) for costs, own in fields)

@@ -83,10 +83,13 @@ def _times(space: Space) -> dict[Metric, float]:
 def cautions(problem: Problem) -> tuple[str, ...]:
     """Return warnings about a job's bounds: those that nothing can meet, then ``warnings``.
 
+    Then which knobs the job's target has fixed.
+
     A new job with a bound that nothing can meet is refused. If only the measured baseline shows
     it, the job exists already and gets a warning.
     """
-    return (*_impossible(problem), *warnings(problem.spec, Known.of(problem)))
+    of_bounds = warnings(problem.spec, Known.of(problem))
+    return (*_impossible(problem), *of_bounds, *problem.space.idle)
 
 
 def _impossible(problem: Problem) -> Iterator[str]:

@@ -14,6 +14,8 @@ from pydantic.fields import FieldInfo
 from compress.network.member import Dimension
 from compress.network.outline import ElasticNetwork, Outline
 from compress.sensitivity.document import ProfileDocument
+from compress.targets import registry as targets
+from compress.targets.target import Target
 from compress.techniques import registry
 from compress.techniques.candidate import Candidate
 from compress.techniques.family_member.config import FamilyMember
@@ -29,6 +31,8 @@ MOST_GRID_VALUES = 100_000
 """A finer grid is refused; a range without a step means the same."""
 _MOST_ENUMERATED = 5_000
 _MOST_TRIED = 64
+_DOWNLOAD = "download_bytes"
+"""What zstd makes of a file, in any form: few bits take few bytes."""
 _MEMBER = "family_member"
 """A candidate's choice of network, which depends on what members its network has."""
 
@@ -45,6 +49,10 @@ class Space:
     """The meaning of the knobs that allocate by a profile; None if every knob is a field."""
     profile: ProfileDocument | None = None
     """The sensitivity profile of the job's model, once it is known."""
+    target: Target = targets.AS_MADE
+    """Where its files must run, which decides what a weight weighs."""
+    idle: tuple[str, ...] = ()
+    """Which knobs the target has fixed, in words."""
 
     @property
     def concrete(self) -> tuple[Knob, ...]:
@@ -62,6 +70,12 @@ class Space:
         check_profile(profile, self.outline)
         allotting = self.allocation and self.allocation.on(profile)
         return replace(self, allocation=allotting, profile=profile)
+
+    @property
+    def acting(self) -> tuple[str, ...]:
+        """The techniques that a job asked for something to do; the target rests some others."""
+        resting = {each.knob.partition(".")[0] for each in self.target.idle_knobs if self.idle}
+        return tuple(technique for technique in self.techniques if technique not in resting)
 
     @property
     def turning(self) -> tuple[Knob, ...]:
@@ -194,7 +208,7 @@ def build(spec: JobSpec, outline: Outline) -> Space:
     The searchable fields of a listed technique get their default ranges, and the job may give any
     field another range or a fixed value. A field that holds one value per stage, or per edge of a
     cell, becomes one knob for each. A knob that has no effect whatever the values of the others is
-    fixed.
+    fixed, and so is one that changes no bytes of the job's target, unless downloads are compared.
 
     Raises:
         InvalidSpace: a range leaves what the technique's config accepts, or has no effect.
@@ -212,14 +226,28 @@ def build(spec: JobSpec, outline: Outline) -> Space:
     validation.check_counted(asked, spec.techniques)
     validation.check_patterns(asked, outline)
     validation.check_paths(asked, outline)
-    knobs, allotted = profiled(spec, validation.at_rest(asked), outline)
+    target = targets.find(spec.target)
+    rested, idle = _for_target(spec, target, validation.at_rest(asked))
+    knobs, allotted = profiled(spec, rested, outline)
     return Space(
         knobs=knobs,
         techniques=names,
         outline=outline,
         seed=spec.seed,
         allocation=allotted,
+        target=target,
+        idle=idle,
     )
+
+
+def _for_target(
+    spec: JobSpec, target: Target, knobs: tuple[Knob, ...]
+) -> tuple[tuple[Knob, ...], tuple[str, ...]]:
+    """Fix the knobs that change no bytes that the job compares, and what has no effect then."""
+    if _DOWNLOAD in spec.compared:
+        return knobs, ()
+    found, idle = validation.for_target(knobs, target)
+    return (validation.at_rest(found), idle) if found != knobs else (knobs, idle)
 
 
 def _knobs(

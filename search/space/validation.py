@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from compress.network.member import Shape
 from compress.network.outline import Outline
+from compress.targets.target import IdleKnob, Target
 from compress.techniques.description import conditions
 from compress.techniques.description.conditions import ValuesOf
 from compress.techniques.description.rules import Applies, Refused, Relation
@@ -31,6 +32,7 @@ from search.space import grid
 from search.space.knobs import Domain, Knob
 
 _MOST_COMBINED = 5_000
+_MOST_BITS = 8
 Per = Literal["stage", "edge"]
 """The parts of a network, if a field holds one value for each of them."""
 
@@ -173,6 +175,36 @@ def at_rest(knobs: Sequence[Knob]) -> tuple[Knob, ...]:
         if _is_idle(rule, values_of(found)):
             found = [_rested(knob) if _is_of(rule.field, knob) else knob for knob in found]
     return tuple(found)
+
+
+def for_target(knobs: Sequence[Knob], target: Target) -> tuple[tuple[Knob, ...], tuple[str, ...]]:
+    """Fix the knobs that change no bytes of files for the target; return them, and what was done.
+
+    One whose values leave out the one that it would be fixed at stays as it was asked for.
+    """
+    idle = {each.knob: each for each in target.idle_knobs}
+    found, said = list(knobs), list[str]()
+    for place, knob in enumerate(knobs):
+        if knob.path not in idle:
+            continue
+        value, every = _idle_value(knob, idle[knob.path]), values(knob)
+        if set(every) == {value}:
+            continue
+        why = f"of {knob.name} no value saves bytes for the target {target.name}: "
+        why += idle[knob.path].why
+        if value in every:
+            found[place] = replace(knob, domain=Domain.of_choices((value,)))
+            why += f". It is fixed at {value!r}"
+        said.append(why)
+    return tuple(found), tuple(said)
+
+
+def _idle_value(knob: Knob, idle: IdleKnob) -> Scalar:
+    if idle.fixed_at == "off":
+        return BY_NAME[knob.technique].disabled[knob.field]
+    every = values(knob)
+    narrow = [value for value in every if float(value) <= _MOST_BITS]
+    return max(narrow or every, key=float)
 
 
 def values(knob: Knob) -> Sequence[Scalar]:

@@ -10,9 +10,8 @@ import numpy as np
 
 from compress.sensitivity.document import ProfileDocument
 from compress.values.knobs import Scalar
-from featherweight.specs.job import JobSpec
 from search.allocation import knapsack
-from search.allocation.allotment import FLOAT_BITS, Allotment, Allotter, Choices
+from search.allocation.allotment import Allotment, Allotter, Choices
 from search.allocation.limits import Limits
 from search.space import allocation_knobs, controls, grid, validation
 from search.space.allocation_knobs import Allocation
@@ -64,8 +63,13 @@ def candidates(problem: Problem, *, count: int) -> list[Params]:
         return []
     limits = Limits()
     if baseline is not None:
-        scale_bits = _scale_bits(spec, space.knobs)
-        limits = Limits.of(spec.constraints, baseline, space.profile, scale_bits=scale_bits)
+        limits = Limits.of(
+            spec.constraints,
+            baseline,
+            space.profile,
+            scale_bits=_scale_bits(problem),
+            counted=space.target.counted,
+        )
     most = min(count, MOST_BUDGETS)
     if space.allocation is not None:
         return list(_through_knobs(space.knobs, space.allocation, limits, count=most))
@@ -73,11 +77,13 @@ def candidates(problem: Problem, *, count: int) -> list[Params]:
     return list(_through_fields(space.knobs, found, space.profile, limits, count=most))
 
 
-def _scale_bits(spec: JobSpec, knobs: Sequence[Knob]) -> int | None:
-    """The most scale bits that a candidate may have; None if nothing is quantized."""
-    if "quantization" not in spec.techniques:
+def _scale_bits(problem: Problem) -> int | None:
+    """The most scale bits that a candidate may have; None if its file holds no scales."""
+    spec, space = problem.spec, problem.space
+    has_scales = space.target.counted.packs or allocation_knobs.multiplies_integers(space.knobs)
+    if "quantization" not in spec.techniques or not has_scales:
         return None
-    return max(int(bits) for bits in validation.values_of(knobs)("quantization.scale_bits"))
+    return max(int(bits) for bits in validation.values_of(space.knobs)("quantization.scale_bits"))
 
 
 def _through_knobs(
@@ -123,7 +129,7 @@ def _budgets(allotter: Allotter, ways: Ways, limits: Limits, count: int) -> list
 
     The most is one of them if a constraint determines it.
     """
-    high = allotter.choices.bits[-1] / FLOAT_BITS if allotter.choices.axis == "bytes" else 1.0
+    high = allotter.choices.most
     low = min(allotter.least, high)
     top = min(high, limits.size if allotter.choices.axis == "bytes" else limits.macs)
     most = _most(ways, low, top, limits) if top >= low else high

@@ -84,7 +84,7 @@ def check(session: Session, spec: JobSpec) -> Checked:
     found = stored_problem.networks_of(spec, model, data)
     problem = Problem.compiled(spec, data, found, baseline=baseline)
     input_checks.check_job(problem)
-    validation.check_effects(problem.space.concrete, problem.space.techniques)
+    validation.check_effects(problem.space.concrete, problem.space.acting)
     sampling.check(spec.sampler, problem.space, num_objectives=len(spec.objectives))
     return Checked(
         problem=problem,

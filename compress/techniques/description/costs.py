@@ -16,6 +16,7 @@ from compress.network.member import Shape
 from compress.network.structure.narrowing import Narrowing
 
 FLOAT_BITS = 32.0
+BYTE_BITS = 8.0
 Fields = Mapping[str, Any]
 """Every field of a config and its value."""
 FieldValues = Callable[[str], Sequence[Any]]
@@ -86,6 +87,14 @@ class Costs:
     def bits(self, fields: Fields) -> float:
         """Estimate the bits of a weight in the file, without entropy coding; at most 32."""
         return FLOAT_BITS
+
+    def multiplies_integers(self, fields: Fields) -> bool:
+        """Return whether layers multiply integers of 8 bits, not floats."""
+        return False
+
+    def may_multiply_integers(self, values: FieldValues) -> bool:
+        """Return whether they may, for any candidate of a space."""
+        return False
 
     def nonzero(self, fields: Fields) -> float:
         """Estimate the share of weights that are not zero, from 0 to 1."""

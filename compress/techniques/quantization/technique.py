@@ -57,6 +57,14 @@ class _Costs(Costs):
         """Estimate that a weight takes its bits on average."""
         return float(fields["weight_bits"]) + float(fields["extra_bits"])
 
+    def multiplies_integers(self, fields: Fields) -> bool:
+        """Whether activations are integers."""
+        return fields["activations"] == "int8"
+
+    def may_multiply_integers(self, values: FieldValues) -> bool:
+        """Whether activations may be integers."""
+        return "int8" in values("activations")
+
     def chooses_values(self, values: FieldValues) -> bool:
         """Whether weights lie on a grid or in float16, which code shorter than floats."""
         return True

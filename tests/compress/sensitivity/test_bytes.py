@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from compress.export import writer
+from compress.targets.onnxruntime import ONNXRUNTIME
 from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from featherweight.specs import constraints
 from search.allocation.allotment import Allotter, Choices
@@ -38,13 +39,13 @@ def test_a_file_keeps_the_bound_and_wastes_little_of_it(
     ).size_bytes
     baseline, bound = factories.measurement(size_bytes=whole), whole // part
     asked = [constraints.parse(f"size_bytes <= {bound} B")]
-    limits = Limits.of(asked, baseline, profile, scale_bits=scale_bits)
+    limits = Limits.of(asked, baseline, profile, scale_bits=scale_bits, counted=ONNXRUNTIME.counted)
     stages = (RATIOS,) * len(profile.stages)
     allotter = Allotter(
         profile=profile, choices=Choices(ratios=stages, bits=(2, 3, 4, 8), axis="bytes")
     )
     found = allotter.allot(limits.size, pruning=pruning, sharpness=1.0, edges_8bit=False)
-    small = made(found, compressed, digits, scale_bits=scale_bits)
+    small = made(found, compressed, digits, scale_bits=scale_bits, counted=ONNXRUNTIME.counted)
     size = writer.write(
         small, tmp_path, data=digits, name="small", task=IMAGE_CLASSIFICATION
     ).size_bytes

@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 
 from compress.sensitivity.document import ProfileDocument
+from compress.targets.onnxruntime import ONNXRUNTIME
+from compress.targets.plain import PLAIN
+from compress.targets.portable import PORTABLE
+from compress.targets.target import Target
 from featherweight.specs import constraints
 from search.allocation.allotment import Allotter
 from search.allocation.limits import Limits
@@ -37,13 +41,13 @@ def profile() -> ProfileDocument:
 PROFILE = profile()
 BYTES = 4 * sum(layer.weights for layer in PROFILE.layers)
 BESIDE = 100
+_TARGETS = (ONNXRUNTIME, PORTABLE, PLAIN)
 BASELINE = factories.measurement(size_bytes=BYTES + BESIDE, latency_ms=2.0)
 
 
 def built(*asked: str, allocate: bool = True, **changes: Any) -> tuple[Any, Space]:
-    spec = factories.spec(
-        techniques=BOTH, profile={"allocate": allocate}, constraints=list(asked), **changes
-    )
+    fields = {"techniques": BOTH, "target": "onnxruntime"} | changes
+    spec = factories.spec(profile={"allocate": allocate}, constraints=list(asked), **fields)
     return spec, space.build(spec, factories.outline()).on(PROFILE)
 
 
@@ -66,9 +70,9 @@ def allotments(*asked: str) -> list[Any]:
     ]
 
 
-def of(*asked: str, scale_bits: int | None = 32) -> Limits:
+def of(*asked: str, scale_bits: int | None = 32, target: Target = ONNXRUNTIME) -> Limits:
     found = [constraints.parse(text) for text in asked]
-    return Limits.of(found, BASELINE, PROFILE, scale_bits=scale_bits)
+    return Limits.of(found, BASELINE, PROFILE, scale_bits=scale_bits, counted=target.counted)
 
 
 def test_what_is_asked_for_becomes_a_share_of_the_baseline() -> None:
@@ -79,6 +83,38 @@ def test_what_is_asked_for_becomes_a_share_of_the_baseline() -> None:
     assert of("latency_ms <= 0.5 ms").macs == pytest.approx(0.25)
     assert of("macs <= 5 k", "latency_ms <= 1 ms").macs == pytest.approx(0.25)
     assert of("parameters <= 100").weights == pytest.approx(0.2)
+
+
+def test_what_a_target_adds_to_the_weights_is_taken_off_their_share() -> None:
+    outputs = sum(layer.outputs for layer in PROFILE.layers)
+    half = {each.name: of("size_bytes <= 5 kB", target=each).size for each in _TARGETS}
+    assert BYTES * (half["onnxruntime"] - half["portable"]) == pytest.approx(1_200)
+    assert BYTES * (half["onnxruntime"] - half["plain"]) == pytest.approx(4 * outputs)
+
+
+def test_for_a_target_that_packs_nothing_a_bound_is_met_by_channels_alone() -> None:
+    outputs = sum(layer.outputs for layer in PROFILE.layers)
+    bound = f"size_bytes <= {round((0.15 * BYTES + BESIDE + 1_000 + 8 * outputs) / 0.96)} B"
+    _, found = built(bound, target="plain")
+    assert found.allocation is not None
+    allotter: Allotter = found.allocation.allotter
+    assert allotter.choices.most == pytest.approx(8 / 32)
+    budgets = opened(bound, target="plain")
+    assert "allocation.pruning" not in budgets[0]
+    limit = of(bound, target=PLAIN).size
+    assert budgets[-1]["allocation.bytes"] == pytest.approx(limit) == pytest.approx(0.15, rel=0.01)
+    for params in budgets:
+        made = allotter.allot(params["allocation.bytes"], pruning=1.0, sharpness=1.0)
+        assert set(made.bits.values()) == {8}
+        assert made.share == pytest.approx(allotter.weights_left(made.ratios) * 8 / 32)
+
+
+def test_a_download_still_takes_few_bytes_of_few_bits() -> None:
+    objectives = ["maximise accuracy", "minimise download_bytes"]
+    _, found = built(target="plain", objectives=objectives)
+    assert found.allocation is not None
+    assert found.allocation.choices.bits == (2, 4, 8)
+    assert found.allocation.choices.whole_bits is None
 
 
 def test_other_constraints_say_nothing_of_an_allotment() -> None:
