@@ -29,11 +29,18 @@ _NIBBLE = 16
 
 
 class FloatSpelling(Spelling):
-    """Quotients are rounded down, levels of a code are written out, sums count in float32."""
+    """Quotients are rounded down, levels of a code are written out, sums count in float32.
+
+    A level reads the one before three times. OpenVINO before 2025 follows every path from a weight
+    to the file's constants, 3 to the power of levels: a ResNet-20 of 8 bits and 60 % zeros took
+    17 s of CPU time to load with 10 levels, one of 4 bits more than 100 s with 12. With 8 it is
+    1.6 s, for 5 % more bytes of the first and 2 % of the second.
+    """
 
     words = (np.uint8,)
     has_int4 = False
     says_axis = True
+    most_levels = 8
     most_counted = 2.0**24
     plane_bytes = 16
     level_bytes = 180

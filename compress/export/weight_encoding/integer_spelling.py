@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ class IntegerSpelling(Spelling):
     words = (np.uint8, np.uint16, np.int32, np.int64)
     has_int4 = True
     says_axis = False
+    most_levels = math.inf
     most_counted = float("inf")
     plane_bytes = 4
     level_bytes = 38

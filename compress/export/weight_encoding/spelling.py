@@ -30,6 +30,7 @@ class Spelling(ABC):
         says_axis: Whether a Split of several axes says which one, though it is the first.
         most_counted: Symbols that are counted exactly; with more there is no code and no mask.
         plane_bytes: Bytes that unpacking holds for every bit of ``Building.bits``.
+        most_levels: Levels that a code may have behind the bits that all of its words have.
         level_bytes: What one more level of a code adds to a file.
         level_temporaries: Bytes that a level computes for every symbol.
         count_temporaries: Bytes that ``kept`` computes for every bit.
@@ -40,6 +41,7 @@ class Spelling(ABC):
     says_axis: bool
     most_counted: float
     plane_bytes: int
+    most_levels: float
     level_bytes: int
     level_temporaries: int
     count_temporaries: int

@@ -91,6 +91,8 @@ def huffman(
             continue
         width = np.log2(1 + np.ptp(table_AK.astype(np.int16)))
         for code in prefix.optimal(counts_A):
+            if code.levels > spelling.most_levels:
+                continue
             memory = PRICE * spelling.level_temporaries * len(symbols_M)
             size = float(counts_A @ code.lengths_A) / 8
             size += (spelling.level_bytes + memory) * code.levels
