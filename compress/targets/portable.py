@@ -52,6 +52,6 @@ PORTABLE = Target(
     packings=("int8", "digits", "planes", "prefix code", "bit mask", "float16"),
     # Of the published ResNet-20, at 2 to 8 bits, 0.8 to 1.4 kB more than for onnxruntime.
     counted=ByteModel(packs=True, decoding=2_200, scale=4, half_scale=0),
-    bytes="weights of few bits take few bits: about 1 % or 1 kB more than for onnxruntime",
+    bytes="weights of few bits take few bits: 1 to 7 % or 1 kB more than for onnxruntime",
 )
 """Files for old and new runtimes of several makers, in few bytes."""
