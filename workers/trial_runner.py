@@ -15,6 +15,7 @@ import torch
 
 from compress import delivery, pipeline
 from compress.evaluation import measure
+from compress.export import file_ports
 from compress.network.network import Artifact, Network
 from compress.network.sources import family, safetensors
 from compress.network.sources.source import FamilySource
@@ -316,6 +317,7 @@ class TrialRunner:
             ),
             input=_input(network),
             num_classes=network.num_classes,
+            class_names=file_ports.kept_names(context.data.class_names),
             measurement=measurement,
             file_sha256=artifact.sha256,
             file_bytes=artifact.size_bytes,

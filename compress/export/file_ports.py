@@ -67,6 +67,15 @@ def declare(model: ModelProto, signature: Signature) -> None:
         helper.set_model_props(model, kept)
 
 
+def kept_names(class_names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names that a file and its manifest have: none if they are too long."""
+    return tuple(class_names) if len(_as_text(class_names)) <= _MOST_BYTES else ()
+
+
+def _as_text(class_names: Sequence[str]) -> bytes:
+    return json.dumps(class_names, ensure_ascii=False, separators=(",", ":")).encode()
+
+
 def name_classes(model: ModelProto, class_names: Sequence[str]) -> tuple[str, ...]:
     """Say, in place, what the answers are called; without names the file stays as it is.
 
@@ -74,15 +83,14 @@ def name_classes(model: ModelProto, class_names: Sequence[str]) -> tuple[str, ..
     """
     if not class_names:
         return ()
-    text = json.dumps(class_names, ensure_ascii=False, separators=(",", ":"))
-    size = len(text.encode())
-    if size > _MOST_BYTES:
+    text = _as_text(class_names)
+    if not kept_names(class_names):
         return (
-            f"the file does not name its classes: their names take {size:,} bytes, at most "
+            f"the file does not name its classes: their names take {len(text):,} bytes, at most "
             f"{_MOST_BYTES:,} are kept",
         )
     said = {entry.key: entry.value for entry in model.metadata_props}
-    helper.set_model_props(model, said | {CLASS_NAMES: text})
+    helper.set_model_props(model, said | {CLASS_NAMES: text.decode()})
     return ()
 
 

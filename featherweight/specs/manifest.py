@@ -76,6 +76,12 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     origin: Origin
     input: Input
     num_classes: int = Field(ge=2)
+    class_names: tuple[Annotated[str, Field(max_length=100)], ...] = Field(
+        default=(),
+        max_length=10_000,
+        description="In the order of the answers; none: the dataset has none, they are too long "
+        "for a file, or it is an older one.",
+    )
     measurement: Measurement = Field(
         description="Of this file, in the form of its target: target and runtimes say which."
     )

@@ -19,6 +19,8 @@ from tests.e2e.conftest import TINY
 
 pytestmark = pytest.mark.proof
 
+NAMES = tuple(f"digit {number}" for number in range(10))
+
 
 @pytest.fixture(scope="module")
 def images(digits):
@@ -33,11 +35,20 @@ def network(images, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def done(house, client, digits, network):
+def named_digits(digits, tmp_path_factory):
+    """The same images, with names of their classes."""
+    path = tmp_path_factory.mktemp("named") / "digits.npz"
+    with np.load(digits) as arrays:
+        np.savez(path, **arrays, class_names=np.array(NAMES))
+    return path
+
+
+@pytest.fixture(scope="module")
+def done(house, client, named_digits, network):
     """The job on it, at its end."""
     changes = {
         "model": {"path": network.name},
-        "data": client.upload_dataset(digits, name="digits").name,
+        "data": client.upload_dataset(named_digits, name="digits").name,
         "techniques": {
             "filter_pruning": {"scope": "global", "ratio": [0.0, 0.3]},
             "quantization": {},
@@ -98,3 +109,4 @@ def test_a_manifest_names_the_file_that_it_was_made_from(done, client, network):
     told = manifest.load(json.dumps(client.manifest(file.id)))
     assert told.architecture.sha256 == file_digest(network) == told.origin.weights_sha256
     assert (told.input.name, told.input.layout) == ("pixels", "NCHW")
+    assert told.class_names == NAMES

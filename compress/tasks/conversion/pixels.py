@@ -108,15 +108,17 @@ def _layout(headers: list[npz.ArrayHeader], asked: Layout | None) -> tuple[Layou
 def _no_image(header: npz.ArrayHeader, asked: Layout | None) -> str:
     low, high = SIDES
     said = "" if asked is None else f" as {asked}"
-    flat = (
+    way_out = (
         "; rows of pixels need a reshape, as images.reshape(-1, 28, 28)"
         if len(header.shape) == 2
         else ""
     )
+    if len(header.shape) == 4 and _is_image(header.shape[2], *header.shape[:2]):
+        way_out = f"; if their number comes last, numpy.moveaxis({header.name}, -1, 0)"
     return (
         f"{header.name} cannot be read as images{said}: expected shape (N, H, W), (N, H, W, C) or "
         f"(N, C, H, W) with {low} to {high} pixels high and wide and 1 to {MAX_CHANNELS} channels, "
-        f"got {header.shape}{flat}"
+        f"got {header.shape}{way_out}"
     )
 
 

@@ -155,4 +155,6 @@ def test_names_that_are_too_long_for_a_file_are_left_out_with_a_note():
     names = [f"{number:06}" + "x" * 94 for number in range(700)]
     [note] = file_ports.name_classes(model, names)
     assert "72,101 bytes" in note
+    assert file_ports.kept_names(names) == ()
+    assert file_ports.kept_names(names[:3]) == tuple(names[:3])
     assert metadata_of(model) == {}

@@ -59,6 +59,14 @@ def test_a_manifest_comes_back_unchanged(written):
     assert manifest.load(manifest.dump(written)) == written
 
 
+def test_a_manifest_names_its_classes_and_one_of_before_has_none(written):
+    named = written.model_copy(update={"class_names": ("cat", "Ähre")})
+    assert manifest.load(manifest.dump(named)).class_names == ("cat", "Ähre")
+    before = json.loads(manifest.dump(written))
+    del before["class_names"]
+    assert manifest.load(json.dumps(before)) == written
+
+
 def test_a_manifest_of_an_uploaded_file_names_it_and_its_ports(written):
     source = OnnxSource(sha256="12" * 32)
     taken = written.input.model_copy(update={"name": "pixels", "layout": "NHWC"})

@@ -101,6 +101,10 @@ HOSTILE = {
     "no train": ({"x_val": X, "y_val": TURN}, "'x_train' is missing"),
     "an unknown array": (labelled(TURN, weights=TURN), "unknown array 'weights.npy'"),
     "flat rows": (labelled(TURN) | {"x_train": X.reshape(COUNT, -1)}, r"reshape\(-1, 28, 28\)"),
+    "images along the last axis": (
+        labelled(TURN) | {"x_train": np.zeros((8, 6, 3, COUNT), np.uint8)},
+        r"numpy.moveaxis\(x_train, -1, 0\)",
+    ),
     "texts as images": (labelled(TURN) | {"x_train": np.full((COUNT, 8, 8), "a")}, "be numbers"),
     "huge pixels": (labelled(TURN) | {"x_train": X.astype(int) * 2**20}, "cannot tell apart"),
     "infinite pixels": (labelled(TURN) | {"x_train": X * 1e300}, "infinity"),
