@@ -1,8 +1,8 @@
 """What a file costs in a runtime on this device, measured in a process of its own. No torch.
 
-Only the file is needed: its calls have one random input of the shapes and types that it asks for,
-with 1 for sizes that it leaves open. What it answers is not looked at. Nothing is pinned to a core:
-where cores differ, the quantile is that of the fastest that calls ran on.
+Only the file is needed, and for one that leaves sizes open those of an example. Its calls have one
+random input of the shapes and types that it asks for. What it answers is not looked at. Nothing is
+pinned to a core: where cores differ, the quantile is that of the fastest that calls ran on.
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ class MeteredCost:
     busy: bool
 
 
-def measure(path: Path, runtime: MeteredRuntime, *, threads: int) -> MeteredCost:
+def measure(
+    path: Path, runtime: MeteredRuntime, *, threads: int, example: tuple[int, ...] = ()
+) -> MeteredCost:
     """Measure the file in this process, which must be a fresh one.
 
     Raises whatever the runtime raises for a file that it does not load or run.
@@ -93,11 +95,11 @@ def measure(path: Path, runtime: MeteredRuntime, *, threads: int) -> MeteredCost
     # It loads ONNX Runtime, which who only asks for the names of runtimes need not.
     from compress.evaluation import peak_memory
 
-    growth = peak_memory.added(lambda: _first_call(runtime.load(path, threads)))
+    growth = peak_memory.added(lambda: _first_call(runtime.load(path, threads), example))
     loads = _timed(
         lambda: runtime.load(path, threads), calls=_TIMED_LOADS, block=1, cpu_ns=runtime.cpu_ns
     )
-    calls = _calls(runtime, runtime.load(path, threads))
+    calls = _calls(runtime, runtime.load(path, threads), example)
     clock = timing.best_clock()
     return MeteredCost(
         latency_ms=float(np.quantile(_advanced(calls, clock), QUANTILE)),
@@ -110,19 +112,33 @@ def measure(path: Path, runtime: MeteredRuntime, *, threads: int) -> MeteredCost
     )
 
 
-def inputs(ports: Sequence[FileInput]) -> dict[str, NDArray[Any]]:
-    """Return one random value for each input: normal numbers, bytes of any size, else 0 and 1."""
+def inputs(ports: Sequence[FileInput], example: tuple[int, ...] = ()) -> dict[str, NDArray[Any]]:
+    """Return one random value for each input: normal numbers, bytes of any size, else 0 and 1.
+
+    ``example`` are the sizes of one example of the data, channels first, taken where a file leaves
+    its own open and the others fit, with channels first or last; what else is open has size 1.
+    """
     random = np.random.default_rng(0)
-    return {port.name: _values(port, random) for port in ports}
+    return {port.name: _values(port, random, _sizes(port.shape, example)) for port in ports}
 
 
-def _values(port: FileInput, random: np.random.Generator) -> NDArray[Any]:
-    shape = [1 if size is None else size for size in port.shape]
+def _sizes(shape: tuple[int | None, ...], example: tuple[int, ...]) -> list[int]:
+    if not shape:
+        return []
+    batch, *rest = shape
+    for wanted in (example, (*example[1:], *example[:1])):
+        fits = [own in (None, size) for own, size in zip(rest, wanted, strict=False)]
+        if len(rest) == len(wanted) and all(fits):
+            return [batch or 1, *wanted]
+    return [size or 1 for size in shape]
+
+
+def _values(port: FileInput, random: np.random.Generator, sizes: Sequence[int]) -> NDArray[Any]:
     kind = np.dtype(port.dtype)
     if kind.kind == "f":
-        return random.standard_normal(shape).astype(kind)
+        return random.standard_normal(sizes).astype(kind)
     most = _LARGEST_BYTE if kind == np.uint8 else 2
-    return random.integers(0, most, shape).astype(kind)
+    return random.integers(0, most, sizes).astype(kind)
 
 
 def _advanced(calls: Calls, clock: Clock) -> list[float]:
@@ -130,12 +146,12 @@ def _advanced(calls: Calls, clock: Clock) -> list[float]:
     return [each for each in calls.by(clock) if each > 0]
 
 
-def _first_call(opened: Opened) -> None:
-    opened.run(inputs(opened.ports))
+def _first_call(opened: Opened, example: tuple[int, ...]) -> None:
+    opened.run(inputs(opened.ports, example))
 
 
-def _calls(runtime: MeteredRuntime, opened: Opened) -> Calls:
-    given = inputs(opened.ports)
+def _calls(runtime: MeteredRuntime, opened: Opened, example: tuple[int, ...]) -> Calls:
+    given = inputs(opened.ports, example)
 
     def call() -> None:
         opened.run(given)

@@ -101,6 +101,11 @@ class MeterTask(BaseModel, frozen=True, extra="forbid"):
     sha256: str
     size_bytes: int
     threads: int = METER_THREADS
+    example: tuple[int, ...] = Field(
+        default=(),
+        description="Sizes of one example of the job's data, as in channels, height and width: for "
+        "a file that leaves them open.",
+    )
 
 
 class MeterBeat(BaseModel, frozen=True, extra="forbid"):
@@ -112,7 +117,8 @@ class MeterBeat(BaseModel, frozen=True, extra="forbid"):
 class RuntimeFigures(BaseModel, frozen=True, extra="forbid"):
     """What one runtime made of a file: its figures, or in words why it refused it.
 
-    Calls have one random input of the shape and type that the file asks for, open sizes as 1.
+    Calls have one random input of the shape and type that the file asks for; sizes that it leaves
+    open are those of the job's data.
     """
 
     runtime: RuntimeVersion

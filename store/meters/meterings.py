@@ -24,7 +24,7 @@ from store.access import secrets
 from store.database import clock
 from store.errors import MeasurementNotFound, StaleAttempt
 from store.meters import meters
-from store.tables.records import ArtifactRecord, JobRecord, MeteringRecord
+from store.tables.records import ArtifactRecord, DatasetRecord, JobRecord, MeteringRecord
 
 MOST_CLAIMS = 3
 """A file that the meter was lost with so often is given up."""
@@ -180,7 +180,14 @@ def _lease(
         artifact=artifact.id,
         sha256=artifact.sha256,
         size_bytes=artifact.size_bytes,
+        example=_example(session, found.job_id),
     )
+
+
+def _example(session: Session, job_id: str) -> tuple[int, ...]:
+    query = select(DatasetRecord.info).join(JobRecord, JobRecord.dataset_id == DatasetRecord.id)
+    info = session.execute(query.where(JobRecord.id == job_id)).scalar_one()
+    return tuple(info.get("input_shape", ()))
 
 
 def _find(session: Session, metering: str) -> MeteringRecord:

@@ -43,6 +43,7 @@ def test_two_meters_measure_one_file_each_for_itself(database):
         tasks = [claim(session, name) for name in ("board", "phone")]
         assert claim(session, "board", boot_id="0" * 32) is None
         assert [task.artifact for task in tasks] == [artifact] * 2
+        assert tasks[0].example == (1, 8, 8)
         assert tasks[0].sha256 == artifacts.get(session, artifact).sha256
         for task, ms in zip(tasks, (2.0, 3.0), strict=True):
             result = factories.meter_result(ms)

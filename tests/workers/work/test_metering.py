@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import helper, numpy_helper
 
 from compress.evaluation import metering
 from compress.values.errors import Stopped
@@ -77,6 +78,35 @@ def test_a_file_gets_what_it_asks_for_with_one_for_open_sizes():
         "half": ("float16", (2,)),
     }
     assert given["pixels"].max() > 1 >= given["words"].max()
+
+
+@pytest.mark.parametrize(
+    ("shape", "given"),
+    [
+        ((None, 3, None, None), (1, 3, 8, 9)),
+        ((None, None, None, 3), (1, 8, 9, 3)),
+        ((4, None, None, None), (4, 3, 8, 9)),
+        ((None, 3, 16, 16), (1, 3, 16, 16)),
+        ((None, 1, None, None), (1, 1, 1, 1)),
+        ((None, None), (1, 1)),
+        ((), ()),
+    ],
+)
+def test_sizes_that_a_file_leaves_open_are_those_of_an_example(shape, given):
+    port = metering.FileInput(name="pixels", dtype=np.float32, shape=shape)
+    assert metering.inputs([port], (3, 8, 9))["pixels"].shape == given
+
+
+def test_a_file_of_open_sizes_is_measured_at_those_of_the_data(tmp_path):
+    sizes = numpy_helper.from_array(np.array([1, 3, 8, 8]), "sizes")
+    before = [
+        helper.make_node("Constant", [], ["sizes"], value=sizes),
+        helper.make_node("Reshape", ["pixels", "sizes"], ["seen"]),
+    ]
+    path = tmp_path / "open.onnx"
+    path.write_bytes(onnx_files.network(image=(3, "height", "width"), before=before))
+    assert measure(path).refusal
+    assert measure(path, example=(3, 8, 8)).latency_ms
 
 
 def test_a_file_that_is_none_is_refused_in_words(tmp_path):

@@ -1,6 +1,6 @@
 """One process that loads one runtime: for its version, or for what one file costs in it.
 
-    python -m workers.work.metering.child RUNTIME [FILE THREADS]
+    python -m workers.work.metering.child RUNTIME [FILE THREADS [SIZE...]]
 
 It writes one JSON document. A runtime that refuses the file, by whatever error, is an answer, too.
 """
@@ -18,12 +18,14 @@ from compress.evaluation import metering
 from featherweight.system import lifeline
 
 
-def found(name: str, file: str, threads: str) -> dict[str, Any]:
-    """Return what the file costs, or the refusal in words."""
+def found(name: str, file: str, threads: str, *sizes: str) -> dict[str, Any]:
+    """Return what the file costs, or the refusal in words. ``sizes`` are those of an example."""
     runtime = metering.RUNTIMES[name]()
     told = {"runtime": {"name": name, "version": runtime.version}}
     try:
-        return told | asdict(metering.measure(Path(file), runtime, threads=int(threads)))
+        example = tuple(map(int, sizes))
+        cost = metering.measure(Path(file), runtime, threads=int(threads), example=example)
+        return told | asdict(cost)
     except Exception as error:  # noqa: BLE001 - whatever a runtime raises is its answer
         return told | {"refusal": f"{type(error).__name__}: {error}"}
 

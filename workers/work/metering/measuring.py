@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,27 +54,42 @@ def measure(
     *,
     threads: int,
     is_wanted: Callable[[], bool],
+    example: tuple[int, ...] = (),
     most_seconds: float = MOST_SECONDS,
 ) -> MeterResult:
-    """Measure the file in each runtime, one after the other. Raises Stopped once unwanted."""
+    """Measure the file in each runtime, one after the other. Raises Stopped once unwanted.
+
+    ``example`` are the sizes of one example, for a file that leaves them open.
+    """
+    asked = [str(path.resolve()), str(threads), *map(str, example)]
+    environment = _environment(threads=threads)
     figures = [
-        _in_runtime(path, runtime, threads, is_wanted=is_wanted, most_seconds=most_seconds)
+        _figures_of(path, runtime, ended)
         for runtime in runtimes
+        for ended in [_run([*_CHILD, runtime.name, *asked], environment, is_wanted, most_seconds)]
     ]
     return MeterResult(figures=tuple(figures))
 
 
-def _in_runtime(
-    path: Path,
-    runtime: RuntimeVersion,
-    threads: int,
-    *,
+@dataclass(frozen=True, kw_only=True)
+class _Ended:
+    """How a process ended and what it wrote; ``status`` is None if it was out of time."""
+
+    status: int | None
+    answer: str = ""
+    complaint: str = ""
+    seconds: float
+
+
+def _run(
+    command: Sequence[str],
+    environment: Mapping[str, str],
     is_wanted: Callable[[], bool],
     most_seconds: float,
-) -> RuntimeFigures:
+) -> _Ended:
     with subprocess.Popen(
-        [*_CHILD, runtime.name, str(path.resolve()), str(threads)],
-        env=_environment(threads=threads),
+        command,
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -86,11 +102,21 @@ def _in_runtime(
         finally:
             process.kill()
     if told is None:
-        return _refusal(runtime, f"it took longer than {most_seconds:g} s")
-    if process.returncode != 0:
-        return _refusal(runtime, _end(process.returncode, told[1]))
+        return _Ended(status=None, seconds=most_seconds)
+    answer, complaint = told
+    return _Ended(
+        status=process.returncode, answer=answer, complaint=complaint, seconds=most_seconds
+    )
+
+
+def _figures_of(path: Path, runtime: RuntimeVersion, ended: _Ended) -> RuntimeFigures:
+    if ended.status is None:
+        return _refusal(runtime, f"it took longer than {ended.seconds:g} s")
+    if ended.status != 0:
+        return _refusal(runtime, _end(ended.status, ended.complaint))
     # Where it lies here is nobody's business.
-    return _figures(json.loads(told[0].replace(json.dumps(str(path.resolve()))[1:-1], "the file")))
+    own = json.dumps(str(path.resolve()))[1:-1]
+    return _figures(json.loads(ended.answer.replace(own, "the file")))
 
 
 def _told(

@@ -107,7 +107,13 @@ class FileMeter:
             self._pulse.beat()
             return not (self._stop() or beats.is_lost)
 
-        return measuring.measure(path, info.runtimes, threads=task.threads, is_wanted=is_wanted)
+        return measuring.measure(
+            path,
+            info.runtimes,
+            threads=task.threads,
+            example=task.example,
+            is_wanted=is_wanted,
+        )
 
     def _give_back(self, task: MeterTask, beats: _Beats) -> None:
         if beats.is_lost:
