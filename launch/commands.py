@@ -42,6 +42,10 @@ PANELS: dict[str, dict[str, CommandPlace]] = {
         "propose": CommandPlace(
             _OF_JOBS, "Let a job try candidates of your own before the sampler's next ones."
         ),
+        "edit": CommandPlace(
+            _OF_JOBS,
+            "Change a job's name, tags or priority; more budget opens a search that is over again.",
+        ),
         "pause": CommandPlace(_OF_JOBS, "Hand out no more trials of a job."),
         "resume": CommandPlace(_OF_JOBS, "Continue a paused job."),
         "cancel": CommandPlace(_OF_JOBS, "Stop a job for good; its files stay."),

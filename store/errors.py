@@ -97,6 +97,14 @@ class DuplicateCandidate(Conflict):
     """The job has tried this candidate with this seed in this phase already."""
 
 
+class BudgetLowered(Conflict):
+    """The budget of a job can only be raised."""
+
+
+class NotOpenedAgain(Conflict):
+    """The job is over, and more budget would not let its search go on."""
+
+
 class BudgetExhausted(Conflict):
     """The job has all the trials of its budget."""
 

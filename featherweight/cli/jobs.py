@@ -25,6 +25,7 @@ from featherweight.cli.output import (
 )
 from featherweight.client.client import Client
 from featherweight.errors import FeatherweightError, Gone, NotFound
+from featherweight.specs.editing import JobChanges
 from featherweight.specs.schemas import DryRunSchema, FrontPoint, JobSchema
 from featherweight.specs.states import JobState
 
@@ -57,9 +58,11 @@ def submit(
 
 
 @app.command()
-def jobs(
+def jobs(  # noqa: PLR0913 - every option of the command, by name
     state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
     owner: Owner = None,
+    name: Annotated[str | None, typer.Option(help="Only jobs of this name.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of entries.")] = 20,
     url: Url = None,
     token: Token = None,
@@ -67,7 +70,7 @@ def jobs(
 ) -> None:
     """List jobs, newest first."""
     with client(url, token) as service:
-        found = list(islice(service.jobs(state=state, owner=owner), limit))
+        found = list(islice(service.jobs(state=state, owner=owner, name=name, tag=tag), limit))
         show(found, as_json=json, human=tables.jobs)
 
 
@@ -211,6 +214,39 @@ def delete(
             service.delete(one.id)
     ids = [one.id for one in found]
     show(ids, as_json=json, human=lambda ids: "\n".join(f"job {one} is deleted" for one in ids))
+
+
+@app.command()
+def edit(  # noqa: PLR0913 - every option of the command, by name
+    job: JobId,
+    name: Annotated[str | None, typer.Option(help="Its new name.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="May be given several times: all of its tags.")
+    ] = None,
+    no_tags: Annotated[bool, typer.Option("--no-tags", help="Take all tags away.")] = False,
+    priority: Annotated[
+        int | None, typer.Option(min=-100, max=100, help="The highest gets workers first.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(min=2, help="More trials in all.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, help="More wall time.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="More epochs of search.")] = None,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """Change a job's name, tags or priority; more budget opens a search that is over again."""
+    limits = {"trials": trials, "seconds": seconds, "epochs": epochs}
+    budget = {key: value for key, value in limits.items() if value is not None}
+    asked = {
+        "name": name,
+        "tags": [] if no_tags else tag or None,
+        "priority": priority,
+        "budget": budget or None,
+    }
+    changes = JobChanges.model_validate({k: v for k, v in asked.items() if v is not None})
+    with client(url, token) as service:
+        found = service.edit(references.job(service, job, changes=True).id, changes)
+        show(found, as_json=json, human=tables.job)
 
 
 @app.command()

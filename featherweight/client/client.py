@@ -31,6 +31,7 @@ from featherweight.client.transport import Call, RetryPolicy, Transport
 from featherweight.errors import NotInspected
 from featherweight.specs.candidates import CandidateRequest, CandidateSchema, ProposedSchema
 from featherweight.specs.cluster import AuditSchema, MeterReading, MeterSchema, WorkerSchema
+from featherweight.specs.editing import JobChanges
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
     ArtifactSchema,
@@ -111,12 +112,13 @@ class Client:
         owner: str | None = None,
         name: str | None = None,
         prefix: str | None = None,
+        tag: str | None = None,
     ) -> Iterator[JobSchema]:
         """Return all jobs, newest first, fetched page by page.
 
-        Or those of a state, an owner or a name, or with ids that begin with ``prefix``.
+        Or those of a state, an owner, a name or a tag, or with ids that begin with ``prefix``.
         """
-        filters = {"state": state, "owner": owner, "name": name, "id": prefix}
+        filters = {"state": state, "owner": owner, "name": name, "id": prefix, "tag": tag}
         return self._pages(JobSchema, "/v1/jobs", **filters)
 
     def trials(
@@ -346,6 +348,18 @@ class Client:
     def cancel(self, job: str) -> JobSchema:
         """Stop a job for good; its files stay."""
         return self._ask(JobSchema, Call(method="POST", path=f"/v1/jobs/{job}/cancel"))
+
+    def edit(self, job: str, changes: JobChanges | Mapping[str, Any]) -> JobSchema:
+        """Change a job's ``name``, ``tags``, ``priority``, or its ``budget``, upwards only.
+
+        More budget opens a search that is over again. Raises Conflict for a lower one.
+        """
+        given = (
+            changes.model_dump(mode="json", exclude_unset=True)
+            if isinstance(changes, JobChanges)
+            else dict(changes)
+        )
+        return self._ask(JobSchema, Call(method="PATCH", path=f"/v1/jobs/{job}", json=given))
 
     def pause(self, job: str) -> JobSchema:
         """Hand out no more trials of a job."""

@@ -65,6 +65,8 @@ JobName = Annotated[
     BeforeValidator(_check_title),
 ]
 """The name of a job, in any script and with spaces, in Unicode's normal form C."""
+Tag = Annotated[JobName, StringConstraints(max_length=50)]
+"""A word by which jobs are found, of the same characters as the name of a job."""
 Name = Annotated[
     str, StringConstraints(max_length=_MOST, pattern=_NAME), BeforeValidator(_check_name)
 ]

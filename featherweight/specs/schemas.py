@@ -134,6 +134,10 @@ class JobSchema(BaseModel, frozen=True):
         "nothing, and what to do; left out in a listing and after a change.",
     )
     last_event: int
+    tags: tuple[str, ...] = ()
+    priority: int = Field(
+        default=0, description="Of an owner's jobs the highest get workers first."
+    )
 
 
 class TrialSchema(BaseModel, frozen=True):

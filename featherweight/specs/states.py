@@ -23,7 +23,7 @@ class JobState(StrEnum):
 
     @property
     def is_finished(self) -> bool:
-        """Finished states never change."""
+        """A finished job changes no more, unless its budget is raised, which opens its search."""
         return not JOB_TRANSITIONS[self]
 
 

@@ -348,8 +348,12 @@ class Searcher:
         return True
 
     def _open(self, job: JobRecord) -> JobSearch:
-        """Open the job's study, brought up to date with the tables if it was not open yet."""
-        if job.id not in self._studies:
+        """Open the job's study, brought up to date with the tables if it was not open yet.
+
+        It is opened anew once the budget was raised, on which its design and its sampler rest.
+        """
+        known = self._studies.get(job.id)
+        if known is None or known.problem.spec.budget != jobs.spec(job).budget:
             with self._database.read() as session:
                 problem = problem_of(session, job)
                 rows = trials.of_job(session, job.id, phase=Phase.SEARCH)

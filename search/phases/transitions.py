@@ -178,8 +178,13 @@ def leave_search(session: Session, job: JobRecord, *, shortfall: str = "") -> bo
     jobs.set_phase(session, job, Phase.FINISH, detail=shortfall)
     job.stop_detail = shortfall
     epochs = spec.finish_epochs_after(_most_epochs(searched))
+    before = trials.of_job(session, job.id, phase=Phase.FINISH)
+    trained = {(row.candidate_digest, row.seed) for row in before}
     for candidate, round_ in islice(_rounds(finalists), spec.finish.trials):
-        _add_finish_trial(session, job, candidate, seed=spec.seed + round_, epochs=epochs)
+        seed = (spec.seed + round_ + _FINISH_SEED) % _SEEDS
+        # A job that was opened again has trained some before.
+        if (candidate.digest(), seed) not in trained:
+            _add_finish_trial(session, job, candidate, seed=seed, epochs=epochs)
     return True
 
 
@@ -300,7 +305,7 @@ def _add_finish_trial(
         phase=Phase.FINISH,
         origin="finish",
         candidate=candidate,
-        seed=(seed + _FINISH_SEED) % _SEEDS,
+        seed=seed,
         rungs=(epochs,),
         splits=_every_split(session, job),
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import Header, Path, Query
 
-from featherweight.specs.names import JobName
+from featherweight.specs.names import JobName, Tag
 from featherweight.specs.protocol import FENCE_HEADER
 from store.paging import MAX_CURSOR_CHARACTERS, MAX_LIMIT
 
@@ -29,6 +29,7 @@ TokenId = Annotated[str, Path(max_length=36, pattern=_ID, description="Id of a t
 Reference = Annotated[str, Path(max_length=100, pattern=_REFERENCE, description="Id or name.")]
 Digest = Annotated[str, Path(max_length=64, pattern=_SHA256, description="SHA-256 in hex.")]
 JobTitle = Annotated[JobName | None, Query(description="Only jobs of this name.")]
+JobTag = Annotated[Tag | None, Query(description="Only jobs with this tag.")]
 IdPrefix = Annotated[
     str | None,
     Query(

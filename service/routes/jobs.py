@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import Body, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from featherweight.specs.editing import JobChanges
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
     Counts,
@@ -29,6 +30,7 @@ from service.http.parameters import (
     IdempotencyKey,
     IdPrefix,
     JobId,
+    JobTag,
     JobTitle,
     Limit,
     TrialNumber,
@@ -46,7 +48,7 @@ from store.access.owners import Caller
 from store.attempts import losses, views
 from store.errors import JobDeleted
 from store.housekeeping import deletion, removal
-from store.jobs import jobs
+from store.jobs import editing, jobs
 from store.session import Session
 from store.tables.records import JobRecord
 from store.trials import trials
@@ -113,11 +115,19 @@ def list_jobs(  # noqa: PLR0913 - every filter, by name
     owner: Owner = None,
     name: JobTitle = None,
     id: IdPrefix = None,
+    tag: JobTag = None,
 ) -> Page[JobSchema]:
-    """All jobs, newest first; those of a state, owner or name, or with ids that begin so."""
+    """All jobs, newest first; those of a state, owner, name or tag, or with ids that begin so."""
     with resources.database.read() as session:
         records, following = jobs.page(
-            session, limit=limit, cursor=cursor, state=state, owner=owner, name=name, prefix=id
+            session,
+            limit=limit,
+            cursor=cursor,
+            state=state,
+            owner=owner,
+            name=name,
+            prefix=id,
+            tag=tag,
         )
         counts = jobs.counts(session, [record.id for record in records])
         items = tuple(views.job(record, counts[record.id]) for record in records)
@@ -162,6 +172,30 @@ def delete_job(resources: ResourcesDep, sender: Sender, job_id: JobId) -> Respon
         audit.note(session, sender.name, "deleted", job)
     removal.finish(resources.database, resources.files, job_id, seconds=_REMOVAL_SECONDS)
     return Response(status_code=204)
+
+
+@router.patch(
+    "/v1/jobs/{job_id}",
+    operation_id="edit_job",
+    dependencies=[SUBMIT],
+    responses=problems(409),
+)
+def edit_job(
+    resources: ResourcesDep,
+    sender: Sender,
+    job_id: JobId,
+    changes: Annotated[JobChanges, Body(examples=[{"priority": 5, "tags": ["night run"]}])],
+) -> JobSchema:
+    """Change name, tags, priority, and the budget upwards; a search that is over opens again."""
+    with resources.database.write() as session:
+        job = jobs.lock(session, job_id)
+        owners.check(job, sender)
+        news = editing.edit(session, job, changes)
+        if news.get("opened"):
+            limits.check_jobs(session, job.owner, most=resources.settings.jobs_per_token)
+        if news:
+            audit.note(session, sender.name, "edited", job, fields=" ".join(sorted(news)))
+        return _view(session, job)
 
 
 @router.post(

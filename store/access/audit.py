@@ -22,6 +22,7 @@ Action = Literal[
     "created",
     "cloned",
     "cancelled",
+    "edited",
     "paused",
     "resumed",
     "candidates_proposed",

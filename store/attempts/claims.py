@@ -1,7 +1,8 @@
-"""Choose the next trial: from the owner, then from the job of that owner, with the fewest running.
+"""Choose the next trial: of the owner with the fewest running, the job of the highest priority.
 
-So every owner gets an equal share of the workers, however many jobs they have, and so does every
-job of one owner. Among equals the oldest job is first.
+So every owner gets an equal share of the workers, however many jobs they have and whatever their
+priorities. Of jobs of one owner and one priority the one with the fewest running trials is first,
+and among equals the oldest.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ def open_jobs() -> Select[str, str, int]:
             job.parallel_trials > job.running,
             or_(job.owner == "", bindparam("per_owner") > busy),
         )
-        .order_by(busy, job.running, job.created_at, job.id)
+        .order_by(busy, job.priority.desc(), job.running, job.created_at, job.id)
     )
 
 
@@ -211,6 +212,7 @@ UNFINISHED = (
         JobRecord.owner,
         JobRecord.state,
         JobRecord.parallel_trials,
+        JobRecord.priority,
         JobRecord.counts,
         JobRecord.created_at,
         _active(JobRecord.id).correlate(JobRecord).scalar_subquery().label("running"),

@@ -54,7 +54,7 @@ def job(record: JobRecord, counts: Counts) -> JobSchema:
     """Return a job and its trials by state."""
     said = record.pause_detail or record.stop_detail
     own = {"trials": counts, "spec": jobs.spec(record), "stop_detail": said}
-    own |= _owner(record)
+    own |= _owner(record) | {"tags": tuple(record.tags or ())}
     return JobSchema.model_validate(_fields(record, JobSchema) | own)
 
 

@@ -26,7 +26,13 @@ from store.errors import (
     ModelNotFound,
 )
 from store.jobs import events, transitions
-from store.tables.records import DatasetRecord, DeletedJobRecord, JobRecord, ModelRecord
+from store.tables.records import (
+    DatasetRecord,
+    DeletedJobRecord,
+    JobRecord,
+    JobTagRecord,
+    ModelRecord,
+)
 
 _AGE = (JobRecord.created_at, JobRecord.id)
 # NO KEY UPDATE: rows that merely refer to the job need not wait.
@@ -216,8 +222,9 @@ def page(  # noqa: PLR0913 - every filter, by name
     owner: str | None = None,
     name: str | None = None,
     prefix: str | None = None,
+    tag: str | None = None,
 ) -> tuple[list[JobRecord], str | None]:
-    """Return one page of jobs, newest first: those of a name, or with ids of such a beginning.
+    """Return one page of jobs, newest first: those of a name or tag, or with ids that begin so.
 
     Raises InvalidCursor.
     """
@@ -228,6 +235,9 @@ def page(  # noqa: PLR0913 - every filter, by name
     )
     if prefix is not None:
         query = query.where(JobRecord.id.between(prefix, prefix + _AFTER_EVERY_ID))
+    if tag is not None:
+        tagged = select(JobTagRecord.job_id).where(JobTagRecord.tag == tag)
+        query = query.where(JobRecord.id.in_(tagged))
     return paging.fetch(session, query, _AGE, limit=limit, cursor=cursor, descending=True)
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "EventRecord",
     "FileRecord",
     "JobRecord",
+    "JobTagRecord",
     "LeaderRecord",
     "MeterLookRecord",
     "MeterRecord",
@@ -82,7 +83,8 @@ class JobRecord(Base):
     ``elastic`` what they may differ in. ``profile_sha256`` is the profile that the search
     stands on. ``pause_reason`` says why the system paused the job (a user's pause has
     none), ``pause_file`` the digest of the file that it waits for. ``owner`` is the name of the
-    token that made it, empty if there were no tokens.
+    token that made it, empty if there were no tokens. ``tags`` are those of ``JobTagRecord``, in
+    the order in which they were given.
     """
 
     __tablename__ = "fw_jobs"
@@ -119,6 +121,8 @@ class JobRecord(Base):
     pause_detail: Mapped[str | None] = mapped_column(Text)
     paused_seconds: Mapped[float] = mapped_column(Float, default=0.0)
     finished_at: Mapped[datetime | None]
+    priority: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))
+    tags: Mapped[list[Any] | None]
 
     __table_args__ = (
         UniqueConstraint("owner", "idempotency_key"),
@@ -236,6 +240,17 @@ class WarmSourceRecord(Base):
     position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     source_id: Mapped[str] = mapped_column(String(36), index=True)
     is_history: Mapped[bool]
+
+
+class JobTagRecord(Base):
+    """A tag of a job, by which it is found. The job's own ``tags`` are written with it."""
+
+    __tablename__ = "fw_job_tags"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("fw_jobs.id"), primary_key=True)
+    tag: Mapped[str] = mapped_column(String(50), primary_key=True)
+
+    __table_args__ = (Index(None, "tag", "job_id"),)
 
 
 class AttemptRecord(Base):
