@@ -26,7 +26,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
 
 from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
-from compress.network.sources.source import Side
+from compress.network.signature import ExampleShape
+from compress.network.sources.source import Sizes
 from compress.tasks.reading import DatasetReading
 from featherweight import documents, samples
 from featherweight.client import folders
@@ -63,7 +64,7 @@ class FileModel(BaseModel, frozen=True, extra="forbid"):
     path: Path
     architecture: Architecture | None = None
     normalisation: Normalisation | None = None
-    input_shape: tuple[Side, Side, Side] | None = None
+    input_shape: Sizes | None = None
     name: Name | None = None
 
     @model_validator(mode="after")
@@ -130,7 +131,7 @@ def uploaded_model(  # noqa: PLR0913 - what may be said of a network
     name: str | None = None,
     architecture: Architecture | None = None,
     normalisation: Normalisation | None = None,
-    input_shape: tuple[int, int, int] | None = None,
+    input_shape: ExampleShape | None = None,
     undo: ExitStack | None = None,
 ) -> ModelSchema:
     """Upload a network's file and wait until it is ready; without a name it gets one of its own.

@@ -19,7 +19,6 @@ from compress.network.sources.family import FamilyMembers
 from compress.network.sources.source import NetworkSource, OnnxSource
 from compress.tasks import mapped, registry
 from compress.tasks.images import ImageData
-from compress.tasks.task import Task
 from compress.training import reinsertion
 from compress.training.context import TrialContext, choose_device
 from featherweight.specs.protocol import Assignment, Weights
@@ -50,8 +49,6 @@ class TrialResources:
 
     def __init__(self, cache: Cache, *, logits_folder: Path) -> None:
         self.device: torch.device = choose_device()
-        # Assignments do not name their task: every job's is this one.
-        self.task: Task = registry.IMAGE_CLASSIFICATION
         self._cache = cache
         self._logits_folder = logits_folder
         self._data: Newest[ImageData] = Newest()
@@ -67,9 +64,11 @@ class TrialResources:
 
         Raises InvalidData, InvalidWeights, InvalidNetwork, and the errors of a download.
         """
-        images = self._data.get(assignment.dataset, lambda: self._load_data(assignment.dataset))
+        # The same file may be read for two tasks.
+        key = f"{assignment.task} {assignment.dataset}"
+        images = self._data.get(key, lambda: self._load_data(assignment))
         context = TrialContext(
-            task=self.task,
+            task=registry.TASKS[assignment.task],
             data=images,
             device=self.device,
             seed=assignment.seed,
@@ -149,14 +148,16 @@ class TrialResources:
             key, lambda: reinsertion.reinserted(network, images.train, device=self.device)
         )
 
-    def _load_data(self, sha256: str) -> ImageData:
+    def _load_data(self, assignment: Assignment) -> ImageData:
         """Map the decoded data, which the first trainer on this machine writes for all of them."""
-        kind = f"{self.task.name} {mapped.REVISION}"
-        with self._cache.hold_made(sha256, kind, self._decode) as path:
-            return mapped.read(path)
+        task = registry.TASKS[assignment.task]
 
-    def _decode(self, source: Path, target: Path) -> None:
-        mapped.write(self.task.load(source), target)
+        def decode(source: Path, target: Path) -> None:
+            mapped.write(task.load(source), target)
+
+        kind = f"{task.name} {mapped.REVISION}"
+        with self._cache.hold_made(assignment.dataset, kind, decode) as path:
+            return mapped.read(path)
 
     def _load_network(self, given: Weights, source: NetworkSource, images: ImageData) -> Network:
         with self._cache.hold(given.sha256) as path:

@@ -17,6 +17,7 @@ from compress import delivery, pipeline
 from compress.evaluation import measure
 from compress.export import file_ports
 from compress.network.network import Artifact, Network
+from compress.network.signature import IMAGE_AXES
 from compress.network.sources import family, safetensors
 from compress.network.sources.source import FamilySource
 from compress.targets import registry as targets
@@ -340,7 +341,8 @@ def _input(network: Network) -> Input:
     [port] = network.signature.inputs
     return Input(
         name=port.name,
-        layout=port.layout,
+        dtype=port.dtype,
+        layout=port.layout if len(network.input_shape) == IMAGE_AXES else None,
         shape=network.input_shape,
         normalisation=network.normalisation,
     )

@@ -68,7 +68,7 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
         signature=artifact.signature,
         should_stop=should_stop,
     )
-    loading = peak_memory.of_file(artifact.path, threads=threads, should_stop=should_stop)
+    loading = _loading(artifact, threads, should_stop)
     return Measurement(
         accuracy={split: each.accuracy for split, each in counted.items()},
         class_correct={s: each.class_correct for s, each in counted.items() if each.class_correct},
@@ -95,6 +95,11 @@ def _form(artifact: Artifact) -> dict[str, Any]:
         "size_bytes": artifact.path.stat().st_size,
         "download_bytes": download_bytes(artifact.path),
     }
+
+
+def _loading(artifact: Artifact, threads: int, should_stop: ShouldStop) -> Loading:
+    shape = None if artifact.signature is None else artifact.signature.inputs[0].shape
+    return peak_memory.of_file(artifact.path, threads=threads, shape=shape, should_stop=should_stop)
 
 
 def _missing(loading: Loading) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Measure what loading a file costs, in a fresh process that imports ONNX Runtime and no torch.
 
-    python -m compress.evaluation.peak_memory FILE THREADS
+    python -m compress.evaluation.peak_memory FILE THREADS [SHAPE, as in 1x3x32x32]
 
 The kernel's high-water mark of resident memory is per process and includes what the process held
 before: a worker that has trained has a high one already.
@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from compress.evaluation.port_types import PORT_TYPES
 from compress.values import timing
 from compress.values.errors import Stopped
 
@@ -48,11 +49,13 @@ def of_file(
     path: Path,
     *,
     threads: int = 1,
+    shape: tuple[int, ...] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     most_seconds: float = _MOST_SECONDS,
 ) -> Loading:
-    """Load the file and run one image of zeros, in a process of its own.
+    """Load the file and run one example of zeros, in a process of its own.
 
+    ``shape`` is that of its input for one example; without it, axes of any size have size 1.
     Raises ChildProcessError if that process fails or is killed, TimeoutError if it takes longer
     than ``most_seconds``, and Stopped.
     """
@@ -62,6 +65,7 @@ def of_file(
         "compress.evaluation.peak_memory",
         str(path.resolve()),
         str(threads),
+        *([] if shape is None else ["x".join(map(str, shape))]),
     ]
     ends = time.monotonic() + most_seconds
     with subprocess.Popen(
@@ -96,9 +100,11 @@ def _said(
                 raise TimeoutError("measuring memory takes too long") from None
 
 
-def measure_here(path: Path, *, threads: int, status: Path = _STATUS) -> Loading:
+def measure_here(
+    path: Path, *, threads: int, shape: tuple[int, ...] | None = None, status: Path = _STATUS
+) -> Loading:
     """Measure in this process, where nothing else may run; ``status`` is the kernel's file."""
-    growth = added(lambda: _run_zeros(_session(path, threads)), status=status)
+    growth = added(lambda: _run_zeros(_session(path, threads), shape), status=status)
     loads = timing.timed(lambda: _session(path, threads), calls=_TIMED_LOADS, block=1)
     return Loading(peak_memory_bytes=growth, load_ms=min(loads.by(timing.best_clock())))
 
@@ -132,16 +138,18 @@ def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _run_zeros(opened: onnxruntime.InferenceSession) -> None:
+def _run_zeros(opened: onnxruntime.InferenceSession, shape: tuple[int, ...] | None) -> None:
     taken = opened.get_inputs()[0]
-    shape = [size if isinstance(size, int) else 1 for size in taken.shape]
-    opened.run(None, {taken.name: np.zeros(shape, np.float32)})
+    shape = shape or tuple(size if isinstance(size, int) else 1 for size in taken.shape)
+    opened.run(None, {taken.name: np.zeros(shape, PORT_TYPES[taken.type])})
 
 
 def main() -> None:
     """Measure the file named on the command line, and write the result as JSON."""
-    path, threads = sys.argv[1:]
-    sys.stdout.write(json.dumps(asdict(measure_here(Path(path), threads=int(threads)))))
+    path, threads, *said = sys.argv[1:]
+    shape = tuple(map(int, said[0].split("x"))) if said else None
+    found = measure_here(Path(path), threads=int(threads), shape=shape)
+    sys.stdout.write(json.dumps(asdict(found)))
 
 
 if __name__ == "__main__":

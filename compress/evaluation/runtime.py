@@ -21,6 +21,7 @@ from onnxruntime.capi import (
 )
 from torch import Tensor
 
+from compress.evaluation.port_types import PORT_TYPES
 from compress.network.signature import Signature
 from compress.values.errors import ExportParityError, NumericalError
 
@@ -34,15 +35,6 @@ _UNLOADABLE = (
     failures.RuntimeException,
 )
 _NHWC = (0, 2, 3, 1)
-_TYPES = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(uint8)": np.uint8,
-    "tensor(int8)": np.int8,
-    "tensor(int32)": np.int32,
-    "tensor(int64)": np.int64,
-}
 LEAST_LOGIT = float(np.log(np.finfo(np.float32).tiny))
 """The logarithm of a probability is taken for no less."""
 # Activations of a batch live at the same time: bound the batch by its values, not its images.
@@ -99,7 +91,7 @@ def feed(
     taken = opened.get_inputs()[0]
     if signature is not None and signature.inputs[0].layout == "NHWC":
         x_NCHW = np.ascontiguousarray(x_NCHW.transpose(_NHWC))
-    return {taken.name: x_NCHW.astype(_TYPES[taken.type], copy=False)}
+    return {taken.name: x_NCHW.astype(PORT_TYPES[taken.type], copy=False)}
 
 
 def outputs(

@@ -1,6 +1,6 @@
-"""How a file takes images and answers: the ports of the file that a network came from.
+"""How a file takes examples and answers: the ports of the file that a network came from.
 
-Within this program a graph takes ``input``, float32 ``(N, C, H, W)``, and answers ``logits``. What
+Within this program a graph takes ``input``, float32 ``(N, ...)``, and answers ``logits``. What
 goes to the user takes what the uploaded file took and answers what it answered.
 """
 
@@ -42,7 +42,7 @@ def put(model: ModelProto, signature: Signature) -> None:
     for node in model.graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]
-    nodes = _without_detour([*before, *model.graph.node, *behind], taken)
+    nodes = _without_floats(_without_detour([*before, *model.graph.node, *behind], taken), taken)
     del model.graph.node[:], model.graph.input[:], model.graph.output[:]
     model.graph.node.extend(nodes)
     model.graph.input.append(_info(taken, (taken.words[0], *taken.shape[1:])))
@@ -131,6 +131,23 @@ def _without_detour(nodes: list[NodeProto], taken: Port) -> list[NodeProto]:
         node.input[:] = [source if name in back else name for name in node.input]
     read = {name for node in kept for name in node.input}
     return [node for node in kept if node.output[0] != _FIRST or _FIRST in read]
+
+
+def _without_floats(nodes: list[NodeProto], taken: Port) -> list[NodeProto]:
+    """Without what is cast to float and back to the type in which the file takes it."""
+    back = [
+        node
+        for node in nodes
+        if node.op_type == "Cast"
+        and node.input[0] == _FLOATS
+        and helper.get_node_attr_value(node, "to") == _TYPES[taken.dtype]
+    ]
+    kept = [node for node in nodes if node not in back]
+    undone = {node.output[0] for node in back}
+    for node in kept:
+        node.input[:] = [taken.name if name in undone else name for name in node.input]
+    read = {name for node in kept for name in node.input}
+    return [node for node in kept if node.output[0] != _FLOATS or _FLOATS in read]
 
 
 def _goes_back(node: NodeProto) -> bool:

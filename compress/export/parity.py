@@ -319,6 +319,7 @@ def _normalised(x_NCHW: Tensor, normalisation: Normalisation) -> Tensor:
 
     In float64: float32 would lose the small deviation of values that lie far from zero.
     """
-    mean_C11 = torch.tensor(normalisation.mean, dtype=torch.float64).reshape(-1, 1, 1)
-    std_C11 = torch.tensor(normalisation.std, dtype=torch.float64).reshape(-1, 1, 1)
+    shape = (-1, *(1,) * (x_NCHW.ndim - 2))
+    mean_C11 = torch.tensor(normalisation.mean, dtype=torch.float64).reshape(shape)
+    std_C11 = torch.tensor(normalisation.std, dtype=torch.float64).reshape(shape)
     return ((x_NCHW.double() * normalisation.scale - mean_C11) / std_C11).float()

@@ -291,7 +291,7 @@ class _OnRawValues(nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        found = affine.affine(network.normalisation)
+        found = affine.affine(network.normalisation, axes=len(network.input_shape))
         self.is_identity = found.is_identity
         self.has_shift = found.has_shift
         self.module = network.module

@@ -5,7 +5,7 @@
 subtracted first: ``(x - shift) * factor + offset``. That difference of close numbers is exact
 (Sterbenz), and the offset holds what the rounded shift has left of the mean.
 
-Legend: B images of a batch, C channels, H height, W width.
+Legend: C channels.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from compress.network.preprocessing import Normalisation
+from compress.network.signature import IMAGE_AXES
 
 _FAR = 64.0
 """Deviations from zero from which on a mean is taken off first; 8-bit pixels are never so far."""
@@ -23,7 +24,10 @@ _FAR = 64.0
 
 @dataclass(frozen=True, kw_only=True)
 class Affine:
-    """The constants of ``(x - shift) * factor + offset``, float32, each of shape ``(C, 1, 1)``."""
+    """The constants of ``(x - shift) * factor + offset``, float32.
+
+    Each is of shape ``(C, 1, 1)``, or of as many axes as an example has.
+    """
 
     shift_C11: Tensor
     factor_C11: Tensor
@@ -41,8 +45,11 @@ class Affine:
         return not scales and not self.has_shift
 
 
-def affine(normalisation: Normalisation) -> Affine:
-    """Compute the constants, in float64."""
+def affine(normalisation: Normalisation, *, axes: int = IMAGE_AXES) -> Affine:
+    """Compute the constants, in float64, for examples of so many axes.
+
+    The first axis is that of the channels; with one mean and one deviation, they are for all.
+    """
     mean_C = torch.tensor(normalisation.mean, dtype=torch.float64)
     std_C = torch.tensor(normalisation.std, dtype=torch.float64)
     raw_mean_C = mean_C / normalisation.scale
@@ -51,5 +58,6 @@ def affine(normalisation: Normalisation) -> Affine:
     left_C = (raw_mean_C - shift_C) * (normalisation.scale / std_C)
     offset_C = torch.where(is_far_C, -left_C, -mean_C / std_C)
     factor_C = normalisation.scale / std_C
-    shift, factor, offset = (each.float()[:, None, None] for each in (shift_C, factor_C, offset_C))
+    shape = (-1, *(1,) * (axes - 1))
+    shift, factor, offset = (each.float().reshape(shape) for each in (shift_C, factor_C, offset_C))
     return Affine(shift_C11=shift, factor_C11=factor, offset_C11=offset)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from compress.network.member import Shape, WeightsFrom
 from compress.network.outline import Outline
 from compress.network.preprocessing import Normalisation
-from compress.network.signature import Signature
+from compress.network.signature import ExampleShape, Signature
 from compress.values.measurement import FIRST_TARGET, Observer
 
 ShouldStop = Callable[[], bool]
@@ -40,14 +40,14 @@ class Network:
 
     module: nn.Module
     normalisation: Normalisation
-    input_shape: tuple[int, int, int]
+    input_shape: ExampleShape
     num_classes: int
     ports: Signature | None = None
 
     @property
     def signature(self) -> Signature:
         """What its files take and what they return."""
-        return self.ports or Signature.of_images(self.input_shape, num_classes=self.num_classes)
+        return self.ports or Signature.of_examples(self.input_shape, num_classes=self.num_classes)
 
     def blank(self, *, device: torch.device | None = None) -> Tensor:
         """Return one image of zeros ``(1, C, H, W)``, to see how the network runs."""

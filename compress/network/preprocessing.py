@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, model_validator
 
+from compress.network.signature import IMAGE_AXES, ExampleShape
 from compress.values.raw_values import FACTORS, LARGEST
 
 Channel = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
@@ -27,6 +28,19 @@ class Normalisation(BaseModel, frozen=True, extra="forbid"):
     def identity(cls, channels: int) -> Normalisation:
         """Leave raw values of so many channels as they are."""
         return cls(mean=(0.0,) * channels, std=(1.0,) * channels)
+
+    @classmethod
+    def identity_of(cls, input_shape: ExampleShape) -> Normalisation:
+        """Leave raw examples as they are: images channel by channel, all others as a whole."""
+        return cls.identity(input_shape[0] if len(input_shape) == IMAGE_AXES else 1)
+
+    def fits(self, input_shape: ExampleShape) -> bool:
+        """Whether it has a mean and a deviation for each channel, the first axis of an example.
+
+        Those of examples that are no images may have one for all.
+        """
+        may_be_one = len(input_shape) != IMAGE_AXES
+        return len(self.mean) == input_shape[0] or (may_be_one and len(self.mean) == 1)
 
     @property
     def words(self) -> str:

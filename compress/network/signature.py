@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, Field
 
@@ -13,6 +13,10 @@ BATCH = "N"
 PortType = Literal["float32", "float64", "float16", "uint8", "int8", "int32", "int64", "bool"]
 Layout = Literal["NCHW", "NHWC"]
 """The order of the axes of images: N images, C channels, H height, W width."""
+ExampleShape: TypeAlias = tuple[int, ...]
+"""The axes of one example, without the batch; those of an image are ``(C, H, W)``."""
+IMAGE_AXES = 3
+"""So many axes has one image."""
 
 
 def _said(default: Any) -> Any:
@@ -59,8 +63,8 @@ class Signature(BaseModel, frozen=True, extra="forbid"):
     metadata: Mapping[str, str] = _said({})
 
     @classmethod
-    def of_images(cls, input_shape: tuple[int, int, int], *, num_classes: int) -> Signature:
-        """Describe a network that maps images ``(C, H, W)``, any number at a time, to logits."""
+    def of_examples(cls, input_shape: ExampleShape, *, num_classes: int) -> Signature:
+        """Describe a network that maps examples, any number at a time, to logits."""
         return cls(
             inputs=(Port(name=INPUT, shape=(1, *input_shape), dynamic=(0,)),),
             outputs=(Port(name=OUTPUT, shape=(1, num_classes), dynamic=(0,)),),

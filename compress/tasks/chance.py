@@ -1,4 +1,4 @@
-"""Tell whether a network answers better than someone who never looks at an image. Torch-free.
+"""Tell whether a network answers better than someone who never looks at an example. Torch-free.
 
 Legend: K classes.
 """
@@ -6,17 +6,22 @@ Legend: K classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from compress.tasks.inspection import DatasetInfo, called
+from compress.tasks.names import EXAMPLES, TaskName
 from compress.values import wilson
 from compress.values.measurement import Measurement, Split
 
-WAY_OUT = (
+_CHECK = (
     "check that the weights are the trained ones, that the normalisation is the one they were "
     "trained with, in the units of the uploaded values, that classes are numbered as in training, "
-    "and that images have the layout (N, H, W, C)"
+    "and that"
 )
+WAYS_OUT: Mapping[TaskName, str] = {
+    "image_classification": f"{_CHECK} images have the layout (N, H, W, C)",
+    "classification": f"{_CHECK} columns or axes are in the order of the training",
+}
 
 
 def no_better(measurement: Measurement, split: Split, data: DatasetInfo) -> str | None:
@@ -28,16 +33,16 @@ def no_better(measurement: Measurement, split: Split, data: DatasetInfo) -> str 
     counts_K = data.class_counts.get(split)
     if split not in measurement.accuracy or not counts_K:
         return None
-    label, images = max(enumerate(counts_K), key=lambda each: each[1])
+    label, most = max(enumerate(counts_K), key=lambda each: each[1])
     accuracy, total = measurement.accuracy[split], sum(counts_K)
     found = wilson.interval(accuracy, total)
-    if found.low > images / total:
+    if found.low > most / total:
         return None
     return (
         f"no better than always answering class {called(label, data.class_names)}: "
-        f"{accuracy:.2%} of {total:,} {split} images are right (95 % interval {found.low:.2%} to "
-        f"{found.high:.2%}), and "
-        f"{images / total:.2%} of them are of class {label}"
+        f"{accuracy:.2%} of {total:,} {split} {EXAMPLES[data.task]} are right (95 % interval "
+        f"{found.low:.2%} to {found.high:.2%}), and "
+        f"{most / total:.2%} of them are of class {label}"
     )
 
 
@@ -59,7 +64,7 @@ def _tells_apart(correct_K: Sequence[int], counts_K: Sequence[int]) -> bool:
 
     Answers that do not depend on the label have the recalls ``p_k``, the shares of class k among
     all answers, whose sum is at most 1. The sum less 1 is (K - 1) times Youden's index (Cancer 3,
-    1950) of K classes. It must be above 0 by 1.96 standard deviations; one image is added to
+    1950) of K classes. It must be above 0 by 1.96 standard deviations; one example is added to
     either side of each recall, so that none is certain.
     """
     present = [(right, n) for right, n in zip(correct_K, counts_K, strict=False) if n > 0]

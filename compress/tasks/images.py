@@ -7,6 +7,7 @@ from functools import cached_property
 
 from torch import Tensor
 
+from compress.network.signature import ExampleShape
 from compress.tasks import mirror_symmetry
 from compress.tasks.mirror_symmetry import MirrorSymmetry
 
@@ -43,7 +44,6 @@ class ImageData:
     class_names: tuple[str, ...] = ()
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """The shape ``(C, H, W)`` of one image."""
-        _, channels, height, width = self.train.x_NCHW.shape
-        return int(channels), int(height), int(width)
+    def input_shape(self) -> ExampleShape:
+        """The shape of one example; that of an image is ``(C, H, W)``."""
+        return tuple(self.train.x_NCHW.shape[1:])

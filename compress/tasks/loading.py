@@ -1,4 +1,4 @@
-"""Load image classification data into memory."""
+"""Load the data of a task into memory."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from compress.tasks.formats import npz
 from compress.tasks.formats.holdout import hold_out
 from compress.tasks.images import ImageData, Images
 from compress.tasks.inspection import DatasetInfo, inspect_dataset, open_dataset
+from compress.tasks.names import FIRST_TASK, TaskName
 from compress.values import raw_values
 from compress.values.errors import InvalidData
 from compress.values.measurement import Split
@@ -21,16 +22,16 @@ from compress.values.measurement import Split
 _STATISTICS_CHUNK = 4096
 
 
-def load(path: Path, *, max_bytes: int = npz.MAX_BYTES) -> ImageData:
+def load(path: Path, *, task: TaskName = FIRST_TASK, max_bytes: int = npz.MAX_BYTES) -> ImageData:
     """Read an npz dataset as ``inspection.inspect_dataset`` describes it.
 
-    Images keep their dtype (uint8 or float32). If a file has no validation split, a fifth of its
-    training images become one: the same images for every job. Raises InvalidData.
+    Examples keep their dtype (uint8 or float32). If a file has no validation split, a fifth of its
+    training examples become one: the same ones for every job. Raises InvalidData.
     """
-    info = inspect_dataset(path, max_bytes=max_bytes, find_copies=False)
+    info = inspect_dataset(path, task=task, max_bytes=max_bytes, find_copies=False)
     with open_dataset(path, max_bytes=max_bytes) as archive:
         splits: dict[Split, Images] = {
-            split: _images(archive, split)
+            split: _examples(archive, split, task)
             for split in info.splits
             if not (info.held_out and split == "validation")
         }
@@ -85,15 +86,18 @@ def _channel_mean(x_NCHW: Tensor, *, around_C: Tensor | None = None) -> Tensor:
     return total_C / (x_NCHW.numel() / x_NCHW.shape[1])
 
 
-def _images(archive: npz.Archive, split: Split) -> Images:
-    x_NHWC: NDArray[np.generic] = archive.read(f"x_{split}")
+def _examples(archive: npz.Archive, split: Split, task: TaskName) -> Images:
+    x_N = torch.from_numpy(archive.read(f"x_{split}"))
+    if task == "image_classification":
+        x_N = _channels_first(x_N)
+    labels_N = archive.read(f"y_{split}").astype(np.int64)
+    return Images(x_NCHW=x_N, y_N=torch.from_numpy(labels_N))
+
+
+def _channels_first(x_NHWC: Tensor) -> Tensor:
     if x_NHWC.ndim == 3:
         x_NHWC = x_NHWC[..., None]
-    labels_N = archive.read(f"y_{split}").astype(np.int64)
-    return Images(
-        x_NCHW=torch.from_numpy(x_NHWC).permute(0, 3, 1, 2).contiguous(),
-        y_N=torch.from_numpy(labels_N),
-    )
+    return x_NHWC.permute(0, 3, 1, 2).contiguous()
 
 
 def _split(images: Images, info: DatasetInfo) -> tuple[Images, Images]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from compress.network.signature import Layout
+from compress.tasks.names import FIRST_TASK, TaskName
 from compress.values.measurement import MAX_CLASSES
 
 Side: TypeAlias = Annotated[int, Field(ge=4, le=1024)]
@@ -14,8 +15,15 @@ Side: TypeAlias = Annotated[int, Field(ge=4, le=1024)]
 
 
 class DatasetReading(BaseModel, frozen=True, extra="forbid"):
-    """What its sender says of a dataset's file; nothing needs to be said of most."""
+    """What its sender says of a dataset's file; nothing needs to be said of most images."""
 
+    task: TaskName = Field(
+        default=FIRST_TASK,
+        # Names of files are made of readings that are older than the field.
+        exclude_if=lambda task: task == FIRST_TASK,
+        description="What its examples are for: image_classification, or classification of arrays "
+        "of any axes, such as tables, series and features.",
+    )
     layout: Layout | None = Field(
         default=None,
         description="Order of the axes of 4-dimensional images, the first being their number; "
@@ -38,6 +46,15 @@ class DatasetReading(BaseModel, frozen=True, extra="forbid"):
         default=None,
         description="Pictures become grey (1) or RGB (3). None: grey if all of them are.",
     )
+
+    @model_validator(mode="after")
+    def _is_of_its_task(self) -> Self:
+        if self.task != "image_classification" and (self.layout or self.is_of_pictures):
+            raise ValueError(
+                "layout, size and channels are for images: leave them out if the task is "
+                f"{self.task}, whose arrays are read as (N, ...)"
+            )
+        return self
 
     @property
     def is_of_pictures(self) -> bool:

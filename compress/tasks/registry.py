@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
+from compress.tasks.classification.task import Classification
 from compress.tasks.image_classification.task import ImageClassification
 from compress.tasks.names import TaskName
 from compress.tasks.task import Task
@@ -54,8 +55,8 @@ def _whole(kind: type[Task]) -> Task:
     return kind()
 
 
-TASKS: Mapping[TaskName, Task] = table((ImageClassification,))
+TASKS: Mapping[TaskName, Task] = table((ImageClassification, Classification))
 IMAGE_CLASSIFICATION = TASKS["image_classification"]
-"""The task of ``ImageData``, the only form of data that there is."""
+"""The task of whoever names none."""
 if absent := sorted(set(get_args(TaskName)) - set(TASKS)):
     raise IncompleteTask(f"compress.tasks.names has {absent}, and there is no such task")

@@ -16,6 +16,7 @@ from compress.network.layers import WeightedLayer
 from compress.network.network import Network
 from compress.network.running import foreign, readers
 from compress.network.running.weight_views import Weighted, is_weighted, view_of
+from compress.network.signature import ExampleShape
 from compress.tasks.images import Images
 from compress.training import inference
 from compress.values.errors import InvalidData, NumericalError
@@ -27,7 +28,7 @@ Watch = Callable[[str, Weighted, Any, float], None]
 of several tensors), and the share of all images that it is of."""
 
 
-def check(images: Images, *, input_shape: tuple[int, int, int]) -> None:
+def check(images: Images, *, input_shape: ExampleShape) -> None:
     """Raise InvalidData if there are no images or if their shape is not the expected one.
 
     Anything measured on no images would be wrong without a sign of it.
@@ -39,7 +40,7 @@ def check(images: Images, *, input_shape: tuple[int, int, int]) -> None:
         )
 
 
-def sample(images: Images, *, num_images: int, input_shape: tuple[int, int, int]) -> Tensor:
+def sample(images: Images, *, num_images: int, input_shape: ExampleShape) -> Tensor:
     """Return ``num_images`` raw images, evenly spaced through the split: always the same ones.
 
     Raises InvalidData if there are none or if their shape is not the expected one.

@@ -15,6 +15,7 @@ from compress.network import affine
 from compress.network.network import Network, ShouldStop, never
 from compress.network.preprocessing import Normalisation
 from compress.network.running import foreign, memory_format, strided
+from compress.network.signature import IMAGE_AXES
 from compress.tasks.task import View
 from compress.values.errors import Stopped
 
@@ -51,9 +52,11 @@ class Preparation:
         return x_BCHW if view is None else view.apply(x_BCHW)
 
 
-def preparation(normalisation: Normalisation, device: torch.device) -> Preparation:
+def preparation(
+    normalisation: Normalisation, device: torch.device, *, axes: int = IMAGE_AXES
+) -> Preparation:
     """Return ``(x * scale - mean) / std`` in the form of ``compress.network.affine``."""
-    found = affine.affine(normalisation)
+    found = affine.affine(normalisation, axes=axes)
     return Preparation(
         factor_C11=found.factor_C11.to(device),
         offset_C11=found.offset_C11.to(device),
@@ -63,7 +66,7 @@ def preparation(normalisation: Normalisation, device: torch.device) -> Preparati
 
 def preparation_of(network: Network, device: torch.device) -> Preparation:
     """Return the network's normalisation with the memory format in which the network runs."""
-    prepare = preparation(network.normalisation, device)
+    prepare = preparation(network.normalisation, device, axes=len(network.input_shape))
     return replace(prepare, memory_format=memory_format.of(network))
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from compress.network.preprocessing import Normalisation
-from compress.network.signature import Layout
+from compress.network.signature import ExampleShape, Layout
 from compress.techniques.candidate import Candidate
 from compress.values.measurement import Latency, Split
 from featherweight.specs.manifest import Origin, Sha256
@@ -59,9 +59,11 @@ class CardInput(BaseModel, frozen=True, extra="forbid"):
 
     name: str
     dtype: str
-    layout: Layout
+    layout: Layout | None = Field(description="None: the examples are no images.")
     axes: tuple[int | str, ...] = Field(description="As the file says them; words are any size.")
-    shape: tuple[int, int, int] = Field(description="Channels, height and width of one image.")
+    shape: ExampleShape = Field(
+        description="Of one example; of an image channels, height and width."
+    )
     value_range: tuple[float, float] = Field(description="Least and largest value of the dataset.")
     normalisation_inside: Literal[True] = True
     normalisation: Normalisation = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from featherweight.cards.card import CardRuntime, ModelCard
+from featherweight.cards.card import CardInput, CardRuntime, ModelCard
 from featherweight.cards.escaping import markdown as text
 from featherweight.specs.schemas import AccuracySchema
 
@@ -85,15 +85,14 @@ def _versions(runtime: CardRuntime) -> str:
 
 def _input(card: ModelCard) -> list[str]:
     given = card.input
-    channels, height, width = given.shape
     low, high = given.value_range
     norm = given.normalisation
     return _facts(
         [
             ("name", text(given.name, most=_LONG)),
             ("type", text(given.dtype)),
-            ("axes", f"{_axes(given.axes)} as {given.layout}"),
-            ("image", f"{channels} channels, {height} high, {width} wide"),
+            ("axes", _axes(given.axes) + (f" as {given.layout}" if given.layout else "")),
+            _example(given),
             ("values", f"raw, {low:g} to {high:g} as in the dataset"),
             ("normalisation", "inside the file: give raw values"),
             ("what it computes", f"(x · {norm.scale:g} - mean) / std"),
@@ -101,6 +100,13 @@ def _input(card: ModelCard) -> list[str]:
             ("std", ", ".join(f"{value:g}" for value in norm.std)),
         ]
     )
+
+
+def _example(given: CardInput) -> tuple[str, str]:
+    if given.layout is None:
+        return "example", " x ".join(map(str, given.shape))
+    channels, height, width = given.shape
+    return "image", f"{channels} channels, {height} high, {width} wide"
 
 
 def _output(card: ModelCard) -> list[str]:

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from compress.tasks.inspection import DatasetInfo, called
+from compress.tasks.names import EXAMPLES
 from compress.tasks.reading import DatasetReading
 from compress.values.shown import some
 from featherweight import jobfile
@@ -55,6 +56,10 @@ def add(  # noqa: PLR0913 - every option of the command, by name
     name: Annotated[
         str | None, typer.Option(help="Its name; left out: that of the file, with its digest.")
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="What the examples are for; left out: image_classification."),
+    ] = None,
     layout: Annotated[
         str | None,
         typer.Option(metavar="NHWC|NCHW", help="Order of the images' axes, if both are possible."),
@@ -75,7 +80,7 @@ def add(  # noqa: PLR0913 - every option of the command, by name
 ) -> None:
     """Upload a dataset, and show what was understood of it."""
     said = {"layout": layout, "classes": classes, "size": _size(size), "channels": channels}
-    reading = DatasetReading.model_validate(said)
+    reading = DatasetReading.model_validate({**said, **({"task": task} if task else {})})
     with folders.as_file(file) as sent, client(url, token) as service, progress.shown() as tell:
         named = name or jobfile.named_for(sent)
         found = service.upload_dataset(sent, name=named, reading=reading, tell=tell)
@@ -93,7 +98,7 @@ def show_dataset(
     token: Token = None,
     json: AsJson = False,
 ) -> None:
-    """Show a dataset's images, splits, classes and balance, and what is odd about them."""
+    """Show a dataset's examples, splits, classes and balance, and what is odd about them."""
     with client(url, token) as service:
         show(service.dataset(dataset), as_json=json, human=described)
         if preview is not None:
@@ -106,7 +111,7 @@ def _size(text: str | None) -> list[str] | None:
 
 
 def described(found: DatasetSchema) -> RenderableType:
-    """Return what a dataset holds: its images, and the number of each class in each split."""
+    """Return what a dataset holds: its examples, and the number of each class in each split."""
     info = found.info
     title = f"dataset {found.name} ({found.size_bytes:,} bytes): {info.num_classes} classes"
     lines = [title, *_facts(info), *(f"warning: {warning}" for warning in info.warnings)]
@@ -121,17 +126,17 @@ def summary(info: DatasetInfo) -> list[str]:
     counts = info.class_counts["train"]
     return [
         f"data: {splits}; {info.num_classes} classes ({some(names)}) with {min(counts):,} to "
-        f"{max(counts):,} images of train",
+        f"{max(counts):,} {EXAMPLES[info.task]} of train",
         *_facts(info),
     ]
 
 
 def _facts(info: DatasetInfo) -> list[str]:
-    channels, height, width = info.input_shape
     low, high = info.value_range
+    axes = " (channels, height, width)" if info.task == "image_classification" else ""
     return [
-        f"images {channels}x{height}x{width} (channels, height, width), {info.dtype} from {low:g} "
-        f"to {high:g}",
+        f"{EXAMPLES[info.task]} {'x'.join(map(str, info.input_shape))}{axes}, {info.dtype} from "
+        f"{low:g} to {high:g}",
         *(
             [f"normalisation, unless your network was trained with another: {proposed.words}"]
             if (proposed := info.normalisation)

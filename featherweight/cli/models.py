@@ -10,6 +10,7 @@ import typer
 
 from compress.network.families import catalog
 from compress.network.preprocessing import Normalisation
+from compress.network.signature import ExampleShape
 from featherweight import documents, jobfile
 from featherweight.cli import networks, tables
 from featherweight.cli.output import AsJson, Limit, Owner, Token, Url, client, show
@@ -58,7 +59,7 @@ def add(  # noqa: PLR0913 - every option of the command, by name
     input_shape: Annotated[
         str | None,
         typer.Option(
-            metavar="CxHxW", help="Size of the images of an ONNX file that leaves it open."
+            metavar="CxHxW", help="Axes of one example of an ONNX file that leaves them open."
         ),
     ] = None,
     url: Url = None,
@@ -92,13 +93,15 @@ def show_model(
         show(service.model(model), as_json=json, human=networks.model)
 
 
-def _shape(text: str | None) -> tuple[int, int, int] | None:
+def _shape(text: str | None) -> ExampleShape | None:
     if text is None:
         return None
-    found = [int(part) for part in text.lower().split("x") if part.isdecimal()]
-    if len(found) != 3 or text.lower().count("x") != 2:
-        raise typer.BadParameter(f"expected channels, height and width, as in 3x224x224: {text}")
-    return found[0], found[1], found[2]
+    parts = text.lower().split("x")
+    if not all(part.isdecimal() for part in parts):
+        raise typer.BadParameter(
+            f"expected the sizes of the axes of one example, as in 3x224x224 or 64: {text}"
+        )
+    return tuple(map(int, parts))
 
 
 def _read(text: str) -> Any:

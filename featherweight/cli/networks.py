@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from compress.network.families.layout import Layer
 from compress.network.outline import LayerInfo
+from compress.network.signature import IMAGE_AXES
 from compress.network.sources.inspection import ModelInfo
 from compress.network.sources.onnx_info import OnnxInfo, OnnxPort
 from compress.techniques.reach import TechniqueReach
@@ -43,13 +44,18 @@ def _left(one: TechniqueReach) -> str:
 
 
 def _of_file(info: OnnxInfo) -> list[RenderableType]:
-    channels, height, width = info.input_shape
+    size = "x".join(map(str, info.input_shape))
+    is_image = len(info.input_shape) == IMAGE_AXES
+    takes = (
+        f"images {size} (channels, height, width; as {info.layout})"
+        if is_image
+        else f"examples {size}"
+    )
     operators = ", ".join(f"{count} {name}" for name, count in sorted(info.operators.items()))
     lines = [
         *(f"input {_port(port)}" for port in info.inputs),
         *(f"output {_port(port)}" for port in info.outputs),
-        f"images {channels}x{height}x{width} (channels, height, width; as {info.layout}), "
-        f"{info.num_classes} classes",
+        f"{takes}, {info.num_classes} classes",
         _costs(info.parameters, info.macs),
         f"operators: {operators}",
         *(f"note: {note}" for note in info.notes),
@@ -68,7 +74,7 @@ def _of_family(info: ModelInfo) -> list[RenderableType]:
 
 
 def _costs(parameters: int, macs: int | None) -> str:
-    known = "" if macs is None else f", {macs:,} multiply-accumulates for one image"
+    known = "" if macs is None else f", {macs:,} multiply-accumulates for one example"
     return f"{parameters:,} parameters{known}"
 
 

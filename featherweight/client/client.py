@@ -23,7 +23,9 @@ from pydantic import BaseModel, TypeAdapter
 
 from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
+from compress.network.signature import ExampleShape
 from compress.targets.target import Target
+from compress.tasks.names import TaskName
 from compress.tasks.reading import DatasetReading
 from featherweight.cards.card import ModelCard
 from featherweight.client import events, folders, transport, uploads
@@ -265,14 +267,14 @@ class Client:
         name: str,
         architecture: Architecture | None = None,
         normalisation: Normalisation | None = None,
-        input_shape: tuple[int, int, int] | None = None,
+        input_shape: ExampleShape | None = None,
     ) -> ModelSchema:
         """Send an ONNX file, or safetensors weights of an architecture with their normalisation.
 
         The same name and bytes again return the same model. An ONNX file is inspected afterwards:
-        ``inspected`` waits for that. One that leaves the size of its images open needs an
-        ``input_shape``: channels, height and width. Raises UploadRefused for a file of another
-        kind, with the way to the right one.
+        ``inspected`` waits for that. One that leaves the size of its examples open needs an
+        ``input_shape``, of images channels, height and width. Raises UploadRefused for a file of
+        another kind, with the way to the right one.
         """
         uploads.check_kind(path, "network" if architecture is None else "weights")
         parts = {"architecture": architecture, "normalisation": normalisation}
@@ -302,13 +304,14 @@ class Client:
         path: Path,
         *,
         name: str,
-        task: str = "image_classification",
+        task: TaskName | None = None,
         reading: DatasetReading | None = None,
         tell: uploads.Tell | None = None,
     ) -> DatasetSchema:
         """Send a dataset: an npz file, or a folder or zip with pictures in a folder for each class.
 
-        The same name and bytes again return the same dataset.
+        The same name and bytes again return the same dataset. It is for ``image_classification``
+        unless a ``task``, here or in ``reading``, says otherwise.
 
         ``reading`` says what the file does not: see ``docs/data.md``. What was made of the file
         is in the answer's ``info``, as ``notes`` and ``warnings``. ``tell(stage, share)`` learns
@@ -317,7 +320,7 @@ class Client:
         of another kind, with the way to the right one.
         """
         said = {} if reading is None else reading.model_dump(mode="json", exclude_defaults=True)
-        spec = {"name": name, "task": task, **said}
+        spec = {"name": name, **said, **({"task": task} if task else {})}
         with folders.as_file(path) as file:
             uploads.check_kind(file, "dataset")
             answer = uploads.send(self._transport, "/v1/datasets", file, spec=spec, tell=tell)

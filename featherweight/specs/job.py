@@ -11,7 +11,7 @@ from compress.network.preprocessing import Normalisation
 from compress.network.sources.source import FamilySource
 from compress.targets import registry as targets
 from compress.targets.registry import TargetName
-from compress.tasks.names import TaskName
+from compress.tasks.names import FIRST_TASK, TaskName
 from compress.values.knobs import STORED, Choice, Range, as_recorded
 from compress.values.measurement import Metric
 from compress.values.schedule import AugmentField, Schedule
@@ -26,6 +26,10 @@ _MEMBER = "family_member"
 _QUANTIZATION = "quantization"
 _PROFILED = frozenset({"filter_pruning", "quantization"})
 """Techniques whose strength per layer a profile can decide."""
+_OF_IMAGES = frozenset({"mirroring"})
+"""Techniques that only networks of images know."""
+_NOT_VARIED = frozenset({"auto", "none"})
+"""What training may be asked of examples that are no images."""
 _BEFORE: dict[str, Any] = {"allow_chance_baseline": True, "target": targets.AS_MADE.name}
 """The meaning of a stored spec that is older than the field (docs/decisions/engine/0014)."""
 SamplerName = Literal[
@@ -40,6 +44,12 @@ SamplerName = Literal[
     "gp",
     "random",
 ]
+
+
+def _every_technique_of(fields: Mapping[str, Any]) -> dict[str, dict[str, Range]]:
+    """Every technique that a network of the task can have; ``fields`` are those read before."""
+    of_images = _OF_IMAGES if fields.get("task", FIRST_TASK) != FIRST_TASK else frozenset()
+    return {name: knobs for name, knobs in every_technique().items() if name not in of_images}
 
 
 class UntrainedModel(BaseModel, frozen=True, extra="forbid"):
@@ -62,7 +72,7 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
     """A job: a network, its data, the allowed techniques, the objectives, and the budget."""
 
     name: JobName = "job"
-    task: TaskName = "image_classification"
+    task: TaskName = FIRST_TASK
     model: Reference | UntrainedModel
     data: Reference
     teacher: Reference | None = Field(
@@ -80,7 +90,7 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
     profile: Profile | None = Field(
         default=None, description="Probe the model first, and let the search begin from that."
     )
-    techniques: Techniques = Field(default_factory=every_technique)
+    techniques: Techniques = Field(default_factory=_every_technique_of)
     target: TargetName = Field(
         default=targets.DEFAULT.name,
         description="Where the files must run: the form in which each is made, proven and measured "
@@ -150,6 +160,22 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
                 f"budget.trials must leave {first} and a search trial beside the "
                 f"{self.finish.trials} of finish, got {self.budget.trials}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _suits_its_task(self) -> JobSpec:
+        if self.task == "image_classification":
+            return self
+        for name in sorted(_OF_IMAGES & set(self.techniques)):
+            raise ValueError(f"techniques.{name} is for images, not {self.task}: leave it out")
+        asked = {"recovery": self.recovery, "model": self.model, "supernet": self.supernet}
+        for field, part in asked.items():
+            augment = getattr(part, "augment", "none")
+            if augment not in _NOT_VARIED:
+                raise ValueError(
+                    f"{field}.augment is {augment!r}, and only images are varied, not the examples "
+                    f"of {self.task}: let it be none, or leave it out"
+                )
         return self
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from compress.network.preprocessing import Normalisation
+from compress.network.signature import ExampleShape, Layout, PortType
 from compress.network.sources.source import FamilySource, NetworkSource
 from compress.techniques.candidate import Candidate
 from compress.values.measurement import Measurement
@@ -19,16 +20,20 @@ Sha256 = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]{64}$")]
 
 
 class Input(BaseModel, frozen=True, extra="forbid"):
-    """What the file takes: raw pixel values, any number of images at a time."""
+    """What the file takes: raw values, any number of examples at a time."""
 
     name: str = Field(
         default="input", min_length=1, description="That of the uploaded file, if one was."
     )
-    dtype: Literal["float32"] = "float32"
-    layout: Literal["NCHW", "NHWC"] = Field(
-        default="NCHW", description="Order of the axes: N images, channels, height and width."
+    dtype: PortType = "float32"
+    layout: Layout | None = Field(
+        default="NCHW",
+        description="Order of the axes: N images, channels, height and width; none: examples that "
+        "are no images have the axes of shape, in its order.",
     )
-    shape: tuple[int, int, int] = Field(description="Channels, height and width of one image.")
+    shape: ExampleShape = Field(
+        description="Of one example; of an image channels, height and width."
+    )
     values: Literal["raw"] = Field(
         default="raw", description="As in the dataset: normalisation is part of the file."
     )

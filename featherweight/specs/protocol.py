@@ -11,6 +11,7 @@ from compress.network.sources.source import FamilySource, NetworkSource
 from compress.network.supernet.config import Elastic
 from compress.sensitivity.document import ProfileDocument
 from compress.targets.registry import AS_MADE, TargetName
+from compress.tasks.names import FIRST_TASK, TaskName
 from compress.techniques.candidate import Candidate
 from compress.values.measurement import Measurement, Split
 from compress.values.schedule import BEFORE_THE_FIELD, FIRST, Augment, RecordedSchedule
@@ -148,6 +149,7 @@ class Assignment(BaseModel, frozen=True, extra="forbid"):
     evaluation_task: EvaluationTask | None = Field(
         default=None, description="Given where the trial measures files of others on test."
     )
+    task: TaskName = FIRST_TASK
     dataset: Sha256
     num_classes: int
     recovery: RecordedSchedule = Field(

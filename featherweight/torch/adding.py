@@ -27,10 +27,11 @@ def add_model(  # noqa: PLR0913 - what may be said of a network
 ) -> ModelSchema:
     """Export a module, compare the file with it, upload it, and wait for its inspection.
 
-    ``example_inputs`` are a few images as the module takes them, float32 ``(N, C, H, W)``: their
-    size becomes that of the network, their number stays open. ``normalisation`` is what happens
-    to raw pixels before the module sees them, if your dataset holds raw pixels: it becomes part of
-    every delivered file. ``exporter`` and ``output`` are those of ``export``.
+    ``example_inputs`` are a few examples as the module takes them, images float32 ``(N, C, H, W)``,
+    others ``(N, ...)``: their size becomes that of the network, their number stays open.
+    ``normalisation`` is what happens to raw values before the module sees them, if your dataset
+    holds raw ones: it becomes part of every delivered file. ``exporter`` and
+    ``output`` are those of ``export``.
 
     Returns the model, which is ready. Raises ExportFailed if no file answers as the module does,
     UploadRefused with the reasons if the service cannot use the file, and ApiError.

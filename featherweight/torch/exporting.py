@@ -26,8 +26,9 @@ INPUT, OUTPUT = "input", "output"
 TOLERANCE = 1e-4
 """How far answers of the file may lie from those of the module, of the spread of the answers."""
 _OPSETS = {"legacy": 17, "dynamo": 18}
+_TAKEN = (torch.float32, torch.int64, torch.int32)
 _BATCHES = (1, 2, 5)
-"""Numbers of images for which file and module are compared: none of them the example's alone."""
+"""Numbers of examples for which file and module are compared: none of them the example's alone."""
 
 
 class ExportFailed(FeatherweightError):
@@ -54,25 +55,27 @@ def export(
     exporter: Exporter = "auto",
     output: str | int | None = None,
 ) -> Exported:
-    """Write a module to ``path``, as it answers in eval mode, for any number of images.
+    """Write a module to ``path``, as it answers in eval mode, for any number of examples.
 
-    BatchNorm layers stay layers, and tensors keep their names. ``example_inputs`` is a float32
-    batch, such as ``(N, C, H, W)``. ``auto`` tries torch's older exporter, which knows every
+    BatchNorm layers stay layers, and tensors keep their names. ``example_inputs`` is a batch of
+    float32, such as images ``(N, C, H, W)`` or rows of a table ``(N, F)``, or of ids, int64 or
+    int32. ``auto`` tries torch's older exporter, which knows every
     operator for opset 17, and then the one built on ``torch.export``. ``output`` picks one answer
     of a module that gives several: a key of a mapping, or a place in a tuple. The module itself is
     left as it is, on its device and in its mode.
 
     Raises ExportFailed, saying for each exporter why, if no file answers as the module does.
     """
-    if not isinstance(example_inputs, Tensor) or example_inputs.dtype != torch.float32:
+    if not isinstance(example_inputs, Tensor) or example_inputs.dtype not in _TAKEN:
         raise ExportFailed(
-            "example_inputs must be one float32 tensor of images, (N, C, H, W), got "
-            f"{_described(example_inputs)}: call .float() on them and on the module"
+            "example_inputs must be one tensor, float32 such as images (N, C, H, W), or int64 or "
+            f"int32 if they are ids, got {_described(example_inputs)}: call .float() on them and "
+            "on the module"
         )
     if example_inputs.ndim < 2 or len(example_inputs) < 1:
         raise ExportFailed(
             f"example_inputs must be a batch, got shape {tuple(example_inputs.shape)}: "
-            "unsqueeze(0) makes one of a single image"
+            "unsqueeze(0) makes one of a single example"
         )
     still = _still(module)
     images = example_inputs.detach().cpu()
@@ -181,8 +184,11 @@ def _wanted(module: nn.Module, images: Tensor) -> Sequence[_Wanted]:
 
 
 def _batch(images: Tensor, size: int) -> Tensor:
-    """So many images like the examples, no two the same."""
+    """So many inputs like the examples; floats are no two the same, ids those that occur."""
     generator = torch.Generator().manual_seed(size)
+    if not images.is_floating_point():
+        drawn = torch.randint(images.numel(), (size, *images.shape[1:]), generator=generator)
+        return images.flatten()[drawn]
     rows = torch.arange(size) % len(images)
     noise = torch.randn((size, *images.shape[1:]), generator=generator)
     return images[rows] + 0.1 * images.std(correction=0).clamp_min(1e-3) * noise

@@ -102,8 +102,8 @@ def _at_chance(session: Session, job: JobRecord, spec: JobSpec) -> str:
     if said is None:
         return ""
     return (
-        f"the model is {said}: {chance.WAY_OUT}; or say allow_chance_baseline: true to search "
-        "all the same"
+        f"the model is {said}: {chance.WAYS_OUT[data.task]}; or say allow_chance_baseline: true "
+        "to search all the same"
     )
 
 

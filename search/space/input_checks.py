@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compress.network.member import Shape
 from compress.network.outline import Outline
+from compress.network.signature import IMAGE_AXES, ExampleShape
 from compress.values.errors import InvalidCandidate
 from search.errors import ImagesTooSmall
 from search.space import validation
@@ -46,15 +47,15 @@ def check_member(problem: Problem, shape: Shape, *, where: str) -> None:
     try:
         member = problem.outline.member(shape)
     except InvalidCandidate as error:
-        raise unfit(error, problem.dataset.input_shape[1:], where=where, data=data) from error
+        raise unfit(error, problem.dataset.input_shape, where=where, data=data) from error
     check(member, where=where, data=data)
 
 
-def unfit(
-    error: InvalidCandidate, image: tuple[int, int], *, where: str, data: str
-) -> ImagesTooSmall:
-    """Return the error of a network that cannot be outlined for such images."""
-    return ImagesTooSmall(f"{_images(image, where, data)}, and {error}")
+def unfit(error: InvalidCandidate, shape: ExampleShape, *, where: str, data: str) -> ImagesTooSmall:
+    """Return the error of a network that cannot be outlined for such examples."""
+    if len(shape) != IMAGE_AXES:
+        return ImagesTooSmall(f"{where}: the examples of {data!r} have shape {shape}, and {error}")
+    return ImagesTooSmall(f"{_images((shape[1], shape[2]), where, data)}, and {error}")
 
 
 def _images(image: tuple[int, int], where: str, data: str) -> str:

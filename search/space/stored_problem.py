@@ -59,7 +59,7 @@ def outlined(source: FamilySource, dataset: DatasetInfo, *, where: str, data: st
     try:
         return source.outline(input_shape=dataset.input_shape, num_classes=dataset.num_classes)
     except InvalidCandidate as error:
-        raise input_checks.unfit(error, dataset.input_shape[1:], where=where, data=data) from error
+        raise input_checks.unfit(error, dataset.input_shape, where=where, data=data) from error
 
 
 def _outlined_model(spec: JobSpec, model: ModelRecord | None, dataset: DatasetInfo) -> Outline:

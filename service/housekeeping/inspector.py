@@ -18,6 +18,7 @@ from typing import Any
 from anyio import CapacityLimiter, to_thread
 from pydantic import ValidationError
 
+from compress.network.preprocessing import Normalisation
 from compress.network.sources.onnx_info import (
     InspectedNetwork,
     InspectionVerdict,
@@ -153,7 +154,7 @@ class _Look:
                 inspections.refuse(session, inspection, found.reasons)
                 return
             asked = inspection.normalisation
-            if asked and len(asked["mean"]) != found.info.input_shape[0]:
+            if asked and not Normalisation.model_validate(asked).fits(found.info.input_shape):
                 inspections.refuse(session, inspection, [_channels(asked, found.info)])
                 return
             inspections.finish(

@@ -8,8 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
-from compress.network.sources.source import Side
-from compress.tasks.names import TaskName
+from compress.network.sources.source import Sizes
 from compress.tasks.reading import DatasetReading
 from featherweight.specs.names import Name
 
@@ -27,10 +26,10 @@ class ModelSpec(BaseModel, frozen=True, extra="forbid"):
         "file without one takes the dataset's values as they are.",
     )
 
-    input_shape: tuple[Side, Side, Side] | None = Field(
+    input_shape: Sizes | None = Field(
         default=None,
-        description="Channels, height and width of the images of an ONNX file that leaves them "
-        "open.",
+        description="Axes of one example of an ONNX file that leaves them open; of images they are "
+        "channels, height and width.",
     )
 
     @model_validator(mode="after")
@@ -48,7 +47,6 @@ class DatasetSpec(DatasetReading, frozen=True, extra="forbid"):
     """What a dataset file is, and how it is read if it does not say so itself."""
 
     name: Name
-    task: TaskName = "image_classification"
 
     @property
     def reading(self) -> DatasetReading:

@@ -61,8 +61,9 @@ def inspect(
     caution = _caution(resources.settings, look)
     is_zip = recognise(path) == FileFormat.PICTURES
     if not is_zip and arrays.is_plain(path, reading, caution=caution):
-        info = inspection.inspect_dataset(path, caution=_caution(resources.settings, look))
-        said = () if reading.layout else arrays.ambiguous(path, caution=caution)
+        caution_again = _caution(resources.settings, look)
+        info = inspection.inspect_dataset(path, task=reading.task, caution=caution_again)
+        said = () if _is_one_way(reading) else arrays.ambiguous(path, caution=caution)
         return info.model_copy(update={"warnings": (*info.warnings, *said)})
     return _remade(resources, reading, look, path, stored)
 
@@ -70,6 +71,11 @@ def inspect(
 def _caution(settings: ServiceSettings, look: Look) -> npz.Caution:
     watch = Watch(partial(look.tell, "inspecting"))
     return npz.Caution(most_ratio=npz.MOST_RATIO, seconds=settings.inspection_seconds, watch=watch)
+
+
+def _is_one_way(reading: DatasetReading) -> bool:
+    """Whether the order of axes is said, or has no meaning."""
+    return reading.layout is not None or reading.task != "image_classification"
 
 
 def _remade(
@@ -80,7 +86,7 @@ def _remade(
         done = _converted(resources.settings, reading, look, path, arriving)
         arriving.measure()
         caution = _caution(resources.settings, look)
-        info = inspection.inspect_dataset(arriving.path, caution=caution)
+        info = inspection.inspect_dataset(arriving.path, task=reading.task, caution=caution)
     except BaseException:
         arriving.drop()
         raise

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from compress.network.signature import IMAGE_AXES, ExampleShape
 from compress.network.sources.inspection import ModelInfo
 from compress.network.sources.onnx_info import OnnxInfo, OnnxPort
 from compress.network.sources.source import FamilySource, NetworkSource, OnnxSource
 from compress.targets import registry as targets
 from compress.tasks.inspection import DatasetInfo
+from compress.tasks.names import EXAMPLES
 from compress.values.schedule import Schedule
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.schemas import DryRunSchema, Forecast
@@ -68,6 +70,7 @@ def check(session: Session, spec: JobSpec) -> Checked:
     """
     dataset = _dataset(session, spec)
     data = DatasetInfo.model_validate(dataset.info)
+    _check_task(spec, data)
     model, teacher, supernet = _model(session, spec), _teacher(session, spec), None
     _check_fit(spec, model, data)
     _check_members(spec, model)
@@ -137,7 +140,7 @@ def preview(checked: Checked) -> DryRunSchema:
 
 def _fit(model: ModelRecord | None, data: DatasetInfo) -> str:
     """Say in what a model that was checked fits the data."""
-    images, classes = _images(data.input_shape), f"{data.num_classes} classes"
+    images, classes = _examples(data.input_shape), f"{data.num_classes} classes"
     if model is None:
         return f"the model is built for {images} and {classes}"
     if isinstance(models.source_of(model), OnnxSource):
@@ -264,6 +267,14 @@ def _check_state(field: str, model: ModelRecord) -> None:
         raise ModelRefused(f"{field}: {model.name!r} was refused by its inspection: {reasons}")
 
 
+def _check_task(spec: JobSpec, data: DatasetInfo) -> None:
+    if spec.task != data.task:
+        raise ModelDoesNotFitData(
+            f"task: is {spec.task}, and the data {spec.data!r} was sent for {data.task}: write "
+            f"task: {data.task} into the job, or send the data again with task: {spec.task}"
+        )
+
+
 def _check_fit(spec: JobSpec, model: ModelRecord | None, data: DatasetInfo) -> None:
     channels = data.input_shape[0]
     if isinstance(spec.model, UntrainedModel):
@@ -283,6 +294,11 @@ def _check_network(field: str, model: ModelRecord, data: DatasetInfo, data_name:
     if isinstance(source, OnnxSource):
         _check_file(field, model, data, data_name)
         return
+    if len(data.input_shape) != IMAGE_AXES:
+        raise ModelDoesNotFitData(
+            f"{field}: {model.name!r} is of a family and takes images, the data {data_name!r} has "
+            f"{_examples(data.input_shape)}: export a network for these as an ONNX file"
+        )
     info = ModelInfo.model_validate(model.info)
     found = (info.in_channels, info.num_classes)
     expected = (data.input_shape[0], data.num_classes)
@@ -299,27 +315,54 @@ def _check_file(field: str, model: ModelRecord, data: DatasetInfo, data_name: st
     """Raise ModelDoesNotFitData unless an ONNX file takes exactly such images and classes."""
     info = OnnxInfo.model_validate(model.info)
     if (info.input_shape, info.num_classes) == (data.input_shape, data.num_classes):
+        _check_ids(field, model, info, data, data_name)
         return
-    ports = f"{info.inputs[0].name} {_axes(info.inputs[0])}, {info.layout}"
+    ports = f"{info.inputs[0].name} {_axes(info.inputs[0])}"
+    ports += f", {info.layout}" if len(info.input_shape) == IMAGE_AXES else ""
     raise ModelDoesNotFitData(
-        f"{field}: {model.name!r} takes {_images(info.input_shape)} ({ports}) and tells "
+        f"{field}: {model.name!r} takes {_examples(info.input_shape)} ({ports}) and tells "
         f"{info.num_classes} classes apart, the data {data_name!r} has "
-        f"{_images(data.input_shape)} and {data.num_classes} classes: {_way_out(info, data)}"
+        f"{_examples(data.input_shape)} and {data.num_classes} classes: {_way_out(info, data)}"
+    )
+
+
+def _check_ids(
+    field: str, model: ModelRecord, info: OnnxInfo, data: DatasetInfo, data_name: str
+) -> None:
+    """Raise ModelDoesNotFitData if values of the data cannot be ids of the network's table."""
+    if info.num_ids is None:
+        return
+    low, high = data.value_range
+    if data.is_whole and low >= 0 and high < info.num_ids:
+        return
+    kind = "whole numbers" if data.is_whole else "numbers that are not all whole"
+    raise ModelDoesNotFitData(
+        f"{field}: {model.name!r} looks its input up in a table of {info.num_ids:,} rows, so it "
+        f"takes ids from 0 to {info.num_ids - 1:,}, the data {data_name!r} has {kind} from {low:g} "
+        f"to {high:g}: number the ids as in training"
     )
 
 
 def _way_out(info: OnnxInfo, data: DatasetInfo) -> str:
-    channels, height, width = data.input_shape
-    if info.input_shape == (height, width, channels):
-        return "if its images are NCHW, send the data again with layout: NCHW"
+    shape = data.input_shape
+    if len(shape) == IMAGE_AXES and info.input_shape == (*shape[1:], shape[0]):
+        return (
+            "if its images are NCHW, send the data again with layout: NCHW"
+            if data.task == "image_classification"
+            else "this network takes channels first: move the last axis of x to the second place"
+        )
+    if len(shape) != len(info.input_shape) and data.task == "image_classification":
+        return "if its examples are no images, send the data again with task: classification"
     if info.input_shape == data.input_shape and info.num_classes > data.num_classes:
         return (
             f"if its labels leave classes out, send the data again with classes: {info.num_classes}"
         )
-    return "name data of its size, or export the network for these images"
+    return f"name data of its size, or export the network for these {EXAMPLES[data.task]}"
 
 
-def _images(shape: tuple[int, int, int]) -> str:
+def _examples(shape: ExampleShape) -> str:
+    if len(shape) != IMAGE_AXES:
+        return f"examples of shape ({', '.join(map(str, shape))})"
     channels, height, width = shape
     return f"images of {channels} channel{'s'[: channels > 1]}, {height}x{width} pixels"
 

@@ -15,6 +15,7 @@ from itertools import pairwise
 
 from compress.tasks import chance
 from compress.tasks.inspection import DatasetInfo, called, one_class
+from compress.tasks.names import EXAMPLES
 from compress.values import revision, wilson
 from compress.values.measurement import METRICS, Measurement, Split
 from compress.values.wilson import ConfidenceInterval
@@ -45,7 +46,7 @@ def of_data(data: DatasetInfo) -> Iterator[str]:
     for split in _SEARCHED:
         counts = data.class_counts.get(split, ())
         if sum(count > 0 for count in counts) == 1:
-            yield one_class(split, counts, data.class_names)
+            yield one_class(split, counts, data.class_names, examples=EXAMPLES[data.task])
     yield from data.warnings
 
 
@@ -55,7 +56,7 @@ def of_baseline(spec: JobSpec, data: DatasetInfo, baseline: Measurement | None) 
         return
     for split in _SEARCHED:
         if said := chance.no_better(baseline, split, data):
-            yield f"the baseline is {said}; {chance.WAY_OUT}"
+            yield f"the baseline is {said}; {chance.WAYS_OUT[data.task]}"
     yield from leaked_validation(baseline, data, expected_accuracy=spec.expected_accuracy)
 
 
@@ -71,7 +72,7 @@ def of_files(
             yield f"the recommended file is {said}"
     yield from missed_on_test(spec, taken.measurement, baseline)
     yield from collapsed_classes(taken.measurement, baseline, data)
-    yield from few_images(taken)
+    yield from few_examples(taken, EXAMPLES[data.task])
 
 
 def missed_on_test(spec: JobSpec, taken: Measurement, baseline: Measurement) -> Iterator[str]:
@@ -91,7 +92,7 @@ def missed_on_test(spec: JobSpec, taken: Measurement, baseline: Measurement) -> 
                 f"on test the recommended file does not meet {bound.label}: "
                 f"{now:.2%}, and the baseline {before:.2%}. "
                 "It does on validation, by which it was chosen: take a file with more to spare, or "
-                "give more validation images"
+                f"give more validation {EXAMPLES[spec.task]}"
             )
 
 
@@ -115,7 +116,7 @@ def collapsed_classes(
             more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
             yield (
                 f"the recommended file has lost classes on {split} that the baseline knows: "
-                f"{', '.join(found[:_MOST_NAMED])} images{more}"
+                f"{', '.join(found[:_MOST_NAMED])} {EXAMPLES[data.task]}{more}"
             )
 
 
@@ -126,14 +127,14 @@ def _has_collapsed(images: int, before: int, now: int) -> bool:
     return wilson.interval(now / images, images).high < least
 
 
-def few_images(taken: FrontPoint) -> Iterator[str]:
+def few_examples(taken: FrontPoint, examples: str) -> Iterator[str]:
     """Yield splits on which chance alone moves the file's accuracy by points."""
     for split, found in (("validation", taken.validation), ("test", taken.test)):
         if found is not None and found.high - found.low > _WIDE:
             yield (
-                f"{split} has {found.images:,} images: an accuracy of {found.accuracy:.2%} there "
-                f"means {found.low:.2%} to {found.high:.2%} (95 % interval), and smaller "
-                f"differences between files mean nothing; give it more images"
+                f"{split} has {found.images:,} {examples}: an accuracy of {found.accuracy:.2%} "
+                f"there means {found.low:.2%} to {found.high:.2%} (95 % interval), and smaller "
+                f"differences between files mean nothing; give it more {examples}"
             )
 
 
@@ -159,8 +160,8 @@ def leaked_validation(
         yield (
             f"the validation split looks as if the model had been trained on it: "
             f"{baseline.accuracy['validation']:.2%} there and {baseline.accuracy['train']:.2%} on "
-            f"training images, but {' and '.join(lower)}. The search would choose by images that "
-            f"say nothing: {_way_out(data)}"
+            f"training {EXAMPLES[data.task]}, but {' and '.join(lower)}. The search would choose "
+            f"by {EXAMPLES[data.task]} that say nothing: {_way_out(data)}"
         )
 
 
@@ -175,10 +176,11 @@ def _lower(
 
 
 def _way_out(data: DatasetInfo) -> str:
-    held_out = "the split was held out of the training images here; " if data.held_out else ""
+    examples = EXAMPLES[data.task]
+    held_out = f"the split was held out of the training {examples} here; " if data.held_out else ""
     return (
         f"{held_out}upload the data with x_validation and y_validation that the model has never "
-        "seen, such as a part of the test images, and submit the job again"
+        f"seen, such as a part of the test {examples}, and submit the job again"
     )
 
 

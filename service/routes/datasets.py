@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from compress.tasks.inspection import DatasetInfo
+from compress.values.errors import InvalidData
 from featherweight.specs.schemas import DatasetSchema, Page
 from service.access.auth import READ, SUBMIT
 from service.access.callers import Owner, Sender
@@ -124,8 +125,14 @@ def delete_dataset(resources: ResourcesDep, sender: Sender, reference: Reference
 
 
 def _digest(resources: Resources, reference: str) -> str:
+    """Return the digest of a dataset of images. Raises InvalidData for another one."""
     with resources.database.read() as session:
-        return datasets.get(session, reference).sha256
+        found = datasets.get(session, reference)
+    if found.task != "image_classification":
+        raise InvalidData(
+            f"{found.name!r} is for {found.task} and has no images to draw a sheet of"
+        )
+    return found.sha256
 
 
 def _create(

@@ -36,6 +36,7 @@ def build(
             "token": token,
             "lease_seconds": lease_seconds,
             "job": job.id,
+            "task": dataset.task,
             "dataset": dataset.sha256,
             "num_classes": dataset.info["num_classes"],
             "candidate": candidate,

@@ -196,5 +196,5 @@ def test_an_onnx_file_that_does_not_take_the_images_is_refused(resources, files)
     asked = assignment(
         files, data="12x12", architecture=of_file(files), weights=given(files, "onnx")
     )
-    with pytest.raises(InvalidNetwork, match="does not take images"):
+    with pytest.raises(InvalidNetwork, match="does not take examples"):
         resources.context(asked, should_stop=never)

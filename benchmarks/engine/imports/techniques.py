@@ -38,7 +38,7 @@ def loaded(file: ListedFile, data: bytes) -> Network:
     graph = read(data)
     shape = (file.shape[0], file.shape[1], file.shape[2]) if len(file.shape) == 3 else None
     leaves_open = any(isinstance(size, str) for port in graph.inputs for size in port.shape[1:])
-    ports = onnx_ports.image_ports(graph, input_shape=shape if leaves_open else None)
+    ports = onnx_ports.example_ports(graph, input_shape=shape if leaves_open else None)
     classes = onnx_ports.num_classes(ports, bind(graph, ports.sizes).get(ports.output.name))
     return onnx.load(data, input_shape=ports.input_shape, num_classes=classes)
 

@@ -12,7 +12,7 @@ from compress.network.families.catalog import Architecture, plan_of
 from compress.network.families.plans import coupling
 from compress.network.member import Dimension, Shape
 from compress.network.outline import CoupledChannels, ElasticNetwork, LayerInfo, Outline
-from compress.network.signature import Signature
+from compress.network.signature import IMAGE_AXES, ExampleShape, Signature
 from compress.values.errors import InvalidCandidate
 
 _MOST_OUTLINES = 256
@@ -27,7 +27,7 @@ class ElasticFamily(ElasticNetwork):
     """The members of a network of a family, for images ``(C, H, W)``."""
 
     config: Architecture
-    input_shape: tuple[int, int, int]
+    input_shape: ExampleShape
     num_classes: int
 
     @property
@@ -86,19 +86,23 @@ class ElasticFamily(ElasticNetwork):
 
 
 @lru_cache(maxsize=_MOST_OUTLINES)
-def outline(
-    architecture: Architecture, *, input_shape: tuple[int, int, int], num_classes: int
-) -> Outline:
+def outline(architecture: Architecture, *, input_shape: ExampleShape, num_classes: int) -> Outline:
     """Describe the network for images ``(C, H, W)`` without building it.
 
-    Raises InvalidCandidate where maps cannot be laid out as a vector at that size.
+    Raises InvalidCandidate where maps cannot be laid out as a vector at that size, and for examples
+    of other axes.
     """
-    channels, *image = input_shape
+    if len(input_shape) != IMAGE_AXES:
+        raise InvalidCandidate(
+            f"networks of families take images, (C, H, W), not examples of shape {input_shape}: "
+            "upload a network that takes these as an ONNX file"
+        )
+    channels, height, width = input_shape
     rows = layout.layers(
-        architecture, in_channels=channels, num_classes=num_classes, image=(image[0], image[1])
+        architecture, in_channels=channels, num_classes=num_classes, image=(height, width)
     )
     return Outline(
-        signature=Signature.of_images(input_shape, num_classes=num_classes),
+        signature=Signature.of_examples(input_shape, num_classes=num_classes),
         layers=tuple(_layer(row) for row in rows),
         blocks=architecture.blocks,
         resolution=architecture.resolution,
@@ -111,7 +115,7 @@ def outline(
 
 @lru_cache(maxsize=_MOST_OUTLINES)
 def _coupled(
-    architecture: Architecture, *, input_shape: tuple[int, int, int], num_classes: int
+    architecture: Architecture, *, input_shape: ExampleShape, num_classes: int
 ) -> CoupledChannels:
     plan = plan_of(architecture, in_channels=input_shape[0], num_classes=num_classes)
     found = outline(architecture, input_shape=input_shape, num_classes=num_classes)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from compress.network.network import Network, OwnModule
 from compress.network.running import foreign
+from compress.network.signature import IMAGE_AXES
 from compress.values.errors import InvalidCandidate
 
 _BATCH = 2
@@ -35,8 +36,11 @@ NOTE = (
 def of(network: Network) -> torch.memory_format:
     """Return channels-last unless the network fails in it or answers differently.
 
-    Networks of families run in both. If the probe does not run at all, it is ordinary memory.
+    Networks of families run in both. If the probe does not run at all, and for all that are not
+    images, it is ordinary memory.
     """
+    if len(network.input_shape) != IMAGE_AXES:
+        return torch.contiguous_format
     if isinstance(network.module, OwnModule):
         return torch.channels_last
     if network.module not in _found:
@@ -46,7 +50,8 @@ def of(network: Network) -> torch.memory_format:
 
 def notes(network: Network) -> tuple[str, ...]:
     """Return a note if the network runs only in ordinary memory."""
-    return () if of(network) is torch.channels_last else (NOTE,)
+    has_choice = len(network.input_shape) == IMAGE_AXES
+    return (NOTE,) if has_choice and of(network) is not torch.channels_last else ()
 
 
 def remember(module: nn.Module, memory_format: torch.memory_format) -> nn.Module:

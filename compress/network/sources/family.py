@@ -18,6 +18,7 @@ from compress.network.member import Shape, WeightsFrom
 from compress.network.network import Members, Network
 from compress.network.outline import Outline
 from compress.network.preprocessing import Normalisation
+from compress.network.signature import ExampleShape
 from compress.network.structure import ordering
 from compress.network.structure.channel_groups import ChannelGroup
 from compress.network.structure.importance import Evidence, importance
@@ -29,7 +30,7 @@ def fresh(
     architecture: Architecture,
     *,
     normalisation: Normalisation,
-    input_shape: tuple[int, int, int],
+    input_shape: ExampleShape,
     num_classes: int,
     seed: int,
 ) -> Network:

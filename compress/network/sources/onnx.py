@@ -10,7 +10,7 @@ from compress.network.graph.view.module import GraphModule
 from compress.network.network import Network
 from compress.network.outline import Outline
 from compress.network.preprocessing import Normalisation
-from compress.network.signature import BATCH
+from compress.network.signature import BATCH, ExampleShape
 from compress.network.sources import onnx_form, onnx_outline, onnx_ports, onnx_trial
 from compress.values.errors import InvalidNetwork
 
@@ -18,19 +18,20 @@ from compress.values.errors import InvalidNetwork
 def load(
     source: bytes | Path,
     *,
-    input_shape: tuple[int, int, int],
+    input_shape: ExampleShape,
     num_classes: int,
     normalisation: Normalisation | None = None,
 ) -> Network:
     """The network of a file, ready to predict, with the ports of the file.
 
-    ``input_shape`` is ``(C, H, W)``, whatever order the file has; without a ``normalisation`` the
-    network takes raw values as its file does. Raises InvalidNetwork for a file that is refused and
-    for one that takes other images or knows other classes.
+    ``input_shape`` is that of one example, of images ``(C, H, W)`` whatever order the file has;
+    without a ``normalisation`` the network takes raw values as its file does.
+    Raises InvalidNetwork for a file that is refused and for one that takes other examples or knows
+    other classes.
     """
     data = source if isinstance(source, bytes) else source.read_bytes()
     graph = read(data)
-    ports = onnx_ports.image_ports(graph, input_shape=input_shape)
+    ports = onnx_ports.example_ports(graph, input_shape=input_shape)
     shapes = bind(graph, ports.sizes)
     known = onnx_ports.num_classes(ports, shapes.get(ports.output.name))
     if known != num_classes:
@@ -43,7 +44,7 @@ def load(
         module=GraphModule(
             working, bind(working, {BATCH: 2}), staying=onnx_trial.unproven(working)
         ),
-        normalisation=normalisation or Normalisation.identity(input_shape[0]),
+        normalisation=normalisation or Normalisation.identity_of(input_shape),
         input_shape=input_shape,
         num_classes=num_classes,
         ports=signature,

@@ -1,13 +1,13 @@
-"""An imported classifier of images in the form in which this program works with it. Torch-free.
+"""An imported classifier in the form in which this program works with it. Torch-free.
 
-It takes ``input``, float32 ``(N, C, H, W)``, and answers ``logits`` ``(N, K)``. What its file has
-instead (names, images with channels last, a softmax at the end) is said by a ``Signature`` and put
-back into every file that is made of it.
+It takes ``input``, float32 ``(N, ...)``, images as ``(N, C, H, W)``, and answers ``logits``
+``(N, K)``. What its file has instead (names, whole numbers, images with channels last, a softmax at
+the end) is said by a ``Signature`` and put back into every file that is made of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from compress.network.graph.names import layer_names
@@ -19,23 +19,27 @@ from compress.network.graph.rewiring import (
     without_identities,
 )
 from compress.network.graph.values import Graph, GraphPort, Node, Shapes
-from compress.network.signature import BATCH, INPUT, OUTPUT, Port, Signature
-from compress.network.sources.onnx_ports import ImagePorts
+from compress.network.signature import BATCH, INPUT, OUTPUT, Port, PortType, Signature
+from compress.network.sources.onnx_ports import ExamplePorts
 
 _TO_NCHW, _TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
+_ELEMENTS: Mapping[PortType, int] = {"uint8": 2, "int32": 6, "int64": 7}
+"""Numbers of element types in ONNX (onnx.proto, TensorProto.DataType)."""
 _ROWS = 2
 _LAST = (-1, 1)
 
 
-def inner(graph: Graph, ports: ImagePorts, shapes: Shapes) -> tuple[Graph, Signature]:
-    """The network as it works here, and how its files take images and answer.
+def inner(graph: Graph, ports: ExamplePorts, shapes: Shapes) -> tuple[Graph, Signature]:
+    """The network as it works here, and how its files take examples and answer.
 
-    ``shapes`` are those of the graph for images of the size of ``ports``.
+    ``shapes`` are those of the graph for examples of the size of ``ports``.
     """
     found, has_softmax = _on_logits(graph)
     found = _with_gemms(found, shapes)
     # Nodes keep the names under which the uploaded graph describes its layers.
     found = _named(found, ports)
+    if ports.input.dtype in _ELEMENTS:
+        found = _counted(found, _ELEMENTS[ports.input.dtype])
     if ports.layout == "NHWC":
         found = _channels_first(found)
     num_classes = shapes[ports.output.name][-1]
@@ -48,10 +52,8 @@ def inner(graph: Graph, ports: ImagePorts, shapes: Shapes) -> tuple[Graph, Signa
     return without_dead_code(working), _signature(graph, ports, shapes, softmax=has_softmax)
 
 
-def _signature(graph: Graph, ports: ImagePorts, shapes: Shapes, *, softmax: bool) -> Signature:
-    channels, height, width = ports.input_shape
-    sizes = (channels, height, width) if ports.layout == "NCHW" else (height, width, channels)
-    taken = _port(ports.input, (1, *sizes)).model_copy(update={"layout": ports.layout})
+def _signature(graph: Graph, ports: ExamplePorts, shapes: Shapes, *, softmax: bool) -> Signature:
+    taken = _port(ports.input, (1, *ports.file_shape)).model_copy(update={"layout": ports.layout})
     answered = _port(ports.output, (1, *shapes[ports.output.name][1:]))
     return Signature(
         inputs=(taken,),
@@ -128,7 +130,7 @@ def _bias(node: Node, after: Node, graph: Graph, shapes: Shapes) -> str | None:
     return other if bias.shape == weight.shape[1:] else None
 
 
-def _named(graph: Graph, ports: ImagePorts) -> Graph:
+def _named(graph: Graph, ports: ExamplePorts) -> Graph:
     """Input and output under the names that they have here; whoever has these gets others."""
     [answer] = graph.outputs
     taken = names_of(graph) | {INPUT, OUTPUT}
@@ -142,6 +144,16 @@ def _named(graph: Graph, ports: ImagePorts) -> Graph:
         nodes=tuple(renamed(node, names) for node in graph.nodes),
         tensors={names.get(name, name): tensor for name, tensor in graph.tensors.items()},
     )
+
+
+def _counted(graph: Graph, element: int) -> Graph:
+    """Whole numbers come as float32, which tells them apart up to 2^24, and are cast at once."""
+    whole = free_name(f"{INPUT}.whole", names_of(graph))
+    cast = Node(
+        op="Cast", name=whole, inputs=(INPUT,), outputs=(whole,), attributes={"to": element}
+    )
+    nodes = tuple(renamed(node, {INPUT: whole}) for node in graph.nodes)
+    return replace(graph, nodes=(cast, *nodes))
 
 
 def _channels_first(graph: Graph) -> Graph:

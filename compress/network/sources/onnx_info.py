@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from compress.network.outline import LayerInfo, Outline
 from compress.network.preprocessing import Normalisation
-from compress.network.signature import Layout
+from compress.network.signature import ExampleShape, Layout
 
 
 class OnnxPort(BaseModel, frozen=True, extra="forbid"):
@@ -20,24 +20,31 @@ class OnnxPort(BaseModel, frozen=True, extra="forbid"):
 class OnnxInfo(BaseModel, frozen=True, extra="forbid"):
     """A network that was uploaded as an ONNX file.
 
-    ``input_shape`` is ``(C, H, W)``, whatever the layout; ``macs`` are for one image.
+    ``input_shape`` is that of one example, of images ``(C, H, W)`` whatever the layout, which is
+    ``NCHW`` for examples that are no images; ``macs`` are for one example.
     """
 
     inputs: tuple[OnnxPort, ...]
     outputs: tuple[OnnxPort, ...]
     layout: Layout
-    input_shape: tuple[int, int, int]
+    input_shape: ExampleShape
     num_classes: int
     parameters: int
     macs: int
     layers: tuple[LayerInfo, ...]
     operators: dict[str, int] = Field(description="How often each operator occurs, once read.")
     notes: tuple[str, ...] = ()
+    num_ids: int | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="Of an input of whole numbers that pick rows of a table: the rows of that "
+        "table, so that ids are less. None: another input.",
+    )
 
     @property
     def identity(self) -> Normalisation:
         """The normalisation of raw values that the network takes as they are."""
-        return Normalisation.identity(self.input_shape[0])
+        return Normalisation.identity_of(self.input_shape)
 
 
 class InspectedNetwork(BaseModel, frozen=True, extra="forbid"):

@@ -1,6 +1,6 @@
 """Look into a stranger's ONNX file: a process of its own, bounded by whoever starts it.
 
-    python -m compress.network.sources.onnx_inspection [CHANNELSxHEIGHTxWIDTH] < network.onnx
+    python -m compress.network.sources.onnx_inspection [CxHxW] < network.onnx
 
 It answers an ``InspectionVerdict`` on stdout. Nothing outside the file is opened, its operators run
 only in ONNX Runtime, and torch is not loaded.
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 
 from compress.network.graph import read, roles, shapes
 from compress.network.graph.values import Graph, GraphPort
+from compress.network.signature import ExampleShape
 from compress.network.sources import onnx_form, onnx_outline, onnx_ports, onnx_trial
 from compress.network.sources.onnx_info import (
     InspectedNetwork,
@@ -22,7 +23,7 @@ from compress.network.sources.onnx_info import (
     OnnxPort,
     RefusedNetwork,
 )
-from compress.network.sources.onnx_ports import ImagePorts
+from compress.network.sources.onnx_ports import ExamplePorts
 from compress.values.errors import CompressError, InvalidNetwork
 from compress.values.shown import some
 
@@ -33,11 +34,11 @@ _NO_MEMORY = (
 )
 
 
-def inspect(data: bytes, *, input_shape: tuple[int, int, int] | None = None) -> InspectedNetwork:
+def inspect(data: bytes, *, input_shape: ExampleShape | None = None) -> InspectedNetwork:
     """Read the file and describe the network in it. Raises InvalidNetwork."""
     graph = read.read(data)
     _check_computed(graph)
-    ports = onnx_ports.image_ports(graph, input_shape=input_shape)
+    ports = onnx_ports.example_ports(graph, input_shape=input_shape)
     bound = shapes.bind(graph, ports.sizes)
     num_classes = onnx_ports.num_classes(ports, bound.get(ports.output.name))
     error = _differs(data, graph, ports)
@@ -58,6 +59,7 @@ def inspect(data: bytes, *, input_shape: tuple[int, int, int] | None = None) -> 
             f"read, it answers as its file does, within {error:.1g} of the answers' spread",
             *_staying(unproven),
         ),
+        num_ids=onnx_trial.num_ids(graph, ports.input),
     )
     return InspectedNetwork(info=info, outline=found)
 
@@ -79,13 +81,13 @@ def _check_computed(graph: Graph) -> None:
             )
 
 
-def _differs(data: bytes, graph: Graph, ports: ImagePorts) -> float:
+def _differs(data: bytes, graph: Graph, ports: ExamplePorts) -> float:
     """The error of the graph that was read, against its file in ONNX Runtime, on random images."""
     given = onnx_trial.drawn(graph, {**ports.sizes, ports.batch: _IMAGES}, seed=_SEED)
     return onnx_trial.check_parity(data, graph, given)
 
 
-def verdict(data: bytes, *, input_shape: tuple[int, int, int] | None = None) -> InspectionVerdict:
+def verdict(data: bytes, *, input_shape: ExampleShape | None = None) -> InspectionVerdict:
     """Inspect the file; what it is refused for becomes words."""
     try:
         return InspectionVerdict(found=inspect(data, input_shape=input_shape))
@@ -100,10 +102,9 @@ def _port(port: GraphPort) -> OnnxPort:
 
 
 def main() -> None:
-    """Answer for the file on stdin, whose images have the size that the argument says."""
+    """Answer for the file on stdin, whose examples have the axes that the argument says."""
     asked = [tuple(map(int, text.split("x"))) for text in sys.argv[1:]]
-    channels, height, width = asked[0] if asked else (0, 0, 0)
-    input_shape = (channels, height, width) if asked else None
+    input_shape = asked[0] if asked else None
     found = verdict(sys.stdin.buffer.read(), input_shape=input_shape)
     sys.stdout.write(found.model_dump_json())
 

@@ -39,6 +39,9 @@ _IMAGES, _SEED, _RUNS = 2, 0, 3
 _MOST_MACS = 2e11
 """What all trials of removal together may multiply, some ten seconds of a core."""
 _LEAST_TRIALS, _MOST_TRIALS = 1, 200
+_WHOLE = frozenset({TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32, TensorProto.INT64})
+_FEW = 2
+"""Whole numbers are drawn below this if they pick nothing from a table."""
 _NO_MEMORY = "bad_alloc"
 """What ONNX Runtime says where memory has an end."""
 _FAILURES = (
@@ -61,13 +64,26 @@ def _drawn(
     port: GraphPort, graph: Graph, sizes: Mapping[str, int], random: np.random.Generator
 ) -> Array:
     shape = tuple(sizes[axis] if isinstance(axis, str) else axis for axis in port.shape)
-    if port.dtype.startswith("float"):
+    if port.dtype.startswith("float") and not _is_counted(graph, port.name):
         return random.standard_normal(shape).astype(port.dtype)
-    return random.integers(0, _rows(graph, port.name), shape).astype(port.dtype)
+    return random.integers(0, _rows(graph, port.name) or _FEW, shape).astype(port.dtype)
 
 
-def _rows(graph: Graph, name: str) -> int:
-    """The rows of the shortest table that these integers may pick from; 2 if they pick none."""
+def _is_counted(graph: Graph, name: str) -> bool:
+    """Whether whatever reads these numbers takes them for whole ones."""
+    readers = [node for node in graph.nodes if name in node.inputs]
+    return bool(readers) and all(
+        node.op == "Cast" and node.attributes.get("to") in _WHOLE for node in readers
+    )
+
+
+def num_ids(graph: Graph, port: GraphPort) -> int | None:
+    """The rows of the shortest table that a port of integers picks from; None if it picks none."""
+    return None if port.dtype.startswith("float") else _rows(graph, port.name)
+
+
+def _rows(graph: Graph, name: str) -> int | None:
+    """The rows of the shortest table that these integers may pick from; None if they pick none."""
     names, rows = {name}, list[int]()
     for node in graph.nodes:
         if not names.intersection(node.inputs):
@@ -76,7 +92,7 @@ def _rows(graph: Graph, name: str) -> int:
             rows.append(graph.tensors[node.inputs[0]].shape[node.integer("axis", 0)])
         elif all(role.kind in {"data", "shape", "index"} for role in roles(node)):
             names.update(node.outputs)
-    return min(rows, default=2)
+    return min(rows, default=None)
 
 
 def run(model: bytes, given: Mapping[str, Array]) -> list[Array]:

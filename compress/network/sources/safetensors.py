@@ -14,6 +14,7 @@ from compress.network.families.catalog import Architecture
 from compress.network.families.network import FamilyNetwork, pad_shortcuts, pad_weight
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
+from compress.network.signature import ExampleShape
 from compress.network.sources import inspection, safetensors_header
 from compress.values.errors import InvalidWeights, NumericalError
 
@@ -25,7 +26,7 @@ def load(
     *,
     architecture: Architecture,
     normalisation: Normalisation,
-    input_shape: tuple[int, int, int],
+    input_shape: ExampleShape,
     num_classes: int,
 ) -> Network:
     """The network of a weights file, in float32 and ready to predict.

@@ -12,6 +12,7 @@ from pydantic_core import CoreSchema, core_schema
 from compress.network.families import outlining
 from compress.network.families.catalog import Architecture
 from compress.network.outline import Outline
+from compress.network.signature import ExampleShape
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class FamilySource:
 
     config: Architecture
 
-    def outline(self, *, input_shape: tuple[int, int, int], num_classes: int) -> Outline:
+    def outline(self, *, input_shape: ExampleShape, num_classes: int) -> Outline:
         """Describe the network for images ``(C, H, W)`` without building it."""
         return outlining.outline(self.config, input_shape=input_shape, num_classes=num_classes)
 
@@ -41,6 +42,8 @@ class FamilySource:
 
 
 Side = Annotated[int, Field(ge=1, le=65_536)]
+Sizes: TypeAlias = Annotated[tuple[Side, ...], Field(min_length=1, max_length=6)]
+"""Of the axes of one example."""
 
 
 class OnnxSource(BaseModel, frozen=True, extra="forbid"):
@@ -48,9 +51,10 @@ class OnnxSource(BaseModel, frozen=True, extra="forbid"):
 
     format: Literal["onnx"] = "onnx"
     sha256: str = Field(max_length=64, pattern=r"^[0-9a-f]{64}$", description="Of the file.")
-    input_shape: tuple[Side, Side, Side] | None = Field(
+    input_shape: Sizes | None = Field(
         default=None,
-        description="Channels, height and width of its images where the file leaves them open.",
+        description="Axes of one example, of images channels, height and width, where the file "
+        "leaves them open.",
     )
 
     def __str__(self) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from compress.tasks.conversion import array_names, labels, pixels, writing
+from compress.tasks.conversion import array_names, features, labels, pixels, writing
 from compress.tasks.conversion.array_names import NAMES
+from compress.tasks.conversion.features import Features
 from compress.tasks.conversion.labels import CountedLabels
 from compress.tasks.conversion.pixels import Pixels
 from compress.tasks.formats import npz
 from compress.tasks.inspection import ARRAYS, CLASS_NAMES
 from compress.tasks.reading import Conversion, DatasetReading
 from compress.values.errors import InvalidData
-from compress.values.measurement import MAX_CLASSES
+from compress.values.measurement import MAX_CLASSES, Split
 
 
 def is_plain(path: Path, reading: DatasetReading, *, caution: npz.Caution | None = None) -> bool:
@@ -30,12 +32,9 @@ def is_plain(path: Path, reading: DatasetReading, *, caution: npz.Caution | None
         if not set(archive.arrays) <= ARRAYS:
             return False
         headers = [each for name, each in archive.arrays.items() if name != CLASS_NAMES]
-        images = [each for each in headers if each.name.startswith("x")]
         return (
             all(_has_plain_type(each) for each in headers)
-            and reading.layout != "NCHW"
-            and len({each.dtype for each in images}) == 1
-            and all(pixels.possible(each.shape) in (("NHWC",), ("NHWC", "NCHW")) for each in images)
+            and _has_plain_examples(headers, reading)
             and (CLASS_NAMES in archive.arrays or _count_from_0(archive))
         )
 
@@ -50,7 +49,7 @@ def convert(
         names = array_names.assigned(archive.arrays)
         times = pixels.readings(archive, names.images)
         archive.expect(names.images.values(), times=times)
-        images = pixels.plan(archive, names.images, layout=reading.layout)
+        images = _plan(archive, names.images, reading)
         found = labels.read(
             archive, names.labels, class_names=names.class_names, classes=reading.classes
         )
@@ -63,6 +62,14 @@ def convert(
             if found.class_names:
                 writer.add_texts(CLASS_NAMES, found.class_names)
     return _said(set(archive.arrays), images, found)
+
+
+def _plan(
+    archive: npz.Archive, arrays: Mapping[Split, str], reading: DatasetReading
+) -> Pixels | Features:
+    if reading.task == "image_classification":
+        return pixels.plan(archive, arrays, layout=reading.layout)
+    return features.plan(archive, arrays)
 
 
 def ambiguous(path: Path, *, caution: npz.Caution | None = None) -> tuple[str, ...]:
@@ -78,6 +85,19 @@ def _has_plain_type(header: npz.ArrayHeader) -> bool:
     return header.dtype.kind in "iu" and len(header.shape) == 1
 
 
+def _has_plain_examples(headers: Sequence[npz.ArrayHeader], reading: DatasetReading) -> bool:
+    """Whether examples are of one type, and images in the order in which they are kept."""
+    examples = [each for each in headers if each.name.startswith("x")]
+    if len({each.dtype for each in examples}) > 1:
+        return False
+    if reading.task != "image_classification":
+        return True
+    orders = (("NHWC",), ("NHWC", "NCHW"))
+    return reading.layout != "NCHW" and all(
+        pixels.possible(each.shape) in orders for each in examples
+    )
+
+
 def _count_from_0(archive: npz.Archive) -> bool:
     """Whether the labels of all splits together are 0, 1, 2 and so on."""
     found: set[int] = set()
@@ -90,7 +110,7 @@ def _count_from_0(archive: npz.Archive) -> bool:
     return found == set(range(len(found)))
 
 
-def _said(names: set[str], images: Pixels, found: CountedLabels) -> Conversion:
+def _said(names: set[str], images: Pixels | Features, found: CountedLabels) -> Conversion:
     others = sorted(names - ARRAYS)
     called = (
         [f"arrays are called {', '.join(others)}: read as {array_names.described(others)}"]

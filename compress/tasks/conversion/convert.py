@@ -41,6 +41,8 @@ def convert(
     if wrong is not None:
         raise InvalidData(wrong)
     if recognise(path) == FileFormat.PICTURES:
+        if reading.task != "image_classification":
+            raise InvalidData(f"a zip of pictures is for image_classification, not {reading.task}")
         return pictures.convert(path, target, reading, caution=caution)
     return arrays.convert(path, target, reading, caution=caution)
 

@@ -13,15 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.network.signature import Layout
+from compress.tasks.conversion import numbers
 from compress.tasks.formats import npz
-from compress.tasks.inspection import MAX_CHANNELS, SIDES
+from compress.tasks.formats.example_forms import MAX_CHANNELS, SIDES
 from compress.values.errors import InvalidData
 from compress.values.measurement import Split
 from compress.values.shown import some
 
-_EXACT = 2**24
-"""Up to here float32 tells whole numbers apart."""
-_BYTE = 255
 Shape = tuple[int, ...]
 
 
@@ -51,9 +49,9 @@ class Pixels:
 
 
 def readings(archive: npz.Archive, arrays: Mapping[Split, str]) -> int:
-    """Return how often images are read to decide about them and to convert them."""
+    """Return how often arrays are read to decide about them and to convert them."""
     headers = [archive.arrays[name] for name in arrays.values()]
-    return 2 if _needs_range(headers) else 1
+    return 2 if numbers.needs_range(headers) else 1
 
 
 def plan(
@@ -62,7 +60,7 @@ def plan(
     """Decide how images are read. Raises InvalidData for arrays that are no images."""
     headers = [archive.arrays[name] for name in arrays.values()]
     order, warnings = _layout(headers, layout)
-    dtype, notes = _dtype(archive, headers)
+    dtype, notes = numbers.dtype(archive, headers, what="images")
     if order == "NCHW" and len(headers[0].shape) == 4:
         notes = (*notes, f"images are NCHW: {headers[0].name} has shape {headers[0].shape}")
     return Pixels(layout=order, dtype=dtype, notes=notes, warnings=warnings)
@@ -120,42 +118,3 @@ def _no_image(header: npz.ArrayHeader, asked: Layout | None) -> str:
         f"(N, C, H, W) with {low} to {high} pixels high and wide and 1 to {MAX_CHANNELS} channels, "
         f"got {header.shape}{way_out}"
     )
-
-
-def _dtype(
-    archive: npz.Archive, headers: list[npz.ArrayHeader]
-) -> tuple[Literal["uint8", "float32"], tuple[str, ...]]:
-    kinds = {header.dtype.kind for header in headers}
-    given = " and ".join(sorted({header.dtype.newbyteorder("=").name for header in headers}))
-    if kinds & set("SU"):
-        raise InvalidData(f"images must be numbers, got {given}")
-    if "f" in kinds:
-        return "float32", () if given == "float32" else (f"images are {given}: kept as float32",)
-    low, high = _range(archive, headers)
-    if low >= 0 and high <= _BYTE:
-        return "uint8", () if given == "uint8" else (f"images are {given} up to {high}: as uint8",)
-    if max(-low, high) > _EXACT:
-        raise InvalidData(
-            f"images hold whole numbers from {low} to {high}, which float32 cannot tell apart: "
-            "divide them by a constant"
-        )
-    return "float32", (f"images are {given} from {low} to {high}: kept as float32",)
-
-
-def _needs_range(headers: list[npz.ArrayHeader]) -> bool:
-    """Whether the type of the images depends on their values."""
-    kinds = {header.dtype.kind for header in headers}
-    return "f" not in kinds and any(header.dtype != np.uint8 for header in headers)
-
-
-def _range(archive: npz.Archive, headers: list[npz.ArrayHeader]) -> tuple[int, int]:
-    if not _needs_range(headers):
-        return 0, _BYTE
-    lows, highs = [], []
-    for header in headers:
-        for chunk in archive.chunks(header.name):
-            lows.append(int(chunk.min()))
-            highs.append(int(chunk.max()))
-    if not lows:
-        raise InvalidData(f"{headers[0].name} has no images: shape {headers[0].shape}")
-    return min(lows), max(highs)

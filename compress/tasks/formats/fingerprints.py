@@ -1,6 +1,6 @@
-"""Find images of a dataset that are equal byte for byte, by their digests. Torch-free.
+"""Find examples of a dataset that are equal byte for byte, by their digests. Torch-free.
 
-Legend: N images.
+Legend: N examples.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ from compress.tasks.formats import npz
 from compress.values.measurement import Split
 
 _BYTES = 8
-"""Of a digest: two different ones of ten million images are equal once in 360,000 data sets."""
+"""Of a digest: two different ones of ten million examples are equal once in 360,000 data sets."""
 
 
-def of_images(archive: npz.Archive, name: str) -> NDArray[np.uint64]:
-    """Return one number per image ``(N,)``, reading about a megabyte at a time."""
+def of_examples(archive: npz.Archive, name: str) -> NDArray[np.uint64]:
+    """Return one number per example ``(N,)``, reading about a megabyte at a time."""
     header = archive.arrays[name]
     size, digests = header.num_bytes // header.shape[0], bytearray()
-    image, left = hashlib.blake2b(digest_size=_BYTES), size
+    digest, left = hashlib.blake2b(digest_size=_BYTES), size
     for chunk in archive.chunks(name):
         unread = memoryview(chunk.tobytes())
         while unread:
-            image.update(unread[:left])
+            digest.update(unread[:left])
             left, unread = left - len(unread[:left]), unread[left:]
             if left == 0:
-                digests += image.digest()
-                image, left = hashlib.blake2b(digest_size=_BYTES), size
+                digests += digest.digest()
+                digest, left = hashlib.blake2b(digest_size=_BYTES), size
     return np.frombuffer(digests, np.uint64)
 
 
-def warnings(digests: Mapping[Split, NDArray[np.uint64]]) -> Iterator[str]:
-    """Warn about splits in which all images are equal, and about splits that share images."""
+def warnings(digests: Mapping[Split, NDArray[np.uint64]], examples: str) -> Iterator[str]:
+    """Warn about splits in which all examples are equal, and about splits that share some."""
     for split, found_N in digests.items():
         if len(found_N) > 1 and (found_N == found_N[0]).all():
             yield (
-                f"all {len(found_N):,} images of {split} are the same: nothing can be learned "
+                f"all {len(found_N):,} {examples} of {split} are the same: nothing can be learned "
                 f"from them or told by them; check how x_{split} was written"
             )
     for split, earlier in (("validation", "train"), ("test", "train"), ("test", "validation")):
         if split in digests and earlier in digests:
-            yield from _shared(digests, split, earlier)  # pyright: ignore[reportArgumentType]
+            yield from _shared(digests, split, earlier, examples)  # pyright: ignore[reportArgumentType]
 
 
 def _shared(
-    digests: Mapping[Split, NDArray[np.uint64]], split: Split, earlier: Split
+    digests: Mapping[Split, NDArray[np.uint64]], split: Split, earlier: Split, examples: str
 ) -> Iterator[str]:
-    count, images = int(np.isin(digests[split], digests[earlier]).sum()), len(digests[split])
+    count, total = int(np.isin(digests[split], digests[earlier]).sum()), len(digests[split])
     if count:
         yield (
-            f"{count:,} of {images:,} images of {split} are in {earlier}, too: accuracy on them "
-            f"says nothing of images that are new; leave them out of {split}"
+            f"{count:,} of {total:,} {examples} of {split} are in {earlier}, too: accuracy on them "
+            f"says nothing of {examples} that are new; leave them out of {split}"
         )

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from compress.network.signature import ExampleShape
 from compress.tasks.images import Images
 from compress.values.schedule import Augment, Augmented
 
@@ -97,7 +98,7 @@ def explained(augment: Augment, images: Images) -> str:
 
 def draw(
     num_images: int,
-    input_shape: tuple[int, int, int],
+    input_shape: ExampleShape,
     generator: torch.Generator,
     *,
     augmented: Augmented,

@@ -19,7 +19,7 @@ SIZES = {"input_shape": (3, 16, 16), "num_classes": 5}
 def plain() -> Outline:
     """A network of no family: one convolution and a linear layer."""
     return Outline(
-        signature=Signature.of_images((3, 16, 16), num_classes=5),
+        signature=Signature.of_examples((3, 16, 16), num_classes=5),
         layers=(
             LayerInfo(
                 name="conv",

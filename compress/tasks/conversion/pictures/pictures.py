@@ -23,7 +23,8 @@ from compress.tasks.conversion.pictures import decoding, listing
 from compress.tasks.conversion.pictures.decoding import Channels, PictureHead
 from compress.tasks.conversion.pictures.listing import Picture, PictureListing
 from compress.tasks.formats import npz
-from compress.tasks.inspection import CLASS_NAMES, SIDES
+from compress.tasks.formats.example_forms import SIDES
+from compress.tasks.inspection import CLASS_NAMES
 from compress.tasks.reading import Conversion, DatasetReading
 from compress.values.errors import InvalidData
 from compress.values.shown import some

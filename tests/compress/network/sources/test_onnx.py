@@ -73,8 +73,8 @@ def test_a_file_is_read_from_a_path_too(tmp_path):
     ("shape", "classes", "reason"),
     [
         ((3, 16, 16), 6, "tells 5 classes apart, the data has 6"),
-        ((1, 16, 16), 5, r"does not take images of input_shape \(1, 16, 16\)"),
-        ((3, 32, 32), 5, r"does not take images of input_shape"),
+        ((1, 16, 16), 5, r"does not take examples of input_shape \(1, 16, 16\)"),
+        ((3, 32, 32), 5, r"does not take examples of input_shape"),
     ],
 )
 def test_data_of_other_images_or_classes_is_refused(shape, classes, reason):
@@ -82,15 +82,15 @@ def test_data_of_other_images_or_classes_is_refused(shape, classes, reason):
         onnx.load(uploaded(), input_shape=shape, num_classes=classes)
 
 
-def test_a_network_with_two_answers_or_of_words_is_refused():
+def test_a_network_with_two_answers_or_one_for_each_word_is_refused():
     with pytest.raises(InvalidNetwork, match="2 outputs"):
         onnx.load(exported("two_answers"), input_shape=(1, 2, 32), num_classes=3)
-    with pytest.raises(InvalidNetwork, match="expected images"):
-        onnx.load(exported("lstm"), input_shape=(1, 1, 9), num_classes=4)
+    with pytest.raises(InvalidNetwork, match=r"has shape \(1, 9, 4\): expected logits"):
+        onnx.load(exported("lstm"), input_shape=(9,), num_classes=4)
 
 
 def test_documents_of_usual_signatures_say_nothing_new():
-    usual = Signature.of_images((3, 8, 8), num_classes=2)
+    usual = Signature.of_examples((3, 8, 8), num_classes=2)
     assert usual.model_dump() == {
         "inputs": ({"name": "input", "dtype": "float32", "shape": (1, 3, 8, 8), "dynamic": (0,)},),
         "outputs": ({"name": "logits", "dtype": "float32", "shape": (1, 2), "dynamic": (0,)},),

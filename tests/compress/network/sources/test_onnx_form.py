@@ -12,7 +12,7 @@ from tests.compress.uploads import tensorflow_like, uploaded
 
 
 def inner_of(graph):
-    ports = onnx_ports.image_ports(graph)
+    ports = onnx_ports.example_ports(graph)
     return onnx_form.inner(graph, ports, bind(graph, ports.sizes))
 
 

@@ -65,7 +65,7 @@ def test_a_file_that_leaves_the_size_of_its_images_open_asks_for_it():
 
 def test_a_file_that_says_its_size_takes_no_other():
     said = reason(onnx_files.network(), input_shape=(1, 9, 9))
-    assert "does not take images of input_shape (1, 9, 9)" in said
+    assert "does not take examples of input_shape (1, 9, 9)" in said
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ GROUP = GroupInfo(
 
 
 def narrowing(group: GroupInfo = GROUP, *, is_counted: bool = True) -> Narrowing:
-    signature = Signature.of_images((3, 10, 10), num_classes=5)
+    signature = Signature.of_examples((3, 10, 10), num_classes=5)
     outline = Outline(signature=signature, layers=LAYERS, blocks=(1,))
     return Narrowing(outline, CoupledChannels(groups=(group,), is_counted=is_counted))
 

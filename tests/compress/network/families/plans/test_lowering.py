@@ -167,7 +167,7 @@ def test_a_cell_without_a_path_and_maps_that_do_not_divide_are_refused():
 )
 def test_lowering_takes_no_time_and_no_memory(architecture):
     plan = plan_of(architecture, in_channels=3, num_classes=1000)
-    signature = Signature.of_images((3, 224, 224), num_classes=1000)
+    signature = Signature.of_examples((3, 224, 224), num_classes=1000)
     start = time.process_time()
     graph = lower(plan, signature)
     assert time.process_time() - start < MOST_SECONDS

@@ -16,5 +16,5 @@ from tests.compress.network.families.samples import SAMPLES
 @pytest.mark.cross("name", "image")
 def test_shapes_are_those_that_onnx_infers(name, image):
     plan = plan_of(SAMPLES[name], in_channels=1, num_classes=5)
-    graph = lower(plan, Signature.of_images((1, *image), num_classes=5))
+    graph = lower(plan, Signature.of_examples((1, *image), num_classes=5))
     assert dict(shapes_of(graph, batch=2)) == dict(bind(graph, {BATCH: 2}))

@@ -87,7 +87,7 @@ def test_parts_of_split_channels_keep_their_integers(tmp_path):
 @pytest.mark.parametrize("side", [16, 32, 64])
 def test_a_plan_is_lowered_for_the_images_of_its_network(side):
     network = tiny.network(SAMPLES["vgg_bn"])
-    signature = Signature.of_images((1, side, side), num_classes=tiny.NUM_CLASSES)
+    signature = Signature.of_examples((1, side, side), num_classes=tiny.NUM_CLASSES)
     assert isinstance(network.module, GraphedModule)
     graph = network.module.program_for(signature).graph
     assert graph.inputs[0].shape == ("N", 1, side, side)

@@ -114,7 +114,7 @@ def test_groups_travel_as_a_document_and_older_documents_have_none():
     found = CoupledChannels.model_validate_json(channels.model_dump_json())
     assert found == channels
     assert all(layer.has_view for layer in layers)
-    signature = Signature.of_images((3, 16, 16), num_classes=5)
+    signature = Signature.of_examples((3, 16, 16), num_classes=5)
     whole = Outline(signature=signature, layers=layers, blocks=(1,), channels=channels)
     document = whole.model_dump(mode="json")
     assert Outline.model_validate(document) == whole

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from compress.tasks.image_classification import quality
-from compress.tasks.image_classification.quality import Answers
+from compress.tasks.single_label import quality
+from compress.tasks.single_label.quality import Answers
 from compress.values.measurement import METRICS
 
 

@@ -1,6 +1,6 @@
 """The quality of a classifier's answers, metric by metric.
 
-Shapes: N images, K classes.
+Shapes: N examples, K classes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from compress.values.measurement import Metric
 
 _TOP = 5
 _CHUNK = 4096
-"""Images whose answers are ranked at once."""
+"""Examples whose answers are ranked at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """Finite logits ``(N, K)`` with the labels ``(N,)`` of the same images; N is at least 1.
+    """Finite logits ``(N, K)`` with the labels ``(N,)`` of the same examples; N is at least 1.
 
-    The answer to an image is the class with the largest logit, the first one on a tie.
+    The answer to an example is the class with the largest logit, the first one on a tie.
     """
 
     logits_NK: NDArray[np.float32]
@@ -31,7 +31,7 @@ class Answers:
 
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
-        """The predicted class of each image."""
+        """The predicted class of each example."""
         return self.logits_NK.argmax(axis=1)
 
     @cached_property
@@ -45,8 +45,8 @@ class Answers:
         return self._counts(self.labels_N[self.is_right])
 
     @cached_property
-    def images(self) -> NDArray[np.int64]:
-        """The number of images of each class."""
+    def counts(self) -> NDArray[np.int64]:
+        """The number of examples of each class."""
         return self._counts(self.labels_N)
 
     @cached_property
@@ -59,13 +59,14 @@ class Answers:
 
 
 def accuracy(answers: Answers) -> float:
-    """Return the share of images whose prediction is their label."""
+    """Return the share of examples whose prediction is their label."""
     return float(answers.is_right.mean())
 
 
 def top5_accuracy(answers: Answers) -> float:
-    """Return the share of images whose label is among the five largest logits; first ones on a tie.
+    """Return the share of examples whose label is among the five largest logits.
 
+    Of equal logits, the first ones count as larger.
     With five classes or fewer it is always 1.
     """
     count = len(answers.labels_N)
@@ -74,7 +75,7 @@ def top5_accuracy(answers: Answers) -> float:
 
 
 def _ranks(answers: Answers, chunk: slice) -> NDArray[np.int64]:
-    """Return the rank of each label among the logits of its image, from 0."""
+    """Return the rank of each label among the logits of its example, from 0."""
     logits_NK, labels_N = answers.logits_NK[chunk], answers.labels_N[chunk]
     own_N1 = np.take_along_axis(logits_NK, labels_N[:, None], axis=1)
     is_before_NK = np.arange(logits_NK.shape[1]) < labels_N[:, None]
@@ -84,10 +85,10 @@ def _ranks(answers: Answers, chunk: slice) -> NDArray[np.int64]:
 def macro_f1(answers: Answers) -> float:
     """Return the mean over classes of F1, which is ``2 TP / (2 TP + FP + FN)``.
 
-    Each class has the same weight, however many images it has. A class with neither images nor
+    Each class has the same weight, however many examples it has. A class with neither examples nor
     predictions is left out.
     """
-    both = answers.images + answers.answered
+    both = answers.counts + answers.answered
     occurs = both > 0
     return float((2 * answers.correct[occurs] / both[occurs]).mean())
 

@@ -1,0 +1,1 @@
+"""Classification: one label per example, of whatever axes."""

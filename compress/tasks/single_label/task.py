@@ -1,0 +1,65 @@
+"""One label per example: learned with cross-entropy, judged by accuracy.
+
+Legend: N examples, B examples of a batch, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from compress.tasks.single_label import quality
+from compress.tasks.single_label.quality import Answers
+from compress.tasks.task import Batch, Task
+from compress.values.measurement import Metric
+
+
+@dataclass(frozen=True)
+class SingleLabel(Task):
+    """The answer to an example is the class with the largest logit."""
+
+    primary = "accuracy"
+
+    def loss(self, outputs_BK: Tensor, batch: Batch) -> Tensor:
+        """Return the mean cross-entropy of the labels."""
+        return functional.cross_entropy(outputs_BK, batch.labels_B)
+
+    def quality(
+        self, outputs_NK: NDArray[np.float32], labels_N: NDArray[np.int64]
+    ) -> Mapping[Metric, float]:
+        """Return accuracy, top-5 accuracy and macro F1, each from 0 to 1."""
+        answers = Answers(logits_NK=outputs_NK, labels_N=labels_N)
+        return {metric: measured(answers) for metric, measured in quality.MEASURED.items()}
+
+    def score(self, outputs_NK: Tensor, labels_N: Tensor) -> float:
+        """Return the accuracy alone: nothing else is looked at while a network trains."""
+        answers = Answers(logits_NK=outputs_NK.numpy(), labels_N=labels_N.numpy())
+        return quality.accuracy(answers)
+
+    def class_correct(
+        self, outputs_NK: NDArray[np.float32], labels_N: NDArray[np.int64]
+    ) -> tuple[int, ...]:
+        """Count the right answers of each of the K classes."""
+        return tuple(Answers(logits_NK=outputs_NK, labels_N=labels_N).correct.tolist())
+
+    def agreement(
+        self,
+        outputs_NK: NDArray[np.float32],
+        reference_NK: NDArray[np.float32],
+        *,
+        tie: float | NDArray[np.float64] | None = None,
+    ) -> float:
+        """Return the share of examples with the reference's class.
+
+        With ``tie``, a class also agrees if the reference rates it within that of its own best.
+        """
+        chosen_N = outputs_NK.argmax(axis=1)
+        if tie is None:
+            return float((chosen_N == reference_NK.argmax(axis=1)).mean())
+        rated_N = np.take_along_axis(reference_NK, chosen_N[:, None], axis=1)[:, 0]
+        return float((reference_NK.max(axis=1) - rated_N <= tie).mean())
