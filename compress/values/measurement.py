@@ -192,7 +192,7 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
         default_factory=dict,
         max_length=3,
         description="What else was measured of the answers on each split, by the metric's name: "
-        "top5_accuracy and macro_f1, 0 to 1. Left out in older measurements.",
+        "top5_accuracy, macro_f1 and the like, 0 to 1. Left out in older measurements.",
     )
     target: str = Field(
         default=FIRST_TARGET,
@@ -426,6 +426,26 @@ METRICS: Mapping[str, MetricInfo[Measurement]] = table(
             needs="class_counts",
             in_proportion_to=None,
             read=on_validation("macro_f1"),
+        ),
+        MetricInfo(
+            name="balanced_accuracy",
+            words="mean recall of the classes",
+            unit="share",
+            direction="maximise",
+            is_known_before_training=False,
+            needs="class_counts",
+            in_proportion_to=None,
+            read=on_validation("balanced_accuracy"),
+        ),
+        MetricInfo(
+            name="least_recall",
+            words="recall of the worst class",
+            unit="share",
+            direction="maximise",
+            is_known_before_training=False,
+            needs="class_counts",
+            in_proportion_to=None,
+            read=on_validation("least_recall"),
         ),
     ]
 )

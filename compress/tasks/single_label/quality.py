@@ -93,9 +93,30 @@ def macro_f1(answers: Answers) -> float:
     return float((2 * answers.correct[occurs] / both[occurs]).mean())
 
 
+def balanced_accuracy(answers: Answers) -> float:
+    """Return the mean recall over classes: the share of a class's examples that are right.
+
+    Each class has the same weight, however many examples it has. A class without examples is left
+    out.
+    """
+    return float(_recalls(answers).mean())
+
+
+def least_recall(answers: Answers) -> float:
+    """Return the recall of the class that is answered worst, of those that have examples."""
+    return float(_recalls(answers).min())
+
+
+def _recalls(answers: Answers) -> NDArray[np.float64]:
+    occurs = answers.counts > 0
+    return answers.correct[occurs] / answers.counts[occurs]
+
+
 MEASURED: Mapping[Metric, Callable[[Answers], float]] = {
     "accuracy": accuracy,
     "top5_accuracy": top5_accuracy,
     "macro_f1": macro_f1,
+    "balanced_accuracy": balanced_accuracy,
+    "least_recall": least_recall,
 }
 """Every metric of the answers, by its name in ``METRICS``."""

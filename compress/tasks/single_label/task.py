@@ -32,7 +32,7 @@ class SingleLabel(Task):
     def quality(
         self, outputs_NK: NDArray[np.float32], labels_N: NDArray[np.int64]
     ) -> Mapping[Metric, float]:
-        """Return accuracy, top-5 accuracy and macro F1, each from 0 to 1."""
+        """Return every metric of ``single_label.quality``, each from 0 to 1."""
         answers = Answers(logits_NK=outputs_NK, labels_N=labels_N)
         return {metric: measured(answers) for metric, measured in quality.MEASURED.items()}
 

@@ -75,5 +75,11 @@ def test_qualities_are_read_on_another_split_as_on_validation():
 
 def test_qualities_change_with_training_and_costs_do_not():
     qualities = {name for name, info in METRICS.items() if info.is_quality}
-    assert qualities == {"accuracy", "top5_accuracy", "macro_f1"}
+    assert qualities == {
+        "accuracy",
+        "top5_accuracy",
+        "macro_f1",
+        "balanced_accuracy",
+        "least_recall",
+    }
     assert all(METRICS[name].direction == "minimise" for name in METRICS if name not in qualities)

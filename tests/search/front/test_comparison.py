@@ -13,17 +13,21 @@ from tests import factories
 
 BASELINE = factories.measurement(
     size_bytes=8000, download_bytes=6000, peak_memory_bytes=16_000_000,
-    quality=factories.quality(top5_accuracy=0.98, macro_f1=0.88),
+    quality=factories.quality(
+        top5_accuracy=0.98, macro_f1=0.88, balanced_accuracy=0.87, least_recall=0.7
+    ),
 )  # fmt: skip
 MEASURED = factories.measurement(
     size_bytes=2000, download_bytes=1500, peak_memory_bytes=12_000_000,
-    quality=factories.quality(top5_accuracy=0.97, macro_f1=0.8),
+    quality=factories.quality(
+        top5_accuracy=0.97, macro_f1=0.8, balanced_accuracy=0.79, least_recall=0.6
+    ),
 )  # fmt: skip
 
 
 def test_every_metric_has_a_number_an_objective_and_a_unit() -> None:
     for metric in METRICS:
-        is_share = metric in ("accuracy", "top5_accuracy", "macro_f1")
+        is_share = METRICS[metric].unit == "share"
         direction = "maximise" if is_share else "minimise"
         wanted = Objective(metric=metric, direction=direction)
         (value,) = comparison.values(MEASURED, [wanted])
@@ -67,7 +71,8 @@ def test_metrics_of_one_unit_are_bounded_in_the_same_words(text: str, violation:
 
 def test_a_number_that_was_not_measured_is_not_made_up() -> None:
     old = factories.measurement()
-    for metric in ("download_bytes", "peak_memory_bytes", "top5_accuracy", "macro_f1"):
+    qualities = [name for name, info in METRICS.items() if info.is_quality and name != "accuracy"]
+    for metric in ("download_bytes", "peak_memory_bytes", *qualities):
         assert old.known(metric) is None
         with pytest.raises(ValueError, match=f"{metric} was not measured"):
             old.value(metric)

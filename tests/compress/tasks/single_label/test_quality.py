@@ -48,6 +48,14 @@ def test_macro_f1_is_the_harmonic_mean_of_precision_and_recall(drawn):
     assert quality.macro_f1(drawn) == pytest.approx(np.mean(scores))
 
 
+def test_recalls_are_of_the_examples_of_each_class_that_has_any():
+    # Class 0: 6 of 8 right, class 1: 1 of 4, class 2 has no example but is answered.
+    found = answering([0] * 6 + [1, 2] + [1, 0, 0, 2], [0] * 8 + [1] * 4, of=4)
+    assert quality.balanced_accuracy(found) == pytest.approx((6 / 8 + 1 / 4) / 2)
+    assert quality.least_recall(found) == pytest.approx(1 / 4)
+    assert quality.accuracy(found) == pytest.approx(7 / 12)
+
+
 def test_the_top_five_are_those_of_a_stable_sort(drawn):
     order = np.argsort(-drawn.logits_NK, axis=1, kind="stable")[:, :5]
     expected = (order == drawn.labels_N[:, None]).any(axis=1).mean()
