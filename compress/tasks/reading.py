@@ -8,10 +8,13 @@ from pydantic import BaseModel, Field, model_validator
 
 from compress.network.signature import Layout
 from compress.tasks.names import FIRST_TASK, TaskName
+from compress.values.file_formats.answers import Expected
 from compress.values.measurement import MAX_CLASSES
 
 Side: TypeAlias = Annotated[int, Field(ge=4, le=1024)]
 """Pixels of a picture, one way."""
+Column: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
+"""The name of a column of a table."""
 
 
 class DatasetReading(BaseModel, frozen=True, extra="forbid"):
@@ -47,6 +50,21 @@ class DatasetReading(BaseModel, frozen=True, extra="forbid"):
         description="Pictures become grey (1) or RGB (3). None: grey if all of them are.",
     )
 
+    target: Column | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="Column of a table that holds the labels. None: the one called target, label, "
+        "class or y.",
+    )
+    features: tuple[Column, ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=4096,
+        exclude_if=lambda value: value is None,
+        description="Columns of a table that are examples, in the order in which the network takes "
+        "them. None: all but the target, and but split, which says train, validation or test.",
+    )
+
     @model_validator(mode="after")
     def _is_of_its_task(self) -> Self:
         if self.task != "image_classification" and (self.layout or self.is_of_pictures):
@@ -54,7 +72,19 @@ class DatasetReading(BaseModel, frozen=True, extra="forbid"):
                 "layout, size and channels are for images: leave them out if the task is "
                 f"{self.task}, whose arrays are read as (N, ...)"
             )
+        if self.task == "image_classification" and self.is_of_table:
+            raise ValueError("target and features are for tables: say task: classification, too")
         return self
+
+    @property
+    def expected(self) -> Expected:
+        """What kind of file it may be of."""
+        return "dataset" if self.task == "image_classification" else "arrays"
+
+    @property
+    def is_of_table(self) -> bool:
+        """Whether something is said that only tables have."""
+        return self.target is not None or self.features is not None
 
     @property
     def is_of_pictures(self) -> bool:

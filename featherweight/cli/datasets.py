@@ -49,7 +49,7 @@ def add(  # noqa: PLR0913 - every option of the command, by name
         Path,
         typer.Argument(
             metavar="FILE",
-            help="npz file, or a folder or zip with pictures in a folder for each class.",
+            help="npz file, a folder or zip with pictures in a folder for each class, or a table.",
             exists=True,
         ),
     ],
@@ -59,6 +59,13 @@ def add(  # noqa: PLR0913 - every option of the command, by name
     task: Annotated[
         str | None,
         typer.Option(help="What the examples are for; left out: image_classification."),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Of a table: the column of the labels.")
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,...", help="Of a table: the columns that the network takes."),
     ] = None,
     layout: Annotated[
         str | None,
@@ -80,7 +87,10 @@ def add(  # noqa: PLR0913 - every option of the command, by name
 ) -> None:
     """Upload a dataset, and show what was understood of it."""
     said = {"layout": layout, "classes": classes, "size": _size(size), "channels": channels}
-    reading = DatasetReading.model_validate({**said, **({"task": task} if task else {})})
+    if task is not None:
+        said["task"] = task
+    columns = None if features is None else features.split(",")
+    reading = DatasetReading.model_validate({**said, "target": target, "features": columns})
     with folders.as_file(file) as sent, client(url, token) as service, progress.shown() as tell:
         named = name or jobfile.named_for(sent)
         found = service.upload_dataset(sent, name=named, reading=reading, tell=tell)

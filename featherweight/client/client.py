@@ -25,7 +25,7 @@ from compress.network.families.catalog import Architecture
 from compress.network.preprocessing import Normalisation
 from compress.network.signature import ExampleShape
 from compress.targets.target import Target
-from compress.tasks.names import TaskName
+from compress.tasks.names import FIRST_TASK, TaskName
 from compress.tasks.reading import DatasetReading
 from featherweight.cards.card import ModelCard
 from featherweight.client import events, folders, transport, uploads
@@ -308,7 +308,7 @@ class Client:
         reading: DatasetReading | None = None,
         tell: uploads.Tell | None = None,
     ) -> DatasetSchema:
-        """Send a dataset: an npz file, or a folder or zip with pictures in a folder for each class.
+        """Send a dataset: an npz, pictures in a folder or zip with one for each class, or a table.
 
         The same name and bytes again return the same dataset. It is for ``image_classification``
         unless a ``task``, here or in ``reading``, says otherwise.
@@ -322,7 +322,8 @@ class Client:
         said = {} if reading is None else reading.model_dump(mode="json", exclude_defaults=True)
         spec = {"name": name, **said, **({"task": task} if task else {})}
         with folders.as_file(path) as file:
-            uploads.check_kind(file, "dataset")
+            of_task = DatasetReading(task=spec.get("task", FIRST_TASK))
+            uploads.check_kind(file, of_task.expected)
             answer = uploads.send(self._transport, "/v1/datasets", file, spec=spec, tell=tell)
         return DatasetSchema.model_validate_json(answer)
 

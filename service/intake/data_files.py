@@ -55,12 +55,12 @@ def inspect(
     wants the look any more.
     """
     look.tell("inspecting", 0.0)
-    wrong = answers.wrong_kind(path, "dataset")
+    wrong = answers.wrong_kind(path, reading.expected)
     if wrong is not None:
         raise InvalidData(wrong)
     caution = _caution(resources.settings, look)
-    is_zip = recognise(path) == FileFormat.PICTURES
-    if not is_zip and arrays.is_plain(path, reading, caution=caution):
+    is_npz = recognise(path) not in (FileFormat.PICTURES, FileFormat.TEXT)
+    if is_npz and arrays.is_plain(path, reading, caution=caution):
         caution_again = _caution(resources.settings, look)
         info = inspection.inspect_dataset(path, task=reading.task, caution=caution_again)
         said = () if _is_one_way(reading) else arrays.ambiguous(path, caution=caution)

@@ -15,7 +15,7 @@ _AXES: Mapping[str, Axis] = {
     **dict.fromkeys(("x", "image", "images", "data", "inputs", "pictures"), "x"),
     **dict.fromkeys(("y", "label", "labels", "target", "targets"), "y"),
 }
-_SPLITS: Mapping[str, Split] = {
+SPLITS_BY_NAME: Mapping[str, Split] = {
     **dict.fromkeys(("train", "training", "tr"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
@@ -64,8 +64,8 @@ def role(name: str) -> ArrayRole | None:
     if len(words) == 1:
         return None if words[0] not in _AXES else ArrayRole(_AXES[words[0]], "train")
     for axis, split in (words, words[::-1]) if len(words) == 2 else ():
-        if axis in _AXES and split in _SPLITS:
-            return ArrayRole(_AXES[axis], _SPLITS[split])
+        if axis in _AXES and split in SPLITS_BY_NAME:
+            return ArrayRole(_AXES[axis], SPLITS_BY_NAME[split])
     return None
 
 

@@ -27,7 +27,7 @@ def is_plain(path: Path, reading: DatasetReading, *, caution: npz.Caution | None
     if it is no npz archive, or takes too long to read.
     """
     with npz.open_archive(path, names=NAMES, wide=NAMES, caution=caution) as archive:
-        if reading.classes is not None or reading.is_of_pictures:
+        if reading.classes is not None or reading.is_of_pictures or reading.is_of_table:
             return False
         if not set(archive.arrays) <= ARRAYS:
             return False

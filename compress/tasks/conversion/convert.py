@@ -16,6 +16,7 @@ from typing import IO
 
 from compress.tasks.conversion import arrays
 from compress.tasks.conversion.pictures import pictures
+from compress.tasks.conversion.tables import tables
 from compress.tasks.formats import npz
 from compress.tasks.formats.watching import SHARE, Watch
 from compress.tasks.reading import Conversion, ConversionVerdict, DatasetReading, RefusedFile
@@ -37,10 +38,17 @@ def convert(
 
     Raises InvalidData saying what is wrong in the file, where, and what was expected.
     """
-    wrong = answers.wrong_kind(path, "dataset")
+    wrong = answers.wrong_kind(path, reading.expected)
     if wrong is not None:
         raise InvalidData(wrong)
-    if recognise(path) == FileFormat.PICTURES:
+    kind = recognise(path)
+    if kind == FileFormat.TEXT:
+        return tables.convert(path, target, reading, caution=caution)
+    if reading.is_of_table:
+        raise InvalidData(
+            "target and features are for tables, and the file is neither csv nor jsonl in UTF-8"
+        )
+    if kind == FileFormat.PICTURES:
         if reading.task != "image_classification":
             raise InvalidData(f"a zip of pictures is for image_classification, not {reading.task}")
         return pictures.convert(path, target, reading, caution=caution)

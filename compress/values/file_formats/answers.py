@@ -8,8 +8,8 @@ from typing import Final, Literal, TypeAlias
 
 from compress.values.file_formats.recognition import FileFormat, recognise
 
-Expected: TypeAlias = Literal["network", "weights", "dataset"]
-"""An ONNX file, safetensors weights of a family, or a dataset."""
+Expected: TypeAlias = Literal["network", "weights", "dataset", "arrays"]
+"""An ONNX file, safetensors weights of a family, a dataset of images, or one that is of none."""
 
 _SAVE_NPZ = 'numpy.savez("data.npz", x_train=images, y_train=labels)'
 _ADD_MODULE = (
@@ -38,6 +38,7 @@ _PROGRAM = f'with module = torch.export.load("FILE").module(), {_ADD_MODULE}'
 _NEVER = "pickles are never opened, for they can run any code"
 _EMPTY = "send one with content"
 _TABLE = f"read it on your machine, shape its rows into images (N, H, W, C), and {_SAVE_NPZ}"
+_ADD_TABLE = "featherweight datasets add FILE --task classification --target COLUMN"
 _NO_NETWORK = "export the network as ONNX (torch.onnx.export), and send that file"
 
 _NETWORK: Mapping[FileFormat, str] = {
@@ -93,12 +94,13 @@ _DATASET: Mapping[FileFormat, str] = {
     FileFormat.COMPRESSED: _UNPACK,
     FileFormat.PARQUET: _TABLE,
     FileFormat.MATLAB: f"read it with scipy.io.loadmat and {_SAVE_NPZ}",
-    FileFormat.TEXT: _TABLE,
+    FileFormat.TEXT: f"if it is a table, {_ADD_TABLE}; of pixels, {_TABLE}",
 }
 _ANSWERS: Final[Mapping[Expected, Mapping[FileFormat, str]]] = {
     "network": _NETWORK,
     "weights": _WEIGHTS,
     "dataset": _DATASET,
+    "arrays": {found: words for found, words in _DATASET.items() if found != FileFormat.TEXT},
 }
 """What is not listed is left to the reader of the format that was asked for."""
 

@@ -81,6 +81,20 @@ def test_plain_arrays_are_kept_as_they_are(service):
     assert (answer.json()["info"]["origin"], answer.json()["info"]["input_shape"]) == (None, [1, 9])
 
 
+def test_a_table_becomes_a_dataset_that_says_its_columns(service):
+    lines = [f"{n},{n % 5},{'uvw'[n % 3]}" for n in range(COUNT)]
+    content = "\n".join(["length,width,kind", *lines]).encode()
+    fields = {"name": "rows", "task": "classification", "target": "kind", "features": ["width"]}
+    answer = service.client.post("/v1/datasets", **form(content, **fields))
+    assert answer.status_code == 201, answer.text
+    info = answer.json()["info"]
+    assert (info["input_shape"], info["class_names"]) == ([1], ["u", "v", "w"])
+    assert info["origin"]["format"] == "csv"
+    assert info["origin"]["reading"]["features"] == ["width"]
+    again = service.client.post("/v1/datasets", **form(content, **fields))
+    assert (again.status_code, again.json()) == (200, answer.json())
+
+
 @pytest.mark.parametrize(
     ("x", "fields", "code", "words"),
     [
