@@ -20,7 +20,8 @@ from compress.sensitivity.document import ProfileDocument
 from compress.targets import registry as targets
 from compress.tasks.inspection import DatasetInfo
 from compress.techniques.candidate import Candidate
-from compress.values.measurement import Latency, Measurement, Parity
+from compress.values.latency import Latency
+from compress.values.measurement import Measurement, Parity
 from compress.values.revision import ENGINE_REVISION
 from featherweight.rung_context import RungContext
 from featherweight.specs.cluster import MeterInfo, MeterResult

@@ -37,7 +37,7 @@ from compress.techniques.candidate import Candidate
 from compress.techniques.quantization.config import Quantization
 from compress.training.context import TrialContext
 from compress.values import timing
-from compress.values.measurement import Latency
+from compress.values.latency import Latency
 from compress.values.timing import Run
 
 REPEATS = 5

@@ -28,7 +28,7 @@ from compress.network.signature import Signature
 from compress.tasks.images import Images
 from compress.values import timing
 from compress.values.errors import Stopped
-from compress.values.measurement import Latency
+from compress.values.latency import Latency
 from compress.values.timing import Calls, Clock, Run
 
 WARM_UP_CALLS = 5

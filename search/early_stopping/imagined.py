@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from compress.values.measurement import METRICS, Latency, Measurement, Parity
+from compress.values.latency import Latency
+from compress.values.measurement import METRICS, Measurement, Parity
 from featherweight.rung_context import RungContext
 from featherweight.specs.job import JobSpec
 from featherweight.specs.objective import Objective

@@ -24,7 +24,8 @@ ROW = """        MetricInfo(
         ),
 """
 USE = """
-from compress.values.measurement import Latency, Measurement, Parity
+from compress.values.latency import Latency
+from compress.values.measurement import Measurement, Parity
 from featherweight.specs.job import JobSpec
 from search.early_stopping import climbing
 from search.front import front

@@ -8,7 +8,7 @@ import pytest
 
 from compress.evaluation import latency
 from compress.values import timing
-from compress.values.measurement import Latency
+from compress.values.latency import Latency
 from compress.values.timing import Calls, Clock, Run
 
 

@@ -16,7 +16,8 @@ from compress.techniques.candidate import Candidate
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.quantization.config import Quantization
 from compress.values import versions
-from compress.values.measurement import Latency, Measurement, Parity
+from compress.values.latency import Latency
+from compress.values.measurement import Measurement, Parity
 from compress.values.revision import FIRST_REVISION
 from compress.values.schedule import Schedule
 from featherweight.specs import manifest

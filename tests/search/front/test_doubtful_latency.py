@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from compress.values.measurement import Latency, Measurement
+from compress.values.latency import Latency
+from compress.values.measurement import Measurement
 from featherweight.rung_context import RungContext
 from featherweight.specs.constraints import Constraint, parse
 from featherweight.specs.objective import Objective

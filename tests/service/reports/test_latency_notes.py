@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from compress.values.measurement import Latency, Measurement
+from compress.values.latency import Latency
+from compress.values.measurement import Measurement
 from featherweight.specs.schemas import ReportSchema
 from service.reports import latency_notes
 from tests import factories
