@@ -11,12 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from compress import pipeline
+from compress import delivery, pipeline
 from compress.evaluation import measure, peak_memory, runtime
 from compress.export import writer
 from compress.network.preprocessing import Normalisation
 from compress.network.sources import onnx as onnx_source
 from compress.network.sources import onnx_inspection
+from compress.targets.plain import PLAIN
+from compress.targets.portable import PORTABLE
 from compress.tasks import registry
 from compress.tasks.images import ImageData, Images
 from compress.tasks.single_label.quality import MEASURED
@@ -107,6 +109,19 @@ def test_files_get_smaller_and_are_measured(name, step, tmp_path):
     assert found.size_bytes < len(content)
     assert set(found.quality["validation"]) == set(MEASURED) - {"accuracy"}
     taken = onnx.load(artifact.path).graph.input[0]
+    assert taken == onnx.load_from_string(content).graph.input[0]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("target", [PORTABLE, PLAIN], ids=lambda target: target.name)
+def test_files_have_a_form_for_every_target(name, target, tmp_path):
+    content, network, data = given(name)
+    context = TrialContext(task=TASK, data=data, device=CPU, seed=0, teacher=network)
+    steps = (Quantization(weight_bits=4, activations="float"),)
+    compressed = pipeline.start(network, Candidate(steps=steps), context)
+    artifact = delivery.write(compressed, tmp_path, target=target, data=data, task=TASK)
+    taken = onnx.load(artifact.path).graph.input[0]
+    assert artifact.target == target.name
     assert taken == onnx.load_from_string(content).graph.input[0]
 
 
