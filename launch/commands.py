@@ -24,6 +24,7 @@ class CommandPlace(NamedTuple):
 _JOBS, _RESULTS = "Jobs", "Results"
 _STORED, _RUNNING = "Data, networks and workers", "Running the service"
 _OF_JOBS, _OF_CLUSTER = "featherweight.cli.jobs", "featherweight.cli.inventory"
+_OF_RESULTS = "featherweight.cli.results"
 _PROCESSES = "launch.processes"
 PANELS: dict[str, dict[str, CommandPlace]] = {
     _JOBS: {
@@ -56,6 +57,14 @@ PANELS: dict[str, dict[str, CommandPlace]] = {
     _RESULTS: {
         "front": CommandPlace(_OF_JOBS, "Show the best files so far."),
         "report": CommandPlace(_OF_JOBS, "Show what a job found."),
+        "compare": CommandPlace(
+            _OF_RESULTS,
+            "Show two jobs beside each other: their fronts, and the files that they recommend.",
+        ),
+        "recommend": CommandPlace(
+            _OF_RESULTS, "Show the file to take, and why. Fails while there is none."
+        ),
+        "trials": CommandPlace(_OF_RESULTS, "List the trials of a job by number."),
         "why": CommandPlace(_OF_JOBS, "Explain why a trial ended as it did."),
         "download": CommandPlace(
             _OF_JOBS, "Download every file of a job's front, or one file; verified by SHA-256."

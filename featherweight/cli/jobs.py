@@ -245,7 +245,8 @@ def edit(  # noqa: PLR0913 - every option of the command, by name
     }
     changes = JobChanges.model_validate({k: v for k, v in asked.items() if v is not None})
     with client(url, token) as service:
-        found = service.edit(references.job(service, job, changes=True).id, changes)
+        asked = changes.model_dump(mode="json", exclude_unset=True)
+        found = service.edit(references.job(service, job, changes=True).id, asked)
         show(found, as_json=json, human=tables.job)
 
 

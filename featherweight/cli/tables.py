@@ -26,6 +26,7 @@ from featherweight.specs.schemas import (
     ModelSchema,
     ReportSchema,
     TokenSchema,
+    TrialSchema,
     WhySchema,
 )
 
@@ -89,6 +90,34 @@ def trials(job: JobSchema) -> str:
     counts = job.trials
     of = max(counts.total, job.spec.budget.trials)
     return f"{counts.complete + counts.stopped + counts.failed}/{of}"
+
+
+def trial_list(found: Sequence[TrialSchema]) -> FittedTable:
+    """Return one line per trial: its state, figures, and what was done or went wrong."""
+    rows = [
+        (
+            str(one.number),
+            one.phase,
+            one.state if one.feasible is not False else f"{one.state}, infeasible",
+            "-" if one.epochs is None else str(one.epochs),
+            "-" if one.measurement is None else percent(one.measurement.value("accuracy")),
+            "-" if one.measurement is None else f"{one.measurement.size_bytes:,}",
+            escape(one.description),
+            escape(one.reason),
+        )
+        for one in found
+    ]
+    columns = [
+        ">trial",
+        "phase",
+        "state",
+        ">epochs",
+        ">validation",
+        ">bytes",
+        "what was done",
+        "why",
+    ]
+    return table(columns, rows, spare=["why", "phase", "epochs"])
 
 
 def job(found: JobSchema) -> str:

@@ -33,7 +33,7 @@ from featherweight.client.transport import Call, RetryPolicy, Transport
 from featherweight.errors import NotInspected
 from featherweight.specs.candidates import CandidateRequest, CandidateSchema, ProposedSchema
 from featherweight.specs.cluster import AuditSchema, MeterReading, MeterSchema, WorkerSchema
-from featherweight.specs.editing import JobChanges
+from featherweight.specs.comparison import ComparisonSchema
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
     ArtifactSchema,
@@ -129,6 +129,15 @@ class Client:
         """Return all trials of a job by number, or the one of a number, fetched page by page."""
         wanted = None if number is None else str(number)
         return self._pages(TrialSchema, f"/v1/jobs/{job}/trials", state=state, number=wanted)
+
+    def compare(self, job: str, other: str) -> ComparisonSchema:
+        """Return two jobs beside each other."""
+        call = Call(method="GET", path=f"/v1/jobs/{job}/compare", params={"with": other})
+        return self._ask(ComparisonSchema, call)
+
+    def trials_csv(self, job: str) -> str:
+        """Return all trials of a job as CSV, with figures, times and chosen knobs."""
+        return self._transport.send(Call(method="GET", path=f"/v1/jobs/{job}/trials.csv")).text
 
     def trial(self, trial: str) -> TrialSchema:
         """Return one trial."""
@@ -353,17 +362,13 @@ class Client:
         """Stop a job for good; its files stay."""
         return self._ask(JobSchema, Call(method="POST", path=f"/v1/jobs/{job}/cancel"))
 
-    def edit(self, job: str, changes: JobChanges | Mapping[str, Any]) -> JobSchema:
+    def edit(self, job: str, changes: Mapping[str, Any]) -> JobSchema:
         """Change a job's ``name``, ``tags``, ``priority``, or its ``budget``, upwards only.
 
         More budget opens a search that is over again. Raises Conflict for a lower one.
         """
-        given = (
-            changes.model_dump(mode="json", exclude_unset=True)
-            if isinstance(changes, JobChanges)
-            else dict(changes)
-        )
-        return self._ask(JobSchema, Call(method="PATCH", path=f"/v1/jobs/{job}", json=given))
+        call = Call(method="PATCH", path=f"/v1/jobs/{job}", json=dict(changes))
+        return self._ask(JobSchema, call)
 
     def pause(self, job: str) -> JobSchema:
         """Hand out no more trials of a job."""

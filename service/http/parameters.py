@@ -16,6 +16,9 @@ MAX_NUMBER = 2**31 - 1
 _SHA256 = r"^[0-9a-f]{64}$"
 
 JobId = Annotated[str, Path(max_length=36, pattern=_ID, description="Id of a job.")]
+OtherJob = Annotated[
+    str, Query(alias="with", max_length=36, pattern=_ID, description="Id of the other job.")
+]
 TrialId = Annotated[str, Path(max_length=36, pattern=_ID, description="Id of a trial.")]
 ArtifactId = Annotated[
     str, Path(max_length=36, pattern=_ID, description="Id of a file of a trial.")

@@ -1,14 +1,18 @@
-"""Trials: one of them, why it ended, its files, and re-runs."""
+"""Trials: one of them, why it ended, its files, re-runs; all of a job, and two jobs compared."""
 
 import random
 
+from fastapi import Response
+
+from featherweight.specs.comparison import ComparisonSchema
 from featherweight.specs.schemas import ArtifactSchema, TrialSchema, WhySchema
 from search.front import comparison
 from service.access.auth import READ, SUBMIT
 from service.access.callers import Sender
 from service.http.openapi import problems
-from service.http.parameters import TrialId
+from service.http.parameters import JobId, OtherJob, TrialId
 from service.http.routing import router as guarded
+from service.reports import compare, trial_table
 from service.resources import ResourcesDep
 from store.access import audit, owners
 from store.attempts import attempts, views
@@ -21,6 +25,30 @@ from store.trials import rungs, trials
 router = guarded("trials")
 
 _HIGHEST_SEED = 2**31 - 1
+
+
+@router.get(
+    "/v1/jobs/{job_id}/trials.csv",
+    operation_id="get_trials_csv",
+    dependencies=[READ],
+    response_class=Response,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
+def get_trials_csv(resources: ResourcesDep, job_id: JobId) -> Response:
+    """All trials of a job as CSV: states, figures, times, and the knobs that were chosen."""
+    with resources.database.read() as session:
+        jobs.get(session, job_id)
+        text = trial_table.table(session, job_id)
+    named = {"Content-Disposition": f'attachment; filename="trials-{job_id[:8]}.csv"'}
+    return Response(text, media_type="text/csv; charset=utf-8", headers=named)
+
+
+@router.get("/v1/jobs/{job_id}/compare", operation_id="compare_jobs", dependencies=[READ])
+def compare_jobs(resources: ResourcesDep, job_id: JobId, other: OtherJob) -> ComparisonSchema:
+    """Two jobs beside each other: their fronts, their recommended files, and what hinders it."""
+    with resources.database.read() as session:
+        found = jobs.get(session, job_id), jobs.get(session, other)
+        return compare.compare(session, *found)
 
 
 @router.get("/v1/trials/{trial_id}", operation_id="get_trial", dependencies=[READ])

@@ -39,6 +39,7 @@ class Things:
 Request = tuple[str, str, dict[str, Any]]
 GUARDED: dict[str, Callable[[Things], Request]] = {
     "cancel_job": lambda it: ("POST", f"/v1/jobs/{it.job}/cancel", {}),
+    "edit_job": lambda it: ("PATCH", f"/v1/jobs/{it.job}", {"json": {"priority": 1}}),
     "pause_job": lambda it: ("POST", f"/v1/jobs/{it.job}/pause", {}),
     "resume_job": lambda it: ("POST", f"/v1/jobs/{it.paused}/resume", {}),
     "rerun_trial": lambda it: ("POST", f"/v1/trials/{it.trial}/rerun", {}),
