@@ -32,6 +32,10 @@ PANELS: dict[str, dict[str, CommandPlace]] = {
             "launch.up",
             "Run service, dashboard, searcher and workers here; submit a job and show its front.",
         ),
+        "init": CommandPlace(
+            "featherweight.cli.begin",
+            "Write a commented job file from five answers; what no option gives is asked.",
+        ),
         "submit": CommandPlace(
             _OF_JOBS, "Start a job from a file, uploading its data and model if need be."
         ),

@@ -46,7 +46,9 @@ class FittedTable:
         for index in kept:
             justify = "right" if self._is_right[index] else "left"
             wraps = index == self._widest(kept)
-            made.add_column(self._names[index], justify=justify, no_wrap=not wraps, overflow="fold")
+            made.add_column(
+                Text(self._names[index]), justify=justify, no_wrap=not wraps, overflow="fold"
+            )
         for row in self._rows:
             made.add_row(*(row[index] for index in kept))
         return made
