@@ -74,7 +74,7 @@ class _Chosen:
         weights = {
             name: _weight(values, grids.get(name))
             for name, values in constants.items()
-            if _is_weight(values) and name not in outputs
+            if _is_weight(values, grids.get(name)) and name not in outputs
         }
         return cls(
             weights=weights,
@@ -94,14 +94,14 @@ class _Chosen:
         )
 
 
-def _is_weight(values: Array) -> bool:
-    """Whether all forms hold these values: -128 and -0 are in none of them."""
+def _is_weight(values: Array, grid: Grid | None) -> bool:
+    """Whether all forms hold these values: -128 is in none, -0 only by a negative scale."""
     if values.ndim < _MATRIX or values.size < _LEAST_WEIGHTS:
         return False
     if values.dtype == np.int8:
         return bool(values.min() >= -TOP)
     is_float = values.dtype == np.float32 and bool(np.isfinite(values).all())
-    return is_float and not bool((np.signbit(values) & (values == 0)).any())
+    return is_float and (grid is not None or not (np.signbit(values) & (values == 0)).any())
 
 
 def _weight(values: Array, grid: Grid | None) -> StoredWeight | SparseFloat:
