@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from compress.evaluation.port_types import PORT_TYPES
 from compress.values import timing
 from compress.values.timing import Calls, Clock
 
@@ -30,16 +31,6 @@ MOST_SECONDS = 60.0
 _WARM_UP_CALLS = 5
 _TIMED_LOADS = 3
 _LARGEST_BYTE = 256
-_ONNX_TYPES: Mapping[str, DTypeLike] = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(uint8)": np.uint8,
-    "tensor(int8)": np.int8,
-    "tensor(int32)": np.int32,
-    "tensor(int64)": np.int64,
-    "tensor(bool)": np.bool_,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +176,7 @@ def _timed(
 
 
 def _dtype(type_name: str) -> DTypeLike:
-    found = _ONNX_TYPES.get(type_name)
+    found = PORT_TYPES.get(type_name)
     if found is None:
         raise ValueError(f"there are no random inputs of the type {type_name}")
     return found
