@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from compress.conversion import grids
+from compress.conversion import convert, grids
 from compress.export.weight_encoding import encoder
 from compress.network.stored_weight import SparseFloat, StoredWeight
+from compress.targets.portable import PORTABLE
 
 RANDOM = np.random.default_rng(0)
 SCALES = {
@@ -32,7 +33,7 @@ def file_of(weight, transposed=False):
 
 
 def integers(shape, top):
-    """Integers without zeros: under a negative scale these are -0, which no grid is taken for."""
+    """Integers of either sign, without zeros."""
     found = RANDOM.integers(1, top + 1, shape) * RANDOM.choice([-1, 1], shape)
     return found.astype(np.int8)
 
@@ -77,3 +78,13 @@ def test_a_constant_without_values_is_no_grid():
     model.graph.initializer.append(numpy_helper.from_array(np.zeros((0, 2), np.float32), "none"))
     for found in grids.found(model).values():
         assert not found.stored.values().any()
+
+
+def test_zeros_under_negative_scales_take_few_bits_in_a_portable_file():
+    values = RANDOM.integers(-7, 8, (64, 24)).astype(np.int8)
+    model, name = file_of(StoredWeight(integers_OI=values, scale=-np.ones(64, np.float32)))
+    model.graph.node[-1].CopyFrom(helper.make_node("MatMul", ["x", name], ["y"]))
+    for port, size in ((model.graph.input[0], 64), (model.graph.output[0], 24)):
+        shape = ["N", size]
+        port.CopyFrom(helper.make_tensor_value_info(port.name, TensorProto.FLOAT, shape))
+    assert convert.converted(model, PORTABLE).ByteSize() < values.size
