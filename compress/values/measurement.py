@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from compress.values.bounds import Error, Milliseconds, Seconds, Speed
 from compress.values.latency import Latency
-from compress.values.metrics import MetricInfo, table
+from compress.values.metrics import MetricInfo, Need, table
 from compress.values.revision import FIRST_REVISION
 
 Observer = Literal["minmax", "mse", "percentile"]
@@ -212,6 +212,23 @@ def on_validation(metric: str) -> Callable[[Measurement], float | None]:
     return lambda measured: measured.quality.get("validation", {}).get(metric)
 
 
+def _of_answers(
+    name: str, words: str, *, needs: Need, least_classes: int = 2
+) -> MetricInfo[Measurement]:
+    """Return the row of a share of the answers, kept in ``Measurement.quality``."""
+    return MetricInfo(
+        name=name,
+        words=words,
+        unit="share",
+        direction="maximise",
+        is_known_before_training=False,
+        needs=needs,
+        in_proportion_to=None,
+        read=on_validation(name),
+        least_classes=least_classes,
+    )
+
+
 METRICS: Mapping[str, MetricInfo[Measurement]] = table(
     [
         MetricInfo(
@@ -294,47 +311,10 @@ METRICS: Mapping[str, MetricInfo[Measurement]] = table(
             in_proportion_to="weights",
             read=lambda measured: measured.parameters,
         ),
-        MetricInfo(
-            name="top5_accuracy",
-            words="top-5 accuracy",
-            unit="share",
-            direction="maximise",
-            is_known_before_training=False,
-            needs="logits",
-            in_proportion_to=None,
-            read=on_validation("top5_accuracy"),
-            least_classes=6,
-        ),
-        MetricInfo(
-            name="macro_f1",
-            words="macro F1",
-            unit="share",
-            direction="maximise",
-            is_known_before_training=False,
-            needs="class_counts",
-            in_proportion_to=None,
-            read=on_validation("macro_f1"),
-        ),
-        MetricInfo(
-            name="balanced_accuracy",
-            words="mean recall of the classes",
-            unit="share",
-            direction="maximise",
-            is_known_before_training=False,
-            needs="class_counts",
-            in_proportion_to=None,
-            read=on_validation("balanced_accuracy"),
-        ),
-        MetricInfo(
-            name="least_recall",
-            words="recall of the worst class",
-            unit="share",
-            direction="maximise",
-            is_known_before_training=False,
-            needs="class_counts",
-            in_proportion_to=None,
-            read=on_validation("least_recall"),
-        ),
+        _of_answers("top5_accuracy", "top-5 accuracy", needs="logits", least_classes=6),
+        _of_answers("macro_f1", "macro F1", needs="class_counts"),
+        _of_answers("balanced_accuracy", "mean recall of the classes", needs="class_counts"),
+        _of_answers("least_recall", "recall of the worst class", needs="class_counts"),
     ]
 )
 """Everything that a job may compare, by name: a new metric is a row."""

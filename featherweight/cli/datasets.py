@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from compress.tasks.inspection import DatasetInfo, called
-from compress.tasks.names import EXAMPLES
+from compress.tasks.names import EXAMPLES, FIRST_TASK
 from compress.tasks.reading import DatasetReading
 from compress.values.shown import some
 from featherweight import jobfile
@@ -87,10 +87,9 @@ def add(  # noqa: PLR0913 - every option of the command, by name
 ) -> None:
     """Upload a dataset, and show what was understood of it."""
     said = {"layout": layout, "classes": classes, "size": _size(size), "channels": channels}
-    if task is not None:
-        said["task"] = task
     columns = None if features is None else features.split(",")
-    reading = DatasetReading.model_validate({**said, "target": target, "features": columns})
+    said |= {"task": task or FIRST_TASK, "target": target, "features": columns}
+    reading = DatasetReading.model_validate(said)
     with folders.as_file(file) as sent, client(url, token) as service, progress.shown() as tell:
         named = name or jobfile.named_for(sent)
         found = service.upload_dataset(sent, name=named, reading=reading, tell=tell)

@@ -74,7 +74,7 @@ def test_an_unknown_sample_is_an_error(tmp_path):
 
 
 WITH_FILES = frozenset({"table"})
-"""Examples whose files a script next to them makes: ``test_examples.py``."""
+"""Examples whose files a script next to them makes: ``specs/test_examples.py``."""
 JOBS = sorted(path for path in (ROOT / "examples").glob("*.yaml") if path.stem not in WITH_FILES)
 
 

@@ -72,7 +72,7 @@ def test_arrays_are_a_dataset_of_their_task(service):
 def test_no_sheet_is_drawn_of_what_is_no_image(service):
     sent(service, IDS)
     answer = service.client.get("/v1/datasets/rows/preview")
-    assert "it has no images to draw" in problem(answer, 422, "InvalidData")["detail"]
+    assert "has no images to draw a sheet of" in problem(answer, 422, "InvalidData")["detail"]
 
 
 def test_plain_arrays_are_kept_as_they_are(service):
