@@ -12,13 +12,13 @@ from search.front import comparison
 from tests import factories
 
 BASELINE = factories.measurement(
-    size_bytes=8000, download_bytes=6000, peak_memory_bytes=16_000_000,
+    size_bytes=8000, download_bytes=6000, peak_memory_bytes=16_000_000, load_ms=20.0,
     quality=factories.quality(
         top5_accuracy=0.98, macro_f1=0.88, balanced_accuracy=0.87, least_recall=0.7
     ),
 )  # fmt: skip
 MEASURED = factories.measurement(
-    size_bytes=2000, download_bytes=1500, peak_memory_bytes=12_000_000,
+    size_bytes=2000, download_bytes=1500, peak_memory_bytes=12_000_000, load_ms=10.0,
     quality=factories.quality(
         top5_accuracy=0.97, macro_f1=0.8, balanced_accuracy=0.79, least_recall=0.6
     ),
