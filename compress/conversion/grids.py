@@ -106,8 +106,10 @@ def _stored(values: NDArray[np.float32], scale: NDArray[np.float32] | None) -> S
     if scale is None or not np.isfinite(scale).all() or not np.isfinite(values).all():
         return None
     spread = _spread(scale, values.shape)
+    # Under a scale that is 0 only signs are left of integers.
+    signs = np.where(np.signbit(values) == np.signbit(spread), 0, -1)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        integers = np.where(spread == 0, 0, np.rint(values / spread))
+        integers = np.where(spread == 0, signs, np.rint(values / spread))
     if not (np.abs(integers) <= TOP).all():
         return None
     stored = StoredWeight(integers_OI=integers.astype(np.int8), scale=np.ascontiguousarray(scale))

@@ -17,6 +17,8 @@ SCALES = {
     "per channel": RANDOM.random(24, dtype=np.float32),
     "negative": -RANDOM.random(24, dtype=np.float32),
     "per group": RANDOM.random((24, 4), dtype=np.float32),
+    "partly 0": np.maximum(RANDOM.random(24, dtype=np.float32) - np.float32(0.5), 0),
+    "partly -0": np.minimum(RANDOM.random(24, dtype=np.float32) - np.float32(0.5), -0.0),
 }
 
 
