@@ -44,6 +44,7 @@ ELSEWHERE = (
     "cluster/soak",
     "engine/imports",
     "engine/palettes",
+    "engine/portable_peers",
     "engine/runtimes",
     "engine/target_bytes",
     "data/published_cells",

@@ -40,11 +40,13 @@ from torch import Tensor, nn
 from benchmarks.data import cifar
 from benchmarks.engine import resnet20
 from benchmarks.record import Cell, Table, keeps
-from compress import pipeline
+from compress import delivery, pipeline
 from compress.evaluation import measure, runtime
 from compress.export import writer
 from compress.network.network import Network
 from compress.network.signature import INPUT
+from compress.targets.onnxruntime import ONNXRUNTIME
+from compress.targets.target import Target
 from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
@@ -175,7 +177,7 @@ def main(table: Table, others: str | None = None) -> None:
 
 def untrained(table: Table, data: ImageData, folder: Path, others: str | None) -> None:
     """Our candidates and the peers, calibrated on the same images of each seed."""
-    exported = pipeline.start(cifar.network(), _candidate([]), _context(data, seed=0))
+    exported = pipeline.start(cifar.network(), candidate_of([]), context_of(data, seed=0))
     baseline = writer.write(
         exported, folder, data=data, name="baseline", task=IMAGE_CLASSIFICATION
     ).path
@@ -183,15 +185,15 @@ def untrained(table: Table, data: ImageData, folder: Path, others: str | None) -
     print(f"baseline {accuracy:.2%}", flush=True)
     found: dict[str, list[Outcome]] = {}
     for seed in SEEDS:
-        seen = _sampled(data, seed)
+        seen = sampled(data, seed)
         for name, steps in OURS.items():
-            found.setdefault(name, []).append(_ours(steps, _context(seen, seed=seed), folder))
+            found.setdefault(name, []).append(ours(steps, context_of(seen, seed=seed), folder))
         for name, eight in SEARCHED.items():
-            best = _searched(eight, _context(seen, seed=seed), folder)
+            best = _searched(eight, context_of(seen, seed=seed), folder)
             found.setdefault(name, []).append(best)
         for name, options in PEERS.items():
-            found.setdefault(name, []).append(_theirs(options, baseline, seen, folder))
-        for name, outcome in _others(others, data, seen, seed, folder):
+            found.setdefault(name, []).append(theirs(options, baseline, seen, folder))
+        for name, outcome in others_of(others, data, seen, seed, folder):
             found.setdefault(name, []).append(outcome)
     for name, outcomes in found.items():
         table.add(show(name, outcomes))
@@ -205,7 +207,7 @@ def trained(table: Table, data: ImageData, folder: Path) -> None:
     """
     found: dict[str, list[Outcome]] = {}
     for seed in SEEDS:
-        context = replace(_context(data, seed=seed), teacher=cifar.network())
+        context = replace(context_of(data, seed=seed), teacher=cifar.network())
         for name, steps in {"2 bits, GPTQ": TRAINED, "half of the work, 8 bits": HALVED}.items():
             began = time.process_time()
             path = _recovered(cifar.network(), steps, context, folder)
@@ -222,7 +224,7 @@ def latency(data: ImageData, folder: Path) -> None:
     """Int8 and pruned channels over the baseline, calls taken in turns."""
     files: dict[str, Path] = {}
     for index, (name, steps) in enumerate(LATENCY.items()):
-        compressed = pipeline.start(cifar.network(), _candidate(steps), _context(data, seed=0))
+        compressed = pipeline.start(cifar.network(), candidate_of(steps), context_of(data, seed=0))
         written = writer.write(
             compressed, folder, data=data, name=f"latency{index}", task=IMAGE_CLASSIFICATION
         )
@@ -256,16 +258,26 @@ def _spread(values: NDArray[np.generic]) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else 0.0
 
 
-def _ours(steps: Steps, context: TrialContext, folder: Path) -> Outcome:
+def ours(
+    steps: Steps, context: TrialContext, folder: Path, *, target: Target = ONNXRUNTIME
+) -> Outcome:
+    """Compress the published network and write its file for the target."""
     began = time.process_time()
-    path = _written(steps, context, folder)
+    path = _written(steps, context, folder, target=target)
     return _outcome(path, context.data, seconds=time.process_time() - began)
 
 
-def _written(steps: Steps, context: TrialContext, folder: Path) -> Path:
-    compressed = pipeline.start(cifar.network(), _candidate(steps), context)
-    return writer.write(
-        compressed, folder, data=context.data, name="ours", task=IMAGE_CLASSIFICATION
+def _written(
+    steps: Steps, context: TrialContext, folder: Path, *, target: Target = ONNXRUNTIME
+) -> Path:
+    compressed = pipeline.start(cifar.network(), candidate_of(steps), context)
+    return delivery.write(
+        compressed,
+        folder,
+        target=target,
+        data=context.data,
+        name="ours",
+        task=IMAGE_CLASSIFICATION,
     ).path
 
 
@@ -284,7 +296,7 @@ def _searched(candidates: Sequence[Steps], context: TrialContext, folder: Path) 
 
 
 def _recovered(network: Network, steps: Steps, context: TrialContext, folder: Path) -> Path:
-    start = pipeline.start(network, _candidate(steps), context)
+    start = pipeline.start(network, candidate_of(steps), context)
     recovered = pipeline.recover(start, context, epochs=1, schedule=Schedule(precision="bf16"))
     return writer.write(
         recovered, folder, data=context.data, name="trained", task=IMAGE_CLASSIFICATION
@@ -310,15 +322,14 @@ def _pruned_by_another(context: TrialContext, folder: Path) -> Outcome:
         pruner.step()
     path = _recovered(replace(network, module=pruned), [], replace(context, teacher=None), folder)
     seconds = time.process_time() - began
-    calibration = _sampled(context.data, context.seed)
+    calibration = sampled(context.data, context.seed)
     options = PEERS["onnxruntime, per channel, uint8"]
-    outcome = _theirs(options, path, calibration, folder)
+    outcome = theirs(options, path, calibration, folder)
     return replace(outcome, seconds=outcome.seconds + seconds)
 
 
-def _theirs(
-    options: Mapping[str, object], baseline: Path, data: ImageData, folder: Path
-) -> Outcome:
+def theirs(options: Mapping[str, object], baseline: Path, data: ImageData, folder: Path) -> Outcome:
+    """Quantize the float file with ONNX Runtime, calibrated on the training images of ``data``."""
     path = folder / "theirs.onnx"
     began = time.process_time()
     with warnings.catch_warnings():
@@ -333,8 +344,14 @@ def _theirs(
     return _outcome(path, data, seconds=time.process_time() - began)
 
 
-def _others(
-    python: str | None, data: ImageData, seen: ImageData, seed: int, within: Path
+def others_of(
+    python: str | None,
+    data: ImageData,
+    seen: ImageData,
+    seed: int,
+    within: Path,
+    *,
+    tools: Mapping[str, str] = OTHERS,
 ) -> Iterator[tuple[str, Outcome]]:
     """Other tools on the plain float network: as a graph with its weights encoded, and as torch."""
     if python is None:
@@ -352,7 +369,7 @@ def _others(
         labels=data.validation.y_N.numpy(),
     )
     script, one_thread = Path(__file__).with_name("other_tools.py"), {"OMP_NUM_THREADS": "1"}
-    for tool, name in OTHERS.items():
+    for tool, name in tools.items():
         if tool in _ONCE and seed != SEEDS[0]:
             continue
         done = subprocess.run(
@@ -393,17 +410,20 @@ class _Reader(CalibrationDataReader):
         return {} if batch is None else {INPUT: runtime.raw(batch)}
 
 
-def _sampled(data: ImageData, seed: int) -> ImageData:
+def sampled(data: ImageData, seed: int) -> ImageData:
+    """Return the data with the seed's 256 training images."""
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(data.train), generator=generator)[:_CALIBRATION_IMAGES]
     return replace(data, train=Images(x_NCHW=data.train.x_NCHW[rows], y_N=data.train.y_N[rows]))
 
 
-def _context(data: ImageData, *, seed: int) -> TrialContext:
+def context_of(data: ImageData, *, seed: int) -> TrialContext:
+    """Return what a candidate is made with."""
     return TrialContext(data=data, device=CPU, seed=seed, task=IMAGE_CLASSIFICATION)
 
 
-def _candidate(steps: Steps) -> Candidate:
+def candidate_of(steps: Steps) -> Candidate:
+    """Return the candidate of these steps."""
     return Candidate.model_validate({"steps": steps})
 
 
