@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from featherweight import jobfile
 from featherweight.errors import InvalidJobFile
-from featherweight.specs.candidates import CandidateRequest, CandidateRequests
+from featherweight.specs.jobs.candidates import CandidateRequest, CandidateRequests
 
 
 def read(path: Path) -> tuple[CandidateRequest, ...]:

@@ -24,7 +24,7 @@ class CommandPlace(NamedTuple):
 _JOBS, _RESULTS = "Jobs", "Results"
 _STORED, _RUNNING = "Data, networks and workers", "Running the service"
 _OF_JOBS, _OF_CLUSTER = "featherweight.cli.jobs", "featherweight.cli.inventory"
-_OF_RESULTS = "featherweight.cli.results"
+_OF_RESULTS = "featherweight.cli.ends.results"
 _PROCESSES = "launch.processes"
 PANELS: dict[str, dict[str, CommandPlace]] = {
     _JOBS: {
@@ -33,7 +33,7 @@ PANELS: dict[str, dict[str, CommandPlace]] = {
             "Run service, dashboard, searcher and workers here; submit a job and show its front.",
         ),
         "init": CommandPlace(
-            "featherweight.cli.begin",
+            "featherweight.cli.ends.begin",
             "Write a commented job file from five answers; what no option gives is asked.",
         ),
         "submit": CommandPlace(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from featherweight.cli import inventory_tables, meter_tables
+from featherweight.cli.layout import inventory_tables, meter_tables
 from featherweight.cli.output import AsJson, Limit, Token, Url, client, show
 
 app = typer.Typer(add_completion=False)

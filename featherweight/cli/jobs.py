@@ -25,7 +25,7 @@ from featherweight.cli.output import (
 )
 from featherweight.client.client import Client
 from featherweight.errors import FeatherweightError, Gone, NotFound
-from featherweight.specs.editing import JobChanges
+from featherweight.specs.jobs.editing import JobChanges
 from featherweight.specs.schemas import DryRunSchema, FrontPoint, JobSchema
 from featherweight.specs.states import JobState
 

@@ -9,11 +9,12 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from compress.values.measurement import Measurement
-from featherweight.cli import meter_tables, places
+from featherweight.cli import places
 from featherweight.cli.columns import FittedTable
+from featherweight.cli.layout import meter_tables
 from featherweight.cli.output import short, table
-from featherweight.specs.candidates import ProposedSchema
 from featherweight.specs.cluster import WorkerSchema
+from featherweight.specs.jobs.candidates import ProposedSchema
 from featherweight.specs.objective import FigureSchema, MetricSchema
 from featherweight.specs.schemas import (
     AccuracySchema,

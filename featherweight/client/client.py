@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 from uuid import uuid4
@@ -31,10 +30,10 @@ from featherweight.cards.card import ModelCard
 from featherweight.client import events, folders, transport, uploads
 from featherweight.client.transport import Call, RetryPolicy, Transport
 from featherweight.errors import NotInspected
-from featherweight.specs.candidates import CandidateRequest, CandidateSchema, ProposedSchema
 from featherweight.specs.cluster import AuditSchema, MeterReading, MeterSchema, WorkerSchema
-from featherweight.specs.comparison import ComparisonSchema
 from featherweight.specs.job import JobSpec
+from featherweight.specs.jobs.candidates import CandidateRequest, CandidateSchema, ProposedSchema
+from featherweight.specs.jobs.comparison import ComparisonSchema
 from featherweight.specs.schemas import (
     ArtifactSchema,
     DatasetSchema,
@@ -78,12 +77,7 @@ class Client:
         """Use it as a context to close its connections at the end."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Close the connections."""
         self.close()
 
@@ -116,10 +110,7 @@ class Client:
         prefix: str | None = None,
         tag: str | None = None,
     ) -> Iterator[JobSchema]:
-        """Return all jobs, newest first, fetched page by page.
-
-        Or those of a state, an owner, a name or a tag, or with ids that begin with ``prefix``.
-        """
+        """Return all jobs, newest first; or by state, owner, name, tag or ``prefix`` of id."""
         filters = {"state": state, "owner": owner, "name": name, "id": prefix, "tag": tag}
         return self._pages(JobSchema, "/v1/jobs", **filters)
 
@@ -127,8 +118,7 @@ class Client:
         self, job: str, *, state: str | None = None, number: int | None = None
     ) -> Iterator[TrialSchema]:
         """Return all trials of a job by number, or the one of a number, fetched page by page."""
-        wanted = None if number is None else str(number)
-        return self._pages(TrialSchema, f"/v1/jobs/{job}/trials", state=state, number=wanted)
+        return self._pages(TrialSchema, f"/v1/jobs/{job}/trials", state=state, number=number)
 
     def compare(self, job: str, other: str) -> ComparisonSchema:
         """Return two jobs beside each other."""
@@ -363,10 +353,7 @@ class Client:
         return self._ask(JobSchema, Call(method="POST", path=f"/v1/jobs/{job}/cancel"))
 
     def edit(self, job: str, changes: Mapping[str, Any]) -> JobSchema:
-        """Change a job's ``name``, ``tags``, ``priority``, or its ``budget``, upwards only.
-
-        More budget opens a search that is over again. Raises Conflict for a lower one.
-        """
+        """Change name, tags or priority; a higher budget opens a search that is over again."""
         call = Call(method="PATCH", path=f"/v1/jobs/{job}", json=dict(changes))
         return self._ask(JobSchema, call)
 
@@ -446,7 +433,7 @@ class Client:
     def _ask(self, schema: type[Schema], call: Call) -> Schema:
         return schema.model_validate_json(self._transport.send(call).content)
 
-    def _pages(self, schema: type[Schema], path: str, **filters: str | None) -> Iterator[Schema]:
+    def _pages(self, schema: type[Schema], path: str, **filters: Any) -> Iterator[Schema]:
         params = {key: value for key, value in filters.items() if value is not None}
         cursor: dict[str, str] = {}
         fetch = partial(Call, method="GET", path=path)

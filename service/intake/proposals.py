@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from compress.techniques.candidate import Candidate
 from compress.values.errors import CompressError
-from featherweight.specs.candidates import (
+from featherweight.specs.jobs.candidates import (
     CandidateRequest,
     CandidateRequests,
     CandidateSchema,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from featherweight.specs.comparison import ComparedFigure, ComparedJob, ComparisonSchema
 from featherweight.specs.job import JobSpec
+from featherweight.specs.jobs.comparison import ComparedFigure, ComparedJob, ComparisonSchema
 from featherweight.specs.schemas import FrontPoint, FrontSchema
 from featherweight.specs.states import JobState
 from search.front import comparison

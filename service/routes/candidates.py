@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Body, Response
 
-from featherweight.specs.candidates import CandidateRequests, CandidateSchema, ProposedSchema
+from featherweight.specs.jobs.candidates import CandidateRequests, CandidateSchema, ProposedSchema
 from featherweight.specs.schemas import Page
 from service.access.auth import READ, SUBMIT
 from service.access.callers import Sender

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from fastapi import Body, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from featherweight.specs.editing import JobChanges
 from featherweight.specs.job import JobSpec
+from featherweight.specs.jobs.editing import JobChanges
 from featherweight.specs.schemas import (
     Counts,
     DryRunSchema,

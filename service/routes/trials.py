@@ -4,7 +4,7 @@ import random
 
 from fastapi import Response
 
-from featherweight.specs.comparison import ComparisonSchema
+from featherweight.specs.jobs.comparison import ComparisonSchema
 from featherweight.specs.schemas import ArtifactSchema, TrialSchema, WhySchema
 from search.front import comparison
 from service.access.auth import READ, SUBMIT

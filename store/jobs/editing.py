@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from featherweight.specs.editing import BudgetRaise, JobChanges
 from featherweight.specs.job import JobSpec
+from featherweight.specs.jobs.editing import BudgetRaise, JobChanges
 from featherweight.specs.states import JobState, Phase, StopReason
 from store.database import clock
 from store.errors import BudgetLowered, NotOpenedAgain

@@ -10,8 +10,8 @@ from featherweight import errors
 from featherweight.client import uploads
 from featherweight.client.client import Client
 from featherweight.client.transport import Transport, file_digest
-from featherweight.specs.candidates import CandidateRequest
 from featherweight.specs.job import JobSpec
+from featherweight.specs.jobs.candidates import CandidateRequest
 from featherweight.specs.phases import Budget
 from featherweight.specs.states import JobState
 from tests import factories

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from featherweight import jobfile
-from featherweight.cli import begin
+from featherweight.cli.ends import begin
 
 ANSWERS = ["--goal", "size", "--points", "1.5", "--trials", "12"]
 
@@ -50,7 +50,7 @@ def test_what_lies_beside_the_job_file_is_proposed(tmp_path):
 def test_every_goal_gives_a_job(tmp_path, goal):
     data = tmp_path / 'a "b": c.npz'
     np.savez(data, x_train=np.zeros(1))
-    found = begin.Answers(network="none", data=data.name, goal=goal, points=0, trials=4)
+    found = begin.JobAnswers(network="none", data=data.name, goal=goal, points=0, trials=4)
     file = tmp_path / "job.yaml"
     file.write_text(begin.written(found))
     read = jobfile.read(file)

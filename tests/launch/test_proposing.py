@@ -7,7 +7,7 @@ import pytest
 import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from featherweight.specs.candidates import ProposedSchema
+from featherweight.specs.jobs.candidates import ProposedSchema
 from tests.e2e.conftest import TINY
 
 STEPS = [

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from featherweight.specs.editing import JobChanges
+from featherweight.specs.jobs.editing import JobChanges
 from featherweight.specs.states import JobState, StopReason
 from search.loop.searcher import Searcher
 from store.database import clock

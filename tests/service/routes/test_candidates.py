@@ -2,7 +2,7 @@
 
 import pytest
 
-from featherweight.specs.candidates import CandidateRequests
+from featherweight.specs.jobs.candidates import CandidateRequests
 from featherweight.specs.states import JobState, Phase, StopReason
 from service.http.examples import CANDIDATES_EXAMPLE
 from service.intake import submission

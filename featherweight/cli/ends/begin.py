@@ -42,7 +42,7 @@ _OBJECTIVES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers:
+class JobAnswers:
     """The five answers. Without a ``network`` a small one is trained first."""
 
     network: str
@@ -78,7 +78,7 @@ def init(  # noqa: PLR0913 - every answer, by name
     if file.exists() and not force:
         raise InvalidJobFile(f"{file} is there already: give another name, or --force")
     folder = file.parent
-    found = Answers(
+    found = JobAnswers(
         network=network or _asked("network", "Your network, an ONNX file", _network_in(folder)),
         data=data or _asked("data", "Your images, an npz file or a folder", _data_in(folder)),
         goal=goal or Goal(_asked("goal", "What must get smaller", Goal.BOTH, Goal)),
@@ -96,7 +96,7 @@ def init(  # noqa: PLR0913 - every answer, by name
         typer.echo(f"Run all of it on this machine:         featherweight up --job {file}")
 
 
-def written(found: Answers) -> str:
+def written(found: JobAnswers) -> str:
     """Return the job file of these answers, with a comment on every part."""
     objectives = "\n".join(f"  - {line}" for line in _OBJECTIVES[found.goal])
     return f"""\
@@ -169,7 +169,7 @@ def _folders(folder: Path) -> list[Path]:
     return found[:_MOST_PICTURES_FOLDERS]
 
 
-def _look(folder: Path, found: Answers) -> None:
+def _look(folder: Path, found: JobAnswers) -> None:
     """Refuse what is no network and no images, in words. Raises UploadRefused, InvalidJobFile."""
     if found.network != "none":
         _check(folder / found.network, lambda path: uploads.check_kind(path, "network"))

@@ -12,7 +12,7 @@ from featherweight.cli import references, tables
 from featherweight.cli.jobs import JobId
 from featherweight.cli.output import AsJson, Token, Url, client, short, show, table
 from featherweight.errors import FeatherweightError
-from featherweight.specs.comparison import ComparedJob, ComparisonSchema
+from featherweight.specs.jobs.comparison import ComparedJob, ComparisonSchema
 from featherweight.specs.schemas import RecommendationSchema
 from featherweight.specs.states import TrialState
 

@@ -1,0 +1,1 @@
+"""Commands about the beginning of a job, and about what it found."""

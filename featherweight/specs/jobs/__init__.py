@@ -1,0 +1,1 @@
+"""What is asked of jobs that are there: changes, and a comparison of two."""
