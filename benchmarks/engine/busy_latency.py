@@ -37,8 +37,7 @@ from compress.techniques.candidate import Candidate
 from compress.techniques.quantization.config import Quantization
 from compress.training.context import TrialContext
 from compress.values import timing
-from compress.values.latency import Latency
-from compress.values.timing import Run
+from compress.values.timing import Latency, Run
 
 REPEATS = 5
 BUSY = (0, 2, 4, 8)

@@ -28,8 +28,7 @@ from compress.network.signature import Signature
 from compress.tasks.images import Images
 from compress.values import timing
 from compress.values.errors import Stopped
-from compress.values.latency import Latency
-from compress.values.timing import Calls, Clock, Run
+from compress.values.timing import Calls, Clock, Latency, Run
 
 WARM_UP_CALLS = 5
 CALLS_PER_TURN = 5

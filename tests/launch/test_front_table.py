@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from compress.values.latency import Latency
+from compress.values.timing import Latency
 from featherweight.cli import tables
 from featherweight.specs.cluster import MeterReading, RuntimeFigures
 from featherweight.specs.objective import MetricSchema

@@ -8,8 +8,7 @@ import pytest
 
 from compress.evaluation import latency
 from compress.values import timing
-from compress.values.latency import Latency
-from compress.values.timing import Calls, Clock, Run
+from compress.values.timing import Calls, Clock, Latency, Run
 
 
 def calls(cpu_ms: list[float], wall_ms: list[float] | None = None) -> Calls:
