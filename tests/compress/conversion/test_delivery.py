@@ -51,6 +51,19 @@ def test_a_candidate_answers_alike_in_the_forms_of_all_targets(files, digits, ch
 
 
 @pytest.mark.parametrize("target", [PORTABLE, PLAIN], ids=lambda target: target.name)
+def test_views_of_an_open_batch_have_a_form_for_every_target(trained, digits, tmp_path, target):
+    compressed = CompressedModel(network=trained)
+    for config in (CHANGES["2 bits"], {"technique": "mirroring"}):
+        compressed = applied(compressed, digits, **config)
+    x_NCHW = parity.images(digits.validation)[:7]
+    answers = []
+    for form in (ONNXRUNTIME, target):
+        made = delivery.write(compressed, tmp_path, target=form, data=digits, name=form.name)
+        answers.append(runtime.answers(runtime.session(made.path), x_NCHW))
+    np.testing.assert_array_equal(*answers)
+
+
+@pytest.mark.parametrize("target", [PORTABLE, PLAIN], ids=lambda target: target.name)
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_file_keeps_the_rules_of_its_target_and_says_where_it_runs(files, target, change):
     artifact = files[target.name, change]

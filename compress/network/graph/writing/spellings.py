@@ -178,17 +178,24 @@ def _shape(node: Node, draft: FileDraft) -> None:
 
 
 def _split(node: Node, draft: FileDraft) -> None:
-    """Parts without sizes are equal, but for the last; they were all equal once."""
+    """Parts without sizes are equal, but for the last; they were all equal once.
+
+    Those of an open batch stay without sizes: a runtime refuses a batch that has no equal parts.
+    """
     if len(node.inputs) > 1:
         draft.nodes.append(node)
         return
-    size = draft.size(node, node.integer("axis", 0))
+    axis = node.integer("axis", 0)
+    size = draft.size(node, axis)
+    kept = {name: v for name, v in node.attributes.items() if name != "num_outputs"}
+    if size is None and axis == 0:
+        draft.nodes.append(replace(node, attributes=kept))
+        return
     if size is None:
         draft.refuse(node, "into parts whose sizes are not known")
     count = node.integer("num_outputs", len(node.outputs))
     each = -(-size // count)
     parts = [min(each, size - each * place) for place in range(count)]
-    kept = {name: v for name, v in node.attributes.items() if name != "num_outputs"}
     inputs = (*node.inputs, draft.constant(node, "parts", parts))
     draft.nodes.append(replace(node, inputs=inputs, attributes=kept))
 

@@ -108,7 +108,10 @@ def one(op, *inputs, shape=("N", 6, 8, 10), attributes=None, **tensors):
         (one("Trilu", "x"), r"Trilu \(node 'node'\) cannot be written for opset 13"),
         (one("AveragePool", "x", attributes={"dilations": (2, 2)}), "with dilations"),
         (one("Resize", "x", "", "s", attributes={"antialias": 1}, s=[1.0]), "with antialias 1"),
-        (one("Split", "x", attributes={"num_outputs": 1}), "parts whose sizes are not known"),
+        (
+            one("Split", "x", shape=("N", "C"), attributes={"axis": 1, "num_outputs": 1}),
+            "parts whose sizes are not known",
+        ),
         (one("Pad", "x", "p", attributes={"mode": "wrap"}, p=[0] * 8), "with mode 'wrap'"),
         (one("ReduceMean", "x", "x"), "with an input 1 that is computed"),
     ],
