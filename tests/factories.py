@@ -20,9 +20,9 @@ from compress.sensitivity.document import ProfileDocument
 from compress.targets import registry as targets
 from compress.tasks.inspection import DatasetInfo
 from compress.techniques.candidate import Candidate
+from compress.values.latency.latency import Latency
 from compress.values.measurement import Measurement, Parity
 from compress.values.revision import ENGINE_REVISION
-from compress.values.timing import Latency
 from featherweight.rung_context import RungContext
 from featherweight.specs.cluster import MeterInfo, MeterResult
 from featherweight.specs.job import JobSpec, UntrainedModel

@@ -11,9 +11,9 @@ import numpy as np
 
 from compress.targets import registry as targets
 from compress.tasks import inspection
+from compress.values.latency.latency import Latency
 from compress.values.measurement import Measurement, Parity
 from compress.values.revision import ENGINE_REVISION
-from compress.values.timing import Latency
 from featherweight.specs.job import JobSpec
 from featherweight.specs.protocol import Decision
 from featherweight.specs.states import JobState

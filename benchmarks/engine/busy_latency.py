@@ -36,8 +36,9 @@ from compress.tasks.images import ImageData, Images
 from compress.techniques.candidate import Candidate
 from compress.techniques.quantization.config import Quantization
 from compress.training.context import TrialContext
-from compress.values import timing
-from compress.values.timing import Latency, Run
+from compress.values.latency import timing
+from compress.values.latency.latency import Latency
+from compress.values.latency.timing import Run
 
 REPEATS = 5
 BUSY = (0, 2, 4, 8)

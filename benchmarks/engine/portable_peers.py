@@ -4,7 +4,8 @@
 
 Nobody trains: for each seed all calibrate with the same 256 images. With the Python of an
 environment that has nncf, its file is one of the peers. Bound: every peer has a portable file that
-is smaller and no less accurate on all 10,000 images of the test sheet, means over the seeds.
+is smaller and no less accurate on all 10,000 images of the test sheet, means over the seeds, and
+answers one view of an image as the peers' do: averaging two takes twice the work.
 """
 
 from __future__ import annotations
@@ -58,6 +59,9 @@ def main(table: Table, others: str | None = None) -> None:
             for what, steps in {**_OURS, "6 bits, mirrored": _MIRRORED}.items():
                 made = peers.ours(steps, context, folder, target=PORTABLE)
                 own.setdefault(f"portable, {what}", []).append(made)
+            for what, eight in peers.SEARCHED.items():
+                made = peers.searched(eight, context, folder, target=PORTABLE)
+                own.setdefault(f"portable, {what}", []).append(made)
             for what, options in peers.PEERS.items():
                 made = peers.theirs(options, baseline, seen, folder)
                 other.setdefault(what, []).append(made)
@@ -72,7 +76,8 @@ def main(table: Table, others: str | None = None) -> None:
 
 def _is_beaten(outcomes: list[Outcome], own: Mapping[str, list[Outcome]]) -> bool:
     size, accuracy = _means(outcomes)
-    return any(ours[0] < size and ours[1] >= accuracy for ours in map(_means, own.values()))
+    one_view = {what: made for what, made in own.items() if "mirrored" not in what}
+    return any(ours[0] < size and ours[1] >= accuracy for ours in map(_means, one_view.values()))
 
 
 def _means(outcomes: list[Outcome]) -> tuple[float, float]:

@@ -189,7 +189,7 @@ def untrained(table: Table, data: ImageData, folder: Path, others: str | None) -
         for name, steps in OURS.items():
             found.setdefault(name, []).append(ours(steps, context_of(seen, seed=seed), folder))
         for name, eight in SEARCHED.items():
-            best = _searched(eight, context_of(seen, seed=seed), folder)
+            best = searched(eight, context_of(seen, seed=seed), folder)
             found.setdefault(name, []).append(best)
         for name, options in PEERS.items():
             found.setdefault(name, []).append(theirs(options, baseline, seen, folder))
@@ -281,18 +281,27 @@ def _written(
     ).path
 
 
-def _searched(candidates: Sequence[Steps], context: TrialContext, folder: Path) -> Outcome:
-    """The best on validation, for the seconds of all of them and of looking at them."""
+def searched(
+    candidates: Sequence[Steps],
+    context: TrialContext,
+    folder: Path,
+    *,
+    target: Target = ONNXRUNTIME,
+) -> Outcome:
+    """Return the best on validation, for the seconds of all of them and of looking at them."""
     began = time.process_time()
     found = [
         measure.accuracy_of_file(
-            _written(steps, context, folder), context.data.validation, task=IMAGE_CLASSIFICATION
+            _written(steps, context, folder, target=target),
+            context.data.validation,
+            task=IMAGE_CLASSIFICATION,
         )
         for steps in candidates
     ]
     seconds = time.process_time() - began
     best = candidates[int(np.argmax(found))]
-    return _outcome(_written(best, context, folder), context.data, seconds=seconds)
+    path = _written(best, context, folder, target=target)
+    return _outcome(path, context.data, seconds=seconds)
 
 
 def _recovered(network: Network, steps: Steps, context: TrialContext, folder: Path) -> Path:

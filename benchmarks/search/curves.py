@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.data.cifar import DATA
+from compress.values.latency.latency import Latency
 from compress.values.measurement import Measurement, Parity
-from compress.values.timing import Latency
 
 RECORDED = DATA / "nas" / "learning_curves_cifar10.parquet"
 PARAMETERS: Mapping[str, float] = {

@@ -2,7 +2,8 @@
 
 The load of a machine changes from minute to minute, and machines differ. Two files that take turns
 within one run meet the same conditions, so the ratio of their times is comparable where
-milliseconds are not. ``compress.values.timing`` turns the times of single calls into a latency.
+milliseconds are not. ``compress.values.latency.timing`` turns the times of single calls into a
+latency.
 Shapes: N images, C channels, H rows, W columns.
 """
 
@@ -26,9 +27,10 @@ from compress.evaluation import runtime
 from compress.network.network import ShouldStop, never
 from compress.network.signature import Signature
 from compress.tasks.images import Images
-from compress.values import timing
 from compress.values.errors import Stopped
-from compress.values.timing import Calls, Clock, Latency, Run
+from compress.values.latency import timing
+from compress.values.latency.latency import Latency
+from compress.values.latency.timing import Calls, Clock, Run
 
 WARM_UP_CALLS = 5
 CALLS_PER_TURN = 5

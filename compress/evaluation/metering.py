@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from compress.evaluation.port_types import PORT_TYPES
-from compress.values import timing
-from compress.values.timing import Calls, Clock
+from compress.values.latency import timing
+from compress.values.latency.timing import Calls, Clock
 
 QUANTILE = 0.1
 """Of CPU times: right within 5 % beside up to 8 busy loops, where wall medians are not."""

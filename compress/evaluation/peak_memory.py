@@ -21,8 +21,8 @@ import numpy as np
 import onnxruntime
 
 from compress.evaluation.port_types import PORT_TYPES
-from compress.values import timing
 from compress.values.errors import Stopped
+from compress.values.latency import timing
 
 NOT_MEASURED = "peak memory was not measured: this system has no /proc/self/status with VmHWM"
 _STATUS = Path("/proc/self/status")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from pydantic import BaseModel, Field, model_validator
 
 from compress.values.bounds import Error, Milliseconds, Seconds, Speed
+from compress.values.latency.latency import Latency
 from compress.values.metrics import MetricInfo, Need, table
 from compress.values.revision import FIRST_REVISION
-from compress.values.timing import Latency
 
 Observer = Literal["minmax", "mse", "percentile"]
 Split = Literal["train", "validation", "test"]

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 from compress.network.preprocessing import Normalisation
 from compress.network.signature import ExampleShape, Layout
 from compress.techniques.candidate import Candidate
+from compress.values.latency.latency import Latency
 from compress.values.measurement import Split
-from compress.values.timing import Latency
 from featherweight.specs.manifest import Origin, Sha256
 from featherweight.specs.schemas import AccuracySchema
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, model_validator
 
 from compress.values.bounds import Milliseconds
-from compress.values.timing import Clock
+from compress.values.latency.timing import Clock
 from featherweight.specs.names import Name
 from featherweight.specs.states import MeteringState
 

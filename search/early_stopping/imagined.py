@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from compress.values.latency.latency import Latency
 from compress.values.measurement import METRICS, Measurement, Parity
-from compress.values.timing import Latency
 from featherweight.rung_context import RungContext
 from featherweight.specs.job import JobSpec
 from featherweight.specs.objective import Objective

@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
+from compress.values.latency.latency import Latency
 from compress.values.measurement import Measurement
-from compress.values.timing import Latency
 
 _FEWEST = 3
 """So many quiet measurements of the baseline's file are held against the one that was not."""

@@ -24,7 +24,7 @@ ROW = """        MetricInfo(
         ),
 """
 USE = """
-from compress.values.timing import Latency
+from compress.values.latency.latency import Latency
 from compress.values.measurement import Measurement, Parity
 from featherweight.specs.job import JobSpec
 from search.early_stopping import climbing

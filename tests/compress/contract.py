@@ -40,8 +40,8 @@ from compress.training import constraints, inference, loop
 from compress.training.context import TrialContext
 from compress.training.loop import TrainingPlan
 from compress.values import versions
+from compress.values.latency.latency import Latency
 from compress.values.measurement import Measurement, Parity
-from compress.values.timing import Latency
 from featherweight.specs import manifest
 from tests.compress.conftest import NORMALISATION
 from tests.compress.networks import Normalised, Separable, imported, seeded

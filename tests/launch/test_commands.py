@@ -38,6 +38,7 @@ def searched(house):
     database = open_database(house.database_url, check_schema=False)
     with database.write() as session:
         record = factories.searching_job(session, data="searched")
+        record.priority = 100  # Other tests have jobs in this house, too.
         factories.deliver(session, factories.must_claim(session))
         found = record.id
     database.dispose()

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from compress.values.timing import Latency
+from compress.values.latency.latency import Latency
 from featherweight.cli import tables
 from featherweight.specs.cluster import MeterReading, RuntimeFigures
 from featherweight.specs.objective import MetricSchema

@@ -18,8 +18,8 @@ from compress.network.preprocessing import Normalisation
 from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.values.errors import Stopped
+from compress.values.latency.latency import Latency
 from compress.values.measurement import Measurement, Parity
-from compress.values.timing import Latency
 
 
 def timed(**changes):

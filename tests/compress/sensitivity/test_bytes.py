@@ -45,7 +45,7 @@ def test_a_file_keeps_the_bound_and_wastes_little_of_it(
         profile=profile, choices=Choices(ratios=stages, bits=(2, 3, 4, 8), axis="bytes")
     )
     found = allotter.allot(limits.size, pruning=pruning, sharpness=1.0, edges_8bit=False)
-    small = made(found, compressed, digits, scale_bits=scale_bits, counted=ONNXRUNTIME.counted)
+    small = made(found, compressed, digits, scale_bits=scale_bits)
     size = writer.write(
         small, tmp_path, data=digits, name="small", task=IMAGE_CLASSIFICATION
     ).size_bytes

@@ -30,4 +30,4 @@ def test_functions_are_decoded_once_from_1_17_on():
 
 def test_other_forms_run_wherever_their_target_does():
     found = needs.oldest(model(13), PORTABLE)
-    assert found == ("onnxruntime >= 1.15", "openvino >= 2024.6")
+    assert found == ("onnxruntime >= 1.15", "openvino >= 2023.3", "opencv >= 5.0")

@@ -7,8 +7,9 @@ import random
 import pytest
 
 from compress.evaluation import latency
-from compress.values import timing
-from compress.values.timing import Calls, Clock, Latency, Run
+from compress.values.latency import timing
+from compress.values.latency.latency import Latency
+from compress.values.latency.timing import Calls, Clock, Run
 
 
 def calls(cpu_ms: list[float], wall_ms: list[float] | None = None) -> Calls:

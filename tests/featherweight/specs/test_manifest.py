@@ -16,10 +16,10 @@ from compress.techniques.candidate import Candidate
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.quantization.config import Quantization
 from compress.values import versions
+from compress.values.latency.latency import Latency
 from compress.values.measurement import Measurement, Parity
 from compress.values.revision import FIRST_REVISION
 from compress.values.schedule import Schedule
-from compress.values.timing import Latency
 from featherweight.specs import manifest
 
 GOLDEN = Path(__file__).parents[2] / "golden"

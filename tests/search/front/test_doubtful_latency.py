@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from compress.values.latency.latency import Latency
 from compress.values.measurement import Measurement
-from compress.values.timing import Latency
 from featherweight.rung_context import RungContext
 from featherweight.specs.constraints import Constraint, parse
 from featherweight.specs.objective import Objective

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from compress.values.latency.latency import Latency
 from compress.values.measurement import Measurement
-from compress.values.timing import Latency
 from featherweight.specs.schemas import ReportSchema
 from service.reports import latency_notes
 from tests import factories

@@ -74,6 +74,10 @@ UNGUARDED = {
     "complete_attempt": "the attempt's own secret is asked for",
     "fail_attempt": "the attempt's own secret is asked for",
     "release_attempt": "the attempt's own secret is asked for",
+    "claim_measurement": "meters serve all owners",
+    "beat_measurement": "the measurement's own secret is asked for",
+    "report_measurement": "the measurement's own secret is asked for",
+    "release_measurement": "the measurement's own secret is asked for",
     "log_in": "changes nothing that is stored but a browser's own session",
     "log_out": "changes nothing that is stored but a browser's own session",
 }

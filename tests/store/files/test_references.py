@@ -17,6 +17,7 @@ NAMES_ONLY = {
     "fw_jobs.body_sha256",  # of requests and secrets, not of files
     "fw_candidate_posts.body_sha256",
     "fw_attempts.token_sha256",
+    "fw_meterings.token_sha256",
     "fw_tokens.secret_sha256",
     "fw_sessions.secret_sha256",
 }

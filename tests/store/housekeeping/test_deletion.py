@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from compress.network.sources.source import FamilySource
+from featherweight.specs.jobs.editing import JobChanges
 from featherweight.specs.states import JobState
 from store.attempts import views
 from store.database import clock
@@ -19,7 +20,7 @@ from store.errors import (
 from store.files import artifacts, file_store, models
 from store.files.file_store import FileStore
 from store.housekeeping import collector, deletion, removal
-from store.jobs import events, jobs, studies, warm_starts
+from store.jobs import editing, events, jobs, studies, warm_starts
 from store.meters import meters, plans
 from store.tables.records import Base, JobRecord, StudyRemovalRecord
 from store.trials import candidates, trials
@@ -43,6 +44,7 @@ def ended_job(session, **changes) -> JobRecord:
     factories.trial(session, job)
     meters.seen(session, factories.meter_info())
     plans.plan(session, "board", job, [artifacts.of_job(session, job.id)[0].id])
+    editing.edit(session, job, JobChanges(tags=("kept",)))
     jobs.cancel(session, job.id)
     jobs.move(session, job, JobState.CANCELLED)
     return job

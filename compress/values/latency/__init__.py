@@ -1,0 +1,1 @@
+"""How long a call takes: clocks and calls, and what is kept of them."""
