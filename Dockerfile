@@ -12,7 +12,8 @@ COPY constraints.txt pyproject.toml README.md LICENSE ./
 RUN pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -c constraints.txt torch
 RUN python - <<'PY' > requirements.txt
 import tomllib
-print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]))
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+print("\n".join(project["dependencies"] + project["optional-dependencies"]["parquet"]))
 PY
 RUN pip install -c constraints.txt -r requirements.txt
 

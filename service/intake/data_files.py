@@ -1,7 +1,7 @@
 """Look into a dataset's file; one that is not as datasets are kept is made so, in a child process.
 
-Files of strangers are parsed within limits; pictures and odd arrays only in that child, which is
-bounded in memory, time and what it writes (``compress.tasks.conversion.convert``).
+Files of strangers are parsed within limits; pictures, tables and odd arrays only in that child,
+which is bounded in memory, time and what it writes (``compress.tasks.conversion.convert``).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,7 @@ from compress.values.errors import InvalidData
 from compress.values.file_formats import answers
 from compress.values.file_formats.recognition import FileFormat, recognise
 from featherweight.system import bounded
-from featherweight.system.bounded import ProcessBounds
+from featherweight.system.bounded import EndedProcess, ProcessBounds
 from service.intake.uploads import Remade
 from service.resources import Resources
 from service.settings import ServiceSettings
@@ -41,6 +42,10 @@ from store.files.file_store import Incoming, StoredFile
 
 _MODULE = "compress.tasks.conversion.convert"
 _ANSWER_BYTES = 16 * 2**20
+_REMADE = frozenset({FileFormat.PICTURES, FileFormat.TEXT, FileFormat.PARQUET})
+"""No npz: always made over."""
+_BREAKS = frozenset({-signal.SIGABRT, -signal.SIGBUS, -signal.SIGFPE, -signal.SIGSEGV})
+"""How a process ends whose reader meets what it never expected."""
 _DIRECTORY_BYTES = 2**20
 """An npz has a directory and headers besides its arrays."""
 _log = logging.getLogger(__name__)
@@ -59,8 +64,7 @@ def inspect(
     if wrong is not None:
         raise InvalidData(wrong)
     caution = _caution(resources.settings, look)
-    is_npz = recognise(path) not in (FileFormat.PICTURES, FileFormat.TEXT)
-    if is_npz and arrays.is_plain(path, reading, caution=caution):
+    if recognise(path) not in _REMADE and arrays.is_plain(path, reading, caution=caution):
         caution_again = _caution(resources.settings, look)
         info = inspection.inspect_dataset(path, task=reading.task, caution=caution_again)
         said = () if _is_one_way(reading) else arrays.ambiguous(path, caution=caution)
@@ -119,13 +123,9 @@ def _converted(
         wanted = partial(_is_wanted, look, progress)
         outputs = [target.output, progress]
         ended = bounded.run(command, path, bounds, is_wanted=wanted, outputs=outputs)
-    if words := ended.words:
-        _log.warning("a conversion ended badly: %s\n%s", words, ended.error)
-        raise InvalidData(
-            f"the file could not be read within {bounds.seconds:g} s and "
-            f"{bounds.memory_bytes / 2**30:.3g} GiB of memory: {words}. Send fewer or smaller "
-            "images, or let who runs the service raise the limits of inspections"
-        )
+    if ended.words:
+        _log.warning("a conversion ended badly: %s\n%s", ended.words, ended.error)
+        raise InvalidData(_ended_badly(ended, bounds))
     try:
         found = ConversionVerdict.model_validate_json(ended.answer).found
     except ValidationError as error:
@@ -133,3 +133,17 @@ def _converted(
     if isinstance(found, RefusedFile):
         raise InvalidData(found.reason)
     return found
+
+
+def _ended_badly(ended: EndedProcess, bounds: ProcessBounds) -> str:
+    """Say why there is no answer, and the way out."""
+    limits = f"{bounds.seconds:g} s and {bounds.memory_bytes / 2**30:.3g} GiB of memory"
+    if ended.status in _BREAKS:
+        return (
+            f"the file broke what reads it: {ended.words}. It is damaged, or takes more than "
+            f"{limits}: write it again, or send it in another form, such as npz"
+        )
+    return (
+        f"the file could not be read within {limits}: {ended.words}. Send fewer or smaller "
+        "examples, or let who runs the service raise the limits of inspections"
+    )

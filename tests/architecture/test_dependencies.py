@@ -49,7 +49,7 @@ def imported() -> frozenset[str]:
                 elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                     modules.add(node.module.split(".")[0])
     known = importlib.metadata.packages_distributions()
-    foreign = modules - sys.stdlib_module_names - set(ROOMS) - {"ray"}
+    foreign = modules - sys.stdlib_module_names - set(ROOMS) - {"ray", "pyarrow"}
     return frozenset(str(canonicalize_name(known[module][0])) for module in foreign)
 
 

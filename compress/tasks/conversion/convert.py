@@ -26,8 +26,8 @@ from compress.values.file_formats.recognition import FileFormat, recognise
 
 _STDIN = Path("/dev/stdin")
 _NO_MEMORY = (
-    "the file takes more memory than an inspection may have: send fewer or smaller images, or let "
-    "who runs the service raise inspection_memory_bytes"
+    "the file takes more memory than an inspection may have: send fewer or smaller examples, or "
+    "let who runs the service raise inspection_memory_bytes"
 )
 
 
@@ -42,11 +42,12 @@ def convert(
     if wrong is not None:
         raise InvalidData(wrong)
     kind = recognise(path)
-    if kind == FileFormat.TEXT:
+    if kind in (FileFormat.TEXT, FileFormat.PARQUET):
         return tables.convert(path, target, reading, caution=caution)
     if reading.is_of_table:
         raise InvalidData(
-            "target and features are for tables, and the file is neither csv nor jsonl in UTF-8"
+            "target and features are for tables, and the file is neither csv nor jsonl in UTF-8, "
+            "nor parquet"
         )
     if kind == FileFormat.PICTURES:
         if reading.task != "image_classification":

@@ -92,7 +92,7 @@ _DATASET: Mapping[FileFormat, str] = {
     FileFormat.PICTURE: f"a dataset needs many pictures: {_ADD_FOLDER}",
     FileFormat.TAR: f"unpack it; {_ADD_FOLDER}",
     FileFormat.COMPRESSED: _UNPACK,
-    FileFormat.PARQUET: _TABLE,
+    FileFormat.PARQUET: f"if it is a table, {_ADD_TABLE}; of pixels, {_TABLE}",
     FileFormat.MATLAB: f"read it with scipy.io.loadmat and {_SAVE_NPZ}",
     FileFormat.TEXT: f"if it is a table, {_ADD_TABLE}; of pixels, {_TABLE}",
 }
@@ -100,7 +100,11 @@ _ANSWERS: Final[Mapping[Expected, Mapping[FileFormat, str]]] = {
     "network": _NETWORK,
     "weights": _WEIGHTS,
     "dataset": _DATASET,
-    "arrays": {found: words for found, words in _DATASET.items() if found != FileFormat.TEXT},
+    "arrays": {
+        found: words
+        for found, words in _DATASET.items()
+        if found not in (FileFormat.TEXT, FileFormat.PARQUET)
+    },
 }
 """What is not listed is left to the reader of the format that was asked for."""
 

@@ -53,6 +53,7 @@ _MAGIC: tuple[tuple[int, bytes, FileFormat], ...] = (
     (0, b"\x89HDF\r\n\x1a\n", FileFormat.HDF5),
     (0, b"\x93NUMPY", FileFormat.NPY),
     (0, b"PAR1", FileFormat.PARQUET),
+    (0, b"PARE", FileFormat.PARQUET),
     (0, b"MATLAB ", FileFormat.MATLAB),
     (0, b"\x89PNG\r\n\x1a\n", FileFormat.PICTURE),
     (0, b"\xff\xd8\xff", FileFormat.PICTURE),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ import pytest
 from compress.network.sources import onnx_inspection
 from compress.network.sources.source import OnnxSource
 from featherweight.specs.states import JobState
+from featherweight.system.bounded import EndedProcess, ProcessBounds
+from service.intake import data_files
 from store.files import inspections, models
 from tests import factories
 from tests.compress.onnx_networks import exported
+from tests.compress.tasks.conversion.hostile_parquet import saved
 from tests.service.running import claim, form, npz, problem
 
 COUNT = 60
@@ -81,15 +85,26 @@ def test_plain_arrays_are_kept_as_they_are(service):
     assert (answer.json()["info"]["origin"], answer.json()["info"]["input_shape"]) == (None, [1, 9])
 
 
-def test_a_table_becomes_a_dataset_that_says_its_columns(service):
+def csv_table():
     lines = [f"{n},{n % 5},{'uvw'[n % 3]}" for n in range(COUNT)]
-    content = "\n".join(["length,width,kind", *lines]).encode()
+    return "\n".join(["length,width,kind", *lines]).encode()
+
+
+def parquet_table():
+    rows = range(COUNT)
+    columns = {"length": list(rows), "width": [n % 5 for n in rows]}
+    return saved(columns | {"kind": ["uvw"[n % 3] for n in rows]})
+
+
+@pytest.mark.parametrize(("kind", "make"), [("csv", csv_table), ("parquet", parquet_table)])
+def test_a_table_becomes_a_dataset_that_says_its_columns(kind, make, service):
+    content = make()
     fields = {"name": "rows", "task": "classification", "target": "kind", "features": ["width"]}
     answer = service.client.post("/v1/datasets", **form(content, **fields))
     assert answer.status_code == 201, answer.text
     info = answer.json()["info"]
     assert (info["input_shape"], info["class_names"]) == ([1], ["u", "v", "w"])
-    assert info["origin"]["format"] == "csv"
+    assert info["origin"]["format"] == kind
     assert info["origin"]["reading"]["features"] == ["width"]
     again = service.client.post("/v1/datasets", **form(content, **fields))
     assert (again.status_code, again.json()) == (200, answer.json())
@@ -191,3 +206,17 @@ def test_images_for_a_network_of_rows_name_the_task(service):
     ready(service)
     said = why_not(service, task="image_classification", data="digits")
     assert "send the data again with task: classification" in said
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (-signal.SIGABRT, "the file broke what reads it: it was ended by SIGABRT. It is damaged"),
+        (-signal.SIGKILL, "could not be read within 9 s and 2 GiB of memory: it was ended by SIGK"),
+        (None, "could not be read within 9 s and 2 GiB of memory: it took too long"),
+    ],
+)
+def test_a_reader_that_breaks_is_told_from_one_that_takes_long(status, words):
+    ended = EndedProcess(status=status, answer=b"", error="")
+    bounds = ProcessBounds(memory_bytes=2**31, seconds=9, answer_bytes=1)
+    assert words in data_files._ended_badly(ended, bounds)

@@ -1,1 +1,1 @@
-"""Make a dataset of a table: csv, or JSON with one object a line."""
+"""Make a dataset of a table: csv, JSON with one object a line, or parquet."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from compress.values.errors import InvalidData
 from compress.values.shown import some
 
 Row: TypeAlias = tuple[int, Sequence[str]]
-"""The number of a line, from 1, on which a row ends, and the texts in it."""
+"""The number of a line, from 1, on which a row ends, or of the row itself; and the texts in it."""
 MAX_COLUMNS = 4096
 LONGEST_NAME = 200
 _LONGEST_LINE = 2**20
@@ -29,11 +29,16 @@ _BROKEN = (csv.Error, ValueError, RecursionError)
 
 @dataclass(frozen=True, kw_only=True)
 class OpenTable:
-    """An open table: its columns, and its rows, which can be read once."""
+    """An open table: its columns, and its rows, which can be read once.
 
-    format: Literal["csv", "jsonl"]
+    Whoever asks for rows says the places of the columns needed: what the others hold is left open.
+    Rows are counted in ``unit``.
+    """
+
+    format: Literal["csv", "jsonl", "parquet"]
     columns: tuple[str, ...]
-    rows: Iterator[Row]
+    rows: Callable[[Collection[int]], Iterator[Row]]
+    unit: Literal["line", "row"] = "line"
 
 
 @contextmanager
@@ -58,12 +63,12 @@ def _separated(file: IO[str]) -> OpenTable:
     reader = csv.reader(itertools.chain([header], _lines(file)), delimiter=separator, strict=True)
     rows = _checked(reader)
     _, names = next(rows)
-    columns = _named(names)
+    columns = named(names)
     if all(name.lstrip("-+").replace(".", "", 1).isdecimal() for name in columns):
         raise InvalidData(
             f"the first line must name the columns, got the numbers {some(list(columns))}"
         )
-    return OpenTable(format="csv", columns=columns, rows=_of_width(rows, columns))
+    return OpenTable(format="csv", columns=columns, rows=lambda _: _of_width(rows, columns))
 
 
 def _checked(reader: Iterator[list[str]]) -> Iterator[Row]:
@@ -93,9 +98,9 @@ def _objects(file: IO[str]) -> OpenTable:
     first = next(rows, None)
     if first is None:
         raise InvalidData("the file has no line with a JSON object")
-    columns = _named(list(first[1]))
+    columns = named(list(first[1]))
     every = itertools.chain([first], rows)
-    return OpenTable(format="jsonl", columns=columns, rows=_of_keys(every, columns))
+    return OpenTable(format="jsonl", columns=columns, rows=lambda _: _of_keys(every, columns))
 
 
 def _parsed(file: IO[str]) -> Iterator[tuple[int, dict[str, object]]]:
@@ -134,7 +139,7 @@ def _text(line: int, name: str, value: object) -> str:
             )
 
 
-def _named(names: Sequence[str]) -> tuple[str, ...]:
+def named(names: Sequence[str]) -> tuple[str, ...]:
     """Return the names of the columns. Raises InvalidData unless each has one of its own."""
     columns = tuple(name.strip() for name in names)
     if not 2 <= len(columns) <= MAX_COLUMNS:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -22,6 +23,7 @@ from compress.tasks.formats.example_forms import MAX_EXAMPLES
 from compress.tasks.inspection import CLASS_NAMES, SPLITS, check_class_names
 from compress.tasks.reading import Conversion, DatasetReading
 from compress.values.errors import InvalidData
+from compress.values.file_formats.recognition import FileFormat, recognise
 from compress.values.measurement import MAX_CLASSES, Split
 from compress.values.shown import some
 
@@ -31,8 +33,14 @@ SPLIT = "split"
 """The name of the column that says train, validation or test of every row, if there is one."""
 _LONGEST_NUMBER = 64
 """Characters."""
-_CHUNK = 4096
-"""Rows that are parsed at once."""
+_CHUNK_ROWS = 4096
+_CHUNK_FIELDS = 2**18
+"""Rows, and fields, that are parsed at once."""
+_NO_PARQUET = (
+    "the file is a Parquet table, and this service has no pyarrow to read it: send the table as "
+    'csv (pandas.read_parquet("FILE").to_csv("FILE.csv", index=False)), or let who runs the '
+    "service install featherweight[parquet]"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +51,13 @@ class _Columns:
     target: int
     split: int | None
     notes: tuple[str, ...]
+
+    @property
+    def places(self) -> frozenset[int]:
+        """Those of all columns that are read."""
+        return frozenset(
+            (*self.features, self.target, *(() if self.split is None else (self.split,)))
+        )
 
 
 @dataclass(kw_only=True)
@@ -65,7 +80,7 @@ def convert(
     path: Path, target: IO[bytes], reading: DatasetReading, *, caution: npz.Caution | None = None
 ) -> Conversion:
     """Write the dataset of the table ``path`` to ``target``. Raises InvalidData."""
-    with open_table(path) as table:
+    with _opened(path) as table:
         columns = _assigned(table.columns, reading)
         found = _read(table, columns, caution)
     _write(target, found, width := len(columns.features), counted := _counted(found))
@@ -79,6 +94,16 @@ def convert(
         ),
         warnings=counted.warnings,
     )
+
+
+def _opened(path: Path) -> AbstractContextManager[OpenTable]:
+    if recognise(path) != FileFormat.PARQUET:
+        return open_table(path)
+    try:
+        from compress.tasks.conversion.tables.parquet import open_parquet
+    except ImportError as error:
+        raise InvalidData(_NO_PARQUET) from error
+    return open_parquet(path)
 
 
 def _assigned(names: Sequence[str], reading: DatasetReading) -> _Columns:
@@ -112,8 +137,9 @@ def _assigned(names: Sequence[str], reading: DatasetReading) -> _Columns:
 
 def _read(table: OpenTable, columns: _Columns, caution: npz.Caution | None) -> dict[Split, _Rows]:
     found: dict[Split, _Rows] = {}
-    begin, count, rows = time.monotonic(), 0, iter(table.rows)
-    while chunk := list(islice(rows, _CHUNK)):
+    begin, count, rows = time.monotonic(), 0, table.rows(columns.places)
+    size = max(1, min(_CHUNK_ROWS, _CHUNK_FIELDS // len(table.columns)))
+    while chunk := list(islice(rows, size)):
         count += len(chunk)
         _check_size(count, len(columns.features))
         if caution is not None and time.monotonic() - begin > caution.seconds:
@@ -150,19 +176,17 @@ def _by_split(
         split = array_names.SPLITS_BY_NAME.get(said)
         if split is None:
             raise InvalidData(
-                f"line {line}, column {table.columns[columns.split]!r}: {said[:80]!r} is none of "
-                "train, validation and test; if the column means something else, give it another "
-                "name"
+                f"{_where((line, texts), table, columns.split)}: {said[:80]!r} is none of train, "
+                "validation and test; if the column means something else, give it another name"
             )
         parts.setdefault(split, []).append((line, texts))
     yield from parts.items()
 
 
 def _label(row: Row, table: OpenTable, place: int) -> str:
-    line, texts = row
-    text = texts[place].strip()
+    text = row[1][place].strip()
     if not text:
-        raise InvalidData(f"line {line}, column {table.columns[place]!r}: the label is missing")
+        raise InvalidData(f"{_where(row, table, place)}: the label is missing")
     return text
 
 
@@ -209,7 +233,7 @@ def _is_number(text: str) -> bool:
 
 
 def _where(row: Row, table: OpenTable, place: int) -> str:
-    return f"line {row[0]}, column {table.columns[place]!r}"
+    return f"{table.unit} {row[0]}, column {table.columns[place]!r}"
 
 
 def _counted(found: dict[Split, _Rows]) -> labels.CountedLabels:
