@@ -38,7 +38,7 @@ class DatasetWriter:
         if size > npz.MAX_BYTES:
             raise InvalidData(
                 f"{name} would have {size:,} bytes with shape {shape} of {dtype}, more than "
-                f"{npz.MAX_BYTES:,}: send fewer or smaller images"
+                f"{npz.MAX_BYTES:,}: send fewer or smaller examples"
             )
         header = {
             "descr": npy.dtype_to_descr(np.dtype(dtype)),

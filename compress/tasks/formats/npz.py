@@ -188,7 +188,7 @@ class Archive:
         if self._seconds is not None and time.monotonic() - self._begin > self._seconds:
             raise InvalidData(
                 f"looking through the arrays takes longer than {self._seconds:g} seconds: upload "
-                "fewer or smaller images, or have the service's inspection_seconds raised"
+                "fewer or smaller examples, or have the service's inspection_seconds raised"
             )
 
     def _header(self, name: str) -> ArrayHeader:
