@@ -19,7 +19,7 @@ from benchmarks.record import Table, keeps
 from compress import pipeline
 from compress.conversion import convert
 from compress.export import writer
-from compress.targets.registry import TARGETS
+from compress.targets.registry import PROVEN
 from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.training.context import TrialContext
@@ -85,7 +85,7 @@ def _forms(candidate: Candidate, context: TrialContext) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         artifact = writer.write(made, Path(folder), data=context.data, task=IMAGE_CLASSIFICATION)
         measured = artifact.path.read_bytes()
-    return {target.name: convert.convert(measured, target) for target in TARGETS}
+    return {target.name: convert.convert(measured, target) for target in PROVEN}
 
 
 def _zstd(file: bytes) -> int:

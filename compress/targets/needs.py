@@ -20,6 +20,8 @@ def oldest(model: ModelProto, target: Target) -> tuple[str, ...]:
     Versions are those that were tried. A file as it is made needs what its graph says; any other
     runs wherever its target does.
     """
+    if target.unproven:
+        return (target.unproven,)
     if target is not ONNXRUNTIME:
         return tuple(f"{runtime.name} >= {runtime.oldest}" for runtime in target.runtimes)
     opset = max(entry.version for entry in model.opset_import if not entry.domain)

@@ -10,9 +10,12 @@ from compress.targets.onnxruntime import ONNXRUNTIME
 from compress.targets.plain import PLAIN
 from compress.targets.portable import PORTABLE
 from compress.targets.target import Target
+from compress.targets.tensorrt import TENSORRT
 from compress.values.errors import UnknownTarget
 
-TARGETS: tuple[Target, ...] = (ONNXRUNTIME, PORTABLE, PLAIN)
+TARGETS: tuple[Target, ...] = (ONNXRUNTIME, PORTABLE, PLAIN, TENSORRT)
+PROVEN = tuple(target for target in TARGETS if not target.unproven)
+"""Those whose files were run in the runtimes that they are for, and answer as they were made."""
 AS_MADE = ONNXRUNTIME
 """The target of files as the search makes them, and of all that was stored before jobs had one."""
 DEFAULT = PORTABLE

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from onnx import ModelProto, NodeProto, TensorProto, TypeProto, shape_inference
+from onnx import ModelProto, NodeProto, TensorProto, TypeProto, numpy_helper, shape_inference
 
 from compress.targets.target import Target
 from compress.values.errors import TargetRuleBroken
@@ -85,6 +85,8 @@ def _broken(file: _File, target: Target) -> Iterator[str]:
     yield from _divisions(file)
     if target.integer_bias == "int32":
         yield from _float_biases(file)
+    if target.symmetric_activations:
+        yield from _asymmetric(file)
 
 
 def _labels(model: ModelProto, target: Target) -> Iterator[str]:
@@ -159,6 +161,23 @@ def _float_biases(file: _File) -> Iterator[str]:
         bias = node.input[_BIAS] if len(node.input) > _BIAS else ""
         if bias and not file.is_dequantized(bias):
             yield f"{_shown(node)} adds a float bias to integers; its bias must be int32"
+
+
+def _asymmetric(file: _File) -> Iterator[str]:
+    """TensorRT reads no grid of unsigned bytes, no zero point and no bias of integers."""
+    for node in file.model.graph.node:
+        if node.op_type not in {"QuantizeLinear", "DequantizeLinear"}:
+            continue
+        zero = file.tensors.get(node.input[2]) if len(node.input) > 2 else None
+        held = file.tensors.get(node.input[0])
+        if held is not None and held.data_type == TensorProto.INT32:
+            yield f"{_shown(node)} decodes a bias of integers; it must be float32"
+        elif zero is None and (held is None or held.data_type != TensorProto.INT8):
+            yield f"{_shown(node)} says no zero point, so its grid is of unsigned bytes"
+        elif zero is not None and (
+            zero.data_type != TensorProto.INT8 or numpy_helper.to_array(zero).any()
+        ):
+            yield f"{_shown(node)} has a grid with a zero point; it must be int8 around 0"
 
 
 def integer_layers(model: ModelProto) -> Iterator[NodeProto]:

@@ -72,6 +72,15 @@ class Target(BaseModel, frozen=True):
     element_types: tuple[str, ...] | None = Field(
         description="Types of constants; None: all of the opset."
     )
+    unproven: str = Field(
+        default="",
+        description="Not empty: files are checked by rule alone, and were never run in the runtime "
+        "that they are for. What they take in ONNX Runtime says nothing of it.",
+    )
+    symmetric_activations: bool = Field(
+        default=False,
+        description="Whether activations lie on grids of signed bytes without a zero point.",
+    )
     integer_bias: Literal["int32", "float32"] = Field(
         description="Type of the bias of a layer that multiplies integers."
     )

@@ -13,7 +13,7 @@ from compress.targets import registry as targets
 from compress.targets.registry import TargetName
 from compress.tasks.names import FIRST_TASK, TaskName
 from compress.values.knobs import STORED, Choice, Range, as_recorded
-from compress.values.measurement import Metric
+from compress.values.measurement import METRICS, Metric
 from compress.values.schedule import AugmentField, Schedule
 from featherweight.specs.constraints import ConstraintField
 from featherweight.specs.names import JobName, Reference
@@ -222,6 +222,18 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
         asked = self.techniques.get(_MEMBER, {}).get("weights")
         if isinstance(asked, Choice):
             self._check_weights([str(choice) for choice in asked.choices])
+        return self
+
+    @model_validator(mode="after")
+    def _times_what_was_run(self) -> JobSpec:
+        target = targets.find(self.target)
+        timed = [name for name in self.compared if METRICS[name].needs == "runtime"]
+        if target.unproven and timed:
+            raise ValueError(
+                f"{timed[0]} is measured in ONNX Runtime, which says nothing of the target "
+                f"{target.name!r}: leave it out of objectives and constraints, or name another "
+                f"target ({', '.join(each.name for each in targets.PROVEN)})"
+            )
         return self
 
     @model_validator(mode="after")

@@ -68,3 +68,17 @@ def test_jobs_for_other_targets_are_other_requests():
     digests = {submission.digest(factories.spec(target=t.name)) for t in registry.TARGETS}
     assert len(digests) == len(registry.TARGETS)
     assert submission.digest(factories.spec()) in digests
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"objectives": ["maximise accuracy", "minimise latency_ms"]},
+        {"constraints": ["load_ms <= 5"]},
+        {"constraints": ["peak_memory_bytes <= 5 MB"]},
+    ],
+)
+def test_what_takes_a_runtime_is_not_compared_for_a_target_that_was_never_run(asked):
+    with pytest.raises(ValidationError, match="says nothing of the target 'tensorrt': leave it"):
+        factories.spec(target="tensorrt", **asked)
+    assert factories.spec(target="plain", **asked).target == "plain"

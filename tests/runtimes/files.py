@@ -19,7 +19,7 @@ from compress.network.families.ds_cnn.config import DsCnn
 from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.network.sources import family
-from compress.targets.registry import TARGETS
+from compress.targets.registry import PROVEN
 from compress.tasks import loading
 from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
@@ -85,7 +85,7 @@ def images() -> ImageData:
 
 
 def written(folder: Path) -> list[File]:
-    """Train every network and write it, changed in every way, in the form of every target."""
+    """Train every network and write it, changed in every way, in every proven form."""
     data = images()
     context = TrialContext(data=data, device=torch.device("cpu"), seed=0, task=IMAGE_CLASSIFICATION)
     found: list[File] = []
@@ -101,7 +101,7 @@ def written(folder: Path) -> list[File]:
 
 def forms(measured: bytes, folder: Path, *, network: str, changes: str) -> Iterator[File]:
     """Write a measured file in the form of every target."""
-    for target in TARGETS:
+    for target in PROVEN:
         path = folder / f"{network}, {changes}, {target.name}.onnx"
         path.write_bytes(convert.convert(measured, target))
         yield File(network=network, changes=changes, form=target.name, path=path)

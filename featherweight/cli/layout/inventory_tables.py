@@ -17,7 +17,7 @@ def targets(found: Sequence[Target]) -> FittedTable:
     rows = [
         (
             one.name,
-            ", ".join(map(_versions, one.runtimes)),
+            ", ".join(map(_versions, one.runtimes)) or one.unproven,
             f"opset {one.opset}, IR {one.ir_version}",
             one.bytes,
         )

@@ -142,7 +142,7 @@ def test_a_broken_rule_names_the_node_and_the_rule(name):
         rules.check(model, target)
 
 
-@pytest.mark.parametrize("target", registry.TARGETS, ids=lambda target: target.name)
+@pytest.mark.parametrize("target", registry.PROVEN, ids=lambda target: target.name)
 def test_a_file_of_integers_that_keeps_all_rules_passes(target):
     model = model_of(integers("b"), **CONSTANTS)
     onnx.checker.check_model(model, full_check=True)
