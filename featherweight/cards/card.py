@@ -53,6 +53,9 @@ class CardTarget(BaseModel, frozen=True, extra="forbid"):
     name: str
     description: str
     runtimes: tuple[CardRuntime, ...]
+    unproven: str = Field(
+        default="", description="Not empty: no such file was ever run in what it is for."
+    )
 
 
 class CardInput(BaseModel, frozen=True, extra="forbid"):

@@ -140,6 +140,7 @@ def _target(file: DescribedFile, manifest: Manifest) -> CardTarget:
     return CardTarget(
         name=target.name,
         description=target.description,
+        unproven=target.unproven,
         runtimes=tuple(_runtime(runtime, file, manifest) for runtime in target.runtimes),
     )
 

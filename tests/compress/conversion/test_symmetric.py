@@ -40,6 +40,7 @@ def test_activations_lie_on_signed_grids_around_0_and_biases_are_floats(made):
     assert grids
     assert all(held[node.input[2]].dtype == np.int8 for node in grids)
     assert not any(values.dtype in (np.uint8, np.int32) for values in held.values())
+    assert any("as on unsigned grids" in note for note in made["tensorrt"].notes)
     assert made["tensorrt"].runtimes == ("tensorrt (unproven: never run in it)",)
 
 

@@ -91,6 +91,16 @@ def test_a_card_of_another_form_has_its_bytes_and_says_what_was_not_run(service,
     assert found.file.download_bytes is None
 
 
+def test_a_card_says_of_a_form_that_was_never_run_that_it_is_unproven(service, address):
+    found = card(service, address, target="tensorrt")
+    assert found.target.runtimes == ()
+    assert found.target.unproven.startswith("tensorrt (unproven")
+    asked = {"target": "tensorrt", "format": "markdown"}
+    text = service.client.get(f"{address}/card", params=asked).text
+    assert "**Unproven**" in text
+    assert "| runtime | versions |" not in text
+
+
 FORMS = (
     (None, {}, "application/json"),
     ("*/*", {}, "application/json"),
