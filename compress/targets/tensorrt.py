@@ -10,7 +10,7 @@ TENSORRT = Target(
     description="Constants are decoded, and activations lie on symmetric grids of signed bytes. "
     "Unproven: no such file was ever run in TensorRT.",
     runtimes=(),
-    unproven="tensorrt (unproven: never run in it)",
+    unproven="unproven: never run in TensorRT",
     opset=13,
     ir_version=7,
     functions=False,

@@ -68,7 +68,7 @@ def _target(card: ModelCard) -> list[str]:
     rows = [_runtime(runtime) for runtime in card.target.runtimes]
     said = f"Target `{card.target.name}`: {text(card.target.description, most=_LONG)}"
     if not rows:
-        return [said, "", f"**Unproven**: {text(card.target.unproven, most=_LONG)}."]
+        return [said, "", f"**{text(card.target.unproven, most=_LONG)}**"]
     return [
         said,
         "",

@@ -144,7 +144,7 @@ def test_targets_are_listed_and_an_unknown_one_is_refused(run, searched, tmp_pat
     assert names == ["onnxruntime", "portable", "plain", "tensorrt"]
     out = run("targets").out
     assert "opset 13, IR 7" in out
-    assert "tensorrt (unproven" in out
+    assert "unproven: never run in TensorRT" in out
     done = run("download", searched, "--folder", str(tmp_path), "--target", "ncnn")
     assert done.status != 0
     assert "expected one of onnxruntime, portable, plain" in done.err

@@ -41,7 +41,7 @@ def test_activations_lie_on_signed_grids_around_0_and_biases_are_floats(made):
     assert all(held[node.input[2]].dtype == np.int8 for node in grids)
     assert not any(values.dtype in (np.uint8, np.int32) for values in held.values())
     assert any("as on unsigned grids" in note for note in made["tensorrt"].notes)
-    assert made["tensorrt"].runtimes == ("tensorrt (unproven: never run in it)",)
+    assert made["tensorrt"].runtimes == ("unproven: never run in TensorRT",)
 
 
 def test_nothing_negative_is_left_where_a_grid_began_at_0(made):

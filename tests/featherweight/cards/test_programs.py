@@ -71,7 +71,9 @@ def run(folder, *command, **environment):
 
 def web():
     """The modules of onnxruntime-web."""
-    return MODULES if (MODULES / "onnxruntime-web").is_dir() else needed.missing("onnxruntime-web")
+    if not (MODULES / "onnxruntime-web").is_dir():
+        pytest.skip("npm has brought no onnxruntime-web into .node: see make proofs")
+    return MODULES
 
 
 def tool(name):

@@ -94,10 +94,10 @@ def test_a_card_of_another_form_has_its_bytes_and_says_what_was_not_run(service,
 def test_a_card_says_of_a_form_that_was_never_run_that_it_is_unproven(service, address):
     found = card(service, address, target="tensorrt")
     assert found.target.runtimes == ()
-    assert found.target.unproven.startswith("tensorrt (unproven")
+    assert found.target.unproven.startswith("unproven: ")
     asked = {"target": "tensorrt", "format": "markdown"}
     text = service.client.get(f"{address}/card", params=asked).text
-    assert "**Unproven**" in text
+    assert "**unproven: never run in TensorRT**" in text
     assert "| runtime | versions |" not in text
 
 
