@@ -14,6 +14,8 @@ from featherweight.specs.job import JobSpec
 from featherweight.specs.jobs.candidates import CandidateRequest
 from featherweight.specs.phases import Budget
 from featherweight.specs.states import JobState
+from store.attempts import workers
+from store.session import open_database
 from tests import factories
 from tests.featherweight.proxy import cutting
 from tests.running import PATIENT, call
@@ -169,8 +171,13 @@ def test_watching_a_job_that_is_not_there_fails_at_once(client):
         next(client.watch("00000000-0000-0000-0000-000000000000"))
 
 
-def test_workers_are_listed(client):
-    assert list(client.workers()) == []
+def test_workers_are_listed(client, house):
+    assert "asks-for-work" not in {worker.name for worker in client.workers()}
+    database = open_database(house.database_url, check_schema=False)
+    with database.write() as session:
+        workers.seen(session, factories.worker_info("asks-for-work"))
+    database.dispose()
+    assert "asks-for-work" in {worker.name for worker in client.workers()}
 
 
 def test_without_any_token_everyone_on_this_machine_may_do_everything(client):
