@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from pydantic import BaseModel
 
+from featherweight.client import fenced
+from featherweight.client.fenced import Answer
 from featherweight.client.transport import ONCE, Call, RetryPolicy, Transport
 from featherweight.specs.cluster import (
     MeterBeat,
@@ -15,9 +15,6 @@ from featherweight.specs.cluster import (
     MeterResult,
     MeterTask,
 )
-from featherweight.specs.protocol import FENCE_HEADER
-
-Answer = TypeVar("Answer", bound=BaseModel)
 
 
 class MeterClient:
@@ -67,11 +64,12 @@ class MeterClient:
         *,
         timeout_seconds: float = 30.0,
     ) -> Answer:
-        call = Call(
-            method="POST",
-            path=f"/v1/measurements/{task.measurement}/{verb}",
-            headers={FENCE_HEADER: task.token},
-            json=None if body is None else body.model_dump(mode="json"),
+        path = f"/v1/measurements/{task.measurement}/{verb}"
+        return fenced.say(
+            self._transport,
+            answer,
+            path,
+            token=task.token,
+            body=body,
             timeout_seconds=timeout_seconds,
         )
-        return answer.model_validate_json(self._transport.send(call, retry=ONCE).content)

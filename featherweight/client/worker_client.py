@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from pydantic import BaseModel
 
-from featherweight.client import transport
+from featherweight.client import fenced, transport
+from featherweight.client.fenced import Answer
 from featherweight.client.transport import ONCE, Call, RetryPolicy, Transport
 from featherweight.errors import ApiError, FileLost
 from featherweight.specs.protocol import (
@@ -25,7 +25,6 @@ from featherweight.specs.protocol import (
     WorkerInfo,
 )
 
-Answer = TypeVar("Answer", bound=BaseModel)
 _LOST = frozenset({"ArtifactNotFound", "FileCorrupt"})
 
 
@@ -122,14 +121,15 @@ class WorkerClient:
         *,
         timeout_seconds: float = 30.0,
     ) -> Answer:
-        call = Call(
-            method="POST",
-            path=f"/v1/attempts/{lease.attempt}/{verb}",
-            headers={FENCE_HEADER: lease.token},
-            json=None if body is None else body.model_dump(mode="json"),
+        path = f"/v1/attempts/{lease.attempt}/{verb}"
+        return fenced.say(
+            self._transport,
+            answer,
+            path,
+            token=lease.token,
+            body=body,
             timeout_seconds=timeout_seconds,
         )
-        return answer.model_validate_json(self._transport.send(call, retry=ONCE).content)
 
 
 def file_ref(path: Path, role: str) -> FileRef:

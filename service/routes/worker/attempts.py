@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 from anyio import CancelScope
 from fastapi import Body, Request, Response
@@ -33,6 +32,7 @@ from service.http.parameters import AttemptId, Digest, Fence
 from service.http.routing import router as guarded
 from service.resources import Resources, ResourcesDep
 from service.routes.uploads import RAW_BODY
+from service.routes.worker.writing import write
 from service.shared import metrics
 from service.streaming.waiting import WaitingPlace
 from store.attempts import attempts, faults, losses
@@ -41,7 +41,6 @@ from store.files.file_store import Incoming, StoredFile
 from store.tables.records import FileRecord
 
 router = guarded("worker protocol")
-Answer = TypeVar("Answer")
 
 _SCOPES = frozenset({"work"})
 _SIT_OUT_SECONDS = 0.5
@@ -92,7 +91,7 @@ async def heartbeat(
 ) -> HeartbeatReply:
     """Extend the lease; the answer may ask to stop."""
     seconds = resources.settings.lease_seconds
-    return await _write(
+    return await write(
         resources, lambda s: attempts.heartbeat(s, attempt_id, token, beat, lease_seconds=seconds)
     )
 
@@ -148,7 +147,7 @@ async def report_rung(
     resources: ResourcesDep, attempt_id: AttemptId, token: Fence, report: Report
 ) -> Decision:
     """Report the measurement at a rung; the answer says if the trial goes on or has ended."""
-    return await _write(
+    return await write(
         resources, lambda s: attempts.report(s, attempt_id, token, report, decide=rule.judge)
     )
 
@@ -163,7 +162,7 @@ async def complete_attempt(
     resources: ResourcesDep, attempt_id: AttemptId, token: Fence
 ) -> AttemptResult:
     """Say that the trial is over. The last report has usually ended it, so nothing changes."""
-    return await _write(resources, lambda s: attempts.complete(s, attempt_id, token))
+    return await write(resources, lambda s: attempts.complete(s, attempt_id, token))
 
 
 @router.post(
@@ -183,7 +182,7 @@ async def fail_attempt(
     if failure.failure_class is FailureClass.FILE_LOST:
         await resources.lanes.for_worker(partial(_check_fence, resources, attempt_id, token))
         failure = await resources.lanes.for_worker(partial(losses.judge, resources.files, failure))
-    return await _write(resources, lambda s: attempts.fail(s, attempt_id, token, failure))
+    return await write(resources, lambda s: attempts.fail(s, attempt_id, token, failure))
 
 
 @router.post(
@@ -196,17 +195,7 @@ async def release_attempt(
     resources: ResourcesDep, attempt_id: AttemptId, token: Fence
 ) -> AttemptResult:
     """Give the trial back, uncounted, because the worker stops."""
-    return await _write(resources, lambda s: attempts.release(s, attempt_id, token))
-
-
-async def _write(resources: Resources, act: Callable[[Any], Answer]) -> Answer:
-    """Run one transaction on one thread. FastAPI uses a second one for plain endpoints."""
-    return await resources.lanes.for_worker(partial(_in_transaction, resources, act))
-
-
-def _in_transaction(resources: Resources, act: Callable[[Any], Answer]) -> Answer:
-    with resources.database.write() as session:
-        return act(session)
+    return await write(resources, lambda s: attempts.release(s, attempt_id, token))
 
 
 async def _wait_for_trial(

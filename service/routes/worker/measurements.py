@@ -1,9 +1,8 @@
 """Meters: which there are, and the protocol of measurements: claim, heartbeat, result, release."""
 
 import time
-from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import anyio
 from fastapi import Body, Request, Response
@@ -16,6 +15,7 @@ from featherweight.specs.cluster import (
     MeterSchema,
     MeterTask,
 )
+from service.access import auth
 from service.access.auth import READ, WORK
 from service.http.examples import METER_EXAMPLE
 from service.http.openapi import problems
@@ -23,12 +23,13 @@ from service.http.parameters import ArtifactId, Fence, MeasurementId
 from service.http.routing import router as guarded
 from service.reports import metering
 from service.resources import Resources, ResourcesDep
+from service.routes.worker.writing import write
 from service.shared import metrics
 from store.files import artifacts
 from store.meters import meterings, meters, plans
 
 router = guarded("meters")
-Answer = TypeVar("Answer")
+_SCOPES = frozenset({"work"})
 _LOOK_SECONDS = 0.5
 _MOST_LOOKS = 4
 """Jobs whose files are chosen within one claim, at most."""
@@ -78,6 +79,8 @@ async def claim_measurement(
             meter = claim.meter.name
             if not await _something_to_do(resources, meter, changes_known, deadline):
                 return Response(status_code=204)
+        # The wait may have been long: a token that was revoked meanwhile gets nothing.
+        await resources.lanes.for_worker(partial(auth.authorise, request, _SCOPES))
 
 
 @router.post(
@@ -92,7 +95,7 @@ async def beat_measurement(
     """Extend the lease of a measurement."""
     seconds = resources.settings.lease_seconds
     extend = partial(meterings.heartbeat, lease_seconds=seconds)
-    return await _write(resources, lambda session: extend(session, measurement_id, token))
+    return await write(resources, lambda session: extend(session, measurement_id, token))
 
 
 @router.post(
@@ -105,7 +108,7 @@ async def report_measurement(
     resources: ResourcesDep, measurement_id: MeasurementId, token: Fence, result: MeterResult
 ) -> MeterReading:
     """Report what was measured. A repeat changes nothing."""
-    return await _write(
+    return await write(
         resources, lambda session: meterings.report(session, measurement_id, token, result)
     )
 
@@ -120,18 +123,7 @@ async def release_measurement(
     resources: ResourcesDep, measurement_id: MeasurementId, token: Fence
 ) -> MeterReading:
     """Give the file back, uncounted, because the meter stops."""
-    return await _write(
-        resources, lambda session: meterings.release(session, measurement_id, token)
-    )
-
-
-async def _write(resources: Resources, act: Callable[[Any], Answer]) -> Answer:
-    return await resources.lanes.for_worker(partial(_in_transaction, resources, act))
-
-
-def _in_transaction(resources: Resources, act: Callable[[Any], Answer]) -> Answer:
-    with resources.database.write() as session:
-        return act(session)
+    return await write(resources, lambda session: meterings.release(session, measurement_id, token))
 
 
 async def _something_to_do(

@@ -1,18 +1,23 @@
 """Meters over HTTP: what they are given, what they may say, and where their figures stand."""
 
+import threading
+
+import httpx2
 import pytest
 
 from featherweight.specs.protocol import FENCE_HEADER
 from featherweight.specs.schemas import FrontSchema
 from service.reports import metering
+from store.access import tokens
 from store.jobs import jobs
-from tests import factories
+from store.meters import meters
+from tests import factories, meter_factories
 from tests.service.routes.test_fronts import search_with
-from tests.service.running import problem
+from tests.service.running import listening, problem, until
 
 
 def claim(service, name="board", **changes):
-    info = factories.meter_info(name, **changes).model_dump(mode="json")
+    info = meter_factories.info(name, **changes).model_dump(mode="json")
     body = {"meter": info, "wait_seconds": 0}
     return service.client.post("/v1/measurements", json=body)
 
@@ -24,7 +29,7 @@ def say(service, task, verb, body=None, *, token=None):
 
 
 def result(latency_ms=2.5, **changes):
-    return factories.meter_result(latency_ms).model_dump(mode="json") | changes
+    return meter_factories.result(latency_ms).model_dump(mode="json") | changes
 
 
 def measured(service, name="board"):
@@ -148,10 +153,35 @@ def test_a_hostile_meter_can_say_nothing_but_numbers_and_short_lines(service, sa
 def test_who_offers_a_meter_needs_a_token_for_work(service):
     search_with(service)
     headers = service.token("read")
-    info = factories.meter_info().model_dump(mode="json")
+    info = meter_factories.info().model_dump(mode="json")
     body = {"meter": info, "wait_seconds": 0}
     answer = service.client.post("/v1/measurements", json=body, headers=headers)
     problem(answer, 403, "ScopeMissing")
     headers = service.token("work")
     answer = service.client.post("/v1/measurements", json=body, headers=headers)
     assert answer.status_code == 200
+
+
+def test_a_meter_whose_token_was_revoked_while_it_waited_gets_no_file(service):
+    doomed = service.token("work")
+    body = {"meter": meter_factories.info().model_dump(mode="json"), "wait_seconds": 20}
+    answers = []
+
+    def is_known():
+        with service.database.read() as session:
+            return bool(meters.every(session))
+
+    with listening(service.settings) as url:
+        thread = threading.Thread(
+            target=lambda: answers.append(
+                httpx2.post(f"{url}/v1/measurements", json=body, headers=doomed, timeout=60)
+            )
+        )
+        thread.start()
+        until(is_known)
+        with service.database.write() as session:
+            [record], _ = tokens.page(session, limit=1)
+            tokens.revoke(session, record.id)
+        search_with(service)
+        thread.join(timeout=20)
+    problem(answers[0], 401, "NotAuthenticated")
