@@ -21,8 +21,6 @@ from compress.evaluation.port_types import PORT_TYPES
 from compress.values.latency import timing
 from compress.values.latency.timing import Calls, Clock
 
-QUANTILE = 0.1
-"""Of CPU times: right within 5 % beside up to 8 busy loops, where wall medians are not."""
 FEWEST_CALLS = 50
 MOST_CALLS = 2000
 LEAST_SECONDS = 1.0
@@ -87,16 +85,16 @@ def measure(
     from compress.evaluation import peak_memory
 
     growth = peak_memory.added(lambda: _first_call(runtime.load(path, threads), example))
-    loads = _timed(
+    loads = timing.timed(
         lambda: runtime.load(path, threads), calls=_TIMED_LOADS, block=1, cpu_ns=runtime.cpu_ns
     )
     calls = _calls(runtime, runtime.load(path, threads), example)
     clock = timing.best_clock()
     return MeteredCost(
-        latency_ms=float(np.quantile(_advanced(calls, clock), QUANTILE)),
+        latency_ms=timing.taken([calls], clock)[0],
         wall_p50_ms=float(np.median(calls.wall_ms)),
         wall_p95_ms=float(np.quantile(calls.wall_ms, 0.95)),
-        load_ms=min(_advanced(loads, clock)),
+        load_ms=min(each for each in loads.by(clock) if each > 0),
         peak_memory_bytes=growth if growth and growth > 0 else None,
         clock=clock,
         busy=timing.load([calls]) > timing.BUSY_LOAD,
@@ -132,11 +130,6 @@ def _values(port: FileInput, random: np.random.Generator, sizes: Sequence[int]) 
     return random.integers(0, most, sizes).astype(kind)
 
 
-def _advanced(calls: Calls, clock: Clock) -> list[float]:
-    """Return the times of those calls whose clock was not held back (``timing`` says by what)."""
-    return [each for each in calls.by(clock) if each > 0]
-
-
 def _first_call(opened: Opened, example: tuple[int, ...]) -> None:
     opened.run(inputs(opened.ports, example))
 
@@ -147,11 +140,11 @@ def _calls(runtime: MeteredRuntime, opened: Opened, example: tuple[int, ...]) ->
     def call() -> None:
         opened.run(given)
 
-    warm_up = _timed(call, calls=_WARM_UP_CALLS, block=1, cpu_ns=runtime.cpu_ns)
+    warm_up = timing.timed(call, calls=_WARM_UP_CALLS, block=1, cpu_ns=runtime.cpu_ns)
     block = timing.calls_per_block(int(min(warm_up.wall_ms) * 1e6))
     began, parts = time.perf_counter(), [warm_up]
     while _goes_on(len(parts) - 1, time.perf_counter() - began):
-        parts.append(_timed(call, calls=1, block=block, cpu_ns=runtime.cpu_ns))
+        parts.append(timing.timed(call, calls=1, block=block, cpu_ns=runtime.cpu_ns))
     return timing.joined(parts[1:])
 
 
@@ -160,19 +153,6 @@ def _goes_on(calls: int, seconds: float) -> bool:
         return True
     is_enough = calls >= FEWEST_CALLS and (seconds >= LEAST_SECONDS or calls >= MOST_CALLS)
     return not is_enough and seconds < MOST_SECONDS
-
-
-def _timed(
-    call: Callable[[], object], *, calls: int, block: int, cpu_ns: Callable[[], int]
-) -> Calls:
-    wall_ms, cpu_ms = [], []
-    for _ in range(calls):
-        wall, cpu = time.perf_counter_ns(), cpu_ns()
-        for _ in range(block):
-            call()
-        cpu_ms.append((cpu_ns() - cpu) / block / 1e6)
-        wall_ms.append((time.perf_counter_ns() - wall) / block / 1e6)
-    return Calls(wall_ms=tuple(wall_ms), cpu_ms=tuple(cpu_ms))
 
 
 def _dtype(type_name: str) -> DTypeLike:

@@ -31,7 +31,8 @@ Clock = Literal["cpu", "wall"]
 Estimator = Literal["median", "least", "quantile_10"]
 """What is taken of the calls' times: of engines to revision 1, to revision 4, and of this one."""
 ESTIMATOR: Estimator = "quantile_10"
-_TAKEN = 0.1
+QUANTILE = 0.1
+"""Of the times of calls, in the order of their length."""
 BUSY_LOAD = 1.3
 """Calls that waited for more than 0.3 of the time that they computed, met a busy machine."""
 LEAST_FACTOR = 1.15
@@ -161,15 +162,21 @@ def calls_per_block(call_ns: int) -> int:
     return max(1, -(-_step_ns() * _BLOCK_STEPS // max(1, call_ns)))
 
 
-def timed(call: Callable[[], object], *, calls: int, block: int) -> Calls:
-    """Time so many blocks of calls; each counts as its mean."""
+def timed(
+    call: Callable[[], object],
+    *,
+    calls: int,
+    block: int,
+    cpu_ns: Callable[[], int] = time.thread_time_ns,
+) -> Calls:
+    """Time so many blocks of calls; each counts as its mean. ``cpu_ns`` reads the CPU's clock."""
     wall_ms, cpu_ms = [], []
     for _ in range(calls):
-        wall_ns, cpu_ns = time.perf_counter_ns(), time.thread_time_ns()
+        wall, cpu = time.perf_counter_ns(), cpu_ns()
         for _ in range(block):
             call()
-        cpu_ms.append((time.thread_time_ns() - cpu_ns) / block / 1e6)
-        wall_ms.append((time.perf_counter_ns() - wall_ns) / block / 1e6)
+        cpu_ms.append((cpu_ns() - cpu) / block / 1e6)
+        wall_ms.append((time.perf_counter_ns() - wall) / block / 1e6)
     return Calls(wall_ms=tuple(wall_ms), cpu_ms=tuple(cpu_ms))
 
 
@@ -188,7 +195,7 @@ def _next_step_ns() -> int:
 
 def _taken(times_ms: Sequence[float]) -> float:
     quick = float(np.quantile([each for each in times_ms if each > 0], _QUICK))
-    return float(np.quantile([each for each in times_ms if each >= _HELD_BACK * quick], _TAKEN))
+    return float(np.quantile([each for each in times_ms if each >= _HELD_BACK * quick], QUANTILE))
 
 
 def _told(run: Run, clock: Clock) -> float:
