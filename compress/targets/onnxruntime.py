@@ -19,3 +19,14 @@ ONNXRUNTIME = Target(
     bytes="weights of few bits take few bits: the fewest bytes of all",
     counted=ByteModel(packs=True, decoding=1_000, scale=4, half_scale=0),
 )
+_BY_OPSET = ((19, "1.15"), (20, "1.17"))
+"""The newest opset that a version of ONNX Runtime loads."""
+_INLINES = "1.17"
+"""From here on functions of a model are decoded once; before, in every call."""
+
+
+def oldest(opset: int, *, has_functions: bool) -> str:
+    """Return the oldest version that loads a file as it was made, and decodes it once."""
+    newest = ONNXRUNTIME.runtimes[0].oldest
+    loads = next((version for most, version in _BY_OPSET if opset <= most), newest)
+    return max(loads, _INLINES) if has_functions else loads

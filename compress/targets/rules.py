@@ -13,6 +13,9 @@ from compress.values.errors import TargetRuleBroken
 
 _INTEGER_LAYERS = frozenset({"Conv", "Gemm"})
 _BIAS = 2
+_OF_INTEGERS = frozenset(
+    {"ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
+)
 _UNSIGNED = frozenset(
     {TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64}
 )
@@ -166,6 +169,8 @@ def _float_biases(file: _File) -> Iterator[str]:
 def _asymmetric(file: _File) -> Iterator[str]:
     """TensorRT reads no grid of unsigned bytes, no zero point and no bias of integers."""
     for node in file.model.graph.node:
+        if node.op_type in _OF_INTEGERS:
+            yield f"{_shown(node)} computes with integers outside of grids"
         if node.op_type not in {"QuantizeLinear", "DequantizeLinear"}:
             continue
         zero = file.tensors.get(node.input[2]) if len(node.input) > 2 else None

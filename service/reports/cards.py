@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from compress.targets import registry
+from compress.targets import onnxruntime, registry
 from compress.targets.target import Runtime, Target
 from compress.tasks.inspection import DatasetInfo
 from compress.values.file_formats.onnx_header import OnnxHeader
@@ -150,7 +150,10 @@ def _runtime(runtime: Runtime, file: DescribedFile, manifest: Manifest) -> CardR
     if runtime.name == _RUNTIME:
         is_measured = file.sha256 == manifest.file_sha256
         ran, proof = _proof(manifest) if is_measured else _comparison(file.header)
-    oldest = _oldest(file.header) if file.target is registry.AS_MADE else runtime.oldest
+    oldest = runtime.oldest
+    if file.target is registry.AS_MADE:
+        header = file.header
+        oldest = onnxruntime.oldest(header.opset, has_functions=header.has_functions)
     return CardRuntime(
         name=runtime.name, oldest=oldest, newest=runtime.newest, ran=ran, proof=proof
     )
@@ -172,13 +175,6 @@ def _comparison(header: OnnxHeader) -> tuple[str | None, str]:
         return None, "not run here"
     _, _, version = found.rpartition(f"{_RUNTIME} ")
     return version[:40], f"compared with the measured file: the largest difference is {found}"
-
-
-def _oldest(header: OnnxHeader) -> str:
-    """Return the oldest version that loads and folds a file as it was made (docs/storage.md)."""
-    if header.opset >= 21:
-        return "1.23"
-    return "1.17" if header.has_functions else "1.15"
 
 
 def _input(file: DescribedFile, manifest: Manifest, around: CardContext) -> CardInput:
@@ -211,12 +207,13 @@ def _output(file: DescribedFile, manifest: Manifest, around: CardContext) -> Car
 def _costs(file: DescribedFile, manifest: Manifest) -> CardCosts:
     measured = manifest.measurement
     is_measured = file.sha256 == manifest.file_sha256
-    version = manifest.versions.get(_RUNTIME, "of an unrecorded version")
+    latency = measured.latency
+    recorded = manifest.versions.get(_RUNTIME, "of an unrecorded version")
     return CardCosts(
         parameters=measured.parameters,
         macs=measured.macs,
-        latency=measured.latency,
-        runtime=f"{_RUNTIME} {version}",
+        latency=latency,
+        runtime=f"{latency.runtime or _RUNTIME} {latency.runtime_version or recorded}",
         latency_of="this file" if is_measured else "the measured file",
         load_ms=measured.load_ms,
         peak_memory_bytes=measured.peak_memory_bytes,
