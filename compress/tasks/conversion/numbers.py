@@ -11,7 +11,8 @@ from compress.tasks.formats import npz
 from compress.values.errors import InvalidData
 
 Kept: TypeAlias = Literal["uint8", "float32"]
-_EXACT = 2**24
+EXACT = 2**24
+"""Whole numbers up to here are all told apart by float32."""
 """Up to here float32 tells whole numbers apart."""
 _BYTE = 255
 
@@ -33,7 +34,7 @@ def dtype(
     low, high = _range(archive, headers, what)
     if low >= 0 and high <= _BYTE:
         return "uint8", () if given == "uint8" else (f"{what} are {given} up to {high}: as uint8",)
-    if max(-low, high) > _EXACT:
+    if max(-low, high) > EXACT:
         raise InvalidData(
             f"{what} hold whole numbers from {low} to {high}, which float32 cannot tell apart: "
             "divide them by a constant"

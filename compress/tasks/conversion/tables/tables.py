@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.tasks.conversion import array_names, labels, writing
+from compress.tasks.conversion.numbers import EXACT
 from compress.tasks.conversion.tables.rows import OpenTable, Row, open_table
 from compress.tasks.formats import npz
 from compress.tasks.formats.example_forms import MAX_EXAMPLES
@@ -67,10 +68,17 @@ class _Rows:
     pieces: list[NDArray[np.float32]] = field(default_factory=list[NDArray[np.float32]])
     codes: list[int] = field(default_factory=list[int])
     places: dict[str, int] = field(default_factory=dict[str, int])
+    rounded: NDArray[np.bool_] | None = None
+    """``(F,)``: in which columns whole numbers are so large that float32 rounds them."""
 
-    def add(self, x_NF: NDArray[np.float32], targets: Sequence[str]) -> None:
+    def add(self, x_NF: NDArray[np.float64], targets: Sequence[str]) -> None:
         """Take rows, each with its label. Raises InvalidData for too many classes."""
-        self.pieces.append(x_NF)
+        with np.errstate(over="ignore"):
+            kept_NF = x_NF.astype(np.float32)
+        is_rounded = (kept_NF != x_NF) & (np.rint(x_NF) == x_NF) & (np.abs(x_NF) > EXACT)
+        rounded = is_rounded.any(axis=0)
+        self.rounded = rounded if self.rounded is None else self.rounded | rounded
+        self.pieces.append(kept_NF)
         self.codes.extend(self.places.setdefault(text, len(self.places)) for text in targets)
         if len(self.places) > MAX_CLASSES:
             raise InvalidData(f"the target has more than {MAX_CLASSES:,} different values")
@@ -92,8 +100,18 @@ def convert(
             f"the columns of x are, in this order: {some(names)} ({width} in all)",
             *counted.notes,
         ),
-        warnings=counted.warnings,
+        warnings=(*counted.warnings, *_rounded(found, names)),
     )
+
+
+def _rounded(found: dict[Split, _Rows], names: Sequence[str]) -> Iterator[str]:
+    columns = np.any([rows.rounded for rows in found.values() if rows.rounded is not None], axis=0)
+    if columns.any():
+        said = some([name for name, is_one in zip(names, columns, strict=True) if is_one])
+        yield (
+            f"whole numbers beyond {EXACT:,} in {said} are rounded to float32: if they are ids, "
+            "number them anew, for some are the same now"
+        )
 
 
 def _opened(path: Path) -> AbstractContextManager[OpenTable]:
@@ -190,7 +208,7 @@ def _label(row: Row, table: OpenTable, place: int) -> str:
     return text
 
 
-def _numbers(rows: Sequence[Row], table: OpenTable, places: Sequence[int]) -> NDArray[np.float32]:
+def _numbers(rows: Sequence[Row], table: OpenTable, places: Sequence[int]) -> NDArray[np.float64]:
     """Return the numbers ``(N, F)``. Raises InvalidData with line and column of what is none."""
     texts = [[row[place] for place in places] for _, row in rows]
     try:
@@ -206,8 +224,7 @@ def _numbers(rows: Sequence[Row], table: OpenTable, places: Sequence[int]) -> ND
             f"{_where(rows[row], table, places[column])} is {texts[row][column].strip()!r}: fill "
             "in a number, or leave the row out"
         )
-    with np.errstate(over="ignore"):
-        return x_NF.astype(np.float32)
+    return x_NF
 
 
 def _first_text(rows: Sequence[Row], table: OpenTable, places: Sequence[int]) -> str:

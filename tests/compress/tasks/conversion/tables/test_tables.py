@@ -150,3 +150,13 @@ def test_a_split_that_train_does_not_know_is_refused(tmp_path):
     rows = [{"a": n, "y": "uv"[n > 8], "split": "test" if n > 8 else "train"} for n in range(12)]
     with pytest.raises(InvalidData, match="test holds the classes v, which train has not"):
         converted(csv_of(rows), tmp_path)
+
+
+def test_whole_numbers_that_float32_rounds_are_warned_about_by_column(tmp_path):
+    rows = [row | {"id": 2**24 + row["id"], "length": 2.0**25} for row in ROWS]
+    said, arrays = converted(csv_of(rows), tmp_path, target="species")
+    [warning] = said.warnings
+    assert "whole numbers beyond 16,777,216 in id are rounded" in warning
+    assert len(np.unique(arrays["x_train"][:, 0])) < len(rows)
+    exact = [row | {"id": 2**24 - row["id"]} for row in ROWS]
+    assert converted(csv_of(exact), tmp_path, target="species")[0].warnings == ()
