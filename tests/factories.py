@@ -24,7 +24,6 @@ from compress.values.latency.latency import Latency
 from compress.values.measurement import Measurement, Parity
 from compress.values.revision import ENGINE_REVISION
 from featherweight.rung_context import RungContext
-from featherweight.specs.cluster import MeterInfo, MeterResult
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.protocol import (
     Assignment,
@@ -309,34 +308,6 @@ def must_claim(
     assignment = claim(session, worker, lease_seconds=lease_seconds, per_owner=per_owner)
     assert assignment is not None
     return assignment
-
-
-def meter_info(name: str = "board", *, boot_id: str | None = None, **changes: Any) -> MeterInfo:
-    """A meter's process; the same name gives the same boot id unless one is given."""
-    fields = {
-        "name": name,
-        "boot_id": boot_id or hashlib.md5(name.encode()).hexdigest(),
-        "device": "Raspberry Pi 5",
-        "cpu": "4 x Arm Cortex-A76",
-        "os": "Linux 6.6 aarch64",
-        "version": "0",
-        "runtimes": [{"name": "onnxruntime", "version": "1.32.0"}],
-    }
-    return MeterInfo.model_validate(fields | changes)
-
-
-def meter_result(latency_ms: float = 2.5, **changes: Any) -> MeterResult:
-    """What a meter measured in ONNX Runtime."""
-    fields = {
-        "runtime": {"name": "onnxruntime", "version": "1.32.0"},
-        "latency_ms": latency_ms,
-        "wall_p50_ms": latency_ms,
-        "wall_p95_ms": 2 * latency_ms,
-        "load_ms": 10.0,
-        "peak_memory_bytes": 10**6,
-        "clock": "cpu",
-    }
-    return MeterResult.model_validate({"figures": [fields | changes]})
 
 
 def profile_document(**changes: Any) -> ProfileDocument:

@@ -10,7 +10,7 @@ from featherweight.specs.cluster import MeterReading, RuntimeFigures
 from featherweight.specs.objective import MetricSchema
 from featherweight.specs.schemas import AccuracySchema, FrontPoint, FrontSchema
 from service.reports import figures
-from tests import factories
+from tests import factories, meter_factories
 
 CPU = "Some CPU at 2 GHz"
 
@@ -140,7 +140,7 @@ def test_the_target_and_the_oldest_runtimes_stand_below():
 
 
 def test_a_meter_has_a_column_only_where_there_is_one():
-    result = factories.meter_result(3.25)
+    result = meter_factories.result(3.25)
     reading = MeterReading(
         meter="board", artifact="a1", state="done", device="Pi", cpu="A76", os="Linux",
         figures=result.figures,

@@ -25,7 +25,7 @@ from store.meters import meters, plans
 from store.tables.records import Base, JobRecord, StudyRemovalRecord
 from store.trials import candidates, trials
 from store.trials.candidates import ProposedCandidate
-from tests import factories
+from tests import factories, meter_factories
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def ended_job(session, **changes) -> JobRecord:
     factories.trial(session, job)
     factories.deliver(session, factories.must_claim(session, "another"))
     factories.trial(session, job)
-    meters.seen(session, factories.meter_info())
+    meters.seen(session, meter_factories.info())
     plans.plan(session, "board", job, [artifacts.of_job(session, job.id)[0].id])
     editing.edit(session, job, JobChanges(tags=("kept",)))
     jobs.cancel(session, job.id)

@@ -10,7 +10,7 @@ from store.housekeeping import deletion, retention
 from store.jobs import jobs
 from store.meters import meterings, meters, plans
 from store.tables.records import ArtifactRecord, MeteringRecord
-from tests import factories
+from tests import factories, meter_factories
 
 LEASE = factories.LEASE_SECONDS
 
@@ -21,7 +21,7 @@ def planned(session, *names):
     [baseline, *_] = session.query(ArtifactRecord).filter_by(job_id=job.id, role="onnx")
     files = [baseline.id]
     for name in names:
-        meters.seen(session, factories.meter_info(name))
+        meters.seen(session, meter_factories.info(name))
         plans.plan(session, name, job, files)
     return job, files
 
@@ -33,7 +33,7 @@ def finish(session, job):
 
 
 def claim(session, name="board", *, boot_id=None, lease_seconds=LEASE):
-    info = factories.meter_info(name, boot_id=boot_id)
+    info = meter_factories.info(name, boot_id=boot_id)
     return meterings.claim(session, info, lease_seconds=lease_seconds)
 
 
@@ -46,7 +46,7 @@ def test_two_meters_measure_one_file_each_for_itself(database):
         assert tasks[0].example == (1, 8, 8)
         assert tasks[0].sha256 == artifacts.get(session, artifact).sha256
         for task, ms in zip(tasks, (2.0, 3.0), strict=True):
-            result = factories.meter_result(ms)
+            result = meter_factories.result(ms)
             meterings.report(session, task.measurement, task.token, result)
         found = meterings.done_of_artifact(session, artifact)
         figures = [(one.meter, one.figures[0].latency_ms) for one in found]
@@ -75,7 +75,7 @@ def test_a_lease_that_is_over_is_refused_and_the_file_waits_again(database):
                 session, frozen.measurement, frozen.token, lease_seconds=LEASE
             ),
             lambda: meterings.report(
-                session, frozen.measurement, frozen.token, factories.meter_result()
+                session, frozen.measurement, frozen.token, meter_factories.result()
             ),
             lambda: meterings.release(session, frozen.measurement, frozen.token),
         ):
@@ -84,9 +84,9 @@ def test_a_lease_that_is_over_is_refused_and_the_file_waits_again(database):
         restarted = claim(session, boot_id="1" * 32)
         assert restarted.measurement == frozen.measurement
         with pytest.raises(StaleAttempt):
-            meterings.report(session, frozen.measurement, frozen.token, factories.meter_result())
+            meterings.report(session, frozen.measurement, frozen.token, meter_factories.result())
         done = meterings.report(
-            session, restarted.measurement, restarted.token, factories.meter_result(4.0)
+            session, restarted.measurement, restarted.token, meter_factories.result(4.0)
         )
         assert (done.state, done.figures[0].latency_ms) == (MeteringState.DONE, 4.0)
 
@@ -97,7 +97,7 @@ def test_a_report_is_kept_once(database):
         task = claim(session)
         for ms in (2.0, 9.0):
             told = meterings.report(
-                session, task.measurement, task.token, factories.meter_result(ms)
+                session, task.measurement, task.token, meter_factories.result(ms)
             )
             assert told.figures[0].latency_ms == 2.0
         assert meterings.num_done(session, job.id) == 1
@@ -139,7 +139,7 @@ def test_a_file_that_leaves_the_front_waits_no_more_but_keeps_its_figures(databa
     with database.write() as session:
         job, [artifact] = planned(session, "board", "phone")
         task = claim(session, "phone")
-        meterings.report(session, task.measurement, task.token, factories.meter_result())
+        meterings.report(session, task.measurement, task.token, meter_factories.result())
         for name in ("board", "phone"):
             plans.plan(session, name, job, [])
         assert claim(session, "board") is None
@@ -175,20 +175,20 @@ def test_a_removed_file_takes_its_measurements_along(database):
         task = claim(session)
         retention.forget_files(session, [artifact])
         with pytest.raises(MeasurementNotFound):
-            meterings.report(session, task.measurement, task.token, factories.meter_result())
+            meterings.report(session, task.measurement, task.token, meter_factories.result())
 
 
 def test_there_are_only_so_many_meters_and_old_ones_make_room(sqlite_database):
     with sqlite_database.write() as session:
         _, [artifact] = planned(session, "board", "phone")
         task = claim(session, "phone")
-        meterings.report(session, task.measurement, task.token, factories.meter_result())
+        meterings.report(session, task.measurement, task.token, meter_factories.result())
         for number in range(meters.MOST_METERS - 2):
-            meters.seen(session, factories.meter_info(f"meter-{number}"))
+            meters.seen(session, meter_factories.info(f"meter-{number}"))
         with pytest.raises(TooManyMeters, match="'another'"):
-            meters.seen(session, factories.meter_info("another"))
+            meters.seen(session, meter_factories.info("another"))
         waiting = {one.name: one.waiting for one in meters.every(session)}
         assert (waiting["board"], waiting["phone"]) == (1, 0)
         assert retention.forget_meters(session, before=clock.utc_now()) == meters.MOST_METERS
-        meters.seen(session, factories.meter_info("another"))
+        meters.seen(session, meter_factories.info("another"))
         assert [one.meter for one in meterings.of_artifact(session, artifact)] == ["phone"]
