@@ -16,8 +16,8 @@ from compress.network.network import Artifact
 from compress.targets import needs
 from compress.targets.registry import AS_MADE
 from compress.targets.target import Target
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.task import Task
 from compress.techniques.compressed import CompressedModel
 from compress.values.errors import (

@@ -19,7 +19,8 @@ from compress.network.sources.family import FamilyMembers
 from compress.network.sources.source import NetworkSource, OnnxSource
 from compress.tasks import mapped, registry
 from compress.tasks.images import ImageData
-from compress.training import reinsertion
+from compress.tasks.kinds.unlabelled import Unlabelled
+from compress.training import references, reinsertion
 from compress.training.context import TrialContext, choose_device
 from featherweight.specs.protocol import Assignment, Weights
 from workers.files.cache import Cache
@@ -54,6 +55,7 @@ class TrialResources:
         self._data: Newest[ImageData] = Newest()
         self._network: Newest[Network] = Newest()
         self._uploaded: Newest[Network] = Newest()
+        self._referenced: Newest[ImageData] = Newest()
         self._unfolded: Newest[Network] = Newest()
         self._supernet: Newest[Network] = Newest()
         self._most_threads = torch.get_num_threads()
@@ -67,12 +69,18 @@ class TrialResources:
         # The same file may be read for two tasks.
         key = f"{assignment.task} {assignment.dataset}"
         images = self._data.get(key, lambda: self._load_data(assignment))
+        teacher = self._baseline(assignment, images)
+        task = registry.TASKS[assignment.task].of(images)
+        if isinstance(task, Unlabelled):
+            assert teacher is not None  # a job without labels has an uploaded model
+            task = task.fitted(teacher.signature, assignment.outputs)
+            images = self._with_references(assignment, images, teacher, should_stop)
         context = TrialContext(
-            task=registry.TASKS[assignment.task],
+            task=task,
             data=images,
             device=self.device,
             seed=assignment.seed,
-            teacher=self._baseline(assignment, images),
+            teacher=teacher,
             uploaded_teacher=self._uploaded_teacher(assignment, images),
             members=_members(assignment),
             supernet=self._shared(assignment, assignment.supernet, images),
@@ -148,6 +156,16 @@ class TrialResources:
             key, lambda: reinsertion.reinserted(network, images.train, device=self.device)
         )
 
+    def _with_references(
+        self, assignment: Assignment, data: ImageData, network: Network, should_stop: ShouldStop
+    ) -> ImageData:
+        """Return the data with the answers of the network as it was uploaded."""
+        key = f"{assignment.dataset} {assignment.weights} {assignment.architecture!r}"
+        return self._referenced.get(
+            key,
+            lambda: references.answered(data, network, device=self.device, should_stop=should_stop),
+        )
+
     def _load_data(self, assignment: Assignment) -> ImageData:
         """Map the decoded data, which the first trainer on this machine writes for all of them."""
         task = registry.TASKS[assignment.task]
@@ -165,7 +183,7 @@ class TrialResources:
                 return onnx.load(
                     path,
                     input_shape=images.input_shape,
-                    num_classes=images.num_classes,
+                    num_classes=images.num_classes or None,
                     normalisation=given.normalisation,
                 )
             return safetensors.load(

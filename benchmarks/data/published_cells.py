@@ -23,7 +23,7 @@ from compress.network.supernet import extraction
 from compress.network.supernet.config import Elastic
 from compress.supernet import start
 from compress.supernet import training as supernet
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.training import batchnorm, loop
 from compress.training.context import TrialContext
 

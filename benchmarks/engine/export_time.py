@@ -34,8 +34,8 @@ from compress.network.families.vgg_bn.config import VggBn
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.network.sources import family
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.training.context import TrialContext

@@ -28,7 +28,7 @@ from compress import pipeline
 from compress.evaluation import latency
 from compress.export import writer
 from compress.network.sources.source import FamilySource
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.training.context import TrialContext
 from featherweight.specs.job import JobSpec
 from search.samplers import Knowledge, history

@@ -22,8 +22,8 @@ from benchmarks.record import Table, recorded
 from compress import pipeline
 from compress.export import writer
 from compress.network import layers
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
 from compress.training import constraints, loop

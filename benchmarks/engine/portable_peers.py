@@ -25,7 +25,7 @@ from benchmarks.record import Table, keeps
 from compress import pipeline
 from compress.export import writer
 from compress.targets.portable import PORTABLE
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 
 _OURS: Mapping[str, Steps] = {
     name: peers.OURS[name]

@@ -24,8 +24,8 @@ from compress.evaluation import measure, runtime
 from compress.export import views, writer
 from compress.network.network import Artifact
 from compress.network.signature import INPUT, OUTPUT
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.quantization.config import Quantization

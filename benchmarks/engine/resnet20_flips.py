@@ -26,8 +26,8 @@ from compress import pipeline
 from compress.evaluation import runtime
 from compress.export import writer
 from compress.network.signature import INPUT
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.training.context import TrialContext
 

@@ -47,8 +47,8 @@ from compress.network.network import Network
 from compress.network.signature import INPUT
 from compress.targets.onnxruntime import ONNXRUNTIME
 from compress.targets.target import Target
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.training.context import TrialContext
 from compress.values.schedule import Schedule

@@ -26,8 +26,8 @@ from compress.evaluation import measure
 from compress.export import writer
 from compress.network.network import Network
 from compress.network.sources import safetensors
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.mirroring.config import Mirroring

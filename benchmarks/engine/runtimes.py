@@ -21,8 +21,8 @@ from compress.export import writer
 from compress.network.families.ds_cnn.config import DsCnn
 from compress.network.network import Network
 from compress.network.sources import family
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.training.context import TrialContext
 from tests.runtimes import files, matrix

@@ -38,8 +38,8 @@ from compress.network.supernet.config import Elastic
 from compress.network.supernet.draw import Draw
 from compress.supernet import start
 from compress.supernet import training as supernet
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.training import batchnorm, loop
 from compress.training.context import TrialContext

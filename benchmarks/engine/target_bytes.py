@@ -20,7 +20,7 @@ from compress import pipeline
 from compress.conversion import convert
 from compress.export import writer
 from compress.targets.registry import PROVEN
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.training.context import TrialContext
 

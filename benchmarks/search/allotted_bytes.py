@@ -24,7 +24,7 @@ from compress.sensitivity import probes
 from compress.sensitivity.document import ProfileDocument
 from compress.sensitivity.probes import ProbeRequest
 from compress.targets.onnxruntime import ONNXRUNTIME
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.training.context import TrialContext
 from featherweight.specs import constraints

@@ -31,8 +31,8 @@ from benchmarks.cluster.processes import Cluster
 from benchmarks.data import cifar
 from benchmarks.record import RESULTS, Row, read, recorded
 from compress.evaluation import measure, runtime
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from featherweight.client.client import Client
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import FrontPoint

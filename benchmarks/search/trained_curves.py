@@ -26,8 +26,8 @@ from compress.network.network import Network
 from compress.network.sources import family
 from compress.network.sources.source import FamilySource
 from compress.tasks import loading
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.inspection import DatasetInfo
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques import candidate as candidates
 from compress.training.context import TrialContext
 from compress.values.knobs import Scalar

@@ -15,7 +15,7 @@ import onnxruntime
 import torch
 import zstandard
 
-from compress.evaluation import latency, peak_memory, runtime
+from compress.evaluation import bootstrap, latency, peak_memory, runtime
 from compress.evaluation.latency import Beside
 from compress.evaluation.peak_memory import Loading
 from compress.network.network import Artifact, ShouldStop, never
@@ -24,6 +24,7 @@ from compress.tasks.images import ImageData, Images
 from compress.tasks.task import Task
 from compress.values.errors import InvalidData
 from compress.values.measurement import (
+    FIRST_PRIMARY,
     MOST_CLASSES,
     TRAIN_SAMPLE,
     Measurement,
@@ -70,9 +71,8 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
     )
     loading = _loading(artifact, threads, should_stop)
     return Measurement(
-        accuracy={split: each.accuracy for split, each in counted.items()},
-        class_correct={s: each.class_correct for s, each in counted.items() if each.class_correct},
-        quality={s: dict(each.quality) for s, each in counted.items()},
+        primary=task.primary,
+        **_figures(counted),
         **_form(artifact),
         peak_memory_bytes=loading.peak_memory_bytes,
         load_ms=loading.load_ms,
@@ -85,6 +85,17 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
         notes=(*artifact.notes, *_missing(loading)),
         engine_revision=ENGINE_REVISION,
     )
+
+
+def _figures(counted: Mapping[Split, Answered]) -> dict[str, Any]:
+    """How good the answers are, split by split."""
+    found = counted.items()
+    return {
+        "accuracy": {s: each.accuracy for s, each in found if each.accuracy is not None},
+        "intervals": {s: each.interval for s, each in found if each.interval is not None},
+        "class_correct": {s: each.class_correct for s, each in found if each.class_correct},
+        "quality": {s: dict(each.quality) for s, each in found},
+    }
 
 
 def _form(artifact: Artifact) -> dict[str, Any]:
@@ -111,14 +122,24 @@ class Answered:
     """The quality of a file's answers on one split.
 
     Attributes:
-        accuracy: The task's primary metric, 0 to 1.
+        accuracy: The share of right answers; None for a task that has another primary metric.
         class_correct: Right answers class by class; empty if they are not kept.
         quality: Every other metric of the answers.
+        interval: 95 % interval of a primary metric other than accuracy.
     """
 
-    accuracy: float
+    accuracy: float | None = None
     class_correct: tuple[int, ...] = ()
     quality: Mapping[Metric, float]
+    interval: tuple[float, float] | None = None
+
+    def accuracies(self, split: Split) -> dict[Split, float]:
+        """The accuracy as a measurement keeps it."""
+        return {} if self.accuracy is None else {split: self.accuracy}
+
+    def intervals(self, split: Split) -> dict[Split, tuple[float, float]]:
+        """The interval as a measurement keeps it."""
+        return {} if self.interval is None else {split: self.interval}
 
 
 def on_split(
@@ -192,6 +213,8 @@ def _answered(
     outputs_NK = runtime.answers(opened, images.x_NCHW, signature=signature)
     labels_N = images.y_N.numpy()
     figures = dict(task.quality(outputs_NK, labels_N))
+    if task.primary != FIRST_PRIMARY:
+        return Answered(quality=figures, interval=bootstrap.interval(task, outputs_NK, labels_N))
     accuracy = figures.pop(task.primary)
     if split == "train" or data.num_classes > MOST_CLASSES:
         return Answered(accuracy=accuracy, quality=figures)

@@ -126,7 +126,7 @@ def torch_logits(
         logits = [views.mean(answer, torch.from_numpy(x), over) for x in runtime.batches(x_NCHW)]
     found_NK = torch.cat(logits)
     if network.signature.outputs[0].softmax:
-        found_NK = torch.log_softmax(found_NK, dim=1).clamp_min(runtime.LEAST_LOGIT)
+        found_NK = torch.log_softmax(found_NK, dim=-1).clamp_min(runtime.LEAST_LOGIT)
     logits_NK = found_NK.numpy()
     if not np.isfinite(logits_NK).all():
         raise NumericalError("the network gives NaN or infinity on validation images")
@@ -220,28 +220,73 @@ def check(
         )
     if not (np.isfinite(logits_NK).all() and np.isfinite(reference_NK).all()):
         raise NumericalError(f"{gate.name}: some of the answers are NaN or infinity")
-    wide_NK = reference_NK.astype(np.float64)
-    unit_N, least = units(wide_NK)
-    error_NK = np.abs(logits_NK.astype(np.float64) - wide_NK)
-    rounding_NK = gate.resolution * np.maximum(np.abs(wide_NK), least)
-    excess_N = _excess(error_NK - rounding_NK, unit_N, share=gate.error)
-    usual_N = _excess(error_NK - rounding_NK, unit_N, share=gate.usual)
-    best_N1 = wide_NK.argmax(axis=1, keepdims=True)
-    tie_N = gate.tie * unit_N + np.take_along_axis(rounding_NK, best_N1, axis=1)[:, 0]
+    answers = task.answers
+    pairs = zip(answers.rows(logits_NK), answers.rows(reference_NK), strict=True)
+    found = [_Errors.of(one, two, gate, are_logits=answers.are_logits) for one, two in pairs]
+    tie_N = found[0].tie_N if len(found) == 1 else None
     same = task.agreement(logits_NK, reference_NK, tie=tie_N)
-    if excess_N.max() > 0 or np.median(usual_N) > 0 or same < gate.agreement:
-        worst = excess_N.argmax() if np.isfinite(gate.error) else usual_N.argmax()
+    worst = max(found, key=lambda each: (each.fails, each.worst_excess))
+    if worst.fails or same < gate.agreement:
+        what = "same class" if answers.are_logits else "agreement"
         raise ExportParityError(
-            f"{gate.name}: largest error {error_NK[worst].max():.3g} at a spread of "
-            f"{unit_N[worst]:.3g} ({gate.bounds}), same class for {same:.2%} (at least "
-            f"{gate.agreement:.0%}) of {len(logits_NK)} images{gate.way_out}"
+            f"{gate.name}: largest error {worst.error:.3g} at a spread of {worst.spread:.3g} "
+            f"({gate.bounds}), {what} for {same:.2%} (at least {gate.agreement:.0%}) of "
+            f"{len(logits_NK)} images{gate.way_out}"
         )
     return Parity(
-        max_abs_error=float(error_NK.max()),
+        max_abs_error=max(each.largest for each in found),
         agreement=same,
         images=len(logits_NK),
         equal_classes=task.agreement(logits_NK, reference_NK),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Errors:
+    """How far one output of a file is from its reference, of the worst row and of all."""
+
+    largest: float
+    error: float
+    spread: float
+    worst_excess: float
+    fails: bool
+    tie_N: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        logits_RK: NDArray[np.float32],
+        reference_RK: NDArray[np.float32],
+        gate: Gate,
+        *,
+        are_logits: bool,
+    ) -> _Errors:
+        wide_RK = reference_RK.astype(np.float64)
+        unit_R, least = units(wide_RK) if are_logits else _units_of_numbers(wide_RK)
+        error_RK = np.abs(logits_RK.astype(np.float64) - wide_RK)
+        rounding_RK = gate.resolution * np.maximum(np.abs(wide_RK), least)
+        excess_R = _excess(error_RK - rounding_RK, unit_R, share=gate.error)
+        usual_R = _excess(error_RK - rounding_RK, unit_R, share=gate.usual)
+        best_R1 = wide_RK.argmax(axis=1, keepdims=True)
+        worst = excess_R.argmax() if np.isfinite(gate.error) else usual_R.argmax()
+        return cls(
+            largest=float(error_RK.max()),
+            error=float(error_RK[worst].max()),
+            spread=float(unit_R[worst]),
+            worst_excess=float(max(excess_R.max(), usual_R.max())),
+            fails=bool(excess_R.max() > 0 or np.median(usual_R) > 0),
+            tie_N=gate.tie * unit_R + np.take_along_axis(rounding_RK, best_R1, axis=1)[:, 0],
+        )
+
+
+def _units_of_numbers(reference_RM: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Return the unit of every row and the usual one, of outputs that are no logits.
+
+    It is what nine tenths of all numbers lie within; 1 if they are all the same.
+    """
+    low, high = np.quantile(reference_RM, (1 - _MOST_IMAGES_VARY, _MOST_IMAGES_VARY))
+    unit = float(high - low) or float(np.ptp(reference_RM)) or 1.0
+    return np.full(len(reference_RM), unit), unit
 
 
 def _excess(

@@ -42,6 +42,7 @@ from compress.sensitivity.document import (
     StageProfile,
 )
 from compress.sensitivity.rounds import ROUNDS, Answer, ProbedPoints, Step
+from compress.tasks.answers import CLASSES, Answers
 from compress.tasks.images import Images
 from compress.techniques.filter_pruning.strategies import Ranked
 from compress.techniques.quantization.constraint import GridConstraint, Sharing
@@ -68,13 +69,12 @@ class ProbeRequest:
     data_sha256: str
 
 
-def divergence(own_NK: Tensor, probed_NK: Tensor) -> float:
-    """Return the mean divergence in nats of probed answers from a network's own, from logits.
+def divergence(own_NK: Tensor, probed_NK: Tensor, *, answers: Answers = CLASSES) -> float:
+    """Return the mean divergence in nats of probed answers from a network's own.
 
-    Raises NumericalError for logits that are not finite.
+    ``answers`` say what outputs mean. Raises NumericalError for outputs that are not finite.
     """
-    log_p_NK, log_q_NK = (x_NK.double().log_softmax(dim=1) for x_NK in (own_NK, probed_NK))
-    found = float((log_p_NK.exp() * (log_p_NK - log_q_NK)).sum(dim=1).mean())
+    found = float(answers.divergence(own_NK.double(), probed_NK.double()))
     if found != found:
         raise NumericalError("a probe answers with logits that are not finite")
     return float(f"{min(max(found, 0.0), MOST_DAMAGE):.{_DIGITS}g}")
@@ -193,7 +193,8 @@ class _Work:
                 probed_NK = self._logits(self._narrowed(groups, step.value))
             except InvalidCandidate:
                 return
-        damage, accuracy = divergence(self.own, probed_NK), self.accuracy(probed_NK)
+        damage = divergence(self.own, probed_NK, answers=self.context.task.answers)
+        accuracy = self.accuracy(probed_NK)
         points.add(step, Answer(damage=damage, accuracy=accuracy, coded=coded))
 
     def accuracy(self, logits_NK: Tensor) -> float:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from compress.tasks.inspection import DatasetInfo, called
+from compress.tasks.formats.targets import called
+from compress.tasks.inspection import DatasetInfo
 from compress.tasks.names import EXAMPLES, TaskName
 from compress.values import wilson
 from compress.values.measurement import Measurement, Split

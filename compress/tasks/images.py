@@ -14,7 +14,11 @@ from compress.tasks.mirror_symmetry import MirrorSymmetry
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """One split in memory: raw values ``x_NCHW`` (uint8 or float32) and labels ``y_N`` (int64)."""
+    """One split in memory: raw values ``x_NCHW`` (uint8 or float32), and what they are answered by.
+
+    ``y_N`` are classes (int64), labels ``(N, K)`` (uint8), numbers ``(N, T)`` (float32), tags
+    ``(N, L)`` (int64), or outputs of the baseline (float32).
+    """
 
     x_NCHW: Tensor
     y_N: Tensor

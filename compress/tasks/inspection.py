@@ -21,25 +21,22 @@ from compress.network.preprocessing import Normalisation
 from compress.network.signature import ExampleShape
 from compress.tasks.formats import fingerprints, npz
 from compress.tasks.formats.example_forms import FORMS, ExampleForm, Ranges
-from compress.tasks.formats.holdout import hold_out
 from compress.tasks.formats.statistics import ChannelStatistics
+from compress.tasks.formats.targets import TARGETS, TargetForm, Targets
 from compress.tasks.names import FIRST_TASK, TaskName
 from compress.tasks.reading import DatasetOrigin
 from compress.values import raw_values
 from compress.values.errors import InvalidData
 from compress.values.file_formats import answers
-from compress.values.measurement import MAX_CLASSES, Split
+from compress.values.measurement import MAX_CLASSES, SPLITS, Split
 from compress.values.shown import some
 
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 CLASS_NAMES = "class_names"
 ARRAYS = frozenset({CLASS_NAMES, *(f"{axis}_{split}" for axis in "xy" for split in SPLITS)})
 TEXTS = frozenset({CLASS_NAMES})
 """Arrays that hold texts."""
 LONGEST_NAME = 100
-Labels: TypeAlias = dict[Split, NDArray[np.int64]]
-_IMBALANCE = 10
-_FEW_EXAMPLES = 100
+Halves: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 _ROW_VALUES = 1024
 
 
@@ -47,7 +44,9 @@ class DatasetInfo(BaseModel, frozen=True, extra="forbid"):
     """A dataset, with its splits as they will be used.
 
     ``input_shape`` is that of one example, of images ``(C, H, W)``; ``value_range`` is the least
-    and the largest raw value; ``class_counts`` has one entry per class; ``held_out`` says that the
+    and the largest raw value; ``num_classes`` is the width of a network's answer: classes, labels,
+    numbers to predict, 0 if nothing is known of it; ``class_counts`` has one entry per class, and
+    is empty without classes; ``held_out`` says that the
     validation split is a fifth of what the file calls train. ``class_names`` is empty if the file
     has none. ``origin`` is the file that was sent, if another one was made of it; ``notes`` say
     how. ``normalisation`` is a proposal for networks that are trained on images: mean 0 and
@@ -124,7 +123,7 @@ def check_class_names(where: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _described(archive: npz.Archive, form: ExampleForm, *, find_copies: bool) -> DatasetInfo:
-    present = _present_splits(archive.arrays)
+    present = _present_splits(archive.arrays, TARGETS[form.task])
     shapes = {form.shape(archive.arrays[f"x_{split}"]) for split in present}
     dtypes = {archive.arrays[f"x_{split}"].dtype for split in present}
     if len(shapes) > 1 or len(dtypes) > 1:
@@ -134,55 +133,52 @@ def _described(archive: npz.Archive, form: ExampleForm, *, find_copies: bool) ->
         )
     times = 1 + find_copies + form.may_count
     archive.expect([f"x_{split}" for split in present], times=times)
-    archive.expect(f"y_{split}" for split in present)
-    labels: Labels = {split: _labels(archive, split) for split in present}
+    archive.expect(f"y_{split}" for split in present if f"y_{split}" in archive.arrays)
+    names, answers = _class_names(archive), TARGETS[form.task]
+    targets: Targets = {split: answers.read(archive, split) for split in present}
+    halves = None if "validation" in present else answers.halves(targets["train"], names)
+    used = answers.used(targets, names)
+    known = answers.summary(targets, used, names)
     seen = _statistics(archive.arrays["x_train"], form)
     channel_ranges = {split: _channel_ranges(archive, split, form, seen) for split in present}
-    names = _class_names(archive)
-    num_classes = _num_classes(labels, names)
     is_whole = form.may_count and all(_is_whole(archive, f"x_{split}") for split in present)
-    copied = _copies(archive, labels, num_classes, form.examples) if find_copies else ()
+    copied = _copies(archive, present, halves, form.examples) if find_copies else ()
     constant, dtype = form.constant(channel_ranges["train"]), dtypes.pop()
     ranges = [found for split in present for found in channel_ranges[split]]
-    counts = _class_counts(labels, num_classes, form.examples)
     return DatasetInfo(
         task=form.task,
-        num_classes=num_classes,
+        num_classes=known.num_classes,
         input_shape=shapes.pop(),
         dtype="uint8" if dtype == np.uint8 else "float32",
         value_range=(min(low for low, _ in ranges), max(high for _, high in ranges)),
-        splits={split: sum(count) for split, count in counts.items()},
-        class_counts=counts,
+        splits={split: len(found) for split, found in used.items()},
+        class_counts=dict(known.class_counts),
         held_out="validation" not in present,
-        warnings=(*_warnings(counts, names, form.examples), *constant, *copied),
+        warnings=(*known.warnings, *_unread(archive, answers), *constant, *copied),
         class_names=names,
         is_whole=is_whole,
         normalisation=form.proposed(seen, channel_ranges["train"], dtype),
     )
 
 
-def _present_splits(arrays: Mapping[str, npz.ArrayHeader]) -> list[Split]:
+def _present_splits(arrays: Mapping[str, npz.ArrayHeader], answers: TargetForm) -> list[Split]:
     for split in SPLITS:
-        pair = {f"x_{split}", f"y_{split}"}
+        pair = {f"x_{split}", f"y_{split}"} if answers.are_needed else {f"x_{split}"}
         missing = sorted(pair - set(arrays))
         if missing and (split == "train" or len(missing) == 1):
             raise InvalidData(f"array {missing[0]!r} is missing, the file has {sorted(arrays)}")
     return [split for split in SPLITS if f"x_{split}" in arrays]
 
 
-def _labels(archive: npz.Archive, split: Split) -> NDArray[np.int64]:
-    header, images = archive.arrays[f"y_{split}"], archive.arrays[f"x_{split}"].shape[0]
-    if header.dtype.kind not in "iu":
-        raise InvalidData(f"{header.name} must hold integers, got {header.dtype}")
-    if header.shape != (images,):
-        raise InvalidData(f"{header.name} must have shape ({images},), got {header.shape}")
-    labels_N = archive.read(header.name)
-    low, high = int(labels_N.min()), int(labels_N.max())
-    if low < 0 or high >= MAX_CLASSES:
-        raise InvalidData(
-            f"{header.name} must hold classes from 0 to {MAX_CLASSES - 1}, got {low} to {high}"
-        )
-    return labels_N.astype(np.int64)
+def _unread(archive: npz.Archive, answers: TargetForm) -> list[str]:
+    """Warn about targets that the task has no use for."""
+    unread = [] if answers.are_needed else sorted(n for n in archive.arrays if n.startswith("y_"))
+    if not unread:
+        return []
+    return [
+        f"{some(unread)} {'is' if len(unread) == 1 else 'are'} not read: {answers.task} compares "
+        "answers with those of the baseline; if they are labels, send the data for their task"
+    ]
 
 
 def _statistics(header: npz.ArrayHeader, form: ExampleForm) -> ChannelStatistics:
@@ -253,88 +249,15 @@ def _class_names(archive: npz.Archive) -> tuple[str, ...]:
         raise InvalidData(f"{CLASS_NAMES} must be Unicode: {error}") from error
 
 
-def _num_classes(labels: Labels, names: Sequence[str]) -> int:
-    if names:
-        high = max(int(labels_N.max()) for labels_N in labels.values())
-        if high >= len(names) or len(names) < 2:
-            raise InvalidData(
-                f"{CLASS_NAMES} names {len(names)} classes, expected at least {max(high + 1, 2)}"
-            )
-        return len(names)
-    num_classes = int(labels["train"].max()) + 1
-    if num_classes < 2:
-        raise InvalidData("y_train must hold at least 2 classes (0 and 1), got only 0")
-    for split, labels_N in labels.items():
-        if labels_N.max() >= num_classes:
-            raise InvalidData(
-                f"y_{split} holds class {labels_N.max()}, y_train only 0 to {num_classes - 1}"
-            )
-    return num_classes
-
-
-def _class_counts(labels: Labels, num_classes: int, examples: str) -> dict[Split, tuple[int, ...]]:
-    used = dict(labels)
-    if "validation" not in used:
-        train, validation = hold_out(used["train"], num_classes)
-        if len(validation) == 0 or len(train) < 2:
-            raise InvalidData(
-                f"x_train has {len(used['train'])} {examples}, too few to hold out a "
-                "validation split: give x_validation and y_validation"
-            )
-        used["train"], used["validation"] = labels["train"][train], labels["train"][validation]
-    return {
-        split: tuple(np.bincount(used[split], minlength=num_classes).tolist())
-        for split in SPLITS
-        if split in used
-    }
-
-
-def one_class(
-    split: Split, count: Sequence[int], names: Sequence[str] = (), *, examples: str = "images"
-) -> str:
-    """Return the warning about a split that holds examples of only one class."""
-    label = max(range(len(count)), key=lambda each: count[each])
-    return (
-        f"{split} holds only class {called(label, names)}: always answering {label} is right on "
-        f"all of its {examples}, so accuracy there says nothing; give it {examples} of every class"
-    )
-
-
-def called(label: int, names: Sequence[str]) -> str:
-    """Return a class's number, and its name if that is another."""
-    named = names[label : label + 1]
-    return f"{label} ({named[0]})" if named and named[0] != str(label) else str(label)
-
-
 def _copies(
-    archive: npz.Archive, labels: Labels, num_classes: int, examples: str
+    archive: npz.Archive, present: Sequence[Split], halves: Halves | None, examples: str
 ) -> tuple[str, ...]:
     """Warn about examples that occur more than once."""
     digests: dict[Split, NDArray[np.uint64]] = {
-        split: fingerprints.of_examples(archive, f"x_{split}") for split in labels
+        split: fingerprints.of_examples(archive, f"x_{split}") for split in present
     }
-    if "validation" not in digests:
-        train, validation = hold_out(labels["train"], num_classes)
+    if halves is not None:
+        train, validation = halves
         digests["validation"] = digests["train"][validation]
         digests["train"] = digests["train"][train]
     return tuple(fingerprints.warnings(digests, examples))
-
-
-def _warnings(
-    counts: Mapping[Split, tuple[int, ...]], names: Sequence[str], examples: str
-) -> list[str]:
-    found = []
-    for split, count in counts.items():
-        absent = [called(label, names) for label, number in enumerate(count) if number == 0]
-        if len(absent) == len(count) - 1:
-            found.append(one_class(split, count, names, examples=examples))
-        elif absent:
-            found.append(f"{split} has no {examples.removesuffix('s')} of class {some(absent)}")
-    least = max(1, min(counts["train"]))
-    if max(counts["train"]) > _IMBALANCE * least:
-        found.append(f"train is unbalanced: {least} to {max(counts['train'])} {examples} per class")
-    total = sum(counts["validation"])
-    if total < _FEW_EXAMPLES:
-        one = examples.removesuffix("s")
-        found.append(f"validation has {total} {examples}: one {one} is {100 / total:.1f} points")
-    return found

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from compress.network.preprocessing import Normalisation
 from compress.tasks.formats import npz
-from compress.tasks.formats.holdout import hold_out
+from compress.tasks.formats.targets import TARGETS
 from compress.tasks.images import ImageData, Images
 from compress.tasks.inspection import DatasetInfo, inspect_dataset, open_dataset
 from compress.tasks.names import FIRST_TASK, TaskName
@@ -90,8 +90,7 @@ def _examples(archive: npz.Archive, split: Split, task: TaskName) -> Images:
     x_N = torch.from_numpy(archive.read(f"x_{split}"))
     if task == "image_classification":
         x_N = _channels_first(x_N)
-    labels_N = archive.read(f"y_{split}").astype(np.int64)
-    return Images(x_NCHW=x_N, y_N=torch.from_numpy(labels_N))
+    return Images(x_NCHW=x_N, y_N=torch.from_numpy(TARGETS[task].read(archive, split)))
 
 
 def _channels_first(x_NHWC: Tensor) -> Tensor:
@@ -101,7 +100,7 @@ def _channels_first(x_NHWC: Tensor) -> Tensor:
 
 
 def _split(images: Images, info: DatasetInfo) -> tuple[Images, Images]:
-    train, validation = hold_out(images.y_N.numpy(), info.num_classes)
+    train, validation = TARGETS[info.task].halves(images.y_N.numpy(), info.class_names)
     return _subset(images, train), _subset(images, validation)
 
 

@@ -20,7 +20,7 @@ from compress.values.measurement import Split
 
 REVISION = 2
 """Part of the name under which such a file is kept: it rises when the same data gives another."""
-_TYPES = {torch.uint8: "U8", torch.float32: "F32", torch.int64: "I64"}
+_TYPES = {torch.uint8: "U8", torch.float32: "F32", torch.int32: "I32", torch.int64: "I64"}
 _LENGTH = struct.Struct("<Q")
 _ALIGNED = 64
 

@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from compress.tasks.classification.task import Classification
-from compress.tasks.image_classification.task import ImageClassification
-from compress.tasks.names import TaskName
+from compress.tasks.kinds.classification.task import Classification
+from compress.tasks.kinds.image_classification.task import ImageClassification
+from compress.tasks.kinds.multilabel import Multilabel
+from compress.tasks.kinds.regression import Regression
+from compress.tasks.kinds.sequence_labelling.task import SequenceLabelling
+from compress.tasks.kinds.text import TextClassification, TextMatching
+from compress.tasks.kinds.unlabelled import Unlabelled
+from compress.tasks.names import TASK_METRICS, TaskName
 from compress.tasks.task import Task
 from compress.values.measurement import METRICS
 
@@ -47,15 +52,32 @@ def _whole(kind: type[Task]) -> Task:
             f"{list(get_args(TaskName))}"
         )
     row = METRICS.get(kind.primary)
-    if row is None or not row.is_quality:
+    if row is None or not row.is_bounded:
         raise IncompleteTask(
-            f"task {named!r}: primary must be a metric of answers, got {kind.primary!r}, expected "
-            f"one of {[name for name, each in METRICS.items() if each.is_quality]}"
+            f"task {named!r}: primary must be a metric of answers that is 1 at best, got "
+            f"{kind.primary!r}, expected one of "
+            f"{[name for name, each in METRICS.items() if each.is_bounded]}"
+        )
+    if kind.primary != TASK_METRICS[kind.name][0]:
+        raise IncompleteTask(
+            f"task {named!r}: its primary metric is {kind.primary!r}, and TASK_METRICS begins with "
+            f"{TASK_METRICS[kind.name][0]!r}"
         )
     return kind()
 
 
-TASKS: Mapping[TaskName, Task] = table((ImageClassification, Classification))
+TASKS: Mapping[TaskName, Task] = table(
+    (
+        ImageClassification,
+        Classification,
+        Multilabel,
+        Regression,
+        TextClassification,
+        TextMatching,
+        SequenceLabelling,
+        Unlabelled,
+    )
+)
 IMAGE_CLASSIFICATION = TASKS["image_classification"]
 """The task of whoever names none."""
 if absent := sorted(set(get_args(TaskName)) - set(TASKS)):

@@ -9,16 +9,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from compress.tasks.answers import Answers
 from compress.tasks.images import ImageData, Images
 from compress.tasks.names import TaskName
-from compress.values.measurement import Metric
+from compress.values.measurement import METRICS, Metric
 from compress.values.schedule import Augment, Augmented
 
 
@@ -40,7 +41,10 @@ class View(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Examples of a step as they are stored, and the view through which the step sees them."""
+    """Examples of a step as they are stored, and the view through which the step sees them.
+
+    ``labels_B`` are what the task's examples have: a class or numbers for each, or none.
+    """
 
     rows_B: Tensor
     x_BCHW: Tensor
@@ -56,7 +60,8 @@ class Task(ABC):
 
     Attributes:
         name: What datasets and jobs call it.
-        primary: The metric that a measurement keeps as ``accuracy``, from 0 to 1; higher is better.
+        primary: The metric that files are compared by unless a job names another; 1 at best.
+        answers: What the outputs of a network mean, and how those of two are compared.
         view_revision: Raised whenever the same draw shows other examples. Cached outputs of
             teachers carry it in their names.
     """
@@ -64,6 +69,15 @@ class Task(ABC):
     name: ClassVar[TaskName]
     primary: ClassVar[Metric]
     view_revision: ClassVar[int]
+
+    @property
+    @abstractmethod
+    def answers(self) -> Answers:
+        """What the outputs mean."""
+
+    def of(self, data: ImageData) -> Task:
+        """Return the task as it is for these data: what it takes from them, it takes once."""
+        return self
 
     @abstractmethod
     def load(self, path: Path) -> ImageData:
@@ -75,15 +89,15 @@ class Task(ABC):
 
     @abstractmethod
     def quality(
-        self, outputs_NK: NDArray[np.float32], labels_N: NDArray[np.int64]
+        self, outputs_NK: NDArray[np.float32], labels_N: NDArray[Any]
     ) -> Mapping[Metric, float]:
         """Return every metric of finite outputs on at least one example, ``primary`` among them."""
 
-    @abstractmethod
     def class_correct(
-        self, outputs_NK: NDArray[np.float32], labels_N: NDArray[np.int64]
+        self, outputs_NK: NDArray[np.float32], labels_N: NDArray[Any]
     ) -> tuple[int, ...]:
         """Count the right answers of each class; empty for a task without classes."""
+        return ()
 
     @abstractmethod
     def agreement(
@@ -99,20 +113,28 @@ class Task(ABC):
         no further than that below its own.
         """
 
-    @abstractmethod
     def decided(self, augment: Augment, images: Images) -> Augmented:
-        """Decide how training examples are varied if ``augment`` leaves it to the examples."""
+        """Decide how training examples are varied if ``augment`` leaves it to the examples.
 
-    @abstractmethod
+        Unless a task says otherwise they stay as they are: jobs that ask for more are refused.
+        """
+        return "none"
+
     def explained(self, augment: Augment, images: Images) -> str:
         """Say what ``decided`` makes of it, and why, for the notes of a measurement."""
+        return "augmentation: none: only images are varied"
 
-    @abstractmethod
     def augment(
         self, x_NCHW: Tensor, generator: torch.Generator, *, augmented: Augmented
     ) -> View | None:
         """Draw how a batch is varied, which may be a whole split; None if it stays as it is."""
+        return None
+
+    def primary_of(self, outputs_NK: NDArray[np.float32], labels_N: NDArray[Any]) -> float:
+        """Return the primary metric alone, in its own unit."""
+        return self.quality(outputs_NK, labels_N)[self.primary]
 
     def score(self, outputs_NK: Tensor, labels_N: Tensor) -> float:
-        """Return the primary metric of outputs that are on the CPU."""
-        return self.quality(outputs_NK.numpy(), labels_N.numpy())[self.primary]
+        """Return the primary metric of outputs that are on the CPU, 0 to 1."""
+        value = self.primary_of(outputs_NK.numpy(), labels_N.numpy())
+        return METRICS[self.primary].as_share(value)

@@ -110,6 +110,7 @@ class CachedLogits:
             batch.labels_B,
             self._config,
             hard=self._task.loss(logits_BK, batch),
+            answers=self._task.answers,
         )
 
     def stepped(self) -> None:
@@ -169,6 +170,7 @@ class OnlineTeacher:
             batch.labels_B,
             self._config,
             hard=self._task.loss(logits_BK, batch),
+            answers=self._task.answers,
         )
         if self._comparison is None:
             return loss

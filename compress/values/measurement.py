@@ -10,11 +10,16 @@ from pydantic import BaseModel, Field, model_validator
 
 from compress.values.bounds import Error, Milliseconds, Seconds, Speed
 from compress.values.latency.latency import Latency
-from compress.values.metrics import MetricInfo, Need, table
+from compress.values.metrics import MetricInfo, Need, Unit, table
 from compress.values.revision import FIRST_REVISION
 
 Observer = Literal["minmax", "mse", "percentile"]
 Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+QUALITY = "quality"
+"""The metric that every task has: its primary one, 0 to 1."""
+FIRST_PRIMARY = "accuracy"
+"""The primary metric of all measurements that are older than the field."""
 FIRST_TARGET = "onnxruntime"
 """The target of files that were measured before jobs had one."""
 TRAIN_SAMPLE = 10_000
@@ -38,6 +43,17 @@ Figures = Annotated[
     ],
     Field(max_length=100),
 ]
+Interval = tuple[
+    Annotated[float, Field(ge=-MOST_FIGURE, le=MOST_FIGURE, allow_inf_nan=False)],
+    Annotated[float, Field(ge=-MOST_FIGURE, le=MOST_FIGURE, allow_inf_nan=False)],
+]
+_ANY = (-MOST_FIGURE, MOST_FIGURE)
+_WITHIN: Mapping[Unit, tuple[float, float]] = {
+    "share": (0.0, 1.0),
+    "score": (-MOST_FIGURE, 1.0),
+    "error": (0.0, MOST_FIGURE),
+}
+"""Between what the values of a unit lie."""
 
 
 class Parity(BaseModel, frozen=True, extra="forbid"):
@@ -60,14 +76,30 @@ class Parity(BaseModel, frozen=True, extra="forbid"):
 
 
 class Measurement(BaseModel, frozen=True, extra="forbid"):
-    """Accuracy (0 to 1) per split, bytes, counts, latency and parity of one ONNX file."""
+    """The quality of answers per split, bytes, counts, latency and parity of one ONNX file."""
 
     accuracy: dict[Split, float] = Field(
+        default_factory=dict,
         max_length=3,
         json_schema_extra={
-            "required": ["validation"],
             "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
         },
+        description="Share of examples whose answer is the label, 0 to 1. Empty for tasks whose "
+        "primary metric is another, which is among ``quality`` then.",
+    )
+    primary: str = Field(
+        default=FIRST_PRIMARY,
+        max_length=100,
+        exclude_if=lambda value: value == FIRST_PRIMARY,
+        description="The task's metric that files are compared by unless a job names another: it "
+        "is 1 at best.",
+    )
+    intervals: dict[Split, Interval] = Field(
+        default_factory=dict,
+        max_length=3,
+        exclude_if=lambda value: not value,
+        description="95 % interval of the primary metric, by the bootstrap over examples; left out "
+        "for accuracy, whose interval follows from the number of examples.",
     )
     class_correct: dict[Split, ClassCounts] = Field(
         default_factory=dict,
@@ -80,7 +112,7 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
         default_factory=dict,
         max_length=3,
         description="What else was measured of the answers on each split, by the metric's name: "
-        "top5_accuracy, macro_f1 and the like, 0 to 1. Left out in older measurements.",
+        "top5_accuracy, macro_f1, r2 and the like. Left out in older measurements.",
     )
     target: str = Field(
         default=FIRST_TARGET,
@@ -148,8 +180,11 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _finite(self) -> Measurement:
-        if "validation" not in self.accuracy:
-            raise ValueError("accuracy on the validation split is missing")
+        primary = METRICS.get(self.primary)
+        if primary is None or not primary.is_bounded:
+            raise ValueError(f"primary must be a metric that is 1 at best, got {self.primary!r}")
+        if not self.has_score("validation"):
+            raise ValueError(f"{self.primary} on the validation split is missing")
         for split, value in self.accuracy.items():
             if not (math.isfinite(value) and 0 <= value <= 1):
                 raise ValueError(f"accuracy on {split} must be within 0 and 1, got {value}")
@@ -160,8 +195,11 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
         for split, figures in self.quality.items():
             for metric, value in figures.items():
                 info = METRICS.get(metric)
-                if info is not None and info.unit == "share" and not 0 <= value <= 1:
-                    raise ValueError(f"{metric} on {split} must be within 0 and 1, got {value}")
+                low, high = _WITHIN.get(info.unit, _ANY) if info is not None else _ANY
+                if not low <= value <= high:
+                    raise ValueError(
+                        f"{metric} on {split} must be within {low:g} and {high:g}, got {value}"
+                    )
         return self
 
     def at_worst(self) -> Measurement:
@@ -176,10 +214,34 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
         is_same = latency is self.latency
         return self if is_same else self.model_copy(update={"latency": latency})
 
+    def has_score(self, split: Split) -> bool:
+        """Whether the answers on a split were measured."""
+        if self.primary == FIRST_PRIMARY:
+            return split in self.accuracy
+        return self.primary in self.quality.get(split, {})
+
+    def score(self, split: Split = "validation") -> float:
+        """The primary metric on a split that was measured, 0 to 1; values below 0 count as 0."""
+        if self.primary == FIRST_PRIMARY:
+            return self.accuracy[split]
+        return METRICS[self.primary].as_share(self.quality[split][self.primary])
+
+    @property
+    def scores(self) -> dict[Split, float]:
+        """The primary metric of every split that was measured, 0 to 1."""
+        return {split: self.score(split) for split in SPLITS if self.has_score(split)}
+
+    def with_score(self, value: float, split: Split = "validation") -> Measurement:
+        """The same measurement with another primary metric on a split."""
+        if self.primary == FIRST_PRIMARY:
+            return self.model_copy(update={"accuracy": {**self.accuracy, split: value}})
+        figures = {**self.quality.get(split, {}), self.primary: value}
+        return self.model_copy(update={"quality": {**self.quality, split: figures}})
+
     def value(self, metric: Metric) -> float:
         """The number the search compares.
 
-        Accuracy is the one on the validation split, latency the one relative to the baseline.
+        Qualities are those on the validation split, latency the one relative to the baseline.
 
         Raises ValueError for a metric that was not measured.
         """
@@ -198,7 +260,8 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
         So constraints and objectives can be asked of test; nothing of another split is left.
         """
         quality = {"validation": self.quality[split]} if split in self.quality else {}
-        accuracy = {"validation": self.accuracy[split]}
+        is_known = split in self.accuracy
+        accuracy = {"validation": self.accuracy[split]} if is_known else {}
         return self.model_copy(update={"accuracy": accuracy, "quality": quality})
 
 
@@ -213,14 +276,14 @@ def on_validation(metric: str) -> Callable[[Measurement], float | None]:
 
 
 def _of_answers(
-    name: str, words: str, *, needs: Need, least_classes: int = 2
+    name: str, words: str, *, needs: Need = "logits", unit: Unit = "share", least_classes: int = 2
 ) -> MetricInfo[Measurement]:
-    """Return the row of a share of the answers, kept in ``Measurement.quality``."""
+    """Return the row of a metric of the answers, kept in ``Measurement.quality``."""
     return MetricInfo(
         name=name,
         words=words,
-        unit="share",
-        direction="maximise",
+        unit=unit,
+        direction="minimise" if unit == "error" else "maximise",
         is_known_before_training=False,
         needs=needs,
         in_proportion_to=None,
@@ -239,7 +302,17 @@ METRICS: Mapping[str, MetricInfo[Measurement]] = table(
             is_known_before_training=False,
             needs="class_counts",
             in_proportion_to=None,
-            read=lambda measured: measured.accuracy["validation"],
+            read=lambda measured: measured.accuracy.get("validation"),
+        ),
+        MetricInfo(
+            name=QUALITY,
+            words="quality",
+            unit="share",
+            direction="maximise",
+            is_known_before_training=False,
+            needs="logits",
+            in_proportion_to=None,
+            read=lambda measured: measured.score(),
         ),
         MetricInfo(
             name="size_bytes",
@@ -315,6 +388,20 @@ METRICS: Mapping[str, MetricInfo[Measurement]] = table(
         _of_answers("macro_f1", "macro F1", needs="class_counts"),
         _of_answers("balanced_accuracy", "mean recall of the classes", needs="class_counts"),
         _of_answers("least_recall", "recall of the worst class", needs="class_counts"),
+        _of_answers("calibration_error", "expected calibration error", unit="error"),
+        _of_answers("micro_f1", "micro F1"),
+        _of_answers("exact_match", "share of examples with every label right"),
+        _of_answers("mean_average_precision", "mean average precision over labels"),
+        _of_answers("r2", "coefficient of determination", unit="score"),
+        _of_answers("spearman", "rank correlation (Spearman)", unit="score"),
+        _of_answers("mae", "mean absolute error", unit="error"),
+        _of_answers("mse", "mean squared error", unit="error"),
+        _of_answers("entity_f1", "entity F1"),
+        _of_answers("token_accuracy", "share of tokens with the right tag"),
+        _of_answers("agreement", "agreement with the baseline's answers"),
+        _of_answers("cosine", "least mean cosine with the baseline's outputs", unit="score"),
+        _of_answers("relative_error", "largest relative error against the baseline", unit="error"),
+        _of_answers("divergence", "largest divergence from the baseline in nats", unit="error"),
     ]
 )
 """Everything that a job may compare, by name: a new metric is a row."""

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar, get_args
 
-Unit = Literal["share", "bytes", "ms", "count"]
-"""A share lies between 0 and 1 and is shown in percent."""
+Unit = Literal["share", "score", "error", "bytes", "ms", "count"]
+"""Of values: a share lies between 0 and 1 and is shown in percent.
+
+A score is at most 1, which is perfect, and may be below 0; an error is 0 at best and never below.
+"""
 Direction = Literal["maximise", "minimise"]
 Need = Literal["class_counts", "logits", "file", "runtime", "structure"]
 """What a measurement takes a metric from.
@@ -66,6 +69,15 @@ class MetricInfo(Generic[M]):
     def is_quality(self) -> bool:
         """Whether it measures answers, which training changes, and not costs, which stay."""
         return self.needs in ("class_counts", "logits")
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it measures answers and is 1 at best."""
+        return self.is_quality and self.unit in ("share", "score")
+
+    def as_share(self, value: float) -> float:
+        """Return a value of a metric that is 1 at best within 0 and 1: nothing is below 0."""
+        return min(1.0, max(0.0, value))
 
 
 def table(rows: Sequence[MetricInfo[M]]) -> Mapping[str, MetricInfo[M]]:

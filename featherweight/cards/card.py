@@ -12,7 +12,7 @@ from compress.techniques.candidate import Candidate
 from compress.values.latency.latency import Latency
 from compress.values.measurement import Split
 from featherweight.specs.manifest import Origin, Sha256
-from featherweight.specs.schemas import AccuracySchema
+from featherweight.specs.objective import QualitySchema
 
 FORMAT_VERSION = 1
 
@@ -126,7 +126,12 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
     target: CardTarget
     input: CardInput
     output: CardOutput
-    accuracy: dict[Split, AccuracySchema]
+    quality: dict[Split, QualitySchema]
+    accuracy: dict[Split, QualitySchema] = Field(
+        default_factory=dict,
+        exclude_if=lambda value: not value,
+        description="The quality, if that is accuracy.",
+    )
     costs: CardCosts
     dataset: CardDataset
     origin: Origin

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from featherweight.cards.card import CardInput, CardRuntime, ModelCard
 from featherweight.cards.escaping import markdown as text
-from featherweight.specs.schemas import AccuracySchema
+from featherweight.specs.objective import QualitySchema
 
 _MOST_CLASSES = 100
 _MOST_NOTES = 50
@@ -131,17 +131,17 @@ def _output(card: ModelCard) -> list[str]:
 
 
 def _accuracy(card: ModelCard) -> list[str]:
-    rows = [_share(split, found) for split, found in card.accuracy.items()]
-    head = ["| split | accuracy | 95 % interval | images |", "| --- | --- | --- | --- |"]
+    rows = [_share(split, found) for split, found in card.quality.items()]
+    words = next((found.metric.words for found in card.quality.values()), "quality")
+    head = [f"| split | {words} | 95 % interval | examples |", "| --- | --- | --- | --- |"]
     after = []
-    if "test" not in card.accuracy:
+    if "test" not in card.quality:
         after = ["", "Not measured on test: the search chose by validation, so that is too high."]
     return [*head, *rows, *after]
 
 
-def _share(split: str, found: AccuracySchema) -> str:
-    interval = f"{found.low:.2%} to {found.high:.2%}"
-    return f"| {split} | {found.accuracy:.2%} | {interval} | {found.images:,} |"
+def _share(split: str, found: QualitySchema) -> str:
+    return f"| {split} | {found.words} | {found.between} | {found.images:,} |"
 
 
 def _costs(card: ModelCard) -> list[str]:

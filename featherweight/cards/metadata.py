@@ -53,8 +53,8 @@ def entries(card: ModelCard) -> Iterator[tuple[str, str]]:
     yield "featherweight.measured_sha256", card.file.measured_sha256
     yield "featherweight.file_sha256", card.file.sha256
     yield "featherweight.file_bytes", str(card.file.size_bytes)
-    shares = {split: found.model_dump(mode="json") for split, found in card.accuracy.items()}
-    yield "featherweight.accuracy", _json(shares)
+    shares = {split: found.model_dump(mode="json") for split, found in card.quality.items()}
+    yield f"featherweight.{'accuracy' if card.accuracy else 'quality'}", _json(shares)
     if card.licence is not None:
         yield "featherweight.licence", card.licence
 

@@ -11,7 +11,8 @@ import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from compress.tasks.inspection import DatasetInfo, called
+from compress.tasks.formats.targets import called
+from compress.tasks.inspection import DatasetInfo
 from compress.tasks.names import EXAMPLES, FIRST_TASK
 from compress.tasks.reading import DatasetReading
 from compress.values.shown import some

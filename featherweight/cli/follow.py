@@ -186,7 +186,7 @@ def _best(front: FrontSchema) -> str:
     taken = next((one for one in front.points if one.artifact == front.recommended), None)
     if taken is None:
         return ""
-    accuracy = tables.percent(taken.measurement.value("accuracy"))
+    accuracy = tables.percent(taken.measurement.score())
     ratio = tables.ratio(taken, front.baseline.measurement if front.baseline else None)
     files = f"best of {len(front.points)}"
     return f"{files}: trial {taken.number}, {accuracy}, {taken.size_bytes:,} bytes ({ratio})"
@@ -200,6 +200,7 @@ def _trial(data: dict[str, Any]) -> list[str]:
 
 
 def _numbers(data: dict[str, Any]) -> list[str]:
-    if data.get("accuracy") is None or data.get("size_bytes") is None:
+    quality = data.get("quality", data.get("accuracy"))
+    if quality is None or data.get("size_bytes") is None:
         return []
-    return [tables.percent(data["accuracy"]), f"{data['size_bytes']:,} bytes"]
+    return [tables.percent(quality), f"{data['size_bytes']:,} bytes"]

@@ -17,7 +17,6 @@ from featherweight.specs.cluster import WorkerSchema
 from featherweight.specs.jobs.candidates import ProposedSchema
 from featherweight.specs.objective import FigureSchema, MetricSchema
 from featherweight.specs.schemas import (
-    AccuracySchema,
     ClassSchema,
     DatasetSchema,
     FinalistSchema,
@@ -25,6 +24,7 @@ from featherweight.specs.schemas import (
     FrontSchema,
     JobSchema,
     ModelSchema,
+    QualitySchema,
     ReportSchema,
     TokenSchema,
     TrialSchema,
@@ -36,7 +36,9 @@ _UPLOADED = ("id", "name", ">bytes", "created (UTC)", "owner")
 _SPARE_OF_UPLOADS = ("owner", "created (UTC)", "id")
 _MOST_CLASSES = 10
 _SPARE_OF_FRONT = ("memory", "download", "phase", "x baseline", "ms (p95)", "test (95 %)", "ratio")
-_SHOWN = frozenset({"accuracy", "size_bytes", "download_bytes", "peak_memory_bytes", "latency_ms"})
+_SHOWN = frozenset(
+    {"accuracy", "quality", "size_bytes", "download_bytes", "peak_memory_bytes", "latency_ms"}
+)
 """Metrics that have a column in every table of files."""
 
 
@@ -45,11 +47,13 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f} %"
 
 
-def with_interval(found: AccuracySchema | None) -> str:
-    """Return an accuracy and its 95 % interval in percent."""
+def with_interval(found: QualitySchema | None) -> str:
+    """Return a quality and its 95 % interval; shares in percent."""
     if found is None:
         return "-"
-    return f"{percent(found.accuracy)} ({100 * found.low:.1f} to {100 * found.high:.1f})"
+    if found.metric.unit == "share":
+        return f"{percent(found.value)} ({100 * found.low:.1f} to {100 * found.high:.1f})"
+    return f"{found.words} ({found.low:.3g} to {found.high:.3g})"
 
 
 def jobs(found: Sequence[JobSchema]) -> FittedTable:
@@ -101,7 +105,7 @@ def trial_list(found: Sequence[TrialSchema]) -> FittedTable:
             one.phase,
             one.state if one.feasible is not False else f"{one.state}, infeasible",
             "-" if one.epochs is None else str(one.epochs),
-            "-" if one.measurement is None else percent(one.measurement.value("accuracy")),
+            "-" if one.measurement is None else percent(one.measurement.score()),
             "-" if one.measurement is None else f"{one.measurement.size_bytes:,}",
             escape(one.description),
             escape(one.reason),
@@ -355,7 +359,7 @@ def why(found: WhySchema) -> RenderableType:
         (
             str(rung.rung),
             str(rung.epochs),
-            percent(rung.measurement.value("accuracy")),
+            percent(rung.measurement.score()),
             f"{rung.measurement.size_bytes:,}",
             "-" if rung.decision.rank is None else f"{rung.decision.rank} of {rung.decision.peers}",
             escape(rung.decision.reason),

@@ -12,6 +12,8 @@ from compress.values.metrics import Unit
 
 _UNITS: dict[Unit, dict[str, float]] = {
     "share": {"": 1.0, "%": 0.01, "point": 0.01, "points": 0.01},
+    "score": {"": 1.0, "%": 0.01, "point": 0.01, "points": 0.01},
+    "error": {"": 1.0},
     "bytes": {"": 1.0, "b": 1.0, "kb": 1e3, "mb": 1e6, "kib": 1024.0, "mib": 1024.0**2},
     "ms": {"": 1.0, "ms": 1.0, "us": 1e-3, "s": 1e3},
     "count": {"": 1, "k": 1e3, "m": 1e6, "g": 1e9},

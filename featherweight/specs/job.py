@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -11,9 +11,10 @@ from compress.network.preprocessing import Normalisation
 from compress.network.sources.source import FamilySource
 from compress.targets import registry as targets
 from compress.targets.registry import TargetName
-from compress.tasks.names import FIRST_TASK, TaskName
+from compress.tasks.names import FIRST_TASK, TASK_METRICS, Comparison, TaskName
+from compress.training.distillation.settings import LOSSES_OF_ALL
 from compress.values.knobs import STORED, Choice, Range, as_recorded
-from compress.values.measurement import METRICS, Metric
+from compress.values.measurement import FIRST_PRIMARY, METRICS, QUALITY, Metric
 from compress.values.schedule import AugmentField, Schedule
 from featherweight.specs.constraints import ConstraintField
 from featherweight.specs.names import JobName, Reference
@@ -22,6 +23,7 @@ from featherweight.specs.phases import Budget, Finish, Profile, SupernetTraining
 from featherweight.specs.ranges import Techniques, every_technique
 from featherweight.specs.stopping import Controls, EarlyStopping, StopRules
 
+OutputName: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 _MEMBER = "family_member"
 _QUANTIZATION = "quantization"
 _PROFILED = frozenset({"filter_pruning", "quantization"})
@@ -111,6 +113,14 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
         description="Spend a few search trials on uniform controls and random points, for "
         "comparison.",
     )
+    outputs: dict[OutputName, Comparison] = Field(
+        default_factory=dict,
+        max_length=64,
+        exclude_if=lambda value: not value,
+        description="How outputs of an unlabelled task are compared with the baseline's, by name: "
+        "distribution (chances along the last axis), cosine (direction), or relative (size of the "
+        "error). Left out: chances behind a softmax, directions of rows, sizes else.",
+    )
     expected_accuracy: float | None = Field(
         default=None,
         gt=0,
@@ -163,7 +173,42 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
         return self
 
     @model_validator(mode="after")
+    def _compares_what_is_measured(self) -> JobSpec:
+        known = TASK_METRICS[self.task]
+        for metric in self.compared:
+            if METRICS[metric].is_quality and metric not in (QUALITY, *known):
+                raise ValueError(
+                    f"{self.task} has no {metric}: its metrics are {QUALITY} (that is {known[0]}) "
+                    f"and {', '.join(known)}"
+                )
+        if self.expected_accuracy is not None and known[0] != FIRST_PRIMARY:
+            raise ValueError(f"expected_accuracy: {self.task} has no accuracy: leave it out")
+        if self.outputs and self.task != "unlabelled":
+            raise ValueError(
+                f"outputs says how an unlabelled task compares them, not {self.task}: leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _learns_as_its_task_can(self) -> JobSpec:
+        losses = self.techniques.get("distillation", {}).get("loss")
+        if TASK_METRICS[self.task][0] == FIRST_PRIMARY or not isinstance(losses, Choice):
+            return self
+        for loss in losses.choices:
+            if loss not in LOSSES_OF_ALL:
+                raise ValueError(
+                    f"techniques.distillation.loss can be {loss!r}, which tells one class from the "
+                    f"others; {self.task} has {', '.join(LOSSES_OF_ALL)}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _suits_its_task(self) -> JobSpec:
+        if self.task == "unlabelled" and isinstance(self.model, UntrainedModel):
+            raise ValueError(
+                "model.architecture: unlabelled compares answers with those of an uploaded model; "
+                "a network that is trained here needs labels"
+            )
         if self.task == "image_classification":
             return self
         for name in sorted(_OF_IMAGES & set(self.techniques)):

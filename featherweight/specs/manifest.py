@@ -80,7 +80,7 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     )
     origin: Origin
     input: Input
-    num_classes: int = Field(ge=2)
+    num_classes: int = Field(ge=1)
     class_names: tuple[Annotated[str, Field(max_length=100)], ...] = Field(
         default=(),
         max_length=10_000,

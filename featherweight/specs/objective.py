@@ -68,7 +68,37 @@ class MetricSchema(BaseModel, frozen=True):
             return "-"
         if self.unit == "share":
             return f"{100 * value:.2f} %"
+        if self.unit in ("score", "error"):
+            return f"{value:.4g}"
         return f"{value:.3f} ms" if self.unit == "ms" else f"{value:,.0f}"
+
+
+class QualitySchema(BaseModel, frozen=True):
+    """A task's primary metric on so many examples, and its 95 % interval.
+
+    The interval of a share of right answers is Wilson's, of other metrics the bootstrap's.
+    """
+
+    metric: MetricSchema
+    value: float
+    accuracy: float | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="The value, if the metric is accuracy.",
+    )
+    images: int = Field(description="Examples that it was measured on.")
+    low: float
+    high: float
+
+    @property
+    def words(self) -> str:
+        """The value for people."""
+        return self.metric.shown(self.value)
+
+    @property
+    def between(self) -> str:
+        """The interval for people."""
+        return f"{self.metric.shown(self.low)} to {self.metric.shown(self.high)}"
 
 
 class SpreadSchema(BaseModel, frozen=True):

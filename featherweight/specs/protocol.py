@@ -11,7 +11,7 @@ from compress.network.sources.source import FamilySource, NetworkSource
 from compress.network.supernet.config import Elastic
 from compress.sensitivity.document import ProfileDocument
 from compress.targets.registry import AS_MADE, TargetName
-from compress.tasks.names import FIRST_TASK, TaskName
+from compress.tasks.names import FIRST_TASK, Comparison, TaskName
 from compress.techniques.candidate import Candidate
 from compress.values.measurement import Measurement, Split
 from compress.values.schedule import BEFORE_THE_FIELD, FIRST, Augment, RecordedSchedule
@@ -150,6 +150,9 @@ class Assignment(BaseModel, frozen=True, extra="forbid"):
         default=None, description="Given where the trial measures files of others on test."
     )
     task: TaskName = FIRST_TASK
+    outputs: dict[str, Comparison] = Field(
+        default_factory=dict, description="How outputs of an unlabelled task are compared, by name."
+    )
     dataset: Sha256
     num_classes: int
     recovery: RecordedSchedule = Field(

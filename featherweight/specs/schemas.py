@@ -16,7 +16,12 @@ from compress.techniques.reach import TechniqueReach
 from compress.values.measurement import Measurement, Split
 from featherweight.specs.cluster import AttemptSchema, MeterReading
 from featherweight.specs.job import JobSpec
-from featherweight.specs.objective import FigureSchema, MetricSchema, SpreadSchema
+from featherweight.specs.objective import (
+    FigureSchema,
+    MetricSchema,
+    QualitySchema,
+    SpreadSchema,
+)
 from featherweight.specs.progress import Counts, Forecast, LookSchema
 from featherweight.specs.protocol import Decision
 from featherweight.specs.states import (
@@ -211,15 +216,6 @@ class ArtifactSchema(BaseModel, frozen=True):
     created_at: AwareDatetime
 
 
-class AccuracySchema(BaseModel, frozen=True):
-    """A share of right answers, the number of images, and its 95 % interval (Wilson), 0 to 1."""
-
-    accuracy: float
-    images: int
-    low: float
-    high: float
-
-
 class FrontPoint(BaseModel, frozen=True):
     """One file of the front. ``measurement`` has its accuracy on test, too, once that is known."""
 
@@ -235,12 +231,12 @@ class FrontPoint(BaseModel, frozen=True):
     size_bytes: int
     feasible: bool
     measurement: Measurement
-    test: AccuracySchema | None = Field(
+    test: QualitySchema | None = Field(
         default=None,
         description="On images that the search never saw; None: not measured, and the front's "
         "test_note says why.",
     )
-    validation: AccuracySchema | None = Field(
+    validation: QualitySchema | None = Field(
         default=None,
         description="On the images that the search chooses by: too high by chance, as it chose.",
     )
@@ -335,8 +331,8 @@ class ReportSchema(BaseModel, frozen=True):
     job: str
     state: JobState
     baseline: Measurement | None
-    baseline_test: AccuracySchema | None = None
-    baseline_validation: AccuracySchema | None = None
+    baseline_test: QualitySchema | None = None
+    baseline_validation: QualitySchema | None = None
     recommended: FrontPoint | None = Field(
         default=None, description="The file to take: the one that /recommendation names."
     )

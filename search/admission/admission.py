@@ -41,5 +41,5 @@ def of(session: Session, job: JobRecord, bounds: BoundsFilter | None) -> Admissi
         return Admission(bounds=None, files=())
     tried = ended_trials.measured(session, job.id, phase=Phase.SEARCH)
     files = [bounds.baseline, *(each for trial in tried for each in trial.measurements)]
-    good = [file for file in files if file.value("accuracy") >= bounds.best_accuracy]
+    good = [file for file in files if file.score() >= bounds.best_score]
     return Admission(bounds=bounds, files=good)

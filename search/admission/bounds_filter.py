@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from compress.network.outline import Outline
 from compress.techniques.candidate import Candidate
-from compress.values.measurement import METRICS, Measurement, Metric
+from compress.values.measurement import METRICS, QUALITY, Measurement, Metric
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec
 from search.space import feasibility
@@ -69,9 +69,9 @@ class BoundsFilter:
         return None
 
     @property
-    def best_accuracy(self) -> float:
-        """The accuracy that no candidate is assumed to exceed: half of the error is left."""
-        return self._best("accuracy")
+    def best_score(self) -> float:
+        """The primary metric that no candidate is assumed to exceed: half of the error is left."""
+        return self._best(QUALITY)
 
     def _best(self, share: Metric) -> float:
         return 1.0 - _LEAST_ERROR * (1.0 - self.baseline.value(share))
@@ -101,7 +101,7 @@ class BoundsFilter:
 
     def _dominates(self, file: Measurement, bounds: Bounds) -> bool:
         metrics = self.spec.metrics
-        shares = {"accuracy", *(metric for metric in metrics if _is_bounded_share(metric))}
+        shares = {QUALITY, *(metric for metric in metrics if _is_bounded(metric))}
         if any(file.value(share) < self._best(share) for share in shares):
             return False
         costs = [metric for metric in metrics if metric not in shares]
@@ -116,14 +116,14 @@ class BoundsFilter:
         ]
 
 
-def _is_bounded_share(metric: Metric) -> bool:
-    """Return whether it is a share, so that the most a candidate may reach can be assumed."""
-    return METRICS[metric].is_quality and METRICS[metric].unit == "share"
+def _is_bounded(metric: Metric) -> bool:
+    """Return whether it is 1 at best, so that the most a candidate may reach can be assumed."""
+    return METRICS[metric].is_bounded
 
 
 def has_use(spec: JobSpec) -> bool:
     """Return whether any candidate of the job could be rejected."""
-    compared = {metric for metric in spec.metrics if not _is_bounded_share(metric)}
+    compared = {metric for metric in spec.metrics if not _is_bounded(metric)}
     limited = {c.metric for c in spec.constraints if c.comparison == "at_most"}
     return bool(limited & KNOWN) or compared <= KNOWN
 

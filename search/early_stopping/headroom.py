@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compress.values.measurement import METRICS, Measurement
+from compress.values.measurement import METRICS, QUALITY, Measurement
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.objective import Objective
 from featherweight.specs.stopping import EarlyStopping
@@ -20,7 +20,7 @@ from search.front import comparison, front
 
 LITTLE = 0.03
 """A smaller share of the reachable accuracy is little headroom."""
-_ACCURACY = (Objective(metric="accuracy", direction="maximise"),)
+_QUALITY = (Objective(metric=QUALITY, direction="maximise"),)
 
 
 def left(
@@ -74,4 +74,4 @@ def is_open(early: EarlyStopping) -> bool:
 
 
 def _worth(measurement: Measurement, baseline: Measurement) -> float:
-    return 1.0 - front.on_axes(measurement, _ACCURACY, baseline)[0]
+    return 1.0 - front.on_axes(measurement, _QUALITY, baseline)[0]

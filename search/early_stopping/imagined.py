@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from compress.values.latency.latency import Latency
-from compress.values.measurement import METRICS, Measurement, Parity
+from compress.values.measurement import FIRST_PRIMARY, METRICS, QUALITY, Measurement, Parity
 from featherweight.rung_context import RungContext
 from featherweight.specs.job import JobSpec
 from featherweight.specs.objective import Objective
@@ -31,7 +31,8 @@ _LUCK = 0.02
 """Standard deviation of a further loss, as a share; luck never adds accuracy."""
 _UNTRAINED, _LEARNS = 0.5, 1.2
 """Share of its accuracy that an untrained candidate lacks, and the power of its decay."""
-_QUALITY = [name for name, info in METRICS.items() if info.is_quality and name != "accuracy"]
+_APART_FROM = (FIRST_PRIMARY, QUALITY)
+_QUALITY = [name for name, info in METRICS.items() if info.is_quality and name not in _APART_FROM]
 _NOMINAL = Measurement(
     accuracy={"validation": 0.95},
     quality={"validation": dict.fromkeys(_QUALITY, 0.95)},
@@ -55,7 +56,7 @@ class Curve:
 
     def accuracies(self, rung: int) -> list[float]:
         """Return the accuracies from the first rung to this one."""
-        return [each.value("accuracy") for each in self.measured[: rung + 1]]
+        return [each.score() for each in self.measured[: rung + 1]]
 
 
 def arrival(
@@ -84,7 +85,7 @@ def anchor(baseline: Measurement | None) -> Measurement:
     latency = {"median_ms": baseline.latency.compared_ms}
     return _NOMINAL.model_copy(
         update={
-            "accuracy": {"validation": baseline.accuracy["validation"]},
+            "accuracy": {"validation": baseline.score()},
             "quality": {"validation": {**_NOMINAL.quality["validation"], **_quality(baseline)}},
             "latency": _NOMINAL.latency.model_copy(update=latency),
             "load_ms": baseline.load_ms or _NOMINAL.load_ms,
@@ -118,10 +119,18 @@ def _trained(compressed: Measurement, reached: float, epochs: int) -> Measuremen
     """The measurement after ``epochs``; it ends at the share ``reached`` of its accuracy."""
     learnt = 1 - _UNTRAINED / (1 + epochs) ** _LEARNS
     accuracy = compressed.accuracy["validation"] * reached * learnt
-    quality = {name: value * reached * learnt for name, value in _quality(compressed).items()}
+    quality = {
+        name: _lessened(name, value, reached * learnt)
+        for name, value in _quality(compressed).items()
+    }
     return compressed.model_copy(
         update={"accuracy": {"validation": accuracy}, "quality": {"validation": quality}}
     )
+
+
+def _lessened(metric: str, value: float, kept: float) -> float:
+    """A figure of which a share is kept; errors grow as others shrink."""
+    return value / max(kept, 1e-6) if METRICS[metric].unit == "error" else value * kept
 
 
 def _quality(measurement: Measurement) -> dict[str, float]:
@@ -129,6 +138,6 @@ def _quality(measurement: Measurement) -> dict[str, float]:
 
 
 def known_objectives(objectives: Sequence[Objective]) -> tuple[Objective, ...]:
-    """Return the objectives that made-up candidates have numbers for, or accuracy."""
+    """Return the objectives that made-up candidates have numbers for, or quality."""
     known = [each for each in objectives if _NOMINAL.known(each.metric) is not None]
-    return tuple(known) or (comparison.objective("accuracy"),)
+    return tuple(known) or (comparison.objective(QUALITY),)

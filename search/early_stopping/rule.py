@@ -168,7 +168,7 @@ def hoped(measurement: Measurement, hope: float | None) -> Measurement:
     """Return the measurement with the accuracy ``hope``; unchanged if that is None."""
     if hope is None:
         return measurement
-    return measurement.model_copy(update={"accuracy": {**measurement.accuracy, "validation": hope}})
+    return measurement.with_score(hope)
 
 
 def decide(

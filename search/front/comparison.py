@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compress.values.measurement import METRICS, Measurement, Metric
+from compress.values.measurement import METRICS, QUALITY, Measurement, Metric
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.objective import Objective
 
@@ -18,9 +18,9 @@ def objective(metric: Metric) -> Objective:
 
 
 def quality(objectives: Sequence[Objective]) -> Metric:
-    """Return the first objective that is a quality of the answers, or accuracy if none is."""
+    """Return the first objective that is a quality of the answers, or the task's primary one."""
     named = (each.metric for each in objectives if METRICS[each.metric].is_quality)
-    return next(named, "accuracy")
+    return next(named, QUALITY)
 
 
 def vector(measurement: Measurement, objectives: Sequence[Objective]) -> tuple[float, ...]:

@@ -20,6 +20,8 @@ from search.front import comparison, pareto
 Key = TypeVar("Key", bound=Hashable)
 DECADES = 3.0
 """A cost that is this many decades below the baseline's is ideal in the hypervolume."""
+_WORTHLESS = 4.0
+"""So many times the baseline's error is worth nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,8 +203,11 @@ def on_axes(
 
 def _axis(measurement: Measurement, objective: Objective, baseline: Measurement) -> float:
     value, start = measurement.value(objective.metric), baseline.value(objective.metric)
-    if METRICS[objective.metric].unit == "share":
-        return (1.0 - value) / (1.0 - start / 2)
+    info = METRICS[objective.metric]
+    if info.is_bounded:
+        return (1.0 - info.as_share(value)) / (1.0 - info.as_share(start) / 2)
+    if info.is_quality:
+        return value / (_WORTHLESS * start or 1.0)
     return max(0.0, 1.0 + math.log10(value / start) / DECADES)
 
 

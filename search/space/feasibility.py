@@ -252,7 +252,7 @@ def _a(metric: Metric) -> str:
 
 
 def _check_at_least(constraint: Constraint, bound: float, most: Mapping[Metric, float]) -> None:
-    is_share = METRICS[constraint.metric].unit == "share"
+    is_share = METRICS[constraint.metric].is_bounded
     if is_share and bound > 1:
         percent = f"'{bound:g} %'" if bound <= _PERCENT else "'90 %'"
         meant = "'baseline - 1 point'" if constraint.is_relative else percent
@@ -270,8 +270,9 @@ def _check_at_least(constraint: Constraint, bound: float, most: Mapping[Metric, 
 
 def _check_at_most(constraint: Constraint, bound: float, limits: Bounds) -> str:
     lowest = limits.lowest(constraint.metric)
-    is_share = METRICS[constraint.metric].unit == "share"
-    if bound < lowest or (bound <= 0 and not is_share) or bound < 0:
+    unit = METRICS[constraint.metric].unit
+    may_be_zero = unit in ("share", "error")
+    if unit != "score" and (bound < lowest or (bound <= 0 and not may_be_zero) or bound < 0):
         raise InfeasibleConstraint(
             f"{constraint.label} allows {shown(constraint.metric, bound)}, and nothing in the "
             f"search space is below {shown(constraint.metric, lowest)}: raise the bound or widen "

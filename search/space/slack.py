@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from compress.techniques.registry import TECHNIQUES
-from compress.values.measurement import METRICS, Measurement, Metric
+from compress.values.measurement import FIRST_PRIMARY, METRICS, QUALITY, Measurement, Metric
 from featherweight.specs.constraints import Constraint
 from featherweight.specs.job import JobSpec
 from search.errors import InfeasibleConstraint
@@ -115,8 +115,7 @@ def warnings(spec: JobSpec, known: Known) -> tuple[str, ...]:
 
 def _of_each(constraints: Sequence[Constraint], known: Known) -> Iterator[str]:
     for constraint in constraints:
-        of_metric = _of_share if METRICS[constraint.metric].unit == "share" else _of_cost
-        if said := _says_nothing(constraint.metric, known) or of_metric(constraint, known):
+        if said := _says_nothing(constraint.metric, known) or _of_one(constraint, known):
             yield f"{constraint.label}: {said}"
 
 
@@ -129,6 +128,13 @@ def _says_nothing(metric: Metric, known: Known) -> str:
         f"all candidates have the same, because {metric} needs at least {least} classes to differ "
         f"and the data has {known.num_classes}; leave it out"
     )
+
+
+def _of_one(constraint: Constraint, known: Known) -> str:
+    info = METRICS[constraint.metric]
+    if info.unit == "share":
+        return _of_share(constraint, known)
+    return "" if info.is_quality else _of_cost(constraint, known)
 
 
 def _of_share(constraint: Constraint, known: Known) -> str:
@@ -149,7 +155,7 @@ def _of_share(constraint: Constraint, known: Known) -> str:
         )
     if highest <= 0:
         return f"every candidate meets it, because it is at or below 0; {_meant(constraint)}"
-    if metric == "accuracy" and bound is not None and bound <= known.guessing:
+    if metric in (FIRST_PRIMARY, QUALITY) and bound is not None and bound <= known.guessing:
         return (
             f"every candidate that has learnt anything meets it: it asks for {bound:.2%}, and "
             f"always answering the most frequent class has {known.guessing:.2%}; "

@@ -48,6 +48,13 @@ export function bytes(count) {
   return count + " B";
 }
 
+// The task's primary metric on validation, 0 to 1.
+export function score(measurement) {
+  const primary = measurement.primary ?? "accuracy";
+  if (primary === "accuracy") return measurement.accuracy.validation;
+  return Math.min(1, Math.max(0, measurement.quality.validation[primary]));
+}
+
 export function percent(share) {
   return (100 * share).toFixed(2) + " %";
 }

@@ -1,4 +1,4 @@
-import { ask, badge, bar, byId, bytes, duration, element, paced, percent, say, time } from "./dom.js";
+import { ask, badge, bar, byId, bytes, duration, element, paced, percent, say, score, time } from "./dom.js";
 import { draw } from "./plot.js";
 
 const JOB = location.pathname.split("/").pop();
@@ -16,7 +16,7 @@ const warned = { job: [], front: [] };
 const REFRESH = 3000;
 const LISTEN_AGAIN = 15000;
 // Metrics that every file has a column for.
-const SHOWN_METRICS = new Set(["accuracy", "size_bytes", "download_bytes", "peak_memory_bytes", "latency_ms"]);
+const SHOWN_METRICS = new Set(["accuracy", "quality", "size_bytes", "download_bytes", "peak_memory_bytes", "latency_ms"]);
 let stream = null;
 let seen = 0;
 let over = false;
@@ -139,7 +139,9 @@ function showClasses(report) {
 
 function withInterval(found) {
   if (!found) return "–";
-  return `${percent(found.accuracy)} (${(100 * found.low).toFixed(1)} to ${(100 * found.high).toFixed(1)})`;
+  return found.metric.unit === "share"
+    ? `${percent(found.value)} (${(100 * found.low).toFixed(1)} to ${(100 * found.high).toFixed(1)})`
+    : `${found.value.toPrecision(4)} (${found.low.toPrecision(3)} to ${found.high.toPrecision(3)})`;
 }
 
 function row(point, front) {
@@ -154,7 +156,7 @@ function row(point, front) {
     element("td", { class: "number" }, point.number),
     element("td", { class: "words" }, point.description, " ", element("span", { class: "quiet small" }, epochs(point.epochs))),
     element("td", { class: "number" }, withInterval(point.test)),
-    element("td", { class: "number" }, percent(measured.accuracy.validation)),
+    element("td", { class: "number" }, percent(score(measured))),
     element("td", { class: "number" }, bytes(point.size_bytes)),
     element("td", { class: "number" }, smaller),
     element("td", { class: "number" }, known(measured.download_bytes)),
@@ -245,8 +247,10 @@ function words(event) {
   if (data.number !== undefined) parts[0] = `trial ${data.number} ${event.type.split(".")[1]}`;
   if (data.description) parts.push(data.description);
   if (data.phase && event.type === "job.phase") parts.push(data.phase);
-  if (data.test_accuracy !== undefined) parts.push(percent(data.test_accuracy) + " on test");
-  else if (data.accuracy !== undefined) parts.push(percent(data.accuracy));
+  const tested = data.test_quality ?? data.test_accuracy;
+  const quality = data.quality ?? data.accuracy;
+  if (tested !== undefined) parts.push(percent(tested) + " on test");
+  else if (quality !== undefined) parts.push(percent(quality));
   if (data.size_bytes !== undefined) parts.push(bytes(data.size_bytes));
   if (data.reason) parts.push(data.reason);
   if (data.detail) parts.push(data.detail);

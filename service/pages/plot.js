@@ -1,5 +1,5 @@
-// Accuracy on validation over bytes (log), one point per file of the front. Pure drawing, no state.
-import { bytes, drawing, percent } from "./dom.js";
+// Quality on validation over bytes (log), one point per file of the front. Pure drawing, no state.
+import { bytes, drawing, percent, score } from "./dom.js";
 
 const BOX = { left: 58, right: 620, top: 16, bottom: 296 };
 
@@ -10,8 +10,8 @@ export function draw(svg, front, choose) {
     return;
   }
   const across = scale(marks.map((mark) => Math.log10(mark.size_bytes)), BOX.left + 20, BOX.right - 20, 0.12);
-  const up = scale(marks.map(accuracy), BOX.bottom - 16, BOX.top + 12, 0.004);
-  const place = (mark) => [across(Math.log10(mark.size_bytes)), up(accuracy(mark))];
+  const up = scale(marks.map(quality), BOX.bottom - 16, BOX.top + 12, 0.004);
+  const place = (mark) => [across(Math.log10(mark.size_bytes)), up(quality(mark))];
   svg.replaceChildren(
     ...axes(across, up),
     line(front.points.map(place)),
@@ -22,8 +22,8 @@ export function draw(svg, front, choose) {
   );
 }
 
-function accuracy(mark) {
-  return mark.measurement.accuracy.validation;
+function quality(mark) {
+  return score(mark.measurement);
 }
 
 function scale(values, from, to, least) {
@@ -65,8 +65,8 @@ function square(mark, [cx, cy]) {
 
 function title(mark, words) {
   const made = drawing("title");
-  const test = mark.test ? `${percent(mark.test.accuracy)} on test, ` : "";
-  made.textContent = `trial ${mark.number}: ${words}\n${test}${percent(accuracy(mark))} on validation, ${bytes(mark.size_bytes)}`;
+  const test = mark.test ? `${mark.test.metric.unit === "share" ? percent(mark.test.value) : mark.test.value.toPrecision(4)} on test, ` : "";
+  made.textContent = `trial ${mark.number}: ${words}\n${test}${percent(quality(mark))} on validation, ${bytes(mark.size_bytes)}`;
   return made;
 }
 

@@ -1,4 +1,4 @@
-"""Accuracies with their uncertainty, and notes on files that have no test accuracy."""
+"""Qualities with their uncertainty, and notes on files that have none on test."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from compress.tasks.inspection import DatasetInfo
 from compress.values import wilson
-from compress.values.measurement import TRAIN_SAMPLE, Measurement, Split
-from featherweight.specs.schemas import AccuracySchema, FrontPoint
+from compress.values.measurement import FIRST_PRIMARY, TRAIN_SAMPLE, Measurement, Split
+from featherweight.specs.objective import MetricSchema
+from featherweight.specs.schemas import FrontPoint, QualitySchema
 from featherweight.specs.states import JobState, Phase, TrialState
 from store.session import Session
 from store.tables.records import JobRecord
@@ -21,13 +22,25 @@ NO_TEST_SPLIT = (
 _TOO_HIGH = "figures on validation were picked by the search and are too high by chance"
 
 
-def of(measurement: Measurement, split: Split, data: DatasetInfo) -> AccuracySchema | None:
-    """Return the accuracy on a split with its 95 % interval; None if it was not measured."""
-    if split not in measurement.accuracy or split not in data.splits:
+def of(measurement: Measurement, split: Split, data: DatasetInfo) -> QualitySchema | None:
+    """Return the primary metric on a split with its 95 % interval; None if it was not measured."""
+    if not measurement.has_score(split) or split not in data.splits:
         return None
-    accuracy, images = measurement.accuracy[split], num_images(data, split)
-    found = wilson.interval(accuracy, images)
-    return AccuracySchema(accuracy=accuracy, images=images, low=found.low, high=found.high)
+    images, metric = num_images(data, split), MetricSchema.of(measurement.primary)
+    if measurement.primary == FIRST_PRIMARY:
+        share = measurement.accuracy[split]
+        found = wilson.interval(share, images)
+        return QualitySchema(
+            metric=metric,
+            value=share,
+            accuracy=share,
+            images=images,
+            low=found.low,
+            high=found.high,
+        )
+    value = measurement.quality[split][measurement.primary]
+    low, high = measurement.intervals.get(split, (value, value))
+    return QualitySchema(metric=metric, value=value, images=images, low=low, high=high)
 
 
 def num_images(data: DatasetInfo, split: Split) -> int:
@@ -43,6 +56,7 @@ def with_test(measurement: Measurement, later: Measurement) -> Measurement:
         "accuracy": accuracy,
         "class_correct": measurement.class_correct | _of_test(later.class_correct),
         "quality": measurement.quality | _of_test(later.quality),
+        "intervals": measurement.intervals | _of_test(later.intervals),
     }
     return measurement.model_copy(update=found)
 
@@ -51,13 +65,11 @@ def _of_test(by_split: Mapping[Split, Value]) -> dict[Split, Value]:
     return {"test": by_split["test"]} if "test" in by_split else {}
 
 
-def recommendation(
-    point: FrontPoint | None, reason: str, *, baseline: AccuracySchema | None
-) -> str:
+def recommendation(point: FrontPoint | None, reason: str, *, baseline: QualitySchema | None) -> str:
     """Return the sentence about the recommended file: test first, because validation chose it."""
     if point is None:
         return reason
-    beside = f" (baseline {baseline.accuracy:.2%})" if baseline and point.test else ""
+    beside = f" (baseline {baseline.words})" if baseline and point.test else ""
     figures = [
         f"{in_words(found)} on {split}{beside if split == 'test' else ''}"
         for split, found in (("test", point.test), ("validation", point.validation))
@@ -66,19 +78,16 @@ def recommendation(
     return f"trial {point.number}: {', '.join(figures)}; {point.size_bytes:,} bytes: {reason}"
 
 
-def in_words(found: AccuracySchema) -> str:
-    """Return an accuracy with its interval and number of images."""
-    return (
-        f"{found.accuracy:.2%} (95 % interval {found.low:.2%} to {found.high:.2%}, "
-        f"{found.images:,} images)"
-    )
+def in_words(found: QualitySchema, examples: str = "images") -> str:
+    """Return a quality with its interval and number of examples."""
+    return f"{found.words} (95 % interval {found.between}, {found.images:,} {examples})"
 
 
 def test_note(
     session: Session, job: JobRecord, data: DatasetInfo, measured: Sequence[Measurement]
 ) -> str | None:
     """Why some of the files have no figure on test; None if all have one."""
-    if all("test" in one.accuracy for one in measured):
+    if all(one.has_score("test") for one in measured):
         return None
     if "test" not in data.splits:
         return NO_TEST_SPLIT

@@ -9,7 +9,7 @@ from compress.targets import onnxruntime, registry
 from compress.targets.target import Runtime, Target
 from compress.tasks.inspection import DatasetInfo
 from compress.values.file_formats.onnx_header import OnnxHeader
-from compress.values.measurement import Measurement, Split
+from compress.values.measurement import FIRST_PRIMARY, Measurement, Split
 from featherweight.cards import subject
 from featherweight.cards.card import (
     CardCosts,
@@ -23,7 +23,7 @@ from featherweight.cards.card import (
 )
 from featherweight.cards.subject import Subject
 from featherweight.specs.manifest import Manifest
-from featherweight.specs.schemas import AccuracySchema
+from featherweight.specs.schemas import QualitySchema
 from service.reports import accuracies
 from store.files import datasets, models
 from store.session import Session
@@ -92,7 +92,8 @@ def card(file: DescribedFile, manifest: Manifest, around: CardContext) -> ModelC
         target=_target(file, manifest),
         input=_input(file, manifest, around),
         output=_output(file, manifest, around),
-        accuracy=_accuracies(measured, around.data),
+        quality=(found := _qualities(measured, around.data)),
+        accuracy=found if measured.primary == FIRST_PRIMARY else {},
         costs=_costs(file, manifest),
         dataset=CardDataset(
             name=around.dataset,
@@ -107,9 +108,9 @@ def card(file: DescribedFile, manifest: Manifest, around: CardContext) -> ModelC
     )
 
 
-def _accuracies(measured: Measurement, data: DatasetInfo) -> dict[Split, AccuracySchema]:
-    found: dict[Split, AccuracySchema] = {}
-    for split in measured.accuracy:
+def _qualities(measured: Measurement, data: DatasetInfo) -> dict[Split, QualitySchema]:
+    found: dict[Split, QualitySchema] = {}
+    for split in measured.scores:
         share = accuracies.of(measured, split, data)
         if share is not None:
             found[split] = share

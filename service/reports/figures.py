@@ -51,6 +51,6 @@ def _known(measurement: Measurement | None, metric: Metric) -> float | None:
 
 
 def _on_test(measurement: Measurement | None, metric: Metric) -> float | None:
-    if measurement is None or "test" not in measurement.accuracy:
+    if measurement is None or not measurement.has_score("test"):
         return None
     return measurement.seen_on("test").known(metric) if METRICS[metric].is_quality else None

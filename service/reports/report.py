@@ -10,11 +10,11 @@ from compress.techniques.candidate import Candidate
 from compress.values.measurement import Measurement, Split
 from featherweight.specs.job import JobSpec
 from featherweight.specs.schemas import (
-    AccuracySchema,
     ClassSchema,
     Counts,
     FinalistSchema,
     FrontPoint,
+    QualitySchema,
     ReportSchema,
 )
 from featherweight.specs.states import JobState, Phase, TrialState
@@ -97,7 +97,7 @@ def _finalist(group: Sequence[TrialRecord], spec: JobSpec) -> FinalistSchema:
 
 def _spread(measured: Sequence[Measurement], split: Split) -> tuple[float | None, float | None]:
     """Return mean and sample standard deviation; 0 for a single value, None for none."""
-    values = [one.accuracy[split] for one in measured if split in one.accuracy]
+    values = [one.scores[split] for one in measured if one.has_score(split)]
     if not values:
         return None, None
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
@@ -134,7 +134,7 @@ def _compression_ratio(files: Files) -> float | None:
     return files.baseline.size_bytes / min(sizes)
 
 
-def _of_baseline(files: Files, split: Split) -> AccuracySchema | None:
+def _of_baseline(files: Files, split: Split) -> QualitySchema | None:
     return None if files.baseline is None else accuracies.of(files.baseline, split, files.data)
 
 

@@ -11,6 +11,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from store.attempts import scores
 from store.session import Session
 from store.tables.records import TrialRecord
 from store.trials import trials
@@ -22,7 +23,7 @@ _ENDED = ("failure_class", "reason")
 _MEASURED = ("size_bytes", "download_bytes", "peak_memory_bytes", "parameters", "macs")
 _TIMED = ("median_ms", "p95_ms", "ratio")
 _COLUMNS = (
-    *_OWN, "epochs", "feasible", "accuracy", "test_accuracy", *_MEASURED,
+    *_OWN, "epochs", "feasible", "accuracy", "test_accuracy", "quality", "test_quality", *_MEASURED,
     *(f"latency_{name}" for name in _TIMED), "seconds", *_ENDED,
 )  # fmt: skip
 
@@ -30,7 +31,8 @@ _COLUMNS = (
 def table(session: Session, job_id: str) -> str:
     """Return all trials of the job by number; knobs that a sampler chose are columns ``params.*``.
 
-    Accuracies are of the newest file, 0 to 1; ``seconds`` lie between start and end of a trial.
+    Qualities are of the newest file, 0 to 1, and of classifiers their accuracy; ``seconds`` lie
+    between start and end of a trial.
     """
     rows = trials.of_job(session, job_id)
     knobs = sorted({name for row in rows for name in row.params or {}})
@@ -50,6 +52,8 @@ def _values(row: TrialRecord) -> list[Any]:
         None if row.violation is None else row.violation <= 0,
         accuracy.get("validation"),
         accuracy.get("test"),
+        scores.of(found, "validation"),
+        scores.of(found, "test"),
         *(found.get(name) for name in _MEASURED),
         *(latency.get(name) for name in _TIMED),
         _seconds(row),

@@ -14,12 +14,14 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from compress.tasks import chance
-from compress.tasks.inspection import DatasetInfo, called, one_class
+from compress.tasks.formats.targets import called, one_class
+from compress.tasks.inspection import DatasetInfo
 from compress.tasks.names import EXAMPLES
 from compress.values import revision, wilson
-from compress.values.measurement import METRICS, Measurement, Split
+from compress.values.measurement import METRICS, Measurement, Metric, Split
 from compress.values.wilson import ConfidenceInterval
 from featherweight.specs.job import JobSpec
+from featherweight.specs.objective import MetricSchema
 from featherweight.specs.schemas import FinalistSchema, FrontPoint
 from service.reports import accuracies
 
@@ -80,7 +82,7 @@ def missed_on_test(spec: JobSpec, taken: Measurement, baseline: Measurement) -> 
 
     Nothing is said of a file that misses them on validation too, as that is already reported.
     """
-    if "test" not in taken.accuracy or "test" not in baseline.accuracy:
+    if not (taken.has_score("test") and baseline.has_score("test")):
         return
     file, first = taken.seen_on("test"), baseline.seen_on("test")
     for bound in (each for each in spec.constraints if METRICS[each.metric].is_quality):
@@ -90,10 +92,14 @@ def missed_on_test(spec: JobSpec, taken: Measurement, baseline: Measurement) -> 
         if bound.violation(taken, baseline) <= 0 < bound.violation(file, first):
             yield (
                 f"on test the recommended file does not meet {bound.label}: "
-                f"{now:.2%}, and the baseline {before:.2%}. "
+                f"{_shown(bound.metric, now)}, and the baseline {_shown(bound.metric, before)}. "
                 "It does on validation, by which it was chosen: take a file with more to spare, or "
                 f"give more validation {EXAMPLES[spec.task]}"
             )
+
+
+def _shown(metric: Metric, value: float) -> str:
+    return MetricSchema.of(metric).shown(value)
 
 
 def collapsed_classes(
@@ -132,8 +138,8 @@ def few_examples(taken: FrontPoint, examples: str) -> Iterator[str]:
     for split, found in (("validation", taken.validation), ("test", taken.test)):
         if found is not None and found.high - found.low > _WIDE:
             yield (
-                f"{split} has {found.images:,} {examples}: an accuracy of {found.accuracy:.2%} "
-                f"there means {found.low:.2%} to {found.high:.2%} (95 % interval), and smaller "
+                f"{split} has {found.images:,} {examples}: {found.metric.words} of {found.words} "
+                f"there means {found.between} (95 % interval), and smaller "
                 f"differences between files mean nothing; give it more {examples}"
             )
 
@@ -212,12 +218,12 @@ def wide_spread(finalists: Sequence[FinalistSchema], front: Sequence[Measurement
     squares = sum((len(one.trials) - 1) * one.validation_std**2 for one in finalists)
     spread = math.sqrt(squares / degrees)
     by_size = sorted(front, key=lambda one: one.size_bytes)
-    steps = [abs(b.value("accuracy") - a.value("accuracy")) for a, b in pairwise(by_size)]
+    steps = [abs(b.score() - a.score()) for a, b in pairwise(by_size)]
     close = [step for step in steps if step < spread]
     if close:
         yield (
             f"{len(close)} of {len(steps)} steps between neighbours of the front are smaller than "
-            f"what seeds alone change, {100 * spread:.2f} points of accuracy (typically "
+            f"what seeds alone change, {100 * spread:.2f} points of quality (typically "
             f"{100 * statistics.median(close):.2f}): which of these files is better is uncertain; "
             "retrain more finalists with more seeds (finish.trials), or take the smaller file"
         )

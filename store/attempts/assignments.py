@@ -37,6 +37,7 @@ def build(
             "lease_seconds": lease_seconds,
             "job": job.id,
             "task": dataset.task,
+            "outputs": job.spec.get("outputs", {}),
             "dataset": dataset.sha256,
             "num_classes": dataset.info["num_classes"],
             "candidate": candidate,

@@ -16,6 +16,7 @@ from compress.values.measurement import Measurement
 from featherweight.specs.protocol import EvaluationTask, Report, StoredModel
 from featherweight.specs.states import Phase
 from store.attempts.held_attempt import HeldAttempt
+from store.attempts.scores import has_score
 from store.errors import FileMismatch
 from store.tables.records import JobRecord, RungRecord, TrialRecord
 
@@ -27,7 +28,7 @@ def tested(records: Iterable[RungRecord]) -> dict[str, RungRecord]:
     """Return, by file digest, the first of the records that measured the file on test."""
     found: dict[str, RungRecord] = {}
     for record in records:
-        if "test" in record.measurement["accuracy"]:
+        if has_score(record.measurement, "test"):
             found.setdefault(record.file_sha256, record)
     return found
 
@@ -56,7 +57,7 @@ def check(held: HeldAttempt, report: Report) -> None:
     found = next(file.sha256 for file in report.files if file.role == "onnx")
     if found != wanted:
         raise FileMismatch(f"rung {report.rung} measures the file {wanted}, not {found}")
-    if "test" not in report.measurement.accuracy:
+    if not report.measurement.has_score("test"):
         raise FileMismatch(f"the file {found} was to be measured on test, and was not")
 
 

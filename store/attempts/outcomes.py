@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import bindparam, exists, func, select
 from sqlalchemy.orm import Session
 
+from compress.values.measurement import Measurement
 from featherweight.specs.protocol import AttemptResult, Failure
 from featherweight.specs.states import (
     RETRIES,
@@ -18,6 +19,7 @@ from featherweight.specs.states import (
 )
 from store.attempts import faults, held_attempt, losses
 from store.attempts.held_attempt import HeldAttempt
+from store.attempts.scores import told
 from store.database import clock
 from store.errors import Conflict
 from store.jobs import jobs, transitions
@@ -227,7 +229,7 @@ def _last(held: HeldAttempt) -> dict[str, object]:
         return {}
     return {
         "rung": held.trial.rung,
-        "accuracy": measurement["accuracy"]["validation"],
+        **told(Measurement.model_validate(measurement)),
         "size_bytes": measurement["size_bytes"],
     }
 

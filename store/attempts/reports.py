@@ -16,6 +16,7 @@ from featherweight.specs.protocol import Decision, FileRef, Report
 from featherweight.specs.states import AttemptState, Phase
 from store.attempts import evaluations, held_attempt, outcomes, profiles, supernets
 from store.attempts.held_attempt import HeldAttempt
+from store.attempts.scores import told
 from store.database import clock
 from store.errors import ArtifactNotFound, FileMismatch, MetricMissing, RungOutOfOrder
 from store.jobs import jobs, transitions
@@ -201,7 +202,7 @@ def _others(
     spec, trial = jobs.spec(held.job), held.trial
     found: dict[str, Any] = {"peers": rungs.peers(session, trial, report.rung)}
     if spec.early_stopping.extrapolate:
-        found["curve"] = [*rungs.curve(session, trial), report.measurement.value("accuracy")]
+        found["curve"] = [*rungs.curve(session, trial), report.measurement.score()]
         found["peer_curves"] = rungs.peer_curves(session, trial, report.rung)
     counts = trial.phase == Phase.SEARCH and trial.origin != RERUN
     if spec.budget.epochs is not None and counts:
@@ -253,9 +254,9 @@ def _tell(session: Session, held: HeldAttempt, report: Report, decision: Decisio
         "rung": report.rung,
         "epochs": report.epochs,
         "decision": decision.model_dump(mode="json"),
-        "accuracy": report.measurement.value("accuracy"),
+        **told(report.measurement),
         "size_bytes": report.measurement.size_bytes,
     }
     if held.trial.phase == Phase.TEST:
-        news["test_accuracy"] = report.measurement.accuracy["test"]
+        news |= {f"test_{name}": value for name, value in told(report.measurement, "test").items()}
     transitions.announce(session, held.job, held.trial, "rung", news)

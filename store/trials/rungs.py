@@ -82,14 +82,14 @@ def peers(session: Session, trial: TrialRecord, rung: int) -> list[Measurement]:
 
 
 def curve(session: Session, trial: TrialRecord) -> list[float]:
-    """Return the trial's validation accuracies at every rung so far."""
+    """Return the trial's scores on validation at every rung so far."""
     reached = 0 if trial.rung is None else trial.rung + 1
     keys = [(trial.id, rung) for rung in range(reached)]
-    return [each.value("accuracy") for each in measurements(session, keys)]
+    return [each.score() for each in measurements(session, keys)]
 
 
 def peer_curves(session: Session, trial: TrialRecord, rung: int) -> list[list[float]]:
-    """Return the accuracies of each of ``peers``, in their order, at every rung it reached."""
+    """Return the scores of each of ``peers``, in their order, at every rung it reached."""
     others = _others_at(session, trial, rung)
     query = select(RungRecord.trial_id, RungRecord.rung).where(
         RungRecord.job_id == trial.job_id, RungRecord.phase == trial.phase
@@ -98,7 +98,7 @@ def peer_curves(session: Session, trial: TrialRecord, rung: int) -> list[list[fl
     curves: dict[str, list[float]] = {key: [] for key in others}
     for (trial_id, _), measured in zip(keys, measurements(session, keys), strict=True):
         if trial_id in curves:
-            curves[trial_id].append(measured.value("accuracy"))
+            curves[trial_id].append(measured.score())
     return list(curves.values())
 
 

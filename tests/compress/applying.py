@@ -11,8 +11,8 @@ from compress.network.preprocessing import Normalisation
 from compress.network.sources import family
 from compress.network.sources.family import FamilyMembers
 from compress.tasks import loading
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.registry import TechniqueConfig
 from compress.training.context import TrialContext

@@ -23,8 +23,8 @@ from compress.network.families.residual.config import Residual
 from compress.network.folding import Stored
 from compress.network.network import Artifact, Network
 from compress.network.sources.family import FamilyMembers
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.distillation.config import Distillation

@@ -14,8 +14,8 @@ from compress.evaluation import runtime
 from compress.export import parity, views, writer
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.techniques.distillation.config import Distillation
 from compress.techniques.filter_pruning.config import FilterPruning

@@ -14,8 +14,8 @@ from compress.evaluation import runtime
 from compress.export import onnx_shapes, views, writer
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.values.errors import ExportParityError
 from tests.compress.applying import applied, quantized

@@ -6,8 +6,8 @@ import torch
 from compress import pipeline
 from compress.network.families.residual.config import Residual
 from compress.network.sources.family import FamilyMembers
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.techniques.distillation.config import Distillation
 from compress.techniques.quantization.config import Quantization

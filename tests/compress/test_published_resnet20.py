@@ -13,8 +13,8 @@ from benchmarks.data import cifar as published
 from compress.evaluation import measure
 from compress.export import writer
 from compress.network.network import Network
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from tests.compress.applying import quantized
 

@@ -9,7 +9,7 @@ from compress.network.families.residual.config import Residual
 from compress.network.sources import safetensors
 from compress.sensitivity.document import ProfileDocument
 from compress.tasks import loading
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.training.context import TrialContext
 from featherweight import jobfile
 from featherweight.specs.states import JobState, Phase

@@ -12,7 +12,7 @@ from compress.network.families.residual.config import Residual
 from compress.network.sources import safetensors
 from compress.network.sources.family import FamilyMembers
 from compress.tasks import loading
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.training import inference
 from compress.training.context import TrialContext
 from featherweight.specs import manifest

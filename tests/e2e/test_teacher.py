@@ -10,7 +10,7 @@ from compress import pipeline
 from compress.network.families.residual.config import Residual
 from compress.network.sources import safetensors as weights
 from compress.tasks import loading
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.training.context import TrialContext
 from compress.training.distillation.teacher import TeacherLogits
 from featherweight import jobfile

@@ -8,7 +8,7 @@ from compress.values.latency.latency import Latency
 from featherweight.cli import tables
 from featherweight.specs.cluster import MeterReading, RuntimeFigures
 from featherweight.specs.objective import MetricSchema
-from featherweight.specs.schemas import AccuracySchema, FrontPoint, FrontSchema
+from featherweight.specs.schemas import FrontPoint, FrontSchema, QualitySchema
 from service.reports import figures
 from tests import factories, meter_factories
 
@@ -84,7 +84,14 @@ def test_a_figure_that_was_not_measured_is_a_dash():
 
 
 def test_the_figure_on_test_stands_before_validation_with_its_interval_and_images():
-    test = AccuracySchema(accuracy=0.9833, images=360, low=0.9641, high=0.9923)
+    test = QualitySchema(
+        metric=MetricSchema.of("accuracy"),
+        value=0.9833,
+        accuracy=0.9833,
+        images=360,
+        low=0.9641,
+        high=0.9923,
+    )
     known = point(1, latency(1.0)).model_copy(update={"test": test})
     text = shown(point(0, latency(3.0)), known)
     line = next(line for line in text.splitlines() if line.strip().startswith("1 "))

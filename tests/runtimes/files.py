@@ -21,8 +21,8 @@ from compress.network.network import Network
 from compress.network.sources import family
 from compress.targets.registry import PROVEN
 from compress.tasks import loading
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.training.context import TrialContext
 from compress.training.loop import TrainingPlan, fit

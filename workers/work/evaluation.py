@@ -31,7 +31,8 @@ def report(
     before = file.measurement
     measurement = before.model_copy(
         update={
-            "accuracy": {**before.accuracy, "test": found.accuracy},
+            "accuracy": before.accuracy | found.accuracies("test"),
+            "intervals": before.intervals | found.intervals("test"),
             "class_correct": {"test": found.class_correct} if found.class_correct else {},
             "quality": {**before.quality, "test": dict(found.quality)},
             "seconds": dict(seconds),

@@ -15,8 +15,8 @@ from compress.network.graph.read import read
 from compress.network.graph.shapes import bind
 from compress.network.network import Network
 from compress.network.sources import onnx, onnx_ports
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.training.context import TrialContext
 from compress.values.errors import CompressError

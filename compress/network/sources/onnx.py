@@ -19,12 +19,13 @@ def load(
     source: bytes | Path,
     *,
     input_shape: ExampleShape,
-    num_classes: int,
+    num_classes: int | None,
     normalisation: Normalisation | None = None,
 ) -> Network:
     """The network of a file, ready to predict, with the ports of the file.
 
     ``input_shape`` is that of one example, of images ``(C, H, W)`` whatever order the file has;
+    ``num_classes`` is the width of its answer, None if any will do;
     without a ``normalisation`` the network takes raw values as its file does.
     Raises InvalidNetwork for a file that is refused and for one that takes other examples or knows
     other classes.
@@ -34,7 +35,7 @@ def load(
     ports = onnx_ports.example_ports(graph, input_shape=input_shape)
     shapes = bind(graph, ports.sizes)
     known = onnx_ports.num_classes(ports, shapes.get(ports.output.name))
-    if known != num_classes:
+    if num_classes is not None and known != num_classes:
         raise InvalidNetwork(
             f"the network tells {known} classes apart, the data has {num_classes}: train its last "
             "layer for these classes, or give it data of its own"
@@ -46,7 +47,7 @@ def load(
         ),
         normalisation=normalisation or Normalisation.identity_of(input_shape),
         input_shape=input_shape,
-        num_classes=num_classes,
+        num_classes=known,
         ports=signature,
     )
 

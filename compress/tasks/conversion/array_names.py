@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal, NamedTuple
 
-from compress.tasks.inspection import CLASS_NAMES, SPLITS
+from compress.tasks.inspection import CLASS_NAMES
 from compress.values.errors import InvalidData
-from compress.values.measurement import Split
+from compress.values.measurement import SPLITS, Split
 
 Axis = Literal["x", "y"]
 _AXES: Mapping[str, Axis] = {

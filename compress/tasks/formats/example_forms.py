@@ -35,7 +35,7 @@ Ranges: TypeAlias = Sequence[tuple[float, float]]
 class ExampleForm(ABC):
     """What the examples of a task look like in ``x_<split>``."""
 
-    task: ClassVar[TaskName]
+    task: TaskName
     may_count: ClassVar[bool]
     """Whether their values may be ids, so that it matters whether they are whole numbers."""
 
@@ -96,7 +96,7 @@ class ExampleForm(ABC):
 class ImageForm(ExampleForm):
     """Images (N, H, W) or (N, H, W, C), which networks take as (C, H, W)."""
 
-    task = "image_classification"
+    task: TaskName = "image_classification"
     may_count = False
 
     def shape(self, header: npz.ArrayHeader) -> ExampleShape:
@@ -159,7 +159,7 @@ class ImageForm(ExampleForm):
 class ArrayForm(ExampleForm):
     """Arrays (N, ...), which networks take as they are; those of two axes are tables (N, F)."""
 
-    task = "classification"
+    task: TaskName = "classification"
     may_count = True
 
     def shape(self, header: npz.ArrayHeader) -> ExampleShape:
@@ -218,4 +218,13 @@ def _as_constant(low: float, high: float) -> str:
     )
 
 
-FORMS: Mapping[TaskName, ExampleForm] = {form.task: form for form in (ImageForm(), ArrayForm())}
+FORMS: Mapping[TaskName, ExampleForm] = {
+    form.task: form
+    for form in (
+        ImageForm(),
+        ArrayForm(),
+        ArrayForm("multilabel"),
+        ArrayForm("regression"),
+        ArrayForm("unlabelled"),
+    )
+}

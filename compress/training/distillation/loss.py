@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from compress.training.distillation.settings import Teaching
+from compress.tasks.answers import CLASSES, Answers
+from compress.training.distillation.settings import LOSSES_OF_ALL, Teaching
 from compress.values.errors import InvalidCandidate
 
 _LEAST_CLASSES = 2
@@ -24,12 +25,43 @@ _LEAST_DEVIATION = 0.05
 
 
 def distillation_loss(
-    student_BK: Tensor, teacher_BK: Tensor, labels_B: Tensor, config: Teaching, *, hard: Tensor
+    student_BK: Tensor,
+    teacher_BK: Tensor,
+    labels_B: Tensor,
+    config: Teaching,
+    *,
+    hard: Tensor,
+    answers: Answers = CLASSES,
 ) -> Tensor:
-    """Return ``(1 - w) hard + w soft(teacher)``; ``hard`` is the task's mean loss of the labels."""
-    return (1 - config.weight) * hard + config.weight * soft_loss(
-        student_BK, teacher_BK, labels_B, config
-    )
+    """Return ``(1 - w) hard + w soft(teacher)``; ``hard`` is the task's mean loss of the labels.
+
+    ``answers`` say what the outputs mean.
+    """
+    if not answers.are_classes:
+        soft = soft_loss_of(student_BK, teacher_BK, config, answers=answers)
+    else:
+        soft = soft_loss(student_BK, teacher_BK, labels_B, config)
+    return (1 - config.weight) * hard + config.weight * soft
+
+
+def soft_loss_of(student: Tensor, teacher: Tensor, config: Teaching, *, answers: Answers) -> Tensor:
+    """Return the teacher's part of the loss for outputs that are no classes of an example.
+
+    Raises InvalidCandidate for a form that only logits of classes have.
+    """
+    match config.loss:
+        case "kl":
+            return answers.divergence(teacher, student, temperature=config.temperature)
+        case "reverse_kl":
+            return answers.divergence(student, teacher, temperature=config.temperature)
+        case "mse":
+            return answers.squared_error(teacher, student)
+        case _:
+            raise InvalidCandidate(
+                f"distillation: loss={config.loss!r} compares one class with the others, and the "
+                "task's answers are not one class for each example: use one of "
+                f"{', '.join(LOSSES_OF_ALL)}"
+            )
 
 
 def soft_loss(student_BK: Tensor, teacher_BK: Tensor, labels_B: Tensor, config: Teaching) -> Tensor:

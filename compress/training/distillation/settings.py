@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Literal, Protocol
 
 LogitsLoss = Literal["kl", "standardised", "decoupled", "js", "mse", "reverse_kl"]
+LOSSES_OF_ALL: tuple[LogitsLoss, ...] = ("kl", "reverse_kl", "mse")
+"""Those that every task has, whatever its outputs mean."""
 Features = Literal["none", "hints", "attention", "relational"]
 Teacher = Literal["baseline", "self", "uploaded"]
 

@@ -21,7 +21,7 @@ from compress.network.stored_weight import StoredWeight
 from compress.targets import registry, rules
 from compress.targets.plain import PLAIN
 from compress.targets.portable import PORTABLE
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.values.errors import InvalidNetwork, TargetParityError
 from tests.compress import contract

@@ -14,7 +14,7 @@ from compress.targets import rules
 from compress.targets.onnxruntime import ONNXRUNTIME
 from compress.targets.plain import PLAIN
 from compress.targets.tensorrt import TENSORRT
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.values.errors import InvalidNetwork, TargetRuleBroken
 from tests.compress.applying import applied, quantized

@@ -15,8 +15,8 @@ from compress.export import activation_ranges, writer
 from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.tasks import loading as statistics
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.training import loop
 from compress.training.loop import TrainingPlan

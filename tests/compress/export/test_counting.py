@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from compress.export import counting, writer
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from tests.compress.applying import quantized
 
 

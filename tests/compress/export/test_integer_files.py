@@ -14,7 +14,7 @@ from torch import nn
 
 from compress.evaluation import runtime
 from compress.export import parity, writer
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from tests.compress import contract
 from tests.compress.applying import quantized

@@ -8,7 +8,7 @@ from onnx import helper, numpy_helper
 
 from compress.evaluation import runtime
 from compress.export import parity, writer
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.values.errors import ExportParityError, InvalidData, NumericalError
 from tests.compress.applying import quantized
 

@@ -13,7 +13,7 @@ from compress.evaluation import runtime
 from compress.export import parity, writer
 from compress.export.activation_calibration import ActivationRange
 from compress.network.stored_weight import shortened
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.quantization import grid
 from tests.compress.applying import quantized

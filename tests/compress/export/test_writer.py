@@ -16,7 +16,7 @@ from compress.evaluation import measure, runtime
 from compress.export import onnx_graph, parity, writer
 from compress.network import folding
 from compress.network.preprocessing import Normalisation
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.values.errors import ExportParityError, InvalidData, NumericalError
 from tests.compress.applying import quantized

@@ -15,7 +15,7 @@ from compress.evaluation import measure, runtime
 from compress.export import parity, writer
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.quantization import grid
 from compress.values.errors import InvalidCandidate

@@ -6,7 +6,7 @@ import pytest
 
 from compress.export import writer
 from compress.targets.onnxruntime import ONNXRUNTIME
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from featherweight.specs import constraints
 from search.allocation.allotment import Allotter, Choices
 from search.allocation.limits import Limits

@@ -17,8 +17,8 @@ from compress.network.network import Network
 from compress.sensitivity import probes
 from compress.sensitivity.probes import ProbeRequest
 from compress.sensitivity.rounds import ROUNDS
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.training import batchnorm, inference
 from compress.values.errors import InvalidData, NumericalError, Stopped
 from tests.compress.applying import applied, context_of, quantized

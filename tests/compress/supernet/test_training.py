@@ -17,8 +17,8 @@ from compress.network.supernet.execution import SharedMember
 from compress.supernet import start
 from compress.supernet import training as supernet
 from compress.supernet.objectives import Sandwich
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.training import batchnorm, inference, loop
 from compress.training.context import TrialContext
 from compress.training.distillation.loss import kl

@@ -8,10 +8,10 @@ from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.tasks import loading
 from compress.tasks.formats.holdout import hold_out
-from compress.tasks.image_classification import augmentation
-from compress.tasks.image_classification.augmentation import ImageView
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
+from compress.tasks.kinds.image_classification import augmentation
+from compress.tasks.kinds.image_classification.augmentation import ImageView
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.training import batchnorm, inference
 from compress.values.errors import InvalidData, Stopped
 from tests.devices import DEVICE

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from compress.tasks import registry
-from compress.tasks.image_classification.task import ImageClassification
+from compress.tasks.kinds.image_classification.task import ImageClassification
 from compress.tasks.names import TaskName
 from compress.tasks.registry import IncompleteTask
 from compress.tasks.task import Task
@@ -44,8 +44,8 @@ def test_a_toy_task_is_told_all_that_it_lacks():
         def score(self, outputs_NK, labels_N):
             return 1.0
 
-    lacking = "primary, view_revision, agreement, augment, class_correct, decided, explained, load"
-    with pytest.raises(IncompleteTask, match=f"lacks {lacking}, loss, quality$"):
+    lacking = "primary, view_revision, agreement, answers, load, loss, quality"
+    with pytest.raises(IncompleteTask, match=f"lacks {lacking}$"):
         registry.table([Toy])
 
 
@@ -58,7 +58,10 @@ def test_names_and_primary_metrics_are_those_that_exist():
 
     with pytest.raises(IncompleteTask, match=r"'toy': its name is not in compress\.tasks\.names"):
         registry.table([Elsewhere])
-    with pytest.raises(IncompleteTask, match="a metric of answers, got 'size_bytes', expected one"):
+    with pytest.raises(
+        IncompleteTask,
+        match="that is 1 at best, got 'size_bytes', expected one",
+    ):
         registry.table([Bytes])
     with pytest.raises(ValueError, match="two tasks have one name"):
         registry.table([ImageClassification, ImageClassification])

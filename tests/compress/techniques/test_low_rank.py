@@ -7,8 +7,8 @@ from torch import nn
 
 from compress.export import writer
 from compress.network import folding, layers
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.low_rank import factorisation, thinner
 from compress.techniques.low_rank.apply import apply
 from compress.techniques.low_rank.config import LowRank

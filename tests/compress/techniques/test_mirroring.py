@@ -14,7 +14,7 @@ from compress import pipeline
 from compress.evaluation import runtime
 from compress.export import parity, views, writer
 from compress.network.signature import INPUT
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.techniques.mirroring.config import VIEWS, Mirroring
 from compress.techniques.quantization.config import Quantization

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from compress.network import layers
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.sparsity import selection
 from compress.techniques.sparsity.apply import apply
 from compress.techniques.sparsity.config import Sparsity

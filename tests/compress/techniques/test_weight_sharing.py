@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.cluster.vq import kmeans as scipy_kmeans
 
 from compress.network import layers
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.sparsity.apply import apply as sparsify
 from compress.techniques.sparsity.config import Sparsity
 from compress.techniques.weight_sharing import fitting, kmeans

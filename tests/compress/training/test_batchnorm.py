@@ -9,8 +9,8 @@ import torch
 
 from compress import pipeline
 from compress.network.network import Network
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.techniques.sparsity.config import Sparsity
 from compress.training import batchnorm, inference

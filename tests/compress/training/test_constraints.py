@@ -8,8 +8,8 @@ from compress.network.families.network import build
 from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.tasks import loading
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.training import constraints, loop, precision
 from compress.training.constraints import WeightConstraint
 from compress.training.loop import TrainingPlan

@@ -10,9 +10,9 @@ from compress.network.families.network import build
 from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.tasks import loading
-from compress.tasks.image_classification import augmentation
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
+from compress.tasks.kinds.image_classification import augmentation
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.distillation.config import Distillation
 from compress.training import inference, loop, precision
 from compress.training.distillation.teacher import TeacherLogits

@@ -11,8 +11,8 @@ from torch import nn
 from compress import pipeline
 from compress.network.network import Network
 from compress.tasks import loading
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.training import batchnorm, loop
 from compress.training.context import TrialContext

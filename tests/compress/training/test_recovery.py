@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.distillation.config import Distillation
 from compress.training import loop, recovery
 from compress.training.distillation.teacher import TeacherLogits

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from compress.values.measurement import METRICS, Measurement
+from compress.tasks.names import TASK_METRICS
+from compress.values.measurement import METRICS, QUALITY, Measurement
 from compress.values.metrics import MetricInfo, table
 from tests import factories
 
@@ -75,11 +76,8 @@ def test_qualities_are_read_on_another_split_as_on_validation():
 
 def test_qualities_change_with_training_and_costs_do_not():
     qualities = {name for name, info in METRICS.items() if info.is_quality}
-    assert qualities == {
-        "accuracy",
-        "top5_accuracy",
-        "macro_f1",
-        "balanced_accuracy",
-        "least_recall",
-    }
-    assert all(METRICS[name].direction == "minimise" for name in METRICS if name not in qualities)
+    of_tasks = {metric for metrics in TASK_METRICS.values() for metric in metrics}
+    assert qualities == of_tasks | {QUALITY}
+    for name, info in METRICS.items():
+        is_better_high = name in qualities and info.unit != "error"
+        assert info.direction == ("maximise" if is_better_high else "minimise")

@@ -101,7 +101,7 @@ def test_where_nothing_can_meet_a_limit_the_nearest_is_looked_for() -> None:
 
 def test_only_a_file_as_accurate_as_any_may_become_keeps_a_dominated_candidate_out() -> None:
     at = bounds(objectives=["maximise accuracy", "minimise parameters"])
-    assert at.best_accuracy == pytest.approx(0.96)
+    assert at.best_score == pytest.approx(0.96)
     small = {"parameters": 100_000, "macs": 10_000_000}
     good = factories.measurement(0.961, 400_000, **small)
     assert at.rejection(member(1.0), [factories.measurement(0.959, 400_000, **small)]) is None

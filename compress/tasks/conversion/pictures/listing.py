@@ -10,9 +10,9 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from compress.tasks.inspection import SPLITS, check_class_names
+from compress.tasks.inspection import check_class_names
 from compress.values.errors import InvalidData
-from compress.values.measurement import MAX_CLASSES, Split
+from compress.values.measurement import MAX_CLASSES, SPLITS, Split
 from compress.values.shown import some
 
 MAX_MEMBERS = 250_000

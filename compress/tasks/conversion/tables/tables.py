@@ -21,11 +21,11 @@ from compress.tasks.conversion.numbers import EXACT
 from compress.tasks.conversion.tables.rows import OpenTable, Row, open_table
 from compress.tasks.formats import npz
 from compress.tasks.formats.example_forms import MAX_EXAMPLES
-from compress.tasks.inspection import CLASS_NAMES, SPLITS, check_class_names
+from compress.tasks.inspection import CLASS_NAMES, check_class_names
 from compress.tasks.reading import Conversion, DatasetReading
 from compress.values.errors import InvalidData
 from compress.values.file_formats.recognition import FileFormat, recognise
-from compress.values.measurement import MAX_CLASSES, Split
+from compress.values.measurement import MAX_CLASSES, SPLITS, Split
 from compress.values.shown import some
 
 TARGETS = frozenset({"target", "label", "labels", "class", "y"})

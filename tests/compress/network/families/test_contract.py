@@ -15,8 +15,8 @@ from compress.network.member import Shape
 from compress.network.preprocessing import Normalisation
 from compress.network.sources import safetensors as weights
 from compress.network.structure import channels, ordering
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from tests.compress.network.families import tiny
 from tests.compress.network.families.samples import SAMPLES

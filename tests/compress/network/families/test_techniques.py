@@ -12,8 +12,8 @@ from compress import pipeline
 from compress.evaluation import runtime
 from compress.export import writer
 from compress.network.sources.family import FamilyMembers
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.training.context import TrialContext
 from tests.compress import contract

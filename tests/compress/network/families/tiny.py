@@ -13,8 +13,8 @@ from compress.network.families.catalog import Architecture
 from compress.network.families.network import build
 from compress.network.network import Artifact, Network
 from compress.network.preprocessing import Normalisation
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.quantization import apply as quantization
 from compress.techniques.quantization.config import Quantization

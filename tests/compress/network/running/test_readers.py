@@ -13,8 +13,8 @@ from compress import pipeline
 from compress.evaluation import runtime
 from compress.export import parity, writer
 from compress.network import folding, layers
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.techniques.quantization import equalisation
 from compress.techniques.quantization.config import Quantization

@@ -9,8 +9,8 @@ from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.network.structure.channel_groups import ChannelGroup, Member
 from compress.network.structure.importance import Evidence, importance, lamp
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.filter_pruning import calibration, strategies
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.filter_pruning.strategies import Ranked

@@ -17,8 +17,8 @@ from compress.network.families.vgg_bn.config import VggBn
 from compress.network.member import OPERATIONS
 from compress.network.sources.family import FamilyMembers
 from compress.network.supernet.config import Elastic
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.training.context import TrialContext
 from tests.compress.network.families import tiny
 from tests.devices import DEVICE

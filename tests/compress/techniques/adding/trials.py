@@ -20,8 +20,8 @@ from compress import pipeline
 from compress.export import writer
 from compress.network.families.residual.config import Residual
 from compress.network.network import Network
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.techniques.rules import canonical
 from docs import generate

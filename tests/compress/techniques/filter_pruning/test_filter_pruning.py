@@ -9,8 +9,8 @@ from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.network.structure import channels
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.filter_pruning import apply as filter_pruning
 from compress.techniques.filter_pruning import cost

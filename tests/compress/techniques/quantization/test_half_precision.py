@@ -20,7 +20,7 @@ from compress.export.weight_encoding import encoder, half_floats, streams
 from compress.export.weight_encoding.building import Building
 from compress.network import folding, layers
 from compress.network.stored_weight import HalfFloat, StoredWeight, is_half
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.training import constraints, loop
 from compress.values.errors import NumericalError

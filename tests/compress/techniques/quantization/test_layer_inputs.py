@@ -8,8 +8,8 @@ from torch import nn
 
 from compress.network import layers
 from compress.network.layers import WeightedLayer
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.quantization import layer_inputs
 from compress.training.context import TrialContext
 from compress.values.errors import InvalidData, NumericalError

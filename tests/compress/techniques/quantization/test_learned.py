@@ -24,8 +24,8 @@ from compress import pipeline, techniques
 from compress.network.layers import WeightedLayer, weighted
 from compress.network.network import Network
 from compress.network.sources.family import FamilyMembers
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.techniques.distillation.config import Distillation
 from compress.techniques.family_member.config import FamilyMember

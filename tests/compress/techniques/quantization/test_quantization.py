@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from compress.network import layers
 from compress.network.stored_weight import SparseFloat, StoredWeight
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.quantization import apply as quantization
 from compress.techniques.quantization.config import Quantization

@@ -11,8 +11,8 @@ from compress.network.families.plans.plan import Conv
 from compress.network.member import Shape
 from compress.network.sources.family import FamilyMembers
 from compress.network.supernet import extraction
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.family_member import apply as family_member
 from compress.techniques.family_member.config import FamilyMember

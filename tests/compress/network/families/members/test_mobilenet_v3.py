@@ -12,8 +12,8 @@ from compress.network.member import Shape
 from compress.network.sources.family import FamilyMembers
 from compress.network.structure import channels
 from compress.network.supernet import extraction
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.filter_pruning import apply as filter_pruning
 from compress.techniques.filter_pruning.config import FilterPruning

@@ -13,8 +13,8 @@ from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
 from compress.network.sources import safetensors as weights
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.training import loop
 from compress.values.errors import InvalidWeights, NumericalError
 from tests.devices import DEVICE

@@ -12,8 +12,8 @@ from compress.export import onnx_shapes, writer
 from compress.network import folding
 from compress.network.graph.view.program import GraphedModule
 from compress.network.signature import Signature
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import ImageData, Images
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.low_rank.config import LowRank

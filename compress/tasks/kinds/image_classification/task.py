@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from compress.tasks import loading
-from compress.tasks.image_classification import augmentation
 from compress.tasks.images import ImageData, Images
-from compress.tasks.single_label.task import SingleLabel
+from compress.tasks.kinds.image_classification import augmentation
+from compress.tasks.kinds.single_label.task import SingleLabel
 from compress.tasks.task import View
 from compress.values.schedule import Augment, Augmented
 

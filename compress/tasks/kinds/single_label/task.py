@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from compress.tasks.single_label import quality
-from compress.tasks.single_label.quality import Answers
+from compress.tasks.answers import Answers, Classes
+from compress.tasks.kinds.single_label import quality
+from compress.tasks.kinds.single_label.quality import ClassAnswers
 from compress.tasks.task import Batch, Task
 from compress.values.measurement import Metric
 
@@ -25,6 +26,11 @@ class SingleLabel(Task):
 
     primary = "accuracy"
 
+    @property
+    def answers(self) -> Answers:
+        """Logits of exclusive classes."""
+        return Classes()
+
     def loss(self, outputs_BK: Tensor, batch: Batch) -> Tensor:
         """Return the mean cross-entropy of the labels."""
         return functional.cross_entropy(outputs_BK, batch.labels_B)
@@ -33,19 +39,18 @@ class SingleLabel(Task):
         self, outputs_NK: NDArray[np.float32], labels_N: NDArray[np.int64]
     ) -> Mapping[Metric, float]:
         """Return every metric of ``single_label.quality``, each from 0 to 1."""
-        answers = Answers(logits_NK=outputs_NK, labels_N=labels_N)
+        answers = ClassAnswers(logits_NK=outputs_NK, labels_N=labels_N)
         return {metric: measured(answers) for metric, measured in quality.MEASURED.items()}
 
-    def score(self, outputs_NK: Tensor, labels_N: Tensor) -> float:
+    def primary_of(self, outputs_NK: NDArray[np.float32], labels_N: NDArray[np.int64]) -> float:
         """Return the accuracy alone: nothing else is looked at while a network trains."""
-        answers = Answers(logits_NK=outputs_NK.numpy(), labels_N=labels_N.numpy())
-        return quality.accuracy(answers)
+        return quality.accuracy(ClassAnswers(logits_NK=outputs_NK, labels_N=labels_N))
 
     def class_correct(
         self, outputs_NK: NDArray[np.float32], labels_N: NDArray[np.int64]
     ) -> tuple[int, ...]:
         """Count the right answers of each of the K classes."""
-        return tuple(Answers(logits_NK=outputs_NK, labels_N=labels_N).correct.tolist())
+        return tuple(ClassAnswers(logits_NK=outputs_NK, labels_N=labels_N).correct.tolist())
 
     def agreement(
         self,

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from compress.tasks.single_label import quality
-from compress.tasks.single_label.quality import Answers
+from compress.tasks.kinds.single_label import quality
+from compress.tasks.kinds.single_label.quality import ClassAnswers
+from compress.tasks.names import TASK_METRICS
 from compress.values.measurement import METRICS
 
 
 def answers(logits, labels):
-    return Answers(
+    return ClassAnswers(
         logits_NK=np.array(logits, dtype=np.float32), labels_N=np.array(labels, dtype=np.int64)
     )
 
@@ -68,4 +69,5 @@ def test_with_five_classes_every_label_is_among_the_top_five():
 
 
 def test_every_metric_of_the_answers_is_measured_and_nothing_else():
-    assert set(quality.MEASURED) == {name for name, info in METRICS.items() if info.is_quality}
+    assert set(quality.MEASURED) == set(TASK_METRICS["classification"])
+    assert set(quality.MEASURED) <= set(METRICS)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION as TASK
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION as TASK
+from compress.tasks.names import TASK_METRICS
 from compress.tasks.task import Batch
-from compress.values.measurement import METRICS
 
 LOGITS = np.array([[2, 1, 0], [0, 3, 3], [5, 0, 5], [1, 2, 4]], dtype=np.float32)
 LABELS = np.array([0, 2, 2, 2])
@@ -26,7 +26,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_labels():
 
 def test_the_score_is_the_primary_metric_of_all_that_are_measured():
     measured = TASK.quality(LOGITS, LABELS)
-    assert set(measured) == {name for name, row in METRICS.items() if row.is_quality}
+    assert set(measured) == set(TASK_METRICS["image_classification"])
     # Of equal logits the first answers: images 1 and 2 are wrong.
     assert measured["accuracy"] == 0.5
     assert TASK.score(torch.from_numpy(LOGITS), torch.from_numpy(LABELS)) == 0.5

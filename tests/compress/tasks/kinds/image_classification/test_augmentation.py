@@ -11,9 +11,9 @@ from compress.network.families.network import build
 from compress.network.families.residual.config import Residual
 from compress.network.network import Network
 from compress.tasks import loading, mirror_symmetry
-from compress.tasks.image_classification import augmentation
-from compress.tasks.image_classification.task import IMAGE_CLASSIFICATION
 from compress.tasks.images import Images
+from compress.tasks.kinds.image_classification import augmentation
+from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.training import batchnorm, inference, loop
 from compress.training.loop import TrainingPlan
 from tests.devices import DEVICE

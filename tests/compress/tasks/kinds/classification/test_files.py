@@ -21,7 +21,7 @@ from compress.targets.plain import PLAIN
 from compress.targets.portable import PORTABLE
 from compress.tasks import registry
 from compress.tasks.images import ImageData, Images
-from compress.tasks.single_label.quality import MEASURED
+from compress.tasks.kinds.single_label.quality import MEASURED
 from compress.techniques.candidate import Candidate
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.low_rank.config import LowRank
