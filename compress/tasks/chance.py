@@ -12,7 +12,7 @@ from compress.tasks.formats.targets import called
 from compress.tasks.inspection import DatasetInfo
 from compress.tasks.names import EXAMPLES, TaskName
 from compress.values import wilson
-from compress.values.measurement import Measurement, Split
+from compress.values.measurement import METRICS, Measurement, Split
 
 _CHECK = (
     "check that the weights are the trained ones, that the normalisation is the one they were "
@@ -21,16 +21,33 @@ _CHECK = (
 )
 WAYS_OUT: Mapping[TaskName, str] = {
     "image_classification": f"{_CHECK} images have the layout (N, H, W, C)",
-    "classification": f"{_CHECK} columns or axes are in the order of the training",
+    **dict.fromkeys(
+        ("classification", "multilabel", "regression"),
+        f"{_CHECK} columns or axes are in the order of the training",
+    ),
+    **dict.fromkeys(
+        ("text_classification", "text_matching", "sequence_labelling"),
+        f"{_CHECK} ids of words are those of the training",
+    ),
+    "unlabelled": f"{_CHECK} the file answers always in the same way",
+}
+_WORTHLESS: Mapping[TaskName, str] = {
+    "regression": "no better than always answering the mean",
+    "multilabel": "no better than finding no label",
+    "sequence_labelling": "no better than finding nothing",
 }
 
 
 def no_better(measurement: Measurement, split: Split, data: DatasetInfo) -> str | None:
-    """Say how far a file is from beating the most frequent class; None if it is better.
+    """Say how far a file is from beating who never looks at an example; None if it is better.
 
-    It is better if the lower end of the 95 % interval of its accuracy is above that class's share.
-    Returns None, too, if it was not measured on the split.
+    Of classes it is better if the lower end of the 95 % interval of its accuracy is above the share
+    of the most frequent one; of numbers, tags and labels if that of its primary metric is above 0,
+    which the mean of all numbers, and finding nothing, have. Returns None, too, if it was not
+    measured on the split.
     """
+    if data.task in _WORTHLESS:
+        return _worthless(measurement, split, data)
     counts_K = data.class_counts.get(split)
     if split not in measurement.accuracy or not counts_K:
         return None
@@ -44,6 +61,20 @@ def no_better(measurement: Measurement, split: Split, data: DatasetInfo) -> str 
         f"{accuracy:.2%} of {total:,} {split} {EXAMPLES[data.task]} are right (95 % interval "
         f"{found.low:.2%} to {found.high:.2%}), and "
         f"{most / total:.2%} of them are of class {label}"
+    )
+
+
+def _worthless(measurement: Measurement, split: Split, data: DatasetInfo) -> str | None:
+    if split not in measurement.intervals or not measurement.has_score(split):
+        return None
+    low, high = measurement.intervals[split]
+    if low > 0:
+        return None
+    metric = METRICS[measurement.primary]
+    value = measurement.quality[split][measurement.primary]
+    return (
+        f"{_WORTHLESS[data.task]}: {metric.words} on {data.splits[split]:,} {split} "
+        f"{EXAMPLES[data.task]} is {value:.4g} (95 % interval {low:.4g} to {high:.4g})"
     )
 
 

@@ -23,7 +23,7 @@ from compress.tasks.formats import fingerprints, npz
 from compress.tasks.formats.example_forms import FORMS, ExampleForm, Ranges
 from compress.tasks.formats.statistics import ChannelStatistics
 from compress.tasks.formats.targets import TARGETS, TargetForm, Targets
-from compress.tasks.names import FIRST_TASK, TaskName
+from compress.tasks.names import ANSWERS, FIRST_TASK, TaskName
 from compress.tasks.reading import DatasetOrigin
 from compress.values import raw_values
 from compress.values.errors import InvalidData
@@ -72,6 +72,15 @@ class DatasetInfo(BaseModel, frozen=True, extra="forbid"):
         exclude_if=lambda value: not value,
         description="Whether all values are known to be whole numbers; not asked of images.",
     )
+
+    @property
+    def answer(self) -> str:
+        """What a network has to tell of an example, in words: "10 classes"."""
+        if self.num_classes == 0:
+            return "no labels"
+        words = ANSWERS.get(self.task, "classes")
+        one = {"numbers to predict": "number to predict"}.get(words, words.removesuffix("s"))
+        return f"{self.num_classes} {one if self.num_classes == 1 else words}"
 
 
 def inspect_dataset(

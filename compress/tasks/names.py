@@ -31,6 +31,12 @@ EXAMPLES: Mapping[TaskName, str] = {
     "unlabelled": "examples",
 }
 """What people call the examples of a task."""
+ANSWERS: Mapping[TaskName, str] = {
+    "multilabel": "labels",
+    "regression": "numbers to predict",
+    "sequence_labelling": "tags",
+}
+"""What people call what examples are answered with, if it is no class."""
 TEXT_TASKS: frozenset[TaskName] = frozenset(
     {"text_classification", "text_matching", "sequence_labelling"}
 )

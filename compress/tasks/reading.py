@@ -11,6 +11,8 @@ from compress.tasks.names import FIRST_TASK, TaskName
 from compress.values.file_formats.answers import Expected
 from compress.values.measurement import MAX_CLASSES
 
+SEVERAL_TARGETS = frozenset({"multilabel", "regression"})
+"""Tasks that may take what they predict from several columns of a table."""
 Side: TypeAlias = Annotated[int, Field(ge=4, le=1024)]
 """Pixels of a picture, one way."""
 Column: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
@@ -24,8 +26,8 @@ class DatasetReading(BaseModel, frozen=True, extra="forbid"):
         default=FIRST_TASK,
         # Names of files are made of readings that are older than the field.
         exclude_if=lambda task: task == FIRST_TASK,
-        description="What its examples are for: image_classification, or classification of arrays "
-        "of any axes, such as tables, series and features.",
+        description="What its examples are for: image_classification, or classification, "
+        "multilabel, regression or unlabelled of arrays of any axes, such as tables and series.",
     )
     layout: Layout | None = Field(
         default=None,
@@ -50,11 +52,13 @@ class DatasetReading(BaseModel, frozen=True, extra="forbid"):
         description="Pictures become grey (1) or RGB (3). None: grey if all of them are.",
     )
 
-    target: Column | None = Field(
-        default=None,
-        exclude_if=lambda value: value is None,
-        description="Column of a table that holds the labels. None: the one called target, label, "
-        "class or y.",
+    target: Column | Annotated[tuple[Column, ...], Field(min_length=1, max_length=1024)] | None = (
+        Field(
+            default=None,
+            exclude_if=lambda value: value is None,
+            description="Column of a table that holds the labels, or several of numbers to predict "
+            "or of labels that hold or not. None: the one called target, label, class or y.",
+        )
     )
     features: tuple[Column, ...] | None = Field(
         default=None,
@@ -72,6 +76,13 @@ class DatasetReading(BaseModel, frozen=True, extra="forbid"):
                 "layout, size and channels are for images: leave them out if the task is "
                 f"{self.task}, whose arrays are read as (N, ...)"
             )
+        if len(self.targets) > 1 and self.task not in SEVERAL_TARGETS:
+            raise ValueError(
+                f"target names {len(self.targets)} columns, and {self.task} has one label for each "
+                f"example: name one, or say task: {' or '.join(sorted(SEVERAL_TARGETS))}"
+            )
+        if self.targets and self.task == "unlabelled":
+            raise ValueError("target: unlabelled has no labels: leave it out")
         if self.task == "image_classification" and self.is_of_table:
             raise ValueError("target and features are for tables: say task: classification, too")
         return self
@@ -80,6 +91,13 @@ class DatasetReading(BaseModel, frozen=True, extra="forbid"):
     def expected(self) -> Expected:
         """What kind of file it may be of."""
         return "dataset" if self.task == "image_classification" else "arrays"
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns that are said to hold what examples are answered with."""
+        if self.target is None:
+            return ()
+        return (self.target,) if isinstance(self.target, str) else self.target
 
     @property
     def is_of_table(self) -> bool:

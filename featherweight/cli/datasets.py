@@ -14,7 +14,7 @@ from rich.markup import escape
 from compress.tasks.formats.targets import called
 from compress.tasks.inspection import DatasetInfo
 from compress.tasks.names import EXAMPLES, FIRST_TASK
-from compress.tasks.reading import DatasetReading
+from compress.tasks.reading import SEVERAL_TARGETS, DatasetReading
 from compress.values.shown import some
 from featherweight import jobfile
 from featherweight.cli import progress, tables
@@ -62,7 +62,11 @@ def add(  # noqa: PLR0913 - every option of the command, by name
         typer.Option(help="What the examples are for; left out: image_classification."),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Of a table: the column of the labels.")
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Of a table: the column of the labels, or several (A,B,...) of numbers.",
+        ),
     ] = None,
     features: Annotated[
         str | None,
@@ -89,7 +93,7 @@ def add(  # noqa: PLR0913 - every option of the command, by name
     """Upload a dataset, and show what was understood of it."""
     said = {"layout": layout, "classes": classes, "size": _size(size), "channels": channels}
     columns = None if features is None else features.split(",")
-    said |= {"task": task or FIRST_TASK, "target": target, "features": columns}
+    said |= {"task": task or FIRST_TASK, "target": _columns(target, task), "features": columns}
     reading = DatasetReading.model_validate(said)
     with folders.as_file(file) as sent, client(url, token) as service, progress.shown() as tell:
         named = name or jobfile.named_for(sent)
@@ -115,6 +119,11 @@ def show_dataset(
             service.preview(dataset, preview)
 
 
+def _columns(text: str | None, task: str | None) -> str | list[str] | None:
+    """Return the names of target columns; only some tasks take several."""
+    return text.split(",") if text is not None and task in SEVERAL_TARGETS else text
+
+
 def _size(text: str | None) -> list[str] | None:
     """Return the parts of HEIGHTxWIDTH, which the reading checks."""
     return None if text is None else text.lower().split("x")
@@ -123,7 +132,7 @@ def _size(text: str | None) -> list[str] | None:
 def described(found: DatasetSchema) -> RenderableType:
     """Return what a dataset holds: its examples, and the number of each class in each split."""
     info = found.info
-    title = f"dataset {found.name} ({found.size_bytes:,} bytes): {info.num_classes} classes"
+    title = f"dataset {found.name} ({found.size_bytes:,} bytes): {info.answer}"
     lines = [title, *_facts(info), *(f"warning: {warning}" for warning in info.warnings)]
     headings = [">class", *(f">{split}" for split in info.splits)]
     return Group(*map(escape, lines), table(headings, list(_rows(info))))
@@ -133,9 +142,12 @@ def summary(info: DatasetInfo) -> list[str]:
     """Return lines about a dataset without its table of classes, and without its warnings."""
     splits = ", ".join(f"{images:,} {split}" for split, images in info.splits.items())
     names = [called(label, info.class_names) for label in range(info.num_classes)]
-    counts = info.class_counts["train"]
+    counts = info.class_counts.get("train")
+    if counts is None:
+        named = f" ({some(names)})" if info.class_names else ""
+        return [f"data: {splits}; {info.answer}{named}", *_facts(info)]
     return [
-        f"data: {splits}; {info.num_classes} classes ({some(names)}) with {min(counts):,} to "
+        f"data: {splits}; {info.answer} ({some(names)}) with {min(counts):,} to "
         f"{max(counts):,} {EXAMPLES[info.task]} of train",
         *_facts(info),
     ]
@@ -159,7 +171,7 @@ def _facts(info: DatasetInfo) -> list[str]:
 
 def _rows(info: DatasetInfo) -> Iterator[tuple[str, ...]]:
     yield ("all", *(f"{images:,}" for images in info.splits.values()))
-    for label in range(info.num_classes):
+    for label in range(info.num_classes if info.class_counts else 0):
         yield (
             escape(called(label, info.class_names)),
             *(f"{counts[label]:,}" for counts in info.class_counts.values()),

@@ -140,15 +140,15 @@ def preview(checked: Checked) -> DryRunSchema:
 
 def _fit(model: ModelRecord | None, data: DatasetInfo) -> str:
     """Say in what a model that was checked fits the data."""
-    images, classes = _examples(data.input_shape), f"{data.num_classes} classes"
+    images, classes = _examples(data.input_shape), data.answer
     if model is None:
         return f"the model is built for {images} and {classes}"
     if isinstance(models.source_of(model), OnnxSource):
-        return f"{model.name!r} takes {images} and tells {classes} apart, as the data has them"
+        return f"{model.name!r} takes {images} and answers with {classes}, as the data has them"
     channels = data.input_shape[0]
     return (
         f"{model.name!r} takes images of {channels} channel{'s'[: channels > 1]} and any size, and "
-        f"tells {classes} apart, as the data has them"
+        f"answers with {classes}, as the data has them"
     )
 
 

@@ -69,8 +69,8 @@ def role(name: str) -> ArrayRole | None:
     return None
 
 
-def assigned(names: Iterable[str]) -> NamedArrays:
-    """Return which array is what.
+def assigned(names: Iterable[str], *, are_answered: bool = True) -> NamedArrays:
+    """Return which array is what; ``are_answered`` says that examples have labels.
 
     Raises InvalidData if two are the same, one of a pair is missing, or there is no train.
     """
@@ -85,7 +85,7 @@ def assigned(names: Iterable[str]) -> NamedArrays:
             classes = name
         else:
             roles[found] = name
-    _check_pairs(roles)
+    _check_pairs(roles, ("x", "y") if are_answered else ("x",))
     return NamedArrays(_of_axis("x", roles), _of_axis("y", roles), classes)
 
 
@@ -95,12 +95,10 @@ def _of_axis(axis: Axis, roles: Mapping[ArrayRole, str]) -> dict[Split, str]:
     }
 
 
-def _check_pairs(roles: Mapping[ArrayRole, str]) -> None:
+def _check_pairs(roles: Mapping[ArrayRole, str], axes: tuple[Axis, ...]) -> None:
     for split in SPLITS:
-        missing = [
-            ArrayRole(axis, split) for axis in ("x", "y") if ArrayRole(axis, split) not in roles
-        ]
-        if missing and (split == "train" or len(missing) == 1):
+        missing = [ArrayRole(axis, split) for axis in axes if ArrayRole(axis, split) not in roles]
+        if missing and (split == "train" or len(missing) == 1 < len(axes)):
             axis, _ = missing[0]
             raise InvalidData(
                 f"array '{axis}_{split}' is missing, the file has {sorted(roles.values())}"

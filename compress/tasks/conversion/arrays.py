@@ -8,16 +8,18 @@ from typing import IO
 
 import numpy as np
 
-from compress.tasks.conversion import array_names, features, labels, pixels, writing
-from compress.tasks.conversion.array_names import NAMES
+from compress.tasks.conversion import array_names, features, pixels, targets, writing
+from compress.tasks.conversion.array_names import NAMES, NamedArrays
 from compress.tasks.conversion.features import Features
-from compress.tasks.conversion.labels import CountedLabels
 from compress.tasks.conversion.pixels import Pixels
+from compress.tasks.conversion.targets import ReadTargets
 from compress.tasks.formats import npz
+from compress.tasks.formats.targets import TARGETS, ClassTargets
 from compress.tasks.inspection import ARRAYS, CLASS_NAMES
 from compress.tasks.reading import Conversion, DatasetReading
 from compress.values.errors import InvalidData
 from compress.values.measurement import MAX_CLASSES, Split
+from compress.values.shown import some
 
 
 def is_plain(path: Path, reading: DatasetReading, *, caution: npz.Caution | None = None) -> bool:
@@ -35,7 +37,7 @@ def is_plain(path: Path, reading: DatasetReading, *, caution: npz.Caution | None
         return (
             all(_has_plain_type(each) for each in headers)
             and _has_plain_examples(headers, reading)
-            and (CLASS_NAMES in archive.arrays or _count_from_0(archive))
+            and _has_plain_targets(archive, reading)
         )
 
 
@@ -46,22 +48,28 @@ def convert(
     if reading.is_of_pictures:
         raise InvalidData("size and channels are for pictures: an npz has those of its arrays")
     with npz.open_archive(path, names=NAMES, wide=NAMES, caution=caution) as archive:
-        names = array_names.assigned(archive.arrays)
+        answers = TARGETS[reading.task]
+        names = array_names.assigned(archive.arrays, are_answered=answers.are_needed)
         times = pixels.readings(archive, names.images)
         archive.expect(names.images.values(), times=times)
         images = _plan(archive, names.images, reading)
-        found = labels.read(
-            archive, names.labels, class_names=names.class_names, classes=reading.classes
-        )
+        found = _targets(archive, names, reading)
         with writing.dataset_writer(target) as writer:
             for split, name in names.images.items():
                 shape = images.shape(archive.arrays[name].shape)
                 rows = images.converted(archive.rows(name))
                 writer.add(f"x_{split}", shape, np.dtype(images.dtype).str, rows)
-                writer.add_labels(f"y_{split}", found.codes[split])
-            if found.class_names:
-                writer.add_texts(CLASS_NAMES, found.class_names)
+                found.write(writer, split)
+            found.write_names(writer)
     return _said(set(archive.arrays), images, found)
+
+
+def _targets(archive: npz.Archive, names: NamedArrays, reading: DatasetReading) -> ReadTargets:
+    if TARGETS[reading.task].are_needed:
+        return targets.read(archive, names.labels, reading, class_names=names.class_names)
+    unread = sorted(names.labels.values())
+    said = f"{some(unread)}: not read, {reading.task} compares answers with the baseline's"
+    return ReadTargets(warnings=(said,) if unread else ())
 
 
 def _plan(
@@ -82,7 +90,21 @@ def ambiguous(path: Path, *, caution: npz.Caution | None = None) -> tuple[str, .
 def _has_plain_type(header: npz.ArrayHeader) -> bool:
     if header.name.startswith("x"):
         return header.dtype in (np.dtype("u1"), np.dtype("<f4"))
-    return header.dtype.kind in "iu" and len(header.shape) == 1
+    return header.dtype.kind in "iuf" and len(header.shape) <= 2
+
+
+def _has_plain_targets(archive: npz.Archive, reading: DatasetReading) -> bool:
+    """Whether targets are kept as they are: what they hold is said by the inspection."""
+    headers = [header for name, header in archive.arrays.items() if name.startswith("y")]
+    form = TARGETS[reading.task]
+    if not form.are_needed:
+        return not headers
+    if not isinstance(form, ClassTargets):
+        kinds = {"multilabel": ("u1",), "regression": ("<f4",)}[reading.task]
+        return all(h.dtype.str[-2:] in kinds or h.dtype.str in kinds for h in headers)
+    if any(h.dtype.kind not in "iu" or len(h.shape) != 1 for h in headers):
+        return False
+    return CLASS_NAMES in archive.arrays or _count_from_0(archive)
 
 
 def _has_plain_examples(headers: Sequence[npz.ArrayHeader], reading: DatasetReading) -> bool:
@@ -110,7 +132,7 @@ def _count_from_0(archive: npz.Archive) -> bool:
     return found == set(range(len(found)))
 
 
-def _said(names: set[str], images: Pixels | Features, found: CountedLabels) -> Conversion:
+def _said(names: set[str], images: Pixels | Features, found: ReadTargets) -> Conversion:
     others = sorted(names - ARRAYS)
     called = (
         [f"arrays are called {', '.join(others)}: read as {array_names.described(others)}"]

@@ -69,9 +69,9 @@ def read(
 
     Raises InvalidData that says what a label cannot be, and where it is.
     """
-    names = () if class_names is None else _names(archive, class_names)
-    if names and classes not in (None, len(names)):
-        raise InvalidData(f"classes: is {classes}, but {class_names} names {len(names)} classes")
+    named = () if class_names is None else names(archive, class_names)
+    if named and classes not in (None, len(named)):
+        raise InvalidData(f"classes: is {classes}, but {class_names} names {len(named)} classes")
     raw: dict[Split, _Raw] = {split: _raw(archive, name) for split, name in arrays.items()}
     kinds = {type(each) for each in raw.values()}
     if len(kinds) > 1:
@@ -91,8 +91,8 @@ def read(
             case _:
                 numbers[split] = each
     if texts:
-        return of_texts(texts, names, classes)
-    return _of_rows(rows, names, classes) if rows else _of_numbers(numbers, names, classes)
+        return of_texts(texts, named, classes)
+    return _of_rows(rows, named, classes) if rows else _of_numbers(numbers, named, classes)
 
 
 def of_texts(
@@ -197,7 +197,8 @@ def _numbers(count: int) -> tuple[str, ...]:
     return tuple(map(str, range(count)))
 
 
-def _names(archive: npz.Archive, name: str) -> tuple[str, ...]:
+def names(archive: npz.Archive, name: str) -> tuple[str, ...]:
+    """Return the names of classes in an array. Raises InvalidData for what is none."""
     header = archive.arrays[name]
     if header.dtype.kind not in "SU" or len(header.shape) != 1 or header.shape[0] > MAX_CLASSES:
         raise InvalidData(

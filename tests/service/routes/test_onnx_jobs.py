@@ -79,7 +79,7 @@ def test_a_dry_run_shows_the_space_of_the_network(service):
     assert dry.status_code == 200, dry.text
     assert {knob["name"] for knob in dry.json()["space"]} >= {"filter_pruning.ratio"}
     assert dry.json()["fit"] == (
-        "'mine' takes images of 1 channel, 8x8 pixels and tells 2 classes apart, as the data has "
+        "'mine' takes images of 1 channel, 8x8 pixels and answers with 2 classes, as the data has "
         "them; it is given the values as they are, from 0 to 16: if it was trained on others, send "
         "it again with the normalisation of its training"
     )

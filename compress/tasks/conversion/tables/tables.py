@@ -11,24 +11,27 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.tasks.conversion import array_names, labels, writing
+from compress.tasks.conversion import array_names, labels, targets, writing
 from compress.tasks.conversion.numbers import EXACT
 from compress.tasks.conversion.tables.rows import OpenTable, Row, open_table
+from compress.tasks.conversion.targets import ReadTargets
 from compress.tasks.formats import npz
 from compress.tasks.formats.example_forms import MAX_EXAMPLES
-from compress.tasks.inspection import CLASS_NAMES, check_class_names
-from compress.tasks.reading import Conversion, DatasetReading
+from compress.tasks.formats.targets import TARGETS
+from compress.tasks.inspection import check_class_names
+from compress.tasks.names import TaskName
+from compress.tasks.reading import SEVERAL_TARGETS, Conversion, DatasetReading
 from compress.values.errors import InvalidData
 from compress.values.file_formats.recognition import FileFormat, recognise
 from compress.values.measurement import MAX_CLASSES, SPLITS, Split
 from compress.values.shown import some
 
-TARGETS = frozenset({"target", "label", "labels", "class", "y"})
+LIKELY = frozenset({"target", "label", "labels", "class", "y"})
 """Names of the column of labels that need not be said."""
 SPLIT = "split"
 """The name of the column that says train, validation or test of every row, if there is one."""
@@ -49,7 +52,7 @@ class _Columns:
     """Which column is what, by their places."""
 
     features: tuple[int, ...]
-    target: int
+    targets: tuple[int, ...]
     split: int | None
     notes: tuple[str, ...]
 
@@ -57,7 +60,7 @@ class _Columns:
     def places(self) -> frozenset[int]:
         """Those of all columns that are read."""
         return frozenset(
-            (*self.features, self.target, *(() if self.split is None else (self.split,)))
+            (*self.features, *self.targets, *(() if self.split is None else (self.split,)))
         )
 
 
@@ -66,22 +69,31 @@ class _Rows:
     """The rows of a split, as far as they are read."""
 
     pieces: list[NDArray[np.float32]] = field(default_factory=list[NDArray[np.float32]])
+    numbers: list[NDArray[np.float64]] = field(default_factory=list[NDArray[np.float64]])
     codes: list[int] = field(default_factory=list[int])
     places: dict[str, int] = field(default_factory=dict[str, int])
     rounded: NDArray[np.bool_] | None = None
     """``(F,)``: in which columns whole numbers are so large that float32 rounds them."""
 
-    def add(self, x_NF: NDArray[np.float64], targets: Sequence[str]) -> None:
-        """Take rows, each with its label. Raises InvalidData for too many classes."""
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return sum(map(len, self.pieces))
+
+    def label(self, texts: Sequence[str]) -> None:
+        """Take the classes of some rows. Raises InvalidData for too many."""
+        self.codes.extend(self.places.setdefault(text, len(self.places)) for text in texts)
+        if len(self.places) > MAX_CLASSES:
+            raise InvalidData(f"the target has more than {MAX_CLASSES:,} different values")
+
+    def add(self, x_NF: NDArray[np.float64]) -> None:
+        """Take rows."""
         with np.errstate(over="ignore"):
             kept_NF = x_NF.astype(np.float32)
         is_rounded = (kept_NF != x_NF) & (np.rint(x_NF) == x_NF) & (np.abs(x_NF) > EXACT)
         rounded = is_rounded.any(axis=0)
         self.rounded = rounded if self.rounded is None else self.rounded | rounded
         self.pieces.append(kept_NF)
-        self.codes.extend(self.places.setdefault(text, len(self.places)) for text in targets)
-        if len(self.places) > MAX_CLASSES:
-            raise InvalidData(f"the target has more than {MAX_CLASSES:,} different values")
 
 
 def convert(
@@ -90,8 +102,9 @@ def convert(
     """Write the dataset of the table ``path`` to ``target``. Raises InvalidData."""
     with _opened(path) as table:
         columns = _assigned(table.columns, reading)
-        found = _read(table, columns, caution)
-    _write(target, found, width := len(columns.features), counted := _counted(found))
+        found = _read(table, columns, caution, reading.task)
+    counted = _answered(found, reading.task, [table.columns[place] for place in columns.targets])
+    _write(target, found, width := len(columns.features), counted)
     names = [table.columns[place] for place in columns.features]
     return Conversion(
         format=table.format,
@@ -126,34 +139,38 @@ def _opened(path: Path) -> AbstractContextManager[OpenTable]:
 
 def _assigned(names: Sequence[str], reading: DatasetReading) -> _Columns:
     """Decide which column is what. Raises InvalidData naming the columns there are."""
-    target, notes = reading.target, ()
-    if target is None:
-        likely = [name for name in names if name.lower() in TARGETS]
+    targets, notes = reading.targets, ()
+    if not targets and TARGETS[reading.task].are_needed:
+        likely = [name for name in names if name.lower() in LIKELY]
         if len(likely) != 1:
             raise InvalidData(
                 f"which column holds the labels? Say target: the table has {some(list(names))}"
             )
-        target, notes = likely[0], (f"labels are those of the column {likely[0]!r}",)
-    split = SPLIT if SPLIT in names and SPLIT not in (target, *(reading.features or ())) else None
-    taken = {target, split}
+        targets, notes = (likely[0],), (f"labels are those of the column {likely[0]!r}",)
+    is_split = SPLIT in names and SPLIT not in (*targets, *(reading.features or ()))
+    split = SPLIT if is_split else None
+    taken = {*targets, split}
     features = reading.features or tuple(name for name in names if name not in taken)
-    for name in (target, *features):
+    for name in (*targets, *features):
         if name not in names:
             raise InvalidData(f"the table has no column {name!r}: it has {some(list(names))}")
-    if target in features or len(set(features)) < len(features) or not features:
+    chosen = (*targets, *features)
+    if len(set(chosen)) < len(chosen) or not features:
         raise InvalidData(
-            f"features must name columns once each, and not the target {target!r}, got "
+            f"features must name columns once each, and not the target {some(list(targets))}, got "
             f"{some(list(features))}"
         )
     return _Columns(
         features=tuple(names.index(name) for name in features),
-        target=names.index(target),
+        targets=tuple(names.index(name) for name in targets),
         split=None if split is None else names.index(split),
         notes=notes,
     )
 
 
-def _read(table: OpenTable, columns: _Columns, caution: npz.Caution | None) -> dict[Split, _Rows]:
+def _read(
+    table: OpenTable, columns: _Columns, caution: npz.Caution | None, task: TaskName
+) -> dict[Split, _Rows]:
     found: dict[Split, _Rows] = {}
     begin, count, rows = time.monotonic(), 0, table.rows(columns.places)
     size = max(1, min(_CHUNK_ROWS, _CHUNK_FIELDS // len(table.columns)))
@@ -166,9 +183,12 @@ def _read(table: OpenTable, columns: _Columns, caution: npz.Caution | None) -> d
                 "rows, or an npz of the same numbers"
             )
         for split, part in _by_split(chunk, table, columns):
-            targets = [_label(row, table, columns.target) for row in part]
-            x_NF = _numbers(part, table, columns.features)
-            found.setdefault(split, _Rows()).add(x_NF, targets)
+            rows_of = found.setdefault(split, _Rows())
+            if task in SEVERAL_TARGETS:
+                rows_of.numbers.append(_numbers(part, table, columns.targets))
+            elif columns.targets:
+                rows_of.label([_label(row, table, columns.targets[0]) for row in part])
+            rows_of.add(_numbers(part, table, columns.features))
     if "train" not in found:
         raise InvalidData(f"the table has no row of train, but of {sorted(found) or 'nothing'}")
     return found
@@ -253,6 +273,19 @@ def _where(row: Row, table: OpenTable, place: int) -> str:
     return f"{table.unit} {row[0]}, column {table.columns[place]!r}"
 
 
+def _answered(found: dict[Split, _Rows], task: TaskName, columns: Sequence[str]) -> ReadTargets:
+    """What the rows of all splits are answered with. Raises InvalidData."""
+    if task in SEVERAL_TARGETS:
+        checked = {"multilabel": targets.labels_of, "regression": targets.numbers_of}[task]
+        name = f"the target {some(list(columns))}"
+        arrays: dict[Split, NDArray[Any]] = {
+            split: checked(np.concatenate(rows.numbers), name) for split, rows in found.items()
+        }
+        names = check_class_names("target", columns) if task == "multilabel" else ()
+        return ReadTargets(arrays=arrays, class_names=names)
+    return targets.of_labels(_counted(found)) if columns else ReadTargets()
+
+
 def _counted(found: dict[Split, _Rows]) -> labels.CountedLabels:
     texts: dict[Split, tuple[NDArray[np.int64], Sequence[str]]] = {}
     for split, rows in found.items():
@@ -261,14 +294,11 @@ def _counted(found: dict[Split, _Rows]) -> labels.CountedLabels:
     return labels.of_texts(texts)
 
 
-def _write(
-    target: IO[bytes], found: dict[Split, _Rows], width: int, counted: labels.CountedLabels
-) -> None:
+def _write(target: IO[bytes], found: dict[Split, _Rows], width: int, counted: ReadTargets) -> None:
     with writing.dataset_writer(target) as writer:
         for split in SPLITS:
             if split in found:
                 rows = found[split]
-                writer.add(f"x_{split}", (len(rows.codes), width), "<f4", rows.pieces)
-                writer.add_labels(f"y_{split}", counted.codes[split])
-        if counted.class_names:
-            writer.add_texts(CLASS_NAMES, counted.class_names)
+                writer.add(f"x_{split}", (rows.count, width), "<f4", rows.pieces)
+                counted.write(writer, split)
+        counted.write_names(writer)
