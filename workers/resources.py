@@ -183,6 +183,7 @@ class TrialResources:
                 return onnx.load(
                     path,
                     input_shape=images.input_shape,
+                    # Data without classes takes whatever the network answers.
                     num_classes=images.num_classes or None,
                     normalisation=given.normalisation,
                 )

@@ -15,9 +15,9 @@ import torch
 
 from compress import delivery, pipeline
 from compress.evaluation import measure
-from compress.export import file_ports
+from compress.export.ports import file_ports
 from compress.network.network import Artifact, Network
-from compress.network.signature import IMAGE_AXES
+from compress.network.signature import IMAGE_AXES, Signature
 from compress.network.sources import family, safetensors
 from compress.network.sources.source import FamilySource
 from compress.targets import registry as targets
@@ -317,6 +317,7 @@ class TrialRunner:
                 supernet_sha256=given.supernet.sha256 if given.supernet else None,
             ),
             input=_input(network),
+            ports=_ports(network),
             num_classes=network.num_classes,
             class_names=file_ports.kept_names(context.data.class_names),
             measurement=measurement,
@@ -338,7 +339,7 @@ class TrialRunner:
 
 
 def _input(network: Network) -> Input:
-    [port] = network.signature.inputs
+    port = network.signature.taken[0]
     return Input(
         name=port.name,
         dtype=port.dtype,
@@ -346,3 +347,10 @@ def _input(network: Network) -> Input:
         shape=network.input_shape,
         normalisation=network.normalisation,
     )
+
+
+def _ports(network: Network) -> Signature | None:
+    """All ports of its files, if the first input and the classes do not say them."""
+    signature = network.signature
+    is_said = signature.has_one_input and signature.answer == "rows" and signature.has_plain_answer
+    return None if is_said else signature

@@ -109,8 +109,11 @@ def _form(artifact: Artifact) -> dict[str, Any]:
 
 
 def _loading(artifact: Artifact, threads: int, should_stop: ShouldStop) -> Loading:
-    shape = None if artifact.signature is None else artifact.signature.inputs[0].shape
-    return peak_memory.of_file(artifact.path, threads=threads, shape=shape, should_stop=should_stop)
+    ports = () if artifact.signature is None else artifact.signature.inputs
+    shapes = [port.shape for port in ports]
+    return peak_memory.of_file(
+        artifact.path, threads=threads, shapes=shapes, should_stop=should_stop
+    )
 
 
 def _missing(loading: Loading) -> tuple[str, ...]:

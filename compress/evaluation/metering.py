@@ -29,6 +29,8 @@ MOST_SECONDS = 60.0
 _WARM_UP_CALLS = 5
 _TIMED_LOADS = 3
 _LARGEST_BYTE = 256
+_ALWAYS = {"attention_mask": 1, "token_type_ids": 0}
+"""What inputs of these names are given: all words are there, and of the first sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,8 @@ def inputs(ports: Sequence[FileInput], example: tuple[int, ...] = ()) -> dict[st
     """Return one random value for each input: normal numbers, bytes of any size, else 0 and 1.
 
     ``example`` are the sizes of one example of the data, channels first, taken where a file leaves
-    its own open and the others fit, with channels first or last; what else is open has size 1.
+    its own open and the others fit, with channels first or last; of several sequences in one
+    example each input has one. What else is open has size 1.
     """
     random = np.random.default_rng(0)
     return {port.name: _values(port, random, _sizes(port.shape, example)) for port in ports}
@@ -115,7 +118,7 @@ def _sizes(shape: tuple[int | None, ...], example: tuple[int, ...]) -> list[int]
     if not shape:
         return []
     batch, *rest = shape
-    for wanted in (example, (*example[1:], *example[:1])):
+    for wanted in (example, (*example[1:], *example[:1]), example[1:]):
         fits = [own in (None, size) for own, size in zip(rest, wanted, strict=False)]
         if len(rest) == len(wanted) and all(fits):
             return [batch or 1, *wanted]
@@ -124,6 +127,8 @@ def _sizes(shape: tuple[int | None, ...], example: tuple[int, ...]) -> list[int]
 
 def _values(port: FileInput, random: np.random.Generator, sizes: Sequence[int]) -> NDArray[Any]:
     kind = np.dtype(port.dtype)
+    if port.name in _ALWAYS:
+        return np.full(sizes, _ALWAYS[port.name], kind)
     if kind.kind == "f":
         return random.standard_normal(sizes).astype(kind)
     most = _LARGEST_BYTE if kind == np.uint8 else 2

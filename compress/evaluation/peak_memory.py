@@ -1,6 +1,6 @@
 """Measure what loading a file costs, in a fresh process that imports ONNX Runtime and no torch.
 
-    python -m compress.evaluation.peak_memory FILE THREADS [SHAPE, as in 1x3x32x32]
+    python -m compress.evaluation.peak_memory FILE THREADS [SHAPE of each input, as in 1x3x32x32]
 
 The kernel's high-water mark of resident memory is per process and includes what the process held
 before: a worker that has trained has a high one already.
@@ -13,9 +13,10 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import onnxruntime
@@ -25,6 +26,8 @@ from compress.values.errors import Stopped
 from compress.values.latency import timing
 
 NOT_MEASURED = "peak memory was not measured: this system has no /proc/self/status with VmHWM"
+Shapes: TypeAlias = Sequence[tuple[int, ...]]
+"""One for each input of a file, in their order."""
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _FORGET_HIGH_WATER = "5"
@@ -49,13 +52,13 @@ def of_file(
     path: Path,
     *,
     threads: int = 1,
-    shape: tuple[int, ...] | None = None,
+    shapes: Shapes = (),
     should_stop: Callable[[], bool] = lambda: False,
     most_seconds: float = _MOST_SECONDS,
 ) -> Loading:
     """Load the file and run one example of zeros, in a process of its own.
 
-    ``shape`` is that of its input for one example; without it, axes of any size have size 1.
+    ``shapes`` are those of its inputs for one example; without them, axes of any size have size 1.
     Raises ChildProcessError if that process fails or is killed, TimeoutError if it takes longer
     than ``most_seconds``, and Stopped.
     """
@@ -65,7 +68,7 @@ def of_file(
         "compress.evaluation.peak_memory",
         str(path.resolve()),
         str(threads),
-        *([] if shape is None else ["x".join(map(str, shape))]),
+        *("x".join(map(str, shape)) for shape in shapes),
     ]
     ends = time.monotonic() + most_seconds
     with subprocess.Popen(
@@ -101,10 +104,10 @@ def _said(
 
 
 def measure_here(
-    path: Path, *, threads: int, shape: tuple[int, ...] | None = None, status: Path = _STATUS
+    path: Path, *, threads: int, shapes: Shapes = (), status: Path = _STATUS
 ) -> Loading:
     """Measure in this process, where nothing else may run; ``status`` is the kernel's file."""
-    growth = added(lambda: _run_zeros(_session(path, threads), shape), status=status)
+    growth = added(lambda: _run_zeros(_session(path, threads), shapes), status=status)
     loads = timing.timed(lambda: _session(path, threads), calls=_TIMED_LOADS, block=1)
     return Loading(peak_memory_bytes=growth, load_ms=min(loads.by(timing.best_clock())))
 
@@ -138,17 +141,21 @@ def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _run_zeros(opened: onnxruntime.InferenceSession, shape: tuple[int, ...] | None) -> None:
-    taken = opened.get_inputs()[0]
-    shape = shape or tuple(size if isinstance(size, int) else 1 for size in taken.shape)
-    opened.run(None, {taken.name: np.zeros(shape, PORT_TYPES[taken.type])})
+def _run_zeros(opened: onnxruntime.InferenceSession, shapes: Shapes) -> None:
+    ports = opened.get_inputs()
+    said = shapes or [[size if isinstance(size, int) else 1 for size in p.shape] for p in ports]
+    given = {
+        port.name: np.zeros(shape, PORT_TYPES[port.type])
+        for port, shape in zip(ports, said, strict=True)
+    }
+    opened.run(None, given)
 
 
 def main() -> None:
     """Measure the file named on the command line, and write the result as JSON."""
     path, threads, *said = sys.argv[1:]
-    shape = tuple(map(int, said[0].split("x"))) if said else None
-    found = measure_here(Path(path), threads=int(threads), shape=shape)
+    shapes = [tuple(map(int, shape.split("x"))) for shape in said]
+    found = measure_here(Path(path), threads=int(threads), shapes=shapes)
     sys.stdout.write(json.dumps(asdict(found)))
 
 

@@ -14,4 +14,5 @@ PORT_TYPES: Mapping[str, type[np.generic]] = {
     "tensor(int8)": np.int8,
     "tensor(int32)": np.int32,
     "tensor(int64)": np.int64,
+    "tensor(bool)": np.bool_,
 }

@@ -1,14 +1,15 @@
 """The interface to ONNX Runtime: a quiet CPU session, raw pixel values in, logits out.
 
 A file takes images and answers as its ``Signature`` says: with channels first or last, in its own
-type, by logits or by probabilities. Whoever asks hands in ``(N, C, H, W)`` and gets logits.
+type, by logits or by probabilities. Whoever asks hands in ``(N, C, H, W)`` and gets logits. Of
+several inputs and outputs an example and its answer hold all (``port_values``).
 
 Shapes: N images, C channels, H rows, W columns, K classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from onnxruntime.capi import (
 )
 from torch import Tensor
 
+from compress.evaluation import port_values
 from compress.evaluation.port_types import PORT_TYPES
 from compress.network.signature import Signature
 from compress.values.errors import ExportParityError, NumericalError
@@ -34,7 +36,6 @@ _UNLOADABLE = (
     failures.NotImplemented,
     failures.RuntimeException,
 )
-_NHWC = (0, 2, 3, 1)
 LEAST_LOGIT = float(np.log(np.finfo(np.float32).tiny))
 """The logarithm of a probability is taken for no less."""
 # Activations of a batch live at the same time: bound the batch by its values, not its images.
@@ -87,10 +88,10 @@ def feed(
     x_NCHW: NDArray[np.float32],
     signature: Signature | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """Return raw values as this file takes them, by the name of its input."""
+    """Return raw values as this file takes them, by the names of its inputs."""
+    if signature is not None:
+        return dict(port_values.taken(x_NCHW, signature))
     taken = opened.get_inputs()[0]
-    if signature is not None and signature.inputs[0].layout == "NHWC":
-        x_NCHW = np.ascontiguousarray(x_NCHW.transpose(_NHWC))
     return {taken.name: x_NCHW.astype(PORT_TYPES[taken.type], copy=False)}
 
 
@@ -106,12 +107,26 @@ def outputs(
     Raises ExportParityError if the graph does not accept that many images: a size that a network
     reads as ``len(x)`` is constant in its graph, while ``x.shape[0]`` stays variable.
     """
+    return outputs_of(opened, names, feed(opened, x_NCHW, signature), examples=len(x_NCHW))
+
+
+def outputs_of(
+    opened: onnxruntime.InferenceSession,
+    names: Sequence[str],
+    given: Mapping[str, NDArray[Any]],
+    *,
+    examples: int,
+) -> list[NDArray[np.float32]]:
+    """Return the named outputs for so many examples, given by the names of the inputs.
+
+    Raises as ``outputs`` does.
+    """
     try:
-        return opened.run(list(names), feed(opened, x_NCHW, signature))  # pyright: ignore[reportReturnType]
+        return opened.run(list(names), dict(given))  # pyright: ignore[reportReturnType]
     except _UNLOADABLE as error:
         reason = str(error).splitlines()[0]
         raise ExportParityError(
-            f"the file does not run on {len(x_NCHW)} images; if the network reads len(x), let it "
+            f"the file does not run on {examples} images; if the network reads len(x), let it "
             f"read x.shape[0], which a graph keeps variable: {reason}"
         ) from error
 
@@ -121,15 +136,20 @@ def answers(
 ) -> NDArray[np.float32]:
     """Return logits ``(N, K)`` for raw values. Raises NumericalError unless all are finite.
 
-    Those of a file that gives probabilities are their logarithms.
+    Those of a file that gives probabilities are their logarithms. What answers otherwise gives
+    ``(N, L, K)``, or all of its outputs in one row, ``(N, D)``.
     """
-    name = opened.get_outputs()[0].name
-    parts = [outputs(opened, [name], x_NCHW=x, signature=signature)[0] for x in batches(x_NCHW)]
+    names = [port.name for port in opened.get_outputs()]
+    names = names[:1] if signature is None else names
+    parts: list[NDArray[np.float32]] = []
+    for x in batches(x_NCHW):
+        found = outputs(opened, names, x_NCHW=x, signature=signature)
+        parts.append(found[0] if signature is None else port_values.answered(found, signature))
     logits_NK = np.concatenate(parts).astype(np.float32, copy=False)
     if signature is not None and signature.outputs[0].softmax:
         logits_NK = np.log(np.maximum(logits_NK, np.finfo(np.float32).tiny))
     if not np.isfinite(logits_NK).all():
-        wrong = int((~np.isfinite(logits_NK)).any(axis=1).sum())
+        wrong = int((~np.isfinite(logits_NK.reshape(len(logits_NK), -1))).any(axis=1).sum())
         raise NumericalError(
             f"the file gave NaN or infinity for {wrong} of {len(logits_NK)} images"
         )

@@ -15,6 +15,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, shape_inference
 
 from compress.evaluation import runtime
+from compress.evaluation.port_types import PORT_TYPES
 from compress.export import onnx_shapes
 from compress.export.weight_encoding.forms import made_by
 
@@ -158,7 +159,7 @@ def _shapes_seen(single: ModelProto, names: list[str]) -> dict[str, list[int]]:
     watched.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in wanted
     )
-    image = [d.dim_value for d in single.graph.input[0].type.tensor_type.shape.dim]
     opened = runtime.session(watched.SerializeToString(), optimise=False)
-    values = runtime.outputs(opened, wanted, x_NCHW=np.zeros(image, np.float32))
+    given = {port.name: np.zeros(port.shape, PORT_TYPES[port.type]) for port in opened.get_inputs()}
+    values = runtime.outputs_of(opened, wanted, given, examples=1)
     return {name: list(value.shape) for name, value in zip(wanted, values, strict=True)}

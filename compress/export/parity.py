@@ -52,6 +52,8 @@ from compress.values.errors import ExportParityError, InvalidData, NumericalErro
 from compress.values.measurement import Parity
 
 MOST_IMAGES = 256
+_FEWEST_WIDE, _MOST_ANSWERS = 8, 2**22
+"""Images whose answers are compared, though these are wide, and numbers of all answers at once."""
 _FEW_IMAGES = (1, 7)
 
 
@@ -104,11 +106,15 @@ _MOST_IMAGES_VARY = 0.9
 _FEWEST_IMAGES = 8
 
 
-def images(validation: Images) -> Tensor:
-    """Return the raw images of the gates, ``(N, C, H, W)``. Raises InvalidData without any."""
+def images(validation: Images, *, width: int = 1) -> Tensor:
+    """Return the raw images of the gates, ``(N, C, H, W)``. Raises InvalidData without any.
+
+    ``width`` counts the numbers of an answer: there are fewer images where it is above 16384.
+    """
     if len(validation) == 0:
         raise InvalidData("the parity gate needs at least one validation image, got none")
-    return validation.x_NCHW[:MOST_IMAGES]
+    most = min(MOST_IMAGES, max(_FEWEST_WIDE, _MOST_ANSWERS // width))
+    return validation.x_NCHW[:most]
 
 
 def torch_logits(
@@ -329,8 +335,10 @@ def _usual(logits_NK: NDArray[np.float64], quantile: float) -> float:
     order_NK = np.sort(logits_NK, axis=1)
     low, high = logits_NK.argmin(axis=1), logits_NK.argmax(axis=1)
     whole_N = order_NK[:, -1] - order_NK[:, 0]
-    found: list[float] = []
-    for left_out in range(classes):
+    # To leave another class out changes no image's spread.
+    ends = np.unique(np.concatenate([low, high]))
+    found = [float(np.quantile(whole_N, quantile))] if len(ends) < classes else []
+    for left_out in ends:
         spread_N = whole_N.copy()
         spread_N[high == left_out] = (order_NK[:, -2] - order_NK[:, 0])[high == left_out]
         spread_N[low == left_out] = (order_NK[:, -1] - order_NK[:, 1])[low == left_out]

@@ -2,8 +2,8 @@
 
 The graph's input ``input`` is float32 ``(N, C, H, W)`` with the dataset's raw values and any N;
 its output ``logits`` is ``(N, K)``. Files of an imported network have the ports of the file that it
-came from instead (``compress.export.file_ports``). Normalisation is one Mul and one Add, after
-another Add if values lie far from zero (``compress.network.affine``). It cannot be folded into
+came from instead (``compress.export.ports``). Normalisation is one Mul and one Add, after another
+Add if values lie far from zero (``compress.network.affine``). It cannot be folded into
 the first convolution, whose zero padding would then mean another grey value.
 """
 
@@ -25,7 +25,6 @@ from compress.export import (
     activation_calibration,
     activation_ranges,
     counting,
-    file_ports,
     onnx_graph,
     onnx_layers,
     onnx_shapes,
@@ -36,6 +35,7 @@ from compress.export import (
 )
 from compress.export.onnx_layers import WeightedNode
 from compress.export.placement import Placement, quantized_tensors
+from compress.export.ports import file_ports
 from compress.export.weight_encoding import encoder
 from compress.network import affine, folding, layers
 from compress.network.folding import Stored
@@ -78,7 +78,7 @@ def write(
     _check_fit(compressed.network, data)
     network, stored = constraints.bake(compressed.network)
     network = replace(network, module=network.module.to("cpu").eval())
-    x_NCHW = parity.images(data.validation)
+    x_NCHW = parity.images(data.validation, width=network.signature.numbers)
     over, quantization = views.of(compressed), compressed.step(Quantization)
     folded, packed, reference_NK = _folded(
         network, stored, quantization, x_NCHW=x_NCHW, over=over, task=task
@@ -274,7 +274,9 @@ def float_graph(network: Network) -> ModelProto:
 
 
 def _check_fit(network: Network, data: ImageData) -> None:
-    takes, has = (network.input_shape, network.num_classes), (data.input_shape, data.num_classes)
+    """Raise InvalidData unless the data has such examples, and classes if it has any."""
+    classes = data.num_classes or network.num_classes
+    takes, has = (network.input_shape, network.num_classes), (data.input_shape, classes)
     if takes != has:
         raise InvalidData(
             f"the network takes images of shape {takes[0]} and knows {takes[1]} classes, the data "

@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field, model_validator
 from compress.network.signature import IMAGE_AXES, ExampleShape
 from compress.values.raw_values import FACTORS, LARGEST
 
+MOST_CHANNELS = 16
+"""Of what is normalised channel by channel; three axes with more are no image."""
 Channel = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Deviation = Annotated[float, Field(gt=0, le=LARGEST)]
 
@@ -21,8 +23,8 @@ class Normalisation(BaseModel, frozen=True, extra="forbid"):
     """
 
     scale: float = Field(default=1.0, gt=0, le=LARGEST)
-    mean: tuple[Channel, ...] = Field(min_length=1, max_length=16)
-    std: tuple[Deviation, ...] = Field(min_length=1, max_length=16)
+    mean: tuple[Channel, ...] = Field(min_length=1, max_length=MOST_CHANNELS)
+    std: tuple[Deviation, ...] = Field(min_length=1, max_length=MOST_CHANNELS)
 
     @classmethod
     def identity(cls, channels: int) -> Normalisation:
@@ -32,14 +34,14 @@ class Normalisation(BaseModel, frozen=True, extra="forbid"):
     @classmethod
     def identity_of(cls, input_shape: ExampleShape) -> Normalisation:
         """Leave raw examples as they are: images channel by channel, all others as a whole."""
-        return cls.identity(input_shape[0] if len(input_shape) == IMAGE_AXES else 1)
+        return cls.identity(input_shape[0] if _has_channels(input_shape) else 1)
 
     def fits(self, input_shape: ExampleShape) -> bool:
         """Whether it has a mean and a deviation for each channel, the first axis of an example.
 
         Those of examples that are no images may have one for all.
         """
-        may_be_one = len(input_shape) != IMAGE_AXES
+        may_be_one = not _has_channels(input_shape)
         return len(self.mean) == input_shape[0] or (may_be_one and len(self.mean) == 1)
 
     @property
@@ -76,3 +78,7 @@ class Normalisation(BaseModel, frozen=True, extra="forbid"):
                     f"these are at most {LARGEST:g}"
                 )
         return self
+
+
+def _has_channels(input_shape: ExampleShape) -> bool:
+    return len(input_shape) == IMAGE_AXES and input_shape[0] <= MOST_CHANNELS

@@ -67,6 +67,12 @@ class DatasetInfo(BaseModel, frozen=True, extra="forbid"):
     notes: tuple[str, ...] = ()
     origin: DatasetOrigin | None = None
     normalisation: Normalisation | None = None
+    inputs: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda value: not value,
+        description="The inputs that the parts of an example are for, in their order, if there are "
+        "several arrays of a split; empty: an example is one array.",
+    )
     is_whole: bool = Field(
         default=False,
         exclude_if=lambda value: not value,

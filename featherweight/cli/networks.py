@@ -55,12 +55,22 @@ def _of_file(info: OnnxInfo) -> list[RenderableType]:
     lines = [
         *(f"input {_port(port)}" for port in info.inputs),
         *(f"output {_port(port)}" for port in info.outputs),
-        f"{takes}, {info.num_classes} classes",
+        f"{takes}, {_answers(info)}",
         _costs(info.parameters, info.macs),
         f"operators: {operators}",
         *(f"note: {note}" for note in info.notes),
     ]
     return [*map(escape, lines), _layers([_row(layer) for layer in info.layers])]
+
+
+def _answers(info: OnnxInfo) -> str:
+    match info.answer:
+        case "rows":
+            return f"{info.num_classes} classes" if info.num_classes > 1 else "one number"
+        case "sequence":
+            return f"{info.num_classes} tags for each place of a sequence"
+        case "packed":
+            return f"{info.num_classes:,} numbers in {len(info.outputs)} outputs"
 
 
 def _of_family(info: ModelInfo) -> list[RenderableType]:

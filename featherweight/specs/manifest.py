@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from compress.network.preprocessing import Normalisation
-from compress.network.signature import ExampleShape, Layout, PortType
+from compress.network.signature import ExampleShape, Layout, PortType, Signature
 from compress.network.sources.source import FamilySource, NetworkSource
 from compress.techniques.candidate import Candidate
 from compress.values.measurement import Measurement
@@ -80,7 +80,15 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     )
     origin: Origin
     input: Input
-    num_classes: int = Field(ge=1)
+    ports: Signature | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="All inputs and outputs, if it has several of either, or an output of other "
+        "axes than (N, K); input is then the first, and its shape that of a whole example.",
+    )
+    num_classes: int = Field(
+        ge=1, description="Numbers along the last axis of its answer; of several outputs all."
+    )
     class_names: tuple[Annotated[str, Field(max_length=100)], ...] = Field(
         default=(),
         max_length=10_000,

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from compress.network.signature import IMAGE_AXES, ExampleShape
+from compress.network.signature import IMAGE_AXES
 from compress.network.sources.inspection import ModelInfo
-from compress.network.sources.onnx_info import OnnxInfo, OnnxPort
+from compress.network.sources.onnx_info import OnnxInfo
 from compress.network.sources.source import FamilySource, NetworkSource, OnnxSource
 from compress.targets import registry as targets
 from compress.tasks.inspection import DatasetInfo
-from compress.tasks.names import EXAMPLES
 from compress.values.schedule import Schedule
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.schemas import DryRunSchema, Forecast
@@ -31,6 +30,8 @@ from search.space.problem import Problem
 from search.space.supernets import EpochCosts
 from service.errors import ModelDoesNotFitData, ModelRefused, UnknownDataset, UnknownModel
 from service.http import strict_json
+from service.intake import file_fit
+from service.intake.file_fit import File
 from service.reports import forecasts, warnings
 from store.errors import DatasetNotFound, ModelNotFound, ModelNotReady
 from store.files import datasets, models
@@ -140,11 +141,12 @@ def preview(checked: Checked) -> DryRunSchema:
 
 def _fit(model: ModelRecord | None, data: DatasetInfo) -> str:
     """Say in what a model that was checked fits the data."""
-    images, classes = _examples(data.input_shape), data.answer
+    images, classes = file_fit.examples(data.input_shape), data.answer
     if model is None:
         return f"the model is built for {images} and {classes}"
     if isinstance(models.source_of(model), OnnxSource):
-        return f"{model.name!r} takes {images} and answers with {classes}, as the data has them"
+        said = file_fit.answers(OnnxInfo.model_validate(model.info), data)
+        return f"{model.name!r} takes {images} and {said}, as the data has them"
     channels = data.input_shape[0]
     return (
         f"{model.name!r} takes images of {channels} channel{'s'[: channels > 1]} and any size, and "
@@ -292,12 +294,13 @@ def _check_fit(spec: JobSpec, model: ModelRecord | None, data: DatasetInfo) -> N
 def _check_network(field: str, model: ModelRecord, data: DatasetInfo, data_name: str) -> None:
     source = models.source_of(model)
     if isinstance(source, OnnxSource):
-        _check_file(field, model, data, data_name)
+        info = OnnxInfo.model_validate(model.info)
+        file_fit.check(File(field=field, name=model.name, info=info), data, data_name)
         return
     if len(data.input_shape) != IMAGE_AXES:
         raise ModelDoesNotFitData(
             f"{field}: {model.name!r} is of a family and takes images, the data {data_name!r} has "
-            f"{_examples(data.input_shape)}: export a network for these as an ONNX file"
+            f"{file_fit.examples(data.input_shape)}: export a network for these as an ONNX file"
         )
     info = ModelInfo.model_validate(model.info)
     found = (info.in_channels, info.num_classes)
@@ -309,66 +312,6 @@ def _check_network(field: str, model: ModelRecord, data: DatasetInfo, data_name:
         )
     outline = stored_problem.outlined(source, data, where=field, data=data_name)
     input_checks.check(outline, where=field, data=data_name)
-
-
-def _check_file(field: str, model: ModelRecord, data: DatasetInfo, data_name: str) -> None:
-    """Raise ModelDoesNotFitData unless an ONNX file takes exactly such images and classes."""
-    info = OnnxInfo.model_validate(model.info)
-    if (info.input_shape, info.num_classes) == (data.input_shape, data.num_classes):
-        _check_ids(field, model, info, data, data_name)
-        return
-    ports = f"{info.inputs[0].name} {_axes(info.inputs[0])}"
-    ports += f", {info.layout}" if len(info.input_shape) == IMAGE_AXES else ""
-    raise ModelDoesNotFitData(
-        f"{field}: {model.name!r} takes {_examples(info.input_shape)} ({ports}) and tells "
-        f"{info.num_classes} classes apart, the data {data_name!r} has "
-        f"{_examples(data.input_shape)} and {data.num_classes} classes: {_way_out(info, data)}"
-    )
-
-
-def _check_ids(
-    field: str, model: ModelRecord, info: OnnxInfo, data: DatasetInfo, data_name: str
-) -> None:
-    """Raise ModelDoesNotFitData if values of the data cannot be ids of the network's table."""
-    if info.num_ids is None:
-        return
-    low, high = data.value_range
-    if data.is_whole and low >= 0 and high < info.num_ids:
-        return
-    kind = "whole numbers" if data.is_whole else "numbers that are not all whole"
-    raise ModelDoesNotFitData(
-        f"{field}: {model.name!r} looks its input up in a table of {info.num_ids:,} rows, so it "
-        f"takes ids from 0 to {info.num_ids - 1:,}, the data {data_name!r} has {kind} from {low:g} "
-        f"to {high:g}: number the ids as in training"
-    )
-
-
-def _way_out(info: OnnxInfo, data: DatasetInfo) -> str:
-    shape = data.input_shape
-    if len(shape) == IMAGE_AXES and info.input_shape == (*shape[1:], shape[0]):
-        return (
-            "if its images are NCHW, send the data again with layout: NCHW"
-            if data.task == "image_classification"
-            else "this network takes channels first: move the last axis of x to the second place"
-        )
-    if len(shape) != len(info.input_shape) and data.task == "image_classification":
-        return "if its examples are no images, send the data again with task: classification"
-    if info.input_shape == data.input_shape and info.num_classes > data.num_classes:
-        return (
-            f"if its labels leave classes out, send the data again with classes: {info.num_classes}"
-        )
-    return f"name data of its size, or export the network for these {EXAMPLES[data.task]}"
-
-
-def _examples(shape: ExampleShape) -> str:
-    if len(shape) != IMAGE_AXES:
-        return f"examples of shape ({', '.join(map(str, shape))})"
-    channels, height, width = shape
-    return f"images of {channels} channel{'s'[: channels > 1]}, {height}x{width} pixels"
-
-
-def _axes(port: OnnxPort) -> str:
-    return f"({', '.join(map(str, port.shape))})"
 
 
 def _check_members(spec: JobSpec, model: ModelRecord | None) -> None:

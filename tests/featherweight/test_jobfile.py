@@ -224,9 +224,9 @@ def test_an_onnx_file_beside_the_job_is_uploaded_and_waited_for(write, client, t
 
 @pytest.mark.proof
 def test_an_onnx_file_that_cannot_be_used_is_told_with_the_reasons(write, client, tmp_path):
-    (tmp_path / "odd.onnx").write_bytes(onnx_files.network(classes=1))
+    (tmp_path / "odd.onnx").write_bytes(onnx_files.network(batch=4))
     job = jobfile.read(write(model={"path": "odd.onnx"}))
-    with pytest.raises(UploadRefused, match="tells 1 classes apart"):
+    with pytest.raises(UploadRefused, match="no input has a batch axis"):
         job.resolve(client)
 
 

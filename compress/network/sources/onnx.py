@@ -11,7 +11,8 @@ from compress.network.network import Network
 from compress.network.outline import Outline
 from compress.network.preprocessing import Normalisation
 from compress.network.signature import BATCH, ExampleShape
-from compress.network.sources import onnx_form, onnx_outline, onnx_ports, onnx_trial
+from compress.network.sources import onnx_form, onnx_outline, onnx_trial
+from compress.network.sources.ports import onnx_ports
 from compress.values.errors import InvalidNetwork
 
 
@@ -24,23 +25,24 @@ def load(
 ) -> Network:
     """The network of a file, ready to predict, with the ports of the file.
 
-    ``input_shape`` is that of one example, of images ``(C, H, W)`` whatever order the file has;
-    ``num_classes`` is the width of its answer, None if any will do;
-    without a ``normalisation`` the network takes raw values as its file does.
+    ``input_shape`` is that of one example, of images ``(C, H, W)`` whatever order the file has, of
+    several inputs that of ``signature.packed_shape``. ``num_classes`` are the numbers along the
+    last axis of its answer; None takes what it has.
+    Without a ``normalisation`` the network takes raw values as its file does.
     Raises InvalidNetwork for a file that is refused and for one that takes other examples or knows
     other classes.
     """
     data = source if isinstance(source, bytes) else source.read_bytes()
     graph = read(data)
     ports = onnx_ports.example_ports(graph, input_shape=input_shape)
-    shapes = bind(graph, ports.sizes)
-    known = onnx_ports.num_classes(ports, shapes.get(ports.output.name))
+    shapes = [bind(graph, ports.sizes(size)) for size in onnx_ports.BATCHES]
+    known = onnx_ports.answer(ports, shapes).width
     if num_classes is not None and known != num_classes:
         raise InvalidNetwork(
             f"the network tells {known} classes apart, the data has {num_classes}: train its last "
             "layer for these classes, or give it data of its own"
         )
-    working, signature = onnx_form.inner(graph, ports, shapes)
+    working, signature = onnx_form.inner(graph, ports, bind(graph, ports.sizes()))
     return Network(
         module=GraphModule(
             working, bind(working, {BATCH: 2}), staying=onnx_trial.unproven(working)

@@ -1,14 +1,16 @@
-"""An imported classifier in the form in which this program works with it. Torch-free.
+"""An imported network in the form in which this program works with it. Torch-free.
 
-It takes ``input``, float32 ``(N, ...)``, images as ``(N, C, H, W)``, and answers ``logits``
-``(N, K)``. What its file has instead (names, whole numbers, images with channels last, a softmax at
+It takes ``input``, float32 ``(N, ...)``, images as ``(N, C, H, W)``, and answers ``logits``:
+``(N, K)``, ``(N, L, K)``, or all of its outputs as one row, ``(N, D)``. What its file has instead
+(names, several inputs and outputs, whole numbers, images with channels last, a softmax at
 the end) is said by a ``Signature`` and put back into every file that is made of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
+from math import prod
 
 from compress.network.graph.names import layer_names
 from compress.network.graph.rewiring import (
@@ -19,14 +21,13 @@ from compress.network.graph.rewiring import (
     without_identities,
 )
 from compress.network.graph.values import Graph, GraphPort, Node, Shapes
-from compress.network.signature import BATCH, INPUT, OUTPUT, Port, PortType, Signature
-from compress.network.sources.onnx_ports import ExamplePorts
+from compress.network.signature import BATCH, INPUT, OUTPUT, Port, Signature, answer_form
+from compress.network.sources.ports import packing
+from compress.network.sources.ports.made import ELEMENTS
+from compress.network.sources.ports.onnx_ports import ExamplePorts
 
 _TO_NCHW, _TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
-_ELEMENTS: Mapping[PortType, int] = {"uint8": 2, "int32": 6, "int64": 7}
-"""Numbers of element types in ONNX (onnx.proto, TensorProto.DataType)."""
-_ROWS = 2
-_LAST = (-1, 1)
+_ROWS, _SEQUENCES = 2, 3
 
 
 def inner(graph: Graph, ports: ExamplePorts, shapes: Shapes) -> tuple[Graph, Signature]:
@@ -34,32 +35,54 @@ def inner(graph: Graph, ports: ExamplePorts, shapes: Shapes) -> tuple[Graph, Sig
 
     ``shapes`` are those of the graph for examples of the size of ``ports``.
     """
-    found, has_softmax = _on_logits(graph)
+    found, has_softmax = _on_logits(graph, shapes)
     found = _with_gemms(found, shapes)
+    ranks = [len(shapes[port.name]) for port in found.outputs]
+    found = packing.with_one_output(found, ranks)
     # Nodes keep the names under which the uploaded graph describes its layers.
-    found = _named(found, ports)
-    if ports.input.dtype in _ELEMENTS:
-        found = _counted(found, _ELEMENTS[ports.input.dtype])
-    if ports.layout == "NHWC":
-        found = _channels_first(found)
-    num_classes = shapes[ports.output.name][-1]
+    found = _taking(found, ports)
+    answered = _answered(ports, shapes)
     working = replace(
         found,
         inputs=(GraphPort(name=INPUT, dtype="float32", shape=(BATCH, *ports.input_shape)),),
-        outputs=(GraphPort(name=OUTPUT, dtype="float32", shape=(BATCH, num_classes)),),
+        outputs=(GraphPort(name=OUTPUT, dtype="float32", shape=(BATCH, *answered)),),
         metadata={},
     )
     return without_dead_code(working), _signature(graph, ports, shapes, softmax=has_softmax)
 
 
+def _answered(ports: ExamplePorts, shapes: Shapes) -> tuple[int, ...]:
+    """The axes of the answer to one example, behind the batch."""
+    found = [shapes[port.name][1:] for port in ports.outputs]
+    if answer_form([1 + len(shape) for shape in found]) == "packed":
+        return (sum(map(prod, found)),)
+    return found[0] or (1,)
+
+
+def _taking(graph: Graph, ports: ExamplePorts) -> Graph:
+    """The graph on the one input that it has here."""
+    if not ports.has_one_input:
+        return packing.with_one_input(_named(graph, ports), ports)
+    found = _named(graph, ports)
+    if ports.input.dtype != "float32":
+        found = _counted(found, ELEMENTS[ports.input.dtype])
+    return _channels_first(found) if ports.layout == "NHWC" else found
+
+
 def _signature(graph: Graph, ports: ExamplePorts, shapes: Shapes, *, softmax: bool) -> Signature:
-    taken = _port(ports.input, (1, *ports.file_shape)).model_copy(update={"layout": ports.layout})
-    answered = _port(ports.output, (1, *shapes[ports.output.name][1:]))
+    outputs = [_port(port, (1, *shapes[port.name][1:])) for port in ports.outputs]
+    if softmax:
+        outputs = [outputs[0].model_copy(update={"softmax": True})]
     return Signature(
-        inputs=(taken,),
-        outputs=(answered.model_copy(update={"softmax": softmax}),),
+        inputs=tuple(_taken(port, ports) for port in ports.inputs),
+        outputs=tuple(outputs),
         metadata=dict(graph.metadata),
     )
+
+
+def _taken(port: GraphPort, ports: ExamplePorts) -> Port:
+    found = _port(port, (1, *ports.shape_of(port)))
+    return found.model_copy(update={"layout": ports.layout, "made": ports.made.get(port.name)})
 
 
 def _port(port: GraphPort, shape: tuple[int, ...]) -> Port:
@@ -74,14 +97,16 @@ def _port(port: GraphPort, shape: tuple[int, ...]) -> Port:
     )
 
 
-def _on_logits(graph: Graph) -> tuple[Graph, bool]:
+def _on_logits(graph: Graph, shapes: Shapes) -> tuple[Graph, bool]:
     """The graph without a softmax over the classes at its end, and whether there was one."""
-    [answer] = graph.outputs
+    answer, rank = graph.outputs[0], len(shapes[graph.outputs[0].name])
+    if len(graph.outputs) > 1 or rank not in {_ROWS, _SEQUENCES}:
+        return graph, False
     last = next((node for node in graph.nodes if answer.name in node.outputs), None)
     made_here = {name for node in graph.nodes for name in node.outputs}
     if last is None or last.op != "Softmax" or last.inputs[0] not in made_here:
         return graph, False
-    if last.attributes.get("axis", -1) not in _LAST:
+    if last.attributes.get("axis", -1) not in (-1, rank - 1):
         return graph, False
     output = replace(answer, name=last.inputs[0])
     nodes = tuple(node for node in graph.nodes if node is not last)
@@ -131,15 +156,20 @@ def _bias(node: Node, after: Node, graph: Graph, shapes: Shapes) -> str | None:
 
 
 def _named(graph: Graph, ports: ExamplePorts) -> Graph:
-    """Input and output under the names that they have here; whoever has these gets others."""
+    """Input and output under the names that they have here; whoever has these gets others.
+
+    Several inputs keep their names, but for these.
+    """
     [answer] = graph.outputs
     taken = names_of(graph) | {INPUT, OUTPUT}
-    own = {ports.input.name: INPUT, answer.name: OUTPUT}
+    own = {answer.name: OUTPUT}
+    if ports.has_one_input:
+        own |= {ports.input.name: INPUT}
     others = (name for name in (INPUT, OUTPUT) if name in names_of(graph) and name not in own)
     names = {name: free_name(name, taken) for name in others} | own
     return replace(
         graph,
-        inputs=(replace(ports.input, name=INPUT),),
+        inputs=tuple(replace(port, name=names.get(port.name, port.name)) for port in graph.inputs),
         outputs=(replace(answer, name=OUTPUT),),
         nodes=tuple(renamed(node, names) for node in graph.nodes),
         tensors={names.get(name, name): tensor for name, tensor in graph.tensors.items()},

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from compress.network.outline import LayerInfo, Outline
 from compress.network.preprocessing import Normalisation
-from compress.network.signature import ExampleShape, Layout
+from compress.network.signature import AnswerForm, ExampleShape, Layout
 
 
 class OnnxPort(BaseModel, frozen=True, extra="forbid"):
@@ -21,7 +21,9 @@ class OnnxInfo(BaseModel, frozen=True, extra="forbid"):
     """A network that was uploaded as an ONNX file.
 
     ``input_shape`` is that of one example, of images ``(C, H, W)`` whatever the layout, which is
-    ``NCHW`` for examples that are no images; ``macs`` are for one example.
+    ``NCHW`` for examples that are no images, and of several inputs that of ``packed_shape``;
+    ``macs`` are for one example. ``num_classes`` counts the numbers along the last axis of the
+    ``answer``.
     """
 
     inputs: tuple[OnnxPort, ...]
@@ -34,6 +36,18 @@ class OnnxInfo(BaseModel, frozen=True, extra="forbid"):
     layers: tuple[LayerInfo, ...]
     operators: dict[str, int] = Field(description="How often each operator occurs, once read.")
     notes: tuple[str, ...] = ()
+    answer: AnswerForm = Field(
+        default="rows",
+        exclude_if=lambda value: value == "rows",
+        description="What it answers: one row of numbers, a row for every place of a sequence, or "
+        "all outputs packed flat into one row.",
+    )
+    parts: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda value: not value,
+        description="Of several inputs those that take data, by their names, in the order in which "
+        "an example holds them; the others follow from these, as notes say.",
+    )
     num_ids: int | None = Field(
         default=None,
         exclude_if=lambda value: value is None,

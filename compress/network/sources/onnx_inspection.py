@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from compress.network.graph import read, roles, shapes
 from compress.network.graph.values import Graph, GraphPort
 from compress.network.signature import ExampleShape
-from compress.network.sources import onnx_form, onnx_outline, onnx_ports, onnx_trial
+from compress.network.sources import onnx_form, onnx_outline, onnx_trial
 from compress.network.sources.onnx_info import (
     InspectedNetwork,
     InspectionVerdict,
@@ -23,7 +23,8 @@ from compress.network.sources.onnx_info import (
     OnnxPort,
     RefusedNetwork,
 )
-from compress.network.sources.onnx_ports import ExamplePorts
+from compress.network.sources.ports import made, onnx_ports
+from compress.network.sources.ports.onnx_ports import ExamplePorts
 from compress.values.errors import CompressError, InvalidNetwork
 from compress.values.shown import some
 
@@ -39,8 +40,9 @@ def inspect(data: bytes, *, input_shape: ExampleShape | None = None) -> Inspecte
     graph = read.read(data)
     _check_computed(graph)
     ports = onnx_ports.example_ports(graph, input_shape=input_shape)
-    bound = shapes.bind(graph, ports.sizes)
-    num_classes = onnx_ports.num_classes(ports, bound.get(ports.output.name))
+    bound = shapes.bind(graph, ports.sizes())
+    several = [shapes.bind(graph, ports.sizes(size)) for size in onnx_ports.BATCHES]
+    answer = onnx_ports.answer(ports, several)
     error = _differs(data, graph, ports)
     working, signature = onnx_form.inner(graph, ports, bound)
     unproven = onnx_trial.unproven(working)
@@ -50,18 +52,27 @@ def inspect(data: bytes, *, input_shape: ExampleShape | None = None) -> Inspecte
         outputs=tuple(map(_port, graph.outputs)),
         layout=ports.layout,
         input_shape=ports.input_shape,
-        num_classes=num_classes,
+        num_classes=answer.width,
+        answer=answer.form,
         parameters=found.parameters,
         macs=found.macs,
         layers=found.layers,
         operators=dict(Counter(node.op for node in graph.nodes)),
         notes=(
             f"read, it answers as its file does, within {error:.1g} of the answers' spread",
+            *made.notes(ports.made),
             *_staying(unproven),
         ),
-        num_ids=onnx_trial.num_ids(graph, ports.input),
+        num_ids=_num_ids(graph, ports),
+        parts=() if ports.has_one_input else tuple(port.name for port in ports.taken),
     )
     return InspectedNetwork(info=info, outline=found)
+
+
+def _num_ids(graph: Graph, ports: ExamplePorts) -> int | None:
+    """The rows of the shortest table that any of the inputs picks from; None if none does."""
+    found = [onnx_trial.num_ids(graph, port) for port in ports.taken]
+    return min((rows for rows in found if rows is not None), default=None)
 
 
 def _staying(unproven: Mapping[str, str]) -> Iterator[str]:
@@ -83,7 +94,7 @@ def _check_computed(graph: Graph) -> None:
 
 def _differs(data: bytes, graph: Graph, ports: ExamplePorts) -> float:
     """The error of the graph that was read, against its file in ONNX Runtime, on random images."""
-    given = onnx_trial.drawn(graph, {**ports.sizes, ports.batch: _IMAGES}, seed=_SEED)
+    given = onnx_trial.drawn(graph, ports.sizes(_IMAGES), seed=_SEED)
     return onnx_trial.check_parity(data, graph, given)
 
 

@@ -9,7 +9,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from compress.evaluation import runtime
-from compress.export import file_ports
+from compress.export.ports import file_ports
 from compress.network.signature import Port, Signature
 
 RAW = np.random.default_rng(0).integers(0, 9, (3, 2, 4, 5)).astype(np.float32)

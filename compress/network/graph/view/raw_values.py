@@ -21,7 +21,8 @@ def on_raw_values(
     """The graph of the module, in eval mode, behind ``(x * scale - mean) / std``."""
     has_open_sizes = any(axis > 0 for port in signature.inputs for axis in port.dynamic)
     model = write(absorb(module, module.program_for(signature), is_open=has_open_sizes))
-    _normalise(model, affine.affine(normalisation, axes=len(signature.inputs[0].shape) - 1))
+    axes = len(signature.example_shape)
+    _normalise(model, affine.affine(normalisation, axes=axes))
     return model
 
 

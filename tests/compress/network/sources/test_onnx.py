@@ -82,11 +82,12 @@ def test_data_of_other_images_or_classes_is_refused(shape, classes, reason):
         onnx.load(uploaded(), input_shape=shape, num_classes=classes)
 
 
-def test_a_network_with_two_answers_or_one_for_each_word_is_refused():
-    with pytest.raises(InvalidNetwork, match="2 outputs"):
-        onnx.load(exported("two_answers"), input_shape=(1, 2, 32), num_classes=3)
-    with pytest.raises(InvalidNetwork, match=r"has shape \(1, 9, 4\): expected logits"):
-        onnx.load(exported("lstm"), input_shape=(9,), num_classes=4)
+def test_a_network_with_two_answers_packs_them_and_one_may_answer_each_word():
+    found = onnx.load(exported("two_answers"), input_shape=(2, 32), num_classes=None)
+    assert (found.num_classes, found.signature.answer) == (3 + 8 * 28, "packed")
+    found = onnx.load(exported("lstm"), input_shape=(9,), num_classes=4)
+    assert (found.num_classes, found.signature.answer) == (4, "sequence")
+    assert found.signature.open_axes == (1,)
 
 
 def test_documents_of_usual_signatures_say_nothing_new():

@@ -7,13 +7,14 @@ import numpy as np
 from compress.network.graph.read import read
 from compress.network.graph.shapes import bind
 from compress.network.graph.values import Graph, GraphPort, Node
-from compress.network.sources import onnx_form, onnx_ports
+from compress.network.sources import onnx_form
+from compress.network.sources.ports import onnx_ports
 from tests.compress.uploads import tensorflow_like, uploaded
 
 
 def inner_of(graph):
     ports = onnx_ports.example_ports(graph)
-    return onnx_form.inner(graph, ports, bind(graph, ports.sizes))
+    return onnx_form.inner(graph, ports, bind(graph, ports.sizes()))
 
 
 def node(op, inputs, output, **attributes):

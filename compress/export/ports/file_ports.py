@@ -7,11 +7,13 @@ goes to the user takes what the uploaded file took and answers what it answered.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
+from compress.export.ports import several_ports
+from compress.export.ports.several_ports import TYPES, info
 from compress.network.signature import INPUT, OUTPUT, Port, Signature
 
 CLASS_NAMES = "featherweight.class_names"
@@ -21,32 +23,44 @@ _OWN = "featherweight."
 _MOST_BYTES = 2**16
 _TO_NCHW, _TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
 _FLOATS, _FIRST, _LOGITS = "ports.floats", "ports.channels_first", "ports.logits"
-_TYPES = {
-    "float32": TensorProto.FLOAT,
-    "float64": TensorProto.DOUBLE,
-    "float16": TensorProto.FLOAT16,
-    "uint8": TensorProto.UINT8,
-    "int8": TensorProto.INT8,
-    "int32": TensorProto.INT32,
-    "int64": TensorProto.INT64,
-    "bool": TensorProto.BOOL,
-}
 
 
 def put(model: ModelProto, signature: Signature) -> None:
     """Give a graph, in place, these ports; only the batch is of any size yet (``declare``)."""
-    [taken], [answered] = signature.inputs, signature.outputs
+    if signature.has_one_input and signature.has_plain_answer:
+        _put_one(model, signature.inputs[0], signature.outputs[0], {})
+        return
+    # Ports may be called what the one input and the one output are called here.
+    own = {INPUT: several_ports.EXAMPLE, OUTPUT: several_ports.ANSWER}
+    for node in model.graph.node:
+        several_ports.rename(node, own)
+    taken, answered = (
+        Port(name=name, shape=(1,)) for name in (several_ports.EXAMPLE, several_ports.ANSWER)
+    )
+    if signature.has_one_input:
+        taken = signature.inputs[0]
+    if signature.has_plain_answer:
+        answered = signature.outputs[0]
+    _put_one(model, taken, answered, own)
+    if not signature.has_one_input:
+        several_ports.take(model, signature)
+    if not signature.has_plain_answer:
+        several_ports.answer(model, signature)
+
+
+def _put_one(model: ModelProto, taken: Port, answered: Port, own: Mapping[str, str]) -> None:
+    """Put one input and one output, which have names of their own in the graph, if ``own``."""
     before, inner = _in_front(taken)
     behind, logits = _behind(answered)
-    names = {INPUT: inner, OUTPUT: logits}
+    names = {own.get(INPUT, INPUT): inner, own.get(OUTPUT, OUTPUT): logits}
     for node in model.graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]
     nodes = _without_floats(_without_detour([*before, *model.graph.node, *behind], taken), taken)
     del model.graph.node[:], model.graph.input[:], model.graph.output[:]
     model.graph.node.extend(nodes)
-    model.graph.input.append(_info(taken, (taken.words[0], *taken.shape[1:])))
-    model.graph.output.append(_info(answered, (answered.words[0], *answered.shape[1:])))
+    model.graph.input.append(info(taken, (taken.words[0], *taken.shape[1:])))
+    model.graph.output.append(info(answered, (answered.words[0], *answered.shape[1:])))
 
 
 def declare(model: ModelProto, signature: Signature) -> None:
@@ -57,7 +71,7 @@ def declare(model: ModelProto, signature: Signature) -> None:
     ports = (*signature.inputs, *signature.outputs)
     values = (*model.graph.input, *model.graph.output)
     for value, port in zip(values, ports, strict=True):
-        value.CopyFrom(_info(port, port.words))
+        value.CopyFrom(info(port, port.words))
     kept = {
         key: text
         for key, text in signature.metadata.items()
@@ -116,7 +130,7 @@ def _behind(answered: Port) -> tuple[list[NodeProto], str]:
         nodes.append(helper.make_node("Softmax", [name], [made], axis=-1))
         name = made
     if answered.dtype != "float32":
-        nodes.append(helper.make_node("Cast", [name], [answered.name], to=_TYPES[answered.dtype]))
+        nodes.append(helper.make_node("Cast", [name], [answered.name], to=TYPES[answered.dtype]))
     return nodes, _LOGITS
 
 
@@ -140,7 +154,7 @@ def _without_floats(nodes: list[NodeProto], taken: Port) -> list[NodeProto]:
         for node in nodes
         if node.op_type == "Cast"
         and node.input[0] == _FLOATS
-        and helper.get_node_attr_value(node, "to") == _TYPES[taken.dtype]
+        and helper.get_node_attr_value(node, "to") == TYPES[taken.dtype]
     ]
     kept = [node for node in nodes if node not in back]
     undone = {node.output[0] for node in back}
@@ -154,7 +168,3 @@ def _goes_back(node: NodeProto) -> bool:
     if node.op_type != "Transpose" or node.input[0] != _FIRST:
         return False
     return tuple(onnx.helper.get_node_attr_value(node, "perm")) == _TO_NHWC
-
-
-def _info(port: Port, shape: tuple[int | str, ...]) -> ValueInfoProto:
-    return helper.make_tensor_value_info(port.name, _TYPES[port.dtype], list(shape))
