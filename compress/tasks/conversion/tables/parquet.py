@@ -11,8 +11,9 @@ import re
 import struct
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -21,7 +22,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from compress.tasks.conversion.tables.rows import LONGEST_NAME, OpenTable, Row, named
+from compress.tasks.conversion.tables.rows import (
+    LONGEST_LINE,
+    LONGEST_NAME,
+    MOST_LISTED,
+    OpenTable,
+    Value,
+    named,
+)
 from compress.tasks.formats import npz
 from compress.tasks.formats.example_forms import MAX_EXAMPLES
 from compress.values.errors import InvalidData
@@ -40,6 +48,9 @@ _LARGEST_TEXTS = 64 * 2**20
 """Bytes, unpacked, of a column of texts in one row group: one text can be all of it."""
 _BATCH_VALUES = 2**18
 _BATCH_ROWS = 4096
+_BATCH_LISTS = 256
+_MOST_LISTED = 2**25
+"""Texts in all lists of a column in one row group."""
 _READ_BYTES = 2**14
 """Of a column at once."""
 _INDEX = re.compile(r"__index_level_\d+__")
@@ -53,7 +64,10 @@ class _Column:
 
     name: str
     place: int
+    path: str
     is_text: bool
+    is_list: bool = False
+    is_long: bool = False
 
 
 @contextmanager
@@ -72,10 +86,12 @@ def open_parquet(path: Path) -> Iterator[OpenTable]:
         _check_declared(metadata)
         names = schema.names
         kept = [place for place, name in enumerate(names) if not _INDEX.fullmatch(name)]
+        fields = [schema.field(place) for place in kept]
         yield OpenTable(
             format="parquet",
             columns=named([names[place] for place in kept]),
-            rows=partial(_rows, file, metadata, [schema.field(place) for place in kept]),
+            rows=partial(_rows, file, metadata, fields, False),
+            values=partial(_rows, file, metadata, fields, True),
             unit="row",
         )
 
@@ -139,19 +155,29 @@ def _check_declared(metadata: _Array) -> None:
 
 
 def _rows(
-    file: IO[bytes], metadata: _Array, fields: Sequence[_Array], asked: Collection[int]
-) -> Iterator[Row]:
-    """Yield the rows of the columns at the places ``asked``; the texts of the others are empty."""
+    file: IO[bytes],
+    metadata: _Array,
+    fields: Sequence[_Array],
+    is_long: bool,
+    asked: Collection[int],
+) -> Iterator[Any]:
+    """Yield the rows of the columns at the places ``asked``; the texts of the others are empty.
+
+    With ``is_long``, texts may be long and columns may hold lists.
+    """
     leaves = _leaves(metadata)
-    columns = [_column(leaves, fields[place]) for place in sorted(asked)]
+    read = _listed_column if is_long else _column
+    columns = [read(leaves, fields[place]) for place in sorted(asked)]
     _check_sizes(metadata, columns)
-    texts = [column.name for column in columns if column.is_text]
+    texts = [column.path for column in columns if column.is_text]
     with _in_words("its columns cannot be read"):
         source = _opened(file, metadata, texts)
-    row: list[str] = [""] * len(fields)
+    row: list[Value] = [""] * len(fields)
     places, number = sorted(asked), 0
     for batch in _batches(source, metadata, columns):
-        said = [_texts(batch.column(place), columns[place], number) for place in range(len(places))]
+        said = [
+            _values(batch.column(place), columns[place], number) for place in range(len(places))
+        ]
         for values in zip(*said, strict=True):
             number += 1
             for place, text in zip(places, values, strict=True):
@@ -180,7 +206,19 @@ def _column(leaves: Mapping[str, Sequence[int]], field: _Array) -> _Column:
     places = leaves.get(field.name, ())
     if len(places) != 1:
         raise InvalidData(f"column {field.name!r} is not one column of the parquet file")
-    return _Column(name=field.name, place=places[0], is_text=is_text)
+    return _Column(name=field.name, place=places[0], path=field.name, is_text=is_text)
+
+
+def _listed_column(leaves: Mapping[str, Sequence[int]], field: _Array) -> _Column:
+    """Return where a column of texts or of lists of texts lies. Raises InvalidData as _column."""
+    if not any(check(field.type) for check in _LISTS):
+        return replace(_column(leaves, field), is_long=True)
+    inner = pa.field(field.name, field.type.value_type)
+    paths = [path for path in leaves if path.startswith(f"{field.name}.")]
+    if len(paths) != 1:
+        raise InvalidData(f"column {field.name!r} is not one list of the parquet file")
+    found = _column({field.name: leaves[paths[0]]}, inner)
+    return replace(found, path=paths[0], is_list=True, is_long=True)
 
 
 _TEXTS: tuple[Callable[[_Array], bool], ...] = (
@@ -188,6 +226,7 @@ _TEXTS: tuple[Callable[[_Array], bool], ...] = (
     pa.types.is_large_string,
     pa.types.is_string_view,
 )
+_LISTS: tuple[Callable[[_Array], bool], ...] = (pa.types.is_list, pa.types.is_large_list)
 _NUMBERS: tuple[Callable[[_Array], bool], ...] = (
     pa.types.is_boolean,
     pa.types.is_integer,
@@ -206,7 +245,14 @@ def _check_sizes(metadata: _Array, columns: Sequence[_Column]) -> None:
     for group in range(metadata.num_row_groups):
         found = metadata.row_group(group)
         for column in columns:
-            size = found.column(column.place).total_uncompressed_size
+            chunk = found.column(column.place)
+            if column.is_list and not 0 <= chunk.num_values <= _MOST_LISTED:
+                raise InvalidData(
+                    f"column {column.name!r} has {chunk.num_values:,} values in row group "
+                    f"{group + 1}, more than {_MOST_LISTED:,}: write smaller row groups "
+                    "(row_group_size=10_000)"
+                )
+            size = chunk.total_uncompressed_size
             most = _LARGEST_TEXTS if column.is_text else _LARGEST_NUMBERS
             if not 0 <= size <= most:
                 raise InvalidData(
@@ -217,7 +263,8 @@ def _check_sizes(metadata: _Array, columns: Sequence[_Column]) -> None:
 
 def _batches(source: _Array, metadata: _Array, columns: Sequence[_Column]) -> Iterator[_Array]:
     names = [column.name for column in columns]
-    size = max(1, min(_BATCH_ROWS, _BATCH_VALUES // len(names)))
+    most = _BATCH_LISTS if any(column.is_list for column in columns) else _BATCH_ROWS
+    size = max(1, min(most, _BATCH_VALUES // len(names)))
     for group in range(metadata.num_row_groups):
         rows = 0
         batches = source.iter_batches(size, row_groups=[group], columns=names, use_threads=False)
@@ -236,17 +283,46 @@ def _batches(source: _Array, metadata: _Array, columns: Sequence[_Column]) -> It
             )
 
 
-def _texts(values: _Array, column: _Column, before: int) -> Sequence[str]:
-    """Return a text for each value. ``before`` rows lie before the first one."""
+def _values(values: _Array, column: _Column, before: int) -> Sequence[Value]:
+    """Return a text, or a list of texts, for each value. ``before`` rows lie before the first."""
+    if not column.is_list:
+        return _texts(values, column, before)
+    _check_complete(values, column, before)
+    with _in_words(f"column {column.name!r} cannot be read"):
+        ends_N = values.offsets.to_numpy()
+        flat = values.values.slice(ends_N[0], ends_N[-1] - ends_N[0])
+        longest = int(np.diff(ends_N).max(initial=0))
+    if longest > MOST_LISTED:
+        raise InvalidData(
+            f"column {column.name!r} has a list of {longest:,}: at most {MOST_LISTED:,}"
+        )
+    if flat.null_count:
+        place = int(np.flatnonzero(flat.is_null().to_numpy(False))[0]) + ends_N[0]
+        row = int(np.searchsorted(ends_N, place, side="right"))
+        raise InvalidData(
+            f"row {before + row}, column {column.name!r} has a missing value (null) in its list"
+        )
+    texts = _texts(flat, column, before)
+    bounds = (ends_N - ends_N[0]).tolist()
+    return [tuple(texts[begin:end]) for begin, end in pairwise(bounds)]
+
+
+def _check_complete(values: _Array, column: _Column, before: int) -> None:
+    """Raise InvalidData with the row of the first value that is missing."""
     if values.null_count:
         row = before + 1 + int(np.flatnonzero(values.is_null().to_numpy(False))[0])
         raise InvalidData(
             f"row {row}, column {column.name!r} is missing (null): fill in a value, or leave the "
             "row out"
         )
+
+
+def _texts(values: _Array, column: _Column, before: int) -> Sequence[str]:
+    """Return a text for each value. ``before`` rows lie before the first one."""
+    _check_complete(values, column, before)
     with _in_words(f"column {column.name!r} cannot be read"):
         if column.is_text:
-            return _of_dictionary(values, column.name)
+            return _of_dictionary(values, column)
         if pa.types.is_dictionary(values.type):
             values = values.dictionary_decode()
         if pa.types.is_boolean(values.type):
@@ -254,19 +330,23 @@ def _texts(values: _Array, column: _Column, before: int) -> Sequence[str]:
         return list(map(str, values.to_pylist()))
 
 
-def _of_dictionary(values: _Array, name: str) -> Sequence[str]:
+def _of_dictionary(values: _Array, column: _Column) -> Sequence[str]:
     """Return texts of which each is made once, after all of them were measured."""
-    known = values.dictionary
-    if len(known) > MAX_CLASSES:
+    known, name = values.dictionary, column.name
+    if len(known) > MAX_CLASSES and not column.is_long:
         raise InvalidData(
             f"column {name!r} has more than {MAX_CLASSES:,} different texts, more than classes may "
             "be; if it holds no labels, encode it, or leave the column out of features"
         )
     longest = max(pc.call_function("binary_length", [known]).drop_null().to_numpy(), default=0)
-    if longest > 4 * LONGEST_NAME:
+    if longest > (LONGEST_LINE if column.is_long else 4 * LONGEST_NAME):
         raise InvalidData(
-            f"column {name!r} holds a text of {longest:,} bytes: labels and splits may have "
-            f"{LONGEST_NAME} characters"
+            f"column {name!r} holds a text of {longest:,} bytes: "
+            + (
+                f"a text may have {LONGEST_LINE:,}"
+                if column.is_long
+                else f"labels and splits may have {LONGEST_NAME} characters"
+            )
         )
     used, codes = np.unique(values.indices.to_numpy(), return_inverse=True)
     texts = known.take(pa.array(used)).to_pylist()

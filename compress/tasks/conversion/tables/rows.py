@@ -12,18 +12,25 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal, TypeAlias
+from typing import IO, Literal, TypeAlias, TypeVar
 
 from compress.values.errors import InvalidData
 from compress.values.shown import some
 
 Row: TypeAlias = tuple[int, Sequence[str]]
 """The number of a line, from 1, on which a row ends, or of the row itself; and the texts in it."""
+Value: TypeAlias = "str | tuple[str, ...]"
+"""A text, or a list of texts."""
+Values: TypeAlias = tuple[int, Sequence[Value]]
+"""As a row, of long texts and lists."""
 MAX_COLUMNS = 4096
 LONGEST_NAME = 200
-_LONGEST_LINE = 2**20
+MOST_LISTED = 2**16
+"""Texts in a list."""
+LONGEST_LINE = 2**20
 """Characters."""
 _SEPARATORS = (",", ";", "\t")
+V = TypeVar("V", str, Value)
 _BROKEN = (csv.Error, ValueError, RecursionError)
 
 
@@ -32,12 +39,14 @@ class OpenTable:
     """An open table: its columns, and its rows, which can be read once.
 
     Whoever asks for rows says the places of the columns needed: what the others hold is left open.
-    Rows are counted in ``unit``.
+    Rows are counted in ``unit``. ``values`` are rows that may hold long texts, and lists of texts
+    if the format has lists.
     """
 
-    format: Literal["csv", "jsonl", "parquet"]
+    format: Literal["csv", "jsonl", "parquet", "conll"]
     columns: tuple[str, ...]
     rows: Callable[[Collection[int]], Iterator[Row]]
+    values: Callable[[Collection[int]], Iterator[Values]]
     unit: Literal["line", "row"] = "line"
 
 
@@ -50,7 +59,7 @@ def open_table(path: Path) -> Iterator[OpenTable]:
     # Lines are split by the csv reader; a byte order mark is no part of the first name.
     with path.open(encoding="utf-8-sig", newline="") as file:
         try:
-            first = file.read(_LONGEST_LINE).lstrip()[:1]
+            first = file.read(LONGEST_LINE).lstrip()[:1]
             file.seek(0)
         except UnicodeDecodeError as error:
             raise InvalidData(f"the table must be UTF-8: {error}") from error
@@ -60,7 +69,9 @@ def open_table(path: Path) -> Iterator[OpenTable]:
 def _separated(file: IO[str]) -> OpenTable:
     header = _line(file, 1)
     separator = max(_SEPARATORS, key=header.count)
-    reader = csv.reader(itertools.chain([header], _lines(file)), delimiter=separator, strict=True)
+    reader = csv.reader(
+        itertools.chain([header], _lines(file, first=2)), delimiter=separator, strict=True
+    )
     rows = _checked(reader)
     _, names = next(rows)
     columns = named(names)
@@ -68,7 +79,12 @@ def _separated(file: IO[str]) -> OpenTable:
         raise InvalidData(
             f"the first line must name the columns, got the numbers {some(list(columns))}"
         )
-    return OpenTable(format="csv", columns=columns, rows=lambda _: _of_width(rows, columns))
+    return OpenTable(
+        format="csv",
+        columns=columns,
+        rows=lambda _: _of_width(rows, columns),
+        values=lambda _: _of_width(rows, columns),
+    )
 
 
 def _checked(reader: Iterator[list[str]]) -> Iterator[Row]:
@@ -100,11 +116,16 @@ def _objects(file: IO[str]) -> OpenTable:
         raise InvalidData("the file has no line with a JSON object")
     columns = named(list(first[1]))
     every = itertools.chain([first], rows)
-    return OpenTable(format="jsonl", columns=columns, rows=lambda _: _of_keys(every, columns))
+    return OpenTable(
+        format="jsonl",
+        columns=columns,
+        rows=lambda _: _of_keys(every, columns, range(len(columns)), _text),
+        values=lambda asked: _of_keys(every, columns, asked, _value),
+    )
 
 
 def _parsed(file: IO[str]) -> Iterator[tuple[int, dict[str, object]]]:
-    for line, text in enumerate(_lines(file), start=1):
+    for line, text in enumerate(_lines(file, first=1), start=1):
         if not text.strip():
             continue
         try:
@@ -117,13 +138,32 @@ def _parsed(file: IO[str]) -> Iterator[tuple[int, dict[str, object]]]:
 
 
 def _of_keys(
-    rows: Iterator[tuple[int, dict[str, object]]], columns: Sequence[str]
-) -> Iterator[Row]:
+    rows: Iterator[tuple[int, dict[str, object]]],
+    columns: Sequence[str],
+    asked: Collection[int],
+    read: Callable[[int, str, object], V],
+) -> Iterator[tuple[int, list[V]]]:
     for line, found in rows:
         if len(found) != len(columns) or any(name not in found for name in columns):
             odd = sorted(set(found) ^ set(columns))
             raise InvalidData(f"line {line} has other keys than the first one: {some(odd)}")
-        yield line, [_text(line, name, found[name]) for name in columns]
+        yield (
+            line,
+            [
+                read(line, name, found[name] if place in asked else "")
+                for place, name in enumerate(columns)
+            ],
+        )
+
+
+def _value(line: int, name: str, value: object) -> Value:
+    if not isinstance(value, list):
+        return _text(line, name, value)
+    if len(value) > MOST_LISTED:
+        raise InvalidData(
+            f"line {line}, column {name!r} has a list of {len(value):,}: at most {MOST_LISTED:,}"
+        )
+    return tuple(_text(line, name, each) for each in value)
 
 
 def _text(line: int, name: str, value: object) -> str:
@@ -159,8 +199,8 @@ def named(names: Sequence[str]) -> tuple[str, ...]:
     return columns
 
 
-def _lines(file: IO[str]) -> Iterator[str]:
-    for line in itertools.count(2):
+def _lines(file: IO[str], *, first: int) -> Iterator[str]:
+    for line in itertools.count(first):
         text = _line(file, line)
         if not text:
             return
@@ -169,9 +209,9 @@ def _lines(file: IO[str]) -> Iterator[str]:
 
 def _line(file: IO[str], line: int) -> str:
     try:
-        text = file.readline(_LONGEST_LINE + 1)
+        text = file.readline(LONGEST_LINE + 1)
     except UnicodeDecodeError as error:
         raise InvalidData(f"the table must be UTF-8, after line {line - 1}: {error}") from error
-    if len(text) > _LONGEST_LINE:
-        raise InvalidData(f"line {line} has more than {_LONGEST_LINE:,} characters")
+    if len(text) > LONGEST_LINE:
+        raise InvalidData(f"line {line} has more than {LONGEST_LINE:,} characters")
     return text

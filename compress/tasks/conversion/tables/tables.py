@@ -100,7 +100,7 @@ def convert(
     path: Path, target: IO[bytes], reading: DatasetReading, *, caution: npz.Caution | None = None
 ) -> Conversion:
     """Write the dataset of the table ``path`` to ``target``. Raises InvalidData."""
-    with _opened(path) as table:
+    with opened(path) as table:
         columns = _assigned(table.columns, reading)
         found = _read(table, columns, caution, reading.task)
     counted = _answered(found, reading.task, [table.columns[place] for place in columns.targets])
@@ -127,7 +127,8 @@ def _rounded(found: dict[Split, _Rows], names: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _opened(path: Path) -> AbstractContextManager[OpenTable]:
+def opened(path: Path) -> AbstractContextManager[OpenTable]:
+    """Open a csv, jsonl or parquet file. Raises InvalidData."""
     if recognise(path) != FileFormat.PARQUET:
         return open_table(path)
     try:
