@@ -9,15 +9,17 @@ from torch import Tensor
 
 from compress.network.signature import ExampleShape
 from compress.tasks import mirror_symmetry
+from compress.tasks.formats.words import Words
 from compress.tasks.mirror_symmetry import MirrorSymmetry
 
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """One split in memory: raw values ``x_NCHW`` (uint8 or float32), and what they are answered by.
+    """One split in memory: raw values ``x_NCHW``, and what they are answered by.
 
-    ``y_N`` are classes (int64), labels ``(N, K)`` (uint8), numbers ``(N, T)`` (float32), tags
-    ``(N, L)`` (int64), or outputs of the baseline (float32).
+    Values are uint8, float32 or, of ids, int32. ``y_N`` are classes (int64), labels ``(N, K)``
+    (uint8), numbers ``(N, T)`` (float32), tags ``(N, L)`` (int64), or outputs of the baseline
+    (float32).
     """
 
     x_NCHW: Tensor
@@ -38,7 +40,8 @@ class ImageData:
     """A dataset in memory.
 
     ``test`` is None if the file has no such split; ``class_names``, in the order of the classes, is
-    empty if it has none.
+    empty if it has none. ``perturbed`` is a copy of validation, row by row, of texts with typos and
+    the like, and ``words`` is what ids stand for; both are None for other data.
     """
 
     train: Images
@@ -46,6 +49,8 @@ class ImageData:
     test: Images | None
     num_classes: int
     class_names: tuple[str, ...] = ()
+    perturbed: Images | None = None
+    words: Words | None = None
 
     @property
     def input_shape(self) -> ExampleShape:

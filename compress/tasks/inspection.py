@@ -19,10 +19,13 @@ from pydantic import BaseModel, Field
 
 from compress.network.preprocessing import Normalisation
 from compress.network.signature import ExampleShape
-from compress.tasks.formats import fingerprints, npz
-from compress.tasks.formats.example_forms import FORMS, ExampleForm, Ranges
+from compress.tasks.formats import fingerprints, npz, tokenising, word_arrays
+from compress.tasks.formats.example_forms import ExampleForm, Ranges
+from compress.tasks.formats.forms import FORMS, TARGETS
+from compress.tasks.formats.id_form import PERTURBED
 from compress.tasks.formats.statistics import ChannelStatistics
-from compress.tasks.formats.targets import TARGETS, TargetForm, Targets
+from compress.tasks.formats.targets import TargetForm, Targets
+from compress.tasks.formats.words import TextInfo
 from compress.tasks.names import ANSWERS, FIRST_TASK, TaskName
 from compress.tasks.reading import DatasetOrigin
 from compress.values import raw_values
@@ -32,12 +35,19 @@ from compress.values.measurement import MAX_CLASSES, SPLITS, Split
 from compress.values.shown import some
 
 CLASS_NAMES = "class_names"
-ARRAYS = frozenset({CLASS_NAMES, *(f"{axis}_{split}" for axis in "xy" for split in SPLITS)})
-TEXTS = frozenset({CLASS_NAMES})
+_SPLITS = (*SPLITS, PERTURBED)
+ARRAYS = frozenset({CLASS_NAMES, *(f"{axis}_{split}" for axis in "xy" for split in _SPLITS)})
+ARRAYS |= word_arrays.NAMES
+TEXTS = frozenset({CLASS_NAMES, *tokenising.PARTS})
 """Arrays that hold texts."""
 LONGEST_NAME = 100
 Halves: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 _ROW_VALUES = 1024
+_KEPT: Mapping[str, Literal["uint8", "float32", "int32"]] = {
+    "|u1": "uint8",
+    "<f4": "float32",
+    "<i4": "int32",
+}
 
 
 class DatasetInfo(BaseModel, frozen=True, extra="forbid"):
@@ -57,7 +67,7 @@ class DatasetInfo(BaseModel, frozen=True, extra="forbid"):
     task: TaskName = FIRST_TASK
     num_classes: int
     input_shape: ExampleShape
-    dtype: Literal["uint8", "float32"]
+    dtype: Literal["uint8", "float32", "int32"]
     value_range: tuple[float, float]
     splits: dict[Split, int]
     class_counts: dict[Split, tuple[int, ...]]
@@ -78,6 +88,16 @@ class DatasetInfo(BaseModel, frozen=True, extra="forbid"):
         exclude_if=lambda value: not value,
         description="Whether all values are known to be whole numbers; not asked of images.",
     )
+    text: TextInfo | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="Vocabulary, lengths and unknown words of texts; none of other examples.",
+    )
+
+    @property
+    def vocabulary(self) -> tuple[int, ...]:
+        """How many rows each table of an embedding needs; empty if examples are no texts."""
+        return () if self.text is None else self.text.vocabulary
 
     @property
     def answer(self) -> str:
@@ -157,6 +177,8 @@ def _described(archive: npz.Archive, form: ExampleForm, *, find_copies: bool) ->
     seen = _statistics(archive.arrays["x_train"], form)
     channel_ranges = {split: _channel_ranges(archive, split, form, seen) for split in present}
     is_whole = form.may_count and all(_is_whole(archive, f"x_{split}") for split in present)
+    _check_perturbed(archive, used)
+    text, said = form.looked_at(archive, present, halves)
     copied = _copies(archive, present, halves, form.examples) if find_copies else ()
     constant, dtype = form.constant(channel_ranges["train"]), dtypes.pop()
     ranges = [found for split in present for found in channel_ranges[split]]
@@ -164,14 +186,15 @@ def _described(archive: npz.Archive, form: ExampleForm, *, find_copies: bool) ->
         task=form.task,
         num_classes=known.num_classes,
         input_shape=shapes.pop(),
-        dtype="uint8" if dtype == np.uint8 else "float32",
+        dtype=_KEPT[dtype.str],
         value_range=(min(low for low, _ in ranges), max(high for _, high in ranges)),
         splits={split: len(found) for split, found in used.items()},
         class_counts=dict(known.class_counts),
         held_out="validation" not in present,
-        warnings=(*known.warnings, *_unread(archive, answers), *constant, *copied),
+        warnings=(*known.warnings, *_unread(archive, answers), *constant, *said, *copied),
         class_names=names,
         is_whole=is_whole,
+        text=text,
         normalisation=form.proposed(seen, channel_ranges["train"], dtype),
     )
 
@@ -183,6 +206,22 @@ def _present_splits(arrays: Mapping[str, npz.ArrayHeader], answers: TargetForm) 
         if missing and (split == "train" or len(missing) == 1):
             raise InvalidData(f"array {missing[0]!r} is missing, the file has {sorted(arrays)}")
     return [split for split in SPLITS if f"x_{split}" in arrays]
+
+
+def _check_perturbed(archive: npz.Archive, used: Targets) -> None:
+    """Raise InvalidData unless a perturbed copy of validation has its rows, and their targets."""
+    pair = [archive.arrays.get(f"{axis}_{PERTURBED}") for axis in "xy"]
+    if pair == [None, None]:
+        return
+    rows, x = len(used["validation"]), archive.arrays["x_train"]
+    shapes = [None if each is None else each.shape for each in pair]
+    if shapes[0] != (rows, *x.shape[1:]) or shapes[1] != used["validation"].shape:
+        raise InvalidData(
+            f"x_{PERTURBED} and y_{PERTURBED} must be a copy of validation, row by row, with "
+            f"{rows} rows, got shapes {shapes[0]} and {shapes[1]}"
+        )
+    if not np.array_equal(archive.read(f"y_{PERTURBED}"), used["validation"]):
+        raise InvalidData(f"y_{PERTURBED} must be the targets of validation, row by row")
 
 
 def _unread(archive: npz.Archive, answers: TargetForm) -> list[str]:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compress.network.preprocessing import Normalisation
-from compress.tasks.formats import npz
-from compress.tasks.formats.targets import TARGETS
+from compress.tasks.formats import npz, word_arrays
+from compress.tasks.formats.forms import TARGETS
+from compress.tasks.formats.id_form import PERTURBED
 from compress.tasks.images import ImageData, Images
 from compress.tasks.inspection import DatasetInfo, inspect_dataset, open_dataset
 from compress.tasks.names import FIRST_TASK, TaskName
@@ -25,8 +26,8 @@ _STATISTICS_CHUNK = 4096
 def load(path: Path, *, task: TaskName = FIRST_TASK, max_bytes: int = npz.MAX_BYTES) -> ImageData:
     """Read an npz dataset as ``inspection.inspect_dataset`` describes it.
 
-    Examples keep their dtype (uint8 or float32). If a file has no validation split, a fifth of its
-    training examples become one: the same ones for every job. Raises InvalidData.
+    Examples keep their dtype (uint8, float32 or int32). If a file has no validation split, a fifth
+    of its training examples become one: the same ones for every job. Raises InvalidData.
     """
     info = inspect_dataset(path, task=task, max_bytes=max_bytes, find_copies=False)
     with open_dataset(path, max_bytes=max_bytes) as archive:
@@ -35,6 +36,8 @@ def load(path: Path, *, task: TaskName = FIRST_TASK, max_bytes: int = npz.MAX_BY
             for split in info.splits
             if not (info.held_out and split == "validation")
         }
+        x_perturbed = _perturbed(archive)
+        words = None if info.text is None else word_arrays.read(archive)
     if info.held_out:
         splits["train"], splits["validation"] = _split(splits["train"], info)
     return ImageData(
@@ -43,6 +46,10 @@ def load(path: Path, *, task: TaskName = FIRST_TASK, max_bytes: int = npz.MAX_BY
         test=splits.get("test"),
         num_classes=info.num_classes,
         class_names=info.class_names,
+        perturbed=None
+        if x_perturbed is None
+        else Images(x_NCHW=x_perturbed, y_N=splits["validation"].y_N),
+        words=words,
     )
 
 
@@ -91,6 +98,12 @@ def _examples(archive: npz.Archive, split: Split, task: TaskName) -> Images:
     if task == "image_classification":
         x_N = _channels_first(x_N)
     return Images(x_NCHW=x_N, y_N=torch.from_numpy(TARGETS[task].read(archive, split)))
+
+
+def _perturbed(archive: npz.Archive) -> Tensor | None:
+    """Return the examples of the perturbed copy of validation, whose targets are the same."""
+    name = f"x_{PERTURBED}"
+    return torch.from_numpy(archive.read(name)) if name in archive.arrays else None
 
 
 def _channels_first(x_NHWC: Tensor) -> Tensor:

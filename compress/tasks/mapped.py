@@ -15,14 +15,16 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from compress.tasks.formats.id_form import PERTURBED
+from compress.tasks.formats.words import Words
 from compress.tasks.images import ImageData, Images
-from compress.values.measurement import Split
 
 REVISION = 2
 """Part of the name under which such a file is kept: it rises when the same data gives another."""
 _TYPES = {torch.uint8: "U8", torch.float32: "F32", torch.int32: "I32", torch.int64: "I64"}
 _LENGTH = struct.Struct("<Q")
 _ALIGNED = 64
+_WORDS = "words"
 
 
 def write(data: ImageData, path: Path) -> None:
@@ -58,16 +60,23 @@ def read(path: Path) -> ImageData:
         test=_images(tensors, "test") if "x_test" in tensors else None,
         num_classes=int(said["num_classes"]),
         class_names=tuple(json.loads(said["class_names"])),
+        perturbed=_images(tensors, PERTURBED) if f"x_{PERTURBED}" in tensors else None,
+        words=Words.load(tensors[_WORDS].numpy().tobytes()) if _WORDS in tensors else None,
     )
 
 
 def _tensors(data: ImageData) -> dict[str, Tensor]:
     """Labels come first: they are the widest, and nothing may lie across its own width."""
-    splits: dict[Split, Images] = {"train": data.train, "validation": data.validation}
+    splits: dict[str, Images] = {"train": data.train, "validation": data.validation}
     if data.test is not None:
         splits["test"] = data.test
+    if data.perturbed is not None:
+        splits[PERTURBED] = data.perturbed
     labels = {f"y_{split}": images.y_N for split, images in splits.items()}
-    return labels | {f"x_{split}": images.x_NCHW for split, images in splits.items()}
+    found = labels | {f"x_{split}": images.x_NCHW for split, images in splits.items()}
+    if data.words is not None:
+        found[_WORDS] = torch.frombuffer(bytearray(data.words.dump()), dtype=torch.uint8)
+    return found
 
 
 def _header(tensors: dict[str, Tensor], said: dict[str, str]) -> bytes:
@@ -83,7 +92,7 @@ def _header(tensors: dict[str, Tensor], said: dict[str, str]) -> bytes:
     return _LENGTH.pack(len(text)) + text
 
 
-def _images(tensors: dict[str, Tensor], split: Split) -> Images:
+def _images(tensors: dict[str, Tensor], split: str) -> Images:
     return Images(x_NCHW=tensors[f"x_{split}"], y_N=tensors[f"y_{split}"])
 
 

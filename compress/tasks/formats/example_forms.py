@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compress.network.preprocessing import Normalisation
 from compress.network.signature import ExampleShape
 from compress.tasks.formats import npz
 from compress.tasks.formats.statistics import ChannelStatistics
+from compress.tasks.formats.words import TextInfo
 from compress.tasks.names import EXAMPLES, TaskName
 from compress.values import raw_values
 from compress.values.errors import InvalidData
+from compress.values.measurement import Split
 from compress.values.shown import some
 
 MAX_EXAMPLES = 10_000_000
@@ -78,6 +81,15 @@ class ExampleForm(ABC):
         What is no image has none: a network on a table takes columns as it was trained with them.
         """
         return None
+
+    def looked_at(
+        self,
+        archive: npz.Archive,
+        present: Sequence[Split],
+        halves: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
+    ) -> tuple[TextInfo | None, list[str]]:
+        """Return what is known of ids of words, with warnings; None: they are no ids."""
+        return None, []
 
     def _check_type(self, header: npz.ArrayHeader) -> None:
         if header.dtype not in (np.dtype("u1"), np.dtype("<f4")):
@@ -216,15 +228,3 @@ def _as_constant(low: float, high: float) -> str:
         f"constant as far as float32 tells: its values, {low:.9g} to {high:.9g}, differ by less "
         f"than {raw_values.RESOLVED * raw_values.magnitude(low, high):.3g}"
     )
-
-
-FORMS: Mapping[TaskName, ExampleForm] = {
-    form.task: form
-    for form in (
-        ImageForm(),
-        ArrayForm(),
-        ArrayForm("multilabel"),
-        ArrayForm("regression"),
-        ArrayForm("unlabelled"),
-    )
-}

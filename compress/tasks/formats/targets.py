@@ -286,18 +286,3 @@ def called(label: int, names: Sequence[str]) -> str:
     """Return a class's number, and its name if that is another."""
     named = names[label : label + 1]
     return f"{label} ({named[0]})" if named and named[0] != str(label) else str(label)
-
-
-TARGETS: Mapping[TaskName, TargetForm] = {
-    form.task: form
-    for form in (
-        ClassTargets("image_classification"),
-        ClassTargets("classification"),
-        LabelTargets("multilabel"),
-        NumberTargets("regression"),
-        ClassTargets("text_classification"),
-        ClassTargets("text_matching"),
-        NoTargets("unlabelled"),
-    )
-}
-"""By task."""
