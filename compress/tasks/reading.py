@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import BaseModel, Field, model_validator
 
 from compress.network.signature import Layout
-from compress.tasks.names import FIRST_TASK, TaskName
+from compress.tasks.names import FIRST_TASK, TEXT_TASKS, TaskName
 from compress.values.file_formats.answers import Expected
 from compress.values.measurement import MAX_CLASSES
 
@@ -17,6 +17,9 @@ Side: TypeAlias = Annotated[int, Field(ge=4, le=1024)]
 """Pixels of a picture, one way."""
 Column: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 """The name of a column of a table."""
+LONGEST_TEXT = 512
+MOST_WORDS = 30_000
+"""Words of a text, and of the vocabulary, unless a reading says others."""
 
 
 class DatasetReading(BaseModel, frozen=True, extra="forbid"):
@@ -26,8 +29,9 @@ class DatasetReading(BaseModel, frozen=True, extra="forbid"):
         default=FIRST_TASK,
         # Names of files are made of readings that are older than the field.
         exclude_if=lambda task: task == FIRST_TASK,
-        description="What its examples are for: image_classification, or classification, "
-        "multilabel, regression or unlabelled of arrays of any axes, such as tables and series.",
+        description="What its examples are for: image_classification; classification, multilabel, "
+        "regression or unlabelled of arrays of any axes, such as tables, series and features; or, "
+        "of texts and ids of words, text_classification, text_matching or sequence_labelling.",
     )
     layout: Layout | None = Field(
         default=None,
@@ -66,7 +70,34 @@ class DatasetReading(BaseModel, frozen=True, extra="forbid"):
         max_length=4096,
         exclude_if=lambda value: value is None,
         description="Columns of a table that are examples, in the order in which the network takes "
-        "them. None: all but the target, and but split, which says train, validation or test.",
+        "them; of texts the column of the text, or both of a pair. None: all but the target, and "
+        "but split, which says train, validation or test; of texts those with a usual name.",
+    )
+    max_length: int | None = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        exclude_if=lambda value: value is None,
+        description=f"Most words of a text: the rest is cut off. None: {LONGEST_TEXT}.",
+    )
+    max_words: int | None = Field(
+        default=None,
+        ge=3,
+        le=200_000,
+        exclude_if=lambda value: value is None,
+        description="Most ids of the vocabulary that is made of the training texts, those of "
+        f"padding and of the unknown word among them. None: {MOST_WORDS:,}.",
+    )
+    lower_case: bool | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="Whether words that differ by capitals only are one. None: yes.",
+    )
+    word_parts: bool | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="For sequence_labelling: each word is four ids, of the word, its last and its "
+        "first three characters, and its shape. None: one id.",
     )
 
     @model_validator(mode="after")
@@ -85,7 +116,23 @@ class DatasetReading(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("target: unlabelled has no labels: leave it out")
         if self.task == "image_classification" and self.is_of_table:
             raise ValueError("target and features are for tables: say task: classification, too")
+        if self.task not in TEXT_TASKS and self.is_of_text:
+            raise ValueError(
+                "max_length, max_words, lower_case and word_parts are for texts: say task: "
+                "text_classification, text_matching or sequence_labelling, too"
+            )
+        if self.word_parts is not None and self.task != "sequence_labelling":
+            raise ValueError("word_parts is for sequence_labelling: leave it out")
+        self._check_columns()
         return self
+
+    def _check_columns(self) -> None:
+        columns = 2 if self.task == "text_matching" else 1
+        if self.task in TEXT_TASKS and self.features and len(self.features) != columns:
+            raise ValueError(
+                f"features must name {columns} column{'s'[: columns > 1]} of text for "
+                f"{self.task}, got {len(self.features)}"
+            )
 
     @property
     def expected(self) -> Expected:
@@ -103,6 +150,12 @@ class DatasetReading(BaseModel, frozen=True, extra="forbid"):
     def is_of_table(self) -> bool:
         """Whether something is said that only tables have."""
         return self.target is not None or self.features is not None
+
+    @property
+    def is_of_text(self) -> bool:
+        """Whether something is said that only texts have."""
+        said = (self.max_length, self.max_words, self.lower_case, self.word_parts)
+        return any(each is not None for each in said)
 
     @property
     def is_of_pictures(self) -> bool:

@@ -19,9 +19,11 @@ from pydantic import ValidationError
 
 from compress.tasks import inspection
 from compress.tasks.conversion import arrays
+from compress.tasks.conversion.text import id_arrays
 from compress.tasks.formats import npz
 from compress.tasks.formats.watching import SHARE, Watch
 from compress.tasks.inspection import DatasetInfo
+from compress.tasks.names import TEXT_TASKS
 from compress.tasks.reading import (
     Conversion,
     ConversionVerdict,
@@ -64,7 +66,8 @@ def inspect(
     if wrong is not None:
         raise InvalidData(wrong)
     caution = _caution(resources.settings, look)
-    if recognise(path) not in _REMADE and arrays.is_plain(path, reading, caution=caution):
+    is_plain = id_arrays.is_plain if reading.task in TEXT_TASKS else arrays.is_plain
+    if recognise(path) not in _REMADE and is_plain(path, reading, caution=caution):
         caution_again = _caution(resources.settings, look)
         info = inspection.inspect_dataset(path, task=reading.task, caution=caution_again)
         said = () if _is_one_way(reading) else arrays.ambiguous(path, caution=caution)

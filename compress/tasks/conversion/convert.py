@@ -17,8 +17,10 @@ from typing import IO
 from compress.tasks.conversion import arrays
 from compress.tasks.conversion.pictures import pictures
 from compress.tasks.conversion.tables import tables
+from compress.tasks.conversion.text import id_arrays, texts
 from compress.tasks.formats import npz
 from compress.tasks.formats.watching import SHARE, Watch
+from compress.tasks.names import TEXT_TASKS
 from compress.tasks.reading import Conversion, ConversionVerdict, DatasetReading, RefusedFile
 from compress.values.errors import InvalidData
 from compress.values.file_formats import answers
@@ -42,6 +44,8 @@ def convert(
     if wrong is not None:
         raise InvalidData(wrong)
     kind = recognise(path)
+    if reading.task in TEXT_TASKS:
+        return _convert_texts(path, target, reading, kind, caution)
     if kind in (FileFormat.TEXT, FileFormat.PARQUET):
         return tables.convert(path, target, reading, caution=caution)
     if reading.is_of_table:
@@ -54,6 +58,23 @@ def convert(
             raise InvalidData(f"a zip of pictures is for image_classification, not {reading.task}")
         return pictures.convert(path, target, reading, caution=caution)
     return arrays.convert(path, target, reading, caution=caution)
+
+
+def _convert_texts(
+    path: Path,
+    target: IO[bytes],
+    reading: DatasetReading,
+    kind: FileFormat,
+    caution: npz.Caution | None,
+) -> Conversion:
+    if kind in (FileFormat.TEXT, FileFormat.PARQUET):
+        return texts.convert(path, target, reading, caution=caution)
+    if kind == FileFormat.NPZ:
+        return id_arrays.convert(path, target, reading, caution=caution)
+    raise InvalidData(
+        f"{reading.task} takes csv or jsonl in UTF-8, parquet, CoNLL for tagged sentences, or an "
+        f"npz of ids; the file is none of these ({kind})"
+    )
 
 
 def verdict(
