@@ -50,7 +50,8 @@ def add(  # noqa: PLR0913 - every option of the command, by name
         Path,
         typer.Argument(
             metavar="FILE",
-            help="npz file, a folder or zip with pictures in a folder for each class, or a table.",
+            help="npz file, a folder or zip with pictures in a folder for each class, a table, or "
+            "texts.",
             exists=True,
         ),
     ],
@@ -70,8 +71,28 @@ def add(  # noqa: PLR0913 - every option of the command, by name
     ] = None,
     features: Annotated[
         str | None,
-        typer.Option(metavar="A,B,...", help="Of a table: the columns that the network takes."),
+        typer.Option(
+            metavar="A,B,...",
+            help="Of a table: the columns that the network takes; of texts that of the text, or "
+            "both of a pair.",
+        ),
     ] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Of texts: most words of one; the rest is cut off.")
+    ] = None,
+    max_words: Annotated[
+        int | None, typer.Option(help="Of texts: most ids that words are given.")
+    ] = None,
+    keep_case: Annotated[
+        bool, typer.Option("--keep-case", help="Of texts: words differ by their capitals, too.")
+    ] = False,
+    word_parts: Annotated[
+        bool,
+        typer.Option(
+            "--word-parts",
+            help="Of tagged sentences: each word is four ids: word, suffix, prefix and shape.",
+        ),
+    ] = False,
     layout: Annotated[
         str | None,
         typer.Option(metavar="NHWC|NCHW", help="Order of the images' axes, if both are possible."),
@@ -94,6 +115,8 @@ def add(  # noqa: PLR0913 - every option of the command, by name
     said = {"layout": layout, "classes": classes, "size": _size(size), "channels": channels}
     columns = None if features is None else features.split(",")
     said |= {"task": task or FIRST_TASK, "target": _columns(target, task), "features": columns}
+    said |= {"max_length": max_length, "max_words": max_words}
+    said |= {"lower_case": False if keep_case else None, "word_parts": word_parts or None}
     reading = DatasetReading.model_validate(said)
     with folders.as_file(file) as sent, client(url, token) as service, progress.shown() as tell:
         named = name or jobfile.named_for(sent)
@@ -165,8 +188,22 @@ def _facts(info: DatasetInfo) -> list[str]:
             else []
         ),
         *(["validation is a fifth of train: the file has no such split"] if info.held_out else []),
+        *_of_text(info),
         *(f"note: {note}" for note in info.notes),
     ]
+
+
+def _of_text(info: DatasetInfo) -> Iterator[str]:
+    if info.text is None:
+        return
+    sizes = " + ".join(f"{size:,}" for size in info.vocabulary)
+    words = f", {info.text.words_bytes:,} bytes beside a network" * bool(info.text.words_bytes)
+    yield f"vocabulary {sizes} ids{words}"
+    lengths = ", ".join(f"{mean:.3g} {split}" for split, mean in info.text.mean_length.items())
+    yield f"words of one, on average: {lengths}"
+    if info.text.unknown:
+        shares = ", ".join(f"{share:.1%} {split}" for split, share in info.text.unknown.items())
+        yield f"words that are unknown: {shares}"
 
 
 def _rows(info: DatasetInfo) -> Iterator[tuple[str, ...]]:

@@ -14,7 +14,8 @@ from compress.tasks.conversion.features import Features
 from compress.tasks.conversion.pixels import Pixels
 from compress.tasks.conversion.targets import ReadTargets
 from compress.tasks.formats import npz
-from compress.tasks.formats.targets import TARGETS, ClassTargets
+from compress.tasks.formats.forms import TARGETS
+from compress.tasks.formats.targets import ClassTargets
 from compress.tasks.inspection import ARRAYS, CLASS_NAMES
 from compress.tasks.reading import Conversion, DatasetReading
 from compress.values.errors import InvalidData

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from compress.tasks.formats import tokenising
 from compress.tasks.formats.tokenising import PARTS
 
-MAX_WORDS: Final = 2**20
+MAX_WORDS: Final = 2**18
 """Ids of one vocabulary, those of padding and of the unknown word among them."""
 MAX_LENGTH: Final = 2**16
 """Ids of one text."""

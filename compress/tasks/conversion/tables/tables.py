@@ -22,7 +22,7 @@ from compress.tasks.conversion.tables.rows import OpenTable, Row, open_table
 from compress.tasks.conversion.targets import ReadTargets
 from compress.tasks.formats import npz
 from compress.tasks.formats.example_forms import MAX_EXAMPLES
-from compress.tasks.formats.targets import TARGETS
+from compress.tasks.formats.forms import TARGETS
 from compress.tasks.inspection import check_class_names
 from compress.tasks.names import TaskName
 from compress.tasks.reading import SEVERAL_TARGETS, Conversion, DatasetReading
