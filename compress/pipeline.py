@@ -19,7 +19,9 @@ from compress.values import patterns, seeds
 from compress.values.errors import Stopped
 from compress.values.schedule import USUAL_RATE, Augment, Schedule
 
-_BASELINE_RATE = 0.1
+_BASELINE_RATES = {"sgd": 0.1, "adam": 3e-3}
+_ADAM_RATE = 1e-3
+"""Of a recovery with Adam, whose steps do not grow with the gradients: no test has to find it."""
 _USUAL = Schedule()
 _TEST_SHARE = 0.02
 """Of the images of a recovery, the most that a test of learning rates takes."""
@@ -209,7 +211,7 @@ def train_baseline(
         epochs=epochs,
         seed=context.seed,
         batch_size=context.batch_size,
-        learning_rate=_BASELINE_RATE,
+        learning_rate=_BASELINE_RATES[network.optimiser],
         augment=augment or context.augment,
     )
     hooks = Hooks(should_stop=context.should_stop, on_progress=on_progress)
@@ -240,6 +242,8 @@ def _with_rate(
         return compressed
     if schedule.learning_rate != "auto":
         return compressed.evolve(learning_rate=schedule.learning_rate)
+    if compressed.network.optimiser == "adam":
+        return compressed.evolve(learning_rate=_ADAM_RATE)
     if compressed.network.ports is None:
         # It came from no file: the usual rate was chosen on such networks.
         return compressed.evolve(learning_rate=USUAL_RATE)

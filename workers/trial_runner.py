@@ -17,11 +17,13 @@ from compress import delivery, pipeline
 from compress.evaluation import measure
 from compress.export.ports import file_ports
 from compress.network.network import Artifact, Network
+from compress.network.preprocessing import Normalisation
 from compress.network.signature import IMAGE_AXES, Signature
 from compress.network.sources import family, safetensors
-from compress.network.sources.source import FamilySource
+from compress.network.sources.source import DrawnSource, FamilySource, OnnxSource
 from compress.targets import registry as targets
 from compress.tasks import loading
+from compress.tasks.images import ImageData
 from compress.techniques.compressed import CompressedModel
 from compress.training.context import TrialContext
 from compress.values import versions
@@ -179,13 +181,12 @@ class TrialRunner:
         training = self.assignment.train
         source = self.assignment.architecture
         assert training is not None  # one of weights and train is given
-        assert isinstance(source, FamilySource)  # an uploaded file has its weights
+        assert not isinstance(source, OnnxSource)  # an uploaded file has its weights
         self._stage("train the baseline")
         with self.clock.time("train"):
             network = family.fresh(
                 source.config,
-                normalisation=training.normalisation
-                or loading.sample_statistics(context.data.train),
+                normalisation=training.normalisation or _normalisation(source, context.data),
                 input_shape=context.data.input_shape,
                 num_classes=context.data.num_classes,
                 seed=context.seed,
@@ -336,6 +337,13 @@ class TrialRunner:
 
     def _epoch(self, epoch: int, epochs: int, loss: float) -> None:
         self.tell(f"train, loss {loss:.3f}", epoch / epochs)
+
+
+def _normalisation(source: FamilySource | DrawnSource, data: ImageData) -> Normalisation:
+    """Measure what a new network begins with; ids are looked up as they are."""
+    if isinstance(source, DrawnSource) and source.config.takes_ids:
+        return Normalisation.identity_of(data.input_shape)
+    return loading.sample_statistics(data.train)
 
 
 def _input(network: Network) -> Input:

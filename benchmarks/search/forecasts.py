@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks.cluster.processes import Cluster
 from benchmarks.record import Cell, Table, keeps
 from compress.network.preprocessing import Normalisation
+from compress.network.sources.source import FamilySource
 from featherweight import jobfile
 from featherweight.client.client import Client
 from featherweight.specs.job import JobSpec, UntrainedModel
@@ -115,6 +116,7 @@ def _uploaded(client: Client, job: JobSchema, folder: Path, spec: JobSpec) -> Jo
     found = client.manifest(file.id)
     path = client.download(weights.id, folder)
     assert isinstance(spec.model, UntrainedModel)
+    assert isinstance(spec.model.architecture, FamilySource)
     model = client.upload_model(
         path,
         name="brought",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,7 @@ class Network:
     ``module`` maps normalised ``x_BCHW`` to logits ``(B, num_classes)``; it is never changed in
     place: every step deep-copies it. ``input_shape`` is ``(C, H, W)``. ``ports`` are those of the
     file that the network came from, and of all files that are made of it; None are the usual ones.
+    ``optimiser`` is what trains it: networks that look words up need "adam".
     """
 
     module: nn.Module
@@ -43,6 +44,7 @@ class Network:
     input_shape: ExampleShape
     num_classes: int
     ports: Signature | None = None
+    optimiser: Literal["sgd", "adam"] = "sgd"
 
     @property
     def signature(self) -> Signature:

@@ -14,6 +14,9 @@ MOST_CHANNELS = 16
 Channel = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Deviation = Annotated[float, Field(gt=0, le=LARGEST)]
 
+MOST_CHANNELS = 4096
+"""Of images a few, of a table one for each column."""
+
 
 class Normalisation(BaseModel, frozen=True, extra="forbid"):
     """What happens to raw values before the first layer: ``(x * scale - mean) / std`` per channel.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal, TypeAlias
 
@@ -163,3 +164,16 @@ class Signature(BaseModel, frozen=True, extra="forbid"):
             inputs=(Port(name=INPUT, shape=(1, *input_shape), dynamic=(0,)),),
             outputs=(Port(name=OUTPUT, shape=(1, num_classes), dynamic=(0,)),),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """The data that a network shall be made for.
+
+    ``input_shape`` is that of one example. ``words`` counts the ids of the data from 0 on, one
+    number for all or one for each feature of a word; None if its values are no ids.
+    """
+
+    task: str
+    input_shape: ExampleShape
+    words: tuple[int, ...] | None

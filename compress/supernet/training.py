@@ -28,6 +28,7 @@ from compress.training import loop as training
 from compress.training.context import TrialContext
 from compress.training.loop import FitReport, Hooks, Loop, OnProgress, TrainingPlan, silent
 from compress.training.objectives import TrainingObjective
+from compress.training.optimiser import NesterovSGD
 
 _RATE = 0.1
 Momentum = Mapping[str, Tensor]
@@ -136,6 +137,7 @@ def _trained(whole: FamilyNetwork) -> list[tuple[str, torch.nn.Parameter]]:
 
 
 def _set_momentum(loop: Loop, whole: FamilyNetwork, momentum: Momentum) -> None:
+    assert isinstance(loop.optimiser, NesterovSGD)  # networks of families for images have no other
     loop.optimiser.velocities = [
         momentum[name].to(parameter.device, copy=True) if name in momentum else None
         for name, parameter in _trained(whole)
@@ -143,6 +145,7 @@ def _set_momentum(loop: Loop, whole: FamilyNetwork, momentum: Momentum) -> None:
 
 
 def _momentum(loop: Loop, whole: FamilyNetwork) -> Momentum:
+    assert isinstance(loop.optimiser, NesterovSGD)
     return {
         name: velocity.contiguous().cpu()
         for (name, _), velocity in zip(_trained(whole), loop.optimiser.velocities, strict=True)

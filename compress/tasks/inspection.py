@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from compress.network.preprocessing import Normalisation
-from compress.network.signature import ExampleShape
+from compress.network.signature import Examples, ExampleShape
 from compress.tasks.formats import fingerprints, npz, tokenising, word_arrays
 from compress.tasks.formats.example_forms import ExampleForm, Ranges
 from compress.tasks.formats.forms import FORMS, TARGETS
@@ -107,6 +107,14 @@ class DatasetInfo(BaseModel, frozen=True, extra="forbid"):
         words = ANSWERS.get(self.task, "classes")
         one = {"numbers to predict": "number to predict"}.get(words, words.removesuffix("s"))
         return f"{self.num_classes} {one if self.num_classes == 1 else words}"
+
+    @property
+    def examples(self) -> Examples:
+        """What a network that is made for the data has to know: whole numbers from 0 on are ids."""
+        low, high = self.value_range
+        ids = (int(high) + 1,) if self.is_whole and low >= 0 else None
+        words = self.vocabulary or ids
+        return Examples(task=self.task, input_shape=self.input_shape, words=words)
 
 
 def inspect_dataset(

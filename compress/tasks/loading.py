@@ -74,7 +74,7 @@ def sample_statistics(images: Images) -> Normalisation:
 
 def _ranges(x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
     """Return the range of every channel. Raises InvalidData for values that are not allowed."""
-    low_C, high_C = x_NCHW.amin(dim=(0, 2, 3)), x_NCHW.amax(dim=(0, 2, 3))
+    low_C, high_C = x_NCHW.amin(dim=_others(x_NCHW)), x_NCHW.amax(dim=_others(x_NCHW))
     for channel, (low, high) in enumerate(zip(low_C.tolist(), high_C.tolist(), strict=True)):
         problem = raw_values.problem(low, high)
         if problem is not None:
@@ -88,9 +88,15 @@ def _channel_mean(x_NCHW: Tensor, *, around_C: Tensor | None = None) -> Tensor:
     for x_BCHW in x_NCHW.split(_STATISTICS_CHUNK):
         x_BCHW = x_BCHW.double()
         if around_C is not None:
-            x_BCHW = (x_BCHW - around_C[:, None, None]).square_()
-        total_C += x_BCHW.sum(dim=(0, 2, 3))
+            shape = (-1, *(1,) * (x_BCHW.ndim - 2))
+            x_BCHW = (x_BCHW - around_C.reshape(shape)).square_()
+        total_C += x_BCHW.sum(dim=_others(x_NCHW))
     return total_C / (x_NCHW.numel() / x_NCHW.shape[1])
+
+
+def _others(x_NCHW: Tensor) -> tuple[int, ...]:
+    """Every axis but that of the channels, or of the columns of a table."""
+    return (0, *range(2, x_NCHW.ndim))
 
 
 def _examples(archive: npz.Archive, split: Split, task: TaskName) -> Images:

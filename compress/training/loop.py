@@ -36,7 +36,7 @@ from compress.training.objectives import (
     OnlineTeacher,
     TrainingObjective,
 )
-from compress.training.optimiser import NesterovSGD
+from compress.training.optimiser import Adam, NesterovSGD, Optimiser
 from compress.training.precision import Precision
 from compress.values.errors import NumericalError, Stopped
 from compress.values.schedule import Augment, Augmented
@@ -54,7 +54,9 @@ def silent(epoch: int, epochs: int, loss: float) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
-    """SGD with Nesterov momentum; the rate rises linearly, then falls to zero along a cosine.
+    """SGD with Nesterov momentum, or Adam if the network wants that (``Network.optimiser``).
+
+    The rate rises linearly, then falls to zero along a cosine.
 
     Loshchilov and Hutter, arXiv:1608.03983, equation 5, without restarts. ``warmup`` is the share
     of steps in which the rate rises. ``weight_decay`` does not apply to biases, BatchNorm and what
@@ -207,9 +209,7 @@ class Loop:
         ]
         self.advances_every = max(1, math.ceil(self.steps / _MOST_ADVANCES))
         self.thinned = _scales(self.module) if plan.batchnorm_l1 > 0 else []
-        self.optimiser = NesterovSGD(
-            self.module, objective.trained, momentum=plan.momentum, weight_decay=plan.weight_decay
-        )
+        self.optimiser = _optimiser(network, plan, objective.trained)
 
     def run(self, *, first: int = 0, last: int | None = None) -> FitReport:
         """Train epochs ``first`` to ``last`` (exclusive); by default all epochs of the plan.
@@ -300,6 +300,15 @@ class Loop:
         images, augmented = self.images.x_NCHW, self.augmented
         view = self.task.augment(images, self.generator, augmented=augmented)
         return None if view is None else view.to(self.device)
+
+
+def _optimiser(network: Network, plan: TrainingPlan, objective: nn.Module) -> Optimiser:
+    """Make the optimiser of the network, for it and for what its objective trains."""
+    if network.optimiser == "adam":
+        return Adam(network.module, objective, weight_decay=plan.weight_decay)
+    return NesterovSGD(
+        network.module, objective, momentum=plan.momentum, weight_decay=plan.weight_decay
+    )
 
 
 def _objective(

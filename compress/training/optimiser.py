@@ -1,15 +1,32 @@
-"""Stochastic gradient descent with Nesterov momentum and decoupled groups of weight decay.
+"""The two optimisers, each with decoupled groups of weight decay.
 
-Sutskever et al., On the importance of initialization and momentum in deep learning (ICML 2013),
-in the form of ``torch.optim.SGD(nesterov=True)``, whose numbers it reproduces. Building any
+Stochastic gradient descent with Nesterov momentum: Sutskever et al., On the importance of
+initialization and momentum in deep learning (ICML 2013), in the form of ``torch.optim.SGD(nesterov=True)``, whose numbers it reproduces. Building any
 optimiser of ``torch.optim`` imports torch's compiler, which costs every process 3.5 seconds: more
 than a rung of a small network takes.
+
+Adam with decoupled weight decay (Kingma and Ba, arXiv:1412.6980, algorithm 1; Loshchilov and
+Hutter, arXiv:1711.05101, algorithm 2) is for networks that look words up: a rare word's row gets
+few gradients, and with them steps as long as those of any other.
 """
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
+
+_FIRST_MOMENT, _SECOND_MOMENT, _EPSILON = 0.9, 0.999, 1e-8
+"""Of Adam, as published."""
+
+
+class Optimiser(Protocol):
+    """Updates the trained parameters of modules in place."""
+
+    def step(self, rate: float) -> None:
+        """Make one update with this learning rate, and clear the gradients."""
+        ...
 
 
 class NesterovSGD:
@@ -63,6 +80,39 @@ class NesterovSGD:
         if velocity is None:
             velocity = self.velocities[index] = torch.zeros_like(self._parameters[index])
         return velocity
+
+
+class Adam:
+    """Updates the trained parameters of modules in place, each by the size of its own gradients.
+
+    Weight decay does not apply to parameters with at most one dimension, as in ``NesterovSGD``.
+    """
+
+    def __init__(self, *modules: nn.Module, weight_decay: float) -> None:
+        self._weight_decay = weight_decay
+        self._parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
+        self._means = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._squares = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._steps = [0] * len(self._parameters)
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        """Make one update with this learning rate, and clear the gradients."""
+        for index, parameter in enumerate(self._parameters):
+            if parameter.grad is None:
+                continue
+            self._update_(index, parameter, parameter.grad, rate)
+            parameter.grad = None
+
+    def _update_(self, index: int, parameter: Tensor, gradient: Tensor, rate: float) -> None:
+        self._steps[index] += 1
+        mean, square, step = self._means[index], self._squares[index], self._steps[index]
+        mean.lerp_(gradient, 1 - _FIRST_MOMENT)
+        square.mul_(_SECOND_MOMENT).addcmul_(gradient, gradient, value=1 - _SECOND_MOMENT)
+        size = (square / (1 - _SECOND_MOMENT**step)).sqrt_().add_(_EPSILON)
+        if parameter.ndim > 1 and self._weight_decay:
+            parameter.mul_(1 - rate * self._weight_decay)
+        parameter.addcdiv_(mean, size, value=-rate / (1 - _FIRST_MOMENT**step))
 
 
 # What ``torch.optim`` itself calls with ``foreach=True``; torch has no public name for them.

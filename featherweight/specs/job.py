@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, Field, model_validator
 
 from compress.network.preprocessing import Normalisation
-from compress.network.sources.source import FamilySource
+from compress.network.sources.source import FamilySource, TrainableSource
 from compress.targets import registry as targets
 from compress.targets.registry import TargetName
 from compress.tasks.names import FIRST_TASK, TASK_METRICS, Comparison, TaskName
@@ -57,7 +57,7 @@ def _every_technique_of(fields: Mapping[str, Any]) -> dict[str, dict[str, Range]
 class UntrainedModel(BaseModel, frozen=True, extra="forbid"):
     """A network that the baseline phase trains first, from a seeded random start."""
 
-    architecture: FamilySource
+    architecture: TrainableSource
     epochs: int = Field(ge=1, le=1000, description="Epochs of baseline training.")
     normalisation: Normalisation | None = Field(
         default=None, description="Left out: mean and deviation of the training split."

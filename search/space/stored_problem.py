@@ -5,7 +5,12 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from compress.network.outline import Outline
-from compress.network.sources.source import FamilySource, NetworkSource
+from compress.network.sources.source import (
+    DrawnSource,
+    FamilySource,
+    NetworkSource,
+    OnnxSource,
+)
 from compress.tasks.inspection import DatasetInfo
 from compress.values.errors import InvalidCandidate
 from featherweight.specs.job import JobSpec, UntrainedModel
@@ -51,12 +56,16 @@ def searched_source(spec: JobSpec, model: ModelRecord | None) -> NetworkSource:
     return _own(spec, model) if spec.student is None else spec.student
 
 
-def outlined(source: FamilySource, dataset: DatasetInfo, *, where: str, data: str) -> Outline:
-    """Outline a network of a family for the images of a dataset.
+def outlined(
+    source: FamilySource | DrawnSource, dataset: DatasetInfo, *, where: str, data: str
+) -> Outline:
+    """Outline a network of a family for the examples of a dataset.
 
     Raises ImagesTooSmall, which names ``where`` the network stands in the job, and the ``data``.
     """
     try:
+        if isinstance(source, DrawnSource):
+            source = source.fitted(dataset.examples)
         return source.outline(input_shape=dataset.input_shape, num_classes=dataset.num_classes)
     except InvalidCandidate as error:
         raise input_checks.unfit(error, dataset.input_shape, where=where, data=data) from error
@@ -64,7 +73,7 @@ def outlined(source: FamilySource, dataset: DatasetInfo, *, where: str, data: st
 
 def _outlined_model(spec: JobSpec, model: ModelRecord | None, dataset: DatasetInfo) -> Outline:
     source = _own(spec, model)
-    if isinstance(source, FamilySource):
+    if not isinstance(source, OnnxSource):
         return outlined(source, dataset, where="model", data=spec.data)
     assert model is not None
     return models.outline_of(model)

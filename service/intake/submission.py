@@ -30,7 +30,7 @@ from search.space.problem import Problem
 from search.space.supernets import EpochCosts
 from service.errors import ModelDoesNotFitData, ModelRefused, UnknownDataset, UnknownModel
 from service.http import strict_json
-from service.intake import file_fit
+from service.intake import drawn, file_fit
 from service.intake.file_fit import File
 from service.reports import forecasts, warnings
 from store.errors import DatasetNotFound, ModelNotFound, ModelNotReady
@@ -73,6 +73,7 @@ def check(session: Session, spec: JobSpec) -> Checked:
     data = DatasetInfo.model_validate(dataset.info)
     _check_task(spec, data)
     model, teacher, supernet = _model(session, spec), _teacher(session, spec), None
+    drawn.check(spec, data)
     _check_fit(spec, model, data)
     _check_members(spec, model)
     if teacher is not None:
@@ -159,6 +160,8 @@ def _normalised(spec: JobSpec, model: ModelRecord | None, data: DatasetInfo) -> 
     low, high = data.value_range
     if model is None:
         assert isinstance(spec.model, UntrainedModel)
+        if drawn.takes_ids(spec):
+            return "its ids are looked up as they are"
         asked = spec.model.normalisation
         return f"its normalisation is {asked.words if asked else 'measured on the training images'}"
     found = models.normalisation_of(model)

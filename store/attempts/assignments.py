@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
+from compress.network.sources.source import DrawnSource, FamilySource, NetworkSource
+from compress.tasks.inspection import DatasetInfo
 from compress.techniques.candidate import Candidate
 from compress.techniques.distillation.config import Distillation
 from featherweight.specs.job import JobSpec, UntrainedModel
@@ -151,5 +153,12 @@ def _training(spec: JobSpec, trial: TrialRecord) -> dict[str, Any] | None:
 
 def _architecture(session: Session, job: JobRecord, spec: JobSpec) -> Any:
     if isinstance(spec.model, UntrainedModel):
-        return spec.model.architecture
+        return _fitted(spec.model.architecture, session.get_one(DatasetRecord, job.dataset_id))
     return session.get_one(ModelRecord, job.model_id).architecture
+
+
+def _fitted(source: FamilySource | DrawnSource, dataset: DatasetRecord) -> NetworkSource:
+    """Return the source as workers need it: with what the data decides of a drawn network."""
+    if isinstance(source, FamilySource):
+        return source
+    return source.fitted(DatasetInfo.model_validate(dataset.info).examples)

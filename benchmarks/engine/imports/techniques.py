@@ -14,7 +14,8 @@ from compress.export import writer
 from compress.network.graph.read import read
 from compress.network.graph.shapes import bind
 from compress.network.network import Network
-from compress.network.sources import onnx, onnx_ports
+from compress.network.sources import onnx
+from compress.network.sources.ports import onnx_ports
 from compress.tasks.images import ImageData, Images
 from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate

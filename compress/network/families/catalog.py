@@ -15,6 +15,7 @@ from pydantic import (
     create_model,
 )
 
+from compress.network.families.drawn.catalog import DRAWN_BY_NAME
 from compress.network.families.ds_cnn.config import DsCnn
 from compress.network.families.ds_cnn.plan import draw as draw_ds_cnn
 from compress.network.families.efficientnet.config import EfficientNet
@@ -37,13 +38,25 @@ from compress.network.families.vgg_bn.config import VggBn
 from compress.network.families.vgg_bn.plan import draw as draw_vgg_bn
 
 
-def _named(document: Any) -> Any:
+def named(document: Any) -> Any:
     """The document, of the first family where it names none, as before there were others."""
     is_unnamed = isinstance(document, dict) and "family" not in document
     return {"family": "residual", **document} if is_unnamed else document
 
 
-_Tagged: TypeAlias = Annotated[
+def _of_images(document: Any) -> Any:
+    """The document with its family named. Raises ValueError for a family without members."""
+    family = document.get("family") if isinstance(document, dict) else None
+    if isinstance(family, str) and family in DRAWN_BY_NAME:
+        raise ValueError(
+            f"networks of the family {family} are trained by a job that names it in "
+            "model.architecture: they have no members, and no weights of them are uploaded; send a "
+            "network that is trained already as an ONNX file"
+        )
+    return named(document)
+
+
+Tagged: TypeAlias = Annotated[
     Residual
     | MobileNetV2
     | MobileNetV3
@@ -57,7 +70,7 @@ _Tagged: TypeAlias = Annotated[
 ]
 
 
-def _without_family() -> type[BaseModel]:
+def without_family() -> type[BaseModel]:
     """The first family's config as it was written before there were others. For schemas only."""
     fields: dict[str, Any] = {
         name: (info.annotation, info)
@@ -70,10 +83,10 @@ def _without_family() -> type[BaseModel]:
 
 
 Architecture: TypeAlias = Annotated[
-    _Tagged,
-    BeforeValidator(_named, json_schema_input_type=_Tagged | _without_family()),
+    Tagged,
+    BeforeValidator(_of_images, json_schema_input_type=Tagged | without_family()),
 ]
-"""The configs of all families, told apart by ``family``; without one it is ``residual``."""
+"""The configs of all families of images, by ``family``; without one it is ``residual``."""
 _ARCHITECTURE: TypeAdapter[Architecture] = TypeAdapter(Architecture)
 
 

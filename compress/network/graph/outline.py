@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from math import prod
 
 from compress.network.graph import counting
+from compress.network.graph.coupling import description, groups
+from compress.network.graph.coupling.couplings import couple
 from compress.network.graph.names import layer_names
 from compress.network.graph.roles import OperandRole, roles
-from compress.network.graph.shapes import bind
 from compress.network.graph.values import Graph, GraphPort, Node, Shapes
 from compress.network.outline import LayerInfo, LayerKind, Outline
 from compress.network.signature import Port, Signature
@@ -45,13 +46,12 @@ _VIEWED: Mapping[str, tuple[int, ...]] = {
 """The axes of weights that are matrices to techniques, by their operators."""
 
 
-def outline(graph: Graph, sizes: Mapping[str, int]) -> Outline:
-    """Describe the graph; ``sizes`` are those of its dynamic axes for one example.
+def outline(graph: Graph, shapes: Shapes) -> Outline:
+    """Describe the graph, of which these are the shapes for one example (``shapes.bind``).
 
     The layers have the names that they have as torch modules. Layers of the same resolution are a
-    stage, as in any network of no family. Raises InvalidNetwork for sizes that do not fit.
+    stage, as in any network of no family.
     """
-    shapes = bind(graph, sizes)
     described = list(_layers(graph, shapes))
     stages = _stages(described)
     layers = tuple(
@@ -71,6 +71,30 @@ def outline(graph: Graph, sizes: Mapping[str, int]) -> Outline:
     outputs = tuple(_port(port, shapes) for port in graph.outputs)
     signature = Signature(inputs=inputs, outputs=outputs)
     return Outline(signature=signature, layers=layers, blocks=())
+
+
+def with_channels(
+    graph: Graph,
+    shapes: Shapes,
+    of_two: Shapes,
+    staying: Mapping[str, str] | None = None,
+) -> Outline:
+    """Describe the graph with the channels that may leave it; ``of_two`` are for two examples.
+
+    Groups whose roots are ``staying`` stay, and why is told. ``blocks`` counts the layers of each
+    stage, which one pruning ratio is for. Raises InvalidNetwork where channels cannot be followed.
+    """
+    found = outline(graph, shapes)
+    couplings = groups.without_each(couple(graph, of_two), staying or {})
+    channels = description.describe(graph, couplings, found.layers)
+    narrowed = {axis.layer for group in channels.groups for axis in group.axes}
+    layers = tuple(
+        layer.model_copy(update={"loses_channels": layer.name in narrowed})
+        for layer in found.layers
+    )
+    stages = Counter(layer.stage for layer in found.layers if layer.stage is not None)
+    blocks = tuple(stages[stage] for stage in range(len(stages)))
+    return found.model_copy(update={"layers": layers, "blocks": blocks, "channels": channels})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,6 +84,11 @@ def _spread(part: TransposedConvolution, x: Tensor) -> Tensor:
     return functional.pad(wide, sides)
 
 
+def _steps(x_LBI: Tensor, lengths_B: Tensor) -> Tensor:
+    """Return at which steps ``(L, B)`` an example has not ended."""
+    return torch.arange(len(x_LBI), device=x_LBI.device)[:, None] < lengths_B.to(x_LBI.device)
+
+
 class RecurrentView(WeightView):
     """An LSTM or a GRU: at every step, and in each direction, its gates read input and state."""
 
@@ -125,7 +130,10 @@ class RecurrentView(WeightView):
         for direction in range(part.directions):
             state_LBH, first_1BH = every_LDBH[:, direction], first_DBH[direction][None]
             before = (first_1BH, state_LBH[:-1]) if direction == 0 else (state_LBH[1:], first_1BH)
-            read.append(torch.cat([x_LBI, torch.cat(before)], dim=2).flatten(0, 1))
+            seen_LBK = torch.cat([x_LBI, torch.cat(before)], dim=2)
+            read.append(
+                seen_LBK[_steps(x_LBI, given[0])] if part.has_lengths else seen_LBK.flatten(0, 1)
+            )
         x_DNK = torch.stack(read)
         return x_DNK[:, taken(x_DNK.shape[1], most, x_DNK.device)]
 

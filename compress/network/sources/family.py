@@ -13,6 +13,9 @@ from torch import Tensor
 
 from compress.network.families import outlining
 from compress.network.families.catalog import Architecture
+from compress.network.families.drawn import network as drawn
+from compress.network.families.drawn.catalog import DrawnArchitecture
+from compress.network.families.drawn.config import DrawnConfig
 from compress.network.families.network import build
 from compress.network.member import Shape, WeightsFrom
 from compress.network.network import Members, Network
@@ -27,7 +30,7 @@ from compress.values.errors import InvalidCandidate
 
 
 def fresh(
-    architecture: Architecture,
+    architecture: Architecture | DrawnArchitecture,
     *,
     normalisation: Normalisation,
     input_shape: ExampleShape,
@@ -36,8 +39,17 @@ def fresh(
 ) -> Network:
     """Make a network of the architecture with new weights, the same for the same seed.
 
-    Raises InvalidCandidate for one that answers alike whatever the image.
+    Raises InvalidCandidate for one that answers alike whatever the image, and for a drawn one that
+    is not fitted to such examples.
     """
+    if isinstance(architecture, DrawnConfig):
+        return drawn.fresh(
+            architecture,
+            normalisation=normalisation,
+            input_shape=input_shape,
+            num_classes=num_classes,
+            seed=seed,
+        )
     module = build(architecture, in_channels=input_shape[0], num_classes=num_classes, seed=seed)
     network = Network(
         module=module,

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 from compress.network.graph import outline
-from compress.network.graph.coupling import description, groups
-from compress.network.graph.coupling.couplings import couple
 from compress.network.graph.shapes import bind
 from compress.network.graph.values import Graph
 from compress.network.outline import Outline
@@ -23,17 +20,6 @@ def described(
     resolution are a stage, which one pruning ratio is for, as in any network of
     no family; ``blocks`` counts the layers of each.
     """
-    found = outline.outline(working, {BATCH: 1})
-    couplings = couple(working, bind(working, {BATCH: 2}))
-    couplings = groups.without_each(couplings, unproven or {})
-    channels = description.describe(working, couplings, found.layers)
-    narrowed = {axis.layer for group in channels.groups for axis in group.axes}
-    layers = tuple(
-        layer.model_copy(update={"loses_channels": layer.name in narrowed})
-        for layer in found.layers
-    )
-    stages = Counter(layer.stage for layer in found.layers if layer.stage is not None)
-    blocks = tuple(stages[stage] for stage in range(len(stages)))
-    return found.model_copy(
-        update={"signature": signature, "layers": layers, "blocks": blocks, "channels": channels}
-    )
+    shapes, of_two = (bind(working, {BATCH: examples}) for examples in (1, 2))
+    found = outline.with_channels(working, shapes, of_two, unproven)
+    return found.model_copy(update={"signature": signature})

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from compress.network.families import layout
 from compress.network.families.catalog import Architecture
+from compress.network.families.drawn import network as drawn
+from compress.network.families.drawn.catalog import DrawnArchitecture
+from compress.network.families.drawn.config import DrawnConfig
 from compress.network.families.network import FamilyNetwork, pad_shortcuts, pad_weight
 from compress.network.network import Network
 from compress.network.preprocessing import Normalisation
@@ -24,7 +27,7 @@ COUNTER = ".num_batches_tracked"
 def load(
     path: Path,
     *,
-    architecture: Architecture,
+    architecture: Architecture | DrawnArchitecture,
     normalisation: Normalisation,
     input_shape: ExampleShape,
     num_classes: int,
@@ -34,6 +37,15 @@ def load(
     Raises InvalidWeights when the tensors do not fit, NumericalError when one holds NaN or
     infinity.
     """
+    if isinstance(architecture, DrawnConfig):
+        safetensors_header.read(path)
+        return drawn.loaded(
+            architecture,
+            _read(path),
+            normalisation=normalisation,
+            input_shape=input_shape,
+            num_classes=num_classes,
+        )
     found = inspection.match_tensors(safetensors_header.read(path), architecture)
     _check_fit(found, (input_shape[0], num_classes), normalisation)
     module = FamilyNetwork(architecture, in_channels=input_shape[0], num_classes=num_classes).eval()
@@ -52,18 +64,24 @@ def load(
 
 
 def save(network: Network, path: Path) -> None:
-    """Write a network that is still a whole member of its family.
+    """Write a network that is still a whole member of its family, or as it was drawn.
 
     Raises ValueError for a pruned network or a cut student: the names and shapes of a family
     cannot say which channels are left.
     """
-    module = network.module
-    if not isinstance(module, FamilyNetwork) or not is_whole(module):
-        raise ValueError("only a network with the layout of its family can be saved as weights")
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in _published(module).items()}
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in _tensors(network).items()}
     part = path.with_name(path.name + ".part")
     safetensors.torch.save_file(tensors, part)
     part.replace(path)
+
+
+def _tensors(network: Network) -> dict[str, Tensor]:
+    module = network.module
+    if drawn.is_drawn(network):
+        return drawn.weights(network)
+    if not isinstance(module, FamilyNetwork) or not is_whole(module):
+        raise ValueError("only a network with the layout of its family can be saved as weights")
+    return _published(module)
 
 
 def is_whole(module: FamilyNetwork) -> bool:

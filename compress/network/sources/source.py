@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, Discriminator, Field, GetCoreSchemaHandler, Tag
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, GetCoreSchemaHandler, Tag
 from pydantic_core import CoreSchema, core_schema
 
 from compress.network.families import outlining
-from compress.network.families.catalog import Architecture
+from compress.network.families.catalog import Architecture, Tagged, named, without_family
+from compress.network.families.drawn import catalog as drawn
+from compress.network.families.drawn.catalog import DRAWN_BY_NAME, DrawnArchitecture
+from compress.network.families.drawn.config import DrawnConfig
 from compress.network.outline import Outline
-from compress.network.signature import ExampleShape
+from compress.network.signature import Examples, ExampleShape
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,34 @@ class FamilySource:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        document = handler.generate_schema(Architecture)
-        config = core_schema.no_info_before_validator_function(_config, document)
-        written = core_schema.plain_serializer_function_ser_schema(_config, return_schema=document)
-        return core_schema.no_info_after_validator_function(cls, config, serialization=written)
+        return _of_config(cls, handler.generate_schema(Architecture))
+
+
+@dataclass(frozen=True)
+class DrawnSource:
+    """A network of a drawn family, by its config; it is fitted to the data that it is for."""
+
+    config: DrawnArchitecture
+
+    def fitted(self, examples: Examples) -> DrawnSource:
+        """Return the source with all that the data decides.
+
+        Raises InvalidCandidate for examples, or a task, that its networks are not for.
+        """
+        return DrawnSource(drawn.fitted(self.config, examples))
+
+    def outline(self, *, input_shape: ExampleShape, num_classes: int) -> Outline:
+        """Describe the network of a fitted config without drawing its weights."""
+        return drawn.outline(self.config, input_shape=input_shape, num_classes=num_classes)
+
+    def __str__(self) -> str:
+        """The config and the family in words, for messages."""
+        given = self.config.model_dump_json(exclude_defaults=True)
+        return f"{given} of the family {self.config.family!r}"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return _of_config(cls, handler.generate_schema(DrawnArchitecture))
 
 
 Side = Annotated[int, Field(ge=1, le=65_536)]
@@ -65,15 +92,50 @@ class OnnxSource(BaseModel, frozen=True, extra="forbid"):
 def _kind(value: Any) -> str:
     """Tell the sources apart: only documents of files say what ``format`` these have."""
     is_file = "format" in value if isinstance(value, Mapping) else isinstance(value, OnnxSource)
-    return "onnx" if is_file else "family"
+    return "onnx" if is_file else _family_kind(value)
 
 
+def _family_kind(value: Any) -> str:
+    """Tell the families that are drawn for their data from those of images, by their names."""
+    if isinstance(value, Mapping):
+        return "drawn" if value.get("family") in DRAWN_BY_NAME else "family"
+    return "drawn" if isinstance(value, DrawnSource | DrawnConfig) else "family"
+
+
+_Any: TypeAlias = Annotated[Tagged | DrawnArchitecture, Field(discriminator="family")]
+_ANY: TypeAlias = Annotated[
+    _Any, BeforeValidator(named, json_schema_input_type=_Any | without_family())
+]
+
+
+class _Trainable:
+    """Reads the config of any family, and makes a source of it."""
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return _of_config(_source, handler.generate_schema(_ANY))
+
+
+TrainableSource: TypeAlias = Annotated[FamilySource | DrawnSource, _Trainable()]
+"""All sources of networks that begin with new weights, by the names of their families."""
 NetworkSource: TypeAlias = Annotated[
-    Annotated[FamilySource, Tag("family")] | Annotated[OnnxSource, Tag("onnx")],
+    Annotated[FamilySource, Tag("family")]
+    | Annotated[DrawnSource, Tag("drawn")]
+    | Annotated[OnnxSource, Tag("onnx")],
     Discriminator(_kind),
 ]
 """All sources that a network can have."""
 
 
+def _of_config(make: Callable[[Any], Any], document: CoreSchema) -> CoreSchema:
+    """Make a source of a config, as a document has it or as it is."""
+    config = core_schema.no_info_before_validator_function(_config, document)
+    written = core_schema.plain_serializer_function_ser_schema(_config, return_schema=document)
+    return core_schema.no_info_after_validator_function(make, config, serialization=written)
+
+
+def _source(config: Architecture | DrawnArchitecture) -> FamilySource | DrawnSource:
+    return DrawnSource(config) if isinstance(config, DrawnConfig) else FamilySource(config)
+
+
 def _config(value: Any) -> Any:
-    return value.config if isinstance(value, FamilySource) else value
+    return value.config if isinstance(value, FamilySource | DrawnSource) else value

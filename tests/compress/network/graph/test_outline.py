@@ -25,14 +25,14 @@ def outlined(name, **form):
     whole = read(exported(name, **form))
     sizes = zip(whole.inputs[0].shape, example(name, 1)["input"].shape, strict=True)
     bound = {axis: size for axis, size in sizes if isinstance(axis, str)}
-    return whole, bound, outline(whole, bound)
+    return whole, bound, outline(whole, bind(whole, bound))
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_graph_says_what_the_plan_of_its_family_says(name):
     network = tiny.network(SAMPLES[name])
     traced = onnx_trace.traced(network.module, tiny.images(2)).SerializeToString()
-    ours = outline(read(traced), {"N": 1}).layers
+    ours = outline(read(traced), bind(read(traced), {"N": 1})).layers
     source = FamilySource(SAMPLES[name])
     shape = (1, tiny.SIDE, tiny.SIDE)
     theirs = source.outline(input_shape=shape, num_classes=tiny.NUM_CLASSES).layers
@@ -68,7 +68,7 @@ def test_weights_have_the_shapes_of_torch_whichever_way_the_file_multiplies():
         two=(5, 6),
         three=(5, 2),
     )
-    found = outline(whole, {"N": 1}).layers
+    found = outline(whole, bind(whole, {"N": 1})).layers
     assert [(one.kind, one.weight_shape) for one in found] == [
         ("linear", (6, 4)),
         ("linear", (5, 6)),
@@ -97,7 +97,7 @@ def test_a_norm_counts_with_the_layer_that_it_has_to_itself_and_else_by_itself()
         u=(6, 6, 1, 1),
         **{f"{name}{number}": (6,) for name in "stmv" for number in ("", "2")},
     )
-    found = outline(whole, {"N": 1}).layers
+    found = outline(whole, bind(whole, {"N": 1})).layers
     assert [(one.name, one.kind, one.parameters) for one in found] == [
         ("alone", "conv", 18 + 12),
         ("shared", "conv", 36),
@@ -109,7 +109,7 @@ def test_layers_of_one_resolution_are_a_stage_as_in_any_network_of_no_family():
     network = seeded(Separable)
     x = torch.zeros(2, *network.input_shape)
     whole = read(onnx_trace.traced(network.module, x).SerializeToString())
-    stages = {layer.name: layer.stage for layer in outline(whole, {"N": 1}).layers}
+    stages = {layer.name: layer.stage for layer in outline(whole, bind(whole, {"N": 1})).layers}
     assert stages == {"stem": 0, "depthwise": 0, "pointwise": 1, "head": 1}
     groups = {group.root: group.stage for group in channels.find(imported(network)).groups}
     assert groups

@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from compress.network.graph.values import Array
 from compress.network.graph.view.operators.site import Built, Site, unsupported
@@ -31,7 +32,8 @@ class Recurrent(nn.Module):
 
     ``weight (D G H, I + H)`` is ``W`` beside ``R``, a row for every unit of every gate, and
     ``biases (2 D G H,)`` are ``B``; both sizes are those of one direction. States that are left out
-    are zeros.
+    are zeros. If it ``has_lengths``, they come after ``X``: behind the end of an example its output
+    is zero, and backwards it begins there.
     """
 
     weight: Tensor
@@ -45,6 +47,7 @@ class Recurrent(nn.Module):
         *,
         directions: int,
         states: tuple[bool, ...],
+        has_lengths: bool = False,
     ) -> None:
         super().__init__()
         self.kind: Kind = kind
@@ -54,27 +57,56 @@ class Recurrent(nn.Module):
         self.bias: nn.Parameter | None = None
         self.directions = directions
         self.states = states
+        self.has_lengths = has_lengths
         self.hidden_size = len(weight) // (directions * len(ORDER[kind]))
         self.input_size = weight.shape[1] - self.hidden_size
 
     def forward(self, x: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
         """All hidden states, the last one, and an LSTM's last cell state."""
         first = self.first_states(x, given)
-        has_biases, both = self.biases is not None, self.directions == 2
-        how = (self._per_direction(), has_biases, 1, 0.0, self.training, both, False)
         with warnings.catch_warnings():
             # cuDNN would rather have them in one piece, which no weight under a constraint is.
             warnings.filterwarnings("ignore", message="RNN module weights")
-            if self.kind == "LSTM":
-                answer, *last = torch.lstm(x, first, *how)
+            if self.has_lengths:
+                answer, *last = self._run_packed(x, given[0], first)
             else:
-                answer, *last = torch.gru(x, first[0], *how)
+                answer, *last = self._run(x, first)
         every = answer.unflatten(2, (self.directions, -1)).transpose(1, 2)
         return (every, *last)
 
+    def _run(self, x: Tensor, first: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        how = (self._per_direction(), self.biases is not None, 1, 0.0, self.training)
+        both = self.directions == 2
+        if self.kind == "LSTM":
+            return torch.lstm(x, first, *how, both, False)
+        return torch.gru(x, first[0], *how, both, False)
+
+    def _run_packed(
+        self, x: Tensor, lengths_B: Tensor, first: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        """Run every example as far as it goes, the longest first."""
+        packed = pack_padded_sequence(x, lengths_B.cpu(), enforce_sorted=False)
+        order_B, back_B = packed.sorted_indices, packed.unsorted_indices
+        assert order_B is not None
+        assert back_B is not None
+        first = tuple(state.index_select(1, order_B) for state in first)
+        how = (self._per_direction(), self.biases is not None, 1, 0.0, self.training)
+        both = self.directions == 2
+        if self.kind == "LSTM":
+            data, *last = torch.lstm(packed.data, packed.batch_sizes, first, *how, both)
+        else:
+            data, *last = torch.gru(packed.data, packed.batch_sizes, first[0], *how, both)
+        answer, _ = pad_packed_sequence(
+            PackedSequence(data, packed.batch_sizes, order_B, back_B), total_length=len(x)
+        )
+        return (answer, *(state.index_select(1, back_B) for state in last))
+
     def first_states(self, x: Tensor, given: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The states ``(D, B, H)`` before the first step: hidden, and of an LSTM the cells'."""
-        found = iter(given)
+        """The states ``(D, B, H)`` before the first step: hidden, and of an LSTM the cells'.
+
+        ``given`` is all that ``forward`` is given behind ``x``.
+        """
+        found = iter(given[1:] if self.has_lengths else given)
         zeros = x.new_zeros(self.directions, x.shape[1], self.hidden_size)
         return tuple(next(found) if has else zeros for has in self.states)
 
@@ -117,8 +149,10 @@ def _recurrent(site: Site, kind: Kind, *, places: tuple[int, ...]) -> Built:
         None if biases is None else torch.from_numpy(np.array(biases.reshape(-1))),
         directions=len(weights),
         states=tuple(site.has(place) for place in places),
+        has_lengths=_has_lengths(site),
     )
-    return Built(layer, reads=(0, *(place for place in places if site.has(place))))
+    given = (*((4,) if layer.has_lengths else ()), *places)
+    return Built(layer, reads=(0, *(place for place in given if site.has(place))))
 
 
 def _check(site: Site, kind: Kind) -> None:
@@ -131,8 +165,13 @@ def _check(site: Site, kind: Kind) -> None:
     if site.attribute("clip", 0.0) or site.attribute("layout", 0):
         raise unsupported(site.node, "clips its gates, or has the batch first")
     lengths = site.constant(4)
-    if site.has(4) and (lengths is None or np.unique(lengths).size > 1):
-        raise unsupported(site.node, "has examples of different lengths")
+    if lengths is not None and np.unique(lengths).size > 1:
+        raise unsupported(site.node, "has examples of different lengths that are constants")
+
+
+def _has_lengths(site: Site) -> bool:
+    """Whether it computes in every run how long the examples are."""
+    return site.has(4) and site.constant(4) is None
 
 
 def tensors(layer: Recurrent) -> tuple[Array, Array, Array | None]:

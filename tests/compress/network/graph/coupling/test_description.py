@@ -4,6 +4,7 @@ from compress.network.graph import outline
 from compress.network.graph.coupling import description
 from compress.network.graph.coupling.couplings import couple
 from compress.network.graph.coupling.removal import narrowed
+from compress.network.graph.shapes import bind
 from compress.network.outline import CoupledChannels, GroupAxis, Outline
 from compress.network.signature import Signature
 from tests.compress.network.graph.coupling.graphs import graph, network, node
@@ -11,7 +12,7 @@ from tests.compress.network.graph.coupling.graphs import graph, network, node
 
 def described(name):
     whole, shapes = network(name)
-    layers = outline.outline(whole, {"N": 1}).layers
+    layers = outline.outline(whole, bind(whole, {"N": 1})).layers
     return description.coupled(whole, shapes, layers), layers, whole, shapes
 
 
@@ -78,7 +79,7 @@ def test_what_a_file_does_not_count_is_said():
         node("MatMul", ["x", "w.weight"], "y"),
         w__weight=(3, 8, 5),
     )
-    layers = outline.outline(whole, {"N": 1}).layers
+    layers = outline.outline(whole, bind(whole, {"N": 1})).layers
     shapes = {"x": (2, 3, 8, 8), "y": (2, 3, 8, 5), "w.weight": (3, 8, 5)}
     assert not description.coupled(whole, shapes, layers).is_counted
 
@@ -102,7 +103,9 @@ def test_an_axis_that_holds_some_channels_more_often_says_so():
         "both": (2, 9, 8, 8),
         "y": (2, 5, 8, 8),
     }
-    [group] = description.coupled(whole, shapes, outline.outline(whole, {"N": 1}).layers).groups
+    [group] = description.coupled(
+        whole, shapes, outline.outline(whole, bind(whole, {"N": 1})).layers
+    ).groups
     assert [(axis.layer, axis.indices, axis.is_even) for axis in group.axes] == [
         ("a", 6, True),
         ("b", 9, False),

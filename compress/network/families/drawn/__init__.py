@@ -1,0 +1,1 @@
+"""Networks for texts, tables and signals, drawn as graphs of ONNX's operators."""
