@@ -12,7 +12,6 @@ from benchmarks.engine.imports.files import ListedFile
 from compress import pipeline
 from compress.export import writer
 from compress.network.graph.read import read
-from compress.network.graph.shapes import bind
 from compress.network.network import Network
 from compress.network.sources import onnx
 from compress.network.sources.ports import onnx_ports
@@ -40,8 +39,7 @@ def loaded(file: ListedFile, data: bytes) -> Network:
     shape = (file.shape[0], file.shape[1], file.shape[2]) if len(file.shape) == 3 else None
     leaves_open = any(isinstance(size, str) for port in graph.inputs for size in port.shape[1:])
     ports = onnx_ports.example_ports(graph, input_shape=shape if leaves_open else None)
-    classes = onnx_ports.num_classes(ports, bind(graph, ports.sizes).get(ports.output.name))
-    return onnx.load(data, input_shape=ports.input_shape, num_classes=classes)
+    return onnx.load(data, input_shape=ports.input_shape, num_classes=None)
 
 
 def gated(network: Network) -> dict[str, str]:
