@@ -2,8 +2,9 @@
 
 Stochastic gradient descent with Nesterov momentum: Sutskever et al., On the importance of
 initialization and momentum in deep learning (ICML 2013), in the form of
-``torch.optim.SGD(nesterov=True)``, whose numbers it reproduces. Building any optimiser of ``torch.optim`` imports torch's compiler, which costs every process 3.5 seconds: more
-than a rung of a small network takes.
+``torch.optim.SGD(nesterov=True)``, whose numbers it reproduces. Building any optimiser of
+``torch.optim`` imports torch's compiler, which costs every process 3.5 seconds: more than a rung of
+a small network takes.
 
 Adam with decoupled weight decay (Kingma and Ba, arXiv:1412.6980, algorithm 1; Loshchilov and
 Hutter, arXiv:1711.05101, algorithm 2) is for networks that look words up: a rare word's row gets
