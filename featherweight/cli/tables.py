@@ -162,12 +162,12 @@ def front(found: FrontSchema) -> RenderableType:
 def _images(points: Sequence[FrontPoint]) -> list[str]:
     """Return of how many images the accuracies are shares."""
     counts = {
-        split: images.images
+        split: f"{images.images:,} {images.examples}"
         for point in points
         for split, images in (("test", point.test), ("validation", point.validation))
         if images is not None
     }
-    said = ", ".join(f"{split} of {count:,} images" for split, count in sorted(counts.items()))
+    said = ", ".join(f"{split} of {count}" for split, count in sorted(counts.items()))
     return [f"accuracies: {said}"] if said else []
 
 
@@ -276,7 +276,7 @@ def _figure(row: FigureSchema) -> tuple[str, ...]:
 def _of_baseline(found: ReportSchema) -> list[str]:
     splits = (("test", found.baseline_test), ("validation", found.baseline_validation))
     figures = [
-        f"{with_interval(accuracy)} of {accuracy.images:,} {split} images"
+        f"{with_interval(accuracy)} of {accuracy.images:,} {split} {accuracy.examples}"
         for split, accuracy in splits
         if accuracy is not None
     ]
@@ -289,7 +289,7 @@ def _classes(found: ReportSchema) -> list[RenderableType]:
     for split in dict.fromkeys(row.split for row in found.classes):
         rows = [row for row in found.classes if row.split == split]
         shown = sorted(rows, key=lambda row: (_of_class(row), row.label))[:_MOST_CLASSES]
-        columns = [f">class ({split})", ">images", ">recommended", ">baseline"]
+        columns = [f">class ({split})", ">examples", ">recommended", ">baseline"]
         tables.append(table(columns, [_class(row) for row in shown]))
         if len(rows) > len(shown):
             tables.append(f"the worst {len(shown)} of {len(rows)} classes; all: --json")
@@ -319,7 +319,7 @@ def _finalist(found: FinalistSchema) -> tuple[str, ...]:
 
 
 def _short(point: FrontPoint) -> str:
-    found = f"{percent(point.measurement.value('accuracy'))} on validation"
+    found = f"{percent(point.measurement.score())} on validation"
     if point.test is not None:
         found = f"{with_interval(point.test)} on test, {found}"
     return f"{point.description}, {found}, {point.size_bytes:,} bytes"

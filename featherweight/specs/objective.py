@@ -87,6 +87,7 @@ class QualitySchema(BaseModel, frozen=True):
         description="The value, if the metric is accuracy.",
     )
     images: int = Field(description="Examples that it was measured on.")
+    examples: str = Field(default="images", description="What people call them.")
     low: float
     high: float
 

@@ -147,12 +147,12 @@ def _with_headroom(decision: Decision, left: float | None) -> Decision:
     """Record the headroom that settled ``auto``, and mention it if it made the rule stricter."""
     if left is None or not headroom.is_little(left):
         return decision.model_copy(update={"room": left})
-    words = f"; little is left to gain: {left:.1%} of the accuracy within reach"
+    words = f"; little is left to gain: {left:.1%} of the quality within reach"
     return decision.model_copy(update={"room": left, "reason": decision.reason + words})
 
 
 def _with_hope(decision: Decision, hope: float) -> Decision:
-    expected = f"; judged by an accuracy of {hope:.4f} that the last rung may bring"
+    expected = f"; judged by a quality of {hope:.4f} that the last rung may bring"
     return decision.model_copy(update={"extrapolated": hope, "reason": decision.reason + expected})
 
 

@@ -44,13 +44,14 @@ class Known:
     ``highest`` holds values that no candidate exceeds, ``times`` the largest multiple of the
     baseline's value that a candidate may have; metrics without a known limit are left out.
     ``guessing`` is the accuracy of always answering the most frequent class of the validation
-    images. ``num_classes`` counts the classes of the dataset.
+    images. ``num_classes`` counts the classes of the dataset, None if it has
+    no classes.
     """
 
     highest: Mapping[Metric, float]
     times: Mapping[Metric, float]
     guessing: float
-    num_classes: int
+    num_classes: int | None
     baseline: Measurement | None = None
 
     @classmethod
@@ -64,7 +65,7 @@ class Known:
             highest=highest,
             times={} if problem.spec.student is not None else _times(problem.space),
             guessing=max(counts) / sum(counts) if sum(counts) else 0.0,
-            num_classes=problem.dataset.num_classes,
+            num_classes=problem.dataset.num_classes if counts else None,
             baseline=problem.baseline,
         )
 
@@ -122,7 +123,7 @@ def _of_each(constraints: Sequence[Constraint], known: Known) -> Iterator[str]:
 def _says_nothing(metric: Metric, known: Known) -> str:
     """Return why a metric is the same for all candidates whatever they answer, or an empty text."""
     least = METRICS[metric].least_classes
-    if known.num_classes >= least:
+    if known.num_classes is None or known.num_classes >= least:
         return ""
     return (
         f"all candidates have the same, because {metric} needs at least {least} classes to differ "

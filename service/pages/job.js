@@ -104,7 +104,7 @@ function showWarnings(source, found) {
 function figures(points, front) {
   const counted = ["test", "validation"].flatMap((split) => {
     const known = points.map((point) => point[split]).filter(Boolean);
-    return known.length ? [`${split} of ${known[0].images.toLocaleString("en")} images`] : [];
+    return known.length ? [`${split} of ${known[0].images.toLocaleString("en")} ${known[0].examples ?? "images"}`] : [];
   });
   const parts = counted.length ? ["Accuracies: " + counted.join(", ") + "; 95 % intervals (Wilson)."] : [];
   const forms = new Set(points.map(form));

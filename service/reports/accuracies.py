@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from compress.tasks.inspection import DatasetInfo
+from compress.tasks.names import EXAMPLES
 from compress.values import wilson
 from compress.values.measurement import FIRST_PRIMARY, TRAIN_SAMPLE, Measurement, Split
 from featherweight.specs.objective import MetricSchema
@@ -35,12 +36,20 @@ def of(measurement: Measurement, split: Split, data: DatasetInfo) -> QualitySche
             value=share,
             accuracy=share,
             images=images,
+            examples=EXAMPLES[data.task],
             low=found.low,
             high=found.high,
         )
     value = measurement.quality[split][measurement.primary]
     low, high = measurement.intervals.get(split, (value, value))
-    return QualitySchema(metric=metric, value=value, images=images, low=low, high=high)
+    return QualitySchema(
+        metric=metric,
+        value=value,
+        images=images,
+        examples=EXAMPLES[data.task],
+        low=low,
+        high=high,
+    )
 
 
 def num_images(data: DatasetInfo, split: Split) -> int:
@@ -78,9 +87,9 @@ def recommendation(point: FrontPoint | None, reason: str, *, baseline: QualitySc
     return f"trial {point.number}: {', '.join(figures)}; {point.size_bytes:,} bytes: {reason}"
 
 
-def in_words(found: QualitySchema, examples: str = "images") -> str:
+def in_words(found: QualitySchema) -> str:
     """Return a quality with its interval and number of examples."""
-    return f"{found.words} (95 % interval {found.between}, {found.images:,} {examples})"
+    return f"{found.words} (95 % interval {found.between}, {found.images:,} {found.examples})"
 
 
 def test_note(

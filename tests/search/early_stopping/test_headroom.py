@@ -90,7 +90,7 @@ def test_the_first_at_a_rung_climbs_where_training_may_bring_much() -> None:
     assert far.reason == "the first trial at this rung climbs"
     assert near.reason == (
         "the first trial at this rung stops; "
-        "little is left to gain: 2.2% of the accuracy within reach"
+        "little is left to gain: 2.2% of the quality within reach"
     )
     assert near.room == pytest.approx(0.01 / 0.45)
 
