@@ -2,7 +2,7 @@
 
 A file takes images and answers as its ``Signature`` says: with channels first or last, in its own
 type, by logits or by probabilities. Whoever asks hands in ``(N, C, H, W)`` and gets logits. Of
-several inputs and outputs an example and its answer hold all (``port_values``).
+several inputs and outputs an example and its answer hold all (``network.sources.ports.values``).
 
 Shapes: N images, C channels, H rows, W columns, K classes.
 """
@@ -22,9 +22,9 @@ from onnxruntime.capi import (
 )
 from torch import Tensor
 
-from compress.evaluation import port_values
 from compress.evaluation.port_types import PORT_TYPES
 from compress.network.signature import Signature
+from compress.network.sources.ports import values
 from compress.values.errors import ExportParityError, NumericalError
 
 _UNLOADABLE = (
@@ -90,7 +90,7 @@ def feed(
 ) -> dict[str, NDArray[Any]]:
     """Return raw values as this file takes them, by the names of its inputs."""
     if signature is not None:
-        return dict(port_values.taken(x_NCHW, signature))
+        return dict(values.taken(x_NCHW, signature))
     taken = opened.get_inputs()[0]
     return {taken.name: x_NCHW.astype(PORT_TYPES[taken.type], copy=False)}
 
@@ -144,7 +144,7 @@ def answers(
     parts: list[NDArray[np.float32]] = []
     for x in batches(x_NCHW):
         found = outputs(opened, names, x_NCHW=x, signature=signature)
-        parts.append(found[0] if signature is None else port_values.answered(found, signature))
+        parts.append(found[0] if signature is None else values.answered(found, signature))
     logits_NK = np.concatenate(parts).astype(np.float32, copy=False)
     if signature is not None and signature.outputs[0].softmax:
         logits_NK = np.log(np.maximum(logits_NK, np.finfo(np.float32).tiny))

@@ -35,7 +35,7 @@ from compress.export import (
 )
 from compress.export.onnx_layers import WeightedNode
 from compress.export.placement import Placement, quantized_tensors
-from compress.export.ports import file_ports
+from compress.export.ports import file_ports, lengths
 from compress.export.weight_encoding import encoder
 from compress.network import affine, folding, layers
 from compress.network.folding import Stored
@@ -88,12 +88,11 @@ def write(
     # The integers of a file with integer kernels are the second gate's business.
     ports = network.ports
     model = _file_form(graph.graph if in_integers else graph.in_float(), over, ports)
-    content = model.SerializeToString()
-    gate = parity.check_float(
-        content, reference_NK=reference_NK, x_NCHW=x_NCHW, task=task, signature=ports
+    gate, open_sizes = _in_parity(
+        model, folded, reference_NK=reference_NK, x_NCHW=x_NCHW, over=over, task=task
     )
-    parity.check_few(content, network=folded, x_NCHW=x_NCHW, over=over, task=task)
-    notes, observer = compressed.notes + graph.lone_layers(), None
+    in_float, observer = model, None
+    notes = compressed.notes + graph.lone_layers()
     if quantization is not None and in_integers:
         chosen = activation_ranges.choose(
             graph.writer(quantization, _seen(data, quantization, network), over, ports),
@@ -106,9 +105,28 @@ def write(
         )
         model, gate, observer = chosen.model, chosen.gate, chosen.observer
         notes += (*graph.float_steps(), *chosen.notes)
+    notes += open_sizes + lengths.check_padding(model, folded, x_NCHW, in_float=in_float)
     path, names = folder / f"{name}.onnx", data.class_names
     artifact = _written(model, path, ports, class_names=names, gate=gate, notes=notes)
     return replace(artifact, activation_observer=observer)
+
+
+def _in_parity(
+    model: ModelProto,
+    network: Network,
+    *,
+    reference_NK: NDArray[np.float32],
+    x_NCHW: Tensor,
+    over: Views,
+    task: Task,
+) -> tuple[Parity, tuple[str, ...]]:
+    """Prove a float file, for any number of examples and at another size; return notes, too."""
+    content = model.SerializeToString()
+    gate = parity.check_float(
+        content, reference_NK=reference_NK, x_NCHW=x_NCHW, task=task, signature=network.ports
+    )
+    parity.check_few(content, network=network, x_NCHW=x_NCHW, over=over, task=task)
+    return gate, lengths.check(model, network, x_NCHW)
 
 
 def _seen(data: ImageData, quantization: Quantization, network: Network) -> Tensor:

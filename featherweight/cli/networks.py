@@ -58,6 +58,7 @@ def _of_file(info: OnnxInfo) -> list[RenderableType]:
         f"{takes}, {_answers(info)}",
         _costs(info.parameters, info.macs),
         f"operators: {operators}",
+        *(f"warning: {warning}" for warning in info.warnings),
         *(f"note: {note}" for note in info.notes),
     ]
     return [*map(escape, lines), _layers([_row(layer) for layer in info.layers])]

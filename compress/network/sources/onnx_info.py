@@ -48,6 +48,11 @@ class OnnxInfo(BaseModel, frozen=True, extra="forbid"):
         description="Of several inputs those that take data, by their names, in the order in which "
         "an example holds them; the others follow from these, as notes say.",
     )
+    warnings: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda value: not value,
+        description="What may make its answers worth less than they look.",
+    )
     num_ids: int | None = Field(
         default=None,
         exclude_if=lambda value: value is None,

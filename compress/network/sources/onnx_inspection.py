@@ -12,9 +12,11 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+import numpy as np
+
 from compress.network.graph import read, roles, shapes
 from compress.network.graph.values import Graph, GraphPort
-from compress.network.signature import ExampleShape
+from compress.network.signature import ExampleShape, Signature
 from compress.network.sources import onnx_form, onnx_outline, onnx_trial
 from compress.network.sources.onnx_info import (
     InspectedNetwork,
@@ -23,12 +25,14 @@ from compress.network.sources.onnx_info import (
     OnnxPort,
     RefusedNetwork,
 )
-from compress.network.sources.ports import made, onnx_ports
+from compress.network.sources.ports import made, onnx_ports, padding, values
 from compress.network.sources.ports.onnx_ports import ExamplePorts
 from compress.values.errors import CompressError, InvalidNetwork
 from compress.values.shown import some
 
 _IMAGES, _SEED = 4, 0
+_LEAST_IDS, _LONGEST = 2, 32
+"""Ids other than 0 that a table needs, and the longest rows, where padding is looked at."""
 _NO_MEMORY = (
     "the file takes more memory than an inspection may have: export a smaller network, or let who "
     "runs the service raise inspection_memory_bytes"
@@ -45,7 +49,7 @@ def inspect(data: bytes, *, input_shape: ExampleShape | None = None) -> Inspecte
     answer = onnx_ports.answer(ports, several)
     error = _differs(data, graph, ports)
     working, signature = onnx_form.inner(graph, ports, bound)
-    unproven = onnx_trial.unproven(working)
+    unproven, num_ids = onnx_trial.unproven(working), _num_ids(graph, ports)
     found = onnx_outline.described(working, signature, unproven)
     info = OnnxInfo(
         inputs=tuple(map(_port, graph.inputs)),
@@ -63,7 +67,8 @@ def inspect(data: bytes, *, input_shape: ExampleShape | None = None) -> Inspecte
             *made.notes(ports.made),
             *_staying(unproven),
         ),
-        num_ids=_num_ids(graph, ports),
+        num_ids=num_ids,
+        warnings=_padded(data, signature, num_ids),
         parts=() if ports.has_one_input else tuple(port.name for port in ports.taken),
     )
     return InspectedNetwork(info=info, outline=found)
@@ -73,6 +78,22 @@ def _num_ids(graph: Graph, ports: ExamplePorts) -> int | None:
     """The rows of the shortest table that any of the inputs picks from; None if none does."""
     found = [onnx_trial.num_ids(graph, port) for port in ports.taken]
     return min((rows for rows in found if rows is not None), default=None)
+
+
+def _padded(data: bytes, signature: Signature, num_ids: int | None) -> tuple[str, ...]:
+    """Warn if answers to rows of ids change with padding."""
+    if num_ids is None or num_ids < _LEAST_IDS or not padding.applies(signature, num_ids):
+        return ()
+    shape = (*signature.example_shape[:-1], min(signature.example_shape[-1], _LONGEST))
+    random = np.random.default_rng(_SEED)
+    x = padding.rows(random.integers(1, num_ids, (_IMAGES, *shape)).astype(np.float32))
+    try:
+        found = padding.change(
+            lambda some: onnx_trial.answers(data, values.taken(some, signature)), x
+        )
+    except InvalidNetwork:
+        return ()  # it runs at no other length, whatever its ports say
+    return (padding.changes(found),) if found > padding.INVARIANT else ()
 
 
 def _staying(unproven: Mapping[str, str]) -> Iterator[str]:

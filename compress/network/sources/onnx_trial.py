@@ -66,7 +66,7 @@ def _drawn(
     shape = tuple(sizes[axis] if isinstance(axis, str) else axis for axis in port.shape)
     if port.dtype.startswith("float") and not _is_counted(graph, port.name):
         return random.standard_normal(shape).astype(port.dtype)
-    return random.integers(0, _rows(graph, port.name) or _FEW, shape).astype(port.dtype)
+    return random.integers(0, rows_of(graph, port.name) or _FEW, shape).astype(port.dtype)
 
 
 def _is_counted(graph: Graph, name: str) -> bool:
@@ -79,10 +79,10 @@ def _is_counted(graph: Graph, name: str) -> bool:
 
 def num_ids(graph: Graph, port: GraphPort) -> int | None:
     """The rows of the shortest table that a port of integers picks from; None if it picks none."""
-    return None if port.dtype.startswith("float") else _rows(graph, port.name)
+    return None if port.dtype.startswith("float") else rows_of(graph, port.name)
 
 
-def _rows(graph: Graph, name: str) -> int | None:
+def rows_of(graph: Graph, name: str) -> int | None:
     """The rows of the shortest table that these integers may pick from; None if they pick none."""
     names, rows = {name}, list[int]()
     for node in graph.nodes:

@@ -79,6 +79,19 @@ class Tagger(nn.Module):
         return torch.softmax(self.head(torch.relu(self.wide(self.table(ids)))), -1)
 
 
+class Unmasked(nn.Module):
+    """The mean of all places, padding among them, with positions cut from a table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.wide = nn.Embedding(WORDS, 8), nn.Linear(8, 16)
+        self.places, self.head = nn.Parameter(torch.randn(1, 64, 8)), nn.Linear(16, 3)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.table(ids) + self.places[:, : ids.shape[1]]
+        return self.head(torch.relu(self.wide(x)).mean(1))
+
+
 class Detector(nn.Module):
     """A map of one channel for images of any size."""
 
@@ -162,6 +175,13 @@ CASES: Mapping[str, PortCase] = {
         outputs=_batched("tags", tags=_LENGTH),
         input_shape=(LENGTH,),
     ),
+    "unmasked": PortCase(
+        make=Unmasked,
+        given=lambda: _ids(1),
+        inputs=_batched("words", words=_LENGTH),
+        outputs=_batched("scores"),
+        input_shape=(LENGTH,),
+    ),
     "detector": PortCase(
         make=Detector,
         given=lambda: (torch.randn(2, 3, 8, 8),),
@@ -225,7 +245,7 @@ def examples(name: str, count: int, *, seed: int = 0) -> Tensor:
     """Examples as this program holds them: ids end with zeros, whole numbers are whole."""
     generator = torch.Generator().manual_seed(seed)
     shape = (count, *shape_of(name))
-    if name in {"pair", "encoder", "tagger"}:
+    if name in {"pair", "encoder", "tagger", "unmasked"}:
         x = torch.randint(1, WORDS, shape, generator=generator).float()
         lengths = 1 + torch.arange(count) % shape[-1]
         keep = torch.arange(shape[-1]) < lengths[:, None]
@@ -243,4 +263,4 @@ def parts_of(name: str, x: Tensor) -> Sequence[Tensor]:
         return x.long(), (x != 0).long(), torch.zeros_like(x).long()
     if name == "mixed":
         return x[:, :108].reshape(-1, 3, 6, 6), x[:, 108:113], x[:, 113]
-    return (x.long() if name == "tagger" else x,)
+    return (x.long() if name in {"tagger", "unmasked"} else x,)

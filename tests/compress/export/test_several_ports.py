@@ -37,6 +37,7 @@ ANSWERS = {
     "encoder": ("packed", 4 * 9 + 4),
     "mixed": ("packed", 2 * 36 + 8 + 1 + 1),
     "tagger": ("sequence", 4),
+    "unmasked": ("rows", 3),
     "detector": ("packed", 64),
     "regressor": ("rows", 1),
     "pixels": ("rows", 3),

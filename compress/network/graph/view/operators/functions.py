@@ -33,6 +33,8 @@ def build(site: Site) -> Built:
     """The function of a node. Raises InvalidNetwork for a form that torch does not have."""
     if site.node.op == "Reshape":
         return _reshape(site)
+    if site.node.op == "Slice" and moving.slices_by_sizes(site):
+        return _of_given(site, moving.slice_by_sizes(site))
     if site.node.op in _OF_FIRST:
         return Built(Operator(_OF_FIRST[site.node.op](site)), reads=(0,))
     return of_all(site)
@@ -41,7 +43,10 @@ def build(site: Site) -> Built:
 def of_all(site: Site) -> Built:
     """A function of every input that is given; constants become its parameters and buffers."""
     op = site.node.op
-    function = elementwise.FIXED[op] if op in elementwise.FIXED else _OF_ALL[op](site)
+    return _of_given(site, elementwise.FIXED[op] if op in elementwise.FIXED else _OF_ALL[op](site))
+
+
+def _of_given(site: Site, function: Callable[..., Computed]) -> Built:
     given = [place for place in range(len(site.node.inputs)) if site.has(place)]
     fixed = {place: found for place in given if (found := site.constant(place)) is not None}
     names = _names([site.node.inputs[place] for place in fixed])

@@ -124,6 +124,28 @@ def _slice(site: Site) -> Callable[..., Tensor]:
     return cut
 
 
+def slices_by_sizes(site: Site) -> bool:
+    """Whether bounds of a Slice are computed, as the length of a sequence is."""
+    return any(site.has(place) and site.constant(place) is None for place in range(1, 5))
+
+
+def slice_by_sizes(site: Site) -> Callable[..., Tensor]:
+    """A slice whose bounds come with every run."""
+    words = ("starts", "ends", "axes", "steps")
+    given = [word for place, word in enumerate(words, start=1) if site.has(place)]
+
+    def cut(x: Tensor, *bounds: Tensor) -> Tensor:
+        said = {w: each.reshape(-1).tolist() for w, each in zip(given, bounds, strict=True)}
+        starts, ends = said["starts"], said["ends"]
+        axes = said.get("axes", range(len(starts)))
+        steps = said.get("steps", [1] * len(starts))
+        for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+            x = _cut(axis % x.ndim, x.shape[axis], start, end, step)(x)
+        return x
+
+    return cut
+
+
 def _cut(axis: int, size: int, start: int, end: int, step: int) -> Callable[[Tensor], Tensor]:
     """One axis of a slice: backwards by picking, channels by a split, else as torch slices."""
     taken = range(size)[slice(start, max(end, -size - 1) if end < 0 else end, step)]
