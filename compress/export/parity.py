@@ -288,10 +288,11 @@ class _Errors:
 def _units_of_numbers(reference_RM: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """Return the unit of every row and the usual one, of outputs that are no logits.
 
-    It is what nine tenths of all numbers lie within; 1 if they are all the same.
+    It is what nine tenths of all numbers lie within, or their deviation if that is more, as of a
+    map that is 0 but in a few places; 1 if they are all the same.
     """
     low, high = np.quantile(reference_RM, (1 - _MOST_IMAGES_VARY, _MOST_IMAGES_VARY))
-    unit = float(high - low) or float(np.ptp(reference_RM)) or 1.0
+    unit = max(float(high - low), float(reference_RM.std())) or float(np.ptp(reference_RM)) or 1.0
     return np.full(len(reference_RM), unit), unit
 
 

@@ -241,7 +241,6 @@ COMPUTED = OPERATORS - {
     "NonZero",
     "OneHot",
     "RNN",
-    "Range",
     "ScatterElements",
     "ScatterND",
     "Size",

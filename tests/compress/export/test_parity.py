@@ -9,6 +9,7 @@ from onnx import helper, numpy_helper
 from compress.evaluation import runtime
 from compress.export import parity, writer
 from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
+from compress.tasks.kinds.unlabelled import OutputPart, Unlabelled
 from compress.values.errors import ExportParityError, InvalidData, NumericalError
 from tests.compress.applying import quantized
 
@@ -305,3 +306,17 @@ def test_fused_kernels_and_the_graph_as_written_are_really_two_executions(
         runtime.session(path, optimise=optimise, dump=tmp_path / "executed.onnx")
         nodes = onnx.load(tmp_path / "executed.onnx").graph.node
         assert sum(node.op_type == "QLinearConv" for node in nodes) == integer_convolutions
+
+
+def test_a_map_that_is_zero_but_in_a_few_places_has_the_unit_of_these():
+    """As of a detector: nine tenths of its chances lie within a hair of 0."""
+    reference = np.full((4, 400), 1e-7, np.float32)
+    reference[:, :20] = 1
+    task = Unlabelled((OutputPart(size=400, width=400, kind="relative"),))
+    near = reference.copy()
+    near[:, :20] -= 1e-5
+    found = parity.check(near, reference_NK=reference, gate=parity.FLOAT, task=task)
+    assert found.max_abs_error == pytest.approx(1e-5, rel=0.01)
+    near[:, :20] -= 1e-3
+    with pytest.raises(ExportParityError, match=r"largest error 0\.001"):
+        parity.check(near, reference_NK=reference, gate=parity.FLOAT, task=task)

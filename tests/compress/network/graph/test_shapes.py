@@ -7,7 +7,7 @@ import pytest
 
 from compress.network.graph.read import read
 from compress.network.graph.reading.settle import settle
-from compress.network.graph.shapes import bind
+from compress.network.graph.shapes import bind, bound
 from compress.network.graph.values import Graph, GraphPort, Node
 from compress.network.graph.write import write
 from compress.values.errors import InvalidNetwork
@@ -95,6 +95,17 @@ def test_sizes_that_several_axes_follow_stay_computed_beside_constants():
     assert [done.tensors[n].tolist() for n in target.inputs if n in done.tensors] == [[8]]
     for sizes in ({"N": 4, "h": 3, "w": 9}, {"N": 1, "h": 2, "w": 2}):
         assert bind(done, sizes)["y"] == (sizes["h"], 8, sizes["w"], sizes["N"])
+
+
+def test_what_is_picked_of_a_long_table_by_sizes_is_known():
+    """ONNX's reference picks of tables of at most 32 entries only."""
+    graph = chain(
+        Node(op="Shape", name="s", inputs=("x",), outputs=("s",)),
+        Node(op="GatherElements", name="g", inputs=("table", "s"), outputs=("y",)),
+        shape=("N", 8, "h", 70),
+        table=np.arange(100) * 2,
+    )
+    assert bound(graph, {"N": 2, "h": 5}).values["y"].tolist() == [4, 16, 10, 140]
 
 
 def test_parts_of_a_split_have_their_sizes():

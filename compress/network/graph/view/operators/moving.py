@@ -273,6 +273,16 @@ def _constant_of_shape(site: Site) -> Callable[..., Tensor]:
     return lambda sizes: filled.to(sizes.device).expand(tuple(sizes.tolist())).clone()
 
 
+def _range(site: Site) -> Callable[..., Tensor]:
+    """Numbers from the first to below the last, such as the places of a sequence."""
+
+    def count(start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
+        ends = (start.item(), limit.item(), delta.item())
+        return torch.arange(*ends, dtype=limit.dtype, device=limit.device)
+
+    return count
+
+
 def _trilu(site: Site) -> Callable[..., Tensor]:
     diagonal = (site.integers(1) or (0,))[0]
     kept = torch.triu if site.attribute("upper", 1) else torch.tril
@@ -285,6 +295,7 @@ OF_ALL: Mapping[str, Callable[[Site], Callable[..., Computed]]] = {
     "Expand": _expand,
     "Gather": _gather,
     "GatherElements": _gather_elements,
+    "Range": _range,
 }
 """Functions of every given input."""
 
