@@ -321,6 +321,7 @@ class TrialRunner:
             ports=_ports(network),
             num_classes=network.num_classes,
             class_names=file_ports.kept_names(context.data.class_names),
+            kept_words=artifact.kept_words,
             measurement=measurement,
             file_sha256=artifact.sha256,
             file_bytes=artifact.size_bytes,

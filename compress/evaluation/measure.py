@@ -20,6 +20,7 @@ from compress.evaluation.latency import Beside
 from compress.evaluation.peak_memory import Loading
 from compress.network.network import Artifact, ShouldStop, never
 from compress.network.signature import Signature
+from compress.tasks.formats.words import Words
 from compress.tasks.images import ImageData, Images
 from compress.tasks.task import Task
 from compress.values.errors import InvalidData
@@ -73,7 +74,7 @@ def run(  # noqa: PLR0913 - what is measured and how, by name
     return Measurement(
         primary=task.primary,
         **_figures(counted),
-        **_form(artifact),
+        **_form(artifact, data.words),
         peak_memory_bytes=loading.peak_memory_bytes,
         load_ms=loading.load_ms,
         parameters=artifact.parameters,
@@ -98,12 +99,15 @@ def _figures(counted: Mapping[Split, Answered]) -> dict[str, Any]:
     }
 
 
-def _form(artifact: Artifact) -> dict[str, Any]:
-    """What the file is for, and its bytes in that form."""
+def _form(artifact: Artifact, words: Words | None) -> dict[str, Any]:
+    """What the file is for, and its bytes in that form, alone and with its words."""
+    size_bytes = artifact.path.stat().st_size
+    beside = None if words is None else words.num_bytes(artifact.kept_words)
     return {
         "target": artifact.target,
         "runtimes": artifact.runtimes,
-        "size_bytes": artifact.path.stat().st_size,
+        "size_bytes": size_bytes,
+        "package_bytes": None if beside is None else size_bytes + beside,
         "download_bytes": download_bytes(artifact.path),
     }
 

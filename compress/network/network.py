@@ -87,6 +87,8 @@ class Artifact:
 
     ``signature`` says how it takes images and answers; None is the usual way. ``target`` names the
     form that it has, and ``runtimes`` the oldest versions that it is for: "onnxruntime >= 1.15".
+    ``kept_words`` are the ids of words that it still tells apart from the unknown one: all (None),
+    the first so many, or these.
     """
 
     path: Path
@@ -103,3 +105,4 @@ class Artifact:
     equal_classes: float | None = None
     target: str = FIRST_TARGET
     runtimes: tuple[str, ...] = ()
+    kept_words: tuple[int, ...] | int | None = None

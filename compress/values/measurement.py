@@ -131,6 +131,13 @@ class Measurement(BaseModel, frozen=True, extra="forbid"):
         gt=0,
         description="Bytes compressed with zstd at level 19; None: an older measurement.",
     )
+    package_bytes: int | None = Field(
+        default=None,
+        gt=0,
+        exclude_if=lambda value: value is None,
+        description="Bytes of the file, of the words that it still tells apart and of their "
+        "settings: what a text needs to become its input. None: the data has no words.",
+    )
     peak_memory_bytes: int | None = Field(
         default=None,
         gt=0,
@@ -333,6 +340,16 @@ METRICS: Mapping[str, MetricInfo[Measurement]] = table(
             needs="file",
             in_proportion_to="bytes",
             read=lambda measured: measured.download_bytes,
+        ),
+        MetricInfo(
+            name="package_bytes",
+            words="bytes of the file with its words",
+            unit="bytes",
+            direction="minimise",
+            is_known_before_training=False,
+            needs="file",
+            in_proportion_to="bytes",
+            read=lambda measured: measured.package_bytes or measured.size_bytes,
         ),
         MetricInfo(
             name="peak_memory_bytes",

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from compress.network.preprocessing import Normalisation
 from compress.network.signature import ExampleShape, Layout
+from compress.tasks.formats.words import TextSettings
 from compress.techniques.candidate import Candidate
 from compress.values.latency.latency import Latency
 from compress.values.measurement import Split
@@ -75,6 +76,19 @@ class CardInput(BaseModel, frozen=True, extra="forbid"):
     )
 
 
+class CardText(BaseModel, frozen=True, extra="forbid"):
+    """How a text becomes what goes in; its files stand beside the network."""
+
+    settings: TextSettings
+    vocabulary: tuple[int, ...] = Field(description="Ids of the words, and of their parts.")
+    kept_words: int | None = Field(
+        default=None, description="Words that the file tells apart; None: all of them."
+    )
+    package_bytes: int | None = Field(
+        default=None, description="Of the measured file with words and settings."
+    )
+
+
 class CardOutput(BaseModel, frozen=True, extra="forbid"):
     """What comes out."""
 
@@ -125,6 +139,11 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
     file: CardFile
     target: CardTarget
     input: CardInput
+    text: CardText | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="None: the file takes no texts, or ids of which nothing is known.",
+    )
     output: CardOutput
     quality: dict[Split, QualitySchema]
     accuracy: dict[Split, QualitySchema] = Field(

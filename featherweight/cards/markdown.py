@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from featherweight.cards.card import CardInput, CardRuntime, ModelCard
+from featherweight.cards.card import CardInput, CardRuntime, CardText, ModelCard
 from featherweight.cards.escaping import markdown as text
 from featherweight.specs.objective import QualitySchema
 
@@ -20,6 +20,7 @@ def write(card: ModelCard) -> str:
         _section("File", _file(card)),
         _section("Where it runs", _target(card)),
         _section("Input", _input(card)),
+        _section("From a text to the input", _text(card.text)),
         _section("Output", _output(card)),
         _section("Accuracy", _accuracy(card)),
         _section("Costs", _costs(card)),
@@ -110,6 +111,40 @@ def _example(given: CardInput) -> tuple[str, str]:
         return "example", " x ".join(map(str, given.shape))
     channels, height, width = given.shape
     return "image", f"{channels} channels, {height} high, {width} wide"
+
+
+_CUTS = {
+    "text": "every match of the pattern is a word",
+    "words": "a sentence comes as words",
+    "parts": "a sentence comes as words; each is four ids: word, last and first three characters, "
+    "shape",
+    "tokenizer": "tokenizer.json cuts",
+}
+
+
+def _text(found: CardText | None) -> list[str]:
+    if found is None:
+        return []
+    settings, kept = found.settings, found.kept_words
+    facts = _facts(
+        [
+            ("words", _CUTS[settings.cut]),
+            ("pattern", f"`{settings.pattern}`".replace("|", "\\|") if settings.pattern else None),
+            ("small letters", "first of all" if settings.lower_case else "no, words keep theirs"),
+            ("ids", f"{', '.join(f'{size:,}' for size in found.vocabulary)}; 0 pads at the right"),
+            ("words told apart", _counted(kept)),
+            ("unknown words", f"id {settings.unknown}"),
+            ("longest text", f"{settings.max_length:,} words, the rest is cut off"),
+            ("bytes with words and settings", _counted(found.package_bytes)),
+        ]
+    )
+    return [
+        *facts,
+        "",
+        "The files beside the network have its name and end with `.settings.json` and `.words.txt` "
+        "(a word a line, the first being id 2, an empty line being a word that the network does "
+        "not tell apart), or with `.tokenizer.json`. `featherweight snippet` writes a program.",
+    ]
 
 
 def _output(card: ModelCard) -> list[str]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from featherweight.cards import escaping
+from featherweight.cards import escaping, text_subject
 from featherweight.cards.subject import Subject
+from featherweight.cards.text_subject import TextSubject
 from featherweight.errors import NoSnippet
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -103,11 +104,13 @@ LANGUAGES: Mapping[str, Language] = {
 }
 
 
-def write(subject: Subject, language: str) -> str:
+def write(subject: Subject | TextSubject, language: str) -> str:
     """Return a program for the file. Raises NoSnippet for a type that the language lacks."""
     if language not in LANGUAGES:
         known = ", ".join(LANGUAGES)
         raise NoSnippet(f"no snippet is written in {language[:40]!r}; expected one of {known}")
+    if isinstance(subject, TextSubject):
+        return text_subject.write(subject, language)
     chosen = LANGUAGES[language]
     if subject.dtype not in chosen.inputs or subject.output_dtype not in chosen.outputs:
         raise NoSnippet(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 from rich.console import Group, RenderableType
@@ -25,6 +25,52 @@ from featherweight.specs.schemas import DatasetSchema
 app = typer.Typer(
     help="List uploaded datasets; add one, or show what is in one.", add_completion=False
 )
+
+TargetColumns: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Of a table: the column of the labels, or several (A,B,...) of numbers.",
+    ),
+]
+FeatureColumns: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B,...",
+        help="Of a table: the columns that the network takes; of texts that of the text, or "
+        "both of a pair.",
+    ),
+]
+MaxLength: TypeAlias = Annotated[
+    int | None, typer.Option(help="Of texts: most words of one; the rest is cut off.")
+]
+MaxWords: TypeAlias = Annotated[
+    int | None, typer.Option(help="Of texts: most ids that words are given.")
+]
+KeepCase: TypeAlias = Annotated[
+    bool, typer.Option("--keep-case", help="Of texts: words differ by their capitals, too.")
+]
+WordParts: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--word-parts",
+        help="Of tagged sentences: each word is four ids: word, suffix, prefix and shape.",
+    ),
+]
+AxisOrder: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="NHWC|NCHW", help="Order of the images' axes, if both are possible."),
+]
+NumClasses: TypeAlias = Annotated[
+    int | None, typer.Option(help="Number of classes, if labels leave some of them out.")
+]
+PictureSize: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="HxW", help="Height and width that all pictures get."),
+]
+NumChannels: TypeAlias = Annotated[
+    int | None, typer.Option(help="1 makes all pictures grey, 3 makes all RGB.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -62,51 +108,16 @@ def add(  # noqa: PLR0913 - every option of the command, by name
         str | None,
         typer.Option(help="What the examples are for; left out: image_classification."),
     ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Of a table: the column of the labels, or several (A,B,...) of numbers.",
-        ),
-    ] = None,
-    features: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A,B,...",
-            help="Of a table: the columns that the network takes; of texts that of the text, or "
-            "both of a pair.",
-        ),
-    ] = None,
-    max_length: Annotated[
-        int | None, typer.Option(help="Of texts: most words of one; the rest is cut off.")
-    ] = None,
-    max_words: Annotated[
-        int | None, typer.Option(help="Of texts: most ids that words are given.")
-    ] = None,
-    keep_case: Annotated[
-        bool, typer.Option("--keep-case", help="Of texts: words differ by their capitals, too.")
-    ] = False,
-    word_parts: Annotated[
-        bool,
-        typer.Option(
-            "--word-parts",
-            help="Of tagged sentences: each word is four ids: word, suffix, prefix and shape.",
-        ),
-    ] = False,
-    layout: Annotated[
-        str | None,
-        typer.Option(metavar="NHWC|NCHW", help="Order of the images' axes, if both are possible."),
-    ] = None,
-    classes: Annotated[
-        int | None, typer.Option(help="Number of classes, if labels leave some of them out.")
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(metavar="HxW", help="Height and width that all pictures get."),
-    ] = None,
-    channels: Annotated[
-        int | None, typer.Option(help="1 makes all pictures grey, 3 makes all RGB.")
-    ] = None,
+    target: TargetColumns = None,
+    features: FeatureColumns = None,
+    max_length: MaxLength = None,
+    max_words: MaxWords = None,
+    keep_case: KeepCase = False,
+    word_parts: WordParts = False,
+    layout: AxisOrder = None,
+    classes: NumClasses = None,
+    size: PictureSize = None,
+    channels: NumChannels = None,
     url: Url = None,
     token: Token = None,
     json: AsJson = False,

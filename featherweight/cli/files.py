@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from compress.network.signature import Layout
 from compress.values.errors import InvalidNetwork
 from compress.values.file_formats import onnx_header
-from featherweight.cards import snippets, subject
+from featherweight.cards import package, snippets, subject, text_subject
 from featherweight.cards.card import ModelCard
 from featherweight.cards.subject import Subject
+from featherweight.cards.text_subject import TextSubject
 from featherweight.client.client import Client
 from featherweight.errors import Invalid, NoSnippet, NotFound
 
@@ -35,6 +36,19 @@ def write_card(service: Client, artifact: str, path: Path, *, target: str | None
     path.with_suffix(".md").write_text(text, encoding="utf-8")
 
 
+def write_words(service: Client, artifact: str, path: Path) -> list[Path]:
+    """Write the words of a network of texts beside it, with its name; nothing of another one."""
+    try:
+        found = service.words(artifact)
+    except (Invalid, NotFound):
+        return []
+    places: list[Path] = []
+    for name, content in package.written(found).items():
+        places.append(path.with_suffix(f".{name}"))
+        places[-1].write_bytes(content)
+    return places
+
+
 @app.command()
 def snippet(
     file: Annotated[Path, _NAME],
@@ -51,7 +65,7 @@ def snippet(
     typer.echo(snippets.write(_subject(file, layout), language), nl=False)
 
 
-def _subject(path: Path, layout: Layout | None) -> Subject:
+def _subject(path: Path, layout: Layout | None) -> Subject | TextSubject:
     try:
         with path.open("rb") as file:
             header = onnx_header.read(file)
@@ -60,6 +74,8 @@ def _subject(path: Path, layout: Layout | None) -> Subject:
     card = _card_beside(path)
     if card is None:
         return subject.of(header, layout=layout)
+    if card.text is not None:
+        return text_subject.of(header, card.text.settings, card.output.class_names)
     return subject.of(
         header,
         layout=layout or card.input.layout,

@@ -174,6 +174,8 @@ def download(  # noqa: PLR0913 - every option of the command, by name
         for artifact, file in _wanted(service, source, recommended=recommended):
             path = service.download(file, folder, target=form, metadata=metadata)
             paths.append(str(path))
+            if path.suffix == ".onnx":
+                paths += map(str, files.write_words(service, artifact, path))
             if card and path.suffix == ".onnx":
                 files.write_card(service, artifact, path, target=form)
         show(paths, as_json=json, human="\n".join)

@@ -27,7 +27,8 @@ from compress.targets.target import Target
 from compress.tasks.names import FIRST_TASK, TaskName
 from compress.tasks.reading import DatasetReading
 from featherweight.cards.card import ModelCard
-from featherweight.client import events, folders, transport, uploads
+from featherweight.cards.package import Package
+from featherweight.client import events, filenames, folders, transport, uploads
 from featherweight.client.transport import Call, RetryPolicy, Transport
 from featherweight.errors import NotInspected
 from featherweight.specs.cluster import AuditSchema, MeterReading, MeterSchema, WorkerSchema
@@ -209,25 +210,24 @@ class Client:
             place = folder / f"{file}.{self._suffix(file)}"
             self._transport.download(f"/v1/artifacts/{file}", place)
             return place
-        place = folder / f"trial-{file.number:03d}-{file.sha256[:12]}.onnx"
-        path = f"/v1/artifacts/{file.artifact}"
-        self._transport.download(path, place, sha256=file.sha256)
+        place = folder / filenames.of_form(file)
+        self._transport.download(f"/v1/artifacts/{file.artifact}", place, sha256=file.sha256)
         return place
 
     def _download_form(
         self, file: FrontPoint | str, folder: Path, target: str | None, *, metadata: bool
     ) -> Path:
         artifact = file if isinstance(file, str) else file.artifact
-        stem = file if isinstance(file, str) else f"trial-{file.number:03d}-{file.sha256[:12]}"
-        asked = {"target": target, "metadata": "true" if metadata else None}
-        given = {key: value for key, value in asked.items() if value is not None}
-        marks = [quote(target, safe="")] if target is not None else []
-        marks += ["metadata"] if metadata else []
-        place = folder / f"{'.'.join([stem, *marks])}.onnx"
+        given = ({"target": target} if target else {}) | ({"metadata": "true"} if metadata else {})
+        place = folder / filenames.of_form(file, target, metadata=metadata)
         # Its digest is known once it is made: the answer says it.
         path = f"/v1/artifacts/{artifact}?{urlencode(given)}"
         self._transport.download(path, place, timeout_seconds=_CONVERSION_SECONDS)
         return place
+
+    def words(self, artifact: str) -> Package:
+        """Return what a network of texts needs beside it. Raises Invalid if it needs nothing."""
+        return self._get(Package, f"/v1/artifacts/{artifact}/words")
 
     def card(self, artifact: str, *, target: str | None = None) -> ModelCard:
         """Return what a file takes, answers and costs, how accurate it is, where it runs."""

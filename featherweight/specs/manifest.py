@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 from compress.network.preprocessing import Normalisation
 from compress.network.signature import ExampleShape, Layout, PortType, Signature
 from compress.network.sources.source import FamilySource, NetworkSource
+from compress.tasks.formats.words import MAX_WORDS
 from compress.techniques.candidate import Candidate
 from compress.values.measurement import Measurement
 from compress.values.schedule import FIRST, Augmented, RecordedSchedule
@@ -94,6 +95,12 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
         max_length=10_000,
         description="In the order of the answers; none: the dataset has none, they are too long "
         "for a file, or it is an older one.",
+    )
+    kept_words: int | Annotated[tuple[int, ...], Field(max_length=MAX_WORDS)] | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="Ids of the words that the file still tells apart from the unknown one: the "
+        "first so many, or these; none: all of the dataset, or it has none.",
     )
     measurement: Measurement = Field(
         description="Of this file, in the form of its target: target and runtimes say which."

@@ -34,7 +34,9 @@ _LEAST_CODED = 0.7
 _OF_A_REAL_RANGE = 9
 _MOST_TEXT = 4000
 """Most characters that ``quantization.layer_bits`` may have."""
-_OF_BYTES = frozenset({"size_bytes", "download_bytes", "peak_memory_bytes", "parameters"})
+_OF_BYTES = frozenset(
+    {"size_bytes", "download_bytes", "package_bytes", "peak_memory_bytes", "parameters"}
+)
 _OF_MACS = frozenset({"macs", "latency_ms"})
 _NEEDED: Mapping[tuple[str, str], tuple[Scalar, str]] = {
     ("filter_pruning", "scope"): ("stage", "stages are what a profile knows"),

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from compress.targets import onnxruntime, registry
 from compress.targets.target import Runtime, Target
+from compress.tasks.formats.words import TextInfo
 from compress.tasks.inspection import DatasetInfo
 from compress.values.file_formats.onnx_header import OnnxHeader
 from compress.values.measurement import FIRST_PRIMARY, Measurement, Split
-from featherweight.cards import subject
+from featherweight.cards import subject, text_subject
 from featherweight.cards.card import (
     CardCosts,
     CardDataset,
@@ -19,9 +20,11 @@ from featherweight.cards.card import (
     CardOutput,
     CardRuntime,
     CardTarget,
+    CardText,
     ModelCard,
 )
 from featherweight.cards.subject import Subject
+from featherweight.cards.text_subject import TextSubject
 from featherweight.specs.manifest import Manifest
 from featherweight.specs.schemas import QualitySchema
 from service.reports import accuracies
@@ -68,8 +71,11 @@ def surroundings(session: Session, job: JobRecord) -> CardContext:
     )
 
 
-def described(header: OnnxHeader, manifest: Manifest, around: CardContext) -> Subject:
+def described(header: OnnxHeader, manifest: Manifest, around: CardContext) -> Subject | TextSubject:
     """Return what programs need to know of a file. Raises NoSnippet."""
+    text = around.data.text
+    if text is not None and text.settings is not None:
+        return text_subject.of(header, text.settings, around.data.class_names)
     return subject.of(
         header,
         layout=manifest.input.layout,
@@ -91,6 +97,7 @@ def card(file: DescribedFile, manifest: Manifest, around: CardContext) -> ModelC
         file=_file(file, manifest),
         target=_target(file, manifest),
         input=_input(file, manifest, around),
+        text=_text(manifest, around.data.text),
         output=_output(file, manifest, around),
         quality=(found := _qualities(measured, around.data)),
         accuracy=found if measured.primary == FIRST_PRIMARY else {},
@@ -188,6 +195,18 @@ def _input(file: DescribedFile, manifest: Manifest, around: CardContext) -> Card
         shape=manifest.input.shape,
         value_range=around.data.value_range,
         normalisation=manifest.input.normalisation,
+    )
+
+
+def _text(manifest: Manifest, found: TextInfo | None) -> CardText | None:
+    if found is None or found.settings is None:
+        return None
+    kept = manifest.kept_words
+    return CardText(
+        settings=found.settings,
+        vocabulary=found.vocabulary,
+        kept_words=len(kept) if isinstance(kept, tuple) else kept,
+        package_bytes=manifest.measurement.package_bytes,
     )
 
 

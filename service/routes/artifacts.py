@@ -104,7 +104,7 @@ def get_manifest(resources: ResourcesDep, artifact_id: ArtifactId) -> Manifest:
     The stored manifest was written with the file. What was measured on test later is added here;
     the stored bytes stay those of their digest.
     """
-    return _manifest(resources, artifact_id)
+    return manifest_of(resources, artifact_id)
 
 
 async def served(resources: Resources, artifact_id: str, target: str | None) -> Served:
@@ -129,7 +129,7 @@ def described(
     artifact, download = found.artifact, found.download
     if artifact.role != "onnx":
         raise NotDescribed(f"the file is no network but of the role {artifact.role}")
-    document = _manifest(resources, artifact.id)
+    document = manifest_of(resources, artifact.id)
     with resources.database.read() as session:
         around = cards.surroundings(session, jobs.get(session, artifact.job_id))
     try:
@@ -162,7 +162,8 @@ def _with_metadata(resources: Resources, request: Request, found: Served) -> Res
     return downloads.respond(request, files, files.download(found.download))
 
 
-def _manifest(resources: Resources, artifact_id: str) -> Manifest:
+def manifest_of(resources: Resources, artifact_id: str) -> Manifest:
+    """Return the manifest of an artifact, with what was measured later. Raises ArtifactNotFound."""
     with resources.database.read() as session:
         artifact = artifacts.get(session, artifact_id)
         rung = [

@@ -6,8 +6,13 @@ from typing import Annotated, Any, Literal
 from fastapi import Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from compress.tasks import inspection
+from compress.tasks.formats import word_arrays
+from compress.tasks.formats.words import Words
+from compress.tasks.inspection import DatasetInfo
 from featherweight.cards import markdown, snippets
 from featherweight.cards.card import ModelCard
+from featherweight.cards.package import Package
 from featherweight.errors import NoSnippet
 from service.access.auth import READ
 from service.errors import NotDescribed
@@ -19,6 +24,10 @@ from service.resources import Resources, ResourcesDep
 from service.routes import artifacts
 from service.shared import conditional
 from service.shared.conditional import NOT_MODIFIED
+from store.files import artifacts as stored_artifacts
+from store.files import datasets
+from store.jobs import jobs
+from store.session import Session
 
 router = guarded("artifacts")
 
@@ -90,6 +99,40 @@ async def get_snippet(
             "Cache-Control": "private, no-cache",
         },
     )
+
+
+@router.get(
+    "/v1/artifacts/{artifact_id}/words",
+    operation_id="get_words",
+    dependencies=[READ],
+    responses=problems(422),
+)
+def get_words(resources: ResourcesDep, artifact_id: ArtifactId) -> Package:
+    """The words that a network of texts tells apart, and how a text becomes its input."""
+    with resources.database.read() as session:
+        around = datasets.get(session, jobs.get(session, _job_of(session, artifact_id)).dataset_id)
+        sha256, name = around.sha256, around.name
+        info = DatasetInfo.model_validate(around.info)
+    has_words = info.text is not None and info.text.settings is not None
+    words = _words(resources, sha256) if has_words else None
+    if words is None:
+        raise NotDescribed(f"the dataset {name!r} has no words that a file could come with")
+    kept = artifacts.manifest_of(resources, artifact_id).kept_words
+    files = words.files(kept)
+    return Package(
+        files={name: content.decode() for name, content in files.items()},
+        num_bytes=sum(map(len, files.values())),
+    )
+
+
+def _job_of(session: Session, artifact_id: str) -> str:
+    return stored_artifacts.get(session, artifact_id).job_id
+
+
+def _words(resources: Resources, sha256: str) -> Words | None:
+    """Read the words of a stored dataset, which was inspected."""
+    with inspection.open_dataset(resources.files.path(sha256)) as archive:
+        return word_arrays.read(archive)
 
 
 def _snippet(resources: Resources, served: artifacts.Served, language: str) -> str:
