@@ -50,6 +50,7 @@ class FileData(DatasetReading, frozen=True, extra="forbid"):
     """A dataset's file or folder next to the job file, and how it is read."""
 
     path: Path
+    tokenizer: Path | None = None
     name: Name | None = None
 
     @property
@@ -103,7 +104,10 @@ class JobFile:
         if isinstance(self.data, SampleData):
             changes["data"] = _sample(client, self.data.sample, undo)
         elif self.data is not None:
-            with folders.as_file(_existing_data(self.folder / self.data.path)) as path:
+            given = self.data.tokenizer
+            tokenizer = None if given is None else _existing(self.folder / given)
+            file = _existing_data(self.folder / self.data.path)
+            with folders.as_file(file, tokenizer=tokenizer) as path:
                 name = self.data.name or named_for(path)
                 changes["data"] = _dataset(client, path, name, self.data.reading, undo)
         for field, network in self.networks.items():

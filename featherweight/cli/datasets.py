@@ -41,6 +41,12 @@ FeatureColumns: TypeAlias = Annotated[
         "both of a pair.",
     ),
 ]
+TokenizerFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="tokenizer.json", help="Of texts: what cuts them, if you have it.", exists=True
+    ),
+]
 MaxLength: TypeAlias = Annotated[
     int | None, typer.Option(help="Of texts: most words of one; the rest is cut off.")
 ]
@@ -110,6 +116,7 @@ def add(  # noqa: PLR0913 - every option of the command, by name
     ] = None,
     target: TargetColumns = None,
     features: FeatureColumns = None,
+    tokenizer: TokenizerFile = None,
     max_length: MaxLength = None,
     max_words: MaxWords = None,
     keep_case: KeepCase = False,
@@ -129,7 +136,11 @@ def add(  # noqa: PLR0913 - every option of the command, by name
     said |= {"max_length": max_length, "max_words": max_words}
     said |= {"lower_case": False if keep_case else None, "word_parts": word_parts or None}
     reading = DatasetReading.model_validate(said)
-    with folders.as_file(file) as sent, client(url, token) as service, progress.shown() as tell:
+    with (
+        folders.as_file(file, tokenizer=tokenizer) as sent,
+        client(url, token) as service,
+        progress.shown() as tell,
+    ):
         named = name or jobfile.named_for(sent)
         found = service.upload_dataset(sent, name=named, reading=reading, tell=tell)
         show(found, as_json=json, human=described)

@@ -305,22 +305,22 @@ class Client:
         name: str,
         task: TaskName | None = None,
         reading: DatasetReading | None = None,
+        tokenizer: Path | None = None,
         tell: uploads.Tell | None = None,
     ) -> DatasetSchema:
-        """Send a dataset: an npz, pictures in a folder or zip with one for each class, or a table.
+        """Send a dataset: an npz, pictures in a folder for each class, a table, or texts.
 
         The same name and bytes again return the same dataset. It is for ``image_classification``
-        unless a ``task``, here or in ``reading``, says otherwise.
-
-        ``reading`` says what the file does not: see ``docs/data.md``. What was made of the file
-        is in the answer's ``info``, as ``notes`` and ``warnings``. ``tell(stage, share)`` learns
-        how far it is with a file of more than 4 MiB: sending, then converting and inspecting, each
-        from 0 to 1; it is called from another thread, too. Raises UploadRefused for a file
-        of another kind, with the way to the right one.
+        unless a ``task``, here or in ``reading``, says otherwise. ``reading`` says what the file
+        does not: see ``docs/data.md``; texts may have a ``tokenizer`` (a tokenizer.json). What was
+        made of it is in the answer's ``info``, as ``notes`` and ``warnings``. ``tell(stage,
+        share)`` learns how far it is with a file of more than 4 MiB: sending, then converting and
+        inspecting, each from 0 to 1; it is called from another thread, too. Raises UploadRefused
+        for a file of another kind, with the way to the right one.
         """
         said = {} if reading is None else reading.model_dump(mode="json", exclude_defaults=True)
         spec = {"name": name, **said, **({"task": task} if task else {})}
-        with folders.as_file(path) as file:
+        with folders.as_file(path, tokenizer=tokenizer) as file:
             of_task = DatasetReading(task=spec.get("task", FIRST_TASK))
             uploads.check_kind(file, of_task.expected)
             answer = uploads.send(self._transport, "/v1/datasets", file, spec=spec, tell=tell)

@@ -7,11 +7,12 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from compress.tasks.conversion.text.bundle import TOKENIZER_FILE
 from compress.values.file_formats.recognition import PICTURE_SUFFIXES
 from featherweight.errors import UploadRefused
 
@@ -20,12 +21,18 @@ FORM = "expected a folder for each class, as in FOLDER/cat/1.png or FOLDER/train
 
 
 @contextmanager
-def as_file(path: Path) -> Iterator[Path]:
+def as_file(path: Path, *, tokenizer: Path | None = None) -> Iterator[Path]:
     """Yield the file itself, or a zip of the pictures of a folder, which goes away afterwards.
 
-    The same pictures give the same bytes. Raises UploadRefused if the folder has no pictures, or
-    one that cannot be read.
+    A file of texts with its ``tokenizer`` becomes a zip of both. The same files give the same
+    bytes. Raises UploadRefused if the folder has no pictures, or a file cannot be read.
     """
+    if tokenizer is not None:
+        with tempfile.TemporaryDirectory() as place:
+            zipped = Path(place) / f"{path.stem}.zip"
+            _zip_files({TOKENIZER_FILE: tokenizer, f"texts{path.suffix}": path}, zipped)
+            yield zipped
+        return
     if not path.is_dir():
         yield path
         return
@@ -44,10 +51,14 @@ def _zip(folder: Path, target: Path) -> None:
     files = sorted(_pictures(folder))
     if not files:
         raise UploadRefused(f"{folder} holds no pictures: {FORM}")
+    _zip_files({name: folder / name for name in files}, target)
+
+
+def _zip_files(files: Mapping[str, Path], target: Path) -> None:
     # Pictures are compressed already.
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for name in files:
-            with _readable(folder / name) as source:
+        for name, path in files.items():
+            with _readable(path) as source:
                 entry = zipfile.ZipInfo(name, _EPOCH)
                 with archive.open(entry, "w", force_zip64=True) as file:
                     shutil.copyfileobj(source, file)

@@ -66,8 +66,10 @@ def inspect(
     if wrong is not None:
         raise InvalidData(wrong)
     caution = _caution(resources.settings, look)
-    is_plain = id_arrays.is_plain if reading.task in TEXT_TASKS else arrays.is_plain
-    if recognise(path) not in _REMADE and is_plain(path, reading, caution=caution):
+    is_text = reading.task in TEXT_TASKS
+    is_plain = id_arrays.is_plain if is_text else arrays.is_plain
+    remade = _REMADE | {FileFormat.ZIP} if is_text else _REMADE
+    if recognise(path) not in remade and is_plain(path, reading, caution=caution):
         caution_again = _caution(resources.settings, look)
         info = inspection.inspect_dataset(path, task=reading.task, caution=caution_again)
         said = () if _is_one_way(reading) else arrays.ambiguous(path, caution=caution)

@@ -17,7 +17,7 @@ from typing import IO
 from compress.tasks.conversion import arrays
 from compress.tasks.conversion.pictures import pictures
 from compress.tasks.conversion.tables import tables
-from compress.tasks.conversion.text import id_arrays, texts
+from compress.tasks.conversion.text import bundle, id_arrays, texts
 from compress.tasks.formats import npz
 from compress.tasks.formats.watching import SHARE, Watch
 from compress.tasks.names import TEXT_TASKS
@@ -71,6 +71,9 @@ def _convert_texts(
         return texts.convert(path, target, reading, caution=caution)
     if kind == FileFormat.NPZ:
         return id_arrays.convert(path, target, reading, caution=caution)
+    if kind == FileFormat.ZIP:
+        with bundle.opened(path, caution=caution) as (tokenizer, file):
+            return texts.convert(file, target, reading, tokenizer=tokenizer, caution=caution)
     raise InvalidData(
         f"{reading.task} takes csv or jsonl in UTF-8, parquet, CoNLL for tagged sentences, or an "
         f"npz of ids; the file is none of these ({kind})"

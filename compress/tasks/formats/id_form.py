@@ -110,12 +110,12 @@ class IdForm(ExampleForm):
             found[split] = self._counted(archive, f"x_{split}", words)
         used = _used(found, halves)
         largest = np.max([each.largest for each in found.values()], axis=0)
-        tables = () if words is None else tuple(map(len, words.tables.values()))
+        tables = () if words is None else words.sizes
         info = TextInfo(
             vocabulary=tables or tuple(int(each) + 1 for each in largest),
             settings=None if words is None else words.settings,
             words_bytes=0 if words is None else words.num_bytes(),
-            unknown=_unknown_shares(used) if tables else {},
+            unknown=_unknown_shares(used) if words is not None and words.tables else {},
             mean_length={split: float(each.lengths_N.mean()) for split, each in used.items()},
             is_perturbed=PERTURBED in found,
         )
@@ -141,7 +141,7 @@ class IdForm(ExampleForm):
     def _most(self, header: npz.ArrayHeader, words: Words | None) -> NDArray[np.int64]:
         """Return the largest id that each of the P may have. Raises InvalidData."""
         parts = header.shape[1] if len(header.shape) == 3 else 1
-        tables = [] if words is None else [len(texts) - 1 for texts in words.tables.values()]
+        tables = [] if words is None else [size - 1 for size in words.sizes]
         is_shared = len(tables) <= 1 and self.task != "sequence_labelling"
         if tables and len(tables) != (1 if is_shared else parts):
             raise InvalidData(

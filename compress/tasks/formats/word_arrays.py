@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from compress.tasks.formats import npz, tokenising
 from compress.tasks.formats.tokenising import PARTS, UNKNOWN_WORD
 from compress.tasks.formats.words import (
+    MAX_LENGTH,
     MAX_WORDS,
     MOST_SETTINGS_BYTES,
     MOST_TOKENIZER_BYTES,
@@ -24,7 +25,6 @@ from compress.values.errors import InvalidData
 
 NAMES: Final = frozenset({*PARTS, SETTINGS, TOKENIZER})
 """Arrays that datasets of texts have besides those of all."""
-_FOREIGN = TextSettings(cut="words", lower_case=False, max_length=1)
 _MOST: Mapping[str, int] = {SETTINGS: MOST_SETTINGS_BYTES, TOKENIZER: MOST_TOKENIZER_BYTES}
 
 
@@ -39,17 +39,31 @@ def read(archive: npz.Archive, *, is_foreign: bool = False) -> Words | None:
         raise InvalidData(f"words must be in {PARTS[0]}, or in all of {', '.join(PARTS)}")
     if not tables and TOKENIZER not in archive.arrays:
         return None
-    return Words(
-        settings=_settings(archive),
-        tables=tables,
-        tokenizer=_bytes(archive, TOKENIZER) if TOKENIZER in archive.arrays else b"",
-    )
+    tokenizer = _tokenizer(archive)
+    settings = _settings(archive, has_tokenizer=bool(tokenizer))
+    if (settings.cut == "tokenizer") != bool(tokenizer) or (tables and tokenizer):
+        raise InvalidData(
+            f"{SETTINGS} say that {settings.cut} cuts: expected words, or a {TOKENIZER}, and not "
+            "both"
+        )
+    return Words(settings=settings, tables=tables, tokenizer=tokenizer)
 
 
-def _settings(archive: npz.Archive) -> TextSettings:
+def _tokenizer(archive: npz.Archive) -> bytes:
+    """Return a ``tokenizer.json`` that goes out as it came in; empty if there is none."""
+    content = _bytes(archive, TOKENIZER) if TOKENIZER in archive.arrays else b""
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidData(f"{TOKENIZER} must be JSON in UTF-8: {error}") from error
+    return content
+
+
+def _settings(archive: npz.Archive, *, has_tokenizer: bool) -> TextSettings:
     if SETTINGS not in archive.arrays:
-        length = archive.arrays["x_train"].shape[-1]
-        return _FOREIGN.model_copy(update={"max_length": length})
+        length = max(1, min(MAX_LENGTH, archive.arrays["x_train"].shape[-1]))
+        cut = "tokenizer" if has_tokenizer else "words"
+        return TextSettings(cut=cut, lower_case=False, max_length=length)
     try:
         return TextSettings.model_validate_json(_bytes(archive, SETTINGS))
     except ValidationError as error:

@@ -43,6 +43,13 @@ class TextSettings(BaseModel, frozen=True, extra="forbid"):
     lower_case: bool
     max_length: int = Field(ge=1, le=MAX_LENGTH, description="Ids of a text; the rest is cut off.")
     pattern: str = Field(default="", max_length=200, description="A regular expression of Python.")
+    num_ids: int | None = Field(
+        default=None,
+        ge=3,
+        le=MAX_WORDS,
+        exclude_if=lambda value: value is None,
+        description="Of a tokenizer.json, counted from 0.",
+    )
     padding: Literal[0] = tokenising.PADDING
     unknown: Literal[1] = tokenising.UNKNOWN
 
@@ -85,6 +92,13 @@ class Words:
     settings: TextSettings
     tables: Mapping[str, Sequence[str]]
     tokenizer: bytes = b""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many ids each vocabulary has."""
+        if self.settings.num_ids is not None:
+            return (self.settings.num_ids,)
+        return tuple(map(len, self.tables.values()))
 
     def files(self, kept: Kept = None) -> dict[str, bytes]:
         """Return the files of a package beside the network, by name.

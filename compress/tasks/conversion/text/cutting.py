@@ -6,6 +6,7 @@ Legend: R different words as they were met, N examples, P ids of a word, L words
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -16,6 +17,15 @@ from compress.tasks.conversion.text.vocabulary import Met, Vocabulary
 from compress.tasks.formats import tokenising
 from compress.tasks.formats.words import Cut, TextSettings, Words
 from compress.tasks.reading import LONGEST_TEXT, MOST_WORDS, DatasetReading
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbered:
+    """The ids of numbers: a table ``(R,)`` for each of P ids, or None if numbers are ids."""
+
+    tables: Sequence[NDArray[np.int32] | None]
+    words: Words
+    note: str
 
 
 class WordCutter:
@@ -37,6 +47,13 @@ class WordCutter:
     def tokens(self, tokens: Sequence[str]) -> list[int]:
         """Return the numbers of words."""
         return self._met.numbers(tokens)
+
+    def numbered(self, trained: NDArray[np.int32]) -> Numbered:
+        """Return the ids of all words by how often they come among ``trained``."""
+        found = self.vocabularies(trained)
+        words = self.words(found)
+        tables = [each.ids_R for each in found.values()]
+        return Numbered(tables=tables, words=words, note=_said(words, found))
 
     def vocabularies(self, trained: NDArray[np.int32]) -> Mapping[str, Vocabulary]:
         """Return the vocabularies of the words with these numbers, by name.
@@ -75,3 +92,19 @@ def _cut(reading: DatasetReading) -> Cut:
     if reading.task != "sequence_labelling":
         return "text"
     return "parts" if reading.word_parts else "words"
+
+
+def _said(words: Words, found: Mapping[str, Vocabulary]) -> str:
+    sizes = ", ".join(f"{len(each.words):,} for {name}" for name, each in found.items())
+    first = next(iter(found.values()))
+    how = {
+        "text": f"texts are cut into words by {words.settings.pattern}",
+        "words": "words are taken as they are",
+        "parts": "words are taken as they are, each as four ids",
+    }[words.settings.cut]
+    lower = ", of small letters" if words.settings.lower_case else ""
+    return (
+        f"{how}{lower}; ids by falling frequency in training, 0 pads and 1 is the unknown word: "
+        f"{sizes}; {len(first.words) - tokenising.FIRST_WORD:,} of {first.num_trained:,} different "
+        "words of training have one of their own"
+    )

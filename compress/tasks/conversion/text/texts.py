@@ -27,9 +27,10 @@ from compress.tasks.conversion.text import examples, writing_words
 from compress.tasks.conversion.text.conll import open_conll
 from compress.tasks.conversion.text.cutting import WordCutter
 from compress.tasks.conversion.text.examples import TextSplit
+from compress.tasks.conversion.text.given_tokenizer import GivenTokenizer
 from compress.tasks.conversion.text.ragged import Ragged
 from compress.tasks.conversion.writing import DatasetWriter
-from compress.tasks.formats import npz, tokenising
+from compress.tasks.formats import npz
 from compress.tasks.formats.forms import TARGETS
 from compress.tasks.formats.id_form import PERTURBED
 from compress.tasks.formats.tag_targets import PADDED
@@ -71,30 +72,38 @@ class _Read:
 
 
 def convert(
-    path: Path, target: IO[bytes], reading: DatasetReading, *, caution: npz.Caution | None = None
+    path: Path,
+    target: IO[bytes],
+    reading: DatasetReading,
+    *,
+    tokenizer: bytes | None = None,
+    caution: npz.Caution | None = None,
 ) -> Conversion:
-    """Write the dataset of the file of texts ``path`` to ``target``. Raises InvalidData."""
-    cutter, are_tagged = WordCutter(reading), reading.task == "sequence_labelling"
+    """Write the dataset of the file of texts ``path`` to ``target``.
+
+    ``tokenizer`` is the ``tokenizer.json`` that came with it, if one did. Raises InvalidData.
+    """
+    are_tagged = reading.task == "sequence_labelling"
+    cutter = WordCutter(reading) if tokenizer is None else GivenTokenizer(tokenizer, reading)
     with _opened(path, are_tagged=are_tagged) as table:
         columns = text_columns.assigned(table.columns, reading)
         splits = examples.read(table, columns, cutter, are_tagged=are_tagged, caution=caution)
         examples.check_labels(splits, table, columns)
     counted = _counted(splits)
     held = _held_out(splits, counted, reading)
-    vocabularies = cutter.vocabularies(_trained(splits["train"], held))
+    numbered = cutter.numbered(_trained(splits["train"], held))
     read = _Read(
         splits=splits,
-        tables=[each.ids_R for each in vocabularies.values()],
-        words=cutter.words(vocabularies),
+        tables=numbered.tables,
+        words=numbered.words,
         counted=counted,
         are_tagged=are_tagged,
     )
     with writing.dataset_writer(target) as writer:
         _write(writer, read, held)
-    trained = next(iter(vocabularies.values())).num_trained
     return Conversion(
         format=table.format,
-        notes=(*columns.notes, *_notes(read, trained), *counted.notes),
+        notes=(*columns.notes, numbered.note, *counted.notes),
         warnings=(*counted.warnings, *_cut_off(splits, reading, cutter.max_length)),
     )
 
@@ -179,21 +188,6 @@ def _pieces(
     rows = [side.padded(length, size=size, table=table) for side, table in chosen]
     for found in zip(*rows, strict=True):
         yield found[0] if parts == 1 else np.stack(found, axis=1)
-
-
-def _notes(read: _Read, trained: int) -> Iterator[str]:
-    sizes = ", ".join(f"{len(texts):,} for {name}" for name, texts in read.words.tables.items())
-    known = len(next(iter(read.words.tables.values()))) - tokenising.FIRST_WORD
-    how = {
-        "text": f"texts are cut into words by {read.words.settings.pattern}",
-        "words": "words are taken as they are",
-        "parts": "words are taken as they are, each as four ids",
-    }[read.words.settings.cut]
-    lower = ", of small letters" if read.words.settings.lower_case else ""
-    yield (
-        f"{how}{lower}; ids by falling frequency in training, 0 pads and 1 is the unknown word: "
-        f"{sizes}; {known:,} of {trained:,} different words of training have one of their own"
-    )
 
 
 def _cut_off(
