@@ -19,7 +19,7 @@ from compress.values import patterns, seeds
 from compress.values.errors import Stopped
 from compress.values.schedule import USUAL_RATE, Augment, Schedule
 
-_BASELINE_RATES = {"sgd": 0.1, "adam": 3e-3}
+_BASELINE_RATES = {"sgd": 0.1, "adam": 5e-3}
 _ADAM_RATE = 1e-3
 """Of a recovery with Adam, whose steps do not grow with the gradients: no test has to find it."""
 _USUAL = Schedule()

@@ -192,7 +192,7 @@ class TrialRunner:
                 seed=context.seed,
             )
             return pipeline.train_baseline(
-                network,
+                family.aimed(network, context.data.train.y_N),
                 epochs=training.epochs,
                 context=context,
                 augment=training.augment,

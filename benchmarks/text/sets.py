@@ -44,8 +44,9 @@ def sms(folder: Path) -> TextSet:
     texts = {split: [split_words(r["text"]) for r in found] for split, found in rows.items()}
     ids = _numbered(w for text in texts["train"] for w in text)
     classes = ("ham", "spam")
+    longest = max(len(text) for found in texts.values() for text in found)
     return TextSet(
-        x={split: _padded([_ids(t, ids) for t in found]) for split, found in texts.items()},
+        x={s: _padded([_ids(t, ids) for t in found], longest) for s, found in texts.items()},
         y={s: _labels([r["label"] for r in found], classes) for s, found in rows.items()},
         words=(len(ids) + _FIRST,),
         classes=classes,
@@ -62,8 +63,9 @@ def snli(folder: Path) -> TextSet:
         for split, found in rows.items()
     }
     ids = _numbered(w for side in pairs["train"] for text in side for w in text)
+    longest = max(len(text) for sides in pairs.values() for side in sides for text in side)
     return TextSet(
-        x={split: _pairs(sides, ids) for split, sides in pairs.items()},
+        x={split: _pairs(sides, ids, longest) for split, sides in pairs.items()},
         y={s: _labels([r["label"] for r in found], _ENTAILMENT) for s, found in rows.items()},
         words=(len(ids) + _FIRST,),
         classes=_ENTAILMENT,
@@ -77,7 +79,7 @@ def wnut(folder: Path) -> TextSet:
     found = [_feature(rows, make) for make in _FEATURES]
     return TextSet(
         x={split: np.stack([f[0][split] for f in found], axis=1) for split in rows},
-        y={split: _tags(each, tags) for split, each in rows.items()},
+        y={split: _tags(each, tags, _longest(rows)) for split, each in rows.items()},
         words=tuple(words for _, words in found),
         classes=tags,
     )
@@ -107,7 +109,9 @@ def _feature(
 ) -> tuple[dict[str, NDArray[np.int64]], int]:
     ids = _numbered(make(word) for row in rows["train"] for word in row["tokens"])
     found = {
-        split: _padded([[ids.get(make(w), _UNKNOWN) for w in row["tokens"]] for row in each])
+        split: _padded(
+            [[ids.get(make(w), _UNKNOWN) for w in row["tokens"]] for row in each], _longest(rows)
+        )
         for split, each in rows.items()
     }
     return found, len(ids) + _FIRST
@@ -130,26 +134,29 @@ def _ids(words: Sequence[str], ids: Mapping[str, int]) -> list[int]:
     return [ids.get(word, _UNKNOWN) for word in words] or [_UNKNOWN]
 
 
-def _padded(
-    texts: Sequence[Sequence[int]], *, with_: int = 0, length: int | None = None
-) -> NDArray[np.int64]:
-    longest = length or max(map(len, texts))
-    found = np.full((len(texts), longest), with_, np.int64)
+def _padded(texts: Sequence[Sequence[int]], length: int, *, with_: int = 0) -> NDArray[np.int64]:
+    found = np.full((len(texts), length), with_, np.int64)
     for row, text in zip(found, texts, strict=True):
         row[: len(text)] = text
     return found
 
 
-def _pairs(sides: Sequence[Sequence[Sequence[str]]], ids: Mapping[str, int]) -> NDArray[np.int64]:
+def _pairs(
+    sides: Sequence[Sequence[Sequence[str]]], ids: Mapping[str, int], length: int
+) -> NDArray[np.int64]:
     numbered = [[_ids(text, ids) for text in side] for side in sides]
-    longest = max(len(text) for side in numbered for text in side)
-    return np.stack([_padded(side, length=longest) for side in numbered], axis=1)
+    return np.stack([_padded(side, length) for side in numbered], axis=1)
+
+
+def _longest(rows: Mapping[str, list[dict[str, Any]]]) -> int:
+    return max(len(row["tokens"]) for each in rows.values() for row in each)
 
 
 def _labels(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
     return np.asarray([classes.index(label) for label in labels], np.int64)
 
 
-def _tags(rows: Sequence[dict[str, Any]], tags: Sequence[str]) -> NDArray[np.int64]:
+def _tags(rows: Sequence[dict[str, Any]], tags: Sequence[str], length: int) -> NDArray[np.int64]:
     numbers = {tag: number for number, tag in enumerate(tags)}
-    return _padded([[numbers.get(t, 0) for t in r["ner_tags"]] for r in rows], with_=IGNORED)
+    found = [[numbers.get(tag, 0) for tag in row["ner_tags"]] for row in rows]
+    return _padded(found, length, with_=IGNORED)

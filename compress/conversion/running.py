@@ -18,7 +18,9 @@ from compress.values.errors import InvalidNetwork, TargetParityError
 
 _IMAGES, _SIZE = 4, 32
 _LARGEST_PIXEL = 255
-_SAME_VALUES = frozenset({"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+_SAME_VALUES = frozenset(
+    {"Cast", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Unsqueeze"}
+)
 """What may stand between an input and the table that it picks from."""
 
 
@@ -82,7 +84,7 @@ def _rows(model: ModelProto) -> dict[str, int]:
             name, rows = from_input[node.input[1]], shapes[node.input[0]][axis]
             found[name] = min(rows or 1, found.get(name, rows or 1))
         elif node.op_type in _SAME_VALUES and node.input[0] in from_input:
-            from_input[node.output[0]] = from_input[node.input[0]]
+            from_input.update(dict.fromkeys(node.output, from_input[node.input[0]]))
     return found
 
 

@@ -11,11 +11,10 @@ from compress.values.raw_values import FACTORS, LARGEST
 
 MOST_CHANNELS = 16
 """Of what is normalised channel by channel; three axes with more are no image."""
+_MOST_COLUMNS = 4096
+"""Of the rows of a table, each of whose columns has a mean of its own."""
 Channel = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Deviation = Annotated[float, Field(gt=0, le=LARGEST)]
-
-MOST_CHANNELS = 4096
-"""Of images a few, of a table one for each column."""
 
 
 class Normalisation(BaseModel, frozen=True, extra="forbid"):
@@ -26,8 +25,8 @@ class Normalisation(BaseModel, frozen=True, extra="forbid"):
     """
 
     scale: float = Field(default=1.0, gt=0, le=LARGEST)
-    mean: tuple[Channel, ...] = Field(min_length=1, max_length=MOST_CHANNELS)
-    std: tuple[Deviation, ...] = Field(min_length=1, max_length=MOST_CHANNELS)
+    mean: tuple[Channel, ...] = Field(min_length=1, max_length=_MOST_COLUMNS)
+    std: tuple[Deviation, ...] = Field(min_length=1, max_length=_MOST_COLUMNS)
 
     @classmethod
     def identity(cls, channels: int) -> Normalisation:

@@ -113,8 +113,7 @@ class DatasetInfo(BaseModel, frozen=True, extra="forbid"):
         """What a network that is made for the data has to know: whole numbers from 0 on are ids."""
         low, high = self.value_range
         ids = (int(high) + 1,) if self.is_whole and low >= 0 else None
-        words = self.vocabulary or ids
-        return Examples(task=self.task, input_shape=self.input_shape, words=words)
+        return Examples(task=self.task, input_shape=self.input_shape, words=self.vocabulary or ids)
 
 
 def inspect_dataset(

@@ -61,6 +61,11 @@ def fresh(
     return network
 
 
+def aimed(network: Network, targets: Tensor) -> Network:
+    """Return a new network whose answers have the unit of the targets, if it predicts numbers."""
+    return drawn.aimed(network, targets) if drawn.is_drawn(network) else network
+
+
 @dataclass(frozen=True, kw_only=True)
 class FamilyMembers:
     """Members of the network at hand, or of a larger one: the ``largest``."""

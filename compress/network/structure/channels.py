@@ -98,7 +98,10 @@ def without(network: Network, found: Channels, removed: Mapping[str, Tensor]) ->
 
 
 def _problem(network: Network) -> str | None:
-    """Say why the network does not run forward and backward; None if it does."""
+    """Say why the network does not run forward and backward; None if it does.
+
+    An answer has numbers along its last axis that never leave, whatever axes lie before it.
+    """
     trial = copy.deepcopy(network.module).eval()
     try:
         with torch.enable_grad():
@@ -106,7 +109,8 @@ def _problem(network: Network) -> str | None:
             logits_BK.sum().backward()
     except foreign.ERRORS as error:
         return str(error).splitlines()[0]
-    expected = (_DRY_RUN_BATCH, network.num_classes)
-    if logits_BK.shape != expected:
-        return f"expected logits of shape {expected}, got {tuple(logits_BK.shape)}"
+    shape = tuple(logits_BK.shape)
+    width = network.signature.width
+    if (shape[0], shape[-1]) != (_DRY_RUN_BATCH, width):
+        return f"expected answers of shape ({_DRY_RUN_BATCH}, ..., {width}), got {shape}"
     return None

@@ -17,7 +17,7 @@ from compress.techniques.distillation.config import Distillation
 from compress.training import inference, loop, precision
 from compress.training.distillation.teacher import TeacherLogits
 from compress.training.loop import Hooks, TrainingPlan
-from compress.training.optimiser import NesterovSGD
+from compress.training.optimiser import Adam, NesterovSGD
 from compress.values.errors import NumericalError, Stopped
 from tests.devices import DEVICE
 
@@ -141,18 +141,32 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_almost_zero():
     assert 0 < rates[-1] < 0.001
 
 
-def test_sgd_takes_the_steps_of_torch():
+OPTIMISERS = {
+    "sgd": (
+        lambda net: NesterovSGD(net, momentum=0.9, weight_decay=0.1),
+        lambda groups: torch.optim.SGD(groups, lr=0.05, momentum=0.9, nesterov=True),
+    ),
+    "adam": (
+        lambda net: Adam(net, weight_decay=0.1),
+        lambda groups: torch.optim.AdamW(groups, lr=0.05),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_an_optimiser_takes_the_steps_of_torch(name):
     def module():
         torch.manual_seed(0)
         return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 2))
 
     ours, reference = module(), module()
-    mine = NesterovSGD(ours, momentum=0.9, weight_decay=0.1)
+    make, of_torch = OPTIMISERS[name]
+    mine = make(ours)
     groups = [
         {"params": [p for p in reference.parameters() if p.ndim > 1], "weight_decay": 0.1},
         {"params": [p for p in reference.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    theirs = torch.optim.SGD(groups, lr=0.05, momentum=0.9, nesterov=True)
+    theirs = of_torch(groups)
     for step in range(20):
         x = torch.randn(16, 5, generator=torch.Generator().manual_seed(step))
         theirs.zero_grad()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, TypeAlias
 
+import numpy as np
 from pydantic import Field
 
 from compress.network.families.drawn.config import DrawnConfig, shown
@@ -35,6 +36,8 @@ DrawnArchitecture: TypeAlias = Annotated[
     Field(discriminator="family"),
 ]
 """The configs of all drawn families, told apart by ``family``."""
+DEVIATION, MEAN = "target_deviation", "target_mean"
+"""What the constants end in that say the unit of the targets."""
 _MOST_OUTLINES = 64
 _IDS = "input_ids"
 """What published networks of text call the ids of words."""
@@ -104,7 +107,18 @@ def draw(
     """
     _check_axes(architecture, input_shape)
     sketch = Sketch(input_shape=input_shape)
-    return sketch.finished(architecture.draw(sketch, num_classes))
+    answer = architecture.draw(sketch, num_classes)
+    if architecture.predicts == "numbers":
+        answer = _in_units(sketch, answer, num_classes)
+    return sketch.finished(answer)
+
+
+def _in_units(sketch: Sketch, answer: str, count: int) -> str:
+    """Add what turns answers of deviation 1 into those of the targets, once these are known."""
+    deviation = sketch.constant(f"answers.{DEVIATION}", np.ones(count), np.float32)
+    mean = sketch.constant(f"answers.{MEAN}", np.zeros(count), np.float32)
+    scaled = sketch.pointwise("Mul", "answers.scaled", answer, deviation)
+    return sketch.pointwise("Add", "answers.moved", scaled, mean)
 
 
 def signature(

@@ -6,11 +6,11 @@ Legend: N examples, L words of a text, F features of a word, C channels, D colum
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, ClassVar, Self, TypeAlias
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, Field
 
-from compress.network.families.drawn.sketch import INT64, Sketch, Start
+from compress.network.families.drawn.sketch import INT64, InitialValues, Sketch
 from compress.network.signature import INPUT, Examples, ExampleShape
 from compress.values.errors import InvalidCandidate
 
@@ -59,6 +59,11 @@ class DrawnConfig(BaseModel, frozen=True, extra="forbid"):
     takes_ids: ClassVar[bool] = False
     tasks: ClassVar[frozenset[str]] = ONE_ANSWER
     family: str = ""
+    predicts: Literal["scores", "numbers"] | None = Field(
+        default=None,
+        description="Scores of classes, labels or tags, or numbers in the unit of the targets; "
+        "left out: as the task has them.",
+    )
 
     @abstractmethod
     def draw(self, sketch: Sketch, num_classes: int) -> str:
@@ -80,7 +85,8 @@ class DrawnConfig(BaseModel, frozen=True, extra="forbid"):
                 f"networks of the family {self.family} take examples of axes {shown(self.axes)}, "
                 f"not of shape {shown(examples.input_shape)}"
             )
-        return self
+        numbers = examples.task == "regression"
+        return self.model_copy(update={"predicts": "numbers" if numbers else "scores"})
 
 
 class IdsConfig(DrawnConfig, frozen=True, extra="forbid"):
@@ -108,7 +114,7 @@ class IdsConfig(DrawnConfig, frozen=True, extra="forbid"):
 
     def embedded(self, sketch: Sketch, ids: str) -> str:
         """Add the table; the numbers of every word follow along a new last axis."""
-        start = Start(kind="normal", size=WORD_SPREAD)
+        start = InitialValues(kind="normal", size=WORD_SPREAD)
         return sketch.table("words", self.rows, self.width, ids, start=start)
 
 

@@ -25,7 +25,7 @@ from compress.network.families.drawn.config import (
     mask_of,
     masked,
 )
-from compress.network.families.drawn.sketch import Sketch, Start
+from compress.network.families.drawn.sketch import InitialValues, Sketch
 from compress.network.signature import Examples
 from compress.values.errors import InvalidCandidate
 
@@ -76,7 +76,7 @@ class FeatureTagger(DrawnConfig, frozen=True, extra="forbid"):
                 f"{self.family}: words is {self.words}, and a word has {len(features)} features: "
                 "say how many rows the table of each has"
             )
-        start = Start(kind="normal", size=WORD_SPREAD)
+        start = InitialValues(kind="normal", size=WORD_SPREAD)
         return [
             sketch.table(f"feature_{i}", rows, self.width, ids, start=start)
             for i, (rows, ids) in enumerate(zip(self.words, features, strict=True))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
-from compress.network.families.drawn.catalog import DrawnArchitecture, draw, signature
+from compress.network.families.drawn.catalog import (
+    DEVIATION,
+    MEAN,
+    DrawnArchitecture,
+    draw,
+    signature,
+)
 from compress.network.families.drawn.sketch import Drawing
 from compress.network.graph.values import Array, Graph, Shapes
 from compress.network.graph.view.module import GraphModule
@@ -17,7 +25,7 @@ from compress.network.signature import ExampleShape
 from compress.values.errors import InvalidWeights
 from compress.values.shown import some
 
-_STATISTICS = (".running_mean", ".running_var")
+_STATISTICS = (".running_mean", ".running_var", f".{DEVIATION}", f".{MEAN}")
 
 
 class DrawnModule(GraphModule):
@@ -54,6 +62,23 @@ def fresh(
         ports=signature(architecture, input_shape=input_shape, num_classes=num_classes),
         optimiser="adam",
     )
+
+
+def aimed(network: Network, targets: Tensor) -> Network:
+    """Return a new network whose answers begin with mean and deviation of the targets.
+
+    ``targets`` are ``(N,)`` or ``(N, T)``; a network that predicts no numbers stays as it is.
+    """
+    module = copy.deepcopy(network.module)
+    values_NT = targets.reshape(len(targets), -1).double()
+    std_T = values_NT.std(dim=0, correction=0)
+    units = {MEAN: values_NT.mean(dim=0), DEVIATION: torch.where(std_T > 0, std_T, 1.0)}
+    held = {name: name.rpartition(".")[2] for name in module.state_dict()}
+    found = {name: units[last].float() for name, last in held.items() if last in units}
+    if not found:
+        return network
+    module.load_state_dict(found, strict=False)
+    return replace(network, module=module)
 
 
 def loaded(

@@ -28,7 +28,7 @@ _FREE = np.float32(0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class InitialValues:
     """How the values of a weight are drawn: ``size`` is a deviation, or the bound of a range."""
 
     kind: Literal["normal", "uniform", "constant"]
@@ -46,9 +46,9 @@ class Start:
         return found.astype(np.float32)
 
 
-def spread(inputs: int) -> Start:
+def spread(inputs: int) -> InitialValues:
     """Return what torch gives to the weights and biases of a layer that reads so many inputs."""
-    return Start(kind="uniform", size=1 / math.sqrt(inputs))
+    return InitialValues(kind="uniform", size=1 / math.sqrt(inputs))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Drawing:
 
     graph: Graph
     shapes: Mapping[str, Shape]
-    starts: Mapping[str, Start]
+    starts: Mapping[str, InitialValues]
 
     def bound(self, batch: int) -> Shapes:
         """Return the shapes for so many examples."""
@@ -87,7 +87,7 @@ class Sketch:
     input_shape: ExampleShape
     shapes: dict[str, Shape] = field(default_factory=dict[str, Shape])
     tensors: dict[str, Array] = field(default_factory=dict[str, Array])
-    starts: dict[str, Start] = field(default_factory=dict[str, Start])
+    starts: dict[str, InitialValues] = field(default_factory=dict[str, InitialValues])
     nodes: list[Node] = field(default_factory=list[Node])
 
     def __post_init__(self) -> None:
@@ -107,7 +107,7 @@ class Sketch:
         self.shapes[name] = self.tensors[name].shape
         return name
 
-    def weight(self, name: str, shape: tuple[int, ...], start: Start) -> str:
+    def weight(self, name: str, shape: tuple[int, ...], start: InitialValues) -> str:
         """Add a weight that begins in this way."""
         self.tensors[name] = np.broadcast_to(_FREE, shape)
         self.shapes[name], self.starts[name] = shape, start
@@ -198,7 +198,7 @@ class Sketch:
 
     # Layers.
 
-    def table(self, name: str, rows: int, width: int, ids: str, *, start: Start) -> str:
+    def table(self, name: str, rows: int, width: int, ids: str, *, start: InitialValues) -> str:
         """Add a table; the numbers of every id follow along a new last axis."""
         weight = self.weight(f"{name}.weight", (rows, width), start)
         return self.node("Gather", name, weight, ids, shape=(*self.shapes[ids], width), axis=0)
@@ -240,7 +240,7 @@ class Sketch:
 
     def norm(self, op: str, name: str, source: str, channels: int, **attributes: Attribute) -> str:
         """Add a LayerNorm along the last axis, or a BatchNorm of channels with its statistics."""
-        ones, zeros = (Start(kind="constant", size=size) for size in (1.0, 0.0))
+        ones, zeros = (InitialValues(kind="constant", size=size) for size in (1.0, 0.0))
         held = [self.weight(f"{name}.weight", (channels,), ones)]
         held.append(self.weight(f"{name}.bias", (channels,), zeros))
         if op == "BatchNormalization":

@@ -24,7 +24,7 @@ from compress.network.families.drawn.config import (
     mask_of,
     masked_mean,
 )
-from compress.network.families.drawn.sketch import INT64, Sketch, Start
+from compress.network.families.drawn.sketch import INT64, InitialValues, Sketch
 from compress.network.signature import BATCH, Examples
 
 _HIDDEN = 1e4
@@ -94,7 +94,7 @@ class TextEncoder(IdsConfig, frozen=True, extra="forbid"):
         from_zero = sketch.number("Max", "counted_up", last, 1.0, "float32")
         place = sketch.number("Sub", "from_zero", from_zero, 1.0, "float32")
         place = sketch.cast("place", place, INT64)
-        start = Start(kind="normal", size=WORD_SPREAD)
+        start = InitialValues(kind="normal", size=WORD_SPREAD)
         return sketch.table("positions", rows, self.width, place, start=start)
 
     def _hidden_from(self, sketch: Sketch, mask: str) -> str:

@@ -1,9 +1,12 @@
 """Recurrent layers: gates in the right order, states and both directions."""
 
+import numpy as np
 import pytest
 
 from tests.compress.network.graph.view.operators.cases import IN_CASE, assert_computes, case, floats
 
+LENGTHS = np.asarray([3, 7, 1], np.int32)
+GATED = (floats(7, 3, 6), floats(2, 15, 6), floats(2, 15, 5))
 CASES = [
     case(
         "LSTM",
@@ -27,6 +30,25 @@ CASES = [
         direction="bidirectional",
         hidden_size=5,
         linear_before_reset=1,
+    ),
+    case(
+        "GRU",
+        [*GATED, None, LENGTHS, floats(2, 3, 5)],
+        name="of examples of different lengths",
+        outputs=2,
+        varies=(0, 4, 5),
+        direction="bidirectional",
+        hidden_size=5,
+        linear_before_reset=1,
+    ),
+    case(
+        "LSTM",
+        [floats(7, 3, 6), floats(2, 20, 6), floats(2, 20, 5), floats(2, 40), LENGTHS],
+        name="of examples of different lengths",
+        outputs=3,
+        varies=(0, 4),
+        direction="bidirectional",
+        hidden_size=5,
     ),
 ]
 
