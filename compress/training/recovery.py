@@ -52,7 +52,7 @@ def best_of(
     if became >= was:
         return after, None
     note = (
-        f"recovery: dropped, it took the accuracy from {was:.4f} to {became:.4f} "
+        f"recovery: dropped, it took the quality from {was:.4f} to {became:.4f} "
         f"on {len(sample)} validation images"
     )
     return before, note

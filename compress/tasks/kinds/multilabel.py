@@ -109,4 +109,5 @@ def _average_precision(score_N: NDArray[np.float32], true_N: NDArray[np.bool_]) 
     is_last_N = np.append(score_N[1:] != score_N[:-1], True)
     hits, seen = hits_N[is_last_N], np.flatnonzero(is_last_N) + 1
     recall = hits / hits_N[-1]
-    return float((np.diff(recall, prepend=0.0) * hits / seen).sum())
+    # Rounding may leave the sum above 1.
+    return min(1.0, float((np.diff(recall, prepend=0.0) * hits / seen).sum()))

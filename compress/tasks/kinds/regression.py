@@ -118,7 +118,7 @@ def ranks(values_N: NDArray[np.float64]) -> NDArray[np.float64]:
 def _correlation(one_N: NDArray[np.float64], two_N: NDArray[np.float64]) -> float:
     one_N, two_N = one_N - one_N.mean(), two_N - two_N.mean()
     size = float(np.sqrt(np.square(one_N).sum() * np.square(two_N).sum()))
-    return float((one_N * two_N).sum()) / size if size > 0 else 0.0
+    return min(1.0, float((one_N * two_N).sum()) / size) if size > 0 else 0.0
 
 
 def _columns(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -164,7 +164,8 @@ class _OutputFigures:
 
 
 def _figures(kind: Comparison, own: Tensor, other: Tensor) -> _OutputFigures:
-    cosine = float(1 - _turned(own, other, 1.0))
+    # Rounding may leave the cosine of equal directions above 1.
+    cosine = min(1.0, float(1 - _turned(own, other, 1.0)))
     relative = float((2 * _squared(own, other, 1.0)).sqrt())
     nats = float(_nats(own, other, 1.0)) if kind == "distribution" else 0.0
     match kind:

@@ -32,7 +32,7 @@ def test_a_recovery_that_made_the_network_worse_is_dropped_with_a_note(trained, 
         for network in (trained, damaged)
     )
     assert note == (
-        f"recovery: dropped, it took the accuracy from {was:.4f} to {became:.4f} "
+        f"recovery: dropped, it took the quality from {was:.4f} to {became:.4f} "
         "on 300 validation images"
     )
 

@@ -186,3 +186,19 @@ def test_the_first_metric_of_a_task_is_one_at_best():
     for name, task in registry.TASKS.items():
         assert task.primary == TASK_METRICS[name][0]
         assert METRICS[task.primary].is_bounded
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 7.3])
+def test_no_figure_of_equal_answers_is_beyond_its_best(scale):
+    """Rounding has left the cosine of equal directions above 1."""
+    for seed in range(20):
+        values = (np.random.default_rng(seed).normal(size=(7, 5)) * scale).astype(np.float32)
+        found = Unlabelled.fitted(_embeds(), {}).quality(values, values)
+        assert found["agreement"] <= 1.0
+        assert found["cosine"] <= 1.0
+        assert registry.TASKS["regression"].quality(values, values)["spearman"] <= 1.0
+
+
+def _embeds() -> Signature:
+    port = Port(name="y", shape=(1, 5), dynamic=(0,))
+    return Signature(inputs=(Port(name="x", shape=(1, 3)),), outputs=(port,))
