@@ -22,12 +22,13 @@ revision  what changed
           weights of convolutions over three axes are matrices, and BatchNorm is folded into them;
           where sizes of images are open, padding goes on following them
 5         latency is the 10 % quantile of the calls' CPU times, not the least of them
+6         tables of words are no first layer, which few bits spare
 ========  ==========================================================================================
 """
 
 from __future__ import annotations
 
-ENGINE_REVISION = 5
+ENGINE_REVISION = 6
 FIRST_REVISION = 1
 
 

@@ -180,7 +180,7 @@ class Allotter:
     ) -> dict[str, int]:
         uniform = self._uniform_width(share, ratios, widths, edges_8bit=edges_8bit)
         window = sharpness * (widths[-1] - widths[0]) + _EPSILON
-        edges = self._edges if edges_8bit else frozenset[str]()
+        edges = self.edges if edges_8bit else frozenset[str]()
         parts = [
             [
                 Option(
@@ -225,7 +225,7 @@ class Allotter:
 
     def _uniform_bits(self, bits: int, *, edges_8bit: bool) -> dict[str, int]:
         is_float = bits == FLOAT_BITS
-        edges = self._edges if edges_8bit and not is_float else frozenset[str]()
+        edges = self.edges if edges_8bit and not is_float else frozenset[str]()
         return {
             layer.name: _EDGE_BITS if layer.name in edges else bits for layer in self.profile.layers
         }
@@ -239,10 +239,11 @@ class Allotter:
             for stage, values in enumerate(self.choices.ratios)
         }
 
-    @cached_property
-    def _edges(self) -> frozenset[str]:
-        layers = self.profile.layers
-        return frozenset({layers[0].name, layers[-1].name})
+    @property
+    def edges(self) -> frozenset[str]:
+        """The first and the last layer, but for tables of words, which multiply nothing."""
+        names = [layer.name for layer in self.profile.layers if layer.macs > 0]
+        return frozenset((*names[:1], *names[-1:]))
 
     @cached_property
     def _whole(self) -> float:

@@ -89,7 +89,8 @@ class Allocation:
         if self.stages_allotted:
             result["filter_pruning"] = {"ratios": found.ratios}
         if self.bits_allotted:
-            result["quantization"] = _in_words(found.bits, edges_8bit=edges_8bit)
+            edges = self.allotter.edges if edges_8bit else frozenset[str]()
+            result["quantization"] = _in_words(found.bits, edges)
         return result
 
 
@@ -265,10 +266,11 @@ def _has_own_bits(knobs: Sequence[Knob]) -> bool:
     return any(text != "" for text in validation.values_of(knobs)("quantization.layer_bits"))
 
 
-def _in_words(bits: Mapping[str, int], *, edges_8bit: bool) -> dict[str, Any]:
-    """Write the bits as fields of a config: the usual width, and the layers that have another."""
-    names = list(bits)
-    edges = {names[0], names[-1]} if edges_8bit else set[str]()
+def _in_words(bits: Mapping[str, int], edges: frozenset[str]) -> dict[str, Any]:
+    """Write the bits as fields of a config: the usual width, and the layers that have another.
+
+    ``edges`` keep 8 bits whatever the config says.
+    """
     counts = Counter(width for name, width in bits.items() if name not in edges)
     usual = max(counts, key=lambda width: (counts[width], width), default=MOST_BITS)
     odd = [f"{name}={width}" for name, width in bits.items() if name not in edges]

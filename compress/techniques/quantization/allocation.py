@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.network import layers
+from compress.network.graph.view.operators.embedding import EmbeddingTable
 from compress.network.layers import WeightedLayer
 from compress.network.running import foreign
 from compress.techniques.quantization import rounding
@@ -32,6 +33,7 @@ from compress.values.errors import InvalidCandidate
 
 WIDTHS = range(1, 9)
 _EDGE_BITS = 8
+_TABLES = (nn.Embedding, EmbeddingTable)
 _NO_GRADIENTS = "set allocation to uniform"
 
 
@@ -43,7 +45,9 @@ def fixed(found: Sequence[WeightedLayer], config: Quantization) -> dict[str, int
     names = [layer.name for layer in found]
     bits: dict[str, int] = {}
     if config.edges_8bit and config.weight_bits != HALF_BITS:
-        bits |= {names[0]: _EDGE_BITS, names[-1]: _EDGE_BITS}
+        # A table is no edge: it multiplies nothing, and is most of the file.
+        products = [layer.name for layer in found if not isinstance(layer.module, _TABLES)]
+        bits |= dict.fromkeys((*products[:1], *products[-1:]), _EDGE_BITS)
     for pattern, width in config.bits_of_patterns:
         matched = patterns.matching(pattern, names, technique="quantization")
         bits |= dict.fromkeys(matched, width)
