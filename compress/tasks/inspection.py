@@ -19,10 +19,11 @@ from pydantic import BaseModel, Field
 
 from compress.network.preprocessing import Normalisation
 from compress.network.signature import Examples, ExampleShape
-from compress.tasks.formats import fingerprints, npz, tokenising, word_arrays
+from compress.tasks.formats import fingerprints, input_parts, npz, tokenising, word_arrays
 from compress.tasks.formats.example_forms import ExampleForm, Ranges
 from compress.tasks.formats.forms import FORMS, TARGETS
 from compress.tasks.formats.id_form import PERTURBED
+from compress.tasks.formats.input_parts import InputPart
 from compress.tasks.formats.statistics import ChannelStatistics
 from compress.tasks.formats.targets import TargetForm, Targets
 from compress.tasks.formats.words import TextInfo
@@ -37,8 +38,8 @@ from compress.values.shown import some
 CLASS_NAMES = "class_names"
 _SPLITS = (*SPLITS, PERTURBED)
 ARRAYS = frozenset({CLASS_NAMES, *(f"{axis}_{split}" for axis in "xy" for split in _SPLITS)})
-ARRAYS |= word_arrays.NAMES
-TEXTS = frozenset({CLASS_NAMES, *tokenising.PARTS})
+ARRAYS |= {*word_arrays.NAMES, input_parts.ARRAY}
+TEXTS = frozenset({CLASS_NAMES, input_parts.ARRAY, *tokenising.PARTS})
 """Arrays that hold texts."""
 LONGEST_NAME = 100
 Halves: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -77,7 +78,7 @@ class DatasetInfo(BaseModel, frozen=True, extra="forbid"):
     notes: tuple[str, ...] = ()
     origin: DatasetOrigin | None = None
     normalisation: Normalisation | None = None
-    inputs: tuple[str, ...] = Field(
+    inputs: tuple[InputPart, ...] = Field(
         default=(),
         exclude_if=lambda value: not value,
         description="The inputs that the parts of an example are for, in their order, if there are "
@@ -192,7 +193,8 @@ def _described(archive: npz.Archive, form: ExampleForm, *, find_copies: bool) ->
     return DatasetInfo(
         task=form.task,
         num_classes=known.num_classes,
-        input_shape=shapes.pop(),
+        input_shape=(shape := shapes.pop()),
+        inputs=input_parts.described(archive, input_parts.read(archive, shape), present),
         dtype=_KEPT[dtype.str],
         value_range=(min(low for low, _ in ranges), max(high for _, high in ranges)),
         splits={split: len(found) for split, found in used.items()},
@@ -210,7 +212,7 @@ def _present_splits(arrays: Mapping[str, npz.ArrayHeader], answers: TargetForm) 
     for split in SPLITS:
         pair = {f"x_{split}", f"y_{split}"} if answers.are_needed else {f"x_{split}"}
         missing = sorted(pair - set(arrays))
-        if missing and (split == "train" or len(missing) == 1):
+        if missing and (split == "train" or len(missing) == 1 < len(pair)):
             raise InvalidData(f"array {missing[0]!r} is missing, the file has {sorted(arrays)}")
     return [split for split in SPLITS if f"x_{split}" in arrays]
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from compress.network.signature import IMAGE_AXES, AnswerForm, ExampleShape
 from compress.network.sources.onnx_info import OnnxInfo, OnnxPort
+from compress.network.sources.source import OnnxSource
 from compress.tasks.inspection import DatasetInfo
 from compress.tasks.names import EXAMPLES
 from service.errors import ModelDoesNotFitData
+from store.files import models
+from store.tables.records import ModelRecord
 
 _ANY = "unlabelled"
 """The task of networks whose outputs nobody explains."""
@@ -48,6 +51,14 @@ def check(file: File, data: DatasetInfo, data_name: str) -> None:
     _check_ids(file, data, data_name)
 
 
+def warnings(model: ModelRecord | None) -> tuple[str, ...]:
+    """Return what the inspection of the job's file warns of."""
+    if model is None or not isinstance(models.source_of(model), OnnxSource):
+        return ()
+    found = OnnxInfo.model_validate(model.info).warnings
+    return tuple(f"model: {model.name!r}: {warning}" for warning in found)
+
+
 def examples(shape: ExampleShape) -> str:
     """Say what examples of that shape are."""
     if len(shape) != IMAGE_AXES:
@@ -83,32 +94,47 @@ def _taken(info: OnnxInfo) -> str:
 
 
 def _check_inputs(file: File, data: DatasetInfo, data_name: str) -> None:
-    """Raise ModelDoesNotFitData if the parts of an example are named otherwise than inputs are."""
+    """Raise ModelDoesNotFitData if the parts of an example are others than inputs are."""
     parts = file.info.parts
-    if not data.inputs or data.inputs == parts:
+    takes = [(part.name, part.shape) for part in parts]
+    has = [(part.name, part.shape) for part in data.inputs]
+    if not has or has == takes:
         return
-    has, takes = (", ".join(names) or "none by name" for names in (data.inputs, parts))
     way_out = "name its arrays as the inputs, such as NAME_train"
-    if sorted(parts) == sorted(data.inputs):
+    if sorted(takes) == sorted(has):
         way_out = "send the data again with its arrays in the order of the inputs"
     raise ModelDoesNotFitData(
-        f"{file.field}: {file.name!r} takes the inputs {takes}, an example of the data "
-        f"{data_name!r} holds {has}: {way_out}"
+        f"{file.field}: {file.name!r} takes {_named(takes)}, an example of the data "
+        f"{data_name!r} holds {_named(has)}: {way_out}"
     )
+
+
+def _named(parts: Sequence[tuple[str, ExampleShape]]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in parts) or "one input"
 
 
 def _check_ids(file: File, data: DatasetInfo, data_name: str) -> None:
     """Raise ModelDoesNotFitData if values of the data cannot be ids of the network's table."""
-    rows = file.info.num_ids
-    if rows is None:
+    if data.inputs:
+        for taken, part in zip(file.info.parts, data.inputs, strict=True):
+            where = f"the input {taken.name} of the data {data_name!r}"
+            _check_values(file, taken.num_ids, part.value_range, part.is_whole, where)
         return
-    low, high = data.value_range
-    if data.is_whole and low >= 0 and high < rows:
+    _check_values(
+        file, file.info.num_ids, data.value_range, data.is_whole, f"the data {data_name!r}"
+    )
+
+
+def _check_values(
+    file: File, rows: int | None, value_range: tuple[float, float], is_whole: bool, where: str
+) -> None:
+    low, high = value_range
+    if rows is None or (is_whole and low >= 0 and high < rows):
         return
-    kind = "whole numbers" if data.is_whole else "numbers that are not all whole"
+    kind = "whole numbers" if is_whole else "numbers that are not all whole"
     raise ModelDoesNotFitData(
         f"{file.field}: {file.name!r} looks its input up in a table of {rows:,} rows, so it "
-        f"takes ids from 0 to {rows - 1:,}, the data {data_name!r} has {kind} from {low:g} "
+        f"takes ids from 0 to {rows - 1:,}, {where} has {kind} from {low:g} "
         f"to {high:g}: number the ids as in training"
     )
 

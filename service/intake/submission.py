@@ -91,6 +91,7 @@ def check(session: Session, spec: JobSpec) -> Checked:
     input_checks.check_job(problem)
     validation.check_effects(problem.space.concrete, problem.space.acting)
     sampling.check(spec.sampler, problem.space, num_objectives=len(spec.objectives))
+    said = (*warnings.of_job(spec, data, baseline), *file_fit.warnings(model))
     return Checked(
         problem=problem,
         model=model,
@@ -99,24 +100,12 @@ def check(session: Session, spec: JobSpec) -> Checked:
         dataset=dataset,
         costs=_costs(problem),
         feasibility=feasibility.check(problem),
-        warnings=(
-            *warnings.of_job(spec, data, baseline),
-            *_of_file(model),
-            *slack.cautions(problem),
-        ),
+        warnings=(*said, *slack.cautions(problem)),
         samples=forecasts.samples(progress.timed_before(session, model=trained, dataset=dataset)),
         start=warm_start.choose(
             session, Own(problem=problem, model=model, teacher=teacher, dataset=dataset)
         ),
     )
-
-
-def _of_file(model: ModelRecord | None) -> tuple[str, ...]:
-    """Return what the inspection of the job's file warns of."""
-    if model is None or not isinstance(models.source_of(model), OnnxSource):
-        return ()
-    found = OnnxInfo.model_validate(model.info).warnings
-    return tuple(f"model: {model.name!r}: {warning}" for warning in found)
 
 
 def _costs(problem: Problem) -> EpochCosts:

@@ -17,6 +17,14 @@ class OnnxPort(BaseModel, frozen=True, extra="forbid"):
     shape: tuple[int | str, ...]
 
 
+class OnnxPart(BaseModel, frozen=True, extra="forbid"):
+    """The part of an example that an input takes; ``num_ids`` as of the whole, for it alone."""
+
+    name: str
+    shape: ExampleShape
+    num_ids: int | None = None
+
+
 class OnnxInfo(BaseModel, frozen=True, extra="forbid"):
     """A network that was uploaded as an ONNX file.
 
@@ -42,11 +50,11 @@ class OnnxInfo(BaseModel, frozen=True, extra="forbid"):
         description="What it answers: one row of numbers, a row for every place of a sequence, or "
         "all outputs packed flat into one row.",
     )
-    parts: tuple[str, ...] = Field(
+    parts: tuple[OnnxPart, ...] = Field(
         default=(),
         exclude_if=lambda value: not value,
-        description="Of several inputs those that take data, by their names, in the order in which "
-        "an example holds them; the others follow from these, as notes say.",
+        description="Of several inputs those that take data, in the order in which an example "
+        "holds them; the others follow from these, as notes say.",
     )
     warnings: tuple[str, ...] = Field(
         default=(),

@@ -22,6 +22,7 @@ from compress.network.sources.onnx_info import (
     InspectedNetwork,
     InspectionVerdict,
     OnnxInfo,
+    OnnxPart,
     OnnxPort,
     RefusedNetwork,
 )
@@ -69,7 +70,7 @@ def inspect(data: bytes, *, input_shape: ExampleShape | None = None) -> Inspecte
         ),
         num_ids=num_ids,
         warnings=_padded(data, signature, num_ids),
-        parts=() if ports.has_one_input else tuple(port.name for port in ports.taken),
+        parts=() if ports.has_one_input else tuple(_parts(graph, ports)),
     )
     return InspectedNetwork(info=info, outline=found)
 
@@ -78,6 +79,11 @@ def _num_ids(graph: Graph, ports: ExamplePorts) -> int | None:
     """The rows of the shortest table that any of the inputs picks from; None if none does."""
     found = [onnx_trial.num_ids(graph, port) for port in ports.taken]
     return min((rows for rows in found if rows is not None), default=None)
+
+
+def _parts(graph: Graph, ports: ExamplePorts) -> Iterator[OnnxPart]:
+    for port, shape in zip(ports.taken, ports.parts, strict=True):
+        yield OnnxPart(name=port.name, shape=shape, num_ids=onnx_trial.num_ids(graph, port))
 
 
 def _padded(data: bytes, signature: Signature, num_ids: int | None) -> tuple[str, ...]:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from compress.tasks.conversion import array_names, features, pixels, targets, writing
+from compress.tasks.conversion import (
+    array_names,
+    features,
+    named_inputs,
+    pixels,
+    targets,
+    writing,
+)
 from compress.tasks.conversion.array_names import NAMES, NamedArrays
 from compress.tasks.conversion.features import Features
 from compress.tasks.conversion.pixels import Pixels
 from compress.tasks.conversion.targets import ReadTargets
-from compress.tasks.formats import npz
+from compress.tasks.formats import input_parts, npz
 from compress.tasks.formats.forms import TARGETS
 from compress.tasks.formats.targets import ClassTargets
 from compress.tasks.inspection import ARRAYS, CLASS_NAMES
@@ -29,12 +36,14 @@ def is_plain(path: Path, reading: DatasetReading, *, caution: npz.Caution | None
     It is read with the limits of ``npz``; what is wrong in it is not said here. Raises InvalidData
     if it is no npz archive, or takes too long to read.
     """
-    with npz.open_archive(path, names=NAMES, wide=NAMES, caution=caution) as archive:
+    known = _known(reading)
+    with npz.open_archive(path, names=known, wide=known, caution=caution) as archive:
         if reading.classes is not None or reading.is_of_pictures or reading.is_of_table:
             return False
         if not set(archive.arrays) <= ARRAYS:
             return False
-        headers = [each for name, each in archive.arrays.items() if name != CLASS_NAMES]
+        texts = (CLASS_NAMES, input_parts.ARRAY)
+        headers = [each for name, each in archive.arrays.items() if name not in texts]
         return (
             all(_has_plain_type(each) for each in headers)
             and _has_plain_examples(headers, reading)
@@ -48,8 +57,13 @@ def convert(
     """Write the dataset of the npz file ``path`` to ``target``. Raises InvalidData."""
     if reading.is_of_pictures:
         raise InvalidData("size and channels are for pictures: an npz has those of its arrays")
-    with npz.open_archive(path, names=NAMES, wide=NAMES, caution=caution) as archive:
+    known = _known(reading)
+    with npz.open_archive(path, names=known, wide=known, caution=caution) as archive:
         answers = TARGETS[reading.task]
+        several = named_inputs.found(archive.arrays, are_answered=answers.are_needed)
+        if several is not None:
+            found = _targets(archive, several.first(), reading)
+            return named_inputs.convert(archive, target, several, found)
         names = array_names.assigned(archive.arrays, are_answered=answers.are_needed)
         times = pixels.readings(archive, names.images)
         archive.expect(names.images.values(), times=times)
@@ -63,6 +77,11 @@ def convert(
                 found.write(writer, split)
             found.write_names(writer)
     return _said(set(archive.arrays), images, found)
+
+
+def _known(reading: DatasetReading) -> Container[str]:
+    """The names that arrays may have; those of inputs where networks may have several."""
+    return NAMES if reading.task == "image_classification" else named_inputs.NAMES
 
 
 def _targets(archive: npz.Archive, names: NamedArrays, reading: DatasetReading) -> ReadTargets:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from compress.network.sources.onnx_info import OnnxInfo, OnnxPort
+from compress.network.sources.onnx_info import OnnxInfo, OnnxPart, OnnxPort
+from compress.tasks.formats.input_parts import InputPart
 from compress.tasks.inspection import DatasetInfo
 from service.errors import ModelDoesNotFitData
 from service.intake import file_fit
@@ -35,6 +36,17 @@ def data(task="classification", **changes):
     return factories.dataset_info(**(given | changes)).model_copy(update={"task": task})
 
 
+def parts(*names):
+    return tuple(OnnxPart(name=name, shape=(9,), num_ids=21) for name in names)
+
+
+def held(*names, high=20.0):
+    return tuple(
+        InputPart(name=n, shape=(9,), value_range=(0, high), is_whole=True).model_dump()
+        for n in names
+    )
+
+
 ROWS = {"y": ("N", 4)}
 TAGS = {"y": ("N", "L", 4)}
 SEVERAL = {"boxes": ("N", 5, 4), "scores": ("N", 5)}
@@ -49,8 +61,8 @@ SEVERAL = {"boxes": ("N", 5, 4), "scores": ("N", 5)}
         (network(SEVERAL, answer="packed", num_classes=25), data("unlabelled", num_classes=0)),
         (network(TAGS, answer="sequence"), data("unlabelled", num_classes=0)),
         (
-            network(ROWS, inputs=("a", "b"), parts=("a", "b"), input_shape=(2, 9)),
-            data(input_shape=(2, 9), inputs=("a", "b")),
+            network(ROWS, inputs=("a", "b"), parts=parts("a", "b"), input_shape=(2, 9)),
+            data(input_shape=(2, 9), inputs=held("a", "b")),
         ),
     ],
     ids=["rows", "ids", "number", "outputs", "states", "pair"],
@@ -72,17 +84,22 @@ def test_a_network_with_the_ports_that_a_task_needs_fits(file, given):
         (network(ROWS, num_ids=20), data(), "takes ids from 0 to 19"),
         (network({"y": ("N", 4)}), data("regression", num_classes=1), r"answers y \(N, 4\)"),
         (
-            network(ROWS, parts=("a", "b"), input_shape=(2, 9)),
-            data(input_shape=(2, 9), inputs=("b", "a")),
-            "takes the inputs a, b, .* holds b, a: send the data again with its arrays in the",
+            network(ROWS, parts=parts("a", "b"), input_shape=(2, 9)),
+            data(input_shape=(2, 9), inputs=held("b", "a")),
+            r"takes a \(9,\), b \(9,\), .* holds b \(9,\), a .*: send the data again",
         ),
         (
-            network(ROWS, parts=("a", "b"), input_shape=(2, 9)),
-            data(input_shape=(2, 9), inputs=("a", "c")),
-            "holds a, c: name its arrays as the inputs",
+            network(ROWS, parts=parts("a", "b"), input_shape=(2, 9)),
+            data(input_shape=(2, 9), inputs=held("a", "c")),
+            r"holds a \(9,\), c \(9,\): name its arrays as the inputs",
+        ),
+        (
+            network(ROWS, parts=parts("a", "b"), input_shape=(2, 9)),
+            data(input_shape=(2, 9), inputs=held("a", "b", high=21)),
+            "the input a of the data 'texts' has whole numbers from 0 to 21",
         ),
     ],
-    ids=["classes", "length", "tags", "outputs", "ids", "targets", "order", "names"],
+    ids=["classes", "length", "tags", "outputs", "ids", "targets", "order", "names", "part"],
 )
 def test_what_does_not_fit_is_refused_with_the_way_out(file, given: DatasetInfo, words):
     with pytest.raises(ModelDoesNotFitData, match=words):

@@ -13,7 +13,8 @@ from compress.network.graph.values import GraphPort, Node
 from compress.network.signature import INPUT, Made
 
 IDS = "input_ids"
-_RULES: Mapping[str, Made] = {"attention_mask": "mask", "token_type_ids": "zeros"}
+RULES: Mapping[str, Made] = {"attention_mask": "mask", "token_type_ids": "zeros"}
+"""What follows from ids, by the names of inputs."""
 _WORDS: Mapping[Made, str] = {
     "mask": "1 where an id is not 0, which is padding",
     "zeros": "0 for every id",
@@ -32,16 +33,16 @@ ELEMENTS: Mapping[str, int] = {
 
 def made(inputs: Sequence[GraphPort]) -> dict[str, Made]:
     """Return which inputs follow from the ids of another one, and how; by their names alone."""
-    others = [port for port in inputs if port.name not in _RULES]
+    others = [port for port in inputs if port.name not in RULES]
     if [port.name for port in others] != [IDS]:
         return {}
     [ids] = others
     if len(ids.shape) != _SEQUENCE or ids.dtype.startswith("float"):
         return {}
     return {
-        port.name: _RULES[port.name]
+        port.name: RULES[port.name]
         for port in inputs
-        if port.name in _RULES and len(port.shape) == _SEQUENCE
+        if port.name in RULES and len(port.shape) == _SEQUENCE
     }
 
 
