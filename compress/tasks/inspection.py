@@ -166,6 +166,7 @@ def check_class_names(where: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _described(archive: npz.Archive, form: ExampleForm, *, find_copies: bool) -> DatasetInfo:
+    form = form.suited(archive.arrays.get("x_train"))
     present = _present_splits(archive.arrays, TARGETS[form.task])
     shapes = {form.shape(archive.arrays[f"x_{split}"]) for split in present}
     dtypes = {archive.arrays[f"x_{split}"].dtype for split in present}
@@ -212,7 +213,7 @@ def _present_splits(arrays: Mapping[str, npz.ArrayHeader], answers: TargetForm) 
     for split in SPLITS:
         pair = {f"x_{split}", f"y_{split}"} if answers.are_needed else {f"x_{split}"}
         missing = sorted(pair - set(arrays))
-        if missing and (split == "train" or len(missing) == 1 < len(pair)):
+        if missing and (split == "train" or len(missing) < len(pair)):
             raise InvalidData(f"array {missing[0]!r} is missing, the file has {sorted(arrays)}")
     return [split for split in SPLITS if f"x_{split}" in arrays]
 

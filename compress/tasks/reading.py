@@ -116,7 +116,7 @@ class DatasetReading(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("target: unlabelled has no labels: leave it out")
         if self.task == "image_classification" and self.is_of_table:
             raise ValueError("target and features are for tables: say task: classification, too")
-        if self.task not in TEXT_TASKS and self.is_of_text:
+        if self.task not in (*TEXT_TASKS, "unlabelled") and self.is_of_text:
             raise ValueError(
                 "max_length, max_words, lower_case and word_parts are for texts: say task: "
                 "text_classification, text_matching or sequence_labelling, too"

@@ -68,7 +68,8 @@ def inspect(
     caution = _caution(resources.settings, look)
     is_text = reading.task in TEXT_TASKS
     is_plain = id_arrays.is_plain if is_text else arrays.is_plain
-    remade = _REMADE | {FileFormat.ZIP} if is_text else _REMADE
+    is_bundled = is_text or reading.task == "unlabelled"
+    remade = _REMADE | {FileFormat.ZIP} if is_bundled else _REMADE
     if recognise(path) not in remade and is_plain(path, reading, caution=caution):
         caution_again = _caution(resources.settings, look)
         info = inspection.inspect_dataset(path, task=reading.task, caution=caution_again)

@@ -38,7 +38,8 @@ def is_plain(path: Path, reading: DatasetReading, *, caution: npz.Caution | None
     """
     known = _known(reading)
     with npz.open_archive(path, names=known, wide=known, caution=caution) as archive:
-        if reading.classes is not None or reading.is_of_pictures or reading.is_of_table:
+        said = (reading.is_of_pictures, reading.is_of_table, reading.is_of_text)
+        if reading.classes is not None or any(said):
             return False
         if not set(archive.arrays) <= ARRAYS:
             return False

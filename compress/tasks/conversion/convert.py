@@ -44,8 +44,24 @@ def convert(
     if wrong is not None:
         raise InvalidData(wrong)
     kind = recognise(path)
-    if reading.task in TEXT_TASKS:
+    is_bundle = kind == FileFormat.ZIP and reading.task == "unlabelled"
+    if reading.task in TEXT_TASKS or is_bundle:
         return _convert_texts(path, target, reading, kind, caution)
+    return _convert_others(path, target, reading, kind, caution)
+
+
+def _convert_others(
+    path: Path,
+    target: IO[bytes],
+    reading: DatasetReading,
+    kind: FileFormat,
+    caution: npz.Caution | None,
+) -> Conversion:
+    if reading.is_of_text:
+        raise InvalidData(
+            f"max_length, max_words, lower_case and word_parts are for texts: of {reading.task}, "
+            "send these with the tokenizer.json that cuts them (--tokenizer)"
+        )
     if kind in (FileFormat.TEXT, FileFormat.PARQUET):
         return tables.convert(path, target, reading, caution=caution)
     if reading.is_of_table:

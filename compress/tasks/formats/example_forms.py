@@ -82,6 +82,10 @@ class ExampleForm(ABC):
         """
         return None
 
+    def suited(self, header: npz.ArrayHeader | None) -> ExampleForm:
+        """Return the form that such training examples have; most tasks have only one."""
+        return self
+
     def looked_at(
         self,
         archive: npz.Archive,

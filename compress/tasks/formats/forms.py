@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from compress.tasks.formats.example_forms import ArrayForm, ExampleForm, ImageForm
-from compress.tasks.formats.id_form import IdForm
+from compress.tasks.formats.id_form import IdForm, UnlabelledForm
 from compress.tasks.formats.tag_targets import TagTargets
 from compress.tasks.formats.targets import (
     ClassTargets,
@@ -23,7 +23,7 @@ FORMS: Mapping[TaskName, ExampleForm] = {
         ArrayForm(),
         ArrayForm("multilabel"),
         ArrayForm("regression"),
-        ArrayForm("unlabelled"),
+        UnlabelledForm(),
         IdForm("text_classification"),
         IdForm("text_matching"),
         IdForm("sequence_labelling"),

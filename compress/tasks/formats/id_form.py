@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from compress.network.signature import ExampleShape
 from compress.tasks.formats import npz, tokenising, word_arrays
-from compress.tasks.formats.example_forms import MAX_VALUES, ExampleForm, Ranges
+from compress.tasks.formats.example_forms import MAX_VALUES, ArrayForm, ExampleForm, Ranges
 from compress.tasks.formats.words import MAX_LENGTH, TextInfo, Words
 from compress.tasks.names import TaskName
 from compress.values.errors import InvalidData
@@ -195,15 +195,28 @@ class IdForm(ExampleForm):
         return {
             "text_classification": "(N, L)",
             "text_matching": "(N, 2, L)",
+            "unlabelled": "(N, L)",
             "sequence_labelling": f"(N, L), or (N, P, L) with up to {MAX_FEATURES} ids of a word",
         }[self.task]
 
     def _is_possible(self, shape: tuple[int, ...]) -> bool:
         if len(shape) == 2:
             return self.task != "text_matching"
-        if len(shape) != 3 or self.task == "text_classification":
+        if len(shape) != 3 or self.task in ("text_classification", "unlabelled"):
             return False
         return shape[1] == 2 if self.task == "text_matching" else 1 <= shape[1] <= MAX_FEATURES
+
+
+@dataclass(frozen=True)
+class UnlabelledForm(ArrayForm):
+    """Arrays of any axes, or rows of ids of words, as int32 tells."""
+
+    task: TaskName = "unlabelled"
+
+    def suited(self, header: npz.ArrayHeader | None) -> ExampleForm:
+        """Return the form of ids if they are such."""
+        is_of_ids = header is not None and header.dtype == np.dtype("<i4")
+        return IdForm(self.task) if is_of_ids else self
 
 
 def _row_counts(words_BSL: NDArray[Any], ids_BPL: NDArray[Any]) -> RowCounts:

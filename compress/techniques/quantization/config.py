@@ -29,8 +29,8 @@ class Quantization(StepConfig, frozen=True, extra="forbid"):
     )
     edges_8bit: Annotated[bool, Searchable(default=Choice(choices=(True,)))] = Field(
         default=True,
-        description="Keep the first and the last layer at 8 bits when the others have fewer; tables "
-        "of words are neither.",
+        description="Keep the first and the last layer at 8 bits when the others have fewer; "
+        "tables of words are neither.",
     )
     calibration_images: int = Field(
         default=256, ge=16, le=4096, description="Training images that set the activation ranges."

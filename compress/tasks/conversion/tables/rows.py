@@ -182,9 +182,9 @@ def _text(line: int, name: str, value: object) -> str:
 def named(names: Sequence[str]) -> tuple[str, ...]:
     """Return the names of the columns. Raises InvalidData unless each has one of its own."""
     columns = tuple(name.strip() for name in names)
-    if not 2 <= len(columns) <= MAX_COLUMNS:
+    if not 1 <= len(columns) <= MAX_COLUMNS:
         raise InvalidData(
-            f"a table must have 2 to {MAX_COLUMNS} columns, named in its first line, got "
+            f"a table must have 1 to {MAX_COLUMNS} columns, named in its first line, got "
             f"{len(columns)}"
         )
     for name in columns:

@@ -34,22 +34,27 @@ _KNOWN: dict[TaskName, tuple[tuple[str, ...], ...]] = {
     "text_classification": _TEXTS,
     "text_matching": _PAIRS,
     "sequence_labelling": _TOKENS,
+    "unlabelled": _TEXTS,
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextColumns:
-    """Which column is what, by their places; ``sides`` are one text, or both of a pair."""
+    """Which column is what, by their places; ``sides`` are one text, or both of a pair.
+
+    ``target`` is None where texts have no labels.
+    """
 
     sides: tuple[int, ...]
-    target: int
+    target: int | None
     split: int | None
     notes: tuple[str, ...]
 
     @property
     def places(self) -> frozenset[int]:
         """Those of all columns that are read."""
-        return frozenset((*self.sides, self.target, *(() if self.split is None else (self.split,))))
+        others = (place for place in (self.target, self.split) if place is not None)
+        return frozenset((*self.sides, *others))
 
 
 def assigned(names: Sequence[str], reading: DatasetReading) -> TextColumns:
@@ -60,7 +65,7 @@ def assigned(names: Sequence[str], reading: DatasetReading) -> TextColumns:
         many = "two columns hold the texts" if reading.task == "text_matching" else "column is text"
         raise InvalidData(f"which {many}? Say features: the table has {some(list(names))}")
     target = reading.target or _target(names, lower, reading.task, sides)
-    for name in (target, *sides):
+    for name in sides if target is None else (target, *sides):
         if name not in names:
             raise InvalidData(f"the table has no column {name!r}: it has {some(list(names))}")
     if target in sides or len(set(sides)) < len(sides):
@@ -71,9 +76,12 @@ def assigned(names: Sequence[str], reading: DatasetReading) -> TextColumns:
     is_split = SPLIT in names and SPLIT not in (target, *sides)
     return TextColumns(
         sides=tuple(names.index(name) for name in sides),
-        target=names.index(target),
+        target=None if target is None else names.index(target),
         split=names.index(SPLIT) if is_split else None,
-        notes=(f"texts are those of {some(list(sides))}, labels those of {target!r}",),
+        notes=(
+            f"texts are those of {some(list(sides))}"
+            + ("" if target is None else f", labels those of {target!r}"),
+        ),
     )
 
 
@@ -88,7 +96,9 @@ def _usual(
 
 def _target(
     names: Sequence[str], lower: Sequence[str], task: TaskName, sides: Sequence[str]
-) -> str:
+) -> str | None:
+    if task == "unlabelled":
+        return None
     usual = _TAGS if task == "sequence_labelling" else _TARGETS
     found = [name for name, low in zip(names, lower, strict=True) if low in usual]
     found = [name for name in found if name not in sides]

@@ -113,6 +113,7 @@ def read(
 def check_labels(found: dict[Split, TextSplit], table: OpenTable, columns: TextColumns) -> None:
     """Raise InvalidData, with the first line of it, for a label that no training row has."""
     known = found["train"].places
+    assert columns.target is not None
     for split, examples in found.items():
         for text, line in zip(examples.places, examples.lines, strict=True):
             if text not in known:
@@ -145,6 +146,8 @@ def _add_texts(
             typed = cutter.text(noise.text(text))
             into.perturbed[number].add(typed[: cutter.max_length] or words[: cutter.max_length])
     into.num_cut += is_cut
+    if columns.target is None:
+        return
     place = _Place(table=row.table, line=row.line, column=columns.target)
     into.labels.append(into.label(_label(values[columns.target], place), row.line))
 
@@ -159,6 +162,7 @@ def _add_tagged(
 ) -> None:
     """Take a sentence with its tags."""
     (column,) = columns.sides
+    assert columns.target is not None
     words_of = _Place(table=row.table, line=row.line, column=column)
     tags_of = _Place(table=row.table, line=row.line, column=columns.target)
     tokens, tags = _listed(values[column], words_of), _listed(values[columns.target], tags_of)

@@ -56,12 +56,18 @@ class _Read:
     are_tagged: bool
 
     @property
+    def has_targets(self) -> bool:
+        """Whether examples have labels or tags."""
+        return bool(self.counted.codes)
+
+    @property
     def longest(self) -> int:
         """Words of the longest text."""
         return max(split.longest for split in self.splits.values())
 
     def targets(self, split: Split) -> NDArray[np.int64]:
         """Return classes ``(N,)`` or tags ``(N, L)`` of a split."""
+        assert self.has_targets
         examples, table = self.splits[split], self.counted.codes[split]
         if not self.are_tagged:
             return table[np.frombuffer(examples.labels, np.int32)]
@@ -88,8 +94,9 @@ def convert(
     with _opened(path, are_tagged=are_tagged) as table:
         columns = text_columns.assigned(table.columns, reading)
         splits = examples.read(table, columns, cutter, are_tagged=are_tagged, caution=caution)
-        examples.check_labels(splits, table, columns)
-    counted = _counted(splits)
+        if columns.target is not None:
+            examples.check_labels(splits, table, columns)
+    counted = CountedLabels(codes={}) if columns.target is None else _counted(splits)
     held = _held_out(splits, counted, reading)
     numbered = cutter.numbered(_trained(splits["train"], held))
     read = _Read(
@@ -134,8 +141,10 @@ def _held_out(
     """Return the training rows that will be validation; None if there is a validation split."""
     if "validation" in splits:
         return None
-    train, table = splits["train"], counted.codes["train"]
-    form = TARGETS[reading.task]
+    train, form = splits["train"], TARGETS[reading.task]
+    if not counted.codes:
+        return form.halves(np.empty((len(train), 0)), ())[1]
+    table = counted.codes["train"]
     if reading.task == "sequence_labelling":
         padded = train.tags.padded(
             train.tags.longest, size=len(train), table=table.astype(np.int32), filling=PADDED
@@ -160,16 +169,23 @@ def _write(writer: DatasetWriter, read: _Read, held: NDArray[np.int64] | None) -
         if split in read.splits:
             examples = read.splits[split]
             _write_ids(writer, f"x_{split}", examples.sides, read)
-            writer.add_labels(f"y_{split}", read.targets(split))
+            if read.has_targets:
+                writer.add_labels(f"y_{split}", read.targets(split))
+    if read.has_targets:
+        _write_perturbed(writer, read, held)
+    if read.counted.class_names:
+        writer.add_texts(CLASS_NAMES, read.counted.class_names)
+    writing_words.write(writer, read.words)
+
+
+def _write_perturbed(writer: DatasetWriter, read: _Read, held: NDArray[np.int64] | None) -> None:
+    """Write a perturbed copy of the rows that validate, with their targets."""
     source: Split = "train" if held is not None else "validation"
     rows = np.arange(len(read.splits[source])) if held is None else held
     perturbed = [side.rows(rows) for side in read.splits[source].perturbed]
     if len(rows):
         _write_ids(writer, f"x_{PERTURBED}", perturbed, read)
         writer.add_labels(f"y_{PERTURBED}", read.targets(source)[rows])
-    if read.counted.class_names:
-        writer.add_texts(CLASS_NAMES, read.counted.class_names)
-    writing_words.write(writer, read.words)
 
 
 def _write_ids(writer: DatasetWriter, name: str, sides: Sequence[Ragged], read: _Read) -> None:

@@ -138,9 +138,9 @@ HUGE = {
     ),
     "too many columns": (
         saved({"y": ["u"]} | {f"a{n}": [1.0] for n in range(4096)}),
-        "2 to 4096 columns",
+        "1 to 4096 columns",
     ),
-    "one column": (saved({"y": ["u"]}), "2 to 4096 columns"),
+    "one column": (saved({"y": ["u"]}), "features must name columns"),
     "deep": (nested(40), "deep|depth"),
     "no rows": (saved({"a": pa.array([], "f4"), "y": pa.array([], "str")}), "no row of train"),
 }

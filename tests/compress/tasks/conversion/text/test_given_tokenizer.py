@@ -11,6 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from compress.tasks import loading
 from compress.tasks.conversion.convert import convert
 from compress.tasks.formats import npz
 from compress.tasks.inspection import inspect_dataset
@@ -81,6 +82,22 @@ def test_without_the_library_the_refusal_says_what_to_send(tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(InvalidData, match="send an npz of the ids"):
         made(bundle(changed()), tmp_path)
+
+
+def test_sentences_without_labels_are_ids_to_calibrate_with(tmp_path):
+    pytest.importorskip("tokenizers")
+    texts = "\n".join(json.dumps({"text": row["text"]}) for row in ROWS)
+    content = zipped(tokenizer__json=changed(), texts__jsonl=texts)
+    info = made(content, tmp_path, "unlabelled", max_length=2)
+    assert (info.input_shape, info.dtype, info.num_classes) == ((2,), "int32", 0)
+    assert info.text.settings.cut == "tokenizer"
+    data = loading.load(tmp_path / "made.npz", task="unlabelled")
+    assert data.train.x_NCHW[0].tolist() == [2, 3]
+
+
+def test_options_of_texts_without_a_tokenizer_are_refused_for_unlabelled_data(tmp_path):
+    with pytest.raises(InvalidData, match="send these with the tokenizer"):
+        made(b"a,b\n1,2\n3,4\n", tmp_path, "unlabelled", max_length=2)
 
 
 REGEX = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
