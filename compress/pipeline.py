@@ -5,16 +5,22 @@ from __future__ import annotations
 from compress.network import layers
 from compress.network.network import Network
 from compress.network.running import foreign, memory_format
+from compress.tasks.loss import LossSettings
+from compress.tasks.names import TEXT_TASKS
+from compress.tasks.task import Task
 from compress.techniques import registry
+from compress.techniques.adjusted_loss.config import AdjustedLoss
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.distillation.config import Distillation
+from compress.techniques.noise.config import NoiseInTraining
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.registry import TechniqueConfig
 from compress.training import batchnorm, loop, range_test, recovery
 from compress.training.context import TrialContext
 from compress.training.distillation.teacher import TeacherLogits
 from compress.training.loop import Hooks, OnProgress, TrainingPlan, silent
+from compress.training.noise import USUAL_DROPOUT, Noise
 from compress.values import patterns, seeds
 from compress.values.errors import Stopped
 from compress.values.schedule import USUAL_RATE, Augment, Schedule
@@ -159,7 +165,7 @@ def recover(
         compressed.network,
         context.data.train,
         _recovery_plan(compressed, context, epochs, schedule),
-        task=context.task,
+        task=_task(compressed, context, schedule),
         device=context.device,
         teacher=_teacher(compressed, context),
         hooks=Hooks(should_stop=context.should_stop, on_progress=on_progress),
@@ -213,6 +219,7 @@ def train_baseline(
         batch_size=context.batch_size,
         learning_rate=_BASELINE_RATES[network.optimiser],
         augment=augment or context.augment,
+        noise=Noise(word_dropout=_usual_dropout(context)),
     )
     hooks = Hooks(should_stop=context.should_stop, on_progress=on_progress)
     trained, _ = loop.fit(
@@ -277,4 +284,26 @@ def _recovery_plan(
         distillation=compressed.step(Distillation),
         precision=schedule.precision,
         augment=schedule.augment,
+        noise=_noise(compressed, context, schedule.word_dropout),
     )
+
+
+def _task(compressed: CompressedModel, context: TrialContext, schedule: Schedule) -> Task:
+    """Return the task with the loss that the candidate asks for, or else the job."""
+    step = compressed.step(AdjustedLoss)
+    found = LossSettings(
+        label_smoothing=schedule.label_smoothing, class_weight=schedule.class_weight
+    )
+    return context.task.adjusted(found if step is None else step.settings)
+
+
+def _noise(compressed: CompressedModel, context: TrialContext, asked: float | None) -> Noise:
+    """Return the noise that the candidate asks for, or else the job, or else is usual."""
+    step = compressed.step(NoiseInTraining)
+    if step is not None:
+        return Noise(word_dropout=step.word_dropout, embedding_noise=step.embedding_noise)
+    return Noise(word_dropout=_usual_dropout(context) if asked is None else asked)
+
+
+def _usual_dropout(context: TrialContext) -> float:
+    return USUAL_DROPOUT if context.task.name in TEXT_TASKS else 0.0

@@ -18,7 +18,9 @@ from torch import Tensor
 
 from compress.tasks.answers import Answers
 from compress.tasks.images import ImageData, Images
+from compress.tasks.loss import LossSettings
 from compress.tasks.names import TaskName
+from compress.values.errors import InvalidCandidate
 from compress.values.measurement import METRICS, Metric
 from compress.values.schedule import Augment, Augmented
 
@@ -74,6 +76,15 @@ class Task(ABC):
     @abstractmethod
     def answers(self) -> Answers:
         """What the outputs mean."""
+
+    def adjusted(self, settings: LossSettings) -> Task:
+        """Return the task with another loss. Raises InvalidCandidate if it tells no classes."""
+        if settings.is_plain:
+            return self
+        raise InvalidCandidate(
+            f"the loss of {self.name} has no margin, temperature, class weight or label smoothing: "
+            "these are of tasks that tell classes; leave them out"
+        )
 
     def of(self, data: ImageData) -> Task:
         """Return the task as it is for these data: what it takes from them, it takes once."""

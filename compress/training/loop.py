@@ -30,6 +30,7 @@ from compress.training.constraints import WeightConstraint
 from compress.training.distillation.settings import Teaching
 from compress.training.distillation.teacher import TeacherLogits
 from compress.training.inference import Preparation
+from compress.training.noise import SILENT, Noise
 from compress.training.objectives import (
     CachedLogits,
     Labels,
@@ -75,6 +76,7 @@ class TrainingPlan:
     distillation: Teaching | None = None
     batchnorm_l1: float = 0.0
     precision: Literal["auto"] | Precision = "auto"
+    noise: Noise = SILENT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,7 +220,7 @@ class Loop:
         """
         epochs = range(first, self.plan.epochs if last is None else last)
         try:
-            with _seeded(self.plan.seed, self.device):
+            with _seeded(self.plan.seed, self.device), self.plan.noise.shaken(self.module):
                 return self._run(epochs)
         finally:
             self.objective.close()
@@ -266,7 +268,7 @@ class Loop:
     def _step(self, rows_B: Tensor, view: View | None) -> Tensor:
         batch = self._batch(rows_B, view)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            x_BCHW = self.prepare(batch.x_BCHW, batch.view)
+            x_BCHW = self.plan.noise.of_words(self.prepare(batch.x_BCHW, batch.view))
             with foreign.blamed("the network cannot be trained"):
                 logits_BK = self.module(x_BCHW)
         loss = self.objective.loss(logits_BK.float(), batch)

@@ -54,6 +54,29 @@ class Schedule(BaseModel, frozen=True, extra="forbid"):
         "always, about twice as fast, and blurs grids of more than four bits.",
     )
     augment: AugmentField = "auto"
+    label_smoothing: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        exclude_if=lambda value: value == 0,
+        description="Share of a label that all classes get, of tasks that tell classes.",
+    )
+    class_weight: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        exclude_if=lambda value: value == 0,
+        description="Classes count by this power of how rare they are: 0 all alike, 1 as if all "
+        "were equally frequent.",
+    )
+    word_dropout: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        exclude_if=lambda value: value is None,
+        description="Share of ids of words that become the unknown word in training; none: 0.1 of "
+        "tasks on texts, else 0.",
+    )
 
     @classmethod
     def of_record(cls, document: Any) -> Schedule:

@@ -30,6 +30,10 @@ _PROFILED = frozenset({"filter_pruning", "quantization"})
 """Techniques whose strength per layer a profile can decide."""
 _OF_IMAGES = frozenset({"mirroring"})
 """Techniques that only networks of images know."""
+_ASKED_FOR = frozenset({"noise", "adjusted_loss"})
+"""Techniques that a job has only if it says so: most find nothing there (docs/tasks/texts.md)."""
+_OF_WORDS = frozenset({"noise"})
+"""Techniques that only networks of ids know."""
 _NOT_VARIED = frozenset({"auto", "none"})
 """What training may be asked of examples that are no images."""
 _BEFORE: dict[str, Any] = {"allow_chance_baseline": True, "target": targets.AS_MADE.name}
@@ -50,8 +54,9 @@ SamplerName = Literal[
 
 def _every_technique_of(fields: Mapping[str, Any]) -> dict[str, dict[str, Range]]:
     """Every technique that a network of the task can have; ``fields`` are those read before."""
-    of_images = _OF_IMAGES if fields.get("task", FIRST_TASK) != FIRST_TASK else frozenset()
-    return {name: knobs for name, knobs in every_technique().items() if name not in of_images}
+    others = _OF_IMAGES if fields.get("task", FIRST_TASK) != FIRST_TASK else frozenset()
+    others |= _ASKED_FOR
+    return {name: knobs for name, knobs in every_technique().items() if name not in others}
 
 
 class UntrainedModel(BaseModel, frozen=True, extra="forbid"):

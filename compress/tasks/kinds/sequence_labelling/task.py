@@ -6,19 +6,20 @@ Legend: N sentences, B sentences of a batch, L words of the longest, K tags.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from compress.tasks import loading
+from compress.tasks import loading, loss
 from compress.tasks.answers import Answers, Tags
 from compress.tasks.images import ImageData
 from compress.tasks.kinds.sequence_labelling.entities import OUTSIDE, entities, has_scheme
+from compress.tasks.loss import PLAIN, LossSettings
 from compress.tasks.task import Batch, Task
 from compress.values.measurement import Metric
 
@@ -37,6 +38,9 @@ class SequenceLabelling(Task):
     primary = "entity_f1"
     view_revision = 1
     names: tuple[str, ...] = ()
+    settings: LossSettings = PLAIN
+    counts: tuple[int, ...] = ()
+    """Training words of each tag."""
 
     @property
     def answers(self) -> Answers:
@@ -50,8 +54,14 @@ class SequenceLabelling(Task):
         return self.names.index(OUTSIDE) if OUTSIDE in self.names else None
 
     def of(self, data: ImageData) -> SequenceLabelling:
-        """Take the names of the tags."""
-        return SequenceLabelling(names=data.class_names)
+        """Take the names of the tags, and count the words of each."""
+        tags = data.train.y_N[data.train.y_N != PADDED]
+        counts_K = torch.bincount(tags, minlength=data.num_classes)
+        return replace(self, names=data.class_names, counts=tuple(counts_K.tolist()))
+
+    def adjusted(self, settings: LossSettings) -> SequenceLabelling:
+        """Return the task with another loss."""
+        return replace(self, settings=settings)
 
     def load(self, path: Path) -> ImageData:
         """Read an npz dataset, as ``compress.tasks.loading`` does. Raises InvalidData."""
@@ -60,8 +70,11 @@ class SequenceLabelling(Task):
     def loss(self, outputs_BK: Tensor, batch: Batch) -> Tensor:
         """Return the mean cross-entropy over words."""
         wanted_BL = batch.labels_B[:, : outputs_BK.shape[1]]
-        return functional.cross_entropy(
-            outputs_BK.flatten(0, 1), wanted_BL.flatten(), ignore_index=PADDED
+        return loss.cross_entropy(
+            outputs_BK.flatten(0, 1),
+            wanted_BL.flatten(),
+            settings=self.settings,
+            counts=self.counts,
         )
 
     def quality(

@@ -6,16 +6,20 @@ Legend: N examples, B examples of a batch, K classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
+from compress.tasks import loss
 from compress.tasks.answers import Answers, Classes
+from compress.tasks.images import ImageData
 from compress.tasks.kinds.single_label import quality
 from compress.tasks.kinds.single_label.quality import ClassAnswers
+from compress.tasks.loss import PLAIN, LossSettings
 from compress.tasks.task import Batch, Task
 from compress.values.measurement import Metric
 
@@ -25,6 +29,18 @@ class SingleLabel(Task):
     """The answer to an example is the class with the largest logit."""
 
     primary = "accuracy"
+    settings: LossSettings = PLAIN
+    counts: tuple[int, ...] = ()
+    """Training examples of each class."""
+
+    def of(self, data: ImageData) -> Self:
+        """Count the training examples of each class."""
+        counts_K = torch.bincount(data.train.y_N, minlength=data.num_classes)
+        return replace(self, counts=tuple(counts_K.tolist()))
+
+    def adjusted(self, settings: LossSettings) -> Self:
+        """Return the task with another loss."""
+        return replace(self, settings=settings)
 
     @property
     def answers(self) -> Answers:
@@ -32,8 +48,10 @@ class SingleLabel(Task):
         return Classes()
 
     def loss(self, outputs_BK: Tensor, batch: Batch) -> Tensor:
-        """Return the mean cross-entropy of the labels."""
-        return functional.cross_entropy(outputs_BK, batch.labels_B)
+        """Return the mean cross-entropy of the labels, adjusted as ``settings`` say."""
+        return loss.cross_entropy(
+            outputs_BK, batch.labels_B, settings=self.settings, counts=self.counts
+        )
 
     def quality(
         self, outputs_NK: NDArray[np.float32], labels_N: NDArray[np.int64]

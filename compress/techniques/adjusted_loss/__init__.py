@@ -1,0 +1,1 @@
+"""A loss of classes with a margin, a temperature, weights of classes, and smoothed labels."""

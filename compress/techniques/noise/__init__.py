@@ -1,0 +1,1 @@
+"""Noise in training: missing words, and shaken embeddings."""
