@@ -324,4 +324,4 @@ def _copies(
         train, validation = halves
         digests["validation"] = digests["train"][validation]
         digests["train"] = digests["train"][train]
-    return tuple(fingerprints.warnings(digests, examples))
+    return tuple(fingerprints.warnings(digests, examples, is_held_out=halves is not None))

@@ -34,8 +34,13 @@ def of_examples(archive: npz.Archive, name: str) -> NDArray[np.uint64]:
     return np.frombuffer(digests, np.uint64)
 
 
-def warnings(digests: Mapping[Split, NDArray[np.uint64]], examples: str) -> Iterator[str]:
-    """Warn about splits in which all examples are equal, and about splits that share some."""
+def warnings(
+    digests: Mapping[Split, NDArray[np.uint64]], examples: str, *, is_held_out: bool = False
+) -> Iterator[str]:
+    """Warn about splits in which all examples are equal, and about splits that share some.
+
+    ``is_held_out`` says that validation is a part of what the file calls train.
+    """
     for split, found_N in digests.items():
         if len(found_N) > 1 and (found_N == found_N[0]).all():
             yield (
@@ -44,15 +49,22 @@ def warnings(digests: Mapping[Split, NDArray[np.uint64]], examples: str) -> Iter
             )
     for split, earlier in (("validation", "train"), ("test", "train"), ("test", "validation")):
         if split in digests and earlier in digests:
-            yield from _shared(digests, split, earlier, examples)  # pyright: ignore[reportArgumentType]
+            way_out = f"leave them out of {split}"
+            if is_held_out and split == "validation":
+                way_out = "leave copies out of train, of which validation is a fifth"
+            yield from _shared(digests, split, earlier, examples, way_out)  # pyright: ignore[reportArgumentType]
 
 
 def _shared(
-    digests: Mapping[Split, NDArray[np.uint64]], split: Split, earlier: Split, examples: str
+    digests: Mapping[Split, NDArray[np.uint64]],
+    split: Split,
+    earlier: Split,
+    examples: str,
+    way_out: str,
 ) -> Iterator[str]:
     count, total = int(np.isin(digests[split], digests[earlier]).sum()), len(digests[split])
     if count:
         yield (
             f"{count:,} of {total:,} {examples} of {split} are in {earlier}, too: accuracy on them "
-            f"says nothing of {examples} that are new; leave them out of {split}"
+            f"says nothing of {examples} that are new; {way_out}"
         )
