@@ -49,6 +49,7 @@ ELSEWHERE = (
     "engine/target_bytes",
     "data/published_cells",
     "search/resnet8",
+    "text/families",
 )
 """Kept as files only: drills that pass or fail, and tables of other pages."""
 _INTRODUCTION = """\

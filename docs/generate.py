@@ -22,6 +22,8 @@ import search.errors
 import service.errors
 import store.errors
 from compress.network.families import catalog as families
+from compress.network.families.drawn.catalog import DRAWN
+from compress.network.families.drawn.config import shown
 from compress.techniques import registry
 from compress.techniques.description import conditions
 from compress.techniques.description.rules import Applies
@@ -59,6 +61,10 @@ _MEMBERS = """\
 Each is a config that a job names as the `architecture` of a model or as its `student`, and that
 `family` tells apart. Members differ in what the table says, and in `resolution`; see
 [family_member](../techniques/family_member.md) and [supernets](../supernets.md)."""
+_DRAWN = """\
+The following are drawn for the data of the job that trains them: `{family: word_bag, width: 64}` as
+`model.architecture`. What is left out of a config follows from the data: rows of a table, places,
+how many answers. They have no members to be tried, and no weights of them are uploaded."""
 _COMPARING = """\
 A job names metrics in its `objectives` (`maximise macro_f1`), in its `constraints`
 (`macro_f1 >= baseline - 1 point`) and in `stop.target`. All of them are read from the
@@ -155,7 +161,14 @@ def _families() -> str:
         differ = ", ".join(f"`{name}`" for name in sorted(family.config.elastic))
         page = f"[{family.name}](../families/{family.name}.md)"
         lines.append(f"| {page} | {family.summary} | {differ} |")
-    for family in families.FAMILIES:
+    lines += ["", _DRAWN, "", "| family | networks | takes | tasks |", "| --- | --- | --- | --- |"]
+    for drawn in DRAWN:
+        takes = f"{'ids' if drawn.config.takes_ids else 'numbers'} `{shown(drawn.config.axes)}`"
+        tasks = ", ".join(f"`{task}`" for task in sorted(drawn.config.tasks))
+        page = "text" if drawn.config.takes_ids else "arrays"
+        link = f"[{drawn.name}](../families/drawn/{page}.md#{drawn.name})"
+        lines.append(f"| {link} | {drawn.summary} | {takes} | {tasks} |")
+    for family in (*families.FAMILIES, *DRAWN):
         lines += ["", f"## {family.name}", "", _first_line(family.config), ""]
         lines += ["| setting | meaning | default |", "| --- | --- | --- |"]
         for name, field in family.config.model_fields.items():

@@ -95,7 +95,8 @@ def outline(architecture: Architecture, *, input_shape: ExampleShape, num_classe
     if len(input_shape) != IMAGE_AXES:
         raise InvalidCandidate(
             f"networks of families take images, (C, H, W), not examples of shape {input_shape}: "
-            "upload a network that takes these as an ONNX file"
+            "name a family that does (docs/reference/families.md), or upload a network that takes "
+            "these as an ONNX file"
         )
     channels, height, width = input_shape
     rows = layout.layers(

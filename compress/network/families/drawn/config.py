@@ -22,10 +22,10 @@ MOST_WORDS = 2_000_000
 MOST_FEATURES = 16
 _MOST_VALUES = 2**28
 """Of a table: 1 GiB in float32."""
-ONE_ANSWER = frozenset(
-    {"classification", "multilabel", "regression", "text_classification", "text_matching"}
-)
+OF_ARRAYS = frozenset({"classification", "multilabel", "regression"})
 """Tasks with one row of answers for an example, which tells classes, labels or amounts."""
+OF_TEXTS = OF_ARRAYS | {"text_classification"}
+OF_PAIRS = OF_ARRAYS | {"text_matching"}
 PER_WORD = frozenset({"sequence_labelling"})
 """Tasks with one row of answers for every word."""
 
@@ -57,7 +57,7 @@ class DrawnConfig(BaseModel, frozen=True, extra="forbid"):
     axes: ClassVar[tuple[int | str, ...]]
     open_axes: ClassVar[tuple[int, ...]] = ()
     takes_ids: ClassVar[bool] = False
-    tasks: ClassVar[frozenset[str]] = ONE_ANSWER
+    tasks: ClassVar[frozenset[str]] = OF_ARRAYS
     family: str = ""
     predicts: Literal["scores", "numbers"] | None = Field(
         default=None,
@@ -94,6 +94,7 @@ class IdsConfig(DrawnConfig, frozen=True, extra="forbid"):
 
     open_axes: ClassVar[tuple[int, ...]] = (1,)
     takes_ids: ClassVar[bool] = True
+    tasks: ClassVar[frozenset[str]] = OF_TEXTS
     words: int | None = words_field()
     width: int = Field(default=64, ge=1, le=1024, description="Numbers of a word.")
 
@@ -210,4 +211,5 @@ def _are(axes: tuple[int | str, ...], shape: ExampleShape) -> bool:
 
 
 def _listed(words: frozenset[str]) -> str:
-    return " and ".join(sorted(words))
+    *first, last = sorted(words)
+    return f"{', '.join(first)} and {last}" if first else last

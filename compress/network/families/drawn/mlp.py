@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from compress.network.families.drawn.config import ONE_ANSWER, DrawnConfig, Widths
+from compress.network.families.drawn.config import DrawnConfig, Widths
 from compress.network.families.drawn.sketch import Sketch
 from compress.network.signature import INPUT
 
@@ -18,7 +18,6 @@ class Mlp(DrawnConfig, frozen=True, extra="forbid"):
     """Two hidden layers of 128 units where nothing else is said."""
 
     axes: ClassVar[tuple[int | str, ...]] = ("D",)
-    tasks: ClassVar[frozenset[str]] = ONE_ANSWER
     family: Literal["mlp"] = "mlp"
     hidden: Widths = Field(
         default=(128, 128), description="Units of every hidden layer; empty: a linear network."

@@ -12,7 +12,13 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from compress.network.families.drawn.config import IdsConfig, ids_of, mask_of, masked_mean
+from compress.network.families.drawn.config import (
+    OF_PAIRS,
+    IdsConfig,
+    ids_of,
+    mask_of,
+    masked_mean,
+)
 from compress.network.families.drawn.sketch import Sketch
 
 
@@ -21,6 +27,7 @@ class SiameseBag(IdsConfig, frozen=True, extra="forbid"):
 
     axes: ClassVar[tuple[int | str, ...]] = (2, "L")
     open_axes: ClassVar[tuple[int, ...]] = (2,)
+    tasks: ClassVar[frozenset[str]] = OF_PAIRS
     family: Literal["siamese_bag"] = "siamese_bag"
     hidden: int = Field(
         default=128, ge=1, le=4096, description="Units of the hidden layer that compares."

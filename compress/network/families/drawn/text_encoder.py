@@ -15,7 +15,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from compress.network.families.drawn.config import (
-    ONE_ANSWER,
+    OF_TEXTS,
     PER_WORD,
     WORD_SPREAD,
     IdsConfig,
@@ -35,7 +35,7 @@ class TextEncoder(IdsConfig, frozen=True, extra="forbid"):
     """Two blocks of four heads over 64 numbers a word where nothing else is said."""
 
     axes: ClassVar[tuple[int | str, ...]] = ("L",)
-    tasks: ClassVar[frozenset[str]] = ONE_ANSWER | PER_WORD
+    tasks: ClassVar[frozenset[str]] = OF_TEXTS | PER_WORD
     family: Literal["text_encoder"] = "text_encoder"
     depth: int = Field(default=2, ge=1, le=24, description="Blocks of attention and hidden layer.")
     heads: int = Field(default=4, ge=1, le=64, description="Heads of attention; width is shared.")

@@ -35,6 +35,7 @@ class Case:
     shape: tuple[int, ...]
     classes: int
     chance: float
+    epochs: int
 
     @property
     def examples(self) -> Examples:
@@ -55,7 +56,7 @@ class Case:
         )
 
     def data(self) -> ImageData:
-        train, validation = (self.images(count, seed) for count, seed in ((1024, 1), (128, 2)))
+        train, validation = (self.images(count, seed) for count, seed in ((768, 1), (128, 2)))
         return ImageData(train=train, validation=validation, test=None, num_classes=self.classes)
 
     def images(self, count: int, seed: int) -> Images:
@@ -68,9 +69,11 @@ class Case:
         return TASKS[self.task].of(data)
 
 
-def of(name: str, task: TaskName, *shape: int, chance: float, classes: int = 2, **settings) -> Case:
+def of(name, task, *shape, chance, classes=2, epochs=6, **settings) -> Case:
     config = catalog.DRAWN_BY_NAME[name].config(**settings)
-    return Case(config=config, task=task, shape=shape, classes=classes, chance=chance)
+    return Case(
+        config=config, task=task, shape=shape, classes=classes, chance=chance, epochs=epochs
+    )
 
 
 def ids(count: int, length: int, generator: torch.Generator) -> Tensor:
@@ -129,8 +132,8 @@ _MADE = {
 }
 TEXT, PAIRS, TAGS = "text_classification", "text_matching", "sequence_labelling"
 CASES: dict[str, Case] = {
-    "word_bag": of("word_bag", TEXT, LONGEST, chance=0.6, width=12, hidden=8),
-    "text_cnn": of("text_cnn", TEXT, LONGEST, chance=0.6, width=12, filters=8),
+    "word_bag": of("word_bag", TEXT, LONGEST, chance=0.6, epochs=20, width=12, hidden=8),
+    "text_cnn": of("text_cnn", TEXT, LONGEST, chance=0.6, epochs=10, width=12, filters=8),
     "siamese_bag": of("siamese_bag", PAIRS, 2, LONGEST, chance=0.6, width=12, hidden=16),
     "recurrent_tagger": of(
         "recurrent_tagger", TAGS, LONGEST, chance=0.4, classes=3, width=12, hidden=8

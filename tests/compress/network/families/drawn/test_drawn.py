@@ -115,8 +115,13 @@ def test_the_task_decides_how_an_encoder_answers():
     ("name", "changed", "words"),
     [
         ("word_bag", {"task": "sequence_labelling"}, "are for classification.*recurrent_tagger"),
-        ("word_bag", {"input_shape": (2, 9)}, r"axes \(L,\), not of shape \(2, 9\).*siamese_bag"),
-        ("word_bag", {"words": None}, "take ids.*families for this data: mlp"),
+        (
+            "word_bag",
+            {"task": "classification", "input_shape": (2, 9)},
+            r"axes \(L,\), not of shape \(2, 9\); families for this data: siamese_bag, conv1d",
+        ),
+        ("word_bag", {"words": None}, "take ids, whole numbers from 0 on .*: send texts"),
+        ("word_bag", {"task": "classification", "words": None}, "families for this data: mlp$"),
         ("siamese_bag", {"input_shape": (3, 9)}, r"axes \(2, L\), not of shape \(3, 9\)"),
         ("mlp", {"input_shape": (3, 8, 8)}, r"axes \(D,\), not of shape \(3, 8, 8\)"),
         ("recurrent_tagger", {"task": "unlabelled"}, "are for sequence_labelling, not for unl"),

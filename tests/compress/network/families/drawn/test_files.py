@@ -33,7 +33,10 @@ def trained():
             data = case.data()
             network = family.aimed(case.network(), data.train.y_N)
             context = case.context(data)
-            made[name] = context, pipeline.train_baseline(network, epochs=8, context=context)
+            made[name] = (
+                context,
+                pipeline.train_baseline(network, epochs=case.epochs, context=context),
+            )
         return made[name]
 
     return of
@@ -51,7 +54,7 @@ def test_a_network_learns(name, trained):
 def test_its_file_answers_alike_at_any_length_and_any_number_of_examples(name, trained, tmp_path):
     context, network = trained(name)
     artifact = written(CompressedModel(network=network), context, tmp_path, targets.DEFAULT)
-    check_file(CASES[name], network, artifact)
+    assert_answers_alike(CASES[name], network, artifact)
 
 
 @EVERY
@@ -71,7 +74,7 @@ def test_it_loses_channels_and_bits(name, trained, tmp_path):
 def test_every_target_has_a_form(name, target, trained, tmp_path):
     context, network = trained(name)
     artifact = written(CompressedModel(network=network), context, tmp_path, targets.find(target))
-    check_file(CASES[name], network, artifact)
+    assert_answers_alike(CASES[name], network, artifact)
 
 
 def written(compressed, context, folder, target):
@@ -80,7 +83,7 @@ def written(compressed, context, folder, target):
     )
 
 
-def check_file(case, network, artifact):
+def assert_answers_alike(case, network, artifact):
     session = onnxruntime.InferenceSession(artifact.path, providers=["CPUExecutionProvider"])
     [port] = session.get_inputs()
     assert port.name == ("input_ids" if case.config.takes_ids else "input")
