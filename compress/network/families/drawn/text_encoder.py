@@ -98,9 +98,9 @@ class TextEncoder(IdsConfig, frozen=True, extra="forbid"):
         return sketch.table("positions", rows, self.width, place, start=start)
 
     def _hidden_from(self, sketch: Sketch, mask: str) -> str:
-        """Add what is 0 at words and far below 0 at padding, for all heads and askers."""
+        """Add what is 0 at words and far above 0 at padding, for all heads and askers."""
         less = sketch.number("Sub", "padding", mask, 1.0, "float32")
-        far = sketch.number("Mul", "away", less, _HIDDEN, "float32")
+        far = sketch.number("Mul", "away", less, -_HIDDEN, "float32")
         return sketch.unsqueezed("away.heads", far, 1, 2)
 
     def _norm(self, sketch: Sketch, name: str, source: str) -> str:
@@ -116,7 +116,8 @@ class TextEncoder(IdsConfig, frozen=True, extra="forbid"):
         shape = (BATCH, self.heads, length, length)
         found = sketch.node("MatMul", f"{name}.scores", query, key, shape=shape)
         found = sketch.number("Mul", f"{name}.scaled", found, size**-0.5, "float32")
-        found = sketch.pointwise("Add", f"{name}.masked", found, away)
+        # A sum would lie on a grid of 8 bits, which either has no place that far or few elsewhere.
+        found = sketch.pointwise("Sub", f"{name}.masked", found, away)
         found = sketch.pointwise("Softmax", f"{name}.weights", found, axis=-1)
         shape = (BATCH, self.heads, length, size)
         found = sketch.node("MatMul", f"{name}.seen", found, value, shape=shape)

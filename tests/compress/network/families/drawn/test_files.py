@@ -69,6 +69,17 @@ def test_it_loses_channels_and_bits(name, trained, tmp_path):
     assert small.size_bytes < whole.size_bytes
 
 
+@pytest.mark.parametrize("name", ["text_encoder", "text_cnn", "feature_tagger"])
+def test_integers_hide_padding_that_no_calibration_has_seen(name, trained, tmp_path):
+    context, network = trained(name)
+    full = replace(context.data.train, x_NCHW=context.data.train.x_NCHW.clamp(min=2))
+    context = replace(context, data=replace(context.data, train=full, validation=full))
+    step = Quantization(weight_bits=8, activations="int8")
+    compressed = pipeline.start(network, Candidate(steps=(step,)), context)
+    artifact = written(compressed, context, tmp_path, targets.DEFAULT)
+    assert not [note for note in artifact.notes if "padding" in note]
+
+
 @pytest.mark.parametrize("name", ["recurrent_tagger", "text_encoder", "text_cnn"])
 @pytest.mark.parametrize("target", OTHER_TARGETS)
 def test_every_target_has_a_form(name, target, trained, tmp_path):
