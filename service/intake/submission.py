@@ -147,8 +147,11 @@ def _fit(model: ModelRecord | None, data: DatasetInfo) -> str:
     if model is None:
         return f"the model is built for {images} and {classes}"
     if isinstance(models.source_of(model), OnnxSource):
-        said = file_fit.answers(OnnxInfo.model_validate(model.info), data)
-        return f"{model.name!r} takes {images} and {said}, as the data has them"
+        info = OnnxInfo.model_validate(model.info)
+        said = f"answers with {classes}, as the data has them"
+        if not data.num_classes:
+            said = f"{file_fit.answers(info, data)}, which are compared with those of its files"
+        return f"{model.name!r} takes {images} and {said}"
     channels = data.input_shape[0]
     return (
         f"{model.name!r} takes images of {channels} channel{'s'[: channels > 1]} and any size, and "

@@ -123,3 +123,67 @@ def test_a_module_that_answers_with_no_tensor_is_refused(path):
 
     with pytest.raises(ExportFailed, match="must answer with a tensor, got int"):
         export(Words(), IMAGES, path)
+
+
+class Pooled(nn.Module):
+    """The mean of words that a mask leaves, and how many these are."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.head = nn.Embedding(20, 8), nn.Linear(8, 3)
+
+    def forward(self, input_ids, scale=None, attention_mask=None):
+        mask = attention_mask.float().unsqueeze(-1)
+        total = (self.table(input_ids) * mask).sum(1)
+        return {"scores": self.head(total / mask.sum(1)), "count": mask.sum(1)}
+
+
+IDS = torch.randint(1, 20, (4, 6), generator=torch.Generator().manual_seed(0))
+PAIR = {"input_ids": IDS, "attention_mask": torch.ones_like(IDS)}
+
+
+def shapes_of(path):
+    graph = onnx.load(path).graph
+    return {
+        port.name: [dim.dim_param or dim.dim_value for dim in port.type.tensor_type.shape.dim]
+        for port in (*graph.input, *graph.output)
+    }
+
+
+@pytest.mark.parametrize("exporter", ["legacy", "dynamo"])
+def test_several_arguments_and_answers_keep_their_names(path, exporter):
+    asked = ("count", "scores")
+    done = export(Pooled(), PAIR, path, exporter=exporter, output=asked, open_length=True)
+    assert done.error < 1e-5
+    found = shapes_of(path)
+    assert list(found) == ["input_ids", "attention_mask", "count", "scores"]
+    assert found["input_ids"] == found["attention_mask"] == ["batch", "length"]
+    assert found["scores"] == ["batch", 3]
+
+
+def test_a_length_stays_that_of_the_examples_unless_it_is_asked_for(path):
+    export(Pooled(), PAIR, path, output="scores")
+    assert shapes_of(path)["input_ids"] == ["batch", 6]
+
+
+def test_a_length_that_is_written_into_a_module_is_found(path):
+    class Fixed(Pooled):
+        def forward(self, input_ids):
+            return self.table(input_ids).reshape(-1, 48).sum(1, keepdim=True)
+
+    assert export(Fixed(), IDS, path).error < 1e-5
+    with pytest.raises(ExportFailed, match=r"on \(1, 6\), but not on \(1, 3\)"):
+        export(Fixed(), IDS[:1], path, open_length=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"input_ids": IDS, "attention_mask": IDS[:2]}, "as many examples for every argument"),
+        ({"input_ids": IDS, "attention_mask": None}, "one by the name of each .* got NoneType"),
+        ({"input_ids": IDS, "mask": IDS}, "does not run on int64"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_said_to_be_so(path, given, said):
+    with pytest.raises(ExportFailed, match=said):
+        export(Pooled(), given, path, output="scores")
