@@ -11,6 +11,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
+from compress.tasks.formats.input_parts import InputPart
 from compress.tasks.formats.targets import called
 from compress.tasks.inspection import DatasetInfo
 from compress.tasks.names import EXAMPLES, FIRST_TASK
@@ -210,9 +211,16 @@ def _facts(info: DatasetInfo) -> list[str]:
             else []
         ),
         *(["validation is a fifth of train: the file has no such split"] if info.held_out else []),
+        *map(_of_part, info.inputs),
         *_of_text(info),
         *(f"note: {note}" for note in info.notes),
     ]
+
+
+def _of_part(part: InputPart) -> str:
+    shape, (low, high) = "x".join(map(str, part.shape)) or "one number", part.value_range
+    kind = "whole numbers" if part.is_whole else "numbers"
+    return f"input {part.name}: {shape}, {kind} from {low:g} to {high:g}"
 
 
 def _of_text(info: DatasetInfo) -> Iterator[str]:

@@ -28,6 +28,8 @@ from compress.tasks.task import Batch, Task
 from compress.values.measurement import Metric
 
 _LEAST = 1e-12
+_FAINT = 1e-4
+"""Of the longest row: what is shorter is rounding, as of maps that are 0 but in a few places."""
 _FLAT_AXES = 2
 
 
@@ -198,8 +200,14 @@ def _nats(own: Tensor, other: Tensor, temperature: float) -> Tensor:
 
 
 def _turned(own: Tensor, other: Tensor, temperature: float) -> Tensor:
-    """One minus the mean cosine of the directions along the last axis."""
-    return 1 - functional.cosine_similarity(own, other, dim=-1, eps=_LEAST).mean()
+    """One minus the mean cosine of the directions along the last axis.
+
+    Where both are next to nothing, beside the longest of the own, neither has a direction to lose.
+    """
+    apart = 1 - functional.cosine_similarity(own, other, dim=-1, eps=_LEAST**2)
+    longest = own.norm(dim=-1).max()
+    is_faint = torch.maximum(own.norm(dim=-1), other.norm(dim=-1)) <= _FAINT * longest
+    return torch.where(is_faint, 0.0, apart).mean()
 
 
 def _squared(own: Tensor, other: Tensor, temperature: float) -> Tensor:

@@ -15,6 +15,7 @@ from featherweight.system.bounded import EndedProcess, ProcessBounds
 from service.intake import data_files
 from store.files import inspections, models
 from tests import factories
+from tests.compress.export.port_networks import exported as ports
 from tests.compress.onnx_networks import exported
 from tests.compress.tasks.conversion.hostile_parquet import saved
 from tests.service.running import claim, form, npz, problem
@@ -31,9 +32,9 @@ def sent(service, x, name="rows", **fields):
     return service.client.post("/v1/datasets", **form(content, name=name, **said))
 
 
-def ready(service, shape=(9,), name="mine"):
-    """A network of ids that leaves their number open, inspected."""
-    content = exported("text_cnn")
+def ready(service, shape=(9,), name="mine", content=None):
+    """A network, inspected; if no other is given one of ids that leaves their number open."""
+    content = content or exported("text_cnn")
     with service.database.write() as session:
         stored = service.files.put([content], limit=10**6)
         source = OnnxSource(sha256=stored.sha256, input_shape=shape)
@@ -220,3 +221,44 @@ def test_a_reader_that_breaks_is_told_from_one_that_takes_long(status, words):
     ended = EndedProcess(status=status, answer=b"", error="")
     bounds = ProcessBounds(memory_bytes=2**31, seconds=9, answer_bytes=1)
     assert words in data_files._ended_badly(ended, bounds)
+
+
+MIXED = {
+    "image": np.random.default_rng(1).normal(size=(COUNT, 3, 6, 6)),
+    "row": np.random.default_rng(2).normal(size=(COUNT, 5)),
+    "input": np.arange(COUNT) / COUNT,
+}
+
+
+def mixed(service, *, names=("image", "row", "input"), **asked):
+    """A job on a network of three inputs and four outputs, and data of arrays for these."""
+    content = npz(
+        **{f"{name}_{split}": MIXED[name] for split in ("train", "val") for name in names}
+    )
+    said = {"task": "unlabelled"}
+    found = service.client.post("/v1/datasets", **form(content, name="parts", **said))
+    assert found.status_code == 201, found.text
+    ready(service, shape=None, content=ports("mixed"))
+    return found.json()["info"], posted(
+        service,
+        task="unlabelled",
+        data="parts",
+        objectives=["maximise agreement", "minimise size_bytes"],
+    )
+
+
+def test_a_network_of_several_inputs_is_given_what_the_data_names(service):
+    info, job = mixed(service)
+    assert job.status_code == 201, job.text
+    assert info["input_shape"] == [114]
+    assert [(part["name"], part["shape"]) for part in info["inputs"]] == [
+        ("image", [3, 6, 6]),
+        ("row", [5]),
+        ("input", []),
+    ]
+
+
+def test_parts_in_another_order_than_the_inputs_are_refused(service):
+    _, job = mixed(service, names=("row", "image", "input"))
+    found = problem(job, 422, "ModelDoesNotFitData")
+    assert "with its arrays in the order of the inputs" in found["detail"]

@@ -13,7 +13,7 @@ from compress.tasks import registry
 from compress.tasks.images import ImageData, Images
 from compress.tasks.kinds.sequence_labelling.entities import Entity, entities, has_scheme
 from compress.tasks.kinds.sequence_labelling.task import SequenceLabelling
-from compress.tasks.kinds.unlabelled import Unlabelled
+from compress.tasks.kinds.unlabelled import OutputPart, Unlabelled
 from compress.tasks.names import TASK_METRICS
 from compress.tasks.task import Batch
 from compress.values.measurement import METRICS
@@ -202,3 +202,18 @@ def test_no_figure_of_equal_answers_is_beyond_its_best(scale):
 def _embeds() -> Signature:
     port = Port(name="y", shape=(1, 5), dynamic=(0,))
     return Signature(inputs=(Port(name="x", shape=(1, 3)),), outputs=(port,))
+
+
+def test_rows_without_a_direction_lose_none():
+    """A map that is 0 but in a few places, and rounding in the others."""
+    task = Unlabelled((OutputPart(size=12, width=4, kind="cosine"),))
+    own = np.zeros((2, 12), np.float32)
+    own[:, :4] = [3, 4, 0, 0]
+    other = own + np.float32(1e-7) * (-1.0) ** np.arange(12, dtype=np.float32)
+    assert task.quality(other, own)["cosine"] == pytest.approx(1)
+    other[0, 4:8] = [0, 0, 1, 0]  # here the other has a direction of its own
+    assert task.quality(other, own)["cosine"] == pytest.approx(1 - 1 / 6, abs=1e-3)
+    given = torch.from_numpy(other).requires_grad_()
+    task.answers.divergence(torch.from_numpy(own), given).backward()
+    assert given.grad is not None
+    assert torch.isfinite(given.grad).all()
