@@ -9,6 +9,9 @@ follows it: the logits would need a grid of their own, and with one they tie.
 Only tensors of float32 have a grid. A network that reads its own sizes, takes an argmax or masks
 values has Concat, Mul and Slice nodes on int64, bool or double; those stay as they are.
 
+Scores from which a mask takes a huge number, before a softmax, stay float: on a grid that reaches
+down to it nothing is left of the others.
+
 ONNX Runtime has no integer kernel for HardSwish and HardSigmoid. They run in float between two
 grids, where the file says so (``in_float``). Through a table of 256 entries and an integer product
 a HardSwish would take a fifth less time, a network a few hundredths, and the table would be wrong
@@ -21,6 +24,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from compress.export import onnx_shapes
@@ -39,6 +43,11 @@ _MOVING = frozenset(
 _ANSWERING = frozenset({"Softmax", "LogSoftmax", "Flatten", "Reshape", "Squeeze"})
 # They read how large a tensor is or shall be, not what it holds.
 _MEASURING = frozenset({"Shape", "Size", "ConstantOfShape"})
+_HIDING = 1e4
+"""Constants as large make a mask: what they are added to is as good as gone."""
+_CARRYING = _MOVING.union(
+    {"Add", "Cast", "Concat", "Expand", "Identity", "Mul", "Sub", "Unsqueeze", "Where"}
+)
 _FLOATING = frozenset(
     {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
 )
@@ -55,6 +64,7 @@ class Placement:
     outputs: frozenset[str]
     integer: frozenset[str]
     types: Mapping[str, int]
+    masked: frozenset[str]
 
     @classmethod
     def of(cls, model: ModelProto, *, integer: frozenset[str]) -> Placement:
@@ -75,6 +85,7 @@ class Placement:
             outputs=_logits(model),
             integer=integer,
             types=onnx_shapes.element_types(model) if integer else {},
+            masked=_masked(model) if integer else frozenset(),
         )
 
     def on_grid(self, name: str) -> bool:
@@ -106,7 +117,7 @@ class Placement:
         return name
 
     def _wants_grid(self, name: str) -> bool:
-        if not self.integer or not self._is_float32(name):
+        if not self.integer or not self._is_float32(name) or name in self.masked:
             return False
         if any(self._reads_integers(node) for node in self.readers.get(name, ())):
             return True
@@ -129,7 +140,7 @@ class Placement:
 
         Nor does arithmetic of sizes or of doubles, for which there is no grid.
         """
-        if not self._is_float32(node.output[0]):
+        if not self._is_float32(node.output[0]) or node.output[0] in self.masked:
             return False
         if node.op_type in WEIGHTED:
             return self.in_integers(node)
@@ -172,6 +183,27 @@ class Placement:
 
 def _is_zero(tensor: TensorProto) -> bool:
     return list(tensor.dims) == [] and not numpy_helper.to_array(tensor).any()
+
+
+def _masked(model: ModelProto) -> frozenset[str]:
+    """Return the tensors through which huge constants reach a softmax."""
+    hidden = {tensor.name for tensor in model.graph.initializer if _is_huge(tensor)}
+    if not hidden:
+        return frozenset()
+    for node in model.graph.node:
+        if node.op_type in _CARRYING and not hidden.isdisjoint(node.input):
+            hidden.update(node.output)
+    found: set[str] = set()
+    for node in reversed(model.graph.node):
+        if node.op_type == "Softmax" or not found.isdisjoint(node.output):
+            found.update(hidden.intersection(node.input))
+    return frozenset(found)
+
+
+def _is_huge(tensor: TensorProto) -> bool:
+    if tensor.data_type not in _FLOATING:
+        return False
+    return bool((np.abs(numpy_helper.to_array(tensor)) >= _HIDING).any())
 
 
 def _logits(model: ModelProto) -> frozenset[str]:

@@ -50,6 +50,22 @@ class Encoder(nn.Module):
         return x, (x * mask).sum(1) / mask.sum(1).clamp(min=1)
 
 
+class Attention(nn.Module):
+    """One head whose scores of padding are hidden by a huge number, and the mean of all words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.qkv = nn.Embedding(WORDS, 16), nn.Linear(16, 48)
+        self.out, self.head = nn.Linear(16, 16), nn.Linear(16, 3)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        query, key, value = self.qkv(self.words(ids)).chunk(3, dim=-1)
+        hidden = (1 - mask.float())[:, None] * torch.finfo(torch.float32).min
+        weights = torch.softmax(query @ key.transpose(1, 2) / 4 + hidden, -1)
+        x = torch.relu(self.out(weights @ value)) * mask.float().unsqueeze(-1)
+        return self.head(x.sum(1) / mask.float().sum(1, keepdim=True))
+
+
 class Mixed(nn.Module):
     """An image, a row and a number; a map, a row, a number for each example and whole numbers."""
 
@@ -162,6 +178,13 @@ CASES: Mapping[str, PortCase] = {
         outputs=_batched("states", "sentence", states=_LENGTH),
         input_shape=(LENGTH,),
     ),
+    "attention": PortCase(
+        make=Attention,
+        given=lambda: (*_ids(1), torch.ones(2, LENGTH).long()),
+        inputs=_batched(*_HF[:2], **dict.fromkeys(_HF[:2], _LENGTH)),
+        outputs=_batched("scores"),
+        input_shape=(LENGTH,),
+    ),
     "mixed": PortCase(
         make=Mixed,
         given=lambda: (torch.randn(2, 3, 6, 6), torch.randn(2, 5), torch.randn(2)),
@@ -245,7 +268,7 @@ def examples(name: str, count: int, *, seed: int = 0) -> Tensor:
     """Examples as this program holds them: ids end with zeros, whole numbers are whole."""
     generator = torch.Generator().manual_seed(seed)
     shape = (count, *shape_of(name))
-    if name in {"pair", "encoder", "tagger", "unmasked"}:
+    if name in {"pair", "encoder", "attention", "tagger", "unmasked"}:
         x = torch.randint(1, WORDS, shape, generator=generator).float()
         lengths = 1 + torch.arange(count) % shape[-1]
         keep = torch.arange(shape[-1]) < lengths[:, None]
@@ -259,6 +282,8 @@ def parts_of(name: str, x: Tensor) -> Sequence[Tensor]:
     """What the module takes for such examples."""
     if name == "pair":
         return x[:, 0].long(), x[:, 1].long()
+    if name == "attention":
+        return x.long(), (x != 0).long()
     if name == "encoder":
         return x.long(), (x != 0).long(), torch.zeros_like(x).long()
     if name == "mixed":

@@ -35,6 +35,7 @@ from tests.compress.export.port_networks import (
 ANSWERS = {
     "pair": ("rows", 3),
     "encoder": ("packed", 4 * 9 + 4),
+    "attention": ("rows", 3),
     "mixed": ("packed", 2 * 36 + 8 + 1 + 1),
     "tagger": ("sequence", 4),
     "unmasked": ("rows", 3),
@@ -160,3 +161,19 @@ def test_networks_are_compressed_behind_their_ports(name, step, tmp_path):
     found = runtime.answers(runtime.session(file.path), x, signature=file.signature)
     assert found.shape == whole.shape
     assert np.abs(found - whole).max() > 1e-6
+
+
+def test_scores_that_a_mask_hides_stay_float(tmp_path):
+    """On a grid that reaches down to the least float nothing is left of the others."""
+    x = examples("attention", 64)
+    network = network_of("attention")
+    split = Images(x_NCHW=x, y_N=torch.arange(len(x)) % 3)
+    data = ImageData(train=split, validation=split, test=None, num_classes=3)
+    candidate = Candidate(steps=(STEPS["integer kernels"],))
+    task = TASKS["classification"]
+    made = pipeline.start(network, candidate, replace(context_of(data), task=task))
+    file = writer.write(made, tmp_path, data=data, task=task)
+    assert not any("padding" in note for note in file.notes)
+    whole = runtime.answers(runtime.session(exported("attention")), x, signature=network.signature)
+    found = runtime.answers(runtime.session(file.path), x, signature=file.signature)
+    assert np.sqrt(np.square(found - whole).mean()) < 0.05 * whole.std()
