@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from onnx import AttributeProto, ModelProto, TensorProto
 
 from compress.conversion import decoding, grids, packing, running, symmetric
-from compress.export import onnx_graph
+from compress.export import counted_places, onnx_graph
+from compress.export.weight_encoding.float_spelling import FLOATS
 from compress.network.graph.reading import conversion as reading
 from compress.network.graph.values import Graph
 from compress.network.graph.write import write
@@ -107,6 +108,7 @@ def _tensorrt(model: ModelProto) -> ModelProto:
 def _portable(model: ModelProto) -> ModelProto:
     """Return the plain model with its constants packed again."""
     made = packing.packed(_plain(model), grids.found(model), most_bytes=_MOST_BYTES)
+    counted_places.pack(made, FLOATS)
     onnx_graph.compact(made)
     onnx.checker.check_model(made, full_check=True)
     return made

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from compress.export import (
     activation_calibration,
     activation_ranges,
+    counted_places,
     counting,
     onnx_graph,
     onnx_layers,
@@ -108,7 +109,7 @@ def write(
     notes += open_sizes + lengths.check_padding(model, folded, x_NCHW, in_float=in_float)
     path, names = folder / f"{name}.onnx", data.class_names
     artifact = _written(model, path, ports, class_names=names, gate=gate, notes=notes)
-    return replace(artifact, activation_observer=observer)
+    return replace(artifact, activation_observer=observer, kept_words=compressed.kept_words)
 
 
 def _in_parity(
@@ -190,9 +191,17 @@ class Shipping:
 
     def in_float(self) -> ModelProto:
         """Return the graph with its weights stored, computing in float."""
-        return quantized_graph.with_stored_weights(
-            self.graph, nodes=self.nodes, stored=self.stored, most_bytes=self.most_bytes
+        return self._packed(
+            quantized_graph.with_stored_weights(
+                self.graph, nodes=self.nodes, stored=self.stored, most_bytes=self.most_bytes
+            )
         )
+
+    def _packed(self, model: ModelProto) -> ModelProto:
+        """Return the model itself, which counts its words if anything is packed."""
+        if self.most_bytes:
+            counted_places.pack(model)
+        return model
 
     def in_integers(
         self, config: Quantization, x_NCHW: Tensor, *, observer: Observer
@@ -212,12 +221,14 @@ class Shipping:
         )
         if config.shortens:
             ranges = {name: seen.on_power_of_two() for name, seen in ranges.items()}
-        return quantized_graph.with_integer_kernels(
-            self.graph,
-            nodes=self.nodes,
-            stored=self.stored,
-            ranges=ranges,
-            most_bytes=self.most_bytes,
+        return self._packed(
+            quantized_graph.with_integer_kernels(
+                self.graph,
+                nodes=self.nodes,
+                stored=self.stored,
+                ranges=ranges,
+                most_bytes=self.most_bytes,
+            )
         )
 
     def writer(

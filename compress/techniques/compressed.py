@@ -18,7 +18,7 @@ class CompressedModel:
     ``steps`` are the configs of the techniques that had an effect, in the order in which they were
     applied; recovery and export find there what is left for them to do. Patterns in them refer to
     layers by their names at that step. ``learning_rate`` is what its recovery trains with, None
-    until it begins.
+    until it begins. ``kept_words`` are those of ``Artifact``.
     """
 
     network: Network
@@ -27,6 +27,7 @@ class CompressedModel:
     epochs: int = 0
     train_images_per_second: float | None = None
     learning_rate: float | None = None
+    kept_words: tuple[int, ...] | int | None = None
 
     def step(self, config: type[_Step]) -> _Step | None:
         """Return the step with a config of this type; None if that technique had no effect."""

@@ -18,6 +18,8 @@ from compress.techniques.registry import TECHNIQUES
 _MOST_LEFT = 32
 _CHANNELS = "channels cannot leave"
 _MATRICES = "their weights are no matrices to techniques"
+_WORDS = "only tables of words lose words"
+_TABLE = "embedding"
 _FACTORS = "only linear layers and ungrouped convolutions of two axes have factors"
 
 
@@ -30,6 +32,7 @@ class DescribedLayer:
     has_view: bool
     loses_channels: bool
     has_factors: bool
+    is_table: bool = False
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> DescribedLayer:
@@ -44,6 +47,7 @@ class DescribedLayer:
             has_view=has_view,
             loses_channels=is_matrix if loses is None else loses,
             has_factors=has_view if factors is None else factors,
+            is_table=row["kind"] == _TABLE,
         )
 
 
@@ -77,6 +81,7 @@ def _reach(
     total = sum(layer.parameters for layer in layers)
     why = _FACTORS if technique.needs_factors else _MATRICES
     why = _CHANNELS if "channels" in technique.acts_on else why
+    why = _WORDS if "words" in technique.acts_on else why
     return TechniqueReach(
         technique=technique.name,
         layers=len(reached),
@@ -92,6 +97,8 @@ def _works_on(technique: Technique, layer: DescribedLayer) -> bool:
         return True
     if "channels" in technique.acts_on:
         return layer.loses_channels
+    if "words" in technique.acts_on:
+        return layer.is_table
     if technique.needs_factors:
         return layer.has_factors
     return layer.has_view or "weights" not in technique.acts_on

@@ -22,11 +22,13 @@ from compress.techniques.mirroring.technique import TECHNIQUE as MIRRORING
 from compress.techniques.noise.technique import TECHNIQUE as NOISE
 from compress.techniques.quantization.technique import TECHNIQUE as QUANTIZATION
 from compress.techniques.sparsity.technique import TECHNIQUE as SPARSITY
+from compress.techniques.vocabulary_pruning.technique import TECHNIQUE as VOCABULARY_PRUNING
 from compress.techniques.weight_sharing.technique import TECHNIQUE as WEIGHT_SHARING
 
 TECHNIQUES: tuple[Technique, ...] = (
     FAMILY_MEMBER,
     FILTER_PRUNING,
+    VOCABULARY_PRUNING,
     LOW_RANK,
     DISTILLATION,
     NOISE,

@@ -11,7 +11,7 @@ from compress.network.preprocessing import Normalisation
 from compress.network.sources.source import FamilySource, TrainableSource
 from compress.targets import registry as targets
 from compress.targets.registry import TargetName
-from compress.tasks.names import FIRST_TASK, TASK_METRICS, Comparison, TaskName
+from compress.tasks.names import FIRST_TASK, TASK_METRICS, TEXT_TASKS, Comparison, TaskName
 from compress.training.distillation.settings import LOSSES_OF_ALL
 from compress.values.knobs import STORED, Choice, Range, as_recorded
 from compress.values.measurement import FIRST_PRIMARY, METRICS, QUALITY, Metric
@@ -31,9 +31,9 @@ _PROFILED = frozenset({"filter_pruning", "quantization"})
 _OF_IMAGES = frozenset({"mirroring"})
 """Techniques that only networks of images know."""
 _ASKED_FOR = frozenset({"noise", "adjusted_loss"})
-"""Techniques that a job has only if it says so: most find nothing there (docs/tasks/texts.md)."""
-_OF_WORDS = frozenset({"noise"})
-"""Techniques that only networks of ids know."""
+"""Techniques that a job has only if it says so: they rarely help, and never an image."""
+_OF_WORDS = frozenset({"vocabulary_pruning"})
+"""Techniques that only networks of words know."""
 _NOT_VARIED = frozenset({"auto", "none"})
 """What training may be asked of examples that are no images."""
 _BEFORE: dict[str, Any] = {"allow_chance_baseline": True, "target": targets.AS_MADE.name}
@@ -54,8 +54,9 @@ SamplerName = Literal[
 
 def _every_technique_of(fields: Mapping[str, Any]) -> dict[str, dict[str, Range]]:
     """Every technique that a network of the task can have; ``fields`` are those read before."""
-    others = _OF_IMAGES if fields.get("task", FIRST_TASK) != FIRST_TASK else frozenset()
-    others |= _ASKED_FOR
+    task = fields.get("task", FIRST_TASK)
+    others = _ASKED_FOR | (_OF_IMAGES if task != FIRST_TASK else frozenset())
+    others |= frozenset() if task in TEXT_TASKS else _OF_WORDS
     return {name: knobs for name, knobs in every_technique().items() if name not in others}
 
 

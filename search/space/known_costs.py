@@ -25,6 +25,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from compress.network.member import Shape
 from compress.network.outline import LayerInfo, Outline
 from compress.network.structure.narrowing import Narrowing, biases_of_output, weights
@@ -46,6 +49,7 @@ _MOST_COUNTED = 20_000
 """Number of candidates whose counts are remembered: samplers ask for the same ones again."""
 COUNTED: tuple[Metric, ...] = ("parameters", "macs")
 _CELL = "cell"
+_TABLE = "embedding"
 _GUESSED: tuple[Metric, ...] = ("size_bytes",)
 _ORDER: tuple[Metric, ...] = (*COUNTED, *_GUESSED)
 
@@ -92,7 +96,10 @@ def _own(values: ValuesOf, technique: str, field: str) -> Sequence[Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """The layers of one stage, or in a cell of one operation on one edge, added up."""
+    """The layers of one stage, or in a cell of one operation on one edge, added up.
+
+    ``tables`` are the weights and the words of each table among them.
+    """
 
     stage: int | None
     edge: int | None
@@ -100,6 +107,13 @@ class _Part:
     weights: int
     biases: int
     macs: int
+    tables: tuple[tuple[int, int], ...] = ()
+
+    def lost(self, fields: Fields) -> int:
+        """Return the weights of the words that leave its tables."""
+        return sum(
+            weights - weights // words * _rows(fields, words) for weights, words in self.tables
+        )
 
 
 class _Narrowed:
@@ -122,9 +136,20 @@ class _Narrowed:
                 weights=int(left.weights_L[places].sum()),
                 biases=int(left.biases_L[places].sum()),
                 macs=int(left.macs_L[places].sum()),
+                tables=self._tables(places, left.weights_L),
             )
             for stage, places in self._places.items()
         ]
+
+    def _tables(
+        self, places: Sequence[int], left: NDArray[np.int64]
+    ) -> tuple[tuple[int, int], ...]:
+        layers = self.narrowing.outline.layers
+        return tuple(
+            (int(left[place]), layers[place].weight_shape[1])
+            for place in places
+            if layers[place].kind == _TABLE
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,9 +223,10 @@ class KnownCosts:
             if part.stage not in kept:
                 kept[part.stage] = math.prod(c.share(own, part.stage) for c, own in estimating)
             share = kept[part.stage]
-            parameters += share * (part.weights + part.biases)
+            own_weights = part.weights - part.lost(fields)
+            parameters += share * (own_weights + part.biases)
             macs += share * part.macs
-            size_bits += share * (part.weights * bits + part.biases * FLOAT_BITS)
+            size_bits += share * (own_weights * bits + part.biases * FLOAT_BITS)
         runs = math.prod(costs.runs(own) for costs, own in fields)
         return parameters, runs * macs, max(1.0, size_bits / 8)
 
@@ -287,7 +313,17 @@ def _part(
         weights=sum(weights(layer) for layer in layers),
         biases=sum(layer.weight_shape[0] * biases_of_output(layer) for layer in layers),
         macs=sum(layer.macs for layer in layers),
+        tables=tuple(
+            (weights(layer), layer.weight_shape[1]) for layer in layers if layer.kind == _TABLE
+        ),
     )
+
+
+def _rows(fields: Fields, words: int) -> int:
+    """Return the rows that stay of a table of so many words, behind all techniques."""
+    for costs, own in fields:
+        words = costs.rows(own, words)
+    return words
 
 
 def _bits(fields: Fields, counted: ByteModel) -> float:

@@ -220,6 +220,7 @@ def build(spec: JobSpec, outline: Outline) -> Space:
     )
     validation.check_pairs(names)
     check_members(names, outline)
+    check_words(names, outline)
     asked = [knob for name in names for knob in _knobs(name, spec.ranges[name], outline)]
     validation.check_stages(asked, names, outline)
     validation.check_values(asked)
@@ -334,6 +335,15 @@ def check_members(techniques: Sequence[str], outline: Outline) -> None:
         raise TechniqueDoesNotFit(
             f"{_MEMBER}: only a network of a family has members, and this one is of none: leave "
             f"{_MEMBER} out, or name a student of a family"
+        )
+
+
+def check_words(techniques: Sequence[str], outline: Outline) -> None:
+    """Raise TechniqueDoesNotFit if words shall leave a network that has no table."""
+    of_words = [name for name in techniques if "words" in registry.BY_NAME[name].acts_on]
+    if of_words and not any(layer.kind == "embedding" for layer in outline.layers):
+        raise TechniqueDoesNotFit(
+            f"{of_words[0]}: the network has no table of words: leave {of_words[0]} out"
         )
 
 

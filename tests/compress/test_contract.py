@@ -101,7 +101,10 @@ def fingerprint(network):
     return hashlib.sha256(buffer.getvalue()).hexdigest()
 
 
-@pytest.mark.parametrize("name", [technique.name for technique in registry.TECHNIQUES])
+OF_IMAGES = [each.name for each in registry.TECHNIQUES if "words" not in each.acts_on]
+
+
+@pytest.mark.parametrize("name", OF_IMAGES)
 def test_every_technique_of_the_catalog_has_a_case(name):
     covered = {case.technique for case in CASES if case.name in TYPICAL}
     assert name in covered, (

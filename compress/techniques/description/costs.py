@@ -84,6 +84,10 @@ class Costs:
         """
         return {} if self.is_exact else None
 
+    def rows(self, fields: Fields, words: int) -> int:
+        """Return the rows that stay of a table of so many words."""
+        return words
+
     def bits(self, fields: Fields) -> float:
         """Estimate the bits of a weight in the file, without entropy coding; at most 32."""
         return FLOAT_BITS

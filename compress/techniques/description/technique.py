@@ -13,8 +13,8 @@ from compress.techniques.description.costs import UNCHANGED, Costs
 from compress.techniques.description.rules import Applies, Refused, Relation
 from compress.values.knobs import Scalar
 
-Part = Literal["channels", "weights", "activations", "training", "output"]
-_SIZED: frozenset[Part] = frozenset({"channels", "weights", "output"})
+Part = Literal["channels", "words", "weights", "activations", "training", "output"]
+_SIZED: frozenset[Part] = frozenset({"channels", "words", "weights", "output"})
 """What changes counts or bytes: who acts on it says how, or bounds would be wrong in silence."""
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from compress.network.families.residual.config import Residual
 from compress.techniques.registry import TECHNIQUES
-from search.errors import InvalidSpace
+from search.errors import InvalidSpace, TechniqueDoesNotFit
 from search.space import space, validation
 from tests import factories
 
@@ -46,7 +46,15 @@ def test_a_technique_that_can_do_nothing_is_refused(
 
 
 def test_every_technique_as_it_is_does_something() -> None:
-    assert refusal({each.name: {} for each in TECHNIQUES}) == ""
+    of_images = [each.name for each in TECHNIQUES if "words" not in each.acts_on]
+    assert refusal({name: {} for name in of_images}) == ""
+
+
+def test_a_network_without_words_cannot_lose_any() -> None:
+    with pytest.raises(TechniqueDoesNotFit, match="has no table of words: leave"):
+        space.build(
+            factories.spec(techniques={"vocabulary_pruning": {}}), factories.outline(NETWORK)
+        )
 
 
 @pytest.mark.parametrize(

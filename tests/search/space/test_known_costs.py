@@ -13,6 +13,8 @@ from compress import pipeline
 from compress.export import counting, writer
 from compress.network import folding
 from compress.network.families.catalog import Architecture
+from compress.network.families.drawn import catalog
+from compress.network.families.drawn.word_bag import WordBag
 from compress.network.families.mobilenet_v2.config import MobileNetV2
 from compress.network.families.nasbench201.config import NasBench201
 from compress.network.families.residual.config import Residual
@@ -252,3 +254,14 @@ def test_many_candidates_are_counted_like_one() -> None:
 
 def _values(some: Sequence[Mapping[str, object]], name: str) -> list[object]:
     return [params.get(name, ABSENT) for params in some]
+
+
+def test_rows_of_words_that_stay_and_of_buckets_are_counted() -> None:
+    network = WordBag(words=100, width=8)
+    outline = catalog.outline(network, input_shape=(5,), num_classes=2)
+    ranges: dict[str, object] = {"vocabulary_pruning": {"keep": [1.0, 0.25], "buckets": [0, 4]}}
+    counted = KnownCosts(space=space.build(factories.spec(techniques=ranges), outline))
+    head = 8 * 2 + 2
+    for keep, buckets, rows in ((1.0, 0, 100), (0.25, 0, 25), (0.25, 4, 29)):
+        found = counted.of({"vocabulary_pruning.keep": keep, "vocabulary_pruning.buckets": buckets})
+        assert found["parameters"] == rows * 8 + head

@@ -1,0 +1,1 @@
+"""Vocabulary pruning: a table keeps the words that matter, all others become the unknown one."""
