@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import AttributeProto, ModelProto, TensorProto
 
-from compress.conversion import decoding, grids, packing, running, symmetric
+from compress.conversion import decoding, grids, packing, running, symmetric, tables
 from compress.export import counted_places, onnx_graph
 from compress.export.weight_encoding.float_spelling import FLOATS
 from compress.network.graph.reading import conversion as reading
@@ -80,9 +80,20 @@ def converted(model: ModelProto, target: Target) -> ModelProto:
 
 
 def _plain(model: ModelProto) -> ModelProto:
+    return _lowered(_laid_out(model))
+
+
+def _laid_out(model: ModelProto) -> ModelProto:
+    """Return the model with nothing left to decode: neither at once nor by rows."""
+    whole = _whole(model)
+    tables.lay_out(whole)
+    return whole
+
+
+def _whole(model: ModelProto) -> ModelProto:
     whole = decoding.decoded(model)
     decoding.with_integer_biases(whole)
-    return _lowered(whole)
+    return whole
 
 
 def _lowered(whole: ModelProto) -> ModelProto:
@@ -101,13 +112,14 @@ def _lowered(whole: ModelProto) -> ModelProto:
 def _tensorrt(model: ModelProto) -> ModelProto:
     """Return the plain model with its activations on other grids: its answers are others, too."""
     whole = decoding.decoded(model)
+    tables.lay_out(whole)
     symmetric.with_symmetric_grids(whole)
     return _lowered(whole)
 
 
 def _portable(model: ModelProto) -> ModelProto:
     """Return the plain model with its constants packed again."""
-    made = packing.packed(_plain(model), grids.found(model), most_bytes=_MOST_BYTES)
+    made = packing.packed(_lowered(_whole(model)), grids.found(model), most_bytes=_MOST_BYTES)
     counted_places.pack(made, FLOATS)
     onnx_graph.compact(made)
     onnx.checker.check_model(made, full_check=True)

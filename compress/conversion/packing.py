@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from compress.conversion import decoding
+from compress.conversion import decoding, tables
 from compress.conversion.grids import Grid
 from compress.conversion.running import Array
 from compress.export.weight_encoding import encoder
@@ -41,6 +41,9 @@ def packed(model: ModelProto, grids: Mapping[str, Grid], *, most_bytes: int) -> 
     """
     made = ModelProto()
     made.CopyFrom(model)
+    tables.pack(made, grids)
+    whole = ModelProto()
+    whole.CopyFrom(made)
     products = list(_products(made))
     _drop(made, {name for name, *_ in products})
     constants = {t.name: numpy_helper.to_array(t) for t in made.graph.initializer}
@@ -53,7 +56,7 @@ def packed(model: ModelProto, grids: Mapping[str, Grid], *, most_bytes: int) -> 
     ]
     _drop(made, set(written.names))
     _put(made, written, [*written.nodes, *factors], names)
-    _prove(model, made, names)
+    _prove(whole, made, names)
     return made
 
 

@@ -17,6 +17,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, shape_inference
 from compress.evaluation import runtime
 from compress.evaluation.port_types import PORT_TYPES
 from compress.export import onnx_shapes
+from compress.export.weight_encoding import rows
 from compress.export.weight_encoding.forms import made_by
 
 _Shapes = dict[str, list[int]]
@@ -37,10 +38,12 @@ class FileCounts:
 def count(model: ModelProto) -> FileCounts:
     """Count a model whose only unknown dimension is the batch."""
     constants = _constants(model)
-    counted = _counted(model, constants)
-    shapes = _shapes(model, counted)
+    tables = list(rows.packed(model))
+    decoding = {name for table in tables for node in table.nodes for name in node.output}
+    counted = [n for n in _counted(model, constants) if decoding.isdisjoint(n.output)]
+    shapes = _shapes(model, counted, [table.output for table in tables])
     producer = {name: node for node in model.graph.node for name in node.output}
-    parameters: dict[str, int] = {}
+    parameters = {t.codes.name: t.codes.dims[0] * shapes[t.output][-1] for t in tables}
     macs = 0
     for node in counted:
         for name in node.input[_HELD.get(node.op_type, slice(1, None))]:
@@ -128,7 +131,7 @@ def _stored(name: str, producer: dict[str, NodeProto]) -> str:
     return name
 
 
-def _shapes(model: ModelProto, counted: list[NodeProto]) -> _Shapes:
+def _shapes(model: ModelProto, counted: list[NodeProto], others: list[str]) -> _Shapes:
     single = ModelProto()
     single.CopyFrom(model)
     for value in [*single.graph.input, *single.graph.output]:
@@ -140,7 +143,7 @@ def _shapes(model: ModelProto, counted: list[NodeProto]) -> _Shapes:
         if value.type.tensor_type.HasField("shape"):
             axes = value.type.tensor_type.shape.dim
             shapes[value.name] = [axis.dim_value for axis in axes]
-    needed = [name for node in counted for name in (node.input[0], made_by(node))]
+    needed = [*others, *(name for node in counted for name in (node.input[0], made_by(node)))]
     unknown = [name for name in needed if 0 in shapes.get(name, [0])]
     return shapes | _shapes_seen(single, unknown)
 

@@ -18,7 +18,8 @@ node with its neighbours into one integer kernel. The forms below are those it r
   and is computed with the layer, keeps it from seeing both.
 
 How a weight's integers are stored is the business of ``compress.export.weight_encoding``: whatever
-the form, it is decoded once, as the file is loaded. Whatever is no computing node runs in float
+the form, it is decoded once, as the file is loaded, but for large tables, whose rows are decoded as
+they are read. Whatever is no computing node runs in float
 between the pairs, so any graph stays valid.
 """
 
@@ -36,10 +37,10 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from compress.export.activation_calibration import ActivationRange
 from compress.export.onnx_layers import WeightedNode
 from compress.export.placement import Placement
-from compress.export.weight_encoding import encoder
+from compress.export.weight_encoding import encoder, rows
 from compress.export.weight_encoding.encoder import Decoding
 from compress.export.weight_encoding.floats import Vector
-from compress.export.weight_encoding.forms import WeightForm, made_by
+from compress.export.weight_encoding.forms import Lookup, WeightForm, made_by
 from compress.network.folding import Stored
 from compress.network.stored_weight import StoredWeight
 from compress.techniques.quantization import grid
@@ -137,6 +138,10 @@ def _written(
     return written
 
 
+def _stays_packed(weight: _Weight) -> bool:
+    return isinstance(weight.form, Lookup) and rows.stays_packed(weight.stored)
+
+
 def _bias_of(output: str) -> str:
     return f"{output}.bias"
 
@@ -146,7 +151,7 @@ class _Writing:
     """A graph under construction.
 
     ``biases`` are those of integer layers by the tensors that these compute, and ``grids`` the
-    activations whose grids these layers read.
+    activations whose grids these layers read. ``in_rows`` are the tables that stay packed.
     """
 
     placement: Placement
@@ -156,6 +161,7 @@ class _Writing:
     biases: dict[str, NDArray[np.int32]] = field(default_factory=dict)
     grids: dict[str, str] = field(default_factory=dict)
     decoded: dict[str, str] = field(default_factory=dict)
+    in_rows: dict[str, _Weight] = field(default_factory=dict)
     nodes: list[NodeProto] = field(default_factory=list)
     tensors: dict[str, TensorProto] = field(default_factory=dict)
 
@@ -165,10 +171,13 @@ class _Writing:
             if self.placement.in_integers(node):
                 self._put_bias_on_grid(node)
         in_integers = {n.output[0] for n in nodes if self.placement.in_integers(n)}
+        if most_bytes:
+            self.in_rows.update({o: w for o, w in self.weights.items() if _stays_packed(w)})
+        whole = {o: weight for o, weight in self.weights.items() if o not in self.in_rows}
         decoding = encoder.encode(
-            {output: weight.stored for output, weight in self.weights.items()},
-            form={o: "int8" if o in in_integers else "float" for o in self.weights},
-            transposed=[o for o, weight in self.weights.items() if weight.form.is_transposed],
+            {output: weight.stored for output, weight in whole.items()},
+            form={o: "int8" if o in in_integers else "float" for o in whole},
+            transposed=[o for o, weight in whole.items() if weight.form.is_transposed],
             vectors=self._vectors(nodes, in_integers),
             most_bytes=most_bytes,
         )
@@ -195,17 +204,10 @@ class _Writing:
         """Write one node of the float graph, and the pairs of its outputs."""
         if self.placement.moves_integers(node):
             self._add_move(node)
+        elif made_by(node) in self.in_rows:
+            self._add_lookup(node)
         elif not self.placement.absorbed(node):
-            copy = NodeProto()
-            copy.CopyFrom(node)
-            for index, name in enumerate(node.input):
-                if self.placement.on_grid(name):
-                    copy.input[index] = f"{name}.float"
-            if made_by(node) in self.weights:
-                self._read_weight(copy)
-            self.nodes.append(copy)
-            if self._must_be_kept_float(node):
-                self._shield(copy)
+            self._add_as_it_is(node)
         for name in node.output:
             self.add_pair(name)
 
@@ -228,6 +230,25 @@ class _Writing:
         copy.input[0] = f"{node.input[0]}.q"
         copy.output[:] = [f"{name}.q" for name in node.output]
         self.nodes.append(copy)
+
+    def _add_as_it_is(self, node: NodeProto) -> None:
+        copy = NodeProto()
+        copy.CopyFrom(node)
+        for index, name in enumerate(node.input):
+            if self.placement.on_grid(name):
+                copy.input[index] = f"{name}.float"
+        if made_by(node) in self.weights:
+            self._read_weight(copy)
+        self.nodes.append(copy)
+        if self._must_be_kept_float(node):
+            self._shield(copy)
+
+    def _add_lookup(self, node: NodeProto) -> None:
+        (_, ids), (output,) = node.input, node.output
+        stored = self.in_rows[output].stored
+        table = rows.lookup(stored, ids=ids, output=output, prefix=f"{output}.rows.")
+        self.nodes.extend(table.nodes)
+        self.tensors.update(table.tensors)
 
     def finished(self, model: ModelProto) -> ModelProto:
         """Return the float model with this graph in place of its own."""
