@@ -5,7 +5,6 @@ from __future__ import annotations
 from compress.network import layers
 from compress.network.network import Network
 from compress.network.running import foreign, memory_format
-from compress.tasks.loss import LossSettings
 from compress.tasks.names import TEXT_TASKS
 from compress.tasks.task import Task
 from compress.techniques import registry
@@ -23,7 +22,7 @@ from compress.training.loop import Hooks, OnProgress, TrainingPlan, silent
 from compress.training.noise import USUAL_DROPOUT, Noise
 from compress.values import patterns, seeds
 from compress.values.errors import Stopped
-from compress.values.schedule import USUAL_RATE, Augment, Schedule
+from compress.values.schedule import USUAL_RATE, Augment, LossSettings, Schedule
 
 _BASELINE_RATES = {"sgd": 0.1, "adam": 5e-3}
 _ADAM_RATE = 1e-3

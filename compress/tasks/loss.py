@@ -6,38 +6,13 @@ Legend: R rows of logits, K classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from compress.values.schedule import LossSettings
 
-@dataclass(frozen=True, kw_only=True)
-class LossSettings:
-    """How the loss of the labels differs from plain cross-entropy.
-
-    Attributes:
-        margin: Taken off the right logit (additive margin: Wang et al., arXiv:1801.05599, on plain
-            logits).
-        temperature: Logits are divided by it.
-        class_weight: Power of the inverse share of a class, by which its examples count.
-        label_smoothing: Share of a label that all classes get (Szegedy et al., arXiv:1512.00567,
-            section 7).
-    """
-
-    margin: float = 0.0
-    temperature: float = 1.0
-    class_weight: float = 0.0
-    label_smoothing: float = 0.0
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether nothing differs."""
-        return self == PLAIN
-
-
-PLAIN = LossSettings()
 IGNORED = -100
 """The label of a row that does not count."""
 

@@ -18,11 +18,10 @@ from torch import Tensor
 
 from compress.tasks.answers import Answers
 from compress.tasks.images import ImageData, Images
-from compress.tasks.loss import LossSettings
 from compress.tasks.names import TaskName
 from compress.values.errors import InvalidCandidate
 from compress.values.measurement import METRICS, Metric
-from compress.values.schedule import Augment, Augmented
+from compress.values.schedule import Augment, Augmented, LossSettings
 
 
 class View(Protocol):

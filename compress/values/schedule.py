@@ -1,7 +1,8 @@
-"""The schedule of a recovery. Torch-free: jobs name it, services and workers pass it on."""
+"""The schedule of a recovery, and its loss. Torch-free: jobs name it, services and workers pass it on."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, Field
@@ -92,3 +93,30 @@ RecordedSchedule: TypeAlias = Annotated[Schedule, BeforeValidator(_read)]
 """A schedule inside of a record: what it lacks is what it was before the field was there."""
 FIRST: Final = Schedule.of_record({})
 """How every job trained that could not say it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSettings:
+    """How the loss of the labels differs from plain cross-entropy.
+
+    Attributes:
+        margin: Taken off the right logit (additive margin: Wang et al., arXiv:1801.05599, on plain
+            logits).
+        temperature: Logits are divided by it.
+        class_weight: Power of the inverse share of a class, by which its examples count.
+        label_smoothing: Share of a label that all classes get (Szegedy et al., arXiv:1512.00567,
+            section 7).
+    """
+
+    margin: float = 0.0
+    temperature: float = 1.0
+    class_weight: float = 0.0
+    label_smoothing: float = 0.0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing differs."""
+        return self == PLAIN
+
+
+PLAIN = LossSettings()

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from compress.tasks.loss import LossSettings
 from compress.techniques.description.config import StepConfig
 from compress.values.knobs import Choice, Searchable
+from compress.values.schedule import LossSettings
 
 
 class AdjustedLoss(StepConfig, frozen=True, extra="forbid"):

@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from compress.tasks import loss, registry
 from compress.tasks.images import ImageData, Images
-from compress.tasks.loss import PLAIN, LossSettings
 from compress.tasks.task import Batch
 from compress.values.errors import InvalidCandidate
+from compress.values.schedule import PLAIN, LossSettings
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 1.0, 0.0], [0.0, 0.0, 3.0]])
 LABELS = torch.tensor([0, 0, 2])

@@ -167,7 +167,11 @@ def test_a_length_stays_that_of_the_examples_unless_it_is_asked_for(path):
 
 
 def test_a_length_that_is_written_into_a_module_is_found(path):
-    class Fixed(Pooled):
+    class Fixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Embedding(20, 8)
+
         def forward(self, input_ids):
             return self.table(input_ids).reshape(-1, 48).sum(1, keepdim=True)
 

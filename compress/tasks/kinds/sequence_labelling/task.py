@@ -19,9 +19,9 @@ from compress.tasks import loading, loss
 from compress.tasks.answers import Answers, Tags
 from compress.tasks.images import ImageData
 from compress.tasks.kinds.sequence_labelling.entities import OUTSIDE, entities, has_scheme
-from compress.tasks.loss import PLAIN, LossSettings
 from compress.tasks.task import Batch, Task
 from compress.values.measurement import Metric
+from compress.values.schedule import PLAIN, LossSettings
 
 PADDED = -100
 """The tag of a place behind the last word, which counts for nothing."""

@@ -19,9 +19,9 @@ from compress.tasks.answers import Answers, Classes
 from compress.tasks.images import ImageData
 from compress.tasks.kinds.single_label import quality
 from compress.tasks.kinds.single_label.quality import ClassAnswers
-from compress.tasks.loss import PLAIN, LossSettings
 from compress.tasks.task import Batch, Task
 from compress.values.measurement import Metric
+from compress.values.schedule import PLAIN, LossSettings
 
 
 @dataclass(frozen=True)
