@@ -20,7 +20,7 @@ _CHANNELS = "channels cannot leave"
 _MATRICES = "their weights are no matrices to techniques"
 _WORDS = "only tables of words lose words"
 _TABLE = "embedding"
-_FACTORS = "only linear layers and ungrouped convolutions of two axes have factors"
+_FACTORS = "only linear layers, tables and ungrouped convolutions of two axes have factors"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,8 @@ revision  what changed
           weights of convolutions over three axes are matrices, and BatchNorm is folded into them;
           where sizes of images are open, padding goes on following them
 5         latency is the 10 % quantile of the calls' CPU times, not the least of them
-6         tables of words are no first layer, which few bits spare; large ones are decoded by rows
+6         tables of words are no first layer, which few bits spare; large ones are decoded by rows;
+          low_rank splits tables
 ========  ==========================================================================================
 """
 

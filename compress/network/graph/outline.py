@@ -188,9 +188,11 @@ def _is_tied_table(node: Node, graph: Graph) -> bool:
 
 
 def _has_factors(node: Node, shape: tuple[int, ...]) -> bool:
-    """Whether it is a linear layer, or a convolution of two axes without groups."""
+    """Whether it is a linear layer, a table, or a convolution of two axes without groups."""
     is_whole = len(shape) == _MAP and node.integer("group", 1) == 1
-    return len(shape) == _MATRIX if _KINDS[node.op] == "linear" else node.op == "Conv" and is_whole
+    if _KINDS[node.op] in {"embedding", "linear"}:
+        return len(shape) == _MATRIX
+    return node.op == "Conv" and is_whole
 
 
 def _resolution(node: Node, output: tuple[int, ...]) -> int | None:

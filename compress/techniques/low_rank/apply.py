@@ -10,8 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from compress.network import layers
+from compress.network.graph.view.operators.embedding import EmbeddingTable
 from compress.network.layers import WeightedLayer
 from compress.network.network import Network
+from compress.network.running.weight_views import Weighted
+from compress.tasks.names import TEXT_TASKS
 from compress.techniques import coverage
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.coverage import Reach
@@ -24,13 +27,14 @@ from compress.training.context import TrialContext
 from compress.values.errors import InvalidCandidate, NumericalError
 
 _NAME = "low_rank"
-_WHOLE = "only linear layers and ungrouped convolutions of two axes have factors, not"
+_WHOLE = "only linear layers, tables and ungrouped convolutions of two axes have factors, not"
 
 
 def apply(compressed: CompressedModel, config: LowRank, context: TrialContext) -> CompressedModel:
     """Return a copy with factorised layers, and notes about those that stay whole.
 
-    A layer stays whole if its factors would hold no fewer weights or need more multiplications.
+    A layer stays whole if its factors would hold no fewer weights or need more multiplications. A
+    table multiplies nothing, and its factors may.
     Raises InvalidCandidate for a layer whose weight is already constrained, NumericalError for
     weights that are not finite, and InvalidData if ``activation`` has no images to measure.
     """
@@ -72,6 +76,7 @@ def _replaced(
         context.data.train,
         num_images=config.calibration_images if config.weighting == "activation" else 0,
         device=context.device,
+        pads=context.task.name in TEXT_TASKS,
     )
     whole: list[str] = []
     for layer in possible:
@@ -91,23 +96,34 @@ def _is_possible(layer: WeightedLayer) -> bool:
     if not bool(torch.isfinite(layers.latent(layer.module)).all()):
         raise NumericalError(f"{_NAME}: the weight of {layer.name} holds a NaN or an infinity")
     module = layer.module
-    return isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
+    is_matrix = isinstance(module, nn.Linear | EmbeddingTable)
+    return is_matrix or (isinstance(module, nn.Conv2d) and module.groups == 1)
 
 
 def _factorised(layer: WeightedLayer, seen: Moments, config: LowRank) -> nn.Module | None:
     """Return the best factors that save weights and cost no multiplications; None without any."""
     module = layer.module
-    most_macs = thinner.macs([module], seen.input_shape)
+    most_macs = _most_macs(module, seen)
     best: tuple[float, nn.Module] | None = None
     for factors in _candidates(layer, seen, config):
         row = thinner.build(module, factors, bias=_bias(layer, factors, seen))
         fits = factors.num_weights < layer.num_weights
-        if not fits or thinner.macs(list(row.children()), seen.input_shape) > most_macs:
+        if not fits or _multiplies_more(row, seen, most_macs):
             continue
         rank = factors.num_weights if config.size_ratio == 1 else factors.lost
         if best is None or rank < best[0]:
             best = rank, row
     return None if best is None else best[1]
+
+
+def _most_macs(module: Weighted, seen: Moments) -> int | None:
+    """Return the multiplications of a layer; None for a table, whose rows are looked up."""
+    is_table = isinstance(module, EmbeddingTable)
+    return None if is_table else thinner.macs([module], seen.input_shape)
+
+
+def _multiplies_more(row: nn.Sequential, seen: Moments, most: int | None) -> bool:
+    return most is not None and thinner.macs(list(row.children()), seen.input_shape) > most
 
 
 def _candidates(layer: WeightedLayer, seen: Moments, config: LowRank) -> Iterator[Factors]:

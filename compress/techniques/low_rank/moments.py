@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from compress.network.graph.view.operators.embedding import EmbeddingTable
 from compress.network.layers import WeightedLayer
 from compress.network.network import Network
 from compress.network.running.weight_views import Weighted, view_of
@@ -55,8 +56,11 @@ def measure(
     *,
     num_images: int,
     device: torch.device,
+    pads: bool = False,
 ) -> Mapping[str, Moments]:
     """Measure the moments of every layer; with no images at all, only the shapes.
+
+    ``pads`` is whether 0 fills texts up: a table's row of it is looked up, and counts for nothing.
 
     Raises InvalidData for images of another shape and NumericalError if a moment is not finite.
     """
@@ -69,7 +73,8 @@ def measure(
     def see(name: str, layer: Weighted, x: Tensor, share: float) -> None:
         moments = seen.setdefault(name, Moments(input_shape=tuple(x.shape[1:])))
         if num_images:
-            _add(moments, layer, x)
+            is_padded = pads and isinstance(layer, EmbeddingTable)
+            _add(moments, layer, x[x != 0] if is_padded else x)
 
     calibration.watch(network, found, x_NCHW, device=device, see=see)
     for name, moments in seen.items():

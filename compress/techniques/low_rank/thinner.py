@@ -12,18 +12,24 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from compress.network.graph.view.operators.embedding import EmbeddingTable
 from compress.network.running.weight_views import Weighted, view_of
 from compress.techniques.low_rank import factorisation
 from compress.techniques.low_rank.factorisation import Factors
 
 
 def build(layer: Weighted, factors: Factors, *, bias: Tensor | None) -> nn.Sequential:
-    """Build the factors of a linear layer or an ungrouped 2-d convolution as a sequence."""
+    """Build the factors of a linear layer, a table or an ungrouped 2-d convolution in a row.
+
+    Those of a table are a narrower table and a linear layer.
+    """
     names = ("first", "last") if len(factors.weights) == 2 else ("first", "core", "last")
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     for name, weight in zip(names, factorisation.balanced(factors.weights), strict=True):
         has_bias = name == "last" and bias is not None
-        if isinstance(layer, nn.Linear):
+        if isinstance(layer, EmbeddingTable) and name == "first":
+            part = EmbeddingTable(torch.empty_like(weight, dtype=layer.weight.dtype))
+        elif isinstance(layer, nn.Linear | EmbeddingTable):
             part = nn.utils.skip_init(
                 nn.Linear, *weight.shape[::-1], bias=has_bias, dtype=layer.weight.dtype
             )

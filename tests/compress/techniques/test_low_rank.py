@@ -5,10 +5,14 @@ import pytest
 import torch
 from torch import nn
 
+from compress import delivery, pipeline
 from compress.export import writer
 from compress.network import folding, layers
+from compress.network.graph.view.operators.embedding import EmbeddingTable
+from compress.targets.portable import PORTABLE
 from compress.tasks.images import Images
 from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
+from compress.techniques.compressed import CompressedModel
 from compress.techniques.low_rank import factorisation, thinner
 from compress.techniques.low_rank.apply import apply
 from compress.techniques.low_rank.config import LowRank
@@ -18,6 +22,7 @@ from compress.techniques.sparsity.config import Sparsity
 from compress.training import constraints, loop
 from compress.training.context import TrialContext
 from compress.values.errors import InvalidCandidate, InvalidData, NumericalError
+from tests.compress.network.families.drawn import made
 from tests.devices import DEVICE
 
 ALL = RankTarget(energy=1.0)
@@ -177,7 +182,8 @@ def test_grouped_convolutions_stay_whole_and_are_named(compressed, context):
     grouped = compressed.evolve(network=replace(compressed.network, module=module))
     thin = apply(grouped, LowRank(energy=0.5), context)
     assert thin.notes[0] == (
-        "low_rank: only linear layers and ungrouped convolutions of two axes have factors, not: 1"
+        "low_rank: only linear layers, tables and ungrouped convolutions of two axes have factors, "
+        "not: 1"
     )
     assert isinstance(thin.network.module[1], nn.Conv2d)
     assert isinstance(thin.network.module[3], nn.Sequential)
@@ -232,3 +238,24 @@ def test_constrained_or_broken_layers_and_missing_images_are_errors(compressed, 
     none = Images(x_NCHW=context.data.train.x_NCHW[:0], y_N=context.data.train.y_N[:0])
     with pytest.raises(InvalidData, match="at least one"):
         apply(compressed, LowRank(), replace(context, data=replace(context.data, train=none)))
+
+
+@pytest.mark.parametrize("weighting", ["none", "activation"])
+def test_a_table_becomes_a_narrower_one_with_a_layer_behind_it(weighting, tmp_path):
+    case = made.of("word_bag", "text_classification", 9, chance=0.5, words=made.WORDS, width=16)
+    data = case.data()
+    context = case.context(data)
+    network = pipeline.train_baseline(case.network(), epochs=4, context=context)
+    config = LowRank(energy=1, size_ratio=0.5, weighting=weighting)
+    thin = apply(CompressedModel(network=network), config, context)
+    names = {layer.name for layer in layers.weighted(thin.network)}
+    (table,) = [part for part in thin.network.module.modules() if isinstance(part, EmbeddingTable)]
+    assert {name.split(".")[-1] for name in names} >= {"first", "last"}
+    assert 2 * (table.weight.numel() + len(table.weight) * 16) <= made.WORDS * 16
+    before, after = (
+        loop.evaluate(each, data.validation, made.CPU, task=context.task)
+        for each in (network, thin.network)
+    )
+    assert after > before - 0.05
+    file = delivery.write(thin, tmp_path, target=PORTABLE, data=data, task=context.task)
+    assert file.parameters == sum(p.numel() for p in thin.network.module.parameters())

@@ -100,7 +100,8 @@ class _Writing:
 
     def _add_row(self, call: NodeCall, row: nn.Sequential) -> None:
         """Layers in place of one: uneven padding goes in front of the first."""
-        source, node = call.node.inputs[0], call.node
+        node, picks = call.node, isinstance(next(row.children()), EmbeddingTable)
+        source = node.inputs[1] if picks else node.inputs[0]
         padding = self._padding(call)
         if call.pads and not padding:
             source = self._add_pad(call, source)
@@ -108,10 +109,11 @@ class _Writing:
         for name in names:
             made = node.output if name == last else f"{call.layer}.{name}"
             layer, module = f"{call.layer}.{name}", row.get_submodule(name)
+            weight, is_table = f"{layer}.weight", isinstance(module, EmbeddingTable)
             part = Node(
                 op="MatMul" if _is_product(module) else node.op,
                 name=f"{node.name}.{name}",
-                inputs=(source, f"{layer}.weight", f"{layer}.bias"),
+                inputs=(weight, source) if is_table else (source, weight, f"{layer}.bias"),
                 outputs=(made,),
                 attributes=padding,
             )
