@@ -1,4 +1,4 @@
-"""The schedule of a recovery, and its loss. Torch-free: jobs name it, services and workers pass it on."""
+"""The schedule of a recovery, and its loss. Torch-free: jobs name it, workers follow it."""
 
 from __future__ import annotations
 
