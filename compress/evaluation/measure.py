@@ -27,6 +27,7 @@ from compress.values.errors import InvalidData
 from compress.values.measurement import (
     FIRST_PRIMARY,
     MOST_CLASSES,
+    PERTURBED_QUALITY,
     TRAIN_SAMPLE,
     Measurement,
     Metric,
@@ -220,6 +221,10 @@ def _answered(
     outputs_NK = runtime.answers(opened, images.x_NCHW, signature=signature)
     labels_N = images.y_N.numpy()
     figures = dict(task.quality(outputs_NK, labels_N))
+    if split == "validation" and data.perturbed is not None:
+        answers_NK = runtime.answers(opened, data.perturbed.x_NCHW, signature=signature)
+        score = task.score(torch.from_numpy(answers_NK), data.perturbed.y_N)
+        figures[PERTURBED_QUALITY] = score
     if task.primary != FIRST_PRIMARY:
         return Answered(quality=figures, interval=bootstrap.interval(task, outputs_NK, labels_N))
     accuracy = figures.pop(task.primary)

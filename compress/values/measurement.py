@@ -16,6 +16,8 @@ from compress.values.revision import FIRST_REVISION
 Observer = Literal["minmax", "mse", "percentile"]
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+PERTURBED_QUALITY = "perturbed_quality"
+"""The primary metric on a perturbed copy of validation, 0 to 1, of texts that have one."""
 QUALITY = "quality"
 """The metric that every task has: its primary one, 0 to 1."""
 FIRST_PRIMARY = "accuracy"
@@ -415,6 +417,7 @@ METRICS: Mapping[str, MetricInfo[Measurement]] = table(
         _of_answers("mse", "mean squared error", unit="error"),
         _of_answers("entity_f1", "entity F1"),
         _of_answers("token_accuracy", "share of tokens with the right tag"),
+        _of_answers(PERTURBED_QUALITY, "quality on perturbed validation"),
         _of_answers("agreement", "agreement with the baseline's answers"),
         _of_answers("cosine", "least mean cosine with the baseline's outputs", unit="score"),
         _of_answers("relative_error", "largest relative error against the baseline", unit="error"),

@@ -14,7 +14,7 @@ from compress.targets.registry import TargetName
 from compress.tasks.names import FIRST_TASK, TASK_METRICS, TEXT_TASKS, Comparison, TaskName
 from compress.training.distillation.settings import LOSSES_OF_ALL
 from compress.values.knobs import STORED, Choice, Range, as_recorded
-from compress.values.measurement import FIRST_PRIMARY, METRICS, QUALITY, Metric
+from compress.values.measurement import FIRST_PRIMARY, METRICS, PERTURBED_QUALITY, QUALITY, Metric
 from compress.values.schedule import AugmentField, Schedule
 from featherweight.specs.constraints import ConstraintField
 from featherweight.specs.names import JobName, Reference
@@ -182,6 +182,8 @@ class JobSpec(BaseModel, frozen=True, extra="forbid"):
     def _compares_what_is_measured(self) -> JobSpec:
         known = TASK_METRICS[self.task]
         for metric in self.compared:
+            if metric == PERTURBED_QUALITY and self.task in TEXT_TASKS:
+                continue
             if METRICS[metric].is_quality and metric not in (QUALITY, *known):
                 raise ValueError(
                     f"{self.task} has no {metric}: its metrics are {QUALITY} (that is {known[0]}) "

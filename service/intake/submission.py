@@ -14,6 +14,7 @@ from compress.network.sources.onnx_info import OnnxInfo
 from compress.network.sources.source import FamilySource, NetworkSource, OnnxSource
 from compress.targets import registry as targets
 from compress.tasks.inspection import DatasetInfo
+from compress.values.measurement import PERTURBED_QUALITY
 from compress.values.schedule import Schedule
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.schemas import DryRunSchema, Forecast
@@ -72,6 +73,7 @@ def check(session: Session, spec: JobSpec) -> Checked:
     dataset = _dataset(session, spec)
     data = DatasetInfo.model_validate(dataset.info)
     _check_task(spec, data)
+    _check_perturbed(spec, data)
     model, teacher, supernet = _model(session, spec), _teacher(session, spec), None
     drawn.check(spec, data)
     _check_fit(spec, model, data)
@@ -281,6 +283,15 @@ def _check_task(spec: JobSpec, data: DatasetInfo) -> None:
         raise ModelDoesNotFitData(
             f"task: is {spec.task}, and the data {spec.data!r} was sent for {data.task}: write "
             f"task: {data.task} into the job, or send the data again with task: {spec.task}"
+        )
+
+
+def _check_perturbed(spec: JobSpec, data: DatasetInfo) -> None:
+    has_copy = data.text is not None and data.text.is_perturbed
+    if PERTURBED_QUALITY in spec.compared and not has_copy:
+        raise ModelDoesNotFitData(
+            f"{PERTURBED_QUALITY}: the data {spec.data!r} has no perturbed copy: send "
+            "it as texts, or with x_perturbed, or leave the metric out"
         )
 
 

@@ -195,3 +195,13 @@ def test_an_answer_that_is_not_finite_is_no_measurement(linear, digits):
     broken = replace(digits, validation=replace(digits.validation, x_NCHW=x))
     with pytest.raises(NumericalError, match="1 of 300 images"):
         measure.run(linear, broken, splits=("validation",), task=IMAGE_CLASSIFICATION)
+
+
+def test_a_perturbed_copy_has_a_quality_of_its_own(artifact, digits):
+    turned = replace(digits.validation, x_NCHW=digits.validation.x_NCHW.flip(-1))
+    data = replace(digits, perturbed=turned)
+    measured = measure.run(artifact, data, splits=("validation", "test"), task=IMAGE_CLASSIFICATION)
+    found = measured.known("perturbed_quality")
+    assert found == pytest.approx(accuracy_from_outside(artifact.path, turned))
+    assert found < measured.accuracy["validation"]
+    assert "perturbed_quality" not in measured.quality["test"]

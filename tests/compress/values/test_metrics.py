@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from compress.tasks.names import TASK_METRICS
-from compress.values.measurement import METRICS, QUALITY, Measurement
+from compress.values.measurement import METRICS, PERTURBED_QUALITY, QUALITY, Measurement
 from compress.values.metrics import MetricInfo, table
 from tests import factories
 
@@ -77,7 +77,7 @@ def test_qualities_are_read_on_another_split_as_on_validation():
 def test_qualities_change_with_training_and_costs_do_not():
     qualities = {name for name, info in METRICS.items() if info.is_quality}
     of_tasks = {metric for metrics in TASK_METRICS.values() for metric in metrics}
-    assert qualities == of_tasks | {QUALITY}
+    assert qualities == of_tasks | {QUALITY, PERTURBED_QUALITY}
     for name, info in METRICS.items():
         is_better_high = name in qualities and info.unit != "error"
         assert info.direction == ("maximise" if is_better_high else "minimise")
