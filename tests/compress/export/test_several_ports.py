@@ -8,13 +8,13 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from onnx import helper
+from onnx import TensorProto, helper, numpy_helper
 
 from compress import pipeline
 from compress.evaluation import metering, peak_memory, runtime
 from compress.export import writer
 from compress.export.ports import file_ports
-from compress.network.sources import onnx_inspection
+from compress.network.sources import onnx, onnx_inspection
 from compress.network.sources.onnx_info import InspectedNetwork
 from compress.tasks.images import ImageData, Images
 from compress.tasks.registry import TASKS
@@ -177,3 +177,28 @@ def test_scores_that_a_mask_hides_stay_float(tmp_path):
     whole = runtime.answers(runtime.session(exported("attention")), x, signature=network.signature)
     found = runtime.answers(runtime.session(file.path), x, signature=file.signature)
     assert np.sqrt(np.square(found - whole).mean()) < 0.05 * whole.std()
+
+
+def test_halves_and_flags_stay_what_they_are():
+    """Two inputs of 16 bits and a flag, and an output of 16 bits that a flag switches."""
+    random, half = np.random.default_rng(0), TensorProto.FLOAT16
+    weight = random.normal(size=(7, 8)).astype(np.float16)
+    nodes = [
+        helper.make_node("Concat", ["a", "b"], ["c"], axis=1),
+        helper.make_node("MatMul", ["c", "w"], ["d"]),
+        helper.make_node("Cast", ["flag"], ["f"], to=half),
+        helper.make_node("Mul", ["d", "f"], ["z"]),
+    ]
+    types = {"a": (half, 4), "b": (half, 3), "flag": (TensorProto.BOOL, 1)}
+    taken = [helper.make_tensor_value_info(n, t, ["N", size]) for n, (t, size) in types.items()]
+    answered = [helper.make_tensor_value_info(n, half, ["N", 8]) for n in ("d", "z")]
+    graph = helper.make_graph(nodes, "g", taken, answered, [numpy_helper.from_array(weight, "w")])
+    opset = [helper.make_opsetid("", 17)]
+    content = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    network = onnx.load(content, input_shape=(8,), num_classes=None)
+    x = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
+    x[:, 7] = (x[:, 7] > 0).float()
+    upload, file = (runtime.session(each) for each in (content, delivered(network)))
+    assert ports(file) == ports(upload)
+    found, expected = (runtime.answers(s, x, signature=network.signature) for s in (file, upload))
+    np.testing.assert_allclose(found, expected, atol=5e-3)
