@@ -15,7 +15,7 @@ from featherweight.system.bounded import EndedProcess, ProcessBounds
 from service.intake import data_files
 from store.files import inspections, models
 from tests import factories
-from tests.compress.export.port_networks import exported as ports
+from tests.compress.export.ports.port_networks import exported as ports
 from tests.compress.onnx_networks import exported
 from tests.compress.tasks.conversion.hostile_parquet import saved
 from tests.service.running import claim, form, npz, problem

@@ -3,7 +3,7 @@
 import pytest
 
 from compress.network.signature import Signature
-from tests.compress.export.port_networks import CASES, network_of, shape_of
+from tests.compress.export.ports.port_networks import CASES, network_of, shape_of
 from workers import trial_runner
 
 PLAIN = {"unmasked", "pixels"}

@@ -129,7 +129,7 @@ def test_ids_are_cast_nowhere_in_a_file_that_takes_them(tmp_path):
     _, network, data = given("ids")
     artifact = written(network, data, tmp_path)
     assert "Cast" not in {node.op_type for node in onnx.load(artifact.path).graph.node}
-    assert peak_memory.of_file(artifact.path, shape=(1, 9)).load_ms > 0
+    assert peak_memory.of_file(artifact.path, shapes=[(1, 9)]).load_ms > 0
 
 
 def test_inspection_tells_the_rows_of_the_table_that_ids_pick_from():

@@ -16,7 +16,7 @@ from compress.network.sources.onnx_info import InspectedNetwork
 from compress.network.sources.ports import padding
 from compress.techniques.mirroring.config import THE_IMAGE
 from compress.values.errors import ExportParityError
-from tests.compress.export.port_networks import CASES, examples, exported, network_of
+from tests.compress.export.ports.port_networks import CASES, examples, exported, network_of
 from tests.compress.onnx_networks import IMAGES
 from tests.compress.onnx_networks import exported as other_networks
 

@@ -23,7 +23,7 @@ from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.mirroring.config import THE_IMAGE
 from compress.techniques.quantization.config import Quantization
 from tests.compress.applying import context_of
-from tests.compress.export.port_networks import (
+from tests.compress.export.ports.port_networks import (
     CASES,
     examples,
     exported,
