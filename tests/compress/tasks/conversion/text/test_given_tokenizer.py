@@ -174,6 +174,7 @@ def test_a_tokenizer_is_refused_in_words(name, tmp_path):
         (zipped(tokenizer__json="{}", a__csv="", b__csv=""), "has two files"),
         (zipped(tokenizer__json="{}", texts__csv="a")[:90], "cannot be read|has"),
     ],
+    ids=["a tokenizer alone", "no tokenizer", "two texts", "cut off"],
 )
 def test_a_zip_of_other_files_is_refused(content, words, tmp_path):
     with pytest.raises(InvalidData, match=words):
