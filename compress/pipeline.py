@@ -8,13 +8,13 @@ from compress.network.running import foreign, memory_format
 from compress.tasks.names import TEXT_TASKS
 from compress.tasks.task import Task
 from compress.techniques import registry
-from compress.techniques.adjusted_loss.config import AdjustedLoss
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
-from compress.techniques.distillation.config import Distillation
-from compress.techniques.noise.config import NoiseInTraining
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.registry import TechniqueConfig
+from compress.techniques.training.adjusted_loss.config import AdjustedLoss
+from compress.techniques.training.distillation.config import Distillation
+from compress.techniques.training.noise.config import NoiseInTraining
 from compress.training import batchnorm, loop, range_test, recovery
 from compress.training.context import TrialContext
 from compress.training.distillation.teacher import TeacherLogits

@@ -36,9 +36,9 @@ from benchmarks.search.early_stopping import Course, Spending
 from benchmarks.search.proposals import Params, Sampled
 from compress.sensitivity.document import ProfileDocument
 from compress.techniques.candidate import Candidate
-from compress.techniques.distillation.config import Distillation
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.quantization.config import Quantization
+from compress.techniques.training.distillation.config import Distillation
 from compress.values.measurement import Measurement
 from featherweight.specs.job import JobSpec, SamplerName
 from featherweight.specs.states import Phase

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from onnx import AttributeProto, ModelProto, TensorProto
 
 from compress.conversion import decoding, grids, packing, running, symmetric, tables
-from compress.export import counted_places, onnx_graph
+from compress.export import onnx_graph
+from compress.export.weight_encoding import counted_places
 from compress.export.weight_encoding.float_spelling import FLOATS
 from compress.network.graph.reading import conversion as reading
 from compress.network.graph.values import Graph

@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from compress.export import (
     activation_calibration,
     activation_ranges,
-    counted_places,
     counting,
     onnx_graph,
     onnx_layers,
@@ -37,7 +36,7 @@ from compress.export import (
 from compress.export.onnx_layers import WeightedNode
 from compress.export.placement import Placement, quantized_tensors
 from compress.export.ports import file_ports, lengths
-from compress.export.weight_encoding import encoder
+from compress.export.weight_encoding import counted_places, encoder
 from compress.network import affine, folding, layers
 from compress.network.folding import Stored
 from compress.network.graph import oldest

@@ -1,6 +1,6 @@
 """What each technique can work on in a network that is only described. Torch-free.
 
-``compress.techniques.coverage`` says afterwards what a candidate really covered.
+``compress.network.running.coverage`` says afterwards what a candidate really covered.
 """
 
 from __future__ import annotations

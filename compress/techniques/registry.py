@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, Union
 
 from pydantic import Field
 
-from compress.techniques.adjusted_loss.technique import TECHNIQUE as ADJUSTED_LOSS
 from compress.techniques.description import checks
 from compress.techniques.description.config import StepConfig
 from compress.techniques.description.technique import Technique
-from compress.techniques.distillation.technique import TECHNIQUE as DISTILLATION
 from compress.techniques.family_member.technique import TECHNIQUE as FAMILY_MEMBER
 from compress.techniques.filter_pruning.technique import TECHNIQUE as FILTER_PRUNING
 from compress.techniques.low_rank.technique import TECHNIQUE as LOW_RANK
 from compress.techniques.mirroring.technique import TECHNIQUE as MIRRORING
-from compress.techniques.noise.technique import TECHNIQUE as NOISE
 from compress.techniques.quantization.technique import TECHNIQUE as QUANTIZATION
 from compress.techniques.sparsity.technique import TECHNIQUE as SPARSITY
+from compress.techniques.training.adjusted_loss.technique import TECHNIQUE as ADJUSTED_LOSS
+from compress.techniques.training.distillation.technique import TECHNIQUE as DISTILLATION
+from compress.techniques.training.noise.technique import TECHNIQUE as NOISE
 from compress.techniques.vocabulary_pruning.technique import TECHNIQUE as VOCABULARY_PRUNING
 from compress.techniques.weight_sharing.technique import TECHNIQUE as WEIGHT_SHARING
 

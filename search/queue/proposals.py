@@ -14,10 +14,10 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from compress.techniques.candidate import Candidate
-from compress.techniques.distillation.config import Distillation
 from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.registry import BY_NAME, TechniqueConfig
 from compress.techniques.rules import canonical
+from compress.techniques.training.distillation.config import Distillation
 from compress.values.knobs import Scalar, Searchable
 from featherweight.specs.job import JobSpec
 from search.errors import CandidateDoesNotFit

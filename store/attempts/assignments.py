@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from compress.network.sources.source import DrawnSource, FamilySource, NetworkSource
 from compress.tasks.inspection import DatasetInfo
 from compress.techniques.candidate import Candidate
-from compress.techniques.distillation.config import Distillation
+from compress.techniques.training.distillation.config import Distillation
 from featherweight.specs.job import JobSpec, UntrainedModel
 from featherweight.specs.protocol import Assignment
 from featherweight.specs.states import Phase

@@ -27,7 +27,6 @@ from compress.tasks.images import ImageData, Images
 from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
-from compress.techniques.distillation.config import Distillation
 from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.low_rank.config import LowRank
@@ -35,6 +34,7 @@ from compress.techniques.mirroring.config import Mirroring
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.registry import TechniqueConfig
 from compress.techniques.sparsity.config import Sparsity
+from compress.techniques.training.distillation.config import Distillation
 from compress.techniques.weight_sharing.config import WeightSharing
 from compress.training import constraints, inference, loop
 from compress.training.context import TrialContext

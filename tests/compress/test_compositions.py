@@ -11,7 +11,6 @@ from compress.evaluation import runtime
 from compress.network import layers
 from compress.network.stored_weight import StoredWeight
 from compress.techniques.candidate import Candidate
-from compress.techniques.distillation.config import Distillation
 from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.low_rank.config import LowRank
@@ -19,6 +18,7 @@ from compress.techniques.mirroring.config import Mirroring
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.sparsity.config import Sparsity
 from compress.techniques.sparsity.mask import Mask
+from compress.techniques.training.distillation.config import Distillation
 from compress.techniques.weight_sharing.config import WeightSharing
 from compress.training import constraints
 from tests import covering

@@ -19,7 +19,7 @@ from compress.network import layers
 from compress.network.stored_weight import HalfFloat, StoredWeight, is_half
 from compress.techniques import registry
 from compress.techniques.candidate import Candidate
-from compress.techniques.distillation.config import Distillation
+from compress.techniques.training.distillation.config import Distillation
 from compress.training import constraints
 from compress.values.errors import InvalidCandidate, NumericalError
 from featherweight.specs import manifest

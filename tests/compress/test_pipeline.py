@@ -9,8 +9,8 @@ from compress.network.sources.family import FamilyMembers
 from compress.tasks.images import ImageData, Images
 from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
-from compress.techniques.distillation.config import Distillation
 from compress.techniques.quantization.config import Quantization
+from compress.techniques.training.distillation.config import Distillation
 from compress.training import loop
 from compress.training.context import TrialContext
 from compress.values.errors import InvalidCandidate, Stopped

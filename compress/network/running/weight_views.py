@@ -2,7 +2,8 @@
 
 Whatever works on the weights of a layer, rounds, shares, masks, measures or narrows them, sees
 ``(O, I)`` matrices and the inputs that they are multiplied with. How a type of layer holds them is
-said here once. A layer of no view keeps its weights, and ``compress.techniques.coverage`` names it.
+said here once. A layer of no view keeps its weights, and
+``compress.network.running.coverage`` names it.
 
 Every layer with a view has ``weight``, its output channels first, and ``bias``, one number for each
 of them that is added to the output, or None.

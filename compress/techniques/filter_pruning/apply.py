@@ -16,12 +16,12 @@ from torch import nn
 from compress.network import layers
 from compress.network.graph.coupling.groups import ALONE
 from compress.network.network import Network
+from compress.network.running import coverage
+from compress.network.running.coverage import Reach
 from compress.network.structure import channels
 from compress.network.structure.channel_groups import ChannelGroup, Channels
 from compress.network.structure.importance import Evidence, importance
-from compress.techniques import coverage
 from compress.techniques.compressed import CompressedModel
-from compress.techniques.coverage import Reach
 from compress.techniques.filter_pruning import calibration, cost, strategies, targets, widths
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.filter_pruning.cost import Cost, Meter

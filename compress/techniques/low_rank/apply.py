@@ -13,11 +13,11 @@ from compress.network import layers
 from compress.network.graph.view.operators.embedding import EmbeddingTable
 from compress.network.layers import WeightedLayer
 from compress.network.network import Network
+from compress.network.running import coverage
+from compress.network.running.coverage import Reach
 from compress.network.running.weight_views import Weighted
 from compress.tasks.names import TEXT_TASKS
-from compress.techniques import coverage
 from compress.techniques.compressed import CompressedModel
-from compress.techniques.coverage import Reach
 from compress.techniques.low_rank import factorisation, moments, thinner
 from compress.techniques.low_rank.config import LowRank
 from compress.techniques.low_rank.factorisation import Factors, RankTarget

@@ -16,10 +16,10 @@ from torch import Tensor
 from compress.network import layers
 from compress.network.layers import WeightedLayer
 from compress.network.network import Network
+from compress.network.running import coverage
+from compress.network.running.coverage import Reach
 from compress.network.stored_weight import StoredWeight
-from compress.techniques import coverage
 from compress.techniques.compressed import CompressedModel
-from compress.techniques.coverage import Reach
 from compress.techniques.quantization import (
     allocation,
     bias_correction,

@@ -13,9 +13,9 @@ from torch import Tensor
 from compress.network import layers
 from compress.network.layers import WeightedLayer
 from compress.network.network import Network
-from compress.techniques import coverage
+from compress.network.running import coverage
+from compress.network.running.coverage import Reach
 from compress.techniques.compressed import CompressedModel
-from compress.techniques.coverage import Reach
 from compress.techniques.sparsity import selection
 from compress.techniques.sparsity.config import Sparsity
 from compress.techniques.sparsity.mask import Mask, Rule

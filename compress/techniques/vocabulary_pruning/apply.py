@@ -16,10 +16,10 @@ from compress.network.network import Network
 from compress.techniques.compressed import CompressedModel
 from compress.techniques.vocabulary_pruning import ranking, shrinking, tables, usage
 from compress.techniques.vocabulary_pruning.config import VocabularyPruning
-from compress.techniques.vocabulary_pruning.ranking import Evidence
+from compress.techniques.vocabulary_pruning.ranking import WordEvidence
 from compress.techniques.vocabulary_pruning.shrinking import KeptWords
 from compress.techniques.vocabulary_pruning.tables import FoundTables, WordTable
-from compress.techniques.vocabulary_pruning.usage import Runs
+from compress.techniques.vocabulary_pruning.usage import TableRuns
 from compress.training import calibration
 from compress.training.context import TrialContext
 from compress.values import patterns
@@ -111,14 +111,14 @@ class _Words:
 
     def evidence(
         self, table: WordTable, config: VocabularyPruning, context: TrialContext
-    ) -> Evidence:
+    ) -> WordEvidence:
         """Look at the training examples."""
         train = context.data.train
-        runs = Runs(
+        runs = TableRuns(
             self.network, train.x_NCHW, device=context.device, should_stop=context.should_stop
         )
         read = usage.readings(self.graph, table, self.layers)
-        return Evidence(
+        return WordEvidence(
             runs=runs,
             read=read,
             usage=runs.usage(read, table.num_words),
@@ -131,7 +131,7 @@ class _Words:
         )
 
 
-def _kept(config: VocabularyPruning, evidence: Evidence) -> KeptWords:
+def _kept(config: VocabularyPruning, evidence: WordEvidence) -> KeptWords:
     table_VE, ids_V = evidence.table_VE, evidence.usage.ids_V
     ids = ranking.kept(
         ranking.scores(config.rule, evidence),
@@ -144,7 +144,7 @@ def _kept(config: VocabularyPruning, evidence: Evidence) -> KeptWords:
 
 
 def _described(
-    table: WordTable, kept: KeptWords, evidence: Evidence, config: VocabularyPruning
+    table: WordTable, kept: KeptWords, evidence: WordEvidence, config: VocabularyPruning
 ) -> str:
     ids_V = evidence.usage.ids_V.double().numpy()
     # Padding is no word.

@@ -21,7 +21,7 @@ from compress.network.graph.values import Array
 from compress.tasks.images import Images
 from compress.tasks.task import Batch, Task
 from compress.techniques.vocabulary_pruning.config import Rule
-from compress.techniques.vocabulary_pruning.usage import Reading, Runs, Usage
+from compress.techniques.vocabulary_pruning.usage import Reading, TableRuns, Usage
 from compress.values import seeds
 
 _MOST_OF_A_WORD = 16
@@ -29,10 +29,10 @@ _BATCH_SIZE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class WordEvidence:
     """What words are scored by: the table ``(V, E)``, who reads it, and the training examples."""
 
-    runs: Runs
+    runs: TableRuns
     read: Sequence[Reading]
     usage: Usage
     table_VE: Array
@@ -43,7 +43,7 @@ class Evidence:
     seed: int
 
 
-def scores(rule: Rule, evidence: Evidence) -> Tensor:
+def scores(rule: Rule, evidence: WordEvidence) -> Tensor:
     """Return a score for every word, ``(V,)`` float64, never below 0."""
     return _RULES[rule](evidence)
 
@@ -59,20 +59,20 @@ def kept(scores_V: Tensor, ids_V: Tensor, *, number: int, unknown: int) -> Tenso
     return torch.tensor(sorted([*always, *best[: number - len(always)]]))
 
 
-def _frequency(evidence: Evidence) -> Tensor:
+def _frequency(evidence: WordEvidence) -> Tensor:
     return evidence.usage.ids_V.double()
 
 
-def _norm(evidence: Evidence) -> Tensor:
+def _norm(evidence: WordEvidence) -> Tensor:
     return torch.from_numpy(np.linalg.norm(evidence.table_VE.astype(np.float64), axis=1))
 
 
-def _random(evidence: Evidence) -> Tensor:
+def _random(evidence: WordEvidence) -> Tensor:
     generator = torch.Generator().manual_seed(seeds.derive(evidence.seed, "vocabulary"))
     return torch.rand(len(evidence.table_VE), generator=generator, dtype=torch.float64)
 
 
-def _effect(evidence: Evidence) -> Tensor:
+def _effect(evidence: WordEvidence) -> Tensor:
     usage = evidence.usage
     pairs_R = _tried(usage, most=evidence.most_rows)
     moved_R = evidence.runs.changes(evidence.read, usage, pairs_R, unknown=evidence.unknown)
@@ -106,7 +106,7 @@ def _tried(usage: Usage, *, most: int) -> Tensor:
     return found[frequent].sort().values
 
 
-def _gradient(evidence: Evidence) -> Tensor:
+def _gradient(evidence: WordEvidence) -> Tensor:
     """Sum ``|gradient . (row - row of the unknown word)|`` over batches of training examples."""
     parts = {evidence.runs.module.get_submodule(one.layer) for one in evidence.read}
     tables = list(dict.fromkeys(part.get_parameter("weight") for part in parts))
@@ -125,7 +125,7 @@ def _gradient(evidence: Evidence) -> Tensor:
     return found
 
 
-def _loss(evidence: Evidence, rows_B: Tensor) -> Tensor:
+def _loss(evidence: WordEvidence, rows_B: Tensor) -> Tensor:
     answers = evidence.runs.answers(rows_B)
     batch = Batch(
         rows_B=rows_B.to(answers.device),
@@ -135,7 +135,7 @@ def _loss(evidence: Evidence, rows_B: Tensor) -> Tensor:
     return evidence.task.loss(answers.float(), batch)
 
 
-_RULES: Mapping[Rule, Callable[[Evidence], Tensor]] = {
+_RULES: Mapping[Rule, Callable[[WordEvidence], Tensor]] = {
     "effect": _effect,
     "frequency": _frequency,
     "gradient": _gradient,

@@ -2,8 +2,8 @@
 
 Users' ids stay valid. If the first so many words stay, ``Where(ids < K, ids, unknown)`` is all;
 else a list of rows, one for each id, is picked from. It counts the words that stay, 0 for one that
-leaves, so a file holds it as one bit a word (``compress.export.counted_places``); the unknown word
-is row 0.
+leaves, so a file holds it as one bit a word
+(``compress.export.weight_encoding.counted_places``); the unknown word is row 0.
 
 Legend: V words, E numbers of a word, K words that stay, S rows that words share.
 """

@@ -75,8 +75,8 @@ class Usage:
         return torch.bincount(self.word_P, minlength=self.num_words)
 
 
-class Runs:
-    """Runs a network, in eval mode, on training examples."""
+class TableRuns:
+    """TableRuns a network, in eval mode, on training examples."""
 
     def __init__(
         self, network: Network, x_NCHW: Tensor, *, device: torch.device, should_stop: ShouldStop

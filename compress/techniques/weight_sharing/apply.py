@@ -12,9 +12,9 @@ from torch import Tensor
 from compress.network import layers
 from compress.network.layers import WeightedLayer
 from compress.network.network import Network
-from compress.techniques import coverage
+from compress.network.running import coverage
+from compress.network.running.coverage import Reach
 from compress.techniques.compressed import CompressedModel
-from compress.techniques.coverage import Reach
 from compress.techniques.weight_sharing.codebook import Codebook
 from compress.techniques.weight_sharing.config import WeightSharing
 from compress.training import calibration, constraints

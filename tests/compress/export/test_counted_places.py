@@ -6,7 +6,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from compress.evaluation import runtime
-from compress.export import counted_places, onnx_graph
+from compress.export import onnx_graph
+from compress.export.weight_encoding import counted_places
 from compress.export.weight_encoding.float_spelling import FLOATS
 from compress.export.weight_encoding.integer_spelling import INTEGERS
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from compress.network.running import coverage
+from compress.network.running.coverage import Reach
 from compress.tasks.images import ImageData, Images
-from compress.techniques import coverage
 from compress.techniques.compressed import CompressedModel
-from compress.techniques.coverage import Reach
 from compress.values.errors import InvalidCandidate
 from tests.compress.applying import applied
 from tests.compress.awkward import ZOO

@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.compressed import CompressedModel
-from compress.techniques.distillation import apply as distillation
-from compress.techniques.distillation.config import Distillation
+from compress.techniques.training.distillation import apply as distillation
+from compress.techniques.training.distillation.config import Distillation
 from compress.training.context import TrialContext
 from compress.training.distillation.loss import (
     decoupled,

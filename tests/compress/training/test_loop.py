@@ -13,7 +13,7 @@ from compress.tasks import loading
 from compress.tasks.images import Images
 from compress.tasks.kinds.image_classification import augmentation
 from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
-from compress.techniques.distillation.config import Distillation
+from compress.techniques.training.distillation.config import Distillation
 from compress.training import inference, loop, precision
 from compress.training.distillation.teacher import TeacherLogits
 from compress.training.loop import Hooks, TrainingPlan

@@ -6,7 +6,7 @@ import torch
 
 from compress.tasks.images import Images
 from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
-from compress.techniques.distillation.config import Distillation
+from compress.techniques.training.distillation.config import Distillation
 from compress.training import loop, recovery
 from compress.training.distillation.teacher import TeacherLogits
 from compress.values.errors import InvalidCandidate

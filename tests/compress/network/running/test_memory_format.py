@@ -11,10 +11,10 @@ from compress.network.families.network import build
 from compress.network.families.residual.config import Residual
 from compress.network.running import memory_format
 from compress.techniques.candidate import Candidate
-from compress.techniques.distillation.config import Distillation
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.registry import TechniqueConfig
 from compress.techniques.sparsity.config import Sparsity
+from compress.techniques.training.distillation.config import Distillation
 from compress.training import inference
 from tests.compress.applying import context_of
 from tests.compress.network.running.test_readers import five

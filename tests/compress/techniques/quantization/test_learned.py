@@ -27,13 +27,13 @@ from compress.network.sources.family import FamilyMembers
 from compress.tasks.images import Images
 from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
 from compress.techniques.candidate import Candidate
-from compress.techniques.distillation.config import Distillation
 from compress.techniques.family_member.config import FamilyMember
 from compress.techniques.quantization import rounding
 from compress.techniques.quantization.constraint import Sharing
 from compress.techniques.quantization.learned_step import LearnedStep
 from compress.techniques.quantization.observers import GridRule
 from compress.techniques.registry import TechniqueConfig
+from compress.techniques.training.distillation.config import Distillation
 from compress.training import constraints
 from compress.training import loop as training
 from compress.training.constraints import WeightConstraint

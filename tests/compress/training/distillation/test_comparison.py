@@ -13,7 +13,7 @@ from compress.network.network import Network
 from compress.tasks import loading
 from compress.tasks.images import Images
 from compress.tasks.kinds.image_classification.task import IMAGE_CLASSIFICATION
-from compress.techniques.distillation.config import Distillation
+from compress.techniques.training.distillation.config import Distillation
 from compress.training import inference, loop
 from compress.training.distillation import features, taps
 from compress.training.distillation.comparison import Comparison

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compress.techniques.compressed import CompressedModel
-from compress.techniques.distillation.config import Distillation
+from compress.techniques.training.distillation.config import Distillation
 from compress.training.context import TrialContext
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from compress.techniques.description.conditions import When
 from compress.techniques.description.rules import Applies, counts_where
 from compress.techniques.description.technique import Technique
-from compress.techniques.distillation.config import Distillation
+from compress.techniques.training.distillation.config import Distillation
 
 _SOFT = When("distillation.weight", above=0)
 

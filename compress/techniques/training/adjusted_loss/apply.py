@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from compress.techniques.adjusted_loss.config import AdjustedLoss
 from compress.techniques.compressed import CompressedModel
+from compress.techniques.training.adjusted_loss.config import AdjustedLoss
 from compress.training.context import TrialContext
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from compress.techniques.adjusted_loss.config import AdjustedLoss
 from compress.techniques.description.technique import Technique
+from compress.techniques.training.adjusted_loss.config import AdjustedLoss
 
 TECHNIQUE = Technique(
     name="adjusted_loss",

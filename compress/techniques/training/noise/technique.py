@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compress.techniques.description.technique import Technique
-from compress.techniques.noise.config import NoiseInTraining
+from compress.techniques.training.noise.config import NoiseInTraining
 
 TECHNIQUE = Technique(
     name="noise",

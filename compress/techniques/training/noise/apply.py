@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compress.techniques.compressed import CompressedModel
-from compress.techniques.noise.config import NoiseInTraining
+from compress.techniques.training.noise.config import NoiseInTraining
 from compress.training.context import TrialContext
 
 
@@ -11,4 +11,4 @@ def apply(
     compressed: CompressedModel, config: NoiseInTraining, context: TrialContext
 ) -> CompressedModel:
     """Return the same network, to be recovered with this noise."""
-    return compressed.after(config)
+    return compressed.after(config) if config.has_effect else compressed

@@ -26,8 +26,8 @@ class NoiseInTraining(StepConfig, frozen=True, extra="forbid"):
 
     @property
     def has_effect(self) -> bool:
-        """Whether it differs from what a recovery does without it: no noise is a choice, too."""
-        return True
+        """Whether there is any noise; without, a recovery has what its job says."""
+        return self.word_dropout > 0 or self.embedding_noise > 0
 
     @property
     def words(self) -> str:

@@ -1,0 +1,1 @@
+"""Techniques that change how a network learns, and nothing of its file."""
