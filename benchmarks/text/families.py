@@ -86,11 +86,11 @@ def main() -> None:
 def measured(run: Run, folder: Path, seed: int) -> dict[str, str | int | float | None]:
     """Train one network, write its file, and measure that."""
     found = run.read(folder)
-    data = _data(found, run.dev)
+    data = data_of(found, run.dev)
     context = TrialContext(data=data, device=_CPU, seed=seed, task=TASKS[run.task].of(data))
     begun = time.process_time()
     network = pipeline.train_baseline(
-        _network(run, found, data, seed), epochs=run.epochs, context=context, augment="none"
+        network_of(run, found, data, seed), epochs=run.epochs, context=context, augment="none"
     )
     spent = time.process_time() - begun
     with tempfile.TemporaryDirectory() as scratch:
@@ -117,7 +117,7 @@ def measured(run: Run, folder: Path, seed: int) -> dict[str, str | int | float |
     }
 
 
-def _data(found: TextSet, dev: str) -> ImageData:
+def data_of(found: TextSet, dev: str) -> ImageData:
     images = {
         split: Images(
             x_NCHW=torch.from_numpy(found.x[split]).float(), y_N=torch.from_numpy(found.y[split])
@@ -133,7 +133,7 @@ def _data(found: TextSet, dev: str) -> ImageData:
     )
 
 
-def _network(run: Run, found: TextSet, data: ImageData, seed: int) -> Network:
+def network_of(run: Run, found: TextSet, data: ImageData, seed: int) -> Network:
     examples = Examples(task=run.task, input_shape=data.input_shape, words=found.words)
     return family.fresh(
         catalog.fitted(run.network, examples),
