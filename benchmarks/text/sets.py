@@ -53,6 +53,12 @@ def sms(folder: Path) -> TextSet:
     )
 
 
+def sms_words(folder: Path) -> tuple[str, ...]:
+    """Return the texts of the ids of ``sms``; that of padding is empty."""
+    rows = _rows(folder / "sms_spam.parquet")["train"]
+    return ("", "[UNK]", *_numbered(word for row in rows for word in split_words(row["text"])))
+
+
 def snli(folder: Path) -> TextSet:
     """Pairs of sentences; what is published for development is trained on, as in other marks."""
     rows = _rows(folder / "snli_devtest.parquet")
