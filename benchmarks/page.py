@@ -50,6 +50,7 @@ ELSEWHERE = (
     "data/published_cells",
     "search/resnet8",
     "text/families",
+    "text/small_tables",
     "text/vocabulary",
 )
 """Kept as files only: drills that pass or fail, and tables of other pages."""

@@ -45,7 +45,7 @@ class Standardised(nn.Module):
         return self.network((x - self.x_mean) / self.x_std) * self.y_std + self.y_mean
 
 
-def regression() -> tuple[Arrays, nn.Module]:
+def regression(epochs: int) -> tuple[Arrays, nn.Module]:
     """Friedman's first function of ten columns, of which five matter (Friedman, 1991)."""
     random = np.random.default_rng(0)
     found: Arrays = {}
@@ -56,12 +56,14 @@ def regression() -> tuple[Arrays, nn.Module]:
         found |= {f"x_{split}": x.astype(np.float32), f"y_{split}": y.astype(np.float32)}
     x, y = torch.from_numpy(found["x_train"]), torch.from_numpy(found["y_train"])[:, None]
     network = Standardised(layers(10, 1), x, y)
-    return found, trained(
-        network, x, y, lambda said, true: ((said - true) / y.std()).square().mean()
-    )
+
+    def loss(said: Tensor, true: Tensor) -> Tensor:
+        return ((said - true) / y.std()).square().mean()
+
+    return found, trained(network, x, y, loss, epochs)
 
 
-def multilabel() -> tuple[Arrays, nn.Module]:
+def multilabel(epochs: int) -> tuple[Arrays, nn.Module]:
     """Eight labels, each of which holds where a hidden rule of twenty columns says so."""
     random = np.random.default_rng(0)
     first, second = random.normal(size=(20, 24)), random.normal(size=(24, 8))
@@ -72,10 +74,10 @@ def multilabel() -> tuple[Arrays, nn.Module]:
         found |= {f"x_{split}": x.astype(np.float32), f"y_{split}": (rule > 2).astype(np.uint8)}
     x, y = torch.from_numpy(found["x_train"]), torch.from_numpy(found["y_train"])
     loss = nn.functional.binary_cross_entropy_with_logits
-    return found, trained(layers(20, 8), x, y.float(), loss)
+    return found, trained(layers(20, 8), x, y.float(), loss, epochs)
 
 
-def unlabelled() -> tuple[Arrays, nn.Module]:
+def unlabelled(epochs: int) -> tuple[Arrays, nn.Module]:
     """Scanned digits without their labels, and a network that makes a vector of each.
 
     It has learned to tell them apart; that nobody says so is the point.
@@ -89,11 +91,11 @@ def unlabelled() -> tuple[Arrays, nn.Module]:
     body, head = layers(64, 32), nn.Linear(32, 10)
     x, y = torch.from_numpy(found["x_train"]), torch.from_numpy(digits["y_train"])
     whole = nn.Sequential(Standardised(body, x), head)
-    trained(whole, x, y, nn.functional.cross_entropy)
+    trained(whole, x, y, nn.functional.cross_entropy, epochs)
     return found, whole[0]
 
 
-TASKS: Mapping[str, Callable[[], tuple[Arrays, nn.Module]]] = {
+TASKS: Mapping[str, Callable[[int], tuple[Arrays, nn.Module]]] = {
     "regression": regression,
     "multilabel": multilabel,
     "unlabelled": unlabelled,
@@ -112,10 +114,10 @@ def layers(inputs: int, outputs: int) -> nn.Module:
     )
 
 
-def trained(network: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> nn.Module:
+def trained(network: nn.Module, x: Tensor, y: Tensor, loss: Loss, epochs: int) -> nn.Module:
     """Train a network on rows of numbers."""
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
-    for _ in range(EPOCHS):
+    for _ in range(epochs):
         for batch in torch.randperm(len(x)).split(BATCH):
             optimiser.zero_grad()
             loss(network(x[batch]), y[batch]).backward()
@@ -123,9 +125,9 @@ def trained(network: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> nn.Module:
     return network.eval()
 
 
-def main(name: str, folder: Path) -> None:
+def main(name: str, folder: Path, epochs: int = EPOCHS) -> None:
     """Write the data and the network of a task."""
-    arrays, network = TASKS[name]()
+    arrays, network = TASKS[name](epochs)
     np.savez(folder / f"{name}.npz", **arrays)
     export(network, torch.from_numpy(arrays["x_train"][:8]), folder / f"{name}.onnx")
 

@@ -34,6 +34,7 @@ from compress.techniques.mirroring.config import Mirroring
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.registry import TechniqueConfig
 from compress.techniques.sparsity.config import Sparsity
+from compress.techniques.training.adjusted_loss.config import AdjustedLoss
 from compress.techniques.training.distillation.config import Distillation
 from compress.techniques.weight_sharing.config import WeightSharing
 from compress.training import constraints, inference, loop
@@ -85,6 +86,7 @@ CASES = (
         config=Distillation(weight=0.3, loss="mse", features="relational"),
         idle=Distillation(weight=0, features="hints", feature_weight=0),
     ),
+    Case(name="a margin", config=AdjustedLoss(margin=1.0), idle=AdjustedLoss()),
     Case(name="60 % zeros", config=Sparsity(sparsity=0.6), idle=Sparsity(sparsity=0)),
     Case(
         name="2:4 zeros",

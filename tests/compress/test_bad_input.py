@@ -32,7 +32,7 @@ from tests.compress.networks import Transposed, seeded
 
 CONFIGS = {case.technique: case.config for case in reversed(CASES)}
 # What a recovery learns, and how a file asks: neither looks at layers or training images.
-AT_A_DISTANCE = {"distillation", "mirroring"}
+AT_A_DISTANCE = {"adjusted_loss", "distillation", "mirroring"}
 TOUCHING = sorted(set(CONFIGS) - AT_A_DISTANCE - {"family_member"})
 CALIBRATED = {
     "filter_pruning": FilterPruning(scope="uniform", ratio=0.5, importance="taylor"),

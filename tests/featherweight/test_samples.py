@@ -73,7 +73,9 @@ def test_an_unknown_sample_is_an_error(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-WITH_FILES = frozenset({"table", "text_classification", "text_matching", "sequence_labelling"})
+OF_ARRAYS = ("table", "regression", "multilabel", "unlabelled")
+OF_TEXTS = ("text_classification", "text_matching", "sequence_labelling")
+WITH_FILES = frozenset((*OF_ARRAYS, *OF_TEXTS))
 """Examples whose files a script next to them makes: ``specs/test_examples.py``."""
 JOBS = sorted(path for path in (ROOT / "examples").glob("*.yaml") if path.stem not in WITH_FILES)
 

@@ -326,7 +326,7 @@ def test_a_trial_stops_where_its_next_rung_would_take_too_much_of_the_seconds() 
         assert not judge(reached(best, [], spec=factories.spec(**changes), rung=1)).stop
 
 
-def test_a_late_bloomer_climbs_by_the_accuracy_that_its_peers_let_hope_for() -> None:
+def test_a_late_bloomer_climbs_by_the_quality_that_its_peers_let_hope_for() -> None:
     """Peers that began low and rose ended best; without extrapolation the risen one is last."""
     spec = factories.spec(early_stopping={"rungs": [0, 1, 3], "eta": 3, "extrapolate": True})
     curves = [[0.2 + 0.1 * n, 0.6 + 0.01 * n, 0.95 - 0.03 * n] for n in range(6)]
@@ -338,4 +338,4 @@ def test_a_late_bloomer_climbs_by_the_accuracy_that_its_peers_let_hope_for() -> 
     assert (plain.stop, plain.extrapolated) == (True, None)
     assert not hopeful.stop
     assert hopeful.extrapolated == pytest.approx(0.98, abs=0.03)
-    assert f"an accuracy of {hopeful.extrapolated:.4f} that the last rung may" in hopeful.reason
+    assert f"a quality of {hopeful.extrapolated:.4f} that the last rung may" in hopeful.reason

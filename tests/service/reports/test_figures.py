@@ -147,13 +147,13 @@ def test_front_report_and_recommendation_name_one_file_for_one_reason(service: S
     assert taken.point.artifact == seen.recommended == said.recommended.artifact
     assert taken.text == seen.recommendation == said.recommendation
     assert taken.text == (
-        "trial 1: 93.00% (95 % interval 90.07% to 95.11%, 400 images) on test (baseline 96.00%), "
-        "97.00% (95 % interval 94.83% to 98.28%, 400 images) on validation; 300 bytes: "
-        "the smallest file that meets every constraint"
+        "trial 1: 93.00 % (95 % interval 90.07 % to 95.11 %, 400 images) on test "
+        "(baseline 96.00 %), 97.00 % (95 % interval 94.83 % to 98.28 %, 400 images) on "
+        "validation; 300 bytes: the smallest file that meets every constraint"
     )
     assert seen.warnings == said.warnings[: len(seen.warnings)]
     [missed] = [text for text in seen.warnings if "does not meet" in text]
-    assert "accuracy >= baseline - 1 point: 93.00%, and the baseline 96.00%" in missed
+    assert "accuracy >= baseline - 1 point: 93.00 %, and the baseline 96.00 %" in missed
 
 
 @pytest.mark.parametrize(
@@ -238,4 +238,4 @@ def test_a_split_of_one_class_and_what_the_upload_found_are_said_at_the_submissi
 def test_few_images_are_said_with_what_they_leave_open(service: Service) -> None:
     job = service.searching_job(waiting=0)
     [few] = [text for text in front(service, job).warnings if text.startswith("validation has 20")]
-    assert "an accuracy of 90.00% there means 69.90% to 97.21%" in few
+    assert "accuracy of 90.00 % there means 69.90 % to 97.21 %" in few

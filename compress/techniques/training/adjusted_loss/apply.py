@@ -15,4 +15,7 @@ def apply(
     Raises InvalidCandidate for a task that tells no classes.
     """
     context.task.adjusted(config.settings)
-    return compressed.after(config) if config.has_effect else compressed
+    if config.has_effect:
+        return compressed.after(config)
+    note = "adjusted_loss: every field is at its usual value, the loss is plain cross-entropy"
+    return compressed.evolve(notes=(*compressed.notes, note))

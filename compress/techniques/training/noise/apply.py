@@ -11,4 +11,9 @@ def apply(
     compressed: CompressedModel, config: NoiseInTraining, context: TrialContext
 ) -> CompressedModel:
     """Return the same network, to be recovered with this noise."""
-    return compressed.after(config) if config.has_effect else compressed
+    if config.has_effect:
+        return compressed.after(config)
+    note = (
+        "noise: word_dropout and embedding_noise are 0, nothing is added to what the recovery does"
+    )
+    return compressed.evolve(notes=(*compressed.notes, note))

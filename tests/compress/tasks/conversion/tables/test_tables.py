@@ -127,7 +127,7 @@ def test_what_is_wrong_is_said_with_its_place(text, words, tmp_path):
         ({}, "which column holds the labels.*the table has id, length, width and 1 more"),
         ({"target": "kind"}, "the table has no column 'kind'"),
         ({"target": "species", "features": ["id", "size"]}, "the table has no column 'size'"),
-        ({"target": "species", "features": ["id", "species"]}, "not the target 'species'"),
+        ({"target": "species", "features": ["id", "species"]}, "not the target species"),
         ({"target": "species", "features": ["id", "id"]}, "columns once each"),
     ],
 )
