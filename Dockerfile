@@ -13,7 +13,8 @@ RUN pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -c constraints.
 RUN python - <<'PY' > requirements.txt
 import tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
-print("\n".join(project["dependencies"] + project["optional-dependencies"]["parquet"]))
+extras = project["optional-dependencies"]
+print("\n".join(project["dependencies"] + extras["parquet"] + extras["text"]))
 PY
 RUN pip install -c constraints.txt -r requirements.txt
 
