@@ -50,6 +50,8 @@ ELSEWHERE = (
     "data/published_cells",
     "search/resnet8",
     "text/families",
+    "text/marks",
+    "text/sentence_encoder",
     "text/small_tables",
     "text/vocabulary",
 )

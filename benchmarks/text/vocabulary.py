@@ -24,10 +24,10 @@ from compress.targets.onnxruntime import ONNXRUNTIME
 from compress.tasks.registry import TASKS
 from compress.techniques.candidate import Candidate
 from compress.techniques.compressed import CompressedModel
-from compress.techniques.distillation.config import Distillation
 from compress.techniques.filter_pruning.config import FilterPruning
 from compress.techniques.quantization.config import Quantization
 from compress.techniques.registry import TechniqueConfig
+from compress.techniques.training.distillation.config import Distillation
 from compress.techniques.vocabulary_pruning.config import VocabularyPruning
 from compress.training.context import TrialContext
 
